@@ -1,0 +1,65 @@
+"""What a tracked link says, as plain values. How it is packed and sealed: `token`."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What fetching the link means. Stands in the token's clear header and is authenticated with it."""
+
+    CLICK = 1
+    OPEN = 2
+    INITIAL_OPEN = 3
+    AMP_CLICK = 4
+    AMP_OPEN = 5
+    AMP_INITIAL_OPEN = 6
+    LIST_UNSUBSCRIBE = 7
+
+
+CLICKS = frozenset({Kind.CLICK, Kind.AMP_CLICK})
+OPENS = frozenset({Kind.OPEN, Kind.INITIAL_OPEN, Kind.AMP_OPEN, Kind.AMP_INITIAL_OPEN})
+
+RAW_URL = "Raw URL"  # the name of a link without one (contract.md 5.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all links of one recipient's copy share.
+
+    message_id: 16 bytes, unique per recipient's copy. transmission_id: unsigned 64 bits, shared by all copies.
+    recipient: the envelope recipient as sent, "" where the privacy mode keeps it out of links.
+    rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive".
+    issued, expiry: Unix seconds; expiry is absolute. metadata: compact JSON object text, or "".
+    """
+
+    message_id: bytes
+    transmission_id: int
+    recipient: str
+    issued: int
+    expiry: int
+    rcpt_type: str = ""
+    campaign: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: str = ""
+    customer_id: str = ""
+    transactional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of a copy. target: the author's URL, entities decoded once. name: "" means `RAW_URL`."""
+
+    target: bytes
+    name: str = ""
+    unsubscribe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A token that proved genuine. link is None for pixels."""
+
+    kind: Kind
+    key_id: int
+    identity: Identity
+    link: Link | None
+    packed: bytes = field(repr=False)  # the authenticated payload, for the event record

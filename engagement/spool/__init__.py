@@ -1,0 +1,1 @@
+"""The local journal between an answered request and the store."""

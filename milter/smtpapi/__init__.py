@@ -1,0 +1,1 @@
+"""The filter: mail in, the same mail with each recipient's own links and pixels out."""

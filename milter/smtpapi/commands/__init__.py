@@ -1,0 +1,38 @@
+"""The command line, one module a command."""
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "check-config": "check_config",
+    "decode": "decode",
+    "events": "events",
+    "keys": "keys",
+    "milter": "milter",
+    "preview": "preview",
+    "rewrite": "rewrite",
+    "send": "send",
+    "ship": "ship",
+    "tracker": "tracker",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when that command runs: `rewrite` need not load the web's libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"{__name__}.{_COMMANDS[cmd_name]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="smtpapi-engagement", prog_name="smtpapi")
+def main() -> None:
+    """SMTP engagement tracking for Postfix and Sendmail."""

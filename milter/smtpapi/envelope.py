@@ -1,0 +1,30 @@
+"""Who sent what to whom: the facts of an SMTP transaction, as plain values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The injector and where it came in.
+
+    address: IP address as text, "" for local submission. login: the SMTP AUTH name, "" without one.
+    daemon_address, daemon_port, daemon_name: the MTA's own side ({daemon_addr}, {daemon_port},
+    {daemon_name}); "" or None where the MTA does not tell.
+    """
+
+    address: str = ""
+    name: str = ""
+    login: str = ""
+    daemon_address: str = ""
+    daemon_port: int | None = None
+    daemon_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One transaction. sender, recipients: addresses without angle brackets; "" is the null sender."""
+
+    client: Client
+    sender: str
+    recipients: tuple[str, ...]
+    queue_id: str = ""

@@ -1,0 +1,1 @@
+"""The operator's own policy files, with Momentum's hooks."""

@@ -1,0 +1,1 @@
+"""From a decision to edits, and from edits to the new message."""

@@ -1,0 +1,21 @@
+"""The site's rules for rewriting, from the stanzas rewriting { } and limits { }."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """own_hosts: lower-case host[:port] values that count as ours. time_budget: seconds a message."""
+
+    text_links: bool = True
+    vml_links: bool = False
+    skip_url_text: bool = False
+    skip_patterns: tuple[re.Pattern[bytes], ...] = ()
+    brace_macros: bool = True
+    verify: bool = False
+    own_hosts: frozenset[bytes] = frozenset()
+    max_message_size: int = 25 * 1024 * 1024
+    max_parts: int = 1000
+    max_links: int = 2000
+    time_budget: float = 2.0

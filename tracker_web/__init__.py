@@ -1,0 +1,1 @@
+"""The web tracker: answers pixels and redirects, and shows what happened."""
