@@ -26,7 +26,7 @@ RAW_URL = "Raw URL"  # the name of a link without one (contract.md 5.3)
 class Identity:
     """What all links of one recipient's copy share.
 
-    message_id: 16 bytes, unique per recipient's copy. transmission_id: unsigned 64 bits, shared by all copies.
+    message_id: 16 bytes, unique per recipient's copy. transmission_id: unsigned 64 bits, shared by copies.
     recipient: the envelope recipient as sent, "" where the privacy mode keeps it out of links.
     rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive".
     issued, expiry: Unix seconds; expiry is absolute. metadata: compact JSON object text, or "".

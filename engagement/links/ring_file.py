@@ -1,0 +1,173 @@
+"""The key ring on disk: reading it with care, replacing it whole, following its changes.
+
+Not the ring itself (`keys`). The file holds secrets, so one that others may read is refused, and a new one is
+complete on disk, with its mode and owner, before it takes the old one's name.
+"""
+
+import fcntl
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from engagement.links.keys import Ring, RingError
+
+_MAX_SIZE = 1 << 23  # bytes; all 65535 keys take 7 MB
+_RECHECK = 1.0  # seconds between two looks at the file
+
+
+def load_ring(path: Path) -> Ring:
+    """Read a ring. Raises RingError that says what is wrong with the file and what to do."""
+    ring, _ = _load(path)
+    return ring
+
+
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _load(path: Path) -> tuple[Ring, _Stamp]:
+    try:
+        # O_NONBLOCK: opening a FIFO by mistake must not hang.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise RingError(
+            f"{path}: no such key ring; make one with `smtpapi keys init --ring {path}`"
+        ) from None
+    except OSError as error:
+        raise RingError(f"{path}: cannot read the key ring: {error.strerror}") from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)  # of the file that was opened, not of what has that name by now
+        if not stat.S_ISREG(status.st_mode):
+            raise RingError(f"{path}: not a regular file; the key ring must be one")
+        if status.st_mode & 0o077:
+            raise RingError(
+                f"{path}: others may read or write the key ring (mode {stat.S_IMODE(status.st_mode):04o});"
+                f" run `chmod 600 {path}`, and rotate the keys if strangers had access"
+            )
+        content = file.read(_MAX_SIZE + 1)
+    if len(content) > _MAX_SIZE:
+        raise RingError(f"{path}: larger than {_MAX_SIZE} bytes; this is no key ring")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RingError(f"{path}: not a text file; this is no key ring") from None
+    return Ring.parse(text, str(path)), _stamp(status)
+
+
+def save_ring(path: Path, ring: Ring) -> None:
+    """Replace the ring's file as a whole, mode 0600, on disk when this returns. Raises RingError.
+
+    Where a file was before, its owner stays the owner: root may rotate the keys of a service. A symbolic link
+    stays one; the file it leads to is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        try:
+            _write(beside, ring.dump().encode("utf-8"), target)
+            beside.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise RingError(f"{path}: cannot write the key ring: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes, like: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)  # whatever the umask
+        with suppress(FileNotFoundError):
+            old = like.stat()
+            if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def edit_ring(path: Path, change: Callable[[Ring], Ring]) -> Ring:
+    """Read, change and save a ring; two such edits at once follow each other. Raises RingError."""
+    directory = os.path.dirname(os.path.realpath(path))
+    try:
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RingError(f"{path}: cannot open its directory: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ring = change(load_ring(path))
+        save_ring(path, ring)
+    finally:
+        os.close(lock)
+    return ring
+
+
+class RingFile:
+    """A ring that follows its file; safe to share between threads.
+
+    Raises RingError when the first load fails. Afterwards a broken or missing file keeps the ring in use:
+    `last_error` says why (None when all is well), and `report` hears of each broken state once.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        report: Callable[[RingError], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.last_error: RingError | None = None
+        self._report = report
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ring, self._seen = _load(path)
+        self._due = clock() + _RECHECK
+
+    def current(self) -> Ring:
+        """Return the ring to use now. Looks at the file at most once a second."""
+        if self._clock() >= self._due:
+            self.refreshed()
+        return self._ring
+
+    def refreshed(self) -> Ring:
+        """Return the ring after a look at the file now: for a link whose key id is not known yet."""
+        if self._lock.acquire(blocking=False):  # else another thread is looking this very moment
+            try:
+                self._due = self._clock() + _RECHECK
+                self._look()
+            finally:
+                self._lock.release()
+        return self._ring
+
+    def _look(self) -> None:
+        try:
+            if _stamp(os.stat(self.path)) == self._seen and self.last_error is None:
+                return
+        except OSError:
+            pass  # `_load` says it in words
+        try:
+            self._ring, self._seen = _load(self.path)
+        except RingError as error:
+            known = self.last_error is not None and str(self.last_error) == str(error)
+            self.last_error = error
+            if not known and self._report is not None:
+                self._report(error)
+        else:
+            self.last_error = None

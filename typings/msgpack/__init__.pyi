@@ -1,0 +1,17 @@
+from typing import Any
+
+class UnpackException(Exception): ...
+class ExtraData(ValueError): ...
+
+def packb(o: object, *, use_bin_type: bool = ..., unicode_errors: str | None = ...) -> bytes: ...
+def unpackb(
+    packed: bytes | memoryview,
+    *,
+    raw: bool = ...,
+    use_list: bool = ...,
+    strict_map_key: bool = ...,
+    unicode_errors: str | None = ...,
+    max_array_len: int = ...,
+    max_map_len: int = ...,
+    max_ext_len: int = ...,
+) -> Any: ...
