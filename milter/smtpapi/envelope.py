@@ -9,7 +9,7 @@ class Client:
 
     address: IP address as text, "" for local submission. login: the SMTP AUTH name, "" without one.
     daemon_address, daemon_port, daemon_name: the MTA's own side ({daemon_addr}, {daemon_port},
-    {daemon_name}); "" or None where the MTA does not tell.
+    {daemon_name}); "" or None where the MTA does not tell. helo: what the client called itself.
     """
 
     address: str = ""
@@ -18,6 +18,7 @@ class Client:
     daemon_address: str = ""
     daemon_port: int | None = None
     daemon_name: str = ""
+    helo: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""Encoded words of RFC 2047 in text, back to characters.
+
+Not a header parser: any `=?charset?B|Q?text?=` is decoded wherever it stands, and white space between two
+of them goes. A word that cannot be decoded (unknown charset, broken base64, wrong bytes) stays as written.
+Neighbours of one charset are decoded as one run, since real senders split characters between words.
+"""
+
+import binascii
+import codecs
+import re
+
+_WORD = re.compile(r"=\?([!#-'*+\-0-9A-Z^-~]+)\?([BbQq])\?([!->@-~ ]*?)\?=")
+_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
+
+# Python codecs that are no charsets of mail, or whose cost or result a sender should not be able to ask for.
+_NOT_CHARSETS = frozenset(
+    {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
+)
+
+
+def present(text: str) -> bool:
+    """Whether something in the text has the form of an encoded word."""
+    return _WORD.search(text) is not None
+
+
+def decode(text: str) -> str:
+    """The text with its encoded words decoded. The result always encodes as UTF-8 if the text does."""
+    if "=?" not in text:
+        return text
+    out: list[str] = []
+    at = 0
+    run = _Run()
+    for word in _WORD.finditer(text):
+        between = text[at : word.start()]
+        content = _content(word[2], word[3])
+        charset = _charset(word[1])
+        at = word.end()
+        if run.source and not between.strip(" \t\r\n"):
+            if content is not None and charset == run.charset:
+                run.extend(between + word[0], content)
+                continue
+            out.append(run.text())
+            if content is None or charset is None or not run.decoded:
+                out.append(between)
+        else:
+            out.append(run.text())
+            out.append(between)
+        run = _Run(charset, word[0], content)
+    out.append(run.text())
+    out.append(text[at:])
+    return "".join(out)
+
+
+class _Run:
+    """Neighbouring encoded words of one charset; source is what they look like undecoded."""
+
+    def __init__(self, charset: str | None = None, source: str = "", content: bytes | None = None) -> None:
+        self.charset = charset
+        self.source = source
+        self.content = content
+        self.decoded = False
+
+    def extend(self, source: str, content: bytes) -> None:
+        self.source += source
+        self.content = (self.content or b"") + content
+
+    def text(self) -> str:
+        """The decoded run, or its source. Sets `decoded`."""
+        if self.charset is None or self.content is None:
+            return self.source
+        try:
+            text = self.content.decode(self.charset)
+            text.encode()  # UTF-7 can say half a surrogate pair
+        except (UnicodeError, LookupError):
+            return self.source
+        self.decoded = True
+        return text
+
+
+def _charset(name: str) -> str | None:
+    """The codec for a charset name, its RFC 2231 language left out."""
+    try:
+        codec = codecs.lookup(name.partition("*")[0])
+    except (LookupError, ValueError):
+        return None
+    return None if codec.name in _NOT_CHARSETS else codec.name
+
+
+def _content(encoding: str, text: str) -> bytes | None:
+    """The bytes of one word, or None if its base64 is broken."""
+    if encoding in "Qq":
+        return _ESCAPE.sub(lambda hit: bytes((int(hit[1], 16),)), text.replace("_", " ").encode())
+    try:
+        return binascii.a2b_base64(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        return None

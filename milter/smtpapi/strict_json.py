@@ -1,0 +1,123 @@
+"""JSON as RFC 8259 says it, no more: reading with words for what is wrong, and compact writing.
+
+Not a general JSON library: numbers keep the text their author wrote, so that what is read and written again
+is the same value to the last digit.
+
+Invariants: a value that was read can always be written, encodes as UTF-8, is nested at most `MAX_DEPTH` deep,
+and holds no NaN, no Infinity and no number that a double cannot hold.
+"""
+
+import json
+import re
+from collections import Counter
+from typing import NoReturn
+
+MAX_DEPTH = 64  # deep enough for any label; far from Python's recursion limit of 1,000 frames
+
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+
+# Our words for the reader's messages. The value itself never gets into a text: it may hold addresses.
+_WORDS = (
+    ("Expecting property name", "expected a name in double quotes"),
+    ("Expecting ':'", "expected a colon"),
+    ("Expecting ','", "expected a comma or the end of the object or array"),
+    ("Expecting value", "expected a value"),
+    ("Extra data", "expected nothing after the value"),
+    ("Unterminated string", "string without an end"),
+    ("Invalid control character", "control character in a string"),
+    ("Invalid \\escape", "unknown escape in a string"),
+    ("Invalid \\uXXXX", "malformed \\u escape in a string"),
+)
+
+
+class NotJSON(ValueError):
+    """The text is not JSON. str(error) is ASCII, one line, without any of the text.
+
+    position: offset of the fault in characters, -1 if it has none.
+    """
+
+    def __init__(self, words: str, position: int = -1) -> None:
+        super().__init__(words if position < 0 else f"{words} at character {position + 1}")
+        self.position = position
+
+
+class Number(str):
+    """A number, as its author wrote it."""
+
+    __slots__ = ()
+
+
+Value = None | bool | str | Number | list["Value"] | dict[str, "Value"]
+
+
+def read(text: str) -> tuple[Value, tuple[str, ...]]:
+    """The value of a JSON text, and the names that some object of it says twice (the last one counts).
+
+    Raises `NotJSON`. Objects are dicts in the order of the text, numbers are `Number` (test before str).
+    """
+    _check_depth(text)
+    repeated: list[str] = []
+
+    def object_of(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            repeated.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return members
+
+    try:
+        value: Value = json.loads(
+            text,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=object_of,
+        )
+    except json.JSONDecodeError as error:
+        words = next((ours for theirs, ours in _WORDS if error.msg.startswith(theirs)), "not JSON")
+        raise NotJSON(words, error.pos) from None
+    if "\\u" in text:
+        try:
+            compact(value).encode()
+        except UnicodeEncodeError:
+            raise NotJSON("half of a surrogate pair in a \\u escape") from None
+    return value, tuple(repeated)
+
+
+def compact(value: Value) -> str:
+    """JSON text without spaces. Letters beyond ASCII stand as they are: what counts is UTF-8 bytes."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(compact, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(members(value))}}}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def members(value: dict[str, Value]) -> tuple[str, ...]:
+    """The pairs of an object, each as compact text `"name":value`, in order."""
+    return tuple(
+        f"{json.dumps(name, ensure_ascii=False)}:{compact(member)}" for name, member in value.items()
+    )
+
+
+def _check_depth(text: str) -> None:
+    """Raises `NotJSON` before the recursive reader would meet too many brackets."""
+    depth = 0
+    for token in _STRUCTURE.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise NotJSON(f"nested deeper than {MAX_DEPTH}", token.start())
+        elif token[0] in "]}":
+            depth -= 1
+
+
+def _number(text: str) -> Number:
+    if abs(float(text)) == float("inf"):
+        raise NotJSON("number out of range")
+    return Number(text)
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise NotJSON("NaN and Infinity are no JSON values")

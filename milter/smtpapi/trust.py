@@ -1,0 +1,38 @@
+"""Who may steer tracking: a session that logged in, or a client address in the scope's Relay_Hosts.
+
+Not what they ask for. Mail from anyone else passes byte for byte, X-MSYS-API included (contract.md 3.5): the
+header can multiply recipients and make this installation sign redirects.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from smtpapi.envelope import Client
+
+LOCAL = "127.0.0.1"  # what local submission counts as (contract.md 2.5)
+
+
+def client_address(client: Client) -> str:
+    """The client's IP address as text. Local submission and unix sockets count as loopback."""
+    return LOCAL if not client.address or client.address.startswith("/") else client.address
+
+
+def is_trusted(client: Client, relay_hosts: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether header, policy and configuration act on this client's mail. Unreadable is untrusted."""
+    if client.login:
+        return True
+    try:
+        address = _plain(ip_address(client_address(client)))
+    except ValueError:
+        return False
+    return any(address in network for network in relay_hosts)
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """IPv4 in IPv6's clothes (RFC 4291 2.5.5.2) is IPv4; zones of link-local addresses go."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address.scope_id is not None:
+            return IPv6Address(int(address))
+    return address
