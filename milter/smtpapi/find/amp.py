@@ -1,0 +1,18 @@
+"""The links of an AMP4EMAIL document (contract.md 5.6): `a` alone, and none that is made in the reader.
+
+Not `area`, which AMP for email does not have as a link of its own events.
+"""
+
+from typing import Final
+
+from smtpapi.find import html
+from smtpapi.find.types import Page
+
+_MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
+
+
+def scan(data: bytes) -> Page:
+    """The page's `a` anchors whose targets hold no mustache, and the places for its pixels."""
+    page = html.scan(data)
+    anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)
+    return Page(anchors, page.body_open, page.body_close, page.has_html)

@@ -1,0 +1,102 @@
+"""One anchor's tag, read: its href and what data-msys-* attributes say of it (contract.md 5.3).
+
+Not whether its target may be tracked.
+"""
+
+import re
+from typing import Final
+
+from smtpapi.find import markup
+from smtpapi.find.entities import decode
+from smtpapi.find.types import WHITE_SPACE, Anchor
+
+SUBLINK: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME_BYTES: Final = 63
+_GAP: Final = frozenset(WHITE_SPACE)
+_NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
+
+_VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
+_CLOSE: Final = re.compile(rb"</a[ \t\n\f\r/>]", re.IGNORECASE)
+_MARKUP: Final = re.compile(rb"<!--.*?-->|<[A-Za-z/!?][^>]*+>", re.DOTALL)
+_URL_TEXT: Final = re.compile(
+    rb"(?:https?://[^\s<>]++|(?:[a-z0-9](?:[a-z0-9-]*+[a-z0-9])?\.)++[a-z]{2,24}+(?::\d{1,5}+)?(?:[/?#][^\s<>]*+)?)",
+    re.IGNORECASE,
+)
+
+
+def read_anchor(data: bytes, tag: str, start: int, stop: int) -> Anchor | None:
+    """The anchor whose attributes lie in data[start:stop], the ">" included; None without an href's value."""
+    values: dict[bytes, tuple[int, int, bytes]] = {}
+    marks: list[tuple[int, int]] = []
+    for found in markup.attributes(data, start, stop):
+        name = found[1].lower()
+        which = found.lastindex or 1
+        if name.startswith(b"data-msys-"):
+            marks.append(_taken_out(data, found))
+        elif name != b"href":
+            continue
+        if name not in values:
+            values[name] = (*found.span(which), QUOTES[which]) if which > 1 else (0, -1, b"")
+    first, last, quote = values.pop(b"href", (0, -1, b""))
+    if last < 0:
+        return None
+    raw = data[first:last]
+    first += len(raw) - len(raw.lstrip(WHITE_SPACE))
+    raw = raw.strip(WHITE_SPACE)
+    target = decode(raw).strip(WHITE_SPACE)
+    text_is_url = tag == "a" and _text_is_url(data, stop)
+    if not values:
+        return Anchor(first, first + len(raw), quote, target, tag, text_is_url=text_is_url)
+    said = {
+        name: decode(data[a:b]).strip(WHITE_SPACE) if b >= 0 else b"" for name, (a, b, _) in values.items()
+    }
+    sublink = said.get(b"data-msys-sublink", b"")
+    valid = SUBLINK.fullmatch(sublink) is not None
+    return Anchor(
+        first,
+        first + len(raw),
+        quote,
+        target,
+        tag,
+        name=_link_name(said),
+        unsubscribe=said.get(b"data-msys-unsubscribe") == b"1",
+        clicktrack=said.get(b"data-msys-clicktrack") != b"0",
+        sublink=sublink.decode("ascii") if valid else "",
+        attributes=tuple(marks),
+        text_is_url=text_is_url,
+        sublink_ignored=b"data-msys-sublink" in said and not valid,
+    )
+
+
+QUOTES: Final = (b"", b"", b'"', b"'", b"")  # by the group of markup.attributes that holds the value
+
+
+def _taken_out(data: bytes, found: re.Match[bytes]) -> tuple[int, int]:
+    """What to remove so that neither its neighbours grow together nor a "/" joins an unquoted value."""
+    start, stop = found.start(1), found.end()
+    if data[stop] in _GAP or data[stop] == 0x3E:
+        while data[start - 1] in _GAP:
+            start -= 1
+    return start, stop
+
+
+def _link_name(said: dict[bytes, bytes]) -> str:
+    raw = next((said[spelling] for spelling in _NAME_SPELLINGS if said.get(spelling)), b"")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("windows-1252", "replace")  # what a browser takes an unlabelled page for
+    return text.encode("utf-8")[:_NAME_BYTES].decode("utf-8", "ignore")
+
+
+def _text_is_url(data: bytes, start: int) -> bool:
+    close = _CLOSE.search(data, start, start + _VISIBLE)
+    if close is None:
+        return False
+    text = data[start : close.start()]
+    if b"." not in text:
+        return False
+    if b"<" in text:
+        text = _MARKUP.sub(b"", text)
+    text = decode(text).replace(b"\xc2\xa0", b" ").strip(WHITE_SPACE)
+    return _URL_TEXT.fullmatch(text) is not None

@@ -1,0 +1,24 @@
+"""The six brace macros that senders write for Momentum's substitution engine (contract.md 5.4).
+
+Not a template engine: every other pair of braces is the author's own and is never looked at.
+"""
+
+import re
+from typing import Final
+
+_MACRO: Final = re.compile(
+    rb"\{\{[ \t\r\n]*+(opening|closing)_(single|double|triple)_curly\(\)[ \t\r\n]*+\}\}"
+)
+_BRACE: Final = {b"opening": b"{", b"closing": b"}"}
+_TIMES: Final = {b"single": 1, b"double": 2, b"triple": 3}
+
+
+def scan(data: bytes) -> tuple[tuple[int, int, bytes], ...]:
+    """(start, stop, braces) of each macro call, in order; a call inside `{{{…}}}` is none."""
+    if b"_curly()" not in data:
+        return ()
+    return tuple(
+        (found.start(), found.end(), _BRACE[found[1]] * _TIMES[found[2]])
+        for found in _MACRO.finditer(data)
+        if not (data[found.start() - 1 : found.start()] == b"{" and data.startswith(b"}", found.end()))
+    )

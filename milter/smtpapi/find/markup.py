@@ -1,0 +1,117 @@
+"""Tags and comments of HTML, skipped or read, by the rules of WHATWG's tokenizer (HTML 13.2.5).
+
+Not a parser: no tree, no repair. One compiled expression skips text, tags without interest, bogus comments
+and doctypes in one go and stops at what needs thought; `attributes` reads one tag.
+
+Invariants: every alternative consumes what it looked at, up to the end of the document if need be, so the
+time is linear for any input; and no repeated group can fail after a repetition inside it has matched
+(CPython before 3.11.5 continues at the wrong place after that, gh-106052).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_NAME: Final = rb"[^ \t\n\f\r/>]*+"  # 13.2.5.8, tag name state
+_END: Final = rb"(?:>|\Z)"
+# 13.2.5.32 to 39. A value's quote counts only where a value may begin; "=" may begin a name.
+_ATTRIBUTE: Final = (
+    rb"[ \t\n\f\r/]*+[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"
+    rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+"
+    rb"(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^ \t\n\f\r>\"'][^ \t\n\f\r>]*+|(?=>|\Z)))?"
+)
+
+
+def _rest(closed: bytes) -> bytes:
+    # After the tag name. Nearly every attribute in mail is ` name="value"`, and a tag without quotes ends at ">".
+    return (
+        rb"(?:(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z))*+[^>\"'=]*+"
+        + closed
+        + rb"|(?:"
+        + _ATTRIBUTE
+        # The end of the document inside a tag: no tag, and nothing after it.
+        + rb")*+[ \t\n\f\r/]*+(?:"
+        + closed
+        + rb"|\Z))"
+    )
+
+
+_REST: Final = _rest(rb">")
+_TAG_END: Final = re.compile(_rest(rb"(>)"))
+_MOST_AT_ONCE: Final = 200  # bounds the memory of one match; more made no document faster
+
+_READ: Final = re.compile(
+    rb"[ \t\n\f\r/]*+([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"
+    rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"([^\"]*+)\"|'([^']*+)'|([^ \t\n\f\r>\"'][^ \t\n\f\r>]*+)|(?=>)))?"
+)
+
+
+def _either_case(word: bytes) -> bytes:
+    return b"".join(
+        b"[%c%c]" % (letter, letter ^ 0x20) if chr(letter).isalpha() else re.escape(bytes([letter]))
+        for letter in word
+    )
+
+
+def tokens(*starts: bytes, end: bytes = b"body") -> re.Pattern[bytes]:
+    """An expression that skips to the next tag or comment of interest.
+
+    Matched where the tokenizer is in the data state. Group 1 is then "!--" (a comment begins), a start tag's
+    name, or "/" and an end tag's name; None where nothing of interest follows. After many skipped tags it
+    stops early, at the end of the match or at a tag without interest.
+    """
+    after = rb"(?=[ \t\n\f\r/>])"
+    wanted = rb"|".join(
+        rb"%s(?:%s)%s" % (_either_case(letter), rb"|".join(rests), after)
+        for letter, rests in _by_letter(starts)
+    )
+    tag = rb"[A-Za-z]" + _NAME + _REST
+    skipped = (
+        rb"[^<]*+<(?:(?!"
+        + wanted
+        + rb")"
+        + tag
+        # 13.2.5.7: "</" and no letter is a bogus comment; "</>" is nothing.
+        + rb"|/(?!"
+        + _either_case(end)
+        + after
+        + rb")(?:"
+        + tag
+        + rb"|(?![A-Za-z])[^>]*+"
+        + _END
+        + rb")"
+        + rb"|(?:!(?!--)|\?)[^>]*+"
+        + _END
+        + rb"|(?![A-Za-z/!?]))"
+    )
+    return re.compile(
+        rb"(?:" + skipped + rb"){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]" % _MOST_AT_ONCE + _NAME + rb"))?"
+    )
+
+
+def _by_letter(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, list[bytes]]]:
+    for letter in sorted({word[:1] for word in words}):
+        yield letter, [_either_case(word[1:]) for word in words if word[:1] == letter]
+
+
+def tag_end(data: bytes, position: int, limit: int) -> int:
+    """Just after the ">" of the tag whose name ends at position; -1 if the document ends inside it."""
+    found = _TAG_END.match(data, position, limit)
+    return -1 if found is None or found.lastindex is None else found.end()
+
+
+def comment_end(data: bytes, position: int, limit: int) -> int:
+    """Just after the comment whose "<!--" ends at position (13.2.5.43 to 52)."""
+    if data.startswith(b">", position):
+        return min(position + 1, limit)
+    if data.startswith(b"->", position):
+        return min(position + 2, limit)
+    stop = data.find(b"-->", position, limit)
+    stop = limit if stop < 0 else stop + 3
+    bang = data.find(b"--!>", position, stop)
+    return stop if bang < 0 else bang + 4
+
+
+def attributes(data: bytes, start: int, stop: int) -> Iterator[re.Match[bytes]]:
+    """Each attribute between a tag's name and its ">", duplicates too: groups name, and one of three values."""
+    return _READ.finditer(data, start, stop)

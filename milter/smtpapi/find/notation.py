@@ -1,0 +1,49 @@
+"""`[[data-msys-…="…"]]` after a URL in plain text (contract.md 5.3, text notation).
+
+Not a general attribute syntax: a bracket with any other attribute in it is the author's text.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from smtpapi.find.anchors import SUBLINK
+
+_VALUE: Final = rb"=(?:\"[^\"\r\n\]]*+\"|'[^'\r\n\]]*+'|[^\"'\s\]]++)"
+_ATTRIBUTE: Final = rb"data-msys-(?:clicktrack|unsubscribe|sublink)" + _VALUE
+_BRACKET: Final = re.compile(
+    rb"\[\[[ \t]*+(" + _ATTRIBUTE + rb"(?:[ \t]++" + _ATTRIBUTE + rb")*)[ \t]*+\]\]", re.IGNORECASE
+)
+_EACH: Final = re.compile(rb"data-msys-([a-z]+)=(?:\"([^\"]*)\"|'([^']*)'|([^\"'\s\]]+))", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """What the brackets say; stop: just after the last of them."""
+
+    stop: int
+    unsubscribe: bool
+    clicktrack: bool
+    sublink: str
+    sublink_ignored: bool
+
+
+def read(data: bytes, position: int) -> Notation | None:
+    """The brackets that begin at position, one or several in a row; None if there are none of ours."""
+    said: dict[bytes, bytes] = {}
+    stop = position
+    while found := _BRACKET.match(data, stop):
+        stop = found.end()
+        for each in _EACH.finditer(found[1]):
+            said.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
+    if stop == position:
+        return None
+    sublink = said.get(b"sublink", b"")
+    valid = SUBLINK.fullmatch(sublink) is not None
+    return Notation(
+        stop,
+        unsubscribe=said.get(b"unsubscribe") == b"1",
+        clicktrack=said.get(b"clicktrack") != b"0",
+        sublink=sublink.decode("ascii") if valid else "",
+        sublink_ignored=b"sublink" in said and not valid,
+    )

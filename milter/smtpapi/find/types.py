@@ -1,0 +1,74 @@
+"""What the finders report: links and pixel places, as spans of a decoded part's bytes.
+
+Not what becomes of them: a link is reported whatever its scheme or host, and the caller judges it.
+
+Invariants: spans are half open, lie inside the scanned bytes, ascend and do not overlap.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+WHITE_SPACE: Final = b" \t\n\f\r"  # WHATWG Infra 4.6, ASCII white space
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One `a` or `area` element with an href (contract.md 5.2, 5.3).
+
+    start, stop: the attribute's value, without quotes and outer white space. quote: what stands around the
+    value, b"" for an unquoted one. target: the value with its character references decoded once and outer
+    white space trimmed. name: "" without data-msys-linkname, at most 63 bytes of UTF-8. attributes: spans of
+    data-msys-* attributes; taking them out leaves the tag's other attributes as they were.
+    sublink_ignored: a data-msys-sublink stood there that is no path segment. conditional: found inside an
+    Outlook conditional comment.
+    """
+
+    start: int
+    stop: int
+    quote: bytes
+    target: bytes
+    tag: str = "a"
+    name: str = ""
+    unsubscribe: bool = False
+    clicktrack: bool = True
+    sublink: str = ""
+    attributes: tuple[tuple[int, int], ...] = ()
+    text_is_url: bool = False
+    sublink_ignored: bool = False
+    conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An HTML document's anchors and the places of its pixels.
+
+    body_open: just after the ">" of the first `<body …>`, -1 if there is none. body_close: where the last
+    `</body>` begins, the document's length if there is none. has_html: there is an `<html>` tag.
+    """
+
+    anchors: tuple[Anchor, ...]
+    body_open: int
+    body_close: int
+    has_html: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextLink:
+    """One http(s) URL in plain text (contract.md 5.2, 5.3).
+
+    start, stop: the URL alone. notation: span of the `[[data-msys-…]]` brackets after it, to be taken out
+    whether or not the link is tracked. quoted: in a line of a quoted reply. broken: where the URL ends cannot
+    be told (it may go on in non-ASCII characters or on the next line), so it must be left as it is; target
+    then holds what was seen of it.
+    """
+
+    start: int
+    stop: int
+    target: bytes
+    unsubscribe: bool = False
+    clicktrack: bool = True
+    sublink: str = ""
+    notation: tuple[int, int] | None = None
+    quoted: bool = False
+    broken: bool = False
+    sublink_ignored: bool = False
