@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 SECRET_SIZE = 32  # bytes; the security of AES-256 and of HKDF-SHA256 asks for no more
 LAST_ID = 0xFFFF  # two bytes in the token; one rotation a day lasts 179 years
 
+_LAST_TIME = 253_402_300_799  # the last second of the year 9999, the last one that _TIME can write
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _HEADING = """\
 # Keys of tracked links. Whoever reads this file can forge links: mode 0600.
@@ -60,11 +61,12 @@ class Key:
 
     def derive(self, purpose: bytes, tenant: str = "", size: int = 32) -> bytes:
         """Derive `size` bytes that only this key, purpose and tenant yield (HKDF-SHA256, RFC 5869)."""
-        return _derive(self.secret, purpose, tenant, size)
+        return derive(self.secret, purpose, tenant, size)
 
 
 @lru_cache(maxsize=1024)
-def _derive(secret: bytes, purpose: bytes, tenant: str, size: int) -> bytes:
+def derive(secret: bytes, purpose: bytes, tenant: str, size: int) -> bytes:
+    """Do what `Key.derive` says, for callers that keep results by secret and not by key."""
     # The length before the purpose keeps ("a", "bc") and ("ab", "c") apart.
     info = b"smtpapi-engagement" + bytes((len(purpose),)) + purpose + tenant.encode("utf-8", "surrogatepass")
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(secret)
@@ -87,6 +89,8 @@ class Ring:
                 raise RingError(f"key {key.id}: an id is a number from 1 to {LAST_ID}")
             if key.id in seen:
                 raise RingError(f"key {key.id} stands in the ring twice; ids are never used again")
+            if not 0 <= key.created <= _LAST_TIME:
+                raise RingError(f"key {key.id}: created outside the years 1970 to 9999")
             if len(key.secret) != SECRET_SIZE:
                 raise RingError(f"key {key.id}: a secret is {SECRET_SIZE} bytes, this one {len(key.secret)}")
             seen.add(key.id)

@@ -7,6 +7,7 @@ complete on disk, with its mode and owner, before it takes the old one's name.
 import fcntl
 import os
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -61,34 +62,40 @@ def _load(path: Path) -> tuple[Ring, _Stamp]:
     return Ring.parse(text, str(path)), _stamp(status)
 
 
-def save_ring(path: Path, ring: Ring) -> None:
+def save_ring(path: Path, ring: Ring, *, new: bool = False) -> None:
     """Replace the ring's file as a whole, mode 0600, on disk when this returns. Raises RingError.
+
+    new: never replace; raise when there is a file of that name.
 
     Where a file was before, its owner stays the owner: root may rotate the keys of a service. A symbolic link
     stays one; the file it leads to is replaced.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
+        descriptor, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # mode 0600
         try:
-            _write(beside, ring.dump().encode("utf-8"), target)
-            beside.replace(target)
+            _write(descriptor, ring.dump().encode("utf-8"), like=target)
+            if new:
+                os.link(beside, target)
+                os.unlink(beside)
+            else:
+                os.replace(beside, target)
         except BaseException:
             with suppress(OSError):
-                beside.unlink()
+                os.unlink(beside)
             raise
         _sync_directory(target.parent)
+    except FileExistsError:
+        raise RingError(f"{path}: there is a key ring already; links in mail already sent need it") from None
     except OSError as error:
         raise RingError(f"{path}: cannot write the key ring: {error.strerror}") from None
 
 
-def _write(path: Path, content: bytes, like: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _write(descriptor: int, content: bytes, like: Path) -> None:
     with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)  # whatever the umask
         with suppress(FileNotFoundError):
-            old = like.stat()
-            if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            old, new = like.stat(), os.fstat(descriptor)
+            if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
         file.write(content)
         file.flush()
@@ -123,7 +130,8 @@ class RingFile:
     """A ring that follows its file; safe to share between threads.
 
     Raises RingError when the first load fails. Afterwards a broken or missing file keeps the ring in use:
-    `last_error` says why (None when all is well), and `report` hears of each broken state once.
+    `last_error` says why (None when all is well), and `report` hears of each broken state once. A new ring
+    that lacks keys of the one before is taken, and reported.
     """
 
     def __init__(
@@ -163,11 +171,25 @@ class RingFile:
         except OSError:
             pass  # `_load` says it in words
         try:
-            self._ring, self._seen = _load(self.path)
+            ring, self._seen = _load(self.path)
         except RingError as error:
             known = self.last_error is not None and str(self.last_error) == str(error)
             self.last_error = error
-            if not known and self._report is not None:
-                self._report(error)
-        else:
-            self.last_error = None
+            if not known:
+                self._tell(error)
+            return
+        self.last_error = None
+        there = {key.id for key in ring.keys}
+        gone = [str(key.id) for key in self._ring.keys if key.id not in there]
+        self._ring = ring
+        if gone:
+            self._tell(
+                RingError(
+                    f"{self.path}: keys that were in the ring are gone: {', '.join(gone)}; put their lines"
+                    " back from a backup, or all links sealed with them stay dead"
+                )
+            )
+
+    def _tell(self, error: RingError) -> None:
+        if self._report is not None:
+            self._report(error)

@@ -21,13 +21,13 @@ Invariants:
 import binascii
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgpack
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, Ring, derive
 from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link, Opened
 
 VERSION: Final = 1
@@ -55,10 +55,13 @@ _UNSUBSCRIBE = 4
 _PREFIXES = (b"", b"http://", b"https://", b"https://www.")  # a target's start, packed as its place here
 
 
+Reason = Literal["length", "encoding", "version", "kind", "key", "forged", "payload"]
+
+
 class BadToken(Exception):
     """The token is not one of ours, or not for this place. `reason` is a short fixed word, safe to log."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -170,17 +173,15 @@ def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
         )
     except (ValueError, msgpack.UnpackException):
         raise BadToken("payload") from None
-    if type(items) is not tuple or not 1 <= len(items) <= 3 or items[2:] not in ((), (None,)):
+    if type(items) is not tuple or not items:
         raise BadToken("payload")
     identity = _read_identity(items[0])
-    fields = items[1] if len(items) > 1 else None
-    if fields is None:
-        if kind in CLICKS:
-            raise BadToken("payload")
-        return identity, None
-    if kind in OPENS:
-        raise BadToken("payload")
-    return identity, _read_link(fields)
+    match items[1:]:
+        case () | (None,) if kind not in CLICKS:
+            return identity, None
+        case (fields,) | (fields, None) if fields is not None and kind not in OPENS:
+            return identity, _read_link(fields)
+    raise BadToken("payload")
 
 
 def _encode(raw: bytes) -> bytes:
@@ -189,7 +190,7 @@ def _encode(raw: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _cipher(secret: bytes, tenant: str) -> AESSIV:
-    return AESSIV(Key(1, Status.ACCEPTED, 0, secret).derive(_PURPOSE, tenant, _KEY_SIZE))
+    return AESSIV(derive(secret, _PURPOSE, tenant, _KEY_SIZE))
 
 
 def _tenant_bytes(tenant: str) -> bytes:

@@ -18,7 +18,7 @@ from engagement.links.token import MAX_TARGET
 SUBLINK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # contract.md 5.3
 
 _START = re.compile(rb"https?://", re.IGNORECASE)
-# A host as nearly all links have it, with port, path, query and fragment; any other is looked at piece by piece.
+# A host as nearly all links have it, with port, path, query and fragment; others are looked at in pieces.
 # The last label begins with a letter, so it is no IPv4 number; the whole is within _MAX_HOST (6 * 31 + 63).
 _PLAIN = re.compile(
     rb"https?://(?:[A-Za-z0-9_-]{1,30}\.){1,6}[A-Za-z][A-Za-z0-9-]{0,62}(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?",

@@ -1,0 +1,113 @@
+"""`smtpapi keys`: look at, begin and change the key ring. Never prints a secret.
+
+The running programs follow the file; none of these commands needs a restart.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engagement.links.keys import SECRET_SIZE, Ring, RingError, Status
+from engagement.links.ring_file import edit_ring, load_ring, save_ring
+
+
+class Failed(click.ClickException):
+    """Said to the person at the terminal; exit status 2."""
+
+    exit_code = 2
+
+
+def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --ring and --config, of which one is needed; the command asks `ring_path` for the outcome."""
+    for option in (
+        click.option("--ring", type=click.Path(path_type=Path), help="The key ring's file."),
+        click.option(
+            "--config", type=click.Path(path_type=Path), help="The configuration that names the ring."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def ring_path(ring: Path | None, config: Path | None) -> Path:
+    """Find the ring's file. Raises Failed when neither option was given or the configuration is broken."""
+    if ring is not None:
+        return ring
+    if config is None:
+        raise Failed("which key ring? Say --ring FILE, or --config FILE to take the one named there.")
+    from engagement.settings import SettingsError, load_file
+
+    try:
+        return Path(load_file(config).keys.ring)
+    except SettingsError as error:
+        raise Failed(str(error)) from None
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turn a RingError into a sentence and exit status 2."""
+    try:
+        yield
+    except RingError as error:
+        raise Failed(str(error)) from None
+
+
+@click.group()
+def command() -> None:
+    """List, begin, rotate and revoke the keys of tracked links."""
+
+
+@command.command("list")
+@ring_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a key.")
+def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print id, status and creation of each key."""
+    with failing():
+        keys = load_ring(ring_path(ring, config)).keys
+    if not as_json:
+        click.echo(f"{'id':>5}  {'status':<8}  created")
+    for key in keys:
+        created = datetime.fromtimestamp(key.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if as_json:
+            click.echo(json.dumps({"id": key.id, "status": str(key.status), "created": created}))
+        else:
+            click.echo(f"{key.id:>5}  {key.status:<8}  {created}")
+
+
+@command.command("init")
+@ring_options
+def init(ring: Path | None, config: Path | None) -> None:
+    """Make a ring with one fresh key. Refuses when the file is there."""
+    path = ring_path(ring, config)
+    with failing():
+        save_ring(path, Ring().rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())), new=True)
+    click.echo(f"{path}: key 1 signs. Back this file up: links in sent mail need it.")
+
+
+@command.command("rotate")
+@ring_options
+def rotate(ring: Path | None, config: Path | None) -> None:
+    """Let a fresh key sign; links already sent stay good."""
+    path = ring_path(ring, config)
+    with failing():
+        changed = edit_ring(path, lambda old: old.rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())))
+    opening = ", ".join(str(key.id) for key in changed.keys if key.status is Status.ACCEPTED)
+    click.echo(f"{path}: key {changed.signing.id} signs; links of {opening} still open. Back this file up.")
+
+
+@command.command("revoke")
+@click.argument("key_id", metavar="ID", type=int)
+@ring_options
+def revoke(key_id: int, ring: Path | None, config: Path | None) -> None:
+    """Let key ID open nothing any more: all links sealed with it die. For keys that strangers got hold of."""
+    path = ring_path(ring, config)
+    with failing():
+        edit_ring(path, lambda old: old.revoked(key_id))
+    click.echo(f"{path}: key {key_id} is revoked; links sealed with it are answered with 404 from now on.")
