@@ -14,8 +14,8 @@ _EMPHASIS: Final = frozenset(b"*_~")  # taken off the end if the same mark stand
 def url_length(data: bytes, start: int, run: int, *, trim: bool) -> tuple[int, bool]:
     """(end of the URL that begins at start within data[start:run], whether that end is certain).
 
-    A bracket that the URL does not open ends it: for certain where the bracket stands last but for punctuation,
-    or where its partner stands right before the URL. trim: leave trailing punctuation out.
+    A bracket that the URL does not open ends it: for certain where nothing but punctuation follows, or where
+    its partner stands right before the URL. trim: leave trailing punctuation out.
     """
     before = data[start - 1] if start else 0
     if before == 0x27:  # 'http://…'

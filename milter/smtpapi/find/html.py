@@ -16,7 +16,10 @@ _OUTSIDE: Final = markup.tokens(b"a", b"area", b"body", b"html", b"svg", b"math"
 
 
 def scan(data: bytes, *, vml: bool = False) -> Page:
-    """The page's anchors and pixel places (contract.md 5.2, 5.3, 5.5); with vml also links in conditional comments."""
+    """The page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
+
+    vml: report `a` and VML links inside Outlook's conditional comments too.
+    """
     walk = _Walk(data, vml)
     walk.run(0, len(data))
     return walk.page()

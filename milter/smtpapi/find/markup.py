@@ -23,7 +23,7 @@ _ATTRIBUTE: Final = (
 
 
 def _rest(closed: bytes) -> bytes:
-    # After the tag name. Nearly every attribute in mail is ` name="value"`, and a tag without quotes ends at ">".
+    # After the tag name. Nearly every attribute in mail is ` name="value"`; a tag without quotes ends at ">".
     return (
         rb"(?:(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z))*+[^>\"'=]*+"
         + closed
@@ -113,5 +113,5 @@ def comment_end(data: bytes, position: int, limit: int) -> int:
 
 
 def attributes(data: bytes, start: int, stop: int) -> Iterator[re.Match[bytes]]:
-    """Each attribute between a tag's name and its ">", duplicates too: groups name, and one of three values."""
+    """Each attribute between a tag's name and its ">", duplicates too: a name and one of three values."""
     return _READ.finditer(data, start, stop)

@@ -54,7 +54,7 @@ def scan(data: bytes, *, flowed: bool = False, delsp: bool = False) -> tuple[Tex
 
 
 def notations(data: bytes) -> tuple[tuple[int, int], ...]:
-    """Spans of the `[[data-msys-…]]` brackets after URLs, which leave the text whether or not clicks are tracked."""
+    """Spans of the `[[data-msys-…]]` brackets after URLs, to be taken out with click tracking off too."""
     return tuple(link.notation for link in scan(data) if link.notation is not None)
 
 
@@ -122,7 +122,7 @@ class _Text:
         )
 
     def _goes_on(self, start: int, run: int) -> tuple[int, bool]:
-        """Where the link ends as far as can be seen, and whether it may go on beyond what may be cut there."""
+        """Where the link ends as far as can be seen, and whether it may go on from there."""
         data = self.data
         if run >= len(data):
             return run, False
@@ -134,9 +134,9 @@ class _Text:
             return (more.end() if more else run), True
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
             return run, data[run + 1 : run + 2].isalnum()
-        if data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:":
-            if _WRAPPED.match(data, run):
-                return run, True
+        opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"
+        if opened and _WRAPPED.match(data, run):
+            return run, True
         return run, self.joined and _SOFT_BREAK.match(data, run) is not None
 
     def _is_utf8(self) -> bool:
