@@ -1,1 +1,18 @@
 """The configuration: its grammar, every option declared once, and what is in force where."""
+
+from engagement.settings.load import load_file, load_text
+from engagement.settings.loaded import Settings
+from engagement.settings.problems import NoConfiguration, Problem, SettingsError
+from engagement.settings.scopes import Scoped, Value, Where
+
+__all__ = [
+    "NoConfiguration",
+    "Problem",
+    "Scoped",
+    "Settings",
+    "SettingsError",
+    "Value",
+    "Where",
+    "load_file",
+    "load_text",
+]

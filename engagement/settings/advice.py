@@ -1,0 +1,103 @@
+"""What an operator should hear about a configuration that is valid: rules between options.
+
+Not errors: everything here is accepted and works as asked. Each warning begins with the place to look at.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from engagement.settings.schema import DEFAULT_DOMAIN, TRACKING_OPTIONS
+from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
+
+if TYPE_CHECKING:
+    from engagement.settings.loaded import Settings
+
+_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
+
+
+def views(table: Table) -> Iterator[tuple[str, Scoped]]:
+    """What is in force in each scope of the file, with the scope's label, in the file's order."""
+    for outer in table.top.inner:
+        if outer.kind == "esmtp_listener":
+            yield outer.label, table.along([outer])
+            for block in outer.inner:
+                if block.kind == "peer":
+                    yield block.label, table.along([block, outer])
+                else:
+                    yield block.label, table.along([block, outer])
+                    for peer in block.inner:
+                        yield peer.label, table.along([peer, *longest_covering(outer, peer), block, outer])
+        elif outer.kind == "pathway":
+            yield outer.label, table.along([], str(outer.matches))
+        else:
+            for block in outer.inner:
+                yield block.label, table.along([], str(block.matches))
+
+
+def warnings(settings: "Settings") -> Iterator[str]:
+    """All warnings that arise from several options together."""
+    top = settings.table.top
+    if not settings.active:
+        yield from _passive(settings, top)
+    else:
+        yield from _default_domain(settings.table)
+    for block in top.walk():
+        expiry = block.values.get("tracking_link_expiry")
+        if expiry is not None and expiry.value <= 0:
+            yield f"{_at(expiry)}: tracking_link_expiry is {expiry.value}: no click and no open is ever recorded"
+        if block.kind == "pathway_group":
+            for option, value in block.values.items():
+                yield (
+                    f"{_at(value)}: {option} directly in a pathway_group: honoured here, but Momentum ignores it; "
+                    "set it in the pathways"
+                )
+    yield from _twice(top)
+
+
+def notices(settings: "Settings") -> Iterator[str]:
+    """What is good to know about options that are read and not acted on."""
+    if settings.cassandra_client is None:
+        return
+    origin = settings.origins.get(("cassandra_client", "uri"))
+    yield f"{_at(origin) if origin else 'cassandra_client'}: cassandra_client is read and kept; no store here uses it"
+    if any("port=" not in node or "port=9160" in node for node in settings.cassandra_client.uri):
+        yield "cassandra_client: port 9160 is retired, 9042 is taken"
+
+
+def _passive(settings: "Settings", top: Block) -> Iterator[str]:
+    state = "enabled = false in smtpapi { }" if settings.smtpapi else "there is no smtpapi { } stanza"
+    found = [
+        (name, block.values[name])
+        for block in top.walk()
+        for name in TRACKING_OPTIONS
+        if name in block.values
+    ]
+    switched_on = [(name, value) for name, value in found if value.value is True]
+    for name, value in (switched_on or found)[:1]:
+        yield (
+            f"{_at(value)}: {name} has no effect: {state}. Nothing is tracked, and X-MSYS-API headers go out with "
+            "the mail"
+        )
+
+
+def _default_domain(table: Table) -> Iterator[str]:
+    for label, scoped in views(table):
+        switched_on = [scoped.value(name) for name in _SWITCHES if scoped.value(name).value]
+        if switched_on and scoped.value("tracking_domain").scope == DEFAULT_SCOPE:
+            yield (
+                f"{_at(switched_on[0])}: {label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
+                "recipient can reach; set tracking_domain"
+            )
+
+
+def _twice(top: Block) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for group in top.of_kind("pathway_group"):
+        for block in group.of_kind("pathway"):
+            first = seen.setdefault(str(block.matches), group.label)
+            if first != group.label:
+                yield f"pathway '{block.matches}' stands in {first} and in {group.label}; the first is used"
+
+
+def _at(value: Value) -> str:
+    return f"{value.file}:{value.line}"

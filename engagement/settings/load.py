@@ -1,0 +1,257 @@
+"""A configuration's tree to settings: which name is valid where, and every value checked (contract.md 1 and 2).
+
+Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`kinds`, `schema`).
+Invariants: raises nothing but `SettingsError`, and then with all that is wrong; what is not ours is accepted
+and told once.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engagement.settings import advice
+from engagement.settings.files import Reader
+from engagement.settings.kinds import Network, is_host_and_port, network, said
+from engagement.settings.loaded import Settings
+from engagement.settings.problems import KindError, Place, Problem, SettingsError
+from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES, Option, options_of
+from engagement.settings.scopes import Block, Listen, Table, Value, address_of
+from engagement.settings.tree import Assign, Item, Scope, quoted
+
+_ALIASES = {
+    (stanza, alias): option.name
+    for stanza, declared in STANZAS.items()
+    for option in options_of(declared)
+    for alias in option.aliases
+}
+_DISPLAY = {
+    "esmtp_listener": "ESMTP_Listener",
+    "listen": "Listen",
+    "peer": "Peer",
+    "pathway": "pathway",
+    "pathway_group": "pathway_group",
+}
+_INSIDE = {
+    "global": ("esmtp_listener", "pathway", "pathway_group"),
+    "esmtp_listener": ("listen", "peer"),
+    "listen": ("peer",),
+    "pathway_group": ("pathway",),
+    "pathway": (),
+    "peer": (),
+}
+_OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract.md 1.6)
+# Momentum's own stanzas whose names come near to ours.
+_OTHERS = frozenset(
+    {"ecstream_listener", "http_listener", "xmpp_listener", "msgc_listener", "eccluster_listener"}
+)
+_LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
+
+
+def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settings:
+    """The settings of a file and all it includes.
+
+    base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself where the file lies
+    below one. Raises SettingsError, NoConfiguration where there is no such file.
+    """
+    reader = Reader(base, node)
+    items = reader.read(path)
+    return _settings(items, reader)
+
+
+def load_text(text: str, name: str = "<text>") -> Settings:
+    """The settings of a text, which cannot include anything. Raises SettingsError."""
+    reader = Reader()
+    items = reader.text(text, name)
+    return _settings(items, reader)
+
+
+def _settings(items: Iterable[Item], reader: Reader) -> Settings:
+    loader = _Loader(reader.problems, reader.warnings)
+    for item in items:
+        loader.item(item, loader.top)
+    if loader.problems:
+        raise SettingsError(sorted(loader.problems, key=lambda problem: problem.place))
+    stanzas = {name: loader.stanza(name) for name in STANZAS if name in loader.seen or name not in _OPTIONAL}
+    settings = Settings(**stanzas, origins=loader.origins, table=Table(loader.top))
+    warnings = (*loader.warnings, *advice.warnings(settings))
+    notices = (*loader.notices.values(), *advice.notices(settings))
+    return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
+
+
+_OPTIONAL = frozenset({"smtpapi", "cassandra_client"})
+
+
+class _Loader:
+    """Collects values, problems, warnings and notices while it goes through a tree."""
+
+    def __init__(self, problems: list[Problem], warnings: list[str]) -> None:
+        self.problems = problems
+        self.warnings = warnings
+        self.notices: dict[tuple[str, str], str] = {}
+        self.top = Block("global", "Global")
+        self.seen: set[str] = set()
+        self.origins: dict[tuple[str, str], Value] = {}
+        self._blocks: dict[tuple[int, str, object], Block] = {}
+
+    def stanza(self, name: str) -> Any:
+        """The stanza's object, from the values set and the declared defaults."""
+        given = {option: value.value for (stanza, option), value in self.origins.items() if stanza == name}
+        return STANZAS[name](**given)
+
+    def item(self, item: Item, block: Block) -> None:
+        """One item of a scope we know."""
+        match item:
+            case Assign():
+                self._assign(item, block)
+            case Scope():
+                self._scope(item, block)
+
+    def _assign(self, item: Assign, block: Block) -> None:
+        name = item.name.lower()
+        option = SCOPED.get(name)
+        if option is not None and block.kind in option.scopes:
+            if (value := self._read(option, item, block.label)) is not None:
+                block.values[name] = value
+        elif name in TRACKING_OPTIONS:
+            self._misplaced(item.name, item.place, block.label, TRACKING_SCOPES)
+        elif name in STANZAS and block is self.top:
+            self.problems.append(
+                Problem(item.place, f"'{item.name}' is a stanza", f"{name} {{ … }}", item.name)
+            )
+        else:
+            self._unused(f"option '{item.name}'", (block.kind, name), item.place, block)
+
+    def _scope(self, item: Scope, block: Block) -> None:
+        name = item.name.lower()
+        if name in STANZAS and block is self.top:
+            self._stanza(item, name)
+        elif name in _INSIDE[block.kind]:
+            inner = self._block(item, name, block)
+            for each in item.items if inner else ():
+                self.item(each, inner or block)
+        elif name in STANZAS:
+            self._misplaced(item.name, item.place, block.label, ("global",))
+        elif name in _DISPLAY:
+            self._misplaced(item.name, item.place, block.label, [k for k, v in _INSIDE.items() if name in v])
+        else:
+            self._unused(f"stanza '{item.name}'", (block.kind, name + " {"), item.place, block)
+            self._foreign(item)
+
+    def _foreign(self, item: Scope) -> None:
+        """A scope that means nothing here; still the tracking options must not stand just anywhere."""
+        if item.name.lower() in _OWN_OPTIONS:
+            return
+        for each in item.items:
+            match each:
+                case Assign(name, _, place) if name.lower() in TRACKING_OPTIONS:
+                    if item.name.lower() not in TRACKING_SCOPES:
+                        self._misplaced(name, place, item.name, TRACKING_SCOPES)
+                case Scope():
+                    self._foreign(each)
+
+    def _stanza(self, item: Scope, name: str) -> None:
+        self.seen.add(name)
+        if item.instance is not None:
+            what = f"{name} has an instance name, {said(item.instance)}"
+            self.problems.append(Problem(item.instance.place, what, f"{name} {{ … }}", item.instance.text))
+        declared = {option.name: option for option in options_of(STANZAS[name])}
+        for each in item.items:
+            match each:
+                case Assign():
+                    self._own(name, each, declared.get(self._unaliased(name, each)), list(declared))
+                case Scope(inner, _, _, place):
+                    self._misplaced(inner, place, name, [k for k, v in _INSIDE.items() if inner.lower() in v])
+
+    def _unaliased(self, stanza: str, item: Assign) -> str:
+        name = item.name.lower()
+        if (stanza, name) not in _ALIASES:
+            return name
+        self.warnings.append(
+            f"{item.place}: '{item.name}' is read as {_ALIASES[stanza, name]}, its right name"
+        )
+        return _ALIASES[stanza, name]
+
+    def _own(self, stanza: str, item: Assign, option: Option | None, names: list[str]) -> None:
+        if option is not None:
+            if (value := self._read(option, item, stanza)) is not None:
+                self.origins[stanza, option.name] = value
+            return
+        near = difflib.get_close_matches(item.name.lower(), names, 1)
+        expected = f"{near[0]}" if near else f"one of {', '.join(names)}"
+        self.problems.append(
+            Problem(item.place, f"'{item.name}' is not an option of {stanza} {{ }}", expected)
+        )
+
+    def _read(self, option: Option, item: Assign, label: str) -> Value | None:
+        try:
+            found = option.kind.read(item.value)
+        except KindError as error:
+            what = f"{option.name} is {error.what}"
+            self.problems.append(Problem(item.value.place, what, error.expected))
+            return None
+        return Value(found, label, item.place.file, item.place.line)
+
+    def _block(self, item: Scope, kind: str, outer: Block) -> Block | None:
+        """The block of a scope, a new one or that of its earlier appearance."""
+        display = _DISPLAY[kind]
+        instance = item.instance.text if item.instance else ""
+        matches = self._matches(kind, instance)
+        if matches is None:
+            place = item.instance.place if item.instance else item.place
+            expected = {"listen": _LISTEN_FORM, "peer": "an address or CIDR block"}.get(kind, "a name")
+            what = f"{display} '{instance}'" if instance else f"{display} without a name"
+            self.problems.append(Problem(place, what, expected))
+            return None
+        key = (id(outer), kind, matches)
+        if key not in self._blocks:
+            name = f"{display} {quoted(instance)}" if instance else display
+            label = name if outer is self.top else f"{outer.label} > {name}"
+            self._blocks[key] = Block(kind, label, matches)
+            outer.inner.append(self._blocks[key])
+        return self._blocks[key]
+
+    def _matches(self, kind: str, instance: str) -> Listen | Network | str | None:
+        match kind:
+            case "listen":
+                return listen_of(instance)
+            case "peer":
+                try:
+                    return network(instance)
+                except ValueError:
+                    return None
+            case "esmtp_listener":
+                return instance
+            case _:
+                return instance or None
+
+    def _misplaced(self, name: str, place: Place, scope: str, valid: Iterable[str]) -> None:
+        what = f"'{name}' is not a valid scope name in scope '{scope}'"
+        self.problems.append(Problem(place, what, f"it in {' or '.join(valid) or 'no scope'}", name))
+
+    def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
+        name = key[1].removesuffix(" {")
+        where = "" if block is self.top else f" in {_DISPLAY[block.kind]}"
+        self.notices.setdefault(key, f"{place}: {what}{where} has no meaning here and is ignored")
+        ours = [*STANZAS, *_INSIDE["global"]]
+        near = difflib.get_close_matches(name, ours, 1, 0.8) if key[1] != name and block is self.top else []
+        if near and name not in _OTHERS:
+            self.warnings.append(f"{place}: stanza '{name}' is unknown; is {near[0]} meant?")
+
+
+def listen_of(instance: str) -> Listen | None:
+    """A Listen's instance (contract.md 2.5), None if it is none of the forms."""
+    if instance.startswith("/"):
+        return Listen(instance)
+    host, colon, port = instance.rpartition(":")
+    if not colon or not is_host_and_port(f"localhost:{port}", port_needed=True):
+        return None
+    if host in ("", "*"):
+        return Listen("", int(port))
+    if host == "[*]":
+        return Listen("[*]", int(port))
+    address = address_of(host)
+    if address is None or (":" in host) != (host[0] == "["):
+        return None
+    return Listen(address, int(port))

@@ -1,0 +1,57 @@
+"""What can be wrong with a configuration, and where: problems as values, collected before anything is raised.
+
+Not the checks themselves (`kinds`, `load`). Invariant: every problem names a place in a file and says what
+would have been right.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands. line and column count from 1; line 0 means the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that must be changed. near: the word Momentum's own syntax message would point at."""
+
+    place: Place
+    what: str
+    expected: str = ""
+    near: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """The problem as printed: our line, then Momentum's where it has one (contract.md 2.3)."""
+        yield f"{self.place}: {self.what}" + (f", expected {self.expected}" if self.expected else "")
+        if self.near is not None:
+            yield f"Syntax error in {self.place.file} at line {self.place.line} near '{self.near}'"
+
+
+class SettingsError(Exception):
+    """A configuration that cannot be used. problems: all that were found, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(line for problem in self.problems for line in problem.lines()))
+
+
+class NoConfiguration(SettingsError):  # noqa: N818 - a state to tell apart, the base's name says it is an error
+    """There is no file of that name."""
+
+
+class KindError(ValueError):
+    """A value is not of its option's kind. what: what it is instead; expected: what would do."""
+
+    def __init__(self, what: str, expected: str) -> None:
+        super().__init__(f"{what}, expected {expected}")
+        self.what = what
+        self.expected = expected

@@ -1,0 +1,237 @@
+"""Which scope's value is in force for a connection (contract.md 1.3 and 2.5).
+
+Not the reading of values (`load`). The order, first wins: Peer in the matching Listen, Peer in the
+ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway inside a pathway_group, the pathway, the
+pathway_group, the top level (where an option is valid there), the built-in default. Each option goes its own
+way down this list.
+
+Invariants: values are converted before they come here, so nothing can fail; an unknown client address matches
+no Peer, an unknown port no exact Listen.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, TypeAlias
+
+from engagement.settings.kinds import Network
+from engagement.settings.schema import SCOPED
+
+DEFAULT_SCOPE = "built-in default"
+_LOCAL = "127.0.0.1"  # mail without a network client counts as coming from here
+_WHERE_CACHE = 4096  # client addresses a busy MTA sees within minutes
+
+Address: TypeAlias = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A connection, as far as scopes depend on it.
+
+    local_address, local_port: the MTA's own side, "" and None where it does not tell. client_address: "" for
+    local submission. pathway: "" means the one that the `pathway` option names.
+    """
+
+    local_address: str = ""
+    local_port: int | None = None
+    client_address: str = ""
+    pathway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value, and where it comes from: scope as the file writes it, line 0 for the built-in default."""
+
+    value: Any
+    scope: str = DEFAULT_SCOPE
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A Listen's instance. address: "" any, "[*]" any IPv6, else an address or a socket's path."""
+
+    address: Address | str
+    port: int | None = None
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it takes connections to any address."""
+        return self.address in ("", "[*]")
+
+
+@dataclass(eq=False, slots=True)
+class Block:
+    """One scope of the file, all its appearances merged.
+
+    kind: lower-case name, "global" for the file itself. label: the way to it, as in
+    `ESMTP_Listener > Listen ":25"`. matches: a Listen, a Network or a pathway's name.
+    """
+
+    kind: str
+    label: str
+    matches: Listen | Network | str = ""
+    values: dict[str, Value] = field(default_factory=dict)
+    inner: list["Block"] = field(default_factory=list)
+
+    def of_kind(self, kind: str) -> Iterator["Block"]:
+        """The blocks of one kind directly inside."""
+        return (block for block in self.inner if block.kind == kind)
+
+    def serves(self, default: bool = True) -> bool:
+        """Whether the stanza is in force: its `Enable`, or what is given."""
+        found = self.values.get("enable")
+        return default if found is None else bool(found.value)
+
+    def walk(self) -> Iterator["Block"]:
+        """This block and all below it, in the order of the file."""
+        yield self
+        for block in self.inner:
+            yield from block.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """What is in force for one connection. pathway: the effective one, "default" where nothing names one."""
+
+    values: Mapping[str, Value]
+    pathway: str
+
+    def value(self, option: str) -> Value:
+        """The option's value and where it comes from, the built-in default included. KeyError: no such option."""
+        return self.values[option]
+
+    @property
+    def relay_hosts(self) -> tuple[Network, ...]:
+        """The clients trusted without a login."""
+        return tuple(self.values["relay_hosts"].value)
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """Context variables each message of the connection begins with."""
+        found: Mapping[str, str] = self.values["context"].value
+        return found
+
+    @property
+    def smtp_extensions(self) -> frozenset[str]:
+        """Names of the SMTP extensions offered, in capitals."""
+        return frozenset(name.upper() for name in self.values["smtp_extensions"].value)
+
+
+def address_of(text: str) -> Address | None:
+    """An address as an MTA writes it: with or without brackets, Sendmail's IPv6: prefix, a zone; None if it is none."""
+    bare = text.strip("[]").removeprefix("IPv6:").partition("%")[0]
+    try:
+        found = ip_address(bare)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return mapped or found
+
+
+class Table:
+    """All scopes of one file, and the way down through them."""
+
+    def __init__(self, top: Block | None = None) -> None:
+        self.top = top or Block("global", "Global")
+        self.scoped = lru_cache(maxsize=_WHERE_CACHE)(self._scoped)
+
+    def _scoped(self, where: Where) -> Scoped:
+        return self.along(self._listener_rows(where), where.pathway)
+
+    def along(self, rows: Iterable[Block], pathway: str = "") -> Scoped:
+        """What is in force where these listener scopes apply, narrowest first."""
+        narrow = list(rows)
+        named = _first(narrow, "pathway")
+        name = pathway or (named.value if named else SCOPED["pathway"].default)
+        order = [*narrow, *self.pathway_rows(name), self.top]
+        values = {
+            option: _first(order, option) or Value(declared.default) for option, declared in SCOPED.items()
+        }
+        return Scoped(values, name)
+
+    def pathway_rows(self, name: str) -> Iterator[Block]:
+        """Rows 5 to 7: the pathway in a group, the pathway, the group."""
+        groups = list(self.top.of_kind("pathway_group"))
+        held = [
+            (block, group) for group in groups for block in group.of_kind("pathway") if block.matches == name
+        ]
+        yield from (block for block, _ in held[:1])
+        yield from (block for block in self.top.of_kind("pathway") if block.matches == name)
+        yield from (group for _, group in held[:1])
+
+    def _listener_rows(self, where: Where) -> Iterator[Block]:
+        """Rows 1 to 4."""
+        listener, listen = self._listener(where)
+        if listener is None:
+            return
+        client = address_of(where.client_address or _LOCAL)
+        if listen is not None:
+            yield from longest_peer(listen, client)
+        yield from longest_peer(listener, client)
+        if listen is not None:
+            yield listen
+        yield listener
+
+    def _listener(self, where: Where) -> tuple[Block | None, Block | None]:
+        """The listener that takes the connection, and its Listen that does, if any.
+
+        With several listeners and no Listen that matches, the first one stands for all.
+        """
+        listeners = list(self.top.of_kind("esmtp_listener"))
+        if where.client_address or where.local_address or where.local_port is not None:
+            served = [
+                (rank, listener, listen)
+                for listener in listeners
+                for listen in listener.of_kind("listen")
+                if listen.serves(listener.serves()) and (rank := rank_of(listen.matches, where))
+            ]
+            if served:
+                best = max(served, key=lambda found: found[0])  # the first of equals
+                return best[1], best[2]
+        return next((each for each in listeners if each.serves()), None), None
+
+
+def longest_peer(block: Block, client: Address | None) -> Iterator[Block]:
+    """The Peer directly inside the block whose network holds the client most narrowly; none or one."""
+    best: Block | None = None
+    longest = -1
+    for peer in block.of_kind("peer"):
+        network = peer.matches
+        assert not isinstance(network, Listen | str)
+        if client is not None and client in network and network.prefixlen > longest:
+            best, longest = peer, network.prefixlen
+    if best is not None:
+        yield best
+
+
+def longest_covering(block: Block, peer: Block) -> Iterator[Block]:
+    """The Peer directly inside the block that holds the whole network of another one; none or one."""
+    inner = peer.matches
+    assert not isinstance(inner, Listen | str)
+    yield from longest_peer(block, inner.network_address)
+
+
+def rank_of(listen: object, where: Where) -> int:
+    """How well a Listen takes a connection: 0 not at all, 3 exactly, 2 by family, 1 by any address.
+
+    Without a port from the MTA only wildcards match (contract.md 2.5).
+    """
+    assert isinstance(listen, Listen)
+    if isinstance(listen.address, str) and not listen.wildcard:
+        return 3 if listen.address == where.local_address else 0
+    if where.local_port is not None and where.local_port != listen.port:
+        return 0
+    local = address_of(where.local_address)
+    if listen.address == "":
+        return 1
+    if listen.address == "[*]":
+        family = local or address_of(where.client_address)
+        return 2 if family is not None and family.version == 6 else 0
+    return 3 if where.local_port is not None and local == listen.address else 0
+
+
+def _first(rows: Iterable[Block], option: str) -> Value | None:
+    return next((row.values[option] for row in rows if option in row.values), None)

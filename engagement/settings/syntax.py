@@ -1,0 +1,229 @@
+"""Text of a configuration file to its tree (contract.md 2.1).
+
+Not the reading of files nor of includes (`files`), and no knowledge of any option. Invariants: `parse` raises
+nothing but `SyntaxProblem`; every node carries file, line and column; nesting is bounded, so that later
+stages may recurse.
+"""
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from engagement.settings.problems import Place, Problem
+from engagement.settings.tree import Assign, Include, Item, Pairs, Scope, Text, TextList, ValueNode
+
+MAX_DEPTH = 64  # Momentum's deepest real files nest four scopes
+
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+_ESCAPED = re.compile(r"\\([\\\"nrt])")
+_TRANSLATED = {"\\": "\\", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
+_CURLY_QUOTES = "\u201c\u201d"
+_WORDS = {
+    "WORD": "a name or value",
+    "STRING": "a quoted string",
+    "EQUAL": "=",
+    "LBRACE": "{",
+    "RBRACE": "}",
+    "LPAR": "(",
+    "RPAR": ")",
+    "LSQB": "[",
+    "RSQB": "]",
+    "$END": "the end of the file",
+}
+
+
+class SyntaxProblem(Exception):  # noqa: N818 - carries a Problem, as its name says
+    """The text is not of the language."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.what)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file's tree. curly: places of typographic quotes, which deserve a warning."""
+
+    items: tuple[Item, ...]
+    curly: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deep:
+    """A node and how many levels lie below it."""
+
+    node: Text | TextList | Pairs | Assign | Scope | Include
+    depth: int
+
+
+class _Builder:
+    """Turns each reduction of the parser into a node; called bottom-up, never recursively."""
+
+    def __init__(self) -> None:
+        self.file = ""
+        self.curly: list[Place] = []
+
+    def _place(self, token: Token) -> Place:
+        return Place(self.file, token.line or 0, token.column or 0)
+
+    def _name(self, token: Token) -> str:
+        if not _NAME.fullmatch(token):
+            what = f"'{token}' is not a name"
+            raise SyntaxProblem(Problem(self._place(token), what, "letters, digits and _", str(token)))
+        return str(token)
+
+    def _nested(self, depth: int, place: Place) -> int:
+        if depth >= MAX_DEPTH:
+            raise SyntaxProblem(Problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels", "{"))
+        return depth + 1
+
+    def text(self, children: list[Token]) -> _Deep:
+        (token,) = children
+        place = self._place(token)
+        if token.type == "WORD":
+            return _Deep(Text(str(token), place), 0)
+        if token[0] in _CURLY_QUOTES or token[-1] in _CURLY_QUOTES:
+            self.curly.append(place)
+        inner = _ESCAPED.sub(lambda found: _TRANSLATED[found[1]], token[1:-1])
+        return _Deep(Text(inner, place), 0)
+
+    def instance(self, children: list[_Deep | Token]) -> _Deep:
+        (child,) = children
+        return _Deep(Text(str(child), self._place(child)), 0) if isinstance(child, Token) else child
+
+    def text_list(self, children: list[_Deep | Token]) -> _Deep:
+        opening, *inner, _closing = children
+        assert isinstance(opening, Token)
+        items = tuple(child.node for child in inner if isinstance(child, _Deep))
+        return _Deep(
+            TextList(tuple(item for item in items if isinstance(item, Text)), self._place(opening)), 0
+        )
+
+    def pair(self, children: list[_Deep | Token]) -> tuple[_Deep, _Deep]:
+        key, value = (child for child in children if isinstance(child, _Deep))
+        return key, value
+
+    def pairs(self, children: list[tuple[_Deep, _Deep] | Token]) -> _Deep:
+        opening = children[0]
+        assert isinstance(opening, Token)
+        inner = [child for child in children if not isinstance(child, Token)]
+        place = self._place(opening)
+        depth = self._nested(max((value.depth for _, value in inner), default=0), place)
+        pairs = tuple((_text(key), _value(value)) for key, value in inner)
+        return _Deep(Pairs(pairs, place), depth)
+
+    def assign(self, children: list[_Deep | Token]) -> _Deep:
+        name, value = children[0], children[-1]
+        assert isinstance(name, Token)
+        assert isinstance(value, _Deep)
+        return _Deep(Assign(self._name(name), _value(value), self._place(name)), value.depth)
+
+    def include(self, children: list[_Deep | Token]) -> _Deep:
+        word, target = children
+        assert isinstance(word, Token)
+        assert isinstance(target, _Deep)
+        readonly = word.lower().startswith("readonly")
+        return _Deep(Include(_text(target), readonly, self._place(word)), 0)
+
+    def scope(self, children: list[_Deep | Token]) -> _Deep:
+        name = children[0]
+        assert isinstance(name, Token)
+        place = self._place(name)
+        inner = [child for child in children if isinstance(child, _Deep)]
+        instance = inner.pop(0).node if inner and isinstance(inner[0].node, Text) else None
+        assert instance is None or isinstance(instance, Text)
+        depth = self._nested(max((child.depth for child in inner), default=0), place)
+        return _Deep(Scope(self._name(name), instance, tuple(_items(inner)), place), depth)
+
+    def start(self, children: list[_Deep]) -> tuple[Item, ...]:
+        return tuple(_items(children))
+
+
+def _text(deep: _Deep) -> Text:
+    assert isinstance(deep.node, Text)
+    return deep.node
+
+
+def _value(deep: _Deep) -> ValueNode:
+    assert isinstance(deep.node, Text | TextList | Pairs)
+    return deep.node
+
+
+def _items(children: list[_Deep]) -> Iterator[Item]:
+    for child in children:
+        assert isinstance(child.node, Assign | Scope | Include)
+        yield child.node
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _parser() -> tuple[Lark, _Builder]:
+    grammar = files("engagement.settings").joinpath("ecelerity.lark").read_text("utf-8")
+    builder = _Builder()
+    # lark calls a transformer's methods by rule name and needs no base class for that
+    lark = Lark(grammar, parser="lalr", lexer="contextual", transformer=builder, keep_all_tokens=True)  # type: ignore[arg-type]
+    return lark, builder
+
+
+def parse(text: str, file: str) -> Parsed:
+    """The tree of a file's text. Raises SyntaxProblem at the first thing that is not of the language."""
+    with _lock:  # one parser, whose builder knows one file at a time
+        lark, builder = _parser()
+        builder.file, builder.curly = file, []
+        try:
+            items = lark.parse(text.removeprefix("\ufeff"))
+        except UnexpectedInput as error:
+            raise SyntaxProblem(_explain(error, text.removeprefix("\ufeff"), file)) from None
+        return Parsed(items, tuple(builder.curly))  # type: ignore[arg-type] # the builder's start()
+
+
+def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
+    """Words for a parser's complaint."""
+    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+        return _unfinished(error, text, file)
+    place = Place(file, max(error.line, 1), max(error.column, 1))
+    if isinstance(error, UnexpectedToken):
+        near = _cut(str(error.token))
+        return Problem(place, f"'{near}' cannot stand here", _wanted(error.accepts or error.expected), near)
+    assert isinstance(error, UnexpectedCharacters)
+    at = error.pos_in_stream or 0
+    near = _cut((text[at : at + 60].split() or [text[at]])[0])
+    if text[at] in '"' + _CURLY_QUOTES:
+        return Problem(place, "the string that begins here never ends", 'a closing "', near)
+    if text.startswith("/*", at):
+        return Problem(place, "the comment that begins here never ends", "*/", near)
+    return Problem(place, f"'{near}' cannot stand here", _wanted(error.allowed or set()), near)
+
+
+def _unfinished(error: UnexpectedToken, text: str, file: str) -> Problem:
+    """The file ends inside something: point at its end, and say what is still open."""
+    last = text.rstrip()
+    line = last.count("\n") + 1
+    place = Place(file, line, len(last) - (last.rfind("\n") + 1) + 1)
+    near = _cut((last[-80:].split() or [""])[-1])
+    state = error.interactive_parser.parser_state if error.interactive_parser else None
+    stack = state.value_stack if state else []
+    opened = next(
+        (each for each in reversed(stack) if isinstance(each, Token) and each in ("{", "[", "(")), None
+    )
+    if opened is None:
+        return Problem(place, "the file ends too early", _wanted(error.accepts or error.expected), near)
+    what = f"the file ends inside the {opened} of line {opened.line}"
+    return Problem(place, what, {"{": "}", "[": "]", "(": ")"}[opened], near)
+
+
+def _cut(near: str) -> str:
+    return near if len(near) <= 40 else near[:40] + "…"
+
+
+def _wanted(terminals: set[str]) -> str:
+    words = [words for name, words in _WORDS.items() if name in terminals]
+    return " or ".join(words) if words else "something else"
