@@ -61,6 +61,7 @@ class Skip(StrEnum):
     PATTERN = "pattern"
     TEXT_IS_URL = "text-is-url"
     QUOTED_REPLY = "quoted-reply"
+    UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
 
 
 @dataclass(frozen=True, slots=True)
