@@ -1,0 +1,275 @@
+"""The answering path, as a bare callable (contract.md 6.2 to 6.5)."""
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from web_cases import (
+    HOST,
+    KEY,
+    NOW,
+    RING,
+    STRANGER,
+    TARGET,
+    Case,
+    FixedKeys,
+    MemorySpool,
+    ask,
+    cases,
+    environ,
+    hot,
+    token,
+)
+
+from engagement.events.record import decode
+from engagement.events.types import Hit
+from engagement.links.keys import Ring
+from engagement.links.types import Kind
+from engagement.links.urls import refusal
+from tracker_web.answers import PIXEL
+
+
+def hit(spool: MemorySpool) -> Hit:
+    (record,) = spool.records
+    event = decode(record)
+    assert isinstance(event, Hit)
+    return event
+
+
+def click(**facts: Any) -> dict[str, Any]:
+    return environ(f"/f/a/{token()}", **facts)
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_table_of_requests(case: Case) -> None:
+    spool = MemorySpool()
+    path, _, query = case.path.partition("?")
+    request = environ(unquote_to_bytes(path).decode("latin-1"), case.method, case.host, QUERY_STRING=query)
+    answer = ask(hot(spool), request)
+    assert answer.status == case.status
+    for name, value in case.headers.items():
+        assert answer.headers[name] == value
+    if case.body is not None and "x-elsewhere" not in answer.headers:
+        assert answer.body == case.body
+    assert len(spool.records) == case.events
+
+
+def test_record_says_what_the_request_said() -> None:
+    spool = MemorySpool()
+    request = click(HTTP_USER_AGENT="Mozilla/5.0 (X11)", HTTP_ACCEPT_LANGUAGE="nb-NO", host=f"{HOST}:443")
+    ask(hot(spool), request)
+    event = hit(spool)
+    assert (event.kind, event.at_ms, event.method, event.host) == (Kind.CLICK, NOW * 1000 + 250, "GET", HOST)
+    assert (event.user_agent, event.accept_language) == ("Mozilla/5.0 (X11)", "nb-NO")
+    assert (event.client_address, event.spoiled, event.expired) == ("203.0.113.9", False, False)
+
+
+def test_head_is_recorded_as_the_probe_it_is() -> None:
+    """civicrm-core#35328, mautic#17263: HEAD was counted as a click. The method tells the classifier."""
+    spool = MemorySpool()
+    ask(hot(spool), click(method="HEAD"))
+    assert hit(spool).method == "HEAD"
+
+
+def test_spoiled_tail_redirects_and_is_flagged() -> None:
+    """gophish#973: SafeLinks adds %27; a reader must arrive all the same."""
+    spool = MemorySpool()
+    answer = ask(hot(spool), environ(f"/f/a/{token()}'"))
+    assert (answer.status, hit(spool).spoiled) == (302, True)
+
+
+def test_expired_link_redirects_and_is_flagged() -> None:
+    spool = MemorySpool()
+    answer = ask(hot(spool), environ(f"/f/a/{token(issued=NOW - 5000, expiry=NOW - 4000)}"))
+    assert (answer.headers["location"], hit(spool).expired) == (TARGET.decode(), True)
+
+
+@pytest.mark.parametrize(
+    ("issued", "expiry", "expired"),
+    [
+        (NOW - 1000, NOW + 1, False),
+        (NOW - 1000, NOW - 200, False),  # within the slack for clocks that disagree
+        (NOW - 1000, NOW - 301, True),
+        (NOW + 250, NOW + 1000, False),  # sealed by a clock ahead of ours
+        (NOW, NOW, True),  # tracking_link_expiry = 0: never record (contract.md 1.1)
+        (NOW, NOW - 60, True),
+    ],
+)
+def test_expiry_bears_clocks_that_disagree(issued: int, expiry: int, expired: bool) -> None:
+    spool = MemorySpool()
+    ask(hot(spool), environ(f"/f/a/{token(issued=issued, expiry=expiry)}"))
+    assert hit(spool).expired is expired
+
+
+def test_missing_host_is_not_found() -> None:
+    assert ask(hot(MemorySpool()), click(host=None)).status == 404
+    assert ask(hot(MemorySpool()), environ(f"/q/{token(Kind.OPEN)}", host=None)).status == 404
+
+
+def test_any_host_answers_every_name_but_still_wants_one() -> None:
+    assert ask(hot(hosts=None), click(host="whatever.example")).status == 302
+    assert ask(hot(hosts=None), click(host=None)).status == 404
+
+
+def test_privacy_off_records_nothing_and_redirects() -> None:
+    assert ask(hot(spool=None), click()).status == 302
+
+
+def test_addresses_are_cut_before_the_spool() -> None:
+    spool = MemorySpool()
+    ask(hot(spool, truncate_addresses=True), click())
+    assert hit(spool).client_address == "203.0.113.0"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.9", "", "203.0.113.9"),
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not a proxy of ours: its word counts nothing
+        ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "6.6.6.6, 198.51.100.1", "198.51.100.1"),  # the client's own claim stands left
+        ("127.0.0.1", "6.6.6.6, 198.51.100.1, 127.0.0.2", "198.51.100.1"),
+        ("::1", "2001:db8::7", "2001:db8::7"),
+        ("127.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("127.0.0.1", "[2001:db8::7]:4711", "2001:db8::7"),
+        ("127.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "unknown", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, <script>", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.9", "127.0.0.9"),
+        ("", "198.51.100.1", "198.51.100.1"),  # a unix socket
+        ("", "", ""),
+        ("127.0.0.1", "," * 5000, "127.0.0.1"),
+    ],
+)
+def test_forwarded_address_counts_as_far_as_its_writer_is_trusted(
+    peer: str, forwarded: str, client: str
+) -> None:
+    spool = MemorySpool()
+    request = click(REMOTE_ADDR=peer)
+    if forwarded:
+        request["HTTP_X_FORWARDED_FOR"] = forwarded
+    ask(hot(spool), request)
+    assert hit(spool).client_address == client
+
+
+def test_missing_peer_address_is_answered() -> None:
+    spool = MemorySpool()
+    request = click()
+    del request["REMOTE_ADDR"]
+    assert (ask(hot(spool), request).status, hit(spool).client_address) == (302, "")
+
+
+def test_failing_spool_changes_no_answer() -> None:
+    class Full:
+        def append(self, record: bytes) -> bool:
+            return False
+
+    class Broken:
+        def append(self, record: bytes) -> bool:
+            raise OSError("gone")
+
+    told: list[Exception] = []
+    assert ask(hot(Broken(), lost=told.append), click()).status == 302
+    assert len(told) == 1
+    assert ask(hot(Full()), click()).status == 302
+    assert ask(hot(Full()), environ(f"/q/{token(Kind.OPEN)}")).body == PIXEL
+
+
+def test_record_stands_before_the_answer_starts() -> None:
+    spool = MemorySpool()
+    seen: list[int] = []
+    hot(spool)(click(), lambda *facts: seen.append(len(spool.records)))
+    assert seen == [1]
+
+
+def test_agent_of_any_bytes_becomes_valid_text_of_bounded_length() -> None:
+    spool = MemorySpool()
+    ask(hot(spool), click(HTTP_USER_AGENT="\xff\xfe" + "x" * 9000, HTTP_ACCEPT_LANGUAGE="\xc3\xa9"))
+    event = hit(spool)
+    assert event.user_agent.startswith("\ufffd\ufffdx")
+    assert len(event.user_agent) <= 2000
+    assert event.accept_language == "\xe9"
+
+
+def test_key_newer_than_the_last_look_opens_its_links() -> None:
+    young = Ring((*RING.rotated(bytes(range(2, 34)), NOW).keys,))
+    keys = FixedKeys(RING, after_refresh=young)
+    assert ask(hot(keys=keys), environ(f"/f/a/{token(key=young.signing)}")).status == 302
+
+
+def test_key_put_out_of_service_still_opens_and_a_revoked_one_does_not() -> None:
+    """postal#915, direct_mail#391: links died in an upgrade. Old keys stay until someone revokes them."""
+    rotated = RING.rotated(bytes(range(2, 34)), NOW)
+    old = environ(f"/f/a/{token(key=KEY)}")
+    assert ask(hot(keys=FixedKeys(rotated)), old).status == 302
+    assert ask(hot(keys=FixedKeys(rotated.revoked(KEY.id))), old).status == 404
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"javascript:alert(1)",
+        b"//evil.example/",
+        b"https://good.example@evil.example/",
+        b"https:/\\evil.example/",
+        b"https://good.example/\r\nSet-Cookie: a=b",
+        b"https://good.example/a b",
+        b"https://caf\xc3\xa9.example/",
+    ],
+)
+def test_target_is_checked_again_at_the_redirect(target: bytes) -> None:
+    """LeadOrbit#333: even a genuine token does not lead where no link of ours may lead."""
+    spool = MemorySpool()
+    assert refusal(target) is not None
+    answer = ask(hot(spool), environ(f"/f/a/{token(target=target)}"))
+    assert (answer.status, "location" in answer.headers, spool.records) == (404, False, [])
+
+
+def test_well_known_files_are_served_as_json() -> None:
+    files = {"/.well-known/assetlinks.json": ("application/json", b"[]")}
+    answer = ask(hot(well_known=files), environ("/.well-known/assetlinks.json"))
+    assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/json", b"[]")
+
+
+@given(st.text(max_size=80), st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "X"]), st.text(max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_no_request_raises_and_none_but_the_genuine_redirects(tail: str, method: str, host: str) -> None:
+    spool = MemorySpool()
+    text = tail.encode().decode("latin-1")
+    for path in (f"/f/a/{text}", f"/q/{text}", f"/{text}"):
+        for name in (HOST, host.encode().decode("latin-1")):
+            assert ask(hot(spool), environ(path, method, name)).status in {200, 204, 404, 405}
+    assert spool.records == []
+
+
+_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '\\"<>')
+
+
+@given(
+    st.sampled_from(["http://", "https://", "HTTPS://"]),
+    st.from_regex(
+        r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\.[a-z]{2,8}){1,3}(:[1-9][0-9]{1,3})?", fullmatch=True
+    ),
+    st.text(_PRINTABLE, max_size=200),
+)
+@settings(max_examples=100, deadline=None)
+def test_location_is_byte_for_byte_the_target(scheme: str, host: str, tail: str) -> None:
+    """Design rule 3; the long run over 100,000 URLs is bench/redirects.py."""
+    target = f"{scheme}{host}/{tail}".encode("ascii")
+    assert refusal(target) is None
+    answer = ask(hot(), environ(f"/f/a/{token(target=target)}"))
+    assert answer.headers["location"].encode("latin-1") == target
+
+
+def test_pixel_is_one_well_formed_gif() -> None:
+    assert len(PIXEL) == 43
+    assert PIXEL.startswith(b"GIF89a\x01\x00\x01\x00")
+    assert PIXEL.endswith(b";")
+
+
+def test_forged_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    bad = token(key=STRANGER)
+    ask(hot(MemorySpool()), environ(f"/f/a/{bad}"))
+    assert bad[:20] not in caplog.text

@@ -1,0 +1,41 @@
+"""Serve the tracker in the foreground: `python -m tracker_web --config FILE`.
+
+SIGTERM or Ctrl-C stop it cleanly. Not a daemon: that is the supervisor's work. Exit 2 for what the
+configuration must put right.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tracker_web import log
+from tracker_web.app import CONFIG_VARIABLE, DEFAULT_CONFIG
+from tracker_web.serve import CannotServe, prepare, serve
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    default=Path(DEFAULT_CONFIG),
+    envvar=CONFIG_VARIABLE,
+    show_default=True,
+    help="The configuration file.",
+)
+def main(config: Path) -> None:
+    """Answer tracked links and pixels, and show the events, in the foreground."""
+    log.to_stderr()
+    try:
+        settings = prepare(config)
+    except CannotServe as error:
+        click.echo(f"smtpapi tracker: {error}", err=True)
+        sys.exit(2)
+    os.environ[CONFIG_VARIABLE] = str(config.resolve())
+    serve(settings)
+
+
+if __name__ == "__main__":
+    main(prog_name="smtpapi tracker")

@@ -1,0 +1,69 @@
+"""What the fast path says, prepared once: statuses, header lists, the pixel's bytes (contract.md 6.2).
+
+No answer holds anything of the request. A redirect's target is the only byte string that comes from a token.
+"""
+
+from typing import Final
+
+Headers = list[tuple[str, str]]
+
+# A transparent pixel: GIF89a, 1x1, index 0 of two colours transparent. 43 bytes, always the same.
+PIXEL: Final = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00"
+    b"!\xf9\x04\x01\x00\x00\x00\x00"
+    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+
+# A 302 is never cached unless told to; no-store says it to every cache. 301 and 308 would be kept for good.
+FOUND: Final = "302 Found"
+_REDIRECT: Final = (
+    ("Content-Length", "0"),
+    ("Content-Type", "text/plain"),
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Robots-Tag", "noindex"),
+)
+
+OK: Final = "200 OK"
+PIXEL_HEADERS: Final = (
+    ("Content-Type", "image/gif"),
+    ("Content-Length", str(len(PIXEL))),
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Robots-Tag", "noindex"),
+)
+
+NOT_FOUND: Final = "404 Not Found"
+NOT_FOUND_BODY: Final = b"This link is not known here.\n"
+
+NOT_ALLOWED: Final = "405 Method Not Allowed"
+NOT_ALLOWED_BODY: Final = b"Only GET and HEAD are answered here.\n"
+
+NO_CONTENT: Final = "204 No Content"
+ALLOW: Final = ("Allow", "GET, HEAD, OPTIONS")
+
+ROBOTS_BODY: Final = b"User-Agent: *\nDisallow: /\n"
+
+
+def redirect_headers(target: bytes) -> Headers:
+    """The header list of a redirect to `target`, whose bytes stand in Location as they are.
+
+    target: ASCII, checked by `engagement.links.urls.refusal`.
+    """
+    return [("Location", target.decode("latin-1")), *_REDIRECT]
+
+
+def plain_headers(body: bytes, *more: tuple[str, str]) -> Headers:
+    """The header list of a short plain text."""
+    return typed_headers(body, "text/plain; charset=utf-8", ("Cache-Control", "no-store"), *more)
+
+
+def typed_headers(body: bytes, media_type: str, *more: tuple[str, str]) -> Headers:
+    """The header list of a body of any type."""
+    return [
+        ("Content-Type", media_type),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Robots-Tag", "noindex"),
+        *more,
+    ]

@@ -1,0 +1,242 @@
+"""The answering path: pixel and redirect, from the token alone, as a raw WSGI callable.
+
+Not the pages: whatever is not a tracked link goes to `otherwise`. No framework, no store, no network.
+
+Invariants: Location is byte for byte what the token holds. The record of a hit stands in the spool before the
+answer starts, and a spool that fails never changes the answer. Nothing of the request is echoed, and no token
+is logged. A pixel is always the same 200; only a genuine click token redirects.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from engagement.events.addresses import truncated
+from engagement.events.record import encode
+from engagement.events.types import Hit
+from engagement.links.keys import Ring
+from engagement.links.token import BadToken, open_token
+from engagement.links.types import CLICKS, OPENS, Kind, Opened
+from engagement.links.urls import read_path, refusal
+from tracker_web import answers
+from tracker_web.client import Proxies, host_name
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_MAX_AGENT = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
+_MAX_LANGUAGE = 200
+_CLOCK_SLACK = 300  # seconds a link lives on past its expiry, for clocks that disagree
+
+
+class Spool(Protocol):
+    """Where records go. Must not raise, and says False when a record was dropped (and counted)."""
+
+    def append(self, record: bytes) -> bool:
+        """Keep one record."""
+
+
+class Keys(Protocol):
+    """The key ring of the moment; `engagement.links.ring_file.RingFile` is one."""
+
+    def current(self) -> Ring:
+        """The ring as last read."""
+
+    def refreshed(self) -> Ring:
+        """The ring after a look at its file now."""
+
+
+class Hot:
+    """The fast path. One per process, made after fork; safe to call from several threads.
+
+    event_id: a new id for a time in milliseconds. hosts: names as `host_name` gives
+    them; None answers for any. spool: None records nothing (privacy mode "off"). well_known: path to (media
+    type, body).
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        event_id: Callable[[int], str],
+        spool: Spool | None,
+        otherwise: "WSGIApplication",
+        hosts: frozenset[str] | None,
+        proxies: Proxies,
+        lost: Callable[[Exception], None],
+        truncate_addresses: bool = False,
+        well_known: Mapping[str, tuple[str, bytes]] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys = keys
+        self._event_id = event_id
+        self._spool = spool
+        self._otherwise = otherwise
+        self._hosts = hosts
+        self._proxies = proxies
+        self._lost = lost
+        self._truncate = truncate_addresses
+        self._clock = clock
+        self._fixed = {
+            path: (answers.typed_headers(body, media_type), body)
+            for path, (media_type, body) in (well_known or {}).items()
+        }
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        path: str = environ["PATH_INFO"]
+        if path.startswith("/f/"):
+            return self._click(path, environ, start_response)
+        if path.startswith("/q/"):
+            return self._open(path, environ, start_response)
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return self._file(fixed, environ, start_response)
+        if "//" in path or "%" in path:  # a link that a gateway escaped twice, or gave a second slash
+            requested = read_path(raw_path(path))
+            if requested is not None:
+                handle = self._click if requested.family == "click" else self._open
+                return handle(path, environ, start_response)
+        return self._otherwise(environ, start_response)
+
+    def _click(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        host = self._host(environ)
+        if host is None:
+            return _not_found(method, start)
+        if method not in ("GET", "HEAD"):
+            if method == "POST":
+                opened, spoiled = self._opened(path)
+                if opened is not None and opened.kind is Kind.LIST_UNSUBSCRIBE:
+                    self._record(opened, spoiled, host, environ)
+                    return _unsubscribed(start)
+            return _other_method(method, start)
+        opened, spoiled = self._opened(path)
+        if opened is None or opened.kind not in CLICKS or opened.link is None:
+            return _not_found(method, start)
+        target = opened.link.target
+        if (
+            refusal(target) is not None
+        ):  # checked when sealed; a ring shared with a faulty program must not matter
+            return _not_found(method, start)
+        self._record(opened, spoiled, host, environ)
+        start(answers.FOUND, answers.redirect_headers(target))
+        return []
+
+    def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        host = self._host(environ)
+        if host is None:
+            return _not_found(method, start)
+        if method not in ("GET", "HEAD"):
+            return _other_method(method, start)
+        opened, spoiled = self._opened(path)
+        if opened is not None and opened.kind in OPENS:
+            self._record(opened, spoiled, host, environ)
+        start(answers.OK, list(answers.PIXEL_HEADERS))
+        return [] if method == "HEAD" else [answers.PIXEL]
+
+    def _file(
+        self, fixed: tuple[answers.Headers, bytes], environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        if method not in ("GET", "HEAD"):
+            return _other_method(method, start)
+        headers, body = fixed
+        start(answers.OK, list(headers))
+        return [] if method == "HEAD" else [body]
+
+    def _host(self, environ: "WSGIEnvironment") -> str | None:
+        """The name the request was sent to, None if it is not one of ours."""
+        host = host_name(environ.get("HTTP_HOST", ""))
+        if not host or (self._hosts is not None and host not in self._hosts):
+            return None
+        return host
+
+    def _opened(self, path: str) -> tuple[Opened | None, bool]:
+        """What the token in the path says, and whether something had spoiled its tail."""
+        requested = read_path(raw_path(path))
+        if requested is None:
+            return None, False
+        try:
+            return open_token(requested.token, self._keys.current()), requested.spoiled
+        except BadToken as error:
+            if error.reason != "key":
+                return None, False
+        try:  # sealed with a key that is younger than our last look at the ring
+            return open_token(requested.token, self._keys.refreshed()), requested.spoiled
+        except BadToken:
+            return None, False
+
+    def _record(self, opened: Opened, spoiled: bool, host: str, environ: "WSGIEnvironment") -> None:
+        """Put the hit into the spool. The answer does not depend on it."""
+        if self._spool is None:
+            return
+        try:
+            self._spool.append(encode(self._hit(opened, spoiled, host, environ)))
+        except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
+            self._lost(error)
+
+    def _hit(self, opened: Opened, spoiled: bool, host: str, environ: "WSGIEnvironment") -> Hit:
+        now_ms = int(self._clock() * 1000)
+        address = self._proxies.client(
+            environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
+        )
+        return Hit(
+            id=self._event_id(now_ms),
+            kind=opened.kind,
+            at_ms=now_ms,
+            packed=opened.packed,
+            tenant="",
+            client_address=truncated(address) if self._truncate else address,
+            user_agent=_text(environ.get("HTTP_USER_AGENT", ""), _MAX_AGENT),
+            accept_language=_text(environ.get("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
+            method=environ["REQUEST_METHOD"],
+            host=host,
+            spoiled=spoiled,
+            expired=_expired(opened, now_ms // 1000),
+        )
+
+
+def raw_path(path_info: str) -> bytes:
+    """PATH_INFO (PEP 3333: decoded once, as latin-1) as a path that decodes to it, whatever the server.
+
+    Servers disagree on whether and how they hand over the path as it was sent; all of them give PATH_INFO.
+    """
+    path = path_info.encode("latin-1", "replace")
+    if b"%" in path or b"?" in path or b"#" in path:
+        path = path.replace(b"%", b"%25").replace(b"?", b"%3F").replace(b"#", b"%23")
+    return path
+
+
+def _expired(opened: Opened, now: int) -> bool:
+    """Whether the link's time is over (contract.md 6.4); one sealed with no time at all is over at once."""
+    identity = opened.identity
+    if identity.expiry <= identity.issued:
+        return True
+    return now > identity.expiry + _CLOCK_SLACK
+
+
+def _text(header: str, limit: int) -> str:
+    """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, made valid where it is not."""
+    if header.isascii():
+        return header[:limit]
+    return header.encode("latin-1", "replace").decode("utf-8", "replace")[:limit]
+
+
+def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:
+    start(answers.NOT_FOUND, answers.plain_headers(answers.NOT_FOUND_BODY))
+    return [] if method == "HEAD" else [answers.NOT_FOUND_BODY]
+
+
+def _other_method(method: str, start: "StartResponse") -> Iterable[bytes]:
+    if method == "OPTIONS":
+        start(answers.NO_CONTENT, [answers.ALLOW, ("Cache-Control", "no-store")])
+        return []
+    start(answers.NOT_ALLOWED, answers.plain_headers(answers.NOT_ALLOWED_BODY, answers.ALLOW))
+    return [answers.NOT_ALLOWED_BODY]
+
+
+def _unsubscribed(start: "StartResponse") -> Iterable[bytes]:
+    start(answers.OK, answers.plain_headers(b""))  # RFC 8058 3.1: no content is looked at
+    return []

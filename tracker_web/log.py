@@ -1,0 +1,73 @@
+"""What the tracker says in the log, one function for each thing that can happen, in the style of a mail log.
+
+Not an access log: no request is logged, and no token ever is.
+"""
+
+import logging
+import sys
+import time
+from threading import Lock
+
+_logger = logging.getLogger("smtpapi.tracker")
+_REPEAT = 60.0  # seconds between two lines about the same lasting fault
+
+
+def to_stderr() -> None:
+    """Write to standard error as syslog would show it: month day time, program[process]: line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s smtpapi/tracker[%(process)d]: %(message)s", datefmt="%b %d %H:%M:%S")
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+def started(listen: str, workers: int, hosts: list[str], recording: bool) -> None:
+    """The tracker is about to take requests."""
+    names = ",".join(hosts) if hosts else "any"
+    _logger.info(
+        "start: listen=%s workers=%d hosts=%s recording=%s",
+        listen,
+        workers,
+        names,
+        "yes" if recording else "no",
+    )
+
+
+def stopped() -> None:
+    """The tracker has stopped because it was told to."""
+    _logger.info("stop")
+
+
+def ring_not_loaded(error: Exception) -> None:
+    """The key ring's file changed and cannot be used; the ring before it stays."""
+    _logger.error("key ring not loaded, the one in use stays: %s", error)
+
+
+def page_failed(endpoint: str, error: BaseException) -> None:
+    """A page could not be made. Names the view, never the URL."""
+    _logger.error("page %s failed: %s: %s", endpoint, type(error).__name__, error)
+
+
+class LostRecords:
+    """Tells of hits that could not be recorded: at once, then once a minute with the count.
+
+    What the spool itself drops, the spool counts and tells.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lost = 0
+        self._said = float("-inf")
+
+    def add(self, error: Exception) -> None:
+        """One more record is gone."""
+        with self._lock:
+            self._lost += 1
+            now = time.monotonic()
+            if now - self._said < _REPEAT:
+                return
+            self._said = now
+            lost = self._lost
+        _logger.error("event not recorded (%d so far): %s: %s", lost, type(error).__name__, error)

@@ -1,0 +1,190 @@
+"""The first page: how many events of each type, by people and by machines, and the latest of them.
+
+Reads the store through its port alone, and renders on the server. Everything shown may come from strangers (a
+User-Agent, a target, a campaign): templates escape it, and no link to a target is made.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+
+from engagement.events.fields import ALL_TYPES, INJECTION
+from engagement.settings import Settings
+from engagement.stores import open_store
+from engagement.stores.port import Count, EventStore, Query, StoreError
+
+LATEST = 100  # events on the page
+
+# What each type is called on the page, in the order of its cards. A type that is not here shows its own name.
+_TITLES = {
+    "click": "Clicks",
+    "open": "Opens",
+    "initial_open": "Initial opens",
+    "amp_click": "AMP clicks",
+    "amp_open": "AMP opens",
+    "amp_initial_open": "AMP initial opens",
+    "link_unsubscribe": "Unsubscribes by link",
+    "list_unsubscribe": "Unsubscribes by header",
+    "injection": "Messages taken in",
+}
+_ALWAYS = ("click", "open")  # shown with a zero, too
+_NOTES = (
+    ("x_expired", "link expired, not counted"),
+    ("x_repeat", "repeat within 10 s, not counted"),
+    ("x_spoiled", "something stood behind the link"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One type's figures. machines: counted hits that no person made; share: of people, 0 to 100."""
+
+    type: str
+    title: str
+    total: int
+    people: int
+    machines: int
+    recorded: int
+    hits: bool
+
+    @property
+    def share(self) -> float:
+        """The people's part of the total in per cent."""
+        return 100.0 * self.people / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event as the page shows it. client: "" for what no client fetched."""
+
+    id: str
+    time: str
+    day: str
+    type: str
+    sort: str
+    recipient: str
+    campaign: str
+    name: str
+    target: str
+    client: str
+    why: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the reader of the page asked for. Empty means everything."""
+
+    campaign: str = ""
+    recipient: str = ""
+    type: str = ""
+
+    @property
+    def any(self) -> bool:
+        """Whether something is left out."""
+        return bool(self.campaign or self.recipient or self.type)
+
+    def query(self, limit: int = LATEST) -> Query:
+        """The question to the store; expired hits are shown, and marked."""
+        return Query(
+            types=(self.type,) if self.type else (),
+            recipients=(self.recipient.lower(),) if self.recipient else (),
+            campaigns=(self.campaign,) if self.campaign else (),
+            expired=True,
+            limit=limit,
+        )
+
+
+def cards(counts: Mapping[str, Count], only: str = "") -> list[Card]:
+    """The figures in a fixed order; types without any event are left out, but for clicks and opens."""
+    made = []
+    for name in dict.fromkeys((*_TITLES, *ALL_TYPES, *counts)):
+        count = counts.get(name, Count())
+        if count.recorded or (name in _ALWAYS and only in ("", name)) or name == only:
+            machines = count.counted - count.people
+            title = _TITLES.get(name, name)
+            made.append(
+                Card(name, title, count.counted, count.people, machines, count.recorded, name != INJECTION)
+            )
+    return made
+
+
+def line(fields: Mapping[str, Any]) -> Line:
+    """An event's row. fields: as `engagement.events.fields` makes them."""
+    day, _, time = str(fields.get("timestamp", "")).partition("T")
+    sort = str(fields.get("type", ""))
+    why = [str(fields["x_client_reason"])] if fields.get("x_client_reason") else []
+    why += [note for name, note in _NOTES if fields.get(name)]
+    if sort == INJECTION and fields.get("x_outcome"):
+        why.append(f"not tracked: {fields['x_outcome']}")
+    return Line(
+        id=str(fields.get("event_id", "")),
+        time=time.removesuffix("Z"),
+        day=day,
+        type=sort,
+        sort="click" if "click" in sort else "open" if "open" in sort else "other",
+        recipient=str(fields.get("raw_rcpt_to", "")),
+        campaign=str(fields.get("campaign_id", "")),
+        name=str(fields.get("target_link_name", "")),
+        target=str(fields.get("target_link_url", "")),
+        client=str(fields.get("x_client_class", "")),
+        why=", ".join(why),
+        agent=str(fields.get("user_agent", "")),
+    )
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    """The page's two addresses, `/` and `/events.json`."""
+    pages = Blueprint("page", __name__)
+
+    @pages.get("/")
+    def front() -> ResponseReturnValue:
+        """The page. Query: campaign, recipient, type."""
+        filters = _filters()
+        state: dict[str, Any] = {"filters": filters, "types": ALL_TYPES, "latest": LATEST}
+        try:
+            with _store(settings) as store:
+                mark = store.arrivals(
+                    ""
+                ).mark  # before the rows: an event between the two is told again, not missed
+                counts = store.counts(filters.query())
+                lines = [line(fields) for fields in store.find(filters.query())]
+        except StoreError as error:
+            return render_template("page.html", trouble=str(error), mark="", **state), 503
+        return render_template(
+            "page.html", mark=mark, cards=cards(counts, filters.type), lines=lines, **state
+        )
+
+    @pages.get("/events.json")
+    def arrivals() -> ResponseReturnValue:
+        """What came in after the mark `after`, and the next mark: {"mark": …, "events": […]}."""
+        try:
+            with _store(settings) as store:
+                came = store.arrivals(request.args.get("after", ""), limit=LATEST)
+        except StoreError as error:
+            return jsonify(error=str(error)), 503
+        return jsonify(mark=came.mark, events=came.events)
+
+    return pages
+
+
+def _filters() -> Filters:
+    return Filters(
+        campaign=request.args.get("campaign", "").strip(),
+        recipient=request.args.get("recipient", "").strip(),
+        type=request.args.get("type", "").strip(),
+    )
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[EventStore]:
+    """The store for one request. A page is a person's business: no connection is kept between two."""
+    store = open_store(settings.store)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,100 @@
+"""One worker process's share of the tracker: its spool writer, key ring and event ids, made after fork.
+
+Nothing here is shared between processes: two that wrote one spool segment, or drew ids from one node, would
+spoil both.
+"""
+
+import atexit
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from engagement.events.ids import EventIds
+from engagement.links.ring_file import RingFile
+from engagement.settings import Settings
+from engagement.spool.write import Writer
+from tracker_web import answers
+from tracker_web.client import Proxies
+from tracker_web.hosts import tracking_hosts
+from tracker_web.hot import Hot
+from tracker_web.log import LostRecords, ring_not_loaded
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class PerProcess:
+    """The WSGI callable every server gets: builds the process's `Hot` at its first request."""
+
+    def __init__(self, settings: Settings, otherwise: "WSGIApplication") -> None:
+        self._settings = settings
+        self._otherwise = otherwise
+        self._well_known = well_known(settings)
+        self._lock = Lock()
+        self._built: tuple[int, Hot] = (-1, None)  # type: ignore[assignment] # no process has the number -1
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        pid, hot = self._built
+        if pid != os.getpid():
+            hot = self._build()
+        return hot(environ, start_response)
+
+    def _build(self) -> Hot:
+        with self._lock:
+            pid, hot = self._built
+            if pid != os.getpid():
+                hot = build(self._settings, self._otherwise, self._well_known)
+                self._built = (os.getpid(), hot)
+            return hot
+
+
+def build(
+    settings: Settings, otherwise: "WSGIApplication", files: dict[str, tuple[str, bytes]] | None = None
+) -> Hot:
+    """This process's fast path. Raises RingError when there is no key ring."""
+    keys = RingFile(Path(settings.keys.ring), report=ring_not_loaded)
+    ids = EventIds(secrets.token_bytes(8))
+    spool = None
+    if settings.privacy.mode != "off":
+        spool = _writer(settings)
+        atexit.register(spool.close)
+    return Hot(
+        keys=keys,
+        event_id=ids.next,
+        spool=spool,
+        otherwise=otherwise,
+        hosts=None if settings.tracker.any_host else tracking_hosts(settings),
+        lost=LostRecords().add,
+        proxies=Proxies(settings.tracker.trusted_proxies),
+        truncate_addresses=settings.privacy.truncate_addresses or settings.privacy.mode != "full",
+        well_known=files,
+    )
+
+
+def _writer(settings: Settings) -> Writer:
+    return Writer(
+        Path(settings.spool.directory),
+        sync=settings.spool.sync,
+        segment_size=settings.spool.segment_size,
+        max_size=settings.spool.max_size,
+    )
+
+
+def well_known(settings: Settings) -> dict[str, tuple[str, bytes]]:
+    """The small files a tracking host serves: path to (media type, body). Raises OSError for one unreadable.
+
+    The two association files let links open in apps (contract.md 6.2); both are JSON without a file
+    extension's help.
+    """
+    files = {"/robots.txt": ("text/plain; charset=utf-8", answers.ROBOTS_BODY)}
+    for path, source in (
+        ("/.well-known/apple-app-site-association", settings.tracker.apple_app_site_association),
+        ("/.well-known/assetlinks.json", settings.tracker.assetlinks),
+    ):
+        if source:
+            files[path] = ("application/json", Path(source).read_bytes())
+    return files

@@ -1,0 +1,99 @@
+"""Start the server: what must be right beforehand, and granian with the configuration's figures.
+
+Why granian, and why these figures: docs/decisions/0004-fast-path.md.
+"""
+
+import socket
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
+from engagement.settings import Settings, SettingsError, load_file
+from tracker_web import log
+from tracker_web.hosts import Listen, parse_listen, tracking_hosts
+from tracker_web.process import well_known
+
+_THREADS = 4  # a worker's threads: one page read from a slow store must not hold up the redirects
+_HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
+_STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
+_BACKLOG = 1024
+
+
+class CannotServe(Exception):
+    """What stands in the way, and what to do about it."""
+
+
+def prepare(config: Path) -> Settings:
+    """The settings, after everything that would fail later was tried. Raises CannotServe."""
+    try:
+        settings = load_file(config)
+    except SettingsError as error:
+        raise CannotServe(str(error)) from error
+    except OSError as error:
+        raise CannotServe(f"{config}: {error.strerror}: name the configuration with --config FILE") from error
+    try:
+        load_ring(Path(settings.keys.ring))
+    except RingError as error:
+        raise CannotServe(str(error)) from error
+    try:
+        well_known(settings)
+    except OSError as error:
+        raise CannotServe(
+            f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
+        ) from error
+    try:
+        _try_listen(parse_listen(settings.tracker.listen), config)
+    except ValueError as error:
+        raise CannotServe(f"{config}: tracker.listen: {error}") from error
+    return settings
+
+
+def _try_listen(listen: Listen, config: Path) -> None:
+    """Fail now, in words, where the server would fail in a traceback (or share the port with another one)."""
+    if listen.path:
+        if not Path(listen.path).parent.is_dir():
+            raise CannotServe(f"{listen}: no such folder: make it, or change tracker.listen in {config}")
+        return
+    try:
+        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((listen.host, listen.port))
+            probe.listen(1)
+    except OSError as error:
+        raise CannotServe(
+            f"cannot listen on {listen}: {error.strerror}: "
+            f"`ss -ltnp 'sport = :{listen.port}'` names the program that holds a port; "
+            f"stop it, or change tracker.listen in {config}"
+        ) from error
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name the file `settings` came from."""
+    listen = parse_listen(settings.tracker.listen)
+    hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
+    log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
+    Granian(
+        "tracker_web.wsgi:application",
+        address=listen.host or "127.0.0.1",
+        port=listen.port or 8080,
+        uds=Path(listen.path) if listen.path else None,
+        interface=Interfaces.WSGI,
+        workers=settings.tracker.workers,
+        blocking_threads=_THREADS,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
+        websockets=False,
+        backlog=_BACKLOG,
+        log_level=LogLevels.warning,
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=1.0,
+        workers_kill_timeout=_STOP_TIMEOUT,
+    ).serve()
+    log.stopped()
