@@ -1,0 +1,233 @@
+"""An event's fields as users know them (contract.md 7.2), in the shape of the Events API.
+
+Numbers are decimal text, switches are booleans, a field without a value is left out, text is valid Unicode.
+Fields of our own begin with `x_`. What an event does not know itself (subject, sender, …) it borrows from
+the injection of the same message: `to_fields` at once, or a store later with `borrowed` and `join`.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final
+
+from engagement.events.classify import MACHINES, Client, Label, classify
+from engagement.events.types import Event, Hit, Injection
+from engagement.links.token import unpack
+from engagement.links.types import CLICKS, RAW_URL, Identity, Kind, Link
+
+Fields = dict[str, Any]
+
+TYPES: Final[Mapping[Kind, str]] = {
+    Kind.CLICK: "click",
+    Kind.OPEN: "open",
+    Kind.INITIAL_OPEN: "initial_open",
+    Kind.AMP_CLICK: "amp_click",
+    Kind.AMP_OPEN: "amp_open",
+    Kind.AMP_INITIAL_OPEN: "amp_initial_open",
+    Kind.LIST_UNSUBSCRIBE: "list_unsubscribe",
+}
+INJECTION: Final = "injection"
+LINK_UNSUBSCRIBE: Final = "link_unsubscribe"
+ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION)
+UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
+
+
+def to_fields(
+    event: Event, injection: Injection | None = None, *, label: Label | None = None, hash_key: bytes = b""
+) -> Fields:
+    """Return the event's fields. label: made by `classify` with its default rules if not given.
+
+    hash_key: for `rcpt_hash`, which is left out without one. Raises what `links.token.unpack` raises for a
+    payload it did not make.
+    """
+    if isinstance(event, Injection):
+        return injection_fields(event, hash_key=hash_key)
+    identity, link = unpack(event.kind, event.packed)
+    fields = hit_fields(event, identity, link, label=label or classify(event), hash_key=hash_key)
+    return fields if injection is None else join(fields, borrowed(injection))
+
+
+def hit_fields(
+    hit: Hit, identity: Identity, link: Link | None, *, label: Label, hash_key: bytes = b""
+) -> Fields:
+    """Return what a hit and its link know by themselves."""
+    fields = {
+        "type": TYPES[hit.kind],
+        "event_id": hit.id,
+        "timestamp": timestamp(hit.at_ms),
+        "message_id": identity.message_id.hex(),
+        "transmission_id": str(identity.transmission_id),
+        "customer_id": identity.customer_id,
+        "campaign_id": identity.campaign,
+        **_recipient(identity.recipient, hash_key),
+        "rcpt_type": identity.rcpt_type,
+        "rcpt_meta": _object(identity.metadata),
+        "rcpt_tags": list(identity.tags),
+        "injection_time": timestamp(identity.issued * 1000),
+        "transactional": "1" if identity.transactional else "0",
+        "ip_address": hit.client_address,
+    }
+    if hit.kind is not Kind.LIST_UNSUBSCRIBE:
+        fields |= {
+            "user_agent": hit.user_agent,
+            "accept_language": hit.accept_language,
+            "user_agent_parsed": {
+                "is_proxy": label.client is Client.PROXY,
+                "is_prefetched": label.client in MACHINES,
+            },
+        }
+    if hit.kind in CLICKS and link is not None:
+        fields["target_link_url"] = link.target.decode("utf-8", "replace")
+        fields["target_link_name"] = link.name or RAW_URL
+    fields |= {
+        "x_client_class": label.client.value,
+        "x_client_reason": label.reason,
+        "x_client_rules": label.rules,
+        "x_host": hit.host,
+        "x_expired": hit.expired or None,
+        "x_spoiled": hit.spoiled or None,
+    }
+    return filled(fields)
+
+
+def link_unsubscribe(click: Fields, event_id: str) -> Fields:
+    """Return the second event of a click on an unsubscribe link (contract.md 11, 18)."""
+    return click | {"type": LINK_UNSUBSCRIBE, "event_id": event_id}
+
+
+def injection_fields(injection: Injection, *, hash_key: bytes = b"") -> Fields:
+    """Return the fields of an `injection` event."""
+    return filled(
+        {
+            "type": INJECTION,
+            "event_id": injection.id,
+            "timestamp": timestamp(injection.at_ms),
+            "message_id": injection.message_id.hex(),
+            "transmission_id": str(injection.transmission_id),
+            **_recipient(injection.recipient, hash_key),
+            "rcpt_type": injection.rcpt_type,
+            **borrowed(injection),
+            "x_queue_id": injection.queue_id,
+            "x_outcome": injection.outcome,
+        }
+    )
+
+
+def borrowed(injection: Injection) -> Fields:
+    """Return what all events of the message take from its injection.
+
+    Never the recipient: if a link was made without one, its events stay without one.
+    """
+    return filled(
+        {
+            "customer_id": injection.customer_id,
+            "campaign_id": injection.campaign,
+            "rcpt_meta": _object(injection.metadata),
+            "rcpt_tags": list(injection.tags),
+            "friendly_from": injection.friendly_from,
+            "sending_domain": _domain(injection.friendly_from),
+            "msg_from": injection.sender,
+            "subject": injection.subject,
+            "msg_size": str(injection.size),
+            "injection_time": timestamp(injection.at_ms),
+            "transactional": "1" if injection.transactional else "0",
+            "open_tracking": injection.opens,
+            "click_tracking": injection.clicks,
+            "initial_pixel": injection.initial_opens,
+            "amp_enabled": injection.amp,
+            **{name: value for name, value in injection.context.items() if name.startswith("cust_")},
+        }
+    )
+
+
+def join(fields: Mapping[str, Any], message: Mapping[str, Any]) -> Fields:
+    """Return the fields with the message's put where they have none.
+
+    The injection's time takes the place of the link's, which knows it to the second only.
+    """
+    joined = {**message, **fields}
+    if "injection_time" in message:
+        joined["injection_time"] = message["injection_time"]
+    if fields.get("type") in UNSUBSCRIBES and "msg_from" in joined:
+        joined["mailfrom"] = joined["msg_from"]
+    return joined
+
+
+def timestamp(ms: int) -> str:
+    """Return Unix milliseconds as ISO 8601 in UTC, to the millisecond (contract.md 7.1)."""
+    seconds, rest = divmod(ms, 1000)
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # after the year 9999: a clock that is wrong, not an error
+        return "9999-12-31T23:59:59.999Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def filled(fields: Mapping[str, Any]) -> Fields:
+    """Return the fields that have a value, their text made valid. False is a value, 0, "" and [] are none."""
+    result: Fields = {}
+    for name, value in fields.items():
+        if isinstance(value, str):
+            if value:
+                result[name] = valid(value)
+        elif isinstance(value, bool):
+            result[name] = value
+        elif value:
+            result[name] = _valid_inside(value)
+    return result
+
+
+def valid(text: str) -> str:
+    """Return the text with what UTF-8 cannot carry (lone surrogates) replaced, and without NUL."""
+    if text.isascii():
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = text.encode("utf-8", "surrogateescape" if _escaped(text) else "replace").decode("utf-8", "replace")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _escaped(text: str) -> bool:
+    """Tell whether all surrogates of the text are bytes that `surrogateescape` hid."""
+    return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
+
+
+def _valid_inside(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, list):
+        return [_valid_inside(item) for item in value]
+    if isinstance(value, dict):
+        return {valid(str(name)): _valid_inside(item) for name, item in value.items()}
+    return value
+
+
+def _recipient(recipient: str, hash_key: bytes) -> Fields:
+    if not recipient:
+        return {}
+    lower = valid(recipient).lower()
+    hashed = hmac.new(hash_key, lower.encode(), sha256).hexdigest()[:40] if hash_key else ""
+    return {
+        "rcpt_to": lower,
+        "raw_rcpt_to": recipient,
+        "rcpt_hash": hashed,
+        "recipient_domain": _domain(lower),
+    }
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].strip("<> ").lower() if "@" in address else ""
+
+
+def _object(text: str) -> Fields:
+    if not text:
+        return {}
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")  # RFC 8259 6

@@ -1,0 +1,80 @@
+"""The bytes of a spool segment. Pure: no files here (`write`, `read`).
+
+A segment is `MAGIC`, then frames back to back:
+
+    4 bytes  length of the record, little endian
+    4 bytes  CRC-32 over those four bytes and the record
+    n bytes  the record
+
+The length is inside the checksum, so that a stretch of zeros, as a power cut may leave behind, is no frame.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from zlib import crc32
+
+MAGIC: Final = b"smtpspl1"
+HEADER: Final = struct.Struct("<II")
+# A record holds one request or one message's labels: some hundred bytes, at most what headers of 64 kB and
+# metadata allow. What claims to be longer is damage.
+MAX_RECORD: Final = 1 << 20
+
+
+class End(StrEnum):
+    """How the scanned bytes end."""
+
+    WHOLE = "whole"  # with the last byte of a frame
+    TORN = "torn"  # within a frame: its writer is still at it, or died
+    CORRUPT = "corrupt"  # something that is no frame
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """records: whole ones, each with the offset just after its frame. stop: where the whole part ends."""
+
+    records: tuple[tuple[bytes, int], ...]
+    stop: int
+    end: End
+
+
+def frame(record: bytes) -> bytes:
+    """Return the record with its length and checksum. Raises ValueError for one of more than MAX_RECORD."""
+    if len(record) > MAX_RECORD:
+        raise ValueError(f"a record of {len(record)} bytes: at most {MAX_RECORD} can be kept")
+    length = len(record).to_bytes(4, "little")
+    return length + crc32(record, crc32(length)).to_bytes(4, "little") + record
+
+
+def scan(data: bytes, start: int = 0, limit: int | None = None) -> Scan:
+    """Return the whole frames of data from start on, at most limit of them.
+
+    data may begin anywhere in a segment, if start is a frame's first byte; offsets are in data. `MAGIC` is
+    not looked for (`magic_end`).
+    """
+    records: list[tuple[bytes, int]] = []
+    position, size, head = start, len(data), HEADER.size
+    unpack = HEADER.unpack_from
+    while position < size and (limit is None or len(records) < limit):
+        if size - position < head:
+            return Scan(tuple(records), position, End.TORN)
+        length, checksum = unpack(data, position)
+        if length > MAX_RECORD:
+            return Scan(tuple(records), position, End.CORRUPT)
+        stop = position + head + length
+        if stop > size:
+            return Scan(tuple(records), position, End.TORN)
+        record = data[position + head : stop]
+        if crc32(record, crc32(data[position : position + 4])) != checksum:
+            return Scan(tuple(records), position, End.CORRUPT)
+        records.append((record, stop))
+        position = stop
+    return Scan(tuple(records), position, End.WHOLE)
+
+
+def magic_end(data: bytes) -> End:
+    """Tell how a segment begins: whole `MAGIC`, a torn one, or something else."""
+    if data.startswith(MAGIC):
+        return End.WHOLE
+    return End.TORN if MAGIC.startswith(data) else End.CORRUPT

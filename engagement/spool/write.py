@@ -1,0 +1,359 @@
+"""The writing end of the spool: one process's own segments, appended to.
+
+It never raises and never waits for anything but the local disk: what cannot be kept is dropped, counted in
+`Writer.dropped` and said once a minute. The caller's answer to the reader of a mail does not depend on it.
+
+A segment is `HOST-PID-START-N.open` while its writer holds an exclusive flock on it, `….ready` once it is
+complete; an open one whose lock is free belonged to a process that died. Each record is one write(2) at the
+end of the file, so a killed process leaves whole records. sync "group" calls fdatasync `group_ms` after the
+first unsynced record, "always" before `append` returns. After a failed sync nothing more goes to that file:
+the kernel may have dropped its pages, and a second fdatasync would claim success.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import socket
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Final
+
+from engagement.spool.format import MAGIC, MAX_RECORD, frame
+
+_log = logging.getLogger("engagement.spool")
+
+OPEN: Final = ".open"
+READY: Final = ".ready"
+FRESH: Final = ".fresh"  # being made: not locked yet, so not to be looked at
+
+_COMPLAIN_EVERY = 60.0  # seconds between two lines about the same trouble
+_RETRY_EVERY = 0.1  # seconds between two attempts to begin a segment, or to see whether there is room again
+_MEASURE_EVERY = 1.0  # seconds for which the measured size of the directory is believed
+
+
+class _Segment:
+    """One file being written. synced: bytes known to be on the disk. failed: take nothing more."""
+
+    __slots__ = ("descriptor", "failed", "name", "size", "started", "synced")
+
+    def __init__(self, descriptor: int, name: str, started: float) -> None:
+        self.descriptor = descriptor
+        self.name = name
+        self.size = len(MAGIC)
+        self.started = started
+        self.synced = 0
+        self.failed = False
+
+
+class Writer:
+    """One process's way into the spool. Made after fork, shared by its threads.
+
+    segment_size: bytes after which a new segment begins. segment_age: seconds after which one with records
+    in it ends, so that disk space comes back. max_size: bytes of all segments of the directory together
+    beyond which records are dropped. A forked child begins segments of its own.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        sync: str = "group",
+        segment_size: int = 8 * 1024 * 1024,
+        max_size: int = 1024 * 1024 * 1024,
+        group_ms: int = 100,
+        segment_age: float = 60.0,
+    ) -> None:
+        if sync not in ("group", "always"):
+            raise ValueError(f"sync is group or always, not {sync}")
+        self._directory = directory
+        self._always = sync == "always"
+        self._segment_size = segment_size
+        self._segment_age = segment_age
+        self._max_size = max_size
+        self._group = group_ms / 1000
+        self._begin_life()
+        _writers.add(self)
+
+    def _begin_life(self) -> None:
+        self.dropped = 0
+        self.sync_failures = 0
+        self._lock = threading.Lock()  # current, retiring, sizes, counters
+        self._sync_lock = threading.Lock()  # held around fdatasync and close; taken before _lock, never after
+        self._wake = threading.Event()
+        self._current: _Segment | None = None
+        self._retiring: list[_Segment] = []
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._number = 0
+        host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "localhost"
+        self._prefix = f"{host}-{os.getpid()}-{time.time_ns() // 1000}"
+        self._total = 0
+        self._measured = float("-inf")
+        self._tried = float("-inf")
+        self._complained = float("-inf")
+        self._untold = 0
+
+    def append(self, record: bytes) -> bool:
+        """Keep one record. False: it was dropped, and counted. Never raises for what the disk does.
+
+        True under sync "always" means that it is on the disk; under "group", that it survives this process
+        and will be on the disk within group_ms.
+        """
+        if len(record) > MAX_RECORD:
+            return self._drop(f"a record of {len(record)} bytes")
+        data = frame(record)
+        for _ in range(2):  # again in a new segment after a failed sync: the same record twice is one event
+            with self._lock:
+                segment = self._write(data)
+                if segment is None:
+                    return False
+                end = segment.size
+                first = end == len(MAGIC) + len(data)  # the thread has an age to watch from now on
+                if (first or not self._always) and not self._wake.is_set():
+                    self._wake.set()
+            if not self._always or self._synced(segment, end):
+                return True
+        return self._drop("fdatasync failed twice")
+
+    def close(self) -> None:
+        """Finish the segment and let it be read to its end. Appending afterwards drops."""
+        with self._lock:
+            self._closing = True
+            self._retire()
+            thread = self._thread
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=10)
+        self._finish_retired()
+
+    # with self._lock held
+
+    def _write(self, data: bytes) -> _Segment | None:
+        if self._total + len(data) > self._max_size or self._measured == float("-inf"):
+            self._measure()
+            if self._total + len(data) > self._max_size:
+                self._note_drop(f"the spool holds {self._total} bytes, max_size is {self._max_size}")
+                return None
+        segment = self._current
+        if segment is not None and (segment.failed or segment.size + len(data) > self._segment_size):
+            self._retire()
+            segment = None
+        if segment is None:
+            segment = self._begin()
+            if segment is None:
+                return None
+        try:
+            written = os.write(segment.descriptor, data)
+        except OSError as error:
+            self._note_drop(f"write: {error.strerror}")
+            self._cut(segment)
+            return None
+        if written != len(data):
+            self._note_drop("write: no room for a whole record")
+            self._cut(segment)
+            return None
+        segment.size += written
+        self._total += written
+        return segment
+
+    def _cut(self, segment: _Segment) -> None:
+        """Take away what a failed write may have left; a file that refuses is not written to again."""
+        try:
+            os.ftruncate(segment.descriptor, segment.size)
+        except OSError:
+            self._retire()
+
+    def _begin(self) -> _Segment | None:
+        now = time.monotonic()
+        if self._closing or now - self._tried < _RETRY_EVERY:
+            self._note_drop("closed" if self._closing else "no segment could be begun")
+            return None
+        name = f"{self._prefix}-{self._number:06d}"
+        fresh = self._directory / (name + FRESH)
+        descriptor = -1
+        try:
+            self._directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+            descriptor = os.open(
+                fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
+            )
+            # Locked before it has the name a reader looks for: a reader takes an unlocked one for a dead
+            # process's, and would remove it under our feet.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.write(descriptor, MAGIC) != len(MAGIC):
+                raise OSError(0, "no room for the first bytes")
+            os.rename(fresh, self._directory / (name + OPEN))
+            if self._always:
+                _sync_directory(self._directory)
+        except OSError as error:
+            self._tried = now
+            if descriptor >= 0:
+                os.close(descriptor)
+            for leftover in (FRESH, OPEN):
+                _unlink(self._directory / (name + leftover))
+            self._number += 1
+            self._note_drop(f"{error.filename or self._directory}: {error.strerror}")
+            return None
+        self._number += 1
+        self._total += len(MAGIC)
+        self._current = _Segment(descriptor, name, now)
+        self._start_thread()
+        return self._current
+
+    def _retire(self) -> None:
+        if self._current is not None:
+            self._retiring.append(self._current)
+            self._current = None
+            self._wake.set()
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
+            self._thread.start()
+
+    def _measure(self) -> None:
+        """Learn how much the directory holds: other processes write to it, the shipper takes away."""
+        now = time.monotonic()
+        if now - self._measured < _RETRY_EVERY:
+            return
+        self._measured = now
+        try:
+            self._total = directory_size(self._directory)
+        except OSError:
+            self._total = 0
+
+    def _note_drop(self, why: str) -> None:
+        self.dropped += 1
+        self._untold += 1
+        now = time.monotonic()
+        if now - self._complained >= _COMPLAIN_EVERY:
+            _log.error(
+                "spool %s: %d event(s) dropped, last because of: %s. Make room, or raise spool.max_size.",
+                self._directory,
+                self._untold,
+                why,
+            )
+            self._complained = now
+            self._untold = 0
+
+    # without self._lock
+
+    def _drop(self, why: str) -> bool:
+        with self._lock:
+            self._note_drop(why)
+        return False
+
+    def _synced(self, segment: _Segment, end: int) -> bool:
+        """See that the first end bytes are on the disk. One fdatasync serves all threads that wait for it."""
+        with self._sync_lock:
+            if segment.synced >= end:
+                return True
+            if segment.failed:
+                return False
+            size = segment.size
+            try:
+                if segment.synced == 0:
+                    _sync_directory(self._directory)
+                os.fdatasync(segment.descriptor)
+            except OSError as error:
+                segment.failed = True
+                self.sync_failures += 1
+                _log.critical(
+                    "spool %s: fdatasync failed (%s); records of the last moments may be lost if the machine "
+                    "stops now. Look at the disk.",
+                    self._directory,
+                    error.strerror,
+                )
+                return False
+            segment.synced = size
+            return True
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._patience())
+            if self._wake.is_set() and not self._closing:
+                time.sleep(self._group)
+            self._wake.clear()
+            with self._lock:
+                segment = self._current
+                if segment is not None and self._is_old(segment):
+                    self._retire()
+                if time.monotonic() - self._measured > _MEASURE_EVERY:
+                    self._measure()
+            if segment is not None and not self._always and segment.synced < segment.size:
+                self._synced(segment, segment.size)
+            self._finish_retired()
+
+    def _is_old(self, segment: _Segment) -> bool:
+        return segment.size > len(MAGIC) and time.monotonic() - segment.started >= self._segment_age
+
+    def _patience(self) -> float | None:
+        segment = self._current
+        if segment is None or segment.size == len(MAGIC):
+            return None
+        return max(0.0, segment.started + self._segment_age - time.monotonic())
+
+    def _finish_retired(self) -> None:
+        """Give each complete segment its name and close it: here alone, so no one syncs a closed file."""
+        with self._lock:
+            retired, self._retiring = self._retiring, []
+        for segment in retired:
+            self._synced(segment, segment.size)
+            with self._sync_lock:
+                try:
+                    os.rename(
+                        self._directory / (segment.name + OPEN), self._directory / (segment.name + READY)
+                    )
+                except OSError as error:  # the lock is free below all the same, so it will be read
+                    _log.warning("spool %s: %s: %s", self._directory, segment.name, error.strerror)
+                os.close(segment.descriptor)
+                segment.failed = segment.failed or segment.synced < segment.size
+
+    def _forked(self) -> None:
+        """In the child: the parent's file stays the parent's. Its descriptor is closed, its lock is kept
+        by the parent, as both share one open file."""
+        inherited = [*self._retiring, *([self._current] if self._current else [])]
+        self._begin_life()
+        for segment in inherited:
+            os.close(segment.descriptor)
+
+
+_writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in list(_writers):
+        writer._forked()  # noqa: SLF001 - this module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def directory_size(directory: Path) -> int:
+    """Return the bytes of all segments in the directory. Raises OSError."""
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith((OPEN, READY)):
+                try:
+                    total += entry.stat().st_size
+                except FileNotFoundError:  # shipped in this moment
+                    continue
+    return total
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        return

@@ -1,0 +1,115 @@
+"""A store in memory, gone with the process: the fake that passes the suite the real ones pass."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from engagement.events.classify import MACHINES
+from engagement.events.fields import Fields, join
+from engagement.events.rows import Row, is_counted, repeats
+from engagement.stores.port import Arrivals, Count, Query, clamped, cursor_position
+
+
+class MemoryStore:
+    """An `EventStore` of dictionaries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[str, Row] = {}
+        self._order: dict[str, int] = {}
+        self._messages: dict[str, tuple[int, Fields]] = {}
+        self._next = 1
+
+    def add(self, events: Iterable[Row]) -> int:
+        """See the port."""
+        handed = list(events)
+        with self._lock:
+            for row in handed:
+                self._rows[row.event_id] = row
+                if row.event_id not in self._order:
+                    self._order[row.event_id] = self._next
+                    self._next += 1
+                if row.message is not None:
+                    self._messages[row.message_id] = (row.at_ms, row.message)
+        return len(handed)
+
+    def find(self, query: Query) -> Iterator[Fields]:
+        """See the port."""
+        with self._lock:
+            page = sorted(self._matching(query), key=lambda row: (row.at_ms, row.event_id), reverse=True)
+            if query.cursor:
+                position = cursor_position(query.cursor)
+                page = [row for row in page if (row.at_ms, row.event_id) < position]
+            repeated = repeats(self._rows.values())
+            return iter([self._shown(row, repeated) for row in page[: clamped(query)]])
+
+    def counts(self, query: Query) -> Mapping[str, Count]:
+        """See the port."""
+        with self._lock:
+            repeated = repeats(self._rows.values())
+            recorded: Counter[str] = Counter()
+            counted: dict[str, list[str]] = defaultdict(list)
+            people: dict[str, list[str]] = defaultdict(list)
+            for row in self._matching(query):
+                recorded[row.type] += 1
+                if is_counted(row, repeated):
+                    counted[row.type].append(row.message_id)
+                    if row.client not in MACHINES:
+                        people[row.type].append(row.message_id)
+        return {
+            name: Count(
+                recorded=number,
+                counted=len(counted[name]),
+                people=len(people[name]),
+                messages=len(set(counted[name])),
+                people_messages=len(set(people[name])),
+            )
+            for name, number in sorted(recorded.items())
+        }
+
+    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+        """See the port."""
+        with self._lock:
+            if not mark:
+                return Arrivals((), str(self._next - 1))
+            after = [name for name, place in self._order.items() if place > int(mark)][:limit]
+            repeated = repeats(self._rows.values())
+            events = tuple(self._shown(self._rows[name], repeated) for name in after)
+            return Arrivals(events, str(self._order[after[-1]]) if after else mark)
+
+    def sweep(self, before_ms: int) -> int:
+        """See the port."""
+        with self._lock:
+            old = [name for name, row in self._rows.items() if row.at_ms < before_ms]
+            for name in old:
+                del self._rows[name], self._order[name]
+            used = {row.message_id for row in self._rows.values()}
+            self._messages = {
+                name: value for name, value in self._messages.items() if value[0] >= before_ms or name in used
+            }
+        return len(old)
+
+    def close(self) -> None:
+        """See the port."""
+
+    def _matching(self, query: Query) -> Iterator[Row]:
+        recipients = {recipient.lower() for recipient in query.recipients}
+        for row in self._rows.values():
+            if (
+                row.tenant == query.tenant
+                and (query.expired or not row.expired)
+                and (query.from_ms is None or row.at_ms >= query.from_ms)
+                and (query.to_ms is None or row.at_ms < query.to_ms)
+                and (not query.types or row.type in query.types)
+                and (not recipients or row.recipient in recipients)
+                and (not query.campaigns or row.campaign in query.campaigns)
+                and (not query.messages or row.message_id in query.messages)
+                and (not query.transmissions or row.transmission_id in query.transmissions)
+                and (not query.ids or row.event_id in query.ids)
+            ):
+                yield row
+
+    def _shown(self, row: Row, repeated: frozenset[str]) -> Fields:
+        message = self._messages.get(row.message_id)
+        fields = join(row.fields, message[1] if message else {})
+        return fields | {"x_repeat": True} if row.event_id in repeated else fields

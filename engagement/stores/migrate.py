@@ -1,0 +1,78 @@
+"""Brings an SQLite file to the newest schema: numbered scripts, each applied once and as a whole."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from engagement.stores.port import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """number: from 1, without gaps; it becomes the file's user_version."""
+
+    number: int
+    name: str
+    script: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return the scripts of schema/sqlite in order."""
+    folder = files("engagement.stores") / "schema" / "sqlite"
+    found = sorted((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir())
+    scripts = tuple(Migration(int(name[:4]), name, script) for name, script in found if name.endswith(".sql"))
+    assert [script.number for script in scripts] == list(range(1, len(scripts) + 1)), "a number is missing"
+    return scripts
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the number of the last script applied, 0 for a new file."""
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def check(connection: sqlite3.Connection, path: str) -> bool:
+    """Tell whether the file has this program's schema, False if its writer has yet to make it.
+
+    Raises StoreError for the file of a later program.
+    """
+    number, newest = version(connection), migrations()[-1].number
+    if number > newest:
+        raise StoreError(
+            f"{path}: its schema has number {number}, this program knows {newest}. Use the newer program."
+        )
+    return number == newest
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Apply what is missing. Two processes may do this at once: the second finds nothing left to do.
+
+    The connection must be in autocommit mode. Raises StoreError, sqlite3.Error.
+    """
+    if check(connection, path):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        done = version(connection)
+        for script in migrations():
+            if script.number > done:
+                for statement in _statements(script.script):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {script.number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements one by one: `executescript` would end the transaction they belong in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

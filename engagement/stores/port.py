@@ -1,0 +1,123 @@
+"""What a store of events must do. Engines: `memory` (for tests), `sqlite`.
+
+Written so that an engine without transactions, insert order or secondary indexes can do it too: rows are
+upserts under ids fixed long before; every question names a time range, a message, a recipient or a campaign;
+pages go on from a cursor, never from an offset; what events borrow from their injection is joined on read,
+as the two arrive in any order.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from engagement.events.fields import Fields
+from engagement.events.ids import is_event_id
+from engagement.events.rows import Row
+
+MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
+
+
+class StoreError(Exception):
+    """The store cannot do it now: not reachable, locked, full. Its text says what to do; then try again."""
+
+
+class RowRefusedError(Exception):
+    """The store will never take one of these rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which events. Empty means any; several values of one sort mean any of them; sorts are all to be met.
+
+    from_ms, to_ms: Unix milliseconds, from inclusive, to exclusive. types: names of `fields.ALL_TYPES`.
+    recipients: compared in lower case. messages: hex. transmissions: decimal. expired: also hits on expired
+    links, which no figure holds (contract.md 6.4). limit: rows of one page. cursor: of the page before
+    (`cursor_of` its last event), for the ones that are older. ids: event ids.
+    """
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    types: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    campaigns: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    transmissions: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    tenant: str = ""
+    expired: bool = False
+    limit: int = 1000
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Figures of one type of event. No probe, no repeat, no expired link is in `counted` and what follows.
+
+    recorded: every row. counted: each hit once. people: counted without prefetching and scanners, the
+    `nonprefetched` figures of contract.md 7.6. messages, people_messages: different messages among them.
+    """
+
+    recorded: int = 0
+    counted: int = 0
+    people: int = 0
+    messages: int = 0
+    people_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What came in since a mark. mark: for the next call. events: in about the order of their coming."""
+
+    events: tuple[Fields, ...]
+    mark: str
+
+
+class EventStore(Protocol):
+    """Safe to use from several threads. All methods raise StoreError when the engine fails."""
+
+    def add(self, events: Iterable[Row]) -> int:
+        """Keep the rows, durably, when this returns; return how many were handed in.
+
+        A row whose id is there already takes its place. Raises RowRefusedError, having kept none.
+        """
+
+    def find(self, query: Query) -> Iterator[Fields]:
+        """Return a page of events, newest first by time and id, each joined with its injection.
+
+        A repeat within 10 s carries `x_repeat` = True.
+        """
+
+    def counts(self, query: Query) -> Mapping[str, Count]:
+        """Return figures by event type. limit and cursor mean nothing here."""
+
+    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+        """Return events that came in after the mark; "" returns none, and the mark of now.
+
+        An engine may tell an event twice; the caller knows it by its id.
+        """
+
+    def sweep(self, before_ms: int) -> int:
+        """Remove what happened before (Unix milliseconds); return how many events went."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def cursor_of(event: Fields) -> str:
+    """Return where the page goes on after this event of it."""
+    return f"{event['timestamp']}/{event['event_id']}"
+
+
+def clamped(query: Query) -> int:
+    """Return the number of rows a page may have."""
+    return max(0, min(query.limit, MAX_LIMIT))
+
+
+def cursor_position(cursor: str) -> tuple[int, str]:
+    """Return (Unix milliseconds, event id) of a cursor. Raises ValueError if `cursor_of` did not make it."""
+    moment, _, event_id = cursor.partition("/")
+    since = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") - datetime.fromtimestamp(0, UTC)
+    if not is_event_id(event_id):
+        raise ValueError("a cursor ends with an event id")
+    return since // timedelta(milliseconds=1), event_id

@@ -1,0 +1,343 @@
+"""The store of a small site: one SQLite file, written by the shipper alone, read by any number.
+
+In WAL mode readers do not wait for the writer. synchronous = FULL: when `add` returns, the rows survive a
+power cut, as the spool forgets them then. Not for a folder shared over a network (WAL needs shared memory).
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from engagement.events.classify import MACHINES, Client
+from engagement.events.fields import Fields, join
+from engagement.events.rows import REPEAT_MS, Row
+from engagement.stores.migrate import check, migrate
+from engagement.stores.port import (
+    Arrivals,
+    Count,
+    Query,
+    RowRefusedError,
+    StoreError,
+    clamped,
+    cursor_position,
+)
+
+T = TypeVar("T")
+
+_BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
+_SWEEP_ROWS = 5_000  # a transaction of some tens of milliseconds
+
+_ADD_EVENT = """
+INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
+    client, expired, fields)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (event_id) DO UPDATE SET type = excluded.type, at_ms = excluded.at_ms, tenant = excluded.tenant,
+    message_id = excluded.message_id, transmission_id = excluded.transmission_id,
+    recipient = excluded.recipient, campaign = excluded.campaign, link = excluded.link,
+    client = excluded.client, expired = excluded.expired, fields = excluded.fields
+WHERE fields <> excluded.fields
+"""
+_ADD_MESSAGE = """
+INSERT INTO message (message_id, at_ms, fields) VALUES (?, ?, ?)
+ON CONFLICT (message_id) DO UPDATE SET at_ms = excluded.at_ms, fields = excluded.fields
+WHERE fields <> excluded.fields
+"""
+# The same rule as events.rows.repeats: a row is a repeat if any row before it lies within REPEAT_MS.
+_REPEAT = f"""EXISTS (
+    SELECT 1 FROM event AS before
+    WHERE before.message_id = event.message_id AND before.at_ms > event.at_ms - {REPEAT_MS}
+        AND (before.at_ms, before.event_id) < (event.at_ms, event.event_id)
+        AND before.link = event.link AND before.type = event.type AND before.client = event.client
+        AND event.link <> x''
+)"""  # noqa: S608 - a number of ours
+_SHOWN = f"""
+SELECT event.fields, message.fields, {_REPEAT}, event.place
+FROM event LEFT JOIN message ON message.message_id = event.message_id
+"""  # noqa: S608 - fixed text
+
+
+class SqliteStore:
+    """An `EventStore` in one file. writing: make and migrate it; otherwise it may not be there yet."""
+
+    def __init__(self, path: Path, *, writing: bool = False) -> None:
+        self._path = path
+        self._writing = writing
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = os.getpid()
+        self._closed = False
+        self._frozen = False  # the connection believes that nobody writes: not to be kept
+        if writing:
+            self._do(lambda connection: None, None)
+
+    def add(self, events: Iterable[Row]) -> int:
+        """See the port."""
+        rows = list(events)
+        try:
+            values = [_event_values(row) for row in rows]
+            messages = [
+                (bytes.fromhex(row.message_id), row.at_ms, _text(row.message))
+                for row in rows
+                if row.message is not None
+            ]
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise RowRefusedError(str(error)) from error
+
+        def insert(connection: sqlite3.Connection) -> int:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany(_ADD_EVENT, values)
+                if messages:
+                    connection.executemany(_ADD_MESSAGE, messages)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return len(rows)
+
+        return self._do(insert, 0)
+
+    def find(self, query: Query) -> Iterator[Fields]:
+        """See the port."""
+        where, values = _conditions(query)
+        if query.cursor:
+            at_ms, event_id = cursor_position(query.cursor)
+            where.append("(event.at_ms, event.event_id) < (?, ?)")
+            values += [at_ms, UUID(event_id).bytes]
+        statement = (
+            f"{_SHOWN} WHERE {' AND '.join(where)} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?"
+        )
+        found = self._ask(statement, [*values, clamped(query)])
+        return (_shown(fields, message, repeat) for fields, message, repeat, _ in found)
+
+    def counts(self, query: Query) -> Mapping[str, Count]:
+        """See the port."""
+        where, values = _conditions(query)
+        machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
+        statement = f"""
+            SELECT type, count(*), sum(counted), sum(person),
+                count(DISTINCT CASE WHEN counted THEN message_id END),
+                count(DISTINCT CASE WHEN person THEN message_id END)
+            FROM (
+                SELECT type, message_id, counted, counted AND client NOT IN ({machines}) AS person
+                FROM (
+                    SELECT type, message_id, client,
+                        client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
+                    FROM event WHERE {" AND ".join(where)}
+                )
+            )
+            GROUP BY type ORDER BY type
+        """  # noqa: S608 - conditions of ours, values bound
+        return {name: Count(*numbers) for name, *numbers in self._ask(statement, values)}
+
+    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+        """See the port. The mark is the place of the last row seen."""
+        if not mark:
+            ((place,),) = self._ask("SELECT max(seq) FROM sqlite_sequence WHERE name = 'event'", []) or [(0,)]
+            return Arrivals((), str(place or 0))
+        found = self._ask(
+            f"{_SHOWN} WHERE event.place > ? ORDER BY event.place LIMIT ?",
+            [int(mark), limit],
+        )
+        events = tuple(_shown(fields, message, repeat) for fields, message, repeat, _ in found)
+        return Arrivals(events, str(found[-1][3]) if found else mark)
+
+    def sweep(self, before_ms: int) -> int:
+        """See the port. In small transactions, so that nobody waits."""
+        removed = self._delete(
+            "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)", before_ms
+        )
+        self._delete(
+            """
+            DELETE FROM message WHERE message_id IN (
+                SELECT message_id FROM message AS old WHERE at_ms < ?
+                    AND NOT EXISTS (SELECT 1 FROM event WHERE event.message_id = old.message_id)
+                LIMIT ?)
+            """,
+            before_ms,
+        )
+        return removed
+
+    def _delete(self, statement: str, before_ms: int) -> int:
+        removed = 0
+        while True:
+            gone = self._do(
+                lambda connection: connection.execute(statement, (before_ms, _SWEEP_ROWS)).rowcount, 0
+            )
+            removed += gone
+            if gone < _SWEEP_ROWS:
+                return removed
+
+    def close(self) -> None:
+        """See the port."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def _ask(self, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
+        return self._do(lambda connection: connection.execute(statement, values).fetchall(), [])
+
+    def _do(self, work: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        """Do the work, or return nothing for a reader who comes before the writer has made the file."""
+        with self._lock:
+            try:
+                connection = self._connected()
+                return nothing if connection is None else work(connection)
+            except (
+                sqlite3.IntegrityError,
+                sqlite3.DataError,
+                sqlite3.InterfaceError,
+                OverflowError,
+            ) as error:
+                raise RowRefusedError(str(error)) from error
+            except (sqlite3.Error, OSError) as error:
+                self._drop()  # after a failed disk or a replaced file only a new connection sees the truth
+                raise StoreError(
+                    f"{self._path}: {error}. Is there room, and may this user use it?"
+                ) from error
+
+    def _connected(self) -> sqlite3.Connection | None:
+        if self._closed:
+            raise StoreError(f"{self._path}: the store was closed")
+        if self._process != os.getpid():  # after a fork the parent's connection is not ours to use or close
+            self._connection = None
+            self._process = os.getpid()
+        if self._connection is None:
+            self._connection = self._open_writing() if self._writing else self._open_reading()
+        return self._connection
+
+    def _open_writing(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrate(connection, str(self._path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open_reading(self) -> sqlite3.Connection | None:
+        if not self._path.exists():
+            return None
+        connection = self._read_only("mode=ro")
+        try:
+            try:
+                ready = check(connection, str(self._path))
+            except sqlite3.OperationalError:
+                # Of a file nobody writes now a user who may not write to its folder cannot make the shared
+                # memory; without a write-ahead log there is nothing in it to miss.
+                if Path(f"{self._path}-wal").exists():
+                    raise
+                connection.close()
+                connection = self._read_only("mode=ro&immutable=1")
+                self._frozen = True
+                ready = check(connection, str(self._path))
+        except BaseException:
+            connection.close()
+            raise
+        if not ready:
+            connection.close()
+            return None
+        return connection
+
+    def _read_only(self, options: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?{options}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _drop(self) -> None:
+        if self._connection is not None and self._process == os.getpid():
+            self._connection.close()
+        self._connection = None
+        self._frozen = False
+
+
+def _event_values(row: Row) -> tuple[object, ...]:
+    return (
+        UUID(row.event_id).bytes,
+        row.type,
+        row.at_ms,
+        row.tenant,
+        bytes.fromhex(row.message_id),
+        int(row.transmission_id).to_bytes(8, "big"),
+        row.recipient,
+        row.campaign,
+        bytes.fromhex(row.link),
+        row.client,
+        int(row.expired),
+        _text(row.fields),
+    )
+
+
+def _text(fields: Fields) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _shown(fields: str, message: str | None, repeat: int) -> Fields:
+    joined = join(json.loads(fields), json.loads(message) if message else {})
+    return joined | {"x_repeat": True} if repeat else joined
+
+
+def _conditions(query: Query) -> tuple[list[str], list[object]]:
+    where = ["event.tenant = ?"]
+    bound: list[object] = [query.tenant]
+    if not query.expired:
+        where.append("NOT event.expired")
+    if query.from_ms is not None:
+        where.append("event.at_ms >= ?")
+        bound.append(query.from_ms)
+    if query.to_ms is not None:
+        where.append("event.at_ms < ?")
+        bound.append(query.to_ms)
+    named: tuple[tuple[str, tuple[object, ...]], ...] = (
+        ("type", query.types),
+        ("recipient", tuple(recipient.lower() for recipient in query.recipients)),
+        ("campaign", query.campaigns),
+        ("message_id", tuple(_bytes(text) for text in query.messages)),
+        ("transmission_id", tuple(_eight_bytes(text) for text in query.transmissions)),
+        ("event_id", tuple(_uuid(text) for text in query.ids)),
+    )
+    for column, wanted in named:
+        if wanted:
+            where.append(f"event.{column} IN ({', '.join('?' * len(wanted))})")
+            bound += wanted
+    if query.recipients:
+        where.append("event.recipient <> ''")  # lets the partial index be used
+    if query.campaigns:
+        where.append("event.campaign <> ''")
+    return where, bound
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b"\0not one of ours"
+
+
+def _eight_bytes(text: str) -> bytes:
+    try:
+        return int(text).to_bytes(8, "big")
+    except (ValueError, OverflowError):
+        return b""
+
+
+def _uuid(text: str) -> bytes:
+    try:
+        return UUID(text).bytes
+    except ValueError:
+        return b""
