@@ -1,0 +1,341 @@
+"""Views of a part's body with its transfer encoding taken off, and edits put back under it.
+
+A view is the decoded bytes, plus the way back: changes given in decoded offsets become changes of the encoded
+body. Quoted-printable is spliced in its encoded form, so that lines without an edit stay as they were; base64
+has to be encoded anew as a whole, with the same line length and line ends. A 7bit or 8bit part whose edited
+line would pass `MAX_LINE` octets turns into quoted-printable. Charsets are another layer: `charset`.
+"""
+
+import binascii
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+MAX_LINE = 990  # RFC 5321 4.5.3.1.6 allows 998; Sendmail cuts lines at 990
+QP_LINE = 76  # RFC 2045 6.7 (5)
+REENCODED = "reencoded"
+
+
+class Change(NamedTuple):
+    """data[start:stop] becomes new; kind, target and name as in `outcome.Edit`."""
+
+    start: int
+    stop: int
+    new: bytes
+    kind: str
+    target: bytes = b""
+    name: str = ""
+
+
+class Placed(NamedTuple):
+    """Changes in encoded offsets. inner: of a "reencoded" one. encoding: the part's new encoding, or ""."""
+
+    changes: Sequence[Change]
+    inner: Sequence[Change] = ()
+    encoding: str = ""
+
+
+class View(Protocol):
+    """What is behind a transfer encoding."""
+
+    @property
+    def data(self) -> bytes:
+        """The decoded bytes."""
+
+    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+        """The changes, sorted and without overlap, in encoded offsets."""
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """Where decoded offsets, in ascending order, lie in the encoded body."""
+
+
+def view(encoded: bytes, encoding: str) -> View | None:
+    """The view of a body under an encoding (lower case), or None if it cannot be decoded exactly."""
+    match encoding:
+        case "" | "7bit" | "8bit" | "binary":
+            return Identity(encoded)
+        case "quoted-printable":
+            return quoted_printable(encoded)
+        case "base64":
+            dense = encoded.translate(None, b" \t\r\n")
+            try:
+                return Base64(encoded, binascii.a2b_base64(dense, strict_mode=True))
+            except binascii.Error:
+                return None
+        case _:
+            return None
+
+
+def splice(data: bytes, changes: Sequence[Change]) -> bytes:
+    """The data with all changes made."""
+    pieces = []
+    position = 0
+    for change in changes:
+        pieces.append(data[position : change.start])
+        pieces.append(change.new)
+        position = change.stop
+    pieces.append(data[position:])
+    return b"".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """7bit, 8bit, binary, or no encoding named."""
+
+    data: bytes
+
+    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+        """The changes as they are; quoted-printable for the whole part if a line would grow too long."""
+        column, before = 0, None
+        for change in changes:
+            column = _column(self.data, change, before, column) + len(change.new.rpartition(b"\n")[2])
+            if column + _rest(self.data, change.stop) > MAX_LINE:
+                new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol))
+                whole = Change(0, len(self.data), new, REENCODED)
+                return Placed([whole], changes, "quoted-printable")
+            before = change
+        return Placed(changes)
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The same offsets."""
+        return list(offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Base64:
+    """RFC 2045 6.8, without any foreign character."""
+
+    encoded: bytes
+    data: bytes
+
+    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+        """One change for the whole body; line length, line ends and what follows the last line are kept."""
+        if not changes:
+            return Placed(changes)
+        text = self.encoded.strip(b" \t\r\n")
+        first, broken, _ = text.partition(b"\n")
+        length = len(first.rstrip(b" \t\r"))
+        if not broken or length > MAX_LINE or length < 4:
+            length = QP_LINE
+        start = self.encoded.find(text) if text else 0
+        stop = start + len(text)
+        ends = line_end(self.encoded, eol)
+        new = binascii.b2a_base64(splice(self.data, changes), newline=False)
+        lines = [new[at : at + length] for at in range(0, len(new), length)]
+        whole = self.encoded[:start] + ends.join(lines) + self.encoded[stop:]
+        return Placed([Change(0, len(self.encoded), whole, REENCODED)], changes)
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The start: the body is replaced as a whole."""
+        return [0] * len(offsets)
+
+
+_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
+_UNSAFE = re.compile(rb"[^ -<>-~]")
+_UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
+
+
+def quoted_printable(encoded: bytes) -> "QuotedPrintable | LooseQuotedPrintable":
+    """The view of a quoted-printable body (RFC 2045 6.7).
+
+    Lower-case hex is read, malformed escapes stay as they are, and blanks at line ends, which only a gateway
+    can have added, stay too: they never matter to a link.
+    """
+    data = binascii.a2b_qp(encoded)
+    # Every malformed escape makes the result longer than this sum, once "=" CR without LF is ruled out.
+    soft = encoded.count(b"=\r\n")
+    exact = len(encoded) - 2 * encoded.count(b"=") - soft
+    if len(data) == exact and encoded.count(b"=\r") == soft:
+        return QuotedPrintable(encoded, data)
+    return loose_quoted_printable(encoded)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedPrintable:
+    """A body whose every "=" begins a well-formed escape: offsets are found by counting, at C speed."""
+
+    encoded: bytes
+    data: bytes
+
+    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+        """The changes spliced into the encoded text."""
+        spans = []
+        encoded = decoded = 0
+        for change in changes:
+            start = self._after(encoded, decoded, change.start)
+            stop = self._after(start, change.start, change.stop)
+            spans.append((_past_soft_breaks(self.encoded, start), stop))
+            encoded, decoded = stop, change.stop
+        return Placed(_spliced(self.encoded, changes, spans, eol))
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The first byte of the escape or character at each decoded offset."""
+        found = []
+        encoded = decoded = 0
+        for offset in offsets:
+            encoded, decoded = self._after(encoded, decoded, offset), offset
+            found.append(_past_soft_breaks(self.encoded, encoded))
+        return found
+
+    def _after(self, encoded: int, decoded: int, wanted: int) -> int:
+        """The least encoded offset before which `wanted` bytes are decoded, going on from a known pair."""
+        text = self.encoded
+        missing = wanted - decoded
+        while missing:
+            stop = encoded + missing
+            escapes = text.count(b"=", encoded, stop)
+            if not escapes:
+                return stop
+            cut = text.rfind(b"=", max(encoded, stop - 2), stop)
+            if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
+                stop = max(stop, cut + (2 if text.startswith(b"=\n", cut) else 3))
+            missing -= stop - encoded - 2 * escapes - text.count(b"=\r\n", encoded, stop)
+            encoded = stop
+        return encoded
+
+
+@dataclass(frozen=True, slots=True)
+class LooseQuotedPrintable:
+    """A body with malformed escapes, by a table of where each well-formed one lies."""
+
+    encoded: bytes
+    data: bytes
+    decoded_starts: Sequence[int] = field(repr=False)
+    encoded_starts: Sequence[int] = field(repr=False)
+
+    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+        """The changes spliced into the encoded text."""
+        spans = []
+        for change in changes:
+            start = _past_soft_breaks(self.encoded, self._offset(change.start))
+            spans.append((start, self._offset(change.stop)))
+        return Placed(_spliced(self.encoded, changes, spans, eol))
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The first byte of the escape or character at each decoded offset."""
+        return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
+
+    def _offset(self, offset: int) -> int:
+        """The end of the unit before that decoded offset."""
+        if not offset:
+            return 0
+        run = bisect_right(self.decoded_starts, offset - 1) - 1
+        within = offset - self.decoded_starts[run]
+        encoded = self.encoded_starts[run] + within
+        escape = _ESCAPE.match(self.encoded, self.encoded_starts[run])
+        return escape.end() if escape is not None and escape[1] is not None else encoded
+
+
+def loose_quoted_printable(encoded: bytes) -> LooseQuotedPrintable:
+    """As `quoted_printable`, for any input."""
+    pieces: list[bytes] = []
+    decoded_starts: list[int] = []
+    encoded_starts: list[int] = []
+    length = position = 0
+
+    def add(piece: bytes, start: int) -> None:
+        nonlocal length
+        if piece:
+            decoded_starts.append(length)
+            encoded_starts.append(start)
+            pieces.append(piece)
+            length += len(piece)
+
+    for escape in _ESCAPE.finditer(encoded):
+        add(encoded[position : escape.start()], position)
+        if escape[1] is not None:
+            add(bytes.fromhex(escape[1].decode("ascii")), escape.start())
+        position = escape.end()
+    add(encoded[position:], position)
+    return LooseQuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
+
+
+def encode_quoted_printable(data: bytes, eol: bytes) -> bytes:
+    """All of it anew; the line ends of the data stay what they are, soft breaks are `eol`."""
+    lines = []
+    for line in data.split(b"\n"):
+        bare, carriage = (line[:-1], b"\r") if line.endswith(b"\r") else (line, b"")
+        escaped = _UNSAFE_LINE.sub(_escape, bare)
+        lines.append(_wrapped(escaped, 0, 0, eol) + carriage)
+    if data and not data.endswith(b"\n") and lines[-1].endswith(b"\r"):
+        lines[-1] = lines[-1][:-1] + b"=0D"
+    return b"\n".join(lines)
+
+
+def line_end(data: bytes, default: bytes) -> bytes:
+    """What the first line of the data ends with."""
+    at = data.find(b"\n")
+    if at < 0:
+        return default
+    return b"\r\n" if data.endswith(b"\r\n", 0, at + 1) else b"\n"
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"=%02X" % found[0][0]
+
+
+def _past_soft_breaks(encoded: bytes, position: int) -> int:
+    while encoded.startswith(b"=", position):
+        soft = _ESCAPE.match(encoded, position)
+        if soft is None or soft[1] is not None or soft.end() == len(encoded):
+            break
+        position = soft.end()
+    return position
+
+
+def _spliced(
+    encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes
+) -> list[Change]:
+    """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
+    eol = line_end(encoded, eol)
+    placed = []
+    column, before = 0, None
+    for change, (start, stop) in zip(changes, spans, strict=True):
+        stop = max(start, stop)
+        new = _UNSAFE.sub(_escape, change.new)
+        here = Change(start, stop, new, change.kind, change.target, change.name)
+        column = _column(encoded, here, before, column)
+        new = _wrapped(new, column, _rest(encoded, stop), eol)
+        here = here._replace(new=new)
+        column = len(new) - new.rfind(b"\n") - 1 if b"\n" in new else column + len(new)
+        placed.append(here)
+        before = here
+    return placed
+
+
+def _column(data: bytes, change: Change, before: Change | None, column: int) -> int:
+    """How long the edited line is before this change; column: how long it was after the change before."""
+    line = data.rfind(b"\n", 0, change.start) + 1
+    if before is not None and before.stop >= line:
+        return column + change.start - before.stop
+    return change.start - line
+
+
+def _rest(data: bytes, position: int) -> int:
+    """Octets from there to the line's end."""
+    stop = data.find(b"\n", position)
+    if stop < 0:
+        return len(data) - position
+    return stop - position - data.endswith(b"\r\n", position, stop + 1)
+
+
+def _wrapped(text: bytes, column: int, rest: int, eol: bytes) -> bytes:
+    """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
+    if column + len(text) + rest <= QP_LINE:
+        return text
+    lines = []
+    position = 0
+    room = QP_LINE - 1 - column
+    while len(text) - position > max(room, 0):
+        stop = position + max(room, 0)
+        cut = text.rfind(b"=", max(position, stop - 2), stop)
+        if cut >= 0:
+            stop = cut
+        lines.append(text[position:stop])
+        position, room = stop, QP_LINE - 1
+    lines.append(text[position:])
+    if rest and len(text) - position + (column if len(lines) == 1 else 0) + rest > QP_LINE:
+        lines.append(b"")
+    return (b"=" + eol).join(lines)

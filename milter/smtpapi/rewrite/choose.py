@@ -1,0 +1,189 @@
+"""Which of the found links are tracked, and the changes this makes in one part's text.
+
+Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into those. Finding is
+`smtpapi.find`'s task, putting the changes back under the part's encoding `plan`'s.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engagement.links.urls import refusal
+from smtpapi.decide import Decision
+from smtpapi.find import amp, html, macros, text
+from smtpapi.find.types import Anchor, Page, TextLink
+from smtpapi.mime.transfer import Change
+from smtpapi.outcome import Skip
+from smtpapi.rewrite import pixels
+from smtpapi.rewrite.links import CopyLinks
+from smtpapi.rewrite.rules import Rules
+
+
+class Passed(NamedTuple):
+    """A link that stays; offset in the part's text."""
+
+    offset: int
+    url: bytes
+    reason: Skip
+
+
+class TooManyLinksError(Exception):
+    """More links than the rules allow (contract.md 5.2)."""
+
+
+class OverTimeError(Exception):
+    """The message's time is used up."""
+
+
+@dataclass(slots=True)
+class Chooser:
+    """What holds for all parts of a copy. own_hosts: lower-case host[:port]; deadline: on `tick`'s clock."""
+
+    decision: Decision
+    links: CopyLinks
+    rules: Rules
+    tick: Callable[[], float]
+    deadline: float
+    own_hosts: frozenset[bytes] = frozenset()
+    tracked: int = 0
+    passed: list[Passed] = field(default_factory=list)
+
+    def html(self, data: bytes) -> list[Change]:
+        """Changes of a text/html part."""
+        decision = self.decision
+        page = html.scan(data, vml=self.rules.vml_links)
+        changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
+        if decision.opens and data.strip():
+            if decision.initial_opens and page.has_html and page.body_open >= 0:
+                new = pixels.html_initial(self.links.pixel(initial=True, amp=False))
+                changes.append(Change(page.body_open, page.body_open, new, "pixel"))
+            new = pixels.html(self.links.pixel(initial=False, amp=False))
+            changes.append(Change(page.body_close, page.body_close, new, "pixel"))
+        return self._finished(data, changes)
+
+    def amp(self, data: bytes) -> list[Change]:
+        """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
+        decision = self.decision
+        page = amp.scan(data)
+        clicks = decision.clicks and decision.click_scheme == "https"
+        opens = decision.opens and decision.open_scheme == "https"
+        changes = self._anchors(page.anchors, amp=True) if clicks else []
+        if opens and data.strip():
+            changes += self._amp_pixels(page)
+        return self._finished(data, changes)
+
+    def text(self, data: bytes, *, flowed: bool, delsp: bool) -> list[Change]:
+        """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
+        changes: list[Change] = []
+        tracks = self.decision.clicks and self.rules.text_links
+        for link in text.scan(data, flowed=flowed, delsp=delsp):
+            if tracks and (new := self._judged(link, amp=False)):
+                changes.append(Change(link.start, link.stop, new[0], "link", new[1]))
+            if link.notation is not None:
+                changes.append(Change(*link.notation, b"", "attribute"))
+        return self._finished(data, changes)
+
+    def _anchors(self, anchors: Iterable[Anchor], *, amp: bool) -> list[Change]:
+        changes = []
+        for anchor in anchors:
+            if new := self._judged(anchor, amp=amp):
+                changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1], anchor.name))
+                changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
+        return changes
+
+    def _amp_pixels(self, page: Page) -> list[Change]:
+        changes = []
+        if self.decision.initial_opens and page.has_html and page.body_open >= 0:
+            new = pixels.amp(self.links.pixel(initial=True, amp=True))
+            changes.append(Change(page.body_open, page.body_open, new, "pixel"))
+        new = pixels.amp(self.links.pixel(initial=False, amp=True))
+        return [*changes, Change(page.body_close, page.body_close, new, "pixel")]
+
+    def _judged(self, link: Anchor | TextLink, *, amp: bool) -> tuple[bytes, bytes] | None:
+        """(tracked URL, target) of a link, or None once it was noted why it stays."""
+        target = link.target
+        if self.rules.brace_macros:
+            target = _with_braces(target)
+        reason = self._reason(link, target)
+        if reason is None:
+            self._count()
+            name = link.name if isinstance(link, Anchor) else ""
+            new = self.links.click(target, name, link.unsubscribe, link.sublink, amp)
+            if new is not None:
+                return new, target
+            reason = Skip.LINK_TOO_LONG
+        self.passed.append(Passed(link.start, link.target, reason))
+        return None
+
+    def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
+        """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
+        if not target[:8].lower().startswith((b"http://", b"https://")):
+            return Skip.NOT_HTTP
+        if not link.clicktrack:
+            return Skip.CLICKTRACK_OFF
+        if refused := refusal(target):
+            return Skip(refused)
+        if isinstance(link, TextLink):
+            if link.broken:
+                return Skip.UNCLEAR_END
+            if link.quoted:
+                return Skip.QUOTED_REPLY
+        elif link.text_is_url and self.rules.skip_url_text:
+            return Skip.TEXT_IS_URL
+        if _host(target) in self.own_hosts:
+            return Skip.OWN_HOST
+        if any(pattern.search(target) for pattern in self.rules.skip_patterns):
+            return Skip.PATTERN
+        return None
+
+    def _count(self) -> None:
+        self.tracked += 1
+        if self.tracked > self.rules.max_links:
+            raise TooManyLinksError
+        if not self.tracked % 64:
+            self.check_time()
+
+    def check_time(self) -> None:
+        """Raise OverTimeError once the deadline is passed."""
+        if self.tick() > self.deadline:
+            raise OverTimeError
+
+    def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
+        """In order; with the brace macros of a part that is edited anyway (contract.md 5.4)."""
+        if changes and self.rules.brace_macros:
+            changes += _outside(changes, macros.scan(data))
+        changes.sort(key=lambda change: (change.start, change.stop))
+        return changes
+
+
+def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:
+    """The macros that lie in no change's span."""
+    spans = sorted((change.start, change.stop) for change in changes)
+    kept = []
+    at = 0
+    for start, stop, new in found:
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        if at == len(spans) or spans[at][0] >= stop:
+            kept.append(Change(start, stop, new, "macro"))
+    return kept
+
+
+def _with_braces(target: bytes) -> bytes:
+    for start, stop, new in reversed(macros.scan(target)):
+        target = target[:start] + new + target[stop:]
+    return target
+
+
+def _host(target: bytes) -> bytes:
+    """Lower-case host[:port], without the scheme's own port and the root's dot."""
+    scheme, _, rest = target.partition(b"://")
+    for end in (b"/", b"?", b"#"):
+        rest = rest.partition(end)[0]
+    host, colon, port = rest.lower().rpartition(b":")
+    if not colon or port.endswith(b"]"):
+        host, port = rest.lower(), b""
+    if port == (b"443" if scheme.lower() == b"https" else b"80"):
+        port = b""
+    host = host.removesuffix(b".")
+    return host + b":" + port if port else host

@@ -1,0 +1,69 @@
+"""The links and pixels of one recipient's copy, sealed on demand.
+
+Not which links may be tracked (`plan`), nor what a token holds (`engagement.links.token`).
+"""
+
+from dataclasses import replace
+
+from engagement.links.keys import Key
+from engagement.links.token import CannotSeal, CopySealer, copy_sealer
+from engagement.links.types import Identity, Kind, Link
+from engagement.links.urls import click_url, pixel_url
+from smtpapi.decide import Decision
+
+# contract.md 5.2
+LONG_LINK = 1000  # bytes of a tracked URL above which it goes without its metadata
+MAX_LINK = 2000
+
+
+class CopyLinks:
+    """Makes tracked URLs. clicks, opens: sealers of the identity; bare: without metadata, for long links."""
+
+    __slots__ = ("_bare", "_click_prefix", "_clicks", "_decision", "_opens")
+
+    def __init__(
+        self, clicks: CopySealer, opens: CopySealer, decision: Decision, bare: CopySealer | None = None
+    ) -> None:
+        self._clicks = clicks
+        self._opens = opens
+        self._bare = bare
+        self._decision = decision
+        self._click_prefix = click_url(decision.click_scheme, decision.domain, b"")
+
+    @classmethod
+    def build(cls, key: Key, identity: Identity, decision: Decision, tenant: str = "") -> "CopyLinks":
+        """Sealers for the copy (contract.md 1.5: metadata is an option in click links, never in open links).
+
+        Raises engagement.links.token.CannotSeal when the identity is out of bounds.
+        """
+        opens = copy_sealer(key, identity, tenant)
+        if not identity.metadata:
+            return cls(opens, opens, decision)
+        bare = copy_sealer(key, replace(identity, metadata=""), tenant)
+        return cls(opens if decision.click_metadata else bare, opens, decision, bare)
+
+    def click(self, target: bytes, name: str, unsubscribe: bool, sublink: str, amp: bool) -> bytes | None:
+        """The tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
+        kind = Kind.AMP_CLICK if amp else Kind.CLICK
+        link = Link(target, name, unsubscribe)
+        url = self._click(self._clicks, kind, link, sublink)
+        if self._bare is not None and (url is None or len(url) > LONG_LINK):
+            url = self._click(self._bare, kind, link, sublink)
+        return url if url is not None and len(url) <= MAX_LINK else None
+
+    def pixel(self, initial: bool, amp: bool) -> bytes:
+        """The address of an open pixel."""
+        if amp:
+            kind = Kind.AMP_INITIAL_OPEN if initial else Kind.AMP_OPEN
+        else:
+            kind = Kind.INITIAL_OPEN if initial else Kind.OPEN
+        return pixel_url(self._decision.open_scheme, self._decision.domain, self._opens.seal(kind))
+
+    def _click(self, sealer: CopySealer, kind: Kind, link: Link, sublink: str) -> bytes | None:
+        try:
+            token = sealer.seal(kind, link)
+        except CannotSeal:
+            return None
+        if not sublink:
+            return self._click_prefix + token
+        return click_url(self._decision.click_scheme, self._decision.domain, token, sublink)

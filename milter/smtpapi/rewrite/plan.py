@@ -1,0 +1,189 @@
+"""From a message and a decision to all its edits; nothing is changed here.
+
+Part by part: take off the transfer encoding and the charset, let `choose` say what changes, and bring the
+changes back to offsets in the body. A part that cannot be decoded exactly is skipped with a reason, the
+others are done. What makes the whole message untouchable is a `Leave`.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from smtpapi.decide import Decision
+from smtpapi.message import Message
+from smtpapi.mime import charset, transfer
+from smtpapi.mime.locate import Part, locate, top_parts
+from smtpapi.mime.transfer import Change, Placed
+from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why
+from smtpapi.rewrite.choose import Chooser, OverTimeError, TooManyLinksError
+from smtpapi.rewrite.links import CopyLinks
+from smtpapi.rewrite.rules import Rules
+
+_ARMOUR = re.compile(rb"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
+_ENCODING = "Content-Transfer-Encoding"
+_AMP = "text/x-amp-html"
+
+
+class _UntouchableError(Exception):
+    """Something in a part forbids changing the message at all."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def plan(
+    message: Message, decision: Decision, links: CopyLinks, rules: Rules, tick: Callable[[], float]
+) -> Plan | Leave:
+    """All edits of the message for one copy. tick: seconds on any steady clock, for `rules.time_budget`.
+
+    A `Plan` without edits says in `why` that nothing was found to change. Sources: design.md 4, contract.md
+    5.
+    """
+    deadline = tick() + rules.time_budget
+    if len(message.body) > rules.max_message_size:
+        return Leave(Why.TOO_LARGE, f"body over {rules.max_message_size} bytes")
+    located = locate(message, rules.max_parts)
+    if isinstance(located, Leave):
+        return located
+    parts = top_parts(located)
+    if not parts:
+        return Leave(Why.NO_PART)
+    own_hosts = rules.own_hosts | {decision.domain.lower().encode("ascii", "replace")}
+    work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts))
+    try:
+        for part in parts:
+            work.part(part)
+            work.chooser.check_time()
+    except TooManyLinksError:
+        return Leave(Why.TOO_MANY_LINKS, f"over {rules.max_links} links")
+    except OverTimeError:
+        return Leave(Why.OVER_TIME, f"over {rules.time_budget} seconds")
+    except _UntouchableError as found:
+        return Leave(found.why)
+    why = None
+    if not work.edits and not work.headers:
+        why = Why.NO_LINK if work.readable else Why.NO_PART
+    return Plan(tuple(work.headers), tuple(work.edits), tuple(work.skipped), why)
+
+
+class _Work:
+    """The plan as it grows."""
+
+    __slots__ = ("chooser", "edits", "headers", "message", "readable", "skipped")
+
+    def __init__(self, message: Message, chooser: Chooser) -> None:
+        self.message = message
+        self.chooser = chooser
+        self.edits: list[Edit] = []
+        self.headers: list[HeaderChange] = []
+        self.skipped: list[Skipped] = []
+        self.readable = False
+
+    def part(self, part: Part) -> None:
+        """Plan one part; whatever forbids it is noted or raised."""
+        if part.content.type == _AMP and self._amp_is_off(part):
+            return
+        view = transfer.view(self.message.body[part.start : part.stop], part.encoding)
+        if view is None:
+            self._skip(part, Skip.PART_ENCODING)
+            return
+        plain = part.content.type == "text/plain"
+        reading = charset.read(view.data, part.content.parameters.get("charset", ""), html=not plain)
+        if reading is None:
+            self._skip(part, Skip.PART_CHARSET)
+            return
+        if b"-----BEGIN PGP " in reading.text and (not plain or _ARMOUR.search(reading.text)):
+            raise _UntouchableError(Why.PGP_INLINE)
+        changes = charset.place(self._changes(part, reading.text), reading, view.data)
+        passed = self.chooser.passed
+        self.chooser.passed = []
+        if changes is None:
+            self._skip(part, Skip.PART_CHARSET)
+            return
+        self.readable = True
+        offsets = view.encoded_offsets(charset.offsets_in_part([item.offset for item in passed], reading))
+        for item, offset in zip(passed, offsets, strict=True):
+            url = item.url.decode("utf-8", "replace")
+            self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
+        if changes:
+            self._place(part, view.place(changes, self.message.eol))
+
+    def _changes(self, part: Part, text: bytes) -> list[Change]:
+        chooser = self.chooser
+        match part.content.type:
+            case "text/html":
+                changes = chooser.html(text)
+                if changes and chooser.rules.verify:
+                    from smtpapi.rewrite.verify import same_but_for  # lxml: only for those who ask
+
+                    if not same_but_for(text, changes):
+                        raise _UntouchableError(Why.VERIFY_FAILED)
+                return changes
+            case "text/plain":
+                parameters = part.content.parameters
+                return chooser.text(
+                    text,
+                    flowed=parameters.get("format", "").lower() == "flowed",
+                    delsp=parameters.get("delsp", "").lower() == "yes",
+                )
+            case _:
+                return chooser.amp(text)
+
+    def _amp_is_off(self, part: Part) -> bool:
+        """Note the schemes that keep an AMP part from being tracked (contract.md 5.6)."""
+        decision = self.chooser.decision
+        wanted = [
+            scheme
+            for on, scheme in (
+                (decision.clicks, decision.click_scheme),
+                (decision.opens, decision.open_scheme),
+            )
+            if on
+        ]
+        if any(scheme != "https" for scheme in wanted):
+            self._skip(part, Skip.AMP_NOT_HTTPS)
+        return "https" not in wanted
+
+    def _skip(self, part: Part, reason: Skip) -> None:
+        self.skipped.append(Skipped(part.section, -1, "", reason))
+
+    def _place(self, part: Part, placed: Placed) -> None:
+        if placed.encoding:
+            self._new_encoding(part, placed.encoding)
+        inner = tuple(_edits(placed.inner, part, 0))
+        self.edits += _edits(placed.changes, part, part.start, inner)
+
+    def _new_encoding(self, part: Part, encoding: str) -> None:
+        """Name a part's new encoding in the part's own header, or in the message's."""
+        eol = self.message.eol
+        if part.fields_stop < 0:
+            named = self.message.first(_ENCODING) is not None
+            self.headers.append(HeaderChange(_ENCODING, 1 if named else 0, encoding))
+            if self.message.first("MIME-Version") is None:
+                self.headers.append(HeaderChange("MIME-Version", 0, "1.0"))
+            return
+        if part.encoding_value is not None:
+            start, stop = part.encoding_value
+            new = b" " + encoding.encode("ascii")
+        else:
+            start = stop = part.fields_stop
+            new = f"{_ENCODING}: {encoding}".encode("ascii") + transfer.line_end(self.message.body, eol)
+        self.edits.append(Edit(start, stop, new, "header", part.section, part.content.type, name=_ENCODING))
+
+
+def _edits(changes: Sequence[Change], part: Part, base: int, inner: tuple[Edit, ...] = ()) -> list[Edit]:
+    section, kind = part.section, part.content.type
+    return [
+        Edit(
+            base + change.start,
+            base + change.stop,
+            change.new,
+            change.kind,
+            section,
+            kind,
+            change.target.decode("ascii", "replace"),
+            change.name,
+            inner,
+        )
+        for change in changes
+    ]
