@@ -16,15 +16,15 @@ _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
 _VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
-_CLOSE: Final = re.compile(rb"</a[ \t\n\f\r/>]", re.IGNORECASE)
-_MARKUP: Final = re.compile(rb"<!--.*?-->|<[A-Za-z/!?][^>]*+>", re.DOTALL)
+_CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")
+_MARKUP: Final = re.compile(rb"<[^<>]*+>")
 _URL_TEXT: Final = re.compile(
-    rb"(?:https?://[^\s<>]++|(?:[a-z0-9](?:[a-z0-9-]*+[a-z0-9])?\.)++[a-z]{2,24}+(?::\d{1,5}+)?(?:[/?#][^\s<>]*+)?)",
+    rb"(?:https?://[^\s<>]++|(?:[a-z0-9-]++\.)+[a-z]{2,24}(?::\d{1,5})?(?:[/?#][^\s<>]*+)?)",
     re.IGNORECASE,
 )
 
 
-def read_anchor(data: bytes, tag: str, start: int, stop: int) -> Anchor | None:
+def read_anchor(data: bytes, tag: str, start: int, stop: int, *, conditional: bool = False) -> Anchor | None:
     """The anchor whose attributes lie in data[start:stop], the ">" included; None without an href's value."""
     values: dict[bytes, tuple[int, int, bytes]] = {}
     marks: list[tuple[int, int]] = []
@@ -46,7 +46,9 @@ def read_anchor(data: bytes, tag: str, start: int, stop: int) -> Anchor | None:
     target = decode(raw).strip(WHITE_SPACE)
     text_is_url = tag == "a" and _text_is_url(data, stop)
     if not values:
-        return Anchor(first, first + len(raw), quote, target, tag, text_is_url=text_is_url)
+        return Anchor(
+            first, first + len(raw), quote, target, tag, text_is_url=text_is_url, conditional=conditional
+        )
     said = {
         name: decode(data[a:b]).strip(WHITE_SPACE) if b >= 0 else b"" for name, (a, b, _) in values.items()
     }
@@ -65,6 +67,7 @@ def read_anchor(data: bytes, tag: str, start: int, stop: int) -> Anchor | None:
         attributes=tuple(marks),
         text_is_url=text_is_url,
         sublink_ignored=b"data-msys-sublink" in said and not valid,
+        conditional=conditional,
     )
 
 

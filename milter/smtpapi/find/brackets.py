@@ -1,58 +1,66 @@
 """Where a URL ends that stands in running text: brackets, quotation marks and the sentence's own punctuation.
 
-Not which bytes a URL may hold: that is `text`'s expression, whose match is handed in here.
+Not which bytes a URL may hold: that is `text`'s business, which hands in the run of them.
 """
 
-from typing import Final
+import re
+from typing import Final, NamedTuple
 
-_CLOSES: Final = {0x29: 0x28, 0x5D: 0x5B, 0x7D: 0x7B}  # ) ] }
-_OPENS: Final = frozenset(_CLOSES.values())
-_TRAILING: Final = frozenset(b".,;:!?'\"|^")
-_EMPHASIS: Final = frozenset(b"*_~")  # taken off the end if the same mark stands before the URL
+_BRACKET: Final = re.compile(rb"[()\[\]{}]")
+_OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
+_PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
+_TRAILING: Final = b".,;:!?'\"|^"
+_EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
 
 
-def url_length(data: bytes, start: int, run: int, *, trim: bool) -> tuple[int, bool]:
-    """(end of the URL that begins at start within data[start:run], whether that end is certain).
+class End(NamedTuple):
+    """Where a URL ends within its run, punctuation included; certain: whether that can be told."""
 
-    A bracket that the URL does not open ends it: for certain where nothing but punctuation follows, or where
-    its partner stands right before the URL. trim: leave trailing punctuation out.
+    stop: int
+    certain: bool
+
+
+def url_end(data: bytes, start: int, run: int) -> End:
+    """Where the URL ends that begins at start, in data[start:run].
+
+    A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
+    if its partner stands right before the URL; else the whole run is given, as uncertain.
     """
-    before = data[start - 1] if start else 0
-    if before == 0x27:  # 'http://…'
+    before = data[start - 1 : start]
+    if before == b"'":
         quote = data.find(b"'", start, run)
         if quote >= 0:
             run = quote
     unbalanced = _first_unbalanced(data, start, run)
-    certain = True
-    if unbalanced >= 0:
-        own = before == _CLOSES[data[unbalanced]]
-        certain = own or _only_punctuation(data, unbalanced, run)
-        if certain:
-            run = unbalanced
-    return (_without_trailing(data, start, run, before) if trim and certain else run), certain
+    if unbalanced < 0:
+        return End(run, certain=True)
+    own = before == _OPENER[data[unbalanced : unbalanced + 1]]
+    if own or only_punctuation(data, unbalanced, run):
+        return End(unbalanced, certain=True)
+    return End(run, certain=False)
+
+
+def only_punctuation(data: bytes, start: int, stop: int) -> bool:
+    """Whether nothing but closing brackets and punctuation stands in data[start:stop]."""
+    found = _PUNCTUATION.match(data, start, stop)
+    return found is not None and found.end() == stop
+
+
+def without_punctuation(data: bytes, start: int, stop: int) -> int:
+    """The URL's end with the sentence's punctuation left out."""
+    before = data[start - 1 : start]
+    trailing = _TRAILING + before if before and before in _EMPHASIS else _TRAILING
+    return start + len(data[start:stop].rstrip(trailing))
 
 
 def _first_unbalanced(data: bytes, start: int, stop: int) -> int:
-    opened: list[int] = []
-    for place in range(start, stop):
-        byte = data[place]
-        if byte in _OPENS:
-            opened.append(byte)
-        elif byte in _CLOSES:
-            if not opened or opened[-1] != _CLOSES[byte]:
-                return place
+    opened: list[bytes] = []
+    for found in _BRACKET.finditer(data, start, stop):
+        bracket = found[0]
+        if bracket not in _OPENER:
+            opened.append(bracket)
+        elif opened and opened[-1] == _OPENER[bracket]:
             opened.pop()
+        else:
+            return found.start()
     return -1
-
-
-def _only_punctuation(data: bytes, start: int, stop: int) -> bool:
-    return all(byte in _TRAILING or byte in _CLOSES or byte in _EMPHASIS for byte in data[start:stop])
-
-
-def _without_trailing(data: bytes, start: int, stop: int, before: int) -> int:
-    while stop > start:
-        last = data[stop - 1]
-        if last not in _TRAILING and not (last in _EMPHASIS and last == before):
-            break
-        stop -= 1
-    return stop

@@ -6,13 +6,23 @@ scripts; the elements around an anchor (tables, forms, a select) are not looked 
 Invariants: never raises, whatever the bytes; linear in their number (see `markup`).
 """
 
+import re
 from typing import Final
 
-from smtpapi.find import markup, raw_text
+from smtpapi.find import foreign, markup, raw_text
 from smtpapi.find.anchors import read_anchor
 from smtpapi.find.types import Anchor, Page
 
-_OUTSIDE: Final = markup.tokens(b"a", b"area", b"body", b"html", b"svg", b"math", *raw_text.NAMES)
+_PAGE: Final = markup.tokens(b"a", b"area", b"body", b"html", *foreign.ROOTS, *raw_text.NAMES)
+
+# Outlook's shapes that can be links, in the markup it alone reads.
+_VML: Final = (
+    *(b"v:rect", b"v:roundrect", b"v:oval", b"v:shape", b"v:group", b"v:image"),
+    *(b"v:line", b"v:polyline", b"v:curve", b"v:arc"),
+)
+_OUTLOOK: Final = markup.tokens(b"a", b"area", *_VML, *raw_text.NAMES)
+_CONDITION: Final = re.compile(rb"\[[ \t]*+if[^\]>]*+\]>", re.IGNORECASE)
+_LINKS: Final = frozenset((b"a", b"area", *_VML))
 
 
 def scan(data: bytes, *, vml: bool = False) -> Page:
@@ -26,7 +36,7 @@ def scan(data: bytes, *, vml: bool = False) -> Page:
 
 
 class _Walk:
-    __slots__ = ("anchors", "body_close", "body_open", "data", "has_html", "vml")
+    __slots__ = ("anchors", "body_close", "body_open", "data", "foreign", "has_html", "vml")
 
     def __init__(self, data: bytes, vml: bool) -> None:
         self.data = data
@@ -34,6 +44,7 @@ class _Walk:
         self.anchors: list[Anchor] = []
         self.body_open = self.body_close = -1
         self.has_html = False
+        self.foreign = foreign.Foreign()
 
     def page(self) -> Page:
         close = len(self.data) if self.body_close < 0 else self.body_close
@@ -41,8 +52,78 @@ class _Walk:
 
     def run(self, position: int, limit: int) -> None:
         data = self.data
-        match = _OUTSIDE.match
+        match = _PAGE.match
         while found := match(data, position, limit):
+            position = found.end()
+            token = found[1]
+            if token is None:
+                if position >= limit:
+                    return
+            elif token == b"!--":
+                position = self._comment(position, limit)
+            else:
+                after = markup.tag_end(data, position, limit)
+                if after < 0:
+                    return
+                position = self._tag(token.lower(), found.start(1) - 1, position, after, limit)
+                if self.foreign:
+                    position = self._run_foreign(position, limit)
+
+    def _run_foreign(self, position: int, limit: int) -> int:
+        data = self.data
+        while self.foreign and (found := foreign.TOKEN.match(data, position, limit)):
+            position = found.end()
+            token = found[1]
+            if token is None:
+                return limit
+            if token == b"!--":
+                position = self._comment(position, limit)
+            elif token[:1] == b"!" and self.foreign.inside():
+                position = _after(data, b"]]>", position, limit)
+            elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
+                position = _after(data, b">", position, limit)
+            elif token:
+                after = markup.tag_end(data, position, limit)
+                if after < 0:
+                    return limit
+                name, start = token.lower(), found.start(1) - 1
+                if self.foreign.tag(name, data, position, after) or name == b"a":
+                    position = self._tag(name, start, position, after, limit)
+                else:
+                    position = after
+        return position
+
+    def _tag(self, name: bytes, start: int, attributes: int, after: int, limit: int) -> int:
+        """Take in a tag of HTML's own; where to go on."""
+        if name in (b"a", b"area"):
+            anchor = read_anchor(self.data, name.decode("ascii"), attributes, after)
+            if anchor is not None:
+                self.anchors.append(anchor)
+        elif name == b"/body":
+            self.body_close = start
+        elif name == b"body":
+            if self.body_open < 0:
+                self.body_open = after
+        elif name == b"html":
+            self.has_html = True
+        elif name in foreign.ROOTS and not self.foreign:
+            self.foreign.tag(name, self.data, attributes, after)
+        elif name in raw_text.NAMES:
+            return raw_text.end(self.data, name, after, limit)
+        return after
+
+    def _comment(self, position: int, limit: int) -> int:
+        """Where the comment ends; with vml its links are read first if it is a conditional one."""
+        after = markup.comment_end(self.data, position, limit)
+        if self.vml:
+            condition = _CONDITION.match(self.data, position, after)
+            if condition is not None:
+                self._outlook(condition.end(), after)
+        return after
+
+    def _outlook(self, position: int, limit: int) -> None:
+        data = self.data
+        while found := _OUTLOOK.match(data, position, limit):
             position = found.end()
             token = found[1]
             if token is None:
@@ -55,20 +136,14 @@ class _Walk:
             after = markup.tag_end(data, position, limit)
             if after < 0:
                 return
-            position = self._tag(token.lower(), found.start(1) - 1, position, after, limit)
+            name = token.lower()
+            if name in _LINKS:
+                anchor = read_anchor(data, name.decode("ascii"), position, after, conditional=True)
+                if anchor is not None:
+                    self.anchors.append(anchor)
+            position = raw_text.end(data, name, after, limit) if name in raw_text.NAMES else after
 
-    def _tag(self, name: bytes, start: int, attributes: int, after: int, limit: int) -> int:
-        if name in (b"a", b"area"):
-            anchor = read_anchor(self.data, name.decode(), attributes, after)
-            if anchor is not None:
-                self.anchors.append(anchor)
-        elif name == b"/body":
-            self.body_close = start
-        elif name == b"body":
-            if self.body_open < 0:
-                self.body_open = after
-        elif name == b"html":
-            self.has_html = True
-        elif name in raw_text.NAMES:
-            return raw_text.end(self.data, name, after, limit)
-        return after
+
+def _after(data: bytes, mark: bytes, position: int, limit: int) -> int:
+    place = data.find(mark, position, limit)
+    return limit if place < 0 else place + len(mark)

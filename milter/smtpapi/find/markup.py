@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _NAME: Final = rb"[^ \t\n\f\r/>]*+"  # 13.2.5.8, tag name state
-_END: Final = rb"(?:>|\Z)"
+_BOGUS: Final = rb"[^>]*+(?:>|\Z)"  # 13.2.5.41; a doctype and "</>" end the same way
 # 13.2.5.32 to 39. A value's quote counts only where a value may begin; "=" may begin a name.
 _ATTRIBUTE: Final = (
     rb"[ \t\n\f\r/]*+[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"
@@ -24,24 +24,18 @@ _ATTRIBUTE: Final = (
 
 def _rest(closed: bytes) -> bytes:
     # After the tag name. Nearly every attribute in mail is ` name="value"`; a tag without quotes ends at ">".
-    return (
-        rb"(?:(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z))*+[^>\"'=]*+"
-        + closed
-        + rb"|(?:"
-        + _ATTRIBUTE
-        # The end of the document inside a tag: no tag, and nothing after it.
-        + rb")*+[ \t\n\f\r/]*+(?:"
-        + closed
-        + rb"|\Z))"
-    )
+    # The end of the document inside a tag: no tag, and nothing after it.
+    usual = rb"(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z))*+[^>\"'=]*+" + closed
+    return rb"(?:%s|(?:%s)*+[ \t\n\f\r/]*+(?:%s|\Z))" % (usual, _ATTRIBUTE, closed)
 
 
 _REST: Final = _rest(rb">")
 _TAG_END: Final = re.compile(_rest(rb"(>)"))
 _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; more made no document faster
 
+# Begins at the name, so that the search for the next attribute passes over white space once.
 _READ: Final = re.compile(
-    rb"[ \t\n\f\r/]*+([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"
+    rb"([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"
     rb"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"([^\"]*+)\"|'([^']*+)'|([^ \t\n\f\r>\"'][^ \t\n\f\r>]*+)|(?=>)))?"
 )
 
@@ -67,25 +61,14 @@ def tokens(*starts: bytes, end: bytes = b"body") -> re.Pattern[bytes]:
     )
     tag = rb"[A-Za-z]" + _NAME + _REST
     skipped = (
-        rb"[^<]*+<(?:(?!"
-        + wanted
-        + rb")"
-        + tag
-        # 13.2.5.7: "</" and no letter is a bogus comment; "</>" is nothing.
-        + rb"|/(?!"
-        + _either_case(end)
-        + after
-        + rb")(?:"
-        + tag
-        + rb"|(?![A-Za-z])[^>]*+"
-        + _END
-        + rb")"
-        + rb"|(?:!(?!--)|\?)[^>]*+"
-        + _END
-        + rb"|(?![A-Za-z/!?]))"
+        rb"(?!%s)%s" % (wanted, tag),
+        rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(end), after, tag, _BOGUS),
+        rb"(?:!(?!--)|\?)" + _BOGUS,
+        rb"(?![A-Za-z/!?])",  # text
     )
     return re.compile(
-        rb"(?:" + skipped + rb"){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]" % _MOST_AT_ONCE + _NAME + rb"))?"
+        rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]%s))?"
+        % (rb"|".join(skipped), _MOST_AT_ONCE, _NAME)
     )
 
 

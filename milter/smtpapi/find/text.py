@@ -7,20 +7,19 @@ Invariants: never raises; linear in the number of bytes.
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
-from smtpapi.find import notation
-from smtpapi.find.brackets import url_length
+from smtpapi.find import brackets, notation
 from smtpapi.find.types import TextLink
 
+_SCHEME: Final = re.compile(rb"[hH][tT][tT][pP][sS]?://")
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
-_URL: Final = re.compile(
-    rb"https?://(?:[A-Za-z0-9\[\x80-\xff])(?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]|\[(?!\[))*+",
-    re.IGNORECASE,
-)
+_URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]|\[(?!\[))*+")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _SCHEME_MARKS: Final = frozenset(b"+-.")
-_BARE_HOST: Final = re.compile(rb"[^A-Za-z0-9]*+(?:[A-Za-z0-9-]++\.)++[A-Za-z]{2,}+[/?#]")
+_INSIDE_URL: Final = frozenset(b"/=&?")
+_BARE_HOST: Final = re.compile(rb"[^A-Za-z0-9]*+(?:[A-Za-z0-9-]++\.)+[A-Za-z]{2,}[/?#]")
 _LOOK_BACK: Final = 256  # bytes searched for a host without a scheme that the URL is a piece of
 _IRI: Final = re.compile(rb"[\x80-\xffA-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]++")
 # Non-ASCII that ends a URL in every reader: spaces, quotation marks, dashes, the ellipsis, CJK punctuation.
@@ -29,19 +28,8 @@ _ENDS: Final = tuple(
     for code in (
         *(0xA0, 0xAB, 0xBB, 0x2003, 0x2009, 0x200B, 0x202F, 0x3000),
         *(0x2013, 0x2014, 0x2018, 0x2019, 0x201A, 0x201C, 0x201D, 0x201E, 0x2026, 0x2039, 0x203A),
-        *(
-            0x3001,
-            0x3002,
-            *range(0x3008, 0x3012),
-            0xFF01,
-            0xFF08,
-            0xFF09,
-            0xFF0C,
-            0xFF0E,
-            0xFF1A,
-            0xFF1B,
-            0xFF1F,
-        ),
+        *(0x3001, 0x3002, *range(0x3008, 0x3012)),
+        *(0xFF01, 0xFF08, 0xFF09, 0xFF0C, 0xFF0E, 0xFF1A, 0xFF1B, 0xFF1F),
     )
 )
 _WRAPPED: Final = re.compile(rb"[ \t]*+(?:\r\n|\n|\r)(?:[>|][ \t]?)*+[ \t]*+[^\s<>]++[^<>]{0,2000}>")
@@ -59,25 +47,34 @@ def notations(data: bytes) -> tuple[tuple[int, int], ...]:
 
 
 class _Text:
-    __slots__ = ("data", "joined", "utf8")
+    __slots__ = ("_line_start", "_quoted", "data", "joined", "run_end", "utf8")
 
     def __init__(self, data: bytes, joined: bool) -> None:
         self.data = data
         self.joined = joined
+        self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
         self.utf8: bool | None = None
+        self._line_start = 0
+        self._quoted = data.startswith(b">")
 
     def links(self) -> list[TextLink]:
         links = []
         position = 0
-        while found := _URL.search(self.data, position):
-            position = found.end()
-            if not self._begins_here(found.start()):
-                continue
-            link = self._link(found.start(), found.end())
-            if link is not None:
-                links.append(link)
-                position = max(link.stop, link.notation[1] if link.notation else 0)
+        while found := _SCHEME.search(self.data, position):
+            start, host = found.span()
+            if host >= self.run_end:
+                self.run_end = self._run(host)
+            position = self.run_end
+            if self._begins_here(start):
+                link = self._link(start, host, self.run_end)
+                if link is not None:
+                    links.append(link)
+                    position = link.notation[1] if link.notation else link.stop
         return links
+
+    def _run(self, host: int) -> int:
+        found = _URL.match(self.data, host)
+        return host if found is None else found.end()
 
     def _begins_here(self, start: int) -> bool:
         """A word boundary, and no piece of a longer scheme or of a URL whose own scheme was left out."""
@@ -89,55 +86,62 @@ class _Text:
             return False
         if before in _SCHEME_MARKS and start > 1 and data[start - 2] in _LETTERS:
             return False
-        if before not in b"/=&?":
+        if before not in _INSIDE_URL:
             return True
         word = data[max(0, start - _LOOK_BACK) : start].split()[-1]
         return _BARE_HOST.match(word) is None
 
-    def _link(self, start: int, run: int) -> TextLink | None:
+    def _link(self, start: int, host: int, run: int) -> TextLink | None:
         data = self.data
-        quoted = data[data.rfind(b"\n", 0, start) + 1 : start].startswith(b">")
+        end = brackets.url_end(data, start, run)
         marks = notation.read(data, run)
-        stop, certain = url_length(data, start, run, trim=marks is None)
-        host = start + data.index(b"://", start, start + 8) - start + 3
+        if marks is not None and not brackets.only_punctuation(data, end.stop, run):
+            marks = None  # they belong to what follows this URL in the same run
+        stop = end.stop
+        if marks is None and end.certain:
+            stop = brackets.without_punctuation(data, start, stop)
         if stop <= host:
             return None
-        broken = not certain
-        if stop == run and marks is None:
-            stop, goes_on = self._goes_on(start, run)
-            broken = broken or goes_on
+        broken = not end.certain
+        if end.stop == run and marks is None:
+            goes_on = self._goes_on(start, run)
+            if goes_on is not None:
+                stop, broken = max(stop, goes_on), True
+        link = TextLink(start, stop, data[start:stop], quoted=self._is_quoted(start), broken=broken)
         if marks is None:
-            return TextLink(start, stop, data[start:stop], quoted=quoted, broken=broken)
-        return TextLink(
-            start,
-            stop,
-            data[start:stop],
+            return link
+        return replace(
+            link,
             unsubscribe=marks.unsubscribe,
             clicktrack=marks.clicktrack,
             sublink=marks.sublink,
             notation=(run, marks.stop),
-            quoted=quoted,
-            broken=broken,
             sublink_ignored=marks.sublink_ignored,
         )
 
-    def _goes_on(self, start: int, run: int) -> tuple[int, bool]:
-        """Where the link ends as far as can be seen, and whether it may go on from there."""
+    def _goes_on(self, start: int, run: int) -> int | None:
+        """Where the URL ends at the least if it may go on after its run of URL characters, else None."""
         data = self.data
         if run >= len(data):
-            return run, False
+            return None
         after = data[run]
         if after >= 0x80:
             if self._is_utf8() and data.startswith(_ENDS, run):
-                return run, False
-            more = _IRI.match(data, run)
-            return (more.end() if more else run), True
+                return None
+            return _IRI.match(data, run).end()  # type: ignore[union-attr] # it takes this byte
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
-            return run, data[run + 1 : run + 2].isalnum()
+            return run if data[run + 1 : run + 2].isalnum() else None
         opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"
         if opened and _WRAPPED.match(data, run):
-            return run, True
-        return run, self.joined and _SOFT_BREAK.match(data, run) is not None
+            return run
+        return run if self.joined and _SOFT_BREAK.match(data, run) else None
+
+    def _is_quoted(self, start: int) -> bool:
+        line_start = self.data.rfind(b"\n", self._line_start, start) + 1
+        if line_start > 0:
+            self._line_start = line_start
+            self._quoted = self.data.startswith(b">", line_start)
+        return self._quoted
 
     def _is_utf8(self) -> bool:
         if self.utf8 is None:
