@@ -1,0 +1,87 @@
+"""Inside svg and math: what the tokenizer does otherwise there (WHATWG HTML 13.2.6.5).
+
+Not the tree: a stack of the open svg, math and integration points alone. With it `<style>` or `<title>` there
+hold markup, not raw text, and `<![CDATA[…]]>` is text. Where markup is so broken that only the whole tree
+could tell, the nearest plausible end is taken.
+"""
+
+import re
+from typing import Final
+
+from smtpapi.find import markup
+
+ROOTS: Final = (b"svg", b"math")
+
+# The next token, whatever it is; an empty group 1 is a bogus comment, a doctype or a bare "<".
+TOKEN: Final = re.compile(rb"[^<]*+(?:<(!--|!\[CDATA\[|/?[A-Za-z][^ \t\n\f\r/>]*+|))?")
+
+_POINTS: Final = {
+    b"svg": frozenset((b"foreignobject", b"desc", b"title")),
+    b"math": frozenset((b"mi", b"mo", b"mn", b"ms", b"mtext")),
+}
+_BREAK_OUT: Final = frozenset(
+    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
+    b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
+)
+_FONT: Final = frozenset((b"color", b"face", b"size"))
+_XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
+
+
+class Foreign:
+    """The open foreign elements; `inside` tells whether the next token is read by their rules."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: list[bytes] = []
+
+    def inside(self) -> bool:
+        """Whether svg or math itself is the innermost; false in an integration point."""
+        return bool(self._open) and self._open[-1] in ROOTS
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def tag(self, name: bytes, data: bytes, start: int, stop: int) -> bool:
+        """Take in the tag (lower case, "/" before an end tag's name); whether HTML's own rules apply to it.
+
+        Its attributes lie in data[start:stop], the ">" included.
+        """
+        if name in ROOTS:
+            self._push(name, data, stop)
+            return False
+        if not self.inside():
+            if name[:1] == b"/" and name[1:] in self._open:
+                self._pop(name[1:])
+            return True
+        if name in _BREAK_OUT or (name == b"font" and _has(data, start, stop, _FONT)):
+            while self.inside():
+                self._open.pop()
+            return True
+        if name[:1] == b"/":
+            self._pop(name[1:])
+        elif name in _POINTS[self._open[-1]] or (
+            name == b"annotation-xml" and self._open[-1] == b"math" and _is_xhtml(data, start, stop)
+        ):
+            self._push(name, data, stop)
+        return False
+
+    def _push(self, name: bytes, data: bytes, stop: int) -> None:
+        if data[stop - 2] != 0x2F:
+            self._open.append(name)
+
+    def _pop(self, name: bytes) -> None:
+        if name in self._open:
+            while self._open.pop() != name:
+                pass
+
+
+def _has(data: bytes, start: int, stop: int, names: frozenset[bytes]) -> bool:
+    return any(found[1].lower() in names for found in markup.attributes(data, start, stop))
+
+
+def _is_xhtml(data: bytes, start: int, stop: int) -> bool:
+    for found in markup.attributes(data, start, stop):
+        if found[1].lower() == b"encoding":
+            return found[found.lastindex or 1].lower() in _XHTML
+    return False
