@@ -4,6 +4,7 @@ Not errors: everything here is accepted and works as asked. Each warning begins 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engagement.settings.schema import DEFAULT_DOMAIN, TRACKING_OPTIONS
@@ -15,23 +16,38 @@ if TYPE_CHECKING:
 _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 
-def views(table: Table) -> Iterator[tuple[str, Scoped]]:
-    """What is in force in each scope of the file, with the scope's label, in the file's order."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is in force in one scope of the file. served: not switched off by `Enable`."""
+
+    label: str
+    scoped: Scoped
+    served: bool = True
+
+
+def views(table: Table) -> Iterator[View]:
+    """Each scope of the file, in its order; first the file itself if no listener takes all connections."""
+    if not any(listener.serves() for listener in table.top.of_kind("esmtp_listener")):
+        yield View(table.top.label, table.along([]))
     for outer in table.top.inner:
-        if outer.kind == "esmtp_listener":
-            yield outer.label, table.along([outer])
-            for block in outer.inner:
-                if block.kind == "peer":
-                    yield block.label, table.along([block, outer])
-                else:
-                    yield block.label, table.along([block, outer])
-                    for peer in block.inner:
-                        yield peer.label, table.along([peer, *longest_covering(outer, peer), block, outer])
-        elif outer.kind == "pathway":
-            yield outer.label, table.along([], str(outer.matches))
-        else:
-            for block in outer.inner:
-                yield block.label, table.along([], str(block.matches))
+        match outer.kind:
+            case "esmtp_listener":
+                yield from _listener_views(table, outer)
+            case "pathway":
+                yield View(outer.label, table.along([], str(outer.matches)))
+            case _:
+                for block in outer.inner:
+                    yield View(block.label, table.along([], str(block.matches)))
+
+
+def _listener_views(table: Table, listener: Block) -> Iterator[View]:
+    yield View(listener.label, table.along([listener]), listener.serves())
+    for block in listener.inner:
+        served = block.serves(listener.serves())
+        yield View(block.label, table.along([block, listener]), served)
+        for peer in block.inner:
+            rows = [peer, *longest_covering(listener, peer), block, listener]
+            yield View(peer.label, table.along(rows), served)
 
 
 def warnings(settings: "Settings") -> Iterator[str]:
@@ -44,12 +60,12 @@ def warnings(settings: "Settings") -> Iterator[str]:
     for block in top.walk():
         expiry = block.values.get("tracking_link_expiry")
         if expiry is not None and expiry.value <= 0:
-            yield f"{_at(expiry)}: tracking_link_expiry is {expiry.value}: no click and no open is ever recorded"
+            yield f"{_at(expiry)}: tracking_link_expiry = {expiry.value}: no click or open is ever recorded"
         if block.kind == "pathway_group":
             for option, value in block.values.items():
                 yield (
-                    f"{_at(value)}: {option} directly in a pathway_group: honoured here, but Momentum ignores it; "
-                    "set it in the pathways"
+                    f"{_at(value)}: {option} directly in a pathway_group is honoured here, but Momentum "
+                    "ignores it; set it in the pathways"
                 )
     yield from _twice(top)
 
@@ -59,9 +75,10 @@ def notices(settings: "Settings") -> Iterator[str]:
     if settings.cassandra_client is None:
         return
     origin = settings.origins.get(("cassandra_client", "uri"))
-    yield f"{_at(origin) if origin else 'cassandra_client'}: cassandra_client is read and kept; no store here uses it"
+    where = f"{_at(origin)}: " if origin else ""
+    yield f"{where}cassandra_client is read and kept; no store here uses it"
     if any("port=" not in node or "port=9160" in node for node in settings.cassandra_client.uri):
-        yield "cassandra_client: port 9160 is retired, 9042 is taken"
+        yield f"{where}port 9160 of Cassandra is retired, 9042 is taken"
 
 
 def _passive(settings: "Settings", top: Block) -> Iterator[str]:
@@ -75,17 +92,21 @@ def _passive(settings: "Settings", top: Block) -> Iterator[str]:
     switched_on = [(name, value) for name, value in found if value.value is True]
     for name, value in (switched_on or found)[:1]:
         yield (
-            f"{_at(value)}: {name} has no effect: {state}. Nothing is tracked, and X-MSYS-API headers go out with "
-            "the mail"
+            f"{_at(value)}: {name} has no effect: {state}; nothing is tracked, and X-MSYS-API headers stay "
+            "in the mail"
         )
 
 
 def _default_domain(table: Table) -> Iterator[str]:
-    for label, scoped in views(table):
-        switched_on = [scoped.value(name) for name in _SWITCHES if scoped.value(name).value]
-        if switched_on and scoped.value("tracking_domain").scope == DEFAULT_SCOPE:
+    told = set()
+    for view in views(table):
+        switched_on = [view.scoped.value(name) for name in _SWITCHES if view.scoped.value(name).value]
+        if not view.served or not switched_on or view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:
+            continue
+        if (place := _at(switched_on[0])) not in told:
+            told.add(place)
             yield (
-                f"{_at(switched_on[0])}: {label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
+                f"{place}: {view.label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
                 "recipient can reach; set tracking_domain"
             )
 

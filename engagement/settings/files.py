@@ -1,7 +1,7 @@
 """Reads a configuration file with everything it includes, and gives one tree (contract.md 2.2).
 
-No meaning of options but `Local_Changes_File`, which names a file read last. Invariants: reading ends, whatever
-the files include; problems are collected, and one broken file does not hide those of the others.
+No meaning of options but `Local_Changes_File`, which names a file read last. Invariants: reading ends,
+whatever the files include; problems are collected, and one broken file does not hide those of the others.
 """
 
 import os
@@ -143,7 +143,7 @@ class Reader:
             yield from (self.base / "global", self.base / self.node, self.base / "default")
 
     def _find(self, name: str, folder: Path) -> Path | None:
-        return next((each / name for each in self._search(folder) if os.path.exists(each / name)), None)  # noqa: PTH110 - a name too long is no file, where Path.exists raises
+        return next((each / name for each in self._search(folder) if os.path.exists(each / name)), None)
 
 
 def _members(folder: Path) -> list[Path]:

@@ -81,10 +81,10 @@ def boolean() -> Kind[bool]:
     return Kind(words, read, lambda value: "true" if value else "false")
 
 
-def integer(low: int, high: int, unit: str = "") -> Kind[int]:
+def integer(low: int, high: int, unit: str = "", *, words: str = "") -> Kind[int]:
     """A whole number within bounds, without a suffix."""
     of_unit = f" of {unit}" if unit else ""
-    words = f"a whole number{of_unit} from {low} to {high}"
+    words = words or f"a whole number{of_unit} from {low} to {high}"
 
     def read(value: ValueNode) -> int:
         text = _word(value, words)
@@ -145,8 +145,9 @@ def path() -> Kind[str]:
 
     def read(value: ValueNode) -> str:
         found = _word(value, words)
-        folder = posixpath.dirname(value.place.file)
-        return posixpath.join(folder, found) if found and posixpath.isabs(folder) else found
+        if not found or value.place.file.startswith("<"):  # a text without a file has no folder
+            return found
+        return posixpath.abspath(posixpath.join(posixpath.dirname(value.place.file), found))
 
     return Kind(words, read, quoted)
 

@@ -1,4 +1,4 @@
-"""A configuration's tree to settings: which name is valid where, and every value checked (contract.md 1 and 2).
+"""A configuration's tree to settings: which name is valid where, every value checked (contract.md 1, 2).
 
 Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`kinds`, `schema`).
 Invariants: raises nothing but `SettingsError`, and then with all that is wrong; what is not ours is accepted
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from engagement.settings import advice
+from engagement.settings.declare import Option, options_of
 from engagement.settings.files import Reader
 from engagement.settings.kinds import Network, is_host_and_port, network, said
 from engagement.settings.loaded import Settings
 from engagement.settings.problems import KindError, Place, Problem, SettingsError
-from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES, Option, options_of
+from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
 from engagement.settings.scopes import Block, Listen, Table, Value, address_of
-from engagement.settings.tree import Assign, Item, Scope, quoted
+from engagement.settings.tree import Assign, Include, Item, Scope, quoted
 
 _ALIASES = {
     (stanza, alias): option.name
@@ -52,8 +53,8 @@ _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settings:
     """The settings of a file and all it includes.
 
-    base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself where the file lies
-    below one. Raises SettingsError, NoConfiguration where there is no such file.
+    base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself
+    where the file lies below one. Raises SettingsError, NoConfiguration where there is no such file.
     """
     reader = Reader(base, node)
     items = reader.read(path)
@@ -107,6 +108,8 @@ class _Loader:
                 self._assign(item, block)
             case Scope():
                 self._scope(item, block)
+            case Include():
+                pass  # the reader has put in its text, or told why not
 
     def _assign(self, item: Assign, block: Block) -> None:
         name = item.name.lower()
@@ -150,6 +153,8 @@ class _Loader:
                         self._misplaced(name, place, item.name, TRACKING_SCOPES)
                 case Scope():
                     self._foreign(each)
+                case _:
+                    pass
 
     def _stanza(self, item: Scope, name: str) -> None:
         self.seen.add(name)
@@ -161,6 +166,8 @@ class _Loader:
             match each:
                 case Assign():
                     self._own(name, each, declared.get(self._unaliased(name, each)), list(declared))
+                case Include():
+                    pass
                 case Scope(inner, _, _, place):
                     self._misplaced(inner, place, name, [k for k, v in _INSIDE.items() if inner.lower() in v])
 

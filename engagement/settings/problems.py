@@ -44,7 +44,7 @@ class SettingsError(Exception):
         super().__init__("\n".join(line for problem in self.problems for line in problem.lines()))
 
 
-class NoConfiguration(SettingsError):  # noqa: N818 - a state to tell apart, the base's name says it is an error
+class NoConfiguration(SettingsError):
     """There is no file of that name."""
 
 

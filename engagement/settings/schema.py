@@ -1,19 +1,18 @@
 """Every option, declared once: name, type, default, bounds, words, and since when.
 
 The loader's checks, the sample file, the reference page and `check-config` come from these declarations; no
-other module repeats a default or a bound. Not the rules between options (`load`) nor between scopes (`scopes`).
+other module repeats a default or a bound. Not the rules between options (`load`, `advice`), nor those between
+scopes (`scopes`).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
 
 from engagement.settings import kinds
-from engagement.settings.kinds import Kind, Network
-
-T = TypeVar("T")
+from engagement.settings.declare import Option, declared, options_of
+from engagement.settings.kinds import Network
 
 TRACKING_SCOPES = ("esmtp_listener", "listen", "pathway", "pathway_group", "peer")
 _LISTENER_SCOPES = ("esmtp_listener", "listen", "peer")
@@ -24,61 +23,16 @@ _SMALLEST, _LARGEST = -(2**62), 2**62  # Momentum takes any integer; sums with a
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One declaration. scopes: where it is valid, () for an option of a stanza. example: for the sample file."""
+class SmtpapiStanza:
+    """Turns the filter on. Without this stanza nothing is tracked and no header is read."""
 
-    name: str
-    kind: Kind[Any]
-    default: Any
-    help: str
-    since: str
-    scopes: tuple[str, ...] = ()
-    example: Any = None
-    aliases: tuple[str, ...] = ()
-
-
-def _option(
-    kind: Kind[T],
-    default: T,
-    help_text: str,
-    *,
-    since: str = "0.1.0",
-    scopes: tuple[str, ...] = (),
-    example: T | None = None,
-    aliases: tuple[str, ...] = (),
-) -> T:
-    """A dataclass field that carries its declaration."""
-    declared = {
-        "kind": kind,
-        "default": default,
-        "help": help_text,
-        "since": since,
-        "scopes": scopes,
-        "example": example,
-        "aliases": aliases,
-    }
-    # the field stands for a value of its type, which is how dataclasses are typed
-    return cast(T, field(default_factory=lambda: default, metadata=declared))
-
-
-def options_of(stanza: type) -> Iterator[Option]:
-    """The declarations of a stanza's class, in order."""
-    for each in fields(stanza):
-        if "kind" in each.metadata:
-            yield Option(name=each.name, **each.metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """The two options that all of Momentum's modules share (contract.md 1.4)."""
-
-    enabled: bool = _option(
+    enabled: bool = declared(
         kinds.boolean(),
         True,
-        "Whether the module acts. A module that is off leaves every message as it came, headers included. Not "
+        "Whether the filter acts. When off, every message passes as it came, X-MSYS-API headers included. Not "
         "to be confused with `Enable` of a listener.",
     )
-    debug_level: str = _option(
+    debug_level: str = declared(
         kinds.debug_level(),
         "ERROR",
         "How much is logged: ERROR shows ERROR and CRITICAL, DEBUG shows everything.",
@@ -86,34 +40,43 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpapiStanza(Module):
-    """Turns the filter on. Without this stanza nothing is tracked and no header is read."""
+class _Module:
+    """The two options that all of Momentum's modules share (contract.md 1.4)."""
+
+    enabled: bool = declared(
+        kinds.boolean(), True, "Every module of Momentum has it. Read, and without effect in this stanza."
+    )
+    debug_level: str = declared(
+        kinds.debug_level(),
+        "ERROR",
+        "Every module of Momentum has it. Read, and without effect in this stanza; see smtpapi { }.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class EngagementTracker(Module):
+class EngagementTracker(_Module):
     """What tracked links carry."""
 
-    click_tracking_include_metadata: bool = _option(
+    click_tracking_include_metadata: bool = declared(
         kinds.boolean(),
         True,
-        "Whether click links carry the message's metadata; open links always do. Decided when the mail is sent: "
+        "Whether click links carry the message's metadata; open links always do. Decided when mail is sent: "
         "links already out stay as they are.",
         aliases=("click_track_include_metadata",),
     )
-    max_metadata_len: int = _option(
+    max_metadata_len: int = declared(
         kinds.integer(0, 8192, "bytes"),
         1000,
-        "Most bytes of metadata, as compact JSON, that links and events carry. Whole pairs are kept while they "
-        "fit; no mail is refused for this.",
+        "Most bytes of metadata, as compact JSON, that links and events carry. Whole pairs are kept while "
+        "they fit; no mail is refused for this.",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class CassandraClient(Module):
-    """Momentum's contact points of its Cassandra cluster. Read and checked; the store { } stanza says what is used."""
+class CassandraClient(_Module):
+    """Momentum's contact points of a Cassandra cluster. Read and checked; what is used, store { } says."""
 
-    uri: tuple[str, ...] = _option(
+    uri: tuple[str, ...] = declared(
         kinds.cassandra_nodes(), (), "One string per node. The retired port 9160 is taken as 9042.",
         example=("name=cassandra_db;host=192.0.2.31;port=9042",),
     )  # fmt: skip
@@ -123,25 +86,25 @@ class CassandraClient(Module):
 class Milter:
     """The filter's process and its socket."""
 
-    socket: str = _option(
+    socket: str = declared(
         kinds.milter_socket(),
         "unix:/var/spool/postfix/smtpapi/milter.sock",
         "Where the MTA finds the filter. A unix socket is several times faster than inet.",
     )
-    workers: int = _option(
+    workers: int = declared(
         kinds.integer(1, 64), 2, "Processes that share the work; one for each core that mail may keep busy."
     )
-    user: str = _option(
+    user: str = declared(
         kinds.text(),
         "",
         "User to become after the start, if started as root. Empty: stay.",
         example="smtpapi",
     )
-    group: str = _option(
-        kinds.text(), "", "Group to become; the MTA must be in it to reach the socket. Empty: the user's own.",
+    group: str = declared(
+        kinds.text(), "", "Group to become; the MTA must be in it to use the socket. Empty: the user's own.",
         example="postfix",
     )  # fmt: skip
-    counters_directory: str = _option(
+    counters_directory: str = declared(
         kinds.path(), "", "Folder where each worker writes its counters for others to read. Empty: nowhere.",
         example="/run/smtpapi/counters",
     )  # fmt: skip
@@ -151,34 +114,34 @@ class Milter:
 class Rewriting:
     """Which links are rewritten, and how carefully."""
 
-    text_links: bool = _option(kinds.boolean(), True, "Whether links in text/plain parts are tracked too.")
-    vml_links: bool = _option(
+    text_links: bool = declared(kinds.boolean(), True, "Whether links in text/plain parts are tracked too.")
+    vml_links: bool = declared(
         kinds.boolean(), False, "Whether href in Outlook's VML inside conditional comments is tracked."
     )
-    skip_url_text: bool = _option(
+    skip_url_text: bool = declared(
         kinds.boolean(),
         False,
-        "Whether a link whose visible text is itself a URL is left alone; readers and filters compare the two.",
+        "Whether a link whose visible text is itself a URL is left alone; spam filters compare the two.",
     )
-    skip_patterns: tuple[str, ...] = _option(
+    skip_patterns: tuple[str, ...] = declared(
         kinds.patterns(),
         (),
-        "Links whose URL matches one of these regular expressions, anywhere in it, are never tracked: one-time "
-        "logins, unsubscribe pages of others.",
+        "Links whose URL matches one of these regular expressions, anywhere in it, are never tracked: "
+        "one-time logins, unsubscribe pages of others.",
         example=("//login\\.example\\.com/", "[?&]one_time_token="),
     )
-    brace_macros: bool = _option(
+    brace_macros: bool = declared(
         kinds.boolean(),
         True,
         "Whether the six macros such as {{opening_double_curly()}} become their braces in the parts that are "
         "edited, for senders who escape for Momentum.",
     )
-    verify: bool = _option(
+    verify: bool = declared(
         kinds.boolean(),
         False,
         "Whether each result is parsed again with a second parser and compared before it is sent. Slower.",
     )
-    several_recipients: str = _option(
+    several_recipients: str = declared(
         kinds.choice("untracked"),
         "untracked",
         "What a message to several recipients in one transaction gets.",
@@ -189,18 +152,18 @@ class Rewriting:
 class Limits:
     """Messages beyond these pass untouched, with a reason that is counted."""
 
-    max_message_size: int = _option(
+    max_message_size: int = declared(
         kinds.integer(1024, 1024 * _MIB, "bytes"),
         25 * _MIB,
-        "Largest body that is looked at. Twice Postfix's default message_size_limit, so that it rarely bites.",
+        "Largest body that is looked at; more than twice Postfix's default message_size_limit.",
     )
-    max_parts: int = _option(kinds.integer(1, 100_000), 1000, "Most MIME parts.")
-    max_links: int = _option(
+    max_parts: int = declared(kinds.integer(1, 100_000), 1000, "Most MIME parts.")
+    max_links: int = declared(
         kinds.integer(1, 100_000),
         2000,
         "Most links; beyond, a message is more likely an attack than a newsletter.",
     )
-    time_budget: int = _option(
+    time_budget: int = declared(
         kinds.integer(10, 300_000, "milliseconds"),
         2000,
         "Longest time spent on one message; a common newsletter takes one or two milliseconds.",
@@ -211,16 +174,16 @@ class Limits:
 class Spool:
     """Where events wait on disk for the store."""
 
-    directory: str = _option(kinds.path(), "/var/spool/smtpapi", "Folder of the spool, on a local disk.")
-    sync: str = _option(
+    directory: str = declared(kinds.path(), "/var/spool/smtpapi", "Folder of the spool, on a local disk.")
+    sync: str = declared(
         kinds.choice("group", "always"),
         "group",
         "group: written to disk within 100 ms; always: before each answer, at the price of throughput.",
     )
-    segment_size: int = _option(
+    segment_size: int = declared(
         kinds.integer(65536, 1024 * _MIB, "bytes"), 8 * _MIB, "Size at which a new segment file is begun."
     )
-    max_size: int = _option(
+    max_size: int = declared(
         kinds.integer(65536, 2**50, "bytes"),
         1024 * _MIB,
         "Most the whole spool may take. Beyond, events are dropped and counted; redirects go on.",
@@ -231,9 +194,9 @@ class Spool:
 class Store:
     """Where events are kept and found."""
 
-    engine: str = _option(kinds.choice("sqlite"), "sqlite", "The database.")
-    path: str = _option(kinds.path(), "/var/lib/smtpapi/events.db", "The database's file.")
-    retention: int = _option(
+    engine: str = declared(kinds.choice("sqlite"), "sqlite", "The database.")
+    path: str = declared(kinds.path(), "/var/lib/smtpapi/events.db", "The database's file.")
+    retention: int = declared(
         kinds.integer(3600, 100 * 365 * _DAY, "seconds"), 90 * _DAY, "How long events are kept (90 days)."
     )
 
@@ -242,7 +205,7 @@ class Store:
 class Keys:
     """The keys that seal links. Whoever has them can make links in this site's name."""
 
-    ring: str = _option(
+    ring: str = declared(
         kinds.path(),
         "/etc/smtpapi/keys",
         "The key ring's file, mode 0600; `smtpapi keys` makes and rotates it.",
@@ -253,31 +216,31 @@ class Keys:
 class Tracker:
     """The web tracker that answers links and pixels."""
 
-    listen: str = _option(
+    listen: str = declared(
         kinds.http_listen(),
         "127.0.0.1:8080",
         "Address and port; keep it on loopback behind a proxy that does TLS.",
     )
-    workers: int = _option(kinds.integer(1, 64), 2, "Processes that share the work.")
-    hosts: tuple[str, ...] = _option(
+    workers: int = declared(kinds.integer(1, 64), 2, "Processes that share the work.")
+    hosts: tuple[str, ...] = declared(
         kinds.hosts(),
         (),
         "Host names answered besides the tracking domains of this file, for instance of earlier campaigns.",
         example=("track.example.com", "links.example.org"),
     )
-    any_host: bool = _option(
+    any_host: bool = declared(
         kinds.boolean(), False, "Whether any Host header is answered. For tests, and where a proxy checks it."
     )
-    trusted_proxies: tuple[str, ...] = _option(
+    trusted_proxies: tuple[str, ...] = declared(
         kinds.network_texts(),
         ("127.0.0.0/8", "::1/128"),
         "Proxies whose X-Forwarded-For and X-Forwarded-Host are believed.",
     )
-    apple_app_site_association: str = _option(
+    apple_app_site_association: str = declared(
         kinds.path(), "", "File served as /.well-known/apple-app-site-association, for links that open apps.",
         example="/etc/smtpapi/apple-app-site-association",
     )  # fmt: skip
-    assetlinks: str = _option(
+    assetlinks: str = declared(
         kinds.path(), "", "File served as /.well-known/assetlinks.json, for links that open apps.",
         example="/etc/smtpapi/assetlinks.json",
     )  # fmt: skip
@@ -287,12 +250,12 @@ class Tracker:
 class Privacy:
     """A ceiling for all mail, which no header and no policy can lift."""
 
-    mode: str = _option(
+    mode: str = declared(
         kinds.choice("full", "off", "aggregate", "hygiene"),
         "full",
         "full: per recipient, as configured; hygiene and aggregate: no recipient in links; off: no tracking.",
     )
-    truncate_addresses: bool = _option(
+    truncate_addresses: bool = declared(
         kinds.boolean(), False, "Whether client addresses are kept only to /24 (IPv4) and /48 (IPv6)."
     )
 
@@ -301,7 +264,7 @@ class Privacy:
 class Policy:
     """Site policy in Python, with Momentum's hook names."""
 
-    file: str = _option(
+    file: str = declared(
         kinds.path(), "", "The policy file. Empty: no policy.", example="/etc/smtpapi/policy.py"
     )
 
@@ -310,81 +273,84 @@ class Policy:
 class ScopedOptions:
     """Options whose value is that of the narrowest scope that sets them (contract.md 1.3)."""
 
-    click_tracking_enabled: bool = _option(
+    click_tracking_enabled: bool = declared(
         kinds.boolean(),
         False,
         "Whether links in the text and HTML parts are tracked.",
         scopes=TRACKING_SCOPES,
     )
-    click_tracking_scheme: str = _option(
+    click_tracking_scheme: str = declared(
         kinds.scheme(),
         "http",
         "Scheme of click links: http or https. AMP parts need https.",
         scopes=TRACKING_SCOPES,
     )
-    open_tracking_enabled: bool = _option(
+    open_tracking_enabled: bool = declared(
         kinds.boolean(),
         False,
         "Whether the HTML part gets a pixel that reports opens.",
         scopes=TRACKING_SCOPES,
     )
-    open_tracking_scheme: str = _option(
+    open_tracking_scheme: str = declared(
         kinds.scheme(), "http", "Scheme of the pixel's URL: http or https. AMP parts need https.",
         scopes=TRACKING_SCOPES,
     )  # fmt: skip
-    tracking_domain: str = _option(
+    tracking_domain: str = declared(
         kinds.tracking_domain(),
         DEFAULT_DOMAIN,
-        "Host, optionally with :port, of all links; it must lead to the web tracker. The default is unfit for "
-        "production.",
+        "Host, optionally with :port, of all links; it must lead to the web tracker. The default is unfit "
+        "for production.",
         scopes=TRACKING_SCOPES,
         example="track.example.com",
     )
-    tracking_link_expiry: int = _option(
-        kinds.integer(_SMALLEST, _LARGEST, "seconds"),
+    tracking_link_expiry: int = declared(
+        kinds.integer(_SMALLEST, _LARGEST, words="a whole number of seconds"),
         365 * _DAY,
         "How long after sending a click or open is still recorded (365 days). Expired links still take their "
         "reader to the target. Zero or less: never record.",
         scopes=TRACKING_SCOPES,
     )
-    initial_open_tracking_enabled: bool = _option(
+    initial_open_tracking_enabled: bool = declared(
         kinds.boolean(),
         False,
-        "Whether a second pixel stands at the top of the HTML part, so that mail cut off by the reader's program "
-        "still reports an open. Needs open_tracking_enabled.",
+        "Whether a second pixel stands at the top of the HTML part, so that mail which a reader's program "
+        "cuts off still reports an open. Needs open_tracking_enabled.",
         scopes=TRACKING_SCOPES,
     )
-    context: Mapping[str, str] = _option(
+    context: Mapping[str, str] = declared(
         kinds.pairs(),
         MappingProxyType({}),
-        "Context variables that every message of a connection begins with. They are policy: smtpapi_… variables "
-        "set here win over the X-MSYS-API header.",
+        "Context variables that every message of a connection begins with. They are policy: those named "
+        "smtpapi_… win over the X-MSYS-API header.",
         scopes=TRACKING_SCOPES,
         example={"mo_customer_id": "17", "cust_site": "berlin"},
     )
-    pathway: str = _option(
+    pathway: str = declared(
         kinds.text("a pathway's name", empty=False),
         "default",
         "Name of the pathway whose options apply where these scopes set none.",
         scopes=_LISTENER_SCOPES,
         example="newsletters",
     )
-    relay_hosts: tuple[Network, ...] = _option(
+    relay_hosts: tuple[Network, ...] = declared(
         kinds.networks(),
         (ip_network("127.0.0.0/8"), ip_network("::1/128")),
-        "Client addresses that are trusted as if they had logged in. Mail of all other clients passes untouched.",
+        "Client addresses trusted as if they had logged in. Mail of all other clients passes untouched.",
         scopes=("global", *_LISTENER_SCOPES),
+        display="Relay_Hosts",
     )
-    smtp_extensions: tuple[str, ...] = _option(
+    smtp_extensions: tuple[str, ...] = declared(
         kinds.words_list("a list of extension names, as in (XSETCONTEXT)"),
         (),
         "Momentum's SMTP extensions offered to clients. XSETCONTEXT is honoured from trusted clients.",
         scopes=_LISTENER_SCOPES,
         example=("XSETCONTEXT",),
+        display="SMTP_Extensions",
     )
-    enable: bool = _option(
+    enable: bool = declared(
         kinds.boolean(), True, "Whether the listener or Listen stanza counts; false keeps it without effect.",
         scopes=("esmtp_listener", "listen"),
+        display="Enable",
     )  # fmt: skip
 
 

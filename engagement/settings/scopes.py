@@ -100,7 +100,7 @@ class Scoped:
     pathway: str
 
     def value(self, option: str) -> Value:
-        """The option's value and where it comes from, the built-in default included. KeyError: no such option."""
+        """The option's value and its origin, the built-in default included. Raises KeyError."""
         return self.values[option]
 
     @property
@@ -121,7 +121,10 @@ class Scoped:
 
 
 def address_of(text: str) -> Address | None:
-    """An address as an MTA writes it: with or without brackets, Sendmail's IPv6: prefix, a zone; None if it is none."""
+    """An address as MTAs write it, also in brackets, with the prefix IPv6: or a zone; None if it is none.
+
+    An IPv4 address mapped into IPv6 is the IPv4 address.
+    """
     bare = text.strip("[]").removeprefix("IPv6:").partition("%")[0]
     try:
         found = ip_address(bare)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -38,7 +39,7 @@ _WORDS = {
 }
 
 
-class SyntaxProblem(Exception):  # noqa: N818 - carries a Problem, as its name says
+class SyntaxProblem(Exception):
     """The text is not of the language."""
 
     def __init__(self, problem: Problem) -> None:
@@ -169,7 +170,7 @@ def _parser() -> tuple[Lark, _Builder]:
     grammar = files("engagement.settings").joinpath("ecelerity.lark").read_text("utf-8")
     builder = _Builder()
     # lark calls a transformer's methods by rule name and needs no base class for that
-    lark = Lark(grammar, parser="lalr", lexer="contextual", transformer=builder, keep_all_tokens=True)  # type: ignore[arg-type]
+    lark = Lark(grammar, parser="lalr", lexer="contextual", transformer=builder, keep_all_tokens=True)
     return lark, builder
 
 
@@ -179,10 +180,10 @@ def parse(text: str, file: str) -> Parsed:
         lark, builder = _parser()
         builder.file, builder.curly = file, []
         try:
-            items = lark.parse(text.removeprefix("\ufeff"))
+            items = cast("tuple[Item, ...]", lark.parse(text.removeprefix("\ufeff")))
         except UnexpectedInput as error:
             raise SyntaxProblem(_explain(error, text.removeprefix("\ufeff"), file)) from None
-        return Parsed(items, tuple(builder.curly))  # type: ignore[arg-type] # the builder's start()
+        return Parsed(items, tuple(builder.curly))
 
 
 def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:

@@ -69,7 +69,7 @@ class Include:
 
 Item: TypeAlias = Assign | Scope | Include
 
-_BARE = re.compile(r"[A-Za-z0-9_.:/@*+,-]+")
+_BARE = re.compile(r"[A-Za-z0-9_.:@*+,-]+")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -80,7 +80,7 @@ def quoted(text: str) -> str:
 
 def written(text: str) -> str:
     """The text bare where that is safe, else quoted."""
-    return text if _BARE.fullmatch(text) and not text.startswith("/") else quoted(text)
+    return text if _BARE.fullmatch(text) else quoted(text)
 
 
 def written_value(value: ValueNode) -> str:

@@ -1,0 +1,126 @@
+"""The sample file and the reference page, written from the declarations.
+
+`python -m engagement.settings.explain sample` prints etc/smtpapi.conf, `… reference` prints docs/settings.md.
+A test holds that the committed files equal what this prints. Not what is in force in a given file: that is
+`smtpapi check-config`.
+"""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from engagement.settings import kinds
+from engagement.settings.declare import Option, options_of
+from engagement.settings.schema import SCOPED, STANZAS
+from engagement.settings.words import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE_HEAD, SCOPED_HEAD
+
+_WIDTH = 96
+_PLAIN = frozenset({kinds.boolean().words, kinds.text().words, kinds.path().words})  # names say it all
+_GLOBAL = "relay_hosts"  # the one option that is also valid outside all scopes
+
+
+def sample() -> str:
+    """The sample configuration: every option in its place, commented out, with its default."""
+    return "\n".join(_sample()) + "\n"
+
+
+def _sample() -> Iterator[str]:
+    yield from _prose(SAMPLE_HEAD, "")
+    yield ""
+    for name, stanza in STANZAS.items():
+        # a stanza without a use yet would only make a notice
+        mark = "#" if name == "cassandra_client" else ""
+        yield ""
+        yield from _prose(_first(stanza), "")
+        yield f"{mark}{name} {{"
+        for option in options_of(stanza):
+            yield from _commented(option)
+        yield f"{mark}}}"
+    yield ""
+    yield from _commented(SCOPED[_GLOBAL], "")
+    yield ""
+    yield from _prose(SCOPED_HEAD, "")
+    yield "ESMTP_Listener {"
+    for option in SCOPED.values():
+        if option.name != _GLOBAL:
+            yield from _commented(option)
+    yield "}"
+    yield ""
+    yield from SAMPLE_EXAMPLES.strip("\n").split("\n")
+
+
+def _commented(option: Option, indent: str = "    ") -> Iterator[str]:
+    if indent:
+        yield ""
+    yield from _prose(option.help, indent)
+    if option.kind.words not in _PLAIN:
+        yield from _prose(f"Value: {option.kind.words}", indent)
+    if option.example is not None:
+        yield from _prose(f"Example: {option.kind.show(option.example)}", indent)
+    yield f"{indent}#{option.title} = {option.written}"
+
+
+def _prose(text: str, indent: str) -> Iterator[str]:
+    for number, paragraph in enumerate(text.strip("\n").split("\n\n")):
+        if number:
+            yield f"{indent}#"
+        lines = textwrap.wrap(paragraph, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
+        yield from (f"{indent}# {line}" for line in lines)
+
+
+def reference() -> str:
+    """The reference page, Markdown."""
+    return "\n".join(_reference()) + "\n"
+
+
+def _reference() -> Iterator[str]:
+    yield from REFERENCE_HEAD.strip("\n").split("\n")
+    yield ""
+    yield "## Options of scopes"
+    yield ""
+    yield from textwrap.wrap(SCOPED_HEAD, 110)
+    for option in SCOPED.values():
+        yield from _entry(option)
+    for name, stanza in STANZAS.items():
+        yield ""
+        yield f"## {name} {{ }}"
+        yield ""
+        yield from textwrap.wrap(_first(stanza), 110)
+        for option in options_of(stanza):
+            yield from _entry(option)
+
+
+def _entry(option: Option) -> Iterator[str]:
+    yield ""
+    yield f"### {option.title}"
+    yield ""
+    yield from textwrap.wrap(option.help, 110, break_on_hyphens=False)
+    yield ""
+    yield f"* value: {option.kind.words}"
+    yield f"* default: `{option.written}`"
+    if option.example is not None:
+        yield f"* example: `{option.title} = {option.kind.show(option.example)}`"
+    if option.scopes:
+        yield f"* valid in: {', '.join(option.scopes)}"
+    if option.aliases:
+        yield f"* also read, with a warning: {', '.join(option.aliases)}"
+    yield f"* since: {option.since}"
+
+
+def _first(stanza: type) -> str:
+    assert stanza.__doc__
+    return " ".join(stanza.__doc__.split())
+
+
+def main(arguments: list[str]) -> int:
+    """Print one of the two. Exit status 2 for anything else."""
+    pages = {"sample": sample, "reference": reference}
+    if len(arguments) != 1 or arguments[0] not in pages:
+        sys.stderr.write("usage: python -m engagement.settings.explain sample|reference\n")
+        return 2
+    sys.stdout.write(pages[arguments[0]]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
