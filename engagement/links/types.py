@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 
 class Kind(IntEnum):
@@ -63,3 +64,18 @@ class Opened:
     identity: Identity
     link: Link | None
     packed: bytes = field(repr=False)  # the authenticated payload, for the event record
+
+
+Reason = Literal["length", "encoding", "version", "kind", "key", "forged", "payload"]
+
+
+class BadToken(Exception):
+    """The token is not one of ours, or not for this place. `reason` is a short fixed word, safe to log."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CannotSeal(ValueError):
+    """Identity or link breaks a bound of the format: leave the link as the author wrote it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
-from engagement.links.token import MAX_TARGET
+from engagement.links.payload import MAX_TARGET
 
 SUBLINK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # contract.md 5.3
 

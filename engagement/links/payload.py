@@ -1,0 +1,216 @@
+"""What stands inside a sealed token: identity and link packed into few bytes, and read back with suspicion.
+
+Not the sealing (`token`). Reading trusts nothing although in a link it follows authentication: the payloads
+in event records on disk go the same way.
+
+    payload  := MessagePack array [identity, link, filler]
+    identity := [ids, recipient, issued, life, campaign, tags, metadata, flags, customer id]
+    link     := [flags, rest of target, name]
+
+What is empty at the end of an array is left out; the filler is nil. Each field: docs/links.md.
+
+Invariant: what was packed comes back equal; what is not of this shape raises BadToken("payload"), no more.
+"""
+
+import zlib
+from typing import Any, Final
+
+import msgpack
+
+from engagement.links.types import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link
+
+MAX_PAYLOAD: Final = 8192  # bytes; four times what fits a URL that contract.md 5.2 allows
+MAX_TARGET: Final = 4096  # bytes; contract.md 5.2
+MAX_METADATA: Final = 8192  # bytes; the default of max_metadata_len is 1000 (contract.md 1.5)
+MAX_TEXT: Final = 1024  # characters of a name, label or address; RFC 5321 4.5.3.1 allows an address 320
+MAX_TAGS: Final = 64  # contract.md 3.2 takes ten; policy scripts may add
+
+_IDENTITY_NEEDED: Final = 4
+_IDENTITY_TAIL: Final = ("", (), "", 0, "")  # campaign, tags, metadata, flags, customer id when left out
+_MAX_TIME: Final = 1 << 53  # seconds; exact in every language's numbers
+_YEAR: Final = 31_536_000  # seconds; the default tracking_link_expiry, packed as a life of 0
+_RCPT_TYPES: Final = ("", "cc", "bcc", "archive")
+_TRANSACTIONAL: Final = 4
+_UNSUBSCRIBE: Final = 4
+_PREFIXES: Final = (
+    b"",
+    b"http://",
+    b"https://",
+    b"https://www.",
+)  # a target's start, packed as its place here
+
+# Deflating pays from about 70 bytes of JSON (docs/decisions/0001); it is done once a copy, not once a link.
+_DEFLATE_FROM: Final = 64
+_DEFLATE_MUST_SAVE: Final = 16
+
+# Any Python string comes back as it went in, also one with half a surrogate pair out of somebody's JSON.
+_SURROGATES: Final = "surrogatepass"
+
+
+def pack_identity(identity: Identity) -> bytes:
+    """Pack what all links of a copy share. Raises CannotSeal when a field is over its bound."""
+    try:
+        ids = identity.message_id + identity.transmission_id.to_bytes(8, "big")
+        flags = _RCPT_TYPES.index(identity.rcpt_type) | (_TRANSACTIONAL if identity.transactional else 0)
+    except (OverflowError, ValueError):
+        raise CannotSeal("a transmission id or recipient type outside its range") from None
+    fields: list[Any] = [
+        ids,
+        identity.recipient,
+        identity.issued,
+        identity.expiry - identity.issued - _YEAR,
+        identity.campaign,
+        identity.tags,
+        identity.metadata,
+        flags,
+        identity.customer_id,
+    ]
+    if not _identity_is_sound(fields):
+        raise CannotSeal("a field of the identity is over its bound")
+    fields[6] = _deflated(identity.metadata)
+    while len(fields) > _IDENTITY_NEEDED and fields[-1] == _IDENTITY_TAIL[len(fields) - 1 - _IDENTITY_NEEDED]:
+        fields.pop()
+    return msgpack.packb(fields, unicode_errors=_SURROGATES)
+
+
+def pack_link(link: Link) -> bytes:
+    """Pack one link of a copy. Raises CannotSeal when a field is over its bound."""
+    target = link.target
+    if len(target) > MAX_TARGET or len(link.name) > MAX_TEXT:
+        raise CannotSeal(f"a target over {MAX_TARGET} bytes or a name over {MAX_TEXT} characters")
+    if target.startswith(b"https://"):
+        prefix = 3 if target.startswith(b"https://www.") else 2
+    else:
+        prefix = 1 if target.startswith(b"http://") else 0
+    flags = prefix | _UNSUBSCRIBE if link.unsubscribe else prefix
+    rest = target[len(_PREFIXES[prefix]) :]
+    fields = (flags, rest, link.name) if link.name else (flags, rest)
+    return msgpack.packb(fields, unicode_errors=_SURROGATES)
+
+
+def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
+    """Join packed parts to a payload; link b"" for none. Raises CannotSeal over MAX_PAYLOAD."""
+    items = 1 + (link != b"") + filler
+    joined = b"%c%b%b%b" % (0x90 | items, identity, link, b"\xc0" if filler else b"")
+    if len(joined) > MAX_PAYLOAD:
+        raise CannotSeal(f"the payload would exceed {MAX_PAYLOAD} bytes")
+    return joined
+
+
+def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
+    """Read a payload, as `Opened.packed` and event records hold it. Raises BadToken("payload")."""
+    if len(packed) > MAX_PAYLOAD:
+        raise BadToken("payload")
+    try:
+        items = msgpack.unpackb(
+            packed,
+            use_list=False,
+            unicode_errors=_SURROGATES,
+            max_array_len=MAX_TAGS,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except (ValueError, msgpack.UnpackException):
+        raise BadToken("payload") from None
+    if type(items) is not tuple or not items:
+        raise BadToken("payload")
+    identity = _read_identity(items[0])
+    match items[1:]:
+        case () | (None,) if kind not in CLICKS:
+            return identity, None
+        case (fields,) | (fields, None) if fields is not None and kind not in OPENS:
+            return identity, _read_link(fields)
+    raise BadToken("payload")
+
+
+def _read_identity(fields: Any) -> Identity:
+    count = len(fields) if type(fields) is tuple else 0
+    if not _IDENTITY_NEEDED <= count <= _IDENTITY_NEEDED + len(_IDENTITY_TAIL):
+        raise BadToken("payload")
+    full = fields + _IDENTITY_TAIL[count - _IDENTITY_NEEDED :]
+    if type(full[6]) is bytes:
+        full = (*full[:6], _inflated(full[6]), *full[7:])
+    if not _identity_is_sound(full):
+        raise BadToken("payload")
+    ids, recipient, issued, life, campaign, tags, metadata, flags, customer_id = full
+    return Identity(
+        ids[:16],
+        int.from_bytes(ids[16:], "big"),
+        recipient,
+        issued,
+        issued + _YEAR + life,
+        _RCPT_TYPES[flags & 3],
+        campaign,
+        tags,
+        metadata,
+        customer_id,
+        flags >= _TRANSACTIONAL,
+    )
+
+
+def _read_link(fields: Any) -> Link:
+    if type(fields) is not tuple or not 2 <= len(fields) <= 3:
+        raise BadToken("payload")
+    flags, rest, name = fields if len(fields) == 3 else (*fields, "")
+    if (
+        type(flags) is not int
+        or not 0 <= flags <= 7
+        or type(rest) is not bytes
+        or type(name) is not str
+        or len(name) > MAX_TEXT
+    ):
+        raise BadToken("payload")
+    target = _PREFIXES[flags & 3] + rest
+    if len(target) > MAX_TARGET:
+        raise BadToken("payload")
+    return Link(target, name, flags >= _UNSUBSCRIBE)
+
+
+def _identity_is_sound(fields: Any) -> bool:
+    """Whether the nine fields have their types and bounds. Asked before packing and after reading."""
+    ids, recipient, issued, life, campaign, tags, metadata, flags, customer_id = fields
+    return (
+        type(ids) is bytes
+        and len(ids) == 24
+        and type(issued) is int
+        and 0 <= issued <= _MAX_TIME
+        and type(life) is int
+        and -_MAX_TIME <= life <= _MAX_TIME
+        and type(flags) is int
+        and 0 <= flags <= 7
+        and type(recipient) is str
+        and len(recipient) <= MAX_TEXT
+        and type(campaign) is str
+        and len(campaign) <= MAX_TEXT
+        and type(customer_id) is str
+        and len(customer_id) <= MAX_TEXT
+        and type(metadata) is str
+        and len(metadata) <= MAX_METADATA
+        and type(tags) is tuple
+        and len(tags) <= MAX_TAGS
+        and all(type(tag) is str and len(tag) <= MAX_TEXT for tag in tags)
+    )
+
+
+def _deflated(metadata: str) -> str | bytes:
+    """Shorten metadata when it saves enough; as bytes then, which is how the reader tells."""
+    if len(metadata) < _DEFLATE_FROM:
+        return metadata
+    plain = metadata.encode("utf-8", _SURROGATES)
+    if len(plain) > MAX_METADATA:
+        raise CannotSeal(f"metadata over {MAX_METADATA} bytes")
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    short = deflate.compress(plain) + deflate.flush()
+    return short if len(short) + _DEFLATE_MUST_SAVE <= len(plain) else metadata
+
+
+def _inflated(short: bytes) -> str:
+    inflate = zlib.decompressobj(-15)
+    try:
+        plain = inflate.decompress(short, MAX_METADATA + 1)
+        metadata = plain.decode("utf-8", _SURROGATES)
+    except (zlib.error, UnicodeDecodeError):
+        raise BadToken("payload") from None
+    if not inflate.eof or inflate.unused_data or len(plain) > MAX_METADATA:
+        raise BadToken("payload")
+    return metadata
