@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from engagement.settings.kinds import is_host_and_port
 from smtpapi import strict_json
 from smtpapi.directive import Directive, campaign_fault, choose_tags, refusal, wrong_type
 from smtpapi.outcome import Refuse
@@ -25,8 +26,6 @@ _FALSE = frozenset({"false", "off", "disabled", "0", "no"})
 
 _T = TypeVar("_T")
 
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>[0-9]{{1,5}}))?")
 _SECONDS = re.compile(r"[+-]?[0-9]{1,15}")
 
 
@@ -207,7 +206,7 @@ class _Context:
 
     def domain(self) -> str:
         text = self._context.get("smtpapi_tracking_domain", "")
-        if not text or is_host(text):
+        if not text or is_host_and_port(text):
             return text
         self._ignore("smtpapi_tracking_domain", "host or host:port")
         return ""
@@ -260,14 +259,6 @@ class _Context:
 
     def _ignore(self, name: str, wanted: str) -> None:
         self.warnings.append(f"context variable {name} ignored: expected {wanted}")
-
-
-def is_host(text: str) -> bool:
-    """Whether text is a host name, IPv4 or [IPv6], perhaps with a port (contract.md 1.1)."""
-    found = _DOMAIN.fullmatch(text)
-    if found is None or len(text) > 259:
-        return False
-    return found["port"] is None or 1 <= int(found["port"]) <= 65535
 
 
 def _spelled(text: str) -> bool | None:

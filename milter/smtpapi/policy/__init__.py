@@ -1,1 +1,6 @@
-"""The operator's own policy files, with Momentum's hooks."""
+"""The operator's own policy file, with Momentum's hooks; it may set context variables (contract.md 4)."""
+
+from smtpapi.policy import core
+from smtpapi.policy.hooks import Policy, PolicyError, PolicyFailed, load
+
+__all__ = ["Policy", "PolicyError", "PolicyFailed", "core", "load"]

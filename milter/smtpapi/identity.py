@@ -1,0 +1,129 @@
+"""Who a copy is: ids that a retried message gets again, and the mark that tells our own work.
+
+Not random: everything here is a keyed hash of the message, its envelope and the signing key
+(docs/decisions/0007). So a message that comes twice, because a connection broke after the filter had
+answered, carries the same links and makes the same injection event; and no two recipients share an id.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from engagement.links.keys import Key, Ring
+from smtpapi.envelope import Envelope
+from smtpapi.message import Message
+
+MARK = "X-Smtpapi-Id"
+
+_HOUR = 3600
+_PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR  # a Date outside is no time of sending: mail queues give up after days
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """message_id: 16 bytes, one recipient's copy. transmission_id: unsigned 64 bits, shared by all copies."""
+
+    message_id: bytes
+    transmission_id: int
+
+
+class Fingerprint:
+    """What stays the same when one message is sent again, hashed once for all its recipients."""
+
+    def __init__(self, envelope: Envelope, message: Message) -> None:
+        message_ids, dates = tuple(message.values("Message-ID")), tuple(message.values("Date"))
+        self._labels = message_ids, dates
+        parts = [
+            envelope.sender.encode("utf-8", "surrogateescape"),
+            b"\n".join(message_ids),
+            b"\n".join(dates),
+            hashlib.blake2b(message.body, digest_size=32).digest(),
+        ]
+        if not message_ids and not dates:
+            # Two equal bare messages from one sender are two messages; only the queue tells them apart.
+            parts.append(envelope.queue_id.encode("utf-8", "surrogateescape"))
+        self._digest = _digest(*parts)
+
+    def ids(self, key: Key, recipient: str) -> Ids:
+        """The ids of one recipient's copy."""
+        return Ids(
+            _hmac(key, b"message-id", self._digest, _octets(recipient))[:16],
+            int.from_bytes(_hmac(key, b"transmission-id", self._digest)[:8], "big"),
+        )
+
+    def mark(self, key: Key, recipient: str, message_id: bytes) -> str:
+        """The value of the mark: `<message id> <key id> <mac>`, in hexadecimal but for the key's number."""
+        return f"{message_id.hex()} {key.id} {self._mac(key, recipient, message_id)}"
+
+    def is_marked(self, ring: Ring, recipient: str, value: bytes) -> bool:
+        """Whether this value of the mark's field is ours, for this message and recipient."""
+        words = value.split()
+        if len(words) != 3 or not words[1].isdigit() or len(words[1]) > 5:
+            return False
+        key = ring.get(int(words[1]))
+        try:
+            message_id = bytes.fromhex(words[0].decode("ascii"))
+        except ValueError:
+            return False
+        if key is None or len(message_id) != 16:
+            return False
+        return hmac.compare_digest(self._mac(key, recipient, message_id).encode(), words[2])
+
+    def _mac(self, key: Key, recipient: str, message_id: bytes) -> str:
+        """Bound to what survives our own edits: not to the body."""
+        message_ids, dates = self._labels
+        labels = _digest(b"\n".join(message_ids), b"\n".join(dates))
+        return _hmac(key, b"mark", message_id, _octets(recipient), labels)[:16].hex()
+
+
+def event_id(message_id: bytes, issued: int) -> str:
+    """The injection event's id: the same for a retry. UUID of RFC 9562 5.7's form, ordered by issue time."""
+    digest = int.from_bytes(hashlib.blake2b(message_id, digest_size=16, person=b"injection").digest(), "big")
+    # The lowest two bits are 0: part 0 of an event (engagement.events.ids).
+    number = (max(issued, 0) * 1000 & (1 << 48) - 1) << 80 | digest & (1 << 80) - 4
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def pseudonym(key: Key, recipient: str) -> str:
+    """Stands for a recipient where the privacy mode keeps the address out: an address in no one's domain."""
+    return f"{_hmac(key, b'pseudonym', _octets(recipient.lower()))[:20].hex()}@pseudonym.invalid"
+
+
+def issued_at(message: Message, now: float) -> int:
+    """When the message was sent, in Unix seconds: the same for a retry.
+
+    Its Date, if that lies within a week before and an hour after now; else now, cut to the hour.
+    """
+    value = message.first("Date")
+    if value is not None:
+        try:
+            date = parsedate_to_datetime(value.decode("ascii", "replace"))
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            sent = int((date - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+        except (ValueError, TypeError, OverflowError, IndexError):
+            sent = 0
+        if now - _PAST <= sent <= now + _FUTURE:
+            return sent
+    return int(now) // _HOUR * _HOUR
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _digest(*parts: bytes) -> bytes:
+    """One hash over parts, each with its length before it so that no two lists give the same input."""
+    hashed = hashlib.blake2b(digest_size=32)
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big"))
+        hashed.update(part)
+    return hashed.digest()
+
+
+def _hmac(key: Key, purpose: bytes, *parts: bytes) -> bytes:
+    return hmac.digest(key.derive(purpose), _digest(*parts), "sha256")

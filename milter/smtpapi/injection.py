@@ -1,0 +1,90 @@
+"""The event that a message came in: what the API counts as injected, and where labels are looked up later.
+
+Not an event of the reader's. Written for tracked and untracked mail alike; what the privacy mode keeps out of
+links, it keeps out of this record too.
+"""
+
+import re
+from email.utils import parseaddr
+
+from engagement.events.types import Injection
+from smtpapi import encoded_words
+from smtpapi.decide import Decision
+from smtpapi.envelope import Envelope
+from smtpapi.identity import event_id
+from smtpapi.message import Message
+from smtpapi.outcome import Outcome, Plan
+
+_LONGEST = 998  # bytes of a field's value that are looked at: one line of RFC 5322 2.1.1
+_LINE_END = re.compile(r"[\r\n]+")
+_AMP = "text/x-amp-html"
+
+
+def injection(
+    envelope: Envelope,
+    message: Message,
+    decision: Decision,
+    outcome: Outcome,
+    *,
+    recipient: str,
+    message_id: bytes,
+    transmission_id: int,
+    issued: int,
+    now: float,
+) -> Injection:
+    """The record of one recipient's copy. recipient: as links may say it. issued, now: Unix seconds."""
+    edits = outcome.edits if isinstance(outcome, Plan) else ()
+    tracked = bool(edits)
+    why = getattr(outcome, "why", None)
+    return Injection(
+        id=event_id(message_id, issued),
+        at_ms=int(now * 1000),
+        message_id=message_id,
+        transmission_id=transmission_id,
+        recipient=recipient,
+        sender=envelope.sender,
+        friendly_from=from_address(message),
+        subject=decoded(message.first("Subject")),
+        campaign=decision.campaign,
+        tags=decision.tags,
+        metadata=decision.metadata,
+        customer_id=decision.customer_id,
+        transactional=decision.transactional,
+        opens=tracked and decision.opens,
+        clicks=tracked and decision.clicks,
+        initial_opens=tracked and decision.initial_opens,
+        amp=any(edit.type == _AMP for edit in edits),
+        size=message_size(message),
+        queue_id=envelope.queue_id,
+        outcome=why.value if why is not None else "",
+        context=dict(decision.custom),
+    )
+
+
+def decoded(value: bytes | None) -> str:
+    """A field's value for people: unfolded (RFC 5322 2.2.3), encoded words decoded, always valid UTF-8."""
+    if value is None:
+        return ""
+    text = _LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace"))
+    return encoded_words.decode(text).strip(" \t")
+
+
+def from_address(message: Message) -> str:
+    """The address in From, "" if there is none."""
+    value = message.first("From")
+    if value is None:
+        return ""
+    try:
+        return parseaddr(_LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace")))[1]
+    except (ValueError, IndexError, RecursionError):  # the standard library's parser on what strangers write
+        return ""
+
+
+def message_size(message: Message) -> int:
+    """Bytes of header and body as the MTA gave them."""
+    eol = len(message.eol)
+    return (
+        sum(len(field.name) + 1 + len(field.value) + eol for field in message.fields)
+        + eol
+        + len(message.body)
+    )

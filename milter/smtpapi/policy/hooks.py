@@ -1,0 +1,117 @@
+"""A site's policy: a Python file whose functions carry the names of Momentum's hooks.
+
+Not what the hooks' variables do (`smtpapi.decide`), nor when hooks run (`smtpapi.transaction`). A policy runs
+in the filter's own process with all its rights: it is the operator's code, trusted as the configuration is.
+One that does not come back cannot be stopped from inside; the MTA's milter time-out ends the wait
+(docs/policy.md).
+
+Invariants: a file either loads whole or raises `PolicyError`; whatever a hook raises comes out as
+`PolicyFailed` with the policy's own file and line.
+"""
+
+import difflib
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import CodeType, MappingProxyType, ModuleType
+
+# The hooks in the order of their phases, with Momentum's argument names.
+HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "validate_connect": ("ac", "vctx"),
+        "validate_ehlo": ("ehlo", "ac", "vctx"),
+        "validate_mailfrom": ("sender", "ac", "vctx"),
+        "validate_rcptto": ("msg", "recipient", "ac", "vctx"),
+        "validate_data": ("msg", "ac", "vctx"),
+        "validate_data_spool": ("msg", "ac", "vctx"),
+        "validate_data_spool_each_rcpt": ("msg", "ac", "vctx"),
+    }
+)
+
+
+class PolicyError(ValueError):
+    """The policy file does not load. str(error): `file:line: what, what to do`."""
+
+
+class PolicyFailed(RuntimeError):
+    """A hook raised. str(error): `file:line: hook: what was raised`, one line."""
+
+
+class Policy:
+    """A loaded policy file."""
+
+    def __init__(self, path: str, hooks: Mapping[str, Callable[..., object]]) -> None:
+        self.path = path
+        self._hooks = hooks
+
+    @property
+    def hooks(self) -> frozenset[str]:
+        """Names of the hooks the file defines."""
+        return frozenset(self._hooks)
+
+    def run(self, hook: str, *arguments: object) -> None:
+        """Calls a hook if the file has it. Raises `PolicyFailed`; what the hook returns is of no account."""
+        function = self._hooks.get(hook)
+        if function is None:
+            return
+        try:
+            function(*arguments)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
+            raise PolicyFailed(f"{self.path}:{_line(error, self.path)}: {hook}: {_said(error)}") from None
+
+
+def load(path: Path) -> Policy:
+    """Reads and runs a policy file's top level. Raises `PolicyError`."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot read the policy file: {error.strerror}") from None
+    return parse(source, str(path))
+
+
+def parse(source: bytes | str, name: str) -> Policy:
+    """A policy from its text; name stands for the file in errors. Raises `PolicyError`."""
+    module = ModuleType("policy")
+    module.__file__ = name
+    try:
+        code: CodeType = compile(source, name, "exec")
+        exec(code, module.__dict__)  # noqa: S102 - the operator's own file, named in the configuration
+    except SyntaxError as error:
+        raise PolicyError(f"{error.filename or name}:{error.lineno or 1}: {error.msg}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
+        raise PolicyError(f"{name}:{_line(error, name)}: {_said(error)}") from None
+    hooks: dict[str, Callable[..., object]] = {}
+    for attribute, value in vars(module).items():
+        if attribute.startswith("validate_") and callable(value):
+            _check(attribute, value, name)
+            hooks[attribute] = value
+    if not hooks:
+        raise PolicyError(f"{name}:1: no hook is defined; expected one of {', '.join(HOOKS)}")
+    return Policy(name, MappingProxyType(hooks))
+
+
+def _check(hook: str, function: Callable[..., object], name: str) -> None:
+    """A misspelt hook would never run, one of the wrong shape would fail on each mail: told at load."""
+    where = f"{name}:{getattr(getattr(function, '__code__', None), 'co_firstlineno', 1)}"
+    if hook not in HOOKS:
+        near = difflib.get_close_matches(hook, HOOKS, 1)
+        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(HOOKS)}"
+        raise PolicyError(f"{where}: no hook is named {hook}; {meant}")
+    if inspect.iscoroutinefunction(function):
+        raise PolicyError(f"{where}: {hook} is async; a hook is an ordinary function")
+    try:
+        inspect.signature(function).bind(*HOOKS[hook])
+    except TypeError:
+        raise PolicyError(f"{where}: {hook} must take ({', '.join(HOOKS[hook])})") from None
+
+
+def _line(error: BaseException, path: str) -> int:
+    """The last line of the policy file that the error came through."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return next((line for line in reversed(lines) if line is not None), 1)
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

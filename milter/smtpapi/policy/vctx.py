@@ -1,0 +1,75 @@
+"""The validation context: string variables on three levels, as Momentum's `vctx`.
+
+Not what the variables mean (`smtpapi.decide`). Invariants: all values are strings; an empty value counts as
+not set, and lets the next wider level show through.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from smtpapi.policy.core import Scope
+
+_MAX_VALUE = 65536  # bytes; as long as an X-MSYS-API header may be
+
+
+class ValidationContext:
+    """The context of one message of one session.
+
+    configured: the `context = [ … ]` of the scopes that match; session: what the session has set before
+    (SMTP AUTH, XSETCONTEXT, earlier hooks). Both are the connection level, the session's the stronger.
+    """
+
+    def __init__(
+        self, configured: Mapping[str, str], session: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.configured = configured
+        self._levels: dict[Scope, dict[str, str]] = {
+            Scope.RECIPIENT: {},
+            Scope.MESSAGE: {},
+            Scope.CONNECTION: dict(session),
+        }
+
+    def set(self, scope: Scope, name: str, value: str) -> None:
+        """Sets a variable; "" unsets it. Raises TypeError for no scope or no string, ValueError if too long.
+
+        Momentum: `vctx:set(msys.core.VCTX_MESS, "smtpapi_campaign_id", "black friday")`.
+        """
+        level = self._level(scope)
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(
+                f"context variable {name!r}: names and values are strings, this is {type(value).__name__}"
+            )
+        if len(value.encode("utf-8", "surrogatepass")) > _MAX_VALUE:
+            raise ValueError(f"context variable {name!r}: longer than {_MAX_VALUE} bytes")
+        value.encode()  # raises UnicodeEncodeError, a ValueError, for half a surrogate pair
+        level[name] = value
+
+    def get(self, scope: Scope, name: str) -> str | None:
+        """The variable's value on that level alone, or None. The configuration is on the connection level."""
+        value = self._level(scope).get(name)
+        if value is None and scope is Scope.CONNECTION:
+            value = self.configured.get(name)
+        return value
+
+    def lookup(self, name: str) -> str:
+        """What holds for the recipient, or "": recipient, message, connection, configuration."""
+        for level in self._levels.values():
+            if value := level.get(name):
+                return value
+        return self.configured.get(name, "")
+
+    def effective(self) -> dict[str, str]:
+        """All variables that are set, each from its narrowest level."""
+        merged = {name: value for name, value in self.configured.items() if value}
+        for level in reversed(self._levels.values()):
+            merged.update((name, value) for name, value in level.items() if value)
+        return merged
+
+    def session(self) -> dict[str, str]:
+        """The session's own variables, for its next message."""
+        return dict(self._levels[Scope.CONNECTION])
+
+    def _level(self, scope: Scope) -> dict[str, str]:
+        if not isinstance(scope, Scope):
+            raise TypeError("the scope is core.VCTX_CONN, core.VCTX_MESS or core.VCTX_RCPT")
+        return self._levels[scope]
