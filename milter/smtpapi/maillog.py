@@ -1,0 +1,159 @@
+"""The words of the filter's log: one function for each thing that can happen, none elsewhere.
+
+Lines have Postfix's style, `queue id: key=value, …`, so that the same tools read both logs. No token, no body
+text and no header value of a message is ever written; addresses are, as the MTA writes them too.
+
+What happens to mail and to the service itself is always logged. The stanza's `debug_level` governs only
+`debug` and `info` lines, which explain how a decision came about.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from smtpapi.envelope import Envelope
+from smtpapi.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
+
+_log = logging.getLogger("smtpapi.milter")
+_details = logging.getLogger("smtpapi.details")
+
+# contract.md 1.4: the levels by name and by number; NOTICE has no counterpart in Python's list.
+LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+def setup(debug_level: str = "ERROR") -> None:
+    """Log to standard error. Under systemd the journal adds time and process itself."""
+    shape = "%(levelname)s: %(message)s"
+    if "JOURNAL_STREAM" not in os.environ:
+        shape = f"%(asctime)s smtpapi/milter[%(process)d]: {shape}"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(shape, "%b %d %H:%M:%S"))
+    root = logging.getLogger("smtpapi")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    _log.setLevel(logging.INFO)
+    set_level(debug_level)
+
+
+def set_level(debug_level: str) -> None:
+    """What the stanza's `debug_level` says, by name or number (contract.md 1.4)."""
+    names = tuple(LEVELS)
+    name = names[int(debug_level)] if debug_level in "012345" and debug_level else debug_level.upper()
+    _details.setLevel(LEVELS.get(name, logging.ERROR))
+
+
+def _plain(text: str) -> str:
+    """Text from outside, safe in one log line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:500])
+
+
+def _who(envelope: Envelope) -> str:
+    to = _plain(envelope.recipients[0]) if envelope.recipients else ""
+    more = f", nrcpt={len(envelope.recipients)}" if len(envelope.recipients) != 1 else ""
+    return f"{envelope.queue_id or 'NOQUEUE'}: from=<{_plain(envelope.sender)}>, to=<{to}>{more}"
+
+
+def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> None:
+    """The one line of a message."""
+    match outcome:
+        case Refuse(code=code, status=status, text=text):
+            what = f"status=refused, reply={code} {status} {text}"
+        case Leave(why=why, note=note):
+            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+        case Plan(why=Why() as why, headers=headers, edits=edits):
+            what = f"status=untouched, reason={why.value}"
+            if headers or edits:
+                what += f", headers={len(headers)}, edits={len(edits)}"
+        case Plan(edits=edits, skipped=skipped):
+            links = sum(edit.kind == "link" for edit in _flat(edits))
+            what = f"status=tracked, edits={len(edits)}, links={links}, skipped={len(skipped)}"
+    _log.info("%s, size=%d, ms=%.1f, %s", _who(envelope), size, seconds * 1000, what)
+
+
+def _flat(edits: Iterable[Edit]) -> Iterator[Edit]:
+    for edit in edits:
+        yield edit
+        yield from _flat(edit.inner)
+
+
+def failed_before_change(envelope: Envelope) -> None:
+    """An exception of ours; the message goes on as it came."""
+    _log.exception("%s: status=untouched, reason=internal-error, traceback follows", _who(envelope))
+
+
+def failed_in_change(envelope: Envelope) -> None:
+    """A change was begun and could not be finished; the client gets 451 and keeps the message."""
+    _log.exception("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope))
+
+
+def event_lost(envelope: Envelope) -> None:
+    """The injection record could not be written. The mail is not affected."""
+    _log.exception("%s: warning: injection event not recorded, the mail goes on", _who(envelope))
+
+
+def detail(envelope: Envelope, note: str) -> None:
+    """What a person who looks into one message's decision wants to know."""
+    _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _plain(note))
+
+
+def context_refused(client: str, why: str) -> None:
+    """An XSETCONTEXT line that is not taken."""
+    _details.info("%s: XSETCONTEXT not taken: %s", _plain(client), why)
+
+
+def ring_trouble(text: str) -> None:
+    """The key ring on disk cannot be used; the one in memory stays."""
+    _log.error("%s; the keys read before stay in use", text)
+
+
+def worker_failed() -> None:
+    """A worker cannot go on, within an exception."""
+    _log.exception("worker stops, traceback follows")
+
+
+def ready(socket: str, workers: int) -> None:
+    """The service answers."""
+    _log.info("ready: listening on %s with %d workers", socket, workers)
+
+
+def notice(text: str) -> None:
+    """A notice or warning of the configuration."""
+    _log.warning("%s", text)
+
+
+def worker_died(pid: int, status: str, wait: float) -> None:
+    """A worker ended that should not have."""
+    _log.error("worker %d %s; a new one starts in %.1f s", pid, status, wait)
+
+
+def reconfigured() -> None:
+    """SIGHUP: the new configuration serves."""
+    _log.info("Reconfigured: new workers serve, the old ones finish what they have")
+
+
+def reconfigure_failed(problems: str) -> None:
+    """SIGHUP: the new configuration is broken."""
+    _log.error("Reconfigure failed. The old configuration stays in use:")
+    for line in problems.splitlines():
+        _log.error("%s", line)
+
+
+def needs_restart(setting: str) -> None:
+    """SIGHUP: a changed setting that only a restart can take."""
+    _log.warning("%s was changed: restart to use it; the old value stays in use", setting)
+
+
+def stopping() -> None:
+    """SIGTERM: no new sessions."""
+    _log.info("stopping: messages under way are finished")
+
+
+def stopped() -> None:
+    """The end."""
+    _log.info("stopped")
+
+
+def killed(pid: int) -> None:
+    """A worker that did not finish in time."""
+    _log.error("worker %d did not finish in time and was killed; its clients get 451", pid)

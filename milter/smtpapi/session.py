@@ -1,0 +1,359 @@
+"""One connection from the MTA: libmilter's callbacks become facts, the outcome becomes milter calls.
+
+The only module that imports Milter. It decides nothing: `transaction.consider` does, handed in by the worker.
+
+What holds here (design.md 2, rule 1):
+- Everything is computed before the first change is asked for. An exception until then: the message goes on
+  untouched, counted.
+- Then the changes follow each other with nothing between: header fields, deletions from the highest index
+  down (Postfix renumbers after each, Sendmail does not), then the body in one call. An exception there: 451,
+  since the MTA may hold half of it.
+- Only then the injection record is written; whatever becomes of it, the mail is accepted.
+- No callback waits for anything; libmilter serves many sessions with few threads.
+"""
+
+import binascii
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import Milter
+
+import milter
+from smtpapi import maillog
+from smtpapi.counters import Row
+from smtpapi.envelope import Client, Envelope
+from smtpapi.message import Field, Message
+from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.rewrite.apply import apply_edits
+
+_MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idle between two callbacks
+_MAX_CONTEXT = 100  # variables a session may set: Momentum names no limit, its users set a handful
+
+
+class Judged(Protocol):
+    """What `transaction.consider` gives."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What becomes of the message."""
+
+    @property
+    def connection_context(self) -> Mapping[str, str]:
+        """The session's context variables, for its next message."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the log."""
+
+
+J = TypeVar("J", bound=Judged)
+
+
+@dataclass(slots=True)
+class Works(Generic[J]):
+    """What all sessions of one worker process share. Made after the fork.
+
+    consider: facts to judgement. record: writes the events of a message that was accepted. takes_context:
+    whether XSETCONTEXT counts on a connection. max_size: octets of a body kept in memory; one octet more is
+    kept, so that `consider` sees that it was too large.
+    """
+
+    consider: Callable[[Envelope, Message, Mapping[str, str]], J]
+    record: Callable[[J], None]
+    takes_context: Callable[[Client], bool]
+    tally: Row
+    tick: Callable[[], float]
+    max_size: int
+    sessions: set[int] = field(default_factory=set)  # ids of those that are open
+    underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
+
+
+@dataclass(slots=True)
+class _Orders:
+    """The changes, computed: nothing here can fail any more."""
+
+    deletions: list[tuple[str, int]]
+    replacements: list[tuple[str, int, str]]
+    additions: list[tuple[str, str]]
+    body: bytes | None
+
+
+@Milter.header_leading_space  # the exact octets after the colon; what is added must bring its own space
+class Session(Milter.Base):
+    """State of one SMTP session over its messages."""
+
+    def __init__(self, works: Works[J]) -> None:
+        self._works = works
+        self._client = Client()
+        self._context: Mapping[str, str] = {}
+        works.sessions.add(id(self))
+        works.tally.add("sessions")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sender = ""
+        self._recipients: list[str] = []
+        self._fields: list[Field] = []
+        self._body: list[bytes] = []
+        self._size = 0
+        self._login = ""
+        self._fault: Exception | None = None  # collecting failed: the message is not whole
+        self._works.underway.discard(id(self))
+
+    # -- the session
+
+    @Milter.noreply
+    @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}")
+    def connect(self, hostname: str, family: int, hostaddr: object) -> int:
+        """A client connected to the MTA."""
+        port = self._macro("{daemon_port}")
+        self._client = Client(
+            address=_address(family, hostaddr) or self._macro("{client_addr}"),
+            name=hostname,
+            daemon_address=self._macro("{daemon_addr}"),
+            daemon_port=int(port) if port.isascii() and port.isdigit() else None,
+            daemon_name=self._macro("{daemon_name}"),
+        )
+        return Milter.CONTINUE
+
+    @Milter.noreply
+    def unknown(self, cmd: str | bytes) -> int:
+        """A command the MTA does not know: XSETCONTEXT (contract.md 4.3). The client sees the MTA's 500."""
+        line = cmd if isinstance(cmd, str) else cmd.decode("utf-8", "replace")
+        verb, _, rest = line.strip().partition(" ")
+        if verb.upper() != "XSETCONTEXT":
+            return Milter.CONTINUE
+        try:
+            if not self._works.takes_context(self._client):
+                raise ValueError("not among SMTP_Extensions here, or the client is not trusted")
+            pairs = _context(rest)
+            context = {**self._context, **pairs}
+            if len(context) > _MAX_CONTEXT:
+                raise ValueError(f"more than {_MAX_CONTEXT} variables")
+            self._context = context
+        except Exception as error:  # noqa: BLE001 - an optional extra must never end a session
+            self._works.tally.add("context-refused")
+            maillog.context_refused(self._client.address, str(error))
+        return Milter.CONTINUE
+
+    def close(self) -> int:
+        """The connection is gone."""
+        self._begin()
+        self._works.sessions.discard(id(self))
+        return Milter.CONTINUE
+
+    def abort(self) -> int:
+        """The message under way is given up; the session, and what it set, goes on."""
+        self._begin()
+        return Milter.CONTINUE
+
+    # -- a message's parts, as they come
+
+    @Milter.noreply
+    @Milter.decode("bytes")
+    @Milter.symlist("{auth_authen}", "i")
+    def envfrom(self, sender: bytes, *params: bytes) -> int:
+        """MAIL FROM: a new message."""
+        self._begin()
+        self._works.underway.add(id(self))
+        try:
+            self._login = self._macro("{auth_authen}")
+            self._sender = _mailbox(sender)
+        except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
+            self._fault = error
+        return Milter.CONTINUE
+
+    @Milter.noreply
+    @Milter.decode("bytes")
+    def envrcpt(self, recipient: bytes, *params: bytes) -> int:
+        """RCPT TO that the MTA accepted."""
+        try:
+            self._recipients.append(_mailbox(recipient))
+        except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
+            self._fault = error
+        return Milter.CONTINUE
+
+    @Milter.noreply
+    @Milter.decode("bytes")
+    def header(self, name: str, value: bytes) -> int:
+        """One header field."""
+        try:
+            self._size += len(name) + len(value) + 3
+            self._fields.append(Field(name, value))
+        except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
+            self._fault = error
+        return Milter.CONTINUE
+
+    @Milter.noreply
+    def body(self, chunk: bytes) -> int:
+        """Up to 65,535 octets of the body; beyond the limit they are only counted."""
+        try:
+            room = self._works.max_size + 1 - self._size
+            self._size += len(chunk)
+            if room > 0:
+                self._body.append(chunk if len(chunk) <= room else chunk[:room])
+        except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
+            self._fault = error
+        return Milter.CONTINUE
+
+    # pymilter goes through these three for text decoding that is not wanted here.
+    envfrom_bytes = envfrom
+    envrcpt_bytes = envrcpt
+    header_bytes = header
+
+    # -- the end of a message
+
+    @Milter.symlist("i", "{auth_authen}")
+    def eom(self) -> int:
+        """The message is whole: judge it and answer."""
+        try:
+            return self._finish()
+        finally:
+            self._begin()
+
+    def _finish(self) -> int:
+        works = self._works
+        began = works.tick()
+        envelope = Envelope(self._client, self._sender, tuple(self._recipients), self._macro("i"))
+        judged = None
+        try:
+            envelope = self._envelope()
+            if self._fault is not None:
+                raise self._fault
+            message = Message(tuple(self._fields), b"".join(self._body))
+            judged = works.consider(envelope, message, self._context)
+            outcome = judged.outcome
+            self._context = judged.connection_context
+            orders = _orders(outcome, message)
+        except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
+            outcome, orders = Leave(Why.INTERNAL_ERROR, type(error).__name__), None
+            works.tally.add("failed-before-change")
+            maillog.failed_before_change(envelope)
+        if isinstance(outcome, Refuse):
+            answer = self._refuse(outcome)
+        elif orders is None or self._change(orders):
+            answer = Milter.ACCEPT
+        else:
+            works.tally.add("failed-in-change")
+            maillog.failed_in_change(envelope)
+            return self._refuse(Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again"))
+        if answer == Milter.ACCEPT and judged is not None:
+            try:
+                works.record(judged)
+            except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
+                works.tally.add("events-dropped")
+                maillog.event_lost(envelope)
+        works.tally.add_outcome(outcome)
+        for note in judged.notes if judged is not None else ():
+            maillog.detail(envelope, note)
+        maillog.message(envelope, outcome, self._size, works.tick() - began)
+        return answer
+
+    def _envelope(self) -> Envelope:
+        login = self._login or self._macro("{auth_authen}")
+        client = Client(
+            self._client.address,
+            self._client.name,
+            login,
+            self._client.daemon_address,
+            self._client.daemon_port,
+            self._client.daemon_name,
+        )
+        return Envelope(client, self._sender, tuple(self._recipients), self._macro("i"))
+
+    def _change(self, orders: _Orders) -> bool:
+        try:
+            for name, index in orders.deletions:
+                self.chgheader(name, index, "")
+            for name, index, value in orders.replacements:
+                self.chgheader(name, index, value)
+            for name, value in orders.additions:
+                self.addheader(name, value)
+            if orders.body is not None:
+                self.replacebody(orders.body)
+        except Exception:  # noqa: BLE001 - half of it may have been done: the caller answers 451
+            return False
+        return True
+
+    def _refuse(self, refusal: Refuse) -> int:
+        # libmilter treats the text as a format, so a percent sign is doubled.
+        self.setreply(refusal.code, refusal.status, refusal.text.replace("%", "%%"))
+        return Milter.TEMPFAIL if refusal.code.startswith("4") else Milter.REJECT
+
+    def _macro(self, name: str) -> str:
+        """A macro's value, "" where the MTA has none or it is not UTF-8."""
+        try:
+            return self.getsymval(name) or ""
+        except UnicodeDecodeError:
+            return ""
+
+
+def serve(works: Works[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
+    """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
+    real = milter.opensocket
+    milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
+    # What escapes a callback is answered 451. pymilter's other policies would send on half of a change.
+    milter.set_exception_policy(Milter.TEMPFAIL)
+    Milter.factory = lambda: Session(works)
+    try:
+        Milter.runmilter("smtpapi", name, _MTA_SILENCE)
+    finally:
+        milter.opensocket = real
+
+
+def stop() -> None:
+    """Let `serve` return; from any thread."""
+    milter.stop()
+
+
+def _orders(outcome: Outcome, message: Message) -> _Orders | None:
+    if not isinstance(outcome, Plan):
+        return None
+    changes = outcome.headers
+    deletions = [(change.name, change.index) for change in changes if change.value is None]
+    deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
+    replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
+    additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
+    body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
+    return _Orders(deletions, replacements, additions, body)
+
+
+def _spaced(value: str) -> str:
+    r"""With the space after the colon, and folds as libmilter wants them ("\n" and a blank)."""
+    value = value.replace("\r\n", "\n")
+    return value if value[:1] in (" ", "\t", "\n") else " " + value
+
+
+def _address(family: int, hostaddr: object) -> str:
+    if family in (socket.AF_INET, socket.AF_INET6) and isinstance(hostaddr, tuple):
+        return str(hostaddr[0])
+    return ""
+
+
+def _mailbox(path: bytes) -> str:
+    """The address in a MAIL or RCPT path, without <>. Raises UnicodeDecodeError for what is no UTF-8.
+
+    Local submission in Postfix gives it without <> at once.
+    """
+    return path.removeprefix(b"<").removesuffix(b">").decode("utf-8")
+
+
+def _context(text: str) -> dict[str, str]:
+    """The variables of an XSETCONTEXT line: name=value pairs in xtext (RFC 3461 4). Raises ValueError."""
+    pairs = {}
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise ValueError("expected name=value pairs")
+        pairs[_xtext(name)] = _xtext(value)
+    return pairs
+
+
+def _xtext(text: str) -> str:
+    if re.search(r"\+(?![0-9A-F]{2})|[^\x21-\x7e]|=", text):
+        raise ValueError("not xtext (RFC 3461 4)")
+    raw = re.sub(rb"\+(..)", lambda m: binascii.unhexlify(m[1]), text.encode("ascii"))
+    return raw.decode("utf-8")

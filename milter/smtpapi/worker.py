@@ -1,0 +1,159 @@
+"""One worker process of the filter: made by fork, it serves sessions until it is told to stop, and exits.
+
+Spool writer, event ids and key ring file are opened here, after the fork, since they hold threads, locks
+and chance that two processes must not share. The parent speaks to it over a socket pair: DRAIN (new workers
+serve already: go when the last session ends), STOP or end of file (finish the messages under way, then go).
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from engagement.events.ids import EventIds
+from engagement.events.record import encode
+from engagement.links.ring_file import RingFile
+from engagement.settings import Settings, Where
+from engagement.spool.write import Writer
+from smtpapi import maillog, session
+from smtpapi.counters import Row
+from smtpapi.envelope import Client, Envelope
+from smtpapi.listener import Lent
+from smtpapi.message import Message
+from smtpapi.policy.hooks import Policy
+from smtpapi.transaction import Considered, Site, consider
+from smtpapi.trust import client_address, is_trusted
+
+READY = b"r"
+DRAIN = b"d"
+STOP = b"s"
+
+DRAIN_SECONDS = 300.0  # an SMTP client may idle as long (RFC 5321 4.5.3.2.7); then its next mail gets 451
+STOP_SECONDS = 20.0  # for the messages under way; below systemd's 90 s and Postfix's 300 s content timeout
+_CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
+_PR_SET_PDEATHSIG = 1
+
+
+class Desk:
+    """What the sessions of this process need, with the world behind it: clock, ring file, spool."""
+
+    def __init__(self, settings: Settings, policy: Policy | None, ring: RingFile, tally: Row) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._site = Site.build(settings, ring.current(), policy)
+        self._tally = tally
+        self._ids = EventIds(os.urandom(8))
+        self._spool = Writer(
+            Path(settings.spool.directory),
+            sync=settings.spool.sync,
+            segment_size=settings.spool.segment_size,
+            max_size=settings.spool.max_size,
+        )
+        self._dropped = 0
+
+    def works(self) -> session.Works[Considered]:
+        """The callables of a session."""
+        return session.Works(
+            consider=self.consider,
+            record=self.record,
+            takes_context=self.takes_context,
+            tally=self._tally,
+            tick=time.monotonic,
+            max_size=self._settings.limits.max_message_size,
+        )
+
+    def consider(self, envelope: Envelope, message: Message, context: Mapping[str, str]) -> Considered:
+        """Judge with the ring as it is on disk now."""
+        ring = self._ring.current()
+        if ring is not self._site.ring:
+            self._site = replace(self._site, ring=ring)
+        return consider(self._site, envelope, message, context, now=time.time(), tick=time.monotonic)
+
+    def record(self, considered: Considered) -> None:
+        """Put the injection events into the spool; count what the spool could not take."""
+        for injection in considered.injections:
+            if not self._spool.append(encode(injection)):
+                self._tally.add("events-dropped")
+
+    def takes_context(self, client: Client) -> bool:
+        """Whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
+        where = Where(client.daemon_address, client.daemon_port, client_address(client))
+        scoped = self._settings.scoped(where)
+        return "XSETCONTEXT" in scoped.smtp_extensions and is_trusted(client, scoped.relay_hosts)
+
+    def close(self) -> None:
+        """Flush the spool."""
+        self._spool.close()
+
+
+def run(
+    settings: Settings,
+    policy: Policy | None,
+    listener: socket.socket,
+    control: socket.socket,
+    tally: Row,
+    parent: int,
+) -> NoReturn:
+    """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait."""
+    status = 1
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == parent:  # else it died between the fork and the line above
+            _serve(settings, policy, listener, control, tally)
+        status = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
+        maillog.worker_failed()
+    os._exit(status)
+
+
+def _serve(
+    settings: Settings, policy: Policy | None, listener: socket.socket, control: socket.socket, tally: Row
+) -> None:
+    ring = RingFile(Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)))
+    desk = Desk(settings, policy, ring, tally)
+    works = desk.works()
+    gc.collect()
+    gc.freeze()  # what was loaded stays; collections need not look at it again
+    with tempfile.TemporaryDirectory(prefix="smtpapi-") as directory:
+        lent = Lent(listener, Path(directory))
+        watch = threading.Thread(target=_watch, args=(control, lent, works), daemon=True)
+
+        def around_open(open_dummy: Callable[[], None]) -> None:
+            lent.around_open(open_dummy)
+            watch.start()
+            control.send(READY)
+
+        session.serve(works, lent.dummy(), around_open)
+        _wait_until(lambda: not works.underway, _CALLBACK_SECONDS)
+    desk.close()
+
+
+def _watch(control: socket.socket, lent: Lent, works: session.Works[Considered]) -> None:
+    """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
+    order = control.recv(1)
+    lent.take_back()
+    if order == DRAIN:
+        control.settimeout(0.1)
+        end = time.monotonic() + DRAIN_SECONDS
+        while works.sessions and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                control.recv(1)  # STOP, or the parent's end
+                break
+    _wait_until(lambda: not works.underway, STOP_SECONDS)
+    session.stop()
+    lent.wake()
+
+
+def _wait_until(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.02)
