@@ -72,6 +72,7 @@ def _settings(items: Iterable[Item], reader: Reader) -> Settings:
     loader = _Loader(reader.problems, reader.warnings)
     for item in items:
         loader.item(item, loader.top)
+    loader.check_together()
     if loader.problems:
         raise SettingsError(sorted(loader.problems, key=lambda problem: problem.place))
     stanzas = {name: loader.stanza(name) for name in STANZAS if name in loader.seen or name not in _OPTIONAL}
@@ -95,6 +96,15 @@ class _Loader:
         self.seen: set[str] = set()
         self.origins: dict[tuple[str, str], Value] = {}
         self._blocks: dict[tuple[int, str, object], Block] = {}
+
+    def check_together(self) -> None:
+        """Bounds between two options."""
+        size = self.origins.get(("spool", "segment_size"))
+        most = self.origins.get(("spool", "max_size"))
+        spool = self.stanza("spool")
+        if spool.segment_size > spool.max_size and (value := size or most):
+            what = f"segment_size is {spool.segment_size}, above the max_size of the whole spool"
+            self.problems.append(Problem(Place(value.file, value.line, 1), what, f"at most {spool.max_size}"))
 
     def stanza(self, name: str) -> Any:
         """The stanza's object, from the values set and the declared defaults."""

@@ -29,8 +29,8 @@ class SmtpapiStanza:
     enabled: bool = declared(
         kinds.boolean(),
         True,
-        "Whether the filter acts. When off, every message passes as it came, X-MSYS-API headers included. Not "
-        "to be confused with `Enable` of a listener.",
+        "Whether the filter acts. When off, every message passes as it came, X-MSYS-API headers included. "
+        "Not to be confused with `Enable` of a listener.",
     )
     debug_level: str = declared(
         kinds.debug_level(),

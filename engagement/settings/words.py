@@ -16,8 +16,8 @@ stays. Reference: docs/settings.md.
 
 SCOPED_HEAD = (
     "Whether and how mail is tracked. These options may stand in ESMTP_Listener, Listen, Peer, pathway and "
-    "pathway_group; the narrowest scope that sets an option wins, for each option by itself. At the top level "
-    "they are an error."
+    "pathway_group; the narrowest scope that sets an option wins, for each option by itself. At the top "
+    "level they are an error."
 )
 
 SAMPLE_EXAMPLES = """
@@ -52,7 +52,8 @@ REFERENCE_HEAD = """
 
 The configuration file, by default `/etc/smtpapi/smtpapi.conf`, is written in the syntax of Momentum's
 `ecelerity.conf`; a Momentum file can be read as it is. `smtpapi check-config FILE` reads a file, says what is
-wrong with it or what is in force in each scope, and ends with status 0 (valid), 1 (errors) or 2 (no such file).
+wrong with it or what is in force in each scope, and ends with status 0 (valid), 1 (errors) or 2 (no such
+file).
 Programs read the file again on SIGHUP; a file with errors is reported and the old configuration stays.
 
 ## Syntax
@@ -75,11 +76,11 @@ include "smtpapi.d"                   # a file, or all files of a folder
 * White space and line ends mean nothing. Values with white space or one of `# " = { } [ ] ( )` are quoted;
   inside quotes `\\"`, `\\\\`, `\\n`, `\\r`, `\\t` are translated, any other backslash stays.
 * Names of options and scopes are read without regard to letter case.
-* True is `true`, `on`, `yes`, `enabled` or `1`; false is `false`, `off`, `no`, `disabled` or `0`. Numbers have
-  no suffixes; times are in seconds and sizes in bytes where an option does not say otherwise.
+* True is `true`, `on`, `yes`, `enabled` or `1`; false is `false`, `off`, `no`, `disabled` or `0`. Numbers
+  have no suffixes; times are in seconds and sizes in bytes where an option does not say otherwise.
 * A later assignment in the same scope wins, a list replaces the earlier list, and a scope that appears again
   with the same name continues the earlier one.
-* `include` (or `readonly_include`) looks in the folder of the including file, then below Momentum's `etc/conf`
+* `include` (or `readonly_include`) looks in the folder of the including file, then in Momentum's `etc/conf`,
   in `global`, the machine's name, and `default`. Hidden files and sub-folders of an included folder are left
   out. A file named by `Local_Changes_File` is read last.
 * Paths that do not begin with `/` count from the folder of the file that names them.

@@ -1,0 +1,218 @@
+"""`smtpapi check-config`: whether a configuration is right, and which value is in force where."""
+
+import json
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Value, Where, load_file
+from engagement.settings.advice import View, views
+from engagement.settings.declare import Option, options_of
+from engagement.settings.load import listen_of
+from engagement.settings.schema import SCOPED, STANZAS
+from engagement.settings.scopes import DEFAULT_SCOPE, address_of
+
+_VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
+_LEFT = frozenset({"enable"})  # says whether a scope counts, which its heading says
+_WIDEST = 36  # a longer value does not push its neighbours' origins out of the window
+
+
+def _local(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, int | None]:
+    if not text:
+        return "", None
+    listen = listen_of(text)
+    if listen is None or listen.address == "[*]":
+        raise click.BadParameter("expected ADDRESS:PORT, [IPv6]:PORT, :PORT or the path of a socket")
+    return str(listen.address), listen.port
+
+
+def _client(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    if text and address_of(text) is None:
+        raise click.BadParameter(f"'{text}' is no address")
+    return text
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, on one line.")
+@click.option(
+    "--local", metavar="ADDRESS:PORT", default="", callback=_local, help="The MTA's side of a connection."
+)
+@click.option("--client", metavar="ADDRESS", default="", callback=_client, help="The client's address.")
+@click.option("--pathway", metavar="NAME", default="", help="The pathway that policy would set.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Momentum's etc/conf folder, for includes from it.",
+)
+@click.option("--node", metavar="NAME", default="", help="The node whose folder below --base is searched.")
+@click.pass_context
+def command(
+    context: click.Context,
+    files: tuple[Path, ...],
+    as_json: bool,
+    local: tuple[str, int | None],
+    client: str,
+    pathway: str,
+    base: Path | None,
+    node: str,
+) -> None:
+    """Read configuration files and print what is in force in each scope.
+
+    With --local, --client or --pathway: what is in force for that one connection. Errors and warnings go to
+    standard error. Exit status 0: all valid, 1: errors, 2: no configuration found.
+    """
+    where = Where(local[0], local[1], client, pathway)
+    paths = files or (Path("/etc/smtpapi/smtpapi.conf"),)
+    worst = _VALID
+    for number, path in enumerate(paths):
+        if number and not as_json:
+            click.echo()
+        try:
+            settings = load_file(path, base=base, node=node)
+        except SettingsError as error:
+            missing = isinstance(error, NoConfiguration)
+            _failed(path, error, missing, as_json)
+            worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
+            continue
+        chosen = (
+            [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
+        )
+        if as_json:
+            click.echo(json.dumps(_document(path, settings, chosen), ensure_ascii=False))
+        else:
+            _print(path if len(paths) > 1 else None, settings, chosen, whole=where == Where())
+    context.exit(worst)
+
+
+def _failed(path: Path, error: SettingsError, missing: bool, as_json: bool) -> None:
+    if as_json:
+        problems = [
+            {
+                "file": problem.place.file,
+                "line": problem.place.line,
+                "column": problem.place.column,
+                "what": problem.what,
+                "expected": problem.expected,
+            }
+            for problem in error.problems
+        ]
+        click.echo(json.dumps({"file": str(path), "valid": False, "errors": problems}, ensure_ascii=False))
+    if missing:
+        click.echo(f"No configuration found: {path}", err=True)
+        return
+    for line in str(error).split("\n"):
+        click.echo(line, err=True)
+    count = len(error.problems)
+    summary = f"{path}: {count} error{'s' if count > 1 else ''}"
+    click.secho(summary, err=True, fg="red", bold=True)
+
+
+def _asked(where: Where) -> str:
+    address = f"[{where.local_address}]" if ":" in where.local_address else where.local_address or "*"
+    parts = [
+        f"local {address}" + ("" if where.local_port is None else f":{where.local_port}")
+        if where.local_address or where.local_port is not None
+        else "",
+        f"client {where.client_address}" if where.client_address else "",
+        f"pathway {where.pathway}" if where.pathway else "",
+    ]
+    return "Connection: " + ", ".join(part for part in parts if part)
+
+
+def _print(path: Path | None, settings: Settings, chosen: list[View], *, whole: bool) -> None:
+    for warning in settings.warnings:
+        click.echo(click.style("warning: ", fg="yellow", bold=True) + warning, err=True)
+    click.secho("Configuration valid" + (f": {path}" if path else ""), fg="green", bold=True)
+    if not settings.active:
+        click.echo(
+            "Nothing is tracked: " + ("smtpapi { } is off." if settings.smtpapi else "no smtpapi { } stanza.")
+        )
+    for view in chosen:
+        _table(
+            view.label + ("" if view.served else "  (off: Enable = false)"), list(_scope_rows(view.scoped))
+        )
+    if not whole:
+        return
+    for name, stanza in STANZAS.items():
+        if getattr(settings, name) is not None:
+            _table(f"{name} {{ }}", list(_stanza_rows(settings, name, stanza)))
+    if settings.notices:
+        click.echo()
+        click.secho("Notices", bold=True)
+        for notice in settings.notices:
+            click.echo(f"  {notice}")
+
+
+def _scope_rows(scoped: Scoped) -> Iterator[tuple[Option, Value]]:
+    for name, option in SCOPED.items():
+        if name == "pathway":
+            found = scoped.value(name)
+            yield option, found if found.value == scoped.pathway else Value(scoped.pathway, "its name")
+        elif name not in _LEFT:
+            yield option, scoped.value(name)
+
+
+def _stanza_rows(settings: Settings, name: str, stanza: type) -> Iterator[tuple[Option, Value]]:
+    for option in options_of(stanza):
+        yield option, settings.origins.get((name, option.name)) or Value(option.default)
+
+
+def _table(title: str, rows: list[tuple[Option, Value]]) -> None:
+    """One scope or stanza: names, values and origins in columns."""
+    shown = [(option.title, option.kind.show(value.value), value) for option, value in rows]
+    names = max(len(name) for name, _, _ in shown)
+    values = max(len(text) for _, text, _ in shown if len(text) <= _WIDEST or text == shown[0][1])
+    click.echo()
+    click.secho(title, bold=True)
+    for name, text, value in shown:
+        plain = value.scope == DEFAULT_SCOPE
+        origin = value.scope if not value.line else f"{value.file}:{value.line}"
+        if value.line and value.scope not in (title, title.removesuffix(" { }")):
+            origin += f"  {value.scope}"
+        click.secho(f"  {name.ljust(names)}  {text.ljust(values)}  {origin}", dim=plain)
+
+
+def _document(path: Path, settings: Settings, chosen: list[View]) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "valid": True,
+        "active": settings.active,
+        "warnings": settings.warnings,
+        "notices": settings.notices,
+        "scopes": [
+            {
+                "scope": view.label,
+                "served": view.served,
+                "pathway": view.scoped.pathway,
+                "options": {option.name: _entry(value) for option, value in _scope_rows(view.scoped)},
+            }
+            for view in chosen
+        ],
+        "stanzas": {
+            name: {option.name: _entry(value) for option, value in _stanza_rows(settings, name, stanza)}
+            for name, stanza in STANZAS.items()
+            if getattr(settings, name) is not None
+        },
+    }
+
+
+def _entry(value: Value) -> dict[str, Any]:
+    entry: dict[str, Any] = {"value": _plain(value.value), "scope": value.scope}
+    return entry | ({"file": value.file, "line": value.line} if value.line else {})
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    match value:
+        case tuple():
+            return [_plain(each) for each in value]
+        case IPv4Network() | IPv6Network():
+            return str(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            return value
