@@ -26,6 +26,8 @@ _FALSE = frozenset({"false", "off", "disabled", "0", "no"})
 
 _T = TypeVar("_T")
 
+_MAX_CUSTOMER_ID = 255  # bytes; Momentum's are short numbers, and each link carries it
+_MAX_EXPIRY = 2**40  # seconds, 34,000 years: any integer is legal, but sums with a time must stay small
 _SECONDS = re.compile(r"[+-]?[0-9]{1,15}")
 
 
@@ -133,12 +135,12 @@ def decide(
         click_scheme=said.scheme("smtpapi_click_tracking_scheme") or _text(options, "click_tracking_scheme"),
         open_scheme=said.scheme("smtpapi_open_tracking_scheme") or _text(options, "open_tracking_scheme"),
         domain=said.domain() or _text(options, "tracking_domain"),
-        expiry=_first(said.expiry(), _seconds(options, "tracking_link_expiry")),
+        expiry=_bounded(_first(said.expiry(), _seconds(options, "tracking_link_expiry"))),
         campaign=_first(campaign, directive.campaign, ""),
         tags=_first(tags, directive.tags, ()),
         metadata=metadata,
         click_metadata=site.click_metadata,
-        customer_id=context.get("mo_customer_id", ""),
+        customer_id=said.customer_id(),
         transactional=directive.transactional or False,
         custom=tuple(
             sorted((name, value) for name, value in context.items() if name.startswith(CUSTOM_PREFIX))
@@ -220,6 +222,13 @@ class _Context:
         self._ignore("smtpapi_tracking_link_expiry", "a whole number of seconds")
         return None
 
+    def customer_id(self) -> str:
+        text = self._context.get("mo_customer_id", "")
+        if len(text.encode()) <= _MAX_CUSTOMER_ID:
+            return text
+        self._ignore("mo_customer_id", f"at most {_MAX_CUSTOMER_ID} bytes")
+        return ""
+
     def campaign(self) -> str | None:
         text = self._context.get("smtpapi_campaign_id", "")
         if text and (fault := campaign_fault(text)):
@@ -288,6 +297,10 @@ def _first(value: _T | None, *others: _T | None) -> _T:
         if choice is not None:
             return choice
     raise AssertionError("the last choice is always set")
+
+
+def _bounded(expiry: int) -> int:
+    return max(-_MAX_EXPIRY, min(expiry, _MAX_EXPIRY))
 
 
 def _flag(options: Options, option: str) -> bool:

@@ -11,37 +11,30 @@ from engagement.events.types import Injection
 from smtpapi import encoded_words
 from smtpapi.decide import Decision
 from smtpapi.envelope import Envelope
-from smtpapi.identity import event_id
 from smtpapi.message import Message
-from smtpapi.outcome import Outcome, Plan
+from smtpapi.outcome import Outcome, Plan, Refuse
 
 _LONGEST = 998  # bytes of a field's value that are looked at: one line of RFC 5322 2.1.1
 _LINE_END = re.compile(r"[\r\n]+")
 _AMP = "text/x-amp-html"
 
 
-def injection(
-    envelope: Envelope,
-    message: Message,
-    decision: Decision,
-    outcome: Outcome,
-    *,
-    recipient: str,
-    message_id: bytes,
-    transmission_id: int,
-    issued: int,
-    now: float,
+def describe(
+    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float
 ) -> Injection:
-    """The record of one recipient's copy. recipient: as links may say it. issued, now: Unix seconds."""
+    """The record of a message without what is each recipient's own: id, message_id and recipient are empty.
+
+    now: Unix seconds.
+    """
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     tracked = bool(edits)
-    why = getattr(outcome, "why", None)
+    why = None if isinstance(outcome, Refuse) else outcome.why
     return Injection(
-        id=event_id(message_id, issued),
+        id="",
         at_ms=int(now * 1000),
-        message_id=message_id,
-        transmission_id=transmission_id,
-        recipient=recipient,
+        message_id=b"",
+        transmission_id=0,
+        recipient="",
         sender=envelope.sender,
         friendly_from=from_address(message),
         subject=decoded(message.first("Subject")),

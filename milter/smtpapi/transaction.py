@@ -24,8 +24,8 @@ from engagement.settings.scopes import Scoped, Where
 from smtpapi import directive
 from smtpapi.decide import Decided, Decision, SiteWide, bypassed, decide
 from smtpapi.envelope import Envelope
-from smtpapi.identity import MARK, Fingerprint, issued_at, pseudonym
-from smtpapi.injection import injection
+from smtpapi.identity import MARK, Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.injection import describe
 from smtpapi.message import Message
 from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Refuse, Why
 from smtpapi.policy.core import VCTX_CONN
@@ -217,10 +217,7 @@ class _Message:
         issued = issued_at(self.message, self.now)
         why = self._reason_to_leave(decision)
         outcome = self._left(why) if why is not None else self._tracked(decision, key, issued)
-        records = tuple(
-            self._injection(decision, outcome, key, recipient, issued) for recipient in self.recipients
-        )
-        return self._end(outcome, decision, records)
+        return self._end(outcome, decision, self._injections(decision, outcome, key, issued))
 
     def _reason_to_leave(self, decision: Decision) -> Why | None:
         """The first reason why a message gets no links at all, whatever its MIME structure."""
@@ -251,7 +248,7 @@ class _Message:
             transactional=decision.transactional,
         )
         try:
-            links = CopyLinks.build(key, identity, decision)
+            links = self._links(key, identity, decision)
         except CannotSeal as error:
             return self._left(Why.INTERNAL_ERROR, f"no link can be made: {error}")
         planned = plan(self.message, decision, links, self.site.rules, self.tick)
@@ -263,21 +260,34 @@ class _Message:
             headers += (HeaderChange(MARK, 0, mark),)
         return replace(planned, headers=headers)
 
-    def _injection(
-        self, decision: Decision, outcome: Outcome, key: Key, recipient: str, issued: int
-    ) -> Injection:
-        ids = self.fingerprint.ids(key, recipient)
-        return injection(
-            self.envelope,
-            self.message,
-            decision,
-            outcome,
-            recipient=_told(decision, key, recipient),
-            message_id=ids.message_id,
-            transmission_id=ids.transmission_id,
-            issued=issued,
-            now=self.now,
-        )
+    def _links(self, key: Key, identity: Identity, decision: Decision) -> CopyLinks:
+        """Raises `CannotSeal`. Metadata that no token holds is left out: labels never cost the tracking."""
+        try:
+            return CopyLinks.build(key, identity, decision)
+        except CannotSeal:
+            if not identity.metadata:
+                raise
+            self.notes.append("the metadata does not fit into a link and is left out of all")
+            return CopyLinks.build(key, replace(identity, metadata=""), decision)
+
+    def _injections(
+        self, decision: Decision, outcome: Outcome, key: Key, issued: int
+    ) -> tuple[Injection, ...]:
+        """One record a recipient; they differ in who and in what is derived from it."""
+        about = describe(self.envelope, self.message, decision, outcome, self.now)
+        records = []
+        for recipient in self.recipients:
+            ids = self.fingerprint.ids(key, recipient)
+            records.append(
+                replace(
+                    about,
+                    id=event_id(ids.message_id, issued),
+                    message_id=ids.message_id,
+                    transmission_id=ids.transmission_id,
+                    recipient=_told(decision, key, recipient),
+                )
+            )
+        return tuple(records)
 
     def _left(self, why: Why, note: str = "") -> Plan | Leave:
         """Without links, but also without the fields that must not leave the building."""
