@@ -23,6 +23,7 @@ _BREAK_OUT: Final = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
     b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
 )
+_DEEPEST: Final = 64  # hostile markup alone nests deeper; each end tag looks through all of them
 _FONT: Final = frozenset((b"color", b"face", b"size"))
 _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 
@@ -33,11 +34,11 @@ class Foreign:
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: list[bytes] = []
+        self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
 
     def inside(self) -> bool:
         """Whether svg or math itself is the innermost; false in an integration point."""
-        return bool(self._open) and self._open[-1] in ROOTS
+        return bool(self._open) and self._open[-1][0] in ROOTS
 
     def __bool__(self) -> bool:
         return bool(self._open)
@@ -47,32 +48,35 @@ class Foreign:
 
         Its attributes lie in data[start:stop], the ">" included.
         """
-        if name in ROOTS:
-            self._push(name, data, stop)
-            return False
         if not self.inside():
-            if name[:1] == b"/" and name[1:] in self._open:
-                self._pop(name[1:])
+            if name in ROOTS:
+                self._push(name, name, data, stop)
+                return False
+            self._close(name)
             return True
         if name in _BREAK_OUT or (name == b"font" and _has(data, start, stop, _FONT)):
             while self.inside():
                 self._open.pop()
             return True
+        namespace = self._open[-1][1]
         if name[:1] == b"/":
-            self._pop(name[1:])
-        elif name in _POINTS[self._open[-1]] or (
-            name == b"annotation-xml" and self._open[-1] == b"math" and _is_xhtml(data, start, stop)
+            self._close(name)
+        elif (
+            name in ROOTS
+            or name in _POINTS[namespace]
+            or (name == b"annotation-xml" and namespace == b"math" and _is_xhtml(data, start, stop))
         ):
-            self._push(name, data, stop)
+            self._push(name, namespace, data, stop)
         return False
 
-    def _push(self, name: bytes, data: bytes, stop: int) -> None:
-        if data[stop - 2] != 0x2F:
-            self._open.append(name)
+    def _push(self, name: bytes, namespace: bytes, data: bytes, stop: int) -> None:
+        if data[stop - 2] != 0x2F and len(self._open) < _DEEPEST:
+            self._open.append((name, namespace))
 
-    def _pop(self, name: bytes) -> None:
-        if name in self._open:
-            while self._open.pop() != name:
+    def _close(self, tag: bytes) -> None:
+        name = tag[1:]
+        if tag[:1] == b"/" and any(opened == name for opened, _ in self._open):
+            while self._open.pop()[0] != name:
                 pass
 
 
