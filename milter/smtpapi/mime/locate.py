@@ -28,7 +28,7 @@ _TEXT = frozenset({"text/html", "text/plain"})
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A leaf. [start, stop): its body as encoded. encoding: Content-Transfer-Encoding, lower case, "" if none.
+    """A leaf. [start, stop): its body as encoded. encoding: Content-Transfer-Encoding, "" if none.
 
     encoding_value: span of that field's value, None if there is none. fields_stop: where a field could be
     added. Both are offsets in the body too, and -1 / None for a message without parts, whose fields the MTA
@@ -194,7 +194,7 @@ class _Pass:
             del self.active[self.stack.pop().boundary]
 
     def _end_leaf(self, stop: int) -> None:
-        """Close the open leaf, if any. The line end before a delimiter is the delimiter's (RFC 2046 5.1.1)."""
+        """Close the open leaf, if any. The line end before a delimiter is its own (RFC 2046 5.1.1)."""
         if self.leaf is None:
             return
         section, described, header = self.leaf

@@ -88,14 +88,14 @@ class Identity:
 
     def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
         """The changes as they are; quoted-printable for the whole part if a line would grow too long."""
-        column, before = 0, None
+        column = before = 0
         for change in changes:
-            column = _column(self.data, change, before, column) + len(change.new.rpartition(b"\n")[2])
+            column = _column(self.data, change.start, before, column) + len(change.new)
             if column + _rest(self.data, change.stop) > MAX_LINE:
                 new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol))
                 whole = Change(0, len(self.data), new, REENCODED)
                 return Placed([whole], changes, "quoted-printable")
-            before = change
+            before = change.stop
         return Placed(changes)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
@@ -133,7 +133,9 @@ class Base64:
 
 
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
+_MALFORMED = re.compile(rb"=(?![0-9A-Fa-f][0-9A-Fa-f]|\r?\n)")
 _UNSAFE = re.compile(rb"[^ -<>-~]")
+_SAFE = bytes(code for code in range(32, 127) if code != 61)
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
 
 
@@ -143,13 +145,9 @@ def quoted_printable(encoded: bytes) -> "QuotedPrintable | LooseQuotedPrintable"
     Lower-case hex is read, malformed escapes stay as they are, and blanks at line ends, which only a gateway
     can have added, stay too: they never matter to a link.
     """
-    data = binascii.a2b_qp(encoded)
-    # Every malformed escape makes the result longer than this sum, once "=" CR without LF is ruled out.
-    soft = encoded.count(b"=\r\n")
-    exact = len(encoded) - 2 * encoded.count(b"=") - soft
-    if len(data) == exact and encoded.count(b"=\r") == soft:
-        return QuotedPrintable(encoded, data)
-    return loose_quoted_printable(encoded)
+    if _MALFORMED.search(encoded):
+        return loose_quoted_printable(encoded)
+    return QuotedPrintable(encoded, binascii.a2b_qp(encoded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +159,14 @@ class QuotedPrintable:
 
     def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
         """The changes spliced into the encoded text."""
+        text = self.encoded
+        density = 0.9 * (len(text) / (len(self.data) or 1) - 1)
         spans = []
         encoded = decoded = 0
         for change in changes:
-            start = self._after(encoded, decoded, change.start)
-            stop = self._after(start, change.start, change.stop)
-            spans.append((_past_soft_breaks(self.encoded, start), stop))
+            start = _after(text, encoded, change.start - decoded, density)
+            stop = _after(text, start, change.stop - change.start)
+            spans.append((_past_soft_breaks(text, start), stop))
             encoded, decoded = stop, change.stop
         return Placed(_spliced(self.encoded, changes, spans, eol))
 
@@ -175,25 +175,9 @@ class QuotedPrintable:
         found = []
         encoded = decoded = 0
         for offset in offsets:
-            encoded, decoded = self._after(encoded, decoded, offset), offset
+            encoded, decoded = _after(self.encoded, encoded, offset - decoded), offset
             found.append(_past_soft_breaks(self.encoded, encoded))
         return found
-
-    def _after(self, encoded: int, decoded: int, wanted: int) -> int:
-        """The least encoded offset before which `wanted` bytes are decoded, going on from a known pair."""
-        text = self.encoded
-        missing = wanted - decoded
-        while missing:
-            stop = encoded + missing
-            escapes = text.count(b"=", encoded, stop)
-            if not escapes:
-                return stop
-            cut = text.rfind(b"=", max(encoded, stop - 2), stop)
-            if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
-                stop = max(stop, cut + (2 if text.startswith(b"=\n", cut) else 3))
-            missing -= stop - encoded - 2 * escapes - text.count(b"=\r\n", encoded, stop)
-            encoded = stop
-        return encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +260,28 @@ def _escape(found: re.Match[bytes]) -> bytes:
     return b"=%02X" % found[0][0]
 
 
-def _past_soft_breaks(encoded: bytes, position: int) -> int:
-    while encoded.startswith(b"=", position):
-        soft = _ESCAPE.match(encoded, position)
-        if soft is None or soft[1] is not None or soft.end() == len(encoded):
-            break
-        position = soft.end()
+def _after(text: bytes, position: int, missing: int, density: float = 0.0) -> int:
+    """The least offset between which and `position` well-formed quoted-printable holds `missing` decoded bytes.
+
+    density: a first guess at the encoding's extra bytes for each decoded one; only speed depends on it.
+    """
+    guess = int(missing * density)
+    while missing:
+        stop = position + missing + guess
+        escapes = text.count(b"=", position, stop)
+        if not escapes and not guess:
+            return stop
+        cut = text.rfind(b"=", position if missing < 2 else stop - 2, stop)
+        if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
+            stop = cut + (2 if text.startswith(b"=\n", cut) else 3)
+        found = stop - position - 2 * escapes - text.count(b"=\r\n", position, stop)
+        if not guess:
+            missing -= found
+            position = stop
+        elif found < missing and stop <= len(text):
+            missing -= found
+            position = stop
+        guess = 0
     return position
 
 
@@ -291,26 +291,24 @@ def _spliced(
     """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
     eol = line_end(encoded, eol)
     placed = []
-    column, before = 0, None
+    column = before = 0
     for change, (start, stop) in zip(changes, spans, strict=True):
         stop = max(start, stop)
-        new = _UNSAFE.sub(_escape, change.new)
-        here = Change(start, stop, new, change.kind, change.target, change.name)
-        column = _column(encoded, here, before, column)
+        column = _column(encoded, start, before, column)
+        new = change.new
+        if new.translate(None, _SAFE):
+            new = _UNSAFE.sub(_escape, new)
         new = _wrapped(new, column, _rest(encoded, stop), eol)
-        here = here._replace(new=new)
         column = len(new) - new.rfind(b"\n") - 1 if b"\n" in new else column + len(new)
-        placed.append(here)
-        before = here
+        placed.append(Change(start, stop, new, change.kind, change.target, change.name))
+        before = stop
     return placed
 
 
-def _column(data: bytes, change: Change, before: Change | None, column: int) -> int:
-    """How long the edited line is before this change; column: how long it was after the change before."""
-    line = data.rfind(b"\n", 0, change.start) + 1
-    if before is not None and before.stop >= line:
-        return column + change.start - before.stop
-    return change.start - line
+def _column(data: bytes, start: int, before: int, column: int) -> int:
+    """How long the edited line is at `start`; column: what it was after the change that ended at `before`."""
+    line = data.rfind(b"\n", before, start) + 1
+    return start - line if line else column + start - before
 
 
 def _rest(data: bytes, position: int) -> int:
@@ -325,17 +323,31 @@ def _wrapped(text: bytes, column: int, rest: int, eol: bytes) -> bytes:
     """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
     if column + len(text) + rest <= QP_LINE:
         return text
+    room = max(QP_LINE - 1 - column, 0)
+    if len(text) <= room:
+        lines = [text]
+        last = column + len(text)
+    else:
+        lines = _cut(text, room)
+        last = len(lines[-1])
+    if rest and last + rest > QP_LINE:
+        lines.append(b"")
+    return (b"=" + eol).join(lines)
+
+
+def _cut(text: bytes, room: int) -> list[bytes]:
+    """The text in pieces that fit: the first in `room`, the others in a line; no escape is cut."""
+    if b"=" not in text:
+        line = QP_LINE - 1
+        return [text[:room], *[text[at : at + line] for at in range(room, len(text), line)]]
     lines = []
     position = 0
-    room = QP_LINE - 1 - column
-    while len(text) - position > max(room, 0):
-        stop = position + max(room, 0)
-        cut = text.rfind(b"=", max(position, stop - 2), stop)
-        if cut >= 0:
-            stop = cut
+    while len(text) - position > room:
+        stop = position + room
+        escape = text.rfind(b"=", max(position, stop - 2), stop)
+        if escape >= 0:
+            stop = escape
         lines.append(text[position:stop])
         position, room = stop, QP_LINE - 1
     lines.append(text[position:])
-    if rest and len(text) - position + (column if len(lines) == 1 else 0) + rest > QP_LINE:
-        lines.append(b"")
-    return (b"=" + eol).join(lines)
+    return lines

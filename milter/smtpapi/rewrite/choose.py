@@ -4,6 +4,7 @@ Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into 
 `smtpapi.find`'s task, putting the changes back under the part's encoding `plan`'s.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from smtpapi.outcome import Skip
 from smtpapi.rewrite import pixels
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
+
+_ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
 class Passed(NamedTuple):
@@ -45,6 +48,7 @@ class Chooser:
     tick: Callable[[], float]
     deadline: float
     own_hosts: frozenset[bytes] = frozenset()
+    origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
     passed: list[Passed] = field(default_factory=list)
 
@@ -102,7 +106,7 @@ class Chooser:
     def _judged(self, link: Anchor | TextLink, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
         target = link.target
-        if self.rules.brace_macros:
+        if self.rules.brace_macros and b"{{" in target:
             target = _with_braces(target)
         reason = self._reason(link, target)
         if reason is None:
@@ -130,11 +134,20 @@ class Chooser:
                 return Skip.QUOTED_REPLY
         elif link.text_is_url and self.rules.skip_url_text:
             return Skip.TEXT_IS_URL
-        if _host(target) in self.own_hosts:
+        if self._is_ours(target):
             return Skip.OWN_HOST
-        if any(pattern.search(target) for pattern in self.rules.skip_patterns):
-            return Skip.PATTERN
+        for pattern in self.rules.skip_patterns:
+            if pattern.search(target):
+                return Skip.PATTERN
         return None
+
+    def _is_ours(self, target: bytes) -> bool:
+        found = _ORIGIN.match(target)
+        assert found is not None
+        known = self.origins.get(found[0])
+        if known is None:
+            known = self.origins[found[0]] = _host(found[0]) in self.own_hosts
+        return known
 
     def _count(self) -> None:
         self.tracked += 1
@@ -175,15 +188,13 @@ def _with_braces(target: bytes) -> bytes:
     return target
 
 
-def _host(target: bytes) -> bytes:
-    """Lower-case host[:port], without the scheme's own port and the root's dot."""
-    scheme, _, rest = target.partition(b"://")
-    for end in (b"/", b"?", b"#"):
-        rest = rest.partition(end)[0]
-    host, colon, port = rest.lower().rpartition(b":")
+def _host(origin: bytes) -> bytes:
+    """Lower-case host[:port] of scheme://host[:port], without the scheme's own port and the root's dot."""
+    scheme, _, authority = origin.lower().partition(b"://")
+    host, colon, port = authority.rpartition(b":")
     if not colon or port.endswith(b"]"):
-        host, port = rest.lower(), b""
-    if port == (b"443" if scheme.lower() == b"https" else b"80"):
+        host, port = authority, b""
+    if port == (b"443" if scheme == b"https" else b"80"):
         port = b""
     host = host.removesuffix(b".")
     return host + b":" + port if port else host

@@ -26,13 +26,14 @@ class Whole:
 
     def apply(self, plan: Plan) -> bytes:
         """The message as the plan makes it."""
-        return apply_edits(self.raw, self.edits(plan))
+        header = self.raw[: self.body_start]
+        if plan.headers:
+            header = apply_edits(header, self._header_edits(plan))
+        return header + apply_edits(self.message.body, plan.edits)
 
     def edits(self, plan: Plan) -> list[Edit]:
         """All of the plan, header changes included, as edits of the raw bytes, in order."""
-        header = sorted((self._header_edit(change) for change in plan.headers), key=lambda edit: edit.start)
-        if not plan.edits:
-            return header
+        header = self._header_edits(plan)
         base = self.body_start
         body = [
             Edit(
@@ -75,6 +76,9 @@ class Whole:
                     for skipped in outcome.skipped
                 ]
         return line
+
+    def _header_edits(self, plan: Plan) -> list[Edit]:
+        return sorted((self._header_edit(change) for change in plan.headers), key=lambda edit: edit.start)
 
     def _header_edit(self, change: HeaderChange) -> Edit:
         eol = self.message.eol
