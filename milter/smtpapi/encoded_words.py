@@ -83,7 +83,7 @@ def _charset(name: str) -> str | None:
         codec = codecs.lookup(name.partition("*")[0])
     except (LookupError, ValueError):
         return None
-    return None if codec.name in _NOT_CHARSETS else codec.name
+    return None if codec.name.replace("-", "_") in _NOT_CHARSETS else codec.name
 
 
 def _content(encoding: str, text: str) -> bytes | None:
@@ -91,6 +91,7 @@ def _content(encoding: str, text: str) -> bytes | None:
     if encoding in "Qq":
         return _ESCAPE.sub(lambda hit: bytes((int(hit[1], 16),)), text.replace("_", " ").encode())
     try:
-        return binascii.a2b_base64(text + "=" * (-len(text) % 4))
+        bare = text.rstrip("=")
+        return binascii.a2b_base64(bare + "=" * (-len(bare) % 4), strict_mode=True)
     except binascii.Error:
         return None
