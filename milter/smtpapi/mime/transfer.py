@@ -261,7 +261,7 @@ def _escape(found: re.Match[bytes]) -> bytes:
 
 
 def _after(text: bytes, position: int, missing: int, density: float = 0.0) -> int:
-    """The least offset between which and `position` well-formed quoted-printable holds `missing` decoded bytes.
+    """The least offset between which and `position` lie `missing` decoded bytes of well-formed text.
 
     density: a first guess at the encoding's extra bytes for each decoded one; only speed depends on it.
     """
@@ -275,13 +275,19 @@ def _after(text: bytes, position: int, missing: int, density: float = 0.0) -> in
         if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
             stop = cut + (2 if text.startswith(b"=\n", cut) else 3)
         found = stop - position - 2 * escapes - text.count(b"=\r\n", position, stop)
-        if not guess:
-            missing -= found
-            position = stop
-        elif found < missing and stop <= len(text):
+        if not guess or (found < missing and stop <= len(text)):
             missing -= found
             position = stop
         guess = 0
+    return position
+
+
+def _past_soft_breaks(encoded: bytes, position: int) -> int:
+    while encoded.startswith(b"=", position):
+        soft = _ESCAPE.match(encoded, position)
+        if soft is None or soft[1] is not None or soft.end() == len(encoded):
+            break
+        position = soft.end()
     return position
 
 
