@@ -147,7 +147,7 @@ def join(fields: Mapping[str, Any], message: Mapping[str, Any]) -> Fields:
 
     The injection's time takes the place of the link's, which knows it to the second only.
     """
-    joined = {**message, **fields}
+    joined = {**fields, **{name: value for name, value in message.items() if name not in fields}}
     if "injection_time" in message:
         joined["injection_time"] = message["injection_time"]
     if fields.get("type") in UNSUBSCRIBES and "msg_from" in joined:

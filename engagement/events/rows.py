@@ -53,7 +53,7 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"") -> tuple[R
     fields = hit_fields(event, identity, link, label=label, hash_key=hash_key)
     name = blake2b(bytes((event.kind,)) + event.packed, digest_size=8).hexdigest()
     first = _row(fields, event.at_ms, event, name, label.client)
-    if link is None or not link.unsubscribe or event.kind not in CLICKS:
+    if link is None or not link.unsubscribe or event.kind not in CLICKS or label.client is Client.PROBE:
         return (first,)
     second = link_unsubscribe(fields, derived(event.id, 1))
     return first, _row(second, event.at_ms, event, name, label.client)

@@ -19,15 +19,11 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import Final
 
 from engagement.spool.format import MAGIC, MAX_RECORD, frame
+from engagement.spool.names import FRESH, OPEN, READY, directory_size, sync_directory
 
 _log = logging.getLogger("engagement.spool")
-
-OPEN: Final = ".open"
-READY: Final = ".ready"
-FRESH: Final = ".fresh"  # being made: not locked yet, so not to be looked at
 
 _COMPLAIN_EVERY = 60.0  # seconds between two lines about the same trouble
 _RETRY_EVERY = 0.1  # seconds between two attempts to begin a segment, or to see whether there is room again
@@ -186,7 +182,7 @@ class Writer:
                 raise OSError(0, "no room for the first bytes")
             os.rename(fresh, self._directory / (name + OPEN))
             if self._always:
-                _sync_directory(self._directory)
+                sync_directory(self._directory)
         except OSError as error:
             self._tried = now
             if descriptor >= 0:
@@ -255,7 +251,7 @@ class Writer:
             size = segment.size
             try:
                 if segment.synced == 0:
-                    _sync_directory(self._directory)
+                    sync_directory(self._directory)
                 os.fdatasync(segment.descriptor)
             except OSError as error:
                 segment.failed = True
@@ -329,27 +325,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def directory_size(directory: Path) -> int:
-    """Return the bytes of all segments in the directory. Raises OSError."""
-    total = 0
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.endswith((OPEN, READY)):
-                try:
-                    total += entry.stat().st_size
-                except FileNotFoundError:  # shipped in this moment
-                    continue
-    return total
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unlink(path: Path) -> None:

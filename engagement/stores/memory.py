@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from engagement.events.classify import MACHINES
 from engagement.events.fields import Fields, join
 from engagement.events.rows import Row, is_counted, repeats
-from engagement.stores.port import Arrivals, Count, Query, clamped, cursor_position
+from engagement.stores.port import Arrivals, Count, Query, clamped, cursor_position, is_place
 
 
 class MemoryStore:
@@ -67,14 +67,15 @@ class MemoryStore:
             for name, number in sorted(recorded.items())
         }
 
-    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""
         with self._lock:
-            if not mark:
+            if not is_place(mark):
                 return Arrivals((), str(self._next - 1))
             after = [name for name, place in self._order.items() if place > int(mark)][:limit]
             repeated = repeats(self._rows.values())
-            events = tuple(self._shown(self._rows[name], repeated) for name in after)
+            wanted = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
+            events = tuple(self._shown(row, repeated) for row in wanted)
             return Arrivals(events, str(self._order[after[-1]]) if after else mark)
 
     def sweep(self, before_ms: int) -> int:

@@ -91,10 +91,11 @@ class EventStore(Protocol):
     def counts(self, query: Query) -> Mapping[str, Count]:
         """Return figures by event type. limit and cursor mean nothing here."""
 
-    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """Return events that came in after the mark; "" returns none, and the mark of now.
 
-        An engine may tell an event twice; the caller knows it by its id.
+        At most limit of them, and none on expired links unless asked for. An engine may tell an event twice;
+        the caller knows it by its id. What is no mark of this store counts as "".
         """
 
     def sweep(self, before_ms: int) -> int:
@@ -121,3 +122,8 @@ def cursor_position(cursor: str) -> tuple[int, str]:
     if not is_event_id(event_id):
         raise ValueError("a cursor ends with an event id")
     return since // timedelta(milliseconds=1), event_id
+
+
+def is_place(mark: str) -> bool:
+    """Tell whether a mark is the number of a row, as engines that count their rows use it."""
+    return mark.isascii() and mark.isdigit() and len(mark) < 19

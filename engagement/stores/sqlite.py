@@ -25,6 +25,7 @@ from engagement.stores.port import (
     StoreError,
     clamped,
     cursor_position,
+    is_place,
 )
 
 T = TypeVar("T")
@@ -136,16 +137,17 @@ class SqliteStore:
         """  # noqa: S608 - conditions of ours, values bound
         return {name: Count(*numbers) for name, *numbers in self._ask(statement, values)}
 
-    def arrivals(self, mark: str, limit: int = 1000) -> Arrivals:
+    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark is the place of the last row seen."""
-        if not mark:
+        if not is_place(mark):
             ((place,),) = self._ask("SELECT max(seq) FROM sqlite_sequence WHERE name = 'event'", []) or [(0,)]
             return Arrivals((), str(place or 0))
         found = self._ask(
             f"{_SHOWN} WHERE event.place > ? ORDER BY event.place LIMIT ?",
             [int(mark), limit],
         )
-        events = tuple(_shown(fields, message, repeat) for fields, message, repeat, _ in found)
+        shown = (_shown(fields, message, repeat) for fields, message, repeat, _ in found)
+        events = tuple(event for event in shown if expired or "x_expired" not in event)
         return Arrivals(events, str(found[-1][3]) if found else mark)
 
     def sweep(self, before_ms: int) -> int:

@@ -1,0 +1,66 @@
+"""One shipper a spool: a lock on a file in its directory, let go by the system when its holder dies."""
+
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "shipper.lock"
+_POLL_SECONDS = 0.5
+_TRIES = 4
+_TRY_SECONDS = 0.02
+
+
+class ShipperLock:
+    """The right to ship from one spool directory. Raises OSError if the directory cannot be used."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+        self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def take(self) -> bool:
+        """Take the lock if it is free; tell whether it is ours. Outlasts the moment that `is_held` needs."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_TRY_SECONDS)
+        else:
+            return False
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return True
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait until the lock is ours, or stop is set; tell whether it is ours."""
+        while not stop.is_set():
+            if self.take():
+                return True
+            stop.wait(_POLL_SECONDS)
+        return False
+
+    def holder(self) -> str:
+        """Return the process id of the holder as text, "" if it has not told."""
+        return os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+
+    def release(self) -> None:
+        """Let the lock go."""
+        os.close(self._descriptor)
+
+
+def is_held(directory: Path) -> bool:
+    """Tell whether a shipper is at work on the directory. Changes nothing there."""
+    try:
+        descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,154 @@
+"""The shipper: carries the spool into the store, and is the store's only writer.
+
+Each step reads some records, makes rows of them, adds them, and only then commits the spool's cursor, so
+that whatever fails is done again under the same ids. A record that cannot be read or stored is set aside and
+never stops those behind it; a store that fails stops all, until it works again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engagement.events.classify import DEFAULT, Rules
+from engagement.events.record import BadRecord, decode
+from engagement.events.rows import Row, rows
+from engagement.links.types import BadToken
+from engagement.shipper.status import Status, save
+from engagement.spool.read import Entry, Reader
+from engagement.stores.port import EventStore, RowRefusedError, StoreError
+
+_log = logging.getLogger("engagement.shipper")
+
+IDLE_SECONDS: Final = 0.1  # an event is seen within 200 ms, also when the machine is busy
+FIRST_WAIT: Final = 0.2  # seconds after a failure; doubled each time
+LONGEST_WAIT: Final = 10.0
+DRAIN_SECONDS: Final = 5.0  # at the end: service supervisors kill after ten or more
+SWEEP_SECONDS: Final = 3600.0
+
+_Batch = list[tuple[Entry, tuple[Row, ...]]]
+
+
+class Shipper:
+    """The loop over one spool directory. The caller holds the spool's `lock.ShipperLock`.
+
+    retention: seconds that events are kept, 0 for ever. now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        store: EventStore,
+        *,
+        rules: Rules = DEFAULT,
+        hash_key: bytes = b"",
+        retention: int = 0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._rules = rules
+        self._hash_key = hash_key
+        self._retention = retention
+        self._now = now
+        self._reader = Reader(directory)
+        self._swept = float("-inf")
+        self._told = float("-inf")
+        self.status = Status.begun(now())
+
+    def step(self) -> int:
+        """Carry the next records over; return how many. Raises StoreError, OSError: nothing is lost then."""
+        entries = self._reader.read()
+        if entries:
+            batch: _Batch = []
+            for entry in entries:
+                made = self._rows(entry)
+                if made:
+                    batch.append((entry, made))
+            self._add(batch)
+        if entries or self._reader.has_done():
+            self._reader.commit()
+        return len(entries)
+
+    def run(self, stop: threading.Event) -> None:
+        """Ship until stop is set, then what is there already, for a few seconds at most."""
+        wait = FIRST_WAIT
+        while not stop.is_set():
+            if self._attempt() is None:
+                stop.wait(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+                continue
+            wait = FIRST_WAIT
+            self._sweep()
+            if not self.status.busy:
+                stop.wait(IDLE_SECONDS)
+        self.drain(DRAIN_SECONDS)
+
+    def drain(self, seconds: float = float("inf")) -> bool:
+        """Ship until nothing waits, an error comes, or the time is over; tell whether nothing waits."""
+        deadline = time.monotonic() + seconds
+        shipped: int | None = 1
+        while shipped and time.monotonic() < deadline:
+            shipped = self._attempt()
+        self._tell(force=True)
+        return shipped == 0
+
+    def _attempt(self) -> int | None:
+        """One step, its failure noted. None: it failed."""
+        try:
+            shipped = self.step()
+        except (StoreError, OSError) as error:
+            self._reader.rewind()
+            if not self.status.failing:
+                _log.error("not shipping: %s Events wait in %s.", error, self._directory)
+            self.status.failed(str(error), self._now())
+            self._tell()
+            return None
+        if self.status.failing:
+            _log.warning("shipping again")
+        self.status.shipped(shipped, self._reader.set_aside_count, self._reader.trouble, self._now())
+        self._tell()
+        return shipped
+
+    def _rows(self, entry: Entry) -> tuple[Row, ...]:
+        try:
+            return rows(decode(entry.record), self._rules, self._hash_key)
+        except (BadRecord, BadToken) as error:
+            self._reader.set_aside(entry, f"no event: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
+            self._reader.set_aside(entry, f"{type(error).__name__} while making rows of it")
+        return ()
+
+    def _add(self, batch: _Batch) -> None:
+        """Add all; if the store refuses, halve until the one it refuses stands alone, and set that aside."""
+        if not batch:
+            return
+        try:
+            self._store.add([row for _, made in batch for row in made])
+        except RowRefusedError as error:
+            if len(batch) == 1:
+                self._reader.set_aside(batch[0][0], f"refused by the store: {error}")
+                return
+            middle = len(batch) // 2
+            self._add(batch[:middle])
+            self._add(batch[middle:])
+
+    def _sweep(self) -> None:
+        if not self._retention or time.monotonic() - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = time.monotonic()
+        try:
+            removed = self._store.sweep(int((self._now() - self._retention) * 1000))
+        except StoreError as error:
+            self.status.failed(str(error), self._now())
+            return
+        if removed:
+            _log.info("%d event(s) older than the retention removed", removed)
+
+    def _tell(self, *, force: bool = False) -> None:
+        """Write the status for `smtpapi ship --status`, at most once a second: it is no more than news."""
+        if force or time.monotonic() - self._told >= 1:
+            self._told = time.monotonic()
+            save(self._directory, self.status)

@@ -1,0 +1,299 @@
+"""The reading end of the spool: one reader follows the segments of any number of writers in one directory.
+
+Open segments are read as they grow, so an event is seen at once. What was read is not done with until
+`commit`: it puts the positions on the disk and only then removes segments, so a reader that dies anywhere
+reads some records twice and none never. A segment that is gone is no trouble. Damage costs what is damaged:
+whole records before it are read, the rest is moved to `corrupt/` for a person to look at.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, End, frame, magic_end, scan
+from engagement.spool.names import FRESH, READY, replace_durably
+
+_log = logging.getLogger("engagement.spool")
+
+CURSOR: Final = "cursor.json"
+CORRUPT: Final = "corrupt"
+BUDGET: Final = 512 * 1024  # bytes of one `read`: some 1,700 events, a store's transaction of 30 ms
+
+_NAME = re.compile(r"(?P<stem>[^-]+-[0-9]+-(?P<start>[0-9]+)-(?P<number>[0-9]+))\.(?:open|ready)", re.ASCII)
+_FRESH_SECONDS = 60.0  # a segment is made within milliseconds; an older one's maker died
+_COMPLAIN_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record, and where it stood: the segment's name without its ending, the offset of its frame."""
+
+    record: bytes
+    segment: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits after the committed positions. size: bytes. firsts: each segment's first waiting record."""
+
+    size: int
+    records: int
+    segments: int
+    firsts: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class _Segment:
+    """path as listed. position: of the next frame. stuck: damage begins there. done: nothing will follow."""
+
+    stem: str
+    path: Path
+    position: int = 0
+    stuck: bool = False
+    done: bool = False
+
+
+class Reader:
+    """The spool's one reader at a time; the lock that makes it so is its caller's."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._committed = _load(directory / CURSOR)
+        self._written = dict(self._committed)
+        self._segments: dict[str, _Segment] = {}
+        self._complained = float("-inf")
+        self.set_aside_count = 0
+        self.trouble = ""  # the last segment that could not be read, and why
+        self._tidy()
+
+    def read(self, budget: int = BUDGET) -> tuple[Entry, ...]:
+        """Return the next records, about budget bytes of them; none if there is nothing new.
+
+        Raises OSError if the directory cannot be listed; one that is not there yet is empty.
+        """
+        entries: list[Entry] = []
+        for segment in self._listed():
+            if budget <= 0:
+                break
+            if segment.done:
+                continue
+            before = segment.position
+            try:
+                entries += self._read(segment, budget)
+            except FileNotFoundError:  # renamed in this moment, or taken away: the next list will tell
+                continue
+            except OSError as error:
+                segment.position = before  # what was read of it is not in entries
+                self._complain(segment, str(error.strerror))
+            budget -= segment.position - before
+        return tuple(entries)
+
+    def commit(self) -> None:
+        """Note that all that was read is done, then remove the segments that are. Raises OSError."""
+        positions = {stem: segment.position for stem, segment in self._segments.items() if segment.position}
+        done = [segment for segment in self._segments.values() if segment.done]
+        try:
+            if positions != self._written:
+                _save(self._directory / CURSOR, positions)
+                self._written = positions
+            self._committed = positions
+        except OSError:
+            # On a full disk room must come first. What is done is in the store, durably; a cursor that does
+            # not know so yet costs nothing, as it names a segment that is gone.
+            for segment in done:
+                self._remove(segment)
+            raise
+        for segment in done:
+            self._remove(segment)
+
+    def has_done(self) -> bool:
+        """Tell whether `commit` would remove a segment."""
+        return any(segment.done for segment in self._segments.values())
+
+    def rewind(self) -> None:
+        """Forget what was read since the last commit; it will be read again."""
+        for stem, segment in self._segments.items():
+            segment.position = self._committed.get(stem, 0)
+            segment.done = segment.stuck = False
+
+    def set_aside(self, entry: Entry, why: str) -> None:
+        """Keep a whole record that nobody can use, framed, in `corrupt/`. Raises OSError."""
+        name = f"{entry.segment}.{entry.start}.record"
+        self._keep(name, frame(entry.record))
+        self._report(name, why)
+
+    def backlog(self) -> Backlog:
+        """Measure what waits. Reads it all: for a person's question, not for each second."""
+        size = records = segments = 0
+        firsts = []
+        for segment in self._listed():
+            position = self._committed.get(segment.stem, 0)
+            first = None
+            try:
+                for entry in _entries(segment.path, segment.stem, position):
+                    first = first or entry.record
+                    records += 1
+                size += max(0, segment.path.stat().st_size - max(position, len(MAGIC)))
+            except OSError:
+                continue
+            if first is not None:
+                firsts.append(first)
+                segments += 1
+        return Backlog(size, records, segments, tuple(firsts))
+
+    def _listed(self) -> list[_Segment]:
+        """The segments there are, oldest first, with what is known of them."""
+        found: dict[str, tuple[int, int, Path]] = {}
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            names = []
+        for name in names:
+            match = _NAME.fullmatch(name)
+            if match:
+                found[match["stem"]] = (int(match["start"]), int(match["number"]), self._directory / name)
+        self._segments = {
+            stem: self._segments.get(stem) or _Segment(stem, path, self._committed.get(stem, 0))
+            for stem, (_, _, path) in sorted(found.items(), key=lambda item: item[1])
+        }
+        for stem, segment in self._segments.items():
+            segment.path = found[stem][2]
+        return list(self._segments.values())
+
+    def _read(self, segment: _Segment, budget: int) -> list[Entry]:
+        descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # Asked first: what the writer wrote last is then in the file.
+            finished = segment.path.suffix == READY or _writer_is_gone(descriptor)
+            entries: list[Entry] = []
+            while True:
+                size = os.fstat(descriptor).st_size - segment.position
+                if size <= 0 or budget <= 0:
+                    segment.done = finished and size <= 0
+                    return entries
+                data = os.pread(
+                    descriptor, min(size, max(budget, HEADER.size + MAX_RECORD)), segment.position
+                )
+                start = 0
+                end = magic_end(data) if segment.position == 0 else End.WHOLE
+                if end is End.WHOLE:
+                    start = len(MAGIC) if segment.position == 0 else 0
+                    found = scan(data, start)
+                    for record, stop in found.records:
+                        place = segment.position + stop - len(record) - HEADER.size
+                        entries.append(Entry(record, segment.stem, place))
+                    segment.position += found.stop
+                    budget -= found.stop
+                    end = found.end
+                if end is End.CORRUPT or (end is End.TORN and len(data) == size):
+                    # A live writer may be in the middle of a write: wait for the rest, or for its end.
+                    segment.stuck = segment.done = finished
+                    return entries
+        finally:
+            os.close(descriptor)
+
+    def _remove(self, segment: _Segment) -> None:
+        if segment.stuck:
+            self._set_rest_aside(segment)
+        else:
+            segment.path.unlink(missing_ok=True)
+        self._segments.pop(segment.stem, None)
+
+    def _set_rest_aside(self, segment: _Segment) -> None:
+        try:
+            with segment.path.open("rb") as file:
+                file.seek(segment.position)
+                rest = file.read()
+        except FileNotFoundError:
+            return
+        name = f"{segment.stem}.{segment.position}.rest"
+        if rest:
+            try:
+                self._keep(name, rest)
+            except OSError:  # no room to copy the rest: moving the whole segment needs none
+                segment.path.rename(self._directory / CORRUPT / f"{segment.stem}.{segment.position}.segment")
+                self._report(name, "damaged")
+                return
+            self._report(name, f"{len(rest)} bytes that are no whole record")
+        segment.path.unlink(missing_ok=True)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        folder = self._directory / CORRUPT
+        folder.mkdir(mode=0o770, exist_ok=True)
+        replace_durably(folder / name, data)
+
+    def _report(self, name: str, why: str) -> None:
+        self.set_aside_count += 1
+        _log.error("spool %s: set aside as %s/%s: %s", self._directory, CORRUPT, name, why)
+
+    def _complain(self, segment: _Segment, why: str) -> None:
+        self.trouble = f"{segment.path}: {why}"
+        now = time.monotonic()
+        if now - self._complained >= _COMPLAIN_EVERY:
+            self._complained = now
+            _log.error(
+                "spool: %s cannot be read: %s. It stays where it is, and is tried again.", segment.path, why
+            )
+
+    def _tidy(self) -> None:
+        """Remove what a writer left that died while it made a segment: there is no record in it."""
+        if not self._directory.is_dir():
+            return
+        for path in self._directory.glob("*" + FRESH):
+            try:
+                if time.time() - path.stat().st_mtime > _FRESH_SECONDS:
+                    path.unlink()
+            except OSError:
+                continue
+
+
+def _entries(path: Path, stem: str, position: int) -> Iterator[Entry]:
+    """Yield the whole records of a segment from position on."""
+    with path.open("rb") as file:
+        if position == 0:
+            if file.read(len(MAGIC)) != MAGIC:
+                return
+            position = len(MAGIC)
+        file.seek(position)
+        rest = b""
+        while chunk := file.read(BUDGET):
+            found = scan(rest + chunk)
+            for record, stop in found.records:
+                yield Entry(record, stem, position + stop - len(record) - HEADER.size)
+            position += found.stop
+            rest = (rest + chunk)[found.stop :]
+            if found.end is End.CORRUPT:
+                return
+
+
+def _writer_is_gone(descriptor: int) -> bool:
+    """A writer holds an exclusive lock on its open segment as long as it lives."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _load(path: Path) -> dict[str, int]:
+    try:
+        values = json.loads(path.read_bytes())["positions"]
+        return {str(stem): position for stem, position in values.items() if type(position) is int}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # Reading again from the start is safe: events are known by their ids.
+        _log.error("spool: %s is not usable (%s); every segment is read from its start.", path, error)
+        return {}
+
+
+def _save(path: Path, positions: dict[str, int]) -> None:
+    replace_durably(path, json.dumps({"version": 1, "positions": positions}).encode())

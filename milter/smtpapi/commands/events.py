@@ -1,0 +1,235 @@
+"""`smtpapi events`: show what is in the store, or follow what comes in."""
+
+import csv
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from engagement.events.fields import ALL_TYPES, INJECTION, Fields
+from engagement.settings import SettingsError, load_file
+from engagement.stores import open_store
+from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
+
+_POLL_SECONDS = 0.2
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_COLUMNS = (
+    *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
+    *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
+    *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
+)
+# OWASP "CSV Injection": a spreadsheet runs a cell that begins so.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Since(click.ParamType[int]):
+    """A span back from now ("90s", "10m", "2h", "7d") or a moment in ISO 8601, as Unix milliseconds."""
+
+    name = "since"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        span = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
+        if span:
+            return int((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(
+                f"{text!r}: say how far back (90s, 10m, 2h, 7d) or a moment (2026-11-01T08:00)", param, ctx
+            )
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/smtpapi/smtpapi.conf"),
+    envvar="SMTPAPI_CONFIG",
+    show_default=True,
+    help="The configuration file.",
+)
+@click.option("--follow", is_flag=True, help="Show events as they come in, until interrupted.")
+@click.option("--recipient", "recipients", multiple=True, help="Of this recipient; may be given again.")
+@click.option("--campaign", "campaigns", multiple=True, help="Of this campaign; may be given again.")
+@click.option(
+    "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
+)
+@click.option("--since", type=_Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most events shown."
+)
+@click.option("--expired", is_flag=True, help="Also fetches of links whose time was over.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, all fields.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV with a head line.")
+def command(
+    config: Path,
+    follow: bool,
+    recipients: tuple[str, ...],
+    campaigns: tuple[str, ...],
+    types: tuple[str, ...],
+    since: int | None,
+    limit: int,
+    expired: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Show events, oldest first; the newest --limit of them.
+
+    With --follow: what comes in from now on (with --since: what is there already, too).
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json or --csv, not both")
+    try:
+        settings = load_file(config)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    query = Query(
+        from_ms=since, types=types, recipients=recipients, campaigns=campaigns, expired=expired, limit=limit
+    )
+    show = _csv_printer() if as_csv else _print_json if as_json else _print_line
+    store = open_store(settings.store)
+    try:
+        if follow:
+            _follow(store, query, show, past=since is not None)
+        else:
+            show(_past(store, query))
+    except StoreError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        store.close()
+
+
+def _past(store: EventStore, query: Query) -> list[Fields]:
+    """The newest query.limit events, oldest first: page by page, as a store gives at most MAX_LIMIT."""
+    found: list[Fields] = []
+    cursor = ""
+    while len(found) < query.limit:
+        wanted = min(query.limit - len(found), MAX_LIMIT)
+        page = list(store.find(replace(query, limit=wanted, cursor=cursor)))
+        found += page
+        if len(page) < wanted:
+            break
+        cursor = cursor_of(page[-1])
+    return found[::-1]
+
+
+def _follow(store: EventStore, query: Query, show: Callable[[Iterable[Fields]], None], *, past: bool) -> None:
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    mark = store.arrivals("").mark  # before what is there: an event between the two comes twice, not never
+    told: set[str] = set()
+    if past:
+        shown = _past(store, query)
+        told = {event["event_id"] for event in shown}
+        show(shown)
+    else:
+        show([])
+    trouble = ""
+    while not stop.is_set():
+        try:
+            arrivals = store.arrivals(mark, expired=query.expired)
+        except StoreError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                click.echo(trouble, err=True)
+            stop.wait(1)
+            continue
+        mark, trouble = arrivals.mark, ""
+        show([event for event in arrivals.events if event["event_id"] not in told and _wanted(event, query)])
+        if not arrivals.events:
+            stop.wait(_POLL_SECONDS)
+
+
+def _wanted(event: Fields, query: Query) -> bool:
+    return (
+        (not query.types or event["type"] in query.types)
+        and (not query.recipients or event.get("rcpt_to") in [name.lower() for name in query.recipients])
+        and (not query.campaigns or event.get("campaign_id") in query.campaigns)
+    )
+
+
+def _print_json(events: Iterable[Fields]) -> None:
+    for event in events:
+        sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _print_line(events: Iterable[Fields]) -> None:
+    for event in events:
+        sys.stdout.write(line(event) + "\n")
+    sys.stdout.flush()
+
+
+def line(event: Fields) -> str:
+    """Return an event as a person reads it: time, type, recipient, campaign, link name, target, remarks."""
+    moment = datetime.fromisoformat(event["timestamp"]).astimezone()
+    remarks = [
+        *([event["x_client_class"]] if event.get("x_client_class", "human") != "human" else []),
+        *(word for word in ("repeat", "expired", "spoiled") if event.get(f"x_{word}")),
+        *([event["x_outcome"]] if event.get("x_outcome") else []),
+    ]
+    words = [
+        f"{moment:%Y-%m-%d %H:%M:%S}",
+        f"{event['type']:<16}",
+        event.get("raw_rcpt_to", "-"),
+        event.get("campaign_id", "-"),
+    ]
+    if event["type"] == INJECTION:
+        words.append(event.get("subject", "-"))
+    elif "target_link_url" in event:
+        words += [event["target_link_name"], event["target_link_url"]]
+    if remarks:
+        words.append(f"({', '.join(remarks)})")
+    return "  ".join(_plain(word) for word in words)
+
+
+def _plain(text: str) -> str:
+    """Return the text without what a terminal might obey: names and targets are other people's words."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def _csv_printer() -> Callable[[Iterable[Fields]], None]:
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")  # RFC 4180 2 (1)
+    started: list[bool] = []
+
+    def show(events: Iterable[Fields]) -> None:
+        if not started:
+            started.append(True)
+            writer.writerow(_COLUMNS)
+        for event in events:
+            writer.writerow([cell(event.get(name, "")) for name in _COLUMNS])
+        sys.stdout.flush()
+
+    return show
+
+
+def cell(value: object) -> str:
+    """Return a value as a CSV cell that no spreadsheet takes for a formula."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(_FORMULA) else text
