@@ -105,6 +105,14 @@ class Session(Milter.Base):
 
     # -- the session
 
+    def setsymlist(self, stage: int, *macros: str) -> None:
+        """Ask the MTA for macros.
+
+        pymilter 1.0.5's own hands bytes to a function that wants text; it then gives up the whole
+        negotiation without a word: no no-reply flags, no exact header values (docs/quirks.md).
+        """
+        self._ctx.setsymlist(stage, " ".join(macros))
+
     @Milter.noreply
     @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}")
     def connect(self, hostname: str, family: int, hostaddr: object) -> int:
@@ -334,11 +342,11 @@ def _address(family: int, hostaddr: object) -> str:
 
 
 def _mailbox(path: bytes) -> str:
-    """The address in a MAIL or RCPT path, without <>. Raises UnicodeDecodeError for what is no UTF-8.
+    """The address in a MAIL or RCPT path, without <>. What is no UTF-8 (Sendmail passes it on) is escaped.
 
     Local submission in Postfix gives it without <> at once.
     """
-    return path.removeprefix(b"<").removesuffix(b">").decode("utf-8")
+    return path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "surrogateescape")
 
 
 def _context(text: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """pymilter's Python layer: only what smtpapi calls."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from milter import error as error
 
@@ -23,7 +23,11 @@ SETSYMLIST: int
 
 factory: Callable[[], Base]
 
+class _Context(Protocol):
+    def setsymlist(self, stage: int, macros: str) -> None: ...
+
 class Base:
+    _ctx: _Context
     _actions: int
     _protocol: int
     def getsymval(self, sym: str) -> str | None: ...

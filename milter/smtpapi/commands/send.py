@@ -3,6 +3,7 @@
 import re
 import smtplib
 import sys
+from typing import IO
 
 import click
 
