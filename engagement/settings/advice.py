@@ -84,11 +84,12 @@ def notices(settings: "Settings") -> Iterator[str]:
 def _passive(settings: "Settings", top: Block) -> Iterator[str]:
     state = "enabled = false in smtpapi { }" if settings.smtpapi else "there is no smtpapi { } stanza"
     found = [
-        (name, block.values[name])
+        (name, value)
         for block in top.walk()
-        for name in TRACKING_OPTIONS
-        if name in block.values
+        for name, value in block.values.items()
+        if name in TRACKING_OPTIONS
     ]
+    found.sort(key=lambda each: (each[1].file, each[1].line))
     switched_on = [(name, value) for name, value in found if value.value is True]
     for name, value in (switched_on or found)[:1]:
         yield (

@@ -34,9 +34,7 @@ class Reader:
         if not path.exists():
             raise NoConfiguration([Problem(Place(str(path)), "no such file", "a configuration file")])
         if self.base is None:
-            self.base = next(
-                (each for each in path.absolute().parents if each.parts[-2:] == ("etc", "conf")), None
-            )
+            self.base = _base_above(path)
         items = self._file(path, (), Place(str(path)))
         return items + self._last(path.parent)
 
@@ -144,6 +142,12 @@ class Reader:
 
     def _find(self, name: str, folder: Path) -> Path | None:
         return next((each / name for each in self._search(folder) if os.path.exists(each / name)), None)
+
+
+def _base_above(path: Path) -> Path | None:
+    """Momentum's etc/conf folder that the file lies below, if any; relative where the file's path is."""
+    found = next((each for each in path.absolute().parents if each.parts[-2:] == ("etc", "conf")), None)
+    return found if found is None or path.is_absolute() else Path(os.path.relpath(found))
 
 
 def _members(folder: Path) -> list[Path]:

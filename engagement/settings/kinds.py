@@ -50,16 +50,16 @@ def said(value: ValueNode) -> str:
 
 def _word(value: ValueNode, expected: str) -> str:
     if not isinstance(value, Text):
-        raise KindError(said(value), expected)
+        raise KindError(f"is {said(value)}", expected)
     if any(ord(character) < 32 or ord(character) == 127 for character in value.text):
-        raise KindError("a value with a control character in it", expected)
+        raise KindError("holds a control character", expected)
     return value.text
 
 
 def _words(value: ValueNode, expected: str) -> tuple[str, ...]:
     """A list; a single value counts as a list of one (contract.md 2.1)."""
     if isinstance(value, Pairs):
-        raise KindError(said(value), expected)
+        raise KindError(f"is {said(value)}", expected)
     items = value.items if isinstance(value, TextList) else (value,)
     return tuple(_word(item, expected) for item in items)
 
@@ -75,7 +75,7 @@ def boolean() -> Kind[bool]:
     def read(value: ValueNode) -> bool:
         text = _word(value, words).lower()
         if text not in _TRUE | _FALSE:
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return text in _TRUE
 
     return Kind(words, read, lambda value: "true" if value else "false")
@@ -89,7 +89,7 @@ def integer(low: int, high: int, unit: str = "", *, words: str = "") -> Kind[int
     def read(value: ValueNode) -> int:
         text = _word(value, words)
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return int(text)
 
     return Kind(words, read, str)
@@ -101,7 +101,7 @@ def text(words: str = "text", *, empty: bool = True) -> Kind[str]:
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not found and not empty:
-            raise KindError("an empty value", words)
+            raise KindError("is empty", words)
         return found
 
     return Kind(words, read, quoted)
@@ -115,7 +115,7 @@ def choice(*values: str) -> Kind[str]:
     def read(value: ValueNode) -> str:
         found = canonical.get(_word(value, words).lower())
         if found is None:
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return found
 
     return Kind(words, read, quoted)
@@ -133,7 +133,7 @@ def debug_level() -> Kind[str]:
         if found in tuple("012345"):
             return _LEVELS[int(found)]
         if found not in _LEVELS:
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return found
 
     return Kind(words, read, written)
@@ -164,7 +164,7 @@ def milter_socket() -> Kind[str]:
         port, at, address = rest.partition("@")
         if family in ("inet", "inet6") and at and address and _port(port) is not None:
             return found
-        raise KindError(said(value), words)
+        raise KindError(f"is {said(value)}", words)
 
     return Kind(words, read, quoted)
 
@@ -184,9 +184,11 @@ def patterns() -> Kind[tuple[str, ...]]:
             try:
                 re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
-                raise KindError(f"'{pattern}' is not a regular expression: {error}", words) from None
+                raise KindError(
+                    f"holds '{pattern}', which is no regular expression ({error})", words
+                ) from None
             except UnicodeEncodeError:
-                raise KindError(f"{pattern!a} is not text", words) from None
+                raise KindError(f"holds {pattern!a}, which is no text", words) from None
         return found
 
     return Kind(words, read, _show_list)
@@ -206,7 +208,7 @@ def _networks(value: ValueNode, words: str) -> tuple[Network, ...]:
         try:
             found.append(network(each))
         except ValueError:
-            raise KindError(f"'{each}'", words) from None
+            raise KindError(f"holds '{each}'", words) from None
     return tuple(found)
 
 
@@ -229,7 +231,7 @@ def pairs() -> Kind[Mapping[str, str]]:
 
     def read(value: ValueNode) -> Mapping[str, str]:
         if not isinstance(value, Pairs):
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return MappingProxyType({key.text: _word(each, words) for key, each in value.pairs})
 
     def show(value: Mapping[str, str]) -> str:
@@ -279,7 +281,7 @@ def tracking_domain() -> Kind[str]:
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not is_host_and_port(found):
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return found
 
     return Kind(words, read, quoted)
@@ -293,7 +295,7 @@ def hosts() -> Kind[tuple[str, ...]]:
         found = _words(value, words)
         for each in found:
             if not is_host_and_port(each):
-                raise KindError(f"'{each}'", words)
+                raise KindError(f"holds '{each}'", words)
         return tuple(each.lower() for each in found)
 
     return Kind(words, read, _show_list)
@@ -306,7 +308,7 @@ def http_listen() -> Kind[str]:
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not is_host_and_port(found, port_needed=True):
-            raise KindError(said(value), words)
+            raise KindError(f"is {said(value)}", words)
         return found
 
     return Kind(words, read, quoted)
@@ -322,7 +324,7 @@ def cassandra_nodes() -> Kind[tuple[str, ...]]:
             parts = dict(part.strip().partition("=")[::2] for part in each.split(";"))
             port = parts.get("port", "9042")
             if not is_host_and_port(parts.get("host", "")) or _port(port) is None:
-                raise KindError(f"'{each}'", words)
+                raise KindError(f"holds '{each}'", words)
         return found
 
     return Kind(words, read, _show_list)

@@ -128,7 +128,7 @@ class _Loader:
             if (value := self._read(option, item, block.label)) is not None:
                 block.values[name] = value
         elif name in TRACKING_OPTIONS:
-            self._misplaced(item.name, item.place, block.label, TRACKING_SCOPES)
+            self._misplaced(item.name, item.place, block.label)
         elif name in STANZAS and block is self.top:
             self.problems.append(
                 Problem(item.place, f"'{item.name}' is a stanza", f"{name} {{ … }}", item.name)
@@ -144,10 +144,8 @@ class _Loader:
             inner = self._block(item, name, block)
             for each in item.items if inner else ():
                 self.item(each, inner or block)
-        elif name in STANZAS:
-            self._misplaced(item.name, item.place, block.label, ("global",))
-        elif name in _DISPLAY:
-            self._misplaced(item.name, item.place, block.label, [k for k, v in _INSIDE.items() if name in v])
+        elif name in STANZAS or name in _DISPLAY:
+            self._misplaced(item.name, item.place, block.label)
         else:
             self._unused(f"stanza '{item.name}'", (block.kind, name + " {"), item.place, block)
             self._foreign(item)
@@ -160,7 +158,7 @@ class _Loader:
             match each:
                 case Assign(name, _, place) if name.lower() in TRACKING_OPTIONS:
                     if item.name.lower() not in TRACKING_SCOPES:
-                        self._misplaced(name, place, item.name, TRACKING_SCOPES)
+                        self._misplaced(name, place, item.name)
                 case Scope():
                     self._foreign(each)
                 case _:
@@ -179,7 +177,7 @@ class _Loader:
                 case Include():
                     pass
                 case Scope(inner, _, _, place):
-                    self._misplaced(inner, place, name, [k for k, v in _INSIDE.items() if inner.lower() in v])
+                    self._misplaced(inner, place, name)
 
     def _unaliased(self, stanza: str, item: Assign) -> str:
         name = item.name.lower()
@@ -205,7 +203,7 @@ class _Loader:
         try:
             found = option.kind.read(item.value)
         except KindError as error:
-            what = f"{option.name} is {error.what}"
+            what = f"{option.title} {error.what}"
             self.problems.append(Problem(item.value.place, what, error.expected))
             return None
         return Value(found, label, item.place.file, item.place.line)
@@ -243,9 +241,9 @@ class _Loader:
             case _:
                 return instance or None
 
-    def _misplaced(self, name: str, place: Place, scope: str, valid: Iterable[str]) -> None:
+    def _misplaced(self, name: str, place: Place, scope: str) -> None:
         what = f"'{name}' is not a valid scope name in scope '{scope}'"
-        self.problems.append(Problem(place, what, f"it in {' or '.join(valid) or 'no scope'}", name))
+        self.problems.append(Problem(place, what, _homes(name.lower()), name))
 
     def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
         name = key[1].removesuffix(" {")
@@ -255,6 +253,17 @@ class _Loader:
         near = difflib.get_close_matches(name, ours, 1, 0.8) if key[1] != name and block is self.top else []
         if near and name not in _OTHERS:
             self.warnings.append(f"{place}: stanza '{name}' is unknown; is {near[0]} meant?")
+
+
+def _homes(name: str) -> str:
+    """Where an option or scope may stand, in words."""
+    if name in TRACKING_OPTIONS:
+        found = list(TRACKING_SCOPES)
+    else:
+        found = [kind for kind, inner in _INSIDE.items() if name in inner and kind != "global"]
+    if not found:
+        return "it at the top level" if name in STANZAS or name in _INSIDE else "options only"
+    return f"it in {', '.join(found[:-1])}{' or ' if found[1:] else ''}{found[-1]}"
 
 
 def listen_of(instance: str) -> Listen | None:

@@ -49,7 +49,7 @@ class NoConfiguration(SettingsError):
 
 
 class KindError(ValueError):
-    """A value is not of its option's kind. what: what it is instead; expected: what would do."""
+    """A value is not of its option's kind. what: what it is or holds instead; expected: what would do."""
 
     def __init__(self, what: str, expected: str) -> None:
         super().__init__(f"{what}, expected {expected}")

@@ -21,9 +21,10 @@ from engagement.settings.tree import Assign, Include, Item, Pairs, Scope, Text, 
 
 MAX_DEPTH = 64  # Momentum's deepest real files nest four scopes
 
-_NAME = re.compile(r"[A-Za-z0-9_]+")
-_ESCAPED = re.compile(r"\\([\\\"nrt])")
-_TRANSLATED = {"\\": "\\", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
+_SCOPE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")  # NAS-IP-Address, hook:NAME
+_ESCAPED = re.compile(r"\\([\\\"nrt\u201c\u201d])")
+_TRANSLATED = {"n": "\n", "r": "\r", "t": "\t"}  # the others stand for themselves
 _CURLY_QUOTES = "\u201c\u201d"
 _WORDS = {
     "WORD": "a name or value",
@@ -73,10 +74,12 @@ class _Builder:
     def _place(self, token: Token) -> Place:
         return Place(self.file, token.line or 0, token.column or 0)
 
-    def _name(self, token: Token) -> str:
-        if not _NAME.fullmatch(token):
-            what = f"'{token}' is not a name"
-            raise SyntaxProblem(Problem(self._place(token), what, "letters, digits and _", str(token)))
+    def _name(self, token: Token, form: re.Pattern[str]) -> str:
+        if not form.fullmatch(token):
+            near = _cut(str(token))
+            raise SyntaxProblem(
+                Problem(self._place(token), f"'{near}' is not a name", "letters, digits and _", near)
+            )
         return str(token)
 
     def _nested(self, depth: int, place: Place) -> int:
@@ -91,7 +94,7 @@ class _Builder:
             return _Deep(Text(str(token), place), 0)
         if token[0] in _CURLY_QUOTES or token[-1] in _CURLY_QUOTES:
             self.curly.append(place)
-        inner = _ESCAPED.sub(lambda found: _TRANSLATED[found[1]], token[1:-1])
+        inner = _ESCAPED.sub(lambda found: _TRANSLATED.get(found[1], found[1]), token[1:-1])
         return _Deep(Text(inner, place), 0)
 
     def instance(self, children: list[_Deep | Token]) -> _Deep:
@@ -123,7 +126,7 @@ class _Builder:
         name, value = children[0], children[-1]
         assert isinstance(name, Token)
         assert isinstance(value, _Deep)
-        return _Deep(Assign(self._name(name), _value(value), self._place(name)), value.depth)
+        return _Deep(Assign(self._name(name, _OPTION_NAME), _value(value), self._place(name)), value.depth)
 
     def include(self, children: list[_Deep | Token]) -> _Deep:
         word, target = children
@@ -140,7 +143,7 @@ class _Builder:
         instance = inner.pop(0).node if inner and isinstance(inner[0].node, Text) else None
         assert instance is None or isinstance(instance, Text)
         depth = self._nested(max((child.depth for child in inner), default=0), place)
-        return _Deep(Scope(self._name(name), instance, tuple(_items(inner)), place), depth)
+        return _Deep(Scope(self._name(name, _SCOPE_NAME), instance, tuple(_items(inner)), place), depth)
 
     def start(self, children: list[_Deep]) -> tuple[Item, ...]:
         return tuple(_items(children))
@@ -192,6 +195,8 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
         return _unfinished(error, text, file)
     place = Place(file, max(error.line, 1), max(error.column, 1))
     if isinstance(error, UnexpectedToken):
+        if (problem := _without_equals(error)) is not None:
+            return problem
         near = _cut(str(error.token))
         return Problem(place, f"'{near}' cannot stand here", _wanted(error.accepts or error.expected), near)
     assert isinstance(error, UnexpectedCharacters)
@@ -202,6 +207,18 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
     if text.startswith("/*", at):
         return Problem(place, "the comment that begins here never ends", "*/", near)
     return Problem(place, f"'{near}' cannot stand here", _wanted(error.allowed or set()), near)
+
+
+def _without_equals(error: UnexpectedToken) -> Problem | None:
+    """`name value` with something else than a brace behind: most likely an equals sign was forgotten."""
+    stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
+    if len(stack) < 2 or (error.accepts or error.expected) != {"LBRACE"}:
+        return None
+    name, instance = stack[-2:]
+    if not isinstance(name, Token) or not isinstance(instance, _Deep) or not isinstance(instance.node, Text):
+        return None
+    what = f"no = between '{_cut(str(name))}' and '{_cut(instance.node.text)}'"
+    return Problem(instance.node.place, what, "NAME = VALUE, or { to begin a scope", _cut(instance.node.text))
 
 
 def _unfinished(error: UnexpectedToken, text: str, file: str) -> Problem:

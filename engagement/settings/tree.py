@@ -70,12 +70,16 @@ class Include:
 Item: TypeAlias = Assign | Scope | Include
 
 _BARE = re.compile(r"[A-Za-z0-9_.:@*+,-]+")
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quoted(text: str) -> str:
     """The text as a quoted string of the language."""
-    return '"' + re.sub(r'[\\"\n\r\t]', lambda found: _ESCAPES[found[0]], text) + '"'
+    return (
+        '"'
+        + re.sub(r'[\\"\u201c\u201d\n\r\t]', lambda found: _ESCAPES.get(found[0], "\\" + found[0]), text)
+        + '"'
+    )
 
 
 def written(text: str) -> str:
