@@ -37,22 +37,16 @@ def _load(path: Path) -> tuple[Ring, _Stamp]:
     try:
         # O_NONBLOCK: opening a FIFO by mistake must not hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)  # of the file that was opened, not of what has that name by now
+            _refuse_unsafe(path, status)
+            content = _read(descriptor)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
-        raise RingError(
-            f"{path}: no such key ring; make one with `smtpapi keys init --ring {path}`"
-        ) from None
+        raise RingError(f"{path}: no such file; make a ring with `smtpapi keys init --ring {path}`") from None
     except OSError as error:
         raise RingError(f"{path}: cannot read the key ring: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)  # of the file that was opened, not of what has that name by now
-        if not stat.S_ISREG(status.st_mode):
-            raise RingError(f"{path}: not a regular file; the key ring must be one")
-        if status.st_mode & 0o077:
-            raise RingError(
-                f"{path}: others may read or write the key ring (mode {stat.S_IMODE(status.st_mode):04o});"
-                f" run `chmod 600 {path}`, and rotate the keys if strangers had access"
-            )
-        content = file.read(_MAX_SIZE + 1)
     if len(content) > _MAX_SIZE:
         raise RingError(f"{path}: larger than {_MAX_SIZE} bytes; this is no key ring")
     try:
@@ -60,6 +54,23 @@ def _load(path: Path) -> tuple[Ring, _Stamp]:
     except UnicodeDecodeError:
         raise RingError(f"{path}: not a text file; this is no key ring") from None
     return Ring.parse(text, str(path)), _stamp(status)
+
+
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise RingError(f"{path}: not a regular file; the key ring must be one")
+    if status.st_mode & 0o077:
+        raise RingError(
+            f"{path}: others may read or write the key ring (mode {stat.S_IMODE(status.st_mode):04o});"
+            f" run `chmod 600 {path}`, and rotate the keys if strangers had access"
+        )
+
+
+def _read(descriptor: int) -> bytes:
+    content = b""
+    while len(content) <= _MAX_SIZE and (piece := os.read(descriptor, _MAX_SIZE + 1)):
+        content += piece
+    return content
 
 
 def save_ring(path: Path, ring: Ring, *, new: bool = False) -> None:

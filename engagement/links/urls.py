@@ -78,11 +78,12 @@ def _is_host(host: bytes) -> bool:
         except ValueError:
             return False
         return True
-    labels = host.removesuffix(b".").split(b".")
-    if len(host) > _MAX_HOST + 1 or not all(_LABEL.fullmatch(label) for label in labels):
+    name = host.removesuffix(b".")
+    labels = name.split(b".")
+    if len(name) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         return False
     # WHATWG URL 3.5, "ends in a number": browsers read such a host as IPv4, also 0x7f.1 or 017700000001.
-    return not _NUMBER.fullmatch(labels[-1]) or _IPV4.fullmatch(host.removesuffix(b".")) is not None
+    return not _NUMBER.fullmatch(labels[-1]) or _IPV4.fullmatch(name) is not None
 
 
 def click_url(scheme: str, domain: str, token: bytes, sublink: str = "") -> bytes:

@@ -1,0 +1,176 @@
+"""Append cases that v1.jsonl does not hold yet. Lines there are never changed: such links were sent.
+
+    .venv/bin/python tests/golden/tokens/append.py
+
+Run by hand when a case is added below; the test only reads.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from engagement.links.keys import Key, Ring, Status
+from engagement.links.token import copy_sealer
+from engagement.links.types import Identity, Kind, Link
+
+HERE = Path(__file__).resolve().parent
+IDS = {"message_id": bytes(range(16)), "transmission_id": 1234567890123456789}
+PLAIN = Identity(
+    **IDS,
+    recipient="reader@mail.example",
+    issued=1_764_000_000,
+    expiry=1_795_536_000,
+    campaign="spring-offer",
+    tags=("newsletter", "customer"),
+)
+EMPTY = Identity(bytes(16), 0, "", 0, 0)
+FULL = Identity(
+    b"\xff" * 16,
+    2**64 - 1,
+    "Greta.Größe@büro.example",
+    1_764_000_000,
+    1_764_000_000 + 90 * 86400,
+    "archive",
+    "Frühling & Söhne",
+    ("rot", "grün", "blau", "タグ", "🙂", "a b", "", "x" * 64, "9", "10"),
+    '{"user":{"id":17,"name":"Größe"},"flags":[true,false,null],"note":"' + "seventeen words " * 20 + '"}',
+    "customer-42",
+    True,
+)
+SHOP = b"https://shop.example.com/path?utm_source=letter&id=17#top"
+
+CASES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
+    "plain click": (7, "", Kind.CLICK, PLAIN, Link(SHOP, "Read more")),
+    "plain open": (7, "", Kind.OPEN, PLAIN, None),
+    "initial open": (7, "", Kind.INITIAL_OPEN, PLAIN, None),
+    "amp click": (7, "", Kind.AMP_CLICK, PLAIN, Link(SHOP)),
+    "amp open": (7, "", Kind.AMP_OPEN, PLAIN, None),
+    "amp initial open": (7, "", Kind.AMP_INITIAL_OPEN, PLAIN, None),
+    "list-unsubscribe without a link": (7, "", Kind.LIST_UNSUBSCRIBE, PLAIN, None),
+    "list-unsubscribe with a link": (7, "", Kind.LIST_UNSUBSCRIBE, PLAIN, Link(b"mailto:leave@example.com")),
+    "unsubscribe link in the body": (7, "", Kind.CLICK, PLAIN, Link(SHOP, "Leave", unsubscribe=True)),
+    "nothing filled in, open": (7, "", Kind.OPEN, EMPTY, None),
+    "nothing filled in, click": (7, "", Kind.CLICK, EMPTY, Link(b"")),
+    "all filled in, open": (7, "", Kind.OPEN, FULL, None),
+    "all filled in, click": (7, "", Kind.CLICK, FULL, Link(b"http://www.example.com/?q=a&b=", "ネーム")),
+    "https www": (7, "", Kind.CLICK, PLAIN, Link(b"https://www.example.com/")),
+    "http": (7, "", Kind.CLICK, PLAIN, Link(b"http://example.com/")),
+    "letter case of the scheme": (7, "", Kind.CLICK, PLAIN, Link(b"HTTPS://Example.COM/Path")),
+    "every byte a target may hold": (
+        7,
+        "",
+        Kind.CLICK,
+        PLAIN,
+        Link(b"https://example.com/?" + bytes(range(0x21, 0x7F)).replace(b"\\", b"")),
+    ),
+    "target of 4096 bytes": (7, "", Kind.CLICK, EMPTY, Link(SHOP + b"x" * (4096 - len(SHOP)))),
+    "expired on arrival": (
+        7,
+        "",
+        Kind.CLICK,
+        Identity(**IDS, recipient="a@b.example", issued=1_764_000_000, expiry=1_763_999_999),
+        Link(SHOP),
+    ),
+    "expired in 2001": (
+        7,
+        "",
+        Kind.OPEN,
+        Identity(**IDS, recipient="a@b.example", issued=978_307_200, expiry=978_307_260),
+        None,
+    ),
+    "never expires": (
+        7,
+        "",
+        Kind.OPEN,
+        Identity(**IDS, recipient="a@b.example", issued=1_764_000_000, expiry=1_764_000_000 + 10**12),
+        None,
+    ),
+    "carbon copy": (
+        7,
+        "",
+        Kind.OPEN,
+        Identity(**IDS, recipient="c@c.example", issued=1_764_000_000, expiry=1_795_536_000, rcpt_type="cc"),
+        None,
+    ),
+    "blind copy, transactional": (
+        7,
+        "",
+        Kind.CLICK,
+        Identity(
+            **IDS,
+            recipient="b@b.example",
+            issued=1_764_000_000,
+            expiry=1_795_536_000,
+            rcpt_type="bcc",
+            transactional=True,
+        ),
+        Link(SHOP),
+    ),
+    "text that is no UTF-8": (
+        7,
+        "",
+        Kind.CLICK,
+        Identity(**IDS, recipient="caf\udce9@b.example", issued=1_764_000_000, expiry=1_764_086_400),
+        Link(SHOP, "half a pair: \ud83d"),
+    ),
+    "metadata too short to deflate": (
+        7,
+        "",
+        Kind.CLICK,
+        Identity(**IDS, recipient="", issued=1_764_000_000, expiry=1_795_536_000, metadata='{"a":1}'),
+        Link(SHOP),
+    ),
+    "another tenant": (7, "acme", Kind.CLICK, PLAIN, Link(SHOP)),
+    "a tenant with other letters": (7, "münchen", Kind.OPEN, PLAIN, None),
+    "a key that signs no more": (1, "", Kind.CLICK, PLAIN, Link(SHOP)),
+    "a key with the highest id": (65535, "", Kind.CLICK, PLAIN, Link(SHOP)),
+    "a revoked key": (2, "", Kind.CLICK, PLAIN, Link(SHOP)),
+}
+
+
+def line(what: str) -> dict[str, Any]:
+    """Seal one case."""
+    key_id, tenant, kind, identity, link = CASES[what]
+    key = next(key for key in ring().keys if key.id == key_id)
+    values = asdict(identity) | {"message_id": identity.message_id.hex()}
+    return {
+        "what": what,
+        "token": copy_sealer(key, identity, tenant).seal(kind, link).decode("ascii"),
+        "tenant": tenant,
+        "key_id": key_id,
+        "opens": key.status is not Status.REVOKED,
+        "kind": kind.name,
+        "identity": values,
+        "link": asdict(link) | {"target": link.target.decode("latin-1")} if link else None,
+    }
+
+
+def ring() -> Ring:
+    """Read the fixed ring; these secrets protect nothing."""
+    return Ring.parse((HERE / "ring").read_text("utf-8"), "ring")
+
+
+def main() -> None:
+    path = HERE / "v1.jsonl"
+    if not (HERE / "ring").exists():
+        keys = (
+            Key(1, Status.ACCEPTED, 1_700_000_000, bytes(range(32))),
+            Key(2, Status.REVOKED, 1_710_000_000, bytes(range(32, 64))),
+            Key(7, Status.SIGNING, 1_720_000_000, bytes(range(64, 96))),
+            Key(65535, Status.ACCEPTED, 1_730_000_000, bytes(range(96, 128))),
+        )
+        (HERE / "ring").write_text(Ring(keys).dump(), "utf-8")
+    there = path.read_text("utf-8").splitlines() if path.exists() else []
+    known = {json.loads(one)["what"] for one in there}
+    new = [json.dumps(line(what)) + "\n" for what in CASES if what not in known]
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(new)
+    print(f"{len(new)} appended, {len(known)} were there")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""`smtpapi decode` and `smtpapi keys`, as a person at a terminal meets them."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engagement.links.keys import Ring
+from engagement.links.ring_file import load_ring, save_ring
+from engagement.links.token import BadToken, copy_sealer, open_token
+from engagement.links.types import OPENS, Identity, Kind, Link, Reason
+from engagement.links.urls import click_url, pixel_url
+from smtpapi.commands import main
+from smtpapi.commands.decode import _ERRORS
+
+WHO = Identity(
+    bytes(range(16)),
+    2**64 - 1,
+    "reader@example.com",
+    1_764_000_000,
+    4_000_000_000,
+    campaign="spring",
+    tags=("a", "ü"),
+    metadata='{"id":17}',
+)
+SHOP = Link(b"https://shop.example.com/?a=1&b=", "Read more")
+SECRET = bytes(range(32))
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    save_ring(path, Ring().rotated(SECRET, 1_764_000_000))
+    return path
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def url(path: Path, kind: Kind = Kind.CLICK, who: Identity = WHO, tenant: str = "") -> str:
+    token = copy_sealer(load_ring(path).signing, who, tenant).seal(kind, None if kind in OPENS else SHOP)
+    made = pixel_url("http", "t.example", token) if kind in OPENS else click_url("http", "t.example", token)
+    return made.decode()
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_decode_prints_all_that_a_link_holds(ring: Path) -> None:
+    result = run("decode", "--ring", ring, url(ring))
+    assert result.exit_code == 0
+    assert lines(result) == [
+        {
+            "kind": "click",
+            "key_id": 1,
+            "target": "https://shop.example.com/?a=1&b=",
+            "name": "Read more",
+            "unsubscribe": False,
+            "recipient": "reader@example.com",
+            "rcpt_type": "",
+            "message_id": "000102030405060708090a0b0c0d0e0f",
+            "transmission_id": "18446744073709551615",
+            "campaign": "spring",
+            "tags": ["a", "ü"],
+            "metadata": {"id": 17},
+            "customer_id": "",
+            "transactional": False,
+            "issued": "2025-11-24T16:00:00Z",
+            "expiry": "2096-10-02T07:06:40Z",
+            "expired": False,
+            "spoiled": False,
+        }
+    ]
+
+
+def test_decode_says_expired_and_leaves_link_fields_out_for_pixels(ring: Path) -> None:
+    old = Identity(bytes(16), 1, "", 1_000_000_000, 10**15)
+    gone = Identity(bytes(16), 1, "", 1_000_000_000, 1_000_000_001, metadata="no json")
+    never, past = lines(run("decode", "--ring", ring, url(ring, Kind.OPEN, old), url(ring, Kind.OPEN, gone)))
+    assert (past["expired"], past["expiry"], past["metadata"]) == (True, "2001-09-09T01:46:41Z", "no json")
+    assert (never["expired"], never["expiry"]) == (False, str(10**15))
+    assert "target" not in past
+
+
+def test_bad_url_gives_an_error_in_its_line_and_status_1_at_the_end(ring: Path) -> None:
+    good = url(ring)
+    result = run("decode", "--ring", ring, "https://example.com/", good, good[:-5], good + "'")
+    assert result.exit_code == 1
+    none, fine, cut, spoiled = lines(result)
+    assert none == {"error": "not a tracked link: expected /f/a/TOKEN or /q/TOKEN"}
+    assert fine["kind"] == "click"
+    assert list(cut) == ["error"]
+    assert spoiled["spoiled"] is True
+
+
+def test_decode_refuses_a_token_in_the_place_of_another_kind(ring: Path) -> None:
+    result = run("decode", "--ring", ring, url(ring).replace("/f/a/", "/q/"))
+    assert result.exit_code == 1
+    assert "in the place of another kind" in lines(result)[0]["error"]
+
+
+def test_decode_needs_the_tenant_of_the_link(ring: Path) -> None:
+    link = url(ring, tenant="acme")
+    assert run("decode", "--ring", ring, link).exit_code == 1
+    assert run("decode", "--ring", ring, "--tenant", "acme", link).exit_code == 0
+
+
+def test_every_reason_for_a_bad_token_has_its_words() -> None:
+    assert set(_ERRORS) == set(get_args(Reason))
+
+
+@pytest.mark.parametrize(
+    "words", [("decode", "http://t.example/q/x"), ("keys", "list"), ("keys", "rotate"), ("keys", "init")]
+)
+def test_without_a_ring_a_sentence_and_status_2(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "--ring FILE" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("decode", "x"), ("keys", "list"), ("keys", "rotate"), ("keys", "revoke", "1")]
+)
+def test_unreadable_ring_is_a_sentence_and_status_2(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = run(*words, "--ring", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "smtpapi keys init" in result.stderr
+    assert result.stdout == ""
+
+
+def test_init_makes_a_private_ring_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    assert run("keys", "init", "--ring", path).exit_code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    again = run("keys", "init", "--ring", path)
+    assert again.exit_code == 2
+    assert "already" in again.stderr
+    assert path.read_bytes() == before
+
+
+def test_rotate_then_revoke_lets_old_links_live_and_then_die(ring: Path) -> None:
+    token = url(ring).rpartition("/")[2].encode()
+    assert run("keys", "rotate", "--ring", ring).exit_code == 0
+    assert load_ring(ring).signing.id == 2
+    assert open_token(token, load_ring(ring)).key_id == 1
+    assert run("keys", "revoke", "1", "--ring", ring).exit_code == 0
+    with pytest.raises(BadToken, match="key"):
+        open_token(token, load_ring(ring))
+
+
+def test_revoking_the_signing_key_is_refused(ring: Path) -> None:
+    result = run("keys", "revoke", 1, "--ring", ring)
+    assert result.exit_code == 2
+    assert "keys rotate" in result.stderr
+    assert load_ring(ring).get(1) is not None
+
+
+def test_list_shows_keys_and_never_secrets(ring: Path) -> None:
+    run("keys", "rotate", "--ring", ring)
+    secret = load_ring(ring).signing.secret.hex()
+    plain, as_json = run("keys", "list", "--ring", ring), run("keys", "list", "--json", "--ring", ring)
+    assert [line.split()[:2] for line in plain.stdout.splitlines()] == [
+        ["id", "status"],
+        ["1", "accepted"],
+        ["2", "signing"],
+    ]
+    assert lines(as_json)[0] == {"id": 1, "status": "accepted", "created": "2025-11-24T16:00:00Z"}
+    for shown in (plain.output, as_json.output):
+        assert secret[:8] not in shown
+        assert SECRET.hex()[:8] not in shown

@@ -1,0 +1,45 @@
+"""Tokens of released versions open to the same values for ever. Reads tests/golden/tokens; writes nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engagement.links.keys import Ring
+from engagement.links.token import BadToken, open_token
+from engagement.links.types import Identity, Kind, Link
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "tokens"
+RING = Ring.parse((GOLDEN / "ring").read_text("utf-8"))
+LINES = [json.loads(line) for line in (GOLDEN / "v1.jsonl").read_text("utf-8").splitlines()]
+
+
+def _identity(values: dict[str, Any]) -> Identity:
+    return Identity(
+        **values | {"message_id": bytes.fromhex(values["message_id"]), "tags": tuple(values["tags"])}
+    )
+
+
+def _link(values: dict[str, Any] | None) -> Link | None:
+    return None if values is None else Link(**values | {"target": values["target"].encode("latin-1")})
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line["what"])
+def test_golden_token_means_what_it_always_meant(line: dict[str, Any]) -> None:
+    token = line["token"].encode("ascii")
+    if not line["opens"]:
+        with pytest.raises(BadToken, match="key"):
+            open_token(token, RING, line["tenant"])
+        return
+    opened = open_token(token, RING, line["tenant"])
+    assert opened.kind is Kind[line["kind"]]
+    assert opened.key_id == line["key_id"]
+    assert opened.identity == _identity(line["identity"])
+    assert opened.link == _link(line["link"])
+
+
+def test_golden_tokens_cover_every_kind_and_both_outcomes() -> None:
+    assert {line["kind"] for line in LINES} == {kind.name for kind in Kind}
+    assert {line["opens"] for line in LINES} == {True, False}
+    assert len({line["what"] for line in LINES}) == len(LINES) >= 30
