@@ -1,0 +1,168 @@
+"""`smtpapi rewrite`: does to whole messages what the milter would, by the same functions.
+
+Standard input to standard output, or files and folders into an output folder, with one report line a message.
+"""
+
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import click
+
+from engagement.links.keys import SECRET_SIZE, Ring, RingError
+from engagement.links.ring_file import load_ring
+from engagement.settings import Settings, SettingsError, load_file, load_text
+from smtpapi.commands.keys import Failed
+from smtpapi.envelope import Client, Envelope
+from smtpapi.outcome import Leave, Outcome, Plan
+from smtpapi.policy import hooks
+from smtpapi.rewrite import whole
+from smtpapi.rewrite.whole import Whole
+from smtpapi.transaction import Site, consider
+
+EXAMPLE = (
+    "smtpapi { }\nESMTP_Listener {\n  click_tracking_enabled = true\n  open_tracking_enabled = true\n}\n"
+)
+SENDER = "sender@example.test"
+RECIPIENT = "recipient@example.test"
+_TRUSTED = "127.0.0.1"
+_STRANGER = "192.0.2.1"  # RFC 5737: nobody's
+
+
+class Job(NamedTuple):
+    """One message to do. source: None for standard input; path: what the report calls it."""
+
+    source: Path | None
+    path: str
+
+
+def load_site(config: Path | None) -> Site:
+    """The site a configuration describes; without one, tracking is on, with a key of this process alone.
+
+    Raises Failed with what to do about it.
+    """
+    if config is None:
+        click.echo(
+            "smtpapi rewrite: no --config: clicks and opens are tracked for localhost:8080 with a key that is"
+            " thrown away at the end, so these links will never work",
+            err=True,
+        )
+        ring = Ring(()).rotated(secrets.token_bytes(SECRET_SIZE), int(time.time()))
+        return Site.build(load_text(EXAMPLE, "built-in example"), ring)
+    try:
+        settings = load_file(config)
+        return Site.build(settings, _ring(settings), _policy(settings))
+    except (SettingsError, RingError, hooks.PolicyError) as error:
+        raise Failed(str(error)) from None
+
+
+def _ring(settings: Settings) -> Ring | None:
+    return load_ring(Path(settings.keys.ring)) if settings.active else None
+
+
+def _policy(settings: Settings) -> hooks.Policy | None:
+    return hooks.load(Path(settings.policy.file)) if settings.policy.file else None
+
+
+def considered(site: Site, raw: bytes, envelope: Envelope) -> tuple[Whole, Outcome]:
+    """What the milter would do with a raw message."""
+    message = whole.split(raw)
+    outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
+    return message, outcome
+
+
+def made(message: Whole, outcome: Outcome) -> bytes:
+    """The message after the outcome; a refused one as it was."""
+    return message.apply(outcome) if isinstance(outcome, Plan) else message.raw
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The configuration; without it, tracking is on."
+)
+@click.option("--sender", default=SENDER, show_default=True, help='Envelope sender; "" for the null sender.')
+@click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
+@click.option("--untrusted", is_flag=True, help="As mail of a client that is not allowed to be tracked.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help='JSON lines; "-" for stderr.')
+@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
+@click.argument("paths", nargs=-1, metavar="[FILE|DIR]...", type=click.Path(path_type=Path))
+def command(
+    config: Path | None,
+    sender: str,
+    recipient: str,
+    untrusted: bool,
+    report: Path | None,
+    output_dir: Path | None,
+    paths: tuple[Path, ...],
+) -> None:
+    """Rewrite whole messages as the milter would; standard input to standard output without arguments."""
+    jobs = list(_jobs(paths))
+    if output_dir is None and len(jobs) != 1:
+        raise click.UsageError("several messages need --output-dir")
+    site = load_site(config)
+    envelope = Envelope(Client(_STRANGER if untrusted else _TRUSTED), sender, (recipient,))
+    with ExitStack() as stack:
+        lines = _report_file(report, stack)
+        for job in jobs:
+            message, outcome = considered(site, _read(job), envelope)
+            _write(job, made(message, outcome), output_dir)
+            if lines is not None:
+                lines.write(json.dumps(message.report(outcome, job.path)) + "\n")
+            elif output_dir is None and not isinstance(outcome, Plan):
+                why = outcome.why if isinstance(outcome, Leave) else f"{outcome.code} {outcome.text}"
+                click.echo(f"smtpapi rewrite: left as it is: {why}", err=True)
+
+
+def _jobs(paths: Iterable[Path]) -> Iterator[Job]:
+    """The messages the arguments name, folders in the order of their names."""
+    paths = list(paths)
+    if not paths:
+        yield Job(None, "-")
+    for path in paths:
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                if found.is_file():
+                    yield Job(found, found.relative_to(path).as_posix())
+        elif path.is_file():
+            yield Job(path, path.name)
+        else:
+            raise click.UsageError(f"{path}: no such file or folder")
+
+
+def _read(job: Job) -> bytes:
+    if job.source is None:
+        return sys.stdin.buffer.read()
+    try:
+        return job.source.read_bytes()
+    except OSError as error:
+        raise Failed(f"{job.source}: cannot be read: {error.strerror}") from None
+
+
+def _write(job: Job, data: bytes, output_dir: Path | None) -> None:
+    if output_dir is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    target = output_dir / (job.path if job.source is not None else "stdin.eml")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as error:
+        raise Failed(f"{target}: cannot be written: {error.strerror}") from None
+
+
+def _report_file(path: Path | None, stack: ExitStack) -> IO[str] | None:
+    if path is None:
+        return None
+    if str(path) == "-":
+        return sys.stderr
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return stack.enter_context(path.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise Failed(f"{path}: cannot be written: {error.strerror}") from None
