@@ -1,0 +1,240 @@
+"""Ids that a retry gets again, and the mark that tells our own work (contract.md 3.7, 5.8)."""
+
+import re
+import time
+
+import pytest
+
+from engagement.events.ids import is_event_id
+from engagement.links.keys import Ring
+from engagement.settings import load_text
+from smtpapi.envelope import Client, Envelope
+from smtpapi.identity import Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.message import Field, Message
+from smtpapi.outcome import Plan, Why
+from smtpapi.transaction import Considered, Site, consider
+
+NOW = 1_795_501_800.0  # 24 Nov 2026, 06:30 UTC
+RING = Ring().rotated(b"k" * 32, 1)
+SITE = Site.build(
+    load_text(
+        'smtpapi { } ESMTP_Listener { click_tracking_enabled = true tracking_domain = "t.example.net" }'
+    ),
+    RING,
+)
+LABELS = (Field("Message-ID", b" <1@example.org>"), Field("Date", b" Tue, 24 Nov 2026 06:30:00 +0000"))
+BODY = b"see http://x.example/ there\r\n"
+
+
+def message(*fields: Field, body: bytes = BODY) -> Message:
+    return Message((*fields, Field("Content-Type", b" text/plain")), body)
+
+
+def envelope(
+    recipient: str = "b@example.net", sender: str = "a@example.org", queue_id: str = "Q1"
+) -> Envelope:
+    return Envelope(Client("127.0.0.1"), sender, (recipient,), queue_id)
+
+
+def run(mail: Message, to: Envelope | None = None, now: float = NOW, site: Site = SITE) -> Considered:
+    return consider(site, to or envelope(), mail, now=now, tick=time.monotonic)
+
+
+def links(considered: Considered) -> list[bytes]:
+    assert isinstance(considered.outcome, Plan)
+    return [edit.new for edit in considered.outcome.edits]
+
+
+def mark(considered: Considered) -> Field:
+    assert isinstance(considered.outcome, Plan)
+    values = [
+        change.value
+        for change in considered.outcome.headers
+        if change.name == "X-Smtpapi-Id" and change.value
+    ]
+    assert len(values) == 1
+    return Field("X-Smtpapi-Id", b" " + values[0].encode())
+
+
+def test_a_retry_gets_the_same_links_and_the_same_event() -> None:
+    first = run(message(*LABELS))
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3 * 3600)
+    assert links(first) == links(retry)
+    assert first.injections[0].id == retry.injections[0].id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (message(*LABELS), envelope("c@example.net")),
+        (message(*LABELS), envelope(sender="z@example.org")),
+        (message(*LABELS, body=BODY + b"x\r\n"), envelope()),
+        (message(Field("Message-ID", b" <2@example.org>"), LABELS[1]), envelope()),
+        (message(LABELS[0], Field("Date", b" Tue, 24 Nov 2026 06:29:59 +0000")), envelope()),
+    ],
+)
+def test_another_message_or_recipient_gets_other_links(other: tuple[Message, Envelope]) -> None:
+    ours, theirs = run(message(*LABELS)), run(*other)
+    assert links(ours) != links(theirs)
+    assert ours.injections[0].message_id != theirs.injections[0].message_id
+    assert ours.injections[0].id != theirs.injections[0].id
+
+
+def test_the_recipient_alone_does_not_change_the_transmission() -> None:
+    ours, theirs = run(message(*LABELS)), run(message(*LABELS), envelope("c@example.net"))
+    assert ours.injections[0].transmission_id == theirs.injections[0].transmission_id
+    assert 0 <= ours.injections[0].transmission_id < 2**64
+
+
+def test_parts_cannot_be_moved_from_one_field_into_another() -> None:
+    def ids(sender: str, message_id: bytes) -> bytes:
+        mail = Message((Field("Message-ID", message_id),), b"")
+        return Fingerprint(envelope(sender=sender), mail).ids(RING.signing, "r").message_id
+
+    assert ids("ab", b"c") != ids("a", b"bc")
+
+
+def test_bare_messages_are_told_apart_by_the_queue_alone() -> None:
+    bare = message()
+    assert links(run(bare, envelope(queue_id="Q1"))) != links(run(bare, envelope(queue_id="Q2")))
+    dated = message(LABELS[1])
+    assert links(run(dated, envelope(queue_id="Q1"))) == links(run(dated, envelope(queue_id="Q2")))
+
+
+def test_another_key_makes_other_ids() -> None:
+    other = Ring().rotated(b"o" * 32, 1).signing
+    mail = Fingerprint(envelope(), message(*LABELS))
+    assert mail.ids(RING.signing, "r") != mail.ids(other, "r")
+
+
+# --- when it was issued
+
+
+@pytest.mark.parametrize(
+    ("date", "issued"),
+    [
+        (b" Tue, 24 Nov 2026 06:30:00 +0000", 1_795_501_800),
+        (b" Tue, 24 Nov 2026 07:30:00 +0100 (CET)", 1_795_501_800),
+        (b" Tue, 24 Nov 2026 06:30:00 -0000", 1_795_501_800),
+        (b" Tue, 24 Nov 2026\r\n 06:30:00 +0000", 1_795_501_800),
+        (b" Tue, 17 Nov 2026 06:30:00 +0000", 1_795_501_800 - 7 * 86400),
+        (b" Tue, 24 Nov 2026 07:30:00 +0000", 1_795_501_800 + 3600),
+    ],
+)
+def test_the_date_counts_within_a_week_before_and_an_hour_after(date: bytes, issued: int) -> None:
+    assert issued_at(Message((Field("Date", date),), b""), NOW) == issued
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *(b"", b" yesterday", b" Tue, 17 Nov 2026 06:29:59 +0000", b" Tue, 24 Nov 2026 08:00:01 +0000"),
+        *(
+            b" Tue, 24 Nov 99999 06:30:00 +0000",
+            b" Tue, 24 Nov 2026 06:30:00 +9999999999",
+            b" \xff\xff",
+            b" 1",
+        ),
+        *(b" Tue, 32 Nov 2026 25:61:61 +0000", b" " + b"(" * 3000, b" Tue, 24 Nov 0000 06:30:00 +0000"),
+    ],
+)
+def test_else_the_hour_of_receipt_counts(date: bytes) -> None:
+    mail = Message((Field("Date", date),), b"")
+    assert issued_at(mail, NOW) == issued_at(mail, NOW + 1700) == 1_795_500_000
+
+
+def test_no_date_is_no_error() -> None:
+    assert issued_at(Message((), b""), NOW) == 1_795_500_000
+
+
+# --- event ids and pseudonyms
+
+
+def test_the_injections_id_has_the_form_of_all_event_ids() -> None:
+    found = event_id(bytes(range(16)), 1_795_501_800)
+    assert is_event_id(found)
+    assert found[14] == "7"
+    assert found[19] in "89ab"
+    assert int(found[-1], 16) % 4 == 0
+    assert int(found.replace("-", "")[:12], 16) == 1_795_501_800_000
+
+
+def test_a_pseudonym_is_the_same_for_all_spellings_and_tells_nothing() -> None:
+    one = pseudonym(RING.signing, "Ida@Example.net")
+    assert one == pseudonym(RING.signing, "ida@example.net")
+    assert one != pseudonym(RING.signing, "ide@example.net")
+    assert re.fullmatch(r"[0-9a-f]{40}@pseudonym\.invalid", one)
+
+
+# --- the mark
+
+
+def test_mail_that_carries_our_mark_is_not_tracked_again() -> None:
+    genuine = mark(run(message(*LABELS)))
+    again = run(message(*LABELS, genuine))
+    assert again.outcome.why is Why.ALREADY_TRACKED
+    assert again.injections == ()
+
+
+def test_the_mark_survives_what_we_did_to_the_body() -> None:
+    genuine = mark(run(message(*LABELS)))
+    assert run(message(*LABELS, genuine, body=b"other\r\n")).outcome.why is Why.ALREADY_TRACKED
+
+
+def test_a_marked_message_still_loses_the_header() -> None:
+    genuine = mark(run(message(*LABELS)))
+    outcome = run(message(*LABELS, genuine, Field("X-MSYS-API", b"{}"))).outcome
+    assert isinstance(outcome, Plan)
+    assert [(change.name, change.value) for change in outcome.headers] == [("X-MSYS-API", None)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            b"",
+            b" x",
+            b" 00 1 00",
+            b" " + b"0" * 32 + b" 1 " + b"0" * 32,
+            b" " + b"zz" * 16 + b" 1 " + b"0" * 32,
+        ),
+        *(b" " + b"0" * 32 + b" 9 " + b"0" * 32, b" " + b"0" * 32 + b" \xb2 " + b"0" * 32, b"\xff \xff \xff"),
+        b" " + b"0" * 32 + b" 99999999999 " + b"0" * 32,
+    ],
+)
+def test_a_forged_mark_is_removed_and_does_not_stop_tracking(value: bytes) -> None:
+    considered = run(message(*LABELS, Field("x-smtpapi-id", value), Field("X-Smtpapi-Id", value)))
+    assert isinstance(considered.outcome, Plan)
+    assert considered.outcome.edits
+    changes = [(change.name, change.index, change.value is None) for change in considered.outcome.headers]
+    assert changes == [("X-Smtpapi-Id", 2, True), ("X-Smtpapi-Id", 1, True), ("X-Smtpapi-Id", 0, False)]
+
+
+@pytest.mark.parametrize(
+    ("mail", "to"),
+    [
+        (message(*LABELS), envelope("c@example.net")),
+        (message(Field("Message-ID", b" <2@example.org>"), LABELS[1]), envelope()),
+        (message(LABELS[0], Field("Date", b" Tue, 24 Nov 2026 06:29:00 +0000")), envelope()),
+    ],
+)
+def test_a_mark_taken_from_another_message_is_forged(mail: Message, to: Envelope) -> None:
+    stolen = mark(run(message(*LABELS)))
+    outcome = run(Message((*mail.fields, stolen), mail.body), to).outcome
+    assert isinstance(outcome, Plan)
+    assert outcome.edits
+
+
+def test_a_mark_of_an_older_key_still_counts_and_one_of_a_revoked_key_does_not() -> None:
+    genuine = mark(run(message(*LABELS)))
+    rotated = RING.rotated(b"n" * 32, 2)
+    newer = Site.build(SITE.settings, rotated)
+    assert run(message(*LABELS, genuine), site=newer).outcome.why is Why.ALREADY_TRACKED
+    revoked = Site.build(SITE.settings, rotated.revoked(1))
+    assert run(message(*LABELS, genuine), site=revoked).outcome.why is None
+
+
+def test_no_links_no_mark() -> None:
+    outcome = run(message(*LABELS, body=b"no link\r\n")).outcome
+    assert isinstance(outcome, Plan)
+    assert outcome.headers == ()
