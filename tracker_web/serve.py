@@ -34,8 +34,6 @@ def prepare(config: Path) -> Settings:
         settings = load_file(config)
     except SettingsError as error:
         raise CannotServe(str(error)) from error
-    except OSError as error:
-        raise CannotServe(f"{config}: {error.strerror}: name the configuration with --config FILE") from error
     try:
         load_ring(Path(settings.keys.ring))
     except RingError as error:
@@ -46,19 +44,12 @@ def prepare(config: Path) -> Settings:
         raise CannotServe(
             f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
         ) from error
-    try:
-        _try_listen(parse_listen(settings.tracker.listen), config)
-    except ValueError as error:
-        raise CannotServe(f"{config}: tracker.listen: {error}") from error
+    _try_listen(parse_listen(settings.tracker.listen), config)
     return settings
 
 
 def _try_listen(listen: Listen, config: Path) -> None:
     """Fail now, in words, where the server would fail in a traceback (or share the port with another one)."""
-    if listen.path:
-        if not Path(listen.path).parent.is_dir():
-            raise CannotServe(f"{listen}: no such folder: make it, or change tracker.listen in {config}")
-        return
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -80,9 +71,8 @@ def serve(settings: Settings) -> None:
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
     Granian(
         "tracker_web.wsgi:application",
-        address=listen.host or "127.0.0.1",
-        port=listen.port or 8080,
-        uds=Path(listen.path) if listen.path else None,
+        address=listen.host,
+        port=listen.port,
         interface=Interfaces.WSGI,
         workers=settings.tracker.workers,
         blocking_threads=_THREADS,

@@ -1,0 +1,187 @@
+"""Starts the tracker for tests as its users start it: each server a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from web_cases import HOST, RING, Answer
+
+from engagement.events.record import decode
+from engagement.events.types import Hit
+from engagement.links.ring_file import save_ring
+from engagement.spool.format import MAGIC, End, scan
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30.0  # seconds; a busy machine starts Python slowly
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder with a configuration, a key ring and a spool."""
+
+    folder: Path
+    port: int
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "smtpapi.conf"
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "events.db"
+
+    def hits(self) -> list[Hit]:
+        """All records of the spool's segments, whoever wrote them."""
+        found = []
+        for segment in sorted(self.spool.glob("*")):
+            if segment.suffix in (".open", ".ready"):
+                found += [decode(record) for record in records(segment)]
+        return [event for event in found if isinstance(event, Hit)]
+
+
+def records(segment: Path) -> list[bytes]:
+    found = scan(segment.read_bytes(), len(MAGIC))
+    assert found.end is not End.CORRUPT
+    return [record for record, _ in found.records]
+
+
+def make_site(folder: Path, port: int | None = None, tracker: str = "", more: str = "") -> Site:
+    site = Site(folder, port or free_port())
+    save_ring(folder / "keys", RING)
+    site.config.write_text(
+        f'smtpapi {{ }}\nkeys {{ ring = "{folder / "keys"}" }}\nspool {{ directory = "{site.spool}" }}\n'
+        f'store {{ path = "{site.store}" }}\n'
+        f'tracker {{ listen = "127.0.0.1:{site.port}" workers = 1\n{tracker}\n}}\n'
+        f'ESMTP_Listener {{ tracking_domain = "{HOST}" Listen ":2525" {{ }} }}\n{more}\n'
+    )
+    return site
+
+
+def environment(site: Site) -> dict[str, str]:
+    path = os.pathsep.join((str(ROOT), str(ROOT / "milter")))
+    return os.environ | {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(site.config), "PYTHONUNBUFFERED": "1"}
+
+
+def granian(site: Site) -> list[str]:
+    return [sys.executable, "-m", "tracker_web", "--config", str(site.config)]
+
+
+def gunicorn(site: Site) -> list[str]:
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{site.port}", "--worker-class=gthread"]
+    return [*command, "--limit-request-line=0", "--log-level=error", "tracker_web.wsgi:application"]
+
+
+def flask_run(site: Site) -> list[str]:
+    return [sys.executable, "-m", "flask", "--app", "tracker_web.app", "run", "--port", str(site.port)]
+
+
+@contextmanager
+def running(site: Site, command: Callable[[Site], list[str]] = granian) -> Iterator[subprocess.Popen[bytes]]:
+    """The server, from when it takes connections until the block ends; its words go to FOLDER/log."""
+    with open(site.folder / "log", "ab") as log:
+        process = subprocess.Popen(
+            command(site),
+            cwd=site.folder,
+            env=environment(site),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        wait_for_port(site.port, process)
+        yield process
+    finally:
+        stop(process)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process is None or process.poll() is None, "the server ended; see its log"
+            assert time.monotonic() < end, f"nothing listens on port {port}"
+            time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[bytes], by: int = signal.SIGTERM) -> None:
+    if process.poll() is None:
+        process.send_signal(by)
+        try:
+            process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill the server and its workers as a power cut would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wire(path: str, method: str = "GET", host: str | None = HOST, **headers: str) -> bytes:
+    """One request as it goes over the wire; `path` is not touched."""
+    lines = [f"{method} {path} HTTP/1.1"]
+    if host is not None:
+        lines.append(f"Host: {host}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if method == "POST":
+        lines.append("Content-Length: 0")
+    return ("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("latin-1")
+
+
+def raw(port: int, request: bytes) -> bytes:
+    """Everything the server sends until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(request)
+        got = b""
+        while chunk := connection.recv(65536):
+            got += chunk
+    return got
+
+
+def fetch(port: int, path: str, method: str = "GET", host: str | None = HOST, **headers: str) -> Answer:
+    return parse(raw(port, wire(path, method, host, **headers)))
+
+
+def parse(got: bytes) -> Answer:
+    head, _, body = got.partition(b"\r\n\r\n")
+    status, *fields = head.decode("latin-1").split("\r\n")
+    pairs = [field.partition(": ")[::2] for field in fields]
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        assert name.lower() not in headers, f"{name} twice"
+        headers[name.lower()] = value
+    return Answer(int(status.split()[1]), headers, body)
+
+
+def fetch_json(port: int, path: str) -> dict[str, object]:
+    answer = fetch(port, path, host="localhost")
+    assert answer.status == 200, answer
+    found: dict[str, object] = json.loads(answer.body)
+    return found
