@@ -1,0 +1,129 @@
+"""Events as bytes: what was written comes back, and nothing else is taken for an event."""
+
+from dataclasses import replace
+
+import msgpack
+import pytest
+from event_samples import IDS, hit, injection
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engagement.events.record import BadRecord, decode, encode
+from engagement.events.types import Event
+from engagement.links.types import Kind
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_hit_comes_back(kind: Kind) -> None:
+    event = hit(kind)
+    assert decode(encode(event)) == event
+
+
+def test_an_injection_comes_back() -> None:
+    event = injection(transmission_id=2**64 - 1, transactional=True, outcome="no-link", rcpt_type="bcc")
+    assert decode(encode(event)) == event
+
+
+@settings(max_examples=60)
+@given(st.text(st.characters(codec=None), max_size=20), st.text(max_size=20))
+def test_any_text_survives(agent: str, subject: str) -> None:
+    """Also lone surrogates, which stand for bytes that are no UTF-8."""
+    for event in (hit(user_agent=agent), injection(subject=subject, context={"cust_a": agent})):
+        assert decode(encode(event)) == event
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=80))
+def test_chance_bytes_are_no_event(data: bytes) -> None:
+    with pytest.raises(BadRecord):
+        decode(data)
+
+
+@pytest.mark.parametrize("event", [hit(), injection()])
+def test_a_cut_or_lengthened_record_is_no_event(event: Event) -> None:
+    data = encode(event)
+    for cut in range(len(data)):
+        with pytest.raises(BadRecord):
+            decode(data[:cut])
+    with pytest.raises(BadRecord):
+        decode(data + b"\0")
+
+
+@pytest.mark.parametrize("event", [hit(), injection()])
+def test_a_changed_byte_gives_an_event_or_bad_record(event: Event) -> None:
+    data = encode(event)
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 0x81
+        try:
+            decode(bytes(changed))
+        except BadRecord:
+            continue
+
+
+@pytest.mark.parametrize("place", range(14))
+def test_every_value_of_a_hit_has_its_type(place: int) -> None:
+    values = msgpack.unpackb(encode(hit()))
+    values[place] = None
+    with pytest.raises(BadRecord):
+        decode(msgpack.packb(values))
+
+
+@pytest.mark.parametrize("place", range(24))
+def test_every_value_of_an_injection_has_its_type(place: int) -> None:
+    values = msgpack.unpackb(encode(injection()))
+    values[place] = None
+    with pytest.raises(BadRecord):
+        decode(msgpack.packb(values))
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (replace(hit(), at_ms=-1), "time"),
+        (replace(hit(), at_ms=1 << 48), "time"),
+        (replace(hit(), id="17"), "UUID"),
+        (replace(injection(), at_ms=1 << 48), "time"),
+        (replace(injection(), transmission_id=-1), "number"),
+        (replace(injection(), size=-1), "number"),
+        (replace(injection(), tags=(1,)), "tag"),  # type: ignore[arg-type]
+        (replace(injection(), context={"cust_a": 1}), "context"),  # type: ignore[dict-item]
+    ],
+)
+def test_values_out_of_range_are_refused(event: Event, why: str) -> None:
+    with pytest.raises(BadRecord, match=why):
+        decode(encode(event))
+
+
+def test_a_later_version_is_not_guessed_at() -> None:
+    values = msgpack.unpackb(encode(hit()))
+    values[0] = 2
+    with pytest.raises(BadRecord, match="version 2"):
+        decode(msgpack.packb(values))
+
+
+def test_records_of_version_1_are_read_for_ever() -> None:
+    """Bytes as the first release wrote them; this must never be changed to make a test pass."""
+    event_id = "01a1773b-1284-7000-8000-ccd0d4d8dce4"
+    old = msgpack.packb(
+        [
+            1,
+            1,
+            event_id,
+            1,
+            1793001722373,
+            b"payload",
+            "",
+            "203.0.113.9",
+            "agent",
+            "nb",
+            "GET",
+            "host",
+            False,
+            True,
+        ]
+    )
+    event = decode(old)
+    assert encode(event) == old
+    assert (event.id, event.at_ms) == (event_id, 1793001722373)
+    assert IDS.next(event.at_ms) != event_id
