@@ -26,11 +26,12 @@ def load_ring(path: Path) -> Ring:
     return ring
 
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_mtime_ns, status.st_ino, status.st_size
+    # The time of change besides that of writing: it also tells a mended mode or owner.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 def _load(path: Path) -> tuple[Ring, _Stamp]:
@@ -156,34 +157,45 @@ class RingFile:
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
+        self._seen: _Stamp | None
         self._ring, self._seen = _load(path)
         self._due = clock() + _RECHECK
 
     def current(self) -> Ring:
         """Return the ring to use now. Looks at the file at most once a second."""
         if self._clock() >= self._due:
-            self.refreshed()
+            self._look(again=True)
         return self._ring
 
     def refreshed(self) -> Ring:
-        """Return the ring after a look at the file now: for a link whose key id is not known yet."""
-        if self._lock.acquire(blocking=False):  # else another thread is looking this very moment
-            try:
-                self._due = self._clock() + _RECHECK
-                self._look()
-            finally:
-                self._lock.release()
+        """Return the ring after a look at the file now: for a link whose key id is not known yet.
+
+        Costs one stat while the file stays as it was, so that strangers' links cost no more either.
+        """
+        self._look(again=False)
         return self._ring
 
-    def _look(self) -> None:
+    def _look(self, *, again: bool) -> None:
+        """Load the file if it changed. again: also if it did not, but could not be loaded the last time."""
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is looking this very moment
         try:
-            if _stamp(os.stat(self.path)) == self._seen and self.last_error is None:
-                return
-        except OSError:
-            pass  # `_load` says it in words
+            if again:
+                self._due = self._clock() + _RECHECK
+            try:
+                stamp = _stamp(os.stat(self.path))
+            except OSError:
+                stamp = None  # `_load` says it in words
+            if stamp != self._seen or (again and self.last_error is not None):
+                self._reload(stamp)
+        finally:
+            self._lock.release()
+
+    def _reload(self, stamp: _Stamp | None) -> None:
         try:
             ring, self._seen = _load(self.path)
         except RingError as error:
+            self._seen = stamp
             known = self.last_error is not None and str(self.last_error) == str(error)
             self.last_error = error
             if not known:

@@ -114,6 +114,24 @@ def test_every_reason_for_a_bad_token_has_its_words() -> None:
     assert set(_ERRORS) == set(get_args(Reason))
 
 
+def test_config_names_the_ring(ring: Path, tmp_path: Path) -> None:
+    config = tmp_path / "smtpapi.conf"
+    config.write_text(f'keys {{ ring = "{ring}" }}\n', "utf-8")
+    assert run("decode", "--config", config, url(ring)).exit_code == 0
+    assert run("keys", "list", "--config", config).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["keys {", "keys { rong = 1 }", None])
+def test_broken_or_missing_config_is_a_sentence_and_status_2(tmp_path: Path, text: str | None) -> None:
+    config = tmp_path / "smtpapi.conf"
+    if text is not None:
+        config.write_text(text, "utf-8")
+    result = run("keys", "list", "--config", config)
+    assert result.exit_code == 2
+    assert "smtpapi.conf" in result.stderr
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.parametrize(
     "words", [("decode", "http://t.example/q/x"), ("keys", "list"), ("keys", "rotate"), ("keys", "init")]
 )

@@ -192,6 +192,38 @@ def test_mended_mode_is_noticed_although_the_content_is_the_same(path: Path) -> 
     assert file.current() == SECOND
 
 
+def test_broken_file_is_not_read_for_each_unknown_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    file = RingFile(path, clock=clock)
+    path.write_bytes(b"7 what")
+    loads: list[Path] = []
+    load = ring_file._load
+    monkeypatch.setattr(ring_file, "_load", lambda path: loads.append(path) or load(path))
+    for _ in range(5):
+        assert file.refreshed() == FIRST
+    assert len(loads) == 1
+    clock.now += 2
+    file.current()
+    assert len(loads) == 2  # the fault may have been a passing one
+
+
+def test_fault_that_passes_without_a_change_of_the_file_is_retried(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    file = RingFile(path, clock=clock)
+    save_ring(path, SECOND)
+
+    def fail(path: Path) -> None:
+        raise RingError("Too many open files")
+
+    monkeypatch.setattr(ring_file, "_load", fail)
+    assert file.refreshed() == FIRST
+    monkeypatch.undo()
+    clock.now += 2
+    assert file.current() == SECOND
+
+
 def test_ring_that_lost_a_key_is_taken_and_reported(path: Path) -> None:
     save_ring(path, SECOND)
     reports: list[RingError] = []

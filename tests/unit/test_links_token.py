@@ -168,6 +168,18 @@ def test_payload_over_the_cap_is_not_sealed() -> None:
         seal(Link(b"x" * MAX_TARGET), who=who)
 
 
+def test_bounds_are_those_of_the_documentation() -> None:
+    assert (MAX_PAYLOAD, MAX_TARGET, MAX_METADATA, MAX_TEXT, MAX_TAGS) == (8192, 4096, 8192, 1024, 64)
+
+
+def test_longest_token_is_opened_and_a_longer_one_is_not_even_decoded() -> None:
+    longest = forged_by_ourselves(bytes(MAX_PAYLOAD))
+    assert len(longest) == 10_950
+    assert reason(longest) == "payload"
+    assert reason(b"A" * 10_950) == "version"
+    assert reason(b"A" * 10_951) == "length"
+
+
 def test_each_fault_has_its_reason() -> None:
     token = seal()
     good = raw(token)
