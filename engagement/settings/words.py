@@ -59,8 +59,9 @@ Programs read the file again on SIGHUP; a file with errors is reported and the o
 ## Syntax
 
 ```
-# a comment to the end of the line      /* a comment over
-                                           several lines */
+# a comment to the end of the line
+/* a comment over
+   several lines */
 smtpapi { }                           # a stanza
 ESMTP_Listener {
   tracking_domain = "track.example.com"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from engagement.settings import Settings, SettingsError, Where, load_file
+from engagement.settings.declare import options_of
 from engagement.settings.load import listen_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE
@@ -26,6 +27,7 @@ from engagement.settings.tree import lines
 
 HERE = Path(__file__).parent
 GOOD = sorted(each for each in (HERE / "good").iterdir() if each.is_dir())
+COMMON = ("enabled", "debug_level")  # of every module of Momentum
 BROKEN = sorted(each for each in (HERE / "broken").iterdir() if each.is_dir())
 
 
@@ -121,18 +123,17 @@ def test_printed_tree_reads_as_the_same_tree(folder: Path) -> None:
             assert parse("\n".join(lines(items)), path.name).items == items
 
 
-def test_every_stanza_and_scoped_option_is_set_by_some_good_case() -> None:
+def test_every_option_is_set_by_some_good_case() -> None:
     set_somewhere: set[str] = set()
     for folder in GOOD:
         expected = json.loads((folder / "expect.json").read_text("utf-8"))
         set_somewhere |= set(expected["stanzas"])
         for connection in expected["connections"]:
             set_somewhere |= set(connection["values"])
-    unset = {name for name in SCOPED if name not in set_somewhere}
-    assert unset == {"initial_open_tracking_enabled"} - set_somewhere
-    assert {
-        stanza for stanza in STANZAS if not any(key.startswith(f"{stanza}.") for key in set_somewhere)
-    } == set()
+    assert set(SCOPED) - set_somewhere == set()
+    declared = {f"{name}.{option.name}" for name, stanza in STANZAS.items() for option in options_of(stanza)}
+    common = {f"{name}.{option}" for name in ("cassandra_client", "engagement_tracker") for option in COMMON}
+    assert declared - set_somewhere - common == set()
 
 
 def _write_anew() -> None:
