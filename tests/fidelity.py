@@ -1,0 +1,420 @@
+"""An independent judge of rewritten mail. It shares no code with the product: input, output and report are enough.
+
+`check` holds that nothing differs outside the reported edits, that every edit is what it says, and that each http(s)
+link an HTML parser sees in the top HTML part was tracked or left with a reason, with the exact target.
+
+As a program (`python tests/fidelity.py --all`) it takes every mail and document of the corpus next to the checkout,
+runs `smtpapi rewrite` over them and judges the outcome.
+"""
+
+import argparse
+import binascii
+import codecs
+import email
+import email.message
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import html5lib
+from html5lib._tokenizer import HTMLTokenizer
+from html5lib.constants import tokenTypes
+from lxml import etree
+from lxml import html as lxml_html
+
+CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+LONGEST = 990
+QP_LONGEST = 76
+
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+_TRACKED = re.compile(rb"https?://[^/]+/f/[A-Za-z0-9._-]+/[A-Za-z0-9][A-Za-z0-9_-]*[A-Za-z0-9]")
+_PIXEL = re.compile(
+    rb'<(?:img|amp-img)[^<>]* src="https?://[^/"]+/q/[A-Za-z0-9][A-Za-z0-9_-]*[A-Za-z0-9]"[^<>]*>(?:</amp-img>)?'
+)
+_MACRO = re.compile(rb"\{\{\s*(?:opening|closing)_(?:single|double|triple)_curly\(\)\s*\}\}")
+_OURS = ("x-msys-api", "x-smtpapi-id", "content-transfer-encoding", "mime-version")
+_CLOSED = ("multipart/signed", "multipart/encrypted", "multipart/report", "application/pkcs7-mime")
+
+
+class Done(NamedTuple):
+    """One edit carried out: what stood there, what stands there now."""
+
+    edit: dict[str, Any]
+    old: bytes
+    new: bytes
+
+
+def check(before: bytes, after: bytes, report: dict[str, Any]) -> list[str]:
+    """What is wrong with one rewritten message; nothing, if it is as it must be."""
+    if report["action"] == "untouched":
+        return [] if before == after else ["reported as untouched, but it differs"]
+    problems: list[str] = []
+    done = _follow(before, after, report["edits"], problems)
+    if problems:
+        return problems
+    if before == after:
+        problems.append("reported as rewritten, but nothing differs")
+    parts = _top_parts(before)
+    for item in done:
+        problems += _check_edit(item, parts)
+    problems += _check_lines(before, after)
+    if "text/html" in parts and not report["reason"]:
+        problems += _check_links(parts["text/html"], done, report)
+    return problems
+
+
+def links(before: bytes, report: dict[str, Any]) -> list[str]:
+    """What `check` says of the links of a message that was left untouched because it had none."""
+    parts = _top_parts(before)
+    return _check_links(parts["text/html"], [], report) if "text/html" in parts else []
+
+
+def _follow(before: bytes, after: bytes, edits: list[dict[str, Any]], problems: list[str]) -> list[Done]:
+    """Walk both messages side by side: equal outside the edits, which ascend."""
+    done = []
+    here = there = 0
+    for edit in edits:
+        start, stop, length = edit["start"], edit["end"], edit["length"]
+        if not here <= start <= stop <= len(before):
+            problems.append(f"edits overlap or run out of the message at {start}")
+            return done
+        gap = start - here
+        if before[here:start] != after[there : there + gap]:
+            problems.append(f"bytes differ outside the edits between {here} and {start}")
+            return done
+        there += gap
+        done.append(Done(edit, before[start:stop], after[there : there + length]))
+        here, there = stop, there + length
+    if before[here:] != after[there:]:
+        problems.append(f"bytes differ after the last edit, from {here} on")
+    return done
+
+
+class Part(NamedTuple):
+    """A top part by the standard library: its decoded bytes, its transfer encoding, its charset."""
+
+    data: bytes
+    encoding: str
+    charset: str
+
+
+def _top_parts(raw: bytes) -> dict[str, Part]:
+    """The first part of each kind that is no attachment, as Python's own parser sees them."""
+    found: dict[str, Part] = {}
+
+    def walk(part: email.message.Message) -> None:
+        kind = part.get_content_type()
+        if kind in _CLOSED or kind.startswith("message/"):
+            return
+        if part.is_multipart():
+            for inner in part.get_payload():
+                walk(inner)  # type: ignore[arg-type]
+            return
+        disposition = (part.get_content_disposition() or "").strip()
+        if kind in ("text/html", "text/plain", "text/x-amp-html") and disposition in ("", "inline"):
+            payload = part.get_payload(decode=True)
+            encoding = str(part.get("Content-Transfer-Encoding", "")).split(";")[0].strip().lower()
+            charset = str(part.get_param("charset") or "")
+            found.setdefault(kind, Part(payload if isinstance(payload, bytes) else b"", encoding, charset))
+
+    if raw.startswith(b"From "):
+        raw = raw.partition(b"\n")[2]
+    walk(email.message_from_bytes(raw))
+    return found
+
+
+def _check_edit(item: Done, parts: dict[str, Part]) -> Iterator[str]:
+    edit = item.edit
+    kind = edit["kind"]
+    where = f"edit at {edit['start']} ({kind})"
+    part = parts.get(edit["type"], Part(b"", "", ""))
+    if kind == "header":
+        if edit["name"].lower() not in _OURS:
+            yield f"{where}: field {edit['name']!r} is none of ours to change"
+        if b"\n\n" in item.new.replace(b"\r", b""):
+            yield f"{where}: an empty line in a header"
+    elif kind == "reencoded":
+        yield from _check_reencoded(item, part, where)
+    else:
+        quoted = part.encoding == "quoted-printable"
+        old = binascii.a2b_qp(item.old) if quoted else item.old
+        new = binascii.a2b_qp(item.new) if quoted else item.new
+        yield from _check_values(edit, _ascii(old, part), _ascii(new, part), where)
+
+
+def _check_values(edit: dict[str, Any], old: bytes, new: bytes, where: str) -> Iterator[str]:
+    """An edit's decoded bytes are what its kind says."""
+    match edit["kind"]:
+        case "link":
+            if not _TRACKED.fullmatch(new):
+                yield f"{where}: {new[:80]!r} is no tracked link"
+            target = _attribute(old) if "html" in edit["type"] else old.decode("latin-1")
+            if "{{" not in target and target != edit["target"]:
+                yield f"{where}: the target is {edit['target']!r}, the author wrote {target!r}"
+        case "pixel":
+            if old or not _PIXEL.fullmatch(new):
+                yield f"{where}: {old[:40]!r} -> {new[:80]!r} is no pixel"
+        case "attribute":
+            if new or b"data-msys-" not in old.lower():
+                yield f"{where}: {old[:80]!r} is no attribute of ours"
+        case "macro":
+            if not _MACRO.fullmatch(old) or not re.fullmatch(rb"\{{1,3}|\}{1,3}", new):
+                yield f"{where}: {old[:80]!r} is no brace macro"
+        case kind:
+            yield f"{where}: unknown kind {kind}"
+
+
+def _check_reencoded(item: Done, part: Part, where: str) -> Iterator[str]:
+    """Old and new body, both decoded, differ in the inner edits alone."""
+    if part.encoding == "base64":
+        old, new = (binascii.a2b_base64(data) for data in (item.old, item.new))
+    else:
+        old, new = item.old, binascii.a2b_qp(item.new)
+    problems: list[str] = []
+    inner = item.edit.get("inner", [])
+    done = _follow(old, new, inner, problems)
+    if problems:
+        # Offsets of a charset that is not ASCII's superset are in its own bytes too, so this must hold.
+        yield f"{where}: decoded, {problems[0]}"
+        return
+    for one in done:
+        yield from _check_values(one.edit, _ascii(one.old, part), _ascii(one.new, part), f"{where}, inner")
+
+
+def _ascii(data: bytes, part: Part) -> bytes:
+    """An edit's bytes without their charset, where that is none of ASCII's family."""
+    label = {"unicode-1-1-utf-7": "utf-7"}.get(part.charset.lower(), part.charset)
+    if not re.match(r"utf-?(16|32|7)|iso-2022|hz|cp037", label, re.IGNORECASE):
+        return data
+    if label.lower() in ("utf-16", "utf-32"):
+        label += "-le" if part.data[:2] == codecs.BOM_UTF16_LE else "-be"
+    try:
+        return data.decode(label).encode("utf-8")
+    except UnicodeError:
+        return data
+
+
+def _attribute(value: bytes) -> str:
+    """The attribute's value as a browser reads it."""
+    text = value.decode("latin-1")
+    quote = '"' if '"' not in text else "'"
+    found = _parsed_links(f"<a href={quote}{text}{quote}>")
+    return found[0] if found else ""
+
+
+class _Tokens(HTMLTokenizer):  # type: ignore[misc]
+    """Keeps each a and area start tag's href as it passes to the parser, before the tree repairs anything."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for token in super().__iter__():
+            if token["type"] == tokenTypes["StartTag"] and token["name"] in ("a", "area"):
+                href = token["data"].get("href")
+                if href is not None:
+                    self.parser.found.append(href.strip(" \t\n\f\r"))
+            yield token
+
+
+class _Parser(html5lib.HTMLParser):  # type: ignore[misc]
+    found: list[str]
+
+    def mainLoop(self) -> None:  # noqa: N802 - html5lib's name
+        self.tokenizer.__class__ = _Tokens
+        super().mainLoop()
+
+
+def _parsed_links(text: str) -> list[str]:
+    parser = _Parser(tree=html5lib.getTreeBuilder("etree"), strict=False)
+    parser.found = []
+    parser.parse(text)
+    return parser.found
+
+
+@lru_cache(maxsize=64)
+def _html_links(data: bytes, charset: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Every a and area href by html5lib in order, and the http(s) ones by lxml."""
+    try:
+        text = data.decode(charset or "utf-8")
+    except (LookupError, UnicodeError):
+        text = data.decode("latin-1")
+    seen = []
+    try:
+        tree = lxml_html.document_fromstring(data.decode("latin-1") if text.isascii() else text)
+        seen = [(e.get("href") or "").strip(" \t\n\f\r") for e in tree.iter("a", "area")]
+    except (etree.ParserError, ValueError, AssertionError):
+        pass  # nothing to parse
+    return tuple(_parsed_links(text)), frozenset(link for link in seen if _HTTP.match(link))
+
+
+def _check_links(part: Part, done: list[Done], report: dict[str, Any]) -> Iterator[str]:
+    """All http(s) links of the top HTML part are accounted for, in number and target."""
+    if any(s["offset"] < 0 for s in report["skipped"]):
+        return
+    edits = [item.edit for item in done if item.edit["type"] == "text/html"]
+    edits += [inner for edit in edits for inner in edit.get("inner", ())]
+    tracked = Counter(_key(edit["target"]) for edit in edits if edit["kind"] == "link")
+    left = Counter(_key(s["url"]) for s in report["skipped"])
+    by_html5lib, by_lxml = _html_links(part.data, part.charset)
+    seen = Counter(_key(link) for link in by_html5lib if _HTTP.match(link) and "_curly()" not in link)
+    for link, number in seen.items():
+        if tracked[link] + left[link] < number:
+            yield f"{link!r}: html5lib sees {number}, {tracked[link]} tracked, {left[link]} left with a reason"
+    for link in tracked:
+        if link not in seen and "{" not in link:
+            yield f"{link!r} was tracked, and html5lib sees no such link"
+    for link in by_lxml:
+        if _key(link) not in seen and _key(link) not in left and "_curly()" not in link:
+            yield f"{link!r} is seen by lxml alone"
+
+
+def _key(link: str) -> str:
+    """Links compared by their ASCII characters: how others were decoded is the charset's matter."""
+    return "".join(c for c in link if c.isascii() and c.isprintable())
+
+
+def _check_lines(before: bytes, after: bytes) -> Iterator[str]:
+    """No line was made too long that was not too long before."""
+    old = set(before.split(b"\n"))
+    longest = max(map(len, old))
+    for line in after.split(b"\n"):
+        if len(line) > max(LONGEST + 1, longest) and line not in old:
+            yield f"a line of {len(line)} octets was made"
+
+
+# --- the run over the corpus -----------------------------------------------------------------------------
+
+_CONFIG = """
+smtpapi { }
+ESMTP_Listener {
+  click_tracking_enabled = true
+  open_tracking_enabled = true
+  initial_open_tracking_enabled = true
+  click_tracking_scheme = "https"
+  open_tracking_scheme = "https"
+  tracking_domain = "track.example.net"
+}
+"""
+_SIGNATURES = re.compile(rb"(?im)^(?:DKIM-Signature|ARC-[A-Za-z-]+):[^\n]*\n(?:[ \t][^\n]*\n)*")
+_ENCODERS = ("7bit", "8bit", "quoted-printable", "base64")
+
+
+def mails() -> Iterator[tuple[str, bytes]]:
+    """(name, raw) of each mail, and again without its signatures where it has some."""
+    for path in sorted((CORPUS / "mail").rglob("*.eml")):
+        raw = path.read_bytes()
+        name = path.relative_to(CORPUS).as_posix()
+        yield name, raw
+        head, blank, body = raw.partition(b"\n\r\n" if b"\n\r\n" in raw else b"\n\n")
+        if (bare := _SIGNATURES.sub(b"", head + b"\n")[:-1]) != head:
+            yield f"unsigned/{name}", bare + blank + body
+
+
+def wrapped() -> Iterator[tuple[str, bytes]]:
+    """(name, raw) of each HTML and AMP document as mail: every transfer encoding, alone and in an alternative."""
+    for kind, media in (("html", "text/html"), ("amp", "text/x-amp-html")):
+        for path in sorted((CORPUS / kind).rglob("*.html")):
+            document = path.read_bytes()
+            name = path.relative_to(CORPUS).as_posix()
+            for encoding in _ENCODERS:
+                if encoding == "7bit" and not document.isascii():
+                    continue
+                part = _part(document, media, encoding)
+                if kind == "html":
+                    yield f"{name}.{encoding}.alone.eml", _HEAD + part
+                plain = _part(b"See https://www.example.com/ for more.\r\n", "text/plain", encoding)
+                parts = [plain, part] if kind == "html" else [plain, part, _part(b"<p>Hi", "text/html", encoding)]
+                yield f"{name}.{encoding}.alternative.eml", _HEAD + _alternative(parts)
+
+
+_HEAD = b"From: a@example.com\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
+
+
+def _part(document: bytes, media: str, encoding: str) -> bytes:
+    if encoding == "quoted-printable":
+        text = document.replace(b"\r\n", b"\n")
+        body = binascii.b2a_qp(text).replace(b"\n", b"\r\n")
+    elif encoding == "base64":
+        code = binascii.b2a_base64(document, newline=False)
+        body = b"".join(code[at : at + 76] + b"\r\n" for at in range(0, len(code), 76))
+    else:
+        body = document
+    fields = f"Content-Type: {media}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    return fields.encode() + body
+
+
+def _alternative(parts: list[bytes]) -> bytes:
+    boundary = "=_" + hashlib.sha256(b"".join(parts)).hexdigest()[:24]
+    pieces = [f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode()]
+    pieces += [f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts]
+    return b"".join(pieces) + f"--{boundary}--\r\n".encode()
+
+
+def judge(cases: list[tuple[str, bytes]], command: list[str]) -> tuple[Counter[str], list[str]]:
+    """Run the command over the cases. Counts of what became of them, and a line for each fault."""
+    outcomes: Counter[str] = Counter()
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        for name, raw in cases:
+            target = root / "in" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(raw)
+        subprocess.run([*command, "keys", "init", "--ring", str(root / "ring")], check=True, capture_output=True)
+        (root / "smtpapi.conf").write_text(f'{_CONFIG}keys {{ ring = "{root}/ring" }}\n')
+        options = ["--config", root / "smtpapi.conf", "--output-dir", root / "out", "--report", root / "report"]
+        subprocess.run([*command, "rewrite", *map(str, options), str(root / "in")], check=True)
+        lines = [json.loads(line) for line in (root / "report").read_text().splitlines()]
+        reports = {line["file"]: line for line in lines}
+        if reports.keys() != {name for name, _ in cases}:
+            faults.append("the report does not name the same messages")
+        for name, raw in cases:
+            report = reports[name]
+            outcomes[f"{report['action']} {report['reason']}".strip()] += 1
+            outcomes["skipped links"] += len(report["skipped"])
+            outcomes["edits"] += len(report["edits"])
+            problems = check(raw, (root / "out" / name).read_bytes(), report)
+            if report["reason"] == "no-link":
+                problems += links(raw, report)
+            if report["reason"] == "internal-error":
+                problems.append("an internal error")
+            faults += [f"{name}: {problem}" for problem in problems]
+    return outcomes, faults
+
+
+def main() -> int:
+    """Judge the whole corpus, or a part of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="all mails and documents; else every twentieth")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
+    arguments = parser.parse_args()
+    if not CORPUS.is_dir():
+        print(f"no corpus at {CORPUS}")
+        return 2
+    cases = [case for case in [*mails(), *wrapped()] if arguments.only in case[0]]
+    if not arguments.all:
+        cases = cases[::20]
+    outcomes, faults = judge(cases, COMMAND)
+    for outcome, number in outcomes.most_common():
+        print(f"{number:8} {outcome}")
+    print(*faults, sep="\n")
+    print(f"{len(cases)} messages, {len({fault.partition(': ')[0] for fault in faults})} with faults")
+    return bool(faults)
+
+
+_ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [
+    sys.executable,
+    "-c",
+    f"import sys; sys.path[:0] = [{str(_ROOT / 'milter')!r}, {str(_ROOT)!r}];"
+    " from smtpapi.commands import main; main()",
+]
+
+if __name__ == "__main__":
+    sys.exit(main())
