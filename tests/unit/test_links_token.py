@@ -72,6 +72,18 @@ def test_metadata_is_deflated_when_that_shortens_the_link() -> None:
     assert open_token(seal(who=replace(WHO, metadata=long)), RING).identity.metadata == long
 
 
+@pytest.mark.parametrize(("size", "deflated"), [(63, False), (64, True), (1000, True)])
+def test_metadata_is_deflated_from_64_bytes_on(size: int, deflated: bool) -> None:
+    sealed = [len(seal(None, Kind.OPEN, replace(WHO, metadata=text))) for text in ("m" * size, "")]
+    assert (sealed[0] - sealed[1] < 30) == deflated
+
+
+def test_metadata_that_deflate_hardly_shortens_stays_as_it_is() -> None:
+    noise = "0f8e3a91c7d26b54e09a7c1d3f6b82e5a49d07c36e1b58f2a3d94c70e6b1f852d9"
+    packed = open_token(seal(None, Kind.OPEN, replace(WHO, metadata=noise)), RING).packed
+    assert noise.encode() in packed
+
+
 def test_equal_arguments_give_equal_tokens() -> None:
     assert seal() == seal()
     assert seal() != seal(who=replace(WHO, recipient="b.reader17@mail.example.x"))
@@ -159,6 +171,13 @@ def test_what_is_just_within_the_bounds_comes_back() -> None:
     assert open_token(seal(link, who=who), RING) == replace(
         open_token(seal(link, who=who), RING), identity=who, link=link
     )
+
+
+def test_longest_texts_come_back() -> None:
+    who = replace(WHO, customer_id="c" * MAX_TEXT, tags=("t" * MAX_TEXT,))
+    link = Link(b"http://example.com/", "n" * MAX_TEXT)
+    opened = open_token(seal(link, who=who), RING)
+    assert (opened.identity, opened.link) == (who, link)
 
 
 def test_payload_over_the_cap_is_not_sealed() -> None:
