@@ -1,0 +1,87 @@
+"""Rows for the store suite, made as the shipper makes them. Not a test; imported by those beside it."""
+
+from engagement.events.ids import EventIds
+from engagement.events.rows import Row, rows
+from engagement.events.types import Hit, Injection
+from engagement.links.keys import Ring
+from engagement.links.token import copy_sealer, open_token
+from engagement.links.types import CLICKS, Identity, Kind, Link
+
+AT = 1_793_001_722_000
+RING = Ring(()).rotated(b"k" * 32, 1)
+
+
+class Telling:
+    """Makes rows as the shipper would, each with an id of its own."""
+
+    def __init__(self) -> None:
+        self._ids = EventIds(b"8 chance")
+
+    def hit(
+        self,
+        kind: Kind = Kind.CLICK,
+        at: int = 0,
+        *,
+        message: int = 1,
+        recipient: str = "Ida@Example.net",
+        campaign: str = "autumn",
+        target: str = "https://example.org/",
+        transmission: int = 7,
+        unsubscribe: bool = False,
+        agent: str = "Mozilla/5.0 (X11) Firefox/140.0",
+        method: str = "GET",
+        expired: bool = False,
+        tenant: str = "",
+    ) -> list[Row]:
+        """Rows of one hit, at milliseconds after AT."""
+        identity = Identity(
+            message.to_bytes(16, "big"), transmission, recipient, AT // 1000, AT // 1000 + 60, "", campaign
+        )
+        link = Link(target.encode(), "", unsubscribe) if kind in CLICKS else None
+        packed = open_token(copy_sealer(RING.signing, identity).seal(kind, link), RING).packed
+        event = Hit(
+            self._ids.next(AT + at),
+            kind,
+            AT + at,
+            packed,
+            tenant,
+            "203.0.113.9",
+            agent,
+            "",
+            method,
+            "h",
+            False,
+            expired,
+        )
+        return list(rows(event))
+
+    def injection(self, at: int = -60_000, *, message: int = 1, subject: str = "Autumn") -> list[Row]:
+        """The row of one injection."""
+        event = Injection(
+            *(
+                self._ids.next(AT + at),
+                AT + at,
+                message.to_bytes(16, "big"),
+                7,
+                "Ida@Example.net",
+                "b@example.org",
+            ),
+            *(
+                "news@example.org",
+                subject,
+                "autumn",
+                (),
+                "",
+                "",
+                False,
+                True,
+                True,
+                False,
+                False,
+                20480,
+                "q",
+                "",
+            ),
+            {},
+        )
+        return list(rows(event))

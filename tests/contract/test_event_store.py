@@ -1,0 +1,327 @@
+"""What every engine must do (engagement.stores.port)."""
+
+import json
+import random
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from store_samples import AT, Telling
+
+from engagement.events.rows import Row
+from engagement.links.types import Kind
+from engagement.stores.port import Count, EventStore, Query, RowRefusedError, cursor_of
+
+
+def found(store: EventStore, **query: object) -> list[str]:
+    return [event["event_id"] for event in store.find(Query(**query))]  # type: ignore[arg-type]
+
+
+def ids(rows: list[Row]) -> list[str]:
+    return [row.event_id for row in rows]
+
+
+def test_an_empty_store_has_nothing(store: EventStore) -> None:
+    assert list(store.find(Query())) == []
+    assert dict(store.counts(Query())) == {}
+    assert store.arrivals("").events == ()
+    assert store.sweep(AT) == 0
+    assert store.add([]) == 0
+
+
+def test_what_was_added_is_found_newest_first(store: EventStore, tell: Telling) -> None:
+    rows = tell.hit(at=1) + tell.hit(at=3) + tell.hit(at=2)
+    assert store.add(rows) == 3
+    assert found(store) == [rows[1].event_id, rows[2].event_id, rows[0].event_id]
+
+
+def test_equal_times_are_ordered_by_id(store: EventStore, tell: Telling) -> None:
+    rows = [row for _ in range(5) for row in tell.hit()]
+    store.add(rows[::-1])
+    assert found(store) == sorted(ids(rows), reverse=True)
+
+
+def test_adding_twice_counts_once(store: EventStore, tell: Telling) -> None:
+    rows = tell.hit() + tell.injection()
+    assert store.add(rows) == store.add(rows) == store.add(rows + rows[:1]) - 1
+    assert len(found(store)) == 2
+    assert store.counts(Query())["click"].recorded == 1
+
+
+def test_any_order_any_number_of_times_gives_the_same_store(store: EventStore, tell: Telling) -> None:
+    parts = [tell.injection(), tell.hit(at=1), tell.hit(at=2), tell.hit(Kind.OPEN, at=3)]
+    expected: list[object] = []
+    for order in permutations(parts):
+        for part in order:
+            store.add(part)
+        told = [list(store.find(Query())), dict(store.counts(Query()))]
+        expected = expected or told
+        assert told == expected
+
+
+def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, tell: Telling) -> None:
+    """Labels may be made again with better rules."""
+    (row,) = tell.hit()
+    store.add([row])
+    store.add([replace(row, client="scanner", fields=row.fields | {"x_client_class": "scanner"})])
+    (event,) = store.find(Query())
+    assert event["x_client_class"] == "scanner"
+    assert store.counts(Query())["click"].people == 0
+
+
+@pytest.mark.parametrize("injection_first", [True, False])
+def test_an_event_shows_what_its_injection_knew(
+    store: EventStore, tell: Telling, injection_first: bool
+) -> None:
+    parts = [tell.injection(subject="Vår høst"), tell.hit()]
+    for part in parts if injection_first else parts[::-1]:
+        store.add(part)
+    event = next(store.find(Query(types=("click",))))
+    assert (event["subject"], event["msg_from"]) == ("Vår høst", "b@example.org")
+    assert event["injection_time"] == "2026-10-26T08:01:02.000Z"
+
+
+def test_another_messages_injection_is_not_borrowed_from(store: EventStore, tell: Telling) -> None:
+    store.add(tell.injection(message=2) + tell.hit(message=1))
+    assert "subject" not in next(store.find(Query(types=("click",))))
+
+
+def test_events_survive_the_way_through_json(store: EventStore, tell: Telling) -> None:
+    (row,) = tell.hit(
+        recipient="Ærlig@Example.net", target="https://example.org/?q=%C3%A6", campaign='a"b\\c'
+    )
+    store.add([row])
+    (event,) = store.find(Query())
+    assert event == row.fields
+    json.dumps(event)
+
+
+QUERIES = {
+    "from is inclusive": ({"from_ms": AT + 2000}, {2, 3, 4, 5}),
+    "to is exclusive": ({"to_ms": AT + 2000}, {0, 1}),
+    "a span": ({"from_ms": AT + 1000, "to_ms": AT + 3000}, {1, 2}),
+    "one type": ({"types": ("open",)}, {1}),
+    "two types": ({"types": ("open", "injection")}, {1, 5}),
+    "a recipient in any case": ({"recipients": ("OLE@example.net",)}, {2}),
+    "two recipients": ({"recipients": ("ole@example.net", "ida@example.net")}, {0, 1, 2, 4, 5}),
+    "a campaign": ({"campaigns": ("spring",)}, {3}),
+    "a message": ({"messages": (f"{2:032x}",)}, {2}),
+    "a transmission": ({"transmissions": ("18446744073709551615",)}, {4}),
+    "a recipient in a span": ({"recipients": ("ida@example.net",), "from_ms": AT + 4000}, {4, 5}),
+    "a recipient and a type": ({"recipients": ("ida@example.net",), "types": ("click",)}, {0, 4}),
+    "no such": ({"campaigns": ("winter",)}, set()),
+    "no such message": ({"messages": ("not hexadecimal",)}, set()),
+    "no such transmission": ({"transmissions": ("-1", "x", "9" * 30)}, set()),
+    "no such id": ({"ids": ("x",)}, set()),
+    "another tenant": ({"tenant": "b"}, set()),
+}
+
+
+@pytest.mark.parametrize("case", QUERIES)
+def test_a_query_finds_what_it_asks_for(store: EventStore, tell: Telling, case: str) -> None:
+    rows = [
+        *tell.hit(at=0),
+        *tell.hit(Kind.OPEN, at=1000),
+        *tell.hit(at=2000, message=2, recipient="Ole@Example.net"),
+        *tell.hit(at=3000, message=3, recipient="", campaign="spring"),
+        *tell.hit(at=4000, message=4, transmission=2**64 - 1),
+        *tell.injection(at=5000, message=5),
+    ]
+    store.add(rows)
+    query, places = QUERIES[case]
+    assert set(found(store, **query)) == {rows[place].event_id for place in places}
+    assert sum(count.recorded for count in store.counts(Query(**query)).values()) == len(places)  # type: ignore[arg-type]
+
+
+def test_an_event_is_found_by_its_id(store: EventStore, tell: Telling) -> None:
+    rows = tell.hit(at=0) + tell.hit(at=1)
+    store.add(rows)
+    assert found(store, ids=(rows[0].event_id,)) == [rows[0].event_id]
+
+
+def test_tenants_do_not_see_each_other(store: EventStore, tell: Telling) -> None:
+    own, others = tell.hit(tenant=""), tell.hit(tenant="b")
+    store.add(own + others)
+    assert found(store) == ids(own)
+    assert found(store, tenant="b") == ids(others)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 100])
+def test_pages_follow_each_other_without_gap_or_repeat(store: EventStore, tell: Telling, page: int) -> None:
+    """Also among events of one millisecond, and when new ones come in between."""
+    rows = [row for number in range(20) for row in tell.hit(at=number // 6)]
+    store.add(rows)
+    expected = found(store)
+    got: list[str] = []
+    cursor = ""
+    while events := list(store.find(Query(limit=page, cursor=cursor))):
+        got += [event["event_id"] for event in events]
+        cursor = cursor_of(events[-1])
+        store.add(tell.hit(at=100_000 + len(got)))
+    assert got == expected
+
+
+def test_a_cursor_of_somebody_else_is_refused(store: EventStore) -> None:
+    for cursor in ("x", "2026-10-26T08:01:02.000Z", "2026-10-26T08:01:02.000Z/7"):
+        with pytest.raises(ValueError, match=r".+"):
+            list(store.find(Query(cursor=cursor)))
+
+
+def test_a_limit_of_nothing_gives_nothing(store: EventStore, tell: Telling) -> None:
+    store.add(tell.hit())
+    assert found(store, limit=0) == []
+
+
+def test_expired_links_are_in_no_figure_and_shown_when_asked_for(store: EventStore, tell: Telling) -> None:
+    """contract.md 6.4."""
+    rows = tell.hit(expired=True)
+    store.add(rows)
+    assert found(store) == []
+    assert dict(store.counts(Query())) == {}
+    (event,) = store.find(Query(expired=True))
+    assert event["x_expired"] is True
+    assert store.counts(Query(expired=True))["click"] == Count(recorded=1)
+
+
+# --- figures ---
+
+
+def test_figures_leave_out_probes_and_repeats_and_tell_machines_apart(
+    store: EventStore, tell: Telling
+) -> None:
+    store.add(
+        [
+            *tell.hit(at=0),
+            *tell.hit(at=5_000),  # a repeat
+            *tell.hit(at=14_999),  # a repeat of the repeat
+            *tell.hit(at=25_000),
+            *tell.hit(at=0, method="HEAD"),
+            *tell.hit(at=1, agent="curl/8"),
+            *tell.hit(at=0, message=2),
+            *tell.hit(at=0, message=3, agent="BarracudaCentral"),
+        ]
+    )
+    assert store.counts(Query())["click"] == Count(
+        recorded=8, counted=5, people=3, messages=3, people_messages=2
+    )
+
+
+def test_a_repeat_is_marked_and_kept(store: EventStore, tell: Telling) -> None:
+    first, second = tell.hit(at=0), tell.hit(at=9_999)
+    store.add(second + first)
+    assert [event.get("x_repeat") for event in store.find(Query())] == [True, None]
+    assert [event.get("x_repeat") for event in store.find(Query(from_ms=AT + 1))] == [True]
+
+
+def test_figures_are_by_type(store: EventStore, tell: Telling) -> None:
+    store.add(tell.injection() + tell.hit(unsubscribe=True) + tell.hit(Kind.OPEN))
+    one = Count(1, 1, 1, 1, 1)
+    assert dict(store.counts(Query())) == {
+        "click": one,
+        "injection": one,
+        "link_unsubscribe": one,
+        "open": one,
+    }
+    assert dict(store.counts(Query(types=("open",)))) == {"open": one}
+
+
+def test_engines_count_alike(store: EventStore, tell: Telling) -> None:
+    """Against the definition, written out: a thousand hits by chance."""
+    chance = random.Random(11)
+    rows = [
+        row
+        for _ in range(1000)
+        for row in tell.hit(
+            chance.choice((Kind.CLICK, Kind.OPEN)),
+            chance.randrange(120_000),
+            message=chance.randrange(4),
+            agent=chance.choice(("Firefox", "curl/8", "")),
+            method=chance.choice(("GET", "GET", "HEAD")),
+        )
+    ]
+    store.add(rows)
+    last: dict[tuple[str, ...], int] = {}
+    counted = 0
+    for row in sorted(rows, key=lambda row: (row.at_ms, row.event_id)):
+        key = (row.type, row.link, row.client)
+        if row.type == "click" and row.client != "probe" and row.at_ms - last.get(key, 0) >= 10_000:
+            counted += 1
+        last[key] = row.at_ms
+    assert store.counts(Query())["click"].counted == counted
+
+
+# --- what comes in ---
+
+
+def test_arrivals_are_told_once_each_in_the_order_of_their_coming(store: EventStore, tell: Telling) -> None:
+    store.add(tell.hit(at=50))
+    mark = store.arrivals("").mark
+    late, later = tell.hit(at=-5000), tell.hit(at=10)
+    store.add(late)
+    store.add(later)
+    came = store.arrivals(mark)
+    assert [event["event_id"] for event in came.events] == ids(late + later)
+    assert store.arrivals(came.mark).events == ()
+    store.add(late)
+    assert store.arrivals(came.mark).events == ()
+
+
+def test_arrivals_come_in_portions(store: EventStore, tell: Telling) -> None:
+    mark = store.arrivals("").mark
+    rows = [row for number in range(7) for row in tell.hit(at=number)]
+    store.add(rows)
+    got: list[str] = []
+    while (came := store.arrivals(mark, 3)).events:
+        got += [event["event_id"] for event in came.events]
+        mark = came.mark
+    assert got == ids(rows)
+
+
+def test_arrivals_on_expired_links_are_passed_over(store: EventStore, tell: Telling) -> None:
+    mark = store.arrivals("").mark
+    store.add(tell.hit(expired=True))
+    came = store.arrivals(mark)
+    assert came.events == ()
+    assert store.arrivals(mark, expired=True).events
+    store.add(tell.hit(at=1))
+    assert len(store.arrivals(came.mark).events) == 1
+
+
+@pytest.mark.parametrize("mark", ["x", "-1", "1e3", "9" * 40, "½"])
+def test_a_mark_of_somebody_else_means_from_now(store: EventStore, tell: Telling, mark: str) -> None:
+    store.add(tell.hit())
+    came = store.arrivals(mark)
+    assert (came.events, came.mark) == ((), store.arrivals("").mark)
+
+
+# --- taking away ---
+
+
+def test_a_sweep_takes_what_is_older(store: EventStore, tell: Telling) -> None:
+    rows = tell.injection(at=-5000) + tell.hit(at=-1) + tell.hit(at=0)
+    store.add(rows)
+    assert store.sweep(AT) == 2
+    assert found(store) == [rows[2].event_id]
+    assert next(store.find(Query()))["subject"] == "Autumn"  # an event that stays keeps what it borrows
+    assert store.sweep(AT + 1) == 1
+    store.add(tell.hit(at=10))
+    assert "subject" not in next(store.find(Query()))
+
+
+def test_after_a_sweep_of_everything_arrivals_go_on(store: EventStore, tell: Telling) -> None:
+    store.add(tell.hit())
+    mark = store.arrivals("").mark
+    store.sweep(AT + 1)
+    rows = tell.hit(at=5)
+    store.add(rows)
+    assert [event["event_id"] for event in store.arrivals(mark).events] == ids(rows)
+
+
+def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, tell: Telling) -> None:
+    good, bad = tell.hit(), tell.hit()
+    broken = replace(bad[0], fields={"type": "click", "event_id": bad[0].event_id, "x": object()})
+    with pytest.raises(RowRefusedError):
+        store.add([*good, broken])
+    assert found(store) == []
+    store.add(good)
+    assert found(store) == ids(good)

@@ -1,0 +1,254 @@
+"""What is SQLite's own: the file, its schema, readers beside the writer."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from store_samples import AT, Telling
+
+from engagement.stores import migrate, open_store
+from engagement.stores.port import Query, StoreError
+from engagement.stores.sqlite import SqliteStore
+
+
+def stanza(path: Path, engine: str = "sqlite") -> SimpleNamespace:
+    return SimpleNamespace(engine=engine, path=str(path))
+
+
+def test_a_reader_may_come_before_the_file(tmp_path: Path, tell: Telling) -> None:
+    path = tmp_path / "lib" / "events.db"
+    reader = open_store(stanza(path))
+    assert list(reader.find(Query())) == []
+    assert dict(reader.counts(Query())) == {}
+    mark = reader.arrivals("").mark
+    assert not path.parent.exists()
+    writer = open_store(stanza(path), writing=True)
+    writer.add(tell.hit())
+    assert len(list(reader.find(Query()))) == 1
+    assert len(reader.arrivals(mark).events) == 1
+    writer.close()
+    reader.close()
+
+
+def test_a_reader_may_come_before_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    sqlite3.connect(path).close()
+    path.touch()
+    assert list(open_store(stanza(path)).find(Query())) == []
+
+
+def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, tell: Telling) -> None:
+    path = tmp_path / "events.db"
+    writer = SqliteStore(path, writing=True)
+    writer.add(tell.hit())
+    seen: list[int] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        reader = SqliteStore(path)
+        while not stop.is_set():
+            seen.append(len(list(reader.find(Query()))))
+        reader.close()
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 60):
+        writer.add(tell.hit(at=number) + tell.hit(at=number))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert seen
+    assert all(number % 2 == 1 for number in seen)  # a transaction is seen whole or not at all
+    writer.close()
+
+
+def test_one_store_is_shared_by_threads(tmp_path: Path, tell: Telling) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    rows = [tell.hit(at=number) for number in range(40)]
+    failed: list[BaseException] = []
+
+    def work(part: int) -> None:
+        try:
+            for row in rows[part::4]:
+                store.add(row)
+                list(store.find(Query(limit=5)))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(list(store.find(Query()))) == 40
+    store.close()
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path, tell: Telling) -> None:
+    path = tmp_path / "events.db"
+    for _ in range(2):
+        store = SqliteStore(path, writing=True)
+        store.add(tell.hit())
+        store.close()
+    assert len(list(SqliteStore(path).find(Query()))) == 2
+
+
+def test_many_may_migrate_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    program = "import sys; from pathlib import Path; from engagement.stores.sqlite import SqliteStore; "
+    program += "SqliteStore(Path(sys.argv[1]), writing=True).close()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(path)], env=environment) for _ in range(4)
+    ]
+    assert [process.wait(30) for process in running] == [0, 0, 0, 0]
+    with sqlite3.connect(path) as connection:
+        assert migrate.check(connection, "")
+    connection.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = (
+        *migrate.migrations(),
+        migrate.Migration(
+            2, "0002-broken.sql", "CREATE TABLE one (a INTEGER);\nCREATE TABLE one (a INTEGER);\n"
+        ),
+    )
+    monkeypatch.setattr(migrate, "migrations", lambda: scripts)
+    path = tmp_path / "events.db"
+    with pytest.raises(StoreError, match="one already exists"):
+        SqliteStore(path, writing=True)
+    connection = sqlite3.connect(path)
+    assert migrate.version(connection) == 0
+    assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    connection.close()
+
+
+def test_a_later_programs_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for writing in (True, False):
+        with pytest.raises(StoreError, match="number 99, this program knows"):
+            list(SqliteStore(path, writing=writing).find(Query()))
+
+
+def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    path.write_text("Dear diary, " * 100)
+    with pytest.raises(StoreError, match=r"events\.db: file is not a database"):
+        SqliteStore(path, writing=True)
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "lib").write_text("a file")
+    with pytest.raises(StoreError, match=r"lib/events\.db"):
+        SqliteStore(tmp_path / "lib" / "events.db", writing=True)
+
+
+def test_a_store_that_failed_works_again_when_the_cause_is_gone(tmp_path: Path, tell: Telling) -> None:
+    path = tmp_path / "events.db"
+    store = SqliteStore(path, writing=True)
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    store._connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+    with pytest.raises(StoreError, match="locked"):
+        store.add(tell.hit())
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    store.add(tell.hit())
+    assert len(list(store.find(Query()))) == 1
+    store.close()
+
+
+def test_what_was_added_survives_a_killed_process(tmp_path: Path, tell: Telling) -> None:
+    path = tmp_path / "events.db"
+    child = os.fork()
+    if child == 0:
+        store = SqliteStore(path, writing=True)
+        store.add(tell.hit())
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert len(list(SqliteStore(path).find(Query()))) == 1
+
+
+def test_a_forked_child_opens_the_file_anew(tmp_path: Path, tell: Telling) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    store.add(tell.hit())
+    child = os.fork()
+    if child == 0:
+        found = len(list(store.find(Query())))
+        os._exit(0 if found == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    store.add(tell.hit(at=1))
+    assert len(list(store.find(Query()))) == 2
+    store.close()
+
+
+def test_a_reader_who_may_not_write_to_the_folder_reads_all_the_same(tmp_path: Path, tell: Telling) -> None:
+    """The page's user is not the shipper's; without a writer there is no shared memory to join."""
+    path = tmp_path / "lib" / "events.db"
+    writer = SqliteStore(path, writing=True)
+    writer.add(tell.hit())
+    writer.close()
+    path.chmod(0o644)
+    path.parent.chmod(0o555)
+    if os.geteuid() == 0:
+        for folder in path.parent.parents:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    child = os.fork()
+    if child == 0:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        store = SqliteStore(path)
+        first, second = len(list(store.find(Query()))), len(list(store.find(Query())))
+        os._exit(0 if (first, second) == (1, 1) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    path.parent.chmod(0o755)
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.sweep(0)
+
+
+def test_an_engine_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="known: sqlite"):
+        open_store(stanza(tmp_path, "parchment"))
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (Query(), "event_by_time"),
+        (Query(from_ms=AT, to_ms=AT + 1), "event_by_time"),
+        (Query(types=("click",), from_ms=AT), "event_by_time"),
+        (Query(recipients=("a@example.org",)), "event_by_recipient"),
+        (Query(recipients=("a@example.org",), from_ms=AT), "event_by_recipient"),
+        (Query(campaigns=("a",)), "event_by_campaign"),
+        (Query(messages=("00" * 16,)), "event_by_message"),
+        (Query(transmissions=("7",)), "event_by_transmission"),
+    ],
+)
+def test_each_question_has_its_index(tmp_path: Path, query: Query, index: str) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    asked: list[str] = []
+    store._connection.set_trace_callback(asked.append)  # type: ignore[union-attr]
+    list(store.find(query))
+    store._connection.set_trace_callback(None)  # type: ignore[union-attr]
+    plan = " ".join(row[3] for row in store._ask(f"EXPLAIN QUERY PLAN {asked[-1]}", []))
+    assert index in plan
+    assert "SCAN event" not in plan.replace("SCAN event USING INDEX event_by_time", "")
+    store.close()
