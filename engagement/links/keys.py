@@ -9,7 +9,8 @@ The text form has one key a line, `#` begins a comment:
       2   signing   2026-07-01T08:00:00Z  b87e…                             e01f77aa
 
 CHECK (optional when written by hand) is the start of the secret's SHA-256, so that a damaged line is noticed
-at load and not by readers of old mail.
+at load and not by readers of old mail. A comment behind a key is kept as its note; comments on lines of their
+own are not kept when the ring is written anew.
 
 Invariants: exactly one key signs. An id (1 to 65535, it stands in each link) is never given twice: a key that
 leaves service stays in the ring as "revoked". Only `derive` hands out bytes that come from a secret, and each
@@ -52,12 +53,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One secret of the ring. created: Unix seconds."""
+    """One secret of the ring. created: Unix seconds. note: the operator's own words."""
 
     id: int
     status: Status
     created: int
     secret: bytes = field(repr=False)
+    note: str = ""
 
     def derive(self, purpose: bytes, tenant: str = "", size: int = 32) -> bytes:
         """Derive `size` bytes that only this key, purpose and tenant yield (HKDF-SHA256, RFC 5869)."""
@@ -139,7 +141,7 @@ class Ring:
         """Write the text form, secrets and all; `parse` reads it back to an equal ring."""
         lines = (
             f"{key.id} {key.status} {datetime.fromtimestamp(key.created, UTC).strftime(_TIME)}"
-            f" {key.secret.hex()} {_check(key.secret)}\n"
+            f" {key.secret.hex()} {_check(key.secret)}{_comment(key.note)}\n"
             for key in self.keys
         )
         return _HEADING + "".join(lines)
@@ -149,11 +151,12 @@ class Ring:
         """Read the text form. Raises RingError("name:line: what, what to do"), never quoting a secret."""
         keys: list[Key] = []
         for number, line in enumerate(text.splitlines(), 1):
-            words = line.split("#", 1)[0].split()
+            line, _, note = line.partition("#")
+            words = line.split()
             if not words:
                 continue
             try:
-                keys.append(_parse_key(words))
+                keys.append(_parse_key(words, note.strip()))
             except RingError as error:
                 raise RingError(f"{name}:{number}: {error}") from None
         if not keys:
@@ -164,7 +167,7 @@ class Ring:
             raise RingError(f"{name}: {error}") from None
 
 
-def _parse_key(words: list[str]) -> Key:
+def _parse_key(words: list[str], note: str) -> Key:
     if not 4 <= len(words) <= 5:
         raise RingError(f"expected ID STATUS CREATED SECRET [CHECK], found {len(words)} words")
     if not re.fullmatch("[0-9]{1,5}", words[0], re.ASCII):
@@ -183,7 +186,11 @@ def _parse_key(words: list[str]) -> Key:
             f"key {words[0]} is damaged (its check does not match); restore the line from a backup,"
             " or links sealed with it stay dead"
         )
-    return Key(int(words[0]), Status(words[1]), int(created.timestamp()), secret)
+    return Key(int(words[0]), Status(words[1]), int(created.timestamp()), secret, note)
+
+
+def _comment(note: str) -> str:
+    return f"  # {' '.join(note.split())}" if note else ""
 
 
 def _check(secret: bytes) -> str:

@@ -1,6 +1,8 @@
 """`smtpapi decode` and `smtpapi keys`, as a person at a terminal meets them."""
 
 import json
+import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any, get_args
@@ -162,6 +164,23 @@ def test_init_makes_a_private_ring_once(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_init_gives_the_ring_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr("os.chown", lambda *words: given.append(words))
+    user = pwd.getpwuid(os.getuid())
+    assert run("keys", "init", "--ring", tmp_path / "a", "--owner", user.pw_name).exit_code == 0
+    assert given == [(tmp_path / "a", user.pw_uid, user.pw_gid)]
+    result = run("keys", "init", "--ring", tmp_path / "b", "--owner", "no-such-user")
+    assert result.exit_code == 2
+    assert not (tmp_path / "b").exists()
+
+
+def test_note_behind_a_key_is_listed_and_outlives_a_rotation(ring: Path) -> None:
+    ring.write_text(ring.read_text("utf-8").rstrip("\n") + " # moved from mail1\n", "utf-8")
+    assert run("keys", "rotate", "--ring", ring).exit_code == 0
+    assert "moved from mail1" in run("keys", "list", "--ring", ring).stdout.splitlines()[1]
+
+
 def test_rotate_then_revoke_lets_old_links_live_and_then_die(ring: Path) -> None:
     token = url(ring).rpartition("/")[2].encode()
     assert run("keys", "rotate", "--ring", ring).exit_code == 0
@@ -188,7 +207,12 @@ def test_list_shows_keys_and_never_secrets(ring: Path) -> None:
         ["1", "accepted"],
         ["2", "signing"],
     ]
-    assert lines(as_json)[0] == {"id": 1, "status": "accepted", "created": "2025-11-24T16:00:00Z"}
+    assert lines(as_json)[0] == {
+        "id": 1,
+        "status": "accepted",
+        "created": "2025-11-24T16:00:00Z",
+        "note": "",
+    }
     for shown in (plain.output, as_json.output):
         assert secret[:8] not in shown
         assert SECRET.hex()[:8] not in shown

@@ -68,6 +68,13 @@ def test_text_form_comes_back_equal() -> None:
     assert Ring.parse(ring.dump()) == ring
 
 
+def test_notes_are_kept_and_cannot_break_the_text() -> None:
+    keys = Ring((Key(1, Status.SIGNING, NOW, ONE, "mine # really\n2 signing"),))
+    again = Ring.parse(keys.dump())
+    assert [key.note for key in again.keys] == ["mine # really 2 signing"]
+    assert again.rotated(TWO, NOW).keys[0].note == "mine # really 2 signing"
+
+
 def test_text_written_by_hand_is_read() -> None:
     ring = Ring.parse(f"\n# mine\n  2 signing\t2026-07-01T08:00:00Z {TWO.hex().upper()}   # new\n"
                       f"1 accepted 2026-01-05T08:00:00Z {ONE.hex()}\r\n")  # fmt: skip

@@ -4,6 +4,8 @@ The running programs follow the file; none of these commands needs a restart.
 """
 
 import json
+import os
+import pwd
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +70,7 @@ def command() -> None:
 @ring_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a key.")
 def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
-    """Print id, status and creation of each key."""
+    """Print id, status, creation and note of each key."""
     with failing():
         keys = load_ring(ring_path(ring, config)).keys
     if not as_json:
@@ -76,19 +78,34 @@ def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
     for key in keys:
         created = datetime.fromtimestamp(key.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if as_json:
-            click.echo(json.dumps({"id": key.id, "status": str(key.status), "created": created}))
+            fields = {"id": key.id, "status": str(key.status), "created": created, "note": key.note}
+            click.echo(json.dumps(fields))
         else:
-            click.echo(f"{key.id:>5}  {key.status:<8}  {created}")
+            click.echo(f"{key.id:>5}  {key.status:<8}  {created}  {key.note}".rstrip())
 
 
 @command.command("init")
 @ring_options
-def init(ring: Path | None, config: Path | None) -> None:
+@click.option("--owner", help="The user that filter and tracker run as; only root can give files away.")
+def init(ring: Path | None, config: Path | None, owner: str | None) -> None:
     """Make a ring with one fresh key. Refuses when the file is there."""
     path = ring_path(ring, config)
+    uid, gid = _user(owner) if owner else (-1, -1)
     with failing():
         save_ring(path, Ring().rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())), new=True)
+    try:
+        os.chown(path, uid, gid)
+    except OSError as error:
+        raise Failed(f"{path}: made, but it cannot be given to {owner}: {error.strerror}") from None
     click.echo(f"{path}: key 1 signs. Back this file up: links in sent mail need it.")
+
+
+def _user(name: str) -> tuple[int, int]:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise Failed(f"there is no user {name} on this machine") from None
+    return entry.pw_uid, entry.pw_gid
 
 
 @command.command("rotate")
