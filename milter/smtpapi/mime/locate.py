@@ -158,6 +158,8 @@ class _Pass:
         around = self.stack[-1]
         around.count += 1
         header = parse_header(self.body, start, part=True)
+        if header.body == header.stop and self._odd_field(header.stop):
+            raise _AmbiguousError("a part's header with a field that looks like a boundary")
         described = _describe(
             (
                 (item.name, self.body[item.value_start : item.value_stop], item[2:4])
@@ -173,6 +175,13 @@ class _Pass:
         elif kind not in _CLOSED and not kind.startswith("message/"):
             self.leaf = section, described, header
         return header.body
+
+    def _odd_field(self, start: int) -> bool:
+        """Whether the line there begins with "--" and is still a field to a reader, and no delimiter."""
+        stop = self.body.find(b"\n", start)
+        line = self.body[start : stop if stop >= 0 else len(self.body)].rstrip(b" \t\r")[2:]
+        active = line in self.active or (line.endswith(b"--") and line[:-2] in self.active)
+        return not active and bool(parse_header(self.body, start).fields)
 
     def _enter(self, content: ContentType, prefix: str, alternatives: tuple[int, ...]) -> None:
         boundary = content.parameters.get("boundary", "").rstrip().encode("latin-1")
