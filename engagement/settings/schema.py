@@ -336,7 +336,7 @@ class ScopedOptions:
         kinds.networks(),
         (ip_network("127.0.0.0/8"), ip_network("::1/128")),
         "Client addresses trusted as if they had logged in. Mail of all other clients passes untouched.",
-        scopes=("global", *_LISTENER_SCOPES),
+        scopes=("global", *TRACKING_SCOPES),
         display="Relay_Hosts",
     )
     smtp_extensions: tuple[str, ...] = declared(

@@ -184,12 +184,13 @@ class Table:
         With several listeners and no Listen that matches, the first one stands for all.
         """
         listeners = list(self.top.of_kind("esmtp_listener"))
+        local = address_of(where.local_address)
         if where.client_address or where.local_address or where.local_port is not None:
             served = [
                 (rank, listener, listen)
                 for listener in listeners
                 for listen in listener.of_kind("listen")
-                if listen.serves(listener.serves()) and (rank := rank_of(listen.matches, where))
+                if listen.serves(listener.serves()) and (rank := _rank(listen.matches, where, local))
             ]
             if served:
                 best = max(served, key=lambda found: found[0])  # the first of equals
@@ -217,7 +218,7 @@ def longest_covering(block: Block, peer: Block) -> Iterator[Block]:
     yield from longest_peer(block, inner.network_address)
 
 
-def rank_of(listen: object, where: Where) -> int:
+def _rank(listen: object, where: Where, local: Address | None) -> int:
     """How well a Listen takes a connection: 0 not at all, 3 exactly, 2 by family, 1 by any address.
 
     Without a port from the MTA only wildcards match (contract.md 2.5).
@@ -227,7 +228,6 @@ def rank_of(listen: object, where: Where) -> int:
         return 3 if listen.address == where.local_address else 0
     if where.local_port is not None and where.local_port != listen.port:
         return 0
-    local = address_of(where.local_address)
     if listen.address == "":
         return 1
     if listen.address == "[*]":

@@ -219,12 +219,12 @@ def test_pathway_is_policys_then_the_options_then_default(where: Where, pathway:
         ('Relay_Hosts = "192.0.2.0/24"', ["192.0.2.0/24"]),
         ('Relay_Hosts = "192.0.2.0/24" ESMTP_Listener { Relay_Hosts = ("10.0.0.1/8") }', ["10.0.0.0/8"]),
         ('ESMTP_Listener { Relay_Hosts = "10.0.0.1" Peer "10.0.0.9" { Relay_Hosts = () } }', []),
-        ('pathway "default" { Relay_Hosts = "0.0.0.0/0" }', ["127.0.0.0/8", "::1/128"]),
+        ('pathway "default" { Relay_Hosts = "10.0.0.0/8" }', ["10.0.0.0/8"]),
+        ('Relay_Hosts = "10.0.0.0/8" pathway "default" { Relay_Hosts = () }', []),
+        ('pathway "other" { Relay_Hosts = "10.0.0.0/8" }', ["127.0.0.0/8", "::1/128"]),
     ],
 )
-def test_relay_hosts_come_from_the_narrowest_scope_and_never_from_a_pathway(
-    text: str, trusted: list[str]
-) -> None:
+def test_relay_hosts_come_from_the_narrowest_scope_that_sets_them(text: str, trusted: list[str]) -> None:
     scoped = load_text(text).scoped(Where("", 25, "10.0.0.9"))
     assert [str(network) for network in scoped.relay_hosts] == trusted
 
@@ -249,7 +249,7 @@ def test_unknown_option_is_a_programming_error() -> None:
             {"a.example.net", "localhost:8080"},
         ),
         (
-            "ESMTP_Listener { tracking_domain = a.example.net } pathway p { tracking_domain = b.example.net }",
+            "ESMTP_Listener { tracking_domain = a.example.net } pathway p { tracking_domain = b.example.net}",
             {"a.example.net", "b.example.net"},
         ),
         (
