@@ -41,7 +41,7 @@
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("events");
     const before = new Set(Array.from(events().querySelectorAll("tr[data-id]"), (row) => row.dataset.id));
     for (const row of fresh.querySelectorAll("tr[data-id]")) {
-      row.classList.toggle("new", !before.has(row.dataset.id));
+      row.classList.toggle("new", before.size > 0 && !before.has(row.dataset.id));
     }
     mark = fresh.dataset.mark;
     events().replaceWith(fresh);
