@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgpack
@@ -114,6 +115,17 @@ def test_each_kind_has_a_link_or_none(kind: Kind) -> None:
         else:
             with pytest.raises(CannotSeal):
                 seal(link, kind)
+
+
+def test_threads_share_sealers_and_ciphers_without_harm() -> None:
+    links = [Link(b"https://example.com/%d/" % number + b"x" * number) for number in range(200)]
+    sealer = copy_sealer(RING.signing, WHO)
+    expected = [sealer.seal(Kind.CLICK, link) for link in links]
+    with ThreadPoolExecutor(8) as pool:
+        rounds = list(pool.map(lambda _: [sealer.seal(Kind.CLICK, link) for link in links], range(16)))
+        opened = list(pool.map(lambda token: open_token(token, RING).link, expected * 8))
+    assert all(tokens == expected for tokens in rounds)
+    assert opened == links * 8
 
 
 def test_expired_token_opens() -> None:
