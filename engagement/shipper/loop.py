@@ -17,7 +17,7 @@ from engagement.events.record import BadRecord, decode
 from engagement.events.rows import Row, rows
 from engagement.links.types import BadToken
 from engagement.shipper.status import Status, save
-from engagement.spool.read import Entry, Reader
+from engagement.spool.read import BUDGET, Entry, Reader
 from engagement.stores.port import EventStore, RowRefusedError, StoreError
 
 _log = logging.getLogger("engagement.shipper")
@@ -34,7 +34,8 @@ _Batch = list[tuple[Entry, tuple[Row, ...]]]
 class Shipper:
     """The loop over one spool directory. The caller holds the spool's `lock.ShipperLock`.
 
-    retention: seconds that events are kept, 0 for ever. now: Unix seconds.
+    retention: seconds that events are kept, 0 for ever. portion: bytes of the spool in one step. now: tells
+    Unix seconds.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Shipper:
         rules: Rules = DEFAULT,
         hash_key: bytes = b"",
         retention: int = 0,
+        portion: int = BUDGET,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
@@ -52,6 +54,7 @@ class Shipper:
         self._rules = rules
         self._hash_key = hash_key
         self._retention = retention
+        self._portion = portion
         self._now = now
         self._reader = Reader(directory)
         self._swept = float("-inf")
@@ -60,7 +63,7 @@ class Shipper:
 
     def step(self) -> int:
         """Carry the next records over; return how many. Raises StoreError, OSError: nothing is lost then."""
-        entries = self._reader.read()
+        entries = self._reader.read(self._portion)
         if entries:
             batch: _Batch = []
             for entry in entries:
