@@ -4,6 +4,7 @@ Not whether its target may be tracked.
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from smtpapi.find import markup
@@ -15,6 +16,15 @@ _NAME_BYTES: Final = 63
 _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
+# By far the most tags: one href in double quotes, other attributes too, none of them ours. What it does not
+# match is read attribute by attribute.
+_OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++=\"[^\"]*+\""
+_USUAL: Final = re.compile(
+    rb"(?:%s){0,20}[ \t\n\f\r]++[hH][rR][eE][fF]=\"([^\"]*+)\"(?:%s){0,20}[ \t\n\f\r]*+/?>" % (_OTHER, _OTHER)
+)
+_QUOTES: Final = (b"", b"", b'"', b"'", b"")  # by the group of markup.attributes that holds the value
+_NO_VALUE: Final = (-1, -1, b"")
+
 _VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
 _CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")
 _MARKUP: Final = re.compile(rb"<[^<>]*+>")
@@ -24,8 +34,21 @@ _URL_TEXT: Final = re.compile(
 )
 
 
-def read_anchor(data: bytes, tag: str, start: int, stop: int, *, conditional: bool = False) -> Anchor | None:
-    """The anchor whose attributes lie in data[start:stop], the ">" included; None without an href's value."""
+def read_anchor(
+    data: bytes, tag: str, start: int, limit: int, *, conditional: bool = False
+) -> tuple[int, Anchor | None]:
+    """Where the tag ends whose name ends at start, and its anchor: None without an href's value.
+
+    limit: where the document ends, and what is given if it does so inside the tag.
+    """
+    usual = _USUAL.match(data, start, limit)
+    if usual is not None:
+        stop = usual.end()
+        first, last = usual.span(1)
+        return stop, _anchor(data, tag, (first, last, b'"'), stop, conditional)
+    stop = markup.tag_end(data, start, limit)
+    if stop < 0:
+        return limit, None
     values: dict[bytes, tuple[int, int, bytes]] = {}
     marks: list[tuple[int, int]] = []
     for found in markup.attributes(data, start, stop):
@@ -36,42 +59,42 @@ def read_anchor(data: bytes, tag: str, start: int, stop: int, *, conditional: bo
         elif name != b"href":
             continue
         if name not in values:
-            values[name] = (*found.span(which), QUOTES[which]) if which > 1 else (0, -1, b"")
-    first, last, quote = values.pop(b"href", (0, -1, b""))
-    if last < 0:
-        return None
+            values[name] = (*found.span(which), _QUOTES[which]) if which > 1 else _NO_VALUE
+    href = values.pop(b"href", _NO_VALUE)
+    if href == _NO_VALUE:
+        return stop, None
+    anchor = _anchor(data, tag, href, stop, conditional)
+    return stop, _with_attributes(anchor, data, values, marks) if values else anchor
+
+
+def _anchor(data: bytes, tag: str, href: tuple[int, int, bytes], stop: int, conditional: bool) -> Anchor:
+    first, last, quote = href
     raw = data[first:last]
-    first += len(raw) - len(raw.lstrip(WHITE_SPACE))
-    raw = raw.strip(WHITE_SPACE)
-    target = decode(raw).strip(WHITE_SPACE)
+    trimmed = raw.lstrip(WHITE_SPACE)
+    first += len(raw) - len(trimmed)
+    trimmed = trimmed.rstrip(WHITE_SPACE)
+    target = decode(trimmed).strip(WHITE_SPACE) if b"&" in trimmed else trimmed
     text_is_url = tag == "a" and _text_is_url(data, stop)
-    if not values:
-        return Anchor(
-            first, first + len(raw), quote, target, tag, text_is_url=text_is_url, conditional=conditional
-        )
-    said = {
-        name: decode(data[a:b]).strip(WHITE_SPACE) if b >= 0 else b"" for name, (a, b, _) in values.items()
-    }
+    return Anchor(
+        first, first + len(trimmed), quote, target, tag, text_is_url=text_is_url, conditional=conditional
+    )
+
+
+def _with_attributes(
+    anchor: Anchor, data: bytes, values: dict[bytes, tuple[int, int, bytes]], marks: list[tuple[int, int]]
+) -> Anchor:
+    said = {name: decode(data[first:last]).strip(WHITE_SPACE) for name, (first, last, _) in values.items()}
     sublink = said.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
-    return Anchor(
-        first,
-        first + len(raw),
-        quote,
-        target,
-        tag,
+    return replace(
+        anchor,
         name=_link_name(said),
         unsubscribe=said.get(b"data-msys-unsubscribe") == b"1",
         clicktrack=said.get(b"data-msys-clicktrack") != b"0",
         sublink=sublink.decode("ascii") if valid else "",
         attributes=tuple(marks),
-        text_is_url=text_is_url,
         sublink_ignored=b"data-msys-sublink" in said and not valid,
-        conditional=conditional,
     )
-
-
-QUOTES: Final = (b"", b"", b'"', b"'", b"")  # by the group of markup.attributes that holds the value
 
 
 def _taken_out(data: bytes, found: re.Match[bytes]) -> tuple[int, int]:
@@ -97,9 +120,9 @@ def _text_is_url(data: bytes, start: int) -> bool:
     if close is None:
         return False
     text = data[start : close.start()]
-    if b"." not in text:
-        return False
     if b"<" in text:
         text = _MARKUP.sub(b"", text)
+    if b"." not in text:
+        return False
     text = decode(text).replace(b"\xc2\xa0", b" ").strip(WHITE_SPACE)
     return _URL_TEXT.fullmatch(text) is not None

@@ -7,13 +7,16 @@ Invariants: never raises, whatever the bytes; linear in their number (see `marku
 """
 
 import re
+import sys
 from typing import Final
 
 from smtpapi.find import foreign, markup, raw_text
 from smtpapi.find.anchors import read_anchor
 from smtpapi.find.types import Anchor, Page
 
-_PAGE: Final = markup.tokens(b"a", b"area", b"body", b"html", *foreign.ROOTS, *raw_text.NAMES)
+_STOPS: Final = (b"a", b"area", b"body", b"html", *foreign.ROOTS, *raw_text.NAMES)
+_PAGE: Final = markup.tokens(*_STOPS)
+_PAGE_WITH_COMMENTS: Final = markup.tokens(*_STOPS, comments=True)
 
 # Outlook's shapes that can be links, in the markup it alone reads.
 _VML: Final = (
@@ -25,22 +28,24 @@ _CONDITION: Final = re.compile(rb"\[[ \t]*+if[^\]>]*+\]>", re.IGNORECASE)
 _LINKS: Final = frozenset((b"a", b"area", *_VML))
 
 
-def scan(data: bytes, *, vml: bool = False) -> Page:
+def scan(data: bytes, *, vml: bool = False, most: int = sys.maxsize) -> Page:
     """The page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
 
-    vml: report `a` and VML links inside Outlook's conditional comments too.
+    vml: report `a` and VML links inside Outlook's conditional comments too. most: a page with more anchors
+    than this is of no use to the caller, and is read only until that is known.
     """
-    walk = _Walk(data, vml)
+    walk = _Walk(data, vml, most)
     walk.run(0, len(data))
     return walk.page()
 
 
 class _Walk:
-    __slots__ = ("anchors", "body_close", "body_open", "data", "foreign", "has_html", "vml")
+    __slots__ = ("anchors", "body_close", "body_open", "data", "foreign", "has_html", "most", "vml")
 
-    def __init__(self, data: bytes, vml: bool) -> None:
+    def __init__(self, data: bytes, vml: bool, most: int) -> None:
         self.data = data
         self.vml = vml
+        self.most = most
         self.anchors: list[Anchor] = []
         self.body_open = self.body_close = -1
         self.has_html = False
@@ -52,8 +57,8 @@ class _Walk:
 
     def run(self, position: int, limit: int) -> None:
         data = self.data
-        match = _PAGE.match
-        while found := match(data, position, limit):
+        match = (_PAGE_WITH_COMMENTS if self.vml else _PAGE).match
+        while len(self.anchors) <= self.most and (found := match(data, position, limit)):
             position = found.end()
             token = found[1]
             if token is None:
@@ -62,16 +67,17 @@ class _Walk:
             elif token == b"!--":
                 position = self._comment(position, limit)
             else:
-                after = markup.tag_end(data, position, limit)
-                if after < 0:
-                    return
-                position = self._tag(token.lower(), found.start(1) - 1, position, after, limit)
+                position = self._tag(token.lower(), found.start(1) - 1, position, limit)
                 if self.foreign:
                     position = self._run_foreign(position, limit)
 
     def _run_foreign(self, position: int, limit: int) -> int:
         data = self.data
-        while self.foreign and (found := foreign.TOKEN.match(data, position, limit)):
+        while (
+            self.foreign
+            and len(self.anchors) <= self.most
+            and (found := foreign.TOKEN.match(data, position, limit))
+        ):
             position = found.end()
             token = found[1]
             if token is None:
@@ -88,18 +94,22 @@ class _Walk:
                     return limit
                 name, start = token.lower(), found.start(1) - 1
                 if self.foreign.tag(name, data, position, after) or name == b"a":
-                    position = self._tag(name, start, position, after, limit)
+                    position = self._tag(name, start, position, limit)
                 else:
                     position = after
         return position
 
-    def _tag(self, name: bytes, start: int, attributes: int, after: int, limit: int) -> int:
-        """Take in a tag of HTML's own; where to go on."""
-        if name in (b"a", b"area"):
-            anchor = read_anchor(self.data, name.decode("ascii"), attributes, after)
+    def _tag(self, name: bytes, start: int, attributes: int, limit: int) -> int:
+        """Take in a tag of HTML's own, whose name ends at attributes; where to go on."""
+        if name == b"a" or name == b"area":
+            after, anchor = read_anchor(self.data, name.decode("ascii"), attributes, limit)
             if anchor is not None:
                 self.anchors.append(anchor)
-        elif name == b"/body":
+            return after
+        after = markup.tag_end(self.data, attributes, limit)
+        if after < 0:
+            return limit
+        if name == b"/body":
             self.body_close = start
         elif name == b"body":
             if self.body_open < 0:
@@ -123,7 +133,7 @@ class _Walk:
 
     def _outlook(self, position: int, limit: int) -> None:
         data = self.data
-        while found := _OUTLOOK.match(data, position, limit):
+        while len(self.anchors) <= self.most and (found := _OUTLOOK.match(data, position, limit)):
             position = found.end()
             token = found[1]
             if token is None:
@@ -133,15 +143,17 @@ class _Walk:
             if token == b"!--":
                 position = markup.comment_end(data, position, limit)
                 continue
-            after = markup.tag_end(data, position, limit)
-            if after < 0:
-                return
             name = token.lower()
             if name in _LINKS:
-                anchor = read_anchor(data, name.decode("ascii"), position, after, conditional=True)
+                position, anchor = read_anchor(data, name.decode("ascii"), position, limit, conditional=True)
                 if anchor is not None:
                     self.anchors.append(anchor)
-            position = raw_text.end(data, name, after, limit) if name in raw_text.NAMES else after
+                continue
+            position = markup.tag_end(data, position, limit)
+            if position < 0:
+                return
+            if name in raw_text.NAMES:
+                position = raw_text.end(data, name, position, limit)
 
 
 def _after(data: bytes, mark: bytes, position: int, limit: int) -> int:

@@ -31,7 +31,9 @@ def _rest(closed: bytes) -> bytes:
 
 _REST: Final = _rest(rb">")
 _TAG_END: Final = re.compile(_rest(rb"(>)"))
-_MOST_AT_ONCE: Final = 200  # bounds the memory of one match; more made no document faster
+_MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no document faster
+
+_USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
 
 # Begins at the name, so that the search for the next attribute passes over white space once.
 _READ: Final = re.compile(
@@ -47,12 +49,12 @@ def _either_case(word: bytes) -> bytes:
     )
 
 
-def tokens(*starts: bytes, end: bytes = b"body") -> re.Pattern[bytes]:
-    """An expression that skips to the next tag or comment of interest.
+def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
+    """An expression that skips to the next of the start tags, `</body>`, or a comment if they are wanted.
 
     Matched where the tokenizer is in the data state. Group 1 is then "!--" (a comment begins), a start tag's
-    name, or "/" and an end tag's name; None where nothing of interest follows. After many skipped tags it
-    stops early, at the end of the match or at a tag without interest.
+    name, or "/" and an end tag's name; None where nothing of interest follows. It may stop early: after many
+    skipped tags, at a tag without interest, at a comment that was not wanted.
     """
     after = rb"(?=[ \t\n\f\r/>])"
     wanted = rb"|".join(
@@ -61,8 +63,10 @@ def tokens(*starts: bytes, end: bytes = b"body") -> re.Pattern[bytes]:
     )
     tag = rb"[A-Za-z]" + _NAME + _REST
     skipped = (
+        rb"/[AC-Zac-z][^>\"']*+>",
         rb"(?!%s)%s" % (wanted, tag),
-        rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(end), after, tag, _BOGUS),
+        *(() if comments else (_USUAL_COMMENT,)),
+        rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(b"body"), after, tag, _BOGUS),
         rb"(?:!(?!--)|\?)" + _BOGUS,
         rb"(?![A-Za-z/!?])",  # text
     )
