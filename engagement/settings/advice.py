@@ -7,12 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engagement.settings.schema import DEFAULT_DOMAIN, TRACKING_OPTIONS
+from engagement.settings.problems import KindError, Place
+from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
+from engagement.settings.tree import Text
 
 if TYPE_CHECKING:
     from engagement.settings.loaded import Settings
 
+# Context variables that stand for an option (contract.md 4.1).
+_VARIABLES = {
+    "smtpapi_click_tracking": "click_tracking_enabled",
+    "smtpapi_click_tracking_scheme": "click_tracking_scheme",
+    "smtpapi_open_tracking": "open_tracking_enabled",
+    "smtpapi_open_tracking_scheme": "open_tracking_scheme",
+    "smtpapi_tracking_domain": "tracking_domain",
+    "smtpapi_tracking_link_expiry": "tracking_link_expiry",
+    "smtpapi_initial_open": "initial_open_tracking_enabled",
+}
+_LONGEST_CAMPAIGN = 64  # bytes (contract.md 3.2)
 _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 
@@ -57,6 +70,7 @@ def warnings(settings: "Settings") -> Iterator[str]:
         yield from _passive(settings, top)
     else:
         yield from _default_domain(settings.table)
+        yield from _top_pixel_alone(settings.table)
     for block in top.walk():
         expiry = block.values.get("tracking_link_expiry")
         if expiry is not None and expiry.value <= 0:
@@ -67,6 +81,8 @@ def warnings(settings: "Settings") -> Iterator[str]:
                     f"{_at(value)}: {option} directly in a pathway_group is honoured here, but Momentum "
                     "ignores it; set it in the pathways"
                 )
+        if "context" in block.values:
+            yield from _context(block.values["context"])
     yield from _twice(top)
 
 
@@ -102,13 +118,39 @@ def _default_domain(table: Table) -> Iterator[str]:
     told = set()
     for view in views(table):
         switched_on = [view.scoped.value(name) for name in _SWITCHES if view.scoped.value(name).value]
-        if not view.served or not switched_on or view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:
+        given = view.scoped.context.get("smtpapi_tracking_domain")
+        if not view.served or not switched_on or given:
+            continue
+        if view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:
             continue
         if (place := _at(switched_on[0])) not in told:
             told.add(place)
             yield (
                 f"{place}: {view.label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
                 "recipient can reach; set tracking_domain"
+            )
+
+
+def _top_pixel_alone(table: Table) -> Iterator[str]:
+    for view in views(table):
+        initial = view.scoped.value("initial_open_tracking_enabled")
+        alone = not view.scoped.value("open_tracking_enabled").value
+        if view.served and initial.value and initial.scope == view.label and alone:
+            yield f"{_at(initial)}: initial_open_tracking_enabled has no effect without open_tracking_enabled"
+
+
+def _context(context: Value) -> Iterator[str]:
+    """Context variables whose value no message could use."""
+    for variable, text in context.value.items():
+        if variable in _VARIABLES and text:
+            try:
+                SCOPED[_VARIABLES[variable]].kind.read(Text(text, Place(context.file, context.line)))
+            except KindError as error:
+                yield f"{_at(context)}: {variable} {error.what}, expected {error.expected}; it is ignored"
+        if variable == "smtpapi_campaign_id" and len(text.encode()) > _LONGEST_CAMPAIGN:
+            yield (
+                f"{_at(context)}: smtpapi_campaign_id is above {_LONGEST_CAMPAIGN} bytes; all mail from here "
+                "is refused"
             )
 
 

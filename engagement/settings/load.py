@@ -14,11 +14,11 @@ from typing import Any
 from engagement.settings import advice
 from engagement.settings.declare import Option, options_of
 from engagement.settings.files import Reader
-from engagement.settings.kinds import Network, is_host_and_port, network, said
+from engagement.settings.kinds import Network, network, said
 from engagement.settings.loaded import Settings
 from engagement.settings.problems import KindError, Place, Problem, SettingsError
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
-from engagement.settings.scopes import Block, Listen, Table, Value, address_of
+from engagement.settings.scopes import Block, Listen, Table, Value, listen_of
 from engagement.settings.tree import Assign, Include, Item, Scope, quoted
 
 _ALIASES = {
@@ -47,6 +47,7 @@ _OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract
 _OTHERS = frozenset(
     {"ecstream_listener", "http_listener", "xmpp_listener", "msgc_listener", "eccluster_listener"}
 )
+_NEAR = 0.85  # of the letters in common: takes a slip of the pen, and none of Momentum's other names
 _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
@@ -246,13 +247,20 @@ class _Loader:
         self.problems.append(Problem(place, what, _homes(name.lower()), name))
 
     def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
-        name = key[1].removesuffix(" {")
+        """Something that is not ours: told once, and warned of where it may be a slip of the pen."""
         where = "" if block is self.top else f" in {_DISPLAY[block.kind]}"
-        self.notices.setdefault(key, f"{place}: {what}{where} has no meaning here and is ignored")
-        ours = [*STANZAS, *_INSIDE["global"]]
-        near = difflib.get_close_matches(name, ours, 1, 0.8) if key[1] != name and block is self.top else []
-        if near and name not in _OTHERS:
-            self.warnings.append(f"{place}: stanza '{name}' is unknown; is {near[0]} meant?")
+        name = key[1].removesuffix(" {")
+        if name == key[1]:
+            ours = {option.name: option.title for option in SCOPED.values()}
+        else:
+            ours = {kind: _DISPLAY[kind] for kind in _INSIDE[block.kind]}
+            ours |= dict.fromkeys(STANZAS, "") if block is self.top else {}
+        near = difflib.get_close_matches(name, ours, 1, _NEAR) if name not in _OTHERS else []
+        if near:
+            meant = ours[near[0]] or near[0]
+            self.warnings.append(f"{place}: {what}{where} is unknown and ignored; is {meant} meant?")
+        else:
+            self.notices.setdefault(key, f"{place}: {what}{where} has no meaning here and is ignored")
 
 
 def _homes(name: str) -> str:
@@ -264,20 +272,3 @@ def _homes(name: str) -> str:
     if not found:
         return "it at the top level" if name in STANZAS or name in _INSIDE else "options only"
     return f"it in {', '.join(found[:-1])}{' or ' if found[1:] else ''}{found[-1]}"
-
-
-def listen_of(instance: str) -> Listen | None:
-    """A Listen's instance (contract.md 2.5), None if it is none of the forms."""
-    if instance.startswith("/"):
-        return Listen(instance)
-    host, colon, port = instance.rpartition(":")
-    if not colon or not is_host_and_port(f"localhost:{port}", port_needed=True):
-        return None
-    if host in ("", "*"):
-        return Listen("", int(port))
-    if host == "[*]":
-        return Listen("[*]", int(port))
-    address = address_of(host)
-    if address is None or (":" in host) != (host[0] == "["):
-        return None
-    return Listen(address, int(port))

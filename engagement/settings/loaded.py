@@ -7,6 +7,7 @@ file means.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engagement.settings.kinds import is_host_and_port
 from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     CassandraClient,
@@ -60,13 +61,19 @@ class Settings:
         return self.table.scoped(where)
 
     def tracking_domains(self) -> frozenset[str]:
-        """All host[:port] of links this configuration can make, lower-case, whatever the scope."""
+        """All host[:port] of links this configuration can make, lower-case, whatever the scope.
+
+        Policy can name others; the operator lists those in tracker.hosts.
+        """
         blocks = list(self.table.top.walk())
         found = {
             str(block.values["tracking_domain"].value)
             for block in blocks
             if "tracking_domain" in block.values
         }
+        contexts = [block.values["context"].value for block in blocks if "context" in block.values]
+        named = {context.get("smtpapi_tracking_domain", "") for context in contexts}
+        found |= {domain for domain in named if is_host_and_port(domain)}
         listeners = [block for block in blocks if block.kind == "esmtp_listener" and block.serves()]
         if not listeners or not all("tracking_domain" in block.values for block in listeners):
             found.add(DEFAULT_DOMAIN)  # policy may name any pathway, also one without a domain

@@ -225,7 +225,8 @@ class Tracker:
     hosts: tuple[str, ...] = declared(
         kinds.hosts(),
         (),
-        "Host names answered besides the tracking domains of this file, for instance of earlier campaigns.",
+        "Host names answered besides the tracking domains of this file: those that policy sets, and those of "
+        "earlier campaigns.",
         example=("track.example.com", "links.example.org"),
     )
     any_host: bool = declared(

@@ -15,7 +15,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeAlias
 
-from engagement.settings.kinds import Network
+from engagement.settings.kinds import Network, is_host_and_port
 from engagement.settings.schema import SCOPED
 
 DEFAULT_SCOPE = "built-in default"
@@ -132,6 +132,23 @@ def address_of(text: str) -> Address | None:
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return mapped or found
+
+
+def listen_of(instance: str) -> Listen | None:
+    """A Listen's instance (contract.md 2.5), None if it is none of the forms."""
+    if instance.startswith("/"):
+        return Listen(instance)
+    host, colon, port = instance.rpartition(":")
+    if not colon or not is_host_and_port(f"localhost:{port}", port_needed=True):
+        return None
+    if host in ("", "*"):
+        return Listen("", int(port))
+    if host == "[*]":
+        return Listen("[*]", int(port))
+    address = address_of(host)
+    if address is None or (":" in host) != (host[0] == "["):
+        return None
+    return Listen(address, int(port))
 
 
 class Table:

@@ -19,9 +19,8 @@ import pytest
 
 from engagement.settings import Settings, SettingsError, Where, load_file
 from engagement.settings.declare import options_of
-from engagement.settings.load import listen_of
 from engagement.settings.schema import SCOPED, STANZAS
-from engagement.settings.scopes import DEFAULT_SCOPE
+from engagement.settings.scopes import DEFAULT_SCOPE, listen_of
 from engagement.settings.syntax import parse
 from engagement.settings.tree import lines
 

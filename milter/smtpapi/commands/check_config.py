@@ -11,9 +11,8 @@ import click
 from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Value, Where, load_file
 from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
-from engagement.settings.load import listen_of
 from engagement.settings.schema import SCOPED, STANZAS
-from engagement.settings.scopes import DEFAULT_SCOPE, address_of
+from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
 
 _VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
 _LEFT = frozenset({"enable"})  # says whether a scope counts, which its heading says
