@@ -48,7 +48,7 @@ def load_site(config: Path | None) -> Site:
     """
     if config is None:
         click.echo(
-            "smtpapi rewrite: no --config: clicks and opens are tracked for localhost:8080 with a key that is"
+            "smtpapi: no --config: clicks and opens are tracked for localhost:8080 with a key that is"
             " thrown away at the end, so these links will never work",
             err=True,
         )

@@ -1,0 +1,137 @@
+"""`smtpapi preview`: shows a person what the milter would change in a message, and what not.
+
+Coloured text in a terminal, or a page of its own. Makes the same plan by the same functions as the milter;
+writes nothing but the page that is asked for.
+"""
+
+import email
+import email.policy
+import re
+from collections.abc import Iterable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import click
+
+from smtpapi.commands.keys import Failed
+from smtpapi.commands.preview_page import Row, page
+from smtpapi.commands.rewrite import RECIPIENT, SENDER, considered, load_site, made
+from smtpapi.envelope import Client, Envelope
+from smtpapi.outcome import Edit, Leave, Plan, Refuse, Skipped
+from smtpapi.rewrite.whole import Whole
+
+_SOFT_BREAK = re.compile(rb"=\r?\n")
+_TYPES = {"text/html": "HTML", "text/plain": "text", "text/x-amp-html": "AMP"}
+_URL = re.compile(r"https?://[^\"'\s<>]+")
+_NOTES = {
+    "attribute": "tracking notation, taken out",
+    "macro": "brace macro, replaced by its braces",
+    "pixel": "open pixel, added",
+    "header": "header field",
+}
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The configuration; without it, tracking is on."
+)
+@click.option("--sender", default=SENDER, show_default=True, help="Envelope sender.")
+@click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
+@click.option(
+    "--html", "html_out", type=click.Path(dir_okay=False, path_type=Path), help="Write a page instead."
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def command(config: Path | None, sender: str, recipient: str, html_out: Path | None, file: Path) -> None:
+    """Show the links of a message before and after, each with its name and reason."""
+    site = load_site(config)
+    envelope = Envelope(Client("127.0.0.1"), sender, (recipient,))
+    message, outcome = considered(site, file.read_bytes(), envelope)
+    parsed = email.message_from_bytes(made(message, outcome), policy=email.policy.default)
+    title = _header(parsed, "subject") or file.name
+    facts = [("From", _header(parsed, "from")), ("Recipient", recipient), ("File", file.name)]
+    facts.append(("Outcome", _verdict(outcome)))
+    rows = list(_rows(message, outcome))
+    if html_out is None:
+        _show(title, facts, rows)
+        return
+    try:
+        html_out.write_text(page(title, facts, rows, _top_html(parsed)), "utf-8")
+    except OSError as error:
+        raise Failed(f"{html_out}: cannot be written: {error.strerror}") from None
+    click.echo(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
+
+
+def _verdict(outcome: Plan | Leave | Refuse) -> str:
+    match outcome:
+        case Leave(why):
+            return f"passes byte for byte: {why}"
+        case Refuse(code, status, text):
+            return f"refused: {code} {status} {text}"
+        case Plan(why=why) if why is not None:
+            return f"no link is tracked: {why}"
+        case Plan():
+            return "tracked"
+
+
+def _rows(message: Whole, outcome: Plan | Leave | Refuse) -> Iterator[Row]:
+    """Edits and skipped links in the order in which they stand in the message."""
+    if not isinstance(outcome, Plan):
+        return
+    lines: list[tuple[int, Row]] = []
+    parts = {edit.part: f"{edit.part} {_TYPES.get(edit.type, '')}" for edit in outcome.edits}
+    for edit in message.edits(outcome):
+        inner = edit.inner or (edit,)
+        lines += [(edit.start, _changed(message, edit, one, parts.get(edit.part, ""))) for one in inner]
+    for skipped in outcome.skipped:
+        row = _kept(skipped, parts.get(skipped.part, skipped.part))
+        lines.append((message.body_start + skipped.offset, row))
+    yield from (row for _, row in sorted(lines, key=lambda line: line[0]))
+
+
+def _changed(message: Whole, outer: Edit, edit: Edit, part: str) -> Row:
+    new = _SOFT_BREAK.sub(b"", edit.new).decode("ascii", "ignore").replace("\0", "")
+    url = _URL.search(new)
+    note = _NOTES.get(edit.kind, "")
+    if edit.kind == "header":
+        old = message.raw[edit.start : edit.stop].decode("utf-8", "replace").strip()
+        return Row("", "header", _short(old), _short(new.strip()) or "(removed)", edit.name, note)
+    before = edit.target
+    if edit.kind in ("attribute", "macro") and edit is outer:
+        before = _SOFT_BREAK.sub(b"", message.raw[edit.start : edit.stop]).decode("utf-8", "replace").strip()
+    after = url[0] if url else new or "(removed)"
+    return Row(part, edit.kind, before, after, edit.name, note)
+
+
+def _kept(skipped: Skipped, part: str) -> Row:
+    what = "part" if skipped.offset < 0 else "link"
+    return Row(part, what, skipped.url, "", "", str(skipped.reason))
+
+
+def _short(text: str, limit: int = 160) -> str:
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _header(parsed: EmailMessage, name: str) -> str:
+    return str(parsed.get(name, "")).replace("\n", " ")
+
+
+def _top_html(parsed: EmailMessage) -> str:
+    part = parsed.get_body(("html",))
+    if part is None:
+        return ""
+    payload = part.get_payload(decode=True)
+    return payload.decode(part.get_content_charset("utf-8"), "replace") if isinstance(payload, bytes) else ""
+
+
+def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[Row]) -> None:
+    click.secho(title, bold=True)
+    for label, value in facts:
+        click.echo(f"  {label + ':':<11}{value}")
+    for row in rows:
+        click.echo()
+        kind = click.style(row.what, fg="green" if row.changed else "yellow", bold=True)
+        click.echo(" ".join(filter(None, (f"{row.part:<7}{kind}", row.name and f"“{row.name}”", row.note))))
+        if row.before:
+            click.echo(f"       {'-' if row.changed else ' '} {row.before}")
+        if row.after:
+            click.echo(click.style(f"       + {row.after}", fg="green"))
