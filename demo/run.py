@@ -324,6 +324,9 @@ def _line(event: Mapping[str, object]) -> str:
         str(event.get("rcpt_to") or "-"),
         f"campaign={event.get('campaign_id') or '-'}",
     ]
+    machine = event.get("x_client_class")
+    if machine not in (None, "human"):
+        words[1] = f"{event['type']} ({machine})".ljust(16)
     if event.get("target_link_url"):
         words.append(f"link={event.get('target_link_name') or RAW_URL} {event['target_link_url']}")
     return "  " + "  ".join("".join(c if c.isprintable() else "?" for c in word) for word in words)
