@@ -1,0 +1,79 @@
+# make run     see it work: a private Postfix, filter, tracker and store on loopback (root or sudo)
+# make test    install what the tests need, check and test everything
+# make help    the rest
+
+PYTHON ?= python3
+RUN_DIR ?= .run
+PORT_SMTP ?= 2525
+PORT_HTTP ?= 8080
+PYTEST_ARGS ?=
+export PYTHON RUN_DIR PORT_SMTP PORT_HTTP
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q -c requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help run test venv system system-run check lint format types imports unused spelling lock clean root version
+
+help:  ## these lines
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: root system-run venv  ## start everything on loopback and show a tracked newsletter; Ctrl-C stops it
+	@exec $(BIN)/python -m demo.run
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make run needs root, as Postfix does: use 'sudo make run'" >&2; exit 1; }
+
+test: system venv check  ## install what is missing, then all checks and all tests
+	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+venv: .venv/stamp  ## prepare .venv with the program and what develops it
+
+.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg | version
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "Preparing .venv"
+	@$(PIP) -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+version:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with make PYTHON=…" >&2; exit 1; }
+
+system:  ## Debian packages the tests need
+	@.ci/system test
+
+system-run:  ## Debian packages `make run` needs
+	@.ci/system run
+
+check: lint types imports unused spelling  ## lint, types, import contracts, unused code, spelling
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check -q .
+
+format:  ## lay the code out
+	$(BIN)/ruff format .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+unused:
+	$(BIN)/vulture
+
+spelling:
+	$(BIN)/codespell
+
+lock:  ## write requirements.lock from what .venv holds, after trying newer versions
+	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+
+clean:  ## remove what make run and make test made (the demonstration must not be running)
+	@rm -rf $(RUN_DIR) .test build dist .coverage .coverage.* .hypothesis
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find . -name .venv -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -print0 | xargs -0 rm -rf
