@@ -7,14 +7,16 @@ whatever the files include; problems are collected, and one broken file does not
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engagement.settings.problems import NoConfiguration, Place, Problem
-from engagement.settings.syntax import SyntaxProblem, parse
+from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
 from engagement.settings.tree import Assign, Include, Item, Scope, Text
 
-MAX_DEPTH = 32
+MAX_INCLUDES = 32
 MAX_FILES = 10_000  # files that include each other twice double at every level
+_TOO_MANY = "too many files are included"
 _MAX_FILE = 64 * 1024 * 1024
 
 
@@ -35,52 +37,42 @@ class Reader:
             raise NoConfiguration([Problem(Place(str(path)), "no such file", "a configuration file")])
         if self.base is None:
             self.base = _base_above(path)
-        items = self._file(path, (), Place(str(path)))
+        items = self._file(path, _Within((), 0), Place(str(path)))
         return items + self._last(path.parent)
 
     def text(self, text: str, name: str) -> tuple[Item, ...]:
         """The tree of a text. It is no file, so it has nothing to include from."""
         items = self._parsed(text, name)
-        return tuple(self._expanded(items, None, ()))
+        return tuple(self._expanded(items, None, _Within((), 0)))
+
+    def _problem(self, place: Place, what: str, expected: str) -> tuple[Item, ...]:
+        self.problems.append(Problem(place, what, expected))
+        return ()
 
     def _last(self, folder: Path) -> tuple[Item, ...]:
-        found: list[Item] = []
-        for target in self._local_changes[-1:]:  # a later assignment wins
-            self._local_changes = []
-            if self._find(target.text, folder) is not None:
-                found += self._included(target, folder, ())
-        return tuple(found)
+        """The local changes; a later assignment wins, and a file not yet there is no changes."""
+        if not self._local_changes or self._find(self._local_changes[-1].text, folder) is None:
+            return ()
+        return self._included(self._local_changes[-1], folder, _Within((), 0))
 
-    def _file(self, path: Path, within: tuple[Path, ...], place: Place) -> tuple[Item, ...]:
+    def _file(self, path: Path, within: "_Within", place: Place) -> tuple[Item, ...]:
         real = Path(os.path.realpath(path))
         self._files += 1
-        if real in within:
-            self.problems.append(Problem(place, f"'{path}' includes itself", "no loop"))
-            return ()
-        if len(within) > MAX_DEPTH:
-            self.problems.append(
-                Problem(place, "includes are nested too deeply", f"at most {MAX_DEPTH} levels")
-            )
-            return ()
+        if real in within.files:
+            return self._problem(place, f"'{path}' includes itself", "no loop")
+        if len(within.files) > MAX_INCLUDES:
+            return self._problem(place, "includes are nested too deeply", f"at most {MAX_INCLUDES} levels")
         if self._files > MAX_FILES:
-            if self._files == MAX_FILES + 1:
-                self.problems.append(Problem(place, "too many files are included", f"at most {MAX_FILES}"))
-            return ()
+            too_many = self._files == MAX_FILES + 1  # told once
+            return self._problem(place, _TOO_MANY, f"at most {MAX_FILES}") if too_many else ()
         try:
             if not path.is_file() or path.stat().st_size > _MAX_FILE:
-                self.problems.append(
-                    Problem(place, f"'{path}' cannot be read", f"a file below {_MAX_FILE} bytes")
-                )
-                return ()
+                return self._problem(place, f"'{path}' cannot be read", f"a file below {_MAX_FILE} bytes")
             raw = path.read_bytes()
         except OSError as error:
-            self.problems.append(
-                Problem(place, f"'{path}' cannot be read: {error.strerror}", "a readable file")
-            )
-            return ()
-        return tuple(
-            self._expanded(self._parsed(self._decoded(raw, path), str(path)), path.parent, (*within, real))
-        )
+            return self._problem(place, f"'{path}' cannot be read: {error.strerror}", "a readable file")
+        items = self._parsed(self._decoded(raw, path), str(path))
+        return tuple(self._expanded(items, path.parent, replace(within, files=(*within.files, real))))
 
     def _decoded(self, raw: bytes, path: Path) -> str:
         try:
@@ -99,41 +91,41 @@ class Reader:
         self.warnings += [f'{place}: typographic quotes, read as "' for place in parsed.curly]
         return parsed.items
 
-    def _expanded(
-        self, items: tuple[Item, ...], folder: Path | None, within: tuple[Path, ...]
-    ) -> Iterator[Item]:
+    def _expanded(self, items: tuple[Item, ...], folder: Path | None, within: "_Within") -> Iterator[Item]:
+        deeper = replace(within, scopes=within.scopes + 1)
         for item in items:
             match item:
                 case Include(target, _, place) if folder is None:
-                    self.problems.append(
-                        Problem(place, "an include outside a file", f"the text of '{target.text}'")
-                    )
+                    self._problem(place, "an include outside a file", f"the text of '{target.text}'")
                 case Include(target):
                     assert folder is not None
                     yield from self._included(target, folder, within)
-                case Scope(name, instance, inner, place):
-                    yield Scope(name, instance, tuple(self._expanded(inner, folder, within)), place)
+                case Scope(name, instance, inner, place) if within.scopes < MAX_DEPTH:
+                    yield Scope(name, instance, tuple(self._expanded(inner, folder, deeper)), place)
+                case Scope(place=place):
+                    self._problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels")
                 case Assign(name, Text() as value) if name.lower() == "local_changes_file":
                     self._local_changes.append(value)
                 case Assign():
                     yield item
 
-    def _included(self, target: Text, folder: Path, within: tuple[Path, ...]) -> tuple[Item, ...]:
+    def _included(self, target: Text, folder: Path, within: "_Within") -> tuple[Item, ...]:
         name = target.text.removeprefix("file://")
         if "://" in name or not name or "\0" in name:
-            self.problems.append(
-                Problem(target.place, f"'{target.text}' cannot be included", "a path or file:// path")
+            return self._problem(
+                target.place, f"'{target.text}' cannot be included", "a path or file:// path"
             )
-            return ()
         found = self._find(name, folder)
         if found is None:
             looked = ", ".join(str(each) for each in self._search(folder))
-            self.problems.append(Problem(target.place, f"'{name}' does not exist", f"it in {looked}"))
-            return ()
-        items: list[Item] = []
-        for each in _members(found) if found.is_dir() else [found]:
-            items += self._file(each, within, target.place)
-        return tuple(items)
+            return self._problem(target.place, f"'{name}' does not exist", f"it in {looked}")
+        try:
+            paths = _members(found) if found.is_dir() else [found]
+        except OSError as error:
+            return self._problem(
+                target.place, f"'{found}' cannot be read: {error.strerror}", "a readable folder"
+            )
+        return tuple(item for path in paths for item in self._file(path, within, target.place))
 
     def _search(self, folder: Path) -> Iterator[Path]:
         yield folder
@@ -141,7 +133,16 @@ class Reader:
             yield from (self.base / "global", self.base / self.node, self.base / "default")
 
     def _find(self, name: str, folder: Path) -> Path | None:
+        # os.path.exists: a name too long is no file, where Path.exists raises
         return next((each / name for each in self._search(folder) if os.path.exists(each / name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """What an item stands in: the files that include each other down to it, and how many scopes."""
+
+    files: tuple[Path, ...]
+    scopes: int
 
 
 def _base_above(path: Path) -> Path | None:
@@ -151,8 +152,5 @@ def _base_above(path: Path) -> Path | None:
 
 
 def _members(folder: Path) -> list[Path]:
-    """A folder's files in alphabetical order, without hidden ones and sub-folders."""
-    try:
-        return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_file())
-    except OSError:
-        return []
+    """A folder's files in alphabetical order, without hidden ones and sub-folders. Raises OSError."""
+    return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_file())

@@ -7,7 +7,7 @@ and told once.
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,9 @@ class _Loader:
         spool = self.stanza("spool")
         if spool.segment_size > spool.max_size and (value := size or most):
             what = f"segment_size is {spool.segment_size}, above the max_size of the whole spool"
-            self.problems.append(Problem(Place(value.file, value.line, 1), what, f"at most {spool.max_size}"))
+            self.problems.append(
+                Problem(Place(value.file, value.line, value.column), what, f"at most {spool.max_size}")
+            )
 
     def stanza(self, name: str) -> Any:
         """The stanza's object, from the values set and the declared defaults."""
@@ -207,7 +209,7 @@ class _Loader:
             what = f"{option.title} {error.what}"
             self.problems.append(Problem(item.value.place, what, error.expected))
             return None
-        return Value(found, label, item.place.file, item.place.line)
+        return Value(found, label, *astuple(item.place))
 
     def _block(self, item: Scope, kind: str, outer: Block) -> Block | None:
         """The block of a scope, a new one or that of its earlier appearance."""

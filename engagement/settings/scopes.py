@@ -47,6 +47,7 @@ class Value:
     scope: str = DEFAULT_SCOPE
     file: str = ""
     line: int = 0
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)

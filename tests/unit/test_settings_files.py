@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engagement.settings import NoConfiguration, SettingsError, Where, load_file, load_text
-from engagement.settings.files import MAX_DEPTH
+from engagement.settings import NoConfiguration, SettingsError, Where, files, load_file, load_text
+from engagement.settings.files import MAX_INCLUDES
 
 
 def test_missing_file_is_told_apart_from_a_broken_one(tmp_path: Path) -> None:
@@ -31,12 +31,12 @@ def chain(folder: Path, length: int) -> Path:
 
 
 def test_includes_may_be_32_levels_deep(tmp_path: Path) -> None:
-    assert load_file(chain(tmp_path, MAX_DEPTH + 1)).active
+    assert load_file(chain(tmp_path, MAX_INCLUDES + 1)).active
 
 
 def test_includes_beyond_32_levels_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="includes are nested too deeply, expected at most 32 levels"):
-        load_file(chain(tmp_path, MAX_DEPTH + 2))
+        load_file(chain(tmp_path, MAX_INCLUDES + 2))
 
 
 def test_files_that_double_at_every_level_come_to_an_end(tmp_path: Path) -> None:
@@ -47,10 +47,30 @@ def test_files_that_double_at_every_level_come_to_an_end(tmp_path: Path) -> None
         load_file(tmp_path / "0.conf")
 
 
+def test_scopes_opened_by_included_files_are_nested_within_bounds(tmp_path: Path) -> None:
+    for number in range(3):
+        deeper = f'include "{number + 1}.conf"' if number < 2 else ""
+        (tmp_path / f"{number}.conf").write_text("a { " * 60 + deeper + "}" * 60)
+    with pytest.raises(SettingsError, match=r"1\.conf:1:17: nested too deeply, expected at most 64 levels"):
+        load_file(tmp_path / "0.conf")
+
+
 def test_a_loop_through_a_symbolic_link_is_a_loop(tmp_path: Path) -> None:
     (tmp_path / "a.conf").write_text('include "b.conf"\n')
     (tmp_path / "b.conf").symlink_to("a.conf")
     with pytest.raises(SettingsError, match="includes itself"):
+        load_file(tmp_path / "a.conf")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "a.conf").write_text('include "conf.d"\n')
+
+    def refuse(_folder: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_members", refuse)
+    with pytest.raises(SettingsError, match="cannot be read: Permission denied, expected a readable folder"):
         load_file(tmp_path / "a.conf")
 
 
