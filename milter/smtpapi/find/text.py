@@ -7,13 +7,13 @@ Invariants: never raises; linear in the number of bytes.
 """
 
 import re
+import sys
 from dataclasses import replace
 from typing import Final
 
 from smtpapi.find import brackets, notation
 from smtpapi.find.types import TextLink
 
-_SCHEME: Final = re.compile(rb"[hH][tT][tT][pP][sS]?://")
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
 _URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]|\[(?!\[))*+")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
@@ -32,13 +32,23 @@ _ENDS: Final = tuple(
         *(0xFF01, 0xFF08, 0xFF09, 0xFF0C, 0xFF0E, 0xFF1A, 0xFF1B, 0xFF1F),
     )
 )
+# What needs no thought: `_Text._ends_plainly`.
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+,;=%]++")
+_PLAIN_BEFORE: Final = frozenset(b" \t\r\n(")
+_PLAIN_AFTER: Final = frozenset(b' \t\r\n"<>')
+_MAY_BE_PUNCTUATION: Final = frozenset(b".,;:!?*_~")
 _WRAPPED: Final = re.compile(rb"[ \t]*+(?:\r\n|\n|\r)(?:[>|][ \t]?)*+[ \t]*+[^\s<>]++[^<>]{0,2000}>")
 _SOFT_BREAK: Final = re.compile(rb" (?:\r\n|\n|\r)>*+ ?[^\s<>]")
 
 
-def scan(data: bytes, *, flowed: bool = False, delsp: bool = False) -> tuple[TextLink, ...]:
-    """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676)."""
-    return tuple(_Text(data, flowed and delsp).links())
+def scan(
+    data: bytes, *, flowed: bool = False, delsp: bool = False, most: int = sys.maxsize
+) -> tuple[TextLink, ...]:
+    """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676).
+
+    most: more links than this are of no use to the caller, and the text is read only until that is known.
+    """
+    return tuple(_Text(data, flowed and delsp, most).links())
 
 
 def notations(data: bytes) -> tuple[tuple[int, int], ...]:
@@ -47,34 +57,44 @@ def notations(data: bytes) -> tuple[tuple[int, int], ...]:
 
 
 class _Text:
-    __slots__ = ("_line_start", "_quoted", "data", "joined", "run_end", "utf8")
+    __slots__ = ("_line_start", "_quoted", "data", "joined", "most", "run_end", "utf8")
 
-    def __init__(self, data: bytes, joined: bool) -> None:
+    def __init__(self, data: bytes, joined: bool, most: int) -> None:
         self.data = data
         self.joined = joined
+        self.most = most
         self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
         self.utf8: bool | None = None
         self._line_start = 0
         self._quoted = data.startswith(b">")
 
     def links(self) -> list[TextLink]:
-        links = []
-        position = 0
-        while found := _SCHEME.search(self.data, position):
-            start, host = found.span()
+        data = self.data
+        links: list[TextLink] = []
+        position = 0  # what was read
+        while len(links) <= self.most and (colon := data.find(b"://", position)) >= 0:
+            host = colon + 3
+            start = self._scheme(position, colon)
+            position = host
+            if start < 0:
+                continue
             if host >= self.run_end:
-                self.run_end = self._run(host)
-            position = self.run_end
-            if self._begins_here(start):
-                link = self._link(start, host, self.run_end)
+                run = _URL.match(data, host)
+                self.run_end = host if run is None else run.end()
+            position = max(host, self.run_end)
+            if self.run_end > host and self._begins_here(start):
+                link, resume = self._link(start, host, self.run_end)
                 if link is not None:
                     links.append(link)
-                    position = link.notation[1] if link.notation else link.stop
+                    position = resume
         return links
 
-    def _run(self, host: int) -> int:
-        found = _URL.match(self.data, host)
-        return host if found is None else found.end()
+    def _scheme(self, position: int, colon: int) -> int:
+        """Where the http or https between position and colon begins that ends at colon; -1 without one."""
+        before = self.data[max(position, colon - 5) : colon].lower()
+        if before == b"https":
+            return colon - 5
+        return colon - 4 if before.endswith(b"http") else -1
 
     def _begins_here(self, start: int) -> bool:
         """A word boundary, and no piece of a longer scheme or of a URL whose own scheme was left out."""
@@ -91,8 +111,11 @@ class _Text:
         word = data[max(0, start - _LOOK_BACK) : start].split()[-1]
         return _BARE_HOST.match(word) is None
 
-    def _link(self, start: int, host: int, run: int) -> TextLink | None:
+    def _link(self, start: int, host: int, run: int) -> tuple[TextLink | None, int]:
+        """The URL that begins at start, and where to look for the next."""
         data = self.data
+        if self._ends_plainly(start, host, run):
+            return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
         end = brackets.url_end(data, start, run)
         marks = notation.read(data, run)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
@@ -101,16 +124,17 @@ class _Text:
         if marks is None and end.certain:
             stop = brackets.without_punctuation(data, start, stop)
         if stop <= host:
-            return None
-        broken = not end.certain
+            return None, run
+        broken, resume = not end.certain, stop
         if end.stop == run and marks is None:
             goes_on = self._goes_on(start, run)
             if goes_on is not None:
-                stop, broken = max(stop, goes_on), True
+                broken = True
+                stop, resume = max(stop, goes_on[0]), goes_on[1]
         link = TextLink(start, stop, data[start:stop], quoted=self._is_quoted(start), broken=broken)
         if marks is None:
-            return link
-        return replace(
+            return link, resume
+        marked = replace(
             link,
             unsubscribe=marks.unsubscribe,
             clicktrack=marks.clicktrack,
@@ -118,9 +142,18 @@ class _Text:
             notation=(run, marks.stop),
             sublink_ignored=marks.sublink_ignored,
         )
+        return marked, marks.stop
 
-    def _goes_on(self, start: int, run: int) -> int | None:
-        """Where the URL ends at the least if it may go on after its run of URL characters, else None."""
+    def _ends_plainly(self, start: int, host: int, run: int) -> bool:
+        """Whether nothing at the URL's ends needs thought: most URLs, told at little cost."""
+        data = self.data
+        if self.joined or data[run - 1] in _MAY_BE_PUNCTUATION or not _PLAIN.fullmatch(data, host, run):
+            return False
+        before = data[start - 1] if start else 0x20
+        return before in _PLAIN_BEFORE and (run == len(data) or data[run] in _PLAIN_AFTER)
+
+    def _goes_on(self, start: int, run: int) -> tuple[int, int] | None:
+        """If the URL may go on after its run of URL characters: its end at the least, and where to go on."""
         data = self.data
         if run >= len(data):
             return None
@@ -128,13 +161,15 @@ class _Text:
         if after >= 0x80:
             if self._is_utf8() and data.startswith(_ENDS, run):
                 return None
-            return _IRI.match(data, run).end()  # type: ignore[union-attr] # it takes this byte
+            more = _IRI.match(data, run)
+            return None if more is None else (more.end(), more.end())
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
-            return run if data[run + 1 : run + 2].isalnum() else None
+            return (run, run) if data[run + 1 : run + 2].isalnum() else None
         opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"
-        if opened and _WRAPPED.match(data, run):
-            return run
-        return run if self.joined and _SOFT_BREAK.match(data, run) else None
+        wrapped = _WRAPPED.match(data, run) if opened else None
+        if wrapped is not None:
+            return run, wrapped.end()
+        return (run, run) if self.joined and _SOFT_BREAK.match(data, run) else None
 
     def _is_quoted(self, start: int) -> bool:
         line_start = self.data.rfind(b"\n", self._line_start, start) + 1
