@@ -216,8 +216,23 @@ class _Message:
             return self._end(self._left(Why.NO_KEY), decision)
         issued = issued_at(self.message, self.now)
         why = self._reason_to_leave(decision)
-        outcome = self._left(why) if why is not None else self._tracked(decision, key, issued)
-        return self._end(outcome, decision, self._injections(decision, outcome, key, issued))
+        copies = tuple(self._identity(decision, key, issued, recipient) for recipient in self.recipients)
+        outcome = self._left(why) if why is not None else self._tracked(decision, key, copies[0])
+        return self._end(outcome, decision, self._injections(decision, outcome, copies))
+
+    def _identity(self, decision: Decision, key: Key, issued: int, recipient: str) -> Identity:
+        return Identity(
+            message_id=self.fingerprint.message_id(key, recipient),
+            transmission_id=self.fingerprint.transmission_id(key),
+            recipient=_told(decision, key, recipient),
+            issued=issued,
+            expiry=issued + decision.expiry,
+            campaign=decision.campaign,
+            tags=decision.tags,
+            metadata=decision.metadata,
+            customer_id=decision.customer_id,
+            transactional=decision.transactional,
+        )
 
     def _reason_to_leave(self, decision: Decision) -> Why | None:
         """The first reason why a message gets no links at all, whatever its MIME structure."""
@@ -232,21 +247,7 @@ class _Message:
         )
         return next((why for holds, why in reasons if holds), None)
 
-    def _tracked(self, decision: Decision, key: Key, issued: int) -> Plan | Leave:
-        recipient = self.recipients[0]
-        ids = self.fingerprint.ids(key, recipient)
-        identity = Identity(
-            message_id=ids.message_id,
-            transmission_id=ids.transmission_id,
-            recipient=_told(decision, key, recipient),
-            issued=issued,
-            expiry=issued + decision.expiry,
-            campaign=decision.campaign,
-            tags=decision.tags,
-            metadata=decision.metadata,
-            customer_id=decision.customer_id,
-            transactional=decision.transactional,
-        )
+    def _tracked(self, decision: Decision, key: Key, identity: Identity) -> Plan | Leave:
         try:
             links = self._links(key, identity, decision)
         except CannotSeal as error:
@@ -256,7 +257,7 @@ class _Message:
             return self._left(planned.why, planned.note)
         headers = self.headers + planned.headers
         if _made_links(planned.edits):
-            mark = self.fingerprint.mark(key, recipient, ids.message_id)
+            mark = self.fingerprint.mark(key, self.recipients[0], identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
         return replace(planned, headers=headers)
 
@@ -271,23 +272,20 @@ class _Message:
             return CopyLinks.build(key, replace(identity, metadata=""), decision)
 
     def _injections(
-        self, decision: Decision, outcome: Outcome, key: Key, issued: int
+        self, decision: Decision, outcome: Outcome, copies: tuple[Identity, ...]
     ) -> tuple[Injection, ...]:
         """One record a recipient; they differ in who and in what is derived from it."""
         about = describe(self.envelope, self.message, decision, outcome, self.now)
-        records = []
-        for recipient in self.recipients:
-            ids = self.fingerprint.ids(key, recipient)
-            records.append(
-                replace(
-                    about,
-                    id=event_id(ids.message_id, issued),
-                    message_id=ids.message_id,
-                    transmission_id=ids.transmission_id,
-                    recipient=_told(decision, key, recipient),
-                )
+        return tuple(
+            replace(
+                about,
+                id=event_id(copy.message_id, copy.issued),
+                message_id=copy.message_id,
+                transmission_id=copy.transmission_id,
+                recipient=copy.recipient,
             )
-        return tuple(records)
+            for copy in copies
+        )
 
     def _left(self, why: Why, note: str = "") -> Plan | Leave:
         """Without links, but also without the fields that must not leave the building."""

@@ -89,7 +89,7 @@ def test_the_recipient_alone_does_not_change_the_transmission() -> None:
 def test_parts_cannot_be_moved_from_one_field_into_another() -> None:
     def ids(sender: str, message_id: bytes) -> bytes:
         mail = Message((Field("Message-ID", message_id),), b"")
-        return Fingerprint(envelope(sender=sender), mail).ids(RING.signing, "r").message_id
+        return Fingerprint(envelope(sender=sender), mail).message_id(RING.signing, "r")
 
     assert ids("ab", b"c") != ids("a", b"bc")
 
@@ -104,7 +104,8 @@ def test_bare_messages_are_told_apart_by_the_queue_alone() -> None:
 def test_another_key_makes_other_ids() -> None:
     other = Ring().rotated(b"o" * 32, 1).signing
     mail = Fingerprint(envelope(), message(*LABELS))
-    assert mail.ids(RING.signing, "r") != mail.ids(other, "r")
+    assert mail.message_id(RING.signing, "r") != mail.message_id(other, "r")
+    assert mail.transmission_id(RING.signing) != mail.transmission_id(other)
 
 
 # --- when it was issued
