@@ -199,6 +199,27 @@ def test_payload_over_the_cap_is_not_sealed() -> None:
         seal(Link(b"x" * MAX_TARGET), who=who)
 
 
+def test_payload_of_just_the_cap_is_sealed() -> None:
+    who = replace(WHO, recipient="é" * MAX_TEXT, campaign="é" * MAX_TEXT)
+    left = MAX_PAYLOAD - len(open_token(seal(Link(b"x" * 256), who=who), RING).packed) - 8
+    sizes = set()
+    for size in range(left, left + 16):
+        try:
+            token = seal(Link(b"x" * (256 + size)), who=who)
+        except CannotSeal:
+            break
+        sizes.add(len(open_token(token, RING).packed))
+    assert max(sizes) == MAX_PAYLOAD
+
+
+@pytest.mark.parametrize("start", [b"", b"x", b"http://", b"https://", b"https://www.", b"https://www"])
+@pytest.mark.parametrize("unsubscribe", [False, True])
+def test_every_beginning_of_a_target_comes_back(start: bytes, unsubscribe: bool) -> None:
+    for target in (start, start + b"example.com/", start + start):
+        link = Link(target, "", unsubscribe)
+        assert open_token(seal(link), RING).link == link
+
+
 def test_bounds_are_those_of_the_documentation() -> None:
     assert (MAX_PAYLOAD, MAX_TARGET, MAX_METADATA, MAX_TEXT, MAX_TAGS) == (8192, 4096, 8192, 1024, 64)
 
@@ -298,6 +319,7 @@ _BOMB = zlib.compress(bytes(50_000_000), 9, -15)
         [_identity_fields(), [0]],
         [_identity_fields(), [0, b"", "", ""]],
         [_identity_fields(), [8, b""]],
+        [_identity_fields(), [-1, b""]],
         [_identity_fields(), [False, b""]],
         [_identity_fields(), [0, "text"]],
         [_identity_fields(), [0, b"", b"name"]],
@@ -306,7 +328,7 @@ _BOMB = zlib.compress(bytes(50_000_000), 9, -15)
         [_identity_fields(), {}],
         [_identity_fields(), msgpack.Timestamp(1, 1)],
     ],
-    ids=str,
+    ids=lambda items: str(items).replace(r"\x00", "")[:80],
 )
 def test_genuine_token_with_contents_of_no_known_shape_is_refused(items: object) -> None:
     packed = msgpack.packb(items)
@@ -319,6 +341,14 @@ def test_genuine_token_with_contents_of_no_known_shape_is_refused(items: object)
     "packed", [b"", b"\xc1", b"\x91", b"\x92" * 8000, b"\x91" * 9000, b"\x90\x90", b"\xd9\x01\xff"]
 )
 def test_bytes_that_are_no_msgpack_are_refused(packed: bytes) -> None:
+    with pytest.raises(BadToken, match="payload"):
+        unpack(Kind.CLICK, packed)
+
+
+def test_payload_over_the_cap_is_not_even_parsed() -> None:
+    smiles = "🙂" * MAX_TEXT
+    packed = msgpack.packb([_identity_fields(recipient=smiles, campaign=smiles), [0, b""]])
+    assert len(packed) > MAX_PAYLOAD
     with pytest.raises(BadToken, match="payload"):
         unpack(Kind.CLICK, packed)
 
