@@ -62,7 +62,7 @@ class Chooser:
                 new = pixels.html_initial(self.links.pixel(initial=True, amp=False))
                 changes.append(Change(page.body_open, page.body_open, new, "pixel"))
             new = pixels.html(self.links.pixel(initial=False, amp=False))
-            changes.append(Change(page.body_close, page.body_close, new, "pixel"))
+            changes.append(_at_end(data, page, new))
         return self._finished(data, changes)
 
     def amp(self, data: bytes) -> list[Change]:
@@ -73,7 +73,7 @@ class Chooser:
         opens = decision.opens and decision.open_scheme == "https"
         changes = self._anchors(page.anchors, amp=True) if clicks else []
         if opens and data.strip():
-            changes += self._amp_pixels(page)
+            changes += self._amp_pixels(data, page)
         return self._finished(data, changes)
 
     def text(self, data: bytes, *, flowed: bool, delsp: bool) -> list[Change]:
@@ -95,13 +95,13 @@ class Chooser:
                 changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
         return changes
 
-    def _amp_pixels(self, page: Page) -> list[Change]:
+    def _amp_pixels(self, data: bytes, page: Page) -> list[Change]:
         changes = []
         if self.decision.initial_opens and page.has_html and page.body_open >= 0:
             new = pixels.amp(self.links.pixel(initial=True, amp=True))
             changes.append(Change(page.body_open, page.body_open, new, "pixel"))
         new = pixels.amp(self.links.pixel(initial=False, amp=True))
-        return [*changes, Change(page.body_close, page.body_close, new, "pixel")]
+        return [*changes, _at_end(data, page, new)]
 
     def _judged(self, link: Anchor | TextLink, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
@@ -167,6 +167,14 @@ class Chooser:
             changes += _outside(changes, macros.scan(data))
         changes.sort(key=lambda change: (change.start, change.stop))
         return changes
+
+
+def _at_end(data: bytes, page: Page, new: bytes) -> Change:
+    """The pixel before the last </body>, or behind the last character (contract.md 5.5)."""
+    place = page.body_close
+    if place == len(data):
+        place = len(data.rstrip(b"\r\n"))
+    return Change(place, place, new, "pixel")
 
 
 def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:
