@@ -6,6 +6,7 @@ No option is declared here (`schema`). Invariants: `read` raises nothing but `Ki
 
 import posixpath
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -182,7 +183,11 @@ def patterns() -> Kind[tuple[str, ...]]:
         found = _words(value, words)
         for pattern in found:
             try:
-                re.compile(pattern.encode())
+                with warnings.catch_warnings():
+                    warnings.simplefilter(
+                        "ignore", FutureWarning
+                    )  # "[[" is legal today, which is what counts
+                    re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
                 raise KindError(
                     f"holds '{pattern}', which is no regular expression ({error})", words

@@ -62,6 +62,19 @@ def test_a_loop_through_a_symbolic_link_is_a_loop(tmp_path: Path) -> None:
         load_file(tmp_path / "a.conf")
 
 
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.conf").write_text("smtpapi { }\n")
+
+    def refuse(_path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        SettingsError, match=r"a\.conf' cannot be read: Permission denied, expected a readable"
+    ):
+        load_file(tmp_path / "a.conf")
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "a.conf").write_text('include "conf.d"\n')

@@ -57,6 +57,7 @@ CASES: list[tuple[str, Kind[Any], str, object]] = [
     ("networks", kinds.network_texts(), '("10.1.2.3/8" ::1)', ("10.0.0.0/8", "::1/128")),
     ("pairs", kinds.pairs(), "[ a = b c = d a = e ]", {"a": "e", "c": "d"}),
     ("patterns", kinds.patterns(), '"^https?://x"', ("^https?://x",)),
+    ("patterns", kinds.patterns(), '"[[]a]"', ("[[]a]",)),
     ("listen", kinds.http_listen(), "localhost:80", "localhost:80"),
 ]
 

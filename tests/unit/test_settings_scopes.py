@@ -229,6 +229,15 @@ def test_relay_hosts_come_from_the_narrowest_scope_that_sets_them(text: str, tru
     assert [str(network) for network in scoped.relay_hosts] == trusted
 
 
+def test_context_and_extensions_are_given_ready_for_use() -> None:
+    settings = load_text(
+        "ESMTP_Listener { context = [ cust_a = 1 ] SMTP_Extensions = (xsetcontext XCLIENT) }"
+    )
+    scoped = settings.scoped(Where())
+    assert dict(scoped.context) == {"cust_a": "1"}
+    assert scoped.smtp_extensions == {"XSETCONTEXT", "XCLIENT"}
+
+
 def test_scoped_is_cached_for_each_connection() -> None:
     settings = configured(3)
     assert settings.scoped(HERE) is settings.scoped(Where("192.0.2.1", 25, "198.51.100.7"))
