@@ -183,6 +183,12 @@ def test_what_follows_many_tags_is_found_too() -> None:
     assert targets((b'<td a="b">x</td>< ' * 1000) + HREF) == [b"http://x/"]
 
 
+def test_reading_stops_once_there_are_more_anchors_than_wanted() -> None:
+    for data in (HREF * 9, b"<svg>" + HREF * 9, b"<!--[if mso]>" + HREF * 9 + b"<![endif]-->"):
+        assert len(html.scan(data, vml=True, most=5).anchors) == 6
+        assert len(html.scan(data, vml=True, most=9).anchors) == 9
+
+
 class TestAttributes:
     """contract.md 5.3."""
 

@@ -111,6 +111,18 @@ def test_an_angle_bracket_that_closes_on_another_line_without_a_break_in_the_url
     assert targets(b"< http://x.example/a\nb>") == [b"http://x.example/a"]
 
 
+def test_nothing_inside_a_wrapped_url_is_a_link_of_its_own() -> None:
+    link, after = text.scan(b"<http://x.example/?a=1\n&u=http://y.example/> http://z.example/")
+    assert link.broken
+    assert (after.target, after.broken) == (b"http://z.example/", False)
+
+
+def test_reading_stops_once_there_are_more_links_than_wanted() -> None:
+    data = b"http://x.example/ " * 9
+    assert len(text.scan(data, most=5)) == 6
+    assert len(text.scan(data, most=9)) == 9
+
+
 class TestSoftBreaks:
     """RFC 3676 4.1: with DelSp the space before a soft break goes, and the URL may go on."""
 
