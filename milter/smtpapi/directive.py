@@ -27,7 +27,7 @@ MAX_COPIES = 1000
 # 2,300 when it relays an unfolded line. Only a hint in a reply hangs on these.
 _CUTS = ((59_000, 61_500, "Postfix"), (2_200, 2_400, "Sendmail"))
 
-_FOLD = re.compile(rb"\r*\n[ \t]*")
+_FOLD = re.compile(rb"(?<!\r)\r*\n[ \t]*")  # the lookbehind keeps rows of CRs linear
 _BREAKS = re.compile(r"[\r\n\0]")
 _ADDRESS = re.compile(
     r"""(?:[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+(?:\.[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+)*  # dot-string

@@ -14,7 +14,7 @@ from smtpapi.envelope import Envelope
 from smtpapi.message import Message
 from smtpapi.outcome import Outcome, Plan, Refuse
 
-_LONGEST = 998  # bytes of a field's value that are looked at: one line of RFC 5322 2.1.1
+_LONGEST = 8192  # bytes of a field's value that are looked at; mail programs show a few hundred characters
 _LINE_END = re.compile(r"[\r\n]+")
 _AMP = "text/x-amp-html"
 

@@ -35,7 +35,7 @@ from smtpapi.policy.views import Accept, PolicyMessage
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules
-from smtpapi.trust import client_address, is_trusted
+from smtpapi.trust import is_local, is_trusted
 
 Tick = Callable[[], float]
 
@@ -302,8 +302,10 @@ class _Message:
 
 
 def _where(envelope: Envelope, pathway: str) -> Where:
+    """Where scopes are looked up. Local submission comes by no Listen, which "" says (contract.md 2.5)."""
     client = envelope.client
-    return Where(client.daemon_address, client.daemon_port, client_address(client), pathway)
+    address = "" if is_local(client) else client.address
+    return Where(client.daemon_address, client.daemon_port, address, pathway)
 
 
 def _site_wide(settings: Settings) -> SiteWide:

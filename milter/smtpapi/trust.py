@@ -12,9 +12,14 @@ from smtpapi.envelope import Client
 LOCAL = "127.0.0.1"  # what local submission counts as (contract.md 2.5)
 
 
+def is_local(client: Client) -> bool:
+    """Whether the mail came without a network: by sendmail(1) or over a unix socket."""
+    return not client.address or client.address.startswith("/")
+
+
 def client_address(client: Client) -> str:
-    """The client's IP address as text. Local submission and unix sockets count as loopback."""
-    return LOCAL if not client.address or client.address.startswith("/") else client.address
+    """The client's IP address as text. Local submission counts as loopback."""
+    return LOCAL if is_local(client) else client.address
 
 
 def is_trusted(client: Client, relay_hosts: Iterable[IPv4Network | IPv6Network]) -> bool:

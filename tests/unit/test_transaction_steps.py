@@ -400,3 +400,58 @@ def test_a_message_without_recipients_is_no_error() -> None:
 def test_a_considered_message_can_be_considered_again() -> None:
     assert run(site(), API) == run(site(), API)
     assert replace(run(site(), API), notes=()) == run(site(), API)
+
+
+def test_local_submission_comes_by_no_listen_but_has_a_peer() -> None:
+    """Contract.md 2.5."""
+    where = Site.build(
+        load_text(
+            """smtpapi { }
+            ESMTP_Listener {
+                click_tracking_enabled = true
+                Listen ":25" { tracking_domain = "listen.example" }
+                Peer "127.0.0.1" { tracking_link_expiry = 77 }
+            }"""
+        ),
+        RING,
+    )
+    local, network = run(where, client=Client("")).decision, run(where, client=LOCAL).decision
+    assert local is not None
+    assert network is not None
+    assert (local.domain, network.domain) == ("localhost:8080", "listen.example")
+    assert (local.expiry, network.expiry) == (77, 77)
+
+
+@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("policy", [None, False, True])
+def test_precedence_holds_from_the_configuration_s_text_to_the_orders(
+    configured: bool, said: bool, policy: bool | None
+) -> None:
+    where = Site.build(
+        load_text(
+            f"""smtpapi {{ }}
+            ESMTP_Listener {{
+                click_tracking_enabled = {str(configured).lower()}
+                open_tracking_enabled = {str(configured).lower()}
+                tracking_domain = "t.example.net"
+            }}"""
+        ),
+        RING,
+        policy_of(
+            f"""
+from smtpapi.policy import core
+def validate_data_spool_each_rcpt(msg, ac, vctx):
+    value = {"" if policy is None else str(int(policy))!r}
+    vctx.set(core.VCTX_RCPT, "smtpapi_open_tracking", value)
+    vctx.set(core.VCTX_RCPT, "smtpapi_click_tracking", value)
+""",
+            "p.py",
+        ),
+    )
+    word = str(said).lower().encode()
+    header = Field("X-MSYS-API", b'{"options":{"open_tracking":%b,"click_tracking":%b}}' % (word, word))
+    outcome = run(where, header).outcome
+    assert isinstance(outcome, Plan)
+    tracked = said if policy is None else policy
+    assert [edit.kind for edit in outcome.edits] == (["link", "pixel"] if tracked else [])
