@@ -249,7 +249,7 @@ class _Message:
 
     def _tracked(self, decision: Decision, key: Key, identity: Identity) -> Plan | Leave:
         try:
-            links = self._links(key, identity, decision)
+            links = CopyLinks.build(key, identity, decision)
         except CannotSeal as error:
             return self._left(Why.INTERNAL_ERROR, f"no link can be made: {error}")
         planned = plan(self.message, decision, links, self.site.rules, self.tick)
@@ -260,16 +260,6 @@ class _Message:
             mark = self.fingerprint.mark(key, self.recipients[0], identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
         return replace(planned, headers=headers)
-
-    def _links(self, key: Key, identity: Identity, decision: Decision) -> CopyLinks:
-        """Raises `CannotSeal`. Metadata that no token holds is left out: labels never cost the tracking."""
-        try:
-            return CopyLinks.build(key, identity, decision)
-        except CannotSeal:
-            if not identity.metadata:
-                raise
-            self.notes.append("the metadata does not fit into a link and is left out of all")
-            return CopyLinks.build(key, replace(identity, metadata=""), decision)
 
     def _injections(
         self, decision: Decision, outcome: Outcome, copies: tuple[Identity, ...]

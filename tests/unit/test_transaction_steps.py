@@ -332,7 +332,7 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
 # --- labels and bounds
 
 
-def test_metadata_that_fits_no_link_costs_no_tracking() -> None:
+def test_the_longest_metadata_costs_no_tracking() -> None:
     noise = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(2700))
     fields = Field("X-MSYS-API", f'{{"metadata":{{"k":"{noise}"}}}}'.encode())
     where = site(top="smtpapi { } engagement_tracker { max_metadata_len = 8192 }")
@@ -455,3 +455,26 @@ def validate_data_spool_each_rcpt(msg, ac, vctx):
     assert isinstance(outcome, Plan)
     tracked = said if policy is None else policy
     assert [edit.kind for edit in outcome.edits] == (["link", "pixel"] if tracked else [])
+
+
+def test_an_address_that_no_link_can_hold_costs_no_mail() -> None:
+    long = ("x" * 1100 + "@example.net",)
+    considered = run(site(), API, recipients=long)
+    assert considered.outcome == Plan(headers=(HeaderChange("X-MSYS-API", 1, None),), why=Why.INTERNAL_ERROR)
+    assert considered.notes == ("no link can be made: a field of the identity is over its bound",)
+    assert isinstance(run(site(), recipients=long).outcome, Leave)
+
+
+def test_what_rewriting_leaves_still_loses_the_header() -> None:
+    where = site(top="smtpapi { } limits { max_message_size = 1024 }")
+    considered = run(where, API, body=BODY * 20)
+    assert why(considered) is Why.TOO_LARGE
+    assert removed(considered) == [("X-MSYS-API", 1)]
+    assert considered.notes == ("body over 1024 bytes",)
+    assert considered.injections[0].outcome == "too-large"
+
+
+def test_bad_labels_of_policy_refuse_the_mail() -> None:
+    considered = run(site(), context={"smtpapi_tags": "cat"})
+    text = "JSON parsing error in smtpapi_tags: expected a value at character 1"
+    assert considered.outcome == Refuse("550", "5.6.0", text)
