@@ -6,6 +6,7 @@ version that each label carries, so that hits can be judged anew when the rules 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from engagement.events.types import Hit
 from engagement.links.types import OPENS
@@ -34,7 +35,7 @@ class Label:
     rules: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # eq=False: known by identity, which makes a fast key
 class Rules:
     """Lists of User-Agent parts, lower case, looked for anywhere in the header; `bare` are whole values.
 
@@ -79,9 +80,17 @@ def classify(hit: Hit, rules: Rules = DEFAULT) -> Label:
 
 
 def _judge(hit: Hit, rules: Rules) -> tuple[Client, str]:
-    agent = hit.user_agent.strip().lower()
     if hit.method == "HEAD":
         return Client.PROBE, "head"
+    client, reason = _by_agent(hit.user_agent, hit.kind in OPENS, rules)
+    if hit.spoiled and client is Client.HUMAN:
+        return Client.SCANNER, "spoiled-link"  # gateways try links with odd endings (docs/quirks.md)
+    return client, reason
+
+
+@lru_cache(maxsize=4096)  # a header has at most 8 kB with common servers, and mostly some hundred bytes
+def _by_agent(user_agent: str, is_open: bool, rules: Rules) -> tuple[Client, str]:
+    agent = user_agent.strip().lower()
     if not agent:
         return Client.UNKNOWN, "no-user-agent"
     if any(part in agent for part in rules.own):
@@ -92,7 +101,5 @@ def _judge(hit: Hit, rules: Rules) -> tuple[Client, str]:
         return Client.SCANNER, "user-agent"
     if agent in rules.bare:
         # A picture under a bare name is a service loading it ahead; a link is followed by something unnamed.
-        return (Client.PREFETCH if hit.kind in OPENS else Client.UNKNOWN), "bare-user-agent"
-    if hit.spoiled:
-        return Client.SCANNER, "spoiled-link"  # gateways try links with odd endings (docs/quirks.md)
+        return (Client.PREFETCH if is_open else Client.UNKNOWN), "bare-user-agent"
     return Client.HUMAN, "user-agent"

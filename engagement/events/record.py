@@ -97,11 +97,9 @@ def decode(data: bytes) -> Event:
 
 
 def _check(values: list[Any], types: tuple[type, ...]) -> None:
-    if len(values) != len(types):
-        raise BadRecord(f"{len(values)} values, not {len(types)}")
-    for position, (value, expected) in enumerate(zip(values, types, strict=True)):
-        if type(value) is not expected:
-            raise BadRecord(f"value {position} is {type(value).__name__}, not {expected.__name__}")
+    found = tuple(map(type, values))
+    if found != types:
+        raise BadRecord(f"values of types {' '.join(sort.__name__ for sort in found)}"[:200])
     if not is_event_id(values[0]):
         raise BadRecord("the id is no UUID")
 
