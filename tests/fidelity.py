@@ -75,7 +75,7 @@ def check(before: bytes, after: bytes, report: dict[str, Any], *, clicks: bool =
 def links(before: bytes, report: dict[str, Any]) -> list[str]:
     """What `check` says of the links of a message that was left untouched because it had none."""
     parts = _top_parts(before)
-    return _check_links(parts["text/html"], [], report) if "text/html" in parts else []
+    return list(_check_links(parts["text/html"], [], report)) if "text/html" in parts else []
 
 
 def _follow(before: bytes, after: bytes, edits: list[dict[str, Any]], problems: list[str]) -> list[Done]:
