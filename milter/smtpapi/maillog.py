@@ -61,8 +61,8 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
             what = f"status=refused, reply={code} {status} {text}"
         case Leave(why=why, note=note):
             what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
-        case Plan(why=Why() as why, headers=headers, edits=edits):
-            what = f"status=untouched, reason={why.value}"
+        case Plan(why=Why() as why, headers=headers, edits=edits, note=note):
+            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
             if headers or edits:
                 what += f", headers={len(headers)}, edits={len(edits)}"
         case Plan(edits=edits, skipped=skipped):

@@ -105,12 +105,16 @@ class HeaderChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes to make: all computed, none made. Without edits, `why` says why no link is tracked."""
+    """Changes to make: all computed, none made. Without edits, `why` says why no link is tracked.
+
+    note: more about `why`, for the log only.
+    """
 
     headers: tuple[HeaderChange, ...] = ()
     edits: tuple[Edit, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     why: Why | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@ class Considered:
     """What becomes of a message, and what to write down and keep.
 
     decision: None where it did not come to one. injections: one event a recipient, to be written once the
-    orders were carried out. connection_context: to be handed in with the session's next message. notes: lines
-    for the log, with no address and no part of the header in them.
+    orders were carried out. connection_context: to be handed in with the session's next message. notes:
+    warnings for the log about what was asked, with no address and no part of the header in them.
     """
 
     outcome: Outcome
@@ -159,8 +159,7 @@ class _Message:
         try:
             self._policy(vctx)
         except PolicyFailed as failed:
-            self.notes.append(f"policy failed: {failed}")
-            return self._end(self._left(Why.POLICY_FAILED))
+            return self._end(self._left(Why.POLICY_FAILED, str(failed)))
         self.session = vctx.session()
         pathway = vctx.lookup("pathway")
         if pathway and pathway != scoped.pathway:
@@ -279,11 +278,7 @@ class _Message:
 
     def _left(self, why: Why, note: str = "") -> Plan | Leave:
         """Without links, but also without the fields that must not leave the building."""
-        if not self.headers:
-            return Leave(why, note)
-        if note:
-            self.notes.append(note)
-        return Plan(headers=self.headers, why=why)
+        return _left(self.headers, why, note)
 
     def _end(
         self, outcome: Outcome, decision: Decision | None = None, injections: tuple[Injection, ...] = ()
@@ -321,6 +316,10 @@ def _told(decision: Decision, key: Key, recipient: str) -> str:
             return ""
 
 
+def _left(headers: tuple[HeaderChange, ...], why: Why, note: str) -> Plan | Leave:
+    return Plan(headers=headers, why=why, note=note) if headers else Leave(why, note)
+
+
 def _made_links(edits: tuple[Edit, ...]) -> bool:
     return any(edit.kind in ("link", "pixel") or _made_links(edit.inner) for edit in edits)
 
@@ -329,11 +328,8 @@ def _failed(
     error: Exception, removals: tuple[HeaderChange, ...], connection_context: Mapping[str, str]
 ) -> Considered:
     """A fault of ours: the place for the log, not the text of the error, which may quote the mail."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown place"
-    note = f"{type(error).__name__} in {place}"
-    if removals:
-        outcome: Outcome = Plan(headers=removals, why=Why.INTERNAL_ERROR)
-    else:
-        outcome = Leave(Why.INTERNAL_ERROR, note)
-    return Considered(outcome, connection_context=connection_context, notes=(note,))
+    place = "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__):
+        place = f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
+    outcome = _left(removals, Why.INTERNAL_ERROR, f"{type(error).__name__} in {place}")
+    return Considered(outcome, connection_context=connection_context)

@@ -113,7 +113,7 @@ def test_the_header_never_leaves_the_building(
     if isinstance(outcome, Refuse):
         assert (outcome.code, outcome.text.isascii(), outcome.text.isprintable()) == ("550", True, True)
         return
-    assert outcome.why is not Why.INTERNAL_ERROR, considered.notes
+    assert outcome.why is not Why.INTERNAL_ERROR, outcome.note
     there = sum(field.name.lower() == "x-msys-api" for field in message.fields)
     changes = outcome.headers if isinstance(outcome, Plan) else ()
     gone = [change.index for change in changes if change.name == "X-MSYS-API" and change.value is None]
