@@ -36,11 +36,11 @@ def hits(count: int, *, first: int = 0) -> Iterator[Hit]:
     chance, ids, ring = random.Random(first), EventIds(b"8 chance"), Ring(()).rotated(b"k" * 32, 1)
     message = 0
     for number in range(first, first + count):
-        if number % 3 == 0:
+        if number % 3 == 0 or number == first:
             message = chance.getrandbits(127)
             person = f"reader{message % (1 << 30)}@example{message % 50}.net"
             identity = Identity(
-                message.to_bytes(16, "big"), message % (1 << 63), person, START // 1000, START // 1000 + 86400,
+                message.to_bytes(16, "big"), message % (1 << 63), person, START // 1000, START // 1000 + 999,
                 "", f"campaign-{message % 1000}", ("letter", "nl"), '{"shop":"north"}', "12",
             )  # fmt: skip
             sealer = copy_sealer(ring.signing, identity)

@@ -205,6 +205,9 @@ class SqliteStore:
                 raise StoreError(
                     f"{self._path}: {error}. Is there room, and may this user use it?"
                 ) from error
+            finally:
+                if self._frozen:
+                    self._drop()
 
     def _connected(self) -> sqlite3.Connection | None:
         if self._closed:
