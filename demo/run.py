@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 
 from demo.postfix import PostfixError, PrivatePostfix, Smtpd
@@ -211,8 +212,8 @@ class Demonstration:
             self.programs.append(Program(name, self.place, word))
         self.postfix.start()
         for what, answers in (
-            ("milter", lambda: _answers_unix(self.postfix.milter_socket)),
-            ("tracker", lambda: _answers_http(self.place.http)),
+            ("milter", partial(_answers_unix, self.postfix.milter_socket)),
+            ("tracker", partial(_answers_http, self.place.http)),
         ):
             end = time.monotonic() + 20
             while not answers():

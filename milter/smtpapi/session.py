@@ -16,7 +16,7 @@ import binascii
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import Milter
@@ -128,8 +128,17 @@ class Session(Milter.Base):
         return Milter.CONTINUE
 
     @Milter.noreply
+    def hello(self, hostname: str) -> int:
+        """HELO or EHLO."""
+        self._client = replace(self._client, helo=hostname)
+        return Milter.CONTINUE
+
     def unknown(self, cmd: str | bytes) -> int:
-        """A command the MTA does not know: XSETCONTEXT (contract.md 4.3). The client sees the MTA's 500."""
+        """A command the MTA does not know: XSETCONTEXT (contract.md 4.3). The client sees the MTA's 500.
+
+        Sendmail tells the whole line. Postfix tells the command's name only, and nothing at all to a filter
+        that asked to send no reply here (docs/quirks.md).
+        """
         line = cmd if isinstance(cmd, str) else cmd.decode("utf-8", "replace")
         verb, _, rest = line.strip().partition(" ")
         if verb.upper() != "XSETCONTEXT":
@@ -137,6 +146,8 @@ class Session(Milter.Base):
         try:
             if not self._works.takes_context(self._client):
                 raise ValueError("not among SMTP_Extensions here, or the client is not trusted")
+            if not rest.strip():
+                raise ValueError("no variables; Postfix tells only the command's name: set them by policy")
             pairs = _context(rest)
             context = {**self._context, **pairs}
             if len(context) > _MAX_CONTEXT:
@@ -261,15 +272,7 @@ class Session(Milter.Base):
         return answer
 
     def _envelope(self) -> Envelope:
-        login = self._login or self._macro("{auth_authen}")
-        client = Client(
-            self._client.address,
-            self._client.name,
-            login,
-            self._client.daemon_address,
-            self._client.daemon_port,
-            self._client.daemon_name,
-        )
+        client = replace(self._client, login=self._login or self._macro("{auth_authen}"))
         return Envelope(client, self._sender, tuple(self._recipients), self._macro("i"))
 
     def _change(self, orders: _Orders) -> bool:
