@@ -329,7 +329,8 @@ def _failed(
 ) -> Considered:
     """A fault of ours: the place for the log, not the text of the error, which may quote the mail."""
     place = "an unknown place"
-    for frame in traceback.extract_tb(error.__traceback__):
-        place = f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        place = f"{code.co_name} ({code.co_filename.rpartition('/')[2]}:{line})"
     outcome = _left(removals, Why.INTERNAL_ERROR, f"{type(error).__name__} in {place}")
     return Considered(outcome, connection_context=connection_context)

@@ -100,6 +100,15 @@ def test_what_loads_once_is_kept_when_the_file_breaks_later(tmp_path: Path) -> N
     assert seen == ["old"]
 
 
+def test_what_a_policy_imports_is_no_hook_of_its() -> None:
+    source = """
+from ipaddress import ip_address as validate_address
+validate_limit = 7
+def validate_data(msg, ac, vctx): pass
+"""
+    assert parse(source, "p.py").hooks == {"validate_data"}
+
+
 # --- levels
 
 

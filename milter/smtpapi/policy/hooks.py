@@ -75,7 +75,7 @@ def parse(source: bytes | str, name: str) -> Policy:
     module = ModuleType("policy")
     module.__file__ = name
     try:
-        code: CodeType = compile(source, name, "exec")
+        code: CodeType = compile(source, name, "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102 - the operator's own file, named in the configuration
     except SyntaxError as error:
         raise PolicyError(f"{error.filename or name}:{error.lineno or 1}: {error.msg}") from None
@@ -83,7 +83,8 @@ def parse(source: bytes | str, name: str) -> Policy:
         raise PolicyError(f"{name}:{_line(error, name)}: {_said(error)}") from None
     hooks: dict[str, Callable[..., object]] = {}
     for attribute, value in vars(module).items():
-        if attribute.startswith("validate_") and callable(value):
+        written_here = getattr(value, "__module__", None) == module.__name__
+        if callable(value) and (attribute in HOOKS or (written_here and attribute.startswith("validate_"))):
             _check(attribute, value, name)
             hooks[attribute] = value
     if not hooks:
@@ -108,8 +109,11 @@ def _check(hook: str, function: Callable[..., object], name: str) -> None:
 
 def _line(error: BaseException, path: str) -> int:
     """The last line of the policy file that the error came through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return next((line for line in reversed(lines) if line is not None), 1)
+    found = 1
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == path:
+            found = line
+    return found
 
 
 def _said(error: BaseException) -> str:
