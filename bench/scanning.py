@@ -3,9 +3,9 @@
     python bench/scanning.py FILE…            a table: MB/s of each, and ours in multiples of it
     python bench/scanning.py FILE… --json     the same as one JSON object
 
-FILEs are HTML documents or mails, whose HTML parts are decoded beforehand. Each way finds the href of every `a`
-and `area`; only ours also tells where in the bytes they stand. A filter on lxml must serialise as well, so that
-is timed too.
+FILEs are HTML documents or mails, whose HTML parts are decoded beforehand. Each way finds the href of every
+`a` and `area`; only ours also tells where in the bytes they stand. A filter on lxml must serialise as well, so
+that is timed too.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def main() -> int:
     for name, result in results.items():
         print(
             f"{name:18} {result['links']:6} links {result['mb_per_second']:8.1f} MB/s "
-            f"{result['milliseconds_per_document']:8.3f} ms each, ours is {result['ours_is_times']:5.1f} times"
+            f"{result['milliseconds_per_document']:8.3f} ms each, ours {result['ours_is_times']:5.1f} times"
         )
     return 0
 

@@ -165,7 +165,7 @@ def start_tags(data: bytes, expression: re.Pattern[bytes]) -> list[tuple[str, di
     tags = []
     position = 0
     while (found := expression.match(data, position)) and found.end() > position:
-        position = found.end()
+        position = found.end(1) if found[1] is not None else found.end()
         token = found[1]
         if token == b"!--":
             position = markup.comment_end(data, position, len(data))

@@ -302,3 +302,9 @@ class TestPixelPlaces:
     def test_other_names_that_begin_alike(self) -> None:
         page = html.scan(b"<bodyx></bodyx></body")
         assert (page.body_open, page.body_close) == (-1, 21)
+
+
+def test_the_text_of_links_is_judged_on_demand() -> None:
+    data = HREF + b"http://x/</a>" + b"<a data-msys-linkname=n href=http://x/>http://x/</a>"
+    assert [anchor.text_is_url for anchor in html.scan(data).anchors] == [True, True]
+    assert [anchor.text_is_url for anchor in html.scan(data, judge_text=False).anchors] == [False, False]

@@ -3,6 +3,7 @@
 Not `area`, which AMP for email does not have as a link of its own events.
 """
 
+import sys
 from typing import Final
 
 from smtpapi.find import html
@@ -11,8 +12,11 @@ from smtpapi.find.types import Page
 _MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
 
 
-def scan(data: bytes) -> Page:
-    """The page's `a` anchors whose targets hold no mustache, and the places for its pixels."""
-    page = html.scan(data)
+def scan(data: bytes, *, most: int = sys.maxsize, judge_text: bool = True) -> Page:
+    """The page's `a` anchors whose targets hold no mustache, and the places for its pixels.
+
+    most, judge_text: as for `html.scan`.
+    """
+    page = html.scan(data, most=most, judge_text=judge_text)
     anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)
     return Page(anchors, page.body_open, page.body_close, page.has_html)

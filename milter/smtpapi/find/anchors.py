@@ -16,22 +16,8 @@ _NAME_BYTES: Final = 63
 _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
-# By far the most tags: one href in double quotes, other attributes too, none of them ours. What it does not
-# match is read attribute by attribute.
-_OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++=\"[^\"]*+\""
-_USUAL: Final = re.compile(
-    rb"(?:%s){0,20}[ \t\n\f\r]++[hH][rR][eE][fF]=\"([^\"]*+)\"(?:%s){0,20}[ \t\n\f\r]*+/?>" % (_OTHER, _OTHER)
-)
 _QUOTES: Final = (b"", b"", b'"', b"'", b"")  # by the group of markup.attributes that holds the value
 _NO_VALUE: Final = (-1, -1, b"")
-
-_VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
-_CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")
-_MARKUP: Final = re.compile(rb"<[^<>]*+>")
-_URL_TEXT: Final = re.compile(
-    rb"(?:https?://[^\s<>]++|(?:[a-z0-9-]++\.)+[a-z]{2,24}(?::\d{1,5})?(?:[/?#][^\s<>]*+)?)",
-    re.IGNORECASE,
-)
 
 
 def read_anchor(
@@ -41,11 +27,6 @@ def read_anchor(
 
     limit: where the document ends, and what is given if it does so inside the tag.
     """
-    usual = _USUAL.match(data, start, limit)
-    if usual is not None:
-        stop = usual.end()
-        first, last = usual.span(1)
-        return stop, _anchor(data, tag, (first, last, b'"'), stop, conditional)
     stop = markup.tag_end(data, start, limit)
     if stop < 0:
         return limit, None
@@ -63,21 +44,21 @@ def read_anchor(
     href = values.pop(b"href", _NO_VALUE)
     if href == _NO_VALUE:
         return stop, None
-    anchor = _anchor(data, tag, href, stop, conditional)
+    anchor = plain_anchor(data, tag, href, conditional=conditional)
     return stop, _with_attributes(anchor, data, values, marks) if values else anchor
 
 
-def _anchor(data: bytes, tag: str, href: tuple[int, int, bytes], stop: int, conditional: bool) -> Anchor:
-    first, last, quote = href
-    raw = data[first:last]
-    trimmed = raw.lstrip(WHITE_SPACE)
-    first += len(raw) - len(trimmed)
-    trimmed = trimmed.rstrip(WHITE_SPACE)
-    target = decode(trimmed).strip(WHITE_SPACE) if b"&" in trimmed else trimmed
-    text_is_url = tag == "a" and _text_is_url(data, stop)
-    return Anchor(
-        first, first + len(trimmed), quote, target, tag, text_is_url=text_is_url, conditional=conditional
-    )
+def plain_anchor(data: bytes, tag: str, href: tuple[int, int, bytes], *, conditional: bool = False) -> Anchor:
+    """The anchor of a tag without data-msys-* attributes. href: span and quote of the value."""
+    start, last, quote = href
+    raw = data[start:last]
+    target = raw.strip(WHITE_SPACE)
+    length = len(target)
+    if length != last - start:
+        start += len(raw) - len(raw.lstrip(WHITE_SPACE))
+    if b"&" in target:
+        target = decode(target).strip(WHITE_SPACE)
+    return Anchor(start, start + length, quote, target, tag, conditional=conditional)
 
 
 def _with_attributes(
@@ -113,16 +94,3 @@ def _link_name(said: dict[bytes, bytes]) -> str:
     except UnicodeDecodeError:
         text = raw.decode("windows-1252", "replace")  # what a browser takes an unlabelled page for
     return text.encode("utf-8")[:_NAME_BYTES].decode("utf-8", "ignore")
-
-
-def _text_is_url(data: bytes, start: int) -> bool:
-    close = _CLOSE.search(data, start, start + _VISIBLE)
-    if close is None:
-        return False
-    text = data[start : close.start()]
-    if b"<" in text:
-        text = _MARKUP.sub(b"", text)
-    if b"." not in text:
-        return False
-    text = decode(text).replace(b"\xc2\xa0", b" ").strip(WHITE_SPACE)
-    return _URL_TEXT.fullmatch(text) is not None

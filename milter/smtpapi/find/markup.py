@@ -35,6 +35,12 @@ _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no docum
 
 _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
 
+# By far the most anchors: one href in double quotes, other attributes too, none of them ours.
+_OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++=\"[^\"]*+\""
+_USUAL_ANCHOR: Final = (
+    rb"(?:%s){0,20}[ \t\n\f\r]++[hH][rR][eE][fF]=\"([^\"]*+)\"(?:%s){0,20}[ \t\n\f\r]*+/?>" % (_OTHER, _OTHER)
+)
+
 # Begins at the name, so that the search for the next attribute passes over white space once.
 _READ: Final = re.compile(
     rb"([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"
@@ -53,8 +59,10 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     """An expression that skips to the next of the start tags, `</body>`, or a comment if they are wanted.
 
     Matched where the tokenizer is in the data state. Group 1 is then "!--" (a comment begins), a start tag's
-    name, or "/" and an end tag's name; None where nothing of interest follows. It may stop early: after many
-    skipped tags, at a tag without interest, at a comment that was not wanted.
+    name, or "/" and an end tag's name; None where nothing of interest follows. Where an `a` has nothing but
+    an href in double quotes and attributes of no interest, the match ends after the tag and group 2 is the
+    href's value; else it ends after group 1. It may stop early: after many skipped tags, at a tag without
+    interest, at a comment that was not wanted.
     """
     after = rb"(?=[ \t\n\f\r/>])"
     wanted = rb"|".join(
@@ -71,8 +79,8 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
         rb"(?![A-Za-z/!?])",  # text
     )
     return re.compile(
-        rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]%s))?"
-        % (rb"|".join(skipped), _MOST_AT_ONCE, _NAME)
+        rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]%s)(?:(?<=<[aA])%s)?)?"
+        % (rb"|".join(skipped), _MOST_AT_ONCE, _NAME, _USUAL_ANCHOR)
     )
 
 
