@@ -4,8 +4,8 @@
     python bench/scanning.py FILE… --json     the same as one JSON object
 
 FILEs are HTML documents or mails, whose HTML parts are decoded beforehand. Each way finds the href of every
-`a` and `area`; only ours also tells where in the bytes they stand. A filter on lxml must serialise as well, so
-that is timed too.
+`a` and `area`; only ours also tells where in the bytes they stand. A filter on lxml must serialise as well,
+so that is timed too.
 """
 
 import argparse

@@ -26,7 +26,7 @@ def is_url(data: bytes, start: int) -> bool:
     text = data[start : close.start()]
     if b"<" in text:
         text = _MARKUP.sub(b"", text)
-    if b"." not in text:
+    if b"." not in text and b"://" not in text:
         return False
     text = decode(text).replace(b"\xc2\xa0", b" ").strip(WHITE_SPACE)
     return _URL_TEXT.fullmatch(text) is not None
