@@ -94,7 +94,7 @@ def notices(settings: "Settings") -> Iterator[str]:
     where = f"{_at(origin)}: " if origin else ""
     yield f"{where}cassandra_client is read and kept; no store here uses it"
     if any("port=" not in node or "port=9160" in node for node in settings.cassandra_client.uri):
-        yield f"{where}port 9160 of Cassandra is retired, 9042 is taken"
+        yield f"{where}port 9042 of Cassandra is taken where 9160 or none is given"
 
 
 def _passive(settings: "Settings", top: Block) -> Iterator[str]:

@@ -8,6 +8,7 @@ and told once.
 import difflib
 from collections.abc import Iterable
 from dataclasses import astuple, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +258,17 @@ class _Loader:
         else:
             ours = {kind: _DISPLAY[kind] for kind in _INSIDE[block.kind]}
             ours |= dict.fromkeys(STANZAS, "") if block is self.top else {}
-        near = difflib.get_close_matches(name, ours, 1, _NEAR) if name not in _OTHERS else []
+        near = _nearest(name, tuple(ours)) if name not in _OTHERS else None
         if near:
-            meant = ours[near[0]] or near[0]
+            meant = ours[near] or near
             self.warnings.append(f"{place}: {what}{where} is unknown and ignored; is {meant} meant?")
         else:
             self.notices.setdefault(key, f"{place}: {what}{where} has no meaning here and is ignored")
+
+
+@lru_cache(maxsize=1024)  # Momentum's files repeat the same few names thousands of times
+def _nearest(name: str, names: tuple[str, ...]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, names, 1, _NEAR)), None)
 
 
 def _homes(name: str) -> str:

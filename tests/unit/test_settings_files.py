@@ -119,6 +119,20 @@ def test_local_changes_that_do_not_exist_yet_are_none(tmp_path: Path) -> None:
     assert load_file(main).milter.workers == 3
 
 
+def test_files_of_a_folder_are_read_in_alphabetical_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf.d").mkdir()
+    for number in (3, 1, 2):
+        (tmp_path / "conf.d" / f"{number}.conf").write_text(f"milter {{ workers = {number} }}\n")
+    main = tmp_path / "smtpapi.conf"
+    main.write_text('include "conf.d"\n')
+    for order in (sorted, lambda found: sorted(found, reverse=True)):
+        listed = order(tmp_path.joinpath("conf.d").glob("*"))
+        monkeypatch.setattr(Path, "iterdir", lambda _folder, listed=listed: iter(listed))
+        assert load_file(main).milter.workers == 3
+
+
 def test_values_name_the_file_they_stand_in(tmp_path: Path) -> None:
     (tmp_path / "more.conf").write_text("\ntracking_link_expiry = 7\n")
     main = tmp_path / "smtpapi.conf"

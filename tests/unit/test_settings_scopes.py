@@ -171,6 +171,12 @@ def test_without_a_port_from_the_mta_a_wildcard_listen_matches() -> None:
     assert settings.scoped(Where("192.0.2.1", None, "10.0.0.1")).value("tracking_link_expiry").value == 3
 
 
+def test_wildcard_of_ipv6_takes_no_ipv4_connection() -> None:
+    settings = load_text('ESMTP_Listener { Listen "[*]:25" { tracking_link_expiry = 3 } }')
+    assert settings.scoped(Where("192.0.2.1", 25, "10.0.0.1")).value("tracking_link_expiry").line == 0
+    assert settings.scoped(Where("2001:db8::1", 25, "")).value("tracking_link_expiry").value == 3
+
+
 def test_connection_that_no_listen_takes_still_has_the_listeners_values() -> None:
     settings = load_text(
         'ESMTP_Listener { tracking_link_expiry = 4 Listen ":25" { tracking_link_expiry = 3 } }'
