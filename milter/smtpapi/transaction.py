@@ -197,6 +197,8 @@ class _Message:
         if vctx.get(VCTX_CONN, _GREETED) is None:
             policy.run("validate_connect", connection, vctx)
             policy.run("validate_ehlo", connection.ehlo, connection, vctx)
+            for name, value in self.session.items():
+                vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT came after these hooks' phases: it overwrites
             vctx.set(VCTX_CONN, _GREETED, "true")
         policy.run("validate_mailfrom", self.envelope.sender, connection, vctx)
         for recipient in self.envelope.recipients:

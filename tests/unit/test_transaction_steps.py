@@ -240,6 +240,20 @@ def validate_connect(ac, vctx): note(vctx, "connect:" + ac.remote_addr)
     )
 
 
+def test_xsetcontext_overwrites_what_the_hooks_of_the_connection_set() -> None:
+    """All hooks run at the end of the message, but by Momentum's phases XSETCONTEXT follows connect and ehlo."""
+    policy = """
+from smtpapi.policy import core
+def validate_connect(ac, vctx):
+    vctx.set(core.VCTX_CONN, "cust_a", "hook")
+    vctx.set(core.VCTX_CONN, "cust_b", "hook")
+def validate_mailfrom(sender, ac, vctx): vctx.set(core.VCTX_CONN, "cust_c", "hook")
+"""
+    decision = run(site(policy=policy), context={"cust_a": "client", "cust_c": "client"}).decision
+    assert decision is not None
+    assert decision.custom == (("cust_a", "client"), ("cust_b", "hook"), ("cust_c", "hook"))
+
+
 def test_policy_beats_the_header_and_the_header_the_configuration() -> None:
     header = Field("X-MSYS-API", b'{"options":{"click_tracking":false,"open_tracking":false}}')
     policy = """
