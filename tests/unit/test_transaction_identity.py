@@ -239,3 +239,15 @@ def test_no_links_no_mark() -> None:
     outcome = run(message(*LABELS, body=b"no link\r\n")).outcome
     assert isinstance(outcome, Plan)
     assert outcome.headers == ()
+
+
+def test_ids_stay_the_same_from_release_to_release() -> None:
+    """Mail that is retried across an upgrade, and pseudonyms in the store, depend on it: never change these."""
+    fingerprint, key = Fingerprint(envelope(), message(*LABELS)), RING.signing
+    message_id = fingerprint.message_id(key, "b@example.net")
+    assert message_id.hex() == "49104d878200d38b54942fba923d365d"
+    assert fingerprint.transmission_id(key) == 104231433615930003
+    mark = "49104d878200d38b54942fba923d365d 1 ac8ec0df273c1edb64751d287c05c970"
+    assert fingerprint.mark(key, "b@example.net", message_id) == mark
+    assert pseudonym(key, "b@example.net") == "5303b2200a67404c8cb3893c734a3814b9181cf9@pseudonym.invalid"
+    assert event_id(message_id, 1_795_501_800) == "01a20c3f-3a40-7bb3-8c31-82eb6528d140"

@@ -241,7 +241,7 @@ def validate_connect(ac, vctx): note(vctx, "connect:" + ac.remote_addr)
 
 
 def test_xsetcontext_overwrites_what_the_hooks_of_the_connection_set() -> None:
-    """All hooks run at the end of the message, but by Momentum's phases XSETCONTEXT follows connect and ehlo."""
+    """All hooks run at the end of a message; by phases XSETCONTEXT follows connect and ehlo."""
     policy = """
 from smtpapi.policy import core
 def validate_connect(ac, vctx):
