@@ -18,7 +18,7 @@ from engagement.events.rows import Row, rows
 from engagement.links.types import BadToken
 from engagement.shipper.status import Status, save
 from engagement.spool.read import BUDGET, Entry, Reader
-from engagement.stores.port import EventStore, RowRefusedError, StoreError
+from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
 
 _log = logging.getLogger("engagement.shipper")
 
@@ -141,14 +141,13 @@ class Shipper:
     def _sweep(self) -> None:
         if not self._retention or time.monotonic() - self._swept < SWEEP_SECONDS:
             return
-        self._swept = time.monotonic()
         try:
             removed = self._store.sweep(int((self._now() - self._retention) * 1000))
         except StoreError as error:
             self.status.failed(str(error), self._now())
-            return
-        if removed:
-            _log.info("%d event(s) older than the retention removed", removed)
+            removed = 0
+        if removed < SWEEP_LIMIT:  # else there is more: next time round, after what waits in the spool
+            self._swept = time.monotonic()
 
     def _tell(self, *, force: bool = False) -> None:
         """Write the status for `smtpapi ship --status`, at most once a second: it is no more than news."""

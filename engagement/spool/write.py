@@ -10,6 +10,7 @@ first unsynced record, "always" before `append` returns. After a failed sync not
 the kernel may have dropped its pages, and a second fdatasync would claim success.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -253,13 +254,16 @@ class Writer:
                 if segment.synced == 0:
                     sync_directory(self._directory)
                 os.fdatasync(segment.descriptor)
+                if os.fstat(segment.descriptor).st_nlink == 0:
+                    raise FileNotFoundError(errno.ENOENT, "somebody removed the segment")
             except OSError as error:
                 segment.failed = True
                 self.sync_failures += 1
                 _log.critical(
-                    "spool %s: fdatasync failed (%s); records of the last moments may be lost if the machine "
-                    "stops now. Look at the disk.",
+                    "spool %s: %s: cannot be made safe (%s); its last records may be lost. "
+                    "A new segment is begun. Look at the disk.",
                     self._directory,
+                    segment.name,
                     error.strerror,
                 )
                 return False

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from engagement.events.classify import MACHINES
 from engagement.events.fields import Fields, join
 from engagement.events.rows import Row, is_counted, repeats
-from engagement.stores.port import Arrivals, Count, Query, RowRefusedError, clamped, cursor_position, is_place
+from engagement.stores.port import (
+    SWEEP_LIMIT,
+    Arrivals,
+    Count,
+    Query,
+    RowRefusedError,
+    clamped,
+    cursor_position,
+    is_place,
+)
 
 
 class MemoryStore:
@@ -83,17 +92,17 @@ class MemoryStore:
             events = tuple(self._shown(row, repeated) for row in wanted)
             return Arrivals(events, str(self._order[after[-1]]) if after else mark)
 
-    def sweep(self, before_ms: int) -> int:
+    def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
         with self._lock:
-            old = [name for name, row in self._rows.items() if row.at_ms < before_ms]
+            old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
             for name in old:
                 del self._rows[name], self._order[name]
             used = {row.message_id for row in self._rows.values()}
-            self._messages = {
-                name: value for name, value in self._messages.items() if value[0] >= before_ms or name in used
-            }
-        return len(old)
+            unused = [name for name, (at, _) in self._messages.items() if at < before_ms and name not in used]
+            for name in unused[: limit - len(old)]:
+                del self._messages[name]
+        return len(old) + len(unused[: limit - len(old)])
 
     def close(self) -> None:
         """See the port."""

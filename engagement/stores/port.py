@@ -17,6 +17,8 @@ from engagement.events.rows import Row
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 
+SWEEP_LIMIT: Final = 5_000  # a transaction of some tens of milliseconds, so that nobody waits
+
 
 class StoreError(Exception):
     """The store cannot do it now: not reachable, locked, full. Its text says what to do; then try again."""
@@ -98,8 +100,12 @@ class EventStore(Protocol):
         the caller knows it by its id. What is no mark of this store counts as "".
         """
 
-    def sweep(self, before_ms: int) -> int:
-        """Remove what happened before (Unix milliseconds); return how many events went."""
+    def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
+        """Remove what happened before (Unix milliseconds), at most limit rows; return how many went.
+
+        Fewer than limit: nothing is left to remove. An injection's record stays while an event needs it. An
+        engine whose rows end by themselves removes none.
+        """
 
     def close(self) -> None:
         """Let go of files and connections."""

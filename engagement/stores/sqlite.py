@@ -18,6 +18,7 @@ from engagement.events.fields import Fields, join
 from engagement.events.rows import REPEAT_MS, Row
 from engagement.stores.migrate import check, migrate
 from engagement.stores.port import (
+    SWEEP_LIMIT,
     Arrivals,
     Count,
     Query,
@@ -33,7 +34,6 @@ T = TypeVar("T")
 _BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
 _LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
 _CACHE_KIB = 32_768  # the inner pages of six indexes at some ten million events
-_SWEEP_ROWS = 5_000  # a transaction of some tens of milliseconds
 
 _ADD_EVENT = """
 INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
@@ -62,6 +62,13 @@ _SHOWN = f"""
 SELECT event.fields, message.fields, {_REPEAT}, event.place
 FROM event LEFT JOIN message ON message.message_id = event.message_id
 """  # noqa: S608 - fixed text
+_SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)"
+_SWEEP_MESSAGES = """
+DELETE FROM message WHERE message_id IN (
+    SELECT message_id FROM message AS old
+    WHERE at_ms < ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.message_id = old.message_id)
+    LIMIT ?)
+"""
 
 
 class SqliteStore:
@@ -152,31 +159,16 @@ class SqliteStore:
         events = tuple(event for event in shown if expired or "x_expired" not in event)
         return Arrivals(events, str(found[-1][3]) if found else mark)
 
-    def sweep(self, before_ms: int) -> int:
-        """See the port. In small transactions, so that nobody waits."""
-        removed = self._delete(
-            "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)", before_ms
-        )
-        self._delete(
-            """
-            DELETE FROM message WHERE message_id IN (
-                SELECT message_id FROM message AS old WHERE at_ms < ?
-                    AND NOT EXISTS (SELECT 1 FROM event WHERE event.message_id = old.message_id)
-                LIMIT ?)
-            """,
-            before_ms,
-        )
-        return removed
+    def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
+        """See the port."""
 
-    def _delete(self, statement: str, before_ms: int) -> int:
-        removed = 0
-        while True:
-            gone = self._do(
-                lambda connection: connection.execute(statement, (before_ms, _SWEEP_ROWS)).rowcount, 0
-            )
-            removed += gone
-            if gone < _SWEEP_ROWS:
-                return removed
+        def delete(connection: sqlite3.Connection) -> int:
+            gone = connection.execute(_SWEEP_EVENTS, (before_ms, limit)).rowcount
+            if gone < limit:
+                gone += connection.execute(_SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
+            return gone
+
+        return self._do(delete, 0)
 
     def close(self) -> None:
         """See the port."""

@@ -303,9 +303,16 @@ def test_a_sweep_takes_what_is_older(store: EventStore, tell: Telling) -> None:
     assert store.sweep(AT) == 2
     assert found(store) == [rows[2].event_id]
     assert next(store.find(Query()))["subject"] == "Autumn"  # an event that stays keeps what it borrows
-    assert store.sweep(AT + 1) == 1
+    assert store.sweep(AT + 1) == 2  # the last event, and then what it borrowed
     store.add(tell.hit(at=10))
     assert "subject" not in next(store.find(Query()))
+
+
+def test_a_sweep_goes_in_portions(store: EventStore, tell: Telling) -> None:
+    store.add([row for number in range(7) for row in tell.injection(at=-7 + number, message=number)])
+    went = [store.sweep(AT, 4) for _ in range(5)]
+    assert went == [4, 4, 4, 2, 0]
+    assert found(store) == []
 
 
 def test_after_a_sweep_of_everything_arrivals_go_on(store: EventStore, tell: Telling) -> None:
