@@ -43,6 +43,9 @@ CARRIED = [
     b"http://example.com/?javascript:alert(1)",
     b"http://" + b"a" * 63 + b".example/",
     b"http://example.com/" + b"x" * (4096 - 19),
+    b"http://localhost/" + b"x" * (4096 - 17),
+    b"http://" + b".".join([b"a" * 49] * 5) + b".de./",
+    b"http://" + b".".join([b"a" * 49] * 5) + b".def",
     b"http://" + b".".join([b"a" * 49] * 5) + b".de",
 ]
 
@@ -121,7 +124,7 @@ REFUSED = {
         b"http://[v1.a]/",
         b"http://[::1]:99999/",
         b"http://" + b"a" * 64 + b".example/",
-        b"http://" + b".".join([b"a" * 50] * 5) + b"/",
+        b"http://" + b".".join([b"a" * 49] * 5) + b".defg/",
         b"http://" + b".".join([b"a" * 30] * 9) + b".com/",
     ],
     "user-info": [
@@ -168,6 +171,7 @@ REFUSED = {
     "target-too-long": [
         b"http://example.com/" + b"x" * (4097 - 19),
         b"http://" + b"a" * 5000,
+        b"http://localhost/" + b"x" * (4097 - 17),
         b"http://example.com/\n" + b"x" * 5000,
     ],
 }
