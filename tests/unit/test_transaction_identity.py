@@ -242,7 +242,7 @@ def test_no_links_no_mark() -> None:
 
 
 def test_ids_stay_the_same_from_release_to_release() -> None:
-    """Mail that is retried across an upgrade, and pseudonyms in the store, depend on it: never change these."""
+    """Retries across an upgrade, and pseudonyms in the store, depend on it: never change these."""
     fingerprint, key = Fingerprint(envelope(), message(*LABELS)), RING.signing
     message_id = fingerprint.message_id(key, "b@example.net")
     assert message_id.hex() == "49104d878200d38b54942fba923d365d"
