@@ -16,6 +16,8 @@ from smtpapi.outcome import Outcome, Plan, Refuse
 
 _LONGEST = 8192  # bytes of a field's value that are looked at; mail programs show a few hundred characters
 _LINE_END = re.compile(r"[\r\n]+")
+# What nearly all From fields look like; the rest is left to the standard library, ten times as slow.
+_PLAIN_FROM = re.compile(rb"""(?:"[^"\\]*"\s*|[^"<>(),:;@]*)<([^\s"<>(),:;@]+@[\w.-]+)>|([\w.+-]+@[\w.-]+)""")
 _AMP = "text/x-amp-html"
 
 
@@ -67,6 +69,8 @@ def from_address(message: Message) -> str:
     value = message.first("From")
     if value is None:
         return ""
+    if plain := _PLAIN_FROM.fullmatch(value[:_LONGEST].strip()):
+        return (plain[1] or plain[2]).decode("ascii", "replace")
     try:
         return parseaddr(_LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace")))[1]
     except (ValueError, IndexError, RecursionError):  # the standard library's parser on what strangers write
