@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test venv system system-run check lint format types imports unused spelling lock clean root version
+.PHONY: help run test venv system system-run check lint format types imports unused spelling docs lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,6 +69,11 @@ unused:
 
 spelling:
 	$(BIN)/codespell
+
+docs:  ## write the sample configuration and the reference pages from the code
+	$(BIN)/python -m engagement.settings.explain sample > etc/smtpapi.conf
+	$(BIN)/python -m engagement.settings.explain reference > docs/settings.md
+	$(BIN)/python -m smtpapi.commands.reference > docs/commands.md
 
 lock:  ## write requirements.lock from what .venv holds, after trying newer versions
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
