@@ -16,6 +16,8 @@ from smtpapi.find.types import TextLink
 
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
 _URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]|\[(?!\[))*+")
+# http://x.example[1]: a footnote or a part of the URL, and no valid host either way.
+_AUTHORITY_BRACKET: Final = re.compile(rb"[^/?#\[][^/?#\[]*+\[")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _SCHEME_MARKS: Final = frozenset(b"+-.")
 _INSIDE_URL: Final = frozenset(b"/=&?")
@@ -49,11 +51,6 @@ def scan(
     most: more links than this are of no use to the caller, and the text is read only until that is known.
     """
     return tuple(_Text(data, flowed and delsp, most).links())
-
-
-def notations(data: bytes) -> tuple[tuple[int, int], ...]:
-    """Spans of the `[[data-msys-…]]` brackets after URLs, to be taken out with click tracking off too."""
-    return tuple(link.notation for link in scan(data) if link.notation is not None)
 
 
 class _Text:
@@ -125,7 +122,7 @@ class _Text:
             stop = brackets.without_punctuation(data, start, stop)
         if stop <= host:
             return None, run
-        broken, resume = not end.certain, stop
+        broken, resume = not end.certain or _AUTHORITY_BRACKET.match(data, host, stop) is not None, stop
         if end.stop == run and marks is None:
             goes_on = self._goes_on(start, run)
             if goes_on is not None:
