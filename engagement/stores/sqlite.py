@@ -51,13 +51,12 @@ ON CONFLICT (message_id) DO UPDATE SET at_ms = excluded.at_ms, fields = excluded
 WHERE fields <> excluded.fields
 """
 # The same rule as events.rows.repeats: a row is a repeat if any row before it lies within REPEAT_MS.
-_REPEAT = f"""EXISTS (
+_REPEAT = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
     SELECT 1 FROM event AS before
-    WHERE before.message_id = event.message_id AND before.at_ms > event.at_ms - {REPEAT_MS}
+    WHERE before.link = event.link AND before.type = event.type AND before.client = event.client
+        AND before.at_ms > event.at_ms - {REPEAT_MS}
         AND (before.at_ms, before.event_id) < (event.at_ms, event.event_id)
-        AND before.link = event.link AND before.type = event.type AND before.client = event.client
-        AND event.link <> x''
-)"""  # noqa: S608 - a number of ours
+) END"""  # noqa: S608 - a number of ours
 _SHOWN = f"""
 SELECT event.fields, message.fields, {_REPEAT}, event.place
 FROM event LEFT JOIN message ON message.message_id = event.message_id
@@ -131,18 +130,17 @@ class SqliteStore:
         where, values = _conditions(query)
         machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
         statement = f"""
+            WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
+                SELECT type, message_id, client,
+                    client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
+                FROM event WHERE {" AND ".join(where)}
+            ), figures AS (
+                SELECT type, counted, counted AND client NOT IN ({machines}) AS person, message_id FROM judged
+            )
             SELECT type, count(*), sum(counted), sum(person),
                 count(DISTINCT CASE WHEN counted THEN message_id END),
                 count(DISTINCT CASE WHEN person THEN message_id END)
-            FROM (
-                SELECT type, message_id, counted, counted AND client NOT IN ({machines}) AS person
-                FROM (
-                    SELECT type, message_id, client,
-                        client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
-                    FROM event WHERE {" AND ".join(where)}
-                )
-            )
-            GROUP BY type ORDER BY type
+            FROM figures GROUP BY type ORDER BY type
         """  # noqa: S608 - conditions of ours, values bound
         return {name: Count(*numbers) for name, *numbers in self._ask(statement, values)}
 
