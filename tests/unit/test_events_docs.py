@@ -1,0 +1,36 @@
+"""docs/events.md names every type, field, class and file there is."""
+
+import re
+from pathlib import Path
+
+from event_samples import hit, injection
+
+from engagement.events.classify import Client
+from engagement.events.fields import ALL_TYPES, to_fields
+from engagement.links.types import Kind
+
+TEXT = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
+
+
+def named(heading: str) -> set[str]:
+    """The words in code type in the first column of the section's tables."""
+    section = TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_type_is_described_and_no_other() -> None:
+    assert named("Kinds") == set(ALL_TYPES)
+
+
+def test_every_field_is_described_and_no_other() -> None:
+    made = {"x_repeat", "cust_…"}  # the store's, and a family of names
+    events = [hit(kind, spoiled=True, expired=True) for kind in Kind]
+    for event in events:
+        made |= set(to_fields(event, injection(rcpt_type="cc"), hash_key=b"key"))
+    made |= set(to_fields(injection(outcome="no-link", rcpt_type="cc")))
+    assert named("Fields") == {name for name in made if name != "cust_plan"}
+
+
+def test_every_class_is_described() -> None:
+    assert named("Who it was") == {client.value for client in Client}
