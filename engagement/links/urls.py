@@ -112,7 +112,7 @@ _PATH = re.compile(
     rb"/+(?:f/+[A-Za-z0-9][A-Za-z0-9._-]{0,63}|q)/+([A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)"
 )
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_MAX_PATH = 16384  # bytes; a token has at most 11 kB
+_MAX_PATH = 16384  # bytes; the longest link we make (2000), escaped twice, has 10,000
 
 
 def read_path(raw_path: bytes) -> Requested | None:

@@ -116,6 +116,24 @@ def test_broken_text_says_where_and_what(text: str, message: str) -> None:
     assert ONE.hex()[:16] not in str(caught.value)
 
 
+@pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33)])
+def test_secret_of_another_length_is_refused(secret: bytes) -> None:
+    with pytest.raises(RingError, match="32 bytes"):
+        Ring((Key(1, Status.SIGNING, NOW, secret),))
+
+
+@pytest.mark.parametrize(
+    ("created", "sound"), [(-1, False), (0, True), (253_402_300_799, True), (253_402_300_800, False)]
+)
+def test_created_is_a_time_that_the_text_form_can_hold(created: int, sound: bool) -> None:
+    if sound:
+        ring = Ring((Key(1, Status.SIGNING, created, ONE),))
+        assert Ring.parse(ring.dump()) == ring
+    else:
+        with pytest.raises(RingError, match="1970 to 9999"):
+            Ring((Key(1, Status.SIGNING, created, ONE),))
+
+
 def test_no_secret_shows_in_a_traceback() -> None:
     ring = ring_of_three()
     assert "\\x" not in repr(ring)

@@ -341,6 +341,13 @@ def test_paths_that_are_not_ours_are_none(path: bytes) -> None:
     assert read_path(path) is None
 
 
+def test_longest_link_escaped_twice_still_resolves() -> None:
+    token = b"A" * 1990
+    assert read_path(escaped(b"/f/a/" + token).replace(b"%", b"%25")) == Requested(
+        "click", token, spoiled=False
+    )
+
+
 def test_routing_probe_of_operators_is_an_address_with_a_bad_token() -> None:
     assert read_path(b"/f/a/b/c/d") == Requested(
         "click", b"b", spoiled=True
