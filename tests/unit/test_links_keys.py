@@ -53,9 +53,10 @@ def test_same_secret_is_not_taken_twice() -> None:
 
 
 def test_used_up_ids_are_an_error_not_an_overflow() -> None:
-    ring = Ring((Key(LAST_ID, Status.SIGNING, NOW, ONE),))
+    ring = Ring((Key(LAST_ID - 1, Status.SIGNING, NOW, ONE),)).rotated(TWO, NOW)
+    assert ring.signing.id == LAST_ID
     with pytest.raises(RingError, match="used up"):
-        ring.rotated(TWO, NOW)
+        ring.rotated(THREE, NOW)
 
 
 def test_empty_ring_signs_nothing() -> None:
