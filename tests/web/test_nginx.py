@@ -186,6 +186,16 @@ def test_odd_paths_get_an_answer_below_500(front: Front, path: str) -> None:
     assert fetch(front.port, path).status in {200, 400, 404}
 
 
+@pytest.mark.parametrize(
+    "tail", [">", "<", "`", '"', "^", "|", "\xe9", "\xff\xfe", "%3E", "%25", "%2525", "/.", "'", ")]"]
+)
+def test_what_stands_behind_a_link_by_mistake_does_not_matter(front: Front, tail: str) -> None:
+    """The servers behind refuse some raw characters; nginx escapes them."""
+    before = len(front.site.hits())
+    assert fetch(front.port, f"/f/a/{token()}{tail}").status == 302
+    assert front.site.hits()[before].spoiled
+
+
 def test_nothing_of_a_token_is_logged(front: Front) -> None:
     fetch(front.port, f"/f/a/{token()}")
     fetch(front.port, f"/q/{token(Kind.OPEN)}")
