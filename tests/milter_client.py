@@ -177,6 +177,9 @@ class MilterClient:
         """Go away without a word."""
         self._socket.close()
 
+    def __del__(self) -> None:
+        self._socket.close()  # a test that ends hangs up
+
     def closed(self, seconds: float = 1.0) -> bool:
         """Whether the filter closes the connection within that time."""
         self._socket.settimeout(seconds)

@@ -119,15 +119,15 @@ class Lent:
         if self._deaf is None and self._handle >= 0:
             self._deaf = _listen(self._unused())
             os.dup2(self._deaf.fileno(), self._handle, inheritable=False)
+            # A poll(2) under way sleeps on what was there before, but looks at what is there now when it is
+            # woken: so something to find here, and a knock there. Else it would turn deaf 5 s late.
+            _call(self._deaf)
+            _call(self._listener)
 
     def wake(self) -> None:
         """Let libmilter's loop turn once, by a call: by itself it looks only every 5 s whether to stop."""
-        if self._deaf is None:
-            return
-        with socket.socket(self._deaf.family) as caller:
-            caller.setblocking(False)
-            with contextlib.suppress(OSError):
-                caller.connect(self._deaf.getsockname())
+        if self._deaf is not None:
+            _call(self._deaf)
 
     def _unused(self) -> socket.socket:
         unused = socket.socket(self._listener.family)
@@ -136,6 +136,14 @@ class Lent:
         else:
             unused.bind(("::1" if unused.family == socket.AF_INET6 else "127.0.0.1", 0))
         return unused
+
+
+def _call(listener: socket.socket) -> None:
+    """Connect and hang up. Another worker may take the call; it sees a session that ends at once."""
+    with socket.socket(listener.family) as caller:
+        caller.setblocking(False)
+        with contextlib.suppress(OSError):
+            caller.connect(listener.getsockname())
 
 
 def _sockets() -> set[int]:

@@ -149,8 +149,11 @@ def _watch(control: socket.socket, lent: Lent, works: session.Works[Considered])
                 control.recv(1)  # STOP, or the parent's end
                 break
     _wait_until(lambda: not works.underway, STOP_SECONDS)
-    session.stop()
-    lent.wake()
+    stopping = threading.Thread(target=session.stop, daemon=True)
+    stopping.start()
+    while stopping.is_alive():  # it waits for libmilter's loop to turn
+        lent.wake()
+        stopping.join(0.05)
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> None:

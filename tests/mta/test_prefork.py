@@ -1,0 +1,323 @@
+"""The parent and its workers: start, stop, crash, reload; each trap of libmilter under fork has its test."""
+
+import os
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from milter_client import Gone, MilterClient
+from mta_site import LISTENER, Filter, until
+
+_MAIL = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
+_FAULTY = str(Path(__file__).with_name("faulty_filter.py"))
+
+
+def _faulty(fault: str) -> tuple[str, ...]:
+    return (sys.executable, _FAULTY, fault)
+
+
+def _send(site: Filter) -> str:
+    client = MilterClient(site.socket)
+    client.connect()
+    answer = client.message(b"a@s.test", [b"b@r.test"], _MAIL)
+    client.quit()
+    return answer.verdict
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def test_workers_share_one_socket_and_all_stop_at_sigterm(tmp_path: Path) -> None:
+    """With a blocking socket, workers that lost the race for a connection would hang in accept."""
+    with Filter(tmp_path, workers=3) as site:
+        workers = site.workers()
+        assert len(workers) == 3
+        assert {_send(site) for _ in range(10)} == {"accept"}
+        assert site.stop(10) == 0
+        assert all(_gone(pid) for pid in workers)
+        assert not site.socket.exists()
+        assert "stopped" in site.log_text()
+
+
+def test_an_idle_session_does_not_delay_the_stop(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2) as site:
+        client = MilterClient(site.socket)
+        client.connect()
+        began = time.monotonic()
+        site.stop()
+        assert time.monotonic() - began < 8
+        assert client.closed()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_worker_that_stops_leaves_the_socket_there(tmp_path: Path) -> None:
+    """libmilter unlinks its socket's path when it is not root; it must not be ours."""
+    nobody = pwd.getpwnam("nobody")
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        folder.chmod(0o755)
+    site = Filter(tmp_path / "f", milter='user = "nobody"')
+    for path in (site.folder, site.spool, site.folder / "keys"):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    with site:
+        (worker,) = site.workers()
+        assert os.stat(f"/proc/{worker}").st_uid == nobody.pw_uid
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: site.workers() not in ([], [worker]), 25, "a new worker")
+        assert site.socket.exists()
+        assert _send(site) == "accept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="about root")
+def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
+    site = Filter(tmp_path, milter="#\n")
+    done = subprocess.run(
+        [*site._program, "milter", "--config", str(site.config)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("smtpapi milter: milter.user is not set, and the filter does not work as root")
+    assert "Traceback" not in done.stderr
+    assert not site.socket.exists()
+
+
+def test_a_second_filter_does_not_take_the_socket_away(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        done = subprocess.run(
+            [*site._program, "milter", "--config", str(site.config)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"smtpapi milter: {site.socket}: another milter answers there; "
+            "stop it first, or change milter.socket\n"
+        )
+        assert _send(site) == "accept"
+
+
+def test_a_socket_left_behind_is_replaced_and_only_the_group_may_use_it(tmp_path: Path) -> None:
+    site = Filter(tmp_path)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(site.socket))
+    with site:
+        assert _send(site) == "accept"
+        assert site.socket.stat().st_mode & 0o777 == 0o770
+
+
+def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2) as site:
+        workers = site.workers()
+        assert site.process is not None
+        site.process.kill()
+        site.process.wait()
+        until(lambda: all(_gone(pid) for pid in workers), 8, "the workers' end")
+
+
+def test_a_killed_worker_is_replaced_and_the_other_serves_on(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2) as site:
+        assert _send(site) == "accept"
+        first, other = site.workers()
+        os.kill(first, signal.SIGKILL)
+        assert {_send(site) for _ in range(5)} == {"accept"}
+        until(lambda: len(site.workers()) == 2 and first not in site.workers(), what="a new worker")
+        assert other in site.workers()
+        assert f"worker {first} was killed by signal 9" in site.log_text()
+        assert site.counts()["workers-died"] == 1
+        assert site.counts()["messages"] == 6  # what the dead one had counted stays counted
+
+
+def test_a_worker_killed_at_the_end_of_a_message_leaves_its_client_without_an_answer(tmp_path: Path) -> None:
+    """An MTA takes that for 451; nothing was changed."""
+    with Filter(tmp_path, program=_faulty("slow")) as site:
+        client = MilterClient(site.socket)
+        client.connect()
+        threading.Timer(0.5, lambda: os.kill(site.workers()[0], signal.SIGKILL)).start()
+        with pytest.raises(Gone):
+            client.message(b"a@s.test", [b"b@r.test"], _MAIL)
+        until(lambda: site.counts()["workers-started"] == 2, what="a new worker")
+        assert _send(site) == "accept"
+
+
+def test_the_message_under_way_is_answered_before_the_stop(tmp_path: Path) -> None:
+    with Filter(tmp_path, program=_faulty("slow")) as site:
+        assert site.process is not None
+        threading.Timer(0.5, site.process.terminate).start()
+        assert _send(site) == "accept"
+        assert site.process.wait(10) == 0
+        (event,) = site.injections()
+        assert event.recipient == "b@r.test"
+
+
+def test_workers_that_cannot_start_are_not_started_again_and_again(tmp_path: Path) -> None:
+    site = Filter(tmp_path, program=_faulty("start"))
+    done = subprocess.run(
+        [*site._program, "milter", "--config", str(site.config)],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "smtpapi milter: the workers do not start; the log above says why" in done.stderr
+    assert done.stderr.count("worker stops, traceback follows") == 1
+
+
+def test_a_worker_that_dies_at_once_is_restarted_ever_more_slowly(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        (site.folder / "keys").rename(site.folder / "away")
+        os.kill(site.workers()[0], signal.SIGKILL)
+        time.sleep(4)
+        assert 2 <= site.counts()["workers-started"] <= 6
+        (site.folder / "away").rename(site.folder / "keys")
+        until(lambda: site.workers() and _serves(site), 15, "service again")
+
+
+def _serves(site: Filter) -> bool:
+    try:
+        return _send(site) == "accept"
+    except (Gone, TimeoutError):
+        return False
+
+
+def _tracked(site: Filter, client: MilterClient) -> bool:
+    return bool(site.links(client.message(b"a@s.test", [b"b@r.test"], _MAIL).body))
+
+
+def test_reload_serves_new_sessions_anew_and_lets_old_ones_finish(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        old = MilterClient(site.socket)
+        old.connect()
+        assert _tracked(site, old)
+        workers = site.workers()
+        site.configure(LISTENER.replace("click_tracking_enabled = true", "click_tracking_enabled = false"))
+        site.hup()
+        until(lambda: "Reconfigured" in site.log_text(), what="the reload")
+        new = MilterClient(site.socket)
+        new.connect()
+        assert b"track" not in new.message(b"a@s.test", [b"b@r.test"], _MAIL).body.partition(b"</a>")[0]
+        assert _tracked(site, old)  # its worker and its configuration are still there
+        assert workers[0] in site.workers()
+        old.quit()
+        until(lambda: workers[0] not in site.workers(), 8, "the old worker's end")
+        assert site.counts()["workers-died"] == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("smtpapi { ", "smtpapi.conf:1:"),
+        ("smtpapi { }\nmilter { workers = many }", "smtpapi.conf:2:"),
+        ('smtpapi { }\nkeys { ring = "/nowhere/keys" }', "/nowhere/keys: no such"),
+        ('smtpapi { }\npolicy { file = "/nowhere/policy.py" }', "/nowhere/policy.py"),
+    ],
+    ids=["syntax", "value", "ring", "policy"],
+)
+def test_a_broken_reload_keeps_the_old_configuration_and_says_so(
+    tmp_path: Path, broken: str, says: str
+) -> None:
+    with Filter(tmp_path) as site:
+        workers = site.workers()
+        site.configure("", broken)
+        site.hup()
+        until(lambda: "Reconfigure failed." in site.log_text(), what="the refusal")
+        until(lambda: says in site.log_text(), what=says)
+        assert site.workers() == workers
+        client = MilterClient(site.socket)
+        client.connect()
+        assert _tracked(site, client)
+        assert site.counts()["reloads-refused"] == 1
+
+
+def test_reload_under_load_drops_no_connection(tmp_path: Path) -> None:
+    failures: list[str] = []
+    sent = [0]
+    done = threading.Event()
+
+    def load() -> None:
+        while not done.is_set():
+            try:
+                client = MilterClient(site.socket)
+                client.connect()
+                for _ in range(5):
+                    if client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict != "accept":
+                        failures.append("not accepted")
+                    sent[0] += 1
+                client.quit()
+            except (Gone, OSError) as error:
+                failures.append(repr(error))
+
+    with Filter(tmp_path, workers=2) as site:
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(3):
+            time.sleep(0.7)
+            site.hup()
+            until(lambda: site.counts()["reloads"] == number + 1, 20, "the reload")  # noqa: B023
+        done.set()
+        for thread in threads:
+            thread.join()
+        until(lambda: len(site.workers()) == 2, 10, "the old workers' end")
+        assert not failures
+        assert sent[0] > 50
+        assert site.counts()["messages"] == sent[0]
+
+
+def test_systemd_hears_of_ready_reloading_and_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears:
+        hears.bind(str(tmp_path / "notify"))
+        hears.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with Filter(tmp_path / "f") as site:
+            assert hears.recv(100) == b"READY=1"
+            site.hup()
+            assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", hears.recv(100))
+            assert hears.recv(100) == b"READY=1"
+            site.stop()
+            assert hears.recv(100) == b"STOPPING=1"
+
+
+def test_a_spool_that_cannot_be_written_costs_events_and_no_mail(tmp_path: Path) -> None:
+    site = Filter(tmp_path)
+    site.spool.rmdir()
+    site.spool.write_text("in the way")
+    with site:
+        assert _send(site) == "accept"
+        assert site.counts()["events-dropped"] == 1
+        assert site.counts()["tracked"] == 1
+
+
+def test_counters_can_be_read_while_it_runs(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        _send(site)
+        done = subprocess.run(
+            [*site._program, "milter", "--config", str(site.config), "--counters"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert 'smtpapi_events_total{event="tracked"} 1\n' in done.stdout
+        assert 'smtpapi_untouched_total{reason="untrusted"} 0\n' in done.stdout
+
+
+def test_a_rotated_key_is_used_without_a_reload(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        client = MilterClient(site.socket)
+        client.connect()
+        assert _tracked(site, client)
+        subprocess.run(
+            [*site._program, "keys", "rotate", "--ring", str(site.folder / "keys")],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        time.sleep(1.2)
+        body = client.message(b"a@s.test", [b"b@r.test"], _MAIL).body
+        token = re.search(rb"/f/a/([A-Za-z0-9_-]+)", body)
+        assert token is not None
+        assert token[1][1:4] != b""
+        with pytest.raises(Exception, match="key"):
+            site.links(body)
