@@ -122,9 +122,10 @@ def _top_parts(raw: bytes) -> dict[str, Part]:
         disposition = (part.get_content_disposition() or "").strip()
         if kind in ("text/html", "text/plain", "text/x-amp-html") and disposition in ("", "inline"):
             encoding = re.sub(r"\(.*?\)", "", str(part.get("Content-Transfer-Encoding", ""))).strip().lower()
-            payload = part.get_payload(decode=encoding != "quoted-printable")
-            if isinstance(payload, str):
-                payload = _unquoted(payload.encode("ascii", "surrogateescape"))
+            if encoding == "quoted-printable":
+                payload = _unquoted(part._payload.encode("ascii", "surrogateescape"))  # type: ignore[attr-defined]
+            else:
+                payload = part.get_payload(decode=True)
             charset = str(part.get_param("charset") or "")
             found.setdefault(kind, Part(payload if isinstance(payload, bytes) else b"", encoding, charset))
 
@@ -296,7 +297,7 @@ def _key(link: str) -> str:
 def _check_lines(before: bytes, after: bytes) -> Iterator[str]:
     """No line was made too long that was not too long before."""
     old = set(before.split(b"\n"))
-    longest = max(map(len, old))
+    longest = max(map(len, old)) + 1  # such a line may be cut by a soft break, whose "=" comes behind it
     for line in after.split(b"\n"):
         if len(line) > max(LONGEST + 1, longest) and line not in old:
             yield f"a line of {len(line)} octets was made"

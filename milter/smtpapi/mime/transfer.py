@@ -135,6 +135,8 @@ class Base64:
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
 _MALFORMED = re.compile(rb"=(?![0-9A-Fa-f][0-9A-Fa-f]|\r?\n)")
 _UNSAFE = re.compile(rb"[^ -<>-~]")
+_DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
+_LF = 10
 _SAFE = bytes(code for code in range(32, 127) if code != 61)
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
 
@@ -165,10 +167,20 @@ class QuotedPrintable:
         encoded = decoded = 0
         for change in changes:
             start = _after(text, encoded, change.start - decoded, density)
-            stop = _after(text, start, change.stop - change.start)
+            stop = self._end(start, change)
             spans.append((_past_soft_breaks(text, start), stop))
             encoded, decoded = stop, change.stop
         return Placed(_spliced(self.encoded, changes, spans, eol))
+
+    def _end(self, start: int, change: Change) -> int:
+        """Where the change's span ends: tried at the next delimiter first, which is nearly always right."""
+        text = self.encoded
+        length = change.stop - change.start
+        if length and (mark := self.data[change.stop : change.stop + 1]) in _DELIMITERS:
+            stop = text.find(mark, start, start + 4 * length + 8)
+            if stop > start and text[stop - 1] != _LF and len(binascii.a2b_qp(text[start:stop])) == length:
+                return stop
+        return _after(text, start, length)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The first byte of the escape or character at each decoded offset."""

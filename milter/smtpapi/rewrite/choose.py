@@ -7,6 +7,7 @@ Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from engagement.links.urls import refusal
@@ -19,6 +20,7 @@ from smtpapi.rewrite import pixels
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
+_SPAN = itemgetter(0, 1)
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -121,12 +123,11 @@ class Chooser:
 
     def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
         """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
-        if not target[:8].lower().startswith((b"http://", b"https://")):
-            return Skip.NOT_HTTP
+        refused = refusal(target)
+        if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
+            return Skip(refused)
         if not link.clicktrack:
             return Skip.CLICKTRACK_OFF
-        if refused := refusal(target):
-            return Skip(refused)
         if isinstance(link, TextLink):
             if link.broken:
                 return Skip.UNCLEAR_END
@@ -165,7 +166,7 @@ class Chooser:
         """In order; with the brace macros of a part that is edited anyway (contract.md 5.4)."""
         if changes and self.rules.brace_macros:
             changes += _outside(changes, macros.scan(data))
-        changes.sort(key=lambda change: (change.start, change.stop))
+        changes.sort(key=_SPAN)
         return changes
 
 
