@@ -99,6 +99,7 @@ class Session(Milter.Base):
         self._fields: list[Field] = []
         self._body: list[bytes] = []
         self._size = 0
+        self._body_size = 0
         self._login = ""
         self._fault: Exception | None = None  # collecting failed: the message is not whole
         self._works.underway.discard(id(self))
@@ -210,8 +211,9 @@ class Session(Milter.Base):
     def body(self, chunk: bytes) -> int:
         """Up to 65,535 octets of the body; beyond the limit they are only counted."""
         try:
-            room = self._works.max_size + 1 - self._size
+            room = self._works.max_size + 1 - self._body_size
             self._size += len(chunk)
+            self._body_size += len(chunk)
             if room > 0:
                 self._body.append(chunk if len(chunk) <= room else chunk[:room])
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
@@ -247,6 +249,8 @@ class Session(Milter.Base):
             outcome = judged.outcome
             self._context = judged.connection_context
             orders = _orders(outcome, message)
+            if orders is not None and orders.body is not None and self._body_size != len(message.body):
+                raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
             outcome, orders = Leave(Why.INTERNAL_ERROR, type(error).__name__), None
             works.tally.add("failed-before-change")

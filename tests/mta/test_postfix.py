@@ -17,7 +17,7 @@ from engagement.links.types import CLICKS, OPENS, Kind
 
 pytestmark = pytest.mark.mta
 
-_HTML = b"<html><body><p>See <a href=\"https://shop.example/a?b=1&amp;c=2\">this</a>.</p></body></html>\r\n"
+_HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1&amp;c=2">this</a>.</p></body></html>\r\n'
 
 
 def _mail(html: bytes = _HTML, **fields: str) -> bytes:
@@ -74,14 +74,22 @@ def test_the_send_command_prints_the_servers_answer(mta: Mta, tmp_path: Path) ->
     file.write_bytes(b"From nobody Thu Jan  1 00:00:00 1970\n" + _mail().replace(b"\r\n", b"\n"))
     command = [str(Path(mta.filter._program[0])), "send", "--server", f"127.0.0.1:{mta.ports['on']}"]
     done = subprocess.run(
-        [*command, "--to", "send@rcpt.test", str(file)], capture_output=True, text=True, check=False, timeout=30
+        [*command, "--to", "send@rcpt.test", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert done.returncode == 0
     assert done.stdout.startswith("250 2.0.0 Ok: queued as")
     assert _kinds(mta, mta.delivered("send@rcpt.test")) == (True, True)
     file.write_bytes(_mail(X_MSYS_API="{"))
     done = subprocess.run(
-        [*command, "--to", "send@rcpt.test", str(file)], capture_output=True, text=True, check=False, timeout=30
+        [*command, "--to", "send@rcpt.test", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert done.returncode == 1
     assert done.stdout.startswith("550 5.6.0 JSON parsing error in X-MSYS-API: ")
@@ -201,7 +209,7 @@ def test_a_large_mail_comes_through_whole(mta: Mta) -> None:
 
 
 def test_bare_line_feeds_dots_and_null_octets_survive(mta: Mta) -> None:
-    html = b'<a href="https://shop.example/x">x</a>\r\n.\r\n..two\r\n\x00\xff\xfe\r\n.\r\n' b"end\r\n"
+    html = b'<a href="https://shop.example/x">x</a>\r\n.\r\n..two\r\n\x00\xff\xfe\r\n.\r\nend\r\n'
     stuffed = b"\r\n".join(b"." + line if line[:1] == b"." else line for line in html.split(b"\r\n"))
     with socket.create_connection(("127.0.0.1", mta.ports["on"]), 20) as raw:
         stream = raw.makefile("rwb")

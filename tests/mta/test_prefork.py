@@ -85,7 +85,9 @@ def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
         [*site._program, "milter", "--config", str(site.config)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("smtpapi milter: milter.user is not set, and the filter does not work as root")
+    assert done.stderr.startswith(
+        "smtpapi milter: milter.user is not set, and the filter does not work as root"
+    )
     assert "Traceback" not in done.stderr
     assert not site.socket.exists()
 
@@ -93,7 +95,10 @@ def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
 def test_a_second_filter_does_not_take_the_socket_away(tmp_path: Path) -> None:
     with Filter(tmp_path) as site:
         done = subprocess.run(
-            [*site._program, "milter", "--config", str(site.config)], capture_output=True, text=True, check=False
+            [*site._program, "milter", "--config", str(site.config)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 2
         assert done.stderr == (
