@@ -25,7 +25,7 @@ class Row:
 
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
     injections. fields: as `events.fields`, without what is borrowed. message: what other events of the
-    message borrow, None unless this row is an injection.
+    message borrow, None unless this row is the injection of one that has an id.
     """
 
     event_id: str
@@ -47,7 +47,7 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"") -> tuple[R
     """Return the rows of one event. Raises what `links.token.unpack` raises for a payload it did not make."""
     if not isinstance(event, Hit):
         fields = injection_fields(event, hash_key=hash_key)
-        return (_row(fields, event.at_ms, message=borrowed(event)),)
+        return (_row(fields, event.at_ms, message=borrowed(event) if event.message_id else None),)
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules)
     fields = hit_fields(event, identity, link, label=label, hash_key=hash_key)
@@ -72,7 +72,7 @@ def _row(
         type=fields["type"],
         at_ms=at_ms,
         tenant=hit.tenant if hit else "",
-        message_id=fields["message_id"],
+        message_id=fields.get("message_id", ""),
         transmission_id=fields["transmission_id"],
         recipient=fields.get("rcpt_to", ""),
         campaign=fields.get("campaign_id", ""),

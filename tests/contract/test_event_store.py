@@ -86,6 +86,14 @@ def test_another_messages_injection_is_not_borrowed_from(store: EventStore, tell
     assert "subject" not in next(store.find(Query(types=("click",))))
 
 
+def test_a_row_without_message_id_borrows_from_nobody(store: EventStore, tell: Telling) -> None:
+    rows = [
+        replace(row, message_id="", message=None) for row in tell.injection() + tell.injection(subject="B")
+    ]
+    store.add(rows)
+    assert [event["subject"] for event in store.find(Query())] == ["B", "Autumn"]
+
+
 def test_events_survive_the_way_through_json(store: EventStore, tell: Telling) -> None:
     (row,) = tell.hit(
         recipient="Ærlig@Example.net", target="https://example.org/?q=%C3%A6", campaign='a"b\\c'

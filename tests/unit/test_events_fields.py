@@ -187,6 +187,13 @@ def test_an_injection_gives_a_row_and_what_others_borrow() -> None:
     assert (row.link, row.client, row.expired) == ("", "", False)
 
 
+def test_an_injection_without_a_message_id_is_a_row_that_lends_nothing() -> None:
+    """A message that nobody is to track may have none."""
+    (row,) = rows(injection(message_id=b""))
+    assert (row.message_id, row.message) == ("", None)
+    assert "message_id" not in row.fields
+
+
 def test_a_payload_that_is_not_ours_is_refused() -> None:
     with pytest.raises(BadToken):
         rows(hit(packed=b"\xc1"))
