@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from milter_client import Answer, MilterClient
 
 _HERE = Path(__file__).parent
@@ -56,7 +57,7 @@ class _Run:
                 self.client.unknown(rest.encode())
             case "mail":
                 address, *words = shlex.split(rest)
-                macros = {"{auth_authen}": word.removeprefix("login=") for word in words}
+                macros = {"{auth_authen}": words[0].removeprefix("login=")} if words else {}
                 self.client.step("M", b"<" + _octets(address) + b">\0", macros)
                 self.fields, self.body = [], b""
             case "rcpt":

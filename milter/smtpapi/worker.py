@@ -1,7 +1,7 @@
 """One worker process of the filter: made by fork, it serves sessions until it is told to stop, and exits.
 
-Spool writer, event ids and key ring file are opened here, after the fork, since they hold threads, locks
-and chance that two processes must not share. The parent speaks to it over a socket pair: DRAIN (new workers
+Spool writer and key ring file are opened here, after the fork, since they hold threads and locks that two
+processes must not share. The parent speaks to it over a socket pair: DRAIN (new workers
 serve already: go when the last session ends), STOP or end of file (finish the messages under way, then go).
 """
 
@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from engagement.events.ids import EventIds
 from engagement.events.record import encode
 from engagement.links.ring_file import RingFile
 from engagement.settings import Settings, Where
@@ -51,14 +50,12 @@ class Desk:
         self._ring = ring
         self._site = Site.build(settings, ring.current(), policy)
         self._tally = tally
-        self._ids = EventIds(os.urandom(8))
         self._spool = Writer(
             Path(settings.spool.directory),
             sync=settings.spool.sync,
             segment_size=settings.spool.segment_size,
             max_size=settings.spool.max_size,
         )
-        self._dropped = 0
 
     def works(self) -> session.Works[Considered]:
         """The callables of a session."""

@@ -6,7 +6,6 @@ import smtplib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from mta_site import DOMAIN, Filter, free_port

@@ -267,10 +267,12 @@ ESMTP_Listener {
 }
 """
     smtpd = Smtpd(8650, {"smtpd_milters": "unix:milter/milter.sock"})
-    with PrivatePostfix(tmp_path / "p", [smtpd], maildir=tmp_path / "maildir") as postfix:
-        with Filter(tmp_path / "f", listener, socket_path=postfix.milter_socket) as site:
-            with smtplib.SMTP("127.0.0.1", 8650) as smtp:
-                smtp.sendmail("a@sender.test", ["m@rcpt.test"], _mail())
-            until(lambda: list(postfix.delivered()), what="the delivery")
-            opened = site.links(next(postfix.delivered()).read_bytes())
-            assert [one.kind for one in opened] == [Kind.CLICK]
+    with (
+        PrivatePostfix(tmp_path / "p", [smtpd], maildir=tmp_path / "maildir") as postfix,
+        Filter(tmp_path / "f", listener, socket_path=postfix.milter_socket) as site,
+    ):
+        with smtplib.SMTP("127.0.0.1", 8650) as smtp:
+            smtp.sendmail("a@sender.test", ["m@rcpt.test"], _mail())
+        until(lambda: list(postfix.delivered()), what="the delivery")
+        opened = site.links(next(postfix.delivered()).read_bytes())
+        assert [one.kind for one in opened] == [Kind.CLICK]

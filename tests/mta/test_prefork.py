@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from milter_client import Gone, MilterClient
 from mta_site import LISTENER, Filter, until
+
+from milter_client import Gone, MilterClient
 
 _MAIL = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 _FAULTY = str(Path(__file__).with_name("faulty_filter.py"))
@@ -29,6 +30,12 @@ def _send(site: Filter) -> str:
     answer = client.message(b"a@s.test", [b"b@r.test"], _MAIL)
     client.quit()
     return answer.verdict
+
+
+def _run(site: Filter, *words: str) -> subprocess.CompletedProcess[str]:
+    """The program to its end."""
+    command = [*site._program, "milter", "--config", str(site.config), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 
 def _gone(pid: int) -> bool:
@@ -81,9 +88,7 @@ def test_a_worker_that_stops_leaves_the_socket_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="about root")
 def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
     site = Filter(tmp_path, milter="#\n")
-    done = subprocess.run(
-        [*site._program, "milter", "--config", str(site.config)], capture_output=True, text=True, check=False
-    )
+    done = _run(site)
     assert done.returncode == 2
     assert done.stderr.startswith(
         "smtpapi milter: milter.user is not set, and the filter does not work as root"
@@ -163,10 +168,7 @@ def test_the_message_under_way_is_answered_before_the_stop(tmp_path: Path) -> No
 
 def test_workers_that_cannot_start_are_not_started_again_and_again(tmp_path: Path) -> None:
     site = Filter(tmp_path, program=_faulty("start"))
-    done = subprocess.run(
-        [*site._program, "milter", "--config", str(site.config)],
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    done = _run(site)
     assert done.returncode == 2
     assert "smtpapi milter: the workers do not start; the log above says why" in done.stderr
     assert done.stderr.count("worker stops, traceback follows") == 1
