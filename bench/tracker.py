@@ -3,9 +3,10 @@
     python bench/tracker.py [--seconds 5] [--workers 1] [--connections 32] [--json]
 
 Both are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
-path does its whole work: token, record, spool. The Flask view opens the token, answers with `redirect`, keeps
-nothing. The client is `wrk` where it is installed, else processes of this script that keep several requests
-under way on each connection.
+path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
+keeps nothing. The client is `wrk` where it is installed, else processes of this script that keep several requests
+under way on each connection. Beside the requests a second stands the processor time that one request takes in
+the server's processes, which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flask import Flask, redirect  # noqa: TID251 - the peer is what others would write
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 
 from engagement.links.keys import Ring
 from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
+from engagement.links.types import CLICKS, Identity, Kind, Link, Opened
+from engagement.links.urls import read_path, refusal
+from tracker_web.answers import PIXEL
 
 ROOT = Path(__file__).resolve().parent.parent
 RING_VARIABLE = "BENCH_TRACKER_RING"
@@ -43,22 +46,39 @@ DEPTH = 16  # requests under way on one connection of our own client
 
 
 def plain_flask() -> Flask:
-    """The peer: what one would write first, and without any store at all."""
+    """The peer: the same answers as plain Flask views, without any store."""
     app = Flask("plain")
     ring = load_ring(Path(os.environ[RING_VARIABLE]))
 
-    @app.get("/f/<sub>/<token>")
-    def click(sub: str, token: str) -> ResponseReturnValue:
+    def opened() -> Opened | None:
+        requested = read_path(request.path.encode())
+        if requested is None or request.host != HOST:
+            return None
         try:
-            opened = open_token(token.encode(), ring)
+            return open_token(requested.token, ring)
         except BadToken:
-            return "not found", 404
-        assert opened.link is not None
-        return redirect(opened.link.target.decode())
+            return None
 
-    @app.get("/q/<token>")
+    @app.get("/f/<sub>/<path:token>")
+    def click(sub: str, token: str) -> ResponseReturnValue:
+        found = opened()
+        if found is None or found.kind not in CLICKS or found.link is None or refusal(found.link.target):
+            return "This link is not known here.\n", 404
+        response = Response(status=302, content_type="text/plain")
+        response.headers["Location"] = found.link.target.decode()
+        return plainly(response)
+
+    @app.get("/q/<path:token>")
     def pixel(token: str) -> ResponseReturnValue:
-        return b"GIF89a" + bytes(37), {"Content-Type": "image/gif", "Cache-Control": "no-store"}
+        opened()
+        return plainly(Response(PIXEL, content_type="image/gif"))
+
+    def plainly(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Robots-Tag"] = "noindex"
+        response.autocorrect_location_header = False
+        return response
 
     return app
 
@@ -88,8 +108,8 @@ def configuration(folder: Path, workers: int) -> tuple[Path, Path]:
 @contextmanager
 def served(
     target: str, folder: Path, config: Path, ring: Path, arguments: argparse.Namespace
-) -> Iterator[int]:
-    """granian with `target`, on a free port."""
+) -> Iterator[tuple[int, int]]:
+    """granian with `target`, on a free port; gives the port and the process's id."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--http", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
@@ -106,13 +126,21 @@ def served(
                 break
             except OSError:
                 time.sleep(0.1)
-        yield port
+        yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
 
 
-def request(path: str) -> bytes:
+def processor_seconds(pid: int) -> float:
+    """Of a process and its children, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(processor_seconds(int(child)) for child in children)
+
+
+def wire(path: str) -> bytes:
     return (
         f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {AGENT}\r\n"
         "Accept: text/html\r\nAccept-Language: en-GB,en;q=0.5\r\n\r\n"
@@ -123,7 +151,7 @@ def client(
     port: int, path: str, connections: int, seconds: float, counts: multiprocessing.Queue[int]
 ) -> None:
     """Keep DEPTH requests under way on each connection; count whole answers by their status line."""
-    one = request(path)
+    one = wire(path)
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     done = 0
     for each in sockets:
@@ -167,7 +195,7 @@ def wrk(port: int, path: str, connections: int, seconds: float) -> float:
 def check(port: int, path: str, status: bytes, holds: bytes) -> None:
     """What is measured must be the right answer."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(request(path))
+        connection.sendall(wire(path))
         answer = b""
         while holds not in answer and (chunk := connection.recv(65536)):
             answer += chunk
@@ -194,13 +222,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                 ("flask", "tracker:plain_flask"),
                 ("fast", "tracker_web.wsgi:application"),
             ):
-                with served(application, folder, config, ring, arguments) as port:
+                with served(application, folder, config, ring, arguments) as (port, pid):
                     check(port, click, b"302", target)
                     check(port, pixel, b"200", b"GIF89a")
                     for kind, path in (("redirect", click), ("pixel", pixel)):
                         load(port, path, arguments.connections, 1)
+                        before = processor_seconds(pid)
                         rate = load(port, path, arguments.connections, arguments.seconds)
+                        spent = (processor_seconds(pid) - before) / (rate * arguments.seconds)
                         rates.setdefault(kind, {}).setdefault(label, []).append(rate)
+                        rates[kind].setdefault(f"{label}_cpu_us", []).append(spent * 1e6)
     return {
         kind: {label: statistics.median(taken) for label, taken in by_label.items()}
         for kind, by_label in rates.items()
@@ -212,7 +243,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=4, help="of each worker, as the tracker has them")
+    parser.add_argument("--threads", type=int, default=2, help="of each worker, as the tracker has them")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -220,10 +251,16 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"client": "wrk" if shutil.which("wrk") else "own", **rates}))
         return
-    print(f"{'':10}{'Flask view':>14}{'fast path':>14}{'ratio':>9}   requests a second")
-    for kind, by_label in rates.items():
-        ratio = by_label["fast"] / by_label["flask"]
-        print(f"{kind:10}{by_label['flask']:14,.0f}{by_label['fast']:14,.0f}{ratio:9.1f}")
+    print(f"{'':10}{'requests a second':^38}   {'processor time of one (us)':^30}")
+    print(
+        f"{'':10}{'Flask view':>12}{'fast path':>14}{'ratio':>10}   {'Flask view':>12}{'fast':>8}{'ratio':>8}"
+    )
+    for kind, took in rates.items():
+        ratio, cpu = took["fast"] / took["flask"], took["flask_cpu_us"] / took["fast_cpu_us"]
+        print(
+            f"{kind:10}{took['flask']:12,.0f}{took['fast']:14,.0f}{ratio:10.1f}   "
+            f"{took['flask_cpu_us']:12.0f}{took['fast_cpu_us']:8.0f}{cpu:8.1f}"
+        )
 
 
 if __name__ == "__main__":

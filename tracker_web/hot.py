@@ -148,7 +148,10 @@ class Hot:
 
     def _host(self, environ: "WSGIEnvironment") -> str | None:
         """The name the request was sent to, None if it is not one of ours."""
-        host = host_name(environ.get("HTTP_HOST", ""))
+        host: str = environ.get("HTTP_HOST", "")
+        if self._hosts is not None and host in self._hosts:
+            return host  # as nearly all come: lower case, without port
+        host = host_name(host)
         if not host or (self._hosts is not None and host not in self._hosts):
             return None
         return host

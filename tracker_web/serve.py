@@ -3,6 +3,7 @@
 Why granian, and why these figures: docs/decisions/0004-fast-path.md.
 """
 
+import os
 import socket
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from tracker_web import log
 from tracker_web.hosts import Listen, parse_listen, tracking_hosts
 from tracker_web.process import well_known
 
-_THREADS = 4  # a worker's threads: one page read from a slow store must not hold up the redirects
+# A worker's threads: a page that waits for a slow store must not hold up the redirects. More than two cost:
+# they hand the interpreter's lock around at each write to the spool (docs/decisions/0004-fast-path.md).
+_THREADS = 2
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
 _BACKLOG = 1024
@@ -64,8 +67,20 @@ def _try_listen(listen: Listen, config: Path) -> None:
         ) from error
 
 
+def _forget_variables() -> None:
+    """Take out of the environment what could pass for a part of a request.
+
+    The server mixes the environment into each request's variables: HTTP_X_FORWARDED_FOR, set by chance or ill
+    will, would be a header of every request that has none.
+    """
+    for name in list(os.environ):
+        if name.startswith(("HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "wsgi")):
+            del os.environ[name]
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name the file `settings` came from."""
+    _forget_variables()
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")

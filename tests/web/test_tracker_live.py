@@ -208,6 +208,17 @@ def test_no_token_reaches_the_log(tmp_path: Path) -> None:
     assert token()[:16] not in (site.folder / "log").read_text()
 
 
+def test_environment_does_not_pass_for_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """granian mixes the environment into each request."""
+    monkeypatch.setenv("HTTP_X_FORWARDED_FOR", "6.6.6.6")
+    monkeypatch.setenv("HTTP_HOST", HOST)
+    site = make_site(tmp_path)
+    with running(site):
+        assert fetch(site.port, f"/f/a/{token()}").status == 302
+        assert raw(site.port, wire(f"/f/a/{token()}", host=None)).split()[1] != b"302"
+    assert [hit.client_address for hit in site.hits()] == ["127.0.0.1"]
+
+
 def test_privacy_off_keeps_nothing(tmp_path: Path) -> None:
     site = make_site(tmp_path, more='privacy { mode = "off" }')
     with running(site):
