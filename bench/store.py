@@ -25,7 +25,8 @@ from engagement.links.types import CLICKS, Identity, Kind, Link
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
 from engagement.stores.port import Query
-from engagement.stores.sqlite import _ADD_EVENT, _CACHE_KIB, _LOG_PAGES, SqliteStore, _event_values
+from engagement.stores.sqlite import _CACHE_KIB, _LOG_PAGES, SqliteStore
+from engagement.stores.statements import ADD_EVENT, event_values
 
 START = 1_793_001_722_000
 BATCH = 1000
@@ -72,11 +73,11 @@ def time_add(path: Path, made: list[Row]) -> float:
 
 def time_bare(path: Path, made: list[Row]) -> float:
     SqliteStore(path, writing=True).close()
-    values = [[_event_values(row) for row in batch] for batch in batches(made)]
+    values = [[event_values(row) for row in batch] for batch in batches(made)]
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("synchronous = FULL", f"wal_autocheckpoint = {_LOG_PAGES}", f"cache_size = -{_CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
-    statement = _ADD_EVENT.partition("ON CONFLICT")[0]
+    statement = ADD_EVENT.partition("ON CONFLICT")[0]
     began = time.perf_counter()
     for batch in values:
         connection.execute("BEGIN")

@@ -4,7 +4,6 @@ In WAL mode readers do not wait for the writer. synchronous = FULL: when `add` r
 power cut, as the spool forgets them then. Not for a folder shared over a network (WAL needs shared memory).
 """
 
-import json
 import os
 import sqlite3
 import threading
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from engagement.events.classify import MACHINES, Client
-from engagement.events.fields import Fields, join
-from engagement.events.rows import REPEAT_MS, Row
+from engagement.events.fields import Fields
+from engagement.events.rows import Row
 from engagement.stores.migrate import check, migrate
 from engagement.stores.port import (
     SWEEP_LIMIT,
@@ -28,46 +26,24 @@ from engagement.stores.port import (
     cursor_position,
     is_place,
 )
+from engagement.stores.statements import (
+    ADD_EVENT,
+    ADD_MESSAGE,
+    SHOWN,
+    SWEEP_EVENTS,
+    SWEEP_MESSAGES,
+    as_text,
+    conditions,
+    counts_of,
+    event_values,
+    shown,
+)
 
 T = TypeVar("T")
 
 _BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
 _LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
 _CACHE_KIB = 32_768  # the inner pages of six indexes at some ten million events
-
-_ADD_EVENT = """
-INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
-    client, expired, fields)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (event_id) DO UPDATE SET type = excluded.type, at_ms = excluded.at_ms, tenant = excluded.tenant,
-    message_id = excluded.message_id, transmission_id = excluded.transmission_id,
-    recipient = excluded.recipient, campaign = excluded.campaign, link = excluded.link,
-    client = excluded.client, expired = excluded.expired, fields = excluded.fields
-WHERE fields <> excluded.fields
-"""
-_ADD_MESSAGE = """
-INSERT INTO message (message_id, at_ms, fields) VALUES (?, ?, ?)
-ON CONFLICT (message_id) DO UPDATE SET at_ms = excluded.at_ms, fields = excluded.fields
-WHERE fields <> excluded.fields
-"""
-# The same rule as events.rows.repeats: a row is a repeat if any row before it lies within REPEAT_MS.
-_REPEAT = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
-    SELECT 1 FROM event AS before
-    WHERE before.link = event.link AND before.type = event.type AND before.client = event.client
-        AND before.at_ms > event.at_ms - {REPEAT_MS}
-        AND (before.at_ms, before.event_id) < (event.at_ms, event.event_id)
-) END"""  # noqa: S608 - a number of ours
-_SHOWN = f"""
-SELECT event.fields, message.fields, {_REPEAT}, event.place
-FROM event LEFT JOIN message ON message.message_id = event.message_id
-"""  # noqa: S608 - fixed text
-_SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)"
-_SWEEP_MESSAGES = """
-DELETE FROM message WHERE message_id IN (
-    SELECT message_id FROM message AS old
-    WHERE at_ms < ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.message_id = old.message_id)
-    LIMIT ?)
-"""
 
 
 class SqliteStore:
@@ -88,9 +64,9 @@ class SqliteStore:
         """See the port."""
         rows = list(events)
         try:
-            values = [_event_values(row) for row in rows]
+            values = [event_values(row) for row in rows]
             messages = [
-                (bytes.fromhex(row.message_id), row.at_ms, _text(row.message))
+                (bytes.fromhex(row.message_id), row.at_ms, as_text(row.message))
                 for row in rows
                 if row.message is not None
             ]
@@ -100,9 +76,9 @@ class SqliteStore:
         def insert(connection: sqlite3.Connection) -> int:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                connection.executemany(_ADD_EVENT, values)
+                connection.executemany(ADD_EVENT, values)
                 if messages:
-                    connection.executemany(_ADD_MESSAGE, messages)
+                    connection.executemany(ADD_MESSAGE, messages)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -114,34 +90,21 @@ class SqliteStore:
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""
-        where, values = _conditions(query)
+        where, values = conditions(query)
         if query.cursor:
             at_ms, event_id = cursor_position(query.cursor)
             where.append("(event.at_ms, event.event_id) < (?, ?)")
             values += [at_ms, UUID(event_id).bytes]
         statement = (
-            f"{_SHOWN} WHERE {' AND '.join(where)} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?"
+            f"{SHOWN} WHERE {' AND '.join(where)} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?"
         )
         found = self._ask(statement, [*values, clamped(query)])
-        return (_shown(fields, message, repeat) for fields, message, repeat, _ in found)
+        return (shown(fields, message, repeat) for fields, message, repeat, _ in found)
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
-        where, values = _conditions(query)
-        machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
-        statement = f"""
-            WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
-                SELECT type, message_id, client,
-                    client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
-                FROM event WHERE {" AND ".join(where)}
-            ), figures AS (
-                SELECT type, counted, counted AND client NOT IN ({machines}) AS person, message_id FROM judged
-            )
-            SELECT type, count(*), sum(counted), sum(person),
-                count(DISTINCT CASE WHEN counted THEN message_id END),
-                count(DISTINCT CASE WHEN person THEN message_id END)
-            FROM figures GROUP BY type ORDER BY type
-        """  # noqa: S608 - conditions of ours, values bound
+        where, values = conditions(query)
+        statement = counts_of(where)
         return {name: Count(*numbers) for name, *numbers in self._ask(statement, values)}
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
@@ -150,20 +113,20 @@ class SqliteStore:
             ((place,),) = self._ask("SELECT max(seq) FROM sqlite_sequence WHERE name = 'event'", []) or [(0,)]
             return Arrivals((), str(place or 0))
         found = self._ask(
-            f"{_SHOWN} WHERE event.place > ? ORDER BY event.place LIMIT ?",
+            f"{SHOWN} WHERE event.place > ? ORDER BY event.place LIMIT ?",
             [int(mark), limit],
         )
-        shown = (_shown(fields, message, repeat) for fields, message, repeat, _ in found)
-        events = tuple(event for event in shown if expired or "x_expired" not in event)
+        came = (shown(fields, message, repeat) for fields, message, repeat, _ in found)
+        events = tuple(event for event in came if expired or "x_expired" not in event)
         return Arrivals(events, str(found[-1][3]) if found else mark)
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
 
         def delete(connection: sqlite3.Connection) -> int:
-            gone = connection.execute(_SWEEP_EVENTS, (before_ms, limit)).rowcount
+            gone = connection.execute(SWEEP_EVENTS, (before_ms, limit)).rowcount
             if gone < limit:
-                gone += connection.execute(_SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
+                gone += connection.execute(SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
             return gone
 
         return self._do(delete, 0)
@@ -263,81 +226,3 @@ class SqliteStore:
             self._connection.close()
         self._connection = None
         self._frozen = False
-
-
-def _event_values(row: Row) -> tuple[object, ...]:
-    return (
-        bytes.fromhex(row.event_id.replace("-", "")),
-        row.type,
-        row.at_ms,
-        row.tenant,
-        bytes.fromhex(row.message_id),
-        int(row.transmission_id).to_bytes(8, "big"),
-        row.recipient,
-        row.campaign,
-        bytes.fromhex(row.link),
-        row.client,
-        int(row.expired),
-        _text(row.fields),
-    )
-
-
-_text = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
-).encode
-
-
-def _shown(fields: str, message: str | None, repeat: int) -> Fields:
-    joined = join(json.loads(fields), json.loads(message) if message else {})
-    return joined | {"x_repeat": True} if repeat else joined
-
-
-def _conditions(query: Query) -> tuple[list[str], list[object]]:
-    where = ["event.tenant = ?"]
-    bound: list[object] = [query.tenant]
-    if not query.expired:
-        where.append("NOT event.expired")
-    if query.from_ms is not None:
-        where.append("event.at_ms >= ?")
-        bound.append(query.from_ms)
-    if query.to_ms is not None:
-        where.append("event.at_ms < ?")
-        bound.append(query.to_ms)
-    named: tuple[tuple[str, tuple[object, ...]], ...] = (
-        ("type", query.types),
-        ("recipient", tuple(recipient.lower() for recipient in query.recipients)),
-        ("campaign", query.campaigns),
-        ("message_id", tuple(_bytes(text) for text in query.messages)),
-        ("transmission_id", tuple(_eight_bytes(text) for text in query.transmissions)),
-        ("event_id", tuple(_uuid(text) for text in query.ids)),
-    )
-    for column, wanted in named:
-        if wanted:
-            where.append(f"event.{column} IN ({', '.join('?' * len(wanted))})")
-            bound += wanted
-    if query.recipients:
-        where.append("event.recipient <> ''")  # lets the partial index be used
-    if query.campaigns:
-        where.append("event.campaign <> ''")
-    return where, bound
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b"\0not one of ours"
-
-
-def _eight_bytes(text: str) -> bytes:
-    try:
-        return int(text).to_bytes(8, "big")
-    except (ValueError, OverflowError):
-        return b""
-
-
-def _uuid(text: str) -> bytes:
-    try:
-        return UUID(text).bytes
-    except ValueError:
-        return b""
