@@ -296,11 +296,12 @@ def _key(link: str) -> str:
 
 def _check_lines(before: bytes, after: bytes) -> Iterator[str]:
     """No line was made too long that was not too long before."""
-    old = set(before.split(b"\n"))
+    old = {line.rstrip(b"\r") for line in before.split(b"\n")}
     longest = max(map(len, old)) + 1  # such a line may be cut by a soft break, whose "=" comes behind it
     for line in after.split(b"\n"):
-        if len(line) > max(LONGEST + 1, longest) and line not in old:
-            yield f"a line of {len(line)} octets was made"
+        length = len(line.rstrip(b"\r"))
+        if length > max(LONGEST, longest) and line.rstrip(b"\r") not in old:
+            yield f"a line of {length} octets was made"
 
 
 # --- the run over the corpus -----------------------------------------------------------------------------

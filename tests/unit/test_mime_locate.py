@@ -1,0 +1,279 @@
+"""Where the parts are, and which of them are the top ones."""
+
+import pytest
+
+from smtpapi.message import Message
+from smtpapi.mime.locate import Part, locate, top_parts
+from smtpapi.outcome import Leave, Why
+from smtpapi.rewrite.whole import split
+
+
+def message(*lines: str, eol: str = "\n") -> Message:
+    return split(eol.join(lines).encode()).message
+
+
+def parts_of(found: Message, max_parts: int = 1000) -> tuple[Part, ...]:
+    parts = locate(found, max_parts)
+    assert not isinstance(parts, Leave)
+    return parts
+
+
+def bodies(found: Message) -> list[tuple[str, str, bytes]]:
+    return [(p.section, p.content.type, found.body[p.start : p.stop]) for p in parts_of(found)]
+
+
+def why(*lines: str) -> Why:
+    found = locate(message(*lines))
+    assert isinstance(found, Leave)
+    return found.why
+
+
+ALTERNATIVE = (
+    "Content-Type: multipart/alternative; boundary=b",
+    "",
+    "preamble",
+    "--b",
+    "",
+    "text",
+    "--b",
+    "Content-Type: text/html",
+    "",
+    "<p>",
+    "",
+    "--b--",
+    "epilogue",
+)
+
+
+@pytest.mark.parametrize("eol", ["\n", "\r\n"])
+def test_line_end_before_a_delimiter_is_the_delimiters(eol: str) -> None:
+    assert bodies(message(*ALTERNATIVE, eol=eol)) == [
+        ("1", "text/plain", b"text"),
+        ("2", "text/html", b"<p>" + eol.encode()),
+    ]
+
+
+def test_message_without_parts_is_one_part() -> None:
+    found = message("Content-Type: text/html", "", "<p>")
+    assert bodies(found) == [("1", "text/html", b"<p>")]
+    assert parts_of(found)[0].fields_stop == -1
+
+
+def test_missing_closing_boundary_ends_with_the_body() -> None:
+    assert bodies(message(*ALTERNATIVE[:-2]))[-1] == ("2", "text/html", b"<p>\n")
+
+
+def test_outer_boundary_closes_inner_parts() -> None:
+    found = message(
+        "Content-Type: multipart/mixed; boundary=out",
+        "",
+        "--out",
+        "Content-Type: multipart/related; boundary=in",
+        "",
+        "--in",
+        "",
+        "one",
+        "--out",
+        "",
+        "two",
+        "--out--",
+    )
+    assert bodies(found) == [("1.1", "text/plain", b"one"), ("2", "text/plain", b"two")]
+
+
+def test_inner_boundary_after_its_close_is_text() -> None:
+    found = message(
+        "Content-Type: multipart/mixed; boundary=out",
+        "",
+        "--out",
+        "Content-Type: multipart/related; boundary=in",
+        "",
+        "--in",
+        "",
+        "one",
+        "--in--",
+        "--in",
+        "",
+        "no part",
+        "--out--",
+    )
+    assert [section for section, _, _ in bodies(found)] == ["1.1"]
+
+
+def test_boundary_with_padding_and_without_final_line_end() -> None:
+    found = message("Content-Type: multipart/mixed; boundary=b", "", "--b \t", "", "x", "--b--")
+    assert bodies(found) == [("1", "text/plain", b"x")]
+
+
+def test_part_without_fields_or_body() -> None:
+    found = message("Content-Type: multipart/mixed; boundary=b", "", "--b", "--b", "", "--b", "A: 1", "--b--")
+    assert [body for _, _, body in bodies(found)] == [b"", b"", b""]
+
+
+@pytest.mark.parametrize(
+    "kind", ["message/rfc822", "multipart/signed; boundary=s", "multipart/encrypted", "multipart/report"]
+)
+def test_closed_parts_are_not_entered(kind: str) -> None:
+    found = message(
+        "Content-Type: multipart/mixed; boundary=b",
+        "",
+        "--b",
+        f"Content-Type: {kind}",
+        "",
+        "--s",
+        "Content-Type: text/html",
+        "",
+        "inner",
+        "--s--",
+        "--b",
+        "",
+        "footer",
+        "--b--",
+    )
+    assert bodies(found) == [("2", "text/plain", b"footer")]
+
+
+def test_digest_parts_are_messages() -> None:
+    assert (
+        bodies(message("Content-Type: multipart/digest; boundary=b", "", "--b", "", "Subject: x", "--b--"))
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("multipart/signed; boundary=b", Why.SIGNED),
+        ("multipart/encrypted; boundary=b", Why.ENCRYPTED),
+        ("multipart/report; boundary=b", Why.REPORT),
+        ("application/pkcs7-mime; smime-type=signed-data", Why.SMIME),
+        ("application/x-pkcs7-mime", Why.SMIME),
+        ("multipart/mixed", Why.AMBIGUOUS_MIME),
+        ('multipart/mixed; boundary=""', Why.AMBIGUOUS_MIME),
+        ("multipart/mixed; boundary=a; boundary=b", Why.AMBIGUOUS_MIME),
+    ],
+)
+def test_types_that_close_the_whole_message(kind: str, reason: Why) -> None:
+    assert why(f"Content-Type: {kind}", "", "--b", "", "x", "--b--") is reason
+
+
+@pytest.mark.parametrize("inner", ["out", "outer", "ou"])
+def test_boundaries_that_begin_alike_are_ambiguous(inner: str) -> None:
+    assert (
+        why(
+            "Content-Type: multipart/mixed; boundary=out",
+            "",
+            "--out",
+            f"Content-Type: multipart/mixed; boundary={inner}",
+            "",
+            "x",
+        )
+        is Why.AMBIGUOUS_MIME
+    )
+
+
+def test_boundaries_one_after_the_other_may_be_alike() -> None:
+    inner = ["--out", "Content-Type: multipart/mixed; boundary=in", "", "--in", "", "x", "--in--"]
+    found = message("Content-Type: multipart/mixed; boundary=out", "", *inner, *inner, "--out--")
+    assert [section for section, _, _ in bodies(found)] == ["1.1", "2.1"]
+
+
+def test_line_that_goes_on_after_the_boundary_is_ambiguous() -> None:
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", "", "--bx") is Why.AMBIGUOUS_MIME
+
+
+def test_field_that_looks_like_a_delimiter_is_ambiguous() -> None:
+    lines = ("--b", "--x: y", "Content-Type: text/html", "", "<p>", "--b--")
+    assert why("Content-Type: multipart/mixed; boundary=b", "", *lines) is Why.AMBIGUOUS_MIME
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Content-Type: text/html", "Content-Type: text/plain"],
+        ["Content-Transfer-Encoding: base64", "Content-Transfer-Encoding: 7bit"],
+        ["Content-Type: multipart/mixed; boundary=c", "Content-Transfer-Encoding: base64"],
+    ],
+)
+def test_contradicting_fields_are_ambiguous(fields: list[str]) -> None:
+    assert why(*fields, "", "x") is Why.AMBIGUOUS_MIME
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", *fields, "", "x") is Why.AMBIGUOUS_MIME
+
+
+def test_same_content_type_twice_is_clear() -> None:
+    assert (
+        bodies(message("Content-Type: text/html", "content-type:  TEXT/HTML", "", "x"))[0][1] == "text/html"
+    )
+
+
+def test_too_many_parts() -> None:
+    lines = ["Content-Type: multipart/mixed; boundary=b", "", *["--b", "", "x"] * 5]
+    assert len(parts_of(message(*lines), 5)) == 5
+    found = locate(message(*lines), 4)
+    assert isinstance(found, Leave)
+    assert found.why is Why.TOO_MANY_PARTS
+
+
+def tops(*kinds: str, fields: str = "") -> list[str]:
+    lines = ["Content-Type: multipart/mixed; boundary=b", ""]
+    for kind in kinds:
+        lines += ["--b", f"Content-Type: {kind}", *([fields] if fields else []), "", "x"]
+    return [f"{p.section} {p.content.type}" for p in top_parts(parts_of(message(*lines, "--b--")))]
+
+
+def test_top_parts_are_the_first_of_each_kind() -> None:
+    assert tops("text/html", "text/plain", "text/html", "image/png", "text/plain") == [
+        "1 text/html",
+        "2 text/plain",
+    ]
+
+
+def test_attachments_are_no_top_parts() -> None:
+    assert tops("text/html", fields="Content-Disposition: attachment") == []
+    assert tops("text/html", fields="Content-Disposition: x-odd; filename=a") == []
+    assert tops("text/html", fields="Content-Disposition: inline; filename=a") == ["1 text/html"]
+
+
+def test_amp_counts_only_in_an_alternative() -> None:
+    assert tops("text/plain", "text/x-amp-html") == ["1 text/plain"]
+
+
+def test_amp_in_an_alternative_with_html_deeper_down() -> None:
+    found = message(
+        "Content-Type: multipart/alternative; boundary=b",
+        "",
+        "--b",
+        "Content-Type: text/x-amp-html",
+        "",
+        "x",
+        "--b",
+        "Content-Type: multipart/related; boundary=r",
+        "",
+        "--r",
+        "Content-Type: text/html",
+        "",
+        "y",
+        "--r--",
+        "--b--",
+    )
+    assert [p.content.type for p in top_parts(parts_of(found))] == ["text/x-amp-html", "text/html"]
+
+
+def test_amp_alone_in_an_alternative_does_not_count() -> None:
+    found = message(
+        "Content-Type: multipart/mixed; boundary=m",
+        "",
+        "--m",
+        "",
+        "text",
+        "--m",
+        "Content-Type: multipart/alternative; boundary=b",
+        "",
+        "--b",
+        "Content-Type: text/x-amp-html",
+        "",
+        "x",
+        "--b--",
+        "--m--",
+    )
+    assert [p.content.type for p in top_parts(parts_of(found))] == ["text/plain"]

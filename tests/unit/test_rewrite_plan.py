@@ -1,0 +1,176 @@
+"""Planning: what the golden messages cannot show well."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from engagement.links.keys import Key, Status
+from engagement.links.token import open_token
+from engagement.links.types import Identity, Kind
+from engagement.links.urls import read_url
+from smtpapi.decide import Decision
+from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Why
+from smtpapi.rewrite import whole
+from smtpapi.rewrite.apply import apply_edits
+from smtpapi.rewrite.links import LONG_LINK, MAX_LINK, CopyLinks
+from smtpapi.rewrite.plan import plan
+from smtpapi.rewrite.rules import Rules
+
+KEY = Key(1, Status.SIGNING, 0, bytes(range(32)))
+DECISION = Decision(True, True, False, "https", "https", "track.example.net", 31_536_000)
+IDENTITY = Identity(bytes(16), 7, "reader@example.test", 1_790_000_000, 1_821_536_000)
+HTML = b"Content-Type: text/html\r\n\r\n"
+
+
+class OneKey:
+    """A ring of one key."""
+
+    def get(self, key_id: int) -> Key | None:
+        return KEY if key_id == KEY.id else None
+
+
+def links(identity: Identity = IDENTITY, decision: Decision = DECISION) -> CopyLinks:
+    return CopyLinks.build(KEY, identity, decision)
+
+
+def planned(raw: bytes, rules: Rules | None = None, decision: Decision = DECISION) -> Plan | Leave:
+    return plan(whole.split(raw).message, decision, links(decision=decision), rules or Rules(), lambda: 0.0)
+
+
+def opened(url: bytes) -> tuple[Kind, Identity, object]:
+    requested = read_url(url)
+    assert requested is not None
+    token = open_token(requested.token, OneKey())  # type: ignore[arg-type]
+    return token.kind, token.identity, token.link
+
+
+def test_each_link_opens_to_its_target_and_name() -> None:
+    raw = HTML + b'<a data-msys-linkname="n" href="https://www.example.com/?a&amp;b">x</a>'
+    found = planned(raw)
+    assert isinstance(found, Plan)
+    link = next(edit for edit in found.edits if edit.kind == "link")
+    kind, identity, target = opened(link.new)
+    assert (kind, identity.recipient) == (Kind.CLICK, "reader@example.test")
+    assert target.target == b"https://www.example.com/?a&b"  # type: ignore[attr-defined]
+    assert target.name == link.name == "n"  # type: ignore[attr-defined]
+
+
+def test_kinds_of_an_amp_part_are_its_own() -> None:
+    copy = links()
+    assert opened(copy.click(b"https://x.example/", "", False, "", True) or b"")[0] is Kind.AMP_CLICK
+    assert opened(copy.pixel(initial=False, amp=True))[0] is Kind.AMP_OPEN
+    assert opened(copy.pixel(initial=True, amp=True))[0] is Kind.AMP_INITIAL_OPEN
+    assert opened(copy.pixel(initial=True, amp=False))[0] is Kind.INITIAL_OPEN
+
+
+def test_long_link_goes_without_its_metadata() -> None:
+    metadata = '{"note":"' + "".join(chr(97 + (n * n) % 26) for n in range(900)) + '"}'
+    copy = links(replace(IDENTITY, metadata=metadata))
+    short = copy.click(b"https://x.example/", "", False, "", False)
+    assert short is not None
+    long = copy.click(b"https://x.example/?" + bytes(range(97, 123)) * 25, "", False, "", False)
+    assert long is not None
+    assert len(long) > LONG_LINK or opened(long)[1].metadata == ""
+    assert opened(long)[1].metadata == ""
+    assert opened(copy.pixel(initial=False, amp=False))[1].metadata == metadata
+
+
+def test_metadata_stays_out_of_clicks_when_told() -> None:
+    decision = replace(DECISION, click_metadata=False)
+    copy = links(replace(IDENTITY, metadata='{"a":1}'), decision)
+    assert opened(copy.click(b"https://x.example/", "", False, "", False) or b"")[1].metadata == ""
+    assert opened(copy.pixel(initial=False, amp=False))[1].metadata == '{"a":1}'
+
+
+@pytest.mark.parametrize("size", [MAX_LINK, 4097])
+def test_too_long_a_link_is_none(size: int) -> None:
+    assert links().click(b"https://x.example/" + b"x" * size, "", False, "", False) is None
+
+
+def test_two_recipients_share_no_link() -> None:
+    other = links(replace(IDENTITY, message_id=bytes(15) + b"1", recipient="other@example.test"))
+    target = (b"https://x.example/", "", False, "", False)
+    assert links().click(*target) != other.click(*target)
+    assert links().click(*target) == links().click(*target)
+
+
+@pytest.mark.parametrize("clicks", [False, True])
+def test_time_is_watched_within_a_part_with_many_links(clicks: bool) -> None:
+    raw = HTML + b'<a href="https://www.example.com/">x</a>' * 200
+    now = iter(range(10**6))
+    decision = replace(DECISION, clicks=clicks)
+    message = whole.split(raw).message
+    found = plan(message, decision, links(), Rules(time_budget=2.5), lambda: float(next(now)))
+    assert found == Leave(Why.OVER_TIME, "over 2.5 seconds") if clicks else isinstance(found, Plan)
+
+
+def test_limits_on_links_count_tracked_ones() -> None:
+    raw = HTML + b'<a href="https://www.example.com/">x</a><a href="#a">y</a>' * 3
+    assert isinstance(planned(raw, Rules(max_links=3)), Plan)
+    found = planned(raw, Rules(max_links=2))
+    assert isinstance(found, Leave)
+    assert found.why is Why.TOO_MANY_LINKS
+
+
+def test_skipped_links_say_where_they_stand() -> None:
+    raw = HTML + b'<p>=</p><a href="mailto:a@example.com">x</a>'
+    found = planned(raw)
+    assert isinstance(found, Plan)
+    body = whole.split(raw).message.body
+    assert [(body[s.offset :][:6], s.reason) for s in found.skipped] == [(b"mailto", Skip.NOT_HTTP)]
+
+
+def test_skipped_links_of_quoted_printable_say_where_they_stand() -> None:
+    head = b"Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n"
+    raw = head + b'=C3=BC <a href=3D"=\nmailto:a">'
+    found = planned(raw)
+    assert isinstance(found, Plan)
+    assert [whole.split(raw).message.body[s.offset :][:6] for s in found.skipped] == [b"mailto"]
+
+
+def test_own_host_is_also_the_domain_in_force() -> None:
+    raw = HTML + b'<a href="https://Track.Example.net./x">x</a><a href="https://mine.example:8443/">y</a>'
+    found = planned(raw, Rules(own_hosts=frozenset({b"mine.example:8443"})))
+    assert isinstance(found, Plan)
+    assert [skipped.reason for skipped in found.skipped] == [Skip.OWN_HOST] * 2
+
+
+def test_first_reason_wins_in_a_fixed_order() -> None:
+    raw = HTML + b'<a href="https://u@www.example.com/">x</a>'
+    found = planned(raw, Rules(skip_patterns=(re.compile(b"example"),)))
+    assert isinstance(found, Plan)
+    assert [skipped.reason for skipped in found.skipped] == [Skip.USER_INFO]
+
+
+def test_new_encoding_of_a_whole_message_is_a_header_change() -> None:
+    raw = b"MIME-Version: 1.0\r\n" + HTML + b"x" * 960 + b'<a href="https://www.example.com/">x</a>'
+    found = planned(raw)
+    assert isinstance(found, Plan)
+    assert found.headers == (HeaderChange("Content-Transfer-Encoding", 0, "quoted-printable"),)
+    assert [edit.kind for edit in found.edits] == ["reencoded"]
+    assert [inner.kind for inner in found.edits[0].inner] == ["link", "pixel"]
+
+
+def test_pixel_stands_once_where_bodies_are_many() -> None:
+    found = planned(HTML + b"<html><body></body></body></html>")
+    assert isinstance(found, Plan)
+    assert len(found.edits) == 1
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (Edit(2, 1, b"", "link"),),
+        (Edit(0, 2, b"", "link"), Edit(1, 2, b"", "link")),
+        (Edit(0, 9, b"", "link"),),
+    ],
+)
+def test_edits_that_overlap_are_never_applied(edits: tuple[Edit, ...]) -> None:
+    with pytest.raises(ValueError, match="edit"):
+        apply_edits(b"abcd", edits)
+
+
+def test_applying_keeps_everything_else() -> None:
+    edits = (Edit(0, 0, b">", "pixel"), Edit(1, 2, b"", "attribute"), Edit(4, 4, b"<", "pixel"))
+    assert apply_edits(b"abcd", edits) == b">acd<"
