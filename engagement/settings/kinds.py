@@ -319,6 +319,20 @@ def http_listen() -> Kind[str]:
     return Kind(words, read, quoted)
 
 
+def second_pass_listener() -> Kind[str]:
+    """Where copies come in the second time: an IP address and a port, or empty."""
+    words = "IP-ADDRESS:PORT, with IPv6 addresses in brackets, or empty for no hop"
+
+    def read(value: ValueNode) -> str:
+        found = _word(value, words)
+        host = found.rpartition(":")[0]
+        if found and not (is_host_and_port(found, port_needed=True) and (host[:1] == "[" or _is_ipv4(host))):
+            raise KindError(f"is {said(value)}", words)
+        return found
+
+    return Kind(words, read, quoted)
+
+
 def cassandra_nodes() -> Kind[tuple[str, ...]]:
     """Momentum's contact strings, each with a host (contract.md 1.5)."""
     words = 'a list of "name=NAME;host=HOST;port=PORT"'

@@ -84,6 +84,7 @@ def _settings(items: Iterable[Item], reader: Reader) -> Settings:
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 
+_HOPS = frozenset({"split", "readdress"})
 _OPTIONAL = frozenset({"smtpapi", "cassandra_client"})
 
 
@@ -109,6 +110,15 @@ class _Loader:
             self.problems.append(
                 Problem(Place(value.file, value.line, value.column), what, f"at most {spool.max_size}")
             )
+        self._check_hop()
+
+    def _check_hop(self) -> None:
+        rewriting = self.stanza("rewriting")
+        mode = self.origins.get(("rewriting", "several_recipients"))
+        if mode is not None and rewriting.several_recipients in _HOPS and not rewriting.split_listener:
+            what = f"several_recipients = {mode.value} without a split_listener"
+            expected = "the address and port of the MTA's second pass, as in split_listener = 127.0.0.1:10026"
+            self.problems.append(Problem(Place(mode.file, mode.line, mode.column), what, expected))
 
     def stanza(self, name: str) -> Any:
         """The stanza's object, from the values set and the declared defaults."""

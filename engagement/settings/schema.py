@@ -142,9 +142,18 @@ class Rewriting:
         "Whether each result is parsed again with a second parser and compared before it is sent. Slower.",
     )
     several_recipients: str = declared(
-        kinds.choice("untracked"),
+        kinds.choice("untracked", "shared", "defer", "split", "readdress"),
         "untracked",
-        "What a message to several recipients in one transaction gets.",
+        "What a message to several recipients in one transaction gets. untracked: no links; shared: the same "
+        "links for all, with no recipient in them; defer: a client may name one recipient at a time (452), "
+        "which slows mail down; split: a copy each over Postfix's hop; readdress: the same over Sendmail's. "
+        "cc, bcc and archive of X-MSYS-API need split or readdress.",
+    )
+    split_listener: str = declared(
+        kinds.second_pass_listener(),
+        "127.0.0.1:10026",
+        "Address and port where the MTA's hop brings the copies in; marks are honoured there alone, so keep "
+        "it on loopback. Empty: there is no hop.",
     )
 
 
