@@ -174,6 +174,8 @@ class SqliteStore:
 
     def _open_writing(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        # Whom mail went to concerns nobody outside the group. SQLite gives its other files this mode, too.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )

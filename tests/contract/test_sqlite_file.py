@@ -68,6 +68,15 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, tell:
     writer.close()
 
 
+def test_the_files_are_not_for_everybody(tmp_path: Path, tell: Telling) -> None:
+    store = SqliteStore(tmp_path / "lib" / "events.db", writing=True)
+    store.add(tell.hit())
+    files = list((tmp_path / "lib").iterdir())
+    assert len(files) == 3
+    assert [path.stat().st_mode & 0o007 for path in files] == [0, 0, 0]
+    store.close()
+
+
 def test_one_store_is_shared_by_threads(tmp_path: Path, tell: Telling) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
     rows = [tell.hit(at=number) for number in range(40)]
