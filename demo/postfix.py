@@ -87,6 +87,7 @@ class PrivatePostfix:
             self.data = Path("/run") / f"smtpapi-postfix-{hashlib.sha256(bytes(self.data)).hexdigest()[:12]}"
         self.queue = self.directory / "queue"
         self.log = (log or directory / "mail.log").resolve()
+        self.more_services = ""  # master.cf lines
         self._options = dict(options or {})
         owner = int(os.environ.get("SUDO_UID", "0"))
         self._owner = pwd.getpwuid(owner) if owner >= 100 else pwd.getpwnam("nobody")
@@ -109,7 +110,9 @@ class PrivatePostfix:
         main = self._main() | self._options
         (self.config / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
         (self.config / "master.cf").write_text(
-            _MASTER.format(chroot="n" if self._open else "y") + "".join(smtpd.line() for smtpd in self.smtpds)
+            _MASTER.format(chroot="n" if self._open else "y")
+            + "".join(smtpd.line() for smtpd in self.smtpds)
+            + self.more_services
         )
 
     def reload(self) -> None:

@@ -2,13 +2,10 @@
 
 import os
 import shutil
-import smtplib
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from mta_site import DOMAIN, Filter, free_port
+from mta_site import DOMAIN, Filter, Mta, free_port, open_folders
 
 from demo.postfix import PrivatePostfix, Smtpd
 
@@ -24,38 +21,12 @@ def validate_data_spool(msg, ac, vctx):
 '''
 
 
-@dataclass
-class Mta:
-    """The running pair. ports: by what they are for."""
-
-    postfix: PrivatePostfix
-    filter: Filter
-    ports: dict[str, int]
-
-    def send(self, port: str, recipients: list[str], message: bytes, sender: str = "a@sender.test") -> None:
-        with smtplib.SMTP("127.0.0.1", self.ports[port], timeout=30) as smtp:
-            smtp.sendmail(sender, recipients, message)
-
-    def delivered(self, recipient: str, seconds: float = 15.0) -> bytes:
-        """The octets that follow Postfix's own delivery lines, CRLF, of the mail to this recipient."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for file in self.postfix.delivered():
-                lines = file.read_bytes()
-                if f"X-Original-To: {recipient}\n".encode() in lines:
-                    return lines.replace(b"\n", b"\r\n")
-            time.sleep(0.03)
-        raise AssertionError(f"nothing came for {recipient}: {self.postfix.last_lines(10)}")
-
-
 @pytest.fixture(scope="session")
 def mta(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mta]:
     if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
         pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
     folder = tmp_path_factory.mktemp("mta")
-    folder.chmod(0o755)
-    for parent in list(folder.parents)[:3]:
-        parent.chmod(0o755)  # pytest makes them for the user alone; Postfix delivers as another
+    open_folders(folder)
     names = ("on", "off", "untrusted", "down", "accept-down", "manual", "context")
     ports = {name: free_port() for name in names}
     milters = "unix:milter/milter.sock"

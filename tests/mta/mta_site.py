@@ -3,13 +3,16 @@
 import os
 import re
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from demo.postfix import PrivatePostfix
 from engagement.events.record import decode
 from engagement.events.types import Injection
 from engagement.links.keys import SECRET_SIZE, Ring
@@ -152,3 +155,34 @@ keys {{ ring = "{self.folder}/keys" }}
         """The events in the spool so far."""
         events = [decode(entry.record) for entry in Reader(self.spool).read()]
         return [event for event in events if isinstance(event, Injection)]
+
+
+def open_folders(folder: Path) -> None:
+    """Let others in: pytest makes its folders for the user alone, and Postfix delivers as another."""
+    for place in (folder, *folder.parents):
+        if len(place.parts) > 2 and place != Path.home():
+            place.chmod(place.stat().st_mode | 0o055)
+
+
+@dataclass
+class Mta:
+    """The running pair. ports: by what they are for."""
+
+    postfix: PrivatePostfix
+    filter: Filter
+    ports: dict[str, int]
+
+    def send(self, port: str, recipients: list[str], message: bytes, sender: str = "a@sender.test") -> None:
+        with smtplib.SMTP("127.0.0.1", self.ports[port], timeout=30) as smtp:
+            smtp.sendmail(sender, recipients, message)
+
+    def delivered(self, recipient: str, seconds: float = 15.0) -> bytes:
+        """The octets that follow Postfix's own delivery lines, CRLF, of the mail to this recipient."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for file in self.postfix.delivered():
+                lines = file.read_bytes()
+                if f"X-Original-To: {recipient}\n".encode() in lines:
+                    return lines.replace(b"\n", b"\r\n")
+            time.sleep(0.03)
+        raise AssertionError(f"nothing came for {recipient}: {self.postfix.last_lines(10)}")

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Mta
-from mta_site import Filter, until
+from mta_site import Filter, Mta, open_folders, until
 
 from demo.postfix import PrivatePostfix, Smtpd
 from engagement.links.types import CLICKS, OPENS, Kind
@@ -253,8 +252,7 @@ def test_the_manuals_example_tracks_clicks_and_not_opens(tmp_path: Path) -> None
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 8650))
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o755)
+    open_folders(tmp_path)
     listener = """
 ESMTP_Listener {
         SMTP_Extensions = (XREMOTEIP XDUMPCONTEXT XCLIENT XSETCONTEXT)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from mta_site import LISTENER, Filter, until
+from mta_site import LISTENER, Filter, open_folders, until
 
 from milter_client import Gone, MilterClient
 
@@ -71,8 +71,7 @@ def test_an_idle_session_does_not_delay_the_stop(tmp_path: Path) -> None:
 def test_a_worker_that_stops_leaves_the_socket_there(tmp_path: Path) -> None:
     """libmilter unlinks its socket's path when it is not root; it must not be ours."""
     nobody = pwd.getpwnam("nobody")
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o755)
+    open_folders(tmp_path)
     site = Filter(tmp_path / "f", milter='user = "nobody"')
     for path in (site.folder, site.spool, site.folder / "keys"):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)

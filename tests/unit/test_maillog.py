@@ -1,0 +1,50 @@
+import logging
+
+import pytest
+
+from smtpapi import maillog
+from smtpapi.envelope import Client, Envelope
+from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Refuse, Why
+
+_ENVELOPE = Envelope(Client(), "a@s.test", ("b@r.test",), "4bXyZ")
+_WHO = "4bXyZ: from=<a@s.test>, to=<b@r.test>, size=10, ms=1.5, "
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Leave(Why.UNTRUSTED), "status=untouched, reason=untrusted"),
+        (Leave(Why.INTERNAL_ERROR, "KeyError"), "status=untouched, reason=internal-error, note=KeyError"),
+        (Refuse("550", "5.6.0", "no"), "status=refused, reply=550 5.6.0 no"),
+        (
+            Plan((HeaderChange("X-MSYS-API", 1, None),), why=Why.NO_LINK),
+            "status=untouched, reason=no-link, headers=1, edits=0",
+        ),
+        (
+            Plan(edits=(Edit(0, 9, b"", "reencoded", inner=(Edit(0, 1, b"", "link"),)),)),
+            "status=tracked, edits=1, links=1, skipped=0",
+        ),
+    ],
+)
+def test_a_message_has_one_line(caplog: pytest.LogCaptureFixture, outcome: Outcome, words: str) -> None:
+    with caplog.at_level(logging.INFO, "smtpapi.milter"):
+        maillog.message(_ENVELOPE, outcome, 10, 0.0015)
+    assert caplog.messages == [_WHO + words]
+
+
+def test_what_strangers_send_cannot_make_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    envelope = Envelope(Client(), "a\nstatus=tracked@s.test", ("b\x1b[31m@r.test", "c@r.test"), "")
+    with caplog.at_level(logging.INFO, "smtpapi.milter"):
+        maillog.message(envelope, Leave(Why.UNTRUSTED), 1, 0)
+    (line,) = caplog.messages
+    assert line.startswith(
+        r"NOQUEUE: from=<a\x0astatus=tracked@s.test>, to=<b\x1b[31m@r.test>, nrcpt=2, size=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("DEBUG", True), ("1", True), ("info", True), ("ERROR", False), ("4", False)]
+)
+def test_debug_level_governs_details(level: str, shown: bool) -> None:
+    maillog.set_level(level)
+    assert logging.getLogger("smtpapi.details").isEnabledFor(logging.INFO) is shown
