@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+_SHIPPED = Path(__file__).resolve().parents[1] / "etc" / "postfix"
 _MASTER = """\
 postlog   unix-dgram n - n - 1 postlogd
 pickup    unix n - n 60 1 pickup
@@ -77,6 +78,7 @@ class PrivatePostfix:
         maildir: Path | None = None,
         options: Mapping[str, str] | None = None,
         log: Path | None = None,
+        hop_port: int | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self.smtpds = tuple(smtpds)
@@ -89,6 +91,7 @@ class PrivatePostfix:
         self.log = (log or directory / "mail.log").resolve()
         self.more_services = ""  # master.cf lines
         self._options = dict(options or {})
+        self._hop_port = hop_port  # with the hop of etc/postfix, a copy for each recipient, on this port
         owner = int(os.environ.get("SUDO_UID", "0"))
         self._owner = pwd.getpwuid(owner) if owner >= 100 else pwd.getpwnam("nobody")
         self._open = _others_may_enter(self.maildir.parent)
@@ -107,13 +110,15 @@ class PrivatePostfix:
 
     def configure(self) -> None:
         """(Re)write main.cf and master.cf from smtpds and options."""
-        main = self._main() | self._options
+        main = self._main() | self._hop_options() | self._options
         (self.config / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
         (self.config / "master.cf").write_text(
             _MASTER.format(chroot="n" if self._open else "y")
             + "".join(smtpd.line() for smtpd in self.smtpds)
+            + self._hop("master.cf.hop")
             + self.more_services
         )
+        (self.config / "smtpapi_hop").write_text(self._hop("smtpapi_hop"))
 
     def reload(self) -> None:
         """Take a changed configuration."""
@@ -190,6 +195,25 @@ class PrivatePostfix:
             "virtual_uid_maps": f"static:{self._owner.pw_uid}",
             "virtual_gid_maps": f"static:{self._owner.pw_gid}",
         }
+
+    def _hop(self, name: str) -> str:
+        """A file of etc/postfix with this Postfix's places in it; "" without the hop."""
+        if self._hop_port is None:
+            return ""
+        text = (_SHIPPED / name).read_text()
+        places = {
+            ":10026": f":{self._hop_port}",
+            "/etc/postfix/": f"{self.config}/",
+            "unix:smtpapi/": "unix:milter/",
+        }
+        for shipped, ours in places.items():
+            text = text.replace(shipped, ours)
+        return text
+
+    def _hop_options(self) -> dict[str, str]:
+        lines = [line for line in self._hop("main.cf.hop").splitlines() if line and not line.startswith("#")]
+        entries = "\n".join(lines).replace("\n ", " ").splitlines()
+        return {name.strip(): value.strip() for name, _, value in (entry.partition("=") for entry in entries)}
 
     def _make_folders(self) -> None:
         if shutil.which("postfix", path="/usr/sbin:/usr/local/sbin") is None:
