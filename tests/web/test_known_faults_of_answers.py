@@ -90,7 +90,7 @@ def test_d2_one_click_post_is_done_at_once_without_redirect_or_cookie() -> None:
 
 
 def test_d3_redirect_asks_nothing_of_the_target() -> None:
-    """A tracker that looked at targets would itself use one-time links up. The fast path imports no client."""
+    """A tracker that looked at targets would itself use one-time links up. It imports no client for that."""
     source = (Path(__file__).parents[2] / "tracker_web/hot.py").read_text("utf-8")
     assert not re.search(r"^(from|import) (http|urllib|socket|requests|httpx)", source, re.MULTILINE)
 
