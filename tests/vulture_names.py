@@ -1,0 +1,38 @@
+"""Names that vulture cannot see used: called by libraries, by operators' files, or through `getattr`.
+
+Read by vulture only, never run. Each group says who uses them; a name that nobody uses does not belong here.
+"""
+
+from typing import Any
+
+_: Any = None
+
+# libmilter's callbacks and pymilter's hooks (smtpapi.session)
+_ = (_.hello, _.unknown, _.abort, _.eom, _.envfrom_bytes, _.envrcpt_bytes, _.header_bytes, _.factory)
+
+# smtplib, click, Jinja2, WSGI servers, lark's transformer
+_ = (_.command_encoding, _.convert, _.exit_code, _.lstrip_blocks, _.trim_blocks, _.application)
+_ = (_.text_list, _.pair, _.assign, _.include)
+
+# what operators' policy files use (smtpapi.policy, docs/policy.md)
+_ = (_.VCTX_MESS, _.VCTX_RCPT, _.ECMESS_CTX_CONN, _.ECMESS_CTX_MESS, _.VALIDATE_CONT, _.VALIDATE_DONE)
+_ = (_.remote_name, _.local_addr, _.mailfrom, _.__file__)
+
+# options, reached by their names (engagement.settings)
+_ = (_.click_tracking_enabled, _.click_tracking_scheme, _.open_tracking_enabled, _.open_tracking_scheme)
+_ = (_.tracking_link_expiry, _.initial_open_tracking_enabled, _.enable)
+
+# fields of the X-MSYS-API header that are read and kept, not acted on (contract.md 3.2)
+_ = (_.skip_suppression, _.inline_css, _.ip_pool, _.dkim_key)
+
+# reasons made from the codes of engagement.links.urls.refusal: Skip(code)
+_ = (_.NO_HOST, _.USER_INFO, _.CONTROL_CHARACTER, _.BACKSLASH, _.NON_ASCII, _.TARGET_TOO_LONG)
+
+# templates of the first page (tracker_web.page)
+_ = (_.hits, _.share, _.front)
+
+# the interface of stores and events, with its reference engine for tests
+_ = (_.to_fields, _.MemoryStore, _.people_messages, _.sync_failures)
+
+# types named in quotes only
+_ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
