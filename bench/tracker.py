@@ -2,11 +2,11 @@
 
     python bench/tracker.py [--seconds 5] [--workers 1] [--connections 32] [--json]
 
-Both are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
-path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
-keeps nothing. The client is `wrk` where it is installed, else processes of this script that keep several requests
-under way on each connection. Beside the requests a second stands the processor time that one request takes in
-the server's processes, which a busy machine changes less.
+Both are served by the same server (granian) with the same workers and threads, in turns, in one run. The
+fast path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer,
+and keeps nothing. The client is `wrk` where it is installed, else processes of this script that keep several
+requests under way on each connection. Beside the requests a second stands the processor time that one request
+takes in the server's processes, which a busy machine changes less.
 """
 
 from __future__ import annotations

@@ -1,0 +1,86 @@
+"""Names and addresses of a request, and which names the tracker answers to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engagement.settings import load_text
+from tracker_web.client import Proxies, as_address, host_name, is_loopback
+from tracker_web.hosts import page_hosts, parse_listen, tracking_hosts
+
+LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Track.Example.COM", "track.example.com"),
+        ("track.example.com:8080", "track.example.com"),
+        ("track.example.com.", "track.example.com"),
+        ("track.example.com:", "track.example.com"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("[2001:DB8::1]:443", "[2001:db8::1]"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("", ""),
+        (":80", ""),
+        ("[::1", ""),
+        ("[::1]x", ""),
+        ("a:b", ""),
+        ("a:80:80", ""),
+        ("a:123456", ""),
+        ("a:\u0661", ""),
+    ],
+)
+def test_host_is_compared_without_case_port_and_final_dot(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("listen", "page", "links"),
+    [
+        ("127.0.0.1:8080", LOOPBACK, LOOPBACK),
+        ("localhost:8080", LOOPBACK, LOOPBACK),
+        ("[::1]:8080", LOOPBACK, LOOPBACK),
+        ("0.0.0.0:8080", LOOPBACK, LOOPBACK),
+        ("[::]:8080", LOOPBACK, LOOPBACK),
+        ("192.0.2.7:8080", LOOPBACK | {"192.0.2.7"}, {"192.0.2.7"}),
+        ("tracker.example.net:8080", LOOPBACK | {"tracker.example.net"}, {"tracker.example.net"}),
+    ],
+)
+def test_names_follow_from_the_listen_address(listen: str, page: set[str], links: set[str]) -> None:
+    text = f'tracker {{ listen = "{listen}" hosts = ( "Old.Example.org:81" ) }}\n'
+    text += 'ESMTP_Listener { tracking_domain = "track.example.com:8443" Listen ":25" { } }\n'
+    settings = load_text(text)
+    assert page_hosts(settings) == page
+    assert tracking_hosts(settings) == links | {"track.example.com", "old.example.org"}
+    assert str(parse_listen(listen)) == listen
+
+
+def test_tracking_domain_of_this_machine_is_a_name_of_the_page_too() -> None:
+    """The built-in default, localhost:8080, on a developer's machine: both are served under one name."""
+    settings = load_text("smtpapi { }\n")
+    assert "localhost" in tracking_hosts(settings)
+    assert "localhost" in page_hosts(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("203.0.113.9", False),
+        ("", False),
+        ("x", False),
+    ],
+)
+def test_loopback_is_this_machine_alone(text: str, local: bool) -> None:
+    assert is_loopback(text) is local
+
+
+@given(st.text(max_size=60), st.text(max_size=200))
+def test_no_header_of_a_stranger_raises(peer: str, forwarded: str) -> None:
+    host_name(forwarded)
+    as_address(forwarded)
+    client = Proxies(("127.0.0.0/8",)).client(peer, forwarded)
+    assert client == "" or as_address(client) is not None
