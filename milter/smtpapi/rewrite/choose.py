@@ -20,6 +20,7 @@ from smtpapi.rewrite import pixels
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
+_UNTRACKED = 10  # a page may hold so many anchors for each link that may be tracked
 _SPAN = itemgetter(0, 1)
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
@@ -57,7 +58,11 @@ class Chooser:
     def html(self, data: bytes) -> list[Change]:
         """Changes of a text/html part."""
         decision = self.decision
-        page = html.scan(data, vml=self.rules.vml_links)
+        rules = self.rules
+        most = _UNTRACKED * rules.max_links
+        page = html.scan(data, vml=rules.vml_links, most=most, judge_text=rules.skip_url_text)
+        if len(page.anchors) > most:
+            raise TooManyLinksError
         changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
         if decision.opens and data.strip():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
@@ -70,7 +75,7 @@ class Chooser:
     def amp(self, data: bytes) -> list[Change]:
         """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
         decision = self.decision
-        page = amp.scan(data)
+        page = amp.scan(data, judge_text=False)
         clicks = decision.clicks and decision.click_scheme == "https"
         opens = decision.opens and decision.open_scheme == "https"
         changes = self._anchors(page.anchors, amp=True) if clicks else []
