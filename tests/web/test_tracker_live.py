@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,6 +174,27 @@ def test_missing_association_file_names_the_file(tmp_path: Path) -> None:
     code, said = outcome(site)
     assert (code, said.count("\n")) == (2, 1)
     assert f"{tmp_path}/nowhere.json" in said
+
+
+def preloaded(site: Site) -> list[str]:
+    """gunicorn loads the application once and forks: what one process owns must be made after that."""
+    return [*gunicorn(site), "--preload", "--workers", "3"]
+
+
+def the_command(site: Site) -> list[str]:
+    program = "from smtpapi.commands import main; main()"
+    return [sys.executable, "-c", program, "tracker", "--config", str(site.config)]
+
+
+@pytest.mark.parametrize("command", [preloaded, the_command], ids=["preforked", "smtpapi-tracker"])
+def test_other_ways_to_start_it(tmp_path: Path, command: Callable[[Site], list[str]]) -> None:
+    site = make_site(tmp_path)
+    with running(site, command):
+        for _ in range(60):
+            assert fetch(site.port, f"/f/a/{token()}").status == 302
+        assert fetch(site.port, "/", host="localhost").status == 200
+    ids = [hit.id for hit in site.hits()]
+    assert len(ids) == len(set(ids)) == 60
 
 
 def test_association_files_are_served(tmp_path: Path) -> None:
