@@ -97,7 +97,7 @@ class Milter:
     user: str = declared(
         kinds.text(),
         "",
-        "User to become after the start, if started as root. Empty: stay.",
+        "User to become after the start. The filter works as root only if root is named here.",
         example="smtpapi",
     )
     group: str = declared(
