@@ -4,23 +4,37 @@ Not an access log: no request is logged, and no token ever is.
 """
 
 import logging
-import sys
+import logging.config
 import time
 from threading import Lock
+from typing import Any
 
 _logger = logging.getLogger("smtpapi.tracker")
 _REPEAT = 60.0  # seconds between two lines about the same lasting fault
 
 
+# Standard error, as syslog would show it: month day time, program[process]: line. The server's own words, and
+# those of its worker processes, go the same way.
+CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "mail": {
+            "format": "%(asctime)s smtpapi/tracker[%(process)d]: %(message)s",
+            "datefmt": "%b %d %H:%M:%S",
+        }
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "mail", "stream": "ext://sys.stderr"}
+    },
+    "loggers": {"_granian": {"propagate": True}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}
+
+
 def to_stderr() -> None:
-    """Write to standard error as syslog would show it: month day time, program[process]: line."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s smtpapi/tracker[%(process)d]: %(message)s", datefmt="%b %d %H:%M:%S")
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    """Set up logging for this process."""
+    logging.config.dictConfig(CONFIG)
 
 
 def started(listen: str, workers: int, hosts: list[str], recording: bool) -> None:

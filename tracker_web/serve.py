@@ -96,6 +96,7 @@ def serve(settings: Settings) -> None:
         websockets=False,
         backlog=_BACKLOG,
         log_level=LogLevels.warning,
+        log_dictconfig=log.CONFIG,
         log_access=False,
         respawn_failed_workers=True,
         respawn_interval=1.0,

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -125,6 +126,19 @@ def test_stops_cleanly_and_says_so(tmp_path: Path) -> None:
     assert " start: listen=" in log
     assert " stop" in log
     assert len(site.hits()) == 1
+
+
+def test_every_line_of_the_log_looks_like_a_mail_log(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    with running(site) as process:
+        kill_one_worker(process)
+        time.sleep(1.5)
+        wait_for_port(site.port)
+        assert fetch(site.port, f"/f/a/{token()}").status == 302
+    lines = (site.folder / "log").read_text().splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        assert re.fullmatch(r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d smtpapi/tracker\[\d+\]: .+", line), line
 
 
 def outcome(site: Site) -> tuple[int, str]:
