@@ -121,7 +121,8 @@ def _top_parts(raw: bytes) -> dict[str, Part]:
             return
         disposition = (part.get_content_disposition() or "").strip()
         if kind in ("text/html", "text/plain", "text/x-amp-html") and disposition in ("", "inline"):
-            encoding = re.sub(r"\(.*?\)", "", str(part.get("Content-Transfer-Encoding", ""))).strip().lower()
+            encoding = re.sub(r"\(.*?\)|;.*", "", str(part.get("Content-Transfer-Encoding", "")))
+            encoding = encoding.strip().lower()
             if encoding == "quoted-printable":
                 payload = _unquoted(part._payload.encode("ascii", "surrogateescape"))  # type: ignore[attr-defined]
             else:

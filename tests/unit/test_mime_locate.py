@@ -277,3 +277,15 @@ def test_amp_alone_in_an_alternative_does_not_count() -> None:
         "--m--",
     )
     assert [p.content.type for p in top_parts(parts_of(found))] == ["text/plain"]
+
+
+def test_time_is_watched_while_parts_are_looked_for() -> None:
+    found = locate(
+        message("Content-Type: multipart/mixed; boundary=b", "", *["--"] * 10_000), late=lambda: True
+    )
+    assert found == Leave(Why.OVER_TIME, "while its parts were looked for")
+
+
+def test_fields_of_a_part_are_bounded() -> None:
+    lines = ["Content-Type: multipart/mixed; boundary=b", "", "--b", *["A: b"] * 1000, "", "x"]
+    assert why(*lines) is Why.TOO_MANY_PARTS

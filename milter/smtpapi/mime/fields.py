@@ -6,6 +6,7 @@ leaves the mail alone.
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,16 +51,16 @@ class ContentType:
 PLAIN = ContentType("text/plain", {})
 
 
-def parse_header(data: bytes, start: int = 0, *, part: bool = False) -> Header:
+def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int = sys.maxsize) -> Header:
     """Spans of the block at `start`, up to its empty line, its first line that is no field, or the end.
 
     Ending at a line that is no field is what Postfix does. part: a line that begins with "--" is no field, so
-    that no MIME delimiter is ever taken for one.
+    that no MIME delimiter is ever taken for one. most: where to stop counting; the block then ends early.
     """
-    spans = []
+    spans: list[FieldSpan] = []
     match = _FIELD.match
     position = start
-    while field := match(data, position):
+    while len(spans) < most and (field := match(data, position)):
         if part and data.startswith(b"--", position):
             break
         value_start, value_stop = field.span(2)

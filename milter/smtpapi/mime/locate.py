@@ -5,7 +5,7 @@ encrypted and report parts) are counted but not entered. A structure that two re
 not read at all: the answer is `Leave`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from smtpapi.message import Message
@@ -13,6 +13,8 @@ from smtpapi.mime.fields import PLAIN, ContentType, Header, parse_content_type, 
 from smtpapi.outcome import Leave, Why
 
 MAX_DEPTH = 50
+MAX_FIELDS = 1000  # of a part's own header
+_CHECK_EVERY = 4096  # lines between two looks at the clock
 IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 _CLOSED = {
@@ -75,8 +77,14 @@ class _TooManyError(Exception):
     """More parts, or deeper ones, than the site wants to look at."""
 
 
-def locate(message: Message, max_parts: int = 1000) -> tuple[Part, ...] | Leave:
-    """All leaf parts that may be edited, in document order (contract.md 5.1)."""
+class _OverTimeError(Exception):
+    """The message's time is used up."""
+
+
+def locate(
+    message: Message, max_parts: int = 1000, late: Callable[[], bool] = lambda: False
+) -> tuple[Part, ...] | Leave:
+    """All leaf parts that may be edited, in document order (contract.md 5.1). late: is the time used up?"""
     try:
         top = _describe(
             ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
@@ -86,11 +94,13 @@ def locate(message: Message, max_parts: int = 1000) -> tuple[Part, ...] | Leave:
             return Leave(why)
         if not top.content.type.startswith("multipart/"):
             return (Part("1", top.content, top.encoding, top.attachment, 0, len(message.body)),)
-        return tuple(_Pass(message.body, top.content, max_parts).run())
+        return tuple(_Pass(message.body, top.content, max_parts, late).run())
     except _AmbiguousError as doubt:
         return Leave(Why.AMBIGUOUS_MIME, str(doubt))
     except _TooManyError as excess:
         return Leave(Why.TOO_MANY_PARTS, str(excess))
+    except _OverTimeError:
+        return Leave(Why.OVER_TIME, "while its parts were looked for")
 
 
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -115,6 +125,7 @@ class _Pass:
     body: bytes
     top: ContentType
     max_parts: int
+    late: Callable[[], bool]
     parts: list[Part] = field(default_factory=list)
     stack: list[_Multipart] = field(default_factory=list)
     active: dict[bytes, int] = field(default_factory=dict)
@@ -127,7 +138,11 @@ class _Pass:
         self._enter(self.top, "", ())
         before = -1 if body.startswith(b"--") else body.find(b"\n--")
         more = before >= 0 or body.startswith(b"--")
+        lines = 0
         while more and self.active:
+            lines += 1
+            if not lines % _CHECK_EVERY and self.late():
+                raise _OverTimeError
             stop = body.find(b"\n", before + 1)
             resume = self._delimiter(before + 1, len(body) if stop < 0 else stop + 1)
             before = body.find(b"\n--", resume - 1)
@@ -157,7 +172,9 @@ class _Pass:
             raise _TooManyError(f"more than {self.max_parts} parts")
         around = self.stack[-1]
         around.count += 1
-        header = parse_header(self.body, start, part=True)
+        header = parse_header(self.body, start, part=True, most=MAX_FIELDS)
+        if len(header.fields) == MAX_FIELDS:
+            raise _TooManyError(f"a part with {MAX_FIELDS} fields")
         if header.body == header.stop and self._odd_field(header.stop):
             raise _AmbiguousError("a part's header with a field that looks like a boundary")
         described = _describe(
@@ -181,7 +198,7 @@ class _Pass:
         stop = self.body.find(b"\n", start)
         line = self.body[start : stop if stop >= 0 else len(self.body)].rstrip(b" \t\r")[2:]
         active = line in self.active or (line.endswith(b"--") and line[:-2] in self.active)
-        return not active and bool(parse_header(self.body, start).fields)
+        return not active and bool(parse_header(self.body, start, most=1).fields)
 
     def _enter(self, content: ContentType, prefix: str, alternatives: tuple[int, ...]) -> None:
         boundary = content.parameters.get("boundary", "").rstrip().encode("latin-1")

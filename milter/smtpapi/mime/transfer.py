@@ -330,10 +330,11 @@ def _column(data: bytes, start: int, before: int, column: int) -> int:
 
 
 def _rest(data: bytes, position: int) -> int:
-    """Octets from there to the line's end."""
-    stop = data.find(b"\n", position)
+    """Octets from there to the line's end; where they are over the limit, how many does not matter."""
+    most = position + MAX_LINE + 2
+    stop = data.find(b"\n", position, most)
     if stop < 0:
-        return len(data) - position
+        return min(len(data), most) - position
     return stop - position - data.endswith(b"\r\n", position, stop + 1)
 
 

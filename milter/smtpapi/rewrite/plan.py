@@ -36,18 +36,12 @@ def plan(
 ) -> Plan | Leave:
     """All edits of the message for one copy. tick: seconds on any steady clock, for `rules.time_budget`.
 
-    A `Plan` without edits says in `why` that nothing was found to change. Sources: design.md 4, contract.md
-    5.
+    A `Plan` without edits says in `why` that nothing was found to change. Source: contract.md 5.
     """
     deadline = tick() + rules.time_budget
-    if len(message.body) > rules.max_message_size:
-        return Leave(Why.TOO_LARGE, f"body over {rules.max_message_size} bytes")
-    located = locate(message, rules.max_parts)
-    if isinstance(located, Leave):
-        return located
-    parts = top_parts(located)
-    if not parts:
-        return Leave(Why.NO_PART)
+    parts = editable(message, rules, lambda: tick() > deadline)
+    if isinstance(parts, Leave):
+        return parts
     own_hosts = rules.own_hosts | {decision.domain.lower().encode("ascii", "replace")}
     work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts))
     try:
@@ -64,6 +58,21 @@ def plan(
     if not work.edits and not work.headers:
         why = Why.NO_LINK if work.readable else Why.NO_PART
     return Plan(tuple(work.headers), tuple(work.edits), tuple(work.skipped), why)
+
+
+def editable(
+    message: Message, rules: Rules, late: Callable[[], bool] = lambda: False
+) -> tuple[Part, ...] | Leave:
+    """The parts that a plan looks into, or why there can be none, whoever the recipient is.
+
+    late: is the message's time used up?
+    """
+    if len(message.body) > rules.max_message_size:
+        return Leave(Why.TOO_LARGE, f"body over {rules.max_message_size} bytes")
+    located = locate(message, rules.max_parts, late)
+    if isinstance(located, Leave):
+        return located
+    return tuple(top_parts(located)) or Leave(Why.NO_PART)
 
 
 class _Work:
