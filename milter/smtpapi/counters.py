@@ -28,6 +28,7 @@ _EVENTS = (
     "failed-before-change",  # an exception; the message went on untouched
     "failed-in-change",  # an exception; 451, the client tries again
     "context-refused",  # XSETCONTEXT lines not taken
+    "marks-refused",  # marks on the hop's listener that are not ours, not the message's, or too old
     "events-dropped",  # injection records that could not be written
     "workers-started",
     "workers-died",
@@ -73,10 +74,9 @@ class Row:
         match outcome:
             case Refuse():
                 self.add("refused")
-            case Leave(why=why):
-                self.add("untouched")
-                self.add(f"why-{why.value}")
-            case Plan(why=Why() as why):
+            case Plan(why=Why.SPLIT):
+                self.add(f"why-{Why.SPLIT.value}")  # each copy comes back, and is counted then
+            case Leave(why=why) | Plan(why=Why() as why):
                 self.add("untouched")
                 self.add(f"why-{why.value}")
             case Plan():

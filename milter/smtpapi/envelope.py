@@ -23,9 +23,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One transaction. sender, recipients: addresses without angle brackets; "" is the null sender."""
+    """One transaction. sender, recipients: addresses without angle brackets; "" is the null sender.
+
+    originals: for each recipient the address its ORCPT names (RFC 3461 4.2), "" without one; () if none has.
+    """
 
     client: Client
     sender: str
     recipients: tuple[str, ...]
     queue_id: str = ""
+    originals: tuple[str, ...] = ()

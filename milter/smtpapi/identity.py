@@ -7,6 +7,7 @@ answered, carries the same links and makes the same injection event; and no two 
 
 import hashlib
 import hmac
+from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -21,29 +22,55 @@ _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR  # a Date outside is no time of sending: 
 
 
 class Fingerprint:
-    """What stays the same when one message is sent again, hashed once for all its recipients."""
+    """What stays the same when one message is sent again, hashed once for all its recipients.
+
+    digest: 32 bytes, which all ids are made of.
+    """
 
     def __init__(self, envelope: Envelope, message: Message) -> None:
         message_ids, dates = tuple(message.values("Message-ID")), tuple(message.values("Date"))
         self._labels = message_ids, dates
+        self._body = hashlib.sha256(message.body).digest()  # in hardware on most machines: half of BLAKE2's
         parts = [
             envelope.sender.encode("utf-8", "surrogateescape"),
             b"\n".join(message_ids),
             b"\n".join(dates),
-            hashlib.sha256(message.body).digest(),  # in hardware on most machines: half of BLAKE2's time
+            self._body,
         ]
         if not message_ids and not dates:
             # Two equal bare messages from one sender are two messages; only the queue tells them apart.
             parts.append(envelope.queue_id.encode("utf-8", "surrogateescape"))
-        self._digest = _digest(*parts)
+        self.digest = _digest(*parts)
+
+    def resumed(self, digest: bytes) -> "Fingerprint":
+        """That of a message that was here before, with the ids it got then."""
+        resumed = copy(self)
+        resumed.digest = digest
+        return resumed
+
+    @property
+    def bound(self) -> tuple[bytes, bytes, bytes]:
+        """What a mark for the way through the MTA is bound to: Message-ID, Date (b"" without one) and body.
+
+        Not the sender: MTAs complete and rewrite it between the passes. White space is left out.
+        """
+        message_ids, dates = self._labels
+        return _bare(message_ids), _bare(dates), self._body
+
+    def is_bound(self, bound: tuple[bytes, bytes, bytes]) -> bool:
+        """Whether that message is this one; an MTA may have added a Message-ID or a Date meanwhile."""
+        *labels, body = self.bound
+        return hmac.compare_digest(body, bound[2]) and all(
+            was in (b"", now) for was, now in zip(bound[:2], labels, strict=True)
+        )
 
     def message_id(self, key: Key, recipient: str) -> bytes:
         """16 bytes: one recipient's copy."""
-        return _hmac(key, b"message-id", self._digest, _octets(recipient))[:16]
+        return _hmac(key, b"message-id", self.digest, _octets(recipient))[:16]
 
     def transmission_id(self, key: Key) -> int:
         """Unsigned 64 bits, shared by all copies of the message (contract.md 3.7)."""
-        return int.from_bytes(_hmac(key, b"transmission-id", self._digest)[:8], "big")
+        return int.from_bytes(_hmac(key, b"transmission-id", self.digest)[:8], "big")
 
     def mark(self, key: Key, recipient: str, message_id: bytes) -> str:
         """The value of the mark: `<message id> <key id> <mac>`, in hexadecimal but for the key's number."""
@@ -102,6 +129,10 @@ def issued_at(message: Message, now: float) -> int:
         if now - _PAST <= sent <= now + _FUTURE:
             return sent
     return int(now) // _HOUR * _HOUR
+
+
+def _bare(values: tuple[bytes, ...]) -> bytes:
+    return _digest(*(b"".join(value.split()) for value in values))[:16] if values else b""
 
 
 def _octets(text: str) -> bytes:

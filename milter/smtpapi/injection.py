@@ -29,8 +29,8 @@ def describe(
     now: Unix seconds.
     """
     edits = outcome.edits if isinstance(outcome, Plan) else ()
-    tracked = bool(edits)
     why = None if isinstance(outcome, Refuse) else outcome.why
+    tracked = bool(edits) and why is None
     return Injection(
         id="",
         at_ms=int(now * 1000),
@@ -79,9 +79,9 @@ def from_address(message: Message) -> str:
 
 def message_size(message: Message) -> int:
     """Bytes of header and body as the MTA gave them."""
-    eol = len(message.eol)
-    return (
-        sum(len(field.name) + 1 + len(field.value) + eol for field in message.fields)
-        + eol
-        + len(message.body)
-    )
+    return header_size(message) + len(message.eol) + len(message.body)
+
+
+def header_size(message: Message) -> int:
+    """Bytes of all header fields with their line ends."""
+    return sum(len(field.name) + 1 + len(field.value) + len(message.eol) for field in message.fields)

@@ -14,7 +14,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    r"""Header and body; eol is what the inserted lines end with (b"\r\n" from an MTA, what the file has else)."""
+    r"""Header and body. eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has."""
 
     fields: tuple[Field, ...]
     body: bytes

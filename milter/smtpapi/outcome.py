@@ -7,6 +7,8 @@ reason is counted and has its line in docs/reasons.md; a test holds that.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from smtpapi.message import Message
+
 
 class Why(StrEnum):
     """Why a whole message has no tracked links."""
@@ -17,6 +19,7 @@ class Why(StrEnum):
     PRIVACY_OFF = "privacy-off"
     TRACKING_OFF = "tracking-off"
     SEVERAL_RECIPIENTS = "several-recipients"
+    SPLIT = "split"  # sent over the hop; each copy has an outcome of its own
     ALREADY_TRACKED = "already-tracked"
     SIGNED = "signed"  # multipart/signed
     ENCRYPTED = "encrypted"  # multipart/encrypted
@@ -104,10 +107,23 @@ class HeaderChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Changes to make: all computed, none made. Without edits, `why` says why no link is tracked.
+class Recipient:
+    """An envelope recipient to add.
 
-    note: more about `why`, for the log only.
+    instead_of: the RCPT TO that goes for it, as the client spelled it, whose DSN options it takes over; ""
+    for one more recipient. original: whom ORCPT names where the client named no one; "" leaves ORCPT out.
+    """
+
+    address: str
+    instead_of: str = ""
+    original: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes to make: all computed, none made. With `why`, no link is tracked, for that reason.
+
+    note: more about `why`, for the log only. recipients: changes of the envelope.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -115,6 +131,7 @@ class Plan:
     skipped: tuple[Skipped, ...] = ()
     why: Why | None = None
     note: str = ""
+    recipients: tuple[Recipient, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +152,9 @@ class Refuse:
 
 
 Outcome = Plan | Leave | Refuse
+
+
+def removal(message: Message, name: str) -> tuple[HeaderChange, ...]:
+    """Deletes all fields of a name, from the highest index down: MTAs differ in whether they renumber."""
+    count = sum(field.name.lower() == name.lower() for field in message.fields)
+    return tuple(HeaderChange(name, index, None) for index in range(count, 0, -1))

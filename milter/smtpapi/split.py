@@ -1,18 +1,21 @@
 """The mark that sends a message for several recipients over the hop, and what it remembers.
 
 On the first pass the filter cannot give each recipient their own body: it seals what only this pass knows
-(client, login, listener, time) into the mark, and the MTA's hop brings the message back once for each
-recipient (design.md 5). Not the routing, which is the MTA's configuration, and not the decision to split.
+(client, login, listener, time, the X-MSYS-API header) into the mark, and the MTA's hop brings the message
+back once for each recipient (design.md 5). Not the routing, which is the MTA's configuration, and not the
+decision to split.
 
-Invariants: a mark is opened only with a key of ours, only for the message it was made for, and only within
-the time that a message may wait in the hop's queue; anything else is as good as no mark. What it holds cannot
-be read on the way.
+Invariants: a mark opens only with a key of ours and only within the time that a message may wait in the hop's
+queue; whether it is this message's, `Entry.bound` says. Nothing of what it holds can be read on the way: the
+header's bcc list is in it.
 """
 
 import binascii
+import hashlib
 import re
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 
 import msgpack
 from cryptography.exceptions import InvalidTag
@@ -30,54 +33,51 @@ _LONGEST_WAIT = 10 * 86_400
 _CLOCK_STEP = 86_400
 _LINE = 72  # characters of base64 a line: Sendmail cuts unfolded lines on relaying (docs/quirks.md)
 _BLANKS = re.compile(rb"[\s]+")
+_LARGEST = 16 * 2**20  # bytes of an opened mark; we made it, so this only bounds a fault of ours
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the first pass knew. at: Unix seconds. signatures: DKIM-Signature fields on entry.
+    """What the first pass knew. at, issued: Unix seconds of that pass, and of sending (`identity.issued_at`).
 
-    first: the first RCPT TO, whose links an archive copy shares; named_twice: recipients that also stand in
-    the header's cc, bcc or archive lists, and keep the role of an original.
+    first: the first RCPT TO, whose links an archive copy shares. bound, fingerprint: `identity.Fingerprint`'s
+    bound and digest. signatures: `signature_id` of each DKIM-Signature on entry. directive: the X-MSYS-API
+    value that counts, b"" without one. named_twice: recipients that also stand in its cc, bcc or archive
+    lists, and keep the role of an original. context, message_context: variables of the session and of the
+    message, before the hooks for each recipient.
     """
 
     client: Client
     at: int
+    issued: int
     first: str
-    signatures: int = 0
+    bound: tuple[bytes, bytes, bytes]
+    fingerprint: bytes
+    signatures: tuple[bytes, ...] = ()
     queue_id: str = ""
+    directive: bytes = b""
     named_twice: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
+    message_context: Mapping[str, str] = field(default_factory=dict)
 
 
-def seal(entry: Entry, key: Key, message: bytes) -> str:
-    """The mark's value, in folded lines. message: digest of what must stay the same until the second pass."""
-    client = entry.client
-    packed = msgpack.packb(
-        [
-            [
-                client.address,
-                client.name,
-                client.login,
-                client.daemon_address,
-                client.daemon_port,
-                client.daemon_name,
-            ],
-            entry.at,
-            entry.first,
-            entry.signatures,
-            entry.queue_id,
-            list(entry.named_twice),
-            dict(entry.context),
-        ],
-        unicode_errors="surrogateescape",
-    )
-    sealed = binascii.b2a_base64(_cipher(key).encrypt(packed, [message]), newline=False).decode("ascii")
-    lines = [sealed[at : at + _LINE] for at in range(0, len(sealed), _LINE)]
+def seal(entry: Entry, key: Key) -> str:
+    """The mark's value, in folded lines."""
+    values = [getattr(entry, each.name) for each in fields(entry)]
+    values[0] = astuple(entry.client)
+    values[-2:] = dict(entry.context), dict(entry.message_context)
+    packed = msgpack.packb(values, unicode_errors="surrogateescape")
+    sealed = _cipher(key).encrypt(zlib.compress(packed), None)
+    text = binascii.b2a_base64(sealed, newline=False).decode("ascii")
+    lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
     return "\n ".join([f"1 {key.id}", *lines])
 
 
-def unseal(value: bytes, ring: Ring, message: bytes, now: float) -> Entry | None:
-    """What a mark's value holds; None for every value that is not ours, not this message's, or too old."""
+def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | None:
+    """What a mark's value holds, and the key that sealed it; None for a value that is not ours, or too old.
+
+    Whether it belongs to the message at hand is the caller's to ask.
+    """
     words = _BLANKS.split(value.strip())
     if len(words) < 3 or words[0] != _VERSION or not words[1].isdigit() or len(words[1]) > 5:
         return None
@@ -85,15 +85,22 @@ def unseal(value: bytes, ring: Ring, message: bytes, now: float) -> Entry | None
     if key is None:
         return None
     try:
-        packed = _cipher(key).decrypt(binascii.a2b_base64(b"".join(words[2:]), strict_mode=True), [message])
+        sealed = binascii.a2b_base64(b"".join(words[2:]), strict_mode=True)
+        packed = _cipher(key).decrypt(sealed, None)
     except (InvalidTag, ValueError):
         return None
-    client, at, first, signatures, queue_id, named_twice, context = msgpack.unpackb(
-        packed, unicode_errors="surrogateescape"
+    opened = zlib.decompressobj().decompress(packed, _LARGEST)
+    client, at, issued, first, bound, *rest = msgpack.unpackb(
+        opened, unicode_errors="surrogateescape", use_list=False
     )
     if not at - _CLOCK_STEP <= now <= at + _LONGEST_WAIT:
         return None
-    return Entry(Client(*client), at, first, signatures, queue_id, tuple(named_twice), context)
+    return Entry(Client(*client), at, issued, first, bound, *rest), key
+
+
+def signature_id(value: bytes) -> bytes:
+    """Tells one DKIM-Signature from another, however it was folded since."""
+    return hashlib.blake2b(b"".join(value.split()), digest_size=8).digest()
 
 
 def _cipher(key: Key) -> AESSIV:

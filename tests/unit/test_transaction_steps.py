@@ -237,6 +237,7 @@ def validate_connect(ac, vctx): note(vctx, "connect:" + ac.remote_addr)
     assert second.decision is not None
     assert dict(second.decision.custom)["cust_seen"].endswith(
         "each:b@example.net mailfrom:a@example.org rcptto:c@d.example rcptto:e@d.example data spool"
+        " each:c@d.example"
     )
 
 

@@ -17,15 +17,19 @@ class ValidationContext:
 
     configured: the `context = [ … ]` of the scopes that match; session: what the session has set before
     (SMTP AUTH, XSETCONTEXT, earlier hooks). Both are the connection level, the session's the stronger.
+    message: what the message's hooks set before, on its first way through the filter.
     """
 
     def __init__(
-        self, configured: Mapping[str, str], session: Mapping[str, str] = MappingProxyType({})
+        self,
+        configured: Mapping[str, str],
+        session: Mapping[str, str] = MappingProxyType({}),
+        message: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.configured = configured
         self._levels: dict[Scope, dict[str, str]] = {
             Scope.RECIPIENT: {},
-            Scope.MESSAGE: {},
+            Scope.MESSAGE: dict(message),
             Scope.CONNECTION: dict(session),
         }
 
@@ -64,6 +68,20 @@ class ValidationContext:
         for level in reversed(self._levels.values()):
             merged.update((name, value) for name, value in level.items() if value)
         return merged
+
+    def for_recipient(self) -> "ValidationContext":
+        """The context of one recipient's copy: what is set there on the message stays with that copy.
+
+        As in Momentum, whose policy sees one message for each recipient by then. The session is shared.
+        """
+        copy = ValidationContext(self.configured)
+        copy._levels[Scope.MESSAGE] = dict(self._levels[Scope.MESSAGE])
+        copy._levels[Scope.CONNECTION] = self._levels[Scope.CONNECTION]
+        return copy
+
+    def message(self) -> dict[str, str]:
+        """The message's own variables."""
+        return dict(self._levels[Scope.MESSAGE])
 
     def session(self) -> dict[str, str]:
         """The session's own variables, for its next message."""

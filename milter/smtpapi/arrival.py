@@ -1,0 +1,107 @@
+"""A message as it came in, and as it was meant: what the hop took from it is restored here.
+
+A message for several recipients passes the filter twice (docs/decisions/0010). On the second pass its client
+is the MTA itself; the mark holds who it was before. Not the trust in anyone, nor what becomes of the message.
+
+Invariants: a mark counts only on the listener that the configuration names for it, only if it opens, and only
+with the message it was made for; everything else is as good as no mark.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from engagement.links.keys import Key, Ring
+from engagement.settings.scopes import Listen, address_of
+from smtpapi import directive, split
+from smtpapi.envelope import Client, Envelope
+from smtpapi.identity import Fingerprint
+from smtpapi.message import Field, Message
+from smtpapi.outcome import HeaderChange, removal
+from smtpapi.split import Entry
+
+_SIGNATURE = "DKIM-Signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The facts to judge by.
+
+    envelope, message: with the first client and header on the second pass. headers: the changes that take out
+    what may not leave, if the mail may be edited at all. entry, key: of the mark that counts, None on a first
+    pass. fingerprint: where it had to be made. expands: whether the message may be sent over the hop now.
+    refused: a mark that does not count stood on the hop's listener.
+    """
+
+    envelope: Envelope
+    message: Message
+    headers: tuple[HeaderChange, ...]
+    session: Mapping[str, str]
+    entry: Entry | None = None
+    key: Key | None = None
+    expands: bool = True
+    refused: bool = False
+    message_context: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: Fingerprint | None = None
+
+
+def arrive(
+    hop: Listen | None,
+    ring: Ring | None,
+    envelope: Envelope,
+    message: Message,
+    session: Mapping[str, str],
+    now: float,
+) -> Arrival:
+    """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
+    headers = removal(message, directive.NAME) + removal(message, split.HEADER)
+    on_hop = hop is not None and _is_at(envelope.client, hop)
+    values = tuple(message.values(split.HEADER))
+    if not values:
+        return Arrival(envelope, message, headers, session, expands=not on_hop)
+    marks = [mark for value in values if ring and (mark := split.unseal(value, ring, now))]
+    # A mark of ours somewhere else is a hop that leads to the wrong listener: once round is enough.
+    plain = Arrival(envelope, message, headers, session, expands=not on_hop and not marks)
+    if not on_hop:
+        return plain
+    for entry, key in marks:
+        fingerprint = Fingerprint(envelope, message)
+        if fingerprint.is_bound(entry.bound):
+            return _restored(plain, entry, key, fingerprint)
+    return replace(plain, refused=True)
+
+
+def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint) -> Arrival:
+    envelope, message = arrival.envelope, arrival.message
+    fields = []
+    signatures = list(entry.signatures)
+    count, ours = 0, []
+    for each in message.fields:
+        name = each.name.lower()
+        if name in (directive.NAME.lower(), split.HEADER.lower()):
+            continue
+        if name == _SIGNATURE.lower():
+            count += 1
+            # The site's own signer signed, between the passes, what was not final yet. Its field is known by
+            # its value, not by its place: signers differ in whether they add on top or at the end.
+            if (signature := split.signature_id(each.value)) not in signatures:
+                ours.append(HeaderChange(_SIGNATURE, count, None))
+                continue
+            signatures.remove(signature)
+        fields.append(each)
+    if entry.directive:
+        fields.append(Field(directive.NAME, entry.directive))
+    return Arrival(
+        replace(envelope, client=entry.client),
+        Message(tuple(fields), message.body, message.eol),
+        arrival.headers + tuple(reversed(ours)),
+        entry.context,
+        entry,
+        key,
+        expands=False,
+        message_context=entry.message_context,
+        fingerprint=fingerprint.resumed(entry.fingerprint),
+    )
+
+
+def _is_at(client: Client, listener: Listen) -> bool:
+    return client.daemon_port == listener.port and address_of(client.daemon_address) == listener.address
