@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install -q -c requirements.lock
+PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help run test venv system system-run check lint format types imports unused spelling docs lock clean root version
@@ -75,7 +75,7 @@ docs:  ## write the sample configuration and the reference pages from the code
 	$(BIN)/python -m engagement.settings.explain reference > docs/settings.md
 	$(BIN)/python -m smtpapi.commands.reference > docs/commands.md
 
-lock:  ## write requirements.lock from what .venv holds, after trying newer versions
+lock:  ## write requirements.lock from what .venv holds; make it with the oldest Python served, Debian 12's 3.11.2
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
 
 clean:  ## remove what make run and make test made (the demonstration must not be running)
