@@ -54,11 +54,11 @@ class Whole:
     def report(self, outcome: Plan | Leave | Refuse, path: str) -> dict[str, Any]:
         """What was done, as one line of `smtpapi rewrite --report`; offsets are into the raw input."""
         line: dict[str, Any] = {"file": path, "action": "untouched", "reason": "", "edits": [], "skipped": []}
+        if not isinstance(outcome, Refuse) and outcome.note:
+            line["note"] = outcome.note
         match outcome:
-            case Leave(why, note):
+            case Leave(why):
                 line["reason"] = str(why)
-                if note:
-                    line["note"] = note
             case Refuse(code, status, text):
                 line["reason"] = f"{code} {status} {text}"
             case Plan():
