@@ -16,8 +16,7 @@ from smtpapi.directive import Copy, Directive
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, removal
 
-SUFFIX = ".smtpapi-split"
-_LONGEST_ADDRESS = 254  # RFC 5321 4.5.3.1.3, without the angle brackets
+HOP = "hop@smtpapi.invalid"  # while it is a recipient, Sendmail sends all that are added over the hop
 _LONGEST_QUOTED = 60  # characters of a name written as a quoted string; longer ones fold as encoded words
 _WORD = 45  # bytes of text in one encoded word: it must fit into 75 characters (RFC 2047 2)
 
@@ -37,17 +36,11 @@ def same(address: str) -> str:
     return f"{local}{at}{domain.lower()}"
 
 
-def suffixed(address: str) -> str:
-    """Where Sendmail sends a copy over the hop: the address with `SUFFIX`.
-
-    Raises ValueError, with words and without the address, where there is no such address.
-    """
-    _, at, domain = address.rpartition("@")
-    if not at or not domain or domain[0] == "[":
-        raise ValueError("a recipient without a domain name cannot go over the hop")
-    if not address.isprintable() or len(address.encode("utf-8", "replace")) + len(SUFFIX) > _LONGEST_ADDRESS:
-        raise ValueError("a recipient's address is too long or too odd for the hop")
-    return address.removesuffix(".") + SUFFIX
+def sendable(address: str) -> str:
+    """The address, if it can be handed back to the MTA as it came. Raises ValueError, with words, if not."""
+    if not address.isprintable() or not address:
+        raise ValueError("a recipient's address is too odd for the hop")
+    return address
 
 
 def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:

@@ -123,7 +123,9 @@ class Recipient:
 class Plan:
     """Changes to make: all computed, none made. With `why`, no link is tracked, for that reason.
 
-    note: more about `why`, for the log only. recipients: changes of the envelope.
+    note: more about `why`, for the log only. recipients: changes of the envelope; all deletions come before
+    the first addition. through: Sendmail's order for the hop (etc/sendmail/smtpapi.mc), a recipient that is
+    added between deletions and additions, and deleted after them.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -132,6 +134,7 @@ class Plan:
     why: Why | None = None
     note: str = ""
     recipients: tuple[Recipient, ...] = ()
+    through: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,7 +325,8 @@ class _Mail:
             return self._untracked(judged, Why.SEVERAL_RECIPIENTS, fault)
         note = f"{len(self.recipients) + len(more)} copies"
         headers = (*self.headers, HeaderChange(split.HEADER, 0, mark))
-        return self._end(Plan(headers, why=Why.SPLIT, note=note, recipients=recipients))
+        through = copies.HOP if readdress else ""
+        return self._end(Plan(headers, why=Why.SPLIT, note=note, recipients=recipients, through=through))
 
     def _entry(self, asked: Directive) -> Entry:
         values = self.message.values
@@ -350,8 +351,8 @@ class _Mail:
             return tuple(Recipient(address) for address in more)
         there = tuple(dict.fromkeys(self.envelope.recipients))  # each spelling, since each is to be deleted
         return (
-            *(Recipient(copies.suffixed(old), instead_of=old, original=old) for old in there),
-            *(Recipient(copies.suffixed(address), original=address) for address in more),
+            *(Recipient(copies.sendable(old), instead_of=old) for old in there),
+            *(Recipient(copies.sendable(address)) for address in more),
         )
 
     def _shared(self, key: Key, judged: list[_Judged]) -> Considered:
