@@ -174,3 +174,19 @@ def test_edits_that_overlap_are_never_applied(edits: tuple[Edit, ...]) -> None:
 def test_applying_keeps_everything_else() -> None:
     edits = (Edit(0, 0, b">", "pixel"), Edit(1, 2, b"", "attribute"), Edit(4, 4, b"<", "pixel"))
     assert apply_edits(b"abcd", edits) == b">acd<"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "left"),
+    [
+        ("text/plain", b"-----BEGIN PGP MESSAGE-----\r\n", True),
+        ("text/plain", b"hello\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n", True),
+        ("text/plain", b"> -----BEGIN PGP MESSAGE-----\r\nhttps://www.example.com/\r\n", False),
+        ("text/plain", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\r\nhttps://www.example.com/\r\n", False),
+        ("text/html", b"<pre>-----BEGIN PGP MESSAGE-----</pre>", True),
+        ("text/html", b"<pre>-----BEGIN PGP PUBLIC KEY BLOCK-----</pre>", False),
+    ],
+)
+def test_pgp_armour_is_that_of_a_message(kind: str, body: bytes, left: bool) -> None:
+    found = planned(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    assert (found == Leave(Why.PGP_INLINE)) is left

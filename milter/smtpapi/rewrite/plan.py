@@ -18,7 +18,8 @@ from smtpapi.rewrite.choose import Chooser, OverTimeError, TooManyLinksError
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
-_ARMOUR = re.compile(rb"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
+_ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
+_ARMOUR_LINE = re.compile(rb"^" + _ARMOUR.pattern, re.MULTILINE)
 _ENCODING = "Content-Transfer-Encoding"
 _AMP = "text/x-amp-html"
 
@@ -101,7 +102,7 @@ class _Work:
         if reading is None:
             self._skip(part, Skip.PART_CHARSET)
             return
-        if b"-----BEGIN PGP " in reading.text and (not plain or _ARMOUR.search(reading.text)):
+        if b"-----BEGIN PGP " in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
         changes = charset.place(self._changes(part, reading.text), reading, view.data)
         passed = self.chooser.passed
