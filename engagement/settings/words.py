@@ -58,7 +58,7 @@ Programs read the file again on SIGHUP; a file with errors is reported and the o
 
 ## Syntax
 
-```
+```ecelerity
 # a comment to the end of the line
 /* a comment over
    several lines */

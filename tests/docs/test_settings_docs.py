@@ -59,7 +59,7 @@ def test_example_scopes_of_the_sample_are_valid() -> None:
 
 
 def test_syntax_sample_of_the_reference_is_valid() -> None:
-    block = REFERENCE.read_text("utf-8").split("```")[1]
+    block = REFERENCE.read_text("utf-8").split("```ecelerity\n")[1].split("```")[0]
     settings = load_text(re.sub(r'^include "smtpapi.d".*', "", block, flags=re.MULTILINE))
     assert (settings.warnings, settings.notices) == ((), ())
     assert settings.active
