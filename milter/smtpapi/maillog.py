@@ -61,6 +61,8 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
             what = f"status=refused, reply={code} {status} {text}"
         case Leave(why=why, note=note):
             what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+        case Plan(why=Why.SPLIT, note=note):
+            what = f"status=split, note={_plain(note)}"
         case Plan(why=Why() as why, headers=headers, edits=edits, note=note):
             what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
             if headers or edits:

@@ -6,14 +6,12 @@ What holds here (design.md 2, rule 1):
 - Everything is computed before the first change is asked for. An exception until then: the message goes on
   untouched, counted.
 - Then the changes follow each other with nothing between: header fields, deletions from the highest index
-  down (Postfix renumbers after each, Sendmail does not), then the body in one call. An exception there: 451,
-  since the MTA may hold half of it.
+  down (Postfix renumbers after each, Sendmail does not), recipients, then the body in one call. An exception
+  there: 451, since the MTA may hold half of it.
 - Only then the injection record is written; whatever becomes of it, the mail is accepted.
 - No callback waits for anything; libmilter serves many sessions with few threads.
 """
 
-import binascii
-import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import Milter
 
 import milter
-from smtpapi import maillog
+from smtpapi import dsn, maillog
 from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
@@ -30,6 +28,7 @@ from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.rewrite.apply import apply_edits
 
 _MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idle between two callbacks
+_TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
 _MAX_CONTEXT = 100  # variables a session may set: Momentum names no limit, its users set a handful
 
 
@@ -48,6 +47,10 @@ class Judged(Protocol):
     def notes(self) -> tuple[str, ...]:
         """For the log."""
 
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Counters to add to, besides the outcome's."""
+
 
 J = TypeVar("J", bound=Judged)
 
@@ -58,7 +61,8 @@ class Works(Generic[J]):
 
     consider: facts to judgement. record: writes the events of a message that was accepted. takes_context:
     whether XSETCONTEXT counts on a connection. max_size: octets of a body kept in memory; one octet more is
-    kept, so that `consider` sees that it was too large.
+    kept, so that `consider` sees that it was too large. one_recipient: whether a client may name one
+    recipient a transaction only; None where no client is asked to.
     """
 
     consider: Callable[[Envelope, Message, Mapping[str, str]], J]
@@ -67,6 +71,7 @@ class Works(Generic[J]):
     tally: Row
     tick: Callable[[], float]
     max_size: int
+    one_recipient: Callable[[Client], bool] | None = None
     sessions: set[int] = field(default_factory=set)  # ids of those that are open
     underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
 
@@ -78,6 +83,7 @@ class _Orders:
     deletions: list[tuple[str, int]]
     replacements: list[tuple[str, int, str]]
     additions: list[tuple[str, str]]
+    recipients: list[tuple[str, str, str]]  # RCPT TO that goes or "", the one that comes, its parameters
     body: bytes | None
 
 
@@ -96,6 +102,7 @@ class Session(Milter.Base):
     def _begin(self) -> None:
         self._sender = ""
         self._recipients: list[str] = []
+        self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
         self._fields: list[Field] = []
         self._body: list[bytes] = []
         self._size = 0
@@ -190,11 +197,15 @@ class Session(Milter.Base):
     @Milter.decode("bytes")
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
         """RCPT TO that the MTA accepted."""
+        self._take_recipient(recipient, params)
+        return Milter.CONTINUE
+
+    def _take_recipient(self, recipient: bytes, params: tuple[bytes, ...]) -> None:
         try:
             self._recipients.append(_mailbox(recipient))
+            self._options.append(params)
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
-        return Milter.CONTINUE
 
     @Milter.noreply
     @Milter.decode("bytes")
@@ -238,21 +249,22 @@ class Session(Milter.Base):
     def _finish(self) -> int:
         works = self._works
         began = works.tick()
-        envelope = Envelope(self._client, self._sender, tuple(self._recipients), self._macro("i"))
+        envelope = self._envelope()
         judged = None
         try:
-            envelope = self._envelope()
             if self._fault is not None:
                 raise self._fault
             message = Message(tuple(self._fields), b"".join(self._body))
             judged = works.consider(envelope, message, self._context)
             outcome = judged.outcome
             self._context = judged.connection_context
-            orders = _orders(outcome, message)
+            orders = _orders(outcome, message, dict(zip(self._recipients, self._options, strict=True)))
             if orders is not None and orders.body is not None and self._body_size != len(message.body):
                 raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
             outcome, orders = Leave(Why.INTERNAL_ERROR, type(error).__name__), None
+            if judged is not None and isinstance(judged.outcome, Plan) and judged.outcome.recipients:
+                outcome = _TRY_AGAIN  # copies were promised with it
             works.tally.add("failed-before-change")
             maillog.failed_before_change(envelope)
         if isinstance(outcome, Refuse):
@@ -262,7 +274,7 @@ class Session(Milter.Base):
         else:
             works.tally.add("failed-in-change")
             maillog.failed_in_change(envelope)
-            return self._refuse(Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again"))
+            return self._refuse(_TRY_AGAIN)
         if answer == Milter.ACCEPT and judged is not None:
             try:
                 works.record(judged)
@@ -270,14 +282,24 @@ class Session(Milter.Base):
                 works.tally.add("events-dropped")
                 maillog.event_lost(envelope)
         works.tally.add_outcome(outcome)
-        for note in judged.notes if judged is not None else ():
-            maillog.detail(envelope, note)
+        if judged is not None:
+            for name in judged.counts:
+                works.tally.add(name)
+            for note in judged.notes:
+                maillog.detail(envelope, note)
         maillog.message(envelope, outcome, self._size, works.tick() - began)
         return answer
 
     def _envelope(self) -> Envelope:
         client = replace(self._client, login=self._login or self._macro("{auth_authen}"))
-        return Envelope(client, self._sender, tuple(self._recipients), self._macro("i"))
+        originals = tuple(map(dsn.original, self._options))
+        return Envelope(
+            client,
+            self._sender,
+            tuple(self._recipients),
+            self._macro("i"),
+            originals if any(originals) else (),
+        )
 
     def _change(self, orders: _Orders) -> bool:
         try:
@@ -287,6 +309,10 @@ class Session(Milter.Base):
                 self.chgheader(name, index, value)
             for name, value in orders.additions:
                 self.addheader(name, value)
+            for old, new, parameters in orders.recipients:
+                if old:
+                    self.delrcpt(f"<{old}>")
+                self.addrcpt(f"<{new}>", parameters or None)
             if orders.body is not None:
                 self.replacebody(orders.body)
         except Exception:  # noqa: BLE001 - half of it may have been done: the caller answers 451
@@ -306,13 +332,39 @@ class Session(Milter.Base):
             return ""
 
 
+class OneRecipientSession(Session):
+    """A session whose trusted clients name one recipient a transaction (`several_recipients = defer`).
+
+    It asks the MTA to wait for an answer to each RCPT, which others need not.
+    """
+
+    @Milter.decode("bytes")
+    def envrcpt(self, recipient: bytes, *params: bytes) -> int:
+        """RCPT TO that the MTA accepted; the second one is put off, as RFC 5321 4.5.3.1.10 has it."""
+        if self._recipients and self._is_limited():
+            self.setreply("452", "4.5.3", "One recipient a transaction here, send this one again")
+            return Milter.TEMPFAIL
+        self._take_recipient(recipient, params)
+        return Milter.CONTINUE
+
+    envrcpt_bytes = envrcpt
+
+    def _is_limited(self) -> bool:
+        limit = self._works.one_recipient
+        try:
+            return limit is not None and limit(replace(self._client, login=self._login))
+        except Exception:  # noqa: BLE001 - then the message passes untracked, reason several-recipients
+            return False
+
+
 def serve(works: Works[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
     """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
     real = milter.opensocket
     milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
     # What escapes a callback is answered 451. pymilter's other policies would send on half of a change.
     milter.set_exception_policy(Milter.TEMPFAIL)
-    Milter.factory = lambda: Session(works)
+    kind = Session if works.one_recipient is None else OneRecipientSession
+    Milter.factory = lambda: kind(works)
     try:
         Milter.runmilter("smtpapi", name, _MTA_SILENCE)
     finally:
@@ -324,7 +376,8 @@ def stop() -> None:
     milter.stop()
 
 
-def _orders(outcome: Outcome, message: Message) -> _Orders | None:
+def _orders(outcome: Outcome, message: Message, options: Mapping[str, tuple[bytes, ...]]) -> _Orders | None:
+    """The calls that carry a plan out. options: of each RCPT TO of the client, by its address."""
     if not isinstance(outcome, Plan):
         return None
     changes = outcome.headers
@@ -333,7 +386,11 @@ def _orders(outcome: Outcome, message: Message) -> _Orders | None:
     replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
     additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
-    return _Orders(deletions, replacements, additions, body)
+    recipients = [
+        (each.instead_of, each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
+        for each in outcome.recipients
+    ]
+    return _Orders(deletions, replacements, additions, recipients, body)
 
 
 def _spaced(value: str) -> str:
@@ -363,12 +420,5 @@ def _context(text: str) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise ValueError("expected name=value pairs")
-        pairs[_xtext(name)] = _xtext(value)
+        pairs[dsn.from_xtext(name)] = dsn.from_xtext(value)
     return pairs
-
-
-def _xtext(text: str) -> str:
-    if re.search(r"\+(?![0-9A-F]{2})|[^\x21-\x7e]|=", text):
-        raise ValueError("not xtext (RFC 3461 4)")
-    raw = re.sub(rb"\+(..)", lambda m: binascii.unhexlify(m[1]), text.encode("ascii"))
-    return raw.decode("utf-8")

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from engagement.events.record import encode
 from engagement.links.ring_file import RingFile
-from engagement.settings import Settings, Where
+from engagement.settings import Scoped, Settings, Where
 from engagement.spool.write import Writer
 from smtpapi import maillog, session
 from smtpapi.counters import Row
@@ -30,7 +30,7 @@ from smtpapi.listener import Lent
 from smtpapi.message import Message
 from smtpapi.policy.hooks import Policy
 from smtpapi.transaction import Considered, Site, consider
-from smtpapi.trust import client_address, is_trusted
+from smtpapi.trust import is_local, is_trusted
 
 READY = b"r"
 DRAIN = b"d"
@@ -59,6 +59,7 @@ class Desk:
 
     def works(self) -> session.Works[Considered]:
         """The callables of a session."""
+        rewriting = self._settings.rewriting
         return session.Works(
             consider=self.consider,
             record=self.record,
@@ -66,6 +67,7 @@ class Desk:
             tally=self._tally,
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
+            one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
         )
 
     def consider(self, envelope: Envelope, message: Message, context: Mapping[str, str]) -> Considered:
@@ -83,9 +85,16 @@ class Desk:
 
     def takes_context(self, client: Client) -> bool:
         """Whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
-        where = Where(client.daemon_address, client.daemon_port, client_address(client))
-        scoped = self._settings.scoped(where)
-        return "XSETCONTEXT" in scoped.smtp_extensions and is_trusted(client, scoped.relay_hosts)
+        return "XSETCONTEXT" in self._scoped(client).smtp_extensions and self.is_trusted(client)
+
+    def is_trusted(self, client: Client) -> bool:
+        """Whether a client's mail may be tracked at all."""
+        return is_trusted(client, self._scoped(client).relay_hosts)
+
+    def _scoped(self, client: Client) -> Scoped:
+        """Local submission comes by no Listen, which "" says (contract.md 2.5)."""
+        address = "" if is_local(client) else client.address
+        return self._settings.scoped(Where(client.daemon_address, client.daemon_port, address))
 
     def close(self) -> None:
         """Flush the spool."""
