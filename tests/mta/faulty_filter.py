@@ -20,7 +20,7 @@ def _install(fault: str) -> None:
             setattr(worker.Desk, fault, _raises)
         case "orders":
             session._orders = _raises
-        case "chgheader" | "addheader" | "replacebody":
+        case "chgheader" | "addheader" | "replacebody" | "addrcpt" | "delrcpt":
             setattr(session.Session, fault, _raises)
         case "envfrom":
             session._mailbox = _raises
