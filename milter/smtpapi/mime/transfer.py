@@ -162,7 +162,7 @@ class QuotedPrintable:
     def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
         """The changes spliced into the encoded text."""
         text = self.encoded
-        density = 0.9 * (len(text) / (len(self.data) or 1) - 1)
+        density = 0.97 * (len(text) / (len(self.data) or 1) - 1)
         spans = []
         encoded = decoded = 0
         for change in changes:
