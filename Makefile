@@ -45,6 +45,7 @@ version:
 
 system:  ## Debian packages the tests need
 	@.ci/system test
+	@.ci/sendmail
 
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run
