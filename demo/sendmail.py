@@ -3,8 +3,8 @@
 It is not the system's Sendmail and never touches it: configuration, queue and logs lie below the folder
 given, only loopback is listened on, and all mail, whatever its domain, goes to one SMTP server. The programs
 are not installed, since Debian's packages exclude Postfix: `.ci/sendmail` unpacks them below
-`.test/sendmail`. What is tested is what ships: the configuration is a site's part, then `etc/sendmail/smtpapi.mc`. Starting
-needs root, as Sendmail does.
+`.test/sendmail`. What is tested is what ships: the configuration is a site's part, then
+`etc/sendmail/smtpapi.mc`. Starting needs root, as Sendmail does.
 """
 
 import os
