@@ -74,6 +74,7 @@ class Works(Generic[J]):
     one_recipient: Callable[[Client], bool] | None = None
     sessions: set[int] = field(default_factory=set)  # ids of those that are open
     underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
+    judging: set[int] = field(default_factory=set)  # of those whose message is whole and being answered
 
 
 @dataclass(slots=True)
@@ -83,7 +84,9 @@ class _Orders:
     deletions: list[tuple[str, int]]
     replacements: list[tuple[str, int, str]]
     additions: list[tuple[str, str]]
-    recipients: list[tuple[str, str, str]]  # RCPT TO that goes or "", the one that comes, its parameters
+    leaving: list[str]  # recipients
+    joining: list[tuple[str, str]]  # recipients with their ESMTP parameters
+    through: str  # the recipient who is there only while others join, or ""
     body: bytes | None
 
 
@@ -241,10 +244,12 @@ class Session(Milter.Base):
     @Milter.symlist("i", "{auth_authen}")
     def eom(self) -> int:
         """The message is whole: judge it and answer."""
+        self._works.judging.add(id(self))
         try:
             return self._finish()
         finally:
             self._begin()
+            self._works.judging.discard(id(self))
 
     def _finish(self) -> int:
         works = self._works
@@ -309,15 +314,22 @@ class Session(Milter.Base):
                 self.chgheader(name, index, value)
             for name, value in orders.additions:
                 self.addheader(name, value)
-            for old, new, parameters in orders.recipients:
-                if old:
-                    self.delrcpt(f"<{old}>")
-                self.addrcpt(f"<{new}>", parameters or None)
+            self._change_recipients(orders)
             if orders.body is not None:
                 self.replacebody(orders.body)
         except Exception:  # noqa: BLE001 - half of it may have been done: the caller answers 451
             return False
         return True
+
+    def _change_recipients(self, orders: _Orders) -> None:
+        for address in orders.leaving:
+            self.delrcpt(f"<{address}>")
+        if orders.through:
+            self.addrcpt(f"<{orders.through}>")
+        for address, parameters in orders.joining:
+            self.addrcpt(f"<{address}>", parameters or None)
+        if orders.through:
+            self.delrcpt(f"<{orders.through}>")
 
     def _refuse(self, refusal: Refuse) -> int:
         # libmilter treats the text as a format, so a percent sign is doubled.
@@ -386,11 +398,12 @@ def _orders(outcome: Outcome, message: Message, options: Mapping[str, tuple[byte
     replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
     additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
-    recipients = [
-        (each.instead_of, each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
+    leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
+    joining = [
+        (each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
         for each in outcome.recipients
     ]
-    return _Orders(deletions, replacements, additions, recipients, body)
+    return _Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)
 
 
 def _spaced(value: str) -> str:
