@@ -124,6 +124,12 @@ def test_b11_fault_of_ours_sends_the_mail_on_as_it_came(monkeypatch: pytest.Monk
     assert (outcome.why, sent) == (Why.INTERNAL_ERROR, HTML)
 
 
+def test_b12_shipped_example_signs_behind_the_filter() -> None:
+    fragment = (golden.ROOT.parent / "etc/postfix/main.cf.smtpapi").read_text("utf-8")
+    (order,) = re.findall(r"^#\s*(smtpd_milters = .*opendkim.*)$", fragment, re.MULTILINE)
+    assert order.index("unix:smtpapi/") < order.index("unix:opendkim/")
+
+
 def test_b16_tokens_begin_and_end_with_a_letter_or_digit() -> None:
     sealer = copy_sealer(golden.RING.signing, _identity())
     for length in range(300):
