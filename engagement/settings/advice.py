@@ -92,7 +92,8 @@ def notices(settings: "Settings") -> Iterator[str]:
         return
     origin = settings.origins.get(("cassandra_client", "uri"))
     where = f"{_at(origin)}: " if origin else ""
-    yield f"{where}cassandra_client is read and kept; no store here uses it"
+    if settings.store.engine != "cassandra":
+        yield f"{where}cassandra_client is read and kept; it is used with engine = cassandra in store {{ }}"
     if any("port=" not in node or "port=9160" in node for node in settings.cassandra_client.uri):
         yield f"{where}port 9042 of Cassandra is taken where 9160 or none is given"
 

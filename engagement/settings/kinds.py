@@ -347,3 +347,32 @@ def cassandra_nodes() -> Kind[tuple[str, ...]]:
         return found
 
     return Kind(words, read, _show_list)
+
+
+def keyspace() -> Kind[str]:
+    """A name that CQL takes without quotes (CQL 3.4.7, identifiers)."""
+    words = "a name of at most 48 small letters, digits and _, beginning with a letter"
+
+    def read(value: ValueNode) -> str:
+        found = _word(value, words)
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", found):
+            raise KindError(f"is {said(value)}", words)
+        return found
+
+    return Kind(words, read, quoted)
+
+
+def copies() -> Kind[Mapping[str, str]]:
+    """How many copies each data centre keeps."""
+    words = 'data centres and their copies, as in [ dc1 = "3" ]'
+    inner = pairs()
+
+    def read(value: ValueNode) -> Mapping[str, str]:
+        if not isinstance(value, Pairs):
+            raise KindError(f"is {said(value)}", words)
+        found = inner.read(value)
+        if not all(re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[1-9]", n) for name, n in found.items()):
+            raise KindError(f"is {said(value)} of something else", words)
+        return found
+
+    return Kind(words, read, inner.show)

@@ -111,6 +111,11 @@ class _Loader:
                 Problem(Place(value.file, value.line, value.column), what, f"at most {spool.max_size}")
             )
         self._check_hop()
+        engine = self.origins.get(("store", "engine"))
+        if engine is not None and engine.value == "cassandra" and not self.stanza("cassandra_client").uri:
+            what = "engine is cassandra, and no node of it is named"
+            expected = 'cassandra_client { uri = ("name=NAME;host=HOST;port=9042") }'
+            self.problems.append(Problem(Place(engine.file, engine.line, engine.column), what, expected))
 
     def _check_hop(self) -> None:
         rewriting = self.stanza("rewriting")

@@ -74,12 +74,59 @@ class EngagementTracker(_Module):
 
 @dataclass(frozen=True, slots=True)
 class CassandraClient(_Module):
-    """Momentum's contact points of a Cassandra cluster. Read and checked; what is used, store { } says."""
+    """The Cassandra cluster of events, where store.engine says so. Momentum has the stanza with uri alone."""
 
     uri: tuple[str, ...] = declared(
-        kinds.cassandra_nodes(), (), "One string per node. The retired port 9160 is taken as 9042.",
+        kinds.cassandra_nodes(), (), "One string per node to begin with; the others are found through them. "
+        "The retired port 9160 is taken as 9042, and all nodes have one port.",
         example=("name=cassandra_db;host=192.0.2.31;port=9042",),
     )  # fmt: skip
+    keyspace: str = declared(
+        kinds.keyspace(), "smtpapi", "Where the tables are; `smtpapi store migrate` makes it."
+    )
+    replication: Mapping[str, str] = declared(
+        kinds.copies(), MappingProxyType({}), "Copies of each row in each data centre, for a keyspace "
+        "that is made. Empty: 3 in local_dc.",
+        example={"dc1": "3"},
+    )  # fmt: skip
+    local_dc: str = declared(
+        kinds.text(), "", "Data centre that is asked. Empty: that of the first node that answers.",
+        example="dc1",
+    )  # fmt: skip
+    consistency: str = declared(
+        kinds.choice("local_quorum", "quorum", "each_quorum", "all", "local_one", "one"),
+        "local_quorum",
+        "How many copies must have a row before the spool forgets its event; also for reading.",
+    )
+    shards: int = declared(
+        kinds.integer(1, 1024),
+        16,
+        "Parts that the events of an hour are spread over; 16 suits a thousand million events a month. May "
+        "be raised at any time.",
+    )
+    user: str = declared(
+        kinds.text(), "", "User to log in as. Empty: no login.", example="smtpapi"
+    )  # fmt: skip
+    password_file: str = declared(
+        kinds.path(), "", "File whose first line is the password; read at each new login, so it may be "
+        "changed at any time.",
+        example="/etc/smtpapi/cassandra.password",
+    )  # fmt: skip
+    tls: bool = declared(
+        kinds.boolean(), False, "Whether the connections are encrypted, and nodes must prove their names."
+    )
+    ca_file: str = declared(
+        kinds.path(), "", "File of the authorities that vouch for the nodes. Empty: the system's.",
+        example="/etc/smtpapi/cassandra-ca.pem",
+    )  # fmt: skip
+    connect_timeout: int = declared(
+        kinds.integer(100, 300_000, "milliseconds"), 5000, "Longest wait for a node to answer at first."
+    )
+    request_timeout: int = declared(
+        kinds.integer(100, 300_000, "milliseconds"),
+        10_000,
+        "Longest wait for one answer. What is not confirmed by then is written again, under the same ids.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +250,12 @@ class Spool:
 class Store:
     """Where events are kept and found."""
 
-    engine: str = declared(kinds.choice("sqlite"), "sqlite", "The database.")
-    path: str = declared(kinds.path(), "/var/lib/smtpapi/events.db", "The database's file.")
+    engine: str = declared(
+        kinds.choice("sqlite", "cassandra"),
+        "sqlite",
+        "The database: a file, or the cluster of cassandra_client { }.",
+    )
+    path: str = declared(kinds.path(), "/var/lib/smtpapi/events.db", "The file of SQLite.")
     retention: int = declared(
         kinds.integer(3600, 100 * 365 * _DAY, "seconds"), 90 * _DAY, "How long events are kept (90 days)."
     )

@@ -96,6 +96,6 @@ def test_cassandra_contact_points_are_kept() -> None:
     assert settings.cassandra_client is not None
     assert settings.cassandra_client.uri == ("host=a.example;port=9042", "name=c;host=192.0.2.1")
     assert settings.notices == (
-        "<text>:1: cassandra_client is read and kept; no store here uses it",
+        "<text>:1: cassandra_client is read and kept; it is used with engine = cassandra in store { }",
         "<text>:1: port 9042 of Cassandra is taken where 9160 or none is given",
     )
