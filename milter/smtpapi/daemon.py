@@ -215,14 +215,13 @@ class Daemon:
         used = {child.row for child in self._children.values()}
         row = next(number for number in range(1, _ROWS) if number not in used)
         ours, theirs = socket.socketpair()
-        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             ours.close()
             for other in self._children.values():
                 other.control.close()
             loaded, tally = self._loaded, self._counters.row(row)
-            worker.run(loaded.settings, loaded.policy, self._listener, theirs, tally, parent)
+            worker.run(loaded.settings, loaded.policy, self._listener, theirs, tally)
         theirs.close()
         ours.setblocking(False)
         self._tally.add("workers-started")

@@ -123,6 +123,8 @@ class Lent:
             # woken: so something to find here, and a knock there. Else it would turn deaf 5 s late.
             _call(self._deaf)
             _call(self._listener)
+            # When no process holds it any more, callers are refused at once, and a new parent may bind.
+            self._listener.close()
 
     def wake(self) -> None:
         """Let libmilter's loop turn once, by a call: by itself it looks only every 5 s whether to stop."""

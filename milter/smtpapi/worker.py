@@ -6,10 +6,8 @@ serve already: go when the last session ends), STOP or end of file (finish the m
 """
 
 import contextlib
-import ctypes
 import gc
 import os
-import signal
 import socket
 import tempfile
 import threading
@@ -39,7 +37,6 @@ STOP = b"s"
 DRAIN_SECONDS = 300.0  # an SMTP client may idle as long (RFC 5321 4.5.3.2.7); then its next mail gets 451
 STOP_SECONDS = 20.0  # for the messages under way; below systemd's 90 s and Postfix's 300 s content timeout
 _CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
-_PR_SET_PDEATHSIG = 1
 
 
 class Desk:
@@ -107,14 +104,14 @@ def run(
     listener: socket.socket,
     control: socket.socket,
     tally: Row,
-    parent: int,
 ) -> NoReturn:
-    """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait."""
+    """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait.
+
+    A parent that is killed shows as the end of file on control, so that messages under way finish then, too.
+    """
     status = 1
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == parent:  # else it died between the fork and the line above
-            _serve(settings, policy, listener, control, tally)
+        _serve(settings, policy, listener, control, tally)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
         maillog.worker_failed()
@@ -139,7 +136,8 @@ def _serve(
             control.send(READY)
 
         session.serve(works, lent.dummy(), around_open)
-        _wait_until(lambda: not works.underway, _CALLBACK_SECONDS)
+        # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
+        _wait_until(lambda: not works.judging, _CALLBACK_SECONDS)
     desk.close()
 
 
