@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -47,7 +47,6 @@ define(`RELAY_MAILER_ARGS', `TCP [127.0.0.1] {next_hop}')dnl
 define(`LOCAL_RELAY', `relay:[127.0.0.1]')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`accept_unresolvable_domains')dnl
-{features}
 {daemons}
 MAILER(`local')dnl
 MAILER(`smtp')dnl
@@ -76,8 +75,8 @@ class PrivateSendmail:
     """Writes a configuration, starts and stops that Sendmail, and reads its queue.
 
     ports: the names of the ordinary ports (DaemonPortOptions' Name) and their numbers. split_port: the second
-    port of etc/sendmail/smtpapi.mc. next_hop: where all mail goes. milter: the filter's socket. features and
-    more: lines of mc for before and after the mailers.
+    port of etc/sendmail/smtpapi.mc. next_hop: where all mail goes. milter: the filter's socket. more:
+    lines of mc after all others. queue_run: how often the queue is tried.
     """
 
     def __init__(
@@ -88,8 +87,8 @@ class PrivateSendmail:
         split_port: int,
         next_hop: int,
         milter: Path,
-        features: Sequence[str] = (),
         more: str = "",
+        queue_run: str = "1s",
         programs: Path = PROGRAMS,
     ) -> None:
         self.directory = directory.resolve()
@@ -100,8 +99,8 @@ class PrivateSendmail:
         self.log = self.directory / "sendmail.log"
         self._next_hop = next_hop
         self._milter = milter
-        self._features = features
         self._more = more
+        self._queue_run = queue_run
         self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,7 +111,7 @@ class PrivateSendmail:
         self.configure()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command("-bD", "-q1s", "-X", str(self.directory / "traffic.log")),
+                self._command("-bD", f"-q{self._queue_run}", "-X", str(self.directory / "traffic.log")),
                 env=self._environment(), stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._wait_for_ports()
@@ -133,7 +132,6 @@ class PrivateSendmail:
                 milter=self._milter,
                 split_port=self.split_port,
                 smtpapi=SMTPAPI_MC,
-                features="\n".join(self._features),
                 more=self._more,
                 daemons="\n".join(
                     f"DAEMON_OPTIONS(`Family=inet, Addr=127.0.0.1, Port={port}, Name={name}')dnl"
@@ -143,12 +141,12 @@ class PrivateSendmail:
         )
         self.config.write_text(make_cf(mc, self._programs))
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop it and what it started, quietly also when it does not run."""
         if self._process is None:
             return
         try:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            os.killpg(self._process.pid, how)
             self._process.wait(5)
         except ProcessLookupError:
             self._process.wait()

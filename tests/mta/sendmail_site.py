@@ -30,12 +30,15 @@ class Site:
         mail: Sequence[str] = (),
         rcpt: Sequence[str] = (),
     ) -> bytes:
-        """Hands a message in; gives the server's last line. mail, rcpt: ESMTP parameters."""
+        """Hands a message in; gives the server's last line.
+
+        mail, rcpt: ESMTP parameters; {} stands for the recipient.
+        """
         with smtplib.SMTP("127.0.0.1", self.sendmail.ports[port], timeout=30) as smtp:
             smtp.ehlo("client.test")
             _expect(*smtp.mail(sender, mail))
             for recipient in recipients:
-                _expect(*smtp.rcpt(recipient, rcpt))
+                _expect(*smtp.rcpt(recipient, [each.format(recipient) for each in rcpt]))
             return _expect(*smtp.data(message))
 
     def idle(self, seconds: float = 20.0) -> None:
@@ -51,9 +54,12 @@ def _expect(code: int, answer: bytes) -> bytes:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, rewriting: str = "", more: str = "", features: Sequence[str] = ()
+    folder: Path, rewriting: str = "", more: str = "", *, queue_run: str = "1s", workers: int = 1
 ) -> Iterator[Site]:
-    """Sendmail, filter and sink. rewriting: options of that stanza, {split} stands for the second port."""
+    """Sendmail, filter and sink. rewriting: options of that stanza, {split} stands for the second port.
+
+    more: lines of mc after all others.
+    """
     ports = {name: free_port() for name in ("on", "off", "untrusted", "context")}
     split, last = free_port(), free_port()
     listener = f"""
@@ -69,13 +75,17 @@ ESMTP_Listener {{
   }}
 }}
 """
-    site = Filter(
-        folder / "filter", listener, more=f"rewriting {{ {rewriting.replace('{split}', str(split))} }}"
-    )
+    stanza = f"rewriting {{ {rewriting.replace('{split}', str(split))} }}"
+    site = Filter(folder / "filter", listener, workers=workers, more=stanza)
     sendmail = PrivateSendmail(
-        folder / "sendmail", ports=ports, split_port=split, next_hop=last, milter=site.socket,
-        features=features, more=more,
-    )  # fmt: skip
+        folder / "sendmail",
+        ports=ports,
+        split_port=split,
+        next_hop=last,
+        milter=site.socket,
+        more=more,
+        queue_run=queue_run,
+    )
     with site, Sink(last) as sink, sendmail:
         yield Site(sendmail, site, sink)
 
