@@ -9,14 +9,14 @@ is logged. A pixel is always the same 200; only a genuine click token redirects.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engagement.events.addresses import truncated
-from engagement.events.record import encode
-from engagement.events.types import Hit
+from engagement.events.record import encode_hit
 from engagement.links.keys import Ring
-from engagement.links.token import BadToken, open_token
-from engagement.links.types import CLICKS, OPENS, Kind, Opened
+from engagement.links.payload import glance
+from engagement.links.token import BadToken, unseal
+from engagement.links.types import CLICKS, OPENS, Kind
 from engagement.links.urls import read_path, refusal
 from tracker_web import answers
 from tracker_web.client import Proxies, host_name
@@ -106,20 +106,20 @@ class Hot:
             return _not_found(method, start)
         if method not in ("GET", "HEAD"):
             if method == "POST":
-                opened, spoiled = self._opened(path)
-                if opened is not None and opened.kind is Kind.LIST_UNSUBSCRIBE:
-                    self._record(opened, spoiled, host, environ)
+                asked = self._asked(path)
+                if asked is not None and asked.kind is Kind.LIST_UNSUBSCRIBE:
+                    self._record(asked, host, environ)
                     return _unsubscribed(start)
             return _other_method(method, start)
-        opened, spoiled = self._opened(path)
-        if opened is None or opened.kind not in CLICKS or opened.link is None:
+        asked = self._asked(path)
+        if asked is None or asked.kind not in CLICKS:
             return _not_found(method, start)
-        target = opened.link.target
+        target = asked.target
         if (
             refusal(target) is not None
         ):  # checked when sealed; a ring shared with a faulty program must not matter
             return _not_found(method, start)
-        self._record(opened, spoiled, host, environ)
+        self._record(asked, host, environ)
         start(answers.FOUND, answers.redirect_headers(target))
         return []
 
@@ -130,9 +130,9 @@ class Hot:
             return _not_found(method, start)
         if method not in ("GET", "HEAD"):
             return _other_method(method, start)
-        opened, spoiled = self._opened(path)
-        if opened is not None and opened.kind in OPENS:
-            self._record(opened, spoiled, host, environ)
+        asked = self._asked(path)
+        if asked is not None and asked.kind in OPENS:
+            self._record(asked, host, environ)
         start(answers.OK, list(answers.PIXEL_HEADERS))
         return [] if method == "HEAD" else [answers.PIXEL]
 
@@ -156,49 +156,64 @@ class Hot:
             return None
         return host
 
-    def _opened(self, path: str) -> tuple[Opened | None, bool]:
-        """What the token in the path says, and whether something had spoiled its tail."""
+    def _asked(self, path: str) -> "_Asked | None":
+        """What the path asks for; None without a genuine token."""
         requested = read_path(raw_path(path))
         if requested is None:
-            return None, False
+            return None
         try:
-            return open_token(requested.token, self._keys.current()), requested.spoiled
-        except BadToken as error:
-            if error.reason != "key":
-                return None, False
-        try:  # sealed with a key that is younger than our last look at the ring
-            return open_token(requested.token, self._keys.refreshed()), requested.spoiled
+            try:
+                kind, _, packed = unseal(requested.token, self._keys.current())
+            except BadToken as error:
+                if error.reason != "key":
+                    return None
+                # Sealed with a key that is younger than our last look at the ring.
+                kind, _, packed = unseal(requested.token, self._keys.refreshed())
+            issued, expiry, target = glance(kind, packed)
         except BadToken:
-            return None, False
+            return None
+        return _Asked(kind, packed, issued, expiry, target, requested.spoiled)
 
-    def _record(self, opened: Opened, spoiled: bool, host: str, environ: "WSGIEnvironment") -> None:
+    def _record(self, asked: "_Asked", host: str, environ: "WSGIEnvironment") -> None:
         """Put the hit into the spool. The answer does not depend on it."""
         if self._spool is None:
             return
         try:
-            self._spool.append(encode(self._hit(opened, spoiled, host, environ)))
+            self._spool.append(self._hit(asked, host, environ))
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
 
-    def _hit(self, opened: Opened, spoiled: bool, host: str, environ: "WSGIEnvironment") -> Hit:
-        now_ms = int(self._clock() * 1000)
+    def _hit(self, asked: "_Asked", host: str, environ: "WSGIEnvironment") -> bytes:
+        now = self._clock()
+        now_ms = int(now * 1000)
         address = self._proxies.client(
             environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
         )
-        return Hit(
-            id=self._event_id(now_ms),
-            kind=opened.kind,
-            at_ms=now_ms,
-            packed=opened.packed,
-            tenant="",
-            client_address=truncated(address) if self._truncate else address,
-            user_agent=_text(environ.get("HTTP_USER_AGENT", ""), _MAX_AGENT),
-            accept_language=_text(environ.get("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
-            method=environ["REQUEST_METHOD"],
-            host=host,
-            spoiled=spoiled,
-            expired=_expired(opened, now_ms // 1000),
+        return encode_hit(
+            self._event_id(now_ms),
+            asked.kind,
+            now_ms,
+            asked.packed,
+            "",
+            truncated(address) if self._truncate else address,
+            _text(environ.get("HTTP_USER_AGENT", ""), _MAX_AGENT),
+            _text(environ.get("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
+            environ["REQUEST_METHOD"],
+            host,
+            asked.spoiled,
+            _expired(asked.issued, asked.expiry, now),
         )
+
+
+class _Asked(NamedTuple):
+    """What a genuine token says, as far as the answer needs it."""
+
+    kind: Kind
+    packed: bytes
+    issued: int
+    expiry: int
+    target: bytes
+    spoiled: bool
 
 
 def raw_path(path_info: str) -> bytes:
@@ -212,12 +227,9 @@ def raw_path(path_info: str) -> bytes:
     return path
 
 
-def _expired(opened: Opened, now: int) -> bool:
+def _expired(issued: int, expiry: int, now: float) -> bool:
     """Whether the link's time is over (contract.md 6.4); one sealed with no time at all is over at once."""
-    identity = opened.identity
-    if identity.expiry <= identity.issued:
-        return True
-    return now > identity.expiry + _CLOCK_SLACK
+    return expiry <= issued or now > expiry + _CLOCK_SLACK
 
 
 def _text(header: str, limit: int) -> str:

@@ -13,7 +13,7 @@ Invariant: what was packed comes back equal; what is not of this shape raises Ba
 """
 
 import zlib
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -97,8 +97,40 @@ def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
     return joined
 
 
+class Glance(NamedTuple):
+    """What an answer needs of a payload. issued, expiry: Unix seconds; target: b"" without a link."""
+
+    issued: int
+    expiry: int
+    target: bytes
+
+
+def glance(kind: Kind, packed: bytes) -> Glance:
+    """Read the little that an answer needs, for a third of the cost. Raises BadToken("payload").
+
+    What it does not return it does not check: whoever reads the rest calls `unpack`.
+    """
+    match _items(packed):
+        case ((_, _, int(issued), int(life), *_), (int(flags), bytes(rest), *_), *_) if kind not in OPENS:
+            return Glance(issued, issued + _YEAR + life, _PREFIXES[flags & 3] + rest)
+        case ((_, _, int(issued), int(life), *_), *_) if kind not in CLICKS:
+            return Glance(issued, issued + _YEAR + life, b"")
+    raise BadToken("payload")
+
+
 def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
     """Read a payload, as `Opened.packed` and event records hold it. Raises BadToken("payload")."""
+    items = _items(packed)
+    identity = _read_identity(items[0])
+    match items[1:]:
+        case () | (None,) if kind not in CLICKS:
+            return identity, None
+        case (fields,) | (fields, None) if fields is not None and kind not in OPENS:
+            return identity, _read_link(fields)
+    raise BadToken("payload")
+
+
+def _items(packed: bytes) -> tuple[Any, ...]:
     if len(packed) > MAX_PAYLOAD:
         raise BadToken("payload")
     try:
@@ -114,13 +146,7 @@ def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
         raise BadToken("payload") from None
     if type(items) is not tuple or not items:
         raise BadToken("payload")
-    identity = _read_identity(items[0])
-    match items[1:]:
-        case () | (None,) if kind not in CLICKS:
-            return identity, None
-        case (fields,) | (fields, None) if fields is not None and kind not in OPENS:
-            return identity, _read_link(fields)
-    raise BadToken("payload")
+    return items
 
 
 def _read_identity(fields: Any) -> Identity:

@@ -30,7 +30,17 @@ from engagement.links.keys import Key, Ring, derive
 from engagement.links.payload import MAX_PAYLOAD, pack_identity, pack_link, payload, unpack
 from engagement.links.types import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link, Opened, Reason
 
-__all__ = ["VERSION", "BadToken", "CannotSeal", "CopySealer", "Reason", "copy_sealer", "open_token", "unpack"]
+__all__ = [
+    "VERSION",
+    "BadToken",
+    "CannotSeal",
+    "CopySealer",
+    "Reason",
+    "copy_sealer",
+    "open_token",
+    "unpack",
+    "unseal",
+]
 
 VERSION: Final = 1
 
@@ -85,6 +95,16 @@ def open_token(token: bytes, ring: Ring, tenant: str = "") -> Opened:
     (the tag does not match: altered, or of another key, kind or tenant) or "payload" (genuine, but not of
     this format). An expired token opens; expiry is the caller's to compare.
     """
+    kind, key_id, packed = unseal(token, ring, tenant)
+    identity, link = unpack(kind, packed)
+    return Opened(kind, key_id, identity, link, packed)
+
+
+def unseal(token: bytes, ring: Ring, tenant: str = "") -> tuple[Kind, int, bytes]:
+    """Check a token; return its kind, key id and payload, which is authentic and not read yet.
+
+    Raises BadToken as `open_token` does, but for "payload".
+    """
     if len(token) > _MAX_TOKEN:
         raise BadToken("length")
     try:
@@ -102,7 +122,7 @@ def open_token(token: bytes, ring: Ring, tenant: str = "") -> Opened:
     return reader(raw, ring, tenant)
 
 
-def _open_1(raw: bytes, ring: Ring, tenant: str) -> Opened:
+def _unseal_1(raw: bytes, ring: Ring, tenant: str) -> tuple[Kind, int, bytes]:
     kind = _KINDS.get(raw[1])
     if kind is None:
         raise BadToken("kind")
@@ -114,11 +134,10 @@ def _open_1(raw: bytes, ring: Ring, tenant: str) -> Opened:
         packed = _cipher(key.secret, tenant).decrypt(raw[_HEADER_SIZE:], [header + _tenant_bytes(tenant)])
     except InvalidTag:
         raise BadToken("forged") from None
-    identity, link = unpack(kind, packed)
-    return Opened(kind, key.id, identity, link, packed)
+    return kind, key.id, packed
 
 
-_READERS: Final[dict[int, Callable[[bytes, Ring, str], Opened]]] = {VERSION: _open_1}
+_READERS: Final[dict[int, Callable[[bytes, Ring, str], tuple[Kind, int, bytes]]]] = {VERSION: _unseal_1}
 _KINDS: Final = {int(kind): kind for kind in Kind}
 
 
