@@ -129,7 +129,7 @@ def _addresses(value: bytes) -> list[str]:
 
 def mailbox(entry: Copy) -> str:
     """An entry as one address of a header field, in folded lines (RFC 5322 3.4, RFC 2047)."""
-    name = entry.name.strip()
+    name = " ".join(entry.name.split())
     if not name:
         return entry.address
     if len(name) <= _LONGEST_QUOTED and all(" " <= letter <= "~" for letter in name) and "=?" not in name:

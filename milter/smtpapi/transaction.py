@@ -130,8 +130,8 @@ def consider(
             return Considered(Leave(Why.MODULE_OFF), connection_context=connection_context)
         if arrival.entry is None and not is_trusted(envelope.client, scoped.relay_hosts):
             return Considered(Leave(Why.UNTRUSTED), connection_context=connection_context)
-    except Exception as error:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
-        return _failed(error, (), connection_context)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
+        return _failed(error, _removable(site, envelope, message), connection_context)
     mail = None
     try:
         mail = _Mail(site, arrival, now, tick, connection_context)
@@ -591,6 +591,16 @@ def _left(headers: tuple[HeaderChange, ...], why: Why, note: str) -> Plan | Leav
 
 def _made_links(edits: tuple[Edit, ...]) -> bool:
     return any(edit.kind in ("link", "pixel") or _made_links(edit.inner) for edit in edits)
+
+
+def _removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
+    """What to take out of mail that could not even be looked at: nothing, unless it is surely trusted."""
+    try:
+        scoped = site.settings.scoped(_where(envelope, ""))
+        trusted = site.settings.active and is_trusted(envelope.client, scoped.relay_hosts)
+    except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
+        trusted = False
+    return removal(message, directive.NAME) + removal(message, split.HEADER) if trusted else ()
 
 
 def _failed(
