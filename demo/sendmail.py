@@ -35,6 +35,7 @@ define(`HELP_FILE', `{folder}/help')dnl
 define(`confSERVICE_SWITCH_FILE', `{folder}/switch')dnl
 define(`confHOSTS_FILE', `/etc/hosts')dnl
 undefine(`ALIAS_FILE')dnl
+define(`confDONT_BLAME_SENDMAIL', `TrustStickyBit')dnl (the folder may lie below /tmp)
 define(`confTO_IDENT', `0')dnl
 define(`confTO_RESOLVER_RETRANS', `1s')dnl
 define(`confTO_ICONNECT', `2s')dnl

@@ -160,8 +160,9 @@ keys {{ ring = "{self.folder}/keys" }}
 def open_folders(folder: Path) -> None:
     """Let others in: pytest makes its folders for the user alone, and Postfix delivers as another."""
     for place in (folder, *folder.parents):
-        if len(place.parts) > 2 and place != Path.home():
-            place.chmod(place.stat().st_mode | 0o055)
+        mode = place.stat().st_mode
+        if not mode & 0o005 and place != Path.home():
+            place.chmod(mode | 0o055)
 
 
 @dataclass
