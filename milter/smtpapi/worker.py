@@ -143,14 +143,14 @@ def _serve(
 
 def _watch(control: socket.socket, lent: Lent, works: session.Works[Considered]) -> None:
     """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
-    order = control.recv(1)
+    order = _order(control)
     lent.take_back()
     if order == DRAIN:
         control.settimeout(0.1)
         end = time.monotonic() + DRAIN_SECONDS
         while works.sessions and time.monotonic() < end:
             with contextlib.suppress(TimeoutError):
-                control.recv(1)  # STOP, or the parent's end
+                _order(control)  # STOP, or the parent's end
                 break
     _wait_until(lambda: not works.underway, STOP_SECONDS)
     stopping = threading.Thread(target=session.stop, daemon=True)
@@ -158,6 +158,14 @@ def _watch(control: socket.socket, lent: Lent, works: session.Works[Considered])
     while stopping.is_alive():  # it waits for libmilter's loop to turn
         lent.wake()
         stopping.join(0.05)
+
+
+def _order(control: socket.socket) -> bytes:
+    """What the parent says; b"" at its end, which is a reset where it had not yet read READY."""
+    try:
+        return control.recv(1)
+    except ConnectionError:
+        return b""
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> None:
