@@ -1,11 +1,11 @@
-"""The tracked links that stand in the golden messages, found by place, through no code of the product."""
+"""The tracked links that stand in a rewritten message, found by place, through no code of the product."""
 
 import binascii
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fidelity
 
@@ -20,8 +20,12 @@ class Made(NamedTuple):
 
 def made(case: Path) -> Iterator[Made]:
     """What the golden output of a folder of tests/golden/messages holds."""
-    before, after = (case / "in.eml").read_bytes(), (case / "out.eml").read_bytes()
-    edits = json.loads((case / "plan.json").read_text())["edits"]
+    report = json.loads((case / "plan.json").read_text())
+    return made_in((case / "in.eml").read_bytes(), (case / "out.eml").read_bytes(), report["edits"])
+
+
+def made_in(before: bytes, after: bytes, edits: list[dict[str, Any]]) -> Iterator[Made]:
+    """What a rewritten message holds. edits: as reported."""
     parts = fidelity._top_parts(before)
     for done in fidelity._follow(before, after, edits, []):
         part = parts.get(done.edit["type"])
@@ -38,7 +42,7 @@ def made(case: Path) -> Iterator[Made]:
             yield from _read(inner.edit, inner.new, part)
 
 
-def _read(edit: dict[str, str], new: bytes, part: fidelity.Part) -> Iterator[Made]:
+def _read(edit: dict[str, Any], new: bytes, part: fidelity.Part) -> Iterator[Made]:
     text = fidelity._ascii(new, part).decode("ascii")
     if edit["kind"] == "link":
         yield Made("link", edit["target"], text)
