@@ -85,24 +85,19 @@ def _row(
 
 
 def repeats(stored: Iterable[Row]) -> frozenset[str]:
-    """Return the ids of rows that repeat an earlier one: same type, link and class, less than 10 s before.
+    """Return the ids of rows that repeat one of the same tenant, type, link and class, less than 10 s older.
 
-    A repeat of a repeat is one too, so the answer does not depend on the order rows came in. Probes are
-    in it like others.
+    A repeat of a repeat is one too, so the answer does not depend on the order rows came in. Probes are in it
+    like others.
     """
-    last: dict[tuple[str, str, str], int] = {}
+    last: dict[tuple[str, str, str, str], int] = {}
     found = set()
     for row in sorted(stored, key=lambda row: (row.at_ms, row.event_id)):
         if not row.link:
             continue
-        key = (row.type, row.link, row.client)
+        key = (row.tenant, row.type, row.link, row.client)
         before = last.get(key)
         if before is not None and row.at_ms - before < REPEAT_MS:
             found.add(row.event_id)
         last[key] = row.at_ms
     return frozenset(found)
-
-
-def is_counted(row: Row, repeated: frozenset[str]) -> bool:
-    """Tell whether a row is in the figures: no probe, no repeat, no expired link (contract.md 6.2-6.4)."""
-    return row.client != Client.PROBE and row.event_id not in repeated and not row.expired

@@ -27,6 +27,8 @@ FIRST_WAIT: Final = 0.2  # seconds after a failure; doubled each time
 LONGEST_WAIT: Final = 10.0
 DRAIN_SECONDS: Final = 5.0  # at the end: service supervisors kill after ten or more
 SWEEP_SECONDS: Final = 3600.0
+ROLL_UP_SECONDS: Final = 2.0  # from one making of the figures to the next,
+ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took
 
 _Batch = list[tuple[Entry, tuple[Row, ...]]]
 
@@ -59,6 +61,7 @@ class Shipper:
         self._reader = Reader(directory)
         self._swept = float("-inf")
         self._told = float("-inf")
+        self._next_roll_up = float("-inf")
         self.status = Status.begun(now())
 
     def step(self) -> int:
@@ -85,6 +88,7 @@ class Shipper:
                 continue
             wait = FIRST_WAIT
             self._sweep()
+            self._roll_up()
             if not self.status.busy:
                 stop.wait(IDLE_SECONDS)
         self.drain(DRAIN_SECONDS)
@@ -95,6 +99,8 @@ class Shipper:
         shipped: int | None = 1
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
+        if shipped == 0:
+            self._roll_up(now=True)
         self._tell(force=True)
         return shipped == 0
 
@@ -148,6 +154,18 @@ class Shipper:
             removed = 0
         if removed < SWEEP_LIMIT:  # else there is more: next time round, after what waits in the spool
             self._swept = time.monotonic()
+
+    def _roll_up(self, *, now: bool = False) -> None:
+        """Bring the store's figures up to date, in a twentieth of the time at most unless it must be now."""
+        began = time.monotonic()
+        if not now and began < self._next_roll_up:
+            return
+        try:
+            self._store.roll_up()
+        except StoreError as error:
+            self.status.failed(str(error), self._now())
+        ended = time.monotonic()
+        self._next_roll_up = ended + max(ROLL_UP_SECONDS, ROLL_UP_SHARE * (ended - began))
 
     def _tell(self, *, force: bool = False) -> None:
         """Write the status for `smtpapi ship --status`, at most once a second: it is no more than news."""

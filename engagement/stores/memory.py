@@ -2,12 +2,10 @@
 
 import json
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from engagement.events.classify import MACHINES
 from engagement.events.fields import Fields, join
-from engagement.events.rows import Row, is_counted, repeats
+from engagement.events.rows import Row, repeats
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -18,6 +16,7 @@ from engagement.stores.port import (
     cursor_position,
     is_place,
 )
+from engagement.stores.tally import HOUR_MS, Figures, Tally, as_counts, hours_of, is_by_hours, together
 
 
 class MemoryStore:
@@ -60,26 +59,53 @@ class MemoryStore:
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
         with self._lock:
-            repeated = repeats(self._rows.values())
-            recorded: Counter[str] = Counter()
-            counted: dict[str, list[str]] = defaultdict(list)
-            people: dict[str, list[str]] = defaultdict(list)
-            for row in self._matching(query):
-                recorded[row.type] += 1
-                if is_counted(row, repeated):
-                    counted[row.type].append(row.message_id)
-                    if row.client not in MACHINES:
-                        people[row.type].append(row.message_id)
-        return {
-            name: Count(
-                recorded=number,
-                counted=len(counted[name]),
-                people=len(people[name]),
-                messages=len(set(counted[name])),
-                people_messages=len(set(people[name])),
-            )
-            for name, number in sorted(recorded.items())
-        }
+            return as_counts(self._tally(query), expired=query.expired)
+
+    def totals(self, query: Query) -> Mapping[str, Count]:
+        """See the port. There is no roll-up here: made anew each time, hour by hour."""
+        if not is_by_hours(query):
+            return self.counts(query)
+        first, last = hours_of(query)
+        parts = []
+        with self._lock:
+            hours = {row.at_ms // HOUR_MS for row in self._rows.values()}
+            for hour in (hour for hour in hours if hour >= first and (last is None or hour <= last)):
+                for campaign in dict.fromkeys(query.campaigns or ("",)):
+                    span = Query(
+                        from_ms=hour * HOUR_MS,
+                        to_ms=(hour + 1) * HOUR_MS,
+                        campaigns=(campaign,) if campaign else (),
+                        tenant=query.tenant,
+                        expired=True,
+                    )
+                    parts.append(self._tally(span))
+        return as_counts(together(parts), expired=query.expired, types=query.types)
+
+    def roll_up(self) -> int:
+        """See the port."""
+        return 0
+
+    def erase(self, recipient: str, tenant: str = "") -> int:
+        """See the port."""
+        with self._lock:
+            of = Query(recipients=(recipient,), tenant=tenant, expired=True)
+            messages = {row.message_id for row in self._matching(of)} - {""}
+            gone = {row.event_id for row in self._matching(of)} | {
+                name for name, row in self._rows.items() if row.message_id in messages
+            }
+            for name in gone:
+                del self._rows[name], self._order[name]
+            for message in messages:
+                self._messages.pop(message, None)
+        return len(gone)
+
+    def _tally(self, query: Query) -> Figures:
+        repeated = repeats(self._rows.values())
+        tally = Tally()
+        for row in self._matching(query):
+            repeat = row.event_id in repeated
+            tally.add(row.type, row.message_id, row.client, expired=row.expired, repeat=repeat)
+        return tally.figures()
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""

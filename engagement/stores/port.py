@@ -1,4 +1,4 @@
-"""What a store of events must do. Engines: `memory` (for tests), `sqlite`.
+"""What a store of events must do. Engines: `memory` (for tests), `sqlite`, `cassandra`.
 
 Written so that an engine without transactions, insert order or secondary indexes can do it too: rows are
 upserts under ids fixed long before; every question names a time range, a message, a recipient or a campaign;
@@ -81,7 +81,8 @@ class EventStore(Protocol):
     def add(self, events: Iterable[Row]) -> int:
         """Keep the rows, durably, when this returns; return how many were handed in.
 
-        A row whose id is there already takes its place. Raises RowRefusedError, having kept none.
+        A row whose id is there already takes its place, if the rules it was judged by are not older. Raises
+        RowRefusedError; then none may be counted on, and those that can be kept are to be handed in again.
         """
 
     def find(self, query: Query) -> Iterator[Fields]:
@@ -91,7 +92,24 @@ class EventStore(Protocol):
         """
 
     def counts(self, query: Query) -> Mapping[str, Count]:
-        """Return figures by event type. limit and cursor mean nothing here."""
+        """Return figures by event type, made anew from all these events: costs as much as there are.
+
+        limit and cursor mean nothing here, nor in `totals`.
+        """
+
+    def totals(self, query: Query) -> Mapping[str, Count]:
+        """Return figures for a page that must not wait: of whole hours, as they were at the last `roll_up`.
+
+        The hours that from_ms and to_ms lie in belong to them. Different messages are told by the hour (and
+        campaign), and added up (contract.md 7.6: unique within one roll-up increment). A question by
+        recipient, message, transmission or id is small; `counts` answers that.
+        """
+
+    def roll_up(self) -> int:
+        """Make the figures of hours that have changed anew, as absolute numbers; return how many hours.
+
+        For the shipper alone. Done twice, or by two, it gives the same numbers.
+        """
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """Return events that came in after the mark; "" returns none, and the mark of now.
@@ -105,6 +123,12 @@ class EventStore(Protocol):
 
         Fewer than limit: nothing is left to remove. An injection's record stays while an event needs it. An
         engine whose rows end by themselves removes none.
+        """
+
+    def erase(self, recipient: str, tenant: str = "") -> int:
+        """Remove all events of this recipient's messages, and what they borrow; return how many events.
+
+        Figures stay: they name nobody. An event of those messages that comes in later is kept again.
         """
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from engagement.events.fields import Fields
-from engagement.events.rows import Row
+from engagement.events.rows import REPEAT_MS, Row
 from engagement.stores.migrate import check, migrate
 from engagement.stores.port import (
     SWEEP_LIMIT,
@@ -28,9 +28,21 @@ from engagement.stores.port import (
 )
 from engagement.stores.statements import (
     ADD_EVENT,
+    ADD_FIGURE,
     ADD_MESSAGE,
+    ERASE_EVENTS,
+    ERASE_LONE_EVENTS,
+    ERASE_MESSAGE,
+    FIGURES,
+    FORGET_FIGURES,
+    MARK_STALE,
+    MESSAGES_OF,
+    NO_LONGER_STALE,
+    OF_HOUR,
     SHOWN,
+    STALE,
     SWEEP_EVENTS,
+    SWEEP_FIGURES,
     SWEEP_MESSAGES,
     as_text,
     conditions,
@@ -38,8 +50,21 @@ from engagement.stores.statements import (
     event_values,
     shown,
 )
+from engagement.stores.tally import (
+    HOUR_MS,
+    HourTally,
+    as_counts,
+    from_text,
+    hours_of,
+    hours_to_count,
+    is_by_hours,
+    to_text,
+    together,
+)
 
 T = TypeVar("T")
+
+_FOR_EVER = 2**62
 
 _BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
 _LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
@@ -70,6 +95,7 @@ class SqliteStore:
                 for row in rows
                 if row.message is not None
             ]
+            stale = {(row.tenant, hour) for row in rows for hour in hours_to_count(row.at_ms)}
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise RowRefusedError(str(error)) from error
 
@@ -79,6 +105,7 @@ class SqliteStore:
                 connection.executemany(ADD_EVENT, values)
                 if messages:
                     connection.executemany(ADD_MESSAGE, messages)
+                connection.executemany(MARK_STALE, stale)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -107,6 +134,27 @@ class SqliteStore:
         statement = counts_of(where)
         return {name: Count(*numbers) for name, *numbers in self._ask(statement, values)}
 
+    def totals(self, query: Query) -> Mapping[str, Count]:
+        """See the port."""
+        if not is_by_hours(query):
+            return self.counts(query)
+        first, last = hours_of(query)
+        found = [
+            from_text(text)
+            for campaign in dict.fromkeys(query.campaigns or ("",))
+            for (text,) in self._ask(
+                FIGURES, [query.tenant, campaign, first, _FOR_EVER if last is None else last]
+            )
+        ]
+        return as_counts(together(found), expired=query.expired, types=query.types)
+
+    def roll_up(self) -> int:
+        """See the port."""
+        stale = self._ask(STALE, [])
+        for tenant, hour in stale:
+            self._do(lambda connection, of=(tenant, hour): _roll_up(connection, *of), None)  # type: ignore[misc]
+        return len(stale)
+
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark is the place of the last row seen."""
         if not is_place(mark):
@@ -127,6 +175,29 @@ class SqliteStore:
             gone = connection.execute(SWEEP_EVENTS, (before_ms, limit)).rowcount
             if gone < limit:
                 gone += connection.execute(SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
+                connection.execute(SWEEP_FIGURES, (before_ms // HOUR_MS,))
+            return gone
+
+        return self._do(delete, 0)
+
+    def erase(self, recipient: str, tenant: str = "") -> int:
+        """See the port. What is gone is overwritten, also in the write-ahead log."""
+        whose = (recipient.lower(), tenant)
+
+        def delete(connection: sqlite3.Connection) -> int:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                messages = connection.execute(MESSAGES_OF, whose).fetchall()
+                gone = connection.executemany(ERASE_EVENTS, messages).rowcount if messages else 0
+                gone = max(gone, 0) + connection.execute(ERASE_LONE_EVENTS, whose).rowcount
+                connection.executemany(ERASE_MESSAGE, messages)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return gone
 
         return self._do(delete, 0)
@@ -228,3 +299,25 @@ class SqliteStore:
             self._connection.close()
         self._connection = None
         self._frozen = False
+
+
+def _roll_up(connection: sqlite3.Connection, tenant: str, hour: int) -> None:
+    begins = hour * HOUR_MS
+    tally = HourTally(hour)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for at_ms, kind, message, client, link, campaign, expired in connection.execute(
+            OF_HOUR, (tenant, begins - REPEAT_MS, begins + HOUR_MS)
+        ):
+            tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired))
+        connection.execute(FORGET_FIGURES, (tenant, hour))
+        connection.executemany(
+            ADD_FIGURE,
+            [(tenant, campaign, hour, to_text(figures)) for campaign, figures in tally.figures().items()],
+        )
+        connection.execute(NO_LONGER_STALE, (tenant, hour))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -27,6 +27,7 @@ WHERE fields <> excluded.fields
 _REPEAT = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
     SELECT 1 FROM event AS before
     WHERE before.link = event.link AND before.type = event.type AND before.client = event.client
+        AND before.tenant = event.tenant
         AND before.at_ms > event.at_ms - {REPEAT_MS}
         AND (before.at_ms, before.event_id) < (event.at_ms, event.event_id)
 ) END"""  # noqa: S608 - a number of ours
@@ -40,6 +41,24 @@ DELETE FROM message WHERE message_id IN (
     SELECT message_id FROM message AS old
     WHERE at_ms < ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.message_id = old.message_id)
     LIMIT ?)
+"""
+
+MARK_STALE = "INSERT INTO stale_hour (tenant, hour) VALUES (?, ?) ON CONFLICT DO NOTHING"
+STALE = "SELECT tenant, hour FROM stale_hour ORDER BY hour DESC"
+NO_LONGER_STALE = "DELETE FROM stale_hour WHERE tenant = ? AND hour = ?"
+OF_HOUR = """
+SELECT at_ms, type, message_id, client, link, campaign, expired FROM event
+WHERE tenant = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, event_id
+"""
+FORGET_FIGURES = "DELETE FROM figure WHERE tenant = ? AND hour = ?"
+ADD_FIGURE = "INSERT INTO figure (tenant, campaign, hour, figures) VALUES (?, ?, ?, ?)"
+SWEEP_FIGURES = "DELETE FROM figure WHERE hour < ?"
+FIGURES = "SELECT figures FROM figure WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?"
+ERASE_EVENTS = "DELETE FROM event WHERE message_id = ? AND message_id <> x''"
+ERASE_LONE_EVENTS = "DELETE FROM event WHERE recipient = ? AND recipient <> '' AND tenant = ?"
+ERASE_MESSAGE = "DELETE FROM message WHERE message_id = ?"
+MESSAGES_OF = """
+SELECT DISTINCT message_id FROM event WHERE recipient = ? AND recipient <> '' AND tenant = ?
 """
 
 

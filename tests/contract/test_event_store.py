@@ -63,7 +63,9 @@ def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, tell: Tel
     """Labels may be made again with better rules."""
     (row,) = tell.hit()
     store.add([row])
-    store.add([replace(row, client="scanner", fields=row.fields | {"x_client_class": "scanner"})])
+    better = row.fields | {"x_client_class": "scanner", "x_client_rules": "2"}
+    store.add([replace(row, client="scanner", fields=better)])
+    store.add([replace(row, client="scanner", fields=better)])
     (event,) = store.find(Query())
     assert event["x_client_class"] == "scanner"
     assert store.counts(Query())["click"].people == 0
@@ -256,6 +258,65 @@ def test_engines_count_alike(store: EventStore, tell: Telling) -> None:
             counted += 1
         last[key] = row.at_ms
     assert store.counts(Query())["click"].counted == counted
+
+
+def hourly(store: EventStore, **query: object) -> dict[str, Count]:
+    store.roll_up()
+    return dict(store.totals(Query(**query)))  # type: ignore[arg-type]
+
+
+def test_totals_are_the_figures_of_whole_hours(store: EventStore, tell: Telling) -> None:
+    hour = 3_600_000
+    store.add(
+        [
+            *tell.hit(at=0),
+            *tell.hit(at=5_000),  # a repeat
+            *tell.hit(at=1, message=2, agent="BarracudaCentral"),
+            *tell.hit(at=hour),  # the same message again, in another hour
+            *tell.hit(at=2, expired=True),
+            *tell.hit(Kind.OPEN, at=hour, campaign="spring", message=3),
+            *tell.hit(at=3, tenant="b"),
+        ]
+    )
+    assert hourly(store) == {"click": Count(4, 3, 2, 3, 2), "open": Count(1, 1, 1, 1, 1)}
+    assert hourly(store, expired=True)["click"].recorded == 5
+    assert hourly(store, types=("open",)) == {"open": Count(1, 1, 1, 1, 1)}
+    assert hourly(store, campaigns=("spring",)) == {"open": Count(1, 1, 1, 1, 1)}
+    assert hourly(store, campaigns=("spring", "autumn", "spring")) == hourly(store)
+    assert hourly(store, from_ms=AT + hour)["click"] == Count(1, 1, 1, 1, 1)
+    assert hourly(store, to_ms=AT + hour // 2)["click"] == Count(3, 2, 1, 2, 1)
+    assert hourly(store, tenant="b") == {"click": Count(1, 1, 1, 1, 1)}
+    assert hourly(store, messages=(f"{1:032x}",))["click"] == Count(3, 2, 2, 1, 1)
+
+
+def test_totals_do_not_depend_on_how_often_and_in_which_order(store: EventStore, tell: Telling) -> None:
+    """A late hit makes one of the next hour a repeat."""
+    end = 3_600_000 - AT % 3_600_000
+    early, late = tell.hit(at=end - 1), tell.hit(at=end + 9_000)
+    store.add(late)
+    assert hourly(store)["click"].counted == 1
+    for _ in range(2):
+        store.add(early)
+        assert hourly(store)["click"] == Count(2, 1, 1, 1, 1)
+    assert hourly(store, from_ms=AT + end)["click"] == Count(recorded=1)
+    assert store.roll_up() == 0
+
+
+# --- erasing ---
+
+
+def test_erasing_a_recipient_leaves_nothing_of_their_messages(store: EventStore, tell: Telling) -> None:
+    mine = tell.injection() + tell.hit() + tell.hit(recipient="", at=1)
+    others = tell.hit(message=2, recipient="ole@example.net")
+    store.add(mine + others)
+    assert store.erase("IDA@example.net") == 3
+    assert store.erase("ida@example.net") == 0
+    assert found(store) == ids(others)
+    assert found(store, messages=(f"{1:032x}",)) == []
+    again = tell.hit(at=2)
+    store.add(again)
+    (event,) = store.find(Query(messages=(f"{1:032x}",)))
+    assert "subject" not in event
 
 
 # --- what comes in ---

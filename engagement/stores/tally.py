@@ -1,0 +1,188 @@
+"""Figures, as every engine makes them: repeats in time order, counts by type, an hour's figures as text.
+
+Pure. What is counted is said in contract.md 6.2 to 6.4 and 7.6; the same in SQL is in `statements`.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from engagement.events.classify import MACHINES, Client
+from engagement.events.rows import REPEAT_MS
+from engagement.stores.port import Count, Query
+
+HOUR_MS: Final = 3_600_000
+
+_Link = str | bytes
+_FORGET_AT: Final = 100_000
+
+
+class Repeats:
+    """Tells repeats in a stream of hits whose links' times never go back, mixed in any way."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, _Link, str], int] = {}
+        self._newest = 0
+
+    def is_repeat(self, kind: str, link: _Link, client: str, at_ms: int) -> bool:
+        """Tell whether this hit repeats an earlier one; note it."""
+        if not link:
+            return False
+        key = (kind, link, client)
+        before = self._last.get(key)
+        self._last[key] = at_ms
+        return before is not None and at_ms - before < REPEAT_MS
+
+    def forget(self, before_ms: int) -> None:
+        """Let go of what no hit at before_ms or later can repeat, if there is much of it."""
+        if len(self._last) > _FORGET_AT:
+            limit = before_ms - REPEAT_MS
+            self._last = {key: at for key, at in self._last.items() if at > limit}
+
+
+class Tally:
+    """Counts events."""
+
+    def __init__(self) -> None:
+        self._recorded: Counter[str] = Counter()
+        self._expired: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
+        self._people: Counter[str] = Counter()
+        self._messages: defaultdict[str, set[Hashable]] = defaultdict(set)
+        self._people_messages: defaultdict[str, set[Hashable]] = defaultdict(set)
+
+    def add(self, kind: str, message: Hashable, client: str, *, expired: bool, repeat: bool) -> None:
+        """Count one event. kind: its type. message: anything that stands for its message."""
+        if expired:
+            self._expired[kind] += 1
+            return
+        self._recorded[kind] += 1
+        if repeat or client == Client.PROBE:
+            return
+        self._counted[kind] += 1
+        self._messages[kind].add(message)
+        if client not in MACHINES:
+            self._people[kind] += 1
+            self._people_messages[kind].add(message)
+
+    def figures(self) -> "Figures":
+        """Return what was counted so far."""
+        return {
+            kind: Figure(
+                self._recorded[kind],
+                self._expired[kind],
+                self._counted[kind],
+                self._people[kind],
+                len(self._messages[kind]),
+                len(self._people_messages[kind]),
+            )
+            for kind in sorted(self._recorded.keys() | self._expired.keys())
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """As `Count`, but recorded is without hits on expired links, which stand beside it."""
+
+    recorded: int = 0
+    expired: int = 0
+    counted: int = 0
+    people: int = 0
+    messages: int = 0
+    people_messages: int = 0
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return all six, in order."""
+        return (
+            *(self.recorded, self.expired, self.counted, self.people, self.messages),
+            self.people_messages,
+        )
+
+
+Figures = Mapping[str, Figure]
+
+
+def as_counts(figures: Figures, *, expired: bool = False, types: tuple[str, ...] = ()) -> dict[str, Count]:
+    """Return figures as a query wants to see them: with or without expired, of some types or all."""
+    found = {}
+    for kind, figure in figures.items():
+        recorded = figure.recorded + (figure.expired if expired else 0)
+        if recorded and (not types or kind in types):
+            found[kind] = Count(
+                recorded, figure.counted, figure.people, figure.messages, figure.people_messages
+            )
+    return found
+
+
+def together(several: Iterable[Figures]) -> Figures:
+    """Return the sums: of hours, or of campaigns. Messages are then different ones in each of the parts."""
+    sums: dict[str, list[int]] = {}
+    for figures in several:
+        for kind, figure in figures.items():
+            before = sums.setdefault(kind, [0] * 6)
+            sums[kind] = [one + other for one, other in zip(before, figure.numbers(), strict=True)]
+    return {kind: Figure(*numbers) for kind, numbers in sorted(sums.items())}
+
+
+def to_text(figures: Figures) -> str:
+    """Return figures as JSON, for an engine to keep."""
+    return json.dumps(
+        {kind: figure.numbers() for kind, figure in figures.items()}, separators=(",", ":"), sort_keys=True
+    )
+
+
+def from_text(text: str) -> Figures:
+    """Return what `to_text` made a text of."""
+    return {kind: Figure(*numbers) for kind, numbers in json.loads(text).items()}
+
+
+def is_by_hours(query: Query) -> bool:
+    """Tell whether the hours' figures know the answer."""
+    return not (query.recipients or query.messages or query.transmissions or query.ids)
+
+
+def hours_of(query: Query) -> tuple[int, int | None]:
+    """Return the first hour since 1970 that the query touches, and the last one, None for no end."""
+    last = None if query.to_ms is None else (query.to_ms - 1) // HOUR_MS
+    return max(0, query.from_ms or 0) // HOUR_MS, last
+
+
+def hours_to_count(at_ms: int) -> tuple[int, ...]:
+    """Return the hours whose figures an event at this time may change: what it makes a repeat comes later."""
+    first, last = at_ms // HOUR_MS, (at_ms + REPEAT_MS - 1) // HOUR_MS
+    return (first,) if first == last else (first, last)
+
+
+class HourTally:
+    """The figures of one hour, of all its events ("") and of each campaign. Hand it events in time order.
+
+    From `REPEAT_MS` before the hour on; those before are looked at for repeats only.
+    """
+
+    def __init__(self, hour: int) -> None:
+        self._begins = hour * HOUR_MS
+        self._repeats = Repeats()
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+
+    def add(
+        self,
+        at_ms: int,
+        kind: str,
+        message: Hashable,
+        client: str,
+        link: _Link,
+        campaign: str,
+        *,
+        expired: bool,
+    ) -> None:
+        """Count one event."""
+        repeat = self._repeats.is_repeat(kind, link, client, at_ms)
+        if at_ms >= self._begins:
+            for name in {"", campaign}:
+                self._tallies[name].add(kind, message, client, expired=expired, repeat=repeat)
+
+    def figures(self) -> dict[str, Figures]:
+        """Return the figures by campaign."""
+        return {campaign: tally.figures() for campaign, tally in self._tallies.items()}
