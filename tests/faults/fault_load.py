@@ -70,7 +70,7 @@ def sizes(rng: random.Random) -> int:
 
 @dataclass
 class Sent:
-    """What clients were told. accepted: mails with 250. refused: 4xx answers, retried. unsure: no answer came."""
+    """What clients were told. accepted: mails with 250. refused: 4xx, retried. unsure: no answer came."""
 
     accepted: dict[str, Mail] = field(default_factory=dict)
     temporary: Counter[str] = field(default_factory=Counter)
@@ -80,7 +80,9 @@ class Sent:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _attempt(client: smtplib.SMTP | None, port: int, item: Mail, sent: Sent) -> tuple[smtplib.SMTP | None, bool]:
+def _attempt(
+    client: smtplib.SMTP | None, port: int, item: Mail, sent: Sent
+) -> tuple[smtplib.SMTP | None, bool]:
     """One try; the connection to go on with, and whether the mail is done with."""
     data_begun = False
     try:
@@ -106,7 +108,9 @@ def _attempt(client: smtplib.SMTP | None, port: int, item: Mail, sent: Sent) -> 
         return None, False
 
 
-def _answered(client: smtplib.SMTP | None, code: int, item: Mail, sent: Sent) -> tuple[smtplib.SMTP | None, bool]:
+def _answered(
+    client: smtplib.SMTP | None, code: int, item: Mail, sent: Sent
+) -> tuple[smtplib.SMTP | None, bool]:
     with sent.lock:
         if code < 400:
             sent.accepted[item.name] = item

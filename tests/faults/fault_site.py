@@ -9,17 +9,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from demo.postfix import PrivatePostfix, Smtpd
 from faults.fault_load import Sent, Verdict, judge
 from mta.mta_site import DOMAIN, SMTPAPI, Filter, free_port, open_folders, until
 
-from demo.postfix import PrivatePostfix, Smtpd
-
-MILTER = "{{ unix:milter/milter.sock, connect_timeout={0}, command_timeout={0}, content_timeout={0}, default_action={1} }}"
+MILTER = (
+    "{{ unix:milter/milter.sock, connect_timeout={0}, command_timeout={0}, content_timeout={0}, "
+    "default_action={1} }}"
+)
 FAULTY = Path(__file__).parents[1] / "mta" / "faulty_filter.py"
 
 
 class Site:
-    """Ports: in (filter in place), accept (in place, default_action=accept), wait (no filter; all over the hop).
+    """Ports: in (filter in place), accept (in place, default_action=accept), wait (no filter; all by the hop).
 
     With hop, mail to several recipients of `in` takes it, too.
     """
@@ -47,7 +50,9 @@ class Site:
             Smtpd(self.ports["accept"], {"smtpd_milters": MILTER.format(silence, "accept")}),
         ]
         if hop:
-            smtpds.append(Smtpd(self.ports["wait"], {"content_filter": f"split:[127.0.0.1]:{self.ports['hop']}"}))
+            smtpds.append(
+                Smtpd(self.ports["wait"], {"content_filter": f"split:[127.0.0.1]:{self.ports['hop']}"})
+            )
         waiting = {
             "queue_run_delay": "1s",
             "minimal_backoff_time": "1s",
@@ -62,7 +67,9 @@ class Site:
             options=waiting | hop_milters | (options or {}),
             hop_port=self.ports["hop"] if hop else None,
         )
-        rewriting = f'rewriting {{ several_recipients = split split_listener = "127.0.0.1:{self.ports["hop"]}" }}'
+        rewriting = (
+            f'rewriting {{ several_recipients = split split_listener = "127.0.0.1:{self.ports["hop"]}" }}'
+        )
         listener = f"""
 ESMTP_Listener {{
   tracking_domain = "{DOMAIN}" click_tracking_enabled = true open_tracking_enabled = true

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from faults.fault_load import Mail, Sent, Verdict, mail, sessions, sizes
 from faults.fault_site import Site, kill, running, until
 
@@ -42,7 +43,7 @@ def _kills(site: Site, sent: Sent, kills: int, most: int, port: str = "in", pare
             site.filter.log.unlink()
             until(lambda: _started(site), 30, "a new filter")
             continue
-        # A worker that dies within a second of its birth is replaced ever more slowly: not what is asked here.
+        # A worker that dies within a second of its birth is replaced ever more slowly: not what is asked.
         workers = [pid for pid in site.filter.workers() if _age(pid) > 1]
         done += bool(workers) and kill(rng.choice(workers))
     stopping.append(True)

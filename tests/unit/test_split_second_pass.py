@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hop_mail import (
     BODY,
-    CLIENT,
     FIELDS,
     HOP,
     NOW,
