@@ -22,7 +22,7 @@ FAULTY = Path(__file__).parents[1] / "mta" / "faulty_filter.py"
 
 
 class Site:
-    """Ports: in (filter in place), accept (in place, default_action=accept), wait (no filter; all by the hop).
+    """Ports: in (filter in place), accept (the same, default_action=accept), wait (no filter but the hop).
 
     With hop, mail to several recipients of `in` takes it, too.
     """
