@@ -9,7 +9,7 @@ is logged. A pixel is always the same 200; only a genuine click token redirects.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engagement.events.addresses import truncated
 from engagement.events.record import encode_hit
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _MAX_AGENT = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
 _MAX_LANGUAGE = 200
+_USUAL: Final = "/f/a/"  # how a link without a sublink begins
+# The refusals after which the path might be read differently; the others are of a token read to its end.
+_READ_AGAIN: Final = frozenset({"encoding", "length", "key"})
 _CLOCK_SLACK = 300  # seconds a link lives on past its expiry, for clocks that disagree
 
 
@@ -44,6 +47,10 @@ class Keys(Protocol):
 
     def refreshed(self) -> Ring:
         """The ring after a look at its file now."""
+
+
+# What a genuine token says, as far as the answer needs it: kind, payload, issued, expiry, target, spoiled.
+_Asked = tuple[Kind, bytes, int, int, bytes, bool]
 
 
 class Hot:
@@ -85,9 +92,10 @@ class Hot:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
         path: str = environ["PATH_INFO"]
-        if path.startswith("/f/"):
+        family = path[:3]
+        if family == "/f/":
             return self._click(path, environ, start_response)
-        if path.startswith("/q/"):
+        if family == "/q/":
             return self._open(path, environ, start_response)
         fixed = self._fixed.get(path)
         if fixed is not None:
@@ -104,24 +112,30 @@ class Hot:
         host = self._host(environ)
         if host is None:
             return _not_found(method, start)
-        if method not in ("GET", "HEAD"):
-            if method == "POST":
-                asked = self._asked(path)
-                if asked is not None and asked.kind is Kind.LIST_UNSUBSCRIBE:
-                    self._record(asked, host, environ)
-                    return _unsubscribed(start)
-            return _other_method(method, start)
+        if method != "GET" and method != "HEAD":
+            return self._not_fetched(path, method, host, environ, start)
         asked = self._asked(path)
-        if asked is None or asked.kind not in CLICKS:
+        if asked is None or asked[0] not in CLICKS:
             return _not_found(method, start)
-        target = asked.target
-        if (
-            refusal(target) is not None
-        ):  # checked when sealed; a ring shared with a faulty program must not matter
+        target = asked[4]
+        if refusal(target) is not None:
+            # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
-        self._record(asked, host, environ)
+        if self._spool is not None:
+            self._record(asked, host, environ)
         start(answers.FOUND, answers.redirect_headers(target))
         return []
+
+    def _not_fetched(
+        self, path: str, method: str, host: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        """A link asked with another method: a one-click unsubscribe, or a mistake."""
+        if method == "POST":
+            asked = self._asked(path)
+            if asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
+                self._record(asked, host, environ)
+                return _unsubscribed(start)
+        return _other_method(method, start)
 
     def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
@@ -131,7 +145,7 @@ class Hot:
         if method not in ("GET", "HEAD"):
             return _other_method(method, start)
         asked = self._asked(path)
-        if asked is not None and asked.kind in OPENS:
+        if asked is not None and asked[0] in OPENS:
             self._record(asked, host, environ)
         start(answers.OK, list(answers.PIXEL_HEADERS))
         return [] if method == "HEAD" else [answers.PIXEL]
@@ -156,25 +170,35 @@ class Hot:
             return None
         return host
 
-    def _asked(self, path: str) -> "_Asked | None":
+    def _asked(self, path: str) -> _Asked | None:
         """What the path asks for; None without a genuine token."""
+        try:
+            if path.startswith(_USUAL):  # a path that `read_path` would read the same, in less time
+                return self._read(path[5:].encode("latin-1", "replace"), self._keys.current(), spoiled=False)
+        except BadToken as error:
+            if error.reason not in _READ_AGAIN:
+                return None
         requested = read_path(raw_path(path))
         if requested is None:
             return None
         try:
             try:
-                kind, _, packed = unseal(requested.token, self._keys.current())
+                return self._read(requested.token, self._keys.current(), requested.spoiled)
             except BadToken as error:
                 if error.reason != "key":
                     return None
                 # Sealed with a key that is younger than our last look at the ring.
-                kind, _, packed = unseal(requested.token, self._keys.refreshed())
-            issued, expiry, target = glance(kind, packed)
+                return self._read(requested.token, self._keys.refreshed(), requested.spoiled)
         except BadToken:
             return None
-        return _Asked(kind, packed, issued, expiry, target, requested.spoiled)
 
-    def _record(self, asked: "_Asked", host: str, environ: "WSGIEnvironment") -> None:
+    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> _Asked:
+        """Raises BadToken."""
+        kind, _, packed = unseal(token, ring)
+        issued, expiry, target = glance(kind, packed)
+        return kind, packed, issued, expiry, target, spoiled
+
+    def _record(self, asked: _Asked, host: str, environ: "WSGIEnvironment") -> None:
         """Put the hit into the spool. The answer does not depend on it."""
         if self._spool is None:
             return
@@ -183,37 +207,27 @@ class Hot:
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
 
-    def _hit(self, asked: "_Asked", host: str, environ: "WSGIEnvironment") -> bytes:
+    def _hit(self, asked: _Asked, host: str, environ: "WSGIEnvironment") -> bytes:
+        kind, packed, issued, expiry, _, spoiled = asked
         now = self._clock()
         now_ms = int(now * 1000)
-        address = self._proxies.client(
-            environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
-        )
+        asker = environ.get
+        address = self._proxies.client(asker("REMOTE_ADDR", ""), asker("HTTP_X_FORWARDED_FOR", ""))
         return encode_hit(
             self._event_id(now_ms),
-            asked.kind,
+            kind,
             now_ms,
-            asked.packed,
+            packed,
             "",
             truncated(address) if self._truncate else address,
-            _text(environ.get("HTTP_USER_AGENT", ""), _MAX_AGENT),
-            _text(environ.get("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
+            _text(asker("HTTP_USER_AGENT", ""), _MAX_AGENT),
+            _text(asker("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
             environ["REQUEST_METHOD"],
             host,
-            asked.spoiled,
-            _expired(asked.issued, asked.expiry, now),
+            spoiled,
+            # One sealed with no time at all is over at once (contract.md 6.4).
+            expiry <= issued or now > expiry + _CLOCK_SLACK,
         )
-
-
-class _Asked(NamedTuple):
-    """What a genuine token says, as far as the answer needs it."""
-
-    kind: Kind
-    packed: bytes
-    issued: int
-    expiry: int
-    target: bytes
-    spoiled: bool
 
 
 def raw_path(path_info: str) -> bytes:
@@ -225,11 +239,6 @@ def raw_path(path_info: str) -> bytes:
     if b"%" in path or b"?" in path or b"#" in path:
         path = path.replace(b"%", b"%25").replace(b"?", b"%3F").replace(b"#", b"%23")
     return path
-
-
-def _expired(issued: int, expiry: int, now: float) -> bool:
-    """Whether the link's time is over (contract.md 6.4); one sealed with no time at all is over at once."""
-    return expiry <= issued or now > expiry + _CLOCK_SLACK
 
 
 def _text(header: str, limit: int) -> str:

@@ -17,50 +17,43 @@ import threading
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _NODE_BITS = 48
 _COUNTER_BITS = 24
+_LAST = (1 << _COUNTER_BITS) - 1
 _MAX_MS = (1 << 48) - 1
 
 
 class EventIds:
     """The ids of one process. node: 8 bytes of chance, drawn after fork. Safe to share between threads."""
 
-    __slots__ = ("_counter", "_lock", "_ms", "_node")
+    __slots__ = ("_counter", "_head", "_lock", "_ms", "_node", "_tail", "_upper")
 
     def __init__(self, node: bytes) -> None:
         if len(node) != 8:
             raise ValueError("a node has 8 bytes")
         self._node = int.from_bytes(node, "big") & ((1 << _NODE_BITS) - 1)
-        self._ms = -1
-        self._counter = 0
         self._lock = threading.Lock()
+        self._begin(0)
 
     def next(self, now_ms: int) -> str:
         """Return a new id for an event at now_ms (Unix milliseconds)."""
-        now_ms = min(max(now_ms, 0), _MAX_MS)
+        if not 0 <= now_ms <= _MAX_MS:
+            now_ms = 0 if now_ms < 0 else _MAX_MS
         with self._lock:
-            if now_ms > self._ms:
-                self._ms = now_ms
-                self._counter = 0
-            elif now_ms < self._ms or self._counter == (1 << _COUNTER_BITS) - 1:
-                self._ms = now_ms
-                self._counter = 0
-                self._node = (self._node + 1) & ((1 << _NODE_BITS) - 1)
-            else:
+            if now_ms == self._ms and self._counter < _LAST:
                 self._counter += 1
-            counter, node = self._counter, self._node
-        number = (
-            now_ms << 80
-            | 0x7 << 76
-            | (counter >> 12) << 64
-            | 0b10 << 62
-            | (counter & 0xFFF) << 50
-            | node << 2
-        )
-        return _text(number)
+            else:
+                if now_ms <= self._ms:
+                    self._node = (self._node + 1) & ((1 << _NODE_BITS) - 1)
+                self._begin(now_ms)
+            counter = self._counter
+            return f"{self._head}{counter >> 12:03x}-{self._upper | (counter & 0xFFF) << 2:04x}-{self._tail}"
 
-
-def _text(number: int) -> str:
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    def _begin(self, now_ms: int) -> None:
+        """Take a new millisecond: counter 0, and the parts of the text that stay while it lasts."""
+        self._ms = now_ms
+        self._counter = 0
+        self._head = f"{now_ms >> 16:08x}-{now_ms & 0xFFFF:04x}-7"
+        self._upper = 0b10 << 14 | self._node >> _NODE_BITS - 2
+        self._tail = f"{(self._node << 2) & ((1 << 48) - 1):012x}"
 
 
 def derived(event_id: str, part: int) -> str:

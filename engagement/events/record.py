@@ -25,6 +25,10 @@ _INJECTION_TYPES: Final = (
 )
 
 
+# One for all: it holds nothing between two calls, and a call is not interrupted by another thread's.
+_pack: Final = msgpack.Packer(unicode_errors="surrogatepass").pack
+
+
 class BadRecord(ValueError):
     """These bytes are no record of ours, or of a version this program does not know."""
 
@@ -48,7 +52,7 @@ def encode_hit(
         VERSION,
         _HIT,
         id,
-        int(kind),
+        kind,
         at_ms,
         packed,
         tenant,
@@ -60,8 +64,7 @@ def encode_hit(
         spoiled,
         expired,
     )
-    record: bytes = msgpack.packb(values, unicode_errors="surrogatepass")
-    return record
+    return _pack(values)
 
 
 def encode(event: Event) -> bytes:
@@ -107,7 +110,7 @@ def encode(event: Event) -> bytes:
         dict(event.context),
         event.rcpt_type,
     )
-    return msgpack.packb(values, unicode_errors="surrogatepass")
+    return _pack(values)
 
 
 def decode(data: bytes) -> Event:

@@ -16,6 +16,9 @@ class Kind(IntEnum):
     AMP_INITIAL_OPEN = 6
     LIST_UNSUBSCRIBE = 7
 
+    # A member is equal to its number, so it may hash like it; Enum's own is a call in Python at each look-up.
+    __hash__ = int.__hash__
+
 
 CLICKS = frozenset({Kind.CLICK, Kind.AMP_CLICK})
 OPENS = frozenset({Kind.OPEN, Kind.INITIAL_OPEN, Kind.AMP_OPEN, Kind.AMP_INITIAL_OPEN})

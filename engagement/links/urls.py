@@ -9,9 +9,8 @@ and `pixel_url` write, `read_path` reads back.
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from engagement.links.payload import MAX_TARGET
 
@@ -21,8 +20,9 @@ _START = re.compile(rb"https?://", re.IGNORECASE)
 # A host as nearly all links have it, with port, path, query and fragment; others are looked at in pieces.
 # The last label begins with a letter, so it is no IPv4 number; the whole is within _MAX_HOST (6 * 31 + 63).
 _PLAIN = re.compile(
-    rb"https?://(?:[A-Za-z0-9_-]{1,30}\.){1,6}[A-Za-z][A-Za-z0-9-]{0,62}(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?",
-    re.IGNORECASE,
+    # Both cases spelled out: re.IGNORECASE would fold each byte of the target, for half the time again.
+    rb"[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9_-]{1,30}\.){1,6}[A-Za-z][A-Za-z0-9-]{0,62}"
+    rb"(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?",
 )
 _AUTHORITY = re.compile(rb"[^/?#]*")
 _HOST_PORT = re.compile(rb"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?")
@@ -98,8 +98,7 @@ def pixel_url(scheme: str, domain: str, token: bytes) -> bytes:
     return f"{scheme}://{domain}/q/".encode("ascii") + token
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """What a request asks for. spoiled: something stood behind the token that we did not write."""
 
     family: Literal["click", "open"]

@@ -43,8 +43,8 @@ def frame(record: bytes) -> bytes:
     """Return the record with its length and checksum. Raises ValueError for one of more than MAX_RECORD."""
     if len(record) > MAX_RECORD:
         raise ValueError(f"a record of {len(record)} bytes: at most {MAX_RECORD} can be kept")
-    length = len(record).to_bytes(4, "little")
-    return length + crc32(record, crc32(length)).to_bytes(4, "little") + record
+    size = len(record)
+    return HEADER.pack(size, crc32(record, crc32(size.to_bytes(4, "little")))) + record
 
 
 def scan(data: bytes, start: int = 0, limit: int | None = None) -> Scan:

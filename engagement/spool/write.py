@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -87,7 +88,7 @@ class Writer:
         self._number = 0
         host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "localhost"
         self._prefix = f"{host}-{os.getpid()}-{time.time_ns() // 1000}"
-        self._total = 0
+        self._total = sys.maxsize  # until it is measured, before the first record
         self._measured = float("-inf")
         self._tried = float("-inf")
         self._complained = float("-inf")
@@ -129,7 +130,7 @@ class Writer:
     # with self._lock held
 
     def _write(self, data: bytes) -> _Segment | None:
-        if self._total + len(data) > self._max_size or self._measured == float("-inf"):
+        if self._total + len(data) > self._max_size:
             self._measure()
             if self._total + len(data) > self._max_size:
                 self._note_drop(f"the spool holds {self._total} bytes, max_size is {self._max_size}")
