@@ -15,7 +15,8 @@ from smtpapi.find import brackets, notation
 from smtpapi.find.types import TextLink
 
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
-_URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]|\[(?!\[))*+")
+# The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives (gh-106052).
+_URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]++|\[(?!\[))*")
 # http://x.example[1]: a footnote or a part of the URL, and no valid host either way.
 _AUTHORITY_BRACKET: Final = re.compile(rb"[^/?#\[][^/?#\[]*+\[")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
