@@ -9,6 +9,7 @@ with the message it was made for; everything else is as good as no mark.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from engagement.links.keys import Key, Ring
 from engagement.settings.scopes import Listen, address_of
@@ -22,6 +23,13 @@ from smtpapi.split import Entry
 _SIGNATURE = "DKIM-Signature"
 
 
+class Refused(Enum):
+    """Why a mark on the hop's listener does not count. The value is for the log."""
+
+    UNKNOWN = f"an {split.HEADER} that is not ours, or too old"
+    CHANGED = "the message was changed on its way over the hop"
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """The facts to judge by.
@@ -29,7 +37,7 @@ class Arrival:
     envelope, message: with the first client and header on the second pass. headers: the changes that take out
     what may not leave, if the mail may be edited at all. entry, key: of the mark that counts, None on a first
     pass. fingerprint: where it had to be made. expands: whether the message may be sent over the hop now.
-    refused: a mark that does not count stood on the hop's listener.
+    refused: why a mark that came in by the hop's listener does not count.
     """
 
     envelope: Envelope
@@ -39,7 +47,7 @@ class Arrival:
     entry: Entry | None = None
     key: Key | None = None
     expands: bool = True
-    refused: bool = False
+    refused: Refused | None = None
     message_context: Mapping[str, str] = field(default_factory=dict)
     fingerprint: Fingerprint | None = None
 
@@ -67,7 +75,7 @@ def arrive(
         fingerprint = Fingerprint(envelope, message)
         if fingerprint.is_bound(entry.bound):
             return _restored(plain, entry, key, fingerprint)
-    return replace(plain, refused=True)
+    return replace(plain, refused=Refused.CHANGED if marks else Refused.UNKNOWN)
 
 
 def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint) -> Arrival:

@@ -183,7 +183,7 @@ def test_copies_that_cannot_be_made_now_put_the_mail_off(monkeypatch: pytest.Mon
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.transaction.decide", fails)
+    monkeypatch.setattr("smtpapi.judging.decide", fails)
     refused = mail(site(), LISTS).consider().outcome
     assert isinstance(refused, Refuse)
     assert (refused.code, refused.status) == TRY_AGAIN

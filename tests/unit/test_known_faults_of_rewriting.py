@@ -19,7 +19,6 @@ from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import click_url, pixel_url, read_path
 from engagement.settings import load_text
 from made_links import made
-from smtpapi import transaction
 from smtpapi.commands import main
 from smtpapi.envelope import Client, Envelope
 from smtpapi.outcome import Leave, Outcome, Plan, Why
@@ -118,7 +117,7 @@ def test_b11_fault_of_ours_sends_the_mail_on_as_it_came(monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(transaction, "plan", broken)
+    monkeypatch.setattr("smtpapi.making.plan", broken)
     outcome, sent = _sent_to("ida@example.org")
     assert isinstance(outcome, Leave)
     assert (outcome.why, sent) == (Why.INTERNAL_ERROR, HTML)

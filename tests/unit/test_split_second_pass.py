@@ -188,7 +188,7 @@ def refused(copy: Mail) -> Considered:
     return considered
 
 
-def test_a_mark_of_another_message_is_no_mark() -> None:
+def test_a_message_that_is_not_the_mark_s_gets_no_links() -> None:
     there = queued(api(campaign_id="c"))
     mark = next(each for each in there.message.fields if each.name == MARK)
     others = [
@@ -198,16 +198,20 @@ def test_a_mark_of_another_message_is_no_mark() -> None:
         Message((*FIELDS[:2], mark), BODY),
     ]
     for message in others:
-        decision = refused(there.hop(TO[0], message=message)).decision
-        assert decision is not None
-        assert decision.campaign == ""
+        considered = refused(there.hop(TO[0], message=message))
+        assert why(considered) is Why.SEVERAL_RECIPIENTS
+        assert isinstance(considered.outcome, Plan)
+        assert considered.outcome.note == "the message was changed on its way over the hop"
 
 
 def test_a_mark_without_its_key_or_out_of_time_is_no_mark() -> None:
     there = queued()
-    refused(there.hop(TO[0], site=site(ring=RING.rotated(b"n" * 32, 2).revoked(1))))
-    refused(there.hop(TO[0], now=NOW + 11 * 86_400))
-    refused(there.hop(TO[0], now=NOW - 2 * 86_400))
+    for copy in (
+        there.hop(TO[0], site=site(ring=RING.rotated(b"n" * 32, 2).revoked(1))),
+        there.hop(TO[0], now=NOW + 11 * 86_400),
+        there.hop(TO[0], now=NOW - 2 * 86_400),
+    ):
+        assert refused(copy).notes == ("an X-Smtpapi-Split that is not ours, or too old",)
 
 
 @pytest.mark.parametrize("value", [b"", b" 1 1 AAAA", b"\xff", b" 1 1 " + b"QUJD" * 5000])
@@ -287,6 +291,18 @@ def test_a_listener_on_ipv6_is_known() -> None:
     assert decision.campaign == "c"
 
 
+def test_a_copy_that_was_accepted_is_not_sent_back_for_a_policy_that_changed() -> None:
+    there = queued()
+    policy = """
+from smtpapi.policy import core
+def validate_data_spool_each_rcpt(msg, ac, vctx):
+    vctx.set(core.VCTX_RCPT, "smtpapi_campaign_id", "x" * 65)
+"""
+    copy = there.hop(TO[0], site=site(policy=policy))
+    assert why(copy.consider()) is Why.POLICY_FAILED
+    assert MARK not in names(copy.queued().message)
+
+
 # --- faults of ours
 
 
@@ -308,7 +324,7 @@ def test_a_fault_on_the_second_pass_still_takes_the_mark_out(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.transaction.decide", fails)
+    monkeypatch.setattr("smtpapi.judging.decide", fails)
     copy = there.hop(TO[0])
     assert why(copy.consider()) is Why.INTERNAL_ERROR
     assert MARK not in names(copy.queued().message)

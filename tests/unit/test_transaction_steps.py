@@ -322,12 +322,14 @@ def test_bypassed_mail_is_not_refused_for_its_header() -> None:
 # --- faults of ours
 
 
-@pytest.mark.parametrize("step", ["plan", "decide", "Fingerprint", "issued_at", "describe"])
+@pytest.mark.parametrize(
+    "step", ["making.plan", "judging.decide", "making.Fingerprint", "making.issued_at", "making.describe"]
+)
 def test_a_fault_of_ours_costs_no_mail(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("address@example.net")
 
-    monkeypatch.setattr(transaction, step, fails)
+    monkeypatch.setattr(f"smtpapi.{step}", fails)
     considered = run(site(), API)
     assert isinstance(considered.outcome, Plan)
     assert considered.outcome.headers == (HeaderChange("X-MSYS-API", 1, None),)

@@ -1,0 +1,171 @@
+"""What one copy becomes: its identity, its links, the fields it loses, the record of it.
+
+Not who gets what (`transaction`). Invariants: nothing is made for a message that forbids any change; what
+must not leave the building goes whatever happens; without a key nothing is made.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from engagement.events.types import Injection
+from engagement.links.keys import Key
+from engagement.links.token import CannotSeal
+from engagement.links.types import Identity
+from smtpapi.arrival import Arrival
+from smtpapi.copies import Role
+from smtpapi.decide import Decision
+from smtpapi.identity import MARK, Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.injection import describe
+from smtpapi.judging import Judged
+from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
+from smtpapi.rewrite.links import CopyLinks
+from smtpapi.rewrite.plan import editable, plan
+from smtpapi.site import Site, signing
+
+_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS})
+# "[[" as it stands in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
+_NOTATION = re.compile(rb"(?:\[|=5[Bb])(?:=\r?\n)?(?:\[|=5[Bb])")
+_BASE64 = re.compile(rb"base64", re.IGNORECASE)
+_TOP = 65536  # bytes: texts come before attachments
+_NO_ONE = Identity(bytes(16), 0, "", 0, 0)
+
+
+class Making:
+    """One message's copies. headers: changes for all of them; they may grow until the copy is made."""
+
+    def __init__(self, site: Site, arrival: Arrival, now: float, tick: Callable[[], float]) -> None:
+        self._site = site
+        self._envelope = arrival.envelope
+        self._message = arrival.message
+        self._now = now
+        self._tick = tick
+        self.fingerprint = arrival.fingerprint or Fingerprint(arrival.envelope, arrival.message)
+        # The key of the mark: a rotation between two copies must not make their links differ.
+        self.key = arrival.key or signing(site.ring)
+        self.headers = arrival.headers
+        self._issued = arrival.entry.issued if arrival.entry else None
+
+    @property
+    def issued(self) -> int:
+        """When the message was sent, Unix seconds."""
+        if self._issued is None:
+            self._issued = issued_at(self._message, self._now)
+        return self._issued
+
+    def reason(self, decision: Decision) -> Why | None:
+        """The first reason why a recipient gets no links at all, whatever the message's MIME structure."""
+        if decision.privacy == "off":
+            return Why.PRIVACY_OFF
+        if not decision.clicks and not decision.opens:
+            return Why.TRACKING_OFF
+        return self.closed()
+
+    def closed(self) -> Why | None:
+        """Why not one byte of the body may change, whoever the recipient is."""
+        first = self._message.first
+        if not self._envelope.sender:
+            return Why.NULL_SENDER
+        if first("DKIM-Signature") is not None:
+            return Why.DKIM_SIGNED
+        if first("ARC-Seal") is not None or first("ARC-Message-Signature") is not None:
+            return Why.ARC_SEALED
+        return None
+
+    def nothing_to_edit(self) -> Leave | None:
+        """Why no copy could have links, by the message's MIME structure."""
+        deadline = self._tick() + self._site.rules.time_budget
+        parts = editable(self._message, self._site.rules, lambda: self._tick() > deadline)
+        return parts if isinstance(parts, Leave) else None
+
+    def left(self, why: Why, note: str = "") -> Plan | Leave:
+        """Without links, but also without the fields that must not leave the building."""
+        return Plan(self.headers, why=why, note=note) if self.headers else Leave(why, note)
+
+    def tracked(self, decision: Decision, key: Key, identity: Identity, recipient: str) -> Plan | Leave:
+        """With links that say identity, in recipient's copy; "" for one that all share."""
+        try:
+            links = CopyLinks.build(key, identity, decision)
+        except CannotSeal as error:
+            return self.left(Why.INTERNAL_ERROR, f"no link can be made: {error}")
+        planned = plan(self._message, decision, links, self._site.rules, self._tick)
+        if isinstance(planned, Leave):
+            return self.left(planned.why, planned.note)
+        headers = self.headers + planned.headers
+        if _made_links(planned.edits):
+            mark = self.fingerprint.mark(key, recipient, identity.message_id)
+            headers += (HeaderChange(MARK, 0, mark),)
+        return replace(planned, headers=headers)
+
+    def untracked(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
+        """Without links, and without the [[…]] notation, which no reader should see (contract.md 5.3)."""
+        if decision is None or self.key is None or why not in _CLEANED:
+            return self.left(why, note)
+        if self.closed() is not None or not self._may_hold_notation():
+            return self.left(why, note)
+        none = replace(decision, clicks=False, opens=False, initial_opens=False)
+        links = CopyLinks.build(self.key, _NO_ONE, none)
+        planned = plan(self._message, none, links, self._site.rules, self._tick)
+        if isinstance(planned, Leave) or not planned.edits:
+            return self.left(why, note)
+        return Plan(self.headers + planned.headers, planned.edits, why=why, note=note)
+
+    def _may_hold_notation(self) -> bool:
+        body = self._message.body
+        encoding = self._message.first("Content-Transfer-Encoding") or b""
+        return bool(_NOTATION.search(body) or _BASE64.search(encoding) or _BASE64.search(body, 0, _TOP))
+
+    def identity(self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL) -> Identity:
+        """Who a copy is. An archive copy's links are those of an original."""
+        return Identity(
+            message_id=self.fingerprint.message_id(key, recipient),
+            transmission_id=self.fingerprint.transmission_id(key),
+            recipient=_told(decision, key, recipient),
+            issued=self.issued,
+            expiry=self.issued + decision.expiry,
+            rcpt_type="" if role is Role.ARCHIVE else role.value,
+            campaign=decision.campaign,
+            tags=decision.tags,
+            metadata=decision.metadata,
+            customer_id=decision.customer_id,
+            transactional=decision.transactional,
+        )
+
+    def injections(
+        self, outcome: Outcome, key: Key, copies: Iterable[tuple[Judged, Role]]
+    ) -> tuple[Injection, ...]:
+        """One record for each recipient that has a decision."""
+        records = []
+        about: dict[int, Injection] = {}  # by decision: what recipients share is made once
+        for judged, role in copies:
+            if (decision := judged.decision) is None:
+                continue
+            if id(decision) not in about:
+                about[id(decision)] = describe(self._envelope, self._message, decision, outcome, self._now)
+            copy = self.identity(decision, key, judged.recipient)
+            records.append(
+                replace(
+                    about[id(decision)],
+                    id=event_id(copy.message_id, copy.issued),
+                    message_id=copy.message_id,
+                    transmission_id=copy.transmission_id,
+                    recipient=copy.recipient,
+                    rcpt_type=role.value,
+                )
+            )
+        return tuple(records)
+
+
+def _told(decision: Decision, key: Key, recipient: str) -> str:
+    """What links and events may say about the recipient (docs/privacy.md)."""
+    match decision.privacy:
+        case "full":
+            return recipient
+        case "hygiene":
+            return pseudonym(key, recipient)
+        case _:
+            return ""
+
+
+def _made_links(edits: tuple[Edit, ...]) -> bool:
+    return any(edit.kind in ("link", "pixel") or _made_links(edit.inner) for edit in edits)
