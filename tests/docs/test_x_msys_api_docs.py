@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpapi import transaction
 from smtpapi.directive import parse
 from smtpapi.outcome import Refuse
 
@@ -28,6 +29,12 @@ def test_the_page_has_the_words_of_the_reply(fields: dict[str, object]) -> None:
     assert isinstance(refusal, Refuse)
     assert f"| `{refusal.text}` |" in PAGE
     assert f"`{refusal.code} {refusal.status} `" in PAGE
+
+
+def test_the_page_has_the_words_for_copies_that_cannot_be_made() -> None:
+    later = transaction._NO_COPIES_NOW
+    assert f"| `{transaction._NOT_ENABLED}` |" in PAGE
+    assert f"`{later.code} {later.status} {later.text}`" in PAGE
 
 
 def test_the_page_s_example_is_read_without_a_word() -> None:
