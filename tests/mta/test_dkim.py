@@ -1,0 +1,137 @@
+"""OpenDKIM behind the filter, on both passes: whatever the filter did, what arrives verifies."""
+
+import base64
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+
+import dkim
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hop_site import FILTER, HTML, HopSite, message, running
+from mta_site import until
+
+pytestmark = pytest.mark.mta
+
+_SIGNER = " { unix:milter/opendkim.sock, default_action=tempfail }"
+
+
+class Keys:
+    """RSA keys by selector, and the DNS that has their public halves."""
+
+    def __init__(self) -> None:
+        self._records: dict[bytes, bytes] = {}
+
+    def make(self, selector: str, domain: str) -> bytes:
+        """The private key in PEM."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+        self._records[f"{selector}._domainkey.{domain}.".encode()] = record
+        return key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+
+    def lookup(self, name: bytes | str, timeout: int = 5) -> bytes | None:
+        return self._records.get(name if isinstance(name, bytes) else name.encode())
+
+    def selectors(self, mail: bytes) -> list[str]:
+        """Selectors of all signatures, each of which must verify."""
+        verifier = dkim.DKIM(mail)
+        found = []
+        for number, value in enumerate(
+            v for name, v in verifier.headers if name.lower() == b"dkim-signature"
+        ):
+            assert verifier.verify(idx=number, dnsfunc=self.lookup), value
+            selector = re.search(rb"\bs=([^;\s]+)", value)
+            assert selector is not None
+            found.append(selector[1].decode())
+        return found
+
+
+@pytest.fixture(scope="module")
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[HopSite]:
+    if shutil.which("opendkim", path="/usr/sbin") is None:
+        pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
+    folder = tmp_path_factory.mktemp("dkim")
+    key = folder / "key.pem"
+    key.write_bytes(keys.make("site", "sender.test"))
+    key.chmod(0o600)
+    with running(folder, milters=FILTER + _SIGNER) as one:
+        path = one.postfix.milter_socket.with_name("opendkim.sock")
+        (folder / "opendkim.conf").write_text(
+            f"Socket local:{path}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
+            "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\nUMask 0000\n"
+            "Background no\nSyslog no\n"
+        )
+        signer = subprocess.Popen(["/usr/sbin/opendkim", "-f", "-x", str(folder / "opendkim.conf")])
+        try:
+            until(path.exists, 10, "OpenDKIM")
+            yield one
+        finally:
+            signer.terminate()
+            signer.wait(20)
+
+
+def _quoted() -> bytes:
+    mail = message(b'<p>=C3=A4 <a href=3D"https://shop.example/q?a=3D1">x=\r\n</a></p></body>\r\n' * 3)
+    return mail.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", 1)
+
+
+def _encoded() -> bytes:
+    body = base64.encodebytes(HTML * 20).replace(b"\n", b"\r\n")
+    return message(body).replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
+
+
+_MAILS: dict[str, Callable[[], bytes]] = {
+    "tracked": message,
+    "asked": lambda: message(X_MSYS_API='{"campaign_id": "c", "metadata": {"a": "b"}}'),
+    "no link": lambda: message(b"<p>nothing to follow\r\n").replace(b"text/html", b"application/x-odd"),
+    "not wanted": lambda: message(
+        X_MSYS_API='{"options": {"click_tracking": false, "open_tracking": false}}'
+    ),
+    "quoted-printable": _quoted,
+    "base64": _encoded,
+    "trailing blank lines": lambda: message(HTML + b"\r\n\r\n"),
+    "large": lambda: message(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML),
+}
+
+
+@pytest.mark.parametrize("people", [["ann"], ["bob", "cyd", "dan"]], ids=["one", "several"])
+@pytest.mark.parametrize("name", _MAILS)
+def test_each_copy_has_one_signature_of_the_site_and_it_verifies(
+    site: HopSite, keys: Keys, name: str, people: Sequence[str]
+) -> None:
+    label = re.sub("[^a-z]", "", name)
+    people = [f"{label}@{who}.sink.test" for who in people]
+    site.send(people, _MAILS[name]())
+    for who, got in site.copies(people).items():
+        assert keys.selectors(got.message) == ["site"], who
+        assert b"x-msys-api" not in got.head.lower()
+        opened = [] if name in ("base64", "quoted-printable") else site.filter.links(got.body)
+        assert {one.identity.recipient for one in opened} <= {who}
+        assert bool(opened) == (name in ("tracked", "asked", "trailing blank lines", "large"))
+
+
+@pytest.mark.parametrize("people", [["eve"], ["fay", "gus"]], ids=["one", "several"])
+def test_a_signature_that_the_mail_came_with_stays_valid(
+    site: HopSite, keys: Keys, people: Sequence[str]
+) -> None:
+    people = [f"x@{who}.sink.test" for who in people]
+    mail = message(From="first@other.test")
+    signature = dkim.sign(mail, b"theirs", b"other.test", keys.make("theirs", "other.test"))
+    site.send(people, signature + mail)
+    for got in site.copies(people).values():
+        assert got.body == HTML
+        assert sorted(keys.selectors(got.message)) == ["site", "theirs"]
