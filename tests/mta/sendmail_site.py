@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mta_site import DOMAIN, Filter, free_port, until
+from mta_site import DOMAIN, SMTPAPI, Filter, free_port, until
 from smtp_sink import Sink
 
 from demo.sendmail import PrivateSendmail
 
+READDRESS = 'several_recipients = "readdress" split_listener = "127.0.0.1:{split}"'
 HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1&amp;c=2">this</a>.</p></body></html>\r\n'
 
 
@@ -54,7 +55,13 @@ def _expect(code: int, answer: bytes) -> bytes:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, rewriting: str = "", more: str = "", *, queue_run: str = "1s", workers: int = 1
+    folder: Path,
+    rewriting: str = "",
+    more: str = "",
+    *,
+    queue_run: str = "1s",
+    workers: int = 1,
+    program: tuple[str, ...] = (str(SMTPAPI),),
 ) -> Iterator[Site]:
     """Sendmail, filter and sink. rewriting: options of that stanza, {split} stands for the second port.
 
@@ -76,7 +83,7 @@ ESMTP_Listener {{
 }}
 """
     stanza = f"rewriting {{ {rewriting.replace('{split}', str(split))} }}"
-    site = Filter(folder / "filter", listener, workers=workers, more=stanza)
+    site = Filter(folder / "filter", listener, workers=workers, more=stanza, program=program)
     sendmail = PrivateSendmail(
         folder / "sendmail",
         ports=ports,

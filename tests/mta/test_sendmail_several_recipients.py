@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mta_site import until
-from sendmail_site import HTML, Site, mail, running
+from sendmail_site import HTML, READDRESS, Site, mail, running
 from smtp_sink import Delivery
 
 from engagement.links.types import Kind
 
 pytestmark = pytest.mark.mta
 
-_READDRESS = 'several_recipients = "readdress" split_listener = "127.0.0.1:{split}"'
 # A site's own check on the second port, so that the hop itself has something to bounce. Tabs count.
 _SECOND_PORT_REFUSES = """\
 LOCAL_RULESETS
@@ -29,7 +28,7 @@ R< $* > $*	$: $2
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sendmail")
-    with running(folder, _READDRESS, _SECOND_PORT_REFUSES, workers=2) as one:
+    with running(folder, READDRESS, _SECOND_PORT_REFUSES, workers=2) as one:
         one.sink.answer = lambda recipient: "550 5.1.1 no such user" if recipient.startswith("nobody") else ""
         yield one
 
