@@ -4,7 +4,6 @@ Not whether its target may be tracked.
 """
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from smtpapi.find import markup
@@ -44,21 +43,22 @@ def read_anchor(
     href = values.pop(b"href", _NO_VALUE)
     if href == _NO_VALUE:
         return stop, None
-    anchor = plain_anchor(data, tag, href, conditional=conditional)
+    first, last, quote = href
+    anchor = plain_anchor(first, data[first:last])
+    if tag != "a" or quote != b'"' or conditional:
+        anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional)
     return stop, _with_attributes(anchor, data, values, marks) if values else anchor
 
 
-def plain_anchor(data: bytes, tag: str, href: tuple[int, int, bytes], *, conditional: bool = False) -> Anchor:
-    """The anchor of a tag without data-msys-* attributes. href: span and quote of the value."""
-    start, last, quote = href
-    raw = data[start:last]
-    target = raw.strip(WHITE_SPACE)
+def plain_anchor(start: int, value: bytes) -> Anchor:
+    """The anchor of `<a href="value">`, whose value begins at start."""
+    target = value.strip(WHITE_SPACE)
     length = len(target)
-    if length != last - start:
-        start += len(raw) - len(raw.lstrip(WHITE_SPACE))
+    if length != len(value):
+        start += len(value) - len(value.lstrip(WHITE_SPACE))
     if b"&" in target:
         target = decode(target).strip(WHITE_SPACE)
-    return Anchor(start, start + length, quote, target, tag, conditional=conditional)
+    return Anchor(start, start + length, b'"', target)
 
 
 def _with_attributes(
@@ -67,8 +67,7 @@ def _with_attributes(
     said = {name: decode(data[first:last]).strip(WHITE_SPACE) for name, (first, last, _) in values.items()}
     sublink = said.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
-    return replace(
-        anchor,
+    return anchor._replace(
         name=_link_name(said),
         unsubscribe=said.get(b"data-msys-unsubscribe") == b"1",
         clicktrack=said.get(b"data-msys-clicktrack") != b"0",

@@ -26,8 +26,11 @@ _MOST_DIGITS: Final = 8  # more significant digits than this are out of range, d
 
 def decode(value: bytes) -> bytes:
     """The value with each reference decoded once; the same object if there is none."""
-    if b"&" not in value:
+    references = value.count(b"&")
+    if not references:
         return value
+    if references == value.count(b"&amp;"):  # as nearly always in links
+        return value.replace(b"&amp;", b"&")
     return _REFERENCE.sub(_decoded, value)
 
 

@@ -8,7 +8,6 @@ Invariants: never raises, whatever the bytes; linear in their number (see `marku
 
 import re
 import sys
-from dataclasses import replace
 from typing import Final
 
 from smtpapi.find import foreign, link_text, markup, raw_text
@@ -66,10 +65,10 @@ class _Walk:
         match = (_PAGE_WITH_COMMENTS if self.vml else _PAGE).match
         while len(self.anchors) <= self.most and (found := match(data, position, limit)):
             position = found.end()
-            if found.lastindex == 2:
-                self._add(plain_anchor(data, "a", (*found.span(2), b'"')), position)
+            token, target = found.groups()
+            if target is not None:
+                self._add(plain_anchor(found.start(2), target), position)
                 continue
-            token = found[1]
             if token is None:
                 if position >= limit:
                     return
@@ -82,7 +81,7 @@ class _Walk:
 
     def _add(self, anchor: Anchor, after: int) -> None:
         if self.judge_text and anchor.tag == "a" and link_text.is_url(self.data, after):
-            anchor = replace(anchor, text_is_url=True)
+            anchor = anchor._replace(text_is_url=True)
         self.anchors.append(anchor)
 
     def _run_foreign(self, position: int, limit: int) -> int:
@@ -149,10 +148,9 @@ class _Walk:
         data = self.data
         while len(self.anchors) <= self.most and (found := _OUTLOOK.match(data, position, limit)):
             position = found.end()
-            token = found[1]
-            if found.lastindex == 2:
-                href = (*found.span(2), b'"')
-                self._add(plain_anchor(data, "a", href, conditional=True), position)
+            token, target = found.groups()
+            if target is not None:
+                self._add(plain_anchor(found.start(2), target)._replace(conditional=True), position)
                 continue
             if token is None:
                 if position >= limit:

@@ -8,7 +8,6 @@ Invariants: never raises; linear in the number of bytes.
 
 import re
 import sys
-from dataclasses import replace
 from typing import Final
 
 from smtpapi.find import brackets, notation
@@ -132,8 +131,7 @@ class _Text:
         link = TextLink(start, stop, data[start:stop], quoted=self._is_quoted(start), broken=broken)
         if marks is None:
             return link, resume
-        marked = replace(
-            link,
+        marked = link._replace(
             unsubscribe=marks.unsubscribe,
             clicktrack=marks.clicktrack,
             sublink=marks.sublink,

@@ -5,14 +5,12 @@ Not what becomes of them: a link is reported whatever its scheme or host, and th
 Invariants: spans are half open, lie inside the scanned bytes, ascend and do not overlap.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 WHITE_SPACE: Final = b" \t\n\f\r"  # WHATWG Infra 4.6, ASCII white space
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(NamedTuple):
     """One `a` or `area` element with an href (contract.md 5.2, 5.3).
 
     start, stop: the attribute's value, without quotes and outer white space. quote: what stands around the
@@ -38,8 +36,7 @@ class Anchor:
     conditional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """An HTML document's anchors and the places of its pixels.
 
     body_open: just after the ">" of the first `<body …>`, -1 if there is none. body_close: where the last
@@ -52,8 +49,7 @@ class Page:
     has_html: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TextLink:
+class TextLink(NamedTuple):
     """One http(s) URL in plain text (contract.md 5.2, 5.3).
 
     start, stop: the URL alone. notation: span of the `[[data-msys-…]]` brackets after it, to be taken out
