@@ -1,12 +1,16 @@
 """How many redirects a second: the fast path against the same endpoint as a plain Flask view.
 
-    python bench/tracker.py [--seconds 5] [--workers 1] [--connections 32] [--json]
+    python bench/tracker.py [--rounds 3] [--seconds 3] [--workers 2] [--threads 1] [--connections 32] [--json]
 
-Both are served by the same server (granian) with the same workers and threads, in turns, in one run. The
-fast path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer,
-and keeps nothing. The client is `wrk` where it is installed, else processes of this script that keep several
-requests under way on each connection. Beside the requests a second stands the processor time that one request
-takes in the server's processes, which a busy machine changes less.
+All are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
+path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
+keeps nothing. A third application does nothing at all: what it reaches is the server's and the client's, and
+no application is faster. The client is `wrk` where it is installed, else processes of this script that keep
+several requests under way on each connection.
+
+Beside the requests a second stands the processor time that one request takes in the server's processes, which
+a busy machine changes less, and the part of the machine that other programs took meanwhile: a round with much
+of it says little. Ratios are of the same round.
 """
 
 from __future__ import annotations
@@ -24,9 +28,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
@@ -38,10 +44,20 @@ from engagement.links.types import CLICKS, Identity, Kind, Link, Opened
 from engagement.links.urls import read_path, refusal
 from tracker_web.answers import PIXEL
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 ROOT = Path(__file__).resolve().parent.parent
 RING_VARIABLE = "BENCH_TRACKER_RING"
 HOST = "track.example.com"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+TARGET = b"https://shop.example.org/a?x=1&y=%20"
+_COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("X-Robots-Tag", "noindex"))
+APPLICATIONS = {
+    "flask": "tracker:plain_flask",
+    "fast": "tracker_web.wsgi:application",
+    "nothing": "tracker:nothing",
+}
 DEPTH = 16  # requests under way on one connection of our own client
 
 
@@ -83,6 +99,18 @@ def plain_flask() -> Flask:
     return app
 
 
+def nothing(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+    """The floor: the same answer, known beforehand."""
+    if environ["PATH_INFO"].startswith("/q/"):
+        start("200 OK", [("Content-Type", "image/gif"), ("Content-Length", str(len(PIXEL))), *_COMMON])
+        return [PIXEL]
+    start(
+        "302 Found",
+        [("Location", TARGET.decode()), ("Content-Length", "0"), ("Content-Type", "text/plain"), *_COMMON],
+    )
+    return []
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -117,7 +145,8 @@ def served(
     if target.endswith("plain_flask"):
         command.append("--factory")
     path = os.pathsep.join((str(ROOT), str(ROOT / "milter"), str(ROOT / "bench")))
-    variables = os.environ | {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
+    variables = {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
+    variables |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = subprocess.Popen(command, cwd=folder, env=variables)
     try:
         for _ in range(100):
@@ -203,10 +232,53 @@ def check(port: int, path: str, status: bytes, holds: bytes) -> None:
     assert holds in answer, answer[:400]
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One measurement. rate: requests a second. cpu: microseconds of the server's processes for one request.
+
+    others: the part of the machine's processors, 0 to 1, that neither server nor client took.
+    """
+
+    rate: float
+    cpu: float
+    others: float
+
+
+def busy_seconds() -> float:
+    """Of all processors, with what a host above took away."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # without idle and waiting
+
+
+def client_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def take(
+    load: Callable[[int, str, int, float], float],
+    port: int,
+    pid: int,
+    path: str,
+    arguments: argparse.Namespace,
+) -> Taken:
+    load(port, path, arguments.connections, 1)
+    before = processor_seconds(pid), busy_seconds(), client_seconds(), time.monotonic()
+    rate = load(port, path, arguments.connections, arguments.seconds)
+    server, busy, client, lasted = (
+        now - then
+        for now, then in zip(
+            (processor_seconds(pid), busy_seconds(), client_seconds(), time.monotonic()), before, strict=True
+        )
+    )
+    others = (busy - server - client) / (lasted * (os.cpu_count() or 1))
+    return Taken(rate, server / (rate * arguments.seconds) * 1e6, max(0.0, others))
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, list[dict[str, Taken]]]:
+    """By kind of request, each round's measurement by application."""
     load = wrk if shutil.which("wrk") else own_client
-    target = b"https://shop.example.org/a?x=1&y=%20"
-    rates: dict[str, dict[str, list[float]]] = {}
+    rounds: dict[str, list[dict[str, Taken]]] = {"redirect": [], "pixel": []}
     with tempfile.TemporaryDirectory(prefix="bench-tracker-") as name:
         folder = Path(name)
         config, ring = configuration(folder, arguments.workers)
@@ -215,52 +287,81 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
             os.urandom(16), 42, "ida@example.net", now, now + 31_536_000, campaign="autumn", tags=("a", "b")
         )
         sealer = copy_sealer(load_ring(ring).signing, identity)
-        click = f"/f/a/{sealer.seal(Kind.CLICK, Link(target, 'banner')).decode()}"
+        click = f"/f/a/{sealer.seal(Kind.CLICK, Link(TARGET, 'banner')).decode()}"
         pixel = f"/q/{sealer.seal(Kind.OPEN).decode()}"
         for _ in range(arguments.rounds):
-            for label, application in (
-                ("flask", "tracker:plain_flask"),
-                ("fast", "tracker_web.wsgi:application"),
-            ):
+            for each in rounds.values():
+                each.append({})
+            for label, application in APPLICATIONS.items():
                 with served(application, folder, config, ring, arguments) as (port, pid):
-                    check(port, click, b"302", target)
+                    check(port, click, b"302", TARGET)
                     check(port, pixel, b"200", b"GIF89a")
-                    for kind, path in (("redirect", click), ("pixel", pixel)):
-                        load(port, path, arguments.connections, 1)
-                        before = processor_seconds(pid)
-                        rate = load(port, path, arguments.connections, arguments.seconds)
-                        spent = (processor_seconds(pid) - before) / (rate * arguments.seconds)
-                        rates.setdefault(kind, {}).setdefault(label, []).append(rate)
-                        rates[kind].setdefault(f"{label}_cpu_us", []).append(spent * 1e6)
-    return {
-        kind: {label: statistics.median(taken) for label, taken in by_label.items()}
-        for kind, by_label in rates.items()
-    }
+                    rounds["redirect"][-1][label] = take(load, port, pid, click, arguments)
+                    rounds["pixel"][-1][label] = take(load, port, pid, pixel, arguments)
+    return rounds
+
+
+def ratios(rounds: list[dict[str, Taken]], of: str) -> list[float]:
+    """Of requests a second, `of` to the Flask view in the same round."""
+    return [each[of].rate / each["flask"].rate for each in rounds]
+
+
+def quietest(rounds: list[dict[str, Taken]]) -> int:
+    """The round in which other programs took least."""
+    return min(range(len(rounds)), key=lambda number: max(taken.others for taken in rounds[number].values()))
+
+
+def print_table(kind: str, rounds: list[dict[str, Taken]]) -> None:
+    print(f"{kind:<12}{'requests a second':^32}{'processor time of one, us':^32}{'ratio':>7}{'others':>8}")
+    print(f"{'round':<12}" + f"{'Flask view':>12}{'fast':>10}{'nothing':>10}" * 2)
+    quiet = quietest(rounds)
+    for number, each in enumerate(rounds):
+        rates = "".join(f"{each[label].rate:{width},.0f}" for label, width in _COLUMNS)
+        cpu = "".join(f"{each[label].cpu:{width}.0f}" for label, width in _COLUMNS)
+        ratio = each["fast"].rate / each["flask"].rate
+        others = max(taken.others for taken in each.values())
+        mark = " quietest" if number == quiet else ""
+        print(f"{number + 1:<12}{rates}{cpu}{ratio:7.1f}{others:8.0%}{mark}")
+    medians = {label: statistics.median(each[label].rate for each in rounds) for label, _ in _COLUMNS}
+    cpus = {label: statistics.median(each[label].cpu for each in rounds) for label, _ in _COLUMNS}
+    print(
+        f"{'median':<12}"
+        + "".join(f"{medians[label]:{width},.0f}" for label, width in _COLUMNS)
+        + "".join(f"{cpus[label]:{width}.0f}" for label, width in _COLUMNS)
+        + f"{statistics.median(ratios(rounds, 'fast')):7.1f}"
+    )
+    print(
+        f"processor time: Flask view to fast path {cpus['flask'] / cpus['fast']:.1f}; "
+        f"of the fast path's, {cpus['nothing'] / cpus['fast']:.0%} is the server's. "
+        f"Nothing at all reaches {statistics.median(ratios(rounds, 'nothing')):.1f} times the Flask view.\n"
+    )
+
+
+_COLUMNS = (("flask", 12), ("fast", 10), ("nothing", 10))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2, help="of each worker, as the tracker has them")
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each worker, as the tracker has them")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rates = measure(arguments)
+    found = measure(arguments)
     if arguments.json:
-        print(json.dumps({"client": "wrk" if shutil.which("wrk") else "own", **rates}))
+        by_kind = {
+            kind: {
+                "ratio": statistics.median(ratios(rounds, "fast")),
+                "rounds": [{label: asdict(taken) for label, taken in each.items()} for each in rounds],
+            }
+            for kind, rounds in found.items()
+        }
+        print(json.dumps({"client": "wrk" if shutil.which("wrk") else "own", **by_kind}))
         return
-    print(f"{'':10}{'requests a second':^38}   {'processor time of one (us)':^30}")
-    print(
-        f"{'':10}{'Flask view':>12}{'fast path':>14}{'ratio':>10}   {'Flask view':>12}{'fast':>8}{'ratio':>8}"
-    )
-    for kind, took in rates.items():
-        ratio, cpu = took["fast"] / took["flask"], took["flask_cpu_us"] / took["fast_cpu_us"]
-        print(
-            f"{kind:10}{took['flask']:12,.0f}{took['fast']:14,.0f}{ratio:10.1f}   "
-            f"{took['flask_cpu_us']:12.0f}{took['fast_cpu_us']:8.0f}{cpu:8.1f}"
-        )
+    for kind, rounds in found.items():
+        print_table(kind, rounds)
 
 
 if __name__ == "__main__":
