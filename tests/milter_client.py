@@ -146,6 +146,10 @@ class MilterClient:
                     answer.asked.append(("change" if value else "delete", name.decode(), str(index)))
                     _change(answer.fields, name.decode(), index, value)
                     continue
+                case "+" | "2" | "-":
+                    what = "remove recipient" if command == "-" else "add recipient"
+                    answer.asked.append((what, *payload.decode().rstrip("\0").split("\0")))
+                    continue
                 case "p":
                     continue
                 case other:
