@@ -168,9 +168,10 @@ class PrivateSendmail:
         """How many mails are in the queue."""
         return sum(1 for _ in self.queue.glob("qf*"))
 
-    def resolve(self, *addresses: str) -> str:
-        """What the rules make of addresses: the output of `sendmail -bt`."""
-        return self._run("-bt", asked="".join(f"3,0 {address}\n" for address in addresses))
+    def resolve(self, *addresses: str, macros: Mapping[str, str] | None = None) -> str:
+        """What the rules make of addresses while macros have values: the output of `sendmail -bt`."""
+        asked = "".join(f".D{{{name}}}{value}\n" for name, value in (macros or {}).items())
+        return self._run("-bt", asked=asked + "".join(f"3,0 {address}\n" for address in addresses))
 
     def __enter__(self) -> "PrivateSendmail":
         self.start()
