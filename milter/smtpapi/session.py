@@ -350,6 +350,9 @@ class OneRecipientSession(Session):
     It asks the MTA to wait for an answer to each RCPT, which others need not.
     """
 
+    # What the negotiation switches off. pymilter hands the parent's value down (docs/quirks.md).
+    _protocol_mask = Session.protocol_mask() | Milter.P_NR_RCPT
+
     @Milter.decode("bytes")
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
         """RCPT TO that the MTA accepted; the second one is put off, as RFC 5321 4.5.3.1.10 has it."""

@@ -115,6 +115,7 @@ def test_defer_takes_one_recipient_a_transaction(tmp_path: Path) -> None:
     with site(tmp_path, "defer") as where:
         client = MilterClient(where.socket)
         client.connect("127.0.0.1")
+        assert not client.protocol & 0x8000  # no-reply at RCPT
         replies = client.envelope(b"news@sender.test", [*TO, b"eve@rcpt.test"])
         later = "452 4.5.3 One recipient a transaction here, send this one again"
         assert replies[1:] == ["c", later, later]

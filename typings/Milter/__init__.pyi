@@ -23,6 +23,8 @@ SETSYMLIST: int
 
 factory: Callable[[], Base]
 
+P_NR_RCPT: int
+
 class _Context(Protocol):
     def setsymlist(self, stage: int, macros: str) -> None: ...
 
@@ -30,6 +32,8 @@ class Base:
     _ctx: _Context
     _actions: int
     _protocol: int
+    @classmethod
+    def protocol_mask(cls) -> int: ...
     def getsymval(self, sym: str) -> str | None: ...
     def setreply(self, rcode: str, xcode: str | None = ..., msg: str | None = ..., *ml: str) -> None: ...
     def addheader(self, field: str, value: str, idx: int = ...) -> None: ...
