@@ -48,6 +48,7 @@ define(`RELAY_MAILER_ARGS', `TCP [127.0.0.1] {next_hop}')dnl
 define(`LOCAL_RELAY', `relay:[127.0.0.1]')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`accept_unresolvable_domains')dnl
+{features}
 {daemons}
 MAILER(`local')dnl
 MAILER(`smtp')dnl
@@ -76,8 +77,9 @@ class PrivateSendmail:
     """Writes a configuration, starts and stops that Sendmail, and reads its queue.
 
     ports: the names of the ordinary ports (DaemonPortOptions' Name) and their numbers. split_port: the second
-    port of etc/sendmail/smtpapi.mc. next_hop: where all mail goes. milter: the filter's socket. more:
-    lines of mc after all others. queue_run: how often the queue is tried.
+    port of etc/sendmail/smtpapi.mc. next_hop: where all mail goes. milter: the filter's socket.
+    features, more: lines of mc before the mailers ({folder} is the directory) and after all others.
+    queue_run: how often the queue is tried.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class PrivateSendmail:
         split_port: int,
         next_hop: int,
         milter: Path,
+        features: str = "",
         more: str = "",
         queue_run: str = "1s",
         programs: Path = PROGRAMS,
@@ -100,6 +103,7 @@ class PrivateSendmail:
         self.log = self.directory / "sendmail.log"
         self._next_hop = next_hop
         self._milter = milter
+        self._features = features
         self._more = more
         self._queue_run = queue_run
         self._programs = programs
@@ -133,6 +137,7 @@ class PrivateSendmail:
                 milter=self._milter,
                 split_port=self.split_port,
                 smtpapi=SMTPAPI_MC,
+                features=self._features.replace("{folder}", str(self.directory)),
                 more=self._more,
                 daemons="\n".join(
                     f"DAEMON_OPTIONS(`Family=inet, Addr=127.0.0.1, Port={port}, Name={name}')dnl"

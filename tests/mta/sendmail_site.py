@@ -59,13 +59,14 @@ def running(
     rewriting: str = "",
     more: str = "",
     *,
+    features: str = "",
     queue_run: str = "1s",
     workers: int = 1,
     program: tuple[str, ...] = (str(SMTPAPI),),
 ) -> Iterator[Site]:
     """Sendmail, filter and sink. rewriting: options of that stanza, {split} stands for the second port.
 
-    more: lines of mc after all others.
+    features, more: lines of mc before the mailers and after all others.
     """
     ports = {name: free_port() for name in ("on", "off", "untrusted", "context")}
     split, last = free_port(), free_port()
@@ -90,6 +91,7 @@ ESMTP_Listener {{
         split_port=split,
         next_hop=last,
         milter=site.socket,
+        features=features,
         more=more,
         queue_run=queue_run,
     )

@@ -5,6 +5,7 @@ import random
 import smtplib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from mta_site import until
@@ -262,3 +263,39 @@ def test_nobody_gets_anothers_link_in_ten_sessions_at_once(site: Site) -> None:
             targets = [one.link.target for one in opened if one.link is not None]
             assert {one.identity.recipient for one in opened} == {recipient}
             assert targets == [b"https://shop.example/%d/%d" % (number, n) for n in range(5)]
+
+
+# What Debian's sendmail.mc switches on, and what rewrites addresses.
+_FEATURES = """\
+FEATURE(`access_db', `text -T<TMPF> -v1 -k0 {folder}/access', `skip')dnl
+FEATURE(`greet_pause', `100')dnl
+FEATURE(`delay_checks', `friend')dnl
+FEATURE(`conncontrol', `nodelay', `terminate')dnl
+FEATURE(`ratecontrol', `nodelay', `terminate')dnl
+FEATURE(`virtusertable', `text -v1 -k0 {folder}/virtual')dnl
+VIRTUSER_DOMAIN(`virtual.test')dnl
+FEATURE(`mailertable', `text -v1 -k0 {folder}/mailers')dnl
+MASQUERADE_AS(`corp.test')dnl
+MASQUERADE_DOMAIN(`host.test')dnl
+FEATURE(`masquerade_envelope')dnl
+FEATURE(`always_add_domain')dnl
+"""
+
+
+def test_masquerading_virtual_users_and_checks_of_a_site_go_with_the_hop(tmp_path: Path) -> None:
+    folder = tmp_path / "sendmail"
+    folder.mkdir()
+    (folder / "access").write_text("Connect:127.0.0.1 RELAY\n")
+    (folder / "virtual").write_text("info@virtual.test real@target.test\n")
+    (folder / "mailers").write_text("routed.test relay:[127.0.0.1]\n")
+    reached = {
+        "u@d.test": "u@d.test",
+        "info@virtual.test": "real@target.test",
+        "x@routed.test": "x@routed.test",
+    }
+    with running(tmp_path, READDRESS, features=_FEATURES) as site:
+        site.send(list(reached), mail(), sender="ann@host.test")
+        for named, recipient in reached.items():
+            got = site.sink.wait_for(recipient)
+            assert got.sender == "ann@corp.test"
+            assert {one.identity.recipient for one in site.filter.links(got.body)} == {named}
