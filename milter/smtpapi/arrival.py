@@ -34,22 +34,27 @@ class Refused(Enum):
 class Arrival:
     """The facts to judge by.
 
-    envelope, message: with the first client and header on the second pass. headers: the changes that take out
-    what may not leave, if the mail may be edited at all. entry, key: of the mark that counts, None on a first
-    pass. fingerprint: where it had to be made. expands: whether the message may be sent over the hop now.
-    refused: why a mark that came in by the hop's listener does not count.
+    envelope, message: with the first client and header on the second pass. came: the message as it is to
+    be changed. signatures: deletions of those that the site's own signer added meanwhile. entry, key: of the
+    mark that counts, None on a first pass. fingerprint: where it had to be made. expands: whether the message
+    may be sent over the hop now. refused: why a mark that came in by the hop's listener does not count.
     """
 
     envelope: Envelope
     message: Message
-    headers: tuple[HeaderChange, ...]
+    came: Message
     session: Mapping[str, str]
+    signatures: tuple[HeaderChange, ...] = ()
     entry: Entry | None = None
     key: Key | None = None
     expands: bool = True
     refused: Refused | None = None
     message_context: Mapping[str, str] = field(default_factory=dict)
     fingerprint: Fingerprint | None = None
+
+    def headers(self) -> tuple[HeaderChange, ...]:
+        """The changes that take out what may not leave, if the mail may be edited at all."""
+        return removal(self.came, directive.NAME) + removal(self.came, split.HEADER) + self.signatures
 
 
 def arrive(
@@ -61,14 +66,13 @@ def arrive(
     now: float,
 ) -> Arrival:
     """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
-    headers = removal(message, directive.NAME) + removal(message, split.HEADER)
     on_hop = hop is not None and _is_at(envelope.client, hop)
     values = tuple(message.values(split.HEADER))
     if not values:
-        return Arrival(envelope, message, headers, session, expands=not on_hop)
+        return Arrival(envelope, message, message, session, expands=not on_hop)
     marks = [mark for value in values if ring and (mark := split.unseal(value, ring, now))]
     # A mark of ours somewhere else is a hop that leads to the wrong listener: once round is enough.
-    plain = Arrival(envelope, message, headers, session, expands=not on_hop and not marks)
+    plain = Arrival(envelope, message, message, session, expands=not on_hop and not marks)
     if not on_hop:
         return plain
     for entry, key in marks:
@@ -101,8 +105,9 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
     return Arrival(
         replace(envelope, client=entry.client),
         Message(tuple(fields), message.body, message.eol),
-        arrival.headers + tuple(reversed(ours)),
+        message,
         entry.context,
+        tuple(reversed(ours)),
         entry,
         key,
         expands=False,

@@ -5,13 +5,14 @@ links, it keeps out of this record too.
 """
 
 import re
+from collections.abc import Iterable
 from email.utils import parseaddr
 
 from engagement.events.types import Injection
 from smtpapi import encoded_words
 from smtpapi.decide import Decision
 from smtpapi.envelope import Envelope
-from smtpapi.message import Message
+from smtpapi.message import Field, Message
 from smtpapi.outcome import Outcome, Plan, Refuse
 
 _LONGEST = 8192  # bytes of a field's value that are looked at; mail programs show a few hundred characters
@@ -79,9 +80,9 @@ def from_address(message: Message) -> str:
 
 def message_size(message: Message) -> int:
     """Bytes of header and body as the MTA gave them."""
-    return header_size(message) + len(message.eol) + len(message.body)
+    return header_size(message.fields, len(message.eol)) + len(message.eol) + len(message.body)
 
 
-def header_size(message: Message) -> int:
-    """Bytes of all header fields with their line ends."""
-    return sum(len(field.name) + 1 + len(field.value) + len(message.eol) for field in message.fields)
+def header_size(fields: Iterable[Field], eol: int = 2) -> int:
+    """Bytes of header fields with their line ends. eol: bytes of one."""
+    return sum(len(field.name) + 1 + len(field.value) + eol for field in fields)

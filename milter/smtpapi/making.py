@@ -4,7 +4,6 @@ Not who gets what (`transaction`). Invariants: nothing is made for a message tha
 must not leave the building goes whatever happens; without a key nothing is made.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -24,9 +23,9 @@ from smtpapi.rewrite.plan import editable, plan
 from smtpapi.site import Site, signing
 
 _CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS})
-# "[[" as it stands in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
-_NOTATION = re.compile(rb"(?:\[|=5[Bb])(?:=\r?\n)?(?:\[|=5[Bb])")
-_BASE64 = re.compile(rb"base64", re.IGNORECASE)
+# "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
+_NOTATION = (b"[[", b"[=", b"=5B")
+_BASE64 = (b"base64", b"BASE64", b"Base64")
 _TOP = 65536  # bytes: texts come before attachments
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
@@ -43,7 +42,7 @@ class Making:
         self.fingerprint = arrival.fingerprint or Fingerprint(arrival.envelope, arrival.message)
         # The key of the mark: a rotation between two copies must not make their links differ.
         self.key = arrival.key or signing(site.ring)
-        self.headers = arrival.headers
+        self.headers = arrival.headers()
         self._issued = arrival.entry.issued if arrival.entry else None
 
     @property
@@ -112,8 +111,8 @@ class Making:
 
     def _may_hold_notation(self) -> bool:
         body = self._message.body
-        encoding = self._message.first("Content-Transfer-Encoding") or b""
-        return bool(_NOTATION.search(body) or _BASE64.search(encoding) or _BASE64.search(body, 0, _TOP))
+        encodings = (self._message.first("Content-Transfer-Encoding") or b"") + body[:_TOP]
+        return any(mark in body for mark in _NOTATION) or any(word in encodings for word in _BASE64)
 
     def identity(self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL) -> Identity:
         """Who a copy is. An archive copy's links are those of an original."""

@@ -54,7 +54,6 @@ class Entry:
     bound: tuple[bytes, bytes, bytes]
     fingerprint: bytes
     signatures: tuple[bytes, ...] = ()
-    queue_id: str = ""
     directive: bytes = b""
     named_twice: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)

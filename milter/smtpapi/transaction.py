@@ -74,14 +74,19 @@ def consider(
         if arrival.entry is None and not is_trusted(envelope.client, scoped.relay_hosts):
             return Considered(Leave(Why.UNTRUSTED), connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
-        return _failed(error, _removable(site, envelope, message), connection_context)
+        removals = _removable(site, envelope, message)
+        owing = bool(removals) and copies.may_be_asked(message)
+        return _failed(error, removals, connection_context, owing=owing)
     mail = None
     try:
         mail = _Mail(site, arrival, now, tick, connection_context)
         return mail.consider(scoped)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
-        failed = _failed(error, arrival.headers, connection_context)
-        return replace(failed, outcome=_NO_COPIES_NOW) if mail and mail.owes_copies else failed
+        if mail is not None and mail.owes_copies is not None:
+            owing = mail.owes_copies
+        else:
+            owing = arrival.entry is None and copies.may_be_asked(message)
+        return _failed(error, arrival.headers(), connection_context, owing=owing)
 
 
 class _Mail:
@@ -102,7 +107,7 @@ class _Mail:
         self.session = connection_context
         self.vctx: ValidationContext | None = None  # with the session's variables, once policy has run
         self.shared: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}  # what the copies' hooks begin with
-        self.owes_copies = False
+        self.owes_copies: bool | None = None  # not known yet
 
     def consider(self, scoped: Scoped) -> Considered:
         making = self.making
@@ -240,7 +245,8 @@ class _Mail:
         """Over the hop, with all that the second pass must know."""
         readdress = self.site.settings.rewriting.several_recipients == "readdress"
         mark = split.seal(self._entry(asked), key)
-        room = _LONGEST_HEADER - header_size(self.message) if readdress else _LONGEST_MARK
+        others = [each for each in self.message.fields if each.name.lower() != directive.NAME.lower()]
+        room = _LONGEST_HEADER - header_size(others) if readdress else _LONGEST_MARK
         try:
             recipients = self._envelope_changes(readdress, more)
             fault = "" if len(mark) <= room else "header and session variables are too long for the hop"
@@ -265,7 +271,6 @@ class _Mail:
             bound=fingerprint.bound,
             fingerprint=fingerprint.digest,
             signatures=tuple(split.signature_id(value) for value in values("DKIM-Signature")),
-            queue_id=self.envelope.queue_id,
             directive=next(values(directive.NAME), b"") if asked.present else b"",
             named_twice=copies.named_twice(self.recipients, asked),
             context=self.shared[0],
@@ -334,14 +339,23 @@ def _removable(site: Site, envelope: Envelope, message: Message) -> tuple[Header
 
 
 def _failed(
-    error: Exception, removals: tuple[HeaderChange, ...], connection_context: Mapping[str, str]
+    error: Exception,
+    removals: tuple[HeaderChange, ...],
+    connection_context: Mapping[str, str],
+    *,
+    owing: bool,
 ) -> Considered:
-    """A fault of ours: the place for the log, not the text of the error, which may quote the mail."""
+    """A fault of ours: the place for the log, not the text of the error, which may quote the mail.
+
+    owing: copies were promised, so the mail is put off.
+    """
     place = "an unknown place"
     for frame, line in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
         place = f"{code.co_name} ({code.co_filename.rpartition('/')[2]}:{line})"
     note = f"{type(error).__name__} in {place}"
     why = Why.INTERNAL_ERROR
-    outcome = Plan(removals, why=why, note=note) if removals else Leave(why, note)
+    outcome: Outcome = Plan(removals, why=why, note=note) if removals else Leave(why, note)
+    if owing:
+        return Considered(_NO_COPIES_NOW, connection_context=connection_context, notes=(note,))
     return Considered(outcome, connection_context=connection_context)

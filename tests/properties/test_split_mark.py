@@ -45,7 +45,7 @@ def test_what_is_sealed_comes_back(
     context: dict[str, str],
 ) -> None:
     entry = Entry(
-        client, 1_000_000, 7, first, bound, b"f" * 32, signatures, "4XYZ", directive, named_twice, context, {}
+        client, 1_000_000, 7, first, bound, b"f" * 32, signatures, directive, named_twice, context, {}
     )
     value = seal(entry, RING.signing).encode()
     assert unseal(value, RING, 1_000_060) == (entry, RING.signing)
