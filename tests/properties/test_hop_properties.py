@@ -1,4 +1,4 @@
-"""Whatever is sent to whomever over the hop: each copy has its recipient's links, and nothing of ours leaks."""
+"""Whatever is sent to whomever over the hop: each copy has its recipient's links, nothing of ours leaks."""
 
 import json
 
