@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from email.utils import getaddresses
 from enum import StrEnum
 
-from smtpapi.directive import Copy, Directive
+from smtpapi.directive import NAME, Copy, Directive
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, removal
 
@@ -52,6 +52,12 @@ def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:
     ):
         for entry in entries:
             yield role, entry
+
+
+def may_be_asked(message: Message) -> bool:
+    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on."""
+    lists = (b'"cc"', b'"bcc"', b'"archive"')
+    return any(name in value for value in message.values(NAME) for name in lists)
 
 
 def added(recipients: Iterable[str], directive: Directive) -> tuple[tuple[Role, Copy], ...]:

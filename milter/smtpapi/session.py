@@ -12,6 +12,7 @@ What holds here (design.md 2, rule 1):
 - No callback waits for anything; libmilter serves many sessions with few threads.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 import Milter
 
 import milter
-from smtpapi import dsn, maillog
+from smtpapi import copies, dsn, maillog
 from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
@@ -254,9 +255,10 @@ class Session(Milter.Base):
     def _finish(self) -> int:
         works = self._works
         began = works.tick()
-        envelope = self._envelope()
+        envelope = Envelope(self._client, self._sender, tuple(self._recipients))
         judged = None
         try:
+            envelope = self._envelope()
             if self._fault is not None:
                 raise self._fault
             message = Message(tuple(self._fields), b"".join(self._body))
@@ -270,6 +272,8 @@ class Session(Milter.Base):
             outcome, orders = Leave(Why.INTERNAL_ERROR, type(error).__name__), None
             if judged is not None and isinstance(judged.outcome, Plan) and judged.outcome.recipients:
                 outcome = _TRY_AGAIN  # copies were promised with it
+            if judged is None and copies.may_be_asked(Message(tuple(self._fields), b"")):
+                outcome = _TRY_AGAIN
             works.tally.add("failed-before-change")
             maillog.failed_before_change(envelope)
         if isinstance(outcome, Refuse):
@@ -286,14 +290,20 @@ class Session(Milter.Base):
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
                 works.tally.add("events-dropped")
                 maillog.event_lost(envelope)
-        works.tally.add_outcome(outcome)
+        # What was decided stands, whatever goes wrong in telling of it.
+        with contextlib.suppress(Exception):
+            self._tell(envelope, outcome, judged, works.tick() - began)
+        return answer
+
+    def _tell(self, envelope: Envelope, outcome: Outcome, judged: Judged | None, seconds: float) -> None:
+        tally = self._works.tally
+        tally.add_outcome(outcome)
         if judged is not None:
             for name in judged.counts:
-                works.tally.add(name)
+                tally.add(name)
             for note in judged.notes:
                 maillog.detail(envelope, note)
-        maillog.message(envelope, outcome, self._size, works.tick() - began)
-        return answer
+        maillog.message(envelope, outcome, self._size, seconds)
 
     def _envelope(self) -> Envelope:
         client = replace(self._client, login=self._login or self._macro("{auth_authen}"))
