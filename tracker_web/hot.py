@@ -121,8 +121,7 @@ class Hot:
         if refusal(target) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
-        if self._spool is not None:
-            self._record(asked, host, environ)
+        self._record(asked, host, environ)
         start(answers.FOUND, answers.redirect_headers(target))
         return []
 
@@ -172,12 +171,15 @@ class Hot:
 
     def _asked(self, path: str) -> _Asked | None:
         """What the path asks for; None without a genuine token."""
-        try:
-            if path.startswith(_USUAL):  # a path that `read_path` would read the same, in less time
-                return self._read(path[5:].encode("latin-1", "replace"), self._keys.current(), spoiled=False)
-        except BadToken as error:
-            if error.reason not in _READ_AGAIN:
-                return None
+        if path.startswith(_USUAL):  # a path that `read_path` would read the same, in less time
+            try:
+                kind, _, packed = unseal(path[5:].encode("latin-1", "replace"), self._keys.current())
+                issued, expiry, target = glance(kind, packed)
+            except BadToken as error:
+                if error.reason not in _READ_AGAIN:
+                    return None
+            else:
+                return kind, packed, issued, expiry, target, False
         requested = read_path(raw_path(path))
         if requested is None:
             return None
@@ -202,32 +204,31 @@ class Hot:
         """Put the hit into the spool. The answer does not depend on it."""
         if self._spool is None:
             return
+        kind, packed, issued, expiry, _, spoiled = asked
         try:
-            self._spool.append(self._hit(asked, host, environ))
+            now = self._clock()
+            now_ms = int(now * 1000)
+            header = environ.get
+            address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR", ""))
+            agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
+            record = encode_hit(
+                self._event_id(now_ms),
+                kind,
+                now_ms,
+                packed,
+                "",
+                truncated(address) if self._truncate else address,
+                (agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
+                (language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
+                environ["REQUEST_METHOD"],
+                host,
+                spoiled,
+                # One sealed with no time at all is over at once (contract.md 6.4).
+                expiry <= issued or now > expiry + _CLOCK_SLACK,
+            )
+            self._spool.append(record)
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
-
-    def _hit(self, asked: _Asked, host: str, environ: "WSGIEnvironment") -> bytes:
-        kind, packed, issued, expiry, _, spoiled = asked
-        now = self._clock()
-        now_ms = int(now * 1000)
-        asker = environ.get
-        address = self._proxies.client(asker("REMOTE_ADDR", ""), asker("HTTP_X_FORWARDED_FOR", ""))
-        return encode_hit(
-            self._event_id(now_ms),
-            kind,
-            now_ms,
-            packed,
-            "",
-            truncated(address) if self._truncate else address,
-            _text(asker("HTTP_USER_AGENT", ""), _MAX_AGENT),
-            _text(asker("HTTP_ACCEPT_LANGUAGE", ""), _MAX_LANGUAGE),
-            environ["REQUEST_METHOD"],
-            host,
-            spoiled,
-            # One sealed with no time at all is over at once (contract.md 6.4).
-            expiry <= issued or now > expiry + _CLOCK_SLACK,
-        )
 
 
 def raw_path(path_info: str) -> bytes:
@@ -241,11 +242,9 @@ def raw_path(path_info: str) -> bytes:
     return path
 
 
-def _text(header: str, limit: int) -> str:
+def _text(header: str) -> str:
     """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, made valid where it is not."""
-    if header.isascii():
-        return header[:limit]
-    return header.encode("latin-1", "replace").decode("utf-8", "replace")[:limit]
+    return header.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:

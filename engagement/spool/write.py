@@ -81,6 +81,7 @@ class Writer:
         self._lock = threading.Lock()  # current, retiring, sizes, counters
         self._sync_lock = threading.Lock()  # held around fdatasync and close; taken before _lock, never after
         self._wake = threading.Event()
+        self._awake = False  # whether the thread was told of the records since its last round
         self._current: _Segment | None = None
         self._retiring: list[_Segment] = []
         self._thread: threading.Thread | None = None
@@ -103,16 +104,23 @@ class Writer:
         if len(record) > MAX_RECORD:
             return self._drop(f"a record of {len(record)} bytes")
         data = frame(record)
+        if not self._always:
+            with self._lock:
+                if self._write(data) is None:
+                    return False
+                if not self._awake:
+                    self._awake = True
+                    self._wake.set()
+            return True
         for _ in range(2):  # again in a new segment after a failed sync: the same record twice is one event
             with self._lock:
                 segment = self._write(data)
                 if segment is None:
                     return False
                 end = segment.size
-                first = end == len(MAGIC) + len(data)  # the thread has an age to watch from now on
-                if (first or not self._always) and not self._wake.is_set():
+                if end == len(MAGIC) + len(data):  # the thread has an age to watch from now on
                     self._wake.set()
-            if not self._always or self._synced(segment, end):
+            if self._synced(segment, end):
                 return True
         return self._drop("fdatasync failed twice")
 
@@ -130,13 +138,14 @@ class Writer:
     # with self._lock held
 
     def _write(self, data: bytes) -> _Segment | None:
-        if self._total + len(data) > self._max_size:
+        size = len(data)
+        if self._total + size > self._max_size:
             self._measure()
-            if self._total + len(data) > self._max_size:
+            if self._total + size > self._max_size:
                 self._note_drop(f"the spool holds {self._total} bytes, max_size is {self._max_size}")
                 return None
         segment = self._current
-        if segment is not None and (segment.failed or segment.size + len(data) > self._segment_size):
+        if segment is not None and (segment.failed or segment.size + size > self._segment_size):
             self._retire()
             segment = None
         if segment is None:
@@ -149,12 +158,12 @@ class Writer:
             self._note_drop(f"write: {error.strerror}")
             self._cut(segment)
             return None
-        if written != len(data):
+        if written != size:
             self._note_drop("write: no room for a whole record")
             self._cut(segment)
             return None
-        segment.size += written
-        self._total += written
+        segment.size += size
+        self._total += size
         return segment
 
     def _cut(self, segment: _Segment) -> None:
@@ -277,6 +286,7 @@ class Writer:
             if self._wake.is_set() and not self._closing:
                 time.sleep(self._group)
             self._wake.clear()
+            self._awake = False  # after it: who still reads True has written what is synced below
             with self._lock:
                 segment = self._current
                 if segment is not None and self._is_old(segment):
