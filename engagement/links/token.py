@@ -63,13 +63,15 @@ _ENDINGS: Final = ((b"", _URL_SIGNS), (b"", b""), (b"==", _URL_SIGNS[::16]), (b"
 class CopySealer:
     """Seals the links of one recipient's copy. Made by `copy_sealer`."""
 
-    __slots__ = ("_cipher", "_identity", "_key_id", "_tenant")
+    __slots__ = ("_cipher", "_headers", "_identity", "_key_id", "_tenant")
 
     def __init__(self, key: Key, identity: Identity, tenant: str) -> None:
         self._cipher = _cipher(key.secret, tenant)
         self._key_id = key.id.to_bytes(2, "big")
         self._tenant = _tenant_bytes(tenant)
         self._identity = pack_identity(identity)
+        # By kind, since a link's cost is what counts: the clear header, and the associated data.
+        self._headers: list[tuple[bytes, list[bytes]] | None] = [None] * (max(Kind) + 1)
 
     def seal(self, kind: Kind, link: Link | None = None) -> bytes:
         """Make the token of one link or pixel.
@@ -84,9 +86,11 @@ class CopySealer:
         # bits above zeros: one of AQgw or AEIMQUYcgkosw048. The first holds the version's high bits: A.
         size = _CLEAR_SIZE + 1 + len(self._identity) + len(packed_link)
         plain = payload(self._identity, packed_link, filler=size % 3 == 0)
-        header = b"%c%c%b" % (VERSION, kind, self._key_id)
-        # One string of associated data, never empty: OpenSSL's SIV once ignored empty ones (CVE-2023-2975).
-        return _encode(header + self._cipher.encrypt(plain, [header + self._tenant]))
+        if (begun := self._headers[kind]) is None:
+            header = b"%c%c%b" % (VERSION, kind, self._key_id)
+            # One string, never empty: OpenSSL's SIV once ignored empty ones (CVE-2023-2975).
+            begun = self._headers[kind] = header, [header + self._tenant]
+        return _encode(begun[0] + self._cipher.encrypt(plain, begun[1]))
 
 
 def copy_sealer(key: Key, identity: Identity, tenant: str = "") -> CopySealer:

@@ -6,6 +6,7 @@ reason is counted and has its line in docs/reasons.md; a test holds that.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from smtpapi.message import Message
 
@@ -67,8 +68,7 @@ class Skip(StrEnum):
     UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """body[start:stop] becomes new. Spans are byte offsets in the message's body, as encoded.
 
     kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation taken out), "macro" (a brace

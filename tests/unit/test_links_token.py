@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from engagement.links.keys import Key, Ring, Status
-from engagement.links.payload import MAX_METADATA, MAX_PAYLOAD, MAX_TAGS, MAX_TARGET, MAX_TEXT
+from engagement.links.payload import MAX_METADATA, MAX_PAYLOAD, MAX_TAGS, MAX_TARGET, MAX_TEXT, pack_link
 from engagement.links.token import BadToken, CannotSeal, copy_sealer, open_token, unpack
 from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.urls import click_url
@@ -368,3 +368,10 @@ def test_every_cut_of_a_payload_is_refused_with_badtoken_alone() -> None:
     for cut in range(len(packed)):
         with pytest.raises(BadToken, match="payload"):
             unpack(Kind.CLICK, packed[:cut])
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 255, 256, 4000])
+def test_a_link_is_packed_as_msgpack_packs_it(size: int) -> None:
+    for flags, unsubscribe in ((2, False), (6, True)):
+        packed = pack_link(Link(b"https://" + b"x" * size, unsubscribe=unsubscribe))
+        assert packed == msgpack.packb((flags, b"x" * size))

@@ -137,7 +137,9 @@ _MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual
 _UNSAFE = re.compile(rb"[^ -<>-~]")
 _DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
 _LF = 10
+_STRIDE = 800  # encoded bytes between two lines whose place is noted
 _SAFE = bytes(code for code in range(32, 127) if code != 61)
+_LINES = re.compile(rb".{1,%d}" % (QP_LINE - 1)).findall
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
 
 
@@ -149,28 +151,51 @@ def quoted_printable(encoded: bytes) -> "QuotedPrintable | LooseQuotedPrintable"
     """
     if _MALFORMED.search(encoded):
         return loose_quoted_printable(encoded)
-    return QuotedPrintable(encoded, binascii.a2b_qp(encoded))
+    pieces: list[bytes] = []
+    decoded_starts: list[int] = []
+    encoded_starts: list[int] = []
+    position = length = 0
+    while position < len(encoded):
+        decoded_starts.append(length)
+        encoded_starts.append(position)
+        stop = encoded.find(b"\n", position + _STRIDE) + 1 or len(encoded)
+        piece = binascii.a2b_qp(encoded[position:stop])
+        pieces.append(piece)
+        length += len(piece)
+        position = stop
+    return QuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrintable:
-    """A body whose every "=" begins a well-formed escape: offsets are found by counting, at C speed."""
+    """A body whose every "=" begins a well-formed escape: offsets are found by counting, at C speed.
+
+    decoded_starts, encoded_starts: where some of the lines begin, so that little is to be counted.
+    """
 
     encoded: bytes
     data: bytes
+    decoded_starts: Sequence[int] = field(repr=False)
+    encoded_starts: Sequence[int] = field(repr=False)
 
     def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
         """The changes spliced into the encoded text."""
         text = self.encoded
-        density = 0.97 * (len(text) / (len(self.data) or 1) - 1)
         spans = []
         encoded = decoded = 0
         for change in changes:
-            start = _after(text, encoded, change.start - decoded, density)
+            start = self._offset(change.start, encoded, decoded)
             stop = self._end(start, change)
-            spans.append((_past_soft_breaks(text, start), stop))
+            spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
             encoded, decoded = stop, change.stop
         return Placed(_spliced(self.encoded, changes, spans, eol))
+
+    def _offset(self, offset: int, encoded: int, decoded: int) -> int:
+        """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
+        line = bisect_right(self.decoded_starts, offset) - 1
+        if line >= 0 and self.encoded_starts[line] > encoded:
+            encoded, decoded = self.encoded_starts[line], self.decoded_starts[line]
+        return _after(self.encoded, encoded, offset - decoded)
 
     def _end(self, start: int, change: Change) -> int:
         """Where the change's span ends: tried at the next delimiter first, which is nearly always right."""
@@ -187,7 +212,7 @@ class QuotedPrintable:
         found = []
         encoded = decoded = 0
         for offset in offsets:
-            encoded, decoded = _after(self.encoded, encoded, offset - decoded), offset
+            encoded, decoded = self._offset(offset, encoded, decoded), offset
             found.append(_past_soft_breaks(self.encoded, encoded))
         return found
 
@@ -272,25 +297,18 @@ def _escape(found: re.Match[bytes]) -> bytes:
     return b"=%02X" % found[0][0]
 
 
-def _after(text: bytes, position: int, missing: int, density: float = 0.0) -> int:
-    """The least offset between which and `position` lie `missing` decoded bytes of well-formed text.
-
-    density: a first guess at the encoding's extra bytes for each decoded one; only speed depends on it.
-    """
-    guess = int(missing * density)
+def _after(text: bytes, position: int, missing: int) -> int:
+    """The least offset between which and `position` lie `missing` decoded bytes of well-formed text."""
     while missing:
-        stop = position + missing + guess
+        stop = position + missing
         escapes = text.count(b"=", position, stop)
-        if not escapes and not guess:
+        if not escapes:
             return stop
         cut = text.rfind(b"=", position if missing < 2 else stop - 2, stop)
         if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
             stop = cut + (2 if text.startswith(b"=\n", cut) else 3)
-        found = stop - position - 2 * escapes - text.count(b"=\r\n", position, stop)
-        if not guess or (found < missing and stop <= len(text)):
-            missing -= found
-            position = stop
-        guess = 0
+        missing -= stop - position - 2 * escapes - text.count(b"=\r\n", position, stop)
+        position = stop
     return position
 
 
@@ -310,15 +328,16 @@ def _spliced(
     eol = line_end(encoded, eol)
     placed = []
     column = before = 0
-    for change, (start, stop) in zip(changes, spans, strict=True):
-        stop = max(start, stop)
+    for (_, _, new, kind, target, name), (start, stop) in zip(changes, spans, strict=True):
+        if stop < start:
+            stop = start
         column = _column(encoded, start, before, column)
-        new = change.new
         if new.translate(None, _SAFE):
             new = _UNSAFE.sub(_escape, new)
         new = _wrapped(new, column, _rest(encoded, stop), eol)
-        column = len(new) - new.rfind(b"\n") - 1 if b"\n" in new else column + len(new)
-        placed.append(Change(start, stop, new, change.kind, change.target, change.name))
+        line = new.rfind(b"\n") + 1
+        column = len(new) - line if line else column + len(new)
+        placed.append(Change(start, stop, new, kind, target, name))
         before = stop
     return placed
 
@@ -357,8 +376,7 @@ def _wrapped(text: bytes, column: int, rest: int, eol: bytes) -> bytes:
 def _cut(text: bytes, room: int) -> list[bytes]:
     """The text in pieces that fit: the first in `room`, the others in a line; no escape is cut."""
     if b"=" not in text:
-        line = QP_LINE - 1
-        return [text[:room], *[text[at : at + line] for at in range(room, len(text), line)]]
+        return [text[:room], *_LINES(text, room)]
     lines = []
     position = 0
     while len(text) - position > room:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
+from engagement.links.payload import MAX_TARGET
 from engagement.links.urls import refusal
 from smtpapi.decide import Decision
 from smtpapi.find import amp, html, macros, text
@@ -22,6 +23,8 @@ from smtpapi.rewrite.rules import Rules
 
 _UNTRACKED = 10  # a page may hold so many anchors for each link that may be tracked
 _SPAN = itemgetter(0, 1)
+_AFTER_SCHEME = len("https://")
+_FIT = bytes(code for code in range(0x21, 0x7F) if code != 0x5C)  # what `refusal` lets pass
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -51,6 +54,7 @@ class Chooser:
     tick: Callable[[], float]
     deadline: float
     own_hosts: frozenset[bytes] = frozenset()
+    harmless: set[bytes] = field(default_factory=set)  # what stands before the path of those already judged
     origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
     passed: list[Passed] = field(default_factory=list)
@@ -75,7 +79,10 @@ class Chooser:
     def amp(self, data: bytes) -> list[Change]:
         """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
         decision = self.decision
-        page = amp.scan(data, judge_text=False)
+        most = _UNTRACKED * self.rules.max_links
+        page = amp.scan(data, most=most, judge_text=False)
+        if len(page.anchors) > most:
+            raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
         opens = decision.opens and decision.open_scheme == "https"
         changes = self._anchors(page.anchors, amp=True) if clicks else []
@@ -87,8 +94,12 @@ class Chooser:
         """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
         changes: list[Change] = []
         tracks = self.decision.clicks and self.rules.text_links
-        for link in text.scan(data, flowed=flowed, delsp=delsp):
-            if tracks and (new := self._judged(link, amp=False)):
+        most = _UNTRACKED * self.rules.max_links
+        links = text.scan(data, flowed=flowed, delsp=delsp, most=most)
+        if len(links) > most:
+            raise TooManyLinksError
+        for link in links:
+            if tracks and (new := self._judged(link, "", amp=False)):
                 changes.append(Change(link.start, link.stop, new[0], "link", new[1]))
             if link.notation is not None:
                 changes.append(Change(*link.notation, b"", "attribute"))
@@ -97,9 +108,10 @@ class Chooser:
     def _anchors(self, anchors: Iterable[Anchor], *, amp: bool) -> list[Change]:
         changes = []
         for anchor in anchors:
-            if new := self._judged(anchor, amp=amp):
+            if new := self._judged(anchor, anchor.name, amp=amp):
                 changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1], anchor.name))
-                changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
+                if anchor.attributes:
+                    changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
         return changes
 
     def _amp_pixels(self, data: bytes, page: Page) -> list[Change]:
@@ -110,15 +122,14 @@ class Chooser:
         new = pixels.amp(self.links.pixel(initial=False, amp=True))
         return [*changes, _at_end(data, page, new)]
 
-    def _judged(self, link: Anchor | TextLink, *, amp: bool) -> tuple[bytes, bytes] | None:
+    def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
         target = link.target
-        if self.rules.brace_macros and b"{{" in target:
+        if b"{{" in target and self.rules.brace_macros:
             target = _with_braces(target)
         reason = self._reason(link, target)
         if reason is None:
             self._count()
-            name = link.name if isinstance(link, Anchor) else ""
             new = self.links.click(target, name, link.unsubscribe, link.sublink, amp)
             if new is not None:
                 return new, target
@@ -128,9 +139,11 @@ class Chooser:
 
     def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
         """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
-        refused = refusal(target)
-        if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
-            return Skip(refused)
+        harmless = self._is_harmless(target)
+        if not harmless:
+            refused = refusal(target)
+            if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
+                return Skip(refused)
         if not link.clicktrack:
             return Skip.CLICKTRACK_OFF
         if isinstance(link, TextLink):
@@ -140,12 +153,25 @@ class Chooser:
                 return Skip.QUOTED_REPLY
         elif link.text_is_url and self.rules.skip_url_text:
             return Skip.TEXT_IS_URL
-        if self._is_ours(target):
-            return Skip.OWN_HOST
+        if not harmless:
+            if self._is_ours(target):
+                return Skip.OWN_HOST
+            if (slash := target.find(b"/", _AFTER_SCHEME)) > 0:
+                self.harmless.add(target[:slash])
         for pattern in self.rules.skip_patterns:
             if pattern.search(target):
                 return Skip.PATTERN
         return None
+
+    def _is_harmless(self, target: bytes) -> bool:
+        """Whether nothing but its path tells the target from one that was not refused and is not ours."""
+        slash = target.find(b"/", _AFTER_SCHEME)
+        return (
+            target[:slash] in self.harmless
+            and slash > 0
+            and len(target) <= MAX_TARGET
+            and not target.translate(None, _FIT)
+        )
 
     def _is_ours(self, target: bytes) -> bool:
         found = _ORIGIN.match(target)

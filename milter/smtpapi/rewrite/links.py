@@ -15,6 +15,8 @@ from smtpapi.decide import Decision
 LONG_LINK = 1000  # bytes of a tracked URL above which it goes without its metadata
 MAX_LINK = 2000
 
+_CLICK, _AMP_CLICK = Kind.CLICK, Kind.AMP_CLICK  # looked up once, not for each link
+
 
 class CopyLinks:
     """Makes tracked URLs. clicks, opens: sealers of the identity; bare: without metadata, for long links."""
@@ -44,7 +46,7 @@ class CopyLinks:
 
     def click(self, target: bytes, name: str, unsubscribe: bool, sublink: str, amp: bool) -> bytes | None:
         """The tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
-        kind = Kind.AMP_CLICK if amp else Kind.CLICK
+        kind = _AMP_CLICK if amp else _CLICK
         link = Link(target, name, unsubscribe)
         url = self._click(self._clicks, kind, link, sublink)
         if self._bare is not None and (url is None or len(url) > LONG_LINK):
