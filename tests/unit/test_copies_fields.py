@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from hop_mail import TO, Mail, api, mail, site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hop_mail import TO, Mail, api, mail, site
 from smtpapi import encoded_words
 from smtpapi.copies import mailbox
 from smtpapi.directive import Copy

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.links.keys import Ring
+from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
 from smtpapi import copies
 from smtpapi.copies import Role
 from smtpapi.directive import Directive, parse

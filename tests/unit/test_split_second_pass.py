@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+
+from engagement.settings import load_text
 from hop_mail import (
     BODY,
     FIELDS,
@@ -18,8 +20,6 @@ from hop_mail import (
     names,
     site,
 )
-
-from engagement.settings import load_text
 from smtpapi import arrival, split
 from smtpapi.envelope import Client
 from smtpapi.message import Field, Message

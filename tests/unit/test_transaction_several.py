@@ -4,9 +4,9 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
-from hop_mail import BODY, CLIENT, STRANGER, TO, api, identities, mail, names, site
 
 from engagement.settings import SettingsError, load_text
+from hop_mail import BODY, CLIENT, STRANGER, TO, api, identities, mail, names, site
 from smtpapi.envelope import Client
 from smtpapi.message import Field
 from smtpapi.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
