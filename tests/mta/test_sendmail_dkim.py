@@ -1,0 +1,81 @@
+"""OpenDKIM behind the filter in Sendmail, on both passes: what arrives verifies."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+
+import dkim
+import pytest
+from mta_site import until
+from sendmail_site import HTML, READDRESS, Site, mail, running
+from test_dkim import Keys
+
+pytestmark = pytest.mark.mta
+
+_ASKED = '{"campaign_id": "c", "metadata": {"a": "b"}}'
+_NOT_WANTED = '{"options": {"click_tracking": false, "open_tracking": false}}'
+
+
+@pytest.fixture(scope="module")
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Site]:
+    if shutil.which("opendkim", path="/usr/sbin") is None:
+        pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
+    folder = tmp_path_factory.mktemp("sendmail")
+    key, path = folder / "key.pem", folder / "opendkim.sock"
+    key.write_bytes(keys.make("site", "sender.test"))
+    key.chmod(0o600)
+    (folder / "opendkim.conf").write_text(
+        f"Socket local:{path}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
+        "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\n"
+        "Background no\nSyslog no\n"
+    )
+    signer = subprocess.Popen(["/usr/sbin/opendkim", "-f", "-x", str(folder / "opendkim.conf")])
+    try:
+        until(path.exists, 10, "OpenDKIM")
+        with running(folder, READDRESS, f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl") as one:
+            yield one
+    finally:
+        signer.terminate()
+        signer.wait(20)
+
+
+@pytest.mark.parametrize("people", [["ann"], ["bob", "cyd", "dan"]], ids=["one", "several"])
+@pytest.mark.parametrize(
+    ("name", "message", "tracked"),
+    [
+        ("plain", mail(), True),
+        ("asked", mail(X_MSYS_API=_ASKED), True),
+        ("unlabelled", mail(labels=False), True),
+        ("unwanted", mail(X_MSYS_API=_NOT_WANTED), False),
+        ("two lines", mail(Cc="b@d.test, c@d.test,\r\n  Dee <d@d.test>"), True),
+        ("large", mail(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML), True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_copy_has_one_signature_of_the_site_and_it_verifies(
+    site: Site, keys: Keys, name: str, message: bytes, tracked: bool, people: Sequence[str]
+) -> None:
+    people = [f"{who}@{name.replace(' ', '-')}.test" for who in people]
+    site.send(people, message)
+    for who in people:
+        got = site.sink.wait_for(who)
+        assert keys.selectors(got.message) == ["site"], who
+        opened = site.filter.links(got.body)
+        assert {one.identity.recipient for one in opened} <= {who}
+        assert bool(opened) == tracked
+
+
+@pytest.mark.parametrize("people", [["eve@s.test"], ["fay@s.test", "gus@s.test"]], ids=["one", "several"])
+def test_a_signature_that_the_mail_came_with_stays_valid(site: Site, keys: Keys, people: list[str]) -> None:
+    message = mail().replace(b"sender@sender.test", b"first@other.test")
+    signature = dkim.sign(message, b"theirs", b"other.test", keys.make("theirs", "other.test"))
+    site.send(people, signature + message)
+    for who in people:
+        got = site.sink.wait_for(who)
+        assert got.body == HTML
+        assert "theirs" in keys.selectors(got.message)
