@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from engagement.settings.kinds import is_host_and_port
 from engagement.settings.schema import (
     DEFAULT_DOMAIN,
+    SCOPED,
     CassandraClient,
     EngagementTracker,
     Keys,
@@ -78,3 +79,9 @@ class Settings:
         if not listeners or not all("tracking_domain" in block.values for block in listeners):
             found.add(DEFAULT_DOMAIN)  # policy may name any pathway, also one without a domain
         return frozenset(domain.lower() for domain in found)
+
+    def longest_expiry(self) -> int:
+        """The longest time in seconds that links of any scope are recorded; the default if that is more."""
+        option = SCOPED["tracking_link_expiry"]
+        set_here = (block.values.get(option.name) for block in self.table.top.walk())
+        return max([int(option.default), *(int(value.value) for value in set_here if value)])

@@ -1,14 +1,17 @@
 """Where events are kept and asked for: one port, several engines."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from engagement.settings import Settings
+    from engagement.stores.cql import Life
     from engagement.stores.port import EventStore
 
 
 class StoreStanza(Protocol):
-    """What of the settings' `store { }` stanza is needed here."""
+    """What of the settings' `store { }` stanza is needed for a file."""
 
     @property
     def engine(self) -> str:
@@ -19,16 +22,72 @@ class StoreStanza(Protocol):
         """The SQLite file."""
 
 
-def open_store(stanza: StoreStanza, *, writing: bool = False) -> "EventStore":
-    """Return the store of `settings.store`.
+def open_store(settings: "Settings | StoreStanza", *, writing: bool = False) -> "EventStore":
+    """Return the store that the settings name; a `store { }` stanza alone is enough for a file.
 
     Read-only unless writing (the shipper alone writes): then a store that does not exist yet is an empty
     one, and appears as soon as the shipper has made it. Raises StoreError.
     """
+    from engagement.settings import Settings
     from engagement.stores.port import StoreError
 
+    stanza = settings.store if isinstance(settings, Settings) else settings
     if stanza.engine == "sqlite":
         from engagement.stores.sqlite import SqliteStore
 
         return SqliteStore(Path(stanza.path), writing=writing)
-    raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite")
+    if stanza.engine == "cassandra" and isinstance(settings, Settings) and settings.cassandra_client:
+        # Here alone: who has a file needs no driver, which takes a quarter of a second to load.
+        from engagement.stores.cassandra import CassandraStore
+
+        return CassandraStore(settings.cassandra_client, life=life(settings))
+    raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite, cassandra")
+
+
+def life(settings: "Settings") -> "Life":
+    """Return how long rows are kept: what events borrow as long as a link of the message may be followed."""
+    from engagement.stores.cql import Life
+
+    retention = settings.store.retention
+    return Life(retention, retention + max(0, settings.longest_expiry()))
+
+
+def migrate_store(settings: "Settings", tell: Callable[[str], None]) -> None:
+    """Make the store's tables, or bring them to the newest schema. tell: of each step. Raises StoreError."""
+    if settings.store.engine != "cassandra" or settings.cassandra_client is None:
+        open_store(settings, writing=True).close()
+        tell(f"{settings.store.path} has the newest schema")
+        return
+    from engagement.stores.cassandra_schema import migrate
+    from engagement.stores.cluster import Connection, RefusedError
+    from engagement.stores.port import StoreError
+
+    connection = Connection(settings.cassandra_client, {})
+    try:
+        migrate(connection, life(settings), tell)
+        tell(f"keyspace {settings.cassandra_client.keyspace} has the newest schema")
+    except RefusedError as error:
+        raise StoreError(f"Cassandra: {error}") from error
+    finally:
+        connection.close()
+
+
+def check_store(settings: "Settings") -> tuple[list[str], bool]:
+    """Return how the store stands, in words, and whether all is well. Raises StoreError."""
+    from engagement.stores.port import Query
+
+    if settings.store.engine != "cassandra" or settings.cassandra_client is None:
+        store, path = open_store(settings), Path(settings.store.path)
+        list(store.find(Query(limit=1)))
+        store.close()
+        if not path.exists():
+            return [f"file        {path} is not there yet; the shipper makes it"], True
+        return [f"file        {path}, {path.stat().st_size} bytes", "schema      as needed"], True
+    from engagement.stores.cassandra_schema import report
+    from engagement.stores.cluster import Connection
+
+    connection = Connection(settings.cassandra_client, {})
+    try:
+        return report(connection)
+    finally:
+        connection.close()

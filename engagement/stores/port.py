@@ -128,7 +128,7 @@ class EventStore(Protocol):
     def erase(self, recipient: str, tenant: str = "") -> int:
         """Remove all events of this recipient's messages, and what they borrow; return how many events.
 
-        Figures stay: they name nobody. An event of those messages that comes in later is kept again.
+        Figures stay: they name nobody. An event of those messages that happens later is kept again.
         """
 
     def close(self) -> None:

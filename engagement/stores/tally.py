@@ -24,7 +24,6 @@ class Repeats:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, _Link, str], int] = {}
-        self._newest = 0
 
     def is_repeat(self, kind: str, link: _Link, client: str, at_ms: int) -> bool:
         """Tell whether this hit repeats an earlier one; note it."""

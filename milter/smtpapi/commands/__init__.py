@@ -14,6 +14,7 @@ _COMMANDS = {
     "rewrite": "rewrite",
     "send": "send",
     "ship": "ship",
+    "store": "store",
     "tracker": "tracker",
 }
 

@@ -1,0 +1,335 @@
+"""The store of a large site: a Cassandra cluster. What is asked is in `cassandra_find`, the rows in `cql`.
+
+No transactions, counters, secondary indexes or filtering; each row is an upsert. An event costs two or three
+rows: whole by message, slim by hour, and the first of a message in a period by recipient. Rows end by
+themselves. `arrivals` may tell an event twice: when the spool was read twice.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from engagement.events.fields import Fields
+from engagement.events.rows import Row
+from engagement.stores import cql
+from engagement.stores.cassandra_find import Finder
+from engagement.stores.cassandra_schema import check_version
+from engagement.stores.cluster import RENEW_SECONDS, ClientStanza, Connection, RefusedError
+from engagement.stores.port import (
+    SWEEP_LIMIT,
+    Arrivals,
+    Count,
+    Query,
+    RowRefusedError,
+)
+from engagement.stores.tally import HOUR_MS, hours_to_count, to_text
+
+ARRIVALS_LIFE: Final = 7 * 86400
+_REMEMBERED: Final = 200_000
+_CLOSED_MS: Final = 600_000  # after an hour's end; until then its mark as stale stays, as more will come
+
+_Writes = list[tuple[str, list[tuple[object, ...]]]]
+
+
+class _Remembered:
+    """What was written lately and need not be written again. Forgetting costs a row, nothing else."""
+
+    def __init__(self, most: int = _REMEMBERED) -> None:
+        self._most = most
+        self._new: set[object] = set()
+        self._old: set[object] = set()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._new or key in self._old
+
+    def add(self, keys: Iterable[object]) -> None:
+        """Remember, and forget the older half when there is too much."""
+        self._new.update(keys)
+        if len(self._new) > self._most // 2:
+            self._old, self._new = self._new, set()
+
+
+class CassandraStore:
+    """An `EventStore` in a cluster. Connects when first asked. life: of the rows, 0 for ever."""
+
+    def __init__(
+        self,
+        stanza: ClientStanza,
+        *,
+        life: cql.Life = cql.Life(),  # noqa: B008 - frozen
+        now: Callable[[], float] = time.time,
+        renew_after: float = RENEW_SECONDS,
+    ) -> None:
+        self._life = life
+        self._now = now
+        self._shards = stanza.shards
+        self.connection = Connection(
+            stanza, cql.WRITES | cql.READS, ready=check_version, renew_after=renew_after
+        )
+        self._finder = Finder(self.connection, life, now)
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was written before, as a new process would."""
+        self._remembered = _Remembered()
+        self._shipper = secrets.token_hex(6)
+        self._told = 0  # arrivals written under this name
+        self._stale: set[tuple[str, int]] | None = None  # None: not asked yet what others left behind
+        self._marked: dict[tuple[str, int], set[str]] = {}
+
+    def add(self, events: Iterable[Row]) -> int:
+        """See the port."""
+        rows = list(events)
+        with self._lock:
+            try:
+                writes, remembered, arrived = self._writes(rows)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise RowRefusedError(str(error)) from error
+            if not rows:
+                return 0
+            stale = {(row.tenant, hour) for row in rows for hour in hours_to_count(row.at_ms)}
+            self._written(self._marks(stale) + writes)
+            self._remembered.add(remembered)
+            if arrived:
+                self._tell(arrived)
+            if self._stale is not None:
+                self._stale |= stale
+        return len(rows)
+
+    def find(self, query: Query) -> Iterator[Fields]:
+        """See the port."""
+        return self._finder.find(query)
+
+    def counts(self, query: Query) -> Mapping[str, Count]:
+        """See the port."""
+        return self._finder.counts(query)
+
+    def totals(self, query: Query) -> Mapping[str, Count]:
+        """See the port."""
+        return self._finder.totals(query)
+
+    def roll_up(self) -> int:
+        """See the port. At the first time also what shippers before this one left undone."""
+        with self._lock:
+            if self._stale is None:
+                self._stale = set()
+                for tenant, hour, shipper in self._asked("stale", (cql.PLACE,)):
+                    self._stale.add((tenant, hour))
+                    self._marked.setdefault((tenant, hour), set()).add(shipper)
+            done = 0
+            for tenant, hour in sorted(self._stale, key=lambda each: each[1], reverse=True):
+                self._roll_up(tenant, hour)
+                self._stale.discard((tenant, hour))
+                done += 1
+            closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
+            over = [each for each in self._marked if each[1] < closed]
+            self._written(
+                [
+                    ("no_longer_stale", [(cql.PLACE, tenant, hour, shipper)])
+                    for tenant, hour in over
+                    for shipper in self._marked[tenant, hour]
+                ]
+            )
+            for each in over:
+                del self._marked[each]
+        return done
+
+    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
+        """See the port. The mark names each shipper, and how far it was read."""
+        told = dict(self._asked("shippers", (cql.PLACE,)))
+        read = _marks_read(mark)
+        if read is None:
+            return Arrivals((), _mark({name: (number, 0) for name, number in told.items()}))
+        refs: list[tuple[bytes, int, bytes]] = []
+        for name, newest in sorted(told.items()):
+            place = read.get(name, (0, 0))
+            while len(refs) < limit and place[0] < newest:
+                place = self._read_arrivals(name, place, limit - len(refs), refs, newest)
+            read[name] = place
+        shown = self._finder.shown([(message, at, UUID(bytes=name)) for message, at, name in refs])
+        events = tuple(event for event in shown if expired or "x_expired" not in event)
+        return Arrivals(events, _mark({name: place for name, place in read.items() if name in told}))
+
+    def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
+        """See the port: rows end by themselves."""
+        return 0
+
+    def erase(self, recipient: str, tenant: str = "") -> int:
+        """See the port."""
+        lower = recipient.lower()
+        messages = self._finder.messages_of(lower, tenant)
+        kept = [row for rows in self._finder.whole(messages).values() for row in rows]
+        newest = max((row.at_ms * 1000 + 999 for row in kept), default=0)
+        at = max(int(self._now() * 1_000_000), newest)
+        writes: _Writes = []
+        for message in messages:
+            writes.append(("erase_message", [(at, message)]))
+            writes.append(("erase_injection", [(at, message)]))
+        for row in kept:
+            hour = row.at_ms // HOUR_MS
+            for shards in self._finder.shards_of(row.tenant, hour):
+                shard = cql.shard_of(row.message, shards)
+                writes.append(("erase_in_hour", [(at, row.tenant, hour, shard, row.at_ms, row.event_id)]))
+        self._written(writes)
+        name = cql.pseudonym(self._finder.secret(), tenant, lower)
+        # Last, so that an erasure cut short finds its way again.
+        self._written(
+            [("erase_recipient", [(at, tenant, name, period)]) for period in self._finder.periods(tenant)]
+        )
+        with self._lock:
+            self._remembered = _Remembered()
+        return len(kept)
+
+    def close(self) -> None:
+        """See the port."""
+        self.connection.close()
+
+    # --- writing ---
+
+    def _writes(self, rows: list[Row]) -> tuple[_Writes, set[object], list[tuple[bytes, int, bytes]]]:
+        """Return what the rows are in tables; what to remember of it; what to tell as arrived."""
+        now = self._now()
+        single: _Writes = []
+        hours: dict[tuple[str, int, int], list[tuple[object, ...]]] = {}
+        remembered: set[object] = set()
+        arrived = []
+        for row in rows:
+            key = cql.message_key(row)
+            table, whole = cql.whole_values(row, key)
+            slim = cql.hour_values(row, key, self._shards)
+            arrived.append((key, row.at_ms, UUID(row.event_id).bytes))
+            stamp = cql.written_at(row)
+            life = cql.ttl(row.at_ms, self._life.events, now)
+            long = cql.ttl(row.at_ms, self._life.message, now)
+            if table == "injection_by_message" and long is not None:
+                single.append((table, [(*whole, long, stamp)]))
+            if life is None:
+                continue
+            if table == "event_by_message":
+                single.append((table, [(*whole, life, stamp)]))
+            tenant, hour, shard = row.tenant, row.at_ms // HOUR_MS, cql.shard_of(key, self._shards)
+            hours.setdefault((tenant, hour, shard), []).append((*slim, life, stamp))
+            single += self._index(row, key, now, stamp, remembered)
+        return [*single, *(("event_by_hour", lines) for lines in hours.values())], remembered, arrived
+
+    def _index(self, row: Row, key: bytes, now: float, stamp: int, remembered: set[object]) -> _Writes:
+        """The rows by which this one is found and that others before it may have written."""
+        writes: _Writes = []
+
+        def new(entry: object) -> bool:
+            fresh = entry not in self._remembered and entry not in remembered
+            remembered.add(entry)
+            return fresh
+
+        hour = row.at_ms // HOUR_MS
+        for campaign in dict.fromkeys(("", row.campaign)):
+            if new((row.tenant, campaign, hour)):
+                left = cql.ttl((hour + 1) * HOUR_MS, self._life.events, now)
+                writes.append(
+                    ("hour_by_campaign", [(row.tenant, campaign, hour, self._shards, left or 0, stamp)])
+                )
+        period = row.at_ms // cql.PERIOD_MS
+        if row.recipient and new((row.tenant, row.recipient, period, key)):
+            left = cql.ttl((period + 1) * cql.PERIOD_MS, self._life.events, now)
+            name = cql.pseudonym(self._finder.secret(), row.tenant, row.recipient)
+            writes.append(("message_by_recipient", [(row.tenant, name, period, key, left or 0, stamp)]))
+        return writes
+
+    def _marks(self, stale: set[tuple[str, int]]) -> _Writes:
+        writes: _Writes = []
+        for tenant, hour in stale:
+            if self._shipper not in self._marked.get((tenant, hour), ()):
+                writes.append(("stale_hour", [(cql.PLACE, tenant, hour, self._shipper)]))
+        return writes
+
+    def _written(self, writes: _Writes) -> None:
+        """Write, then note the marks among it. Raises RowRefusedError, StoreError."""
+        try:
+            self.connection.write_batches(writes)
+        except RefusedError as error:
+            self.connection.forget()
+            check_version(self.connection)  # are the tables gone? then it is not the row's fault
+            raise RowRefusedError(str(error)) from error
+        for name, lines in writes:
+            if name == "stale_hour":
+                for _, tenant, hour, shipper in lines:
+                    self._marked.setdefault((str(tenant), int(str(hour))), set()).add(str(shipper))
+
+    def _tell(self, arrived: list[tuple[bytes, int, bytes]]) -> None:
+        """Tell what came in, once it is there: a row for many."""
+        writes: _Writes = []
+        number = self._told
+        for start in range(0, len(arrived), cql.EVENTS_IN_ARRIVAL):
+            packed = cql.pack_arrival(arrived[start : start + cql.EVENTS_IN_ARRIVAL])
+            part = number // cql.ARRIVALS_IN_PART
+            writes.append(("arrival", [(self._shipper, part, number, packed, ARRIVALS_LIFE)]))
+            number += 1
+        self._written(writes)
+        self._written([("shipper", [(cql.PLACE, self._shipper, number, ARRIVALS_LIFE)])])
+        self._told = number
+
+    def _roll_up(self, tenant: str, hour: int) -> None:
+        ends = cql.ttl((hour + 1) * HOUR_MS, self._life.events, self._now())
+        if ends is None:
+            return
+        self._written(
+            [
+                ("figures", [(tenant, campaign, hour, to_text(figures), ends)])
+                for campaign, figures in self._finder.figures_of_hour(tenant, hour).items()
+            ]
+        )
+
+    # --- reading ---
+
+    def _asked(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return self._finder.asked(name, values)
+
+    def _read_arrivals(
+        self,
+        name: str,
+        place: tuple[int, int],
+        wanted: int,
+        refs: list[tuple[bytes, int, bytes]],
+        newest: int,
+    ) -> tuple[int, int]:
+        """Add the next events of a shipper to refs; return the place after them."""
+        number, offset = place
+        part = number // cql.ARRIVALS_IN_PART
+        most = wanted // cql.EVENTS_IN_ARRIVAL + 2
+        lines = self._asked("arrivals", (name, part, number, most))
+        for at, packed in lines:
+            if at != number:
+                number, offset = at, 0
+            found = list(cql.unpack_arrival(packed))[offset:]
+            taken = found[:wanted]
+            refs += taken
+            wanted -= len(taken)
+            if len(taken) < len(found):
+                return number, offset + len(taken)
+            number, offset = number + 1, 0
+        if not lines:  # their time is over: go on with the next part, or where the newest are
+            number = min((part + 1) * cql.ARRIVALS_IN_PART, newest)
+        return number, 0 if not lines else offset
+
+
+def _mark(places: Mapping[str, tuple[int, int]]) -> str:
+    return ",".join(f"{name}:{number}:{offset}" for name, (number, offset) in sorted(places.items())) or "0"
+
+
+def _marks_read(mark: str) -> dict[str, tuple[int, int]] | None:
+    if mark == "0":  # of a store that no shipper has written to
+        return {}
+    places = {}
+    for entry in mark.split(","):
+        name, _, rest = entry.partition(":")
+        number, _, offset = rest.partition(":")
+        if not (
+            len(name) == 12 and all(x.isascii() and x.isdigit() and len(x) < 10 for x in (number, offset))
+        ):
+            return None
+        places[name] = (int(number), int(offset))
+    return places

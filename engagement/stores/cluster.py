@@ -1,0 +1,361 @@
+"""The connection to a Cassandra cluster: made late, made anew when it is no use, its errors put into words.
+
+No statement of ours stands here (`cql`). One object a process; safe to use from several threads.
+"""
+
+import logging
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    InvalidRequest,
+    OperationTimedOut,
+    Timeout,
+    Unauthorized,
+    Unavailable,
+)
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.concurrent import execute_concurrent
+from cassandra.connection import ConnectionException
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+
+from engagement.stores.port import StoreError
+
+T = TypeVar("T")
+Values = Sequence[object]
+
+RENEW_SECONDS: Final = 60.0  # nothing succeeded for so long: a new Cluster, with names looked up again
+CONCURRENT: Final = 64
+# Below `batch_size_warn_threshold` of 5 KiB, as Cassandra is delivered, for rows of 150 bytes.
+BATCH: Final = 24
+_OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
+
+# What it logs of each lost connection, with tracebacks, we say in a line of our own.
+logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+
+
+class ClientStanza(Protocol):
+    """What of the settings' `cassandra_client { }` stanza is needed here."""
+
+    @property
+    def uri(self) -> tuple[str, ...]:
+        """The nodes."""
+
+    @property
+    def keyspace(self) -> str:
+        """Name of the keyspace."""
+
+    @property
+    def replication(self) -> Mapping[str, str]:
+        """Copies by data centre."""
+
+    @property
+    def local_dc(self) -> str:
+        """The data centre asked."""
+
+    @property
+    def consistency(self) -> str:
+        """Name of the consistency level."""
+
+    @property
+    def shards(self) -> int:
+        """Parts of an hour."""
+
+    @property
+    def user(self) -> str:
+        """Who logs in."""
+
+    @property
+    def password_file(self) -> str:
+        """Where the password is."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+
+    @property
+    def ca_file(self) -> str:
+        """Who vouches for the nodes."""
+
+    @property
+    def connect_timeout(self) -> int:
+        """Milliseconds."""
+
+    @property
+    def request_timeout(self) -> int:
+        """Milliseconds."""
+
+
+class RefusedError(Exception):
+    """Cassandra will not take a statement: the tables are not as we know them, or a value is too much."""
+
+
+class _Login(PlainTextAuthProvider):
+    """Reads the password at each login, so that it may be changed while we run."""
+
+    def __init__(self, user: str, password_file: str) -> None:
+        super().__init__(user, "")
+        self._file = password_file
+
+    def new_authenticator(self, host: str) -> object:
+        """Called by the driver for each connection."""
+        self.password = Path(self._file).read_text("utf-8").partition("\n")[0] if self._file else ""
+        return super().new_authenticator(host)
+
+
+def nodes(uri: Iterable[str]) -> tuple[list[str], int]:
+    """Return the hosts to begin with, and the port of all: that of the first node (contract.md 1.5)."""
+    hosts, port = [], ""
+    for node in uri:
+        parts = dict(part.strip().partition("=")[::2] for part in node.split(";"))
+        hosts.append(parts["host"].strip("[]"))
+        port = port or parts.get("port", "")
+    return hosts, 9042 if port in ("", _OLD_PORT) else int(port)
+
+
+class Connection:
+    """Statements by their names: `statements` maps those to CQL with `{keyspace}` in it."""
+
+    def __init__(
+        self,
+        stanza: ClientStanza,
+        statements: Mapping[str, str],
+        *,
+        ready: Callable[["Connection"], None] = lambda _: None,
+        renew_after: float = RENEW_SECONDS,
+    ) -> None:
+        """ready: looks at each new connection, and raises StoreError if it is not fit for use."""
+        self.stanza = stanza
+        self._statements = statements
+        self._ready = ready
+        self._renew_after = renew_after
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._cluster: Cluster | None = None
+        self._session: Session | None = None
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._good = 0.0  # when something last succeeded, or the connection was made
+        self._closed = False
+        self.made = 0  # how many Clusters there have been
+
+    # --- asking ---
+
+    def read(self, name: str, values: Values) -> list[tuple[Any, ...]]:
+        """Return the lines of one answer, all of them."""
+        return self._guarded(lambda session: list(session.execute(self._bound(session, name, values))))
+
+    def read_each(self, name: str, several: Sequence[Values]) -> list[list[tuple[Any, ...]]]:
+        """Return the lines of several answers, in the order of the questions, which are asked at once."""
+        if not several:
+            return []
+
+        def work(session: Session) -> list[list[tuple[Any, ...]]]:
+            asked = [(self._bound(session, name, values), None) for values in several]
+            answers = execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+            return [list(answer) for _, answer in answers]
+
+        return self._guarded(work)
+
+    def stream_each(self, name: str, several: Sequence[Values], page: int) -> list[Iterator[tuple[Any, ...]]]:
+        """Return the lines of several answers, the first pages asked for at once, the others when needed."""
+
+        def work(session: Session) -> list[Any]:
+            asked = []
+            for values in several:
+                bound = self._bound(session, name, values)
+                bound.fetch_size = page
+                asked.append((bound, None))
+            answers = execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+            return [answer for _, answer in answers]
+
+        return [self._lines(answer) for answer in self._guarded(work)] if several else []
+
+    def _lines(self, answer: Any) -> Iterator[tuple[Any, ...]]:
+        while True:
+            yield from answer.current_rows
+            if not answer.has_more_pages:
+                return
+            self._guarded(lambda _session: answer.fetch_next_page())
+
+    # --- writing ---
+
+    def write(self, several: Sequence[tuple[str, Values]]) -> None:
+        """Write all, or raise; then some may have been written. The order means nothing."""
+        self.write_batches([(name, [values]) for name, values in several])
+
+    def write_batches(self, several: Sequence[tuple[str, Sequence[Values]]]) -> None:
+        """Write rows, each item's in one partition and so in one step of Cassandra's (unlogged batches)."""
+        if not several:
+            return
+
+        def work(session: Session) -> None:
+            asked = [(each, None) for name, rows in several for each in self._batches(session, name, rows)]
+            execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+
+        self._guarded(work)
+
+    def _batches(self, session: Session, name: str, rows: Sequence[Values]) -> Iterator[Any]:
+        if len(rows) == 1:
+            yield self._bound(session, name, rows[0])
+            return
+        for start in range(0, len(rows), BATCH):
+            batch = BatchStatement(BatchType.UNLOGGED)
+            batch.is_idempotent = True
+            for values in rows[start : start + BATCH]:
+                batch.add(self._bound(session, name, values))
+            yield batch
+
+    def say(self, cql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """Say something that is not prepared: for schemas. values: for %s."""
+        return self._guarded(lambda session: list(session.execute(cql, values or None) or ()))
+
+    def agreed(self) -> bool:
+        """Tell whether all nodes have the same schema."""
+        return self._guarded(
+            lambda session: bool(session.cluster.control_connection.wait_for_schema_agreement())
+        )
+
+    def nodes_up(self) -> list[tuple[str, str, bool]]:
+        """Return (address, data centre, whether it is up) of each node known."""
+        return self._guarded(
+            lambda session: sorted(
+                (str(host.address), str(host.datacenter), bool(host.is_up))
+                for host in session.cluster.metadata.all_hosts()
+            )
+        )
+
+    def close(self) -> None:
+        """Let the connection go."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    # --- the connection ---
+
+    def _bound(self, session: Session, name: str, values: Values) -> Any:
+        prepared = self._prepared.get(name)
+        if prepared is None:
+            prepared = session.prepare(self._statements[name].format(keyspace=self.stanza.keyspace))
+            prepared.is_idempotent = True
+            self._prepared[name] = prepared
+        return prepared.bind(values)
+
+    def _guarded(self, work: Callable[[Session], T]) -> T:
+        try:
+            result = work(self._connected())
+        except InvalidRequest as error:
+            raise RefusedError(str(error)) from error
+        except (DriverException, NoHostAvailable, ConnectionException, OSError) as error:
+            with self._lock:
+                if time.monotonic() - self._good > self._renew_after:
+                    self._drop()
+            raise StoreError(self._words(error)) from error
+        self._good = time.monotonic()
+        return result
+
+    def _connected(self) -> Session:
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"{self._name()}: the store was closed")
+            if self._process != os.getpid():  # the driver's threads do not come along into a child
+                self._cluster = self._session = None
+                self._prepared = {}
+                self._process = os.getpid()
+            if self._session is None:
+                self._session = self._connect()
+                self._good = time.monotonic()
+                try:
+                    self._ready(self)
+                except BaseException:
+                    self._drop()
+                    raise
+            return self._session
+
+    def _connect(self) -> Session:
+        stanza = self.stanza
+        hosts, port = nodes(stanza.uri)
+        profile = ExecutionProfile(
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=stanza.local_dc)),
+            consistency_level=getattr(ConsistencyLevel, stanza.consistency.upper()),
+            request_timeout=stanza.request_timeout / 1000,
+            row_factory=tuple_factory,
+        )
+        self.made += 1
+        cluster = Cluster(
+            hosts,
+            port=port,
+            auth_provider=_Login(stanza.user, stanza.password_file) if stanza.user else None,
+            ssl_context=ssl.create_default_context(cafile=stanza.ca_file or None) if stanza.tls else None,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connect_timeout=stanza.connect_timeout / 1000,
+            control_connection_timeout=stanza.connect_timeout / 1000,
+            reconnection_policy=ExponentialReconnectionPolicy(0.5, 10.0),
+            idle_heartbeat_interval=10,
+            idle_heartbeat_timeout=10,
+        )
+        try:
+            session = cluster.connect()
+        except BaseException:
+            cluster.shutdown()
+            raise
+        self._cluster = cluster
+        return session
+
+    def _drop(self) -> None:
+        cluster, self._cluster, self._session, self._prepared = self._cluster, None, None, {}
+        if cluster is not None and self._process == os.getpid():
+            cluster.shutdown()
+
+    def forget(self) -> None:
+        """Begin anew with the next question: the tables have changed under us."""
+        with self._lock:
+            self._drop()
+
+    def _name(self) -> str:
+        hosts, port = nodes(self.stanza.uri)
+        return f"Cassandra ({', '.join(hosts)}, port {port})"
+
+    def _words(self, error: Exception) -> str:
+        """What happened, and who may do something about it."""
+        causes = (
+            list(error.errors.values()) if isinstance(error, NoHostAvailable) and error.errors else [error]
+        )
+        cause = next((each for each in causes if isinstance(each, AuthenticationFailed)), causes[0])
+        stanza, name = self.stanza, self._name()
+        match cause:
+            case AuthenticationFailed():
+                return (
+                    f"{name}: login of user '{stanza.user}' refused. Compare cassandra_client.user and "
+                    f"password_file ({stanza.password_file or 'none'}) with its roles."
+                )
+            case Unauthorized():
+                return (
+                    f"{name}: user '{stanza.user}' may not do this ({cause}). Grant it on {stanza.keyspace}."
+                )
+            case Unavailable():
+                return f"{name}: too few nodes are up for consistency {stanza.consistency} ({_line(cause)})."
+            case Timeout() | OperationTimedOut():
+                return f"{name}: no answer in time ({_line(cause)})."
+            case ssl.SSLError():
+                return (
+                    f"{name}: {_line(cause)}. Is cassandra_client.ca_file the authority of its certificates?"
+                )
+            case FileNotFoundError() | PermissionError() if cause.filename:
+                return f"{name}: {cause.filename}: {cause.strerror}."
+            case _:
+                pass
+        return f"{name}: no node can be used ({_line(cause)}). Is it running, and reachable from here?"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

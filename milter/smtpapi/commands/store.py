@@ -1,0 +1,63 @@
+"""`smtpapi store`: make and upgrade the tables of the store, and say how it stands."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from engagement.settings import Settings, SettingsError, load_file
+from engagement.stores import check_store, migrate_store
+from engagement.stores.port import StoreError
+
+T = TypeVar("T")
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/smtpapi/smtpapi.conf"),
+    envvar="SMTPAPI_CONFIG",
+    show_default=True,
+    help="The configuration file.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Make, upgrade and check the store that `store { }` names.
+
+    Exit status: 1 when something is wrong with the store, 2 for a broken configuration.
+    """
+
+
+@command.command()
+@_config
+def migrate(config: Path) -> None:
+    """Make the tables, or bring them to the newest schema; where they are, do nothing.
+
+    May be run at any time, also by two at once and while events come in.
+    """
+    _done(config, lambda settings: migrate_store(settings, click.echo))
+
+
+@command.command()
+@_config
+def check(config: Path) -> None:
+    """Say whether the store can be reached, and how its schema and its copies stand."""
+    lines, good = _done(config, check_store)
+    for line in lines:
+        click.echo(line)
+    if not good:
+        sys.exit(1)
+
+
+def _done(config: Path, work: Callable[[Settings], T]) -> T:
+    try:
+        return work(load_file(config))
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except StoreError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,137 @@
+"""The keyspace: made, upgraded, looked at (engagement.stores.cassandra_schema)."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from store_samples import Telling
+
+from cassandra_site import Node
+from engagement.links.types import Kind
+from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cassandra_schema import migrate, scripts, version
+from engagement.stores.cluster import Connection
+from engagement.stores.cql import Life
+from engagement.stores.port import Query, StoreError
+from smtpapi.commands import main
+
+
+@pytest.fixture
+def keyspace(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A keyspace's name, and nothing of it there."""
+    name = f"schema_{abs(hash(request.node.name)) % 10**8}"
+    yield name
+    connection = Connection(cassandra_node.client(name), {})
+    connection.say(f"DROP KEYSPACE IF EXISTS {name}")
+    connection.close()
+
+
+def config(folder: Path, node: Node, keyspace: str, **options: object) -> Path:
+    path = folder / "smtpapi.conf"
+    path.write_text(
+        f'smtpapi {{ }}\nspool {{ directory = "{folder}/spool" }}\nstore {{ engine = cassandra }}\n'
+        + node.stanza(keyspace, **options)
+    )
+    return path
+
+
+def test_migrate_makes_the_tables_and_is_idempotent(
+    tmp_path: Path, cassandra_node: Node, keyspace: str
+) -> None:
+    path = config(tmp_path, cassandra_node, keyspace)
+    first = CliRunner().invoke(main, ["store", "check", "--config", str(path)])
+    assert (first.exit_code, "run `smtpapi store migrate`" in first.output) == (1, True)
+    for times in range(2):
+        done = CliRunner().invoke(main, ["store", "migrate", "--config", str(path)])
+        assert done.exit_code == 0, done.output
+        assert ("applied 0001-events.cql" in done.output) == (times == 0)
+    last = CliRunner().invoke(main, ["store", "check", "--config", str(path)])
+    assert last.exit_code == 0, last.output
+    assert "1 in datacenter1" in last.output
+    assert "fewer than 3" in last.output
+
+
+def test_two_may_migrate_at_once(cassandra_node: Node, keyspace: str) -> None:
+    failed: list[BaseException] = []
+    told: list[str] = []
+
+    def run() -> None:
+        connection = Connection(cassandra_node.client(keyspace), {})
+        try:
+            migrate(connection, Life(), told.append)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sorted(line for line in told if line.startswith("applied")) == [
+        f"applied {name}" for _, name, _ in scripts()
+    ]
+
+
+def test_a_migration_that_was_cut_short_is_done_again(cassandra_node: Node, keyspace: str) -> None:
+    cassandra_node.migrated(keyspace)
+    connection = Connection(cassandra_node.client(keyspace), {})
+    connection.say(f"DELETE FROM {keyspace}.migration WHERE number = 2")
+    connection.say(f"DELETE FROM {keyspace}.migration WHERE number = 3")
+    connection.say(f"DROP TABLE {keyspace}.arrival")
+    migrate(connection, Life(), lambda _: None)
+    assert version(connection) == scripts()[-1][0]
+    connection.say(f"SELECT * FROM {keyspace}.arrival")
+    connection.close()
+
+
+def test_the_schema_of_a_later_program_is_left_alone(cassandra_node: Node, keyspace: str) -> None:
+    store = CassandraStore(cassandra_node.migrated(keyspace))
+    store.connection.say(f"INSERT INTO {keyspace}.migration (number, name) VALUES (99, 'x')")
+    store.connection.forget()
+    with pytest.raises(StoreError, match="Use the newer"):
+        list(store.find(Query()))
+    with pytest.raises(StoreError, match="Use the newer"):
+        migrate(store.connection, Life(), lambda _: None)
+    store.close()
+
+
+def test_rows_end_by_themselves_and_what_is_lent_lives_longer(
+    cassandra_node: Node, tell: Telling, keyspace: str
+) -> None:
+    client = cassandra_node.migrated(keyspace)
+    at = [time.time()]
+    store = CassandraStore(client, life=Life(3600, 7200), now=lambda: at[0])
+    shift = int(at[0] * 1000) - 1_793_001_722_000
+    injection, old = tell.injection(at=shift - 3_590_000), tell.hit(at=shift - 3_598_500)
+    late, new = tell.hit(at=shift - 3_700_000), tell.hit(Kind.OPEN, at=shift)
+    store.add([*injection, *old, *late, *new])
+    assert [event["event_id"] for event in store.find(Query())] == [
+        row.event_id for row in (*new, *injection, *old)
+    ]
+    time.sleep(3)
+    assert old[0].event_id not in [event["event_id"] for event in store.find(Query())]
+    at[0] += 3000  # the injection's own time is over, and its link's is not
+    (event,) = [event for event in store.find(Query(messages=(f"{1:032x}",))) if event["type"] == "open"]
+    assert event["subject"] == "Autumn"
+    left = store.connection.say(f"SELECT ttl(fields) FROM {keyspace}.injection_by_message")
+    assert 3500 < left[0][0] < 3615
+    store.close()
+
+
+def test_the_driver_is_loaded_by_none_but_the_store() -> None:
+    code = (
+        "import sys, engagement.stores, engagement.stores.sqlite, engagement.shipper.loop, smtpapi.session\n"
+        "import tracker_web.hot, tracker_web.app, smtpapi.commands.ship\n"
+        "sys.exit('cassandra' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
