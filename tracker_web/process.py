@@ -18,9 +18,10 @@ from engagement.settings import Settings
 from engagement.spool.write import Writer
 from tracker_web import answers
 from tracker_web.client import Proxies
-from tracker_web.hosts import tracking_hosts
+from tracker_web.hosts import page_hosts, tracking_hosts
 from tracker_web.hot import Hot
 from tracker_web.log import LostRecords, ring_not_loaded
+from tracker_web.patience import Patient
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -66,7 +67,7 @@ def build(
         keys=keys,
         event_id=ids.next,
         spool=spool,
-        otherwise=otherwise,
+        otherwise=Patient(otherwise, page_hosts(settings)),
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
         lost=LostRecords().add,
         proxies=Proxies(settings.tracker.trusted_proxies),

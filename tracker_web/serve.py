@@ -19,9 +19,9 @@ from tracker_web import log
 from tracker_web.hosts import Listen, parse_listen, tracking_hosts
 from tracker_web.process import well_known
 
-# A worker's threads: a page that waits for a slow store must not hold up the redirects. More than two cost:
-# they hand the interpreter's lock around at each write to the spool (docs/decisions/0004-fast-path.md).
-_THREADS = 2
+# A worker's threads. Two would hand the interpreter's lock around at each write to the spool; what may take
+# long is kept off the one by `patience` (docs/decisions/0004-fast-path.md).
+_THREADS = 1
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
 _BACKLOG = 1024

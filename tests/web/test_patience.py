@@ -1,0 +1,93 @@
+"""Pages within a bound of time: a slow store holds up neither links nor other pages."""
+
+import time
+from collections.abc import Callable, Iterable
+from threading import Event
+from typing import Any
+
+import pytest
+from web_cases import HOST, ask, environ, hot, token
+
+from tracker_web.patience import LATER_BODY, Patient
+
+HOSTS = frozenset({"localhost"})
+
+
+class Store:
+    """Stands for the pages: answers when it is let, and counts."""
+
+    def __init__(self) -> None:
+        self.let = Event()
+        self.asked: list[str] = []
+        self.closed = 0
+
+    def __call__(self, request: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        self.asked.append(request["PATH_INFO"])
+        if request["PATH_INFO"] == "/slow":
+            assert self.let.wait(10)
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [request["PATH_INFO"].encode(), b"!"]
+
+
+def page(path: str, **facts: Any) -> dict[str, Any]:
+    return environ(path, host="localhost:8080", **facts)
+
+
+def test_page_in_time_is_handed_through() -> None:
+    store = Store()
+    answer = ask(Patient(store, HOSTS, 10), page("/quick"))
+    assert (answer.status, answer.body, answer.headers) == (200, b"/quick!", {"content-type": "text/plain"})
+
+
+def test_slow_page_says_come_again_and_is_there_then() -> None:
+    store = Store()
+    patient = Patient(store, HOSTS, 0.05)
+    first = ask(patient, page("/slow"))
+    assert (first.status, first.body, first.headers["refresh"]) == (503, LATER_BODY, "1")
+    assert ask(patient, page("/slow")).status == 503
+    store.let.set()
+    deadline = time.monotonic() + 10
+    while (answer := ask(patient, page("/slow"))).status == 503 and time.monotonic() < deadline:
+        pass
+    assert (answer.status, answer.body) == (200, b"/slow!")
+    assert store.asked == ["/slow"]  # made once, for all who asked
+    assert ask(patient, page("/slow")).status == 200
+    assert store.asked == ["/slow", "/slow"]  # and not kept when it was told
+
+
+def test_requests_that_differ_share_no_page() -> None:
+    store = Store()
+    patient = Patient(store, HOSTS, 0.05)
+    store.let.clear()
+    assert ask(patient, page("/slow", HTTP_COOKIE="who=ida")).status == 503
+    assert ask(patient, page("/slow", HTTP_COOKIE="who=ole")).status == 503
+    assert store.asked == ["/slow", "/slow"]
+    store.let.set()
+
+
+def test_links_are_answered_while_all_pages_are_slow() -> None:
+    store = Store()
+    whole = hot(otherwise=Patient(store, HOSTS, 0.01))
+    for number in range(9):
+        assert ask(whole, page("/slow", QUERY_STRING=f"{number}")).status == 503
+    assert len(store.asked) == 4  # the others were turned away at once
+    began = time.monotonic()
+    assert ask(whole, environ(f"/f/a/{token()}")).status == 302
+    assert ask(whole, environ("/wp-login.php", host=HOST)).status == 200  # not a page: asked at once
+    assert time.monotonic() - began < 5
+    store.let.set()
+
+
+@pytest.mark.parametrize("changes", [{"method": "POST"}, {"host": HOST}])
+def test_other_requests_are_handed_over_as_they_are(changes: dict[str, str]) -> None:
+    store = Store()
+    request = environ("/quick", **({"host": "localhost"} | changes))
+    assert ask(Patient(store, HOSTS, 0), request).status == 200
+
+
+def test_fault_of_a_page_reaches_the_server() -> None:
+    def broken(request: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ask(Patient(broken, HOSTS, 10), page("/"))
