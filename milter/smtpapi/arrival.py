@@ -18,16 +18,29 @@ from smtpapi.envelope import Client, Envelope
 from smtpapi.identity import Fingerprint
 from smtpapi.message import Field, Message
 from smtpapi.outcome import HeaderChange, removal
-from smtpapi.split import Entry
+from smtpapi.split import Entry, Unopened
 
 _SIGNATURE = "DKIM-Signature"
 
 
 class Refused(Enum):
-    """Why a mark on the hop's listener does not count. The value is for the log."""
+    """Why a mark on the hop's listener does not count. The value is for the log.
 
-    UNKNOWN = f"an {split.HEADER} that is not ours, or too old"
+    FORGED may be anyone's mail. The others are ours: what their senders asked for is lost, or was not asked
+    of this text, so that they get no links.
+    """
+
+    FORGED = f"an {split.HEADER} that is not ours"
+    NO_KEY = "the key that sealed its mark is not in the ring"
+    TOO_OLD = "its mark is too old"
     CHANGED = "the message was changed on its way over the hop"
+
+
+_REFUSED = {
+    Unopened.NOT_OURS: Refused.FORGED,
+    Unopened.NO_KEY: Refused.NO_KEY,
+    Unopened.TOO_OLD: Refused.TOO_OLD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +83,19 @@ def arrive(
     values = tuple(message.values(split.HEADER))
     if not values:
         return Arrival(envelope, message, message, session, expands=not on_hop)
-    marks = [mark for value in values if ring and (mark := split.unseal(value, ring, now))]
+    found = [split.unseal(value, ring, now) for value in values] if ring else [Unopened.NOT_OURS]
+    marks = [each for each in found if not isinstance(each, Unopened)]
     # A mark of ours somewhere else is a hop that leads to the wrong listener: once round is enough.
-    plain = Arrival(envelope, message, message, session, expands=not on_hop and not marks)
+    ours = bool(marks) or Unopened.TOO_OLD in found
+    plain = Arrival(envelope, message, message, session, expands=not on_hop and not ours)
     if not on_hop:
         return plain
     for entry, key in marks:
         fingerprint = Fingerprint(envelope, message)
         if fingerprint.is_bound(entry.bound):
             return _restored(plain, entry, key, fingerprint)
-    return replace(plain, refused=Refused.CHANGED if marks else Refused.UNKNOWN)
+    why = [Refused.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
+    return replace(plain, refused=max(why, key=list(Refused).index))
 
 
 def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint) -> Arrival:

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
+from enum import Enum
 
 import msgpack
 from cryptography.exceptions import InvalidTag
@@ -72,28 +73,33 @@ def seal(entry: Entry, key: Key) -> str:
     return "\n ".join([f"1 {key.id}", *lines])
 
 
-def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | None:
-    """What a mark's value holds, and the key that sealed it; None for a value that is not ours, or too old.
+class Unopened(Enum):
+    """Why a mark was not opened."""
 
-    Whether it belongs to the message at hand is the caller's to ask.
-    """
+    NOT_OURS = "not a mark of ours"
+    NO_KEY = "its key is not in the ring any more"
+    TOO_OLD = "it is too old"
+
+
+def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | Unopened:
+    """What a mark's value holds, and its key. Whether it belongs to a message, `Entry.bound` says."""
     words = _BLANKS.split(value.strip())
     if len(words) < 3 or words[0] != _VERSION or not words[1].isdigit() or len(words[1]) > 5:
-        return None
+        return Unopened.NOT_OURS
     key = ring.get(int(words[1]))
     if key is None:
-        return None
+        return Unopened.NO_KEY
     try:
         sealed = binascii.a2b_base64(b"".join(words[2:]), strict_mode=True)
         packed = _cipher(key).decrypt(sealed, None)
     except (InvalidTag, ValueError):
-        return None
+        return Unopened.NOT_OURS
     opened = zlib.decompressobj().decompress(packed, _LARGEST)
     client, at, issued, first, bound, *rest = msgpack.unpackb(
         opened, unicode_errors="surrogateescape", use_list=False
     )
     if not at - _CLOCK_STEP <= now <= at + _LONGEST_WAIT:
-        return None
+        return Unopened.TOO_OLD
     return Entry(Client(*client), at, issued, first, bound, *rest), key
 
 

@@ -116,10 +116,10 @@ class _Mail:
         if self._is_marked():
             return self._end(making.left(Why.ALREADY_TRACKED))
         making.headers += removal(self.message, MARK)
-        if self.arrival.refused is Refused.CHANGED:
-            return self._end(making.left(Why.SEVERAL_RECIPIENTS, self.arrival.refused.value))
-        if self.arrival.refused is not None:
+        if self.arrival.refused is Refused.FORGED:
             self.notes.append(self.arrival.refused.value)
+        elif self.arrival.refused is not None:
+            return self._end(making.left(Why.SEVERAL_RECIPIENTS, self.arrival.refused.value))
         vctx = ValidationContext(scoped.context, self.arrival.session, self.arrival.message_context)
         seen = PolicyMessage(self.envelope, self.message)
         if self.site.policy is not None and self.entry is None:

@@ -7,6 +7,7 @@ import pytest
 from engagement.settings import load_text
 from hop_mail import (
     BODY,
+    CLIENT,
     FIELDS,
     HOP,
     NOW,
@@ -204,20 +205,31 @@ def test_a_message_that_is_not_the_mark_s_gets_no_links() -> None:
         assert considered.outcome.note == "the message was changed on its way over the hop"
 
 
-def test_a_mark_without_its_key_or_out_of_time_is_no_mark() -> None:
+def test_a_mark_without_its_key_or_out_of_time_gets_no_links() -> None:
+    """Whoever sent it may have asked for none, and the filter cannot know any more."""
     there = queued()
-    for copy in (
-        there.hop(TO[0], site=site(ring=RING.rotated(b"n" * 32, 2).revoked(1))),
-        there.hop(TO[0], now=NOW + 11 * 86_400),
-        there.hop(TO[0], now=NOW - 2 * 86_400),
+    revoked = site(ring=RING.rotated(b"n" * 32, 2).revoked(1))
+    for copy, note in (
+        (there.hop(TO[0], site=revoked), "the key that sealed its mark is not in the ring"),
+        (there.hop(TO[0], now=NOW + 11 * 86_400), "its mark is too old"),
+        (there.hop(TO[0], now=NOW - 2 * 86_400), "its mark is too old"),
     ):
-        assert refused(copy).notes == ("an X-Smtpapi-Split that is not ours, or too old",)
+        outcome = refused(copy).outcome
+        assert isinstance(outcome, Plan)
+        assert (outcome.why, outcome.note, outcome.edits) == (Why.SEVERAL_RECIPIENTS, note, ())
+
+
+def test_a_hop_that_leads_astray_is_no_way_round_even_with_an_old_mark() -> None:
+    astray = replace(queued().hop(TO[0], client=CLIENT, now=NOW + 11 * 86_400), recipients=TO)
+    assert why(astray.consider()) is Why.SEVERAL_RECIPIENTS
 
 
 @pytest.mark.parametrize("value", [b"", b" 1 1 AAAA", b"\xff", b" 1 1 " + b"QUJD" * 5000])
 def test_a_forged_mark_is_removed_and_ignored(value: bytes) -> None:
     forged = Field(MARK, value)
-    assert why(refused(mail(site(), forged, client=HOP, recipients=TO[:1]))) is None
+    at_the_hop = refused(mail(site(), forged, client=HOP, recipients=TO[:1]))
+    assert why(at_the_hop) is None
+    assert at_the_hop.notes == ("an X-Smtpapi-Split that is not ours",)
     sent = mail(site(), forged, recipients=TO[:1])
     assert sent.consider().counts == ()
     assert MARK not in names(sent.queued().message)
