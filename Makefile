@@ -1,4 +1,5 @@
 # make run     see it work: a private Postfix, filter, tracker and store on loopback (root or sudo)
+#              make run STORE=cassandra: the events go to a real Cassandra
 # make test    install what the tests need, check and test everything
 # make help    the rest
 
@@ -6,8 +7,10 @@ PYTHON ?= python3
 RUN_DIR ?= .run
 PORT_SMTP ?= 2525
 PORT_HTTP ?= 8080
+STORE ?= sqlite
+PORT_CASSANDRA ?= 9142
 PYTEST_ARGS ?=
-export PYTHON RUN_DIR PORT_SMTP PORT_HTTP
+export PYTHON RUN_DIR PORT_SMTP PORT_HTTP STORE PORT_CASSANDRA
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 

@@ -1,10 +1,11 @@
 """`make run`: the whole product on this machine's loopback, in one folder, until Ctrl-C.
 
-A private Postfix, the filter, the tracker and the shipper, with SQLite; one sample newsletter; then the
-events as they come. It is a demonstration and a place to try one's own mail, no way to install anything:
-nothing outside the folder is touched (see `postfix` for the one exception), and nothing is left running.
+A private Postfix, the filter, the tracker and the shipper, with SQLite or a real Cassandra; one sample
+newsletter; then the events as they come. It is a demonstration and a place to try one's own mail, no way to
+install anything: nothing outside the folder is touched (see `postfix` for the one exception), and nothing is
+left running.
 
-Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP.
+Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, STORE (sqlite, cassandra), PORT_CASSANDRA.
 """
 
 import contextlib
@@ -60,10 +61,20 @@ milter {{
   counters_directory = "{run}/counters"
 }}
 spool {{ directory = "{run}/spool" }}
-store {{ path = "{run}/events.db" }}
+{store}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 """
+
+_SQLITE = 'store {{ path = "{run}/events.db" }}'
+_CASSANDRA = """\
+store {{ engine = cassandra }}
+cassandra_client {{
+  uri = ("name=cassandra_db;host=127.0.0.1;port={port}")
+  replication = [ datacenter1 = "1" ]  # one node; a service has three or more
+  shards = 1                           # and more events an hour
+}}"""
+_CASSANDRA_SERVER = _HERE.parent / "tests" / "cassandra_node" / "cassandra-server"
 
 
 class Unable(Exception):
@@ -76,17 +87,18 @@ class Told(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Folder and ports."""
+    """Folder and ports. cassandra: its port, None for SQLite."""
 
     run: Path
     smtp: int
     http: int
+    cassandra: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
-        """RUN_DIR, PORT_SMTP, PORT_HTTP. Raises Unable."""
+        """RUN_DIR, PORT_SMTP, PORT_HTTP, STORE, PORT_CASSANDRA. Raises Unable."""
         ports = []
-        for name, default in (("PORT_SMTP", "2525"), ("PORT_HTTP", "8080")):
+        for name, default in (("PORT_SMTP", "2525"), ("PORT_HTTP", "8080"), ("PORT_CASSANDRA", "9142")):
             text = environment.get(name) or default
             if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
                 raise Unable(f"{name}={text}: expected a port number, 1 to 65535")
@@ -96,7 +108,11 @@ class Place:
             raise Unable(
                 f"RUN_DIR={run}: Postfix takes no white space, quotes or braces in it; choose another"
             )
-        return cls(run, *ports)
+        store = environment.get("STORE") or "sqlite"
+        if store not in ("sqlite", "cassandra"):
+            raise Unable(f"STORE={store}: expected sqlite or cassandra")
+        smtp, web, cassandra = ports
+        return cls(run, smtp, web, cassandra if store == "cassandra" else None)
 
     @property
     def config(self) -> Path:
@@ -183,6 +199,9 @@ class Demonstration:
                     http=self.place.http,
                     socket=self.postfix.milter_socket,
                     run=self.place.run,
+                    store=(_CASSANDRA if self.place.cassandra else _SQLITE).format(
+                        run=self.place.run, port=self.place.cassandra
+                    ),
                 )
             )
         ring = Path(load_file(config).keys.ring)
@@ -208,6 +227,8 @@ class Demonstration:
 
     def start(self) -> None:
         """Start all parts and wait until each answers. Raises Unable."""
+        if self.place.cassandra:
+            self._start_cassandra(self.place.cassandra)
         for name, word in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter")):
             self.programs.append(Program(name, self.place, word))
         self.postfix.start()
@@ -221,6 +242,30 @@ class Demonstration:
                 if time.monotonic() > end:
                     raise Unable(f"the {what} does not answer; its log says:\n{_tail(self._log_of(what))}")
                 time.sleep(0.05)
+
+    def _start_cassandra(self, port: int) -> None:
+        print(
+            "Starting a real Cassandra, one node (the first time it is downloaded, some 90 MiB)", flush=True
+        )
+        self._cassandra("start", "--port", str(port))
+        done = subprocess.run(
+            [str(_SMTPAPI), "store", "migrate", "--config", str(self.place.config)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise Unable(f"no tables in Cassandra: {(done.stdout + done.stderr).strip()}")
+
+    def _cassandra(self, *words: str) -> None:
+        verb, *rest = words
+        folder = self.place.run / "cassandra"
+        with (self.place.run / "log" / "cassandra.log").open("a+") as log:
+            done = subprocess.run(
+                [sys.executable, str(_CASSANDRA_SERVER), verb, "--dir", str(folder), *rest],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, start_new_session=True,
+            )  # fmt: skip
+        if done.returncode != 0:
+            log_says = _tail(self.place.run / "log" / "cassandra.log")
+            raise Unable(f"Cassandra: `{verb}` failed; its log says:\n{log_says}")
 
     def _log_of(self, name: str) -> Path:
         return self.place.run / "log" / f"{name}.log"
@@ -242,6 +287,9 @@ class Demonstration:
             for program in self.programs:
                 if program.name == name:
                     program.stop()
+        if self.place.cassandra:
+            with contextlib.suppress(Unable):
+                self._cassandra("stop")
 
     # -- what is shown
 
@@ -400,7 +448,7 @@ def main() -> int:
         demonstration.prepare()
         try:
             demonstration.start()
-            store = open_store(load_file(demonstration.place.config).store)
+            store = open_store(load_file(demonstration.place.config))
             mark = store.arrivals("").mark
             demonstration.show(demonstration.send_sample())
             demonstration.follow(store, mark)

@@ -4,6 +4,7 @@ Reads the store through its port alone, and renders on the server. Everything sh
 User-Agent, a target, a campaign): templates escape it, and no link to a target is made.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def blueprint(settings: Settings) -> Blueprint:
                 mark = store.arrivals(
                     ""
                 ).mark  # before the rows: an event between the two is told again, not missed
-                counts = store.counts(filters.query())
+                counts = store.totals(filters.query())
                 lines = [line(fields) for fields in store.find(filters.query())]
         except StoreError as error:
             return render_template("page.html", trouble=str(error), mark="", **state), 503
@@ -180,10 +181,22 @@ def _filters() -> Filters:
     )
 
 
+_kept: dict[int, EventStore] = {}  # by process: the driver's threads do not come along into a child
+
+
 @contextmanager
 def _store(settings: Settings) -> Iterator[EventStore]:
-    """The store for one request. A page is a person's business: no connection is kept between two."""
-    store = open_store(settings.store)
+    """The store for one request.
+
+    A page is a person's business: a file is not kept open between two. A cluster takes half a second to
+    connect to, so that connection is kept.
+    """
+    if settings.store.engine == "cassandra":
+        if os.getpid() not in _kept:
+            _kept[os.getpid()] = open_store(settings)
+        yield _kept[os.getpid()]
+        return
+    store = open_store(settings)
     try:
         yield store
     finally:

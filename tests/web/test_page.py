@@ -90,6 +90,7 @@ def keep(site: Site, *events: Hit | Injection) -> None:
     store = open_store(load_file(site.config).store, writing=True)
     try:
         store.add([row for event in events for row in rows(event)])
+        store.roll_up()
     finally:
         store.close()
 

@@ -102,7 +102,7 @@ def command(
         from_ms=since, types=types, recipients=recipients, campaigns=campaigns, expired=expired, limit=limit
     )
     show = _csv_printer() if as_csv else _print_json if as_json else _print_line
-    store = open_store(settings.store)
+    store = open_store(settings)
     try:
         if follow:
             _follow(store, query, show, past=since is not None)

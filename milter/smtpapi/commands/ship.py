@@ -87,7 +87,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             shipper = Shipper(directory, store, retention=settings.store.retention)
             if once:
                 return shipper.drain()
-            click.echo(f"shipping from {directory} to {settings.store.path}", err=True)
+            click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
             shipper.run(stop)
             return True
         finally:
@@ -96,12 +96,19 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
         lock.release()
 
 
+def _named(settings: Settings) -> str:
+    """Where events go, for people."""
+    if settings.store.engine == "cassandra" and settings.cassandra_client is not None:
+        return f"keyspace {settings.cassandra_client.keyspace} of Cassandra"
+    return settings.store.path
+
+
 def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventStore | None:
     """The store, waited for: a database that comes up later than the shipper needs nobody's help."""
     wait, told = FIRST_WAIT, ""
     while not stop.is_set():
         try:
-            return open_store(settings.store, writing=True)
+            return open_store(settings, writing=True)
         except StoreError as error:
             if str(error) != told:
                 told = str(error)
