@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Site]
         with running(folder, READDRESS, f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl") as one:
             yield one
     finally:
-        signer.terminate()
+        signer.kill()  # it would first wait out its listener's five seconds
         signer.wait(20)
 
 
