@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Kind(IntEnum):
@@ -49,8 +49,7 @@ class Identity:
     transactional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One link of a copy. target: the author's URL, entities decoded once. name: "" means `RAW_URL`."""
 
     target: bytes

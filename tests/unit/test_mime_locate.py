@@ -280,8 +280,9 @@ def test_amp_alone_in_an_alternative_does_not_count() -> None:
 
 
 def test_time_is_watched_while_parts_are_looked_for() -> None:
+    inner = ["--b", "Content-Type: multipart/mixed; boundary=c", ""]
     found = locate(
-        message("Content-Type: multipart/mixed; boundary=b", "", *["--"] * 10_000), late=lambda: True
+        message("Content-Type: multipart/mixed; boundary=b", "", *inner, *["--"] * 10_000), late=lambda: True
     )
     assert found == Leave(Why.OVER_TIME, "while its parts were looked for")
 

@@ -67,7 +67,11 @@ class _Walk:
             position = found.end()
             token, target = found.groups()
             if target is not None:
-                self._add(plain_anchor(found.start(2), target), position)
+                anchor = plain_anchor(found.start(2), target)
+                if self.judge_text:
+                    self._add(anchor, position)
+                else:
+                    self.anchors.append(anchor)
                 continue
             if token is None:
                 if position >= limit:

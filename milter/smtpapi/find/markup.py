@@ -38,6 +38,7 @@ _USUAL_TAG: Final = (
     rb"(?:[tT][abdrhABDRH]|[cdefluCDEFLU]|[sS][pmuPMU]|[pP](?=[ >])|[iI][mM]|[bB][rR])[A-Za-z0-9]*+"
     rb"(?: [A-Za-z:_-]++=\"[^\"]*+\")*+[^>\"'=]*+>"
 )
+_PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
 _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
 
 # By far the most anchors: one href in double quotes, other attributes too, none of them ours.
@@ -79,7 +80,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
         rb"/[AC-Zac-z][^>\"']*+>",
         *(() if any(re.match(_USUAL_TAG, start + b">") for start in starts) else (_USUAL_TAG,)),
         rb"(?!%s)%s" % (wanted, tag),
-        *(() if comments else (_USUAL_COMMENT,)),
+        *(() if comments else (_PLAIN_COMMENT, _USUAL_COMMENT)),
         rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(b"body"), after, tag, _BOGUS),
         rb"(?:!(?!--)|\?)" + _BOGUS,
         rb"(?![A-Za-z/!?])",  # text

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +19,7 @@ _TYPE = re.compile(rb"\s*([^\s/;=\"]+)\s*/\s*([^\s/;=\"]+)\s*(?:;|\Z)")
 _PARAMETER = re.compile(rb'\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"\s*([^;]*)|([^;]*))', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb'"(?:[^"\\]|\\.)*"|\\.|[()]', re.DOTALL)
+_USUAL_SIZE = 200  # bytes of a value that is worth remembering
 _MATTER = frozenset({"boundary", "charset"})
 
 
@@ -79,6 +81,10 @@ def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int =
 
 def parse_content_type(value: bytes) -> ContentType:
     """Type and parameters (RFC 2045 5.1, RFC 2231 3 for a boundary in pieces)."""
+    return _usual_content_type(value) if len(value) <= _USUAL_SIZE else _content_type(value)
+
+
+def _content_type(value: bytes) -> ContentType:
     value = _without_comments(value)
     head = _TYPE.match(value)
     if head is None:
@@ -95,6 +101,9 @@ def parse_content_type(value: bytes) -> ContentType:
         parameters["boundary"] = joined or ""
     media_type = f"{_text(head[1])}/{_text(head[2])}".lower()
     return ContentType(media_type, parameters, ambiguous)
+
+
+_usual_content_type = lru_cache(maxsize=256)(_content_type)  # a few values make up nearly all mail
 
 
 def parse_token(value: bytes) -> str:

@@ -145,7 +145,9 @@ class _Pass:
                 raise _OverTimeError
             stop = body.find(b"\n", before + 1)
             resume = self._delimiter(before + 1, len(body) if stop < 0 else stop + 1)
-            before = body.find(b"\n--", resume - 1)
+            # A line that matters begins with an active boundary; one is nearly always all there are.
+            line = b"\n--" + next(iter(self.active)) if len(self.active) == 1 else b"\n--"
+            before = body.find(line, resume - 1)
             more = before >= 0
         self._end_leaf(len(body))
         return self.parts

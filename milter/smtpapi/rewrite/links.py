@@ -21,14 +21,14 @@ _CLICK, _AMP_CLICK = Kind.CLICK, Kind.AMP_CLICK  # looked up once, not for each 
 class CopyLinks:
     """Makes tracked URLs. clicks, opens: sealers of the identity; bare: without metadata, for long links."""
 
-    __slots__ = ("_bare", "_click_prefix", "_clicks", "_decision", "_opens")
+    __slots__ = ("_click_prefix", "_decision", "_opens", "_ways")
 
     def __init__(
         self, clicks: CopySealer, opens: CopySealer, decision: Decision, bare: CopySealer | None = None
     ) -> None:
-        self._clicks = clicks
+        # Sealers to try, and how long a URL may become by each.
+        self._ways = ((clicks, MAX_LINK),) if bare is None else ((clicks, LONG_LINK), (bare, MAX_LINK))
         self._opens = opens
-        self._bare = bare
         self._decision = decision
         self._click_prefix = click_url(decision.click_scheme, decision.domain, b"")
 
@@ -48,10 +48,18 @@ class CopyLinks:
         """The tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
         kind = _AMP_CLICK if amp else _CLICK
         link = Link(target, name, unsubscribe)
-        url = self._click(self._clicks, kind, link, sublink)
-        if self._bare is not None and (url is None or len(url) > LONG_LINK):
-            url = self._click(self._bare, kind, link, sublink)
-        return url if url is not None and len(url) <= MAX_LINK else None
+        decision = self._decision
+        prefix = (
+            click_url(decision.click_scheme, decision.domain, b"", sublink) if sublink else self._click_prefix
+        )
+        for sealer, most in self._ways:
+            try:
+                url = prefix + sealer.seal(kind, link)
+            except CannotSeal:
+                continue
+            if len(url) <= most:
+                return url
+        return None
 
     def pixel(self, initial: bool, amp: bool) -> bytes:
         """The address of an open pixel."""
@@ -60,12 +68,3 @@ class CopyLinks:
         else:
             kind = Kind.INITIAL_OPEN if initial else Kind.OPEN
         return pixel_url(self._decision.open_scheme, self._decision.domain, self._opens.seal(kind))
-
-    def _click(self, sealer: CopySealer, kind: Kind, link: Link, sublink: str) -> bytes | None:
-        try:
-            token = sealer.seal(kind, link)
-        except CannotSeal:
-            return None
-        if not sublink:
-            return self._click_prefix + token
-        return click_url(self._decision.click_scheme, self._decision.domain, token, sublink)

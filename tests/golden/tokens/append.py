@@ -156,7 +156,7 @@ def line(what: str) -> dict[str, Any]:
         "opens": key.status is not Status.REVOKED,
         "kind": kind.name,
         "identity": values,
-        "link": asdict(link) | {"target": link.target.decode("latin-1")} if link else None,
+        "link": link._asdict() | {"target": link.target.decode("latin-1")} if link else None,
     }
 
 
