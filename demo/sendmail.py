@@ -8,6 +8,7 @@ are not installed, since Debian's packages exclude Postfix: `.ci/sendmail` unpac
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,11 +66,13 @@ class SendmailError(RuntimeError):
 
 def make_cf(mc: Path, programs: Path = PROGRAMS) -> str:
     """The sendmail.cf that m4 makes from this file. Raises SendmailError."""
+    if not (programs / "hostname.so").exists() or shutil.which("m4") is None:
+        raise SendmailError(
+            f"there is no Sendmail below {programs}, or no m4: run .ci/sendmail (make system does)"
+        )
     done = subprocess.run(["m4", str(mc)], capture_output=True, text=True, check=False)  # noqa: S607 - apt's
     if done.returncode != 0 or done.stderr:
         raise SendmailError(f"m4 {mc}: {done.stderr.strip()}")
-    if not (programs / "usr/libexec/sendmail/sendmail").exists():
-        raise SendmailError(f"there is no Sendmail below {programs}: run .ci/sendmail (make system does)")
     return done.stdout
 
 
