@@ -37,5 +37,5 @@ _ = (_.to_fields, _.MemoryStore, _.people_messages, _.sync_failures)
 # types named in quotes only
 _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
 
-# cassandra-driver (engagement.stores.cluster)
+# what cassandra-driver reads (engagement.stores.cluster)
 _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
