@@ -1,0 +1,578 @@
+"""What tracking costs in a real Postfix: messages a second, processor time, the hop, and latency.
+
+    sudo python bench/mta.py [filter] [hop] [latency] [--rounds 5] [--messages 400] [--workers 2] [--json]
+
+One private Postfix on loopback with several smtpd ports, all in one run, in turns, unix sockets, delivery to
+discard:
+
+    none    no milter
+    ready   a pymilter filter without work (bench/ready_filter.py): gives the bytes that ours would give
+    ours    smtpapi milter: clicks and opens tracked, records written; a quoted-printable mail with 20 links
+
+filter: one recipient a mail (a new one each), 20 sessions, a connection a mail, at 10 kB and 50 kB. hop: 10
+recipients a mail, each copy through the hop of etc/postfix; beside it the same hop with no milter, into which
+a static header_checks sends all mail. latency: one session, one mail after another.
+
+Processor time is that of the processes and their ended children, from /proc. Every mail of `ours` must be
+tracked by the filter's own count, one is fetched and its links opened, and each recipient must be delivered
+to; else the run fails. "others" is what the rest of the machine took of its cores: a round with much of it
+says little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import smtplib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "milter"))
+
+from demo.postfix import PrivatePostfix, Smtpd
+from engagement.links.keys import Ring
+from engagement.links.ring_file import load_ring, save_ring
+from engagement.links.token import open_token
+from engagement.links.types import Kind
+from engagement.links.urls import read_path
+from engagement.settings import load_file
+from smtpapi.counters import Counters
+from smtpapi.envelope import Client, Envelope
+from smtpapi.outcome import Plan
+from smtpapi.rewrite import whole
+from smtpapi.transaction import Site, consider
+
+KINDS = ("none", "ready", "ours")
+SIZES = (10, 50)  # kB
+LINKS = 20
+DOMAIN = "track.example.test"
+RECIPIENTS = 10
+KEPT = "kept.test"  # its mail is kept in the Maildir, to look at
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+# --- what is sent ------------------------------------------------------------------------------------
+
+
+def letter(kilobytes: int) -> bytes:
+    """A quoted-printable HTML mail of about that size with `LINKS` links, CRLF."""
+    size = kilobytes * 1000
+    head = (
+        "From: News <news@sender.test>\nTo: reader@rcpt.test\nSubject: Spring news\n"
+        f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S', time.gmtime())} +0000\n"
+        "Message-ID: <spring@sender.test>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n"
+        "Content-Transfer-Encoding: quoted-printable\n\n"
+    )
+    rows = [
+        f'<tr><td style=3D"padding: 10px">\n<a href=3D"https://shop.example/stories/{number}?utm_source=3Dnews'
+        f'&amp;id=3D{number * 7919}"=\n target=3D"_blank" style=3D"color:#fff">Read more</a></td></tr>\n'
+        for number in range(LINKS)
+    ]
+    opening = '<html><body bgcolor=3D"#eeeeee">\n<table width=3D"600">\n'
+    ending = "</table>\n</body></html>\n"
+    cell = '<tr><td align=3D"left" style=3D"font-size:13px;line-height:22px;">=\n'
+    words = "<p>Some words about it =E2=80=93 with a dash &amp; an entity.</p>\n"
+    filler = cell + words * 3 + "</td></tr>\n"
+    fixed = head + opening + "".join(rows) + ending
+    left = max(0, size - len(fixed) - fixed.count("\n"))
+    fillers = left // (len(filler) + filler.count("\n"))
+    body = "".join(
+        row + filler * (fillers * (n + 1) // LINKS - fillers * n // LINKS) for n, row in enumerate(rows)
+    )
+    return (head + opening + body + ending).replace("\n", "\r\n").encode()
+
+
+def tracked(site: Site, raw: bytes, recipient: str) -> tuple[bytes, tuple[str, str]]:
+    """The body that the filter makes of it, and the header field that it adds."""
+    message = whole.split(raw)
+    envelope = Envelope(Client("127.0.0.1"), "news@sender.test", (recipient,), "4bXyZ")
+    outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
+    assert isinstance(outcome, Plan), outcome
+    assert outcome.why is None, outcome.why
+    body = message.apply(outcome).partition(b"\r\n\r\n")[2]
+    (added,) = [change for change in outcome.headers if change.value is not None and not change.index]
+    return body, (added.name, added.value or "")
+
+
+# --- what runs ---------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until someone answers on the socket."""
+    for _ in range(400):
+        if process.poll() is not None:
+            break
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+    raise SystemExit(f"{path}: nobody answers\n{log.read_text(errors='replace')}")
+
+
+@contextmanager
+def program(command: Sequence[str], socket_path: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A filter, until it is left."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    try:
+        wait_for(socket_path, process, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Ours:
+    """Configuration and keys of `smtpapi milter` in a folder of its own."""
+
+    def __init__(self, folder: Path, socket_path: Path, workers: int, hop_port: int | None = None) -> None:
+        self.folder, self.socket, self.workers = folder, socket_path, workers
+        folder.mkdir(parents=True)
+        self.config = folder / "smtpapi.conf"
+        save_ring(folder / "keys", Ring().rotated(os.urandom(32), int(time.time()) - 10))
+        rewriting = ""
+        if hop_port is not None:
+            rewriting = f'rewriting {{ several_recipients = split split_listener = "127.0.0.1:{hop_port}" }}'
+        self.config.write_text(
+            "smtpapi { }\n"
+            f'milter {{ socket = "unix:{socket_path}" workers = {workers} user = "root"\n'
+            f'  counters_directory = "{folder}/counters" }}\n'
+            f'spool {{ directory = "{folder}/spool" }}\n'
+            f'keys {{ ring = "{folder}/keys" }}\n'
+            f"{rewriting}\n"
+            "ESMTP_Listener {\n  click_tracking_enabled = true\n  open_tracking_enabled = true\n"
+            f'  click_tracking_scheme = "https"\n  open_tracking_scheme = "https"\n'
+            f'  tracking_domain = "{DOMAIN}"\n}}\n'
+        )
+        (folder / "spool").mkdir()
+
+    def site(self) -> Site:
+        """The same decisions, in this process."""
+        return Site.build(load_file(self.config), load_ring(self.folder / "keys"))
+
+    def running(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        command = [str(Path(sys.executable).with_name("smtpapi")), "milter", "--config", str(self.config)]
+        return program(command, self.socket, self.folder / "log")
+
+    def counts(self) -> dict[str, int]:
+        return Counters.open(self.folder / "counters").totals()
+
+    def check(self, delivered: bytes, recipient: str) -> None:
+        """A delivered mail must hold the recipient's own links, all of them."""
+        plain = delivered.replace(b"=\r\n", b"").replace(b"=\n", b"").replace(b"=3D", b"=")
+        ring = load_ring(self.folder / "keys")
+        kinds = []
+        for path in re.findall(rb"https://" + DOMAIN.encode() + rb"(/[^\s\"'<>]+)", plain):
+            requested = read_path(path)
+            assert requested is not None, path
+            opened = open_token(requested.token, ring)
+            if opened.identity.recipient != recipient:
+                raise SystemExit(f"a link of {opened.identity.recipient} in the mail of {recipient}")
+            kinds.append(opened.kind)
+        if kinds.count(Kind.CLICK) != LINKS or kinds.count(Kind.OPEN) != 1:
+            raise SystemExit(f"the mail that was looked at has {kinds}, not {LINKS} clicks and an open")
+
+
+# --- what is measured --------------------------------------------------------------------------------
+
+
+def cpu(pid: int) -> float:
+    """Seconds of a process, its children, and those of them that ended and were waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / _TICK + sum(cpu(int(child)) for child in children)
+
+
+def busy() -> float:
+    """Seconds of all cores since the start, with what a host above took away."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICK
+
+
+def client_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One kind's turn. Rates are a second; processor times milliseconds for one mail.
+
+    accepted: mails of the client. delivered: recipients, until the last. others: of the cores, 0 to 1.
+    """
+
+    accepted: float
+    delivered: float
+    postfix: float
+    filter: float
+    others: float
+
+
+class Bench:
+    """The Postfix and the filters of one run. Ports by (kind, size), "hop-none", "hop-ours"."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.folder = folder
+        names = [*((kind, size) for kind in KINDS for size in SIZES), "hop-none", "hop-ours"]
+        self.ports: dict[object, int] = {name: free_port() for name in names}
+        self.hop_port, self.hop_none_port = free_port(), free_port()
+        ours = "unix:milter/milter.sock"
+        smtpds = [
+            Smtpd(self.ports[kind, size], {"smtpd_milters": self._milter(kind, size)})
+            for kind in KINDS
+            for size in SIZES
+        ]
+        smtpds += [
+            Smtpd(self.ports["hop-ours"], {"smtpd_milters": ours}),
+            Smtpd(self.ports["hop-none"], {"cleanup_service_name": "cleanup_static"}),
+        ]
+        self.postfix = PrivatePostfix(
+            folder / "postfix",
+            smtpds,
+            maildir=folder / "maildir",
+            options={
+                "virtual_mailbox_domains": KEPT,
+                "default_transport": "discard",
+                "milter_default_action": "tempfail",
+                "smtpapi_hop_milters": ours,
+            },
+            hop_port=self.hop_port,
+        )
+        self.postfix.more_services = self._static_hop()
+        self.ours = Ours(folder / "ours", self.postfix.milter_socket, workers, self.hop_port)
+        self.letters: dict[int, Path] = {}
+        self.filters: dict[object, int] = {}
+        self._log_at = 0
+
+    @staticmethod
+    def _milter(kind: str, size: int) -> str:
+        return {"none": "", "ready": f"unix:milter/ready{size}.sock", "ours": "unix:milter/milter.sock"}[kind]
+
+    def _static_hop(self) -> str:
+        """The same second pass without a milter, and a first pass that sends all mail there."""
+        text = (ROOT / "etc" / "postfix" / "master.cf.hop").read_text()
+        (block,) = re.findall(r"(?m)^127\.0\.0\.1:10026 .*\n(?:  .*\n)+", text)
+        block = block.replace(":10026", f":{self.hop_none_port}").replace("$smtpapi_hop_milters", "")
+        checks = self.folder / "static_checks"
+        checks.write_text(f"/^Message-ID:/ FILTER split:[127.0.0.1]:{self.hop_none_port}\n")
+        return (
+            f"{block.rstrip()}\ncleanup_static unix n - n - 0 cleanup\n  -o header_checks=regexp:{checks}\n"
+        )
+
+    @contextmanager
+    def running(self, workers: int) -> Iterator[Bench]:
+        with ExitStack() as stack:
+            stack.enter_context(self.postfix)
+            self.filters["ours"] = stack.enter_context(self.ours.running()).pid
+            for size in SIZES:
+                raw = letter(size)
+                self.letters[size] = self.folder / f"letter{size}"
+                # smtp-source ends lines by itself.
+                self.letters[size].write_bytes(raw.replace(b"\r\n", b"\n"))
+                body, field = tracked(self.ours.site(), raw, "100reader@rcpt.test")
+                ready = self.folder / f"ready{size}"
+                ready.write_bytes(body)
+                place = self.postfix.milter_socket.with_name(f"ready{size}.sock")
+                command = [sys.executable, str(ROOT / "bench" / "ready_filter.py")]
+                command += [str(place), str(workers), str(ready), *field]
+                log = self.folder / f"ready{size}.log"
+                self.filters["ready", size] = stack.enter_context(program(command, place, log)).pid
+            yield self
+
+    @property
+    def master(self) -> int:
+        return int((self.postfix.queue / "pid" / "master.pid").read_text())
+
+    def filter_of(self, kind: str, size: int) -> int | None:
+        return self.filters.get("ours" if kind.endswith("ours") else (kind, size))
+
+    def look(self) -> None:
+        """One mail of each way, kept and opened."""
+        for size in SIZES:
+            for port, recipients in (
+                (self.ports["ours", size], [f"one{size}@{KEPT}"]),
+                (self.ports["hop-ours"], [f"two{size}@{KEPT}", f"three{size}@{KEPT}"]),
+            ):
+                with smtplib.SMTP("127.0.0.1", port, timeout=30) as smtp:
+                    smtp.sendmail("news@sender.test", recipients, letter(size))
+                for recipient in recipients:
+                    self.ours.check(self._kept(recipient), recipient)
+
+    def _kept(self, recipient: str) -> bytes:
+        line = f"X-Original-To: {recipient}\n".encode()
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            for file in self.postfix.delivered():
+                if line in (raw := file.read_bytes()):
+                    return raw
+            time.sleep(0.05)
+        raise SystemExit(f"nothing came for {recipient}:\n{self.postfix.last_lines(10)}")
+
+    # -- one turn
+
+    def take(self, kind: str, size: int, messages: int, *, port: int, recipients: int = 1) -> Run:
+        """Send so many mails and wait until all are delivered."""
+        pid = self.filter_of(kind, size)
+        counts = self.ours.counts() if kind.endswith("ours") else {}
+        self._skip_log()
+        before = cpu(self.master), cpu(pid) if pid else 0.0, busy(), client_seconds()
+        started = time.perf_counter()
+        command = ["smtp-source", "-s", "20", "-m", str(messages), "-N", "-r", str(recipients)]
+        command += ["-F", str(self.letters[size]), "-f", "news@sender.test", "-t", "reader@rcpt.test"]
+        subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=120)
+        accepted = time.perf_counter() - started
+        wanted = messages * recipients
+        self._wait_delivered(wanted)
+        delivered = time.perf_counter() - started
+        after = cpu(self.master), cpu(pid) if pid else 0.0, busy(), client_seconds()
+        postfix, filter_, all_, client = (now - then for now, then in zip(after, before, strict=True))
+        others = (all_ - postfix - filter_ - client) / delivered / (os.cpu_count() or 1)
+        if kind.endswith("ours"):
+            self._check_tracked(counts, wanted)
+        return Run(
+            messages / accepted,
+            wanted / delivered,
+            postfix / messages * 1000,
+            filter_ / messages * 1000,
+            max(0.0, others),
+        )
+
+    def _check_tracked(self, before: dict[str, int], wanted: int) -> None:
+        after = self.ours.counts()
+        done = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+        if done.get("tracked") != wanted or done.get("events-dropped"):
+            raise SystemExit(f"{wanted} mails were to be tracked, the filter counts {done}")
+
+    def _skip_log(self) -> None:
+        self._log_at = self.postfix.log.stat().st_size
+
+    def _wait_delivered(self, wanted: int) -> None:
+        """By Postfix's log; what is not sent fails the run."""
+        found, end, tail = 0, time.monotonic() + 120, b""
+        with self.postfix.log.open("rb") as log:
+            log.seek(self._log_at)
+            while found < wanted:
+                data = tail + log.read()
+                data, newline, tail = data.rpartition(b"\n")
+                for line in (data + newline).splitlines():
+                    if b"status=deferred" in line or b"status=bounced" in line or b"reject:" in line:
+                        raise SystemExit(line.decode(errors="replace"))
+                    found += b"postfix/discard[" in line and b"status=sent" in line
+                if time.monotonic() > end:
+                    raise SystemExit(f"{found} of {wanted} delivered:\n{self.postfix.last_lines(10)}")
+                time.sleep(0.01)
+
+    def filter_rounds(self, rounds: int, messages: int) -> dict[int, list[dict[str, Run]]]:
+        """By size; in each round all kinds, each round beginning with another."""
+        found: dict[int, list[dict[str, Run]]] = {size: [] for size in SIZES}
+        for size in SIZES:
+            for kind in KINDS:
+                self.take(kind, size, messages // 4, port=self.ports[kind, size])  # warm up
+        for number in range(rounds):
+            for size in SIZES:
+                order = KINDS[number % 3 :] + KINDS[: number % 3]
+                found[size].append(
+                    {kind: self.take(kind, size, messages, port=self.ports[kind, size]) for kind in order}
+                )
+        return found
+
+    def hop_rounds(self, rounds: int, messages: int) -> dict[int, list[dict[str, Run]]]:
+        kinds = ("hop-none", "hop-ours")
+        found: dict[int, list[dict[str, Run]]] = {size: [] for size in SIZES}
+        for number in range(rounds):
+            for size in SIZES:
+                found[size].append(
+                    {
+                        kind: self.take(kind, size, messages, port=self.ports[kind], recipients=RECIPIENTS)
+                        for kind in (kinds if number % 2 else kinds[::-1])
+                    }
+                )
+        return found
+
+    def latencies(self, size: int, count: int) -> dict[str, list[float]]:
+        """Milliseconds of MAIL to the last 250, one mail at a time, the kinds in turns."""
+        raw = letter(size)
+        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        before = self.ours.counts()
+        self._skip_log()
+        with ExitStack() as stack:
+            sessions = {
+                kind: stack.enter_context(smtplib.SMTP("127.0.0.1", self.ports[kind, size], timeout=30))
+                for kind in KINDS
+            }
+            for number in range(count + 5):
+                for kind, smtp in sessions.items():
+                    started = time.perf_counter()
+                    smtp.sendmail("news@sender.test", [f"{number}@rcpt.test"], raw)
+                    spent = time.perf_counter() - started
+                    if number >= 5:
+                        found[kind].append(spent * 1000)
+                    time.sleep(0.015)  # for its delivery
+        self._wait_delivered((count + 5) * len(KINDS))
+        self._check_tracked(before, count + 5)
+        return found
+
+
+# --- what is said ------------------------------------------------------------------------------------
+
+
+def median(rounds: Sequence[dict[str, Run]], kind: str, what: str) -> float:
+    return float(statistics.median(getattr(each[kind], what) for each in rounds))
+
+
+def ratio(rounds: Sequence[dict[str, Run]], what: str, kind: str, to: str) -> float:
+    """The median of the rounds' own ratios."""
+    return float(statistics.median(getattr(each[kind], what) / getattr(each[to], what) for each in rounds))
+
+
+def filter_figures(rounds: Sequence[dict[str, Run]]) -> dict[str, float]:
+    rewriting = statistics.median(each["ours"].filter - each["ready"].filter for each in rounds)
+    share = statistics.median(
+        (each["ours"].filter - each["ready"].filter) / each["ours"].postfix for each in rounds
+    )
+    return {
+        "ours/ready": ratio(rounds, "accepted", "ours", "ready"),
+        "ours/none": ratio(rounds, "accepted", "ours", "none"),
+        "ours/ready of medians": median(rounds, "ours", "accepted") / median(rounds, "ready", "accepted"),
+        "ours/ready, delivered": ratio(rounds, "delivered", "ours", "ready"),
+        "rewriting ms": rewriting,
+        "rewriting/Postfix": share,
+    }
+
+
+def latency_figures(found: dict[str, list[float]]) -> dict[str, float]:
+    medians = {kind: statistics.median(times) for kind, times in found.items()}
+    added = medians["ours"] - medians["none"]
+    return {**medians, "added": added, "share": added / medians["ours"]}
+
+
+def print_rounds(rounds: Sequence[dict[str, Run]], kinds: Sequence[str]) -> None:
+    print(
+        f"{'':10}{'accepted/s':>11}{'(rounds)':>14}{'delivered/s':>12}{'Postfix ms':>11}{'filter ms':>10}{'others':>8}"
+    )
+    for kind in kinds:
+        rates = [each[kind].accepted for each in rounds]
+        print(
+            f"{kind:10}{statistics.median(rates):11.0f}{f'{min(rates):.0f}-{max(rates):.0f}':>14}"
+            f"{median(rounds, kind, 'delivered'):12.0f}{median(rounds, kind, 'postfix'):11.2f}"
+            f"{median(rounds, kind, 'filter'):10.2f}{median(rounds, kind, 'others'):8.0%}"
+        )
+
+
+def print_figures(figures: dict[str, float], wanted: dict[str, str]) -> None:
+    for name, figure in figures.items():
+        print(f"  {name:24}{figure:8.2f}   {wanted.get(name, '')}".rstrip())
+    print()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", metavar="filter|hop|latency", help="default: all three")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=400, help="of each kind in a round")
+    parser.add_argument("--workers", type=int, default=2, help="of both filters")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    what = arguments.what or ["filter", "hop", "latency"]
+    if unknown := set(what) - {"filter", "hop", "latency"}:
+        parser.error(f"{', '.join(sorted(unknown))}: expected filter, hop or latency")
+    said: dict[str, object] = {"workers": arguments.workers, "load before": os.getloadavg()[0]}
+    with tempfile.TemporaryDirectory(prefix="bench-mta-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with Bench(folder, arguments.workers).running(arguments.workers) as bench:
+            bench.look()
+            if not arguments.json:
+                load = os.getloadavg()[0]
+                print(
+                    f"{arguments.workers} workers, {os.cpu_count()} cores, load average {load:.1f} before\n"
+                )
+            if "filter" in what:
+                said["filter"] = report_filter(bench, arguments)
+            if "hop" in what:
+                said["hop"] = report_hop(bench, arguments)
+            if "latency" in what:
+                said["latency"] = report_latency(bench, arguments)
+    if arguments.json:
+        print(json.dumps(said))
+
+
+def report_filter(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
+    said: dict[int, object] = {}
+    for size, rounds in bench.filter_rounds(arguments.rounds, arguments.messages).items():
+        figures = filter_figures(rounds)
+        said[size] = {"figures": figures, "rounds": dump(rounds)}
+        if not arguments.json:
+            print(f"The filter in Postfix, {size} kB, {arguments.messages} mails a round")
+            print_rounds(rounds, KINDS)
+            wanted = {
+                "ours/ready": f"to reach {0.85 if size == 10 else 0.75}",
+                "rewriting ms": f"at most {0.7 if size == 10 else 1.5}",
+                "rewriting/Postfix": "at most 0.35" if size == 50 else "",
+            }
+            print_figures(figures, wanted)
+    return said
+
+
+def report_hop(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
+    said: dict[int, object] = {}
+    count = max(1, arguments.messages // 8)
+    for size, rounds in bench.hop_rounds(max(1, arguments.rounds * 3 // 5), count).items():
+        figures = {"ours/none": ratio(rounds, "delivered", "hop-ours", "hop-none")}
+        said[size] = {"figures": figures, "rounds": dump(rounds)}
+        if not arguments.json:
+            print(f"The hop, {size} kB, {count} mails to {RECIPIENTS} recipients a round; ms are of a mail")
+            print_rounds(rounds, ("hop-none", "hop-ours"))
+            print_figures(figures, {"ours/none": "deliveries, to reach 0.5"})
+    return said
+
+
+def report_latency(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
+    said: dict[int, object] = {}
+    for size in SIZES:
+        found = bench.latencies(size, min(100, arguments.messages))
+        figures = latency_figures(found)
+        said[size] = figures
+        if not arguments.json:
+            print(f"One mail of {size} kB at a time, ms from MAIL to the last 250, medians")
+            print_figures(figures, {"added": "under 10 at 50 kB", "share": "of the transaction"})
+    return said
+
+
+def dump(rounds: Sequence[dict[str, Run]]) -> list[dict[str, object]]:
+    return [{kind: asdict(run) for kind, run in each.items()} for each in rounds]
+
+
+if __name__ == "__main__":
+    main()
