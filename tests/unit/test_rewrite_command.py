@@ -98,3 +98,29 @@ def test_empty_folder_is_no_error(config: Path, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0
     assert (tmp_path / "r").read_text() == ""
+
+
+@pytest.mark.parametrize("command", ["rewrite", "preview"])
+def test_the_options_of_a_listen_hold_for_mail_that_came_in_there(
+    command: str, config: Path, tmp_path: Path
+) -> None:
+    text = config.read_text()
+    listen = 'ESMTP_Listener { Listen "127.0.0.2:8650" { tracking_domain = "inner.example.net" }'
+    config.write_text(text.replace("ESMTP_Listener {", listen))
+    mail = tmp_path / "a.eml"
+    mail.write_bytes(MAIL)
+
+    def domain(*arguments: str) -> str:
+        made = CliRunner().invoke(main, [command, "--config", str(config), *arguments, str(mail)])
+        assert made.exit_code == 0, made.output
+        return made.stdout.partition("/f/a/")[0].rpartition("http://")[2]
+
+    assert domain() == "t.example.net"
+    assert domain("--listen", "127.0.0.2:8650") == "inner.example.net"
+    assert domain("--listen", "127.0.0.2:2525") == "t.example.net"
+
+
+def test_a_listen_that_cannot_be_read_is_wrong_usage(config: Path) -> None:
+    result = run("--config", config, "--listen", "8650", given=MAIL)
+    assert result.exit_code == 2
+    assert "ADDRESS:PORT" in result.stderr

@@ -15,7 +15,7 @@ import click
 
 from smtpapi.commands.keys import Failed
 from smtpapi.commands.preview_page import Row, page
-from smtpapi.commands.rewrite import RECIPIENT, SENDER, considered, load_site, made
+from smtpapi.commands.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
 from smtpapi.envelope import Client, Envelope
 from smtpapi.outcome import Edit, Leave, Plan, Refuse, Skipped
 from smtpapi.rewrite.whole import Whole
@@ -37,14 +37,23 @@ _NOTES = {
 )
 @click.option("--sender", default=SENDER, show_default=True, help="Envelope sender.")
 @click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
+@LISTEN
 @click.option(
     "--html", "html_out", type=click.Path(dir_okay=False, path_type=Path), help="Write a page instead."
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def command(config: Path | None, sender: str, recipient: str, html_out: Path | None, file: Path) -> None:
+def command(
+    config: Path | None,
+    sender: str,
+    recipient: str,
+    listen: tuple[str, int | None],
+    html_out: Path | None,
+    file: Path,
+) -> None:
     """Show the links of a message before and after, each with its name and reason."""
     site = load_site(config)
-    envelope = Envelope(Client("127.0.0.1"), sender, (recipient,))
+    client = Client("127.0.0.1", daemon_address=listen[0], daemon_port=listen[1])
+    envelope = Envelope(client, sender, (recipient,))
     message, outcome = considered(site, file.read_bytes(), envelope)
     parsed = email.message_from_bytes(made(message, outcome), policy=email.policy.default)
     title = _header(parsed, "subject") or file.name

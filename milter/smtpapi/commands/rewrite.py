@@ -17,6 +17,7 @@ import click
 from engagement.links.keys import SECRET_SIZE, Ring, RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
+from engagement.settings.scopes import listen_of
 from smtpapi.commands.keys import Failed
 from smtpapi.envelope import Client, Envelope
 from smtpapi.outcome import Leave, Outcome, Plan
@@ -39,6 +40,25 @@ class Job(NamedTuple):
 
     source: Path | None
     path: str
+
+
+def listener(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, int | None]:
+    """The address and port that --listen names, for `Client`."""
+    if not text:
+        return "", None
+    listen = listen_of(text)
+    if listen is None or listen.port is None or listen.address == "[*]":
+        raise click.BadParameter("expected ADDRESS:PORT or [IPv6]:PORT")
+    return str(listen.address), listen.port
+
+
+LISTEN = click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    default="",
+    callback=listener,
+    help="As mail that came in there, by the options of that Listen.",
+)
 
 
 def load_site(config: Path | None) -> Site:
@@ -87,6 +107,7 @@ def made(message: Whole, outcome: Outcome) -> bytes:
 )
 @click.option("--sender", default=SENDER, show_default=True, help='Envelope sender; "" for the null sender.')
 @click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
+@LISTEN
 @click.option("--untrusted", is_flag=True, help="As mail of a client that is not allowed to be tracked.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help='JSON lines; "-" for stderr.')
 @click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the results go.")
@@ -95,6 +116,7 @@ def command(
     config: Path | None,
     sender: str,
     recipient: str,
+    listen: tuple[str, int | None],
     untrusted: bool,
     report: Path | None,
     output_dir: Path | None,
@@ -105,7 +127,9 @@ def command(
     if output_dir is None and len(jobs) != 1:
         raise click.UsageError("several messages need --output-dir")
     site = load_site(config)
-    envelope = Envelope(Client(_STRANGER if untrusted else _TRUSTED), sender, (recipient,))
+    address, port = listen
+    client = Client(_STRANGER if untrusted else _TRUSTED, daemon_address=address, daemon_port=port)
+    envelope = Envelope(client, sender, (recipient,))
     with ExitStack() as stack:
         lines = _report_file(report, stack)
         for job in jobs:

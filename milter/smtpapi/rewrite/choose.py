@@ -57,6 +57,7 @@ class Chooser:
     harmless: set[bytes] = field(default_factory=set)  # what stands before the path of those already judged
     origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
+    sublinks_ignored: int = 0
     passed: list[Passed] = field(default_factory=list)
 
     def html(self, data: bytes) -> list[Change]:
@@ -130,6 +131,8 @@ class Chooser:
         reason = self._reason(link, target)
         if reason is None:
             self._count()
+            if link.sublink_ignored:
+                self.sublinks_ignored += 1
             new = self.links.click(target, name, link.unsubscribe, link.sublink, amp)
             if new is not None:
                 return new, target

@@ -58,7 +58,7 @@ def plan(
     why = None
     if not work.edits and not work.headers:
         why = Why.NO_LINK if work.readable else Why.NO_PART
-    return Plan(tuple(work.headers), tuple(work.edits), tuple(work.skipped), why)
+    return Plan(tuple(work.headers), tuple(work.edits), tuple(work.skipped), why, work.note())
 
 
 def editable(
@@ -138,6 +138,11 @@ class _Work:
                 )
             case _:
                 return chooser.amp(text)
+
+    def note(self) -> str:
+        """What the author should know of links that are tracked all the same."""
+        ignored = self.chooser.sublinks_ignored
+        return f"{ignored} data-msys-sublink ignored, as no path segment of 64 characters" if ignored else ""
 
     def _amp_is_off(self, part: Part) -> bool:
         """Note the schemes that keep an AMP part from being tracked (contract.md 5.6)."""
