@@ -37,9 +37,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "milter"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
 
 from demo.postfix import PrivatePostfix, Smtpd
 from engagement.links.keys import Ring
@@ -54,6 +53,7 @@ from smtpapi.outcome import Plan
 from smtpapi.rewrite import whole
 from smtpapi.transaction import Site, consider
 
+ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("none", "ready", "ours")
 SIZES = (10, 50)  # kB
 LINKS = 20
@@ -477,7 +477,8 @@ def latency_figures(found: dict[str, list[float]]) -> dict[str, float]:
 
 def print_rounds(rounds: Sequence[dict[str, Run]], kinds: Sequence[str]) -> None:
     print(
-        f"{'':10}{'accepted/s':>11}{'(rounds)':>14}{'delivered/s':>12}{'Postfix ms':>11}{'filter ms':>10}{'others':>8}"
+        f"{'':10}{'accepted/s':>11}{'(rounds)':>14}{'delivered/s':>12}"
+        + f"{'Postfix ms':>11}{'filter ms':>10}{'others':>8}"
     )
     for kind in kinds:
         rates = [each[kind].accepted for each in rounds]
