@@ -273,3 +273,22 @@ def test_forged_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
     bad = token(key=STRANGER)
     ask(hot(MemorySpool()), environ(f"/f/a/{bad}"))
     assert bad[:20] not in caplog.text
+
+
+@given(
+    st.integers(0, 90), st.sampled_from(["", "A", "=", "-", "_", ".", "/", "'", "%41", "%", "a/b", "\xe9"])
+)
+@settings(max_examples=100, deadline=None)
+def test_quick_reading_of_a_path_agrees_with_the_whole_one(cut: int, tail: str) -> None:
+    """Paths below /f/a/ are read in a shorter way; those of a sublink never are."""
+    genuine = token()
+    path = genuine[: len(genuine) - cut] + tail
+    answers, spoiled = [], []
+    for sublink in ("a", "b"):
+        spool = MemorySpool()
+        answers.append(ask(hot(spool), environ(f"/f/{sublink}/{path}")).status)
+        spoiled.append(
+            [event.spoiled for record in spool.records if isinstance(event := decode(record), Hit)]
+        )
+    assert answers[0] == answers[1]
+    assert spoiled[0] == spoiled[1]
