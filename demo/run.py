@@ -5,7 +5,8 @@ newsletter; then the events as they come. It is a demonstration and a place to t
 install anything: nothing outside the folder is touched (see `postfix` for the one exception), and nothing is
 left running.
 
-Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, STORE (sqlite, cassandra), PORT_CASSANDRA.
+Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients), STORE
+(sqlite, cassandra), PORT_CASSANDRA.
 """
 
 import contextlib
@@ -60,6 +61,10 @@ milter {{
   user = "root"                # a demonstration; a service has a user of its own
   counters_directory = "{run}/counters"
 }}
+rewriting {{
+  several_recipients = split   # a copy with links of its own for each
+  split_listener = "127.0.0.1:{hop}"
+}}
 spool {{ directory = "{run}/spool" }}
 {store}
 keys {{ ring = "{run}/etc/keys" }}
@@ -87,19 +92,25 @@ class Told(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Folder and ports. cassandra: its port, None for SQLite."""
+    """Folder and ports. hop: where mail to several recipients comes back; cassandra: None for SQLite."""
 
     run: Path
     smtp: int
     http: int
+    hop: int
     cassandra: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
-        """RUN_DIR, PORT_SMTP, PORT_HTTP, STORE, PORT_CASSANDRA. Raises Unable."""
-        ports = []
-        for name, default in (("PORT_SMTP", "2525"), ("PORT_HTTP", "8080"), ("PORT_CASSANDRA", "9142")):
-            text = environment.get(name) or default
+        """RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, STORE, PORT_CASSANDRA. Raises Unable."""
+        ports: list[int] = []
+        for name, default in (
+            ("PORT_SMTP", "2525"),
+            ("PORT_HTTP", "8080"),
+            ("PORT_CASSANDRA", "9142"),
+            ("PORT_HOP", ""),
+        ):
+            text = environment.get(name) or default or str(ports[0] + 1)
             if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
                 raise Unable(f"{name}={text}: expected a port number, 1 to 65535")
             ports.append(int(text))
@@ -111,8 +122,8 @@ class Place:
         store = environment.get("STORE") or "sqlite"
         if store not in ("sqlite", "cassandra"):
             raise Unable(f"STORE={store}: expected sqlite or cassandra")
-        smtp, web, cassandra = ports
-        return cls(run, smtp, web, cassandra if store == "cassandra" else None)
+        smtp, web, cassandra, hop = ports
+        return cls(run, smtp, web, hop, cassandra if store == "cassandra" else None)
 
     @property
     def config(self) -> Path:
@@ -173,6 +184,7 @@ class Demonstration:
             maildir=place.run / "maildir",
             log=place.run / "log" / "postfix.log",
             options={"milter_default_action": "tempfail"},
+            hop_port=place.hop,
         )
 
     def prepare(self) -> None:
@@ -188,7 +200,11 @@ class Demonstration:
             ) from error
         self._lock()
         self.postfix.stop()  # one that a killed run left behind
-        for name, port in (("PORT_SMTP", self.place.smtp), ("PORT_HTTP", self.place.http)):
+        for name, port in (
+            ("PORT_SMTP", self.place.smtp),
+            ("PORT_HTTP", self.place.http),
+            ("PORT_HOP", self.place.hop),
+        ):
             _check_port(name, port)
         config = self.place.config
         if not config.exists() or config.read_text().startswith(_MADE_BY):
@@ -197,6 +213,7 @@ class Demonstration:
                     made_by=_MADE_BY,
                     smtp=self.place.smtp,
                     http=self.place.http,
+                    hop=self.place.hop,
                     socket=self.postfix.milter_socket,
                     run=self.place.run,
                     store=(_CASSANDRA if self.place.cassandra else _SQLITE).format(
