@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _MAX_AGENT = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
 _MAX_LANGUAGE = 200
-_USUAL: Final = "/f/a/"  # how a link without a sublink begins
+_CLICK: Final = "/f/a/"  # how a link without a sublink begins
+_PIXEL: Final = "/q/"
 # The refusals after which the path might be read differently; the others are of a token read to its end.
 _READ_AGAIN: Final = frozenset({"encoding", "length", "key"})
 _CLOCK_SLACK = 300  # seconds a link lives on past its expiry, for clocks that disagree
@@ -95,7 +96,7 @@ class Hot:
         family = path[:3]
         if family == "/f/":
             return self._click(path, environ, start_response)
-        if family == "/q/":
+        if family == _PIXEL:
             return self._open(path, environ, start_response)
         fixed = self._fixed.get(path)
         if fixed is not None:
@@ -171,9 +172,10 @@ class Hot:
 
     def _asked(self, path: str) -> _Asked | None:
         """What the path asks for; None without a genuine token."""
-        if path.startswith(_USUAL):  # a path that `read_path` would read the same, in less time
+        begin = len(_CLICK) if path.startswith(_CLICK) else len(_PIXEL) if path.startswith(_PIXEL) else 0
+        if begin:  # `read_path` would read a genuine token behind it the same, in more time
             try:
-                kind, _, packed = unseal(path[5:].encode("latin-1", "replace"), self._keys.current())
+                kind, _, packed = unseal(path[begin:].encode("latin-1", "replace"), self._keys.current())
                 issued, expiry, target = glance(kind, packed)
             except BadToken as error:
                 if error.reason not in _READ_AGAIN:
