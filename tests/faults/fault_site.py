@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ MILTER = (
     "default_action={1} }}"
 )
 FAULTY = Path(__file__).parents[1] / "mta" / "faulty_filter.py"
+PROGRAM = (sys.executable, str(Path(__file__).with_name("fault_program.py")))
 
 
 class Site:
@@ -27,13 +29,15 @@ class Site:
     With hop, mail to several recipients of `in` takes it, too.
     """
 
+    PROGRAM = (str(SMTPAPI),)
+
     def __init__(
         self,
         folder: Path,
         *,
         hop: bool = False,
         workers: int = 2,
-        program: tuple[str, ...] = (str(SMTPAPI),),
+        program: tuple[str, ...] = PROGRAM,
         more: str = "",
         options: dict[str, str] | None = None,
         silence: str = "10s",
@@ -85,16 +89,30 @@ ESMTP_Listener {{
             more=(rewriting if hop else "") + more,
         )
 
+    def restart(self, program: tuple[str, ...] | None = None) -> None:
+        """Stop the filter if it runs, and start it, or another one."""
+        if not self.filter.ended():
+            self.filter.stop()
+        self.filter.log.unlink()  # so that "ready" is the new one's
+        if program is not None:
+            self.filter._program = program
+        self.filter.start()
+
+    def deferred(self) -> int:
+        """How many mails wait for their next try."""
+        return sum(path.is_file() for path in (self.postfix.queue / "deferred").rglob("*"))
+
     def settle(self, sent: Sent, seconds: float = 60.0) -> None:
         """Wait until the queue is empty."""
         expected = sum(len(item.recipients) for item in sent.accepted.values())
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self.postfix.queued() == 0 and (
-                sent.unsure or len(list(self.postfix.delivered())) >= expected
-            ):
-                return
-            time.sleep(0.2)
+            for _ in range(10):
+                arrived = sent.unsure or len(list(self.postfix.delivered())) >= expected
+                if self.postfix.queued() == 0 and arrived:
+                    return
+                time.sleep(0.2)
+            self.postfix.flush()  # Postfix looks late after what a reload interrupted
 
     def verdict(self, sent: Sent, seconds: float = 60.0) -> Verdict:
         """Wait for the deliveries and judge them."""
@@ -133,4 +151,4 @@ def frozen(site: Site) -> Callable[[], None]:
     return go_on
 
 
-__all__ = ["FAULTY", "Site", "frozen", "kill", "running", "until"]
+__all__ = ["FAULTY", "PROGRAM", "Site", "frozen", "kill", "running", "until"]
