@@ -280,15 +280,15 @@ def test_forged_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
 )
 @settings(max_examples=100, deadline=None)
 def test_quick_reading_of_a_path_agrees_with_the_whole_one(cut: int, tail: str) -> None:
-    """Paths below /f/a/ are read in a shorter way; those of a sublink never are."""
-    genuine = token()
-    path = genuine[: len(genuine) - cut] + tail
-    answers, spoiled = [], []
-    for sublink in ("a", "b"):
-        spool = MemorySpool()
-        answers.append(ask(hot(spool), environ(f"/f/{sublink}/{path}")).status)
-        spoiled.append(
-            [event.spoiled for record in spool.records if isinstance(event := decode(record), Hit)]
-        )
-    assert answers[0] == answers[1]
-    assert spoiled[0] == spoiled[1]
+    """Paths below /f/a/ and /q/ are read in a shorter way; those with a sublink or two slashes are not."""
+    for kind, quick, whole in ((Kind.CLICK, "/f/a/", "/f/b/"), (Kind.OPEN, "/q/", "/q//")):
+        genuine = token(kind)
+        path = genuine[: len(genuine) - cut] + tail
+        assert status_and_flags(quick + path) == status_and_flags(whole + path)
+
+
+def status_and_flags(path: str) -> tuple[int, list[bool]]:
+    """The answer's status, and of each recorded hit whether it says that the link was spoiled."""
+    spool = MemorySpool()
+    status = ask(hot(spool), environ(path)).status
+    return status, [event.spoiled for event in map(decode, spool.records) if isinstance(event, Hit)]
