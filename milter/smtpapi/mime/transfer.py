@@ -137,7 +137,7 @@ _MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual
 _UNSAFE = re.compile(rb"[^ -<>-~]")
 _DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
 _LF = 10
-_STRIDE = 800  # encoded bytes between two lines whose place is noted
+_STRIDE = 1000  # encoded bytes between two lines whose place is noted
 _SAFE = bytes(code for code in range(32, 127) if code != 61)
 _LINES = re.compile(rb".{1,%d}" % (QP_LINE - 1)).findall
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
@@ -155,11 +155,13 @@ def quoted_printable(encoded: bytes) -> "QuotedPrintable | LooseQuotedPrintable"
     decoded_starts: list[int] = []
     encoded_starts: list[int] = []
     position = length = 0
-    while position < len(encoded):
+    end = len(encoded)
+    decode = binascii.a2b_qp
+    while position < end:
         decoded_starts.append(length)
         encoded_starts.append(position)
-        stop = encoded.find(b"\n", position + _STRIDE) + 1 or len(encoded)
-        piece = binascii.a2b_qp(encoded[position:stop])
+        stop = encoded.find(b"\n", position + _STRIDE) + 1 or end
+        piece = decode(encoded[position:stop])
         pieces.append(piece)
         length += len(piece)
         position = stop
