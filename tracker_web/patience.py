@@ -19,7 +19,7 @@ from tracker_web.client import host_name
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE = 1.0  # seconds a page may hold up the worker
+_PATIENCE = 1.0  # seconds a page may hold up the worker; a next try for it, a twentieth of that
 _KEPT = 60.0  # seconds a page waits for the next try
 _AT_ONCE = 4  # pages being made; more would only wait for each other
 
@@ -89,8 +89,9 @@ class Patient:
         ):
             return self._pages(environ, start_response)
         key = tuple(environ.get(name) for name in _TOLD_BY)
+        patience = self._patience if key not in self._making else self._patience / 20
         page = self._page(key, environ)
-        if page is None or not page.done.wait(self._patience):
+        if page is None or not page.done.wait(patience):
             return _later(start_response)
         with self._lock:
             if self._making.get(key) is page:

@@ -55,6 +55,16 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
     assert store.asked == ["/slow", "/slow"]  # and not kept when it was told
 
 
+def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
+    store = Store()
+    patient = Patient(store, HOSTS, 1)
+    assert ask(patient, page("/slow")).status == 503
+    began = time.monotonic()
+    assert ask(patient, page("/slow")).status == 503
+    assert time.monotonic() - began < 0.9  # a twentieth of a second, and what a busy machine adds
+    store.let.set()
+
+
 def test_requests_that_differ_share_no_page() -> None:
     store = Store()
     patient = Patient(store, HOSTS, 0.05)
