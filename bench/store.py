@@ -1,7 +1,9 @@
-"""How fast events go into the store, and whether questions stay flat as it grows.
+"""How fast events go into a store, and whether questions stay flat as it grows.
 
-`add` is set against a bare executemany of the same rows into the same schema, each 1,000 rows a transaction
-with the same durability, in the same run. The target: at least half of it, or 20,000 events a second.
+`--engine cassandra --port P`: the same with a Cassandra that runs there (see `store_cassandra`).
+
+With SQLite `add` is set against a bare executemany of the same rows into the same schema, each 1,000 rows a
+transaction with the same durability, in the same run. The target: at least half of it, or 20,000 events/s.
 `--events N` sets how many; `--growth` asks the same questions at N/100 and at N, target: at most 1.5 times.
 `drain` is the whole way: spool, decode, classify, add, commit.
 """
@@ -25,7 +27,7 @@ from engagement.links.token import copy_sealer, open_token
 from engagement.links.types import CLICKS, Identity, Kind, Link
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
-from engagement.stores.port import Query
+from engagement.stores.port import EventStore, Query
 from engagement.stores.sqlite import _CACHE_KIB, _LOG_PAGES, SqliteStore
 from engagement.stores.statements import ADD_EVENT, event_values
 
@@ -102,9 +104,8 @@ def time_drain(folder: Path, events: list[Hit]) -> float:
     return elapsed
 
 
-def questions(path: Path, sample: list[Row]) -> dict[str, float]:
+def questions(store: EventStore, sample: list[Row]) -> dict[str, float]:
     """Median milliseconds of one question, asked of different messages, people and seconds."""
-    store = SqliteStore(path)
     asked = {
         "message": lambda row: Query(messages=(row.message_id,)),
         "recipient": lambda row: Query(recipients=(row.recipient,)),
@@ -120,9 +121,8 @@ def questions(path: Path, sample: list[Row]) -> dict[str, float]:
             times.append(time.perf_counter() - began)
         result[name] = sorted(times)[len(times) // 2] * 1000
     began = time.perf_counter()
-    store.counts(Query())
-    result["counts, all"] = (time.perf_counter() - began) * 1000
-    store.close()
+    store.totals(Query())
+    result["totals"] = (time.perf_counter() - began) * 1000
     return result
 
 
@@ -141,7 +141,13 @@ def growth(folder: Path, count: int) -> dict[str, dict[str, float]]:
                 store.add(batch)
             sample += made[:: max(1, len(made) // 60)]
         random.Random(1).shuffle(sample)
-        told[f"{size}"] = questions(path, sample[:300]) | {"bytes an event": path.stat().st_size / size}
+        began = time.perf_counter()
+        store.roll_up()
+        rolled = time.perf_counter() - began
+        reader = SqliteStore(path)
+        told[f"{size}"] = questions(reader, sample[:300]) | {"roll-up, s": rolled}
+        reader.close()
+        told[f"{size}"] |= {"bytes an event": path.stat().st_size / size}
     store.close()
     return told
 
@@ -152,12 +158,26 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="where the files go; a temporary folder if not given")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--engine", choices=("sqlite", "cassandra"), default="sqlite")
+    parser.add_argument("--port", type=int, default=9042, help="of a Cassandra on 127.0.0.1")
+    parser.add_argument("--data", type=Path, help="the node's data folder, to weigh it")
     arguments = parser.parse_args()
     count = arguments.events
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
         folder = Path(name)
-        if arguments.growth:
-            told: dict[str, object] = dict(growth(folder, count))
+        told: dict[str, object]
+        if arguments.engine == "cassandra":
+            from bench import store_cassandra
+
+            if arguments.growth:
+                told = dict(store_cassandra.growth(arguments.port, count, arguments.data, hits, questions))
+            else:
+                events = list(hits(count))
+                made = [row for event in events for row in rows(event)]
+                gc.freeze()
+                told = store_cassandra.speed(arguments.port, folder, events, lambda: batches(made))
+        elif arguments.growth:
+            told = dict(growth(folder, count))
         else:
             events = list(hits(count))
             made = [row for event in events for row in rows(event)]
