@@ -61,7 +61,7 @@ class _Page:
             self.done.set()
 
     def _start(
-        self, status: str, headers: answers.Headers, exc_info: object = None
+        self, status: str, headers: answers.Headers, _exc_info: object = None
     ) -> Callable[[bytes], object]:
         self.status, self.headers = status, headers
         return self.body.append
