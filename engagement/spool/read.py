@@ -149,6 +149,19 @@ class Reader:
                 segments += 1
         return Backlog(size, records, segments, tuple(firsts))
 
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """Return what waits at this moment: by segment, from where in it to where."""
+        found = {}
+        for segment in self._listed():
+            try:
+                size = segment.path.stat().st_size
+            except OSError:
+                continue
+            position = max(self._committed.get(segment.stem, 0), len(MAGIC))
+            if size > position:
+                found[segment.stem] = (position, size)
+        return found
+
     def _listed(self) -> list[_Segment]:
         """The segments there are, oldest first, with what is known of them."""
         found: dict[str, tuple[int, int, Path]] = {}

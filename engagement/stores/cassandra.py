@@ -250,10 +250,12 @@ class CassandraStore:
         """Write, then note the marks among it. Raises RowRefusedError, StoreError."""
         try:
             self.connection.write_batches(writes)
-        except RefusedError as error:
-            self.connection.forget()
-            check_version(self.connection)  # are the tables gone? then it is not the row's fault
-            raise RowRefusedError(str(error)) from error
+        except RefusedError:
+            self.connection.recheck()  # are the tables gone? then it is not the row's fault
+            try:
+                self.connection.write_batches(writes)  # they may have come back just now
+            except RefusedError as error:
+                raise RowRefusedError(str(error)) from error
         for name, lines in writes:
             if name == "stale_hour":
                 for _, tenant, hour, shipper in lines:

@@ -271,7 +271,7 @@ class Finder:
             raise self._refused(error) from error
 
     def _refused(self, error: RefusedError) -> StoreError:
-        self._connection.forget()
+        self._connection.recheck()
         return StoreError(f"Cassandra: {error}. `smtpapi store check` tells whether the tables are there.")
 
 

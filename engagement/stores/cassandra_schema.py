@@ -73,8 +73,24 @@ def version(connection: Connection) -> int | None:
     return max((number for (number,) in found), default=0)
 
 
+@cache
+def tables() -> frozenset[str]:
+    """Return the names of all tables that the scripts make."""
+    return frozenset(
+        re.findall(r"CREATE TABLE IF NOT EXISTS {keyspace}\.(\w+)", " ".join(t for *_, t in scripts()))
+    )
+
+
+def missing(connection: Connection) -> list[str]:
+    """Return the tables that are not there."""
+    found = connection.say(
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (connection.stanza.keyspace,)
+    )
+    return sorted(tables() - {name for (name,) in found})
+
+
 def check_version(connection: Connection) -> None:
-    """Raise StoreError unless the schema is this program's."""
+    """Raise StoreError unless the schema is this program's, and whole."""
     found, newest, keyspace = version(connection), scripts()[-1][0], connection.stanza.keyspace
     if found is None or found < newest:
         what = "has no tables" if not found else f"has schema {found}, this program needs {newest}"
@@ -82,6 +98,10 @@ def check_version(connection: Connection) -> None:
     if found > newest:
         raise StoreError(
             f"Cassandra: keyspace {keyspace} has schema {found}, this program knows {newest}. Use the newer."
+        )
+    if gone := missing(connection):
+        raise StoreError(
+            f"Cassandra: keyspace {keyspace} lacks {', '.join(gone)}. Run `smtpapi store migrate`."
         )
 
 
@@ -95,12 +115,12 @@ def migrate(connection: Connection, life: Life, tell: Callable[[str], None], *, 
     found = version(connection)
     if found is not None and found > newest:
         check_version(connection)
-    if found != newest:
+    if found != newest or missing(connection):
         _begin(connection)
         holder = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
         _lock(connection, holder, tell, wait)
         try:
-            done = version(connection) or 0
+            done = 0 if missing(connection) else version(connection) or 0
             for number, name, text in scripts():
                 if number > done:
                     for statement in statements(text, keyspace, life):
@@ -176,6 +196,9 @@ def report(connection: Connection) -> tuple[list[str], bool]:
     state = "as needed" if found == newest else f"this program needs {newest}"
     lines.append(f"schema      {found}, {state}")
     good &= found == newest
+    if gone := missing(connection):
+        lines.append(f"            {', '.join(gone)} not there: run `smtpapi store migrate`")
+        good = False
     ((copies,),) = connection.say(
         "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (stanza.keyspace,)
     )

@@ -6,6 +6,7 @@ No statement of ours stands here (`cql`). One object a process; safe to use from
 import logging
 import os
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ T = TypeVar("T")
 Values = Sequence[object]
 
 RENEW_SECONDS: Final = 60.0  # nothing succeeded for so long: a new Cluster, with names looked up again
+SCHEMA_SECONDS: Final = 60.0
 CONCURRENT: Final = 64
 # Below `batch_size_warn_threshold` of 5 KiB, as Cassandra is delivered, for rows of 150 bytes.
 BATCH: Final = 24
@@ -216,8 +218,10 @@ class Connection:
             yield batch
 
     def say(self, cql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        """Say something that is not prepared: for schemas. values: for %s."""
-        return self._guarded(lambda session: list(session.execute(cql, values or None) or ()))
+        """Say something that is not prepared: for schemas, whose changes take their time. values: for %s."""
+        return self._guarded(
+            lambda session: list(session.execute(cql, values or None, timeout=SCHEMA_SECONDS) or ())
+        )
 
     def agreed(self) -> bool:
         """Tell whether all nodes have the same schema."""
@@ -255,6 +259,8 @@ class Connection:
             result = work(self._connected())
         except InvalidRequest as error:
             raise RefusedError(str(error)) from error
+        except struct.error as error:  # the driver, of a key's part of more than 64 KiB
+            raise RefusedError(f"a value is too long for a key ({error})") from error
         except (DriverException, NoHostAvailable, ConnectionException, OSError) as error:
             with self._lock:
                 if time.monotonic() - self._good > self._renew_after:
@@ -316,10 +322,11 @@ class Connection:
         if cluster is not None and self._process == os.getpid():
             cluster.shutdown()
 
-    def forget(self) -> None:
-        """Begin anew with the next question: the tables have changed under us."""
+    def recheck(self) -> None:
+        """Look again whether what is there is fit for use, as something was refused. Raises StoreError."""
         with self._lock:
-            self._drop()
+            self._prepared = {}
+        self._ready(self)
 
     def _name(self) -> str:
         hosts, port = nodes(self.stanza.uri)
@@ -327,9 +334,11 @@ class Connection:
 
     def _words(self, error: Exception) -> str:
         """What happened, and who may do something about it."""
-        causes = (
-            list(error.errors.values()) if isinstance(error, NoHostAvailable) and error.errors else [error]
-        )
+        causes: list[Exception] = [error]
+        if isinstance(error, NoHostAvailable) and isinstance(
+            error.errors, Mapping
+        ):  # a list where no name fits
+            causes = list(error.errors.values()) or causes
         cause = next((each for each in causes if isinstance(each, AuthenticationFailed)), causes[0])
         stanza, name = self.stanza, self._name()
         match cause:

@@ -96,7 +96,8 @@ def test_a_migration_that_was_cut_short_is_done_again(cassandra_node: Node, keys
 def test_the_schema_of_a_later_program_is_left_alone(cassandra_node: Node, keyspace: str) -> None:
     store = CassandraStore(cassandra_node.migrated(keyspace))
     store.connection.say(f"INSERT INTO {keyspace}.migration (number, name) VALUES (99, 'x')")
-    store.connection.forget()
+    store.close()
+    store = CassandraStore(cassandra_node.client(keyspace))
     with pytest.raises(StoreError, match="Use the newer"):
         list(store.find(Query()))
     with pytest.raises(StoreError, match="Use the newer"):

@@ -7,7 +7,7 @@ from cassandra.query import PreparedStatement
 EXEC_PROFILE_DEFAULT: object
 
 class NoHostAvailable(Exception):
-    errors: Mapping[Any, Exception]
+    errors: Mapping[Any, Exception] | list[object]
 
 class ExecutionProfile:
     def __init__(
@@ -23,7 +23,9 @@ class ExecutionProfile:
 class Session:
     cluster: Any
     def prepare(self, query: str) -> PreparedStatement: ...
-    def execute(self, query: object, parameters: Sequence[object] | None = ...) -> Any: ...
+    def execute(
+        self, query: object, parameters: Sequence[object] | None = ..., timeout: float | None = ...
+    ) -> Any: ...
 
 class Cluster:
     def __init__(

@@ -11,6 +11,7 @@ _COMMANDS = {
     "keys": "keys",
     "milter": "milter",
     "preview": "preview",
+    "recipient": "recipient",
     "rewrite": "rewrite",
     "send": "send",
     "ship": "ship",

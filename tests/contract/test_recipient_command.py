@@ -1,0 +1,59 @@
+"""`smtpapi recipient export` and `erase`, on each engine that is kept on disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from store_samples import Telling
+
+from cassandra_site import Node
+from engagement.settings import load_file
+from engagement.spool.write import Writer
+from engagement.stores import migrate_store, open_store
+from smtpapi.commands import main
+
+
+@pytest.fixture(params=["sqlite", "cassandra"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "smtpapi.conf"
+    store = f'store {{ path = "{tmp_path}/lib/events.db" retention = 3153600000 }}\n'
+    if request.param == "cassandra":
+        node: Node = request.getfixturevalue("cassandra_node")
+        store = "store { engine = cassandra retention = 3153600000 }\n" + node.stanza("recipient")
+    path.write_text(f'smtpapi {{ }}\nspool {{ directory = "{tmp_path}/spool" }}\n{store}')
+    migrate_store(load_file(path), lambda _: None)
+    return path
+
+
+def say(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["recipient", *words, "--config", str(config)])
+
+
+def test_what_is_kept_is_handed_out_and_removed(config: Path, tell: Telling) -> None:
+    mine = tell.injection() + tell.hit() + tell.hit(at=1, expired=True)
+    store = open_store(load_file(config), writing=True)
+    store.add(mine + tell.hit(message=2, recipient="ole@example.net"))
+    store.close()
+    lines = [json.loads(line) for line in say(config, "export", "Ida@Example.NET").output.splitlines()]
+    assert {line["event_id"] for line in lines} == {row.event_id for row in mine}
+    done = say(config, "erase", "ida@example.net")
+    assert (done.exit_code, done.output) == (0, "3 event(s) removed\n")
+    assert say(config, "export", "ida@example.net").output == ""
+    assert len(say(config, "export", "ole@example.net").output.splitlines()) == 1
+    database = config.parent / "lib" / "events.db"
+    if database.exists():
+        assert b"ida@example.net" not in database.read_bytes()
+        assert b"ida@example.net" not in Path(f"{database}-wal").read_bytes().lower()
+
+
+def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
+    writer = Writer(config.parent / "spool")
+    writer.append(b"not an event, of Ida@example.net")
+    writer.close()
+    done = say(config, "erase", "--wait", "0", "ida@example.net")
+    assert (done.exit_code, "still wait" in done.output) == (1, True)
+    shipped = CliRunner().invoke(main, ["ship", "--once", "--config", str(config)])
+    assert shipped.exit_code == 0
+    done = say(config, "erase", "ida@example.net")
+    assert (done.exit_code, "names this recipient" in done.output) == (1, True)
