@@ -1,5 +1,7 @@
 """Where events are kept and asked for: one port, several engines."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +24,7 @@ class StoreStanza(Protocol):
         """The SQLite file."""
 
 
-def open_store(settings: "Settings | StoreStanza", *, writing: bool = False) -> "EventStore":
+def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> EventStore:
     """Return the store that the settings name; a `store { }` stanza alone is enough for a file.
 
     Read-only unless writing (the shipper alone writes): then a store that does not exist yet is an empty
@@ -44,7 +46,7 @@ def open_store(settings: "Settings | StoreStanza", *, writing: bool = False) -> 
     raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite, cassandra")
 
 
-def life(settings: "Settings") -> "Life":
+def life(settings: Settings) -> Life:
     """Return how long rows are kept: what events borrow as long as a link of the message may be followed."""
     from engagement.stores.cql import Life
 
@@ -52,7 +54,7 @@ def life(settings: "Settings") -> "Life":
     return Life(retention, retention + max(0, settings.longest_expiry()))
 
 
-def migrate_store(settings: "Settings", tell: Callable[[str], None]) -> None:
+def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:
     """Make the store's tables, or bring them to the newest schema. tell: of each step. Raises StoreError."""
     if settings.store.engine != "cassandra" or settings.cassandra_client is None:
         open_store(settings, writing=True).close()
@@ -72,7 +74,7 @@ def migrate_store(settings: "Settings", tell: Callable[[str], None]) -> None:
         connection.close()
 
 
-def check_store(settings: "Settings") -> tuple[list[str], bool]:
+def check_store(settings: Settings) -> tuple[list[str], bool]:
     """Return how the store stands, in words, and whether all is well. Raises StoreError."""
     from engagement.stores.port import Query
 
