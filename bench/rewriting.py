@@ -19,6 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -186,7 +187,8 @@ def lxml_rewrite(document: bytes) -> object:
     tree = html.document_fromstring(document)
     for anchor in tree.iter("a", "area"):
         if anchor.get("href"):
-            anchor.set("href", "https://track.example.net/c?u=" + str(anchor.get("href")))
+            with suppress(ValueError):  # lxml reads control characters that it does not write
+                anchor.set("href", "https://track.example.net/c?u=" + str(anchor.get("href")))
     return etree.tostring(tree, method="html")
 
 

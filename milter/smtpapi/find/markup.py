@@ -35,8 +35,9 @@ _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no docum
 
 # By far the most start tags, of names that hardly anybody waits for. A shape of `_rest`, sooner tried.
 _USUAL_TAG: Final = (
-    rb"(?:[tT][abdrhABDRH]|[cdefluCDEFLU]|[sS][pmuPMU]|[pP](?=[ >])|[iI][mM]|[bB][rR])[A-Za-z0-9]*+"
-    rb"(?: [A-Za-z:_-]++=\"[^\"]*+\")*+[^>\"'=]*+>"
+    rb"(?:[tT][abdrhABDRH]|[cdefluCDEFLU]|[sS][pmuPMU]|[bBiIpP](?=[ >])|[iI][mM]|[bB][rR]"
+    rb"|[sS][tT][rR]|[hH][1-6rR]|[mM][eE])[A-Za-z0-9]*+"
+    rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++))*+[^>\"'=]*+>"
 )
 _PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
 _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
@@ -77,7 +78,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     )
     tag = rb"[A-Za-z]" + _NAME + _REST
     skipped = (
-        rb"/[AC-Zac-z][^>\"']*+>",
+        rb"/(?:[AC-Zac-z]|[bB](?=>))[^>\"']*+>",
         *(() if any(re.match(_USUAL_TAG, start + b">") for start in starts) else (_USUAL_TAG,)),
         rb"(?!%s)%s" % (wanted, tag),
         *(() if comments else (_PLAIN_COMMENT, _USUAL_COMMENT)),
