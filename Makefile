@@ -19,7 +19,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test venv system system-run check lint format types imports unused spelling docs lock clean root version
+.PHONY: help run test faults venv system system-run check lint format types imports unused spelling docs lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,7 +31,10 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make run needs root, as Postfix does: use 'sudo make run'" >&2; exit 1; }
 
 test: system venv check  ## install what is missing, then all checks and all tests
-	@$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
+
+faults: system venv  ## the long run of faults: FAULT_KILLS (1000) kills with the hop, and as many without
+	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 

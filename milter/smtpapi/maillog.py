@@ -10,7 +10,7 @@ What happens to mail and to the service itself is always logged. The stanza's `d
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from smtpapi.envelope import Envelope
 from smtpapi.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
@@ -18,8 +18,24 @@ from smtpapi.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
 _log = logging.getLogger("smtpapi.milter")
 _details = logging.getLogger("smtpapi.details")
 
+_LONGEST = 500  # characters of a text from outside
+
 # contract.md 1.4: the levels by name and by number; NOTICE has no counterpart in Python's list.
 LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+class _Shaped(logging.Formatter):
+    """Writes the time out once a second, not for each line."""
+
+    _second = -1
+    _text = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - theirs
+        """The line's time of day."""
+        second = int(record.created)
+        if second != self._second:
+            self._text, self._second = super().formatTime(record, datefmt), second
+        return self._text
 
 
 def setup(debug_level: str = "ERROR") -> None:
@@ -28,10 +44,12 @@ def setup(debug_level: str = "ERROR") -> None:
     if "JOURNAL_STREAM" not in os.environ:
         shape = f"%(asctime)s smtpapi/milter[%(process)d]: {shape}"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(shape, "%b %d %H:%M:%S"))
-    root = logging.getLogger("smtpapi")
-    root.handlers[:] = [handler]
-    root.propagate = False
+    handler.setFormatter(_Shaped(shape, "%b %d %H:%M:%S"))
+    for name in ("smtpapi", "engagement"):  # the latter: spool and key ring of this process
+        root = logging.getLogger(name)
+        root.handlers[:] = [handler]
+        root.propagate = False
+    logging.logThreads = logging.logMultiprocessing = False  # no line names them; they cost each line
     _log.setLevel(logging.INFO)
     set_level(debug_level)
 
@@ -45,7 +63,9 @@ def set_level(debug_level: str) -> None:
 
 def _plain(text: str) -> str:
     """Text from outside, safe in one log line."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:500])
+    if text.isprintable() and len(text) <= _LONGEST:
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_LONGEST])
 
 
 def _who(envelope: Envelope) -> str:
@@ -68,15 +88,13 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
             if headers or edits:
                 what += f", headers={len(headers)}, edits={len(edits)}"
         case Plan(edits=edits, skipped=skipped):
-            links = sum(edit.kind == "link" for edit in _flat(edits))
+            links = _links(edits)
             what = f"status=tracked, edits={len(edits)}, links={links}, skipped={len(skipped)}"
     _log.info("%s, size=%d, ms=%.1f, %s", _who(envelope), size, seconds * 1000, what)
 
 
-def _flat(edits: Iterable[Edit]) -> Iterator[Edit]:
-    for edit in edits:
-        yield edit
-        yield from _flat(edit.inner)
+def _links(edits: Iterable[Edit]) -> int:
+    return sum(_links(edit.inner) if edit.inner else edit.kind == "link" for edit in edits)
 
 
 def failed_before_change(envelope: Envelope) -> None:

@@ -36,9 +36,11 @@ def _kills(site: Site, sent: Sent, kills: int, most: int, pause: float = 0.0) ->
     stopping: list[bool] = []
     mails = partial(_load, seed=seed, most=most, pause=pause)
     threads = sessions(site.ports["in"], 8, mails, sent, lambda: bool(stopping))
-    done = 0
+    done = seen = 0
     while done < kills:
         time.sleep(rng.uniform(0.0, 0.3))
+        until(lambda: len(sent.accepted) > seen, 60, "a mail between two kills")  # noqa: B023
+        seen = len(sent.accepted)
         if done % 20 == 19:
             assert site.filter.process is not None
             site.filter.process.kill()
