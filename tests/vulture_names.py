@@ -39,3 +39,6 @@ _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
 
 # what cassandra-driver reads (engagement.stores.cluster)
 _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
+
+# what the logging module reads (smtpapi.maillog)
+_ = (_.logThreads, _.logMultiprocessing)
