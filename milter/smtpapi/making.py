@@ -44,6 +44,7 @@ class Making:
         self.key = arrival.key or signing(site.ring)
         self.headers = arrival.headers()
         self._issued = arrival.entry.issued if arrival.entry else None
+        self._transmission: int | None = None
 
     @property
     def issued(self) -> int:
@@ -118,7 +119,7 @@ class Making:
         """Who a copy is. An archive copy's links are those of an original."""
         return Identity(
             message_id=self.fingerprint.message_id(key, recipient),
-            transmission_id=self.fingerprint.transmission_id(key),
+            transmission_id=self._transmission_id(key),
             recipient=_told(decision, key, recipient),
             issued=self.issued,
             expiry=self.issued + decision.expiry,
@@ -129,6 +130,12 @@ class Making:
             customer_id=decision.customer_id,
             transactional=decision.transactional,
         )
+
+    def _transmission_id(self, key: Key) -> int:
+        """Of all copies; there is one key a message."""
+        if self._transmission is None:
+            self._transmission = self.fingerprint.transmission_id(key)
+        return self._transmission
 
     def injections(
         self, outcome: Outcome, key: Key, copies: Iterable[tuple[Judged, Role]]
@@ -141,14 +148,14 @@ class Making:
                 continue
             if id(decision) not in about:
                 about[id(decision)] = describe(self._envelope, self._message, decision, outcome, self._now)
-            copy = self.identity(decision, key, judged.recipient)
+            message_id = self.fingerprint.message_id(key, judged.recipient)
             records.append(
                 replace(
                     about[id(decision)],
-                    id=event_id(copy.message_id, copy.issued),
-                    message_id=copy.message_id,
-                    transmission_id=copy.transmission_id,
-                    recipient=copy.recipient,
+                    id=event_id(message_id, self.issued),
+                    message_id=message_id,
+                    transmission_id=self._transmission_id(key),
+                    recipient=_told(decision, key, judged.recipient),
                     rcpt_type=role.value,
                 )
             )

@@ -1,7 +1,7 @@
 """A message as the filter sees it: header fields with their raw values, and the body's bytes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,24 @@ class Message:
     fields: tuple[Field, ...]
     body: bytes
     eol: bytes = b"\r\n"
+    # By lower-case name: fields are looked up a dozen times a message.
+    _named: dict[str, list[bytes]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named: dict[str, list[bytes]] = {}
+        for each in self.fields:
+            named.setdefault(each.name.lower(), []).append(each.value)
+        object.__setattr__(self, "_named", named)
 
     def values(self, name: str) -> Iterator[bytes]:
         """Values of all fields of that name, letter case ignored, in order."""
-        wanted = name.lower()
-        return (field.value for field in self.fields if field.name.lower() == wanted)
+        return iter(self._named.get(name.lower(), ()))
 
     def first(self, name: str) -> bytes | None:
         """Value of the first field of that name, or None."""
-        return next(self.values(name), None)
+        found = self._named.get(name.lower())
+        return found[0] if found else None
+
+    def count(self, name: str) -> int:
+        """How many fields of that name there are."""
+        return len(self._named.get(name.lower(), ()))

@@ -159,5 +159,5 @@ Outcome = Plan | Leave | Refuse
 
 def removal(message: Message, name: str) -> tuple[HeaderChange, ...]:
     """Deletes all fields of a name, from the highest index down: MTAs differ in whether they renumber."""
-    count = sum(field.name.lower() == name.lower() for field in message.fields)
-    return tuple(HeaderChange(name, index, None) for index in range(count, 0, -1))
+    count = message.count(name)
+    return tuple(HeaderChange(name, index, None) for index in range(count, 0, -1)) if count else ()
