@@ -142,7 +142,8 @@ class _Work:
     def note(self) -> str:
         """What the author should know of links that are tracked all the same."""
         ignored = self.chooser.sublinks_ignored
-        return f"{ignored} data-msys-sublink ignored, as no path segment of 64 characters" if ignored else ""
+        words = "data-msys-sublink ignored: no path segment of at most 64 characters"
+        return f"{ignored} {words}" if ignored else ""
 
     def _amp_is_off(self, part: Part) -> bool:
         """Note the schemes that keep an AMP part from being tracked (contract.md 5.6)."""
