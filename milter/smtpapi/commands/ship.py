@@ -16,9 +16,12 @@ from engagement.settings import Settings, SettingsError, load_file
 from engagement.shipper import status as news
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
-from engagement.spool.read import Reader
+from engagement.spool.read import BUDGET, Reader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
+
+# A second or two of a cluster's time, so that news come soon and a stop need not wait.
+_CLUSTER_PORTION = 128 * 1024
 
 
 @click.command()
@@ -84,7 +87,8 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
         if store is None:
             return False
         try:
-            shipper = Shipper(directory, store, retention=settings.store.retention)
+            portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
+            shipper = Shipper(directory, store, retention=settings.store.retention, portion=portion)
             if once:
                 return shipper.drain()
             click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
