@@ -1,4 +1,4 @@
-"""`make run STORE=cassandra`: the whole way, from a mail to a row in a real Cassandra; nothing stays behind."""
+"""`make run STORE=cassandra`: from a mail to a row in a real Cassandra; nothing stays behind."""
 
 import http.client
 import os
