@@ -23,10 +23,9 @@ from engagement.stores.tally import (
     Repeats,
     Tally,
     as_counts,
-    from_text,
+    from_texts,
     hours_of,
     is_by_hours,
-    together,
 )
 
 _LAST_MS = 1 << 48  # ids hold no later time
@@ -90,8 +89,8 @@ class Finder:
             (query.tenant, campaign, min(first, most), most if last is None else min(last, most))
             for campaign in dict.fromkeys(query.campaigns or ("",))
         ]
-        found = [from_text(text) for lines in self.asked_each("figures_of", asked) for (text,) in lines]
-        return as_counts(together(found), expired=query.expired, types=query.types)
+        found = from_texts(text for lines in self.asked_each("figures_of", asked) for (text,) in lines)
+        return as_counts(found, expired=query.expired, types=query.types)
 
     def figures_of_hour(self, tenant: str, hour: int) -> dict[str, Figures]:
         """Return an hour's figures by campaign, made of its events."""

@@ -54,12 +54,11 @@ from engagement.stores.tally import (
     HOUR_MS,
     HourTally,
     as_counts,
-    from_text,
+    from_texts,
     hours_of,
     hours_to_count,
     is_by_hours,
     to_text,
-    together,
 )
 
 T = TypeVar("T")
@@ -139,14 +138,13 @@ class SqliteStore:
         if not is_by_hours(query):
             return self.counts(query)
         first, last = hours_of(query)
-        found = [
-            from_text(text)
+        last = _FOR_EVER if last is None else last
+        found = from_texts(
+            text
             for campaign in dict.fromkeys(query.campaigns or ("",))
-            for (text,) in self._ask(
-                FIGURES, [query.tenant, campaign, first, _FOR_EVER if last is None else last]
-            )
-        ]
-        return as_counts(together(found), expired=query.expired, types=query.types)
+            for (text,) in self._ask(FIGURES, [query.tenant, campaign, first, last])
+        )
+        return as_counts(found, expired=query.expired, types=query.types)
 
     def roll_up(self) -> int:
         """See the port."""

@@ -179,6 +179,7 @@ def test_segments_shipped_three_times_give_the_same_rows(tmp_path: Path, client:
     check(site, client)
 
 
+@pytest.mark.timeout(900)
 def test_login_and_names_are_checked(tmp_path: Path) -> None:
     """Over TLS: the password is read anew, and a node nobody vouches for is not talked to."""
     node = Node("login", "--auth", "--tls")
@@ -212,6 +213,7 @@ def test_login_and_names_are_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_one_of_three_nodes_killed_under_load(tmp_path: Path) -> None:
     node = Node("three", "--nodes", "3")
     node.start()
