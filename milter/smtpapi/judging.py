@@ -74,7 +74,7 @@ class Judging:
                 return one
             if self._policy is None:  # nothing tells one from another
                 same = one
-            judged.append(replace(one, recipient=recipient))
+            judged.append(one if one.recipient == recipient else replace(one, recipient=recipient))
         return judged
 
     def _judge(self, asked: Directive, recipient: str) -> Judged | Refuse:

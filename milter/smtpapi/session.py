@@ -306,7 +306,8 @@ class Session(Milter.Base):
         maillog.message(envelope, outcome, self._size, seconds)
 
     def _envelope(self) -> Envelope:
-        client = replace(self._client, login=self._login or self._macro("{auth_authen}"))
+        login = self._login or self._macro("{auth_authen}")
+        client = replace(self._client, login=login) if login else self._client
         originals = tuple(map(dsn.original, self._options))
         return Envelope(
             client,

@@ -137,7 +137,8 @@ class _Mail:
             return self._refused(asked)
         self.notes += asked.warnings
         considered = self._second_pass(judging, asked) if self.entry else self._first_pass(judging, asked)
-        return replace(considered, notes=tuple(dict.fromkeys((*self.notes, *judging.notes))))
+        notes = tuple(dict.fromkeys((*self.notes, *judging.notes)))
+        return replace(considered, notes=notes) if notes else considered
 
     def _is_marked(self) -> bool:
         """Whether a mark says, and proves, that these links are ours, for this recipient or for all."""
