@@ -23,6 +23,7 @@ from engagement.stores import cql
 from engagement.stores.cassandra import CassandraStore
 from engagement.stores.cassandra_schema import migrate
 from engagement.stores.cluster import CONCURRENT, Connection
+from engagement.stores.port import StoreError
 
 NOW = 1_793_001_722.0  # when the events of `bench.store` begin
 LIFE = cql.Life(90 * 86400, 455 * 86400)
@@ -119,7 +120,12 @@ def growth(
             part = min(2_000, size - stored)
             made = [row for event in hits(part, first=stored) for row in rows(event)]
             stored += part
-            store.add(made)
+            while True:
+                try:
+                    store.add(made)
+                    break
+                except StoreError:
+                    time.sleep(1)  # as the shipper would
             sample += made[:: max(1, part // 10)]
         began = time.perf_counter()
         store.roll_up()

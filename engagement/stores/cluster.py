@@ -37,7 +37,8 @@ Values = Sequence[object]
 
 RENEW_SECONDS: Final = 60.0  # nothing succeeded for so long: a new Cluster, with names looked up again
 SCHEMA_SECONDS: Final = 60.0
-CONCURRENT: Final = 64
+CONCURRENT: Final = 64  # writes under way at a time, where the cluster keeps up;
+LEAST_CONCURRENT: Final = 4  # halved down to this at each time-out, and slowly raised again
 # Below `batch_size_warn_threshold` of 5 KiB, as Cassandra is delivered, for rows of 150 bytes.
 BATCH: Final = 24
 _OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
@@ -148,6 +149,7 @@ class Connection:
         self._prepared: dict[str, PreparedStatement] = {}
         self._good = 0.0  # when something last succeeded, or the connection was made
         self._closed = False
+        self.concurrent = CONCURRENT
         self.made = 0  # how many Clusters there have been
 
     # --- asking ---
@@ -202,9 +204,10 @@ class Connection:
 
         def work(session: Session) -> None:
             asked = [(each, None) for name, rows in several for each in self._batches(session, name, rows)]
-            execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+            execute_concurrent(session, asked, concurrency=self.concurrent, raise_on_first_error=True)
 
         self._guarded(work)
+        self.concurrent = min(CONCURRENT, self.concurrent + 1)
 
     def _batches(self, session: Session, name: str, rows: Sequence[Values]) -> Iterator[Any]:
         if len(rows) == 1:
@@ -263,6 +266,8 @@ class Connection:
             raise RefusedError(f"a value is too long for a key ({error})") from error
         except (DriverException, NoHostAvailable, ConnectionException, OSError) as error:
             with self._lock:
+                if isinstance(error, Timeout | OperationTimedOut):
+                    self.concurrent = max(LEAST_CONCURRENT, self.concurrent // 2)
                 if time.monotonic() - self._good > self._renew_after:
                     self._drop()
             raise StoreError(self._words(error)) from error

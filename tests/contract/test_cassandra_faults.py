@@ -17,7 +17,7 @@ from engagement.spool.read import Reader
 from engagement.spool.write import Writer
 from engagement.stores.cassandra import CassandraStore
 from engagement.stores.cassandra_schema import migrate
-from engagement.stores.cluster import Connection
+from engagement.stores.cluster import CONCURRENT, Connection
 from engagement.stores.cql import Life
 from engagement.stores.port import Query, RowRefusedError, StoreError
 
@@ -44,6 +44,7 @@ def test_a_node_that_hangs_costs_nothing_but_time(
             until(lambda: site.shipper.status.failing, 20, "an error")
             until(lambda: Reader(site.spool).backlog().records > 100, 20, "a backlog")
             assert "Cassandra" in site.shipper.status.last_error
+            assert site.store.connection.concurrent < CONCURRENT
         finally:
             cassandra_node.resume()
         site.end_of_load()
