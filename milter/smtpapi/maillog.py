@@ -87,9 +87,10 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
             what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
             if headers or edits:
                 what += f", headers={len(headers)}, edits={len(edits)}"
-        case Plan(edits=edits, skipped=skipped):
+        case Plan(edits=edits, skipped=skipped, note=note):
             links = _links(edits)
             what = f"status=tracked, edits={len(edits)}, links={links}, skipped={len(skipped)}"
+            what += f", note={_plain(note)}" if note else ""
     _log.info("%s, size=%d, ms=%.1f, %s", _who(envelope), size, seconds * 1000, what)
 
 

@@ -1,0 +1,17 @@
+"""What was noticed while a message was tracked stands in its line of the log."""
+
+import logging
+
+import pytest
+
+from smtpapi import maillog
+from smtpapi.envelope import Client, Envelope
+from smtpapi.outcome import Plan
+
+
+def test_a_note_on_tracked_mail_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Contract.md 5.3 wants a warning for a sublink that is ignored."""
+    envelope = Envelope(Client("127.0.0.1"), "a@example.test", ("b@example.test",), "4XYZ")
+    with caplog.at_level(logging.INFO, logger="smtpapi"):
+        maillog.message(envelope, Plan(note="2 sublinks ignored"), 10, 0.001)
+    assert "note=2 sublinks ignored" in caplog.text
