@@ -173,7 +173,9 @@ class Hot:
     def _asked(self, path: str) -> _Asked | None:
         """What the path asks for; None without a genuine token."""
         begin = len(_CLICK) if path.startswith(_CLICK) else len(_PIXEL) if path.startswith(_PIXEL) else 0
-        if begin:  # `read_path` would read a genuine token behind it the same, in more time
+        # `read_path` would read a genuine token behind it the same, in more time. A token ends with a letter
+        # or digit; what ends otherwise has something added, and only `read_path` takes that off.
+        if begin and path[-1].isalnum():
             try:
                 kind, _, packed = unseal(path[begin:].encode("latin-1", "replace"), self._keys.current())
                 issued, expiry, target = glance(kind, packed)

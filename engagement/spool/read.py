@@ -69,6 +69,7 @@ class Reader:
         self._committed = _load(directory / CURSOR)
         self._written = dict(self._committed)
         self._segments: dict[str, _Segment] = {}
+        self._looked = False  # until then the cursor is all that is known of the segments
         self._complained = float("-inf")
         self.set_aside_count = 0
         self.trouble = ""  # the last segment that could not be read, and why
@@ -98,6 +99,8 @@ class Reader:
 
     def commit(self) -> None:
         """Note that all that was read is done, then remove the segments that are. Raises OSError."""
+        if not self._looked:
+            return
         positions = {stem: segment.position for stem, segment in self._segments.items() if segment.position}
         done = [segment for segment in self._segments.values() if segment.done]
         try:
@@ -179,6 +182,7 @@ class Reader:
         }
         for stem, segment in self._segments.items():
             segment.path = found[stem][2]
+        self._looked = True
         return list(self._segments.values())
 
     def _read(self, segment: _Segment, budget: int) -> list[Entry]:

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engagement.spool.read import Reader
@@ -17,6 +17,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.sampled_from([40, 100, 10_000]), st.sampled_from([1, 60, 10_000]))
+@example(["append", "read", "commit", "reader dies", "commit"], 10_000, 10_000)  # forgot what was committed
 def test_every_record_is_read_and_none_after_its_commit(steps: list[str], segment: int, portion: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         spool = Path(name)

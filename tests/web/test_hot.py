@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from web_cases import (
     HOST,
@@ -278,6 +278,8 @@ def test_forged_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
 @given(
     st.integers(0, 90), st.sampled_from(["", "A", "=", "-", "_", ".", "/", "'", "%41", "%", "a/b", "\xe9"])
 )
+@example(0, "-")
+@example(0, "_")
 @settings(max_examples=100, deadline=None)
 def test_quick_reading_of_a_path_agrees_with_the_whole_one(cut: int, tail: str) -> None:
     """Paths below /f/a/ and /q/ are read in a shorter way; those with a sublink or two slashes are not."""
