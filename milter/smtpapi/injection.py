@@ -6,7 +6,7 @@ links, it keeps out of this record too.
 
 import re
 from collections.abc import Iterable
-from email.utils import parseaddr
+from email.utils import getaddresses
 
 from engagement.events.types import Injection
 from smtpapi import encoded_words
@@ -73,7 +73,9 @@ def from_address(message: Message) -> str:
     if plain := _PLAIN_FROM.fullmatch(value[:_LONGEST].strip()):
         return (plain[1] or plain[2]).decode("ascii", "replace")
     try:
-        return parseaddr(_LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace")))[1]
+        # Not parseaddr: since CVE-2023-27043 some of its versions find nothing where there are several.
+        found = getaddresses([_LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace"))])
+        return found[0][1] if found else ""
     except (ValueError, IndexError, RecursionError):  # the standard library's parser on what strangers write
         return ""
 
