@@ -23,7 +23,7 @@ def command(config: Path, counters: bool) -> None:
     """
     # Imported late: pymilter may be missing, and the other commands do without it.
     try:
-        import Milter  # noqa: F401
+        import Milter  # noqa: F401 - asked whether it is there
     except ImportError as error:
         raise click.ClickException(
             "pymilter is not installed: apt-get install libmilter-dev gcc, then pip install pymilter"
