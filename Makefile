@@ -3,7 +3,7 @@
 # make test    install what the tests need, check and test everything
 # make help    the rest
 
-PYTHON ?= python3
+PYTHON ?= $(shell .ci/python)
 RUN_DIR ?= .run
 PORT_SMTP ?= 2525
 PORT_HTTP ?= 8080

@@ -1,6 +1,7 @@
 """The last hop: an SMTP server that keeps each message with its envelope, and refuses what it is told to."""
 
 import re
+import socket
 import socketserver
 import threading
 import time
@@ -37,6 +38,9 @@ class Sink(socketserver.ThreadingTCPServer):
     """Listens while it is entered. answer: what a recipient's RCPT is answered, "" for 250."""
 
     allow_reuse_address = True
+    # With the library's 5, a burst makes Linux answer by SYN cookie and forget: its client waits for a
+    # greeting that never comes (docs/sendmail.md, "Many deliveries at once").
+    request_queue_size = socket.SOMAXCONN
     daemon_threads = True
     block_on_close = False
 

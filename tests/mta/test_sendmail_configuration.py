@@ -41,7 +41,7 @@ def test_debians_own_configuration_takes_the_lines_as_documented(tmp_path: Path)
     cf = _debian(tmp_path, f"include(`{SMTPAPI_MC}')dnl\n")
     assert "\nXsmtpapi, S=local:/run/smtpapi/milter.sock, F=T, T=C:10s;S:60s;R:60s;E:5m\n" in cf
     assert "\nO InputMailFilters=smtpapi\n" in cf
-    assert "\nO DaemonPortOptions=Family=inet, Addr=127.0.0.1, Port=10025, Name=SMTPAPI-SPLIT, M=E\n" in cf
+    assert "\nO DaemonPortOptions=Family=inet, Addr=127.0.0.1, Port=10025, Name=SMTPAPI-SPLIT, L=128" in cf
     assert re.search(r"\nMsmtpapisplit,\tP=\[IPC\],(?:.|\n\t)*\tA=TCP \[127\.0\.0\.1\] 10025\n", cf)
     assert cf.count("Port=smtp,") == 1  # what the site listens on stays
 
