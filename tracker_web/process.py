@@ -18,8 +18,9 @@ from engagement.settings import Settings
 from engagement.spool.write import Writer
 from tracker_web import answers
 from tracker_web.client import Proxies
+from tracker_web.discreet import MODES, Discreet
 from tracker_web.hosts import page_hosts, tracking_hosts
-from tracker_web.hot import Hot
+from tracker_web.hot import Hot, Spool
 from tracker_web.log import LostRecords, ring_not_loaded
 from tracker_web.patience import Patient
 
@@ -59,10 +60,13 @@ def build(
     """This process's fast path. Raises RingError when there is no key ring."""
     keys = RingFile(Path(settings.keys.ring), report=ring_not_loaded)
     ids = EventIds(secrets.token_bytes(8))
-    spool = None
+    spool: Spool | None = None
     if settings.privacy.mode != "off":
-        spool = _writer(settings)
-        atexit.register(spool.close)
+        spool = writer = _writer(settings)
+        atexit.register(writer.close)
+        if settings.privacy.mode in MODES:
+            key = keys.current().signing.derive(b"discreet")
+            spool = Discreet(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
     return Hot(
         keys=keys,
         event_id=ids.next,
@@ -71,7 +75,7 @@ def build(
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
         lost=LostRecords().add,
         proxies=Proxies(settings.tracker.trusted_proxies),
-        truncate_addresses=settings.privacy.truncate_addresses or settings.privacy.mode != "full",
+        truncate_addresses=settings.privacy.truncate_addresses,
         well_known=files,
     )
 

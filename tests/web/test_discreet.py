@@ -1,0 +1,153 @@
+"""Privacy modes at the tracker: what a hit may still say, also one of a link from before (design rule 9)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from servers import fetch, make_site, running
+from web_cases import HOST, NOW, TARGET, MemorySpool, ask, environ, hot, identity, token
+
+from engagement.events.classify import DEFAULT, classify
+from engagement.events.ids import EventIds
+from engagement.events.record import BadRecord, decode
+from engagement.events.rows import rows
+from engagement.events.types import Hit
+from engagement.links.token import unpack
+from engagement.links.types import Kind, Link
+from tracker_web.discreet import PSEUDONYM, WITHHELD, Discreet, class_word
+
+AGENTS = (
+    "",
+    "Mozilla/5.0",
+    " mozilla/5.0 ",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
+    "Microsoft Office/16.0 (Microsoft Outlook 16.0.1; Pro), Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+    "curl/8.5.0",
+    "Ida Holm's own program, ida.holm@example.net",
+    "Barracuda Sentinel (EE)",
+    "x" * 2000,
+)
+
+
+def recorded(mode: str, *, agent: str = AGENTS[3], method: str = "GET", **link: object) -> Hit:
+    """What is left of one request in a spool behind the ceiling."""
+    spool = MemorySpool()
+    kind = link.pop("kind", Kind.CLICK)
+    assert isinstance(kind, Kind)
+    front = hot(Discreet(spool, mode, bytes(32), EventIds(bytes(8)).next))
+    path = ("/f/a/" if kind is Kind.CLICK else "/q/") + token(kind, **link)  # type: ignore[arg-type] # a test's
+    ask(front, environ(path, method, HTTP_USER_AGENT=agent, HTTP_ACCEPT_LANGUAGE="nb-NO"))
+    (record,) = spool.records
+    event = decode(record)
+    assert isinstance(event, Hit)
+    return event
+
+
+@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
+def test_neither_address_nor_program_of_a_reader_is_recorded(mode: str) -> None:
+    event = recorded(mode)
+    assert (event.client_address, event.accept_language, event.user_agent) == ("", "", WITHHELD)
+    assert (event.host, event.method) == (HOST, "GET")
+
+
+@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
+def test_link_sent_in_a_wider_mode_names_its_reader_no_more(mode: str) -> None:
+    event = recorded(mode, metadata='{"shop":"north"}', tags=("letter",))
+    told, link = unpack(event.kind, event.packed)
+    before = identity()
+    assert (told.recipient, told.metadata) == ("", "")
+    assert told.message_id != before.message_id
+    assert told.transmission_id != before.transmission_id
+    assert link == Link(TARGET, "top banner")
+    assert (told.campaign, told.tags) == (("autumn-letter", ("letter",)) if mode == "aggregate" else ("", ()))
+
+
+def test_events_of_a_reduced_hit_hold_no_word_of_the_reader() -> None:
+    """As the store keeps them, all fields together."""
+    shown = json.dumps([row.fields for row in rows(recorded("aggregate"))]).lower()
+    for word in ("ida.holm", "example.net", "203.0.113", "firefox", "nb-no"):
+        assert word not in shown
+
+
+def test_one_message_keeps_one_id_so_that_unique_counts_hold() -> None:
+    first, again = (
+        unpack(event.kind, event.packed)[0].message_id
+        for event in (recorded("aggregate"), recorded("aggregate", kind=Kind.OPEN))
+    )
+    other = recorded("aggregate", message_id=bytes(15) + b"\1")
+    assert first == again != unpack(other.kind, other.packed)[0].message_id
+
+
+def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
+    made = {"recipient": "", "metadata": ""}
+    event = recorded("aggregate", **made)
+    assert unpack(event.kind, event.packed)[0] == identity(**made)
+    named = {"recipient": "0123456789abcdef0123" + PSEUDONYM, "campaign": "", "kind": Kind.OPEN}
+    event = recorded("hygiene", **named)
+    assert unpack(event.kind, event.packed)[0].recipient == named["recipient"]
+    assert unpack(event.kind, event.packed)[0].message_id == identity().message_id
+
+
+def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
+    spool = MemorySpool()
+    keep = Discreet(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
+    full = MemorySpool()
+    ask(hot(full), environ(f"/q/{token(Kind.OPEN)}"))
+    (record,) = full.records
+    for _ in range(2):
+        assert keep.append(record)
+    days = [decode(kept) for kept in spool.records]
+    assert {event.at_ms for event in days} == {NOW * 1000 // 86_400_000 * 86_400_000}
+    assert len({event.id for event in days}) == 2
+    assert all(event.id.replace("-", "")[:12] == f"{event.at_ms:012x}" for event in days)
+
+
+def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> None:
+    spool = MemorySpool()
+    front = hot(Discreet(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
+    path = f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}"
+    assert ask(front, environ(path, "POST")).status == 200
+    event = decode(spool.records[0])
+    assert isinstance(event, Hit)
+    assert unpack(event.kind, event.packed)[0] == identity()
+    assert (event.client_address, event.user_agent) == ("", "")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("kind", [Kind.CLICK, Kind.OPEN])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_hit_is_classed_as_its_whole_user_agent_is(agent: str, kind: Kind, method: str) -> None:
+    event = recorded("aggregate", agent=agent, kind=kind, method=method)
+    assert classify(event) == classify(replace(event, user_agent=agent))
+
+
+@pytest.mark.parametrize("word", [*DEFAULT.own, *DEFAULT.proxies, *DEFAULT.scanners, *DEFAULT.bare])
+def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
+    assert class_word(class_word(f"Some {word} of mine")) == class_word(f"Some {word} of mine")
+    assert len(class_word(f"Some {word} of mine")) <= len(word) + len(WITHHELD)
+
+
+def test_what_cannot_be_read_is_not_passed_on() -> None:
+    spool = MemorySpool()
+    with pytest.raises(BadRecord):
+        Discreet(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
+    assert spool.records == []
+    with pytest.raises(ValueError, match="full"):
+        Discreet(spool, "full", bytes(32), EventIds(bytes(8)).next)
+
+
+@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
+def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path, mode: str) -> None:
+    site = make_site(tmp_path, more=f'privacy {{ mode = "{mode}" }}')
+    headers = {"User_Agent": AGENTS[8], "Accept_Language": "nb-NO", "X_Forwarded_For": "203.0.113.9"}
+    with running(site):
+        assert fetch(site.port, f"/f/a/{token()}", **headers).status == 302
+        assert fetch(site.port, f"/q/{token(Kind.OPEN)}", **headers).status == 200
+    assert len(site.hits()) == 2
+    for file in filter(Path.is_file, tmp_path.rglob("*")):
+        kept = file.read_bytes().lower()
+        for word in (b"ida.holm", b"203.0.113.9", b"nb-no"):
+            assert word not in kept, file
