@@ -48,7 +48,7 @@ SAMPLE_EXAMPLES = """
 REFERENCE_HEAD = """
 # Settings
 
-<!-- Written by `python -m engagement.settings.explain reference`; change engagement/settings/schema.py. -->
+<!-- Written by `python -m engagement.settings.explain reference`; change engagement/settings/schema_*.py. -->
 
 The configuration file, by default `/etc/smtpapi/smtpapi.conf`, is written in the syntax of Momentum's
 `ecelerity.conf`; a Momentum file can be read as it is. `smtpapi check-config FILE` reads a file, says what is

@@ -1,0 +1,218 @@
+"""Declarations of the stanzas that only this program has: the filter, the way of events, the tracker.
+
+Stanzas of Momentum's: `schema_momentum`. Each option holds for the whole site; what differs by listener or
+client is an option of scopes (`schema_scoped`).
+"""
+
+from dataclasses import dataclass
+
+from engagement.settings import kinds
+from engagement.settings.declare import declared
+
+_DAY = 86400
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Milter:
+    """The filter's process and its socket."""
+
+    socket: str = declared(
+        kinds.milter_socket(),
+        "unix:/var/spool/postfix/smtpapi/milter.sock",
+        "Where the MTA finds the filter. A unix socket is several times faster than inet.",
+    )
+    workers: int = declared(
+        kinds.integer(1, 64), 2, "Processes that share the work; one for each core that mail may keep busy."
+    )
+    user: str = declared(
+        kinds.text(),
+        "",
+        "User to become after the start. The filter works as root only if root is named here.",
+        example="smtpapi",
+    )
+    group: str = declared(
+        kinds.text(), "", "Group to become; the MTA must be in it to use the socket. Empty: the user's own.",
+        example="postfix",
+    )  # fmt: skip
+    counters_directory: str = declared(
+        kinds.path(), "", "Folder where each worker writes its counters for others to read. Empty: nowhere.",
+        example="/run/smtpapi/counters",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """Which links are rewritten, and how carefully."""
+
+    text_links: bool = declared(kinds.boolean(), True, "Whether links in text/plain parts are tracked too.")
+    vml_links: bool = declared(
+        kinds.boolean(), False, "Whether href in Outlook's VML inside conditional comments is tracked."
+    )
+    skip_url_text: bool = declared(
+        kinds.boolean(),
+        False,
+        "Whether a link whose visible text is itself a URL is left alone; spam filters compare the two.",
+    )
+    skip_patterns: tuple[str, ...] = declared(
+        kinds.patterns(),
+        (),
+        "Links whose URL matches one of these regular expressions, anywhere in it, are never tracked: "
+        "one-time logins, unsubscribe pages of others.",
+        example=("//login\\.example\\.com/", "[?&]one_time_token="),
+    )
+    brace_macros: bool = declared(
+        kinds.boolean(),
+        True,
+        "Whether the six macros such as {{opening_double_curly()}} become their braces in the parts that are "
+        "edited, for senders who escape for Momentum.",
+    )
+    verify: bool = declared(
+        kinds.boolean(),
+        False,
+        "Whether each result is parsed again with a second parser and compared before it is sent. Slower.",
+    )
+    several_recipients: str = declared(
+        kinds.choice("untracked", "shared", "defer", "split", "readdress"),
+        "untracked",
+        "What a message to several recipients in one transaction gets. untracked: no links; shared: the same "
+        "links for all, with no recipient in them; defer: a client may name one recipient at a time (452), "
+        "which slows mail down; split: a copy each over Postfix's hop; readdress: the same over Sendmail's. "
+        "cc, bcc and archive of X-MSYS-API need split or readdress.",
+    )
+    split_listener: str = declared(
+        kinds.second_pass_listener(),
+        "127.0.0.1:10026",
+        "Address and port where the MTA's hop brings the copies in; marks are honoured there alone, so keep "
+        "it on loopback. Empty: there is no hop.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Messages beyond these pass untouched, with a reason that is counted."""
+
+    max_message_size: int = declared(
+        kinds.integer(1024, 1024 * _MIB, "bytes"),
+        25 * _MIB,
+        "Largest body that is looked at; more than twice Postfix's default message_size_limit.",
+    )
+    max_parts: int = declared(kinds.integer(1, 100_000), 1000, "Most MIME parts.")
+    max_links: int = declared(
+        kinds.integer(1, 100_000),
+        2000,
+        "Most links; beyond, a message is more likely an attack than a newsletter.",
+    )
+    time_budget: int = declared(
+        kinds.integer(10, 300_000, "milliseconds"),
+        2000,
+        "Longest time spent on one message; a common newsletter takes one or two milliseconds.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Where events wait on disk for the store."""
+
+    directory: str = declared(kinds.path(), "/var/spool/smtpapi", "Folder of the spool, on a local disk.")
+    sync: str = declared(
+        kinds.choice("group", "always"),
+        "group",
+        "group: written to disk within 100 ms; always: before each answer, at the price of throughput.",
+    )
+    segment_size: int = declared(
+        kinds.integer(65536, 1024 * _MIB, "bytes"), 8 * _MIB, "Size at which a new segment file is begun."
+    )
+    max_size: int = declared(
+        kinds.integer(65536, 2**50, "bytes"),
+        1024 * _MIB,
+        "Most the whole spool may take. Beyond, events are dropped and counted; redirects go on.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where events are kept and found."""
+
+    engine: str = declared(
+        kinds.choice("sqlite", "cassandra"),
+        "sqlite",
+        "The database: a file, or the cluster of cassandra_client { }.",
+    )
+    path: str = declared(kinds.path(), "/var/lib/smtpapi/events.db", "The file of SQLite.")
+    retention: int = declared(
+        kinds.integer(3600, 100 * 365 * _DAY, "seconds"), 90 * _DAY, "How long events are kept (90 days)."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that seal links. Whoever has them can make links in this site's name."""
+
+    ring: str = declared(
+        kinds.path(),
+        "/etc/smtpapi/keys",
+        "The key ring's file, mode 0600; `smtpapi keys` makes and rotates it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """The web tracker that answers links and pixels."""
+
+    listen: str = declared(
+        kinds.http_listen(),
+        "127.0.0.1:8080",
+        "Address and port; keep it on loopback behind a proxy that does TLS.",
+    )
+    workers: int = declared(kinds.integer(1, 64), 2, "Processes that share the work.")
+    hosts: tuple[str, ...] = declared(
+        kinds.hosts(),
+        (),
+        "Host names answered besides the tracking domains of this file: those that policy sets, and those of "
+        "earlier campaigns.",
+        example=("track.example.com", "links.example.org"),
+    )
+    any_host: bool = declared(
+        kinds.boolean(), False, "Whether any Host header is answered. For tests, and where a proxy checks it."
+    )
+    trusted_proxies: tuple[str, ...] = declared(
+        kinds.network_texts(),
+        ("127.0.0.0/8", "::1/128"),
+        "Proxies whose X-Forwarded-For and X-Forwarded-Host are believed.",
+    )
+    apple_app_site_association: str = declared(
+        kinds.path(), "", "File served as /.well-known/apple-app-site-association, for links that open apps.",
+        example="/etc/smtpapi/apple-app-site-association",
+    )  # fmt: skip
+    assetlinks: str = declared(
+        kinds.path(), "", "File served as /.well-known/assetlinks.json, for links that open apps.",
+        example="/etc/smtpapi/assetlinks.json",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """A ceiling for all mail, which no header and no policy can lift."""
+
+    mode: str = declared(
+        kinds.choice("full", "off", "aggregate", "hygiene"),
+        "full",
+        "full: per recipient, as configured; aggregate: counts, no recipient in links and no reader in "
+        "events; hygiene: opens alone, by day, under a pseudonym; off: no tracking.",
+    )
+    truncate_addresses: bool = declared(
+        kinds.boolean(),
+        False,
+        "Whether client addresses are kept only to /24 (IPv4) and /48 (IPv6). Modes other than full keep "
+        "none.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Site policy in Python, with Momentum's hook names."""
+
+    file: str = declared(
+        kinds.path(), "", "The policy file. Empty: no policy.", example="/etc/smtpapi/policy.py"
+    )
