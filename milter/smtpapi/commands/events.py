@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,10 @@ from types import FrameType
 import click
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
-from engagement.settings import SettingsError, load_file
+from engagement.settings import load_file
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
+from smtpapi.commands.options import config_option, told
 
 _POLL_SECONDS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -54,14 +56,7 @@ class _Since(click.ParamType[int]):
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 @click.option("--follow", is_flag=True, help="Show events as they come in, until interrupted.")
 @click.option("--recipient", "recipients", multiple=True, help="Of this recipient; may be given again.")
 @click.option("--campaign", "campaigns", multiple=True, help="Of this campaign; may be given again.")
@@ -93,29 +88,19 @@ def command(
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
-    try:
-        settings = load_file(config)
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     query = Query(
         from_ms=since, types=types, recipients=recipients, campaigns=campaigns, expired=expired, limit=limit
     )
     show = _csv_printer() if as_csv else _print_json if as_json else _print_line
-    store = open_store(settings)
     try:
-        if follow:
-            _follow(store, query, show, past=since is not None)
-        else:
-            show(_past(store, query))
-    except StoreError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+        with told(), closing(open_store(load_file(config))) as store:
+            if follow:
+                _follow(store, query, show, past=since is not None)
+            else:
+                show(_past(store, query))
     except BrokenPipeError:
         # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    finally:
-        store.close()
 
 
 def _past(store: EventStore, query: Query) -> list[Fields]:

@@ -5,15 +5,11 @@ from pathlib import Path
 
 import click
 
+from smtpapi.commands.options import config_option
+
 
 @click.command("milter")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 @click.option("--counters", is_flag=True, help="Print what the running filter has counted, and exit.")
 def command(config: Path, counters: bool) -> None:
     """Serve the MTA as a milter until SIGTERM. SIGHUP reads the configuration anew.

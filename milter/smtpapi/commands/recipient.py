@@ -4,28 +4,20 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from engagement.events.fields import Fields
-from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings import Settings, load_file
 from engagement.spool.read import CORRUPT, Reader
 from engagement.stores import open_store
-from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
+from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
+from smtpapi.commands.options import config_option, told
 
 _POLL_SECONDS = 0.2
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
 
 
 @click.group()
@@ -37,7 +29,7 @@ def command() -> None:
 
 
 @command.command()
-@_config
+@config_option
 @click.argument("address")
 def export(config: Path, address: str) -> None:
     """Write all events of ADDRESS, newest first, one JSON object a line."""
@@ -47,7 +39,7 @@ def export(config: Path, address: str) -> None:
 
 
 @command.command()
-@_config
+@config_option
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -108,19 +100,7 @@ def _set_aside(directory: Path, address: str) -> list[Path]:
 
 @contextmanager
 def _store(config: Path, *, writing: bool = False) -> Iterator[tuple[Settings, EventStore]]:
-    try:
+    with told():
         settings = load_file(config)
-        store = open_store(settings, writing=writing)
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    except StoreError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-    try:
-        yield settings, store
-    except (StoreError, OSError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-    finally:
-        store.close()
+        with closing(open_store(settings, writing=writing)) as store:
+            yield settings, store

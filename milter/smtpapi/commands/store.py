@@ -7,20 +7,11 @@ from typing import TypeVar
 
 import click
 
-from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings import Settings, load_file
 from engagement.stores import check_store, migrate_store
-from engagement.stores.port import StoreError
+from smtpapi.commands.options import config_option, told
 
 T = TypeVar("T")
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
 
 
 @click.group()
@@ -32,7 +23,7 @@ def command() -> None:
 
 
 @command.command()
-@_config
+@config_option
 def migrate(config: Path) -> None:
     """Make the tables, or bring them to the newest schema; where they are, do nothing.
 
@@ -42,7 +33,7 @@ def migrate(config: Path) -> None:
 
 
 @command.command()
-@_config
+@config_option
 def check(config: Path) -> None:
     """Say whether the store can be reached, and how its schema and its copies stand."""
     lines, good = _done(config, check_store)
@@ -53,11 +44,5 @@ def check(config: Path) -> None:
 
 
 def _done(config: Path, work: Callable[[Settings], T]) -> T:
-    try:
+    with told():
         return work(load_file(config))
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    except StoreError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)

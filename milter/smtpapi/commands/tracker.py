@@ -10,16 +10,11 @@ from pathlib import Path
 
 import click
 
+from smtpapi.commands.options import config_option
+
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 def command(config: Path) -> None:
     """Answer tracked links and pixels, and show the events, in the foreground."""
     sys.stdout.flush()
