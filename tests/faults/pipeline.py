@@ -136,7 +136,7 @@ def _is_worker(pid: str) -> bool:
 
 
 class Clicker(threading.Thread):
-    """Clicks and opens without pause, each under a User-Agent of its own. answered: those with a whole answer."""
+    """Clicks and opens, each under a User-Agent of its own. answered: those that got a whole answer."""
 
     def __init__(self, site: Pipeline, name: str, *, most: int = 10**9, pause: float = 0.0) -> None:
         super().__init__(daemon=True)

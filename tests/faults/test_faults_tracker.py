@@ -1,4 +1,4 @@
-"""The tracker killed under load, again and again: every answered click and open is stored, and stored once."""
+"""The tracker killed under load: every answered click and open is stored, and stored once."""
 
 import os
 import random
