@@ -1,0 +1,104 @@
+"""The parts of the demonstration as processes and ports: started, asked whether they answer, stopped."""
+
+import ctypes
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.place import Place, Unable
+
+SMTPAPI = Path(sys.executable).with_name("smtpapi")
+_CASSANDRA_SERVER = Path(__file__).resolve().parents[1] / "tests" / "cassandra_node" / "cassandra-server"
+
+
+class Program:
+    """One of our programs, its log in RUN_DIR/log."""
+
+    def __init__(self, name: str, place: Place, *words: str) -> None:
+        self.name = name
+        self.log = place.run / "log" / f"{name}.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(SMTPAPI), *words, "--config", str(place.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us; we stop the parts in order
+                preexec_fn=_die_with_parent,
+            )
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """Terminate and wait."""
+        if self.alive():
+            self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def tail(path: Path, count: int = 8) -> str:
+    """The last lines of a log, indented; "" if there is none."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return "\n".join(f"    {line}" for line in lines[-count:])
+
+
+def cassandra(place: Place, verb: str, *words: str) -> None:
+    """Start or stop the one node in the folder. Raises Unable."""
+    log_file = place.run / "log" / "cassandra.log"
+    with log_file.open("a+") as log:
+        done = subprocess.run(
+            [sys.executable, str(_CASSANDRA_SERVER), verb, "--dir", str(place.run / "cassandra"), *words],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, start_new_session=True,
+        )  # fmt: skip
+    if done.returncode != 0:
+        raise Unable(f"Cassandra: `{verb}` failed; its log says:\n{tail(log_file)}")
+
+
+def check_port(name: str, port: int) -> None:
+    """Raise Unable when nobody can listen there. name: of the variable that chooses the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError as error:
+            raise Unable(f"port {port}: {error.strerror}; choose another with {name}=…") from error
+        except OSError as error:
+            raise Unable(
+                f"port {port} is in use by another program (`ss -ltnp sport = :{port}` names it): "
+                f"stop that, or choose another port with `make run {name}={port + 1}`"
+            ) from error
+
+
+def answers_unix(path: Path) -> bool:
+    """Whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def answers_http(port: int) -> bool:
+    """Whether the tracker shows its page."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/", headers={"Host": f"localhost:{port}"})
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,109 @@
+"""Where the demonstration lives: its folder, its ports, its configuration. Nothing is started here."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MADE_BY = "# Made by `make run` at each start. Remove this line to keep your own changes."
+
+_CONFIG = """\
+{made_by}
+# What each option means: docs/settings.md, etc/smtpapi.conf.
+
+smtpapi {{ }}
+
+ESMTP_Listener {{
+  Listen "127.0.0.1:{smtp}" {{ }}
+  open_tracking_enabled = true
+  click_tracking_enabled = true
+  tracking_domain = "localhost:{http}"
+}}
+
+milter {{
+  socket = "unix:{socket}"
+  workers = 2
+  user = "root"                # a demonstration; a service has a user of its own
+  counters_directory = "{run}/counters"
+}}
+rewriting {{
+  several_recipients = split   # a copy with links of its own for each
+  split_listener = "127.0.0.1:{hop}"
+}}
+spool {{ directory = "{run}/spool" }}
+{store}
+keys {{ ring = "{run}/etc/keys" }}
+tracker {{ listen = "127.0.0.1:{http}" }}
+"""
+
+_SQLITE = 'store {{ path = "{run}/events.db" }}'
+_CASSANDRA = """\
+store {{ engine = cassandra }}
+cassandra_client {{
+  uri = ("name=cassandra_db;host=127.0.0.1;port={port}")
+  replication = [ datacenter1 = "1" ]  # one node; a service has three or more
+  shards = 1                           # and more events an hour
+}}"""
+
+
+class Unable(Exception):
+    """The demonstration cannot start or go on; one line that says what to do."""
+
+
+def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:
+    """A port out of the environment. others: those of the other parts. Raises Unable."""
+    text = environment.get(name) or str(default)
+    said = f"{name}={text}" + ("" if environment.get(name) else " (the default)")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise Unable(f"{said}: expected a port number, 1 to 65535; choose one with {name}=…")
+    if int(text) in others:
+        raise Unable(f"{said}: another part of the demonstration listens there; choose one with {name}=…")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folder and ports. hop: where mail to several recipients comes back; cassandra: None for SQLite."""
+
+    run: Path
+    smtp: int
+    http: int
+    hop: int
+    cassandra: int | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Place":
+        """RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, STORE, PORT_CASSANDRA. Raises Unable."""
+        store = environment.get("STORE") or "sqlite"
+        if store not in ("sqlite", "cassandra"):
+            raise Unable(f"STORE={store}: expected sqlite or cassandra")
+        smtp = _port("PORT_SMTP", environment, 2525, ())
+        web = _port("PORT_HTTP", environment, 8080, (smtp,))
+        hop = _port("PORT_HOP", environment, smtp + 1, (smtp, web))
+        cassandra = None
+        if store == "cassandra":
+            cassandra = _port("PORT_CASSANDRA", environment, 9142, (smtp, web, hop))
+        run = Path(environment.get("RUN_DIR") or ".run").absolute()
+        if re.search(r"[\s\"{}]", str(run)):
+            raise Unable(
+                f"RUN_DIR={run}: Postfix takes no white space, quotes or braces in it; choose another"
+            )
+        return cls(run, smtp, web, hop, cassandra)
+
+    @property
+    def config(self) -> Path:
+        """The configuration file in use."""
+        return self.run / "etc" / "smtpapi.conf"
+
+    def configuration(self, milter_socket: Path) -> str:
+        """The text of the configuration file. milter_socket: where the filter listens."""
+        store = (_CASSANDRA if self.cassandra else _SQLITE).format(run=self.run, port=self.cassandra)
+        return _CONFIG.format(
+            made_by=MADE_BY,
+            smtp=self.smtp,
+            http=self.http,
+            hop=self.hop,
+            socket=milter_socket,
+            run=self.run,
+            store=store,
+        )

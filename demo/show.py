@@ -1,0 +1,104 @@
+"""What the demonstration prints: the sample's links before and after, what to try, events as they come."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+from demo.place import Place
+from engagement.links.ring_file import load_ring
+from engagement.links.token import open_token
+from engagement.links.types import RAW_URL, Opened
+from engagement.links.urls import read_path
+from engagement.settings import load_file
+from engagement.stores.port import EventStore, StoreError
+
+
+def show(place: Place, maildir: Path, delivered: Path) -> None:
+    """The links of the sample, before and after, and what to do next."""
+    ring = load_ring(Path(load_file(place.config).keys.ring))
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    print(f"\n{bold}A newsletter was sent and delivered{plain} to\n  {delivered}\n")
+    print(f"{bold}Its links, before and after:{plain}")
+    first = ""
+    for kind, url in _tracked_urls(delivered, place.http):
+        requested = read_path(re.sub(r"^https?://[^/]+", "", url).encode())
+        if requested is None:
+            continue
+        opened = open_token(requested.token, ring)
+        first = first or (url if opened.link else "")
+        print(f"  {kind:5} {_shown(opened)}\n     -> {url if len(url) < 100 else url[:97] + '...'}")
+    example = f"curl -sI '{first}'" if first else ""
+    print(
+        f"""
+{bold}Try it:{plain}
+  open      http://localhost:{place.http}/            the latest events
+  click     {example or "any link above"}
+  send      .venv/bin/smtpapi send --server 127.0.0.1:{place.smtp} --to you@example.test FILE.eml
+            (or any SMTP client at 127.0.0.1:{place.smtp}; every address is delivered to
+            {maildir}/new/)
+  look      .venv/bin/smtpapi decode --config {place.config} URL
+            .venv/bin/smtpapi preview --config {place.config} FILE.eml
+  settings  {place.config}
+  logs      {place.run}/log/
+
+{bold}Events as they come{plain} (Ctrl-C stops everything):""",
+        flush=True,
+    )
+
+
+def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
+    """Print a line for each event until something ends us. check: raises when a part has died."""
+    seen: dict[str, None] = {}  # the store may tell one twice
+    while True:
+        try:
+            arrivals = store.arrivals(mark)
+        except StoreError:
+            arrivals = None  # locked for a moment by the shipper
+        if arrivals is not None:
+            mark = arrivals.mark
+            for event in arrivals.events:
+                if str(event["event_id"]) not in seen:
+                    seen[str(event["event_id"])] = None
+                    print(_line(event), flush=True)
+            while len(seen) > 10_000:
+                del seen[next(iter(seen))]
+        check()
+        time.sleep(0.3)
+
+
+def _line(event: Mapping[str, object]) -> str:
+    moment = datetime.fromisoformat(str(event["timestamp"])).astimezone()
+    words = [
+        f"{moment:%H:%M:%S}",
+        f"{event['type']!s:16}",
+        str(event.get("rcpt_to") or "-"),
+        f"campaign={event.get('campaign_id') or '-'}",
+    ]
+    machine = event.get("x_client_class")
+    if machine not in (None, "human"):
+        words[1] = f"{event['type']} ({machine})".ljust(16)
+    if event.get("target_link_url"):
+        words.append(f"link={event.get('target_link_name') or RAW_URL} {event['target_link_url']}")
+    return "  " + "  ".join("".join(c if c.isprintable() else "?" for c in word) for word in words)
+
+
+def _tracked_urls(file: Path, port: int) -> Iterator[tuple[str, str]]:
+    """Tracked links of a delivered file, by part, each once."""
+    message = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    for part in message.walk():
+        if part.get_content_maintype() == "text":
+            text = part.get_content()
+            for url in dict.fromkeys(re.findall(rf"https?://localhost:{port}/[^\s\"'<>\])]+", text)):
+                yield part.get_content_subtype(), url
+
+
+def _shown(opened: Opened) -> str:
+    if opened.link is None:
+        return f"({opened.kind.name.lower().replace('_', ' ')} pixel)"
+    return f"{opened.link.target.decode()}  [{opened.link.name or RAW_URL}]"
