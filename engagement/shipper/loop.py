@@ -17,6 +17,7 @@ from engagement.events.record import BadRecord, decode
 from engagement.events.rows import Row, rows
 from engagement.links.types import BadToken
 from engagement.shipper.status import Status, save
+from engagement.spool.outdated import Outdated
 from engagement.spool.read import BUDGET, Entry, Reader
 from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
 
@@ -59,6 +60,8 @@ class Shipper:
         self._portion = portion
         self._now = now
         self._reader = Reader(directory)
+        self._outdated = Outdated(directory, retention, _moment) if retention else None
+        self._looked = float("-inf")  # for what is outdated
         self._swept = float("-inf")
         self._told = float("-inf")
         self._next_roll_up = float("-inf")
@@ -82,6 +85,7 @@ class Shipper:
         """Ship until stop is set, then what is there already, for a few seconds at most."""
         wait = FIRST_WAIT
         while not stop.is_set():
+            self._end_outdated()
             if self._attempt() is None:
                 stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -123,7 +127,7 @@ class Shipper:
 
     def _rows(self, entry: Entry) -> tuple[Row, ...]:
         try:
-            return rows(decode(entry.record), self._rules, self._hash_key)
+            return rows(decode(entry.record), self._rules, self._hash_key, entry.record)
         except (BadRecord, BadToken) as error:
             self._reader.set_aside(entry, f"no event: {error}")
         except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
@@ -155,6 +159,30 @@ class Shipper:
         if removed < SWEEP_LIMIT:  # else there is more: next time round, after what waits in the spool
             self._swept = time.monotonic()
 
+    def _end_outdated(self) -> None:
+        """Remove what the spool has longer than events are kept; once an hour, also while the store fails."""
+        now = time.monotonic()
+        if self._outdated is None or now - self._looked < SWEEP_SECONDS:
+            return
+        self._looked = now
+        try:
+            removed = self._outdated.remove(self._reader, self._now(), now)
+        except OSError as error:
+            _log.error("spool %s: cannot remove what is outdated: %s", self._directory, error.strerror)
+            return
+        if removed.set_aside:
+            _log.warning("spool %s: %d old file(s) removed from corrupt/", self._directory, removed.set_aside)
+        if removed.segments:
+            self.status.outdated += removed.records
+            _log.error(
+                "spool %s: %d event(s) in %d segment(s) removed unshipped: older than the %d s that events "
+                "are kept (store.retention)",
+                self._directory,
+                removed.records,
+                removed.segments,
+                self._retention,
+            )
+
     def _roll_up(self, *, now: bool = False) -> None:
         """Bring the store's figures up to date, in a twentieth of the time at most unless it must be now."""
         began = time.monotonic()
@@ -172,3 +200,11 @@ class Shipper:
         if force or time.monotonic() - self._told >= 1:
             self._told = time.monotonic()
             save(self._directory, self.status)
+
+
+def _moment(record: bytes) -> float | None:
+    """When the event of a record happened, Unix seconds; None if it is no event."""
+    try:
+        return decode(record).at_ms / 1000
+    except BadRecord:
+        return None

@@ -14,7 +14,8 @@ class Status:
     """pid: of the shipper. began, at, last_error_at: Unix seconds. carried: records since it began.
 
     rate: records a second, over about the last minute. set_aside: records and rests put into `corrupt/`.
-    trouble: a segment that cannot be read. failing: the last attempt failed. busy: the last one carried some.
+    outdated: records removed unshipped, older than events are kept. trouble: a segment that cannot be read.
+    failing: the last attempt failed. busy: the last one carried some.
     """
 
     pid: int = 0
@@ -23,6 +24,7 @@ class Status:
     carried: int = 0
     rate: float = 0.0
     set_aside: int = 0
+    outdated: int = 0
     trouble: str = ""
     last_error: str = ""
     last_error_at: float = 0.0

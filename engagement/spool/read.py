@@ -165,6 +165,14 @@ class Reader:
                 found[segment.stem] = (position, size)
         return found
 
+    def finished(self) -> list[Path]:
+        """Return the segments, oldest first, that nobody writes any more."""
+        return [segment.path for segment in self._listed() if _is_finished(segment.path)]
+
+    def waiting_in(self, path: Path) -> Iterator[Entry]:
+        """Yield the whole records of a segment that are not committed. Raises OSError."""
+        return _entries(path, path.stem, self._committed.get(path.stem, 0))
+
     def _listed(self) -> list[_Segment]:
         """The segments there are, oldest first, with what is known of them."""
         found: dict[str, tuple[int, int, Path]] = {}
@@ -289,6 +297,19 @@ def _entries(path: Path, stem: str, position: int) -> Iterator[Entry]:
             rest = (rest + chunk)[found.stop :]
             if found.end is End.CORRUPT:
                 return
+
+
+def _is_finished(path: Path) -> bool:
+    if path.suffix == READY:
+        return True
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # renamed in this moment, or not ours to read: whether somebody writes it is not known
+        return False
+    try:
+        return _writer_is_gone(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _writer_is_gone(descriptor: int) -> bool:

@@ -137,6 +137,7 @@ def _print_status(directory: Path, as_json: bool) -> None:
         "carried": told.carried if told else None,
         "rate": round(told.rate, 1) if told else None,
         "set_aside": told.set_aside if told else None,
+        "outdated": told.outdated if told else None,
         "trouble": told.trouble if told else "",
         "last_error": told.last_error if told else "",
         "last_error_at": told.last_error_at if told and told.last_error else None,
@@ -154,6 +155,8 @@ def _print_status(directory: Path, as_json: bool) -> None:
     click.echo(f"carried   {told.carried} since it began, {told.rate:.1f} a second lately")
     if told.set_aside:
         click.echo(f"set aside {told.set_aside}, see {directory / 'corrupt'}")
+    if told.outdated:
+        click.echo(f"outdated  {told.outdated} removed unshipped, older than store.retention")
     if told.trouble:
         click.echo(f"trouble   {told.trouble}")
     if told.last_error:
