@@ -44,16 +44,17 @@ def to_fields(
     payload it did not make.
     """
     if isinstance(event, Injection):
-        return injection_fields(event, hash_key=hash_key)
+        return injection_fields(event, rcpt_hash=recipient_hash(event.recipient, hash_key))
     identity, link = unpack(event.kind, event.packed)
-    fields = hit_fields(event, identity, link, label=label or classify(event), hash_key=hash_key)
+    hashed = recipient_hash(identity.recipient, hash_key)
+    fields = hit_fields(event, identity, link, label=label or classify(event), rcpt_hash=hashed)
     return fields if injection is None else join(fields, borrowed(injection))
 
 
 def hit_fields(
-    hit: Hit, identity: Identity, link: Link | None, *, label: Label, hash_key: bytes = b""
+    hit: Hit, identity: Identity, link: Link | None, *, label: Label, rcpt_hash: str = ""
 ) -> Fields:
-    """Return what a hit and its link know by themselves."""
+    """Return what a hit and its link know by themselves. rcpt_hash: of `recipient_hash`, "" for none."""
     fields: Fields = {
         "type": TYPES[hit.kind],
         "event_id": hit.id,
@@ -62,7 +63,7 @@ def hit_fields(
         "transmission_id": str(identity.transmission_id),
         "customer_id": identity.customer_id,
         "campaign_id": identity.campaign,
-        **_recipient(identity.recipient, hash_key),
+        **_recipient(identity.recipient, rcpt_hash),
         "rcpt_type": identity.rcpt_type,
         "rcpt_meta": _object(identity.metadata),
         "rcpt_tags": list(identity.tags),
@@ -111,8 +112,8 @@ def link_unsubscribe(click: Fields, event_id: str) -> Fields:
     return click | {"type": LINK_UNSUBSCRIBE, "event_id": event_id}
 
 
-def injection_fields(injection: Injection, *, hash_key: bytes = b"") -> Fields:
-    """Return the fields of an `injection` event."""
+def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
+    """Return the fields of an `injection` event. rcpt_hash: of `recipient_hash`, "" for none."""
     return filled(
         {
             "type": INJECTION,
@@ -120,7 +121,7 @@ def injection_fields(injection: Injection, *, hash_key: bytes = b"") -> Fields:
             "timestamp": timestamp(injection.at_ms),
             "message_id": injection.message_id.hex(),
             "transmission_id": str(injection.transmission_id),
-            **_recipient(injection.recipient, hash_key),
+            **_recipient(injection.recipient, rcpt_hash),
             "rcpt_type": injection.rcpt_type,
             **borrowed(injection),
             "x_queue_id": injection.queue_id,
@@ -220,11 +221,17 @@ def _valid_inside(value: Any) -> Any:
     return value
 
 
-def _recipient(recipient: str, hash_key: bytes) -> Fields:
+def recipient_hash(recipient: str, hash_key: bytes) -> str:
+    """Return the keyed hash of an address, 40 hex digits, "" without a key or an address."""
+    if not recipient or not hash_key:
+        return ""
+    return hmac.new(hash_key, valid(recipient).lower().encode(), sha256).hexdigest()[:40]
+
+
+def _recipient(recipient: str, hashed: str) -> Fields:
     if not recipient:
         return {}
     lower = valid(recipient).lower()
-    hashed = hmac.new(hash_key, lower.encode(), sha256).hexdigest()[:40] if hash_key else ""
     return {
         "rcpt_to": lower,
         "raw_rcpt_to": recipient,

@@ -9,14 +9,58 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Client, Rules, classify
-from engagement.events.fields import Fields, borrowed, hit_fields, injection_fields, link_unsubscribe
+from engagement.events.classify import DEFAULT, Client, Label, Rules, classify
+from engagement.events.fields import (
+    INJECTION,
+    LINK_UNSUBSCRIBE,
+    TYPES,
+    Fields,
+    borrowed,
+    hit_fields,
+    injection_fields,
+    link_unsubscribe,
+    recipient_hash,
+    valid,
+)
 from engagement.events.ids import derived
-from engagement.events.types import Event, Hit
+from engagement.events.record import decode, encode
+from engagement.events.types import Event, Hit, Injection
 from engagement.links.token import unpack
 from engagement.links.types import CLICKS
 
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
+# Metadata that opens more brackets may nest deeper than Python recurses: found out at once, not on reading.
+_BRACKETS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a row's fields are made of, when somebody wants to see them.
+
+    event: as it happened. label: what a hit was judged to be. rcpt_hash: of `fields.recipient_hash`.
+    second: the event id of a hit's second row, "" for its first. kept: the event as the spool's record.
+    """
+
+    event: Event
+    label: Label | None = None
+    rcpt_hash: str = ""
+    second: str = ""
+    kept: bytes = b""
+
+    @property
+    def record(self) -> bytes:
+        """The event as a record (`events.record`)."""
+        return self.kept or encode(self.event)
+
+    def fields(self) -> Fields:
+        """Return the fields, without what is borrowed."""
+        event = self.event
+        if isinstance(event, Injection):
+            return injection_fields(event, rcpt_hash=self.rcpt_hash)
+        identity, link = unpack(event.kind, event.packed)
+        label = self.label or classify(event)
+        fields = hit_fields(event, identity, link, label=label, rcpt_hash=self.rcpt_hash)
+        return link_unsubscribe(fields, self.second) if self.second else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +68,9 @@ class Row:
     """event_id: UUID text. at_ms: Unix milliseconds. message_id: hex. recipient: lower case, "" if not kept.
 
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
-    injections. fields: as `events.fields`, without what is borrowed. message: what other events of the
-    message borrow, None unless this row is the injection of one that has an id.
+    injections. customer, tags: the message's, for the tags a customer uses. source: where the fields come
+    from, or the fields. message: what other events of the message borrow, None unless this row is the
+    injection of one that has an id.
     """
 
     event_id: str
@@ -39,49 +84,109 @@ class Row:
     link: str
     client: str
     expired: bool
-    fields: Fields = field(hash=False)
+    customer: str
+    tags: tuple[str, ...]
+    source: Source | Fields = field(hash=False)
     message: Fields | None = field(default=None, hash=False)
 
+    @property
+    def fields(self) -> Fields:
+        """The fields as `events.fields` makes them, without what is borrowed; made anew each time."""
+        return self.source.fields() if isinstance(self.source, Source) else self.source
 
-def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"") -> tuple[Row, ...]:
-    """Return the rows of one event. Raises what `links.token.unpack` raises for a payload it did not make."""
+    @property
+    def rules(self) -> str:
+        """The version of the rules that judged it, "" for none."""
+        if isinstance(self.source, Source):
+            return self.source.label.rules if self.source.label else ""
+        return str(self.source.get("x_client_rules", ""))
+
+
+def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: bytes = b"") -> tuple[Row, ...]:
+    """Return the rows of one event. Raises what `links.token.unpack` raises for a payload it did not make.
+
+    record: what the event was decoded from, if it was; saves making it again.
+    """
     if not isinstance(event, Hit):
-        fields = injection_fields(event, hash_key=hash_key)
-        return (_row(fields, event.at_ms, message=borrowed(event) if event.message_id else None),)
+        return (_of_injection(event, hash_key, record),)
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules)
-    fields = hit_fields(event, identity, link, label=label, hash_key=hash_key)
-    name = blake2b(bytes((event.kind,)) + event.packed, digest_size=8).hexdigest()
-    first = _row(fields, event.at_ms, event, name, label.client)
-    if link is None or not link.unsubscribe or event.kind not in CLICKS or label.client is Client.PROBE:
-        return (first,)
-    second = link_unsubscribe(fields, derived(event.id, 1))
-    return first, _row(second, event.at_ms, event, name, label.client)
-
-
-def _row(
-    fields: Fields,
-    at_ms: int,
-    hit: Hit | None = None,
-    link: str = "",
-    client: str = "",
-    message: Fields | None = None,
-) -> Row:
-    return Row(  # in the order of the class: a quarter faster than by name
-        fields["event_id"],
-        fields["type"],
-        at_ms,
-        hit.tenant if hit else "",
-        fields.get("message_id", ""),
-        fields["transmission_id"],
-        fields.get("rcpt_to", ""),
-        fields.get("campaign_id", ""),
-        link,
-        client,
-        hit.expired if hit else False,
-        fields,
-        message,
+    recipient, campaign = identity.recipient, identity.campaign
+    source = Source(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
+    if identity.metadata.count("[") + identity.metadata.count("{") > _BRACKETS:
+        source.fields()
+    second = (
+        link is not None
+        and link.unsubscribe
+        and event.kind in CLICKS
+        and label.client is not Client.PROBE
+        and derived(event.id, 1)
     )
+    first = Row(  # in the order of the class: a quarter faster than by name
+        event.id,
+        TYPES[event.kind],
+        event.at_ms,
+        event.tenant,
+        identity.message_id.hex(),
+        str(identity.transmission_id),
+        valid(recipient).lower(),
+        valid(campaign),
+        blake2b(bytes((event.kind,)) + event.packed, digest_size=8).hexdigest(),
+        label.client.value,
+        event.expired,
+        identity.customer_id,
+        identity.tags,
+        source,
+    )
+    return (first, _second(first, source, second)) if second else (first,)
+
+
+def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> Row:
+    return Row(
+        event.id,
+        INJECTION,
+        event.at_ms,
+        "",
+        event.message_id.hex(),
+        str(event.transmission_id),
+        valid(event.recipient).lower(),
+        valid(event.campaign),
+        "",
+        "",
+        False,
+        event.customer_id,
+        event.tags,
+        Source(event, None, recipient_hash(event.recipient, hash_key), "", record),
+        borrowed(event) if event.message_id else None,
+    )
+
+
+def _second(first: Row, source: Source, event_id: str) -> Row:
+    made = Source(source.event, source.label, source.rcpt_hash, event_id, source.kept)
+    return Row(
+        event_id,
+        LINK_UNSUBSCRIBE,
+        first.at_ms,
+        first.tenant,
+        first.message_id,
+        first.transmission_id,
+        first.recipient,
+        first.campaign,
+        first.link,
+        first.client,
+        first.expired,
+        first.customer,
+        first.tags,
+        made,
+    )
+
+
+def kept_fields(record: bytes, label: Label | None, rcpt_hash: str = "", second: str = "") -> Fields:
+    """Return the fields of a row whose source was kept as its record.
+
+    Raises BadRecord, BadToken for what no version of this program has written.
+    """
+    return Source(decode(record), label, rcpt_hash, second).fields()
 
 
 def repeats(stored: Iterable[Row]) -> frozenset[str]:

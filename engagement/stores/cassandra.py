@@ -5,6 +5,7 @@ rows: whole by message, slim by hour, and the first of a message in a period by 
 themselves. `arrivals` may tell an event twice: when the spool was read twice.
 """
 
+import math
 import secrets
 import threading
 import time
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from engagement.events.fields import Fields
+from engagement.events.fields import Fields, valid
 from engagement.events.rows import Row
 from engagement.stores import cql
 from engagement.stores.cassandra_find import Finder
 from engagement.stores.cassandra_schema import check_version
 from engagement.stores.cluster import RENEW_SECONDS, ClientStanza, Connection, RefusedError
+from engagement.stores.minutes import MINUTES, Hour, Minute, Minutes
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -25,7 +27,9 @@ from engagement.stores.port import (
     Query,
     RowRefusedError,
 )
-from engagement.stores.tally import HOUR_MS, hours_to_count, to_text
+from engagement.stores.statements import as_text
+from engagement.stores.tags import DAY_MS, Customer, TagBook, tags_of
+from engagement.stores.tally import HOUR_MS, minutes_to_count, to_text
 
 ARRIVALS_LIFE: Final = 7 * 86400
 _REMEMBERED: Final = 200_000
@@ -76,6 +80,8 @@ class CassandraStore:
     def forget(self) -> None:
         """Forget what was written before, as a new process would."""
         self._remembered = _Remembered()
+        self._tags = TagBook(self._finder.tag_sets)
+        self._minutes = Minutes()
         self._shipper = secrets.token_hex(6)
         self._told = 0  # arrivals written under this name
         self._stale: set[tuple[str, int]] | None = None  # None: not asked yet what others left behind
@@ -91,13 +97,20 @@ class CassandraStore:
                 raise RowRefusedError(str(error)) from error
             if not rows:
                 return 0
-            stale = {(row.tenant, hour) for row in rows for hour in hours_to_count(row.at_ms)}
-            self._written(self._marks(stale) + writes)
+            changed = {(row.tenant, minute) for row in rows for minute in minutes_to_count(row.at_ms)}
+            stale = {(tenant, minute // MINUTES) for tenant, minute in changed}
+            if self._stale is not None:
+                self._stale |= stale
+            for tenant, minute in changed:
+                self._minutes.changed(tenant, minute)
+            try:
+                self._written(self._marks(stale) + writes)
+            except BaseException:
+                self._tags.forget()
+                raise
             self._remembered.add(remembered)
             if arrived:
                 self._tell(arrived)
-            if self._stale is not None:
-                self._stale |= stale
         return len(rows)
 
     def find(self, query: Query) -> Iterator[Fields]:
@@ -112,19 +125,33 @@ class CassandraStore:
         """See the port."""
         return self._finder.totals(query)
 
-    def roll_up(self) -> int:
-        """See the port. At the first time also what shippers before this one left undone."""
+    def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:
+        """See the port."""
+        return tags_of(self._finder.tag_sets((tenant, customer)))
+
+    def roll_up(self, seconds: float = math.inf) -> int:
+        """See the port. At the first time also what shippers before this one left undone.
+
+        An hour that another shipper writes to as well is read as a whole.
+        """
+        until = time.monotonic() + seconds
         with self._lock:
+            marks = self._asked("stale", (cql.PLACE,))
+            shared = {(tenant, hour) for tenant, hour, shipper in marks if shipper != self._shipper}
             if self._stale is None:
                 self._stale = set()
-                for tenant, hour, shipper in self._asked("stale", (cql.PLACE,)):
+                for tenant, hour, shipper in marks:
                     self._stale.add((tenant, hour))
                     self._marked.setdefault((tenant, hour), set()).add(shipper)
             done = 0
-            for tenant, hour in sorted(self._stale, key=lambda each: each[1], reverse=True):
-                self._roll_up(tenant, hour)
-                self._stale.discard((tenant, hour))
-                done += 1
+            for hour in sorted(self._stale, key=lambda each: each[1], reverse=True):
+                if hour in shared and self._minutes.was_written(hour):
+                    self._minutes.forget_hour(hour)
+                if self._roll_up(hour, until):
+                    self._stale.discard(hour)
+                    done += 1
+                if time.monotonic() >= until:
+                    break
             closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
             over = [each for each in self._marked if each[1] < closed]
             self._written(
@@ -195,12 +222,19 @@ class CassandraStore:
         now = self._now()
         single: _Writes = []
         hours: dict[tuple[str, int, int], list[tuple[object, ...]]] = {}
+        messages: dict[bytes, list[tuple[object, ...]]] = {}
+        used: set[tuple[Customer, tuple[str, ...], int]] = set()
         remembered: set[object] = set()
         arrived = []
         for row in rows:
             key = cql.message_key(row)
             table, whole = cql.whole_values(row, key)
-            slim = cql.hour_values(row, key, self._shards)
+            tags = None
+            if row.tags:
+                customer = (row.tenant, row.customer)
+                tags = self._tags.set_id(customer, row.tags)
+                used.add((customer, row.tags, row.at_ms // DAY_MS))
+            slim = cql.hour_values(row, key, self._shards, tags)
             arrived.append((key, row.at_ms, UUID(row.event_id).bytes))
             stamp = cql.written_at(row)
             life = cql.ttl(row.at_ms, self._life.events, now)
@@ -210,11 +244,24 @@ class CassandraStore:
             if life is None:
                 continue
             if table == "event_by_message":
-                single.append((table, [(*whole, life, stamp)]))
+                messages.setdefault(key, []).append((*whole, life, stamp))
             tenant, hour, shard = row.tenant, row.at_ms // HOUR_MS, cql.shard_of(key, self._shards)
             hours.setdefault((tenant, hour, shard), []).append((*slim, life, stamp))
             single += self._index(row, key, now, stamp, remembered)
-        return [*single, *(("event_by_hour", lines) for lines in hours.values())], remembered, arrived
+        single += [("event_by_message", lines) for lines in messages.values()]
+        single += [("event_by_hour", lines) for lines in hours.values()]
+        return single + self._tag_sets(used, now), remembered, arrived
+
+    def _tag_sets(self, used: Iterable[tuple[Customer, tuple[str, ...], int]], now: float) -> _Writes:
+        """The tag sets that are new, or were not used today so far."""
+        writes: _Writes = []
+        for (tenant, customer), each in self._tags.news(used, time.monotonic()):
+            ends = (each.used + 1) * DAY_MS
+            left = cql.ttl(ends, self._life.events, now)
+            if left is not None:
+                values = (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
+                writes.append(("tag_set", [(*values, left, ends * 1000)]))
+        return writes
 
     def _index(self, row: Row, key: bytes, now: float, stamp: int, remembered: set[object]) -> _Writes:
         """The rows by which this one is found and that others before it may have written."""
@@ -274,16 +321,26 @@ class CassandraStore:
         self._written([("shipper", [(cql.PLACE, self._shipper, number, ARRIVALS_LIFE)])])
         self._told = number
 
-    def _roll_up(self, tenant: str, hour: int) -> None:
-        ends = cql.ttl((hour + 1) * HOUR_MS, self._life.events, self._now())
+    def _roll_up(self, hour: Hour, until: float) -> bool:
+        tenant, number = hour
+        ends = cql.ttl((number + 1) * HOUR_MS, self._life.events, self._now())
         if ends is None:
-            return
+            return True
+
+        def read(first: int, last: int) -> Mapping[int, Minute]:
+            return self._finder.minutes(tenant, first, last)
+
+        if not self._minutes.bring_up(hour, read, until):
+            return False
+        figures, _ = self._minutes.figures(hour)
         self._written(
             [
-                ("figures", [(tenant, campaign, hour, to_text(figures), ends)])
-                for campaign, figures in self._finder.figures_of_hour(tenant, hour).items()
+                ("figures", [(tenant, campaign, number, to_text(each), ends)])
+                for campaign, each in figures.items()
             ]
         )
+        self._minutes.written(hour)
+        return True
 
     # --- reading ---
 

@@ -15,11 +15,13 @@ from engagement.events.rows import REPEAT_MS
 from engagement.stores import cql
 from engagement.stores.cluster import Connection, RefusedError
 from engagement.stores.cql import Filter, Kept, Slim
+from engagement.stores.minutes import Minute
 from engagement.stores.port import Count, Query, StoreError, clamped, cursor_position
+from engagement.stores.tags import Customer, TagSet
 from engagement.stores.tally import (
     HOUR_MS,
-    Figures,
-    HourTally,
+    MINUTE_MS,
+    MinuteTally,
     Repeats,
     Tally,
     as_counts,
@@ -52,7 +54,7 @@ class Finder:
         if not (query.ids or query.messages or query.recipients):
             return iter(self._back_through_hours(query, position, limit))
         whole = self.whole(self._messages(query))
-        wants = Filter(query, self._oldest()).wants
+        wants = Filter(query, self._oldest(), self._sets(query)).wants
         found = [row for rows in whole.values() for row in rows if wants(row)]
         if position is not None:
             found = [row for row in found if row.order < position]
@@ -63,14 +65,14 @@ class Finder:
         """See the port."""
         tally = Tally()
         if query.ids or query.messages or query.recipients:
-            wants = Filter(query, self._oldest()).wants
+            wants = Filter(query, self._oldest(), self._sets(query)).wants
             for rows in self.whole(self._messages(query)).values():
                 repeated = _repeated(rows)
                 for row in filter(wants, rows):
                     repeat = row.event_id in repeated
                     tally.add(row.type, row.message, row.client, expired=row.expired, repeat=repeat)
         else:
-            wanted, repeats = Filter(query).wants_slim, Repeats()
+            wanted, repeats = Filter(query, sets=self._sets(query)).wants_slim, Repeats()
             low = (query.from_ms or 0) - REPEAT_MS
             for slim in self._forward_through_hours(query, low):
                 repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
@@ -92,16 +94,28 @@ class Finder:
         found = from_texts(text for lines in self.asked_each("figures_of", asked) for (text,) in lines)
         return as_counts(found, expired=query.expired, types=query.types)
 
-    def figures_of_hour(self, tenant: str, hour: int) -> dict[str, Figures]:
-        """Return an hour's figures by campaign, made of its events."""
-        tally = HourTally(hour)
-        span = Query(tenant=tenant, from_ms=hour * HOUR_MS, to_ms=(hour + 1) * HOUR_MS)
-        for slim in self._forward_through_hours(span, hour * HOUR_MS - REPEAT_MS):
+    def minutes(self, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
+        """Return what was seen in minutes since 1970, from first to last, exclusive."""
+        begins = first * MINUTE_MS
+        tally = MinuteTally(begins)
+        span = Query(tenant=tenant, from_ms=begins, to_ms=last * MINUTE_MS)
+        for slim in self._forward_through_hours(span, begins - REPEAT_MS):
             tally.add(
-                *(slim.at_ms, slim.type, slim.message, slim.client, slim.link, slim.campaign or ""),
+                *(slim.at_ms, slim.type, slim.message, slim.client, slim.link, slim.campaign),
                 expired=slim.expired,
             )
-        return tally.figures()
+        return tally.seen()
+
+    def tag_sets(self, customer: Customer) -> list[TagSet]:
+        """Return the sets of a customer's tags that are listed."""
+        return [cql.kept_tag_set(line) for line in self.asked("tag_sets", customer)]
+
+    def _sets(self, query: Query) -> frozenset[bytes]:
+        """The ids of sets that hold a tag which is asked for."""
+        if not query.tags:
+            return frozenset()
+        sets = map(cql.kept_tag_set, self.asked("all_tag_sets", (query.tenant,)))
+        return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
 
     # --- by message ---
 
@@ -177,7 +191,7 @@ class Finder:
         return found
 
     def _newest_first(self, query: Query, position: tuple[int, int] | None, limit: int) -> Iterator[Slim]:
-        wants = Filter(query).wants_slim
+        wants = Filter(query, sets=self._sets(query)).wants_slim
         before = position or (_LAST_MS, 0)
         if query.to_ms is not None:
             before = min(before, (max(query.to_ms, 0), 0))
@@ -200,7 +214,7 @@ class Finder:
         low = max(0, low)
         high = _LAST_MS if query.to_ms is None else max(query.to_ms, 0)
         # By campaign too: what repeats what is a matter of one message, and so of one campaign.
-        hours = self._hours(query, low, high)
+        hours = self._hours(query, low, max(low, high - 1))
         for hour, several in reversed(hours):
             asked = [(query.tenant, hour, shard, low, high) for shard in range(max(several))]
             streams = self._streams("hour", asked, 5000)
@@ -275,10 +289,10 @@ class Finder:
 
 
 def _slim(line: tuple[Any, ...]) -> Slim:
-    at_ms, event_id, message, kind, client, link, campaign, transmission, expired = line
+    at_ms, event_id, message, kind, client, link, campaign, transmission, expired, tags = line
     return Slim(
         *(at_ms, event_id, message, kind, client or "", link or b"", campaign or ""),
-        *(transmission, bool(expired)),
+        *(transmission, bool(expired), tags or b""),
     )
 
 

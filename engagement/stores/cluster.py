@@ -39,8 +39,10 @@ RENEW_SECONDS: Final = 60.0  # nothing succeeded for so long: a new Cluster, wit
 SCHEMA_SECONDS: Final = 60.0
 CONCURRENT: Final = 64  # writes under way at a time, where the cluster keeps up;
 LEAST_CONCURRENT: Final = 4  # halved down to this at each time-out, and slowly raised again
-# Below `batch_size_warn_threshold` of 5 KiB, as Cassandra is delivered, for rows of 150 bytes.
+# Below `batch_size_warn_threshold` of 5 KiB, as Cassandra is delivered, for rows of 150 bytes, or of 900.
 BATCH: Final = 24
+SMALL_BATCH: Final = 4
+SMALL_BATCHES: Final = frozenset({"event_by_message"})
 _OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
 
 # What it logs of each lost connection, with tracebacks, we say in a line of our own.
@@ -213,10 +215,11 @@ class Connection:
         if len(rows) == 1:
             yield self._bound(session, name, rows[0])
             return
-        for start in range(0, len(rows), BATCH):
+        size = SMALL_BATCH if name in SMALL_BATCHES else BATCH
+        for start in range(0, len(rows), size):
             batch = BatchStatement(BatchType.UNLOGGED)
             batch.is_idempotent = True
-            for values in rows[start : start + BATCH]:
+            for values in rows[start : start + size]:
                 batch.add(self._bound(session, name, values))
             yield batch
 

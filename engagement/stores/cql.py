@@ -19,6 +19,7 @@ from engagement.events.fields import Fields, join
 from engagement.events.rows import Row
 from engagement.stores.port import Query
 from engagement.stores.statements import as_text
+from engagement.stores.tags import TagSet, set_id
 from engagement.stores.tally import HOUR_MS
 
 PERIOD_MS: Final = 30 * 24 * HOUR_MS
@@ -41,14 +42,17 @@ WRITES: Final = {
             VALUES (?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "event_by_hour": """
             INSERT INTO {keyspace}.event_by_hour (tenant, hour, shard, at_ms, event_id, message, type, client,
-                link, campaign, transmission, expired)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+                link, campaign, transmission, expired, tags)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "message_by_recipient": """
             INSERT INTO {keyspace}.message_by_recipient (tenant, recipient, period, message)
             VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "hour_by_campaign": """
             INSERT INTO {keyspace}.hour_by_campaign (tenant, campaign, hour, shards)
             VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+        "tag_set": """
+            INSERT INTO {keyspace}.tag_set (tenant, customer, set_id, tags, used)
+            VALUES (?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "stale_hour": "INSERT INTO {keyspace}.stale_hour (place, tenant, hour, shipper) VALUES (?, ?, ?, ?)",
         "no_longer_stale": """
             DELETE FROM {keyspace}.stale_hour WHERE place = ? AND tenant = ? AND hour = ? AND shipper = ?""",
@@ -78,11 +82,11 @@ READS: Final = {
             SELECT message, at_ms, event_id, tenant, fields, lent FROM {keyspace}.injection_by_message
             WHERE message = ?""",
         "hour": """
-            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired
+            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags
             FROM {keyspace}.event_by_hour
             WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND at_ms < ?""",
         "hour_before": """
-            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired
+            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags
             FROM {keyspace}.event_by_hour
             WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND (at_ms, event_id) < (?, ?)""",
         "one": """
@@ -102,6 +106,8 @@ READS: Final = {
         "figures_of": """
             SELECT figures FROM {keyspace}.figure_by_hour
             WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?""",
+        "tag_sets": "SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE tenant = ? AND customer = ?",
+        "all_tag_sets": "SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE tenant = ?",
         "stale": "SELECT tenant, hour, shipper FROM {keyspace}.stale_hour WHERE place = ?",
         "shippers": "SELECT shipper, told FROM {keyspace}.shipper WHERE place = ?",
         "arrivals": """
@@ -133,7 +139,7 @@ def ttl(ends_ms: int, life: int, now: float) -> int | None:
 
 def written_at(row: Row) -> int:
     """Return the timestamp of a row in microseconds. A judgement by later rules wins over the one before."""
-    version = str(row.fields.get("x_client_rules", ""))
+    version = row.rules
     rules = int(version) if version.isascii() and version.isdigit() and len(version) < 4 else 0
     return row.at_ms * 1000 + rules
 
@@ -169,8 +175,8 @@ def whole_values(row: Row, key: bytes) -> tuple[str, tuple[object, ...]]:
     return "event_by_message", (*head, bytes.fromhex(row.link), as_text(row.fields))
 
 
-def hour_values(row: Row, key: bytes, shards: int) -> tuple[object, ...]:
-    """Return a row's values in `event_by_hour`, but for TTL and timestamp.
+def hour_values(row: Row, key: bytes, shards: int, tags: bytes | None) -> tuple[object, ...]:
+    """Return a row's values in `event_by_hour`, but for TTL and timestamp. tags: id of its set.
 
     Raises ValueError, OverflowError.
     """
@@ -187,7 +193,14 @@ def hour_values(row: Row, key: bytes, shards: int) -> tuple[object, ...]:
         row.campaign,
         signed(int(row.transmission_id)),
         row.expired,
+        tags,
     )
+
+
+def kept_tag_set(found: tuple[Any, ...]) -> TagSet:
+    """Return the set of a line of `tag_sets`."""
+    name, tags, used = found
+    return TagSet(name, tuple(json.loads(tags)), used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +266,7 @@ class Slim:
     campaign: str
     transmission: int
     expired: bool
+    tags: bytes
 
     @property
     def order(self) -> tuple[int, int]:
@@ -261,10 +275,11 @@ class Slim:
 
 
 class Filter:
-    """A query's conditions, besides those its way of asking has met."""
+    """A query's conditions, besides those its way of asking has met. sets: with a tag that is asked for."""
 
-    def __init__(self, query: Query, oldest: int = 0) -> None:
+    def __init__(self, query: Query, oldest: int = 0, sets: frozenset[bytes] = frozenset()) -> None:
         self._query = query
+        self._sets = sets
         self._from = max(oldest, query.from_ms or 0)
         self._to = query.to_ms if query.to_ms is not None else 1 << 62
         self._recipients = frozenset(recipient.lower() for recipient in query.recipients)
@@ -281,6 +296,7 @@ class Filter:
             and (not query.types or row.type in query.types)
             and (not query.campaigns or row.campaign in query.campaigns)
             and (not query.transmissions or row.transmission in self._signed)
+            and (not query.tags or row.tags in self._sets)
         )
 
     def wants(self, row: Kept) -> bool:
@@ -296,7 +312,12 @@ class Filter:
             and (not self._messages or fields.get("message_id") in self._messages)
             and (not query.transmissions or int(fields["transmission_id"]) in self._transmissions)
             and (not query.ids or str(row.event_id) in query.ids)
+            and (not query.tags or self._tags(row) in self._sets)
         )
+
+    def _tags(self, row: Kept) -> bytes:
+        customer = (row.tenant, row.fields.get("customer_id", ""))
+        return set_id(customer, row.fields.get("rcpt_tags", ()))
 
 
 def _unsigned(text: str) -> int | None:

@@ -1,6 +1,7 @@
 """A store in memory, gone with the process: the fake that passes the suite the real ones pass."""
 
 import json
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -16,6 +17,7 @@ from engagement.stores.port import (
     cursor_position,
     is_place,
 )
+from engagement.stores.tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.tally import HOUR_MS, Figures, Tally, as_counts, hours_of, is_by_hours, together
 
 
@@ -28,6 +30,8 @@ class MemoryStore:
         self._order: dict[str, int] = {}
         self._messages: dict[str, tuple[int, Fields]] = {}
         self._next = 1
+        self._sets: dict[Customer, dict[bytes, TagSet]] = {}
+        self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
 
     def add(self, events: Iterable[Row]) -> int:
         """See the port."""
@@ -42,9 +46,15 @@ class MemoryStore:
                 if row.event_id not in self._order:
                     self._order[row.event_id] = self._next
                     self._next += 1
+                if row.tags:
+                    self._note((row.tenant, row.customer), row)
                 if row.message is not None:
                     self._messages[row.message_id] = (row.at_ms, row.message)
         return len(handed)
+
+    def _note(self, customer: Customer, row: Row) -> None:
+        for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
+            self._sets.setdefault(customer, {})[each.set_id] = each
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""
@@ -81,9 +91,14 @@ class MemoryStore:
                     parts.append(self._tally(span))
         return as_counts(together(parts), expired=query.expired, types=query.types)
 
-    def roll_up(self) -> int:
+    def roll_up(self, seconds: float = math.inf) -> int:
         """See the port."""
         return 0
+
+    def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:
+        """See the port."""
+        with self._lock:
+            return tags_of(self._sets.get((tenant, customer), {}).values())
 
     def erase(self, recipient: str, tenant: str = "") -> int:
         """See the port."""
@@ -104,7 +119,9 @@ class MemoryStore:
         tally = Tally()
         for row in self._matching(query):
             repeat = row.event_id in repeated
-            tally.add(row.type, row.message_id, row.client, expired=row.expired, repeat=repeat)
+            tally.add(
+                row.type, row.message_id or row.event_id, row.client, expired=row.expired, repeat=repeat
+            )
         return tally.figures()
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
@@ -124,11 +141,15 @@ class MemoryStore:
             old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
             for name in old:
                 del self._rows[name], self._order[name]
+            if len(old) < limit:
+                for sets in self._sets.values():
+                    for unused in [each for each in sets.values() if each.used < before_ms // DAY_MS]:
+                        del sets[unused.set_id]
             used = {row.message_id for row in self._rows.values()}
-            unused = [name for name, (at, _) in self._messages.items() if at < before_ms and name not in used]
-            for name in unused[: limit - len(old)]:
+            lone = [name for name, (at, _) in self._messages.items() if at < before_ms and name not in used]
+            for name in lone[: limit - len(old)]:
                 del self._messages[name]
-        return len(old) + len(unused[: limit - len(old)])
+        return len(old) + len(lone[: limit - len(old)])
 
     def close(self) -> None:
         """See the port."""
@@ -136,6 +157,9 @@ class MemoryStore:
     def _matching(self, query: Query) -> Iterator[Row]:
         recipients = {recipient.lower() for recipient in query.recipients}
         for row in self._rows.values():
+            customer = (row.tenant, row.customer)
+            name = self._tags.set_id(customer, row.tags)
+            listed = set(row.tags) if name in self._sets.get(customer, {}) else set()
             if (
                 row.tenant == query.tenant
                 and (query.expired or not row.expired)
@@ -147,6 +171,7 @@ class MemoryStore:
                 and (not query.messages or row.message_id in query.messages)
                 and (not query.transmissions or row.transmission_id in query.transmissions)
                 and (not query.ids or row.event_id in query.ids)
+                and (not query.tags or not listed.isdisjoint(query.tags))
             ):
                 yield row
 

@@ -6,6 +6,7 @@ pages go on from a cursor, never from an offset; what events borrow from their i
 as the two arrive in any order.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,8 @@ class Query:
     from_ms, to_ms: Unix milliseconds, from inclusive, to exclusive. types: names of `fields.ALL_TYPES`.
     recipients: compared in lower case. messages: hex. transmissions: decimal. expired: also hits on expired
     links, which no figure holds (contract.md 6.4). limit: rows of one page. cursor: of the page before
-    (`cursor_of` its last event), for the ones that are older. ids: event ids.
+    (`cursor_of` its last event), for the ones that are older. ids: event ids. tags: found while `tags` lists
+    them.
     """
 
     from_ms: int | None = None
@@ -46,6 +48,7 @@ class Query:
     messages: tuple[str, ...] = ()
     transmissions: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     tenant: str = ""
     expired: bool = False
     limit: int = 1000
@@ -105,10 +108,17 @@ class EventStore(Protocol):
         recipient, message, transmission or id is small; `counts` answers that.
         """
 
-    def roll_up(self) -> int:
+    def roll_up(self, seconds: float = math.inf) -> int:
         """Make the figures of hours that have changed anew, as absolute numbers; return how many hours.
 
-        For the shipper alone. Done twice, or by two, it gives the same numbers.
+        For the shipper alone. Done twice, or by two, it gives the same numbers. Of an hour only the minutes
+        that have changed are read again. After about so many seconds it stops, and goes on when next called.
+        """
+
+    def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:
+        """Return the tags that messages of a customer (`customer_id`, "" for none) have carried, sorted.
+
+        At most 100, the first that came (contract.md 3.2). A tag nobody uses goes with the events.
         """
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:

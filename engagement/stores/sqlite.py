@@ -4,17 +4,21 @@ In WAL mode readers do not wait for the writer. synchronous = FULL: when `add` r
 power cut, as the spool forgets them then. Not for a folder shared over a network (WAL needs shared memory).
 """
 
+import json
+import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from engagement.events.fields import Fields
+from engagement.events.fields import Fields, valid
 from engagement.events.rows import REPEAT_MS, Row
 from engagement.stores.migrate import check, migrate
+from engagement.stores.minutes import MINUTES, Hour, Minute, Minutes
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -30,6 +34,7 @@ from engagement.stores.statements import (
     ADD_EVENT,
     ADD_FIGURE,
     ADD_MESSAGE,
+    ADD_TAG_SET,
     ERASE_EVENTS,
     ERASE_LONE_EVENTS,
     ERASE_MESSAGE,
@@ -38,26 +43,32 @@ from engagement.stores.statements import (
     MARK_STALE,
     MESSAGES_OF,
     NO_LONGER_STALE,
-    OF_HOUR,
+    OF_MINUTE,
     SHOWN,
     STALE,
     SWEEP_EVENTS,
     SWEEP_FIGURES,
     SWEEP_MESSAGES,
+    SWEEP_TAG_SETS,
+    TAG_SETS,
     as_text,
     conditions,
     counts_of,
     event_values,
+    first_id,
+    is_named,
     shown,
 )
+from engagement.stores.tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.tally import (
     HOUR_MS,
-    HourTally,
+    MINUTE_MS,
+    MinuteTally,
     as_counts,
     from_texts,
     hours_of,
-    hours_to_count,
     is_by_hours,
+    minutes_to_count,
     to_text,
 )
 
@@ -81,51 +92,83 @@ class SqliteStore:
         self._process = os.getpid()
         self._closed = False
         self._frozen = False  # the connection believes that nobody writes: not to be kept
+        self._minutes = Minutes()
+        self._seen_version = -1  # of the file, when the minutes were read
+        self._tags = TagBook(self._tag_sets)
         if writing:
             self._do(lambda connection: None, None)
 
     def add(self, events: Iterable[Row]) -> int:
         """See the port."""
         rows = list(events)
-        try:
-            values = [event_values(row) for row in rows]
-            messages = [
-                (bytes.fromhex(row.message_id), row.at_ms, as_text(row.message))
-                for row in rows
-                if row.message is not None
-            ]
-            stale = {(row.tenant, hour) for row in rows for hour in hours_to_count(row.at_ms)}
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise RowRefusedError(str(error)) from error
-
-        def insert(connection: sqlite3.Connection) -> int:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._lock:
             try:
+                values, sets = self._values(rows)
+                messages = [
+                    (bytes.fromhex(row.message_id), row.at_ms, as_text(row.message))
+                    for row in rows
+                    if row.message is not None
+                ]
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise RowRefusedError(str(error)) from error
+            changed = {(row.tenant, minute) for row in rows for minute in minutes_to_count(row.at_ms)}
+
+            def insert(connection: sqlite3.Connection) -> int:
                 connection.executemany(ADD_EVENT, values)
                 if messages:
                     connection.executemany(ADD_MESSAGE, messages)
-                connection.executemany(MARK_STALE, stale)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return len(rows)
+                if sets:
+                    connection.executemany(ADD_TAG_SET, sets)
+                connection.executemany(MARK_STALE, {(tenant, at // MINUTES) for tenant, at in changed})
+                return len(rows)
 
-        return self._do(insert, 0)
+            try:
+                done = self._do(lambda connection: _whole(connection, insert), 0)
+            except BaseException:
+                self._tags.forget()
+                raise
+            for tenant, minute in changed:
+                self._minutes.changed(tenant, minute)
+        return done
+
+    def _values(self, rows: list[Row]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+        """Return the rows as `ADD_EVENT` wants them, and as `ADD_TAG_SET` does the tag sets that are new."""
+        values, used = [], set()
+        for row in rows:
+            tags = None
+            if row.tags:
+                customer = (row.tenant, row.customer)
+                tags = self._tags.set_id(customer, row.tags)
+                used.add((customer, row.tags, row.at_ms // DAY_MS))
+            values.append(event_values(row, tags))
+        sets: list[tuple[object, ...]] = [
+            (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
+            for (tenant, customer), each in self._tags.news(used, time.monotonic())
+        ]
+        return values, sets
+
+    def _tag_sets(self, customer: Customer) -> list[TagSet]:
+        lines = self._ask(TAG_SETS, [customer[0], valid(customer[1])])
+        return [TagSet(name, tuple(json.loads(tags)), used) for name, tags, used in lines]
+
+    def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:
+        """See the port."""
+        return tags_of(self._tag_sets((tenant, customer)))
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""
         where, values = conditions(query)
         if query.cursor:
             at_ms, event_id = cursor_position(query.cursor)
-            where.append("(event.at_ms, event.event_id) < (?, ?)")
-            values += [at_ms, UUID(event_id).bytes]
-        statement = (
-            f"{SHOWN} WHERE {' AND '.join(where)} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?"
-        )
-        found = self._ask(statement, [*values, clamped(query)])
-        return (shown(fields, message, repeat) for fields, message, repeat, _ in found)
+            if is_named(query):
+                where.append("(event.at_ms, event.event_id) < (?, ?)")
+                values.append(at_ms)
+            else:
+                where.append("event.event_id < ?")
+            values.append(UUID(event_id).bytes)
+        order = "event.at_ms DESC, event.event_id DESC" if is_named(query) else "event.event_id DESC"
+        statement = f"{SHOWN} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
+        return map(shown, self._ask(statement, [*values, clamped(query)]))
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -146,12 +189,42 @@ class SqliteStore:
         )
         return as_counts(found, expired=query.expired, types=query.types)
 
-    def roll_up(self) -> int:
+    def roll_up(self, seconds: float = math.inf) -> int:
         """See the port."""
-        stale = self._ask(STALE, [])
-        for tenant, hour in stale:
-            self._do(lambda connection, of=(tenant, hour): _roll_up(connection, *of), None)  # type: ignore[misc]
-        return len(stale)
+        until, done = time.monotonic() + seconds, 0
+        for tenant, hour in self._ask(STALE, []):
+            with self._lock:
+                if self._roll_up((tenant, hour), until):
+                    done += 1
+            if time.monotonic() >= until:
+                break
+        return done
+
+    def _roll_up(self, hour: Hour, until: float) -> bool:
+        version = self._ask("PRAGMA data_version", [])[0][0]
+        if version != self._seen_version:  # another connection has written: an erasure, or a second shipper
+            self._minutes.forget()
+            self._seen_version = version
+
+        def read(first: int, last: int) -> Mapping[int, Minute]:
+            return self._do(lambda connection: _minutes(connection, hour[0], first, last), {})
+
+        if not self._minutes.bring_up(hour, read, until):
+            return False
+        figures, everything = self._minutes.figures(hour)
+
+        def write(connection: sqlite3.Connection) -> None:
+            if everything:
+                connection.execute(FORGET_FIGURES, hour)
+            connection.executemany(
+                ADD_FIGURE,
+                [(hour[0], campaign, hour[1], to_text(each)) for campaign, each in figures.items()],
+            )
+            connection.execute(NO_LONGER_STALE, hour)
+
+        self._do(lambda connection: _whole(connection, write), None)
+        self._minutes.written(hour)
+        return True
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark is the place of the last row seen."""
@@ -162,18 +235,18 @@ class SqliteStore:
             f"{SHOWN} WHERE event.place > ? ORDER BY event.place LIMIT ?",
             [int(mark), limit],
         )
-        came = (shown(fields, message, repeat) for fields, message, repeat, _ in found)
-        events = tuple(event for event in came if expired or "x_expired" not in event)
-        return Arrivals(events, str(found[-1][3]) if found else mark)
+        events = tuple(event for event in map(shown, found) if expired or "x_expired" not in event)
+        return Arrivals(events, str(found[-1][-1]) if found else mark)
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
 
         def delete(connection: sqlite3.Connection) -> int:
-            gone = connection.execute(SWEEP_EVENTS, (before_ms, limit)).rowcount
+            gone = connection.execute(SWEEP_EVENTS, (first_id(before_ms), limit)).rowcount
             if gone < limit:
                 gone += connection.execute(SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
                 connection.execute(SWEEP_FIGURES, (before_ms // HOUR_MS,))
+                connection.execute(SWEEP_TAG_SETS, (before_ms // DAY_MS,))
             return gone
 
         return self._do(delete, 0)
@@ -183,22 +256,19 @@ class SqliteStore:
         whose = (recipient.lower(), tenant)
 
         def delete(connection: sqlite3.Connection) -> int:
+            messages = connection.execute(MESSAGES_OF, whose).fetchall()
+            gone = connection.executemany(ERASE_EVENTS, messages).rowcount if messages else 0
+            gone = max(gone, 0) + connection.execute(ERASE_LONE_EVENTS, whose).rowcount
+            connection.executemany(ERASE_MESSAGE, messages)
+            return gone
+
+        def erase(connection: sqlite3.Connection) -> int:
             connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                messages = connection.execute(MESSAGES_OF, whose).fetchall()
-                gone = connection.executemany(ERASE_EVENTS, messages).rowcount if messages else 0
-                gone = max(gone, 0) + connection.execute(ERASE_LONE_EVENTS, whose).rowcount
-                connection.executemany(ERASE_MESSAGE, messages)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            gone = _whole(connection, delete)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return gone
 
-        return self._do(delete, 0)
+        return self._do(erase, 0)
 
     def close(self) -> None:
         """See the port."""
@@ -297,25 +367,26 @@ class SqliteStore:
             self._connection.close()
         self._connection = None
         self._frozen = False
+        self._seen_version = -1
 
 
-def _roll_up(connection: sqlite3.Connection, tenant: str, hour: int) -> None:
-    begins = hour * HOUR_MS
-    tally = HourTally(hour)
+def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do the work in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for at_ms, kind, message, client, link, campaign, expired in connection.execute(
-            OF_HOUR, (tenant, begins - REPEAT_MS, begins + HOUR_MS)
-        ):
-            tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired))
-        connection.execute(FORGET_FIGURES, (tenant, hour))
-        connection.executemany(
-            ADD_FIGURE,
-            [(tenant, campaign, hour, to_text(figures)) for campaign, figures in tally.figures().items()],
-        )
-        connection.execute(NO_LONGER_STALE, (tenant, hour))
+        result = work(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return result
+
+
+def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
+    """Return what was seen in minutes since 1970, from first to last, exclusive."""
+    tally = MinuteTally(first * MINUTE_MS)
+    span = (first_id(first * MINUTE_MS - REPEAT_MS), first_id(last * MINUTE_MS), tenant)
+    for at_ms, kind, message, client, link, campaign, expired in connection.execute(OF_MINUTE, span):
+        tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired))
+    return tally.seen()

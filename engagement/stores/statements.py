@@ -1,41 +1,49 @@
 """What is said to SQLite: the statements, and how rows and queries become their values. No connections."""
 
 import json
+from typing import Any, Final
 from uuid import UUID
 
-from engagement.events.classify import MACHINES, Client
-from engagement.events.fields import Fields, join
-from engagement.events.rows import REPEAT_MS, Row
+from engagement.events.classify import MACHINES, Client, Label
+from engagement.events.fields import LINK_UNSUBSCRIBE, Fields, join
+from engagement.events.rows import REPEAT_MS, Row, Source, kept_fields
 from engagement.stores.port import Query
+
+_END_MS: Final = 1 << 48  # ids hold no later time
 
 ADD_EVENT = """
 INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
-    client, expired, fields)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    client, expired, reason, rules, rcpt_hash, tags, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id) DO UPDATE SET type = excluded.type, at_ms = excluded.at_ms, tenant = excluded.tenant,
     message_id = excluded.message_id, transmission_id = excluded.transmission_id,
     recipient = excluded.recipient, campaign = excluded.campaign, link = excluded.link,
-    client = excluded.client, expired = excluded.expired, fields = excluded.fields
-WHERE fields <> excluded.fields
+    client = excluded.client, expired = excluded.expired, reason = excluded.reason, rules = excluded.rules,
+    rcpt_hash = excluded.rcpt_hash, tags = excluded.tags, body = excluded.body
+WHERE (body, client, reason, rules, rcpt_hash)
+    IS NOT (excluded.body, excluded.client, excluded.reason, excluded.rules, excluded.rcpt_hash)
 """
 ADD_MESSAGE = """
 INSERT INTO message (message_id, at_ms, fields) VALUES (?, ?, ?)
 ON CONFLICT (message_id) DO UPDATE SET at_ms = excluded.at_ms, fields = excluded.fields
 WHERE fields <> excluded.fields
 """
-# The same rule as events.rows.repeats: a row is a repeat if any row before it lies within REPEAT_MS.
+# The same rule as events.rows.repeats: a row is a repeat if any row before it lies within REPEAT_MS. What
+# repeats what is a matter of one message, as a link names its message.
 _REPEAT = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
-    SELECT 1 FROM event AS before
-    WHERE before.link = event.link AND before.type = event.type AND before.client = event.client
+    SELECT 1 FROM event AS before INDEXED BY event_by_message
+    WHERE before.message_id = event.message_id
+        AND before.at_ms > event.at_ms - {REPEAT_MS} AND before.at_ms <= event.at_ms
+        AND before.link = event.link AND before.type = event.type AND before.client = event.client
         AND before.tenant = event.tenant
-        AND before.at_ms > event.at_ms - {REPEAT_MS}
         AND (before.at_ms, before.event_id) < (event.at_ms, event.event_id)
 ) END"""  # noqa: S608 - a number of ours
 SHOWN = f"""
-SELECT event.fields, message.fields, {_REPEAT}, event.place
+SELECT event.event_id, event.type, event.client, event.reason, event.rules, event.rcpt_hash, event.body,
+    message.fields, {_REPEAT}, event.place
 FROM event LEFT JOIN message ON message.message_id = event.message_id
 """  # noqa: S608 - fixed text
-SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)"
+SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE event_id < ? LIMIT ?)"
 SWEEP_MESSAGES = """
 DELETE FROM message WHERE message_id IN (
     SELECT message_id FROM message AS old
@@ -46,12 +54,22 @@ DELETE FROM message WHERE message_id IN (
 MARK_STALE = "INSERT INTO stale_hour (tenant, hour) VALUES (?, ?) ON CONFLICT DO NOTHING"
 STALE = "SELECT tenant, hour FROM stale_hour ORDER BY hour DESC"
 NO_LONGER_STALE = "DELETE FROM stale_hour WHERE tenant = ? AND hour = ?"
-OF_HOUR = """
-SELECT at_ms, type, message_id, client, link, campaign, expired FROM event
-WHERE tenant = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, event_id
+OF_MINUTE = """
+SELECT at_ms, type, CASE WHEN message_id = x'' THEN event_id ELSE message_id END,
+    client, link, campaign, expired
+FROM event WHERE event_id >= ? AND event_id < ? AND tenant = ? ORDER BY event_id
 """
 FORGET_FIGURES = "DELETE FROM figure WHERE tenant = ? AND hour = ?"
-ADD_FIGURE = "INSERT INTO figure (tenant, campaign, hour, figures) VALUES (?, ?, ?, ?)"
+ADD_FIGURE = """
+INSERT INTO figure (tenant, campaign, hour, figures) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, campaign, hour) DO UPDATE SET figures = excluded.figures
+"""
+ADD_TAG_SET = """
+INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
+"""
+TAG_SETS = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
+SWEEP_TAG_SETS = "DELETE FROM tag_set WHERE used < ?"
 SWEEP_FIGURES = "DELETE FROM figure WHERE hour < ?"
 FIGURES = "SELECT figures FROM figure WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?"
 ERASE_EVENTS = "DELETE FROM event WHERE message_id = ? AND message_id <> x''"
@@ -67,21 +85,31 @@ def counts_of(where: list[str]) -> str:
     machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
     return f"""
         WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
-            SELECT type, message_id, client,
+            SELECT type, client,
+                CASE WHEN message_id = x'' THEN event_id ELSE message_id END AS message,
                 client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
             FROM event WHERE {" AND ".join(where)}
         ), figures AS (
-            SELECT type, counted, counted AND client NOT IN ({machines}) AS person, message_id FROM judged
+            SELECT type, counted, counted AND client NOT IN ({machines}) AS person, message FROM judged
         )
         SELECT type, count(*), sum(counted), sum(person),
-            count(DISTINCT CASE WHEN counted THEN message_id END),
-            count(DISTINCT CASE WHEN person THEN message_id END)
+            count(DISTINCT CASE WHEN counted THEN message END),
+            count(DISTINCT CASE WHEN person THEN message END)
         FROM figures GROUP BY type ORDER BY type
     """  # noqa: S608 - conditions of ours, values bound
 
 
-def event_values(row: Row) -> tuple[object, ...]:
-    """Return a row as `ADD_EVENT` wants it. Raises ValueError, TypeError, RecursionError, OverflowError."""
+def event_values(row: Row, tags: bytes | None = None) -> tuple[object, ...]:
+    """Return a row as `ADD_EVENT` wants it. tags: id of its set.
+
+    Raises ValueError, TypeError, RecursionError, OverflowError.
+    """
+    source = row.source
+    if isinstance(source, Source):
+        body, label, rcpt_hash = source.record, source.label, source.rcpt_hash or None
+        reason, rules = (label.reason, label.rules) if label else (None, None)
+    else:
+        body, reason, rules, rcpt_hash = as_text(source).encode(), None, row.rules or None, None
     return (
         bytes.fromhex(row.event_id.replace("-", "")),
         row.type,
@@ -93,8 +121,12 @@ def event_values(row: Row) -> tuple[object, ...]:
         row.campaign,
         bytes.fromhex(row.link),
         row.client,
-        int(row.expired),
-        as_text(row.fields),
+        row.expired,
+        reason,
+        rules,
+        rcpt_hash,
+        tags,
+        body,
     )
 
 
@@ -103,10 +135,22 @@ as_text = json.JSONEncoder(
 ).encode
 
 
-def shown(fields: str, message: str | None, repeat: int) -> Fields:
+def shown(line: tuple[Any, ...]) -> Fields:
     """Return the event of one line of `SHOWN`."""
-    joined = join(json.loads(fields), json.loads(message) if message else {})
+    event_id, kind, client, reason, rules, rcpt_hash, body, message, repeat, _place = line
+    if body[:1] == b"{":
+        fields: Fields = json.loads(body)
+    else:
+        label = Label(Client(client), reason, rules) if client else None
+        second = str(UUID(bytes=event_id)) if kind == LINK_UNSUBSCRIBE else ""
+        fields = kept_fields(body, label, rcpt_hash or "", second)
+    joined = join(fields, json.loads(message) if message else {})
     return joined | {"x_repeat": True} if repeat else joined
+
+
+def first_id(at_ms: int) -> bytes:
+    """Return what lies between the event ids before this millisecond and the others (RFC 9562 5.7)."""
+    return min(max(at_ms, 0), _END_MS).to_bytes(7, "big")[1:] if at_ms < _END_MS else b"\xff" * 17
 
 
 def conditions(query: Query) -> tuple[list[str], list[object]]:
@@ -115,12 +159,11 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
     bound: list[object] = [query.tenant]
     if not query.expired:
         where.append("NOT event.expired")
-    if query.from_ms is not None:
-        where.append("event.at_ms >= ?")
-        bound.append(query.from_ms)
-    if query.to_ms is not None:
-        where.append("event.at_ms < ?")
-        bound.append(query.to_ms)
+    by_time = not is_named(query)
+    for sign, at_ms in ((">=", query.from_ms), ("<", query.to_ms)):
+        if at_ms is not None:
+            where.append(f"event.event_id {sign} ?" if by_time else f"event.at_ms {sign} ?")
+            bound.append(first_id(at_ms) if by_time else at_ms)
     named: tuple[tuple[str, tuple[object, ...]], ...] = (
         ("type", query.types),
         ("recipient", tuple(recipient.lower() for recipient in query.recipients)),
@@ -137,7 +180,20 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
         where.append("event.recipient <> ''")  # lets the partial index be used
     if query.campaigns:
         where.append("event.campaign <> ''")
+    if query.tags:
+        # A tag with a quotation mark in it is looked for as JSON writes it.
+        listed = " OR ".join(["instr(tag_set.tags, ?)"] * len(query.tags))
+        where.append(
+            "event.tags IN (SELECT set_id FROM tag_set "  # noqa: S608 - as many marks as tags
+            f"WHERE tag_set.tenant = event.tenant AND ({listed}))"
+        )
+        bound += [as_text(tag) for tag in query.tags]
     return where, bound
+
+
+def is_named(query: Query) -> bool:
+    """Tell whether an index of what events belong to is used; otherwise they are found by time."""
+    return bool(query.recipients or query.campaigns or query.messages or query.transmissions or query.ids)
 
 
 def _bytes(text: str) -> bytes:

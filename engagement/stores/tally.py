@@ -4,8 +4,9 @@ Pure. What is counted is said in contract.md 6.2 to 6.4 and 7.6; the same in SQL
 """
 
 import json
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import add
 from typing import Final
@@ -15,6 +16,7 @@ from engagement.events.rows import REPEAT_MS
 from engagement.stores.port import Count, Query
 
 HOUR_MS: Final = 3_600_000
+MINUTE_MS: Final = 60_000
 
 _Link = str | bytes
 _FORGET_AT: Final = 100_000
@@ -71,15 +73,36 @@ class Tally:
         """Return what was counted so far."""
         return {
             kind: Figure(
-                self._recorded[kind],
-                self._expired[kind],
-                self._counted[kind],
-                self._people[kind],
-                len(self._messages[kind]),
-                len(self._people_messages[kind]),
+                *numbers, len(self._messages.get(kind, ())), len(self._people_messages.get(kind, ()))
             )
-            for kind in sorted(self._recorded.keys() | self._expired.keys())
+            for kind, numbers in self._numbers()
         }
+
+    def seen(self) -> dict[str, "Seen"]:
+        """Return what was counted so far, and the messages."""
+        found = {}
+        for kind, numbers in self._numbers():
+            messages = array("q", map(hash, self._messages.get(kind, ())))
+            people = self._people_messages.get(kind, set())
+            same = len(people) == len(messages)  # as there are no more, they are the same
+            found[kind] = Seen(numbers, messages, messages if same else array("q", map(hash, people)))
+        return found
+
+    def _numbers(self) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+        for kind in sorted(self._recorded.keys() | self._expired.keys()):
+            yield (
+                kind,
+                (self._recorded[kind], self._expired[kind], self._counted[kind], self._people[kind]),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """numbers: recorded, expired, counted, people. messages: 64 bits each; for this process alone."""
+
+    numbers: tuple[int, int, int, int]
+    messages: "array[int]"
+    people_messages: "array[int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +177,26 @@ def hours_of(query: Query) -> tuple[int, int | None]:
     return max(0, query.from_ms or 0) // HOUR_MS, last
 
 
-def hours_to_count(at_ms: int) -> tuple[int, ...]:
-    """Return the hours whose figures an event at this time may change: what it makes a repeat comes later."""
-    first, last = at_ms // HOUR_MS, (at_ms + REPEAT_MS - 1) // HOUR_MS
+def minutes_to_count(at_ms: int) -> tuple[int, ...]:
+    """Return the minutes since 1970 whose figures an event at this time may change.
+
+    What it makes a repeat comes later.
+    """
+    first, last = at_ms // MINUTE_MS, (at_ms + REPEAT_MS - 1) // MINUTE_MS
     return (first,) if first == last else (first, last)
 
 
-class HourTally:
-    """The figures of one hour, of all its events ("") and of each campaign. Hand it events in time order.
+class MinuteTally:
+    """The figures of some minutes by campaign, and which messages they are of.
 
-    From `REPEAT_MS` before the hour on; those before are looked at for repeats only.
+    Hand it events from `REPEAT_MS` before the first minute on, those of one link in time order; those before
+    it are looked at for repeats only.
     """
 
-    def __init__(self, hour: int) -> None:
-        self._begins = hour * HOUR_MS
+    def __init__(self, begins_ms: int) -> None:
+        self._begins = begins_ms
         self._repeats = Repeats()
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self._tallies: defaultdict[tuple[int, str], Tally] = defaultdict(Tally)
 
     def add(
         self,
@@ -185,9 +212,12 @@ class HourTally:
         """Count one event."""
         repeat = self._repeats.is_repeat(kind, link, client, at_ms)
         if at_ms >= self._begins:
-            for name in {"", campaign}:
-                self._tallies[name].add(kind, message, client, expired=expired, repeat=repeat)
+            tally = self._tallies[at_ms // MINUTE_MS, campaign]
+            tally.add(kind, message, client, expired=expired, repeat=repeat)
 
-    def figures(self) -> dict[str, Figures]:
-        """Return the figures by campaign."""
-        return {campaign: tally.figures() for campaign, tally in self._tallies.items()}
+    def seen(self) -> dict[int, dict[str, dict[str, "Seen"]]]:
+        """Return by minute since 1970, campaign and type what was counted."""
+        found: dict[int, dict[str, dict[str, Seen]]] = {}
+        for (minute, campaign), tally in self._tallies.items():
+            found.setdefault(minute, {})[campaign] = tally.seen()
+        return found

@@ -65,8 +65,8 @@ def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, tell: Tel
     (row,) = tell.hit()
     store.add([row])
     better = row.fields | {"x_client_class": "scanner", "x_client_rules": "2"}
-    store.add([replace(row, client="scanner", fields=better)])
-    store.add([replace(row, client="scanner", fields=better)])
+    store.add([replace(row, client="scanner", source=better)])
+    store.add([replace(row, client="scanner", source=better)])
     (event,) = store.find(Query())
     assert event["x_client_class"] == "scanner"
     assert store.counts(Query())["click"].people == 0
@@ -397,7 +397,7 @@ def test_after_a_sweep_of_everything_arrivals_go_on(store: EventStore, tell: Tel
 
 def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, tell: Telling) -> None:
     good, bad = tell.hit(), tell.hit()
-    broken = replace(bad[0], fields={"type": "click", "event_id": bad[0].event_id, "x": object()})
+    broken = replace(bad[0], source={"type": "click", "event_id": bad[0].event_id, "x": object()})
     with pytest.raises(RowRefusedError):
         store.add([*good, broken])
     assert found(store) == []
