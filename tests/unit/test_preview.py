@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from smtpapi.commands import main
+from smtpapi.commands.reason_words import SKIP, WHY
+from smtpapi.outcome import Skip, Why
 
 NEWSLETTER = Path(__file__).parents[2] / "demo/newsletter.eml"
 HOSTILE = b"""\
@@ -32,7 +34,10 @@ def test_text_shows_each_link_before_and_after_and_why_others_stay() -> None:
         r"- https://lighthouse\.example/visit\?utm_source=letter&\S+\n\s+\+ http://localhost:8080/f/a/", shown
     )
     assert "“book-a-visit”" in shown
-    assert re.search(r"clicktrack-off\n\s+https://lighthouse\.example/login\?once=K7QX", shown)
+    assert re.search(
+        r'says data-msys-clicktrack="0" \(clicktrack-off\)\n\s+https://lighthouse\.example/login\?once=K7QX',
+        shown,
+    )
 
 
 def test_page_is_self_contained_and_shows_the_same(tmp_path: Path) -> None:
@@ -54,6 +59,23 @@ def test_nothing_of_a_hostile_mail_becomes_markup_of_the_page(tmp_path: Path) ->
     assert "<script" not in outside_the_frame
     assert "<b>x</b>" not in outside_the_frame
     assert "not-http" in outside_the_frame
+
+
+def test_attribute_in_a_quoted_printable_part_is_shown_as_its_author_wrote_it() -> None:
+    assert '- data-msys-linkname="book-a-visit"\n' in _preview(str(NEWSLETTER))
+
+
+def test_every_reason_is_said_in_words() -> None:
+    assert (set(WHY), set(SKIP)) == (set(Why), set(Skip))
+    assert all(
+        words == words.strip() and not words.endswith(".") for words in (*WHY.values(), *SKIP.values())
+    )
+
+
+def test_mail_that_stays_says_why_in_words(tmp_path: Path) -> None:
+    mail = tmp_path / "signed.eml"
+    mail.write_bytes(b"DKIM-Signature: v=1\n" + HOSTILE)
+    assert "carries a DKIM signature, which a change would break (dkim-signed)" in _preview(str(mail))
 
 
 @pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])

@@ -6,6 +6,7 @@ writes nothing but the page that is asked for.
 
 import email
 import email.policy
+import quopri
 import re
 from collections.abc import Iterable, Iterator
 from email.message import EmailMessage
@@ -14,20 +15,21 @@ from pathlib import Path
 import click
 
 from smtpapi.commands.keys import Failed
-from smtpapi.commands.preview_page import Row, page
+from smtpapi.commands.preview_page import REMOVED, Row, page
+from smtpapi.commands.reason_words import SKIP, WHY
 from smtpapi.commands.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
 from smtpapi.envelope import Client, Envelope
 from smtpapi.outcome import Edit, Leave, Plan, Refuse, Skipped
 from smtpapi.rewrite.whole import Whole
 
 _SOFT_BREAK = re.compile(rb"=\r?\n")
+_QUOTED = re.compile(rb"(?:\[\[)?[A-Za-z-]+=3D")  # an attribute as it stands in a quoted-printable part
 _TYPES = {"text/html": "HTML", "text/plain": "text", "text/x-amp-html": "AMP"}
 _URL = re.compile(r"https?://[^\"'\s<>]+")
 _NOTES = {
     "attribute": "tracking notation, taken out",
     "macro": "brace macro, replaced by its braces",
     "pixel": "open pixel, added",
-    "header": "header field",
 }
 
 
@@ -73,11 +75,11 @@ def command(
 def _verdict(outcome: Plan | Leave | Refuse) -> str:
     match outcome:
         case Leave(why):
-            return f"passes byte for byte: {why}"
+            return f"passes byte for byte: {WHY[why]} ({why})"
         case Refuse(code, status, text):
             return f"refused: {code} {status} {text}"
         case Plan(why=why) if why is not None:
-            return f"no link is tracked: {why}"
+            return f"no link is tracked: {WHY[why]} ({why})"
         case Plan():
             return "tracked"
 
@@ -102,18 +104,25 @@ def _changed(message: Whole, outer: Edit, edit: Edit, part: str) -> Row:
     url = _URL.search(new)
     note = _NOTES.get(edit.kind, "")
     if edit.kind == "header":
-        old = message.raw[edit.start : edit.stop].decode("utf-8", "replace").strip()
-        return Row("", "header", _short(old), _short(new.strip()) or "(removed)", edit.name, note)
+        old = " ".join(message.raw[edit.start : edit.stop].decode("utf-8", "replace").split())
+        note = "header field, " + ("added" if new.strip() else "taken out")
+        return Row("", "header", _short(old), _short(new.strip()) or REMOVED, edit.name, note)
     before = edit.target
     if edit.kind in ("attribute", "macro") and edit is outer:
-        before = _SOFT_BREAK.sub(b"", message.raw[edit.start : edit.stop]).decode("utf-8", "replace").strip()
-    after = url[0] if url else new or "(removed)"
+        before = _notation(message.raw[edit.start : edit.stop])
+    after = url[0] if url else new or REMOVED
     return Row(part, edit.kind, before, after, edit.name, note)
 
 
 def _kept(skipped: Skipped, part: str) -> Row:
     what = "part" if skipped.offset < 0 else "link"
-    return Row(part, what, skipped.url, "", "", str(skipped.reason))
+    return Row(part, what, skipped.url, "", "", f"{SKIP[skipped.reason]} ({skipped.reason})")
+
+
+def _notation(raw: bytes) -> str:
+    """An attribute or macro as its author wrote it."""
+    raw = _SOFT_BREAK.sub(b"", raw.strip())
+    return (quopri.decodestring(raw) if _QUOTED.match(raw) else raw).decode("utf-8", "replace")
 
 
 def _short(text: str, limit: int = 160) -> str:
@@ -143,4 +152,5 @@ def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[Row]) -> 
         if row.before:
             click.echo(f"       {'-' if row.changed else ' '} {row.before}")
         if row.after:
-            click.echo(click.style(f"       + {row.after}", fg="green"))
+            sign = " " if row.after == REMOVED else "+"
+            click.echo(click.style(f"       {sign} {row.after}", fg="green"))

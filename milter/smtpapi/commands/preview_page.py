@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
+REMOVED = "(removed)"
 _STYLE = (files(__package__) / "preview.css").read_text("utf-8")
 
 _FRAME_POLICY = (
@@ -67,10 +68,14 @@ def page(title: str, facts: Sequence[tuple[str, str]], rows: Sequence[Row], rend
 
 def _table_row(row: Row) -> str:
     tag = f'<span class="tag {"go" if row.changed else "stay"}">{escape(row.what)}</span>'
-    after = f'<code class="after" title="{escape(row.after)}">{escape(row.after)}</code>' if row.after else ""
-    before = f"<code>{escape(row.before)}</code>" if row.before else ""
+    sort = "removed" if row.after == REMOVED else "after"
+    after = (
+        f'<code class="{sort}" title="{escape(row.after)}">{escape(row.after)}</code>' if row.after else ""
+    )
+    before = f'<code class="before">{escape(row.before)}</code>' if row.before else ""
+    opening = '<tr class="changed">' if row.changed else "<tr>"
     return (
-        f"<tr><td>{escape(row.part)}</td><td>{tag}</td><td>{before}{after}</td>"
+        f"{opening}<td>{escape(row.part)}</td><td>{tag}</td><td>{before}{after}</td>"
         f"<td>{escape(row.name)}</td><td>{escape(row.note)}</td></tr>"
     )
 
