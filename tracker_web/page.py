@@ -1,7 +1,8 @@
 """The first page: how many events of each type, by people and by machines, and the latest of them.
 
 Reads the store through its port alone, and renders on the server. Everything shown may come from strangers (a
-User-Agent, a target, a campaign): templates escape it, and no link to a target is made.
+User-Agent, a target, a campaign): templates escape it, and no link to a target is made. Recipients and
+campaigns link to the page itself, narrowed to them.
 """
 
 import os
@@ -60,7 +61,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event as the page shows it. client: "" for what no client fetched."""
+    """One event as the page shows it. client: "" for what no client fetched; subject: "" but for messages."""
 
     id: str
     time: str
@@ -71,6 +72,7 @@ class Line:
     campaign: str
     name: str
     target: str
+    subject: str
     client: str
     why: str
     agent: str
@@ -132,6 +134,7 @@ def line(fields: Mapping[str, Any]) -> Line:
         campaign=str(fields.get("campaign_id", "")),
         name=str(fields.get("target_link_name", "")),
         target=str(fields.get("target_link_url", "")),
+        subject=str(fields.get("subject", "")) if sort == INJECTION else "",
         client=str(fields.get("x_client_class", "")),
         why=", ".join(why),
         agent=str(fields.get("user_agent", "")),

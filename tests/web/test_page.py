@@ -115,7 +115,7 @@ def text(client: FlaskClient, path: str = "/", status: int = 200) -> str:
 
 def shown(page: str) -> list[str]:
     """The recipients of the rows, top to bottom."""
-    return re.findall(r'<td class="who">(.*?)</td>', page)
+    return re.findall(r'<td class="who"><a href="[^"]*">(.*?)</a></td>', page)
 
 
 def test_without_any_event_it_says_what_to_do(client: FlaskClient) -> None:
@@ -291,6 +291,22 @@ def test_cards_show_clicks_and_opens_even_at_zero() -> None:
     assert [(card.title, card.people, card.machines, card.share) for card in counted] == [
         ("AMP opens", 1, 3, 25.0)
     ]
+
+
+def test_recipients_and_campaigns_lead_to_their_own_events(client: FlaskClient, site: Site) -> None:
+    keep(site, a_hit(recipient="ida+a&b@example.net", campaign="spring & more"))
+    page = text(client)
+    found = re.findall(r'<td class="(?:who|name)"><a href="([^"]*)">', page)
+    links = [link.replace("&amp;", "&") for link in found]
+    assert links == ["/?recipient=ida%2Ba%26b%40example.net", "/?campaign=spring+%26+more"]
+    for link in links:
+        assert len(shown(text(client, link))) == 1
+
+
+def test_message_taken_in_is_shown_with_its_subject() -> None:
+    fields = {"type": "injection", "subject": "Our autumn letter"}
+    assert line(fields).subject == "Our autumn letter"
+    assert line(fields | {"type": "click"}).subject == ""
 
 
 def test_line_of_an_injection_says_why_nothing_was_tracked() -> None:
