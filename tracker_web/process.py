@@ -17,8 +17,8 @@ from engagement.links.ring_file import RingFile
 from engagement.settings import Settings
 from engagement.spool.write import Writer
 from tracker_web import answers
+from tracker_web.ceiling import MODES, Ceiling
 from tracker_web.client import Proxies
-from tracker_web.discreet import MODES, Discreet
 from tracker_web.hosts import page_hosts, tracking_hosts
 from tracker_web.hot import Hot, Spool
 from tracker_web.log import LostRecords, ring_not_loaded
@@ -65,8 +65,8 @@ def build(
         spool = writer = _writer(settings)
         atexit.register(writer.close)
         if settings.privacy.mode in MODES:
-            key = keys.current().signing.derive(b"discreet")
-            spool = Discreet(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+            key = keys.current().signing.derive(b"ceiling")
+            spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
     return Hot(
         keys=keys,
         event_id=ids.next,

@@ -15,7 +15,7 @@ from engagement.events.rows import rows
 from engagement.events.types import Hit
 from engagement.links.token import unpack
 from engagement.links.types import Kind, Link
-from tracker_web.discreet import PSEUDONYM, WITHHELD, Discreet, class_word
+from tracker_web.ceiling import PSEUDONYM, WITHHELD, Ceiling, class_word
 
 AGENTS = (
     "",
@@ -37,7 +37,7 @@ def recorded(mode: str, *, agent: str = AGENTS[3], method: str = "GET", **link: 
     spool = MemorySpool()
     kind = link.pop("kind", Kind.CLICK)
     assert isinstance(kind, Kind)
-    front = hot(Discreet(spool, mode, bytes(32), EventIds(bytes(8)).next))
+    front = hot(Ceiling(spool, mode, bytes(32), EventIds(bytes(8)).next))
     path = ("/f/a/" if kind is Kind.CLICK else "/q/") + token(kind, **link)  # type: ignore[arg-type] # a test's
     ask(front, environ(path, method, HTTP_USER_AGENT=agent, HTTP_ACCEPT_LANGUAGE="nb-NO"))
     (record,) = spool.records
@@ -93,7 +93,7 @@ def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
 
 def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
     spool = MemorySpool()
-    keep = Discreet(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
+    keep = Ceiling(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
     full = MemorySpool()
     ask(hot(full), environ(f"/q/{token(Kind.OPEN)}"))
     (record,) = full.records
@@ -107,7 +107,7 @@ def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
 
 def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> None:
     spool = MemorySpool()
-    front = hot(Discreet(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
+    front = hot(Ceiling(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
     path = f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}"
     assert ask(front, environ(path, "POST")).status == 200
     event = decode(spool.records[0])
@@ -133,10 +133,10 @@ def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
 def test_what_cannot_be_read_is_not_passed_on() -> None:
     spool = MemorySpool()
     with pytest.raises(BadRecord):
-        Discreet(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
+        Ceiling(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
     assert spool.records == []
     with pytest.raises(ValueError, match="full"):
-        Discreet(spool, "full", bytes(32), EventIds(bytes(8)).next)
+        Ceiling(spool, "full", bytes(32), EventIds(bytes(8)).next)
 
 
 @pytest.mark.parametrize("mode", ["aggregate", "hygiene"])

@@ -27,7 +27,7 @@ PSEUDONYM: Final = "@pseudonym.invalid"  # how the filter names a recipient in m
 _DAY_MS: Final = 86_400_000
 
 
-class Discreet:
+class Ceiling:
     """Takes readers out of records on their way into `spool`. One per process.
 
     mode: one of MODES. key: for ids that stand in for those of links from a wider mode, 16 to 64 bytes; one
