@@ -79,7 +79,7 @@ def arrive(
     now: float,
 ) -> Arrival:
     """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
-    on_hop = hop is not None and _is_at(envelope.client, hop)
+    on_hop = hop is not None and is_at(envelope.client, hop)
     values = tuple(message.values(split.HEADER))
     if not values:
         return Arrival(envelope, message, message, session, expands=not on_hop)
@@ -132,5 +132,6 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
     )
 
 
-def _is_at(client: Client, listener: Listen) -> bool:
+def is_at(client: Client, listener: Listen) -> bool:
+    """Whether a client came in by that very listener."""
     return client.daemon_port == listener.port and address_of(client.daemon_address) == listener.address

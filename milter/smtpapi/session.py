@@ -15,80 +15,21 @@ What holds here (design.md 2, rule 1):
 import contextlib
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import replace
 
 import Milter
 
 import milter
-from smtpapi import copies, dsn, maillog
-from smtpapi.counters import Row
+from smtpapi import copies, directive, dsn, maillog, xsetcontext
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
+from smtpapi.orders import Orders, orders_of
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
-from smtpapi.rewrite.apply import apply_edits
+from smtpapi.works import J, Judged, Works
 
 _MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idle between two callbacks
 _TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
-_MAX_CONTEXT = 100  # variables a session may set: Momentum names no limit, its users set a handful
-
-
-class Judged(Protocol):
-    """What `transaction.consider` gives."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What becomes of the message."""
-
-    @property
-    def connection_context(self) -> Mapping[str, str]:
-        """The session's context variables, for its next message."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """For the log."""
-
-    @property
-    def counts(self) -> tuple[str, ...]:
-        """Counters to add to, besides the outcome's."""
-
-
-J = TypeVar("J", bound=Judged)
-
-
-@dataclass(slots=True)
-class Works(Generic[J]):
-    """What all sessions of one worker process share. Made after the fork.
-
-    consider: facts to judgement. record: writes the events of a message that was accepted. takes_context:
-    whether XSETCONTEXT counts on a connection. max_size: octets of a body kept in memory; one octet more is
-    kept, so that `consider` sees that it was too large. one_recipient: whether a client may name one
-    recipient a transaction only; None where no client is asked to.
-    """
-
-    consider: Callable[[Envelope, Message, Mapping[str, str]], J]
-    record: Callable[[J], None]
-    takes_context: Callable[[Client], bool]
-    tally: Row
-    tick: Callable[[], float]
-    max_size: int
-    one_recipient: Callable[[Client], bool] | None = None
-    sessions: set[int] = field(default_factory=set)  # ids of those that are open
-    underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
-    judging: set[int] = field(default_factory=set)  # of those whose message is whole and being answered
-
-
-@dataclass(slots=True)
-class _Orders:
-    """The changes, computed: nothing here can fail any more."""
-
-    deletions: list[tuple[str, int]]
-    replacements: list[tuple[str, int, str]]
-    additions: list[tuple[str, str]]
-    leaving: list[str]  # recipients
-    joining: list[tuple[str, str]]  # recipients with their ESMTP parameters
-    through: str  # the recipient who is there only while others join, or ""
-    body: bytes | None
+_NOBODY = Client("unknown")  # no address, so nobody trusts it
 
 
 @Milter.header_leading_space  # the exact octets after the colon; what is added must bring its own space
@@ -98,6 +39,7 @@ class Session(Milter.Base):
     def __init__(self, works: Works[J]) -> None:
         self._works = works
         self._client = Client()
+        self._client_fault: Exception | None = None  # the client is not known
         self._context: Mapping[str, str] = {}
         works.sessions.add(id(self))
         works.tally.add("sessions")
@@ -108,6 +50,7 @@ class Session(Milter.Base):
         self._recipients: list[str] = []
         self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
         self._fields: list[Field] = []
+        self._unread: list[str] = []  # names of fields lost to a fault
         self._body: list[bytes] = []
         self._size = 0
         self._body_size = 0
@@ -129,15 +72,21 @@ class Session(Milter.Base):
     @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}")
     def connect(self, hostname: str, family: int, hostaddr: object) -> int:
         """A client connected to the MTA."""
+        try:
+            self._client = self._told(hostname, family, hostaddr)
+        except Exception as error:  # noqa: BLE001 - kept: eom lets each message pass untouched
+            self._client, self._client_fault = _NOBODY, error
+        return Milter.CONTINUE
+
+    def _told(self, hostname: str, family: int, hostaddr: object) -> Client:
         port = self._macro("{daemon_port}")
-        self._client = Client(
+        return Client(
             address=_address(family, hostaddr) or self._macro("{client_addr}"),
             name=hostname,
             daemon_address=self._macro("{daemon_addr}"),
             daemon_port=int(port) if port.isascii() and port.isdigit() else None,
             daemon_name=self._macro("{daemon_name}"),
         )
-        return Milter.CONTINUE
 
     @Milter.noreply
     def hello(self, hostname: str) -> int:
@@ -153,18 +102,12 @@ class Session(Milter.Base):
         """
         line = cmd if isinstance(cmd, str) else cmd.decode("utf-8", "replace")
         verb, _, rest = line.strip().partition(" ")
-        if verb.upper() != "XSETCONTEXT":
+        if verb.upper() != xsetcontext.VERB:
             return Milter.CONTINUE
         try:
             if not self._works.takes_context(self._client):
                 raise ValueError("not among SMTP_Extensions here, or the client is not trusted")
-            if not rest.strip():
-                raise ValueError("no variables; Postfix tells only the command's name: set them by policy")
-            pairs = _context(rest)
-            context = {**self._context, **pairs}
-            if len(context) > _MAX_CONTEXT:
-                raise ValueError(f"more than {_MAX_CONTEXT} variables")
-            self._context = context
+            self._context = xsetcontext.merged(self._context, rest)
         except Exception as error:  # noqa: BLE001 - an optional extra must never end a session
             self._works.tally.add("context-refused")
             maillog.context_refused(self._client.address, str(error))
@@ -220,6 +163,7 @@ class Session(Milter.Base):
             self._fields.append(Field(name, value))
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
+            self._unread.append(name)
         return Milter.CONTINUE
 
     @Milter.noreply
@@ -255,27 +199,23 @@ class Session(Milter.Base):
     def _finish(self) -> int:
         works = self._works
         began = works.tick()
-        envelope = Envelope(self._client, self._sender, tuple(self._recipients))
         judged = None
+        envelope = Envelope(self._client, self._sender, tuple(self._recipients))
         try:
             envelope = self._envelope()
-            if self._fault is not None:
-                raise self._fault
+            if (fault := self._fault or self._client_fault) is not None:
+                raise fault
             message = Message(tuple(self._fields), b"".join(self._body))
             judged = works.consider(envelope, message, self._context)
             outcome = judged.outcome
             self._context = judged.connection_context
-            orders = _orders(outcome, message, dict(zip(self._recipients, self._options, strict=True)))
+            orders = orders_of(outcome, message, dict(zip(self._recipients, self._options, strict=True)))
             if orders is not None and orders.body is not None and self._body_size != len(message.body):
                 raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
-            outcome, orders = Leave(Why.INTERNAL_ERROR, type(error).__name__), None
-            if judged is not None and isinstance(judged.outcome, Plan) and judged.outcome.recipients:
-                outcome = _TRY_AGAIN  # copies were promised with it
-            if judged is None and copies.may_be_asked(Message(tuple(self._fields), b"")):
-                outcome = _TRY_AGAIN
             works.tally.add("failed-before-change")
             maillog.failed_before_change(envelope)
+            outcome, orders = self._unjudged(envelope, judged, type(error).__name__)
         if isinstance(outcome, Refuse):
             answer = self._refuse(outcome)
         elif orders is None or self._change(orders):
@@ -294,6 +234,27 @@ class Session(Milter.Base):
         with contextlib.suppress(Exception):
             self._tell(envelope, outcome, judged, works.tick() - began)
         return answer
+
+    def _unjudged(
+        self, envelope: Envelope, judged: Judged | None, note: str
+    ) -> tuple[Outcome, Orders | None]:
+        """As it came, but for what must not leave the building; put off where copies would be lost."""
+        if judged is not None and isinstance(judged.outcome, Plan) and judged.outcome.recipients:
+            return _TRY_AGAIN, None
+        lost = (Field(name, b"") for name in self._unread)  # deletions go by the fields' numbers
+        header = Message((*self._fields, *lost), b"")
+        owing = copies.may_be_asked(header) or directive.NAME.lower() in map(str.lower, self._unread)
+        outcome: Outcome = Leave(Why.INTERNAL_ERROR, note)
+        orders = None
+        try:
+            headers = self._works.removable(envelope, header)
+            owing = owing and any(change.name == directive.NAME for change in headers)
+            if headers:
+                without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
+                outcome, orders = without, orders_of(without, header, {})
+        except Exception:  # noqa: BLE001 - not known what may be taken out: the mail passes as it came
+            maillog.failed_before_change(envelope)
+        return (_TRY_AGAIN, None) if owing and judged is None else (outcome, orders)
 
     def _tell(self, envelope: Envelope, outcome: Outcome, judged: Judged | None, seconds: float) -> None:
         tally = self._works.tally
@@ -317,7 +278,7 @@ class Session(Milter.Base):
             originals if any(originals) else (),
         )
 
-    def _change(self, orders: _Orders) -> bool:
+    def _change(self, orders: Orders) -> bool:
         try:
             for name, index in orders.deletions:
                 self.chgheader(name, index, "")
@@ -332,7 +293,7 @@ class Session(Milter.Base):
             return False
         return True
 
-    def _change_recipients(self, orders: _Orders) -> None:
+    def _change_recipients(self, orders: Orders) -> None:
         for address in orders.leaving:
             self.delrcpt(f"<{address}>")
         if orders.through:
@@ -402,30 +363,6 @@ def stop() -> None:
     milter.stop()
 
 
-def _orders(outcome: Outcome, message: Message, options: Mapping[str, tuple[bytes, ...]]) -> _Orders | None:
-    """The calls that carry a plan out. options: of each RCPT TO of the client, by its address."""
-    if not isinstance(outcome, Plan):
-        return None
-    changes = outcome.headers
-    deletions = [(change.name, change.index) for change in changes if change.value is None]
-    deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
-    replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
-    additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
-    body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
-    leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
-    joining = [
-        (each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
-        for each in outcome.recipients
-    ]
-    return _Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)
-
-
-def _spaced(value: str) -> str:
-    r"""With the space after the colon, and folds as libmilter wants them ("\n" and a blank)."""
-    value = value.replace("\r\n", "\n")
-    return value if value[:1] in (" ", "\t", "\n") else " " + value
-
-
 def _address(family: int, hostaddr: object) -> str:
     if family in (socket.AF_INET, socket.AF_INET6) and isinstance(hostaddr, tuple):
         return str(hostaddr[0])
@@ -438,14 +375,3 @@ def _mailbox(path: bytes) -> str:
     Local submission in Postfix gives it without <> at once.
     """
     return path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "surrogateescape")
-
-
-def _context(text: str) -> dict[str, str]:
-    """The variables of an XSETCONTEXT line: name=value pairs in xtext (RFC 3461 4). Raises ValueError."""
-    pairs = {}
-    for word in text.split():
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise ValueError("expected name=value pairs")
-        pairs[dsn.from_xtext(name)] = dsn.from_xtext(value)
-    return pairs

@@ -11,7 +11,6 @@ on trusted mail X-MSYS-API is removed whatever else happens, and so are marks of
 person is made for another; mail that asks for copies is not accepted without them.
 """
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -19,12 +18,13 @@ from types import MappingProxyType
 from engagement.events.types import Injection
 from engagement.links.keys import Key
 from engagement.settings.scopes import Scoped
-from smtpapi import copies, directive, split
+from smtpapi import copies, directive, failing, split
 from smtpapi.arrival import Arrival, Refused, arrive
 from smtpapi.copies import Role
 from smtpapi.decide import Decision
 from smtpapi.directive import Copy, Directive
 from smtpapi.envelope import Envelope
+from smtpapi.failing import NO_COPIES_NOW, removable
 from smtpapi.identity import MARK
 from smtpapi.injection import header_size
 from smtpapi.judging import Judged, Judging
@@ -39,7 +39,7 @@ from smtpapi.site import Considered, Site, where_of
 from smtpapi.split import Entry
 from smtpapi.trust import is_trusted
 
-__all__ = ["Considered", "Site", "consider"]
+__all__ = ["Considered", "Site", "consider", "removable"]
 
 Tick = Callable[[], float]
 
@@ -49,7 +49,6 @@ _HOPS = frozenset({"split", "readdress"})
 _LONGEST_MARK = 45_000
 _LONGEST_HEADER = 30_000
 _NOT_ENABLED = f"{directive.NAME} cc, bcc and archive are not enabled here"
-_NO_COPIES_NOW = Refuse("451", "4.3.0", "Copies cannot be made now, try again later")
 
 
 def consider(
@@ -74,9 +73,12 @@ def consider(
         if arrival.entry is None and not is_trusted(envelope.client, scoped.relay_hosts):
             return Considered(Leave(Why.UNTRUSTED), connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
-        removals = _removable(site, envelope, message)
+        try:
+            removals = removable(site, envelope, message)
+        except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
+            removals = ()
         owing = bool(removals) and copies.may_be_asked(message)
-        return _failed(error, removals, connection_context, owing=owing)
+        return failing.considered(error, removals, connection_context, owing=owing)
     mail = None
     try:
         mail = _Mail(site, arrival, now, tick, connection_context)
@@ -86,7 +88,7 @@ def consider(
             owing = mail.owes_copies
         else:
             owing = arrival.entry is None and copies.may_be_asked(message)
-        return _failed(error, arrival.headers(), connection_context, owing=owing)
+        return failing.considered(error, arrival.headers(), connection_context, owing=owing)
 
 
 class _Mail:
@@ -153,7 +155,7 @@ class _Mail:
         asked = directive.parse(tuple(self.message.values(directive.NAME)))
         if isinstance(asked, Directive) and copies.added(self.recipients, asked):
             self.notes.append(str(failed))
-            return self._end(_NO_COPIES_NOW)
+            return self._end(NO_COPIES_NOW)
         return self._end(self.making.left(Why.POLICY_FAILED, str(failed)))
 
     def _refused(self, refusal: Refuse) -> Considered:
@@ -229,7 +231,7 @@ class _Mail:
         if more and not hops:
             return self._end(directive.refusal(_NOT_ENABLED))
         if key is None:
-            return self._end(_NO_COPIES_NOW if more else self.making.left(Why.NO_KEY), judged[0].decision)
+            return self._end(NO_COPIES_NOW if more else self.making.left(Why.NO_KEY), judged[0].decision)
         if not more:
             why, note = next(((None, "") for each in judged if each.why is None), judged[0].reason)
             if why is None and (closed := self.making.nothing_to_edit()) is not None:
@@ -327,36 +329,3 @@ def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
     for recipient in recipients:
         found.setdefault(copies.same(recipient), recipient)
     return tuple(found.values())
-
-
-def _removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
-    """What to take out of mail that could not even be looked at: nothing, unless it is surely trusted."""
-    try:
-        scoped = site.settings.scoped(where_of(envelope, ""))
-        trusted = site.settings.active and is_trusted(envelope.client, scoped.relay_hosts)
-    except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
-        trusted = False
-    return removal(message, directive.NAME) + removal(message, split.HEADER) if trusted else ()
-
-
-def _failed(
-    error: Exception,
-    removals: tuple[HeaderChange, ...],
-    connection_context: Mapping[str, str],
-    *,
-    owing: bool,
-) -> Considered:
-    """A fault of ours: the place for the log, not the text of the error, which may quote the mail.
-
-    owing: copies were promised, so the mail is put off.
-    """
-    place = "an unknown place"
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        code = frame.f_code
-        place = f"{code.co_name} ({code.co_filename.rpartition('/')[2]}:{line})"
-    note = f"{type(error).__name__} in {place}"
-    why = Why.INTERNAL_ERROR
-    outcome: Outcome = Plan(removals, why=why, note=note) if removals else Leave(why, note)
-    if owing:
-        return Considered(_NO_COPIES_NOW, connection_context=connection_context, notes=(note,))
-    return Considered(outcome, connection_context=connection_context)

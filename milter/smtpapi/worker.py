@@ -26,9 +26,11 @@ from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
 from smtpapi.message import Message
+from smtpapi.outcome import HeaderChange
 from smtpapi.policy.hooks import Policy
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.transaction import Considered, Site, consider, removable
 from smtpapi.trust import is_local, is_trusted
+from smtpapi.works import Works
 
 READY = b"r"
 DRAIN = b"d"
@@ -54,11 +56,12 @@ class Desk:
             max_size=settings.spool.max_size,
         )
 
-    def works(self) -> session.Works[Considered]:
+    def works(self) -> Works[Considered]:
         """The callables of a session."""
         rewriting = self._settings.rewriting
-        return session.Works(
+        return Works(
             consider=self.consider,
+            removable=self.removable,
             record=self.record,
             takes_context=self.takes_context,
             tally=self._tally,
@@ -73,6 +76,10 @@ class Desk:
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
         return consider(self._site, envelope, message, context, now=time.time(), tick=time.monotonic)
+
+    def removable(self, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
+        """The fields to take out of what could not be judged."""
+        return removable(self._site, envelope, message)
 
     def record(self, considered: Considered) -> None:
         """Put the injection events into the spool; count what the spool could not take."""
@@ -141,7 +148,7 @@ def _serve(
     desk.close()
 
 
-def _watch(control: socket.socket, lent: Lent, works: session.Works[Considered]) -> None:
+def _watch(control: socket.socket, lent: Lent, works: Works[Considered]) -> None:
     """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
     order = _order(control)
     lent.take_back()

@@ -32,7 +32,7 @@ def test_the_page_has_the_words_of_the_reply(fields: dict[str, object]) -> None:
 
 
 def test_the_page_has_the_words_for_copies_that_cannot_be_made() -> None:
-    later = transaction._NO_COPIES_NOW
+    later = transaction.NO_COPIES_NOW
     assert f"| `{transaction._NOT_ENABLED}` |" in PAGE
     assert f"`{later.code} {later.status} {later.text}`" in PAGE
 

@@ -19,7 +19,7 @@ def _install(fault: str) -> None:
         case "consider" | "record":
             setattr(worker.Desk, fault, _raises)
         case "orders":
-            session._orders = _raises
+            session.orders_of = _raises
         case "chgheader" | "addheader" | "replacebody" | "addrcpt" | "delrcpt":
             setattr(session.Session, fault, _raises)
         case "envfrom":

@@ -7,7 +7,7 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import Settings, load_text
-from smtpapi import transaction
+from smtpapi import failing, transaction
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
 from smtpapi.outcome import HeaderChange, Leave, Plan, Refuse, Why
@@ -344,6 +344,7 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
         raise RuntimeError
 
     monkeypatch.setattr(transaction, "is_trusted", fails)
+    monkeypatch.setattr(failing, "is_trusted", fails)
     outcome = run(site(), API).outcome
     assert isinstance(outcome, Leave)
     assert outcome.why is Why.INTERNAL_ERROR

@@ -1,0 +1,53 @@
+"""A plan as the calls that carry it out, computed to the last octet: nothing of it can fail any more.
+
+Not the calls (`session`). Invariants: deletions come first and go from the highest index down, since Postfix
+renumbers after each and Sendmail does not; what is added brings its own space after the colon.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smtpapi import dsn
+from smtpapi.message import Message
+from smtpapi.outcome import Outcome, Plan
+from smtpapi.rewrite.apply import apply_edits
+
+
+@dataclass(slots=True)
+class Orders:
+    """The changes in their order. body: the new one, None for the one that came."""
+
+    deletions: list[tuple[str, int]]
+    replacements: list[tuple[str, int, str]]
+    additions: list[tuple[str, str]]
+    leaving: list[str]  # recipients
+    joining: list[tuple[str, str]]  # recipients with their ESMTP parameters
+    through: str  # the recipient who is there only while others join, or ""
+    body: bytes | None
+
+
+def orders_of(outcome: Outcome, message: Message, options: Mapping[str, tuple[bytes, ...]]) -> Orders | None:
+    """The calls that carry an outcome out, None where there are none.
+
+    options: of each RCPT TO of the client, by its address.
+    """
+    if not isinstance(outcome, Plan):
+        return None
+    changes = outcome.headers
+    deletions = [(change.name, change.index) for change in changes if change.value is None]
+    deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
+    replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
+    additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
+    body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
+    leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
+    joining = [
+        (each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
+        for each in outcome.recipients
+    ]
+    return Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)
+
+
+def _spaced(value: str) -> str:
+    r"""With the space after the colon, and folds as libmilter wants them ("\n" and a blank)."""
+    value = value.replace("\r\n", "\n")
+    return value if value[:1] in (" ", "\t", "\n") else " " + value
