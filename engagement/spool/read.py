@@ -152,19 +152,6 @@ class Reader:
                 segments += 1
         return Backlog(size, records, segments, tuple(firsts))
 
-    def waiting(self) -> dict[str, tuple[int, int]]:
-        """Return what waits at this moment: by segment, from where in it to where."""
-        found = {}
-        for segment in self._listed():
-            try:
-                size = segment.path.stat().st_size
-            except OSError:
-                continue
-            position = max(self._committed.get(segment.stem, 0), len(MAGIC))
-            if size > position:
-                found[segment.stem] = (position, size)
-        return found
-
     def finished(self) -> list[Path]:
         """Return the segments, oldest first, that nobody writes any more."""
         return [segment.path for segment in self._listed() if _is_finished(segment.path)]

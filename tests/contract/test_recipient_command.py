@@ -56,4 +56,4 @@ def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
     shipped = CliRunner().invoke(main, ["ship", "--once", "--config", str(config)])
     assert shipped.exit_code == 0
     done = say(config, "erase", "ida@example.net")
-    assert (done.exit_code, "names this recipient" in done.output) == (1, True)
+    assert (done.exit_code, "overwritten in 1 file(s)" in done.output) == (0, True)

@@ -12,7 +12,8 @@ import click
 
 from engagement.events.fields import Fields
 from engagement.settings import Settings, load_file
-from engagement.spool.read import CORRUPT, Reader
+from engagement.spool.erasure import Traces
+from engagement.spool.read import CORRUPT
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
 from smtpapi.commands.options import config_option, told
@@ -43,9 +44,9 @@ def export(config: Path, address: str) -> None:
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
-    default=60.0,
+    default=120.0,
     show_default=True,
-    help="Seconds that the shipper has to carry over what waits in the spool.",
+    help="Seconds that the shipper has to carry over what the spool holds of ADDRESS.",
 )
 @click.argument("address")
 def erase(config: Path, wait: float, address: str) -> None:
@@ -55,18 +56,17 @@ def erase(config: Path, wait: float, address: str) -> None:
     """
     with _store(config, writing=True) as (settings, store):
         directory = Path(settings.spool.directory)
-        if not _drained(directory, wait):
+        traces = Traces(directory, address)
+        if not _gone(traces, wait):
             click.echo(
-                f"{directory}: events still wait, maybe of this recipient. Run `smtpapi ship`; try again.",
+                f"{directory}: events of this recipient still wait, or lie in segments in use (for a minute "
+                "at most). Is `smtpapi ship` running? Nothing was removed; try again.",
                 err=True,
             )
             sys.exit(1)
         click.echo(f"{store.erase(address)} event(s) removed")
-        aside = _set_aside(directory, address)
-        for path in aside:
-            click.echo(f"{path}: could not be read as events and names this recipient; look at it", err=True)
-        if aside:
-            sys.exit(1)
+        if blanked := traces.blank():
+            click.echo(f"{directory / CORRUPT}: overwritten in {blanked} file(s)")
 
 
 def _events(store: EventStore, address: str) -> Iterator[Fields]:
@@ -76,26 +76,16 @@ def _events(store: EventStore, address: str) -> Iterator[Fields]:
         query = replace(query, cursor=cursor_of(page[-1]))
 
 
-def _drained(directory: Path, wait: float) -> bool:
-    """Wait until what is in the spool now has been carried over: an event that comes later may stay in it."""
+def _gone(traces: Traces, wait: float) -> bool:
+    """Wait until what the spool holds of them now is in the store alone: what comes later may stay in it."""
     deadline = time.monotonic() + wait
-    ends = {segment: end for segment, (_, end) in Reader(directory).waiting().items()}
-    while any(begin < ends.get(segment, 0) for segment, (begin, _) in Reader(directory).waiting().items()):
+    before = traces.segments()
+    while before:
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)
+        before = traces.left(before)
     return True
-
-
-def _set_aside(directory: Path, address: str) -> list[Path]:
-    """The records and rests set aside that hold the address in any case."""
-    wanted = address.lower().encode()
-    folder = directory / CORRUPT
-    return [
-        path
-        for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
-        if wanted in path.read_bytes().lower()
-    ]
 
 
 @contextmanager

@@ -1,0 +1,121 @@
+"""One recipient's records in the spool: where they still lie, and their end among what was set aside.
+
+Segments are never changed here: what a recipient has in one is shipped, and goes with its segment. Set-aside
+files nobody ships, so there the recipient's bytes are overwritten where they stand, the others' stay.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from engagement.events.record import BadRecord, decode
+from engagement.events.rows import rows
+from engagement.links.types import BadToken
+from engagement.spool.format import scan
+from engagement.spool.names import OPEN, READY
+from engagement.spool.read import CORRUPT
+
+
+class Traces:
+    """What the spool directory holds of one address, compared in lower case."""
+
+    def __init__(self, directory: Path, address: str) -> None:
+        self._directory = directory
+        self._address = address.lower()
+
+    def segments(self) -> set[str]:
+        """Return the segments, by names without endings, with anything of the recipient, shipped or not.
+
+        Raises OSError.
+        """
+        return {path.stem for path in self._segments() if any(self._theirs(_read(path)))}
+
+    def left(self, segments: set[str]) -> set[str]:
+        """Return those of the segments that are still there. Raises OSError."""
+        return segments & {path.stem for path in self._segments()}
+
+    def blank(self) -> int:
+        """Overwrite the recipient's bytes in set-aside files with zeros; return in how many files.
+
+        A file with nothing else in it is removed. Zeros are no record (`format`). Raises OSError.
+        """
+        blanked = 0
+        for path in self._files(self._directory / CORRUPT):
+            data = bytearray(_read(path))
+            theirs = list(self._theirs(bytes(data)))
+            if not theirs:
+                continue
+            _overwrite(path, theirs)
+            for start, stop in theirs:
+                data[start:stop] = bytes(stop - start)
+            if not any(data):
+                path.unlink(missing_ok=True)
+            blanked += 1
+        return blanked
+
+    def _segments(self) -> list[Path]:
+        return [path for path in self._files(self._directory) if path.suffix in (OPEN, READY)]
+
+    def _files(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(path for path in folder.iterdir() if path.is_file())
+        except FileNotFoundError:
+            return []
+
+    def _theirs(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield what is the recipient's: whole records by what they say, damage between them by its bytes."""
+        if not self._is_in(data):
+            return
+        damage = 0
+        for start, stop, record in _frames(data):
+            if self._is_in(data[damage:start]):
+                yield damage, start
+            if self._is_of(record):
+                yield start, stop
+            damage = stop
+        if self._is_in(data[damage:]):
+            yield damage, len(data)
+
+    def _is_of(self, record: bytes) -> bool:
+        if not self._is_in(record):
+            return False
+        try:
+            return any(row.recipient == self._address for row in rows(decode(record)))
+        except (BadRecord, BadToken):
+            return True
+
+    def _is_in(self, data: bytes) -> bool:
+        return self._address in data.decode("utf-8", "replace").lower()
+
+
+def _frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield start, stop and record of each whole frame, also behind damage."""
+    position = 0
+    while position < len(data):
+        found = scan(data, position, 1)
+        if found.records:
+            ((record, stop),) = found.records
+            yield position, stop, record
+            position = stop
+        else:
+            position += 1
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _overwrite(path: Path, places: list[tuple[int, int]]) -> None:
+    """Put zeros there, on the disk then; the file keeps its time, as its retention goes by it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        for start, stop in places:
+            os.pwrite(descriptor, bytes(stop - start), start)
+        os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
