@@ -223,7 +223,7 @@ class CassandraStore:
         single: _Writes = []
         hours: dict[tuple[str, int, int], list[tuple[object, ...]]] = {}
         messages: dict[bytes, list[tuple[object, ...]]] = {}
-        used: set[tuple[Customer, tuple[str, ...], int]] = set()
+        used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
         remembered: set[object] = set()
         arrived = []
         for row in rows:
@@ -233,7 +233,7 @@ class CassandraStore:
             if row.tags:
                 customer = (row.tenant, row.customer)
                 tags = self._tags.set_id(customer, row.tags)
-                used.add((customer, row.tags, row.at_ms // DAY_MS))
+                used[customer, row.tags, row.at_ms // DAY_MS] = None
             slim = cql.hour_values(row, key, self._shards, tags)
             arrived.append((key, row.at_ms, UUID(row.event_id).bytes))
             stamp = cql.written_at(row)
@@ -259,7 +259,7 @@ class CassandraStore:
             ends = (each.used + 1) * DAY_MS
             left = cql.ttl(ends, self._life.events, now)
             if left is not None:
-                values = (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
+                values = (cql.PLACE, tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
                 writes.append(("tag_set", [(*values, left, ends * 1000)]))
         return writes
 

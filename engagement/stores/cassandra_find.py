@@ -108,13 +108,13 @@ class Finder:
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""
-        return [cql.kept_tag_set(line) for line in self.asked("tag_sets", customer)]
+        return [cql.kept_tag_set(line) for line in self.asked("tag_sets", (cql.PLACE, *customer))]
 
     def _sets(self, query: Query) -> frozenset[bytes]:
         """The ids of sets that hold a tag which is asked for."""
         if not query.tags:
             return frozenset()
-        sets = map(cql.kept_tag_set, self.asked("all_tag_sets", (query.tenant,)))
+        sets = map(cql.kept_tag_set, self.asked("all_tag_sets", (cql.PLACE, query.tenant)))
         return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
 
     # --- by message ---

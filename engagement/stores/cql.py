@@ -51,8 +51,8 @@ WRITES: Final = {
             INSERT INTO {keyspace}.hour_by_campaign (tenant, campaign, hour, shards)
             VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "tag_set": """
-            INSERT INTO {keyspace}.tag_set (tenant, customer, set_id, tags, used)
-            VALUES (?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+            INSERT INTO {keyspace}.tag_set (place, tenant, customer, set_id, tags, used)
+            VALUES (?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "stale_hour": "INSERT INTO {keyspace}.stale_hour (place, tenant, hour, shipper) VALUES (?, ?, ?, ?)",
         "no_longer_stale": """
             DELETE FROM {keyspace}.stale_hour WHERE place = ? AND tenant = ? AND hour = ? AND shipper = ?""",
@@ -106,8 +106,11 @@ READS: Final = {
         "figures_of": """
             SELECT figures FROM {keyspace}.figure_by_hour
             WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?""",
-        "tag_sets": "SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE tenant = ? AND customer = ?",
-        "all_tag_sets": "SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE tenant = ?",
+        "tag_sets": """
+            SELECT set_id, tags, used FROM {keyspace}.tag_set
+            WHERE place = ? AND tenant = ? AND customer = ?""",
+        "all_tag_sets": """
+            SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE place = ? AND tenant = ?""",
         "stale": "SELECT tenant, hour, shipper FROM {keyspace}.stale_hour WHERE place = ?",
         "shippers": "SELECT shipper, told FROM {keyspace}.shipper WHERE place = ?",
         "arrivals": """

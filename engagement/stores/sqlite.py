@@ -133,13 +133,14 @@ class SqliteStore:
 
     def _values(self, rows: list[Row]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
         """Return the rows as `ADD_EVENT` wants them, and as `ADD_TAG_SET` does the tag sets that are new."""
-        values, used = [], set()
+        values = []
+        used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
         for row in rows:
             tags = None
             if row.tags:
                 customer = (row.tenant, row.customer)
                 tags = self._tags.set_id(customer, row.tags)
-                used.add((customer, row.tags, row.at_ms // DAY_MS))
+                used[customer, row.tags, row.at_ms // DAY_MS] = None
             values.append(event_values(row, tags))
         sets: list[tuple[object, ...]] = [
             (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)

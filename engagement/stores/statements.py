@@ -69,6 +69,10 @@ INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?
 ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
 """
 TAG_SETS = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
+TAGGED = """
+SELECT set_id FROM tag_set
+WHERE tag_set.tenant = event.tenant AND EXISTS (SELECT 1 FROM json_each(tag_set.tags) WHERE value IN
+"""
 SWEEP_TAG_SETS = "DELETE FROM tag_set WHERE used < ?"
 SWEEP_FIGURES = "DELETE FROM figure WHERE hour < ?"
 FIGURES = "SELECT figures FROM figure WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?"
@@ -181,13 +185,9 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
     if query.campaigns:
         where.append("event.campaign <> ''")
     if query.tags:
-        # A tag with a quotation mark in it is looked for as JSON writes it.
-        listed = " OR ".join(["instr(tag_set.tags, ?)"] * len(query.tags))
-        where.append(
-            "event.tags IN (SELECT set_id FROM tag_set "  # noqa: S608 - as many marks as tags
-            f"WHERE tag_set.tenant = event.tenant AND ({listed}))"
-        )
-        bound += [as_text(tag) for tag in query.tags]
+        marks = ", ".join("?" * len(query.tags))
+        where.append(f"event.tags IN ({TAGGED} ({marks})))")
+        bound += query.tags
     return where, bound
 
 

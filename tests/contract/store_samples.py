@@ -32,10 +32,21 @@ class Telling:
         method: str = "GET",
         expired: bool = False,
         tenant: str = "",
+        tags: tuple[str, ...] = (),
+        customer: str = "",
     ) -> list[Row]:
         """Rows of one hit, at milliseconds after AT."""
         identity = Identity(
-            message.to_bytes(16, "big"), transmission, recipient, AT // 1000, AT // 1000 + 60, "", campaign
+            *(
+                message.to_bytes(16, "big"),
+                transmission,
+                recipient,
+                AT // 1000,
+                AT // 1000 + 60,
+                "",
+                campaign,
+            ),
+            *(tags, "", customer),
         )
         link = Link(target.encode(), "", unsubscribe) if kind in CLICKS else None
         packed = open_token(copy_sealer(RING.signing, identity).seal(kind, link), RING).packed

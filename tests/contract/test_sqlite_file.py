@@ -14,6 +14,7 @@ from store_samples import AT, Telling
 from engagement.stores import migrate, open_store
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite import SqliteStore
+from engagement.stores.statements import as_text, event_values
 
 
 def stanza(path: Path, engine: str = "sqlite") -> SimpleNamespace:
@@ -140,6 +141,52 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     assert migrate.version(connection) == 0
     assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     connection.close()
+
+
+def test_a_file_of_the_schema_before_keeps_its_events(
+    tmp_path: Path, tell: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.db"
+    told = [*tell.injection(), *tell.hit(), *tell.hit(at=1, unsubscribe=True), *tell.hit(at=2)]
+    old = migrate.migrations()[:2]
+    monkeypatch.setattr(migrate, "migrations", lambda: old)
+    before = sqlite3.connect(path, isolation_level=None)
+    migrate.migrate(before, "")
+    for row in told:
+        values = (*event_values(row)[:10], int(row.expired), as_text(row.fields))
+        before.execute(f"INSERT INTO event VALUES (NULL{', ?' * 12})", values)
+    lent = (bytes.fromhex(told[0].message_id), told[0].at_ms, as_text(told[0].message))
+    before.execute("INSERT INTO message VALUES (?, ?, ?)", lent)
+    before.execute("DELETE FROM event WHERE event_id = ?", event_values(told[-1])[:1])
+    before.close()
+    monkeypatch.undo()
+    store, new = SqliteStore(path, writing=True), SqliteStore(tmp_path / "new.db", writing=True)
+    new.add(told[:-1])
+    assert list(store.find(Query())) == list(new.find(Query()))
+    assert dict(store.counts(Query())) == dict(new.counts(Query()))
+    mark = store.arrivals("").mark
+    assert mark == str(len(told))  # the place of the row that is gone is not given again
+    store.add(told[-1:])
+    assert [event["event_id"] for event in store.arrivals(mark).events] == [told[-1].event_id]
+    store.add(told)  # told again they take the place of what was kept as JSON
+    assert list(store._ask("SELECT count(*) FROM event WHERE substr(body, 1, 1) = x'7b'", [])) == [(0,)]
+    assert len(list(store.find(Query()))) == len(told)
+    store.close()
+    new.close()
+
+
+def test_figures_are_made_anew_when_another_process_has_written(tmp_path: Path, tell: Telling) -> None:
+    one = SqliteStore(tmp_path / "events.db", writing=True)
+    other = SqliteStore(tmp_path / "events.db", writing=True)
+    for store in (one, other, one):
+        store.add(tell.hit(message=tell.hit()[0].at_ms))
+        assert store.roll_up() == 1
+    one.add(tell.hit(at=-30_000))
+    other.add(tell.hit(at=30_000))
+    one.roll_up()
+    assert one.totals(Query())["click"].recorded == 5
+    one.close()
+    other.close()
 
 
 def test_a_later_programs_file_is_left_alone(tmp_path: Path) -> None:
