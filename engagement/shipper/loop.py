@@ -29,7 +29,8 @@ LONGEST_WAIT: Final = 10.0
 DRAIN_SECONDS: Final = 5.0  # at the end: service supervisors kill after ten or more
 SWEEP_SECONDS: Final = 3600.0
 ROLL_UP_SECONDS: Final = 2.0  # from one making of the figures to the next,
-ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took
+ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
+ROLL_UP_BUDGET: Final = 1.0  # which is about so long at most: what is left is done the next time
 
 _Batch = list[tuple[Entry, tuple[Row, ...]]]
 
@@ -104,7 +105,7 @@ class Shipper:
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
-            self._roll_up(now=True)
+            self._roll_up(now=True, seconds=deadline - time.monotonic())
         self._tell(force=True)
         return shipped == 0
 
@@ -183,13 +184,13 @@ class Shipper:
                 self._retention,
             )
 
-    def _roll_up(self, *, now: bool = False) -> None:
+    def _roll_up(self, *, now: bool = False, seconds: float = ROLL_UP_BUDGET) -> None:
         """Bring the store's figures up to date, in a twentieth of the time at most unless it must be now."""
         began = time.monotonic()
         if not now and began < self._next_roll_up:
             return
         try:
-            self._store.roll_up()
+            self._store.roll_up(seconds)
         except StoreError as error:
             self.status.failed(str(error), self._now())
         ended = time.monotonic()
