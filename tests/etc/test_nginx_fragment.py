@@ -1,0 +1,57 @@
+"""The nginx fragment as an operator ends up with it: plain, and with the lines for TLS in force."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FRAGMENT = Path(__file__).parents[2] / "etc" / "nginx" / "smtpapi.conf"
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+OPENSSL = shutil.which("openssl")
+
+
+def with_tls(text: str) -> str:
+    """The fragment with its lines for TLS; not `http2`, which each version of nginx spells its own way."""
+    text = re.sub(r"(?m)^( +)# (listen (?:\[::\]:)?443 |ssl_)", r"\1\2", text)
+    assert text.count("443 ssl") == 4 + text.count("`listen 443 ssl http2`")
+    return text
+
+
+@pytest.mark.skipif(NGINX is None or OPENSSL is None, reason="apt-get install nginx-light openssl")
+@pytest.mark.parametrize("tls", [False, True])
+def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, tls: bool) -> None:
+    assert NGINX is not None
+    assert OPENSSL is not None
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-subj", "/CN=track.example.com", "-keyout", str(key), "-out", str(certificate),
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    text = with_tls(FRAGMENT.read_text()) if tls else FRAGMENT.read_text()
+    text = re.sub(r"/etc/letsencrypt/live/\S+/fullchain\.pem", str(certificate), text)
+    text = re.sub(r"/etc/letsencrypt/live/\S+/privkey\.pem", str(key), text)
+    text = text.replace("/var/log/nginx", str(tmp_path))
+    (tmp_path / "fragment.conf").write_text(text)
+    folders = "".join(
+        f"{name}_temp_path {tmp_path}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nerror_log stderr warn;\nevents {{ }}\n"
+        f"http {{\n{folders}include {tmp_path}/fragment.conf;\n}}\n"
+    )
+    # A test of the configuration binds the ports, too: on an address that nobody else uses.
+    text = (tmp_path / "fragment.conf").read_text()
+    text = re.sub(r"listen \[::\]:\d+[^;]*;\n", "", text)
+    text = re.sub(r"listen (80|443)\b", r"listen 127.86.75.30:\1", text)
+    (tmp_path / "fragment.conf").write_text(text)
+    done = subprocess.run(
+        [NGINX, "-t", "-q", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,135 @@
+"""The service files under etc/ and in the Vagrantfile: valid, and at one with the programs they start."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from engagement.settings.load import load_text
+from smtpapi.commands import main
+
+ROOT = Path(__file__).parents[2]
+UNITS = sorted((ROOT / "etc" / "systemd").glob("*.service"))
+VAGRANTFILE = (ROOT / "Vagrantfile").read_text()
+ANALYZE = shutil.which("systemd-analyze")
+# What `verify` wants to find for units of this kind; each may be empty of meaning.
+_TARGETS = ("sysinit", "basic", "shutdown", "network", "sockets", "multi-user")
+
+
+def options(unit: str) -> dict[str, list[str]]:
+    """The values of each option, in order."""
+    found: dict[str, list[str]] = {}
+    for line in unit.splitlines():
+        if "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def vagrant_units() -> dict[str, str]:
+    """The units that the Vagrantfile writes, by name, with Ruby's words for ports and names filled in."""
+    units = re.findall(r"cat >/etc/systemd/system/(\S+) <<UNIT\n(.*?)\n +UNIT\n", VAGRANTFILE, re.DOTALL)
+    fill = {"#{name}": "smtp", "#{relay}": "12525", "#{port}": "2525"}
+    made = {}
+    for name, text in units:
+        for word, value in fill.items():
+            name, text = name.replace(word, value), text.replace(word, value)
+        made[name] = re.sub(r"(?m)^ +", "", text) + "\n"
+    return made
+
+
+def verify(folder: Path, units: dict[str, str]) -> str:
+    """What systemd has to say about units, in a root where all that they start is there."""
+    assert ANALYZE is not None
+    for program in (
+        "opt/smtpapi/bin/smtpapi",
+        "bin/kill",
+        "usr/bin/make",
+        "lib/systemd/systemd-socket-proxyd",
+    ):
+        (folder / program).parent.mkdir(parents=True, exist_ok=True)
+        (folder / program).write_text("#!/bin/sh\n")
+        (folder / program).chmod(0o755)
+    (folder / "srv/smtpapi").mkdir(parents=True)
+    system, place = folder / "usr/lib/systemd/system", folder / "etc/systemd/system"
+    for each in (system, place):
+        each.mkdir(parents=True)
+    for target in _TARGETS:
+        (system / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n")
+    for name, text in units.items():
+        (place / name).write_text(text)
+    said = []
+    for name in units:
+        done = subprocess.run(
+            [ANALYZE, "verify", f"--root={folder}", "--man=no", f"/etc/systemd/system/{name}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said.append(
+            done.stdout + done.stderr + ("" if done.returncode == 0 else f"status {done.returncode}\n")
+        )
+    return "".join(said)
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed (apt-get install systemd)")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    assert verify(tmp_path / "etc", {unit.name: unit.read_text() for unit in UNITS}) == ""
+    assert verify(tmp_path / "vagrant", vagrant_units()) == ""
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed (apt-get install systemd)")
+def test_verifying_would_tell_of_a_slip_of_the_pen(tmp_path: Path) -> None:
+    broken = UNITS[0].read_text().replace("ProtectSystem=", "ProtectSystm=")
+    assert "Unknown key 'ProtectSystm'" in verify(tmp_path, {"broken.service": broken})
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_unit_starts_a_command_that_there_is(unit: Path) -> None:
+    (start,) = options(unit.read_text())["ExecStart"]
+    program, name, *arguments = shlex.split(start)
+    assert program == "/opt/smtpapi/bin/smtpapi"
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.make_context(name, list(arguments)).params["config"] == Path("/etc/smtpapi/smtpapi.conf")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_unit_has_no_root_and_may_write_where_the_defaults_say_and_nowhere_else(unit: Path) -> None:
+    found = options(unit.read_text())
+    assert found["User"] == found["Group"] == ["smtpapi"]
+    assert (found["NoNewPrivileges"], found["CapabilityBoundingSet"]) == (["yes"], [""])
+    assert found["ProtectSystem"] == ["strict"]
+    settings = load_text("")
+    spool, store = Path(settings.spool.directory), Path(settings.store.path).parent
+    socket = Path(settings.milter.socket.removeprefix("unix:")).parent
+    wanted = {
+        "smtpapi-milter": {spool, socket},
+        "smtpapi-shipper": {spool, store},
+        "smtpapi-tracker": {spool, store},  # SQLite's readers write its -shm file
+    }[unit.stem]
+    writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
+    assert writable == wanted
+
+
+def test_filter_tells_systemd_when_it_is_ready_and_has_no_network() -> None:
+    found = options((ROOT / "etc/systemd/smtpapi-milter.service").read_text())
+    assert found["Type"] == ["notify"]
+    assert found["PrivateNetwork"] == ["yes"]
+    assert found["RestrictAddressFamilies"] == ["AF_UNIX"]
+    assert "kill -HUP" in found["ExecReload"][0]
+
+
+def test_vagrantfile_forwards_the_ports_of_make_run_and_uses_targets_that_there_are() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    relays = re.findall(r'"(\w+)" => \[(\d+), (\d+)\]', VAGRANTFILE)
+    for (_, relay, port), name in zip(relays, ("PORT_SMTP", "PORT_HTTP"), strict=True):
+        assert f"{name} ?= {port}\n" in makefile
+        assert relay != port
+    used = re.findall(r"make (?:-C \S+ )?([a-z -]+)$", VAGRANTFILE, re.MULTILINE)
+    targets = {target for words in used for target in words.split()}
+    assert targets == {"system-run", "venv", "run"}
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
