@@ -189,3 +189,23 @@ def test_momentum_base_folder_can_be_given(tmp_path: Path) -> None:
     main.write_text('include "extra.conf"\n')
     assert run(main).exit_code == 1
     assert run(main, "--base", tmp_path / "conf", "--node", "node9").exit_code == 0
+
+
+def test_files_that_the_configuration_names_and_that_cannot_be_used_are_warned_of(tmp_path: Path) -> None:
+    """Found before a reload, not by it."""
+    policy = tmp_path / "policy.py"
+    policy.write_text("def validate_dat(msg, ac, vctx): ...\n")
+    path = tmp_path / "smtpapi.conf"
+    path.write_text(
+        f'keys {{ ring = "{tmp_path}/none" }}\npolicy {{ file = "{policy}" }}\n'
+        f'tracker {{ assetlinks = "{tmp_path}/no.json" }}\n'
+    )
+    result = run(path)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        f"warning: {path}:1: ring: {tmp_path}/none: no such file; make a ring with "
+        f"`smtpapi keys init --ring {tmp_path}/none`",
+        f"warning: {path}:2: file: {policy}:1: no hook is named validate_dat; did you mean validate_data?",
+        f"warning: {path}:3: assetlinks: {tmp_path}/no.json: No such file or directory",
+    ]
+    assert len(json.loads(run("--json", path).stdout)["warnings"]) == 3

@@ -1,18 +1,22 @@
 """`smtpapi check-config`: whether a configuration is right, and which value is in force where."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 import click
 
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
 from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Value, Where, load_file
 from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
+from smtpapi.policy import hooks
 
 _VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
 _LEFT = frozenset({"enable"})  # says whether a scope counts, which its heading says
@@ -35,7 +39,7 @@ def _client(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, on one line.")
 @click.option(
     "--local", metavar="ADDRESS:PORT", default="", callback=_local, help="The MTA's side of a connection."
@@ -61,8 +65,11 @@ def command(
 ) -> None:
     """Read configuration files and print what is in force in each scope.
 
+    Without a FILE: /etc/smtpapi/smtpapi.conf.
+
     With --local, --client or --pathway: what is in force for that one connection. Errors and warnings go to
-    standard error. Exit status 0: all valid, 1: errors, 2: no configuration found.
+    standard error; a key ring or policy that the file names and that cannot be used is a warning. Exit
+    status 0: all valid, 1: errors, 2: no configuration found.
     """
     where = Where(local[0], local[1], client, pathway)
     paths = files or (Path("/etc/smtpapi/smtpapi.conf"),)
@@ -77,6 +84,7 @@ def command(
             _failed(path, error, missing, as_json)
             worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
             continue
+        settings = replace(settings, warnings=(*settings.warnings, *_files(settings)))
         chosen = (
             [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
         )
@@ -108,6 +116,26 @@ def _failed(path: Path, error: SettingsError, missing: bool, as_json: bool) -> N
     count = len(error.problems)
     summary = f"{path}: {count} error{'s' if count > 1 else ''}"
     click.secho(summary, err=True, fg="red", bold=True)
+
+
+def _files(settings: Settings) -> Iterator[str]:
+    """What keeps the files that this configuration names itself from being used, as this user sees them."""
+    readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
+        ("keys", "ring", load_ring),
+        ("policy", "file", hooks.load),
+        ("tracker", "apple_app_site_association", Path.read_bytes),
+        ("tracker", "assetlinks", Path.read_bytes),
+    )
+    for stanza, option, read in readers:
+        named = settings.origins.get((stanza, option))
+        if named is None or not named.value:
+            continue
+        try:
+            read(Path(str(named.value)))
+        except (RingError, hooks.PolicyError) as error:
+            yield f"{named.file}:{named.line}: {option}: {error}"
+        except OSError as error:
+            yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
 
 
 def _asked(where: Where) -> str:

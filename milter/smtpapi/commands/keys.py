@@ -31,7 +31,10 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--ring", type=click.Path(path_type=Path), help="The key ring's file."),
         click.option(
-            "--config", type=click.Path(path_type=Path), help="The configuration that names the ring."
+            "--config",
+            type=click.Path(path_type=Path),
+            envvar="SMTPAPI_CONFIG",
+            help="The configuration that names the ring.",
         ),
     ):
         function = option(function)
