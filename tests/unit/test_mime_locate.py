@@ -290,3 +290,15 @@ def test_time_is_watched_while_parts_are_looked_for() -> None:
 def test_fields_of_a_part_are_bounded() -> None:
     lines = ["Content-Type: multipart/mixed; boundary=b", "", "--b", *["A: b"] * 1000, "", "x"]
     assert why(*lines) is Why.TOO_MANY_PARTS
+
+
+def test_a_mime_field_of_thousands_of_bytes_is_ambiguous() -> None:
+    long = "Content-Type: text/html; a=" + "x" * 9000
+    assert why(long, "", "x") is Why.AMBIGUOUS_MIME
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", long, "", "x") is Why.AMBIGUOUS_MIME
+
+
+def test_time_is_watched_between_parts() -> None:
+    part = ["--b", *["A: b"] * 900, "", "x"]
+    found = locate(message("Content-Type: multipart/mixed; boundary=b", "", *part * 3), late=lambda: True)
+    assert found == Leave(Why.OVER_TIME, "while its parts were looked for")

@@ -8,15 +8,16 @@ from typing import Final
 
 from smtpapi.find import html
 from smtpapi.find.types import Page
+from smtpapi.mime.budget import Look, unhurried
 
 _MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
 
 
-def scan(data: bytes, *, most: int = sys.maxsize, judge_text: bool = True) -> Page:
+def scan(data: bytes, *, most: int = sys.maxsize, judge_text: bool = True, look: Look = unhurried) -> Page:
     """The page's `a` anchors whose targets hold no mustache, and the places for its pixels.
 
-    most, judge_text: as for `html.scan`.
+    most, judge_text, look: as for `html.scan`.
     """
-    page = html.scan(data, most=most, judge_text=judge_text)
+    page = html.scan(data, most=most, judge_text=judge_text, look=look)
     anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)
     return Page(anchors, page.body_open, page.body_close, page.has_html)

@@ -9,6 +9,7 @@ from typing import Final
 from smtpapi.find import markup
 from smtpapi.find.entities import decode
 from smtpapi.find.types import WHITE_SPACE, Anchor
+from smtpapi.mime.budget import Look, unhurried
 
 SUBLINK: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_BYTES: Final = 63
@@ -20,51 +21,58 @@ _NO_VALUE: Final = (-1, -1, b"")
 
 
 def read_anchor(
-    data: bytes, tag: str, start: int, limit: int, *, conditional: bool = False
+    data: bytes, tag: str, start: int, limit: int, *, conditional: bool = False, look: Look = unhurried
 ) -> tuple[int, Anchor | None]:
     """Where the tag ends whose name ends at start, and its anchor: None without an href's value.
 
     limit: where the document ends, and what is given if it does so inside the tag.
     """
-    stop = markup.tag_end(data, start, limit)
+    stop = markup.tag_end(data, start, limit, look)
     if stop < 0:
         return limit, None
     values: dict[bytes, tuple[int, int, bytes]] = {}
     marks: list[tuple[int, int]] = []
-    for found in markup.attributes(data, start, stop):
+    before = start
+    for found in markup.attributes(data, start, stop, look):
         name = found[1].lower()
-        which = found.lastindex or 1
-        if name.startswith(b"data-msys-"):
-            marks.append(_taken_out(data, found))
-        elif name != b"href":
-            continue
-        if name not in values:
+        ours = name.startswith(b"data-msys-")
+        if ours:
+            marks.append(_taken_out(data, found, before))
+        before = found.end()
+        if (ours or name == b"href") and name not in values:
+            which = found.lastindex or 1
             values[name] = (*found.span(which), _QUOTES[which]) if which > 1 else _NO_VALUE
     href = values.pop(b"href", _NO_VALUE)
     if href == _NO_VALUE:
         return stop, None
     first, last, quote = href
-    anchor = plain_anchor(first, data[first:last])
+    anchor = plain_anchor(first, data[first:last], look)
     if tag != "a" or quote != b'"' or conditional:
         anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional)
-    return stop, _with_attributes(anchor, data, values, marks) if values else anchor
+    return stop, _with_attributes(anchor, data, values, marks, look) if values else anchor
 
 
-def plain_anchor(start: int, value: bytes) -> Anchor:
+def plain_anchor(start: int, value: bytes, look: Look = unhurried) -> Anchor:
     """The anchor of `<a href="value">`, whose value begins at start."""
     target = value.strip(WHITE_SPACE)
     length = len(target)
     if length != len(value):
         start += len(value) - len(value.lstrip(WHITE_SPACE))
     if b"&" in target:
-        target = decode(target).strip(WHITE_SPACE)
+        target = decode(target, look).strip(WHITE_SPACE)
     return Anchor(start, start + length, b'"', target)
 
 
 def _with_attributes(
-    anchor: Anchor, data: bytes, values: dict[bytes, tuple[int, int, bytes]], marks: list[tuple[int, int]]
+    anchor: Anchor,
+    data: bytes,
+    values: dict[bytes, tuple[int, int, bytes]],
+    marks: list[tuple[int, int]],
+    look: Look,
 ) -> Anchor:
-    said = {name: decode(data[first:last]).strip(WHITE_SPACE) for name, (first, last, _) in values.items()}
+    said = {
+        name: decode(data[first:last], look).strip(WHITE_SPACE) for name, (first, last, _) in values.items()
+    }
     sublink = said.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
     return anchor._replace(
@@ -77,12 +85,14 @@ def _with_attributes(
     )
 
 
-def _taken_out(data: bytes, found: re.Match[bytes]) -> tuple[int, int]:
-    """What to remove so that neither its neighbours grow together nor a "/" joins an unquoted value."""
+def _taken_out(data: bytes, found: re.Match[bytes], before: int) -> tuple[int, int]:
+    """What to remove so that neither its neighbours grow together nor a "/" joins an unquoted value.
+
+    before: where the attribute or name before it ends.
+    """
     start, stop = found.start(1), found.end()
     if data[stop] in _GAP or data[stop] == 0x3E:
-        while data[start - 1] in _GAP:
-            start -= 1
+        start = before + len(data[before:start].rstrip(WHITE_SPACE))
     return start, stop
 
 

@@ -6,6 +6,8 @@ Not which bytes a URL may hold: that is `text`'s business, which hands in the ru
 import re
 from typing import Final, NamedTuple
 
+from smtpapi.mime.budget import LOOK_EVERY, Look, paced, unhurried
+
 _BRACKET: Final = re.compile(rb"[()\[\]{}]")
 _OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 _PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
@@ -20,7 +22,7 @@ class End(NamedTuple):
     certain: bool
 
 
-def url_end(data: bytes, start: int, run: int) -> End:
+def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
     """Where the URL ends that begins at start, in data[start:run].
 
     A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
@@ -31,7 +33,7 @@ def url_end(data: bytes, start: int, run: int) -> End:
         quote = data.find(b"'", start, run)
         if quote >= 0:
             run = quote
-    unbalanced = _first_unbalanced(data, start, run)
+    unbalanced = _first_unbalanced(data, start, run, look)
     if unbalanced < 0:
         return End(run, certain=True)
     own = before == _OPENER[data[unbalanced : unbalanced + 1]]
@@ -53,9 +55,10 @@ def without_punctuation(data: bytes, start: int, stop: int) -> int:
     return start + len(data[start:stop].rstrip(trailing))
 
 
-def _first_unbalanced(data: bytes, start: int, stop: int) -> int:
+def _first_unbalanced(data: bytes, start: int, stop: int, look: Look) -> int:
     opened: list[bytes] = []
-    for found in _BRACKET.finditer(data, start, stop):
+    brackets = _BRACKET.finditer(data, start, stop)
+    for found in brackets if stop - start < LOOK_EVERY else paced(brackets, look):
         bracket = found[0]
         if bracket not in _OPENER:
             opened.append(bracket)

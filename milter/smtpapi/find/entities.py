@@ -6,8 +6,11 @@ was decoded; all other bytes pass as they are.
 """
 
 import re
+from collections.abc import Iterator
 from html.entities import html5
 from typing import Final
+
+from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 
 # Possessive: the name is all letters and digits there are, so "&ampx" and "&amp=" are no references.
 _REFERENCE: Final = re.compile(rb"&(?:#(?:[xX]([0-9a-fA-F]++)|([0-9]++));?|([A-Za-z][A-Za-z0-9]*+)(;|(?!=)))")
@@ -24,14 +27,26 @@ _REPLACEMENT: Final = "\ufffd".encode()
 _MOST_DIGITS: Final = 8  # more significant digits than this are out of range, decimal or hexadecimal
 
 
-def decode(value: bytes) -> bytes:
+def decode(value: bytes, look: Look = unhurried) -> bytes:
     """The value with each reference decoded once; the same object if there is none."""
     references = value.count(b"&")
     if not references:
         return value
     if references == value.count(b"&amp;"):  # as nearly always in links
         return value.replace(b"&amp;", b"&")
-    return _REFERENCE.sub(_decoded, value)
+    if len(value) <= LOOK_EVERY:
+        return _REFERENCE.sub(_decoded, value)
+    return b"".join(_REFERENCE.sub(_decoded, piece) for piece in _pieces(value, look))
+
+
+def _pieces(value: bytes, look: Look) -> Iterator[bytes]:
+    """A long value cut before references: none of them holds another "&"."""
+    position = 0
+    while position < len(value):
+        look()
+        stop = value.find(b"&", position + LOOK_EVERY)
+        yield value[position : stop if stop >= 0 else len(value)]
+        position = stop if stop >= 0 else len(value)
 
 
 def _decoded(found: re.Match[bytes]) -> bytes:

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from smtpapi.find import markup
+from smtpapi.mime.budget import Look, unhurried
 
 ROOTS: Final = (b"svg", b"math")
 
@@ -31,9 +32,10 @@ _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 class Foreign:
     """The open foreign elements; `inside` tells whether the next token is read by their rules."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_look", "_open")
 
-    def __init__(self) -> None:
+    def __init__(self, look: Look = unhurried) -> None:
+        self._look = look
         self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
 
     def inside(self) -> bool:
@@ -54,7 +56,7 @@ class Foreign:
                 return False
             self._close(name)
             return True
-        if name in _BREAK_OUT or (name == b"font" and _has(data, start, stop, _FONT)):
+        if name in _BREAK_OUT or (name == b"font" and self._has(data, start, stop, _FONT)):
             while self.inside():
                 self._open.pop()
             return True
@@ -64,7 +66,7 @@ class Foreign:
         elif (
             name in ROOTS
             or name in _POINTS[namespace]
-            or (name == b"annotation-xml" and namespace == b"math" and _is_xhtml(data, start, stop))
+            or (name == b"annotation-xml" and namespace == b"math" and self._is_xhtml(data, start, stop))
         ):
             self._push(name, namespace, data, stop)
         return False
@@ -79,13 +81,11 @@ class Foreign:
             while self._open.pop()[0] != name:
                 pass
 
+    def _has(self, data: bytes, start: int, stop: int, names: frozenset[bytes]) -> bool:
+        return any(found[1].lower() in names for found in markup.attributes(data, start, stop, self._look))
 
-def _has(data: bytes, start: int, stop: int, names: frozenset[bytes]) -> bool:
-    return any(found[1].lower() in names for found in markup.attributes(data, start, stop))
-
-
-def _is_xhtml(data: bytes, start: int, stop: int) -> bool:
-    for found in markup.attributes(data, start, stop):
-        if found[1].lower() == b"encoding":
-            return found[found.lastindex or 1].lower() in _XHTML
-    return False
+    def _is_xhtml(self, data: bytes, start: int, stop: int) -> bool:
+        for found in markup.attributes(data, start, stop, self._look):
+            if found[1].lower() == b"encoding":
+                return found[found.lastindex or 1].lower() in _XHTML
+        return False

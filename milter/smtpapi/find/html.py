@@ -3,7 +3,7 @@
 Not a parser, and nothing is changed here. The tokens are those of a browser's tokenizer in a reader without
 scripts; the elements around an anchor (tables, forms, a select) are not looked at.
 
-Invariants: never raises, whatever the bytes; linear in their number (see `markup`).
+Invariants: never raises, whatever the bytes, but what `look` raises; linear in their number (see `markup`).
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Final
 from smtpapi.find import foreign, link_text, markup, raw_text
 from smtpapi.find.anchors import plain_anchor, read_anchor
 from smtpapi.find.types import Anchor, Page
+from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 
 _STOPS: Final = (b"a", b"area", b"body", b"html", *foreign.ROOTS, *raw_text.NAMES)
 _PAGE: Final = markup.tokens(*_STOPS)
@@ -28,14 +29,21 @@ _CONDITION: Final = re.compile(rb"\[[ \t]*+if[^\]>]*+\]>", re.IGNORECASE)
 _LINKS: Final = frozenset((b"a", b"area", *_VML))
 
 
-def scan(data: bytes, *, vml: bool = False, most: int = sys.maxsize, judge_text: bool = True) -> Page:
+def scan(
+    data: bytes,
+    *,
+    vml: bool = False,
+    most: int = sys.maxsize,
+    judge_text: bool = True,
+    look: Look = unhurried,
+) -> Page:
     """The page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
 
     vml: report `a` and VML links inside Outlook's conditional comments too. most: a page with more anchors
     than this is of no use to the caller, and is read only until that is known. judge_text: find out
-    text_is_url, for an eighth of the time; it is False without.
+    text_is_url, for an eighth of the time; it is False without. look: at the clock, again and again.
     """
-    walk = _Walk(data, vml, most, judge_text)
+    walk = _Walk(data, vml, most, judge_text, look)
     walk.run(0, len(data))
     return walk.page()
 
@@ -43,18 +51,20 @@ def scan(data: bytes, *, vml: bool = False, most: int = sys.maxsize, judge_text:
 class _Walk:
     __slots__ = (
         *("anchors", "body_close", "body_open", "has_html"),
-        *("data", "foreign", "judge_text", "most", "vml"),
+        *("data", "foreign", "judge_text", "look", "look_at", "most", "vml"),
     )
 
-    def __init__(self, data: bytes, vml: bool, most: int, judge_text: bool) -> None:
+    def __init__(self, data: bytes, vml: bool, most: int, judge_text: bool, look: Look) -> None:
         self.data = data
+        self.look = look
+        self.look_at = LOOK_EVERY
         self.vml = vml
         self.most = most
         self.judge_text = judge_text
         self.anchors: list[Anchor] = []
         self.body_open = self.body_close = -1
         self.has_html = False
-        self.foreign = foreign.Foreign()
+        self.foreign = foreign.Foreign(look)
 
     def page(self) -> Page:
         close = len(self.data) if self.body_close < 0 else self.body_close
@@ -65,9 +75,11 @@ class _Walk:
         match = (_PAGE_WITH_COMMENTS if self.vml else _PAGE).match
         while len(self.anchors) <= self.most and (found := match(data, position, limit)):
             position = found.end()
+            if position > self.look_at:
+                self._pause(position)
             token, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(2), target)
+                anchor = plain_anchor(found.start(2), target, self.look)
                 if self.judge_text:
                     self._add(anchor, position)
                 else:
@@ -83,6 +95,10 @@ class _Walk:
                 if self.foreign:
                     position = self._run_foreign(position, limit)
 
+    def _pause(self, position: int) -> None:
+        self.look()
+        self.look_at = position + LOOK_EVERY
+
     def _add(self, anchor: Anchor, after: int) -> None:
         if self.judge_text and anchor.tag == "a" and link_text.is_url(self.data, after):
             anchor = anchor._replace(text_is_url=True)
@@ -96,6 +112,8 @@ class _Walk:
             and (found := foreign.TOKEN.match(data, position, limit))
         ):
             position = found.end()
+            if position > self.look_at:
+                self._pause(position)
             token = found[1]
             if token is None:
                 return limit
@@ -106,7 +124,7 @@ class _Walk:
             elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
                 position = _after(data, b">", position, limit)
             elif token:
-                after = markup.tag_end(data, position, limit)
+                after = markup.tag_end(data, position, limit, self.look)
                 if after < 0:
                     return limit
                 name, start = token.lower(), found.start(1) - 1
@@ -119,11 +137,11 @@ class _Walk:
     def _tag(self, name: bytes, start: int, attributes: int, limit: int) -> int:
         """Take in a tag of HTML's own, whose name ends at attributes; where to go on."""
         if name == b"a" or name == b"area":
-            after, anchor = read_anchor(self.data, name.decode("ascii"), attributes, limit)
+            after, anchor = read_anchor(self.data, name.decode("ascii"), attributes, limit, look=self.look)
             if anchor is not None:
                 self._add(anchor, after)
             return after
-        after = markup.tag_end(self.data, attributes, limit)
+        after = markup.tag_end(self.data, attributes, limit, self.look)
         if after < 0:
             return limit
         if name == b"/body":
@@ -136,7 +154,7 @@ class _Walk:
         elif name in foreign.ROOTS and not self.foreign:
             self.foreign.tag(name, self.data, attributes, after)
         elif name in raw_text.NAMES:
-            return raw_text.end(self.data, name, after, limit)
+            return raw_text.end(self.data, name, after, limit, self.look)
         return after
 
     def _comment(self, position: int, limit: int) -> int:
@@ -152,9 +170,12 @@ class _Walk:
         data = self.data
         while len(self.anchors) <= self.most and (found := _OUTLOOK.match(data, position, limit)):
             position = found.end()
+            if position > self.look_at:
+                self._pause(position)
             token, target = found.groups()
             if target is not None:
-                self._add(plain_anchor(found.start(2), target)._replace(conditional=True), position)
+                anchor = plain_anchor(found.start(2), target, self.look)
+                self._add(anchor._replace(conditional=True), position)
                 continue
             if token is None:
                 if position >= limit:
@@ -165,15 +186,17 @@ class _Walk:
                 continue
             name = token.lower()
             if name in _LINKS:
-                position, anchor = read_anchor(data, name.decode("ascii"), position, limit, conditional=True)
-                if anchor is not None:
-                    self._add(anchor, position)
+                position, link = read_anchor(
+                    data, name.decode("ascii"), position, limit, conditional=True, look=self.look
+                )
+                if link is not None:
+                    self._add(link, position)
                 continue
-            position = markup.tag_end(data, position, limit)
+            position = markup.tag_end(data, position, limit, self.look)
             if position < 0:
                 return
             if name in raw_text.NAMES:
-                position = raw_text.end(data, name, position, limit)
+                position = raw_text.end(data, name, position, limit, self.look)
 
 
 def _after(data: bytes, mark: bytes, position: int, limit: int) -> int:

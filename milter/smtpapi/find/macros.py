@@ -4,7 +4,11 @@ Not a template engine: every other pair of braces is the author's own and is nev
 """
 
 import re
+import sys
+from itertools import islice
 from typing import Final
+
+from smtpapi.mime.budget import Look, paced, unhurried
 
 _MACRO: Final = re.compile(
     rb"\{\{[ \t\r\n]*+(opening|closing)_(single|double|triple)_curly\(\)[ \t\r\n]*+\}\}"
@@ -13,12 +17,12 @@ _BRACE: Final = {b"opening": b"{", b"closing": b"}"}
 _TIMES: Final = {b"single": 1, b"double": 2, b"triple": 3}
 
 
-def scan(data: bytes) -> tuple[tuple[int, int, bytes], ...]:
-    """(start, stop, braces) of each macro call, in order; a call inside `{{{…}}}` is none."""
+def scan(data: bytes, most: int = sys.maxsize, look: Look = unhurried) -> tuple[tuple[int, int, bytes], ...]:
+    """(start, stop, braces) of the first `most` macro calls, in order; a call inside `{{{…}}}` is none."""
     if b"_curly()" not in data:
         return ()
     return tuple(
         (found.start(), found.end(), _BRACE[found[1]] * _TIMES[found[2]])
-        for found in _MACRO.finditer(data)
+        for found in paced(islice(_MACRO.finditer(data), most), look)
         if not (data[found.start() - 1 : found.start()] == b"{" and data.startswith(b"}", found.end()))
     )

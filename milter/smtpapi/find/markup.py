@@ -4,13 +4,16 @@ Not a parser: no tree, no repair. One compiled expression skips text, tags witho
 and doctypes in one go and stops at what needs thought; `attributes` reads one tag.
 
 Invariants: every alternative consumes what it looked at, up to the end of the document if need be, so the
-time is linear for any input; and no repeated group can fail after a repetition inside it has matched
+time is linear for any input; no match reads more than some thousands of tags and attributes, so that its
+caller can look at the clock; and no repeated group can fail after a repetition inside it has matched
 (CPython before 3.11.5 continues at the wrong place after that, gh-106052).
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final
+
+from smtpapi.mime.budget import LOOK_EVERY, Look, paced, unhurried
 
 _NAME: Final = rb"[^ \t\n\f\r/>]*+"  # 13.2.5.8, tag name state
 _BOGUS: Final = rb"[^>]*+(?:>|\Z)"  # 13.2.5.41; a doctype and "</>" end the same way
@@ -25,19 +28,21 @@ _ATTRIBUTE: Final = (
 def _rest(closed: bytes) -> bytes:
     # After the tag name. Nearly every attribute in mail is ` name="value"`; a tag without quotes ends at ">".
     # The end of the document inside a tag: no tag, and nothing after it.
-    usual = rb"(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z))*+[^>\"'=]*+" + closed
-    return rb"(?:%s|(?:%s)*+[ \t\n\f\r/]*+(?:%s|\Z))" % (usual, _ATTRIBUTE, closed)
+    # More attributes than that are for `tag_end`.
+    usual = rb"(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z)){0,40}+[^>\"'=]*+" + closed
+    return rb"(?:%s|(?:%s){0,40}+[ \t\n\f\r/]*+(?:%s|\Z))" % (usual, _ATTRIBUTE, closed)
 
 
 _REST: Final = _rest(rb">")
 _TAG_END: Final = re.compile(_rest(rb"(>)"))
+_MANY_ATTRIBUTES: Final = re.compile(rb"(?:%s){0,1000}+[ \t\n\f\r/]*+(>)?" % _ATTRIBUTE)
 _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no document faster
 
 # By far the most start tags, of names that hardly anybody waits for. A shape of `_rest`, sooner tried.
 _USUAL_TAG: Final = (
     rb"(?:[tT][abdrhABDRH]|[cdefluCDEFLU]|[sS][pmuPMU]|[bBiIpP](?=[ >])|[iI][mM]|[bB][rR]"
     rb"|[sS][tT][rR]|[hH][1-6rR]|[mM][eE])[A-Za-z0-9]*+"
-    rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++))*+[^>\"'=]*+>"
+    rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++)){0,40}+[^>\"'=]*+>"
 )
 _PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
 _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
@@ -69,7 +74,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     name, or "/" and an end tag's name; None where nothing of interest follows. Where an `a` has nothing but
     an href in double quotes and attributes of no interest, the match ends after the tag and group 2 is the
     href's value; else it ends after group 1. It may stop early: after many skipped tags, at a tag without
-    interest, at a comment that was not wanted.
+    interest (or of many attributes), at a comment that was not wanted.
     """
     after = rb"(?=[ \t\n\f\r/>])"
     wanted = rb"|".join(
@@ -97,10 +102,17 @@ def _by_letter(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, list[bytes]]]:
         yield letter, [_either_case(word[1:]) for word in words if word[:1] == letter]
 
 
-def tag_end(data: bytes, position: int, limit: int) -> int:
+def tag_end(data: bytes, position: int, limit: int, look: Look = unhurried) -> int:
     """Just after the ">" of the tag whose name ends at position; -1 if the document ends inside it."""
     found = _TAG_END.match(data, position, limit)
-    return -1 if found is None or found.lastindex is None else found.end()
+    while found is None:
+        found = _MANY_ATTRIBUTES.match(data, position, limit)
+        assert found is not None  # it matches everywhere
+        position = found.end()
+        if found.lastindex is None and position < limit:
+            found = None
+            look()
+    return -1 if found.lastindex is None else found.end()
 
 
 def comment_end(data: bytes, position: int, limit: int) -> int:
@@ -115,6 +127,7 @@ def comment_end(data: bytes, position: int, limit: int) -> int:
     return stop if bang < 0 else bang + 4
 
 
-def attributes(data: bytes, start: int, stop: int) -> Iterator[re.Match[bytes]]:
+def attributes(data: bytes, start: int, stop: int, look: Look = unhurried) -> Iterator[re.Match[bytes]]:
     """Each attribute between a tag's name and its ">", duplicates too: a name and one of three values."""
-    return _READ.finditer(data, start, stop)
+    found = _READ.finditer(data, start, stop)
+    return found if stop - start < LOOK_EVERY else paced(found, look)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from smtpapi.find.anchors import SUBLINK
+from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 
 _VALUE: Final = rb"=(?:\"[^\"\r\n\]]*+\"|'[^'\r\n\]]*+'|[^\"'\s\]]++)"
 _ATTRIBUTE: Final = rb"data-msys-(?:clicktrack|unsubscribe|sublink)" + _VALUE
 _BRACKET: Final = re.compile(
-    rb"\[\[[ \t]*+(" + _ATTRIBUTE + rb"(?:[ \t]++" + _ATTRIBUTE + rb")*)[ \t]*+\]\]", re.IGNORECASE
+    rb"\[\[[ \t]*+(" + _ATTRIBUTE + rb"(?:[ \t]++" + _ATTRIBUTE + rb"){0,99})[ \t]*+\]\]", re.IGNORECASE
 )
 _EACH: Final = re.compile(rb"data-msys-([a-z]+)=(?:\"([^\"]*)\"|'([^']*)'|([^\"'\s\]]+))", re.IGNORECASE)
 
@@ -28,12 +29,16 @@ class Notation:
     sublink_ignored: bool
 
 
-def read(data: bytes, position: int) -> Notation | None:
+def read(data: bytes, position: int, look: Look = unhurried) -> Notation | None:
     """The brackets that begin at position, one or several in a row; None if there are none of ours."""
     said: dict[bytes, bytes] = {}
     stop = position
+    look_at = position + LOOK_EVERY
     while found := _BRACKET.match(data, stop):
         stop = found.end()
+        if stop > look_at:
+            look()
+            look_at = stop + LOOK_EVERY
         for each in _EACH.finditer(found[1]):
             said.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
     if stop == position:

@@ -3,7 +3,7 @@
 Not a mail reader's autolinker: a URL whose end cannot be told for certain is reported as broken, so that it
 is left as the author wrote it, rather than cut.
 
-Invariants: never raises; linear in the number of bytes.
+Invariants: never raises, but what `look` raises; linear in the number of bytes.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Final
 
 from smtpapi.find import brackets, notation
 from smtpapi.find.types import TextLink
+from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
 # The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives (gh-106052).
@@ -44,20 +45,27 @@ _SOFT_BREAK: Final = re.compile(rb" (?:\r\n|\n|\r)>*+ ?[^\s<>]")
 
 
 def scan(
-    data: bytes, *, flowed: bool = False, delsp: bool = False, most: int = sys.maxsize
+    data: bytes,
+    *,
+    flowed: bool = False,
+    delsp: bool = False,
+    most: int = sys.maxsize,
+    look: Look = unhurried,
 ) -> tuple[TextLink, ...]:
     """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676).
 
     most: more links than this are of no use to the caller, and the text is read only until that is known.
+    look: at the clock, again and again.
     """
-    return tuple(_Text(data, flowed and delsp, most).links())
+    return tuple(_Text(data, flowed and delsp, most, look).links())
 
 
 class _Text:
-    __slots__ = ("_line_start", "_quoted", "data", "joined", "most", "run_end", "utf8")
+    __slots__ = ("_line_start", "_quoted", "data", "joined", "look", "most", "run_end", "utf8")
 
-    def __init__(self, data: bytes, joined: bool, most: int) -> None:
+    def __init__(self, data: bytes, joined: bool, most: int, look: Look) -> None:
         self.data = data
+        self.look = look
         self.joined = joined
         self.most = most
         self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
@@ -69,7 +77,11 @@ class _Text:
         data = self.data
         links: list[TextLink] = []
         position = 0  # what was read
+        look_at = LOOK_EVERY
         while len(links) <= self.most and (colon := data.find(b"://", position)) >= 0:
+            if position > look_at:
+                self.look()
+                look_at = position + LOOK_EVERY
             host = colon + 3
             start = self._scheme(position, colon)
             position = host
@@ -113,8 +125,8 @@ class _Text:
         data = self.data
         if self._ends_plainly(start, host, run):
             return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
-        end = brackets.url_end(data, start, run)
-        marks = notation.read(data, run)
+        end = brackets.url_end(data, start, run, self.look)
+        marks = notation.read(data, run, self.look)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
             marks = None  # they belong to what follows this URL in the same run
         stop = end.stop

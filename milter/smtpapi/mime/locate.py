@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from smtpapi.message import Message
+from smtpapi.mime.budget import OverTimeError
 from smtpapi.mime.fields import PLAIN, ContentType, Header, parse_content_type, parse_header, parse_token
 from smtpapi.outcome import Leave, Why
 
 MAX_DEPTH = 50
 MAX_FIELDS = 1000  # of a part's own header
+MAX_VALUE = 8192  # bytes of a Content-* field; readers and MTAs cut such values in their own ways
 _CHECK_EVERY = 4096  # lines between two looks at the clock
+_CHECK_PARTS = 2  # the same, parts: each may have a thousand fields
 IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 _CLOSED = {
@@ -77,10 +80,6 @@ class _TooManyError(Exception):
     """More parts, or deeper ones, than the site wants to look at."""
 
 
-class _OverTimeError(Exception):
-    """The message's time is used up."""
-
-
 def locate(
     message: Message, max_parts: int = 1000, late: Callable[[], bool] = lambda: False
 ) -> tuple[Part, ...] | Leave:
@@ -99,7 +98,7 @@ def locate(
         return Leave(Why.AMBIGUOUS_MIME, str(doubt))
     except _TooManyError as excess:
         return Leave(Why.TOO_MANY_PARTS, str(excess))
-    except _OverTimeError:
+    except OverTimeError:
         return Leave(Why.OVER_TIME, "while its parts were looked for")
 
 
@@ -142,7 +141,7 @@ class _Pass:
         while more and self.active:
             lines += 1
             if not lines % _CHECK_EVERY and self.late():
-                raise _OverTimeError
+                raise OverTimeError
             stop = body.find(b"\n", before + 1)
             resume = self._delimiter(before + 1, len(body) if stop < 0 else stop + 1)
             # A line that matters begins with an active boundary; one is nearly always all there are.
@@ -172,6 +171,8 @@ class _Pass:
         self.seen += 1
         if self.seen > self.max_parts:
             raise _TooManyError(f"more than {self.max_parts} parts")
+        if not self.seen % _CHECK_PARTS and self.late():
+            raise OverTimeError
         around = self.stack[-1]
         around.count += 1
         header = parse_header(self.body, start, part=True, most=MAX_FIELDS)
@@ -249,6 +250,8 @@ def _describe(
 ) -> _Described:
     types, encodings, attachment, encoding_value = [], [], False, None
     for name, value, span in fields:
+        if len(value) > MAX_VALUE:
+            raise _AmbiguousError(f"a MIME field of {len(value)} bytes")
         match name.lower():
             case "content-type":
                 types.append(parse_content_type(value))

@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from smtpapi.mime.budget import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
+
 MAX_LINE = 990  # RFC 5321 4.5.3.1.6 allows 998; Sendmail cuts lines at 990
+LOOK_CHANGES = 256  # changes put back between two looks at the clock
 QP_LINE = 76  # RFC 2045 6.7 (5)
 REENCODED = "reencoded"
 
@@ -44,20 +47,20 @@ class View(Protocol):
     def data(self) -> bytes:
         """The decoded bytes."""
 
-    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
         """The changes, sorted and without overlap, in encoded offsets."""
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """Where decoded offsets, in ascending order, lie in the encoded body."""
 
 
-def view(encoded: bytes, encoding: str) -> View | None:
+def view(encoded: bytes, encoding: str, look: Look = unhurried) -> View | None:
     """The view of a body under an encoding (lower case), or None if it cannot be decoded exactly."""
     match encoding:
         case "" | "7bit" | "8bit" | "binary":
             return Identity(encoded)
         case "quoted-printable":
-            return quoted_printable(encoded)
+            return quoted_printable(encoded, look)
         case "base64":
             dense = encoded.translate(None, b" \t\r\n")
             try:
@@ -86,13 +89,13 @@ class Identity:
 
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
         """The changes as they are; quoted-printable for the whole part if a line would grow too long."""
         column = before = 0
-        for change in changes:
+        for change in paced(changes, look, LOOK_CHANGES):
             column = _column(self.data, change.start, before, column) + len(change.new)
             if column + _rest(self.data, change.stop) > MAX_LINE:
-                new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol))
+                new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol), look)
                 whole = Change(0, len(self.data), new, REENCODED)
                 return Placed([whole], changes, "quoted-printable")
             before = change.stop
@@ -110,7 +113,7 @@ class Base64:
     encoded: bytes
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
         """One change for the whole body; line length, line ends and what follows the last line are kept."""
         if not changes:
             return Placed(changes)
@@ -123,7 +126,7 @@ class Base64:
         stop = start + len(text)
         ends = line_end(self.encoded, eol)
         new = binascii.b2a_base64(splice(self.data, changes), newline=False)
-        lines = [new[at : at + length] for at in range(0, len(new), length)]
+        lines = [new[at : at + length] for at in paced(range(0, len(new), length), look)]
         whole = self.encoded[:start] + ends.join(lines) + self.encoded[stop:]
         return Placed([Change(0, len(self.encoded), whole, REENCODED)], changes)
 
@@ -132,6 +135,7 @@ class Base64:
         return [0] * len(offsets)
 
 
+_SOFT_BREAKS = re.compile(rb"(?:=[ \t]*\r?\n){1,1000}")
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
 _MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual first: a sixth faster
 _UNSAFE = re.compile(rb"[^ -<>-~]")
@@ -140,17 +144,18 @@ _LF = 10
 _STRIDE = 1000  # encoded bytes between two lines whose place is noted
 _SAFE = bytes(code for code in range(32, 127) if code != 61)
 _LINES = re.compile(rb".{1,%d}" % (QP_LINE - 1)).findall
+_UNSAFE_INSIDE = re.compile(rb"[^ -<>-~\t]")
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
 
 
-def quoted_printable(encoded: bytes) -> "QuotedPrintable | LooseQuotedPrintable":
+def quoted_printable(encoded: bytes, look: Look = unhurried) -> "QuotedPrintable | LooseQuotedPrintable":
     """The view of a quoted-printable body (RFC 2045 6.7).
 
     Lower-case hex is read, malformed escapes stay as they are, and blanks at line ends, which only a gateway
     can have added, stay too: they never matter to a link.
     """
     if _MALFORMED.search(encoded):
-        return loose_quoted_printable(encoded)
+        return loose_quoted_printable(encoded, look)
     pieces: list[bytes] = []
     decoded_starts: list[int] = []
     encoded_starts: list[int] = []
@@ -180,17 +185,17 @@ class QuotedPrintable:
     decoded_starts: Sequence[int] = field(repr=False)
     encoded_starts: Sequence[int] = field(repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
         """The changes spliced into the encoded text."""
         text = self.encoded
         spans = []
         encoded = decoded = 0
-        for change in changes:
+        for change in paced(changes, look, LOOK_CHANGES):
             start = self._offset(change.start, encoded, decoded)
             stop = self._end(start, change)
             spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
             encoded, decoded = stop, change.stop
-        return Placed(_spliced(self.encoded, changes, spans, eol))
+        return Placed(_spliced(self.encoded, changes, spans, eol, look))
 
     def _offset(self, offset: int, encoded: int, decoded: int) -> int:
         """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
@@ -228,13 +233,13 @@ class LooseQuotedPrintable:
     decoded_starts: Sequence[int] = field(repr=False)
     encoded_starts: Sequence[int] = field(repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
         """The changes spliced into the encoded text."""
         spans = []
-        for change in changes:
+        for change in paced(changes, look, LOOK_CHANGES):
             start = _past_soft_breaks(self.encoded, self._offset(change.start))
             spans.append((start, self._offset(change.stop)))
-        return Placed(_spliced(self.encoded, changes, spans, eol))
+        return Placed(_spliced(self.encoded, changes, spans, eol, look))
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The first byte of the escape or character at each decoded offset."""
@@ -251,7 +256,7 @@ class LooseQuotedPrintable:
         return escape.end() if escape is not None and escape[1] is not None else encoded
 
 
-def loose_quoted_printable(encoded: bytes) -> LooseQuotedPrintable:
+def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuotedPrintable:
     """As `quoted_printable`, for any input."""
     pieces: list[bytes] = []
     decoded_starts: list[int] = []
@@ -266,7 +271,7 @@ def loose_quoted_printable(encoded: bytes) -> LooseQuotedPrintable:
             pieces.append(piece)
             length += len(piece)
 
-    for escape in _ESCAPE.finditer(encoded):
+    for escape in paced(_ESCAPE.finditer(encoded), look):
         add(encoded[position : escape.start()], position)
         if escape[1] is not None:
             add(bytes.fromhex(escape[1].decode("ascii")), escape.start())
@@ -275,13 +280,13 @@ def loose_quoted_printable(encoded: bytes) -> LooseQuotedPrintable:
     return LooseQuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
 
 
-def encode_quoted_printable(data: bytes, eol: bytes) -> bytes:
+def encode_quoted_printable(data: bytes, eol: bytes, look: Look = unhurried) -> bytes:
     """All of it anew; the line ends of the data stay what they are, soft breaks are `eol`."""
     lines = []
-    for line in data.split(b"\n"):
+    for line in paced(data.split(b"\n"), look):
         bare, carriage = (line[:-1], b"\r") if line.endswith(b"\r") else (line, b"")
-        escaped = _UNSAFE_LINE.sub(_escape, bare)
-        lines.append(_wrapped(escaped, 0, 0, eol) + carriage)
+        escaped = _escaped_line(bare, look)
+        lines.append(_wrapped(escaped, 0, 0, eol, look) + carriage)
     if data and not data.endswith(b"\n") and lines[-1].endswith(b"\r"):
         lines[-1] = lines[-1][:-1] + b"=0D"
     return b"\n".join(lines)
@@ -293,6 +298,17 @@ def line_end(data: bytes, default: bytes) -> bytes:
     if at < 0:
         return default
     return b"\r\n" if data.endswith(b"\r\n", 0, at + 1) else b"\n"
+
+
+def _escaped_line(line: bytes, look: Look) -> bytes:
+    if len(line) <= LOOK_EVERY:
+        return _UNSAFE_LINE.sub(_escape, line)
+    pieces = []
+    for at in range(0, len(line), LOOK_EVERY):
+        look()
+        unsafe = _UNSAFE_INSIDE if at + LOOK_EVERY < len(line) else _UNSAFE_LINE
+        pieces.append(unsafe.sub(_escape, line[at : at + LOOK_EVERY]))
+    return b"".join(pieces)
 
 
 def _escape(found: re.Match[bytes]) -> bytes:
@@ -315,22 +331,22 @@ def _after(text: bytes, position: int, missing: int) -> int:
 
 
 def _past_soft_breaks(encoded: bytes, position: int) -> int:
-    while encoded.startswith(b"=", position):
-        soft = _ESCAPE.match(encoded, position)
-        if soft is None or soft[1] is not None or soft.end() == len(encoded):
-            break
+    while encoded.startswith(b"=", position) and (soft := _SOFT_BREAKS.match(encoded, position)):
+        if soft.end() == len(encoded):  # what the body ends with stays behind an edit
+            return encoded.rfind(b"=")
         position = soft.end()
     return position
 
 
 def _spliced(
-    encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes
+    encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
 ) -> list[Change]:
     """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
     eol = line_end(encoded, eol)
     placed = []
     column = before = 0
-    for (_, _, new, kind, target, name), (start, stop) in zip(changes, spans, strict=True):
+    pairs = zip(changes, spans, strict=True)
+    for (_, _, new, kind, target, name), (start, stop) in paced(pairs, look, LOOK_CHANGES):
         if stop < start:
             stop = start
         column = _column(encoded, start, before, column)
@@ -359,7 +375,7 @@ def _rest(data: bytes, position: int) -> int:
     return stop - position - data.endswith(b"\r\n", position, stop + 1)
 
 
-def _wrapped(text: bytes, column: int, rest: int, eol: bytes) -> bytes:
+def _wrapped(text: bytes, column: int, rest: int, eol: bytes, look: Look = unhurried) -> bytes:
     """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
     if column + len(text) + rest <= QP_LINE:
         return text
@@ -368,14 +384,14 @@ def _wrapped(text: bytes, column: int, rest: int, eol: bytes) -> bytes:
         lines = [text]
         last = column + len(text)
     else:
-        lines = _cut(text, room)
+        lines = _cut(text, room, look)
         last = len(lines[-1])
     if rest and last + rest > QP_LINE:
         lines.append(b"")
     return (b"=" + eol).join(lines)
 
 
-def _cut(text: bytes, room: int) -> list[bytes]:
+def _cut(text: bytes, room: int, look: Look) -> list[bytes]:
     """The text in pieces that fit: the first in `room`, the others in a line; no escape is cut."""
     if b"=" not in text:
         return [text[:room], *_LINES(text, room)]
@@ -387,6 +403,8 @@ def _cut(text: bytes, room: int) -> list[bytes]:
         if escape >= 0:
             stop = escape
         lines.append(text[position:stop])
+        if not len(lines) % LOOK_STEPS:
+            look()
         position, room = stop, QP_LINE - 1
     lines.append(text[position:])
     return lines

@@ -15,13 +15,16 @@ from engagement.links.urls import refusal
 from smtpapi.decide import Decision
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.types import Anchor, Page, TextLink
+from smtpapi.mime.budget import Look, OverTimeError, paced
 from smtpapi.mime.transfer import Change
 from smtpapi.outcome import Skip
 from smtpapi.rewrite import pixels
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
-_UNTRACKED = 10  # a page may hold so many anchors for each link that may be tracked
+_UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
+_LOOK_EVERY = 64  # links judged between two looks at the clock
+_MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)
 _AFTER_SCHEME = len("https://")
 _FIT = bytes(code for code in range(0x21, 0x7F) if code != 0x5C)  # what `refusal` lets pass
@@ -37,11 +40,7 @@ class Passed(NamedTuple):
 
 
 class TooManyLinksError(Exception):
-    """More links than the rules allow (contract.md 5.2)."""
-
-
-class OverTimeError(Exception):
-    """The message's time is used up."""
+    """More links than the rules allow, or edits than so many links can need (contract.md 5.2)."""
 
 
 @dataclass(slots=True)
@@ -65,7 +64,9 @@ class Chooser:
         decision = self.decision
         rules = self.rules
         most = _UNTRACKED * rules.max_links
-        page = html.scan(data, vml=rules.vml_links, most=most, judge_text=rules.skip_url_text)
+        page = html.scan(
+            data, vml=rules.vml_links, most=most, judge_text=rules.skip_url_text, look=self.check_time
+        )
         if len(page.anchors) > most:
             raise TooManyLinksError
         changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
@@ -81,7 +82,7 @@ class Chooser:
         """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
         decision = self.decision
         most = _UNTRACKED * self.rules.max_links
-        page = amp.scan(data, most=most, judge_text=False)
+        page = amp.scan(data, most=most, judge_text=False, look=self.check_time)
         if len(page.anchors) > most:
             raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
@@ -96,10 +97,10 @@ class Chooser:
         changes: list[Change] = []
         tracks = self.decision.clicks and self.rules.text_links
         most = _UNTRACKED * self.rules.max_links
-        links = text.scan(data, flowed=flowed, delsp=delsp, most=most)
+        links = text.scan(data, flowed=flowed, delsp=delsp, most=most, look=self.check_time)
         if len(links) > most:
             raise TooManyLinksError
-        for link in links:
+        for link in paced(links, self.check_time, _LOOK_EVERY):
             if tracks and (new := self._judged(link, "", amp=False)):
                 changes.append(Change(link.start, link.stop, new[0], "link", new[1]))
             if link.notation is not None:
@@ -107,11 +108,14 @@ class Chooser:
         return self._finished(data, changes)
 
     def _anchors(self, anchors: Iterable[Anchor], *, amp: bool) -> list[Change]:
-        changes = []
-        for anchor in anchors:
+        changes: list[Change] = []
+        most = _UNTRACKED * self.rules.max_links
+        for anchor in paced(anchors, self.check_time, _LOOK_EVERY):
             if new := self._judged(anchor, anchor.name, amp=amp):
                 changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1], anchor.name))
                 if anchor.attributes:
+                    if len(changes) + len(anchor.attributes) > most:
+                        raise TooManyLinksError
                     changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
         return changes
 
@@ -126,8 +130,8 @@ class Chooser:
     def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
         target = link.target
-        if b"{{" in target and self.rules.brace_macros:
-            target = _with_braces(target)
+        if b"{{" in target and self.rules.brace_macros and len(target) <= _MACRO_SIZE * MAX_TARGET:
+            target = _with_braces(target, self.check_time)
         reason = self._reason(link, target)
         if reason is None:
             self._count()
@@ -188,8 +192,6 @@ class Chooser:
         self.tracked += 1
         if self.tracked > self.rules.max_links:
             raise TooManyLinksError
-        if not self.tracked % 64:
-            self.check_time()
 
     def check_time(self) -> None:
         """Raise OverTimeError once the deadline is passed."""
@@ -199,7 +201,11 @@ class Chooser:
     def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
         """In order; with the brace macros of a part that is edited anyway (contract.md 5.4)."""
         if changes and self.rules.brace_macros:
-            changes += _outside(changes, macros.scan(data))
+            most = _UNTRACKED * self.rules.max_links
+            found = macros.scan(data, most + 1, self.check_time)
+            if len(changes) + len(found) > most:
+                raise TooManyLinksError
+            changes += _outside(changes, paced(found, self.check_time))
         changes.sort(key=_SPAN)
         return changes
 
@@ -225,10 +231,13 @@ def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> 
     return kept
 
 
-def _with_braces(target: bytes) -> bytes:
-    for start, stop, new in reversed(macros.scan(target)):
-        target = target[:start] + new + target[stop:]
-    return target
+def _with_braces(target: bytes, look: Look) -> bytes:
+    pieces: list[bytes] = []
+    position = 0
+    for start, stop, new in paced(macros.scan(target, look=look), look):
+        pieces += target[position:start], new
+        position = stop
+    return b"".join(pieces) + target[position:]
 
 
 def _host(origin: bytes) -> bytes:

@@ -6,15 +6,16 @@ others are done. What makes the whole message untouchable is a `Leave`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from smtpapi.decide import Decision
 from smtpapi.message import Message
 from smtpapi.mime import charset, transfer
+from smtpapi.mime.budget import OverTimeError, paced
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.transfer import Change, Placed
 from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why
-from smtpapi.rewrite.choose import Chooser, OverTimeError, TooManyLinksError
+from smtpapi.rewrite.choose import Chooser, TooManyLinksError
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
@@ -93,10 +94,12 @@ class _Work:
         """Plan one part; whatever forbids it is noted or raised."""
         if part.content.type == _AMP and self._amp_is_off(part):
             return
-        view = transfer.view(self.message.body[part.start : part.stop], part.encoding)
+        look = self.chooser.check_time
+        view = transfer.view(self.message.body[part.start : part.stop], part.encoding, look)
         if view is None:
             self._skip(part, Skip.PART_ENCODING)
             return
+        look()
         plain = part.content.type == "text/plain"
         reading = charset.read(view.data, part.content.parameters.get("charset", ""), html=not plain)
         if reading is None:
@@ -104,6 +107,7 @@ class _Work:
             return
         if b"-----BEGIN PGP " in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
+        look()
         changes = charset.place(self._changes(part, reading.text), reading, view.data)
         passed = self.chooser.passed
         self.chooser.passed = []
@@ -111,12 +115,14 @@ class _Work:
             self._skip(part, Skip.PART_CHARSET)
             return
         self.readable = True
+        look()
         offsets = view.encoded_offsets(charset.offsets_in_part([item.offset for item in passed], reading))
-        for item, offset in zip(passed, offsets, strict=True):
+        for item, offset in paced(zip(passed, offsets, strict=True), look):
             url = item.url.decode("utf-8", "replace")
             self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
         if changes:
-            self._place(part, view.place(changes, self.message.eol))
+            look()
+            self._place(part, view.place(changes, self.message.eol, look))
 
     def _changes(self, part: Part, text: bytes) -> list[Change]:
         chooser = self.chooser
@@ -124,6 +130,7 @@ class _Work:
             case "text/html":
                 changes = chooser.html(text)
                 if changes and chooser.rules.verify:
+                    chooser.check_time()
                     from smtpapi.rewrite.verify import same_but_for  # lxml: only for those who ask
 
                     if not same_but_for(text, changes):
@@ -166,8 +173,9 @@ class _Work:
     def _place(self, part: Part, placed: Placed) -> None:
         if placed.encoding:
             self._new_encoding(part, placed.encoding)
-        inner = tuple(_edits(placed.inner, part, 0))
-        self.edits += _edits(placed.changes, part, part.start, inner)
+        look = self.chooser.check_time
+        inner = tuple(_edits(paced(placed.inner, look), part, 0))
+        self.edits += _edits(paced(placed.changes, look), part, part.start, inner)
 
     def _new_encoding(self, part: Part, encoding: str) -> None:
         """Name a part's new encoding in the part's own header, or in the message's."""
@@ -187,7 +195,7 @@ class _Work:
         self.edits.append(Edit(start, stop, new, "header", part.section, part.content.type, name=_ENCODING))
 
 
-def _edits(changes: Sequence[Change], part: Part, base: int, inner: tuple[Edit, ...] = ()) -> list[Edit]:
+def _edits(changes: Iterable[Change], part: Part, base: int, inner: tuple[Edit, ...] = ()) -> list[Edit]:
     section, kind = part.section, part.content.type
     return [
         Edit(

@@ -1,0 +1,32 @@
+"""The clock, as the loops over a message see it.
+
+No message may take longer than `limits.time_budget`. Whatever loops over its bytes therefore looks at the
+clock again after about `LOOK_EVERY` bytes or `LOOK_STEPS` short steps; one call of C over the whole body (a
+search, a codec) is bounded by `limits.max_message_size` instead. Who looks knows neither clock nor deadline.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+Look = Callable[[], None]  # returns in time, or raises OverTimeError
+
+LOOK_EVERY: Final = 4096
+LOOK_STEPS: Final = 2048
+
+_Item = TypeVar("_Item")
+
+
+class OverTimeError(Exception):
+    """The message's time is used up."""
+
+
+def unhurried() -> None:
+    """There is no deadline."""
+
+
+def paced(items: Iterable[_Item], look: Look, every: int = LOOK_STEPS) -> Iterator[_Item]:
+    """The items, none read ahead, with a look at the clock after each `every` of them."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if not number % every:
+            look()
