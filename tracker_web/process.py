@@ -4,10 +4,10 @@ Nothing here is shared between processes: two that wrote one spool segment, or d
 spoil both.
 """
 
-import atexit
 import os
 import secrets
 from collections.abc import Iterable
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -63,7 +63,8 @@ def build(
     spool: Spool | None = None
     if settings.privacy.mode != "off":
         spool = writer = _writer(settings)
-        atexit.register(writer.close)
+        # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
+        Finalize(None, writer.close, exitpriority=0)
         if settings.privacy.mode in MODES:
             key = keys.current().signing.derive(b"ceiling")
             spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)

@@ -1,7 +1,8 @@
 """The writing end of the spool: one process's own segments, appended to.
 
 It never raises and never waits for anything but the local disk: what cannot be kept is dropped, counted in
-`Writer.dropped` and said once a minute. The caller's answer to the reader of a mail does not depend on it.
+`Writer.dropped` and said once a minute, the rest at the end. The caller's answer to the reader of a mail does
+not depend on it.
 
 A segment is `HOST-PID-START-N.open` while its writer holds an exclusive flock on it, `….ready` once it is
 complete; an open one whose lock is free belonged to a process that died. Each record is one write(2) at the
@@ -94,6 +95,7 @@ class Writer:
         self._tried = float("-inf")
         self._complained = float("-inf")
         self._untold = 0
+        self._why = ""
 
     def append(self, record: bytes) -> bool:
         """Keep one record. False: it was dropped, and counted. Never raises for what the disk does.
@@ -129,6 +131,7 @@ class Writer:
         with self._lock:
             self._closing = True
             self._retire()
+            self._tell_drops()
             thread = self._thread
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
@@ -234,15 +237,20 @@ class Writer:
     def _note_drop(self, why: str) -> None:
         self.dropped += 1
         self._untold += 1
-        now = time.monotonic()
-        if now - self._complained >= _COMPLAIN_EVERY:
+        self._why = why
+        if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
+            self._tell_drops()
+
+    def _tell_drops(self) -> None:
+        """Say how many were dropped since it was last said; the lines of a process add up to all of them."""
+        if self._untold:
             _log.error(
                 "spool %s: %d event(s) dropped, last because of: %s. Make room, or raise spool.max_size.",
                 self._directory,
                 self._untold,
-                why,
+                self._why,
             )
-            self._complained = now
+            self._complained = time.monotonic()
             self._untold = 0
 
     # without self._lock
@@ -293,6 +301,8 @@ class Writer:
                     self._retire()
                 if time.monotonic() - self._measured > _MEASURE_EVERY:
                     self._measure()
+                if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
+                    self._tell_drops()
             if segment is not None and not self._always and segment.synced < segment.size:
                 self._synced(segment, segment.size)
             self._finish_retired()

@@ -31,9 +31,17 @@ class Pipeline:
     """One folder with all of it. store: the `store { }` stanza and what belongs to it; SQLite by default."""
 
     def __init__(
-        self, folder: Path, *, sync: str = "always", workers: int = 2, store: str = "", more: str = ""
+        self,
+        folder: Path,
+        *,
+        sync: str = "always",
+        workers: int = 2,
+        store: str = "",
+        more: str = "",
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.environment = os.environ | (environment or {})
         self.spool = folder / "spool"
         self.port = free_port()
         self.ring = Ring().rotated(SECRET, 1)
@@ -77,6 +85,7 @@ class Pipeline:
                 [sys.executable, "-m", "tracker_web", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,
+                env=self.environment,
                 start_new_session=True,
             )
         until(lambda: self._answers() or process.poll() is not None, 30, "the tracker")
@@ -87,7 +96,10 @@ class Pipeline:
     def shipper(self) -> "Iterator[subprocess.Popen[bytes]]":
         with (self.folder / "ship.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(SMTPAPI), "ship", "--config", str(self.config)], stdout=log, stderr=log
+                [str(SMTPAPI), "ship", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
             )
         try:
             yield process
