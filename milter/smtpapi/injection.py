@@ -7,6 +7,7 @@ links, it keeps out of this record too.
 import re
 from collections.abc import Iterable
 from email.utils import getaddresses
+from typing import NamedTuple
 
 from engagement.events.types import Injection
 from smtpapi import encoded_words
@@ -22,22 +23,29 @@ _PLAIN_FROM = re.compile(rb"""(?:"[^"\\]*"\s*|[^"<>(),:;@]*)<([^\s"<>(),:;@]+@[\
 _AMP = "text/x-amp-html"
 
 
-def describe(
-    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float
-) -> Injection:
-    """The record of a message without what is each recipient's own: id, message_id and recipient are empty.
+class Own(NamedTuple):
+    """What of a record is each recipient's own, named as in `Injection`."""
 
-    now: Unix seconds.
-    """
+    id: str
+    message_id: bytes
+    transmission_id: int
+    recipient: str
+    rcpt_type: str
+
+
+def describe(
+    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float, own: Own
+) -> Injection:
+    """The record of a message for one recipient. now: Unix seconds."""
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse) else outcome.why
     tracked = bool(edits) and why is None
     return Injection(
-        id="",
+        id=own.id,
         at_ms=int(now * 1000),
-        message_id=b"",
-        transmission_id=0,
-        recipient="",
+        message_id=own.message_id,
+        transmission_id=own.transmission_id,
+        recipient=own.recipient,
         sender=envelope.sender,
         friendly_from=from_address(message),
         subject=decoded(message.first("Subject")),
@@ -54,6 +62,7 @@ def describe(
         queue_id=envelope.queue_id,
         outcome=why.value if why is not None else "",
         context=dict(decision.custom),
+        rcpt_type=own.rcpt_type,
     )
 
 

@@ -16,7 +16,7 @@ from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.site import Site, site_wide, where_of
+from smtpapi.site import Site, where_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Judging:
         scoped, context = found
         if bypassed(context):
             return Judged(recipient, None, Why.BYPASSED)
-        settled = decide(scoped, site_wide(self._site.settings), asked, context)
+        settled = decide(scoped, self._site.wide, asked, context)
         if isinstance(settled, Refuse):
             return settled
         self.notes += settled.warnings

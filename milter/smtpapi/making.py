@@ -15,7 +15,7 @@ from smtpapi.arrival import Arrival
 from smtpapi.copies import Role
 from smtpapi.decide import Decision
 from smtpapi.identity import MARK, Fingerprint, event_id, issued_at, pseudonym
-from smtpapi.injection import describe
+from smtpapi.injection import Own, describe
 from smtpapi.judging import Judged
 from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.rewrite.links import CopyLinks
@@ -45,6 +45,7 @@ class Making:
         self.headers = arrival.headers()
         self._issued = arrival.entry.issued if arrival.entry else None
         self._transmission: int | None = None
+        self._message_ids: dict[str, bytes] = {}  # by recipient
 
     @property
     def issued(self) -> int:
@@ -95,7 +96,7 @@ class Making:
         if _made_links(planned.edits):
             mark = self.fingerprint.mark(key, recipient, identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
-        return replace(planned, headers=headers)
+        return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)  # half of `replace`
 
     def untracked(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
         """Without links, and without the [[…]] notation, which no reader should see (contract.md 5.3)."""
@@ -118,7 +119,7 @@ class Making:
     def identity(self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL) -> Identity:
         """Who a copy is. An archive copy's links are those of an original."""
         return Identity(
-            message_id=self.fingerprint.message_id(key, recipient),
+            message_id=self._message_id(key, recipient),
             transmission_id=self._transmission_id(key),
             recipient=_told(decision, key, recipient),
             issued=self.issued,
@@ -130,6 +131,12 @@ class Making:
             customer_id=decision.customer_id,
             transactional=decision.transactional,
         )
+
+    def _message_id(self, key: Key, recipient: str) -> bytes:
+        found = self._message_ids.get(recipient)
+        if found is None:
+            found = self._message_ids[recipient] = self.fingerprint.message_id(key, recipient)
+        return found
 
     def _transmission_id(self, key: Key) -> int:
         """Of all copies; there is one key a message."""
@@ -146,19 +153,21 @@ class Making:
         for judged, role in copies:
             if (decision := judged.decision) is None:
                 continue
-            if id(decision) not in about:
-                about[id(decision)] = describe(self._envelope, self._message, decision, outcome, self._now)
-            message_id = self.fingerprint.message_id(key, judged.recipient)
-            records.append(
-                replace(
-                    about[id(decision)],
-                    id=event_id(message_id, self.issued),
-                    message_id=message_id,
-                    transmission_id=self._transmission_id(key),
-                    recipient=_told(decision, key, judged.recipient),
-                    rcpt_type=role.value,
-                )
+            message_id = self._message_id(key, judged.recipient)
+            own = Own(
+                event_id(message_id, self.issued),
+                message_id,
+                self._transmission_id(key),
+                _told(decision, key, judged.recipient),
+                role.value,
             )
+            like = about.get(id(decision))
+            if like is None:
+                record = describe(self._envelope, self._message, decision, outcome, self._now, own)
+                about[id(decision)] = record
+            else:
+                record = replace(like, **own._asdict())
+            records.append(record)
         return tuple(records)
 
 

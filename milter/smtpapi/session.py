@@ -200,7 +200,7 @@ class Session(Milter.Base):
         works = self._works
         began = works.tick()
         judged = None
-        envelope = Envelope(self._client, self._sender, tuple(self._recipients))
+        envelope = None
         try:
             envelope = self._envelope()
             if (fault := self._fault or self._client_fault) is not None:
@@ -214,6 +214,8 @@ class Session(Milter.Base):
                 raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
             works.tally.add("failed-before-change")
+            if envelope is None:
+                envelope = Envelope(self._client, self._sender, tuple(self._recipients))
             maillog.failed_before_change(envelope)
             outcome, orders = self._unjudged(envelope, judged, type(error).__name__)
         if isinstance(outcome, Refuse):

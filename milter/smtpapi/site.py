@@ -24,6 +24,7 @@ class Site:
     """All that stays the same from message to message; a reload makes a new one.
 
     ring None: nothing is tracked. policy None: there is no policy file. hop: where second passes come in.
+    wide: what of the settings holds for all mail.
     """
 
     settings: Settings
@@ -31,6 +32,7 @@ class Site:
     policy: Policy | None
     rules: Rules
     hop: Listen | None = None
+    wide: SiteWide = field(default_factory=SiteWide)
 
     @classmethod
     def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
@@ -51,7 +53,11 @@ class Site:
             max_links=limits.max_links,
             time_budget=limits.time_budget / 1000,
         )
-        return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener))
+        tracker = settings.engagement_tracker
+        wide = SiteWide(
+            tracker.click_tracking_include_metadata, tracker.max_metadata_len, settings.privacy.mode
+        )
+        return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,6 @@ def where_of(envelope: Envelope, pathway: str) -> Where:
     client = envelope.client
     address = "" if is_local(client) else client.address
     return Where(client.daemon_address, client.daemon_port, address, pathway)
-
-
-def site_wide(settings: Settings) -> SiteWide:
-    """What of the configuration holds for all mail."""
-    tracker = settings.engagement_tracker
-    return SiteWide(tracker.click_tracking_include_metadata, tracker.max_metadata_len, settings.privacy.mode)
 
 
 def signing(ring: Ring | None) -> Key | None:

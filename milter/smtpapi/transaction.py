@@ -325,6 +325,8 @@ def _originals(judged: list[Judged]) -> list[tuple[Judged, Role]]:
 
 def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
     """Each mailbox once, as it was first spelled."""
+    if len(recipients) == 1:
+        return recipients
     found: dict[str, str] = {}
     for recipient in recipients:
         found.setdefault(copies.same(recipient), recipient)

@@ -5,6 +5,7 @@ header can multiply recipients and make this installation sign redirects.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from smtpapi.envelope import Client
@@ -26,11 +27,16 @@ def is_trusted(client: Client, relay_hosts: Iterable[IPv4Network | IPv6Network])
     """Whether header, policy and configuration act on this client's mail. Unreadable is untrusted."""
     if client.login:
         return True
+    address = _read(client_address(client))
+    return address is not None and any(address in network for network in relay_hosts)
+
+
+@lru_cache(maxsize=4096)  # the same few clients send nearly all mail
+def _read(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = _plain(ip_address(client_address(client)))
+        return _plain(ip_address(text))
     except ValueError:
-        return False
-    return any(address in network for network in relay_hosts)
+        return None
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

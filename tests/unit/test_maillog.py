@@ -1,4 +1,6 @@
 import logging
+import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -48,3 +50,43 @@ def test_what_strangers_send_cannot_make_a_line_of_its_own(caplog: pytest.LogCap
 def test_debug_level_governs_details(level: str, shown: bool) -> None:
     maillog.set_level(level)
     assert logging.getLogger("smtpapi.details").isEnabledFor(logging.INFO) is shown
+
+
+@pytest.fixture
+def loggers_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All loggers are as before afterwards."""
+    loggers = [logging.getLogger(name) for name in ("smtpapi", "engagement")]
+    before = [(each, each.handlers[:], each.propagate) for each in loggers]
+    levels = [(each, each.level) for each in map(logging.getLogger, ("smtpapi.milter", "smtpapi.details"))]
+    monkeypatch.setattr(maillog, "_lines", None)
+    yield
+    for logger, handlers, propagate in before:
+        logger.handlers[:], logger.propagate = handlers, propagate
+    for logger, level in levels:
+        logger.setLevel(level)
+    logging.logThreads = logging.logMultiprocessing = True
+
+
+@pytest.mark.usefixtures("loggers_kept")
+@pytest.mark.parametrize("journal", [True, False])
+def test_all_lines_have_one_shape(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, journal: bool
+) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    if journal:
+        monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    maillog.setup("INFO")
+    maillog.message(_ENVELOPE, Leave(Why.UNTRUSTED), 10, 0.0015)
+    maillog.stopped()
+    maillog.ring_trouble("x")
+    try:
+        raise KeyError("k")
+    except KeyError:
+        maillog.failed_before_change(_ENVELOPE)
+    head = "" if journal else r"[A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d smtpapi/milter\[\d+\]: "
+    first, second, third, fourth, *trace = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(head + "INFO: " + re.escape(_WHO) + "status=untouched, reason=untrusted", first)
+    assert re.fullmatch(head + "INFO: stopped", second)
+    assert re.fullmatch(head + "ERROR: x; the keys read before stay in use", third)
+    assert re.match(head + "ERROR: 4bXyZ: from=<a@s.test>", fourth)
+    assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "KeyError: 'k'")

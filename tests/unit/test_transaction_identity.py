@@ -1,13 +1,17 @@
 """Ids that a retry gets again, and the mark that tells our own work (contract.md 3.7, 5.8)."""
 
+import random
 import re
 import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
 from engagement.events.ids import is_event_id
 from engagement.links.keys import Ring
 from engagement.settings import load_text
+from smtpapi import identity
 from smtpapi.envelope import Client, Envelope
 from smtpapi.identity import Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.message import Field, Message
@@ -15,6 +19,7 @@ from smtpapi.outcome import Plan, Why
 from smtpapi.transaction import Considered, Site, consider
 
 NOW = 1_795_501_800.0  # 24 Nov 2026, 06:30 UTC
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RING = Ring().rotated(b"k" * 32, 1)
 SITE = Site.build(
     load_text(
@@ -142,6 +147,32 @@ def test_the_date_counts_within_a_week_before_and_an_hour_after(date: bytes, iss
 def test_else_the_hour_of_receipt_counts(date: bytes) -> None:
     mail = Message((Field("Date", date),), b"")
     assert issued_at(mail, NOW) == issued_at(mail, NOW + 1700) == 1_795_500_000
+
+
+def test_a_plain_date_is_read_as_the_standard_library_reads_it() -> None:
+    chance = random.Random(5)
+    months = ["Jan", "Feb", "Jun", "Sep", "Nov", "Dec", "Now"]
+    read = 0
+    for _ in range(3000):
+        clock = f"{chance.randrange(26):02}:{chance.randrange(62):02}:{chance.randrange(62):02}"
+        day, year = (
+            chance.choice(["1", "01", "29", "31", "32"]),
+            chance.choice([0, 1, 1969, 2024, 2026, 9999]),
+        )
+        zone = f"{chance.choice('+-')}{chance.choice(['0000', '0100', '0530', '2359', '2400', '9999'])}"
+        text = f"{chance.choice(['', 'Tue, '])}{day} {chance.choice(months)} {year:04} {clock} {zone}"
+        try:
+            parsed = parsedate_to_datetime(text)
+            expected = int((parsed.replace(tzinfo=parsed.tzinfo or UTC) - EPOCH).total_seconds())
+            read += 1
+        except (ValueError, TypeError, OverflowError):
+            expected = None
+        try:
+            found = identity._seconds(b" " + text.encode())
+        except (ValueError, TypeError, OverflowError):
+            found = None
+        assert found == expected, text
+    assert read > 300
 
 
 def test_no_date_is_no_error() -> None:
