@@ -328,6 +328,10 @@ def second_pass_listener() -> Kind[str]:
         host = found.rpartition(":")[0]
         if found and not (is_host_and_port(found, port_needed=True) and (host[:1] == "[" or _is_ipv4(host))):
             raise KindError(f"is {said(value)}", words)
+        if found and ip_address(host.strip("[]")).is_unspecified:
+            raise KindError(
+                f"is {said(value)}", "the one address that the hop comes to, as in 127.0.0.1:10026"
+            )
         return found
 
     return Kind(words, read, quoted)

@@ -249,7 +249,11 @@ class _Loader:
     def _matches(self, kind: str, instance: str) -> Listen | Network | str | None:
         match kind:
             case "listen":
-                return listen_of(instance)
+                found = listen_of(instance)
+                if found is None or isinstance(found.address, str) or not found.address.is_unspecified:
+                    return found
+                # Other programs' way to write "any address": no connection ever has it as its own.
+                return Listen("" if found.address.version == 4 else "[*]", found.port)
             case "peer":
                 try:
                     return network(instance)

@@ -177,6 +177,20 @@ def test_wildcard_of_ipv6_takes_no_ipv4_connection() -> None:
     assert settings.scoped(Where("2001:db8::1", 25, "")).value("tracking_link_expiry").value == 3
 
 
+@pytest.mark.parametrize(
+    ("listen", "local", "client"),
+    [("0.0.0.0:25", "192.0.2.1", "192.0.2.9"), ("[::]:25", "2001:db8::1", "2001:db8::9")],
+)
+def test_unspecified_address_is_any_address_and_not_one_that_never_comes(
+    listen: str, local: str, client: str
+) -> None:
+    """As other programs write it, Postfix's `inet_interfaces = 0.0.0.0` among them."""
+    settings = load_text(f'ESMTP_Listener {{ Listen "{listen}" {{ tracking_link_expiry = 7 }} }}')
+    scoped = settings.scoped(Where(local, 25, client))
+    assert scoped.value("tracking_link_expiry").value == 7
+    assert settings.scoped(Where(local, 26, client)).value("tracking_link_expiry").value != 7
+
+
 def test_connection_that_no_listen_takes_still_has_the_listeners_values() -> None:
     settings = load_text(
         'ESMTP_Listener { tracking_link_expiry = 4 Listen ":25" { tracking_link_expiry = 3 } }'
