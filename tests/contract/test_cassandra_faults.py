@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cassandra_faults import Wire, check, under_load, until
+from cassandra_faults import check, under_load, until
 from store_samples import Telling
 
 from cassandra_site import Node
+from cassandra_wire import Wire
 from engagement.events.record import encode
 from engagement.settings.schema import CassandraClient
 from engagement.shipper.loop import Shipper

@@ -148,13 +148,17 @@ def _is_worker(pid: str) -> bool:
 
 
 class Clicker(threading.Thread):
-    """Clicks and opens, each under a User-Agent of its own. answered: those that got a whole answer."""
+    """Clicks and opens, each under a User-Agent of its own. answered: those that got a whole answer.
+
+    times: of each answer when it was asked for (monotonic), "/f/" or "/q/", and the seconds it took.
+    """
 
     def __init__(self, site: Pipeline, name: str, *, most: int = 10**9, pause: float = 0.0) -> None:
         super().__init__(daemon=True)
         self.label = name
         self.answered: list[str] = []
         self.wrong: list[bytes] = []
+        self.times: list[tuple[float, str, float]] = []
         self.asked = 0
         self.over = threading.Event()
         self._site = site
@@ -167,12 +171,14 @@ class Clicker(threading.Thread):
             path = self._site.paths[self.asked % len(self._site.paths)]
             agent = f"{self.label}-{self.asked}"
             self.asked += 1
+            began = time.monotonic()
             try:
                 answer = self._fetch(path, agent)
             except OSError:  # killed before it answered, or not there yet
                 self._close()
                 time.sleep(0.01)
                 continue
+            self.times.append((began, path[:3], time.monotonic() - began))
             if _is_right(answer, path):
                 self.answered.append(agent)
             else:
