@@ -1,4 +1,4 @@
-"""The ceiling of a privacy mode over what the tracker records: a spool that takes readers out of hits.
+"""The ceiling of privacy over what the tracker records: spools that take readers, or their hits, out.
 
 Not what links say: the filter keeps the reader out of new ones (docs/privacy.md). This is for the request
 itself, which names an address and a program, and for links that were sent while the mode was a wider one.
@@ -18,13 +18,33 @@ from engagement.events.record import decode, encode
 from engagement.events.types import Hit
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
-from engagement.links.types import Identity, Kind
+from engagement.links.types import Identity, Kind, Link
+from engagement.settings.objections import Objections
 from tracker_web.hot import Spool
 
 MODES: Final = frozenset({"aggregate", "hygiene"})
 WITHHELD: Final = "withheld"  # stands for the User-Agent of a person's program, and is classed like one
 PSEUDONYM: Final = "@pseudonym.invalid"  # how the filter names a recipient in mode hygiene
 _DAY_MS: Final = 86_400_000
+
+
+class Heeding:
+    """Keeps no hit of a reader who objected, whenever their mail was sent; but their unsubscribing is kept.
+
+    objections: the list of the moment, which may raise while nobody knows who is in it.
+    """
+
+    def __init__(self, spool: Spool, objections: Callable[[], Objections]) -> None:
+        self._spool = spool
+        self._objections = objections
+
+    def append(self, record: bytes) -> bool:
+        """Keep one record, or not. Raises BadRecord, BadToken, ObjectionsError: then it is not kept."""
+        hit = _hit(record)
+        identity, link = unpack(hit.kind, hit.packed)
+        if self._objections().hold(identity.recipient) and not _wish(hit, link):
+            return True  # not dropped: it was not to be kept
+        return self._spool.append(record)
 
 
 class Ceiling:
@@ -45,10 +65,7 @@ class Ceiling:
 
     def append(self, record: bytes) -> bool:
         """Keep what may be kept of one record. Raises BadRecord or BadToken for what is none of ours."""
-        hit = decode(record)
-        if not isinstance(hit, Hit):
-            raise TypeError("only hits come from the tracker")
-        return self._spool.append(encode(self._reduced(hit)))
+        return self._spool.append(encode(self._reduced(_hit(record))))
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
@@ -56,7 +73,7 @@ class Ceiling:
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             kept = replace(kept, at_ms=day, id=self._day_id(day))
-        if hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe):
+        if _wish(hit, link):
             return kept
         lesser = self._lesser(identity)
         if lesser == identity:
@@ -82,6 +99,18 @@ class Ceiling:
         return replace(
             identity, message_id=stand_in[:16], transmission_id=int.from_bytes(stand_in[16:], "big")
         )
+
+
+def _hit(record: bytes) -> Hit:
+    hit = decode(record)
+    if not isinstance(hit, Hit):
+        raise TypeError("only hits come from the tracker")
+    return hit
+
+
+def _wish(hit: Hit, link: Link | None) -> bool:
+    """Whether the reader unsubscribes by it."""
+    return hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe)
 
 
 def class_word(user_agent: str, rules: Rules = DEFAULT) -> str:

@@ -59,6 +59,11 @@ def ring_not_loaded(error: Exception) -> None:
     _logger.error("key ring not loaded, the one in use stays: %s", error)
 
 
+def objections_trouble(trouble: str) -> None:
+    """The list of objections cannot be read, or a line of it; what was read before stays in force."""
+    _logger.error("objections: %s", trouble)
+
+
 def page_failed(endpoint: str, error: BaseException) -> None:
     """A page could not be made. Names the view, never the URL."""
     _logger.error("page %s failed: %s: %s", endpoint, type(error).__name__, error)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from engagement.events.ids import EventIds
 from engagement.links.ring_file import RingFile
 from engagement.settings import Settings
+from engagement.settings.objections import ObjectionsFile
 from engagement.spool.write import Writer
 from tracker_web import answers
-from tracker_web.ceiling import MODES, Ceiling
+from tracker_web.ceiling import MODES, Ceiling, Heeding
 from tracker_web.client import Proxies
 from tracker_web.hosts import page_hosts, tracking_hosts
 from tracker_web.hot import Hot, Spool
-from tracker_web.log import LostRecords, ring_not_loaded
+from tracker_web.log import LostRecords, objections_trouble, ring_not_loaded
 from tracker_web.patience import Patient
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def build(
         if settings.privacy.mode in MODES:
             key = keys.current().signing.derive(b"ceiling")
             spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+        if settings.privacy.objections:
+            file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble)
+            spool = Heeding(spool, file.current)
     return Hot(
         keys=keys,
         event_id=ids.next,

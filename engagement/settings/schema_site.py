@@ -207,6 +207,11 @@ class Privacy:
         "Whether client addresses are kept only to /24 (IPv4) and /48 (IPv6). Modes other than full keep "
         "none.",
     )
+    objections: str = declared(
+        kinds.path(), "", "File of readers who objected, an address or @domain a line: no open or click of "
+        "theirs is recorded, also of mail sent before. Followed while it changes. Empty: no list.",
+        example="/etc/smtpapi/objections",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Privacy modes at the tracker: what a hit may still say, also one of a link from before (design rule 9)."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from engagement.events.rows import rows
 from engagement.events.types import Hit
 from engagement.links.token import unpack
 from engagement.links.types import Kind, Link
-from tracker_web.ceiling import PSEUDONYM, WITHHELD, Ceiling, class_word
+from engagement.settings.objections import ObjectionsFile, parse
+from tracker_web.ceiling import PSEUDONYM, WITHHELD, Ceiling, Heeding, class_word
+from tracker_web.hot import Hot
 
 AGENTS = (
     "",
@@ -151,3 +154,51 @@ def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path
         kept = file.read_bytes().lower()
         for word in (b"ida.holm", b"203.0.113.9", b"nb-no"):
             assert word not in kept, file
+
+
+def heeding(spool: MemorySpool, objections: str) -> Hot:
+    return hot(Heeding(spool, lambda: parse(objections, "list")))
+
+
+def test_reader_who_objected_is_sent_on_and_not_recorded_also_for_mail_sent_before() -> None:
+    spool = MemorySpool()
+    front = heeding(spool, "ida.holm@example.net")
+    click = ask(front, environ(f"/f/a/{token()}"))
+    assert (click.status, click.headers["location"]) == (302, TARGET.decode())
+    assert ask(front, environ(f"/q/{token(Kind.OPEN)}")).status == 200
+    assert spool.records == []
+    assert ask(front, environ(f"/f/a/{token(recipient='kim@example.net')}")).status == 302
+    assert len(spool.records) == 1
+
+
+def test_objection_of_a_domain_holds_for_all_in_it() -> None:
+    spool = MemorySpool()
+    ask(heeding(spool, "@example.net"), environ(f"/f/a/{token()}"))
+    assert spool.records == []
+
+
+def test_unsubscribing_is_recorded_also_of_a_reader_who_objected() -> None:
+    spool = MemorySpool()
+    ask(heeding(spool, "@example.net"), environ(f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}", "POST"))
+    assert len(spool.records) == 1
+
+
+def test_while_nobody_knows_who_objected_nothing_is_recorded_and_links_work(tmp_path: Path) -> None:
+    spool, lost = MemorySpool(), list[Exception]()
+    file = ObjectionsFile(tmp_path / "none", lambda trouble: None)
+    front = hot(Heeding(spool, file.current), lost=lost.append)
+    assert ask(front, environ(f"/f/a/{token()}")).status == 302
+    assert (spool.records, len(lost)) == ([], 1)
+
+
+def test_running_tracker_heeds_an_objection_within_two_seconds(tmp_path: Path) -> None:
+    objections = tmp_path / "objections"
+    objections.write_text("")
+    site = make_site(tmp_path, more=f'privacy {{ objections = "{objections}" }}')
+    with running(site):
+        assert fetch(site.port, f"/f/a/{token()}").status == 302
+        objections.write_text("ida.holm@example.net\n")
+        time.sleep(1.2)
+        for _ in range(4):  # whichever worker answers
+            assert fetch(site.port, f"/f/a/{token()}").status == 302
+    assert len(site.hits()) == 1

@@ -11,7 +11,16 @@ import click
 
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
-from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Value, Where, load_file
+from engagement.settings import (
+    NoConfiguration,
+    Scoped,
+    Settings,
+    SettingsError,
+    Value,
+    Where,
+    load_file,
+    objections,
+)
 from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
@@ -123,6 +132,7 @@ def _files(settings: Settings) -> Iterator[str]:
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
         ("policy", "file", hooks.load),
+        ("privacy", "objections", objections.load),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),
     )
@@ -132,7 +142,7 @@ def _files(settings: Settings) -> Iterator[str]:
             continue
         try:
             read(Path(str(named.value)))
-        except (RingError, hooks.PolicyError) as error:
+        except (RingError, hooks.PolicyError, objections.ObjectionsError) as error:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
