@@ -1,13 +1,16 @@
 """The part of `bench.store` for Cassandra: python -m bench.store --engine cassandra --port P [--data DIR].
 
 Beside `add` stands the bare driver: the same rows, each an insert of its own into the same tables, prepared,
-64 at once, in the same run. `--data`: the node's data folder, to weigh it.
+64 at once, in the same run. `--growth` fills two keyspaces by the store's own `add` in `--writers` processes,
+flushes them (with `--data`), and asks both in turns. `--data`: the node's data folder, to weigh it.
 """
 
+import multiprocessing
 import random
+import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,24 +30,34 @@ from engagement.stores.port import StoreError
 
 NOW = 1_793_001_722.0  # when the events of `bench.store` begin
 LIFE = cql.Life(90 * 86400, 455 * 86400)
+PART = 3_000  # events of one `add` while filling
 
 
-def fresh(port: int, keyspace: str, shards: int = 4) -> CassandraStore:
-    """An empty keyspace on the node at that port."""
-    client = replace(
+def client_of(port: int, keyspace: str, shards: int = 4) -> CassandraClient:
+    return replace(
         CassandraClient(),
         uri=(f"name=bench;host=127.0.0.1;port={port}",),
         keyspace=keyspace,
         replication={"datacenter1": "1"},
         shards=shards,
+        request_timeout=30_000,
     )
+
+
+def fresh(port: int, keyspace: str, shards: int = 4) -> CassandraStore:
+    """An empty keyspace on the node at that port."""
+    client = client_of(port, keyspace, shards)
     connection = Connection(client, {})
     connection.say(f"DROP KEYSPACE IF EXISTS {keyspace}")
     migrate(connection, LIFE, lambda _: None)
     connection.close()
-    store = CassandraStore(client, life=LIFE, now=lambda: NOW)
+    store = opened(client)
     store.roll_up()  # connected, before any clock runs
     return store
+
+
+def opened(client: CassandraClient) -> CassandraStore:
+    return CassandraStore(client, life=LIFE, now=lambda: NOW)
 
 
 def time_bare(store: CassandraStore, made: list[Row]) -> tuple[float, int]:
@@ -84,15 +97,15 @@ def time_drain(store: CassandraStore, folder: Path, events: list[Hit]) -> float:
     return time.perf_counter() - began
 
 
-def speed(
-    port: int, folder: Path, events: list[Hit], batches: Callable[[], Iterator[list[Row]]]
-) -> dict[str, object]:
+def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, float]:
+    from bench.store import batches
+
     made = [row for event in events for row in rows(event)]
     told: dict[str, list[float]] = defaultdict(list)
     rows_each = 0.0
-    for turn in range(3):  # in turns: the machine is not equally quiet all the time
+    for turn in range(rounds):  # in turns: the machine is not equally quiet all the time
         bare, total = time_bare(fresh(port, "bench_bare"), made)
-        add = time_add(fresh(port, "bench_add"), batches())
+        add = time_add(fresh(port, "bench_add"), batches(made))
         (folder / str(turn)).mkdir()
         drain = time_drain(fresh(port, "bench_drain"), folder / str(turn), events)
         rows_each = total / len(events)
@@ -100,45 +113,89 @@ def speed(
             told[f"{name}, rows/s"].append(total / seconds)
         told["add / bare"].append(bare / add)
         told["drain / bare"].append(bare / drain)
-    middle = {name: sorted(values)[1] for name, values in told.items()}
+    middle = {name: statistics.median(values) for name, values in told.items()}
     return {"rows an event": rows_each, **middle, "drain, events/s": middle["drain, rows/s"] / rows_each}
 
 
-def growth(
-    port: int,
-    count: int,
-    data: Path | None,
-    hits: Callable[..., Iterator[Hit]],
-    questions: Callable[[CassandraStore, list[Row]], dict[str, float]],
-) -> dict[str, dict[str, float]]:
-    store = fresh(port, "bench_growth", shards=16)
-    told = {}
-    stored = 0
-    sample: list[Row] = []
-    for size in (count // 100, count):
-        while stored < size:
-            part = min(2_000, size - stored)
-            made = [row for event in hits(part, first=stored) for row in rows(event)]
-            stored += part
-            while True:
-                try:
-                    store.add(made)
-                    break
-                except StoreError:
-                    time.sleep(1)  # as the shipper would
-            sample += made[:: max(1, part // 10)]
-        began = time.perf_counter()
-        store.roll_up()
-        rolled = time.perf_counter() - began
-        random.Random(1).shuffle(sample)
-        told[f"{size}"] = questions(store, sample[:100]) | {"roll-up, s": rolled}
-        if data:
-            told[f"{size}"]["bytes an event"] = _weight(data, "bench_growth") / size
+def sample(count: int) -> list[Row]:
+    """Some rows of what `fill` writes."""
+    from bench.store import hits
+
+    starts = random.Random(2).sample(range(0, count, PART), min(12, -(-count // PART)))
+    made = [
+        row
+        for start in starts
+        for row in [r for hit in hits(min(PART, count - start), first=start) for r in rows(hit)][
+            :: PART // 10
+        ]
+    ]
+    random.Random(1).shuffle(made)
+    return made
+
+
+def fill(client: CassandraClient, count: int, writer: int, writers: int) -> None:
+    """Write every so manieth part of the events, as one of several shippers would."""
+    from bench.store import hits
+
+    store = opened(client)
+    for start in range(writer * PART, count, writers * PART):
+        made = [row for hit in hits(min(PART, count - start), first=start) for row in rows(hit)]
+        while True:
+            try:
+                store.add(made)
+                break
+            except StoreError:
+                time.sleep(1)  # as the shipper would
     store.close()
+
+
+def filled(port: int, keyspace: str, count: int, writers: int) -> CassandraClient:
+    """A keyspace with so many events; what is there already from an earlier run is used again."""
+    client = client_of(port, keyspace, shards=16)
+    connection = Connection(client, {})
+    try:
+        known = connection.say(f"SELECT told FROM {keyspace}.shipper")
+    except Exception:  # noqa: BLE001 - there is none yet
+        known = []
+    connection.close()
+    if not known:
+        fresh(port, keyspace, shards=16).close()
+        context = multiprocessing.get_context("spawn")
+        running = [
+            context.Process(target=fill, args=(client, count, each, writers)) for each in range(writers)
+        ]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
+    return client
+
+
+def growth(port: int, count: int, data: Path | None, writers: int) -> dict[str, list[float]]:
+    from bench.store import compared
+
+    sizes = (count // 100, count)
+    stores = []
+    for size in sizes:
+        began = time.perf_counter()
+        client = filled(port, f"bench_{size}", size, writers)
+        print(f"{size} events, {time.perf_counter() - began:.0f} s")
+        stores.append(opened(client))
+    if data:
+        input("flush and compact the node now, then press Enter: ")
+    told = compared([(store, sample(size)) for store, size in zip(stores, sizes, strict=True)])
+    rolled = []
+    for store in stores:
+        began = time.process_time()
+        store.roll_up()
+        rolled.append(time.process_time() - began)
+        store.close()
+    told["figures, whole, CPU s"] = rolled
+    if data:
+        told["bytes an event"] = [weight(data, f"bench_{size}") / size for size in sizes]
     return told
 
 
-def _weight(data: Path, keyspace: str) -> int:
-    """Bytes of what was flushed (`cassandra-server nodetool 1 flush`); the commit log is not in it."""
-    input("flush the node now, then press Enter: ")
+def weight(data: Path, keyspace: str) -> int:
+    """Bytes of what was flushed; the commit log is not in it."""
     return sum(path.stat().st_size for path in (data / keyspace).rglob("*.db"))

@@ -28,6 +28,15 @@ _MIGRATION: Final = """
     WITH ID = {id}
 """
 
+_NUMBERS: Final = "SELECT number FROM {keyspace}.migration"
+_APPLIED: Final = "INSERT INTO {keyspace}.migration (number, name) VALUES (%s, %s)"
+_TAKE_LOCK: Final = """
+    INSERT INTO {keyspace}.migration (number, name, holder) VALUES (%s, 'lock', %s)
+    IF NOT EXISTS USING TTL {seconds}
+"""
+_UNLOCK: Final = "DELETE FROM {keyspace}.migration WHERE number = %s IF holder = %s"
+_PSEUDONYMS: Final = "INSERT INTO {keyspace}.secret (name, value) VALUES ('recipients', %s) IF NOT EXISTS"
+
 
 @cache
 def scripts() -> tuple[tuple[int, str, str], ...]:
@@ -67,7 +76,7 @@ def version(connection: Connection) -> int | None:
     """Return the number of the last script applied, None if there is no schema at all. Raises StoreError."""
     keyspace = connection.stanza.keyspace
     try:
-        found = connection.say(f"SELECT number FROM {keyspace}.migration")  # noqa: S608 - a checked name
+        found = connection.say(_NUMBERS.format(keyspace=keyspace))
     except RefusedError:
         return None
     return max((number for (number,) in found), default=0)
@@ -127,17 +136,17 @@ def migrate(connection: Connection, life: Life, tell: Callable[[str], None], *, 
                         connection.say(statement)
                     _agree(connection)
                     connection.say(
-                        f"INSERT INTO {keyspace}.migration (number, name) VALUES (%s, %s)",  # noqa: S608
+                        _APPLIED.format(keyspace=keyspace),
                         (number, name),
                     )
                     tell(f"applied {name}")
         finally:
             connection.say(
-                f"DELETE FROM {keyspace}.migration WHERE number = %s IF holder = %s",  # noqa: S608
+                _UNLOCK.format(keyspace=keyspace),
                 (_LOCK, holder),
             )
     connection.say(
-        f"INSERT INTO {keyspace}.secret (name, value) VALUES ('recipients', %s) IF NOT EXISTS",  # noqa: S608
+        _PSEUDONYMS.format(keyspace=keyspace),
         (secrets.token_bytes(32),),
     )
 
@@ -165,8 +174,7 @@ def _lock(connection: Connection, holder: str, tell: Callable[[str], None], wait
     deadline, told = time.monotonic() + wait, False
     while True:
         answer = connection.say(
-            f"INSERT INTO {keyspace}.migration (number, name, holder) VALUES (%s, 'lock', %s) "  # noqa: S608
-            f"IF NOT EXISTS USING TTL {LOCK_SECONDS}",
+            _TAKE_LOCK.format(keyspace=keyspace, seconds=LOCK_SECONDS),
             (_LOCK, holder),
         )
         if answer[0][0]:

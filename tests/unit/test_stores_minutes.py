@@ -1,7 +1,7 @@
 """An hour's figures from its minutes: the same as from the whole hour, with less read."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ BEGINS = HOUR[1] * HOUR_MS
 Hit = tuple[int, str, int, str, str, bool]  # time, type, message, class, campaign, expired
 
 
-def reader(hits: list[Hit], asked: list[tuple[int, int]]):  # type: ignore[no-untyped-def]
+def reader(hits: list[Hit], asked: list[tuple[int, int]]) -> Callable[[int, int], Mapping[int, Minute]]:
     def read(first: int, last: int) -> Mapping[int, Minute]:
         asked.append((first % MINUTES, last - first))
         tally = MinuteTally(first * MINUTE_MS)
