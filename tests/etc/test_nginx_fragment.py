@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,26 @@ def with_tls(text: str) -> str:
     return text
 
 
+def vagrant() -> str:
+    """The fragment as the Vagrantfile's own commands change it."""
+    (words,) = re.findall(
+        r"^ +(sed -e .*)\n", (FRAGMENT.parents[2] / "Vagrantfile").read_text(), re.MULTILINE
+    )
+    command = words.removesuffix("\\\\").replace("\\\\", "\\").replace("#{NGINX}", "8081")  # as Ruby reads it
+    return subprocess.run(
+        ["sh", "-c", f"{command} {FRAGMENT}"], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_vagrantfile_serves_its_own_name_on_its_own_port() -> None:
+    text = vagrant()
+    assert re.findall(r"(?m)^ +listen (.*);", text) == ["8081 default_server", "8081"]
+    assert re.findall(r"(?m)^ +server_name (.*);", text) == ["_", "localhost"]
+
+
 @pytest.mark.skipif(NGINX is None or OPENSSL is None, reason="apt-get install nginx-light openssl")
-@pytest.mark.parametrize("tls", [False, True])
-def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, tls: bool) -> None:
+@pytest.mark.parametrize("text", [FRAGMENT.read_text, lambda: with_tls(FRAGMENT.read_text()), vagrant])
+def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, text: Callable[[], str]) -> None:
     assert NGINX is not None
     assert OPENSSL is not None
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -32,11 +50,13 @@ def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, tls: bool) -> None:
         ],
         check=True, capture_output=True,
     )  # fmt: skip
-    text = with_tls(FRAGMENT.read_text()) if tls else FRAGMENT.read_text()
-    text = re.sub(r"/etc/letsencrypt/live/\S+/fullchain\.pem", str(certificate), text)
-    text = re.sub(r"/etc/letsencrypt/live/\S+/privkey\.pem", str(key), text)
-    text = text.replace("/var/log/nginx", str(tmp_path))
-    (tmp_path / "fragment.conf").write_text(text)
+    fragment = re.sub(r"/etc/letsencrypt/live/\S+/fullchain\.pem", str(certificate), text())
+    fragment = re.sub(r"/etc/letsencrypt/live/\S+/privkey\.pem", str(key), fragment)
+    fragment = fragment.replace("/var/log/nginx", str(tmp_path))
+    # A test of the configuration binds the ports, too: on an address that nobody else uses.
+    fragment = re.sub(r"listen \[::\]:\d+[^;]*;\n", "", fragment)
+    fragment = re.sub(r"listen (80|443|8081)\b", r"listen 127.86.75.30:\1", fragment)
+    (tmp_path / "fragment.conf").write_text(fragment)
     folders = "".join(
         f"{name}_temp_path {tmp_path}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -45,11 +65,6 @@ def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, tls: bool) -> None:
         f"pid {tmp_path}/pid;\nerror_log stderr warn;\nevents {{ }}\n"
         f"http {{\n{folders}include {tmp_path}/fragment.conf;\n}}\n"
     )
-    # A test of the configuration binds the ports, too: on an address that nobody else uses.
-    text = (tmp_path / "fragment.conf").read_text()
-    text = re.sub(r"listen \[::\]:\d+[^;]*;\n", "", text)
-    text = re.sub(r"listen (80|443)\b", r"listen 127.86.75.30:\1", text)
-    (tmp_path / "fragment.conf").write_text(text)
     done = subprocess.run(
         [NGINX, "-t", "-q", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")],
         capture_output=True, text=True, check=False,

@@ -33,7 +33,7 @@ def options(unit: str) -> dict[str, list[str]]:
 def vagrant_units() -> dict[str, str]:
     """The units that the Vagrantfile writes, by name, with Ruby's words for ports and names filled in."""
     units = re.findall(r"cat >/etc/systemd/system/(\S+) <<UNIT\n(.*?)\n +UNIT\n", VAGRANTFILE, re.DOTALL)
-    fill = {"#{name}": "smtp", "#{relay}": "12525", "#{port}": "2525"}
+    fill = {"#{name}": "smtp", "#{relay}": "12525", "#{port}": "2525", "#{STORE}": "sqlite"}
     made = {}
     for name, text in units:
         for word, value in fill.items():
@@ -128,7 +128,7 @@ def test_vagrantfile_forwards_the_ports_of_make_run_and_uses_targets_that_there_
     for (_, relay, port), name in zip(relays, ("PORT_SMTP", "PORT_HTTP"), strict=True):
         assert f"{name} ?= {port}\n" in makefile
         assert relay != port
-    used = re.findall(r"make (?:-C \S+ )?([a-z -]+)$", VAGRANTFILE, re.MULTILINE)
+    used = re.findall(r"make (?:-C \S+ )?([a-z -]+?)(?: STORE=\S+)?$", VAGRANTFILE, re.MULTILINE)
     targets = {target for words in used for target in words.split()}
     assert targets == {"system-run", "venv", "run"}
     for target in targets:
