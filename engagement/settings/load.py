@@ -43,6 +43,13 @@ _INSIDE = {
     "pathway": (),
     "peer": (),
 }
+# What serves here instead, for stanzas that someone who comes from Momentum will look for.
+_INSTEAD = {
+    "http_listener": "tracker { listen } says where links are answered",
+    "httpsrv": "tracker { } has the web server's options",
+    "event_hydrant": "events are in the store, and `smtpapi events` shows them",
+    "msg_gen": "it is about mail that is made over HTTP",
+}
 _OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract.md 1.6)
 # Momentum's own stanzas whose names come near to ours.
 _OTHERS = frozenset(
@@ -282,7 +289,10 @@ class _Loader:
             meant = ours[near] or near
             self.warnings.append(f"{place}: {what}{where} is unknown and ignored; is {meant} meant?")
         else:
-            self.notices.setdefault(key, f"{place}: {what}{where} has no meaning here and is ignored")
+            instead = f"; {_INSTEAD[name]}" if key[1] == name + " {" and name in _INSTEAD else ""
+            self.notices.setdefault(
+                key, f"{place}: {what}{where} has no meaning here and is ignored{instead}"
+            )
 
 
 @lru_cache(maxsize=1024)  # Momentum's files repeat the same few names thousands of times

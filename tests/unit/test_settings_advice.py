@@ -69,7 +69,10 @@ def test_without_the_stanza_and_without_options_there_is_nothing_to_warn_of() ->
 def test_listen_of_another_listener_may_hold_tracking_options() -> None:
     """The six options are valid in every listen scope; in those of other servers they mean nothing here."""
     settings = load_text('HTTP_Listener { Listen ":2081" { click_tracking_enabled = true } }')
-    assert settings.notices == ("<text>:1:1: stanza 'HTTP_Listener' has no meaning here and is ignored",)
+    assert settings.notices == (
+        "<text>:1:1: stanza 'HTTP_Listener' has no meaning here and is ignored; "
+        "tracker { listen } says where links are answered",
+    )
 
 
 def test_msg_gen_has_options_of_the_same_names_and_they_count_for_nothing() -> None:

@@ -62,8 +62,8 @@ def test_each_value_is_given_with_where_it_comes_from(good: Path) -> None:
 
 
 def test_what_is_ignored_is_listed_at_the_end(good: Path) -> None:
-    notice = f"  {good}:12:1: stanza 'msg_gen' has no meaning here and is ignored\n"
-    assert run(good).stdout.endswith(f"Notices\n{notice}")
+    notice = f"  {good}:12:1: stanza 'msg_gen' has no meaning here and is ignored; "
+    assert run(good).stdout.endswith(f"Notices\n{notice}it is about mail that is made over HTTP\n")
 
 
 def test_one_connection_can_be_asked_for(good: Path) -> None:
