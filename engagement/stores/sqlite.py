@@ -324,7 +324,10 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            (before,) = connection.execute("PRAGMA secure_delete").fetchone()
+            connection.execute("PRAGMA secure_delete = ON")  # what a migration has copied is overwritten
             migrate(connection, str(self._path))
+            connection.execute(f"PRAGMA secure_delete = {('OFF', 'ON', 'FAST')[before]}")
         except BaseException:
             connection.close()
             raise
