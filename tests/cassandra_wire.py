@@ -37,8 +37,12 @@ class Wire:
         while not self._closed:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._to))
             except OSError:
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:  # dead: so is the wire's end
+                client.close()
                 continue
             self._pairs.append((client, server))
             threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
