@@ -1,6 +1,6 @@
 """What a dead store costs the readers: latency of redirect and pixel with Cassandra alive and dead, in turns.
 
-    python bench/dead_store.py [--fault none|pause|kill|slow|deaf|login|all] [--rounds 4] [--seconds 10] [--json]
+    python bench/dead_store.py [--fault pause|kill|slow|deaf|login|none|all] [--rounds 4] [--seconds 10]
 
 Starts a real Cassandra (`tests/cassandra_node`), a tracker and a shipper, none of which is started again by
 hand afterwards. Readers ask at a steady pace throughout. A round is a window with the store alive and nothing
