@@ -118,7 +118,8 @@ class Spool:
     sync: str = declared(
         kinds.choice("group", "always"),
         "group",
-        "group: written to disk within 100 ms; always: before each answer, at the price of throughput.",
+        "When records are safe on the disk. group: within 100 ms, which is what a power cut costs; always: "
+        "before each answer, so that a power cut costs nothing that was answered, at the price of throughput.",
     )
     segment_size: int = declared(
         kinds.integer(65536, 1024 * _MIB, "bytes"), 8 * _MIB, "Size at which a new segment file is begun."
@@ -141,7 +142,9 @@ class Store:
     )
     path: str = declared(kinds.path(), "/var/lib/smtpapi/events.db", "The file of SQLite.")
     retention: int = declared(
-        kinds.integer(3600, 100 * 365 * _DAY, "seconds"), 90 * _DAY, "How long events are kept (90 days)."
+        kinds.integer(3600, 100 * 365 * _DAY, "seconds"),
+        90 * _DAY,
+        "How long events are kept (90 days), in the spool too.",
     )
 
 
