@@ -119,7 +119,7 @@ class Spool:
         kinds.choice("group", "always"),
         "group",
         "When records are safe on the disk. group: within 100 ms, which is what a power cut costs; always: "
-        "before each answer, so that a power cut costs nothing that was answered, at the price of throughput.",
+        "before each answer, so that it costs nothing that was answered, at the price of throughput.",
     )
     segment_size: int = declared(
         kinds.integer(65536, 1024 * _MIB, "bytes"), 8 * _MIB, "Size at which a new segment file is begun."
