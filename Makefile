@@ -38,7 +38,7 @@ faults: system venv  ## the long run of faults: FAULT_KILLS (1000) kills with th
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 
-.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg | version
+.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg setup.py engagement/_native.c | version
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Preparing .venv"
 	@$(PIP) -r requirements.txt -r requirements-dev.txt

@@ -15,6 +15,7 @@ from engagement.events.addresses import truncated
 from engagement.events.record import encode_hit
 from engagement.links.keys import Ring
 from engagement.links.payload import glance
+from engagement.links.plain import Asked, Openers, read
 from engagement.links.token import BadToken, unseal
 from engagement.links.types import CLICKS, OPENS, Kind
 from engagement.links.urls import read_path, refusal
@@ -24,13 +25,9 @@ from tracker_web.client import Proxies, host_name
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_MAX_AGENT = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
-_MAX_LANGUAGE = 200
-_CLICK: Final = "/f/a/"  # how a link without a sublink begins
-_PIXEL: Final = "/q/"
-# The refusals after which the path might be read differently; the others are of a token read to its end.
-_READ_AGAIN: Final = frozenset({"encoding", "length", "key"})
-_CLOCK_SLACK = 300  # seconds a link lives on past its expiry, for clocks that disagree
+_MAX_AGENT: Final = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
+_MAX_LANGUAGE: Final = 200
+_CLOCK_SLACK: Final = 300  # seconds a link lives on past its expiry, for clocks that disagree
 
 
 class Spool(Protocol):
@@ -48,10 +45,6 @@ class Keys(Protocol):
 
     def refreshed(self) -> Ring:
         """The ring after a look at its file now."""
-
-
-# What a genuine token says, as far as the answer needs it: kind, payload, issued, expiry, target, spoiled.
-_Asked = tuple[Kind, bytes, int, int, bytes, bool]
 
 
 class Hot:
@@ -77,6 +70,7 @@ class Hot:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
+        self._openers = Openers(Ring())
         self._event_id = event_id
         self._spool = spool
         self._otherwise = otherwise
@@ -91,12 +85,28 @@ class Hot:
         }
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request: a plain link at once, everything else by parts."""
+        ring = self._keys.current()
+        openers = self._openers
+        if openers.ring is not ring:
+            self._openers = openers = Openers(ring)
+        asked = read(environ["PATH_INFO"], openers)
+        if asked is not None:
+            method: str = environ["REQUEST_METHOD"]
+            if method == "GET" or method == "HEAD":
+                host = self._host(environ)
+                if host is None:
+                    return _not_found(method, start_response)
+                self._record(asked, host, environ)
+                return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
+        return self._by_parts(environ, start_response)
+
+    def _by_parts(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
         family = path[:3]
         if family == "/f/":
             return self._click(path, environ, start_response)
-        if family == _PIXEL:
+        if family == "/q/":
             return self._open(path, environ, start_response)
         fixed = self._fixed.get(path)
         if fixed is not None:
@@ -118,13 +128,11 @@ class Hot:
         asked = self._asked(path)
         if asked is None or asked[0] not in CLICKS:
             return _not_found(method, start)
-        target = asked[4]
-        if refusal(target) is not None:
+        if refusal(asked[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
         self._record(asked, host, environ)
-        start(answers.FOUND, answers.redirect_headers(target))
-        return []
+        return _moved(asked[4], start)
 
     def _not_fetched(
         self, path: str, method: str, host: str, environ: "WSGIEnvironment", start: "StartResponse"
@@ -147,8 +155,7 @@ class Hot:
         asked = self._asked(path)
         if asked is not None and asked[0] in OPENS:
             self._record(asked, host, environ)
-        start(answers.OK, list(answers.PIXEL_HEADERS))
-        return [] if method == "HEAD" else [answers.PIXEL]
+        return _shown(method, start)
 
     def _file(
         self, fixed: tuple[answers.Headers, bytes], environ: "WSGIEnvironment", start: "StartResponse"
@@ -170,20 +177,8 @@ class Hot:
             return None
         return host
 
-    def _asked(self, path: str) -> _Asked | None:
+    def _asked(self, path: str) -> Asked | None:
         """What the path asks for; None without a genuine token."""
-        begin = len(_CLICK) if path.startswith(_CLICK) else len(_PIXEL) if path.startswith(_PIXEL) else 0
-        # `read_path` would read a genuine token behind it the same, in more time. A token ends with a letter
-        # or digit; what ends otherwise has something added, and only `read_path` takes that off.
-        if begin and path[-1].isalnum():
-            try:
-                kind, _, packed = unseal(path[begin:].encode("latin-1", "replace"), self._keys.current())
-                issued, expiry, target = glance(kind, packed)
-            except BadToken as error:
-                if error.reason not in _READ_AGAIN:
-                    return None
-            else:
-                return kind, packed, issued, expiry, target, False
         requested = read_path(raw_path(path))
         if requested is None:
             return None
@@ -198,13 +193,13 @@ class Hot:
         except BadToken:
             return None
 
-    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> _Asked:
+    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> Asked:
         """Raises BadToken."""
         kind, _, packed = unseal(token, ring)
         issued, expiry, target = glance(kind, packed)
         return kind, packed, issued, expiry, target, spoiled
 
-    def _record(self, asked: _Asked, host: str, environ: "WSGIEnvironment") -> None:
+    def _record(self, asked: Asked, host: str, environ: "WSGIEnvironment") -> None:
         """Put the hit into the spool. The answer does not depend on it."""
         if self._spool is None:
             return
@@ -249,6 +244,16 @@ def raw_path(path_info: str) -> bytes:
 def _text(header: str) -> str:
     """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, made valid where it is not."""
     return header.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _moved(target: bytes, start: "StartResponse") -> Iterable[bytes]:
+    start(answers.FOUND, answers.redirect_headers(target))
+    return []
+
+
+def _shown(method: str, start: "StartResponse") -> Iterable[bytes]:
+    start(answers.OK, list(answers.PIXEL_HEADERS))
+    return [] if method == "HEAD" else [answers.PIXEL]
 
 
 def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:

@@ -11,19 +11,22 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from engagement.events.ids import EventIds
-from engagement.links.ring_file import RingFile
 from engagement.settings import Settings
 from engagement.settings.objections import ObjectionsFile
 from engagement.spool.write import Writer
-from tracker_web import answers
 from tracker_web.ceiling import MODES, Ceiling, Heeding
 from tracker_web.client import Proxies
+from tracker_web.files import Files, well_known
 from tracker_web.hosts import page_hosts, tracking_hosts
 from tracker_web.hot import Hot, Spool
-from tracker_web.log import LostRecords, objections_trouble, ring_not_loaded
+from tracker_web.kept import files_of, ring_of
+from tracker_web.log import LostRecords, objections_trouble
 from tracker_web.patience import Patient
+
+__all__ = ["PerProcess", "build", "well_known"]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,31 +38,43 @@ class PerProcess:
     def __init__(self, settings: Settings, otherwise: "WSGIApplication") -> None:
         self._settings = settings
         self._otherwise = otherwise
-        self._well_known = well_known(settings)
+        self._well_known = files_of(settings)
+        self._begin_life()
+        _all.add(self)
+
+    def _begin_life(self) -> None:
         self._lock = Lock()
-        self._built: tuple[int, Hot] = (-1, None)  # type: ignore[assignment] # no process has the number -1
+        self._hot: Hot | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
-        pid, hot = self._built
-        if pid != os.getpid():
+        hot = self._hot
+        if hot is None:
             hot = self._build()
         return hot(environ, start_response)
 
     def _build(self) -> Hot:
         with self._lock:
-            pid, hot = self._built
-            if pid != os.getpid():
-                hot = build(self._settings, self._otherwise, self._well_known)
-                self._built = (os.getpid(), hot)
-            return hot
+            if self._hot is None:
+                self._hot = build(self._settings, self._otherwise, self._well_known)
+            return self._hot
 
 
-def build(
-    settings: Settings, otherwise: "WSGIApplication", files: dict[str, tuple[str, bytes]] | None = None
-) -> Hot:
+# A forked child makes its own. It is told at the fork, as asking for its number at each request costs more.
+_all: "WeakSet[PerProcess]" = WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each._begin_life()  # noqa: SLF001 - this module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> Hot:
     """This process's fast path. Raises RingError when there is no key ring."""
-    keys = RingFile(Path(settings.keys.ring), report=ring_not_loaded)
+    keys = ring_of(settings)
     ids = EventIds(secrets.token_bytes(8))
     spool: Spool | None = None
     if settings.privacy.mode != "off":
@@ -92,19 +107,3 @@ def _writer(settings: Settings) -> Writer:
         segment_size=settings.spool.segment_size,
         max_size=settings.spool.max_size,
     )
-
-
-def well_known(settings: Settings) -> dict[str, tuple[str, bytes]]:
-    """The small files a tracking host serves: path to (media type, body). Raises OSError for one unreadable.
-
-    The two association files let links open in apps (contract.md 6.2); both are JSON without a file
-    extension's help.
-    """
-    files = {"/robots.txt": ("text/plain; charset=utf-8", answers.ROBOTS_BODY)}
-    for path, source in (
-        ("/.well-known/apple-app-site-association", settings.tracker.apple_app_site_association),
-        ("/.well-known/assetlinks.json", settings.tracker.assetlinks),
-    ):
-        if source:
-            files[path] = ("application/json", Path(source).read_bytes())
-    return files

@@ -12,6 +12,11 @@ from engagement.events.ids import is_event_id
 from engagement.events.types import Event, Hit, Injection
 from engagement.links.types import Kind
 
+try:
+    from engagement import _native
+except ImportError:  # not built here: the same in more time
+    _native = None  # type: ignore[assignment]
+
 VERSION: Final = 1
 _HIT: Final = 1
 _INJECTION: Final = 2
@@ -33,7 +38,7 @@ class BadRecord(ValueError):
     """These bytes are no record of ours, or of a version this program does not know."""
 
 
-def encode_hit(
+def encode_hit_by_msgpack(
     id: str,
     kind: Kind,
     at_ms: int,
@@ -67,10 +72,13 @@ def encode_hit(
     return _pack(values)
 
 
+encode_hit = encode_hit_by_msgpack if _native is None else _native.encode_hit
+
+
 def encode(event: Event) -> bytes:
     """Return the event as bytes. Text that is no valid Unicode (a lone surrogate) survives as it is."""
     if isinstance(event, Hit):
-        return encode_hit(
+        return encode_hit_by_msgpack(
             event.id,
             event.kind,
             event.at_ms,

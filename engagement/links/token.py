@@ -35,9 +35,11 @@ __all__ = [
     "BadToken",
     "CannotSeal",
     "CopySealer",
+    "Opener",
     "Reason",
     "copy_sealer",
     "open_token",
+    "opener",
     "unpack",
     "unseal",
 ]
@@ -131,6 +133,22 @@ def unseal(token: bytes, ring: Ring, tenant: str = "") -> tuple[Kind, int, bytes
     if reader is None:
         raise BadToken("version")
     return reader(raw, ring, tenant)
+
+
+# Kind; what decrypts; the associated data it wants. One for all tokens that begin with the same four bytes.
+Opener = tuple[Kind, Callable[[bytes, list[bytes]], bytes], list[bytes]]
+
+
+def opener(clear: bytes, ring: Ring) -> Opener | None:
+    """What opens tokens of no tenant that begin with these bytes, version to key id; None where nothing does.
+
+    The decrypting function takes what follows them, and raises InvalidTag.
+    """
+    version, kind, *key_id = clear
+    key = ring.get(key_id[0] << 8 | key_id[1])
+    if version != VERSION or kind not in _KINDS or key is None:
+        return None
+    return _KINDS[kind], _cipher(key.secret, "").decrypt, [clear]
 
 
 def _unseal_1(raw: bytes, ring: Ring, tenant: str) -> tuple[Kind, int, bytes]:
