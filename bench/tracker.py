@@ -4,9 +4,10 @@
 
 All are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
 path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
-keeps nothing. A third application does nothing at all: what it reaches is the server's and the client's, and
-no application is faster. The client is `wrk` where it is installed, else processes of this script that keep
-several requests under way on each connection.
+keeps nothing. Beside them: the fast path without its part in C, the fast path with the spool off (privacy
+mode "off": no record is made), and an application that does nothing at all. What that one reaches is the
+server's and the client's, and no application is faster. The client is `wrk` where it is installed, else
+processes of this script that keep several requests under way on each connection.
 
 Beside the requests a second stands the processor time that one request takes in the server's processes, which
 a busy machine changes less, and the part of the machine that other programs took meanwhile: a round with much
@@ -29,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ from engagement.links.urls import read_path, refusal
 from tracker_web.answers import PIXEL
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
 RING_VARIABLE = "BENCH_TRACKER_RING"
@@ -56,8 +57,11 @@ _COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("
 APPLICATIONS = {
     "flask": "tracker:plain_flask",
     "fast": "tracker_web.wsgi:application",
+    "python": "tracker:in_python",
+    "no spool": "tracker_web.wsgi:application",
     "nothing": "tracker:nothing",
 }
+FACTORIES = frozenset({"flask", "python"})
 DEPTH = 16  # requests under way on one connection of our own client
 
 
@@ -99,6 +103,16 @@ def plain_flask() -> Flask:
     return app
 
 
+def in_python() -> WSGIApplication:
+    """The tracker as it is where its part in C was not built."""
+    sys.modules["engagement._native"] = None  # type: ignore[assignment] # how an import is made to fail
+    from engagement.links import plain
+    from tracker_web.wsgi import application
+
+    assert plain.read is plain.read_by_parts
+    return application
+
+
 def nothing(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
     """The floor: the same answer, known beforehand."""
     if environ["PATH_INFO"].startswith("/q/"):
@@ -119,7 +133,7 @@ def free_port() -> int:
 
 
 def configuration(folder: Path, workers: int) -> tuple[Path, Path]:
-    """A configuration and a key ring in `folder`."""
+    """A configuration and a key ring in `folder`. Beside the configuration, one that keeps nothing."""
     ring = folder / "keys"
     save_ring(ring, Ring().rotated(os.urandom(32), int(time.time()) - 10))
     config = folder / "smtpapi.conf"
@@ -130,24 +144,33 @@ def configuration(folder: Path, workers: int) -> tuple[Path, Path]:
         f'store {{ path = "{folder / "events.db"}" }}\n'
         f'tracker {{ workers = {workers} hosts = ( "{HOST}" ) }}\n'
     )
+    config.with_suffix(".off").write_text(config.read_text() + 'privacy { mode = "off" }\n')
     return config, ring
 
 
 @contextmanager
 def served(
-    target: str, folder: Path, config: Path, ring: Path, arguments: argparse.Namespace
+    label: str, folder: Path, config: Path, ring: Path, arguments: argparse.Namespace
 ) -> Iterator[tuple[int, int]]:
-    """granian with `target`, on a free port; gives the port and the process's id."""
+    """granian with an application, on a free port; gives the port and the process's id."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--http", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    command += ["--workers", str(arguments.workers), "--blocking-threads", str(arguments.threads), target]
-    if target.endswith("plain_flask"):
+    command += [
+        "--workers",
+        str(arguments.workers),
+        "--blocking-threads",
+        str(arguments.threads),
+        APPLICATIONS[label],
+    ]
+    if label in FACTORIES:
         command.append("--factory")
+    if label == "no spool":
+        config = config.with_suffix(".off")
     path = os.pathsep.join((str(ROOT), str(ROOT / "milter"), str(ROOT / "bench")))
     variables = {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
     variables |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = subprocess.Popen(command, cwd=folder, env=variables)
+    process = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True)
     try:
         for _ in range(100):
             try:
@@ -157,8 +180,17 @@ def served(
                 time.sleep(0.1)
         yield port, process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server with its workers, whatever they are at: nothing of a benchmark stays behind."""
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=10)
+    with suppress(ProcessLookupError):  # the workers are in the server's group, which is its own
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def processor_seconds(pid: int) -> float:
@@ -262,7 +294,6 @@ def take(
     path: str,
     arguments: argparse.Namespace,
 ) -> Taken:
-    load(port, path, arguments.connections, 1)
     before = processor_seconds(pid), busy_seconds(), client_seconds(), time.monotonic()
     rate = load(port, path, arguments.connections, arguments.seconds)
     server, busy, client, lasted = (
@@ -289,15 +320,24 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[dict[str, Taken]]]:
         sealer = copy_sealer(load_ring(ring).signing, identity)
         click = f"/f/a/{sealer.seal(Kind.CLICK, Link(TARGET, 'banner')).decode()}"
         pixel = f"/q/{sealer.seal(Kind.OPEN).decode()}"
-        for _ in range(arguments.rounds):
-            for each in rounds.values():
-                each.append({})
-            for label, application in APPLICATIONS.items():
-                with served(application, folder, config, ring, arguments) as (port, pid):
-                    check(port, click, b"302", TARGET)
-                    check(port, pixel, b"200", b"GIF89a")
-                    rounds["redirect"][-1][label] = take(load, port, pid, click, arguments)
-                    rounds["pixel"][-1][label] = take(load, port, pid, pixel, arguments)
+        with ExitStack() as servers:  # all at once: those that are not asked only wait
+            running = {
+                label: servers.enter_context(served(label, folder, config, ring, arguments))
+                for label in APPLICATIONS
+            }
+            for port, _ in running.values():
+                check(port, click, b"302", TARGET)
+                check(port, pixel, b"200", b"GIF89a")
+                for path in (click, pixel):
+                    load(
+                        port, path, arguments.connections, 1
+                    )  # workers begin their work at the first request
+            for number in range(arguments.rounds):
+                for kind, path in (("redirect", click), ("pixel", pixel)):
+                    rounds[kind].append({})
+                    for label in APPLICATIONS if number % 2 else reversed(APPLICATIONS):
+                        port, pid = running[label]
+                        rounds[kind][-1][label] = take(load, port, pid, path, arguments)
     return rounds
 
 
@@ -312,32 +352,40 @@ def quietest(rounds: list[dict[str, Taken]]) -> int:
 
 
 def print_table(kind: str, rounds: list[dict[str, Taken]]) -> None:
-    print(f"{kind:<12}{'requests a second':^32}{'processor time of one, us':^32}{'ratio':>7}{'others':>8}")
-    print(f"{'round':<12}" + f"{'Flask view':>12}{'fast':>10}{'nothing':>10}" * 2)
+    width = 10 * len(APPLICATIONS)
+    heads = f"{'requests a second':^{width}}{'processor time of one, us':^{width}}"
+    print(f"{kind:<10}{heads}{'ratio':>7}{'others':>8}")
+    print(f"{'round':<10}" + "".join(f"{label:>10}" for label in APPLICATIONS) * 2)
     quiet = quietest(rounds)
     for number, each in enumerate(rounds):
-        rates = "".join(f"{each[label].rate:{width},.0f}" for label, width in _COLUMNS)
-        cpu = "".join(f"{each[label].cpu:{width}.0f}" for label, width in _COLUMNS)
         ratio = each["fast"].rate / each["flask"].rate
         others = max(taken.others for taken in each.values())
         mark = " quietest" if number == quiet else ""
-        print(f"{number + 1:<12}{rates}{cpu}{ratio:7.1f}{others:8.0%}{mark}")
-    medians = {label: statistics.median(each[label].rate for each in rounds) for label, _ in _COLUMNS}
-    cpus = {label: statistics.median(each[label].cpu for each in rounds) for label, _ in _COLUMNS}
+        print(f"{number + 1:<10}{columns(each)}{ratio:7.1f}{others:8.0%}{mark}")
+    median = {label: middle([each[label] for each in rounds]) for label in APPLICATIONS}
+    print(f"{'median':<10}{columns(median)}{statistics.median(ratios(rounds, 'fast')):7.1f}")
+    cpu = {label: taken.cpu for label, taken in median.items()}
+    spool = statistics.median(each["fast"].rate / each["no spool"].rate for each in rounds)
     print(
-        f"{'median':<12}"
-        + "".join(f"{medians[label]:{width},.0f}" for label, width in _COLUMNS)
-        + "".join(f"{cpus[label]:{width}.0f}" for label, width in _COLUMNS)
-        + f"{statistics.median(ratios(rounds, 'fast')):7.1f}"
-    )
-    print(
-        f"processor time: Flask view to fast path {cpus['flask'] / cpus['fast']:.1f}; "
-        f"of the fast path's, {cpus['nothing'] / cpus['fast']:.0%} is the server's. "
+        f"processor time: Flask view to fast path {cpu['flask'] / cpu['fast']:.1f}, "
+        f"{cpu['flask'] / cpu['python']:.1f} without its part in C; "
+        f"of the fast path's, {cpu['nothing'] / cpu['fast']:.0%} is the server's. "
         f"Nothing at all reaches {statistics.median(ratios(rounds, 'nothing')):.1f} times the Flask view.\n"
+        f"With the spool, {spool:.2f} of the requests a second without it.\n"
     )
 
 
-_COLUMNS = (("flask", 12), ("fast", 10), ("nothing", 10))
+def columns(taken: dict[str, Taken]) -> str:
+    rates = "".join(f"{taken[label].rate:10,.0f}" for label in APPLICATIONS)
+    return rates + "".join(f"{taken[label].cpu:10.0f}" for label in APPLICATIONS)
+
+
+def middle(taken: list[Taken]) -> Taken:
+    return Taken(
+        statistics.median(each.rate for each in taken),
+        statistics.median(each.cpu for each in taken),
+        statistics.median(each.others for each in taken),
+    )
 
 
 def main() -> None:
