@@ -1,7 +1,7 @@
 """Serve the tracker in the foreground: `python -m tracker_web --config FILE`.
 
-SIGTERM or Ctrl-C stop it cleanly. Not a daemon: that is the supervisor's work. Exit 2 for what the
-configuration must put right.
+SIGTERM or Ctrl-C stop it cleanly; at SIGHUP new workers read the configuration. Not a daemon: that is the
+supervisor's work. Exit 2 for what the configuration must put right.
 """
 
 import os
@@ -12,6 +12,7 @@ import click
 
 from tracker_web import log
 from tracker_web.app import CONFIG_VARIABLE, DEFAULT_CONFIG
+from tracker_web.kept import keep
 from tracker_web.serve import CannotServe, prepare, serve
 
 
@@ -33,6 +34,7 @@ def main(config: Path) -> None:
     except CannotServe as error:
         click.echo(f"smtpapi tracker: {error}", err=True)
         sys.exit(2)
+    keep(settings)
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
     serve(settings)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from engagement.settings import Settings, load_file
+from engagement.settings import Settings
 from tracker_web import log, page
 from tracker_web.client import Proxies, host_name, is_loopback
 from tracker_web.hosts import page_hosts
+from tracker_web.kept import configured
 from tracker_web.process import PerProcess
 
 CONFIG_VARIABLE = "SMTPAPI_CONFIG"
@@ -40,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError for a broken file, OSError for one that cannot be read.
     """
     if settings is None:
-        settings = load_file(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
+        settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
     app = Flask(__name__)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     names = page_hosts(settings)

@@ -59,6 +59,11 @@ def ring_not_loaded(error: Exception) -> None:
     _logger.error("key ring not loaded, the one in use stays: %s", error)
 
 
+def reconfigure_failed(error: Exception) -> None:
+    """A worker found the configuration broken and goes by the one of the start."""
+    _logger.error("Reconfigure failed. The configuration of the start stays in use: %s", error)
+
+
 def objections_trouble(trouble: str) -> None:
     """The list of objections cannot be read, or a line of it; what was read before stays in force."""
     _logger.error("objections: %s", trouble)

@@ -1,0 +1,66 @@
+"""What this process could use when it started, for workers that are made while the files are broken.
+
+A server makes new workers at SIGHUP and whenever one died, and each reads configuration and keys anew. A file
+that is being edited, or was edited badly, must not cost the links of mail already sent: then the worker goes
+by what its parent had read, which it inherits when it is forked. Not a cache: what can be read is read.
+
+Where nothing was kept (another server loads the application by itself) a broken file raises as it ever did.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engagement.links.keys import RingError
+from engagement.links.ring_file import RingFile
+from engagement.settings import Settings, SettingsError, load_file
+from tracker_web import log
+from tracker_web.files import Files, well_known
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    settings: Settings
+    files: Files
+    ring: RingFile
+
+
+_kept: list[_Kept] = []  # none or one
+
+
+def keep(settings: Settings) -> None:
+    """Remember what was found good. Raises RingError, OSError for a file that cannot be read now."""
+    ring = RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
+    _kept[:] = [_Kept(settings, well_known(settings), ring)]
+
+
+def configured(path: Path) -> Settings:
+    """Return the settings of a file, or those kept, and say so. Raises SettingsError if there are none."""
+    try:
+        return load_file(path)
+    except SettingsError as error:
+        if not _kept:
+            raise
+        log.reconfigure_failed(error)
+        return _kept[0].settings
+
+
+def files_of(settings: Settings) -> Files:
+    """Return the small files to serve, or those kept. Raises OSError if there are none."""
+    try:
+        return well_known(settings)
+    except OSError as error:
+        if not _kept:
+            raise
+        log.reconfigure_failed(error)
+        return _kept[0].files
+
+
+def ring_of(settings: Settings) -> RingFile:
+    """Return the key ring, or the one kept. Raises RingError if there is none."""
+    try:
+        return RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
+    except RingError as error:
+        if not _kept:
+            raise
+        log.ring_not_loaded(error)
+        return _kept[0].ring
