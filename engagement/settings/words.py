@@ -54,7 +54,8 @@ The configuration file, by default `/etc/smtpapi/smtpapi.conf`, is written in th
 `ecelerity.conf`; a Momentum file can be read as it is. `smtpapi check-config FILE` reads a file, says what is
 wrong with it or what is in force in each scope, and ends with status 0 (valid), 1 (errors) or 2 (no such
 file).
-Programs read the file again on SIGHUP; a file with errors is reported and the old configuration stays.
+The filter and the tracker read the file again on SIGHUP; a file with errors is reported and the old
+configuration stays. The shipper, and sockets and addresses that are listened on, need a restart.
 
 ## Syntax
 

@@ -119,7 +119,12 @@ def test_filter_tells_systemd_when_it_is_ready_and_has_no_network() -> None:
     assert found["Type"] == ["notify"]
     assert found["PrivateNetwork"] == ["yes"]
     assert found["RestrictAddressFamilies"] == ["AF_UNIX"]
-    assert "kill -HUP" in found["ExecReload"][0]
+
+
+@pytest.mark.parametrize("name", ["milter", "tracker"])
+def test_programs_that_follow_a_changed_configuration_are_told_by_a_reload(name: str) -> None:
+    found = options((ROOT / f"etc/systemd/smtpapi-{name}.service").read_text())
+    assert found["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
 
 
 def test_vagrantfile_forwards_the_ports_of_make_run_and_uses_targets_that_there_are() -> None:
