@@ -282,11 +282,12 @@ def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuote
 
 def encode_quoted_printable(data: bytes, eol: bytes, look: Look = unhurried) -> bytes:
     """All of it anew; the line ends of the data stay what they are, soft breaks are `eol`."""
+    soft = b"=" + eol
     lines = []
     for line in paced(data.split(b"\n"), look):
         bare, carriage = (line[:-1], b"\r") if line.endswith(b"\r") else (line, b"")
         escaped = _escaped_line(bare, look)
-        lines.append(_wrapped(escaped, 0, 0, eol, look) + carriage)
+        lines.append(_wrapped(escaped, 0, 0, soft, look) + carriage)
     if data and not data.endswith(b"\n") and lines[-1].endswith(b"\r"):
         lines[-1] = lines[-1][:-1] + b"=0D"
     return b"\n".join(lines)
@@ -342,17 +343,18 @@ def _spliced(
     encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
 ) -> list[Change]:
     """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
-    eol = line_end(encoded, eol)
+    soft = b"=" + line_end(encoded, eol)
     placed = []
     column = before = 0
     pairs = zip(changes, spans, strict=True)
     for (_, _, new, kind, target, name), (start, stop) in paced(pairs, look, LOOK_CHANGES):
         if stop < start:
             stop = start
-        column = _column(encoded, start, before, column)
+        line = encoded.rfind(b"\n", before, start) + 1
+        column = start - line if line else column + start - before
         if new.translate(None, _SAFE):
             new = _UNSAFE.sub(_escape, new)
-        new = _wrapped(new, column, _rest(encoded, stop), eol)
+        new = _wrapped(new, column, _rest(encoded, stop), soft)
         line = new.rfind(b"\n") + 1
         column = len(new) - line if line else column + len(new)
         placed.append(Change(start, stop, new, kind, target, name))
@@ -375,7 +377,7 @@ def _rest(data: bytes, position: int) -> int:
     return stop - position - data.endswith(b"\r\n", position, stop + 1)
 
 
-def _wrapped(text: bytes, column: int, rest: int, eol: bytes, look: Look = unhurried) -> bytes:
+def _wrapped(text: bytes, column: int, rest: int, soft: bytes, look: Look = unhurried) -> bytes:
     """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
     if column + len(text) + rest <= QP_LINE:
         return text
@@ -388,7 +390,7 @@ def _wrapped(text: bytes, column: int, rest: int, eol: bytes, look: Look = unhur
         last = len(lines[-1])
     if rest and last + rest > QP_LINE:
         lines.append(b"")
-    return (b"=" + eol).join(lines)
+    return soft.join(lines)
 
 
 def _cut(text: bytes, room: int, look: Look) -> list[bytes]:

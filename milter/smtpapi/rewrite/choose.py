@@ -26,6 +26,8 @@ _UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for e
 _LOOK_EVERY = 64  # links judged between two looks at the clock
 _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)
+_SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
+_NOTHING = Anchor(0, 0, b"", b"")[_SAYS]
 _AFTER_SCHEME = len("https://")
 _FIT = bytes(code for code in range(0x21, 0x7F) if code != 0x5C)  # what `refusal` lets pass
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
@@ -109,9 +111,17 @@ class Chooser:
 
     def _anchors(self, anchors: Iterable[Anchor], *, amp: bool) -> list[Change]:
         changes: list[Change] = []
+        known: dict[bytes, tuple[bytes, bytes]] = {}  # by the target of links that say nothing else
         most = _UNTRACKED * self.rules.max_links
         for anchor in paced(anchors, self.check_time, _LOOK_EVERY):
-            if new := self._judged(anchor, anchor.name, amp=amp):
+            plain = anchor[_SAYS] == _NOTHING
+            new = known.get(anchor.target) if plain else None
+            if new:  # a picture and its title often lead to the same place
+                self._count()
+                changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1]))
+            elif new := self._judged(anchor, anchor.name, amp=amp):
+                if plain:
+                    known[anchor.target] = new
                 changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1], anchor.name))
                 if anchor.attributes:
                     if len(changes) + len(anchor.attributes) > most:
@@ -146,7 +156,14 @@ class Chooser:
 
     def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
         """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
-        harmless = self._is_harmless(target)
+        # Whether nothing but its path tells the target from one that was not refused and is not ours.
+        slash = target.find(b"/", _AFTER_SCHEME)
+        harmless = (
+            target[:slash] in self.harmless
+            and slash > 0
+            and len(target) <= MAX_TARGET
+            and not target.translate(None, _FIT)
+        )
         if not harmless:
             refused = refusal(target)
             if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
@@ -163,22 +180,12 @@ class Chooser:
         if not harmless:
             if self._is_ours(target):
                 return Skip.OWN_HOST
-            if (slash := target.find(b"/", _AFTER_SCHEME)) > 0:
+            if slash > 0:
                 self.harmless.add(target[:slash])
         for pattern in self.rules.skip_patterns:
             if pattern.search(target):
                 return Skip.PATTERN
         return None
-
-    def _is_harmless(self, target: bytes) -> bool:
-        """Whether nothing but its path tells the target from one that was not refused and is not ours."""
-        slash = target.find(b"/", _AFTER_SCHEME)
-        return (
-            target[:slash] in self.harmless
-            and slash > 0
-            and len(target) <= MAX_TARGET
-            and not target.translate(None, _FIT)
-        )
 
     def _is_ours(self, target: bytes) -> bool:
         found = _ORIGIN.match(target)
