@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from store_samples import RING
 
-from cassandra_site import Node
+from cassandra_site import TABLES, Node
 from engagement.events.ids import EventIds
 from engagement.events.record import encode
 from engagement.events.types import Hit
@@ -23,6 +23,7 @@ from engagement.spool.format import MAGIC, frame, scan
 from engagement.spool.read import CORRUPT
 from engagement.spool.write import Writer
 from engagement.stores import migrate_store, open_store
+from engagement.stores.cassandra import CassandraStore
 from smtpapi.commands import main
 
 IDS = EventIds(b"8 chance")
@@ -88,6 +89,17 @@ def holds(folder: Path, address: str) -> list[str]:
     ]
 
 
+def in_tables(config: Path) -> str:
+    """All that Cassandra's tables show, in lower case; SQLite's are a file like others."""
+    store = open_store(load_file(config))
+    if not isinstance(store, CassandraStore):
+        return ""
+    keyspace = store.connection.stanza.keyspace
+    shown = [repr(store.connection.say(f"SELECT * FROM {keyspace}.{table}")) for table in TABLES]
+    store.close()
+    return "".join(shown).lower()
+
+
 def test_nothing_of_a_recipient_is_left_in_a_segment_in_use(config: Path) -> None:
     """What was shipped lies in its segment until its writer begins another: erasing waits for that."""
     spool = config.parent / "spool"
@@ -100,6 +112,7 @@ def test_nothing_of_a_recipient_is_left_in_a_segment_in_use(config: Path) -> Non
         done = say(config, "erase", IDA.upper())
         assert (done.exit_code, done.output) == (0, "3 event(s) removed\n")
         assert holds(config.parent, IDA) == []
+        assert IDA.lower() not in in_tables(config)
         assert len(say(config, "export", OLE).output.splitlines()) >= 3
     writer.close()
     assert say(config, "erase", "--wait", "30", OLE).exit_code == 0
