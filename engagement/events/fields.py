@@ -7,6 +7,7 @@ the injection of the same message: `to_fields` at once, or a store later with `b
 
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +33,8 @@ TYPES: Final[Mapping[Kind, str]] = {
 INJECTION: Final = "injection"
 LINK_UNSUBSCRIBE: Final = "link_unsubscribe"
 ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION)
+# Of metadata: no filter of ours writes deeper, and what was stored can be shown, far from Python's own limit.
+_DEPTH: Final = 64
 UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
 
 
@@ -245,13 +248,22 @@ def _domain(address: str) -> str:
 
 
 def _object(text: str) -> Fields:
-    if not text:
+    if not text or (text.count("[") + text.count("{") > _DEPTH and _depth(text) > _DEPTH):
         return {}
     try:
         value = _JSON.decode(text)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _depth(text: str) -> int:
+    """Return how deep JSON text is nested; brackets inside strings may make it more."""
+    depth = most = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        most = max(most, depth)
+    return most
 
 
 def _refuse(constant: str) -> None:

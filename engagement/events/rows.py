@@ -29,8 +29,6 @@ from engagement.links.token import unpack
 from engagement.links.types import CLICKS
 
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
-# Metadata that opens more brackets may nest deeper than Python recurses: found out at once, not on reading.
-_BRACKETS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,6 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: by
     label = classify(event, rules)
     recipient, campaign = identity.recipient, identity.campaign
     source = Source(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
-    if identity.metadata.count("[") + identity.metadata.count("{") > _BRACKETS:
-        source.fields()
     second = (
         link is not None
         and link.unsubscribe
