@@ -1,10 +1,10 @@
 """One connection from the MTA: libmilter's callbacks become facts, the outcome becomes milter calls.
 
-The only module that imports Milter. It decides nothing: `transaction.consider` does, handed in by the worker.
+It decides nothing: `transaction.consider` does, handed in by the worker. Only `serving` imports Milter too.
 
 What holds here (design.md 2, rule 1):
 - Everything is computed before the first change is asked for. An exception until then: the message goes on
-  untouched, counted.
+  untouched, counted; only what must not leave the building goes, where that is known (`failing`).
 - Then the changes follow each other with nothing between: header fields, deletions from the highest index
   down (Postfix renumbers after each, Sendmail does not), recipients, then the body in one call. An exception
   there: 451, since the MTA may hold half of it.
@@ -14,12 +14,11 @@ What holds here (design.md 2, rule 1):
 
 import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import Milter
 
-import milter
 from smtpapi import copies, directive, dsn, maillog, xsetcontext
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
@@ -27,7 +26,6 @@ from smtpapi.orders import Orders, orders_of
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.works import J, Judged, Works
 
-_MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idle between two callbacks
 _TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
 _NOBODY = Client("unknown")  # no address, so nobody trusts it
 
@@ -316,53 +314,6 @@ class Session(Milter.Base):
             return self.getsymval(name) or ""
         except UnicodeDecodeError:
             return ""
-
-
-class OneRecipientSession(Session):
-    """A session whose trusted clients name one recipient a transaction (`several_recipients = defer`).
-
-    It asks the MTA to wait for an answer to each RCPT, which others need not.
-    """
-
-    # What the negotiation switches off. pymilter hands the parent's value down (docs/quirks.md).
-    _protocol_mask = Session.protocol_mask() | Milter.P_NR_RCPT
-
-    @Milter.decode("bytes")
-    def envrcpt(self, recipient: bytes, *params: bytes) -> int:
-        """RCPT TO that the MTA accepted; the second one is put off, as RFC 5321 4.5.3.1.10 has it."""
-        if self._recipients and self._is_limited():
-            self.setreply("452", "4.5.3", "One recipient a transaction here, send this one again")
-            return Milter.TEMPFAIL
-        self._take_recipient(recipient, params)
-        return Milter.CONTINUE
-
-    envrcpt_bytes = envrcpt
-
-    def _is_limited(self) -> bool:
-        limit = self._works.one_recipient
-        try:
-            return limit is not None and limit(replace(self._client, login=self._login))
-        except Exception:  # noqa: BLE001 - then the message passes untracked, reason several-recipients
-            return False
-
-
-def serve(works: Works[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
-    """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
-    real = milter.opensocket
-    milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
-    # What escapes a callback is answered 451. pymilter's other policies would send on half of a change.
-    milter.set_exception_policy(Milter.TEMPFAIL)
-    kind = Session if works.one_recipient is None else OneRecipientSession
-    Milter.factory = lambda: kind(works)
-    try:
-        Milter.runmilter("smtpapi", name, _MTA_SILENCE)
-    finally:
-        milter.opensocket = real
-
-
-def stop() -> None:
-    """Let `serve` return; from any thread."""
-    milter.stop()
 
 
 def _address(family: int, hostaddr: object) -> str:

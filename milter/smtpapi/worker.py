@@ -21,7 +21,7 @@ from engagement.events.record import encode
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings, Where
 from engagement.spool.write import Writer
-from smtpapi import maillog, session
+from smtpapi import maillog, serving
 from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
@@ -38,6 +38,8 @@ STOP = b"s"
 
 DRAIN_SECONDS = 300.0  # an SMTP client may idle as long (RFC 5321 4.5.3.2.7); then its next mail gets 451
 STOP_SECONDS = 20.0  # for the messages under way; below systemd's 90 s and Postfix's 300 s content timeout
+# A connection that libmilter accepted is no session yet before its first callback, which waits for its turn.
+_SETTLE_SECONDS = 1.0
 _CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
 
 
@@ -142,7 +144,7 @@ def _serve(
             watch.start()
             control.send(READY)
 
-        session.serve(works, lent.dummy(), around_open)
+        serving.serve(works, lent.dummy(), around_open)
         # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
         _wait_until(lambda: not works.judging, _CALLBACK_SECONDS)
     desk.close()
@@ -155,12 +157,15 @@ def _watch(control: socket.socket, lent: Lent, works: Works[Considered]) -> None
     if order == DRAIN:
         control.settimeout(0.1)
         end = time.monotonic() + DRAIN_SECONDS
-        while works.sessions and time.monotonic() < end:
+        quiet = time.monotonic() + _SETTLE_SECONDS
+        while (now := time.monotonic()) < end and (works.sessions or now < quiet):
+            if works.sessions:
+                quiet = now + _SETTLE_SECONDS
             with contextlib.suppress(TimeoutError):
                 _order(control)  # STOP, or the parent's end
                 break
     _wait_until(lambda: not works.underway, STOP_SECONDS)
-    stopping = threading.Thread(target=session.stop, daemon=True)
+    stopping = threading.Thread(target=serving.stop, daemon=True)
     stopping.start()
     while stopping.is_alive():  # it waits for libmilter's loop to turn
         lent.wake()

@@ -6,7 +6,7 @@ Faults are methods of the session or functions it calls, which then raise; "slow
 import sys
 import time
 
-from smtpapi import session, worker
+from smtpapi import serving, session, worker
 from smtpapi.commands import main
 
 
@@ -33,7 +33,7 @@ def _install(fault: str) -> None:
 
             worker.Desk.consider = consider
         case "start":
-            session.serve = _raises
+            serving.serve = _raises
         case _:
             raise SystemExit(f"no such fault: {fault}")
 
