@@ -29,7 +29,7 @@ _SPAN = itemgetter(0, 1)
 _SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
 _NOTHING = Anchor(0, 0, b"", b"")[_SAYS]
 _AFTER_SCHEME = len("https://")
-_FIT = bytes(code for code in range(0x21, 0x7F) if code != 0x5C)  # what `refusal` lets pass
+_FIT = bytes(code for code in range(0x21, 0x7F) if code not in b"\\{")  # what `refusal` lets pass, no macro
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ class Chooser:
         if len(page.anchors) > most:
             raise TooManyLinksError
         changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
-        if decision.opens and data.strip():
+        if decision.opens and data and not data.isspace():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
                 new = pixels.html_initial(self.links.pixel(initial=True, amp=False))
                 changes.append(Change(page.body_open, page.body_open, new, "pixel"))
@@ -113,16 +113,22 @@ class Chooser:
         changes: list[Change] = []
         known: dict[bytes, tuple[bytes, bytes]] = {}  # by the target of links that say nothing else
         most = _UNTRACKED * self.rules.max_links
+        click = self.links.click
         for anchor in paced(anchors, self.check_time, _LOOK_EVERY):
+            start, stop, _, target = anchor[:4]
             plain = anchor[_SAYS] == _NOTHING
-            new = known.get(anchor.target) if plain else None
-            if new:  # a picture and its title often lead to the same place
+            new = known.get(target) if plain else None
+            if new is not None:  # a picture and its title often lead to the same place
                 self._count()
-                changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1]))
-            elif new := self._judged(anchor, anchor.name, amp=amp):
+                changes.append(Change(start, stop, new[0], "link", new[1]))
+            elif plain and self._is_usual(target) and (url := click(target, "", False, "", amp)):
+                self._count()
+                known[target] = url, target
+                changes.append(Change(start, stop, url, "link", target))
+            elif (new := self._judged(anchor, anchor.name, amp=amp)) is not None:
                 if plain:
-                    known[anchor.target] = new
-                changes.append(Change(anchor.start, anchor.stop, new[0], "link", new[1], anchor.name))
+                    known[target] = new
+                changes.append(Change(start, stop, new[0], "link", new[1], anchor.name))
                 if anchor.attributes:
                     if len(changes) + len(anchor.attributes) > most:
                         raise TooManyLinksError
@@ -156,18 +162,9 @@ class Chooser:
 
     def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
         """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
-        # Whether nothing but its path tells the target from one that was not refused and is not ours.
-        slash = target.find(b"/", _AFTER_SCHEME)
-        harmless = (
-            target[:slash] in self.harmless
-            and slash > 0
-            and len(target) <= MAX_TARGET
-            and not target.translate(None, _FIT)
-        )
-        if not harmless:
-            refused = refusal(target)
-            if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
-                return Skip(refused)
+        refused = refusal(target)
+        if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
+            return Skip(refused)
         if not link.clicktrack:
             return Skip.CLICKTRACK_OFF
         if isinstance(link, TextLink):
@@ -177,15 +174,28 @@ class Chooser:
                 return Skip.QUOTED_REPLY
         elif link.text_is_url and self.rules.skip_url_text:
             return Skip.TEXT_IS_URL
-        if not harmless:
-            if self._is_ours(target):
-                return Skip.OWN_HOST
-            if slash > 0:
-                self.harmless.add(target[:slash])
+        if self._is_ours(target):
+            return Skip.OWN_HOST
+        if (slash := target.find(b"/", _AFTER_SCHEME)) > 0:
+            self.harmless.add(target[:slash])
         for pattern in self.rules.skip_patterns:
             if pattern.search(target):
                 return Skip.PATTERN
         return None
+
+    def _is_usual(self, target: bytes) -> bool:
+        """Whether nothing but its path tells the target from one that was not refused and is not ours.
+
+        And nothing else is to be looked at: no pattern, no brace.
+        """
+        slash = target.find(b"/", _AFTER_SCHEME)
+        return (
+            target[:slash] in self.harmless
+            and slash > 0
+            and len(target) <= MAX_TARGET
+            and not target.translate(None, _FIT)
+            and not self.rules.skip_patterns
+        )
 
     def _is_ours(self, target: bytes) -> bool:
         found = _ORIGIN.match(target)
