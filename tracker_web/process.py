@@ -11,6 +11,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from engagement.events.ids import EventIds
 from engagement.settings import Settings
@@ -38,23 +39,37 @@ class PerProcess:
         self._settings = settings
         self._otherwise = otherwise
         self._well_known = files_of(settings)
+        self._begin_life()
+        _all.add(self)
+
+    def _begin_life(self) -> None:
         self._lock = Lock()
-        self._built: tuple[int, Hot] = (-1, None)  # type: ignore[assignment] # no process has the number -1
+        self._hot: Hot | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
-        pid, hot = self._built
-        if pid != os.getpid():
+        hot = self._hot
+        if hot is None:
             hot = self._build()
         return hot(environ, start_response)
 
     def _build(self) -> Hot:
         with self._lock:
-            pid, hot = self._built
-            if pid != os.getpid():
-                hot = build(self._settings, self._otherwise, self._well_known)
-                self._built = (os.getpid(), hot)
-            return hot
+            if self._hot is None:
+                self._hot = build(self._settings, self._otherwise, self._well_known)
+            return self._hot
+
+
+# A forked child makes its own. It is told at the fork, as asking for its number at each request costs more.
+_all: "WeakSet[PerProcess]" = WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each._begin_life()  # noqa: SLF001 - this module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> Hot:
