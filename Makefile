@@ -88,5 +88,5 @@ lock:  ## write requirements.lock from what .venv holds; make it with the oldest
 
 clean:  ## remove what make run and make test made (the demonstration must not be running)
 	@rm -rf $(RUN_DIR) .test build dist .coverage .coverage.* .hypothesis
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache engagement/*.so
 	@find . -name .venv -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -print0 | xargs -0 rm -rf
