@@ -105,7 +105,7 @@ class _Work:
         if reading is None:
             self._skip(part, Skip.PART_CHARSET)
             return
-        if b"-----BEGIN PGP " in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
+        if b"BEGIN" in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
         look()
         changes = charset.place(self._changes(part, reading.text), reading, view.data)
