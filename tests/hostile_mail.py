@@ -87,7 +87,7 @@ HOSTILE: dict[str, Callable[[int], Message]] = {
     "comments begun": _of(b"<!--"),
     "comments almost closed": _of(b"<!-- --!"),
     "conditional comments": _of(b"<!--[if mso]><a href=http://x/>"),
-    "<![CDATA[": _of(b"<svg><![CDATA["),
+    "CDATA in svg": _of(b"<svg><![CDATA["),
     "tags in svg": _of(b"<p x=1>", begin=b"<svg><mi>"),
     "attributes of a font in svg": _of(b"x=1 ", begin=b"<svg><font ", end=b">"),
     "<script>": _of(b"<script>"),
