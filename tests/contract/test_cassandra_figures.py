@@ -1,0 +1,71 @@
+"""Figures in Cassandra, where several shippers may write to one hour."""
+
+import time
+
+from store_samples import Telling
+
+from cassandra_site import Node
+from engagement.stores.cassandra import CassandraStore
+from engagement.stores.port import Count, Query
+
+MINUTE = 60_000
+
+
+def test_an_hour_of_two_shippers_has_the_events_of_both(cassandra_node: Node, tell: Telling) -> None:
+    client = cassandra_node.migrated("figures_of_two")
+    one, other = CassandraStore(client), CassandraStore(client)
+    try:
+        for number in range(4):
+            for store in (one, other):
+                store.add(tell.hit(at=number * 15_000, message=1))
+                store.add(tell.hit(at=number * 15_000, message=10 + number))
+                store.roll_up()
+        assert one.totals(Query())["click"] == other.totals(Query())["click"]
+        # Each hit of one shipper is repeated by the other's in the same moment.
+        assert one.totals(Query())["click"] == Count(16, 8, 8, 5, 5)
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_shipper_alone_reads_the_minutes_that_changed(cassandra_node: Node, tell: Telling) -> None:
+    store = CassandraStore(cassandra_node.migrated("figures_of_one"))
+    asked: list[tuple[int, int]] = []
+    minutes = store._finder.minutes
+    store._finder.minutes = lambda tenant, first, last: (  # type: ignore[method-assign] # looked at only
+        asked.append((first, last)) or minutes(tenant, first, last)
+    )
+    try:
+        (first,) = tell.hit(at=20 * MINUTE)
+        store.add([first])
+        store.roll_up()
+        assert sum(last - start for start, last in asked) == 60
+        asked.clear()
+        (row,) = tell.hit(at=1000)
+        store.add([row])
+        assert store.roll_up() == 1
+        assert sum(last - start for start, last in asked) <= 2
+        assert asked[-1][0] == row.at_ms // MINUTE
+        assert store.totals(Query())["click"].counted == 2
+        asked.clear()
+        assert store.roll_up() == 0
+        assert asked == []
+    finally:
+        store.close()
+
+
+def test_figures_that_take_long_are_made_in_pieces(cassandra_node: Node, tell: Telling) -> None:
+    store = CassandraStore(cassandra_node.migrated("figures_in_pieces"))
+    try:
+        store.add([row for n in range(12) for row in tell.hit(at=n * MINUTE, message=n)])
+        calls = 1
+        while not store.roll_up(0.0):
+            calls += 1
+            assert calls < 100
+        assert calls > 1
+        deadline = time.monotonic() + 20
+        while store.roll_up(0.0) and time.monotonic() < deadline:
+            pass
+        assert store.totals(Query())["click"].counted == 12
+    finally:
+        store.close()
