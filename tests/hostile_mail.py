@@ -80,7 +80,7 @@ HOSTILE: dict[str, Callable[[int], Message]] = {
     "</": _of(b"</"),
     "<a": _of(b"<a "),
     "<a href=": _of(b"<a href="),
-    '<a href="': _of(b'<a href="'),
+    "quoted hrefs begun": _of(b'<a href="'),
     "links": _of(_LINK),
     "links that are none": _of(b"<a href=mailto:x>"),
     "links of 4,000 bytes": _of(b"<a href=http://x.example/" + b"x" * 4000 + b">x</a>"),
