@@ -50,6 +50,7 @@ class Skip(StrEnum):
     PART_CHARSET = "part-charset"
     PART_ENCODING = "part-encoding"
     AMP_NOT_HTTPS = "amp-not-https"
+    PIXEL_TOO_LONG = "pixel-too-long"  # the part is done, but for its pixel
     # links
     NOT_HTTP = "not-http"
     OWN_HOST = "own-host"

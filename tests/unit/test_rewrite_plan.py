@@ -1,5 +1,7 @@
 """Planning: what the golden messages cannot show well."""
 
+import json
+import random
 import re
 from dataclasses import replace
 
@@ -59,9 +61,9 @@ def test_each_link_opens_to_its_target_and_name() -> None:
 def test_kinds_of_an_amp_part_are_its_own() -> None:
     copy = links()
     assert opened(copy.click(b"https://x.example/", "", False, "", True) or b"")[0] is Kind.AMP_CLICK
-    assert opened(copy.pixel(initial=False, amp=True))[0] is Kind.AMP_OPEN
-    assert opened(copy.pixel(initial=True, amp=True))[0] is Kind.AMP_INITIAL_OPEN
-    assert opened(copy.pixel(initial=True, amp=False))[0] is Kind.INITIAL_OPEN
+    assert opened(copy.pixel(initial=False, amp=True) or b"")[0] is Kind.AMP_OPEN
+    assert opened(copy.pixel(initial=True, amp=True) or b"")[0] is Kind.AMP_INITIAL_OPEN
+    assert opened(copy.pixel(initial=True, amp=False) or b"")[0] is Kind.INITIAL_OPEN
 
 
 def test_long_link_goes_without_its_metadata() -> None:
@@ -73,14 +75,57 @@ def test_long_link_goes_without_its_metadata() -> None:
     assert long is not None
     assert len(long) > LONG_LINK or opened(long)[1].metadata == ""
     assert opened(long)[1].metadata == ""
-    assert opened(copy.pixel(initial=False, amp=False))[1].metadata == metadata
+
+
+def noise(size: int) -> str:
+    """Metadata of about size bytes that deflating does not shorten much."""
+    return json.dumps({"note": random.Random(7).randbytes(size).hex()[:size]})
+
+
+@pytest.mark.parametrize("size", [1200, 8150])
+@pytest.mark.parametrize(("initial", "amp"), [(False, False), (True, False), (False, True), (True, True)])
+def test_long_pixel_goes_without_its_metadata(size: int, initial: bool, amp: bool) -> None:
+    pixel = links(replace(IDENTITY, metadata=noise(size))).pixel(initial=initial, amp=amp)
+    assert pixel is not None
+    assert len(pixel) <= LONG_LINK
+    assert opened(pixel)[1].metadata == ""
+    assert opened(pixel)[1].recipient == IDENTITY.recipient
+
+
+def test_pixel_that_is_short_enough_has_its_metadata() -> None:
+    metadata = noise(500)
+    pixel = links(replace(IDENTITY, metadata=metadata)).pixel(initial=False, amp=False)
+    assert pixel is not None
+    assert len(pixel) <= LONG_LINK
+    assert opened(pixel)[1].metadata == metadata
+
+
+@pytest.mark.parametrize("tags", [40, 64])  # too long a URL; more than a token holds
+def test_pixel_that_cannot_be_short_is_left_out_and_said(tags: int) -> None:
+    names = tuple(noise(250)[:200] + str(number) for number in range(tags))
+    copy = links(replace(IDENTITY, tags=names))
+    assert copy.pixel(initial=False, amp=False) is None
+    message = whole.split(HTML + b"<html><body><p>Hello</p></body></html>").message
+    decision = replace(DECISION, initial_opens=True)
+    found = plan(message, decision, copy, Rules(), lambda: 0.0)
+    assert isinstance(found, Plan)
+    assert found.edits == ()
+    assert [skipped.reason for skipped in found.skipped] == [Skip.PIXEL_TOO_LONG]
+
+
+def test_pixel_of_much_metadata_leaves_a_part_s_encoding_alone() -> None:
+    message = whole.split(HTML + b"<html><body><p>Hello</p></body></html>").message
+    found = plan(message, DECISION, links(replace(IDENTITY, metadata=noise(900))), Rules(), lambda: 0.0)
+    assert isinstance(found, Plan)
+    assert found.headers == ()
+    assert [edit.kind for edit in found.edits] == ["pixel"]
 
 
 def test_metadata_stays_out_of_clicks_when_told() -> None:
     decision = replace(DECISION, click_metadata=False)
     copy = links(replace(IDENTITY, metadata='{"a":1}'), decision)
     assert opened(copy.click(b"https://x.example/", "", False, "", False) or b"")[1].metadata == ""
-    assert opened(copy.pixel(initial=False, amp=False))[1].metadata == '{"a":1}'
+    assert opened(copy.pixel(initial=False, amp=False) or b"")[1].metadata == '{"a":1}'
 
 
 @pytest.mark.parametrize("size", [MAX_LINK, 4097])

@@ -60,6 +60,7 @@ class Chooser:
     tracked: int = 0
     sublinks_ignored: int = 0
     passed: list[Passed] = field(default_factory=list)
+    pixels_passed: int = 0  # pixels whose address would be too long
 
     def html(self, data: bytes) -> list[Change]:
         """Changes of a text/html part."""
@@ -74,10 +75,8 @@ class Chooser:
         changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
         if decision.opens and data and not data.isspace():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
-                new = pixels.html_initial(self.links.pixel(initial=True, amp=False))
-                changes.append(Change(page.body_open, page.body_open, new, "pixel"))
-            new = pixels.html(self.links.pixel(initial=False, amp=False))
-            changes.append(_at_end(data, page, new))
+                changes += self._pixel(page.body_open, pixels.html_initial, initial=True, amp=False)
+            changes += self._pixel(_end(data, page), pixels.html, initial=False, amp=False)
         return self._finished(data, changes)
 
     def amp(self, data: bytes) -> list[Change]:
@@ -91,7 +90,9 @@ class Chooser:
         opens = decision.opens and decision.open_scheme == "https"
         changes = self._anchors(page.anchors, amp=True) if clicks else []
         if opens and data.strip():
-            changes += self._amp_pixels(data, page)
+            if decision.initial_opens and page.has_html and page.body_open >= 0:
+                changes += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
+            changes += self._pixel(_end(data, page), pixels.amp, initial=False, amp=True)
         return self._finished(data, changes)
 
     def text(self, data: bytes, *, flowed: bool, delsp: bool) -> list[Change]:
@@ -135,13 +136,15 @@ class Chooser:
                     changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
         return changes
 
-    def _amp_pixels(self, data: bytes, page: Page) -> list[Change]:
-        changes = []
-        if self.decision.initial_opens and page.has_html and page.body_open >= 0:
-            new = pixels.amp(self.links.pixel(initial=True, amp=True))
-            changes.append(Change(page.body_open, page.body_open, new, "pixel"))
-        new = pixels.amp(self.links.pixel(initial=False, amp=True))
-        return [*changes, _at_end(data, page, new)]
+    def _pixel(
+        self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
+    ) -> tuple[Change, ...]:
+        """The pixel's change; none if its address would be too long."""
+        address = self.links.pixel(initial, amp)
+        if address is None:
+            self.pixels_passed += 1
+            return ()
+        return (Change(place, place, markup(address), "pixel"),)
 
     def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
@@ -227,12 +230,12 @@ class Chooser:
         return changes
 
 
-def _at_end(data: bytes, page: Page, new: bytes) -> Change:
-    """The pixel before the last </body>, or behind the last character (contract.md 5.5)."""
+def _end(data: bytes, page: Page) -> int:
+    """The last pixel's place: before the last </body>, or behind the last character (contract.md 5.5)."""
     place = page.body_close
     if place == len(data):
         place = len(data.rstrip(b"\r\n"))
-    return Change(place, place, new, "pixel")
+    return place
 
 
 def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:

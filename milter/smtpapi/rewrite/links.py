@@ -19,22 +19,22 @@ _CLICK, _AMP_CLICK = Kind.CLICK, Kind.AMP_CLICK  # looked up once, not for each 
 
 
 class CopyLinks:
-    """Makes tracked URLs. clicks, opens: sealers of the identity; bare: without metadata, for long links."""
+    """Makes tracked URLs. clicks, opens: sealers of the identity; bare: without metadata, for long URLs."""
 
-    __slots__ = ("_click_prefix", "_decision", "_opens", "_ways")
+    __slots__ = ("_click_prefix", "_decision", "_pixel_ways", "_ways")
 
     def __init__(
         self, clicks: CopySealer, opens: CopySealer, decision: Decision, bare: CopySealer | None = None
     ) -> None:
         # Sealers to try, and how long a URL may become by each.
         self._ways = ((clicks, MAX_LINK),) if bare is None else ((clicks, LONG_LINK), (bare, MAX_LINK))
-        self._opens = opens
+        self._pixel_ways = ((opens, MAX_LINK),) if bare is None else ((opens, LONG_LINK), (bare, MAX_LINK))
         self._decision = decision
         self._click_prefix = click_url(decision.click_scheme, decision.domain, b"")
 
     @classmethod
     def build(cls, key: Key, identity: Identity, decision: Decision, tenant: str = "") -> "CopyLinks":
-        """Sealers for the copy (contract.md 1.5: metadata is an option in click links, never in open links).
+        """Sealers for the copy (contract.md 1.5: metadata is an option in click links, not in pixels).
 
         Raises engagement.links.token.CannotSeal when the identity is out of bounds.
         """
@@ -61,10 +61,17 @@ class CopyLinks:
                 return url
         return None
 
-    def pixel(self, initial: bool, amp: bool) -> bytes:
-        """The address of an open pixel."""
+    def pixel(self, initial: bool, amp: bool) -> bytes | None:
+        """The address of an open pixel, or None if it would be too long (contract.md 5.2)."""
         if amp:
             kind = Kind.AMP_INITIAL_OPEN if initial else Kind.AMP_OPEN
         else:
             kind = Kind.INITIAL_OPEN if initial else Kind.OPEN
-        return pixel_url(self._decision.open_scheme, self._decision.domain, self._opens.seal(kind))
+        for sealer, most in self._pixel_ways:
+            try:
+                url = pixel_url(self._decision.open_scheme, self._decision.domain, sealer.seal(kind))
+            except CannotSeal:
+                continue
+            if len(url) <= most:
+                return url
+        return None

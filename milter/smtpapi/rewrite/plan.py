@@ -111,6 +111,9 @@ class _Work:
         changes = charset.place(self._changes(part, reading.text), reading, view.data)
         passed = self.chooser.passed
         self.chooser.passed = []
+        if self.chooser.pixels_passed:
+            self.chooser.pixels_passed = 0
+            self._skip(part, Skip.PIXEL_TOO_LONG)
         if changes is None:
             self._skip(part, Skip.PART_CHARSET)
             return
