@@ -36,7 +36,7 @@ def main(config: Path) -> None:
         sys.exit(2)
     keep(settings)
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
-    serve(settings)
+    serve(settings, config.resolve())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What this process could use when it started, for workers that are made while the files are broken.
+"""What could be read last, for workers that are made while the files are broken.
 
 A server makes new workers at SIGHUP and whenever one died, and each reads configuration and keys anew. A file
 that is being edited, or was edited badly, must not cost the links of mail already sent: then the worker goes
-by what its parent had read, which it inherits when it is forked. Not a cache: what can be read is read.
+by what its parent had read, at the start or at a reload since, which it inherits when it is forked. Not a
+cache: what can be read is read.
 
 Where nothing was kept (another server loads the application by itself) a broken file raises as it ever did.
 """
@@ -31,6 +32,15 @@ def keep(settings: Settings) -> None:
     """Remember what was found good. Raises RingError, OSError for a file that cannot be read now."""
     ring = RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
     _kept[:] = [_Kept(settings, well_known(settings), ring)]
+
+
+def renew(path: Path) -> None:
+    """Keep what is good of a configuration at a reload; what is broken stays as it was, and the log says so.
+
+    Raises nothing once something was kept.
+    """
+    settings = configured(path)
+    _kept[:] = [_Kept(settings, files_of(settings), ring_of(settings))]
 
 
 def configured(path: Path) -> Settings:

@@ -60,8 +60,8 @@ def ring_not_loaded(error: Exception) -> None:
 
 
 def reconfigure_failed(error: Exception) -> None:
-    """A worker found the configuration broken and goes by the one of the start."""
-    _logger.error("Reconfigure failed. The configuration of the start stays in use: %s", error)
+    """The configuration, or a file it names, is broken; the last that was good stays."""
+    _logger.error("Reconfigure failed. The last good configuration stays in use: %s", error)
 
 
 def objections_trouble(trouble: str) -> None:

@@ -5,6 +5,7 @@ Why granian, and why these figures: docs/decisions/0004-fast-path.md.
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 from granian import Granian
@@ -17,6 +18,7 @@ from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
 from tracker_web import log
 from tracker_web.hosts import Listen, parse_listen, tracking_hosts
+from tracker_web.kept import renew
 from tracker_web.process import well_known
 
 # A worker's threads. Two would hand the interpreter's lock around at each write to the spool; what may take
@@ -78,13 +80,13 @@ def _forget_variables() -> None:
             del os.environ[name]
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name the file `settings` came from."""
+def serve(settings: Settings, config: Path) -> None:
+    """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name config, the file `settings` came from."""
     _forget_variables()
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
-    Granian(
+    server = Granian(
         "tracker_web.wsgi:application",
         address=listen.host,
         port=listen.port,
@@ -101,5 +103,7 @@ def serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         respawn_interval=1.0,
         workers_kill_timeout=_STOP_TIMEOUT,
-    ).serve()
+    )
+    server.on_reload(partial(renew, config))
+    server.serve()
     log.stopped()

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 from servers import Site, fetch, make_site, running
-from web_cases import token
+from web_cases import KEY, token
 
+from engagement.links.keys import Key, Ring, Status
+from engagement.links.ring_file import save_ring
 from engagement.links.types import Kind
 from engagement.settings import SettingsError
 from tracker_web import kept
+
+NEW = Key(8, Status.ACCEPTED, KEY.created, bytes(range(2, 34)))
 
 
 def children(process: subprocess.Popen[bytes]) -> set[int]:
@@ -66,7 +70,7 @@ def test_broken_configuration_keeps_the_old_one_and_says_so(
         renew(process)
         answers(site)
         log = (site.folder / "log").read_text()
-    assert "Reconfigure failed. The configuration of the start stays in use: " in log
+    assert "Reconfigure failed. The last good configuration stays in use: " in log
     assert f"Syntax error in {site.config}" in log
     assert "Traceback" not in log
     assert len(site.hits()) == 2
@@ -105,6 +109,31 @@ def test_good_configuration_is_taken_at_a_reload(tmp_path: Path) -> None:
         )
         reload(process)
         assert fetch(site.port, f"/f/a/{token()}", host="later.example").status == 302
+
+
+def test_broken_configuration_after_a_good_reload_keeps_that_of_the_reload(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    with running(site) as process:
+        good = site.config.read_text() + '\ntracker { hosts = ("track.example.com" "later.example") }\n'
+        site.config.write_text(good)
+        reload(process)
+        site.config.write_text(good + "\nbogus")
+        reload(process)
+        assert fetch(site.port, f"/f/a/{token()}", host="later.example").status == 302
+        answers(site)
+
+
+def test_ring_of_a_good_reload_outlives_its_file(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    other = tmp_path / "other"
+    save_ring(other, Ring((KEY, NEW)))
+    with running(site) as process:
+        site.config.write_text(site.config.read_text().replace(str(tmp_path / "keys"), str(other)))
+        reload(process)
+        other.unlink()
+        reload(process)
+        assert fetch(site.port, f"/f/a/{token(key=NEW)}").status == 302
+        answers(site)
 
 
 def test_where_nothing_was_kept_a_broken_file_is_an_error(tmp_path: Path) -> None:
