@@ -37,11 +37,10 @@ def test_vagrantfile_serves_its_own_name_on_its_own_port() -> None:
     assert re.findall(r"(?m)^ +server_name (.*);", text) == ["_", "localhost"]
 
 
-@pytest.mark.skipif(NGINX is None or OPENSSL is None, reason="apt-get install nginx-light openssl")
 @pytest.mark.parametrize("text", [FRAGMENT.read_text, lambda: with_tls(FRAGMENT.read_text()), vagrant])
 def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, text: Callable[[], str]) -> None:
-    assert NGINX is not None
-    assert OPENSSL is not None
+    assert NGINX is not None, "nginx is not installed: .ci/system test, or apt-get install nginx-light"
+    assert OPENSSL is not None, "openssl is not installed: .ci/system test, or apt-get install openssl"
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [

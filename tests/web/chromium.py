@@ -108,7 +108,7 @@ class Page:
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
     """A fresh Chromium with one tab."""
-    assert PROGRAM is not None
+    assert PROGRAM is not None, "Chromium is not installed: .ci/system test, or apt-get install chromium"
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 

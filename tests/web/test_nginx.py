@@ -15,7 +15,7 @@ from web_cases import HOST, TARGET, Case, cases, token
 from engagement.links.types import Kind
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx-light)")
+MISSING = "nginx is not installed: .ci/system test, or apt-get install nginx-light"
 
 MAIN = """
 daemon off;
@@ -59,7 +59,7 @@ def fragment(port: int, tracker: int, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    assert NGINX is not None
+    assert NGINX is not None, MISSING
     site = make_site(tmp_path_factory.mktemp("site"))
     folder = tmp_path_factory.mktemp("nginx")
     port = free_port()
@@ -206,7 +206,7 @@ def test_nothing_of_a_token_is_logged(front: Front) -> None:
 
 def test_tracker_away_is_a_502_and_comes_back(front: Front, tmp_path: Path) -> None:
     """nginx must not put the only tracker aside after a failure: the next request tries it again."""
-    assert NGINX is not None
+    assert NGINX is not None, MISSING
     site, port = make_site(tmp_path), free_port()
     folder = tmp_path / "nginx"
     folder.mkdir()

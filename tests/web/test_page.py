@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chromium import PROGRAM, browser
+from chromium import browser
 from flask import Flask
 from flask.testing import FlaskClient
 from servers import Site, make_site, running
@@ -313,7 +313,6 @@ def test_line_of_an_injection_says_why_nothing_was_tracked() -> None:
     assert line({"type": "injection", "x_outcome": "signed"}).why == "not tracked: signed"
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed (apt-get install chromium)")
 def test_in_a_browser_a_new_event_appears_by_itself_within_two_seconds(site: Site, tmp_path: Path) -> None:
     with running(site), browser(tmp_path / "profile") as page:
         page.open(f"http://localhost:{site.port}/")
