@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -258,6 +259,33 @@ def test_status_tells_what_waits_and_changes_nothing(config: Path) -> None:
                 break
     assert (state["active"], state["backlog_records"], state["carried"]) == (True, 0, 3)
     assert "carried   3" in say("ship", "--status", config=config).stdout
+
+
+@pytest.fixture
+def unreachable(config: Path, tmp_path: Path) -> Path:
+    """The same with a Cassandra that nobody answers for."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = config.read_text().split("store {")[0]
+    config.write_text(
+        f'{text}store {{ engine = "cassandra" }}\n'
+        f'cassandra_client {{ uri = ( "name=cassandra_db;host=127.0.0.1;port={port}" ) }}\n'
+    )
+    return config
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_once_with_a_store_out_of_reach_says_so_and_loses_nothing(unreachable: Path, waiting: int) -> None:
+    if waiting:
+        spooled(unreachable, *[hit()] * waiting)
+    ended = run("ship", "--once", config=unreachable)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Cassandra (127.0.0.1, port ") == 1
+    assert "no node can be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    state = json.loads(say("ship", "--status", "--json", config=unreachable).stdout)
+    assert (state["backlog_records"], state["failing"]) == (waiting, True)
 
 
 # --- lines and cells ---

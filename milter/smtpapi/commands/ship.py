@@ -12,27 +12,21 @@ from types import FrameType
 import click
 
 from engagement.events.record import BadRecord, decode
-from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings import Settings, load_file
 from engagement.shipper import status as news
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
 from engagement.spool.read import BUDGET, Reader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
+from smtpapi.commands.options import config_option, told
 
 # A second or two of a cluster's time, so that news come soon and a stop need not wait.
 _CLUSTER_PORTION = 128 * 1024
 
 
 @click.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
+@config_option
 @click.option("--once", is_flag=True, help="Ship what is there and end.")
 @click.option(
     "--status", is_flag=True, help="Say what waits, how old it is and the last error; ship nothing."
@@ -41,13 +35,10 @@ _CLUSTER_PORTION = 128 * 1024
 def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
     """Carry events from the spool to the store until told to stop (SIGTERM, SIGINT).
 
-    Exit status: 1 when --once could not carry all, 2 for a broken configuration.
+    Exit status: 1 when --once could not carry all or reach the store, 2 for a broken configuration.
     """
-    try:
+    with told():
         settings = load_file(config)
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     directory = Path(settings.spool.directory)
     if status:
         _print_status(directory, as_json)
@@ -90,7 +81,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
             shipper = Shipper(directory, store, retention=settings.store.retention, portion=portion)
             if once:
-                return shipper.drain()
+                return _once(shipper)
             click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
             shipper.run(stop)
             return True
@@ -98,6 +89,16 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             store.close()
     finally:
         lock.release()
+
+
+def _once(shipper: Shipper) -> bool:
+    """Ship what is there; tell whether nothing waits, and the store works."""
+    if not shipper.drain():
+        return False
+    # With nothing to carry, only making the figures meets the store: no loop tells of that, it tries again.
+    if shipper.status.failing:
+        click.echo(shipper.status.last_error, err=True)
+    return not shipper.status.failing
 
 
 def _named(settings: Settings) -> str:
@@ -109,14 +110,14 @@ def _named(settings: Settings) -> str:
 
 def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventStore | None:
     """The store, waited for: a database that comes up later than the shipper needs nobody's help."""
-    wait, told = FIRST_WAIT, ""
+    wait, said = FIRST_WAIT, ""
     while not stop.is_set():
         try:
             return open_store(settings, writing=True)
         except StoreError as error:
-            if str(error) != told:
-                told = str(error)
-                click.echo(told, err=True)
+            if str(error) != said:
+                said = str(error)
+                click.echo(said, err=True)
             if once:
                 return None
         stop.wait(wait)
@@ -126,7 +127,7 @@ def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventSt
 
 def _print_status(directory: Path, as_json: bool) -> None:
     waiting = Reader(directory).backlog()
-    told = news.load(directory)
+    last = news.load(directory)
     now = time.time()
     ages = [now - at for at in map(_at, waiting.firsts) if at is not None]
     state = {
@@ -134,14 +135,14 @@ def _print_status(directory: Path, as_json: bool) -> None:
         "backlog_bytes": waiting.size,
         "backlog_records": waiting.records,
         "oldest_seconds": round(max(ages), 1) if ages else None,
-        "carried": told.carried if told else None,
-        "rate": round(told.rate, 1) if told else None,
-        "set_aside": told.set_aside if told else None,
-        "outdated": told.outdated if told else None,
-        "trouble": told.trouble if told else "",
-        "last_error": told.last_error if told else "",
-        "last_error_at": told.last_error_at if told and told.last_error else None,
-        "failing": told.failing if told else False,
+        "carried": last.carried if last else None,
+        "rate": round(last.rate, 1) if last else None,
+        "set_aside": last.set_aside if last else None,
+        "outdated": last.outdated if last else None,
+        "trouble": last.trouble if last else "",
+        "last_error": last.last_error if last else "",
+        "last_error_at": last.last_error_at if last and last.last_error else None,
+        "failing": last.failing if last else False,
     }
     if as_json:
         click.echo(json.dumps(state))
@@ -150,18 +151,18 @@ def _print_status(directory: Path, as_json: bool) -> None:
     click.echo(f"waiting   {waiting.records} record(s), {waiting.size} bytes, {waiting.segments} segment(s)")
     if ages:
         click.echo(f"oldest    {max(ages):.1f} s")
-    if told is None:
+    if last is None:
         return
-    click.echo(f"carried   {told.carried} since it began, {told.rate:.1f} a second lately")
-    if told.set_aside:
-        click.echo(f"set aside {told.set_aside}, see {directory / 'corrupt'}")
-    if told.outdated:
-        click.echo(f"outdated  {told.outdated} removed unshipped, older than store.retention")
-    if told.trouble:
-        click.echo(f"trouble   {told.trouble}")
-    if told.last_error:
-        since = "now" if told.failing else f"{now - told.last_error_at:.0f} s ago"
-        click.echo(f"error     {since}: {told.last_error}")
+    click.echo(f"carried   {last.carried} since it began, {last.rate:.1f} a second lately")
+    if last.set_aside:
+        click.echo(f"set aside {last.set_aside}, see {directory / 'corrupt'}")
+    if last.outdated:
+        click.echo(f"outdated  {last.outdated} removed unshipped, older than store.retention")
+    if last.trouble:
+        click.echo(f"trouble   {last.trouble}")
+    if last.last_error:
+        since = "now" if last.failing else f"{now - last.last_error_at:.0f} s ago"
+        click.echo(f"error     {since}: {last.last_error}")
 
 
 def _at(record: bytes) -> float | None:
