@@ -46,7 +46,7 @@ def describe(
         message_id=own.message_id,
         transmission_id=own.transmission_id,
         recipient=own.recipient,
-        sender=envelope.sender,
+        sender=envelope.sender if decision.privacy == "full" else _domain(envelope.sender),
         friendly_from=from_address(message),
         subject=decoded(message.first("Subject")),
         campaign=decision.campaign,
@@ -64,6 +64,12 @@ def describe(
         context=dict(decision.custom),
         rcpt_type=own.rcpt_type,
     )
+
+
+def _domain(sender: str) -> str:
+    """An envelope sender without its local part, which may name the reader (VERP): `@domain`."""
+    _, sign, domain = sender.rpartition("@")
+    return sign + domain if sign else ""
 
 
 def decoded(value: bytes | None) -> str:

@@ -413,6 +413,31 @@ def test_privacy_modes_keep_the_address_out_of_records(mode: str) -> None:
     assert again.recipient == record.recipient
 
 
+VERP = (
+    ("bounces+ann=example.net@sender.test", "@sender.test"),
+    ("b-000017-4711@sender.test", "@sender.test"),  # a number names its reader to who has the list
+    ('"odd@local"@sender.test', "@sender.test"),
+    ("root", ""),
+    ("", ""),
+)
+
+
+@pytest.mark.parametrize("mode", ["aggregate", "hygiene", "off"])
+@pytest.mark.parametrize(("sender", "kept"), VERP)
+def test_privacy_modes_keep_the_domain_of_a_sender_alone(mode: str, sender: str, kept: str) -> None:
+    """A sender made for one reader (VERP) names that reader."""
+    where = site(top=f'smtpapi {{ }} privacy {{ mode = "{mode}" }}')
+    several = ("ann@example.net", "bo@example.net")
+    records = run(where, API, sender=sender, recipients=several).injections
+    assert [record.sender for record in records] == [kept, kept]
+
+
+@pytest.mark.parametrize("sender", [sender for sender, _ in VERP])
+def test_mode_full_keeps_the_sender(sender: str) -> None:
+    where = site(top='smtpapi { } privacy { mode = "full" }')
+    assert [record.sender for record in run(where, API, sender=sender).injections] == [sender]
+
+
 def test_a_message_without_recipients_is_no_error() -> None:
     """`smtpapi rewrite` may name none."""
     assert isinstance(run(site(), recipients=()).outcome, Plan)
