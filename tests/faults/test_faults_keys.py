@@ -62,8 +62,8 @@ def test_the_keys_read_before_stay_in_use(tmp_path: Path, fault: str) -> None:
         assert _tracked(site)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="for root nothing is unreadable; it becomes another user")
 def test_a_ring_that_only_root_may_read(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "root is needed, to become another user: run `make test` as root"
     open_folders(tmp_path)
     site = Filter(tmp_path / "f", milter='user = "nobody"')
     nobody = pwd.getpwnam("nobody")

@@ -67,9 +67,9 @@ def test_an_idle_session_does_not_delay_the_stop(tmp_path: Path) -> None:
         assert client.closed()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_worker_that_stops_leaves_the_socket_there(tmp_path: Path) -> None:
     """libmilter unlinks its socket's path when it is not root; it must not be ours."""
+    assert os.geteuid() == 0, "root is needed, to become another user: run `make test` as root"
     nobody = pwd.getpwnam("nobody")
     open_folders(tmp_path)
     site = Filter(tmp_path / "f", milter='user = "nobody"')
@@ -84,8 +84,8 @@ def test_a_worker_that_stops_leaves_the_socket_there(tmp_path: Path) -> None:
         assert _send(site) == "accept"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="about root")
 def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "root is needed, as this is about root: run `make test` as root"
     site = Filter(tmp_path, milter="#\n")
     done = _run(site)
     assert done.returncode == 2
