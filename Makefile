@@ -33,7 +33,7 @@ root:
 test: system venv check  ## install what is missing, then all checks and all tests
 	@$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
 
-faults: system venv  ## the long run of faults: FAULT_KILLS (1000) kills with the hop, and as many without
+faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it

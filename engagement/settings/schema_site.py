@@ -72,6 +72,13 @@ class Rewriting:
         False,
         "Whether each result is parsed again with a second parser and compared before it is sent. Slower.",
     )
+    dkim_signed_mail: str = declared(
+        kinds.choice("leave", "track"),
+        "leave",
+        "What mail gets that carries a DKIM-Signature when it comes in. leave: no links, so that the "
+        "signature holds; track: links like any other mail, which breaks that signature, so only where the "
+        "mail is signed anew behind the filter. ARC-sealed mail is left alone with either.",
+    )
     several_recipients: str = declared(
         kinds.choice("untracked", "shared", "defer", "split", "readdress"),
         "untracked",

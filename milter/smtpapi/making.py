@@ -67,7 +67,8 @@ class Making:
         first = self._message.first
         if not self._envelope.sender:
             return Why.NULL_SENDER
-        if first("DKIM-Signature") is not None:
+        signed = first("DKIM-Signature") is not None
+        if signed and self._site.settings.rewriting.dkim_signed_mail == "leave":
             return Why.DKIM_SIGNED
         if first("ARC-Seal") is not None or first("ARC-Message-Signature") is not None:
             return Why.ARC_SEALED
