@@ -1,6 +1,9 @@
 """What tests of several folders share."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,27 @@ from cassandra_site import Node
 
 # The first test that needs Cassandra waits for its start, and once for its download.
 _FIRST_SECONDS = 900
+
+
+_OWN_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder of this run's own.
+
+    pytest's common one is shut to others again whenever another run begins, and Postfix, which delivers as
+    another user, would be locked out in the middle of this one.
+    """
+    if config.option.basetemp is None:
+        config.stash[_OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="smtpapi-tests-"))
+        config.option.basetemp = str(config.stash[_OWN_FOLDER] / "run")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What a run that failed left is kept, for whoever wants to look."""
+    folder = session.config.stash.get(_OWN_FOLDER, None)
+    if folder is not None and session.testsfailed == 0:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
