@@ -14,6 +14,8 @@ from pathlib import Path
 from engagement.links.keys import RingError
 from engagement.links.ring_file import RingFile
 from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings.objections import Objections, ObjectionsError
+from engagement.settings.objections import load as load_objections
 from tracker_web import log
 from tracker_web.files import Files, well_known
 
@@ -23,15 +25,19 @@ class _Kept:
     settings: Settings
     files: Files
     ring: RingFile
+    objections: Objections | None
 
 
 _kept: list[_Kept] = []  # none or one
 
 
 def keep(settings: Settings) -> None:
-    """Remember what was found good. Raises RingError, OSError for a file that cannot be read now."""
+    """Remember what was found good. Raises RingError, OSError for a file that cannot be read now.
+
+    The list of objections alone may be missing: then nothing is recorded until it can be read.
+    """
     ring = RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
-    _kept[:] = [_Kept(settings, well_known(settings), ring)]
+    _kept[:] = [_Kept(settings, well_known(settings), ring, _objections(settings))]
 
 
 def renew(path: Path) -> None:
@@ -40,7 +46,7 @@ def renew(path: Path) -> None:
     Raises nothing once something was kept.
     """
     settings = configured(path)
-    _kept[:] = [_Kept(settings, files_of(settings), ring_of(settings))]
+    _kept[:] = [_Kept(settings, files_of(settings), ring_of(settings), _objections(settings))]
 
 
 def configured(path: Path) -> Settings:
@@ -74,3 +80,18 @@ def ring_of(settings: Settings) -> RingFile:
             raise
         log.ring_not_loaded(error)
         return _kept[0].ring
+
+
+def objections() -> Objections | None:
+    """Return who had objected at the start, or at the last reload that could read it; None if none could."""
+    return _kept[0].objections if _kept else None
+
+
+def _objections(settings: Settings) -> Objections | None:
+    if not settings.privacy.objections:
+        return None
+    try:
+        return load_objections(Path(settings.privacy.objections))
+    except ObjectionsError as error:
+        log.objections_trouble(str(error))
+        return objections()

@@ -22,7 +22,7 @@ from tracker_web.client import Proxies
 from tracker_web.files import Files, well_known
 from tracker_web.hosts import page_hosts, tracking_hosts
 from tracker_web.hot import Hot, Spool
-from tracker_web.kept import files_of, ring_of
+from tracker_web.kept import files_of, objections, ring_of
 from tracker_web.log import LostRecords, objections_trouble
 from tracker_web.patience import Patient
 
@@ -85,7 +85,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
             key = keys.current().signing.derive(b"ceiling")
             spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
         if settings.privacy.objections:
-            file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble)
+            file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
             spool = Heeding(spool, file.current)
     return Hot(
         keys=keys,

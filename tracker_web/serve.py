@@ -16,6 +16,8 @@ from granian.log import LogLevels
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings.objections import ObjectionsError
+from engagement.settings.objections import load as load_objections
 from tracker_web import log
 from tracker_web.hosts import Listen, parse_listen, tracking_hosts
 from tracker_web.kept import renew
@@ -41,7 +43,9 @@ def prepare(config: Path) -> Settings:
         raise CannotServe(str(error)) from error
     try:
         load_ring(Path(settings.keys.ring))
-    except RingError as error:
+        if settings.privacy.objections:
+            load_objections(Path(settings.privacy.objections))
+    except (RingError, ObjectionsError) as error:
         raise CannotServe(str(error)) from error
     try:
         well_known(settings)

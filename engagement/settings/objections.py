@@ -68,18 +68,23 @@ def load(path: Path) -> Objections:
 class ObjectionsFile:
     """The list as the file has it, looked at once a second; safe to share between threads.
 
-    report: hears of each trouble once. Nothing is raised here: `current` raises ObjectionsError for as long
-    as the list could never be read, since nobody knows who is in it.
+    report: hears of each trouble once. first: a list read elsewhere, which holds until the file could be
+    read here. Nothing is raised here: `current` raises ObjectionsError for as long as there is neither, since
+    nobody knows who is in it.
     """
 
     def __init__(
-        self, path: Path, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        report: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        first: Objections | None = None,
     ) -> None:
         self._path = path
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
-        self._list: Objections | None = None
+        self._list = first
         self._seen: tuple[int, int, int] | None = None
         self._told: tuple[str, ...] = ()
         self._due = float("-inf")

@@ -97,6 +97,16 @@ def test_list_that_was_never_read_is_an_error_until_it_is(tmp_path: Path, told: 
     assert file.current() == Objections()
 
 
+def test_list_handed_over_holds_until_the_file_can_be_read(tmp_path: Path, told: list[str]) -> None:
+    path, clock = tmp_path / "objections", Clock()
+    file = ObjectionsFile(path, told.append, clock, first=parse("ida@example.net", "list"))
+    assert file.current().hold("ida@example.net")
+    assert len(told) == 1
+    path.write_text("kim@example.net\n")
+    clock.now += 2
+    assert not file.current().hold("ida@example.net")
+
+
 def test_strange_line_is_told_once(tmp_path: Path, told: list[str]) -> None:
     path = tmp_path / "objections"
     write(path, "ida\n", 1)

@@ -100,6 +100,38 @@ def test_association_file_that_is_away_is_served_as_it_was(tmp_path: Path) -> No
         answers(site)
 
 
+@pytest.mark.parametrize("renew", [reload, kill_workers])
+def test_objections_hold_in_new_workers_while_the_list_cannot_be_read(
+    tmp_path: Path, renew: Callable[[subprocess.Popen[bytes]], None]
+) -> None:
+    objections = tmp_path / "objections"
+    objections.write_text("ida.holm@example.net\n")
+    site = make_site(tmp_path, more=f'privacy {{ objections = "{objections}" }}')
+    with running(site) as process:
+        objections.unlink()
+        objections.mkdir()
+        renew(process)
+        answers(site)
+        assert fetch(site.port, f"/f/a/{token(recipient='kim@example.net')}").status == 302
+    assert len(site.hits()) == 1
+    log = (site.folder / "log").read_text()
+    assert f"objections: {objections}: Is a directory" in log
+    assert "event not recorded" not in log
+
+
+def test_list_of_a_reload_holds_and_not_that_of_the_start(tmp_path: Path) -> None:
+    objections = tmp_path / "objections"
+    objections.write_text("")
+    site = make_site(tmp_path, more=f'privacy {{ objections = "{objections}" }}')
+    with running(site) as process:
+        objections.write_text("ida.holm@example.net\n")
+        reload(process)
+        objections.unlink()
+        reload(process)
+        answers(site)
+    assert site.hits() == []
+
+
 def test_good_configuration_is_taken_at_a_reload(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     with running(site) as process:

@@ -183,6 +183,13 @@ def test_broken_configuration_names_the_place(tmp_path: Path) -> None:
     assert f"{site.config}:2:" in said
 
 
+def test_list_of_objections_that_cannot_be_read_is_no_start(tmp_path: Path) -> None:
+    site = make_site(tmp_path, more=f'privacy {{ objections = "{tmp_path}/none" }}')
+    code, said = outcome(site)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"{tmp_path}/none: No such file or directory; make it, empty if nobody objected" in said
+
+
 def test_missing_association_file_names_the_file(tmp_path: Path) -> None:
     site = make_site(tmp_path, tracker=f'assetlinks = "{tmp_path}/nowhere.json"')
     code, said = outcome(site)
