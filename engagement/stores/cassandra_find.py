@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from engagement.events.fields import Fields
+from engagement.events.fields import INJECTION, Fields
 from engagement.events.ids import is_event_id
 from engagement.events.rows import REPEAT_MS
 from engagement.stores import cql
@@ -32,6 +32,7 @@ from engagement.stores.tally import (
 
 _LAST_MS = 1 << 48  # ids hold no later time
 _PAGE = 500
+_DATED_MS = (3_600_000, 8 * 86_400_000)  # an injection's id is at most so much ahead, or older
 
 
 class Finder:
@@ -172,11 +173,25 @@ class Finder:
 
     def _messages_of_ids(self, query: Query) -> list[bytes]:
         asked = []
-        for name in map(UUID, filter(is_event_id, query.ids)):
+        names = [UUID(text) for text in query.ids if is_event_id(text)]
+        for name in names:
             at_ms = name.int >> 80  # RFC 9562 5.7
             for shards in self.shards_of(query.tenant, at_ms // HOUR_MS):
                 asked += [(query.tenant, at_ms // HOUR_MS, shard, at_ms, name) for shard in range(shards)]
-        return [key for lines in self.asked_each("one", asked) for (key,) in lines]
+        found = self.asked_each("one", asked)
+        missing = set(names) - {values[4] for values, lines in zip(asked, found, strict=True) if lines}
+        return [
+            *(key for lines in found for (key,) in lines),
+            *(key for name in missing for key in self._dated(query.tenant, name)),
+        ]
+
+    def _dated(self, tenant: str, name: UUID) -> list[bytes]:
+        """The message of an injection whose id begins with its mail's Date: the hours are gone through."""
+        at_ms = name.int >> 80
+        ahead, older = _DATED_MS
+        span = Query(tenant=tenant, types=(INJECTION,), from_ms=max(0, at_ms - ahead), to_ms=at_ms + older)
+        every = self._newest_first(span, None, _PAGE)
+        return list(islice((slim.message for slim in every if slim.event_id == name), 1))
 
     # --- by time ---
 

@@ -55,8 +55,6 @@ from engagement.stores.statements import (
     conditions,
     counts_of,
     event_values,
-    first_id,
-    is_named,
     shown,
 )
 from engagement.stores.tags import DAY_MS, Customer, TagBook, TagSet, tags_of
@@ -161,13 +159,9 @@ class SqliteStore:
         where, values = conditions(query)
         if query.cursor:
             at_ms, event_id = cursor_position(query.cursor)
-            if is_named(query):
-                where.append("(event.at_ms, event.event_id) < (?, ?)")
-                values.append(at_ms)
-            else:
-                where.append("event.event_id < ?")
-            values.append(UUID(event_id).bytes)
-        order = "event.at_ms DESC, event.event_id DESC" if is_named(query) else "event.event_id DESC"
+            where.append("(event.at_ms, event.event_id) < (?, ?)")
+            values += [at_ms, UUID(event_id).bytes]
+        order = "event.at_ms DESC, event.event_id DESC"
         statement = f"{SHOWN} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return map(shown, self._ask(statement, [*values, clamped(query)]))
 
@@ -243,7 +237,7 @@ class SqliteStore:
         """See the port."""
 
         def delete(connection: sqlite3.Connection) -> int:
-            gone = connection.execute(SWEEP_EVENTS, (first_id(before_ms), limit)).rowcount
+            gone = connection.execute(SWEEP_EVENTS, (before_ms, limit)).rowcount
             if gone < limit:
                 gone += connection.execute(SWEEP_MESSAGES, (before_ms, limit - gone)).rowcount
                 connection.execute(SWEEP_FIGURES, (before_ms // HOUR_MS,))
@@ -390,7 +384,7 @@ def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], 
 def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
     """Return what was seen in minutes since 1970, from first to last, exclusive."""
     tally = MinuteTally(first * MINUTE_MS)
-    span = (first_id(first * MINUTE_MS - REPEAT_MS), first_id(last * MINUTE_MS), tenant)
+    span = (first * MINUTE_MS - REPEAT_MS, last * MINUTE_MS, tenant)
     for at_ms, kind, message, client, link, campaign, expired in connection.execute(OF_MINUTE, span):
         tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired))
     return tally.seen()

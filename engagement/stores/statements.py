@@ -9,7 +9,7 @@ from engagement.events.fields import LINK_UNSUBSCRIBE, Fields, join
 from engagement.events.rows import REPEAT_MS, Row, Source, kept_fields
 from engagement.stores.port import Query
 
-_END_MS: Final = 1 << 48  # ids hold no later time
+_FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
 
 ADD_EVENT = """
 INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
@@ -43,7 +43,7 @@ SELECT event.event_id, event.type, event.client, event.reason, event.rules, even
     message.fields, {_REPEAT}, event.place
 FROM event LEFT JOIN message ON message.message_id = event.message_id
 """  # noqa: S608 - fixed text
-SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE event_id < ? LIMIT ?)"
+SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)"
 SWEEP_MESSAGES = """
 DELETE FROM message WHERE message_id IN (
     SELECT message_id FROM message AS old
@@ -57,7 +57,7 @@ NO_LONGER_STALE = "DELETE FROM stale_hour WHERE tenant = ? AND hour = ?"
 OF_MINUTE = """
 SELECT at_ms, type, CASE WHEN message_id = x'' THEN event_id ELSE message_id END,
     client, link, campaign, expired
-FROM event WHERE event_id >= ? AND event_id < ? AND tenant = ? ORDER BY event_id
+FROM event WHERE at_ms >= ? AND at_ms < ? AND tenant = ? ORDER BY at_ms, event_id
 """
 FORGET_FIGURES = "DELETE FROM figure WHERE tenant = ? AND hour = ?"
 ADD_FIGURE = """
@@ -152,22 +152,16 @@ def shown(line: tuple[Any, ...]) -> Fields:
     return joined | {"x_repeat": True} if repeat else joined
 
 
-def first_id(at_ms: int) -> bytes:
-    """Return what lies between the event ids before this millisecond and the others (RFC 9562 5.7)."""
-    return min(max(at_ms, 0), _END_MS).to_bytes(7, "big")[1:] if at_ms < _END_MS else b"\xff" * 17
-
-
 def conditions(query: Query) -> tuple[list[str], list[object]]:
     """Return a query as conditions on `event`, never none, and the values they bind."""
     where = ["event.tenant = ?"]
     bound: list[object] = [query.tenant]
     if not query.expired:
         where.append("NOT event.expired")
-    by_time = not is_named(query)
     for sign, at_ms in ((">=", query.from_ms), ("<", query.to_ms)):
         if at_ms is not None:
-            where.append(f"event.event_id {sign} ?" if by_time else f"event.at_ms {sign} ?")
-            bound.append(first_id(at_ms) if by_time else at_ms)
+            where.append(f"event.at_ms {sign} ?")
+            bound.append(min(max(at_ms, -_FAR_MS), _FAR_MS))
     named: tuple[tuple[str, tuple[object, ...]], ...] = (
         ("type", query.types),
         ("recipient", tuple(recipient.lower() for recipient in query.recipients)),
@@ -189,11 +183,6 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
         where.append(f"event.tags IN ({TAGGED} ({marks})))")
         bound += query.tags
     return where, bound
-
-
-def is_named(query: Query) -> bool:
-    """Tell whether an index of what events belong to is used; otherwise they are found by time."""
-    return bool(query.recipients or query.campaigns or query.messages or query.transmissions or query.ids)
 
 
 def _bytes(text: str) -> bytes:

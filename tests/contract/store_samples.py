@@ -66,11 +66,13 @@ class Telling:
         )
         return list(rows(event))
 
-    def injection(self, at: int = -60_000, *, message: int = 1, subject: str = "Autumn") -> list[Row]:
-        """The row of one injection."""
+    def injection(
+        self, at: int = -60_000, *, message: int = 1, subject: str = "Autumn", dated: int | None = None
+    ) -> list[Row]:
+        """The row of one injection. dated: what its id begins with, the mail's Date, after AT as well."""
         event = Injection(
             *(
-                self._ids.next(AT + at),
+                self._ids.next(AT + (at if dated is None else dated)),
                 AT + at,
                 message.to_bytes(16, "big"),
                 7,

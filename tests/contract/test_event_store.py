@@ -303,6 +303,42 @@ def test_totals_do_not_depend_on_how_often_and_in_which_order(store: EventStore,
     assert store.roll_up() == 0
 
 
+DAY = 86_400_000
+DATED = {"a minute's turn before": -3_000, "days before": -3 * DAY, "ahead": 3_500_000}
+
+
+@pytest.mark.parametrize("dated", DATED)
+def test_an_injections_time_is_when_it_happened_not_what_its_id_begins_with(
+    store: EventStore, tell: Telling, dated: str
+) -> None:
+    """The id of an injection begins with the mail's Date, up to a week before or an hour ahead."""
+    (row,) = tell.injection(at=0, dated=DATED[dated])
+    before, after = tell.hit(at=-1), tell.hit(at=1)
+    store.add([row, *before, *after])
+    newest_first = [after[0].event_id, row.event_id, before[0].event_id]
+    assert found(store) == newest_first
+    assert found(store, from_ms=AT) == newest_first[:2]
+    assert found(store, from_ms=AT, to_ms=AT + 1) == [row.event_id]
+    assert found(store, to_ms=AT) == newest_first[2:]
+    cursor, paged = "", []
+    while page := list(store.find(Query(limit=1, cursor=cursor))):
+        paged += [event["event_id"] for event in page]
+        cursor = cursor_of(page[-1])
+    assert paged == newest_first
+    assert store.counts(Query(from_ms=AT, to_ms=AT + 1)) == {"injection": Count(1, 1, 1, 1, 1)}
+    assert hourly(store, from_ms=AT, to_ms=AT + 1)["injection"] == Count(1, 1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("dated", DATED)
+def test_an_injection_is_found_by_its_id_whatever_its_date(
+    store: EventStore, tell: Telling, dated: str
+) -> None:
+    (row,) = tell.injection(at=0, dated=DATED[dated])
+    store.add([row, *tell.hit()])
+    assert found(store, ids=(row.event_id,)) == [row.event_id]
+    assert store.counts(Query(ids=(row.event_id,)))["injection"].recorded == 1
+
+
 # --- erasing ---
 
 
@@ -376,6 +412,18 @@ def test_a_sweep_takes_what_is_older(sweeping_store: EventStore, tell: Telling) 
     assert store.sweep(AT + 1) == 2  # the last event, and then what it borrowed
     store.add(tell.hit(at=10))
     assert "subject" not in next(store.find(Query()))
+
+
+@pytest.mark.parametrize("dated", DATED)
+def test_a_sweep_goes_by_when_an_event_happened(
+    sweeping_store: EventStore, tell: Telling, dated: str
+) -> None:
+    store = sweeping_store
+    old = tell.injection(at=-1, message=2, dated=DATED[dated])
+    fresh = tell.injection(at=0, dated=DATED[dated])
+    store.add(old + fresh)
+    store.sweep(AT)
+    assert found(store) == ids(fresh)
 
 
 def test_a_sweep_goes_in_portions(sweeping_store: EventStore, tell: Telling) -> None:

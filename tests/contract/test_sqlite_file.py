@@ -286,7 +286,7 @@ def test_an_engine_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         open_store(stanza(tmp_path, "parchment"))
 
 
-BY_TIME = "sqlite_autoindex_event_1"  # event ids begin with the time
+BY_TIME = "event_by_time"
 
 
 @pytest.mark.parametrize(

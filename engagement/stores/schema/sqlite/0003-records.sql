@@ -1,6 +1,6 @@
 -- An event is kept as the spool's record, a third of its fields as JSON; body of a row from before, or of one
--- whose fields were handed in, is that JSON. Event ids begin with the time (RFC 9562 5.7), so their index is
--- the one by time, too; what repeats what is found by message. tags: the tag set's id, NULL for none.
+-- whose fields were handed in, is that JSON. What repeats what is found by message. tags: the tag set's id,
+-- NULL for none.
 
 ALTER TABLE event RENAME TO event_before;
 
@@ -36,6 +36,8 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'event', seq FROM sqlite_sequence
 
 DROP TABLE event_before;
 
+-- An index of its own: the id of an injection begins with the mail's Date, not with when it happened.
+CREATE INDEX event_by_time ON event (at_ms, event_id);
 CREATE INDEX event_by_message ON event (message_id, at_ms);
 CREATE INDEX event_by_transmission ON event (transmission_id, at_ms);
 CREATE INDEX event_by_recipient ON event (recipient, at_ms) WHERE recipient <> '';
