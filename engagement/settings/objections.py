@@ -8,13 +8,19 @@ while its file cannot be read.
 """
 
 import os
+import re
 import threading
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _RECHECK = 1.0  # seconds between two looks at the file
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what stands for a dot in a domain
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-z0-9.:-]+\]")
+# In no recipient: brackets around one, controls, and what came along unseen when it was copied.
+_ODD = re.compile(r"[<>\s\x00-\x1f\x7f-\x9f\u200b\ufeff]")
 
 
 class ObjectionsError(ValueError):
@@ -23,7 +29,10 @@ class ObjectionsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Objections:
-    """The list. addresses, domains: lower case, domains without the @. strange: what is wrong with it."""
+    """The list. strange: what is wrong with it.
+
+    addresses, domains: in lower case, domains in ASCII and without the @.
+    """
 
     addresses: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
@@ -31,9 +40,23 @@ class Objections:
 
     def hold(self, recipient: str) -> bool:
         """Whether this recipient, or all of their domain, objected."""
-        address = recipient.lower()
-        _, sign, domain = address.rpartition("@")
-        return address in self.addresses or (sign != "" and domain in self.domains)
+        local, sign, domain = recipient.lower().rpartition("@")
+        domain = _ascii(domain)
+        return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)
+
+
+def _ascii(domain: str) -> str:
+    """Return a domain, in lower case, as the DNS has it (IDNA 2008).
+
+    Without its checks: what is no domain comes out as something that is none.
+    """
+    if not domain.isascii():
+        labels = _DOTS.split(unicodedata.normalize("NFKC", domain).lower())
+        domain = ".".join(
+            label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
+            for label in labels
+        )
+    return domain.removesuffix(".")
 
 
 def parse(text: str, name: str) -> Objections:
@@ -41,14 +64,15 @@ def parse(text: str, name: str) -> Objections:
     addresses, domains, strange = set(), set(), []
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.partition("#")[0].strip().lower()
-        local, sign, domain = entry.rpartition("@")
         if not entry:
             continue
-        if not sign or not domain or any(character.isspace() for character in entry):
+        local, sign, written = entry.rpartition("@")
+        domain = _ascii(written)
+        if not sign or _ODD.search(entry) or not _DOMAIN.fullmatch(domain):
             # Not the line itself: it may hold somebody's address.
             strange.append(f"{name}:{number}: neither an address nor @domain; the line has no effect")
         elif local:
-            addresses.add(entry)
+            addresses.add(f"{local}@{domain}")
         else:
             domains.add(domain)
     return Objections(frozenset(addresses), frozenset(domains), tuple(strange))
@@ -57,7 +81,7 @@ def parse(text: str, name: str) -> Objections:
 def load(path: Path) -> Objections:
     """Read the file. Raises ObjectionsError when there is none to read."""
     try:
-        text = path.read_text("utf-8", "surrogateescape")
+        text = path.read_text("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise ObjectionsError(
             f"{path}: {error.strerror}; make it, empty if nobody objected, or correct privacy.objections"

@@ -10,7 +10,7 @@ from engagement.settings import load_text
 from smtpapi.decide import Decision
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
-from smtpapi.outcome import Plan, Why
+from smtpapi.outcome import Leave, Plan, Why
 from smtpapi.policy import load
 from smtpapi.transaction import Considered, Site, consider
 
@@ -79,6 +79,20 @@ def test_readers_who_objected_are_not_tracked_whatever_the_header_says(recipient
     considered = run("per-recipient-optout.py", header, recipient=recipient)
     assert isinstance(considered.outcome, Plan)
     assert (considered.outcome.why, considered.outcome.edits) == (Why.TRACKING_OFF, ())
+
+
+def test_objections_are_read_as_the_tracker_reads_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    example = tmp_path / "policy.py"
+    example.write_bytes((_EXAMPLES / "per-recipient-optout.py").read_bytes())
+    (tmp_path / "optout.txt").write_text("\ufeffida@bücher.example\n<kim@example.net>\n")
+    considered = run(str(example), recipient="ida@xn--bcher-kva.example")
+    assert isinstance(considered.outcome, Leave)
+    assert considered.outcome.why is Why.TRACKING_OFF
+    assert caplog.messages == [
+        f"objections: {tmp_path}/optout.txt:2: neither an address nor @domain; the line has no effect"
+    ]
 
 
 def test_a_customer_is_known_by_its_login() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engagement.settings.objections import Objections, ObjectionsError, ObjectionsFile, parse
+from engagement.settings.objections import Objections, ObjectionsError, ObjectionsFile, load, parse
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,68 @@ def test_line_that_is_neither_is_told_without_its_words_and_costs_no_other() -> 
     assert found.strange == tuple(
         f"list:{number}: neither an address nor @domain; the line has no effect" for number in (1, 2, 3)
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<ida@example.net>",
+        "mailto:<ida@example.net>",
+        "\ufeffida@example.net",
+        "ida\u200b@example.net",
+        "ida\u2009holm@example.net",
+        "ida@example.net\0",
+        "ida@exa\x7fmple.net",
+        "@\ufeffexample.net",
+        "@<example.net>",
+        "ida@example.net,",
+        "ida@example.net;",
+        "ida@example..net",
+        'ida@-example.net"',
+    ],
+)
+def test_line_that_no_recipient_could_match_is_told(line: str) -> None:
+    found = parse(f"ole@example.net\n{line}\n", "list")
+    assert found.addresses == {"ole@example.net"}
+    assert found.domains == frozenset()
+    assert found.strange == ("list:2: neither an address nor @domain; the line has no effect",)
+
+
+@pytest.mark.parametrize(
+    ("entry", "recipient"),
+    [
+        ("m@bücher.example", "m@xn--bcher-kva.example"),
+        ("m@xn--bcher-kva.example", "m@bücher.example"),
+        ("m@BÜCHER.example", "M@XN--BCHER-KVA.example"),
+        ("m@bu\u0308cher.example", "m@bücher.example"),
+        ("m@bücher。example", "m@xn--bcher-kva.example"),
+        ("@straße.example", "m@xn--strae-oqa.example"),  # IDNA 2008; 2003 had strasse
+        ("@bücher.example", "m@xn--bcher-kva.example"),
+        ("m@example.net.", "m@example.net"),
+        ("jørgen@example.no", "JØRGEN@example.no"),
+        ("ida+news@mail_1.example.net", "ida+news@mail_1.example.net"),
+        ("ida@[192.0.2.1]", "ida@[192.0.2.1]"),
+        ("ida@[IPv6:2001:db8::1]", "ida@[ipv6:2001:DB8::1]"),
+        ("\udce9va@example.net", "\udce9va@example.net"),
+    ],
+)
+def test_domain_is_the_same_in_letters_and_in_idna(entry: str, recipient: str) -> None:
+    found = parse(entry, "list")
+    assert found.strange == ()
+    assert found.hold(recipient)
+
+
+def test_strasse_is_not_the_other_street() -> None:
+    assert not parse("@straße.example", "list").hold("m@strasse.example")
+
+
+def test_mark_that_an_editor_puts_at_the_start_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "objections"
+    path.write_bytes(b"\xef\xbb\xbfida@example.net\r\nk\xe9@example.net\r\n")
+    found = load(path)
+    assert found.hold("ida@example.net")
+    assert found.hold("k\udce9@example.net")
+    assert found.strange == ()
 
 
 class Clock:
