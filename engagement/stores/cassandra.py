@@ -153,7 +153,7 @@ class CassandraStore:
                 if time.monotonic() >= until:
                     break
             closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
-            over = [each for each in self._marked if each[1] < closed]
+            over = [each for each in self._marked if each[1] < closed and each not in self._stale]
             self._written(
                 [
                     ("no_longer_stale", [(cql.PLACE, tenant, hour, shipper)])

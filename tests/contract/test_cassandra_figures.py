@@ -1,11 +1,13 @@
 """Figures in Cassandra, where several shippers may write to one hour."""
 
+import math
 import time
 
 from store_samples import Telling
 
 from cassandra_site import Node
 from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cql import PLACE
 from engagement.stores.port import Count, Query
 
 MINUTE = 60_000
@@ -69,3 +71,21 @@ def test_figures_that_take_long_are_made_in_pieces(cassandra_node: Node, tell: T
         assert store.totals(Query())["click"].counted == 12
     finally:
         store.close()
+
+
+def test_marks_of_hours_not_made_yet_outlive_the_shipper(cassandra_node: Node, tell: Telling) -> None:
+    """A process after the other is stopped before it has made all that the first has left to do."""
+    client = cassandra_node.migrated("figures_of_a_backlog")
+    first = CassandraStore(client)
+    first.add([row for n in range(4) for row in tell.hit(at=n * 60 * MINUTE, message=n)])
+    first.close()
+    for seconds in (0.0, 0.0, math.inf):
+        store = CassandraStore(client)
+        try:
+            store.roll_up(seconds)
+            made = store.totals(Query()).get("click", Count()).counted
+            marks = store._asked("stale", (PLACE,))
+            assert len(marks) == (0 if seconds else 4)
+        finally:
+            store.close()
+    assert made == 4
