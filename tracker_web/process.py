@@ -82,7 +82,8 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)
         if settings.privacy.mode in MODES:
-            key = keys.current().signing.derive(b"ceiling")
+            # The oldest: a rotation must not part workers made before it from those made after.
+            key = keys.current().keys[0].derive(b"ceiling")
             spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
         if settings.privacy.objections:
             file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())

@@ -2,21 +2,25 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from servers import fetch, make_site, running
-from web_cases import HOST, NOW, TARGET, MemorySpool, ask, environ, hot, identity, token
+from web_cases import HOST, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
 
 from engagement.events.classify import DEFAULT, classify
 from engagement.events.ids import EventIds
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
 from engagement.events.types import Hit
+from engagement.links.ring_file import edit_ring
 from engagement.links.token import unpack
 from engagement.links.types import Kind, Link
+from engagement.settings import load_file
 from engagement.settings.objections import ObjectionsFile, parse
+from tracker_web import process
 from tracker_web.ceiling import PSEUDONYM, WITHHELD, Ceiling, Heeding, class_word
 from tracker_web.hot import Hot
 
@@ -82,6 +86,23 @@ def test_one_message_keeps_one_id_so_that_unique_counts_hold() -> None:
     )
     other = recorded("aggregate", message_id=bytes(15) + b"\1")
     assert first == again != unpack(other.kind, other.packed)[0].message_id
+
+
+def test_one_message_keeps_one_id_while_keys_are_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers made before and after stand beside each other, and a store counts what both wrote."""
+    ends: list[Callable[[], None]] = []
+    monkeypatch.setattr(process, "Finalize", lambda _, end, exitpriority: ends.append(end))
+    site = make_site(tmp_path, more='privacy { mode = "aggregate" }')
+    settings = load_file(site.config)
+    for secret in (bytes(range(2, 34)), bytes(range(3, 35))):
+        ask(process.build(settings, elsewhere), environ(f"/q/{token(Kind.OPEN)}"))
+        edit_ring(tmp_path / "keys", lambda ring, secret=secret: ring.rotated(secret, NOW))
+    for end in ends:
+        end()
+    first, again = (unpack(hit.kind, hit.packed)[0] for hit in site.hits())
+    assert first == again
 
 
 def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
