@@ -4,8 +4,9 @@ Not what links say: the filter keeps the reader out of new ones (docs/privacy.md
 itself, which names an address and a program, and for links that were sent while the mode was a wider one.
 
 Invariants: no client address, header or recipient reaches the spool behind; a hit keeps the class that its
-whole User-Agent gave it (`engagement.events.classify`). One exception: who unsubscribes is kept, as the wish
-cannot be followed without. A record that cannot be read is not passed on: `append` raises.
+whole User-Agent gave it (`engagement.events.classify`). Two exceptions: who unsubscribes is kept, as the wish
+cannot be followed without, and a link's target, which is the sender's text, whatever it names.
+A record that cannot be read is not passed on: `append` raises.
 """
 
 from collections.abc import Callable
@@ -73,23 +74,21 @@ class Ceiling:
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             kept = replace(kept, at_ms=day, id=self._day_id(day))
-        if _wish(hit, link):
-            return kept
-        lesser = self._lesser(identity)
+        lesser = self._lesser(identity, named=_wish(hit, link))
         if lesser == identity:
             return kept
         packed = payload(pack_identity(lesser), b"" if link is None else pack_link(link), filler=False)
         return replace(kept, packed=packed)
 
-    def _lesser(self, identity: Identity) -> Identity:
-        """What a link made now would say of its copy."""
-        known = identity.recipient
+    def _lesser(self, identity: Identity, named: bool) -> Identity:
+        """What a link made now would say of its copy. named: with its reader all the same."""
+        lesser = replace(identity, metadata="")
         if self._hygiene:
-            recipient = known if known.endswith(PSEUDONYM) else ""
-            identity = replace(identity, recipient=recipient, campaign="", tags=(), metadata="")
-        else:
-            identity = replace(identity, recipient="", metadata="")
-        return identity if identity.recipient == known else self._apart(identity)
+            lesser = replace(lesser, campaign="", tags=())
+            named = named or identity.recipient.endswith(PSEUDONYM)
+        if named or not identity.recipient:
+            return lesser
+        return self._apart(replace(lesser, recipient=""))
 
     def _apart(self, identity: Identity) -> Identity:
         """Under ids that lead to no message in the store, whose record may name the recipient."""

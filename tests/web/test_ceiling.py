@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from servers import fetch, make_site, running
-from web_cases import HOST, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
+from web_cases import HOST, KEY, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
 
 from engagement.events.classify import DEFAULT, classify
 from engagement.events.ids import EventIds
@@ -16,7 +16,7 @@ from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
 from engagement.events.types import Hit
 from engagement.links.ring_file import edit_ring
-from engagement.links.token import unpack
+from engagement.links.token import copy_sealer, unpack
 from engagement.links.types import Kind, Link
 from engagement.settings import load_file
 from engagement.settings.objections import ObjectionsFile, parse
@@ -138,6 +138,21 @@ def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> N
     assert isinstance(event, Hit)
     assert unpack(event.kind, event.packed)[0] == identity()
     assert (event.client_address, event.user_agent) == ("", "")
+
+
+@pytest.mark.parametrize("kind", [Kind.LIST_UNSUBSCRIBE, Kind.CLICK])
+@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
+def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(mode: str, kind: Kind) -> None:
+    spool = MemorySpool()
+    keep = Ceiling(spool, mode, bytes(32), EventIds(bytes(8)).next)
+    link = None if kind is Kind.LIST_UNSUBSCRIBE else Link(TARGET, "leave", unsubscribe=True)
+    told = identity(metadata='{"shop":"north"}', tags=("letter",))
+    path = "/f/a/" + copy_sealer(KEY, told).seal(kind, link).decode("ascii")
+    ask(hot(keep), environ(path, "GET" if link else "POST"))
+    event = decode(spool.records[0])
+    assert isinstance(event, Hit)
+    labels = {"metadata": ""} if mode == "aggregate" else {"metadata": "", "campaign": "", "tags": ()}
+    assert unpack(event.kind, event.packed) == (replace(told, **labels), link)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
