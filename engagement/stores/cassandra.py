@@ -19,7 +19,7 @@ from engagement.stores import cql
 from engagement.stores.cassandra_find import Finder
 from engagement.stores.cassandra_schema import check_version
 from engagement.stores.cluster import RENEW_SECONDS, ClientStanza, Connection, RefusedError
-from engagement.stores.minutes import MINUTES, Hour, Minute, Minutes
+from engagement.stores.minutes import MINUTES, Hour, Minute, Minutes, by_turns
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -144,13 +144,13 @@ class CassandraStore:
                     self._stale.add((tenant, hour))
                     self._marked.setdefault((tenant, hour), set()).add(shipper)
             done = 0
-            for hour in sorted(self._stale, key=lambda each: each[1], reverse=True):
+            for place, hour in enumerate(by_turns(self._stale)):
                 if hour in shared and self._minutes.was_written(hour):
                     self._minutes.forget_hour(hour)
                 if self._roll_up(hour, until):
                     self._stale.discard(hour)
                     done += 1
-                if time.monotonic() >= until:
+                if place and time.monotonic() >= until:
                     break
             closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
             over = [each for each in self._marked if each[1] < closed and each not in self._stale]

@@ -6,7 +6,8 @@ been read: an hour's different messages are those of its minutes put together.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from engagement.stores.tally import HOUR_MS, MINUTE_MS, Figure, Figures, Seen
@@ -27,6 +28,15 @@ class _OneHour:
         self.minutes: dict[int, Minute] = {}
         self.touched: set[str] = set()
         self.whole = False
+
+    def next(self, most: int, *, newest: bool) -> tuple[int, int]:
+        """Return the first and the last of the stale minutes, at most so many, at one end of the hour."""
+        first = last = max(self.stale) if newest else min(self.stale)
+        while newest and first - 1 in self.stale and last - first + 1 < most:
+            first -= 1
+        while not newest and last + 1 in self.stale and last - first + 1 < most:
+            last += 1
+        return first, last
 
 
 class Minutes:
@@ -55,21 +65,19 @@ class Minutes:
         return known is not None and known.whole
 
     def bring_up(self, hour: Hour, read: Callable[[int, int], Mapping[int, Minute]], until: float) -> bool:
-        """Read the stale minutes of an hour, newest first; tell whether all are read.
+        """Read the stale minutes of an hour, from both ends by turns; tell whether all are read.
 
         read: tells of the minutes from one to another (since 1970, exclusive) that have events. until: by the
-        monotonic clock; one minute is read in any case. More are read at a time while that is quick.
+        monotonic clock; the newest and the oldest are read in any case, as the newest is often stale again
+        at each call. More are read at a time while that is quick.
         """
         known = self._hours.pop(hour, None) or _OneHour()
         self._hours[hour] = known  # now the last to be dropped
         while len(self._hours) > HOURS:
             del self._hours[next(iter(self._hours))]
-        base, most = hour[1] * MINUTES, 1
+        base, most, newest = hour[1] * MINUTES, 1, True
         while known.stale:
-            last = max(known.stale)
-            first = last
-            while first - 1 in known.stale and last - first + 1 < most:
-                first -= 1
+            first, last = known.next(most, newest=newest)
             began = time.monotonic()
             made = read(base + first, base + last + 1)
             for within in range(first, last + 1):
@@ -78,8 +86,9 @@ class Minutes:
                 known.minutes[within] = new
                 known.stale.discard(within)
             now = time.monotonic()
-            if now >= until:
+            if now >= until and not newest:
                 break
+            newest = not newest
             most = 2 * most if now - began < _QUICK else max(1, most // 2)
         return not known.stale
 
@@ -101,6 +110,15 @@ class Minutes:
         """Note that what `figures` returned is in the store."""
         known = self._hours[hour]
         known.touched, known.whole = set(), True
+
+
+def by_turns(hours: Iterable[Hour]) -> Iterator[Hour]:
+    """Yield the newest, the oldest, and so on: who stops after two leaves none waiting for ever."""
+    left = deque(sorted(hours, key=lambda hour: hour[1]))
+    while left:
+        yield left.pop()
+        if left:
+            yield left.popleft()
 
 
 def _together(several: Iterable[Mapping[str, Seen]]) -> Figures:

@@ -52,7 +52,7 @@ DELETE FROM message WHERE message_id IN (
 """
 
 MARK_STALE = "INSERT INTO stale_hour (tenant, hour) VALUES (?, ?) ON CONFLICT DO NOTHING"
-STALE = "SELECT tenant, hour FROM stale_hour ORDER BY hour DESC"
+STALE = "SELECT tenant, hour FROM stale_hour"
 NO_LONGER_STALE = "DELETE FROM stale_hour WHERE tenant = ? AND hour = ?"
 OF_MINUTE = """
 SELECT at_ms, type, CASE WHEN message_id = x'' THEN event_id ELSE message_id END,

@@ -339,6 +339,20 @@ def test_an_injection_is_found_by_its_id_whatever_its_date(
     assert store.counts(Query(ids=(row.event_id,)))["injection"].recorded == 1
 
 
+def test_an_hour_that_changes_all_the_time_does_not_keep_the_others_waiting(
+    store: EventStore, tell: Telling
+) -> None:
+    """Time is over as soon as something was read, and there is news of the newest hour at each call."""
+    hours = [-3 * 3_600_000, -2 * 3_600_000, 0]
+    store.add([row for at in hours for row in tell.hit(at=at)])
+    for _ in range(150):
+        store.add(tell.hit())
+        store.roll_up(0.0)
+        if store.totals(Query(to_ms=AT - 3_600_000)) == {"click": Count(2, 2, 2, 2, 2)}:
+            return
+    raise AssertionError("hours were never made")
+
+
 # --- erasing ---
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.stores.minutes import HOURS, MINUTES, Minute, Minutes
+from engagement.stores.minutes import HOURS, MINUTES, Minute, Minutes, by_turns
 from engagement.stores.tally import HOUR_MS, MINUTE_MS, Figures, MinuteTally, Tally, minutes_to_count
 
 HOUR = ("", 500_000)
@@ -89,9 +89,25 @@ def test_when_the_time_is_over_the_rest_waits_for_the_next_call() -> None:
     calls = 1
     while not minutes.bring_up(HOUR, reader(hits, asked), time.monotonic()):
         calls += 1
-    assert calls == MINUTES
-    assert asked[0] == (59, 1)
+    assert calls == MINUTES // 3
+    assert asked[:2] == [(59, 1), (0, 2)]
     assert minutes.figures(HOUR)[0] == whole(hits)
+
+
+def test_a_minute_that_changes_all_the_time_does_not_keep_the_others_waiting() -> None:
+    minutes, calls = Minutes(), 0
+    while True:
+        minutes.changed("", BEGINS // MINUTE_MS + 59)
+        calls += 1
+        if minutes.bring_up(HOUR, reader([], []), time.monotonic()):
+            break
+        assert calls < MINUTES
+
+
+def test_hours_are_taken_by_turns_from_both_ends() -> None:
+    hours = [("", 3), ("a", 1), ("", 5), ("", 2)]
+    assert list(by_turns(hours)) == [("", 5), ("a", 1), ("", 3), ("", 2)]
+    assert list(by_turns([])) == []
 
 
 @pytest.mark.parametrize("forget", ["all", "hour", "others"])
