@@ -292,13 +292,22 @@ def test_fields_of_a_part_are_bounded() -> None:
     assert why(*lines) is Why.TOO_MANY_PARTS
 
 
-def test_a_mime_field_of_thousands_of_bytes_is_ambiguous() -> None:
-    long = "Content-Type: text/html; a=" + "x" * 9000
-    assert why(long, "", "x") is Why.AMBIGUOUS_MIME
-    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", long, "", "x") is Why.AMBIGUOUS_MIME
-
-
 def test_time_is_watched_between_parts() -> None:
     part = ["--b", *["A: b"] * 900, "", "x"]
     found = locate(message("Content-Type: multipart/mixed; boundary=b", "", *part * 3), late=lambda: True)
     assert found == Leave(Why.OVER_TIME, "while its parts were looked for")
+
+
+@pytest.mark.parametrize("field", ["Content-Description", "Content-ID", "Content-Location"])
+def test_long_field_that_says_nothing_of_the_structure_is_no_doubt(field: str) -> None:
+    long = f"{field}: " + "x " * 9000
+    assert bodies(message(long, "Content-Type: text/html", "", "<p>")) == [("1", "text/html", b"<p>")]
+    found = bodies(message("Content-Type: multipart/mixed; boundary=b", "", "--b", long, "", "text", "--b--"))
+    assert found == [("1", "text/plain", b"text")]
+
+
+@pytest.mark.parametrize("field", ["Content-Type", "CONTENT-Transfer-Encoding", "Content-Disposition"])
+def test_long_field_that_tells_the_structure_is_a_doubt(field: str) -> None:
+    long = f"{field}: 7bit; a=" + "x" * 9000
+    assert why(long, "", "text") is Why.AMBIGUOUS_MIME
+    assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", long, "", "text") is Why.AMBIGUOUS_MIME

@@ -15,10 +15,11 @@ from smtpapi.outcome import Leave, Why
 
 MAX_DEPTH = 50
 MAX_FIELDS = 1000  # of a part's own header
-MAX_VALUE = 8192  # bytes of a Content-* field; readers and MTAs cut such values in their own ways
+MAX_VALUE = 8192  # bytes of a field in _READ; readers and MTAs cut such values in their own ways
 _CHECK_EVERY = 4096  # lines between two looks at the clock
 _CHECK_PARTS = 2  # the same, parts: each may have a thousand fields
 IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
+_READ = frozenset({"content-type", "content-transfer-encoding", "content-disposition"})
 
 _CLOSED = {
     "multipart/signed": Why.SIGNED,
@@ -249,10 +250,11 @@ def _describe(
     fields: Iterable[tuple[str, bytes, tuple[int, int] | None]], default: ContentType
 ) -> _Described:
     types, encodings, attachment, encoding_value = [], [], False, None
-    for name, value, span in fields:
-        if len(value) > MAX_VALUE:
+    for written, value, span in fields:
+        name = written.lower()
+        if name in _READ and len(value) > MAX_VALUE:
             raise _AmbiguousError(f"a MIME field of {len(value)} bytes")
-        match name.lower():
+        match name:
             case "content-type":
                 types.append(parse_content_type(value))
             case "content-transfer-encoding":
