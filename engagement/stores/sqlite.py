@@ -196,7 +196,7 @@ class SqliteStore:
         return done
 
     def _roll_up(self, hour: Hour, until: float) -> bool:
-        version = self._ask("PRAGMA data_version", [])[0][0]
+        version = self._do(_version, 0)
         if version != self._seen_version:  # another connection has written: an erasure, or a second shipper
             self._minutes.forget()
             self._seen_version = version
@@ -208,18 +208,21 @@ class SqliteStore:
             return False
         figures, everything = self._minutes.figures(hour)
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> bool:
             if everything:
                 connection.execute(FORGET_FIGURES, hour)
             connection.executemany(
                 ADD_FIGURE,
                 [(hour[0], campaign, hour[1], to_text(each)) for campaign, each in figures.items()],
             )
+            if _version(connection) != version:  # the hour may have got more since it was read
+                return False
             connection.execute(NO_LONGER_STALE, hour)
+            return True
 
-        self._do(lambda connection: _whole(connection, write), None)
+        done = self._do(lambda connection: _whole(connection, write), False)
         self._minutes.written(hour)
-        return True
+        return done
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark is the place of the last row seen."""
@@ -379,6 +382,12 @@ def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], 
             connection.execute("ROLLBACK")
         raise
     return result
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Return a number that is another one once another connection has written."""
+    (number,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(number)
 
 
 def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int) -> Mapping[int, Minute]:

@@ -12,9 +12,11 @@ import pytest
 from store_samples import AT, Telling
 
 from engagement.stores import migrate, open_store
+from engagement.stores.minutes import Hour, Minutes
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite import SqliteStore
 from engagement.stores.statements import as_text, event_values
+from engagement.stores.tally import Figures
 
 
 def stanza(path: Path, engine: str = "sqlite") -> SimpleNamespace:
@@ -185,6 +187,29 @@ def test_figures_are_made_anew_when_another_process_has_written(tmp_path: Path, 
     other.add(tell.hit(at=30_000))
     one.roll_up()
     assert one.totals(Query())["click"].recorded == 5
+    one.close()
+    other.close()
+
+
+def test_an_hour_written_to_while_its_figures_are_made_stays_stale(
+    tmp_path: Path, tell: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = SqliteStore(tmp_path / "events.db", writing=True)
+    other = SqliteStore(tmp_path / "events.db", writing=True)
+    one.add(tell.hit(message=1))
+    figures = Minutes.figures
+
+    def late(minutes: Minutes, hour: Hour) -> tuple[dict[str, Figures], bool]:
+        monkeypatch.undo()
+        other.add(tell.hit(message=2))
+        return figures(minutes, hour)
+
+    monkeypatch.setattr(Minutes, "figures", late)
+    assert one.roll_up() == 0
+    assert one.totals(Query())["click"].recorded == 1
+    assert one.roll_up() == 1
+    assert one.totals(Query())["click"].recorded == 2
+    assert one.roll_up() == 0
     one.close()
     other.close()
 
