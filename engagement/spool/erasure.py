@@ -5,15 +5,21 @@ files nobody ships, so there the recipient's bytes are overwritten where they st
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
 from engagement.links.types import BadToken
-from engagement.spool.format import scan
+from engagement.spool.format import HEADER, MAX_RECORD, scan
 from engagement.spool.names import OPEN, READY
 from engagement.spool.read import CORRUPT
+
+_WORK = 64  # bytes to sum up for each byte passed, at most
+# How a frame may begin behind damage: a length of 1 to some MAX_RECORD, a checksum, and an array of msgpack,
+# as each record is one (`engagement.events.record`).
+_LIKELY = re.compile(rb"(?!\0{4})(?=..[\0-\x10]\0.{4}[\x90-\x9f\xdc])", re.DOTALL)
 
 
 class Traces:
@@ -89,16 +95,27 @@ class Traces:
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield start, stop and record of each whole frame, also behind damage."""
-    position = 0
+    """Yield start, stop and record of each whole frame, also behind damage.
+
+    Checksums over no more than `_WORK` times the data and two longest records: damage that is full of what
+    look like lengths may hide a whole frame, which is then damage as well.
+    """
+    position, seen, work = 0, 0, 2 * MAX_RECORD
     while position < len(data):
-        found = scan(data, position, 1)
-        if found.records:
-            ((record, stop),) = found.records
-            yield position, stop, record
-            position = stop
-        else:
-            position += 1
+        work += (position - seen) * _WORK
+        seen = position
+        length = int.from_bytes(data[position : position + 4], "little")
+        # At most half of what is left, so that one long try costs no short one behind it.
+        if length <= min(MAX_RECORD, len(data) - position - HEADER.size, work // 2):
+            work -= length
+            found = scan(data, position, 1)
+            if found.records:
+                ((record, stop),) = found.records
+                yield position, stop, record
+                position = stop
+                continue
+        likely = _LIKELY.search(data, position + 1)
+        position = likely.start() if likely else len(data)
 
 
 def _read(path: Path) -> bytes:
