@@ -1,6 +1,7 @@
 """What is SQLite's own: the file, its schema, readers beside the writer."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -175,6 +176,52 @@ def test_a_file_of_the_schema_before_keeps_its_events(
     assert len(list(store.find(Query()))) == len(told)
     store.close()
     new.close()
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the schema before, without events."""
+    path = tmp_path / "events.db"
+    scripts = migrate.migrations()[:2]
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: scripts)
+        connection = sqlite3.connect(path, isolation_level=None)
+        migrate.migrate(connection, str(path))
+        connection.close()
+    return path
+
+
+def test_a_reader_of_an_older_schema_is_told_so(older: Path) -> None:
+    reader = SqliteStore(older)
+    with pytest.raises(StoreError, match=r"number 2, this program needs 3.*shipper"):
+        list(reader.find(Query()))
+    SqliteStore(older, writing=True).close()
+    assert list(reader.find(Query())) == []
+    reader.close()
+
+
+def test_a_migration_says_what_it_does(older: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    SqliteStore(older, writing=True).close()
+    SqliteStore(older, writing=True).close()
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "bringing up its schema from number 2 to 3, which writes all of the file anew",
+        "its schema has number 3",
+    ]
+
+
+def test_a_migration_without_room_is_not_begun(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = older.stat().st_size
+    for free in (3 * size - 1, 3 * size):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if free < 3 * size:
+            with pytest.raises(StoreError, match=r"events\.db: .* bytes free .* make room"):
+                SqliteStore(older, writing=True)
+            connection = sqlite3.connect(older)
+            assert migrate.version(connection) == 2
+            connection.close()
+        else:
+            SqliteStore(older, writing=True).close()
 
 
 def test_figures_are_made_anew_when_another_process_has_written(tmp_path: Path, tell: Telling) -> None:
