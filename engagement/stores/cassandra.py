@@ -86,6 +86,8 @@ class CassandraStore:
         self._told = 0  # arrivals written under this name
         self._stale: set[tuple[str, int]] | None = None  # None: not asked yet what others left behind
         self._marked: dict[tuple[str, int], set[str]] = {}
+        self._in_pieces: dict[Hour, bool] = {}  # begun to be read; whether others wrote to it since
+        self._once_more: set[Hour] = set()
 
     def add(self, events: Iterable[Row]) -> int:
         """See the port."""
@@ -132,7 +134,8 @@ class CassandraStore:
     def roll_up(self, seconds: float = math.inf) -> int:
         """See the port. At the first time also what shippers before this one left undone.
 
-        An hour that another shipper writes to as well is read as a whole.
+        An hour that another shipper writes to as well is read as a whole, and if that took more than one call
+        once more: what it has added meanwhile to minutes that were read is known to it alone.
         """
         until = time.monotonic() + seconds
         with self._lock:
@@ -145,9 +148,7 @@ class CassandraStore:
                     self._marked.setdefault((tenant, hour), set()).add(shipper)
             done = 0
             for place, hour in enumerate(by_turns(self._stale)):
-                if hour in shared and self._minutes.was_written(hour):
-                    self._minutes.forget_hour(hour)
-                if self._roll_up(hour, until):
+                if self._is_made(hour, until, shared=hour in shared):
                     self._stale.discard(hour)
                     done += 1
                 if place and time.monotonic() >= until:
@@ -320,6 +321,21 @@ class CassandraStore:
         self._written(writes)
         self._written([("shipper", [(cql.PLACE, self._shipper, number, ARRIVALS_LIFE)])])
         self._told = number
+
+    def _is_made(self, hour: Hour, until: float, *, shared: bool) -> bool:
+        """Go on with an hour's figures; tell whether nothing of it is left to do."""
+        if shared and self._minutes.was_written(hour):
+            self._minutes.forget_hour(hour)
+        shared |= self._in_pieces.get(hour, False)  # the other may have made it and taken its mark away
+        if not self._roll_up(hour, until):
+            self._in_pieces[hour] = shared
+            return False
+        if self._in_pieces.pop(hour, None) is not None and shared and hour not in self._once_more:
+            self._minutes.forget_hour(hour)
+            self._once_more.add(hour)
+            return False
+        self._once_more.discard(hour)
+        return True
 
     def _roll_up(self, hour: Hour, until: float) -> bool:
         tenant, number = hour

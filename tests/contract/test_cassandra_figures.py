@@ -3,7 +3,7 @@
 import math
 import time
 
-from store_samples import Telling
+from store_samples import AT, Telling
 
 from cassandra_site import Node
 from engagement.stores.cassandra import CassandraStore
@@ -89,3 +89,26 @@ def test_marks_of_hours_not_made_yet_outlive_the_shipper(cassandra_node: Node, t
         finally:
             store.close()
     assert made == 4
+
+
+def test_what_another_adds_to_an_hour_read_in_pieces_is_in_its_figures(
+    cassandra_node: Node, tell: Telling
+) -> None:
+    client = cassandra_node.migrated("figures_in_pieces_of_two")
+    one, other = CassandraStore(client), CassandraStore(client)
+    try:
+        other.add(tell.hit(at=MINUTE, message=1))
+        for number in range(4):
+            one.add(tell.hit(at=number * MINUTE, message=10 + number))
+        assert one.roll_up(0.0) == 0  # the newest minutes and the oldest are read
+        newest = 59 * MINUTE - AT % (60 * MINUTE)
+        other.add(tell.hit(at=newest, message=2))
+        other.roll_up()
+        calls = 1
+        while one.roll_up(0.0) or one._stale:
+            calls += 1
+            assert calls < 200
+        assert one.totals(Query())["click"].counted == 6
+    finally:
+        one.close()
+        other.close()
