@@ -65,7 +65,7 @@ def test_line_that_no_recipient_could_match_is_told(line: str) -> None:
         ("m@bücher.example", "m@xn--bcher-kva.example"),
         ("m@xn--bcher-kva.example", "m@bücher.example"),
         ("m@BÜCHER.example", "M@XN--BCHER-KVA.example"),
-        ("m@bu\u0308cher.example", "m@bücher.example"),
+        ("m@b\u0075\u0308cher.example", "m@bücher.example"),
         ("m@bücher。example", "m@xn--bcher-kva.example"),
         ("@straße.example", "m@xn--strae-oqa.example"),  # IDNA 2008; 2003 had strasse
         ("@bücher.example", "m@xn--bcher-kva.example"),
