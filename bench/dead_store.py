@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")]
 
 from cassandra_site import Node  # noqa: E402 - the paths first
-from faults.pipeline import Clicker, end  # noqa: E402
-from faults.store_site import FAULTS, StoreSite  # noqa: E402
+from faults.pipeline import Clicker, end  # noqa: E402 - the paths first
+from faults.store_site import FAULTS, StoreSite  # noqa: E402 - the paths first
 
 FAMILIES = {"redirect": "/f/", "pixel": "/q/"}
 PACE = 0.02  # seconds between an answer and the same reader's next request

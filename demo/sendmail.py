@@ -70,7 +70,7 @@ def make_cf(mc: Path, programs: Path = PROGRAMS) -> str:
         raise SendmailError(
             f"there is no Sendmail below {programs}, or no m4: run .ci/sendmail (make system does)"
         )
-    done = subprocess.run(["m4", str(mc)], capture_output=True, text=True, check=False)  # noqa: S607 - apt's
+    done = subprocess.run(["m4", str(mc)], capture_output=True, text=True, check=False)  # noqa: S607 - m4 of the search path
     if done.returncode != 0 or done.stderr:
         raise SendmailError(f"m4 {mc}: {done.stderr.strip()}")
     return done.stdout

@@ -15,7 +15,7 @@ from engagement.links.types import Kind
 try:
     from engagement import _native
 except ImportError:  # not built here: the same in more time
-    _native = None  # type: ignore[assignment]
+    _native = None  # type: ignore[assignment] # a name for a module
 
 VERSION: Final = 1
 _HIT: Final = 1

@@ -19,7 +19,7 @@ from engagement.links.urls import refusal
 try:
     from engagement import _native
 except ImportError:  # not built here: the same in more time
-    _native = None  # type: ignore[assignment]
+    _native = None  # type: ignore[assignment] # a name for a module
 
 CLICK: Final = "/f/a/"  # how a link without a sublink begins
 PIXEL: Final = "/q/"

@@ -18,7 +18,7 @@ from zlib import crc32
 try:
     from engagement import _native
 except ImportError:  # not built here: the same in more time
-    _native = None  # type: ignore[assignment]
+    _native = None  # type: ignore[assignment] # a name for a module
 
 MAGIC: Final = b"smtpspl1"
 HEADER: Final = struct.Struct("<II")

@@ -63,7 +63,7 @@ class CassandraStore:
         self,
         stanza: ClientStanza,
         *,
-        life: cql.Life = cql.Life(),  # noqa: B008 - frozen
+        life: cql.Life = cql.Life(),  # noqa: B008 - a frozen value, safe to share
         now: Callable[[], float] = time.time,
         renew_after: float = RENEW_SECONDS,
     ) -> None:
