@@ -18,7 +18,6 @@ import os
 import socket
 import statistics
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mta import ROOT, Ours, busy, cpu, letter, program, tracked
+from filters import Ours, letter, ready_filter, tracked
+from machine import busy_seconds, processor_seconds
 
 _PACKET = struct.Struct("!IB")
 _OFFER = struct.pack("!III", 6, 0x1FF, 0x1FFFFF)
@@ -158,7 +158,7 @@ class Taken:
 
 def take(path: Path, pid: int, raw: bytes, first: int, clients: int, seconds: float) -> tuple[Taken, int]:
     done: multiprocessing.Queue[tuple[int, float]] = multiprocessing.Queue()
-    before, started = (cpu(pid), busy()), time.monotonic()
+    before, started = (processor_seconds(pid), busy_seconds()), time.monotonic()
     crew = [
         multiprocessing.Process(target=client, args=(str(path), raw, first + n * 1_000_000, seconds, done))
         for n in range(clients)
@@ -169,7 +169,7 @@ def take(path: Path, pid: int, raw: bytes, first: int, clients: int, seconds: fl
     for each in crew:
         each.join()
     lasted = time.monotonic() - started
-    filter_, all_ = cpu(pid) - before[0], busy() - before[1]
+    filter_, all_ = processor_seconds(pid) - before[0], busy_seconds() - before[1]
     count, spent = sum(number for number, _ in said), sum(used for _, used in said)
     others = (all_ - filter_ - spent) / lasted / (os.cpu_count() or 1)
     return Taken(count / lasted, filter_ / count * 1000, spent / count * 1000, max(0.0, others)), count
@@ -185,12 +185,8 @@ def filters(folder: Path, size: int) -> Iterator[dict[str, tuple[Path, int, Ours
             ours = Ours(folder / f"ours{workers}", place, workers)
             found[f"ours, {workers}"] = place, stack.enter_context(ours.running()).pid, ours
             body, field = tracked(ours.site(), letter(size), "000000001@rcpt.test")
-            ready = folder / "ready"
-            ready.write_bytes(body)
             place = folder / f"ready{workers}.sock"
-            command = [sys.executable, str(ROOT / "bench" / "ready_filter.py")]
-            command += [str(place), str(workers), str(ready), *field]
-            process = stack.enter_context(program(command, place, folder / "ready.log"))
+            process = stack.enter_context(ready_filter(folder, place, workers, body, field))
             found[f"ready, {workers}"] = place, process.pid, None
         yield found
 

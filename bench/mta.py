@@ -16,7 +16,8 @@ a static header_checks sends all mail. latency: one session, one mail after anot
 Processor time is that of the processes and their ended children, from /proc. Every mail of `ours` must be
 tracked by the filter's own count, one is fetched and its links opened, and each recipient must be delivered
 to; else the run fails. "others" is what the rest of the machine took of its cores: a round with much of it
-says little.
+says little. "idle" is what nobody took: with much of it the rates are not the processors'. "pace" is how fast
+the cores were (machine.py); "at full pace" are milliseconds times it.
 """
 
 from __future__ import annotations
@@ -26,208 +27,35 @@ import json
 import os
 import re
 import smtplib
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
+from filters import ROOT, Ours, letter, ready_filter, tracked
+from machine import Pace, busy_seconds, client_seconds, free_port, processor_seconds
 
 from demo.postfix import PrivatePostfix, Smtpd
-from engagement.links.keys import Ring
-from engagement.links.ring_file import load_ring, save_ring
-from engagement.links.token import open_token
-from engagement.links.types import Kind
-from engagement.links.urls import read_path
-from engagement.settings import load_file
-from smtpapi.counters import Counters
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Plan
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Site, consider
 
-ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("none", "ready", "ours")
 SIZES = (10, 50)  # kB
-LINKS = 20
-DOMAIN = "track.example.test"
 RECIPIENTS = 10
 KEPT = "kept.test"  # its mail is kept in the Maildir, to look at
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-# --- what is sent ------------------------------------------------------------------------------------
-
-
-def letter(kilobytes: int) -> bytes:
-    """A quoted-printable HTML mail of about that size with `LINKS` links, CRLF."""
-    size = kilobytes * 1000
-    head = (
-        "From: News <news@sender.test>\nTo: reader@rcpt.test\nSubject: Spring news\n"
-        f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S', time.gmtime())} +0000\n"
-        "Message-ID: <spring@sender.test>\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n"
-        "Content-Transfer-Encoding: quoted-printable\n\n"
-    )
-    rows = [
-        f'<tr><td style=3D"padding: 10px">\n<a href=3D"https://shop.example/stories/{number}?utm_source=3Dnews'
-        f'&amp;id=3D{number * 7919}"=\n target=3D"_blank" style=3D"color:#fff">Read more</a></td></tr>\n'
-        for number in range(LINKS)
-    ]
-    opening = '<html><body bgcolor=3D"#eeeeee">\n<table width=3D"600">\n'
-    ending = "</table>\n</body></html>\n"
-    cell = '<tr><td align=3D"left" style=3D"font-size:13px;line-height:22px;">=\n'
-    words = "<p>Some words about it =E2=80=93 with a dash &amp; an entity.</p>\n"
-    filler = cell + words * 3 + "</td></tr>\n"
-    fixed = head + opening + "".join(rows) + ending
-    left = max(0, size - len(fixed) - fixed.count("\n"))
-    fillers = left // (len(filler) + filler.count("\n"))
-    body = "".join(
-        row + filler * (fillers * (n + 1) // LINKS - fillers * n // LINKS) for n, row in enumerate(rows)
-    )
-    return (head + opening + body + ending).replace("\n", "\r\n").encode()
-
-
-def tracked(site: Site, raw: bytes, recipient: str) -> tuple[bytes, tuple[str, str]]:
-    """The body that the filter makes of it, and the header field that it adds."""
-    message = whole.split(raw)
-    envelope = Envelope(Client("127.0.0.1"), "news@sender.test", (recipient,), "4bXyZ")
-    outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
-    assert isinstance(outcome, Plan), outcome
-    assert outcome.why is None, outcome.why
-    body = message.apply(outcome).partition(b"\r\n\r\n")[2]
-    (added,) = [change for change in outcome.headers if change.value is not None and not change.index]
-    return body, (added.name, added.value or "")
-
-
-# --- what runs ---------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until someone answers on the socket."""
-    for _ in range(400):
-        if process.poll() is not None:
-            break
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(path))
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-    raise SystemExit(f"{path}: nobody answers\n{log.read_text(errors='replace')}")
-
-
-@contextmanager
-def program(command: Sequence[str], socket_path: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A filter, until it is left."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        wait_for(socket_path, process, log)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-class Ours:
-    """Configuration and keys of `smtpapi milter` in a folder of its own."""
-
-    def __init__(self, folder: Path, socket_path: Path, workers: int, hop_port: int | None = None) -> None:
-        self.folder, self.socket, self.workers = folder, socket_path, workers
-        folder.mkdir(parents=True)
-        self.config = folder / "smtpapi.conf"
-        save_ring(folder / "keys", Ring().rotated(os.urandom(32), int(time.time()) - 10))
-        rewriting = ""
-        if hop_port is not None:
-            rewriting = f'rewriting {{ several_recipients = split split_listener = "127.0.0.1:{hop_port}" }}'
-        self.config.write_text(
-            "smtpapi { }\n"
-            f'milter {{ socket = "unix:{socket_path}" workers = {workers} user = "root"\n'
-            f'  counters_directory = "{folder}/counters" }}\n'
-            f'spool {{ directory = "{folder}/spool" }}\n'
-            f'keys {{ ring = "{folder}/keys" }}\n'
-            f"{rewriting}\n"
-            "ESMTP_Listener {\n  click_tracking_enabled = true\n  open_tracking_enabled = true\n"
-            f'  click_tracking_scheme = "https"\n  open_tracking_scheme = "https"\n'
-            f'  tracking_domain = "{DOMAIN}"\n}}\n'
-        )
-        (folder / "spool").mkdir()
-
-    def site(self) -> Site:
-        """The same decisions, in this process."""
-        return Site.build(load_file(self.config), load_ring(self.folder / "keys"))
-
-    def running(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        command = [str(Path(sys.executable).with_name("smtpapi")), "milter", "--config", str(self.config)]
-        return program(command, self.socket, self.folder / "log")
-
-    def counts(self) -> dict[str, int]:
-        return Counters.open(self.folder / "counters").totals()
-
-    def check(self, delivered: bytes, recipient: str) -> None:
-        """A delivered mail must hold the recipient's own links, all of them."""
-        plain = delivered.replace(b"=\r\n", b"").replace(b"=\n", b"").replace(b"=3D", b"=")
-        ring = load_ring(self.folder / "keys")
-        kinds = []
-        for path in re.findall(rb"https://" + DOMAIN.encode() + rb"(/[^\s\"'<>]+)", plain):
-            requested = read_path(path)
-            assert requested is not None, path
-            opened = open_token(requested.token, ring)
-            if opened.identity.recipient != recipient:
-                raise SystemExit(f"a link of {opened.identity.recipient} in the mail of {recipient}")
-            kinds.append(opened.kind)
-        if kinds.count(Kind.CLICK) != LINKS or kinds.count(Kind.OPEN) != 1:
-            raise SystemExit(f"the mail that was looked at has {kinds}, not {LINKS} clicks and an open")
 
 
 # --- what is measured --------------------------------------------------------------------------------
-
-
-def cpu(pid: int) -> float:
-    """Seconds of a process, its children, and those of them that ended and were waited for."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICK + sum(cpu(int(child)) for child in children)
-
-
-def busy() -> float:
-    """Seconds of all cores since the start, with what a host above took away."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / _TICK
-
-
-def client_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One kind's turn. Rates are a second; processor times milliseconds for one mail.
 
-    accepted: mails of the client. delivered: recipients, until the last. others: of the cores, 0 to 1.
+    accepted: mails of the client. delivered: recipients, until the last. others: what everybody else took of
+    the cores, idle: what nobody did, 0 to 1. pace: of the cores, 1 the fastest of the whole run.
     """
 
     accepted: float
@@ -235,6 +63,8 @@ class Run:
     postfix: float
     filter: float
     others: float
+    idle: float
+    pace: float
 
 
 class Bench:
@@ -270,6 +100,7 @@ class Bench:
         self.postfix.more_services = self._static_hop()
         self.ours = Ours(folder / "ours", self.postfix.milter_socket, workers, self.hop_port)
         self.letters: dict[int, Path] = {}
+        self.pace = Pace()
         self.filters: dict[object, int] = {}
         self._log_at = 0
 
@@ -299,13 +130,9 @@ class Bench:
                 # smtp-source ends lines by itself.
                 self.letters[size].write_bytes(raw.replace(b"\r\n", b"\n"))
                 body, field = tracked(self.ours.site(), raw, "100reader@rcpt.test")
-                ready = self.folder / f"ready{size}"
-                ready.write_bytes(body)
                 place = self.postfix.milter_socket.with_name(f"ready{size}.sock")
-                command = [sys.executable, str(ROOT / "bench" / "ready_filter.py")]
-                command += [str(place), str(workers), str(ready), *field]
-                log = self.folder / f"ready{size}.log"
-                self.filters["ready", size] = stack.enter_context(program(command, place, log)).pid
+                ready = ready_filter(self.folder, place, workers, body, field)
+                self.filters["ready", size] = stack.enter_context(ready).pid
             yield self
 
     @property
@@ -344,27 +171,35 @@ class Bench:
         pid = self.filter_of(kind, size)
         counts = self.ours.counts() if kind.endswith("ours") else {}
         self._skip_log()
-        before = cpu(self.master), cpu(pid) if pid else 0.0, busy(), client_seconds()
-        started = time.perf_counter()
         command = ["smtp-source", "-s", "20", "-m", str(messages), "-N", "-r", str(recipients)]
         command += ["-F", str(self.letters[size]), "-f", "news@sender.test", "-t", "reader@rcpt.test"]
-        subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=120)
-        accepted = time.perf_counter() - started
         wanted = messages * recipients
-        self._wait_delivered(wanted)
-        delivered = time.perf_counter() - started
-        after = cpu(self.master), cpu(pid) if pid else 0.0, busy(), client_seconds()
-        postfix, filter_, all_, client = (now - then for now, then in zip(after, before, strict=True))
-        others = (all_ - postfix - filter_ - client) / delivered / (os.cpu_count() or 1)
+        before = self._used(pid)
+        with self.pace.taken() as pace:
+            started = time.perf_counter()
+            subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=120)
+            accepted = time.perf_counter() - started
+            self._wait_delivered(wanted)
+            delivered = time.perf_counter() - started
+        used = (now - then for now, then in zip(self._used(pid), before, strict=True))
+        postfix, filter_, all_, client = used
         if kind.endswith("ours"):
             self._check_tracked(counts, wanted)
+        cores = delivered * (os.cpu_count() or 1)
         return Run(
             messages / accepted,
             wanted / delivered,
             postfix / messages * 1000,
             filter_ / messages * 1000,
-            max(0.0, others),
+            max(0.0, (all_ - postfix - filter_ - client) / cores),
+            max(0.0, 1 - all_ / cores),
+            pace[0],
         )
+
+    def _used(self, pid: int | None) -> tuple[float, float, float, float]:
+        """Seconds that Postfix, the filter, all processes, and the client with this one have used."""
+        filter_ = processor_seconds(pid) if pid else 0.0
+        return processor_seconds(self.master), filter_, busy_seconds(), client_seconds()
 
     def _check_tracked(self, before: dict[str, int], wanted: int) -> None:
         after = self.ours.counts()
@@ -456,6 +291,9 @@ def ratio(rounds: Sequence[dict[str, Run]], what: str, kind: str, to: str) -> fl
 
 def filter_figures(rounds: Sequence[dict[str, Run]]) -> dict[str, float]:
     rewriting = statistics.median(each["ours"].filter - each["ready"].filter for each in rounds)
+    full = statistics.median(
+        each["ours"].filter * each["ours"].pace - each["ready"].filter * each["ready"].pace for each in rounds
+    )
     share = statistics.median(
         (each["ours"].filter - each["ready"].filter) / each["ours"].postfix for each in rounds
     )
@@ -465,6 +303,7 @@ def filter_figures(rounds: Sequence[dict[str, Run]]) -> dict[str, float]:
         "ours/ready of medians": median(rounds, "ours", "accepted") / median(rounds, "ready", "accepted"),
         "ours/ready, delivered": ratio(rounds, "delivered", "ours", "ready"),
         "rewriting ms": rewriting,
+        "  at full pace": full,
         "rewriting/Postfix": share,
     }
 
@@ -478,7 +317,7 @@ def latency_figures(found: dict[str, list[float]]) -> dict[str, float]:
 def print_rounds(rounds: Sequence[dict[str, Run]], kinds: Sequence[str]) -> None:
     print(
         f"{'':10}{'accepted/s':>11}{'(rounds)':>14}{'delivered/s':>12}"
-        + f"{'Postfix ms':>11}{'filter ms':>10}{'others':>8}"
+        + f"{'Postfix ms':>11}{'filter ms':>10}{'others':>8}{'idle':>6}{'pace':>6}"
     )
     for kind in kinds:
         rates = [each[kind].accepted for each in rounds]
@@ -486,6 +325,7 @@ def print_rounds(rounds: Sequence[dict[str, Run]], kinds: Sequence[str]) -> None
             f"{kind:10}{statistics.median(rates):11.0f}{f'{min(rates):.0f}-{max(rates):.0f}':>14}"
             f"{median(rounds, kind, 'delivered'):12.0f}{median(rounds, kind, 'postfix'):11.2f}"
             f"{median(rounds, kind, 'filter'):10.2f}{median(rounds, kind, 'others'):8.0%}"
+            f"{median(rounds, kind, 'idle'):6.0%}{median(rounds, kind, 'pace'):6.2f}"
         )
 
 

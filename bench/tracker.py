@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
+from machine import busy_seconds, client_seconds, free_port, processor_seconds
 
 from engagement.links.keys import Ring
 from engagement.links.ring_file import load_ring, save_ring
@@ -126,13 +127,6 @@ def nothing(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
     return []
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def configuration(folder: Path, workers: int) -> tuple[Path, Path]:
     """A configuration and a key ring in `folder`. Beside the configuration, one that keeps nothing."""
     ring = folder / "keys"
@@ -192,14 +186,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):  # the workers are in the server's group, which is its own
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def processor_seconds(pid: int) -> float:
-    """Of a process and its children, so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(processor_seconds(int(child)) for child in children)
 
 
 def wire(path: str) -> bytes:
@@ -275,17 +261,6 @@ class Taken:
     rate: float
     cpu: float
     others: float
-
-
-def busy_seconds() -> float:
-    """Of all processors, with what a host above took away."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # without idle and waiting
-
-
-def client_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def take(
