@@ -19,7 +19,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults venv system system-run check lint format types imports unused spelling docs lock clean root version
+.PHONY: help run test faults sanitize venv system system-run check lint format types imports unused spelling docs lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ test: system venv check  ## install what is missing, then all checks and all tes
 
 faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract
+
+sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(BIN)/python tests/sanitized.py
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 
