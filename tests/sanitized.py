@@ -62,7 +62,8 @@ def build(folder: Path) -> None:
 def watch(folder: Path, arguments: list[str]) -> int:
     watched = Watched(folder / "lib")
     sys.meta_path.insert(0, watched)
-    code = pytest.main(["-q", "-p", "no:cacheprovider", *arguments])
+    # What the sanitizers say goes to the file descriptor, which pytest must not hold when they end all.
+    code = pytest.main(["-q", "-p", "no:cacheprovider", "--capture=sys", *arguments])
     if not watched.paths or (unseen := watched.unseen()):
         print(
             f"not looked at: {', '.join(unseen) if watched.paths else 'nothing was built'}", file=sys.stderr
