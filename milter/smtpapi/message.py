@@ -1,11 +1,11 @@
 """A message as the filter sees it: header fields with their raw values, and the body's bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header field. value: all bytes after the colon, folds included, without the last line end."""
 
     name: str
@@ -24,13 +24,25 @@ class Message:
 
     def __post_init__(self) -> None:
         named: dict[str, list[bytes]] = {}
-        for each in self.fields:
-            named.setdefault(each.name.lower(), []).append(each.value)
+        for name, value in self.fields:
+            lower = name.lower()
+            if lower in named:
+                named[lower].append(value)
+            else:
+                named[lower] = [value]
         object.__setattr__(self, "_named", named)
 
     def values(self, name: str) -> Iterator[bytes]:
         """Values of all fields of that name, letter case ignored, in order."""
         return iter(self._named.get(name.lower(), ()))
+
+    def all(self, lower: str) -> Sequence[bytes]:
+        """Values of all fields of that name, which is in lower case here, in order."""
+        return self._named.get(lower, ())
+
+    def lacks(self, names: Iterable[str]) -> bool:
+        """Whether there is no field of any of these names, which are in lower case here."""
+        return self._named.keys().isdisjoint(names)
 
     def first(self, name: str) -> bytes | None:
         """Value of the first field of that name, or None."""
