@@ -2,4 +2,9 @@
 
 from setuptools import Extension, setup
 
-setup(ext_modules=[Extension("engagement._native", ["engagement/_native.c"], optional=True)])
+setup(
+    ext_modules=[
+        Extension("engagement._native", ["engagement/_native.c"], optional=True),
+        Extension("engagement.links._seal", ["engagement/links/_seal.c"], optional=True),
+    ]
+)

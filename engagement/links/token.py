@@ -21,7 +21,7 @@ Invariants:
 import binascii
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -30,6 +30,11 @@ from engagement.links.keys import Key, Ring, derive
 from engagement.links.payload import MAX_PAYLOAD, pack_identity, pack_link, payload, unpack
 from engagement.links.types import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link, Opened, Reason
 
+try:
+    from engagement.links import _seal
+except ImportError:  # not built here: the same in more time
+    _seal = None  # type: ignore[assignment] # a name for a module
+
 __all__ = [
     "VERSION",
     "BadToken",
@@ -37,9 +42,11 @@ __all__ = [
     "CopySealer",
     "Opener",
     "Reason",
+    "Sealing",
     "copy_sealer",
     "open_token",
     "opener",
+    "seal_by_parts",
     "unpack",
     "unseal",
 ]
@@ -51,6 +58,7 @@ _KEY_SIZE: Final = 64  # bytes: AES-256 in both halves of SIV; 5 % slower than A
 _HEADER_SIZE: Final = 4
 _CLEAR_SIZE: Final = _HEADER_SIZE + 16  # the authentication tag (synthetic IV) stands before the ciphertext
 _MAX_TOKEN: Final = (_CLEAR_SIZE + MAX_PAYLOAD) * 4 // 3 + 1
+_KIND_NUMBERS: Final = max(Kind) + 1
 
 _URL_SIGNS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
@@ -62,18 +70,49 @@ _FROM_URL: Final = bytes(sign if sign in _URL_SIGNS else ord("!") for sign in ra
 _ENDINGS: Final = ((b"", _URL_SIGNS), (b"", b""), (b"==", _URL_SIGNS[::16]), (b"=", _URL_SIGNS[::4]))
 
 
+class Sealing(NamedTuple):
+    """What all tokens of one copy and kind share.
+
+    header: version to key id. identity: packed. encrypt: AES-SIV under the key, of a payload and associated.
+    """
+
+    header: bytes
+    identity: bytes
+    encrypt: Callable[[bytes, list[bytes]], bytes]
+    associated: list[bytes]
+
+
+def seal_by_parts(sealing: Sealing, link: bytes) -> bytes:
+    """Make the token of a packed link, b"" for none. Raises CannotSeal for a payload over MAX_PAYLOAD."""
+    # Were the size a multiple of 3, any character could come last. Else the last one holds two or four
+    # bits above zeros: one of AQgw or AEIMQUYcgkosw048. The first holds the version's high bits: A.
+    size = _CLEAR_SIZE + 1 + len(sealing.identity) + len(link)
+    plain = payload(sealing.identity, link, filler=size % 3 == 0)
+    return _encode(sealing.header + sealing.encrypt(plain, sealing.associated))
+
+
 class CopySealer:
     """Seals the links of one recipient's copy. Made by `copy_sealer`."""
 
-    __slots__ = ("_cipher", "_headers", "_identity", "_key_id", "_tenant")
+    __slots__ = ("_cipher", "_identity", "_key_id", "_sealings", "_tenant")
 
     def __init__(self, key: Key, identity: Identity, tenant: str) -> None:
         self._cipher = _cipher(key.secret, tenant)
         self._key_id = key.id.to_bytes(2, "big")
         self._tenant = _tenant_bytes(tenant)
         self._identity = pack_identity(identity)
-        # By kind, since a link's cost is what counts: the clear header, and the associated data.
-        self._headers: list[tuple[bytes, list[bytes]] | None] = [None] * (max(Kind) + 1)
+        self._sealings: list[Sealing | None] = [None] * _KIND_NUMBERS
+
+    def sealing(self, kind: Kind) -> Sealing:
+        """What the copy's tokens of that kind share; made once, since a link's cost is what counts."""
+        found = self._sealings[kind]
+        if found is None:
+            header = b"%c%c%b" % (VERSION, kind, self._key_id)
+            # One string, never empty: OpenSSL's SIV once ignored empty ones (CVE-2023-2975).
+            associated = [header + self._tenant]
+            found = Sealing(header, self._identity, self._cipher.encrypt, associated)
+            self._sealings[kind] = found
+        return found
 
     def seal(self, kind: Kind, link: Link | None = None) -> bytes:
         """Make the token of one link or pixel.
@@ -83,16 +122,11 @@ class CopySealer:
         """
         if (link is None) if kind in CLICKS else (link is not None and kind in OPENS):
             raise CannotSeal(f"a token of kind {kind.name} with{'out' if link is None else ''} a link")
-        packed_link = b"" if link is None else pack_link(link)
-        # Were the size a multiple of 3, any character could come last. Else the last one holds two or four
-        # bits above zeros: one of AQgw or AEIMQUYcgkosw048. The first holds the version's high bits: A.
-        size = _CLEAR_SIZE + 1 + len(self._identity) + len(packed_link)
-        plain = payload(self._identity, packed_link, filler=size % 3 == 0)
-        if (begun := self._headers[kind]) is None:
-            header = b"%c%c%b" % (VERSION, kind, self._key_id)
-            # One string, never empty: OpenSSL's SIV once ignored empty ones (CVE-2023-2975).
-            begun = self._headers[kind] = header, [header + self._tenant]
-        return _encode(begun[0] + self._cipher.encrypt(plain, begun[1]))
+        packed = b"" if link is None else pack_link(link)
+        sealing = self._sealings[kind] or self.sealing(kind)
+        if _seal is not None and (token := _seal.seal(sealing, packed)) is not None:
+            return token
+        return seal_by_parts(sealing, packed)
 
 
 def copy_sealer(key: Key, identity: Identity, tenant: str = "") -> CopySealer:

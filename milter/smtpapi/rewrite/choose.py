@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engagement.links.payload import MAX_TARGET
 from engagement.links.urls import refusal
+from engagement.links.usual import origin
 from smtpapi.decide import Decision
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.types import Anchor, Page, TextLink
@@ -28,8 +29,7 @@ _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: m
 _SPAN = itemgetter(0, 1)
 _SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
 _NOTHING = Anchor(0, 0, b"", b"")[_SAYS]
-_AFTER_SCHEME = len("https://")
-_FIT = bytes(code for code in range(0x21, 0x7F) if code not in b"\\{")  # what `refusal` lets pass, no macro
+_CHANGE = tuple.__new__  # of the class and its six values: half the time of the class's own
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -110,31 +110,48 @@ class Chooser:
                 changes.append(Change(*link.notation, b"", "attribute"))
         return self._finished(data, changes)
 
-    def _anchors(self, anchors: Iterable[Anchor], *, amp: bool) -> list[Change]:
+    def _anchors(self, anchors: tuple[Anchor, ...], *, amp: bool) -> list[Change]:
         changes: list[Change] = []
-        known: dict[bytes, tuple[bytes, bytes]] = {}  # by the target of links that say nothing else
-        most = _UNTRACKED * self.rules.max_links
-        click = self.links.click
-        for anchor in paced(anchors, self.check_time, _LOOK_EVERY):
-            start, stop, _, target = anchor[:4]
-            plain = anchor[_SAYS] == _NOTHING
-            new = known.get(target) if plain else None
-            if new is not None:  # a picture and its title often lead to the same place
-                self._count()
-                changes.append(Change(start, stop, new[0], "link", new[1]))
-            elif plain and self._is_usual(target) and (url := click(target, "", False, "", amp)):
-                self._count()
-                known[target] = url, target
-                changes.append(Change(start, stop, url, "link", target))
-            elif (new := self._judged(anchor, anchor.name, amp=amp)) is not None:
-                if plain:
-                    known[target] = new
-                changes.append(Change(start, stop, new[0], "link", new[1], anchor.name))
-                if anchor.attributes:
-                    if len(changes) + len(anchor.attributes) > most:
-                        raise TooManyLinksError
-                    changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
+        known: dict[
+            bytes, bytes
+        ] = {}  # URLs by targets: a picture and its title often lead to the same place
+        for start in range(0, len(anchors), _LOOK_EVERY):
+            some = anchors[start : start + _LOOK_EVERY]
+            self._some_anchors(some, amp, known, changes)
+            if len(some) == _LOOK_EVERY:
+                self.check_time()
         return changes
+
+    def _some_anchors(
+        self, anchors: tuple[Anchor, ...], amp: bool, known: dict[bytes, bytes], changes: list[Change]
+    ) -> None:
+        """Add the changes of so few anchors that the clock need not be looked at."""
+        targets = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in anchors]
+        while targets:
+            urls = self.links.usual_clicks(targets, self.harmless, known, amp)
+            if urls:
+                self._count(len(urls))
+                changes += [
+                    _CHANGE(Change, (anchor.start, anchor.stop, url, "link", anchor.target, ""))
+                    for anchor, url in zip(anchors, urls, strict=False)
+                ]
+            if len(urls) == len(targets):
+                return
+            self._unusual(anchors[len(urls)], amp, known, changes)
+            anchors, targets = anchors[len(urls) + 1 :], targets[len(urls) + 1 :]
+
+    def _unusual(self, anchor: Anchor, amp: bool, known: dict[bytes, bytes], changes: list[Change]) -> None:
+        new = self._judged(anchor, anchor.name, amp=amp)
+        if new is None:
+            return
+        url, target = new
+        if target is anchor.target and anchor[_SAYS] == _NOTHING:
+            known[target] = url
+        changes.append(Change(anchor.start, anchor.stop, url, "link", target, anchor.name))
+        if anchor.attributes:
+            if len(changes) + len(anchor.attributes) > _UNTRACKED * self.rules.max_links:
+                raise TooManyLinksError
+            changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
 
     def _pixel(
         self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
@@ -179,26 +196,13 @@ class Chooser:
             return Skip.TEXT_IS_URL
         if self._is_ours(target):
             return Skip.OWN_HOST
-        if (slash := target.find(b"/", _AFTER_SCHEME)) > 0:
-            self.harmless.add(target[:slash])
-        for pattern in self.rules.skip_patterns:
-            if pattern.search(target):
-                return Skip.PATTERN
+        if not self.rules.skip_patterns:  # else each target has to be searched
+            if (before := origin(target)) is not None:
+                self.harmless.add(before)
+            return None
+        if any(pattern.search(target) for pattern in self.rules.skip_patterns):
+            return Skip.PATTERN
         return None
-
-    def _is_usual(self, target: bytes) -> bool:
-        """Whether nothing but its path tells the target from one that was not refused and is not ours.
-
-        And nothing else is to be looked at: no pattern, no brace.
-        """
-        slash = target.find(b"/", _AFTER_SCHEME)
-        return (
-            target[:slash] in self.harmless
-            and slash > 0
-            and len(target) <= MAX_TARGET
-            and not target.translate(None, _FIT)
-            and not self.rules.skip_patterns
-        )
 
     def _is_ours(self, target: bytes) -> bool:
         found = _ORIGIN.match(target)
@@ -208,8 +212,8 @@ class Chooser:
             known = self.origins[found[0]] = _host(found[0]) in self.own_hosts
         return known
 
-    def _count(self) -> None:
-        self.tracked += 1
+    def _count(self, more: int = 1) -> None:
+        self.tracked += more
         if self.tracked > self.rules.max_links:
             raise TooManyLinksError
 

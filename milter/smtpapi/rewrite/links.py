@@ -9,6 +9,7 @@ from engagement.links.keys import Key
 from engagement.links.token import CannotSeal, CopySealer, copy_sealer
 from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import click_url, pixel_url
+from engagement.links.usual import seal_usual
 from smtpapi.decide import Decision
 
 # contract.md 5.2
@@ -60,6 +61,17 @@ class CopyLinks:
             if len(url) <= most:
                 return url
         return None
+
+    def usual_clicks(
+        self, targets: list[bytes | None], origins: set[bytes], known: dict[bytes, bytes], amp: bool
+    ) -> list[bytes]:
+        """What `click` gives for the first of the targets, up to one that it has to be asked for.
+
+        origins, known: as `engagement.links.usual.seal_usual` takes them. None: the link says more.
+        """
+        sealer, most = self._ways[0]
+        sealing = sealer.sealing(_AMP_CLICK if amp else _CLICK)
+        return seal_usual(sealing, self._click_prefix, most, origins, known, targets)
 
     def pixel(self, initial: bool, amp: bool) -> bytes | None:
         """The address of an open pixel, or None if it would be too long (contract.md 5.2)."""

@@ -1,0 +1,286 @@
+/* Sealing links, in C: the payload, the base64 and the URL around a cipher that is Python's.
+
+Not a second authority: what it does has its twin in Python (`token.seal_by_parts`, `usual.seal_usual_by_parts`),
+which is used where this was not built, and which tests/unit/test_native_seal.py holds it against; None, or an
+early stop, sends the caller there. Why: docs/decisions/0014-native-path.md.
+
+Invariants: nothing is read or written past the end of what was given; no target is sealed whose origin is not
+among those given; nothing is kept between two calls. No cipher is here. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+enum { HEADER = 4, TAG = 16, MAX_PAYLOAD = 8192, MAX_TARGET = 4096 };
+enum { AFTER_SCHEME = 8 }; /* where a host may begin: behind "https://", or its first letter behind "http://" */
+enum { NIL = 0xc0, BIN8 = 0xc4, BIN16 = 0xc5, ARRAY = 0x90 }; /* MessagePack */
+
+/* What all tokens of one copy and kind share, `token.Sealing`. All borrowed. */
+typedef struct {
+    PyObject *header, *identity, *encrypt, *associated;
+} Sealing;
+
+/* A packed link: its first bytes, then what stands in the target behind them. */
+typedef struct {
+    unsigned char head[5];
+    Py_ssize_t head_size, rest_size;
+    const char *rest;
+} Packed;
+
+static const struct {
+    const char *text;
+    Py_ssize_t size;
+} prefixes[] = {{"", 0}, {"http://", 7}, {"https://", 8}, {"https://www.", 12}};
+
+static int take_sealing(PyObject *given, Sealing *to)
+{
+    if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) != 4)
+        goto wrong;
+    to->header = PyTuple_GET_ITEM(given, 0);
+    to->identity = PyTuple_GET_ITEM(given, 1);
+    to->encrypt = PyTuple_GET_ITEM(given, 2);
+    to->associated = PyTuple_GET_ITEM(given, 3);
+    if (PyBytes_Check(to->header) && PyBytes_GET_SIZE(to->header) == HEADER && PyBytes_Check(to->identity))
+        return 1;
+wrong:
+    PyErr_SetString(PyExc_TypeError, "a Sealing has a header of 4 bytes, an identity, what encrypts, a list");
+    return 0;
+}
+
+/* A link that says nothing but its target, as `payload.pack_link` packs it. */
+static void pack(const char *target, Py_ssize_t size, Packed *to)
+{
+    int prefix = 3;
+    while (size < prefixes[prefix].size ||
+           memcmp(target, prefixes[prefix].text, (size_t)prefixes[prefix].size) != 0)
+        prefix--; /* the first one is empty */
+    to->rest = target + prefixes[prefix].size;
+    to->rest_size = size - prefixes[prefix].size;
+    to->head[0] = ARRAY | 2;
+    to->head[1] = (unsigned char)prefix;
+    if (to->rest_size < 256) {
+        to->head[2] = BIN8;
+        to->head[3] = (unsigned char)to->rest_size;
+        to->head_size = 4;
+    } else { /* MAX_TARGET is below 65536 */
+        to->head[2] = BIN16;
+        to->head[3] = (unsigned char)(to->rest_size >> 8);
+        to->head[4] = (unsigned char)to->rest_size;
+        to->head_size = 5;
+    }
+}
+
+/* The payload's size, filler and all; 0 where it is over its bound. */
+static Py_ssize_t payload_size(const Sealing *of, const Packed *link)
+{
+    Py_ssize_t identity = PyBytes_GET_SIZE(of->identity);
+    if (identity > MAX_PAYLOAD || link->rest_size > MAX_PAYLOAD)
+        return 0;
+    Py_ssize_t size = 1 + identity + link->head_size + link->rest_size;
+    size += (HEADER + TAG + size) % 3 == 0; /* else any sign could stand last, also one that is no letter */
+    return size <= MAX_PAYLOAD ? size : 0;
+}
+
+/* The payload of that size, `payload.payload`. */
+static PyObject *payload_of(const Sealing *of, const Packed *link, Py_ssize_t size)
+{
+    PyObject *payload = PyBytes_FromStringAndSize(NULL, size);
+    if (payload == NULL)
+        return NULL;
+    Py_ssize_t identity = PyBytes_GET_SIZE(of->identity), link_size = link->head_size + link->rest_size;
+    int filler = size > 1 + identity + link_size;
+    unsigned char *to = (unsigned char *)PyBytes_AS_STRING(payload);
+    *to++ = (unsigned char)(ARRAY | (1 + (link_size > 0) + filler));
+    memcpy(to, PyBytes_AS_STRING(of->identity), (size_t)identity);
+    to += identity;
+    memcpy(to, link->head, (size_t)link->head_size);
+    to += link->head_size;
+    memcpy(to, link->rest, (size_t)link->rest_size);
+    if (filler)
+        to[link->rest_size] = NIL;
+    return payload;
+}
+
+/* How many signs of base64url (RFC 4648 5) so many bytes are, without padding. */
+static Py_ssize_t signs_of(Py_ssize_t bytes)
+{
+    return bytes / 3 * 4 + (bytes % 3 ? bytes % 3 + 1 : 0);
+}
+
+static const char signs[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static char *put_signs(char *to, const unsigned char *at, Py_ssize_t size)
+{
+    for (; size >= 3; size -= 3, at += 3) {
+        *to++ = signs[at[0] >> 2];
+        *to++ = signs[(at[0] & 3) << 4 | at[1] >> 4];
+        *to++ = signs[(at[1] & 15) << 2 | at[2] >> 6];
+        *to++ = signs[at[2] & 63];
+    }
+    if (size > 0) {
+        *to++ = signs[at[0] >> 2];
+        *to++ = signs[(at[0] & 3) << 4 | (size > 1 ? at[1] >> 4 : 0)];
+        if (size > 1)
+            *to++ = signs[(at[1] & 15) << 2];
+    }
+    return to;
+}
+
+/* prefix (NULL for none) and token; None where it is out of bounds, also longer than most, or the cipher is
+another one; NULL with an exception set. */
+static PyObject *spelled(const Sealing *of, const Packed *link, PyObject *prefix, Py_ssize_t most)
+{
+    Py_ssize_t before = prefix == NULL ? 0 : PyBytes_GET_SIZE(prefix), size = payload_size(of, link);
+    if (size == 0 || before > most || signs_of(HEADER + TAG + size) > most - before)
+        Py_RETURN_NONE;
+    PyObject *payload = payload_of(of, link, size);
+    if (payload == NULL)
+        return NULL;
+    PyObject *arguments[] = {NULL, payload, of->associated};
+    PyObject *sealed = PyObject_Vectorcall(of->encrypt, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(payload);
+    if (sealed == NULL)
+        return NULL;
+    if (!PyBytes_Check(sealed) || PyBytes_GET_SIZE(sealed) != TAG + size) {
+        Py_DECREF(sealed);
+        Py_RETURN_NONE;
+    }
+    PyObject *text = PyBytes_FromStringAndSize(NULL, before + signs_of(HEADER + TAG + size));
+    if (text != NULL) {
+        const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(sealed);
+        unsigned char start[6]; /* the header and as many bytes more as are whole threes */
+        memcpy(start, PyBytes_AS_STRING(of->header), HEADER);
+        memcpy(start + HEADER, bytes, 2);
+        char *to = PyBytes_AS_STRING(text);
+        if (prefix != NULL)
+            memcpy(to, PyBytes_AS_STRING(prefix), (size_t)before);
+        to = put_signs(to + before, start, 6);
+        put_signs(to, bytes + 2, TAG + size - 2);
+    }
+    Py_DECREF(sealed);
+    return text;
+}
+
+static PyObject *seal(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    Sealing sealing;
+    if (count != 2 || !PyBytes_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "seal takes a Sealing and a packed link");
+        return NULL;
+    }
+    if (!take_sealing(given[0], &sealing))
+        return NULL;
+    Packed link = {{0}, 0, PyBytes_GET_SIZE(given[1]), PyBytes_AS_STRING(given[1])};
+    return spelled(&sealing, &link, NULL, PY_SSIZE_T_MAX);
+}
+
+/* --- a run of usual links --- */
+
+/* What `seal_usual` was given. All borrowed, but for last: the origin found last among origins, or NULL. */
+typedef struct {
+    Sealing sealing;
+    PyObject *prefix, *origins, *known, *last;
+    Py_ssize_t most;
+} Usual;
+
+/* Whether what stands before the path is among the origins: 1, 0, or -1 with an exception set. */
+static int is_of_origins(Usual *of, const char *origin, Py_ssize_t size)
+{
+    if (of->last != NULL && PyBytes_GET_SIZE(of->last) == size &&
+        memcmp(PyBytes_AS_STRING(of->last), origin, (size_t)size) == 0)
+        return 1;
+    PyObject *wanted = PyBytes_FromStringAndSize(origin, size);
+    int found = wanted == NULL ? -1 : PySet_Contains(of->origins, wanted);
+    if (found > 0)
+        Py_XSETREF(of->last, wanted);
+    else
+        Py_XDECREF(wanted);
+    return found;
+}
+
+/* As `usual._is_usual`: 1, 0, or -1 with an exception set. */
+static int is_usual(Usual *of, const char *target, Py_ssize_t size)
+{
+    if (size <= AFTER_SCHEME || size > MAX_TARGET)
+        return 0;
+    const char *slash = memchr(target + AFTER_SCHEME, '/', (size_t)(size - AFTER_SCHEME));
+    if (slash == NULL)
+        return 0;
+    int unfit = 0;
+    for (Py_ssize_t at = 0; at < size; at++)
+        unfit |= target[at] < '!' || target[at] > '~' || target[at] == '\\' || target[at] == '{';
+    return unfit ? 0 : is_of_origins(of, target, slash - target);
+}
+
+/* The URL of a target, also one seen before; None where it is not usual; NULL with an exception set. */
+static PyObject *url_of(Usual *of, PyObject *target)
+{
+    if (!PyBytes_CheckExact(target))
+        Py_RETURN_NONE;
+    PyObject *url = PyDict_GetItemWithError(of->known, target);
+    if (url != NULL || PyErr_Occurred())
+        return Py_XNewRef(url);
+    int usual = is_usual(of, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target));
+    if (usual <= 0)
+        return usual == 0 ? Py_NewRef(Py_None) : NULL;
+    Packed link;
+    pack(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), &link);
+    url = spelled(&of->sealing, &link, of->prefix, of->most);
+    if (url != NULL && url != Py_None && PyDict_SetItem(of->known, target, url) < 0)
+        Py_CLEAR(url);
+    return url;
+}
+
+/* The arguments of `seal_usual`: its twin in Python says what they are. */
+static int take_usual(PyObject *const *given, Py_ssize_t count, Usual *to)
+{
+    if (count != 6 || !PyBytes_Check(given[1]) || !PyLong_Check(given[2]) || !PyAnySet_Check(given[3]) ||
+        !PyDict_Check(given[4]) || !PyList_Check(given[5])) {
+        PyErr_SetString(PyExc_TypeError, "seal_usual takes a Sealing, bytes, a number, a set, a dict, a list");
+        return 0;
+    }
+    to->prefix = given[1];
+    to->most = PyLong_AsSsize_t(given[2]);
+    to->origins = given[3];
+    to->known = given[4];
+    to->last = NULL;
+    return !(to->most == -1 && PyErr_Occurred()) && take_sealing(given[0], &to->sealing);
+}
+
+static PyObject *seal_usual(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    Usual usual;
+    if (!take_usual(given, count, &usual))
+        return NULL;
+    PyObject *targets = given[5], *urls = PyList_New(0), *url = NULL;
+    /* The list's size is looked at again: what encrypts may let another thread run. */
+    for (Py_ssize_t at = 0; urls != NULL && at < PyList_GET_SIZE(targets); at++) {
+        PyObject *target = Py_NewRef(PyList_GET_ITEM(targets, at));
+        url = url_of(&usual, target);
+        Py_DECREF(target);
+        if (url == Py_None)
+            break;
+        if (url == NULL || PyList_Append(urls, url) < 0)
+            Py_CLEAR(urls);
+        Py_CLEAR(url);
+    }
+    Py_XDECREF(url);
+    Py_XDECREF(usual.last);
+    return urls;
+}
+
+static PyMethodDef functions[] = {
+    {"seal", (PyCFunction)(void (*)(void))seal, METH_FASTCALL, PyDoc_STR("As token.seal_by_parts.")},
+    {"seal_usual", (PyCFunction)(void (*)(void))seal_usual, METH_FASTCALL,
+     PyDoc_STR("As usual.seal_usual_by_parts.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_seal", NULL, 0, functions, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__seal(void)
+{
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,14 @@
+"""What `_seal.c` gives where it was built; each function's twin in Python says what it does."""
+
+from engagement.links.token import Sealing
+
+def seal(sealing: Sealing, link: bytes, /) -> bytes | None: ...
+def seal_usual(
+    sealing: Sealing,
+    prefix: bytes,
+    most: int,
+    origins: set[bytes],
+    known: dict[bytes, bytes],
+    targets: list[bytes | None],
+    /,
+) -> list[bytes]: ...
