@@ -20,10 +20,11 @@ except ImportError:  # not built here: the same in more time
 VERSION: Final = 1
 _HIT: Final = 1
 _INJECTION: Final = 2
+_CONTEXT: Final = Injection._fields.index("context")
 _MAX_MS: Final = 1 << 48  # what an id can hold: the year 10889
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _HIT_TYPES: Final = (str, int, int, bytes, str, str, str, str, str, str, bool, bool)
-_INJECTION_TYPES: Final = (
+_INJECTION_TYPES: Final = (  # of its fields in their order, which is the record's
     *(str, int, bytes, int, str, str, str, str, str, list, str, str),
     *(bool, bool, bool, bool, bool),
     *(int, str, str, dict, str),
@@ -92,33 +93,7 @@ def encode(event: Event) -> bytes:
             event.spoiled,
             event.expired,
         )
-    values = (
-        VERSION,
-        _INJECTION,
-        event.id,
-        event.at_ms,
-        event.message_id,
-        event.transmission_id,
-        event.recipient,
-        event.sender,
-        event.friendly_from,
-        event.subject,
-        event.campaign,
-        event.tags,
-        event.metadata,
-        event.customer_id,
-        event.transactional,
-        event.opens,
-        event.clicks,
-        event.initial_opens,
-        event.amp,
-        event.size,
-        event.queue_id,
-        event.outcome,
-        dict(event.context),
-        event.rcpt_type,
-    )
-    return _pack(values)
+    return _pack((VERSION, _INJECTION, *event[:_CONTEXT], dict(event.context), event.rcpt_type))
 
 
 def decode(data: bytes) -> Event:

@@ -6,6 +6,7 @@ telling of the same event is known by its id.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engagement.links.types import Kind
 
@@ -35,8 +36,7 @@ class Hit:
     expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Injection:
+class Injection(NamedTuple):
     """A message of one recipient came in, tracked or not.
 
     id: UUID text. at_ms: Unix milliseconds. message_id: 16 bytes, that of the copy's links.

@@ -8,8 +8,10 @@ with the message it was made for; everything else is as good as no mark.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from engagement.links.keys import Key, Ring
 from engagement.settings.scopes import Listen, address_of
@@ -21,6 +23,9 @@ from smtpapi.outcome import HeaderChange, removal
 from smtpapi.split import Entry, Unopened
 
 _SIGNATURE = "DKIM-Signature"
+_MARK = split.HEADER.lower()
+_OURS = (directive.NAME.lower(), _MARK)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Refused(Enum):
@@ -43,8 +48,7 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """The facts to judge by.
 
     envelope, message: with the first client and header on the second pass. came: the message as it is to
@@ -62,11 +66,13 @@ class Arrival:
     key: Key | None = None
     expands: bool = True
     refused: Refused | None = None
-    message_context: Mapping[str, str] = field(default_factory=dict)
+    message_context: Mapping[str, str] = _NOTHING
     fingerprint: Fingerprint | None = None
 
     def headers(self) -> tuple[HeaderChange, ...]:
         """The changes that take out what may not leave, if the mail may be edited at all."""
+        if self.came.lacks(_OURS):
+            return self.signatures
         return removal(self.came, directive.NAME) + removal(self.came, split.HEADER) + self.signatures
 
 
@@ -80,7 +86,7 @@ def arrive(
 ) -> Arrival:
     """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
     on_hop = hop is not None and is_at(envelope.client, hop)
-    values = tuple(message.values(split.HEADER))
+    values = message.all(_MARK)
     if not values:
         return Arrival(envelope, message, message, session, expands=not on_hop)
     found = [split.unseal(value, ring, now) for value in values] if ring else [Unopened.NOT_OURS]
@@ -95,7 +101,7 @@ def arrive(
         if fingerprint.is_bound(entry.bound):
             return _restored(plain, entry, key, fingerprint)
     why = [Refused.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
-    return replace(plain, refused=max(why, key=list(Refused).index))
+    return plain._replace(refused=max(why, key=list(Refused).index))
 
 
 def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint) -> Arrival:
@@ -105,7 +111,7 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
     count, ours = 0, []
     for each in message.fields:
         name = each.name.lower()
-        if name in (directive.NAME.lower(), split.HEADER.lower()):
+        if name in _OURS:
             continue
         if name == _SIGNATURE.lower():
             count += 1

@@ -62,6 +62,8 @@ def may_be_asked(message: Message) -> bool:
 
 def added(recipients: Iterable[str], directive: Directive) -> tuple[tuple[Role, Copy], ...]:
     """The copies to make: each address once, and no one who gets the message anyway."""
+    if not (directive.cc or directive.bcc or directive.archive):
+        return ()
     seen = {same(recipient) for recipient in recipients}
     copies = []
     for role, entry in listed(directive):

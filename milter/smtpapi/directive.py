@@ -72,10 +72,13 @@ class Directive:
     warnings: tuple[str, ...] = ()
 
 
+NOTHING = Directive()  # that of a message without the header
+
+
 def parse(values: Sequence[bytes]) -> Directive | Refuse:
     """Reads the values of a message's X-MSYS-API fields, in order; the first counts (contract.md 3.1)."""
     if not values:
-        return Directive()
+        return NOTHING
     warnings: list[str] = []
     if len(values) > 1:
         warnings.append(f"{len(values)} {NAME} fields; the first one counts")

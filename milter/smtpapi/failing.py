@@ -23,7 +23,7 @@ def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderC
 
     On the hop's listener marks go whoever is trusted: what comes in there was trusted once.
     """
-    scoped = site.settings.scoped(where_of(envelope, ""))
+    scoped = site.settings.scoped(where_of(envelope.client))
     marks = removal(message, split.HEADER)
     if site.settings.active and is_trusted(envelope.client, scoped.relay_hosts):
         return removal(message, directive.NAME) + marks

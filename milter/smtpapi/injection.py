@@ -5,8 +5,9 @@ links, it keeps out of this record too.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from email.utils import getaddresses
+from operator import attrgetter
 from typing import NamedTuple
 
 from engagement.events.types import Injection
@@ -21,6 +22,7 @@ _LINE_END = re.compile(r"[\r\n]+")
 # What nearly all From fields look like; the rest is left to the standard library, ten times as slow.
 _PLAIN_FROM = re.compile(rb"""(?:"[^"\\]*"\s*|[^"<>(),:;@]*)<([^\s"<>(),:;@]+@[\w.-]+)>|([\w.+-]+@[\w.-]+)""")
 _AMP = "text/x-amp-html"
+_type_of = attrgetter("type")  # of an edit
 
 
 class Own(NamedTuple):
@@ -40,29 +42,29 @@ def describe(
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse) else outcome.why
     tracked = bool(edits) and why is None
-    return Injection(
-        id=own.id,
-        at_ms=int(now * 1000),
-        message_id=own.message_id,
-        transmission_id=own.transmission_id,
-        recipient=own.recipient,
-        sender=envelope.sender if decision.privacy == "full" else _domain(envelope.sender),
-        friendly_from=from_address(message),
-        subject=decoded(message.first("Subject")),
-        campaign=decision.campaign,
-        tags=decision.tags,
-        metadata=decision.metadata,
-        customer_id=decision.customer_id,
-        transactional=decision.transactional,
-        opens=tracked and decision.opens,
-        clicks=tracked and decision.clicks,
-        initial_opens=tracked and decision.initial_opens,
-        amp=any(edit.type == _AMP for edit in edits),
-        size=message_size(message),
-        queue_id=envelope.queue_id,
-        outcome=why.value if why is not None else "",
-        context=dict(decision.custom),
-        rcpt_type=own.rcpt_type,
+    return Injection(  # in the order of its fields: by name it takes twice the time
+        own.id,
+        int(now * 1000),
+        own.message_id,
+        own.transmission_id,
+        own.recipient,
+        envelope.sender if decision.privacy == "full" else _domain(envelope.sender),
+        from_address(message),
+        decoded(message.first("Subject")),
+        decision.campaign,
+        decision.tags,
+        decision.metadata,
+        decision.customer_id,
+        decision.transactional,
+        tracked and decision.opens,
+        tracked and decision.clicks,
+        tracked and decision.initial_opens,
+        _AMP in map(_type_of, edits),
+        message_size(message),
+        envelope.queue_id,
+        why.value if why is not None else "",
+        dict(decision.custom),
+        own.rcpt_type,
     )
 
 
@@ -76,7 +78,9 @@ def decoded(value: bytes | None) -> str:
     """A field's value for people: unfolded (RFC 5322 2.2.3), encoded words decoded, always valid UTF-8."""
     if value is None:
         return ""
-    text = _LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace"))
+    text = value[:_LONGEST].decode("utf-8", "replace")
+    if "\n" in text or "\r" in text:
+        text = _LINE_END.sub("", text)
     return encoded_words.decode(text).strip(" \t")
 
 
@@ -100,6 +104,6 @@ def message_size(message: Message) -> int:
     return header_size(message.fields, len(message.eol)) + len(message.eol) + len(message.body)
 
 
-def header_size(fields: Iterable[Field], eol: int = 2) -> int:
+def header_size(fields: Sequence[Field], eol: int = 2) -> int:
     """Bytes of header fields with their line ends. eol: bytes of one."""
-    return sum(len(field.name) + 1 + len(field.value) + eol for field in fields)
+    return sum([len(name) + len(value) for name, value in fields]) + len(fields) * (1 + eol)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from engagement.settings.scopes import Scoped
-from smtpapi.decide import Decision, bypassed, decide
+from smtpapi.decide import Decided, Decision, bypassed, decide
 from smtpapi.directive import Directive
 from smtpapi.envelope import Envelope
 from smtpapi.outcome import Refuse, Why
@@ -34,8 +34,19 @@ class Judged:
         return self.why, self.note
 
 
+def by_configuration(
+    decided: Decided, recipients: list[str], reason: Callable[[Decision], Why | None]
+) -> list[Judged]:
+    """What `Judging.all` says where nothing but the configuration has a word (`site.Terms.usual`)."""
+    why = reason(decided.decision)
+    return [Judged(recipient, decided.decision, why) for recipient in recipients]
+
+
 class Judging:
-    """One message's recipients. reason: why a decision makes no links (`making.Making.reason`)."""
+    """One message's recipients. reason: why a decision makes no links (`making.Making.reason`).
+
+    settled: the last one's decision, and what should be told about it.
+    """
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class Judging:
         self._policy = policy if policy is not None and phases.EACH in policy.hooks else None
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
         self.notes: list[str] = []
+        self.settled: Decided | None = None
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
         """Whether policy switched the module off for every recipient: then not even the header is read."""
@@ -87,6 +99,7 @@ class Judging:
         settled = decide(scoped, self._site.wide, asked, context)
         if isinstance(settled, Refuse):
             return settled
+        self.settled = settled
         self.notes += settled.warnings
         return Judged(recipient, settled.decision, self._reason(settled.decision))
 
@@ -107,6 +120,6 @@ class Judging:
         scoped = self._scoped
         pathway = vctx.lookup("pathway")
         if pathway and pathway != scoped.pathway:
-            scoped = self._site.settings.scoped(where_of(self._envelope, pathway))
+            scoped = self._site.settings.scoped(where_of(self._envelope.client, pathway))
             vctx.configured = scoped.context
         return scoped, vctx.effective()

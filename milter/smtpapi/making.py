@@ -20,13 +20,15 @@ from smtpapi.judging import Judged
 from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
-from smtpapi.site import Site, signing
+from smtpapi.site import Site
 
 _CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS})
 # "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
 _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
 _TOP = 65536  # bytes: texts come before attachments
+_DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
+_SIGNATURES = _DKIM + _ARC
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
@@ -41,7 +43,7 @@ class Making:
         self._tick = tick
         self.fingerprint = arrival.fingerprint or Fingerprint(arrival.envelope, arrival.message)
         # The key of the mark: a rotation between two copies must not make their links differ.
-        self.key = arrival.key or signing(site.ring)
+        self.key = arrival.key or site.key
         self.headers = arrival.headers()
         self._issued = arrival.entry.issued if arrival.entry else None
         self._transmission: int | None = None
@@ -64,15 +66,14 @@ class Making:
 
     def closed(self) -> Why | None:
         """Why not one byte of the body may change, whoever the recipient is."""
-        first = self._message.first
+        lacks = self._message.lacks
         if not self._envelope.sender:
             return Why.NULL_SENDER
-        signed = first("DKIM-Signature") is not None
-        if signed and self._site.settings.rewriting.dkim_signed_mail == "leave":
+        if lacks(_SIGNATURES):
+            return None
+        if not lacks(_DKIM) and self._site.settings.rewriting.dkim_signed_mail == "leave":
             return Why.DKIM_SIGNED
-        if first("ARC-Seal") is not None or first("ARC-Message-Signature") is not None:
-            return Why.ARC_SEALED
-        return None
+        return None if lacks(_ARC) else Why.ARC_SEALED
 
     def nothing_to_edit(self) -> Leave | None:
         """Why no copy could have links, by the message's MIME structure."""
@@ -167,7 +168,7 @@ class Making:
                 record = describe(self._envelope, self._message, decision, outcome, self._now, own)
                 about[id(decision)] = record
             else:
-                record = replace(like, **own._asdict())
+                record = like._replace(**own._asdict())
             records.append(record)
         return tuple(records)
 

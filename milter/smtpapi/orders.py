@@ -33,12 +33,18 @@ def orders_of(outcome: Outcome, message: Message, options: Mapping[str, tuple[by
     """
     if not isinstance(outcome, Plan):
         return None
-    changes = outcome.headers
-    deletions = [(change.name, change.index) for change in changes if change.value is None]
+    deletions, replacements, additions = [], [], []
+    for change in outcome.headers:
+        if (value := change.value) is None:
+            deletions.append((change.name, change.index))
+        elif change.index:
+            replacements.append((change.name, change.index, _spaced(value)))
+        else:
+            additions.append((change.name, _spaced(value)))
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
-    replacements = [(c.name, c.index, _spaced(c.value)) for c in changes if c.value is not None and c.index]
-    additions = [(c.name, _spaced(c.value)) for c in changes if c.value is not None and not c.index]
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
+    if not outcome.recipients:
+        return Orders(deletions, replacements, additions, [], [], outcome.through, body)
     leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
         (each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))

@@ -4,19 +4,40 @@ Not the judging. Invariants: frozen values; a reload makes a new `Site`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 from engagement.events.types import Injection
 from engagement.links.keys import Key, Ring, RingError
 from engagement.settings.loaded import Settings
-from engagement.settings.scopes import Listen, Where, listen_of
-from smtpapi.decide import Decision, SiteWide
-from smtpapi.envelope import Envelope
+from engagement.settings.scopes import Listen, Scoped, Where, listen_of
+from smtpapi.decide import Decided, Decision, SiteWide
+from smtpapi.envelope import Client
 from smtpapi.outcome import Outcome
 from smtpapi.policy.hooks import Policy
 from smtpapi.rewrite.rules import Rules
-from smtpapi.trust import is_local
+from smtpapi.trust import is_local, is_trusted
+
+_PLACES = 4096  # client addresses a busy MTA sees within minutes
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Terms:
+    """What a site's configuration says of mail from one place, whoever its readers are.
+
+    trusted: whether the client is, without a login. usual: what is decided for mail that brings nothing that
+    could change it (no policy, no header, no variables), None until there was such mail.
+    """
+
+    __slots__ = ("scoped", "trusted", "usual")
+
+    def __init__(self, scoped: Scoped, trusted: bool) -> None:
+        self.scoped = scoped
+        self.trusted = trusted
+        self.usual: Decided | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +45,8 @@ class Site:
     """All that stays the same from message to message; a reload makes a new one.
 
     ring None: nothing is tracked. policy None: there is no policy file. hop: where second passes come in.
-    wide: what of the settings holds for all mail.
+    wide: what of the settings holds for all mail. key: what makes links, None where there is none. _terms:
+    by the MTA's address and port, the client's address and the pathway.
     """
 
     settings: Settings
@@ -33,6 +55,21 @@ class Site:
     rules: Rules
     hop: Listen | None = None
     wide: SiteWide = field(default_factory=SiteWide)
+    key: Key | None = field(init=False, compare=False, repr=False)
+    _terms: Callable[[str, int | None, str, str], Terms] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", signing(self.ring))
+        object.__setattr__(self, "_terms", lru_cache(maxsize=_PLACES)(self._found))
+
+    def terms(self, client: Client, pathway: str = "") -> Terms:
+        """What holds for a client's mail; found once for each place, as long as the site stays."""
+        return self._terms(client.daemon_address, client.daemon_port, client.address, pathway)
+
+    def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> Terms:
+        client = Client(address, daemon_address=local_address, daemon_port=local_port)
+        scoped = self.settings.scoped(where_of(client, pathway))
+        return Terms(scoped, is_trusted(client, scoped.relay_hosts))
 
     @classmethod
     def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
@@ -60,8 +97,7 @@ class Site:
         return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
+class Considered(NamedTuple):
     """What becomes of a message, and what to write down and keep.
 
     decision: None where it did not come to one. injections: one event a recipient, to be written once the
@@ -73,14 +109,13 @@ class Considered:
     outcome: Outcome
     decision: Decision | None = None
     injections: tuple[Injection, ...] = ()
-    connection_context: Mapping[str, str] = field(default_factory=dict)
+    connection_context: Mapping[str, str] = _NOTHING
     notes: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
 
 
-def where_of(envelope: Envelope, pathway: str) -> Where:
+def where_of(client: Client, pathway: str = "") -> Where:
     """Where scopes are looked up. Local submission comes by no Listen, which "" says (contract.md 2.5)."""
-    client = envelope.client
     address = "" if is_local(client) else client.address
     return Where(client.daemon_address, client.daemon_port, address, pathway)
 

@@ -17,7 +17,6 @@ from types import MappingProxyType
 
 from engagement.events.types import Injection
 from engagement.links.keys import Key
-from engagement.settings.scopes import Scoped
 from smtpapi import copies, directive, failing, split
 from smtpapi.arrival import Arrival, Refused, arrive
 from smtpapi.copies import Role
@@ -27,7 +26,7 @@ from smtpapi.envelope import Envelope
 from smtpapi.failing import NO_COPIES_NOW, removable
 from smtpapi.identity import MARK
 from smtpapi.injection import header_size
-from smtpapi.judging import Judged, Judging
+from smtpapi.judging import Judged, Judging, by_configuration
 from smtpapi.making import Making
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, Leave, Outcome, Plan, Recipient, Refuse, Why, removal
@@ -35,15 +34,15 @@ from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.site import Considered, Site, where_of
+from smtpapi.site import Considered, Site, Terms
 from smtpapi.split import Entry
-from smtpapi.trust import is_trusted
 
 __all__ = ["Considered", "Site", "consider", "removable"]
 
 Tick = Callable[[], float]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_HEADER, _MARK = directive.NAME.lower(), MARK.lower()
 _HOPS = frozenset({"split", "readdress"})
 # Postfix keeps about 60,000 bytes of one field, Sendmail 32,768 of all fields together (docs/quirks.md).
 _LONGEST_MARK = 45_000
@@ -67,10 +66,10 @@ def consider(
     """
     try:
         arrival = arrive(site.hop, site.ring, envelope, message, connection_context, now)
-        scoped = site.settings.scoped(where_of(arrival.envelope, arrival.session.get("pathway", "")))
+        terms = site.terms(arrival.envelope.client, arrival.session.get("pathway", ""))
         if arrival.entry is None and not site.settings.active:
             return Considered(Leave(Why.MODULE_OFF), connection_context=connection_context)
-        if arrival.entry is None and not is_trusted(envelope.client, scoped.relay_hosts):
+        if arrival.entry is None and not (terms.trusted or envelope.client.login):
             return Considered(Leave(Why.UNTRUSTED), connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
         try:
@@ -81,8 +80,8 @@ def consider(
         return failing.considered(error, removals, connection_context, owing=owing)
     mail = None
     try:
-        mail = _Mail(site, arrival, now, tick, connection_context)
-        return mail.consider(scoped)
+        mail = _Mail(site, arrival, terms, now, tick, connection_context)
+        return mail.consider()
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
         if mail is not None and mail.owes_copies is not None:
             owing = mail.owes_copies
@@ -95,10 +94,17 @@ class _Mail:
     """One trusted message on its way through the steps."""
 
     def __init__(
-        self, site: Site, arrival: Arrival, now: float, tick: Tick, connection_context: Mapping[str, str]
+        self,
+        site: Site,
+        arrival: Arrival,
+        terms: Terms,
+        now: float,
+        tick: Tick,
+        connection_context: Mapping[str, str],
     ) -> None:
         self.site = site
         self.arrival = arrival
+        self.terms = terms
         self.entry = arrival.entry
         self.envelope = arrival.envelope
         self.message = arrival.message
@@ -107,11 +113,12 @@ class _Mail:
         self.recipients = _distinct(self.envelope.recipients) or ("",)
         self.notes: list[str] = []
         self.session = connection_context
+        self.judging: Judging | None = None  # None: the configuration's usual judgement holds
         self.vctx: ValidationContext | None = None  # with the session's variables, once policy has run
         self.shared: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}  # what the copies' hooks begin with
         self.owes_copies: bool | None = None  # not known yet
 
-    def consider(self, scoped: Scoped) -> Considered:
+    def consider(self) -> Considered:
         making = self.making
         if not self.site.settings.active:
             return self._end(making.left(Why.MODULE_OFF))
@@ -122,6 +129,11 @@ class _Mail:
             self.notes.append(self.arrival.refused.value)
         elif self.arrival.refused is not None:
             return self._end(making.left(Why.SEVERAL_RECIPIENTS, self.arrival.refused.value))
+        plain = self._is_plain()
+        if plain and self.terms.usual is not None:
+            self.notes += self.terms.usual.warnings
+            return self._noted(self._passed(directive.NOTHING))
+        scoped = self.terms.scoped
         vctx = ValidationContext(scoped.context, self.arrival.session, self.arrival.message_context)
         seen = PolicyMessage(self.envelope, self.message)
         if self.site.policy is not None and self.entry is None:
@@ -131,28 +143,54 @@ class _Mail:
                 return self._policy_failed(failed)
             self.vctx = vctx
         self.shared = vctx.session(), vctx.message()
-        judging = Judging(self.site, self.envelope, scoped, vctx, seen, making.reason)
+        judging = self.judging = Judging(self.site, self.envelope, scoped, vctx, seen, making.reason)
         if judging.all_bypassed(self.recipients):
             return self._end(making.left(Why.BYPASSED))
-        asked = directive.parse(tuple(self.message.values(directive.NAME)))
+        asked = directive.parse(self.message.all(_HEADER))
         if isinstance(asked, Refuse):
             return self._refused(asked)
         self.notes += asked.warnings
-        considered = self._second_pass(judging, asked) if self.entry else self._first_pass(judging, asked)
-        notes = tuple(dict.fromkeys((*self.notes, *judging.notes)))
-        return replace(considered, notes=notes) if notes else considered
+        considered = self._passed(asked)
+        if plain:
+            self.terms.usual = judging.settled
+        self.notes += judging.notes
+        return self._noted(considered)
+
+    def _is_plain(self) -> bool:
+        """Whether nothing but the configuration has a word on this message."""
+        arrival = self.arrival
+        return (
+            self.site.policy is None
+            and not arrival.session
+            and not arrival.message_context
+            and self.message.lacks((_HEADER,))
+        )
+
+    def _noted(self, considered: Considered) -> Considered:
+        return considered._replace(notes=tuple(dict.fromkeys(self.notes))) if self.notes else considered
+
+    def _passed(self, asked: Directive) -> Considered:
+        return self._second_pass(asked) if self.entry else self._first_pass(asked)
+
+    def _judge(self, asked: Directive, recipients: list[str]) -> list[Judged] | Refuse:
+        if self.judging is not None:
+            return self.judging.all(asked, recipients)
+        assert self.terms.usual is not None
+        return by_configuration(self.terms.usual, recipients, self.making.reason)
 
     def _is_marked(self) -> bool:
         """Whether a mark says, and proves, that these links are ours, for this recipient or for all."""
         ring = self.site.ring
-        return ring is not None and any(
+        if ring is None or self.message.lacks((_MARK,)):
+            return False
+        return any(
             self.making.fingerprint.is_marked(ring, recipient, value)
             for value in self.message.values(MARK)
             for recipient in (*self.recipients, "")
         )
 
     def _policy_failed(self, failed: PolicyFailed) -> Considered:
-        asked = directive.parse(tuple(self.message.values(directive.NAME)))
+        asked = directive.parse(self.message.all(_HEADER))
         if isinstance(asked, Directive) and copies.added(self.recipients, asked):
             self.notes.append(str(failed))
             return self._end(NO_COPIES_NOW)
@@ -164,12 +202,12 @@ class _Mail:
             return self._end(refusal)
         return self._end(self.making.left(Why.POLICY_FAILED, refusal.text))
 
-    def _first_pass(self, judging: Judging, asked: Directive) -> Considered:
+    def _first_pass(self, asked: Directive) -> Considered:
         added = copies.added(self.recipients, asked)
         self.owes_copies = bool(added)
         # An archive copy is not judged: it is the first recipient's.
         more = [entry.address for role, entry in added if role is not Role.ARCHIVE]
-        judged = judging.all(asked, [*self.recipients, *more])
+        judged = self._judge(asked, [*self.recipients, *more])
         if isinstance(judged, Refuse):
             return self._refused(judged)
         if len(self.recipients) > 1 or added:
@@ -177,7 +215,7 @@ class _Mail:
         self.making.headers += copies.fields(self.message, asked, Role.ORIGINAL, Copy(self.recipients[0]))
         return self._alone(judged[0], self.recipients[0], Role.ORIGINAL)
 
-    def _second_pass(self, judging: Judging, asked: Directive) -> Considered:
+    def _second_pass(self, asked: Directive) -> Considered:
         """One copy that came back over the hop."""
         assert self.entry is not None
         recipient = self.recipients[0]
@@ -185,7 +223,7 @@ class _Mail:
         role, entry = self._role(recipient, asked)
         # An archive copy is the first recipient's mail again, however the MTA spells either of them.
         like = self.entry.first if role is Role.ARCHIVE or self._is_first(recipient, asked) else recipient
-        judged = judging.all(asked, list(self.recipients) if several else [like])
+        judged = self._judge(asked, list(self.recipients) if several else [like])
         if isinstance(judged, Refuse):
             return self._refused(judged)
         if several:
@@ -299,7 +337,7 @@ class _Mail:
         outcome = self.making.tracked(decision, key, identity, "")
         # The mail is one and the same for all of them, so all share its message id (docs/decisions/0010).
         injections = tuple(
-            replace(injection, message_id=identity.message_id)
+            injection._replace(message_id=identity.message_id)
             for injection in self.making.injections(outcome, key, _originals(judged))
         )
         return self._end(outcome, decision, injections)

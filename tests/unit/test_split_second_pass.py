@@ -336,7 +336,7 @@ def test_a_fault_on_the_second_pass_still_takes_the_mark_out(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.judging.decide", fails)
+    monkeypatch.setattr("smtpapi.making.plan", fails)
     copy = there.hop(TO[0])
     assert why(copy.consider()) is Why.INTERNAL_ERROR
     assert MARK not in names(copy.queued().message)

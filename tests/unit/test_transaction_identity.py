@@ -1,10 +1,13 @@
 """Ids that a retry gets again, and the mark that tells our own work (contract.md 3.7, 5.8)."""
 
+import hashlib
+import hmac
 import random
 import re
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from uuid import UUID
 
 import pytest
 
@@ -97,6 +100,41 @@ def test_parts_cannot_be_moved_from_one_field_into_another() -> None:
         return Fingerprint(envelope(sender=sender), mail).message_id(RING.signing, "r")
 
     assert ids("ab", b"c") != ids("a", b"bc")
+
+
+@pytest.mark.parametrize("labels", [(), LABELS, (*LABELS, *LABELS)])
+def test_ids_are_what_the_decision_says(labels: tuple[Field, ...]) -> None:
+    """docs/decisions/0007, by the standard library's own HMAC."""
+    key, mail, recipient = RING.signing, message(*labels), "bé\udcff@example.net"
+
+    def digest(*parts: bytes) -> bytes:
+        framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hashlib.blake2b(framed, digest_size=32).digest()
+
+    def mac(purpose: bytes, *parts: bytes) -> bytes:
+        return hmac.digest(key.derive(purpose), digest(*parts), "sha256")
+
+    to = recipient.encode("utf-8", "surrogateescape")
+    names = [
+        b"\n".join(each.value for each in labels if each.name == name) for name in ("Message-ID", "Date")
+    ]
+    bare = () if labels else (b"Q1",)
+    whole = digest(b"a@example.org", *names, hashlib.sha256(mail.body).digest(), *bare)
+    ours = Fingerprint(envelope(), mail)
+    message_id = mac(b"message-id", whole, to)[:16]
+    assert ours.message_id(key, recipient) == message_id
+    assert ours.transmission_id(key) == int.from_bytes(mac(b"transmission-id", whole)[:8], "big")
+    seal = mac(b"mark", message_id, to, digest(*names))[:16].hex()
+    assert ours.mark(key, recipient, message_id) == f"{message_id.hex()} 1 {seal}"
+
+
+def test_an_event_s_id_is_cut_from_a_hash_of_the_message_id() -> None:
+    for number in range(200):
+        message_id, issued = number.to_bytes(16, "big"), number * 7**number
+        chance = hashlib.blake2b(message_id, digest_size=16, person=b"injection").digest()
+        bits = (issued * 1000) % 2**48 << 80 | int.from_bytes(chance, "big") % 2**80
+        bits = bits & ~(0xF << 76 | 0b11 << 62 | 0b11) | 7 << 76 | 0b10 << 62
+        assert event_id(message_id, issued) == str(UUID(int=bits))
 
 
 def test_bare_messages_are_told_apart_by_the_queue_alone() -> None:

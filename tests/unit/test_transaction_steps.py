@@ -1,13 +1,14 @@
 """A message's way from facts to orders: each step, and what it may not skip."""
 
 import time
-from dataclasses import replace
+from itertools import permutations
+from typing import Any
 
 import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import Settings, load_text
-from smtpapi import failing, transaction
+from smtpapi import failing
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
 from smtpapi.outcome import HeaderChange, Leave, Plan, Refuse, Why
@@ -343,7 +344,7 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(transaction, "is_trusted", fails)
+    monkeypatch.setattr("smtpapi.site.is_trusted", fails)
     monkeypatch.setattr(failing, "is_trusted", fails)
     outcome = run(site(), API).outcome
     assert isinstance(outcome, Leave)
@@ -445,7 +446,45 @@ def test_a_message_without_recipients_is_no_error() -> None:
 
 def test_a_considered_message_can_be_considered_again() -> None:
     assert run(site(), API) == run(site(), API)
-    assert replace(run(site(), API), notes=()) == run(site(), API)
+    assert run(site(), API)._replace(notes=()) == run(site(), API)
+
+
+_WAYS: tuple[dict[str, Any], ...] = (  # fields and facts of mail that a site may have seen before
+    {},
+    {"fields": (API,)},
+    {"fields": (Field("x-msys-api", b' {"options":{"click_tracking":false}}'),)},
+    {"context": {"smtpapi_campaign_id": "session", "cust_a": "1"}},
+    {"context": {"pathway": "other"}},
+    {"client": Client("127.0.0.1", login="ida"), "recipients": ("c@example.net",)},
+    {"client": STRANGER},
+    {"client": Client("192.0.2.7", login="ida")},
+    {"client": Client("127.0.0.1", daemon_address="127.0.0.1", daemon_port=25)},
+)
+_PLACES = """context = [ cust_b = "2"
+        smtpapi_open_tracking = "maybe" ]
+    Peer "192.0.2.0/24" { tracking_link_expiry = 77 }"""
+_POLICY = """
+def validate_data(msg, ac, vctx):
+    vctx.set("message", "mo_customer_id", ac.login or "none")
+"""
+
+
+@pytest.mark.parametrize("policy", ["", _POLICY.replace('"message"', "core.VCTX_MESS")])
+def test_mail_that_came_before_changes_no_judgement(policy: str) -> None:
+    """What a site keeps of its configuration holds nothing of a mail."""
+    policy = policy and f"from smtpapi.policy import core\n{policy}"
+    top = 'smtpapi { }\nPathway "other" { click_tracking_enabled = false tracking_domain = "o.example" }'
+
+    def judged(where: Site, way: dict[str, Any]) -> Considered:
+        return run(where, *way.get("fields", ()), **{k: v for k, v in way.items() if k != "fields"})
+
+    first = [judged(site(_PLACES, top, policy), way) for way in _WAYS]
+    assert len({repr(each) for each in first}) > len(_WAYS) - 2
+    for one, other in permutations(range(len(_WAYS)), 2):
+        where = site(_PLACES, top, policy)
+        judged(where, _WAYS[one])
+        assert judged(where, _WAYS[other]) == first[other]
+        assert judged(where, _WAYS[one]) == first[one]
 
 
 def test_local_submission_comes_by_no_listen_but_has_a_peer() -> None:
