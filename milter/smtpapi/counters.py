@@ -40,12 +40,12 @@ NAMES: tuple[str, ...] = (
     *(f"why-{why.value}" for why in Why),
     *(f"skip-{skip.value}" for skip in Skip),
 )
-_AT = {name: place * 8 for place, name in enumerate(NAMES)}
+_AT = {name: place for place, name in enumerate(NAMES)}
+_EDITS = _AT["edits"]
 _ROW = len(NAMES) * 8
 _HEAD = struct.Struct("<8sII")  # magic, checksum of the names, rows
 _MAGIC = b"smtpapi1"
 _SUM = zlib.crc32("\n".join(NAMES).encode())
-_NUMBER = struct.Struct("<Q")
 FILE_NAME = "milter.counters"
 
 
@@ -56,35 +56,37 @@ class CountersError(Exception):
 class Row:
     """One process's counters. Safe between the threads of that process."""
 
-    def __init__(self, table: mmap.mmap, offset: int) -> None:
-        self._table = table
-        self._offset = offset
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
         self._lock = threading.Lock()
 
     def add(self, name: str, count: int = 1) -> None:
         """Count. Raises KeyError for a name that is not in NAMES."""
-        at = self._offset + _AT[name]
+        place = _AT[name]
         with self._lock:
-            (old,) = _NUMBER.unpack_from(self._table, at)
-            _NUMBER.pack_into(self._table, at, old + count)
+            self._cells[place] += count
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Count a finished message under its outcome and reasons."""
-        self.add("messages")
+        names = ["messages"]
         match outcome:
             case Refuse():
-                self.add("refused")
+                names.append("refused")
             case Plan(why=Why.SPLIT):
-                self.add(f"why-{Why.SPLIT.value}")  # each copy comes back, and is counted then
+                names.append(f"why-{Why.SPLIT.value}")  # each copy comes back, and is counted then
             case Leave(why=why) | Plan(why=Why() as why):
-                self.add("untouched")
-                self.add(f"why-{why.value}")
+                names += ("untouched", f"why-{why.value}")
             case Plan():
-                self.add("tracked")
+                names.append("tracked")
+        edits = 0
         if isinstance(outcome, Plan):
-            self.add("edits", len(outcome.edits))
-            for skipped in outcome.skipped:
-                self.add(f"skip-{skipped.reason.value}")
+            edits = len(outcome.edits)
+            names += [f"skip-{skipped.reason.value}" for skipped in outcome.skipped]
+        cells = self._cells
+        with self._lock:
+            for name in names:
+                cells[_AT[name]] += 1
+            cells[_EDITS] += edits
 
 
 class Counters:
@@ -133,12 +135,13 @@ class Counters:
         """Row 0 is the parent's. Raises IndexError beyond the table."""
         if not 0 <= number < self.rows:
             raise IndexError(number)
-        return Row(self._table, _HEAD.size + number * _ROW)
+        start = _HEAD.size + number * _ROW
+        return Row(memoryview(self._table)[start : start + _ROW].cast("Q"))
 
     def totals(self) -> dict[str, int]:
         """The sum of all rows, name by name."""
         rows = [
-            struct.unpack_from(f"<{len(NAMES)}Q", self._table, _HEAD.size + n * _ROW)
+            struct.unpack_from(f"={len(NAMES)}Q", self._table, _HEAD.size + n * _ROW)
             for n in range(self.rows)
         ]
         return {name: sum(column) for name, column in zip(NAMES, zip(*rows, strict=True), strict=True)}

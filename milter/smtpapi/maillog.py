@@ -49,12 +49,12 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def info(self, text: str) -> None:
         """Write a line of level INFO without a record, which costs thrice as much as the line."""
-        self.acquire()
-        try:
-            self.stream.write(self._line("INFO", text, time.time()) + self.terminator)
-            self.flush()
-        finally:
-            self.release()
+        lock = self.lock
+        assert lock is not None
+        with lock:
+            stream = self.stream
+            stream.write(self._line("INFO", text, time.time()) + "\n")
+            stream.flush()
 
 
 _lines: _Lines | None = None  # once `setup` was called
@@ -107,8 +107,7 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
             if headers or edits:
                 what += f", headers={len(headers)}, edits={len(edits)}"
         case Plan(edits=edits, skipped=skipped, note=note):
-            links = _links(edits)
-            what = f"status=tracked, edits={len(edits)}, links={links}, skipped={len(skipped)}"
+            what = f"status=tracked, edits={len(edits)}, links={_links(edits)}, skipped={len(skipped)}"
             what += f", note={_plain(note)}" if note else ""
     text = f"{_who(envelope)}, size={size}, ms={seconds * 1000:.1f}, {what}"
     if _lines is None:
@@ -118,7 +117,13 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
 
 
 def _links(edits: Iterable[Edit]) -> int:
-    return sum(_links(edit.inner) if edit.inner else edit.kind == "link" for edit in edits)
+    count = 0
+    for edit in edits:
+        if edit.inner:
+            count += _links(edit.inner)
+        elif edit.kind == "link":
+            count += 1
+    return count
 
 
 def failed_before_change(envelope: Envelope) -> None:

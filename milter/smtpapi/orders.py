@@ -4,7 +4,7 @@ Not the calls (`session`). Invariants: deletions come first and go from the high
 renumbers after each and Sendmail does not; what is added brings its own space after the colon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smtpapi import dsn
@@ -26,10 +26,15 @@ class Orders:
     body: bytes | None
 
 
-def orders_of(outcome: Outcome, message: Message, options: Mapping[str, tuple[bytes, ...]]) -> Orders | None:
+def orders_of(
+    outcome: Outcome,
+    message: Message,
+    recipients: Sequence[str] = (),
+    options: Sequence[tuple[bytes, ...]] = (),
+) -> Orders | None:
     """The calls that carry an outcome out, None where there are none.
 
-    options: of each RCPT TO of the client, by its address.
+    recipients, options: of each RCPT TO of the client.
     """
     if not isinstance(outcome, Plan):
         return None
@@ -45,9 +50,10 @@ def orders_of(outcome: Outcome, message: Message, options: Mapping[str, tuple[by
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
     if not outcome.recipients:
         return Orders(deletions, replacements, additions, [], [], outcome.through, body)
+    there = dict(zip(recipients, options, strict=True))
     leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
-        (each.address, dsn.inherited(options.get(each.instead_of, ()), each.original))
+        (each.address, dsn.inherited(there.get(each.instead_of, ()), each.original))
         for each in outcome.recipients
     ]
     return Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)

@@ -34,6 +34,8 @@ _NOBODY = Client("unknown")  # no address, so nobody trusts it
 class Session(Milter.Base):
     """State of one SMTP session over its messages."""
 
+    _header_answer = Milter.CONTINUE  # until a negotiation says that no answer is wanted
+
     def __init__(self, works: Works[J]) -> None:
         self._works = works
         self._client = Client()
@@ -44,6 +46,7 @@ class Session(Milter.Base):
         self._begin()
 
     def _begin(self) -> None:
+        self._fresh = True
         self._sender = ""
         self._recipients: list[str] = []
         self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
@@ -58,13 +61,24 @@ class Session(Milter.Base):
 
     # -- the session
 
-    def setsymlist(self, stage: int, *macros: str) -> None:
-        """Ask the MTA for macros.
+    def negotiate(self, opts: list[int]) -> int:
+        """The MTA offers protocol steps and tells its actions: opts holds both, and is to hold what we take.
 
-        pymilter 1.0.5's own hands bytes to a function that wants text; it then gives up the whole
-        negotiation without a word: no no-reply flags, no exact header values (docs/quirks.md).
+        What pymilter does, with what never changes put together once. And pymilter 1.0.5's own request for
+        macros hands bytes to a function that wants text; it then gives up the whole negotiation without a
+        word: no no-reply flags, no exact header values (docs/quirks.md).
         """
-        self._ctx.setsymlist(stage, " ".join(macros))
+        try:
+            self._actions, offered = opts[:2]
+            for stage, macros in _MACROS:
+                self._ctx.setsymlist(stage, macros)
+            opts[1] = self._protocol = offered & ~self.protocol_mask()
+            opts[2] = opts[3] = 0
+        except Exception:  # noqa: BLE001 - an MTA that knows less: then each step is answered
+            return Milter.ALL_OPTS
+        if self._protocol & Milter.P_NR_HDR:
+            self._header_answer = Milter.NOREPLY
+        return Milter.CONTINUE
 
     @Milter.noreply
     @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}")
@@ -89,7 +103,16 @@ class Session(Milter.Base):
     @Milter.noreply
     def hello(self, hostname: str) -> int:
         """HELO or EHLO."""
-        self._client = replace(self._client, helo=hostname)
+        known = self._client
+        self._client = Client(  # by `replace` it takes thrice the time
+            known.address,
+            known.name,
+            known.login,
+            known.daemon_address,
+            known.daemon_port,
+            known.daemon_name,
+            hostname,
+        )
         return Milter.CONTINUE
 
     def unknown(self, cmd: str | bytes) -> int:
@@ -113,13 +136,14 @@ class Session(Milter.Base):
 
     def close(self) -> int:
         """The connection is gone."""
-        self._begin()
+        self._works.underway.discard(id(self))
         self._works.sessions.discard(id(self))
         return Milter.CONTINUE
 
     def abort(self) -> int:
         """The message under way is given up; the session, and what it set, goes on."""
-        self._begin()
+        if not self._fresh:
+            self._begin()
         return Milter.CONTINUE
 
     # -- a message's parts, as they come
@@ -129,7 +153,9 @@ class Session(Milter.Base):
     @Milter.symlist("{auth_authen}", "i")
     def envfrom(self, sender: bytes, *params: bytes) -> int:
         """MAIL FROM: a new message."""
-        self._begin()
+        if not self._fresh:
+            self._begin()
+        self._fresh = False
         self._works.underway.add(id(self))
         try:
             self._login = self._macro("{auth_authen}")
@@ -152,17 +178,17 @@ class Session(Milter.Base):
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
 
-    @Milter.noreply
-    @Milter.decode("bytes")
     def header(self, name: str, value: bytes) -> int:
-        """One header field."""
+        """One header field. Answered by hand, as `Milter.noreply` costs each one a call more."""
         try:
             self._size += len(name) + len(value) + 3
             self._fields.append(Field(name, value))
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
             self._unread.append(name)
-        return Milter.CONTINUE
+        return self._header_answer
+
+    header.milter_protocol = Milter.P_NR_HDR  # type: ignore[attr-defined] # as `Milter.noreply` notes it
 
     @Milter.noreply
     def body(self, chunk: bytes) -> int:
@@ -207,7 +233,7 @@ class Session(Milter.Base):
             judged = works.consider(envelope, message, self._context)
             outcome = judged.outcome
             self._context = judged.connection_context
-            orders = orders_of(outcome, message, dict(zip(self._recipients, self._options, strict=True)))
+            orders = orders_of(outcome, message, self._recipients, self._options)
             if orders is not None and orders.body is not None and self._body_size != len(message.body):
                 raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
@@ -251,7 +277,7 @@ class Session(Milter.Base):
             owing = owing and any(change.name == directive.NAME for change in headers)
             if headers:
                 without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
-                outcome, orders = without, orders_of(without, header, {})
+                outcome, orders = without, orders_of(without, header)
         except Exception:  # noqa: BLE001 - not known what may be taken out: the mail passes as it came
             maillog.failed_before_change(envelope)
         return (_TRY_AGAIN, None) if owing and judged is None else (outcome, orders)
@@ -269,7 +295,7 @@ class Session(Milter.Base):
     def _envelope(self) -> Envelope:
         login = self._login or self._macro("{auth_authen}")
         client = replace(self._client, login=login) if login else self._client
-        originals = tuple(map(dsn.original, self._options))
+        originals = tuple(map(dsn.original, self._options)) if any(self._options) else ()
         return Envelope(
             client,
             self._sender,
@@ -311,9 +337,17 @@ class Session(Milter.Base):
     def _macro(self, name: str) -> str:
         """A macro's value, "" where the MTA has none or it is not UTF-8."""
         try:
-            return self.getsymval(name) or ""
+            return self._ctx.getsymval(name) or ""
         except UnicodeDecodeError:
             return ""
+
+
+# What `Milter.symlist` noted at the callbacks, as the MTA is asked for it.
+_MACROS = tuple(
+    (stage, " ".join(names))
+    for callback, stage in Milter.MACRO_CALLBACKS.items()
+    if (names := getattr(getattr(Session, callback), "_symlist", ()))
+)
 
 
 def _address(family: int, hostaddr: object) -> str:

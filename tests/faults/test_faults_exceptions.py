@@ -127,7 +127,10 @@ _ENTRIES = {
 
 @dataclass
 class Case:
-    """One mail. fields: header in Postfix's way; port: 10026 is the second pass."""
+    """One mail. fields: header in Postfix's way; port: 10026 is the second pass.
+
+    again: the site has judged such a mail before, and keeps what it says of all of its kind.
+    """
 
     recipients: tuple[str, ...]
     fields: list[tuple[str, bytes]]
@@ -135,6 +138,7 @@ class Case:
     port: int = 25
     policy: str = ""
     client: str = "127.0.0.1"
+    again: bool = False
 
 
 @dataclass
@@ -165,6 +169,24 @@ def _mark() -> str:
     return value.strip()
 
 
+def _connected(works: Works[Any], context: Context, case: Case) -> session.Session:
+    one = session.Session(works)
+    one._ctx, one._protocol, one._actions = context, 0, Milter.CURR_ACTS
+    one.connect("localhost", socket.AF_INET, (case.client, 4000))
+    one.hello("client.test")
+    return one
+
+
+def _send(one: session.Session, case: Case) -> int:
+    one.envfrom(b"<a@sender.test>")
+    for recipient in case.recipients:
+        one.envrcpt(f"<{recipient}>".encode())
+    for name, value in case.fields:
+        one.header(name, value)
+    one.body(case.body)
+    return one.eom()
+
+
 def _run(case: Case, fault: Fault) -> Outcome:
     counters = Counters.create(2)
     site = Site.build(load_text(_CONFIG), _RING, parse(case.policy, "p.py") if case.policy else None)
@@ -177,21 +199,16 @@ def _run(case: Case, fault: Fault) -> Outcome:
         tick=time.monotonic,
         max_size=10**6,
     )
+    if case.again:
+        _send(_connected(works, Context(case.port), case), case)
+        counters = Counters.create(2)
+        works.tally = counters.row(1)
     context = Context(case.port)
-    one = session.Session(works)
-    one._ctx, one._protocol, one._actions = context, 0, Milter.CURR_ACTS
-    one.connect("localhost", socket.AF_INET, (case.client, 4000))
-    one.hello("client.test")
+    one = _connected(works, context, case)
     answer: int | None
     sys.setprofile(fault)
     try:
-        one.envfrom(b"<a@sender.test>")
-        for recipient in case.recipients:
-            one.envrcpt(f"<{recipient}>".encode())
-        for name, value in case.fields:
-            one.header(name, value)
-        one.body(case.body)
-        answer = one.eom()
+        answer = _send(one, case)
     except Injected:
         answer = None
     finally:
@@ -199,9 +216,13 @@ def _run(case: Case, fault: Fault) -> Outcome:
     return Outcome(answer, context.asked, counters.totals(), context.reply)
 
 
+_PLAIN = [(name, value) for name, value in _fields() if name != "X-MSYS-API"]
 CASES: dict[str, Case] = {
     "one": Case(("ann@r.test",), _fields(), _MIME),
     "html": Case(("ann@r.test",), _fields(Content_Type="text/html"), _HTML),
+    "plain": Case(("ann@r.test",), _PLAIN, _MIME),
+    "plain again": Case(("ann@r.test",), _PLAIN, _MIME, again=True),
+    "several again": Case(("ann@r.test", "bob@r.test"), _PLAIN, _MIME, again=True),
     "policy": Case(("ann@r.test",), _fields(), _MIME, policy=_POLICY),
     "several": Case(("ann@r.test", "bob@r.test"), _fields(), _MIME),
     "several by policy": Case(("ann@r.test", "bob@r.test"), _fields(), _MIME, policy=_POLICY),
@@ -266,7 +287,9 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fault_at_any_call_leaves_the_mail_whole(name: str) -> None:
     calls, ends = _all(name)
     assert calls > 100
-    assert ends["accept"] > 10 * ends["451"] or name == "copies"
+    case = _case(name)
+    entries = len(case.fields) + 2 * len(case.recipients) + 8  # calls in which nothing of ours can catch it
+    assert ends["451"] <= entries < ends["accept"] or name == "copies"
     print(f"\n{name}: {calls} calls, {ends}")
 
 

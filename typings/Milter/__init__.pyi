@@ -14,6 +14,9 @@ REJECT: int
 TEMPFAIL: int
 DISCARD: int
 SKIP: int
+NOREPLY: int
+ALL_OPTS: int
+MACRO_CALLBACKS: dict[str, int]
 P_SKIP: int
 P_HDR_LEADSPC: int
 ADDHDRS: int
@@ -24,9 +27,11 @@ SETSYMLIST: int
 factory: Callable[[], Base]
 
 P_NR_RCPT: int
+P_NR_HDR: int
 
 class _Context(Protocol):
     def setsymlist(self, stage: int, macros: str) -> None: ...
+    def getsymval(self, sym: str) -> str | None: ...
 
 class Base:
     _ctx: _Context
