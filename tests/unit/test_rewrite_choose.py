@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from engagement.links.keys import Key, Status
 from engagement.links.types import Identity
 from smtpapi.decide import Decision
-from smtpapi.find import markup
+from smtpapi.find import html, markup
 from smtpapi.find.html import _STOPS
-from smtpapi.rewrite.choose import Chooser, TooManyLinksError
+from smtpapi.rewrite.choose import _LONGEST_ORIGIN, _MOST_ORIGINS, Chooser, TooManyLinksError, harmless
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
@@ -68,6 +68,77 @@ def verdicts(chooser: Chooser, targets: list[bytes]) -> list[object]:
 @settings(max_examples=100, deadline=None)
 def test_no_link_is_judged_by_another(found: list[bytes]) -> None:
     assert verdicts(chooser(), found) == [one for target in found for one in verdicts(chooser(), [target])]
+
+
+@given(st.lists(targets, min_size=1, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_no_link_is_judged_by_another_message(found: list[bytes]) -> None:
+    rules = Rules(own_hosts=frozenset({b"own.example"}))
+    origins = harmless(rules, rules.own_hosts)
+    assert origins is harmless(Rules(), rules.own_hosts)
+    for target in found:
+        again = chooser(rules)
+        again.harmless = origins
+        assert verdicts(again, [target]) == verdicts(chooser(), [target])
+
+
+def test_origins_of_other_own_hosts_do_not_count() -> None:
+    one, other = (harmless(Rules(), frozenset({host})) for host in (b"one.example", b"other.example"))
+    one.add(b"https://other.example")
+    assert not other
+
+
+def test_a_pattern_is_searched_for_whatever_was_judged_before() -> None:
+    found = [b"https://x.example/a", b"https://x.example/stop", b"https://x.example/a"]
+    own = frozenset({b"own.example"})
+    assert verdicts(chooser(), found) == found
+    harmless(Rules(), own).add(b"https://x.example")
+    rules = Rules(own_hosts=own, skip_patterns=(re.compile(rb"stop"),))
+    picky = chooser(rules)
+    picky.harmless = harmless(rules, own)
+    assert verdicts(picky, found) == [found[0], "pattern", found[2]]
+    assert not harmless(rules, own)
+
+
+def test_origins_are_remembered_up_to_a_bound() -> None:
+    page = [b"https://h%d.example/" % number for number in range(_MOST_ORIGINS + 10)]
+    many = chooser(Rules(max_links=10_000))
+    assert verdicts(many, [*page, b"https://" + b"h" * 60 + b"." + b"h" * 60 + b".example/"])
+    assert 0 < len(many.harmless) <= _MOST_ORIGINS
+    assert max(map(len, many.harmless)) <= _LONGEST_ORIGIN
+
+
+def test_one_target_gives_one_url_whichever_way_it_was_judged() -> None:
+    """Judged first, usual, seen before; and with a name, which makes another link of it."""
+    first, usual = b"https://x.example/", b"https://x.example/a"
+    names = b' data-msys-linkname="n"'
+    page = b"".join(
+        b'<a href="%b"%b>x</a>' % found
+        for found in ((first, b""), (usual, b""), (first, b""), (usual, names), (usual, b""))
+    )
+    links = [change for change in chooser().html(page) if change.kind == "link"]
+    assert [change.new for change in links] == [
+        LINKS.click(change.target, change.name, False, "", False) for change in links
+    ]
+    assert [change.name for change in links] == ["", "", "", "n", ""]
+    assert len({change.new for change in links}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 128, 200])
+def test_the_clock_is_looked_at_after_each_64_links(count: int) -> None:
+    anchors = html.scan(b'<a href="https://x.example/%d">x</a>' * count % tuple(range(count))).anchors
+    looks: list[int] = []
+    counting = chooser()
+    counting.tick = lambda: float(looks.append(1) or 0)
+    assert len(counting._anchors(anchors, amp=False)) == count
+    assert len(looks) == count // 64
+
+
+def test_links_are_counted_whichever_way_they_are_judged() -> None:
+    page = b'<a href="https://x.example/">x</a>' * 5 + b'<a href="https://x.example/a">x</a>' * 5
+    assert len(chooser(Rules(max_links=10)).html(page)) == 10
+    with pytest.raises(TooManyLinksError):
+        chooser(Rules(max_links=9)).html(page)
 
 
 def test_a_longer_host_does_not_vouch_for_ours() -> None:

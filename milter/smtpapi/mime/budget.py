@@ -5,7 +5,7 @@ clock again after about `LOOK_EVERY` bytes or `LOOK_STEPS` short steps; one call
 search, a codec) is bounded by `limits.max_message_size` instead. Who looks knows neither clock nor deadline.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 Look = Callable[[], None]  # returns in time, or raises OverTimeError
@@ -29,4 +29,15 @@ def paced(items: Iterable[_Item], look: Look, every: int = LOOK_STEPS) -> Iterat
     for number, item in enumerate(items, 1):
         yield item
         if not number % every:
+            look()
+
+
+def in_turns(items: Sequence[_Item], look: Look, every: int = LOOK_STEPS) -> Iterator[Sequence[_Item]]:
+    """The items, `every` at a time, with a look at the clock after each time that there were so many."""
+    if len(items) < every:
+        yield items
+        return
+    for start in range(0, len(items), every):
+        yield items[start : start + every]
+        if len(items) - start >= every:
             look()

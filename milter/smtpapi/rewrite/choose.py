@@ -5,8 +5,9 @@ Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from engagement.links.usual import origin
 from smtpapi.decide import Decision
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.types import Anchor, Page, TextLink
-from smtpapi.mime.budget import Look, OverTimeError, paced
+from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
 from smtpapi.mime.transfer import Change
 from smtpapi.outcome import Skip
 from smtpapi.rewrite import pixels
@@ -25,6 +26,8 @@ from smtpapi.rewrite.rules import Rules
 
 _UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
 _LOOK_EVERY = 64  # links judged between two looks at the clock
+_MOST_ORIGINS = 4096  # remembered for a set of own hosts
+_LONGEST_ORIGIN = 100  # bytes; a longer one is judged again
 _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)
 _SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
@@ -55,7 +58,7 @@ class Chooser:
     tick: Callable[[], float]
     deadline: float
     own_hosts: frozenset[bytes] = frozenset()
-    harmless: set[bytes] = field(default_factory=set)  # what stands before the path of those already judged
+    harmless: set[bytes] = field(default_factory=set)  # as `harmless` gives it, or one's own
     origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
     sublinks_ignored: int = 0
@@ -110,20 +113,17 @@ class Chooser:
                 changes.append(Change(*link.notation, b"", "attribute"))
         return self._finished(data, changes)
 
-    def _anchors(self, anchors: tuple[Anchor, ...], *, amp: bool) -> list[Change]:
+    def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Change]:
         changes: list[Change] = []
         known: dict[
             bytes, bytes
         ] = {}  # URLs by targets: a picture and its title often lead to the same place
-        for start in range(0, len(anchors), _LOOK_EVERY):
-            some = anchors[start : start + _LOOK_EVERY]
+        for some in in_turns(anchors, self.check_time, _LOOK_EVERY):
             self._some_anchors(some, amp, known, changes)
-            if len(some) == _LOOK_EVERY:
-                self.check_time()
         return changes
 
     def _some_anchors(
-        self, anchors: tuple[Anchor, ...], amp: bool, known: dict[bytes, bytes], changes: list[Change]
+        self, anchors: Sequence[Anchor], amp: bool, known: dict[bytes, bytes], changes: list[Change]
     ) -> None:
         """Add the changes of so few anchors that the clock need not be looked at."""
         targets = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in anchors]
@@ -197,7 +197,9 @@ class Chooser:
         if self._is_ours(target):
             return Skip.OWN_HOST
         if not self.rules.skip_patterns:  # else each target has to be searched
-            if (before := origin(target)) is not None:
+            if (before := origin(target)) is not None and len(before) <= _LONGEST_ORIGIN:
+                if len(self.harmless) >= _MOST_ORIGINS:
+                    self.harmless.clear()
                 self.harmless.add(before)
             return None
         if any(pattern.search(target) for pattern in self.rules.skip_patterns):
@@ -229,9 +231,23 @@ class Chooser:
             found = macros.scan(data, most + 1, self.check_time)
             if len(changes) + len(found) > most:
                 raise TooManyLinksError
-            changes += _outside(changes, paced(found, self.check_time))
+            if found:
+                changes += _outside(changes, paced(found, self.check_time))
         changes.sort(key=_SPAN)
         return changes
+
+
+def harmless(rules: Rules, own_hosts: frozenset[bytes]) -> set[bytes]:
+    """What stands before the path of targets that were judged fit: a `Chooser` looks up there, and adds.
+
+    Kept from one message to the next, as newsletters lead to the same few hosts; it only saves time.
+    """
+    return set() if rules.skip_patterns else _harmless(own_hosts)
+
+
+@lru_cache(maxsize=64)
+def _harmless(_own_hosts: frozenset[bytes]) -> set[bytes]:
+    return set()
 
 
 def _end(data: bytes, page: Page) -> int:

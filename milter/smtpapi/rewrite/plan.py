@@ -6,16 +6,16 @@ others are done. What makes the whole message untouchable is a `Leave`.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from smtpapi.decide import Decision
 from smtpapi.message import Message
 from smtpapi.mime import charset, transfer
-from smtpapi.mime.budget import OverTimeError, paced
+from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.transfer import Change, Placed
 from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why
-from smtpapi.rewrite.choose import Chooser, TooManyLinksError
+from smtpapi.rewrite.choose import Chooser, TooManyLinksError, harmless
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
@@ -23,6 +23,7 @@ _ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
 _ARMOUR_LINE = re.compile(rb"^" + _ARMOUR.pattern, re.MULTILINE)
 _ENCODING = "Content-Transfer-Encoding"
 _AMP = "text/x-amp-html"
+_EDIT = tuple.__new__  # of the class and its nine values: half the time of the class's own
 
 
 class _UntouchableError(Exception):
@@ -45,7 +46,8 @@ def plan(
     if isinstance(parts, Leave):
         return parts
     own_hosts = rules.own_hosts | {decision.domain.lower().encode("ascii", "replace")}
-    work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts))
+    known = harmless(rules, own_hosts)
+    work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts, known))
     try:
         for part in parts:
             work.part(part)
@@ -177,8 +179,8 @@ class _Work:
         if placed.encoding:
             self._new_encoding(part, placed.encoding)
         look = self.chooser.check_time
-        inner = tuple(_edits(paced(placed.inner, look), part, 0))
-        self.edits += _edits(paced(placed.changes, look), part, part.start, inner)
+        inner = tuple(_edits(placed.inner, look, part, 0)) if placed.inner else ()
+        self.edits += _edits(placed.changes, look, part, part.start, inner)
 
     def _new_encoding(self, part: Part, encoding: str) -> None:
         """Name a part's new encoding in the part's own header, or in the message's."""
@@ -198,19 +200,15 @@ class _Work:
         self.edits.append(Edit(start, stop, new, "header", part.section, part.content.type, name=_ENCODING))
 
 
-def _edits(changes: Iterable[Change], part: Part, base: int, inner: tuple[Edit, ...] = ()) -> list[Edit]:
-    section, kind = part.section, part.content.type
-    return [
-        Edit(
-            base + change.start,
-            base + change.stop,
-            change.new,
-            change.kind,
-            section,
-            kind,
-            change.target.decode("ascii", "replace"),
-            change.name,
-            inner,
-        )
-        for change in changes
-    ]
+def _edits(
+    changes: Sequence[Change], look: Look, part: Part, base: int, inner: tuple[Edit, ...] = ()
+) -> list[Edit]:
+    section, type_ = part.section, part.content.type
+    edits: list[Edit] = []
+    for some in in_turns(changes, look):
+        for start, stop, new, kind, target, name in some:
+            said = target.decode("ascii", "replace")
+            edits.append(
+                _EDIT(Edit, (base + start, base + stop, new, kind, section, type_, said, name, inner))
+            )
+    return edits
