@@ -6,5 +6,8 @@ setup(
     ext_modules=[
         Extension("engagement._native", ["engagement/_native.c"], optional=True),
         Extension("engagement.links._seal", ["engagement/links/_seal.c"], optional=True),
+        Extension(
+            "smtpapi.mime._quoted_printable", ["milter/smtpapi/mime/_quoted_printable.c"], optional=True
+        ),
     ]
 )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpapi.mime import charset, transfer
+from smtpapi.mime.quoted_printable import encode_quoted_printable, loose_quoted_printable, quoted_printable
 from smtpapi.mime.transfer import Change, splice
 
 modest = settings(max_examples=100, deadline=None)
@@ -54,8 +55,8 @@ def changes_of(draw: Callable[..., int], length: int) -> list[Change]:
 @modest
 @given(ENCODED)
 def test_quoted_printable_is_read_as_the_plainest_reader_does(encoded: bytes) -> None:
-    assert transfer.quoted_printable(encoded).data == decoded(encoded)
-    assert transfer.loose_quoted_printable(encoded).data == decoded(encoded)
+    assert quoted_printable(encoded).data == decoded(encoded)
+    assert loose_quoted_printable(encoded).data == decoded(encoded)
 
 
 @modest
@@ -63,7 +64,7 @@ def test_quoted_printable_is_read_as_the_plainest_reader_does(encoded: bytes) ->
 def test_changes_of_quoted_printable_come_out_where_they_were_meant(
     encoded: bytes, data: st.DataObject
 ) -> None:
-    view = transfer.quoted_printable(encoded)
+    view = quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     placed = view.place(changes, b"\r\n")
     assert decoded(splice(encoded, placed.changes)) == splice(view.data, changes)
@@ -72,7 +73,7 @@ def test_changes_of_quoted_printable_come_out_where_they_were_meant(
 @modest
 @given(WELL_FORMED, st.data())
 def test_both_ways_back_agree(encoded: bytes, data: st.DataObject) -> None:
-    strict, loose = transfer.quoted_printable(encoded), transfer.loose_quoted_printable(encoded)
+    strict, loose = quoted_printable(encoded), loose_quoted_printable(encoded)
     changes = data.draw(changes_of(len(strict.data)))
     assert strict.place(changes, b"\n") == loose.place(changes, b"\n")
     offsets = sorted(data.draw(st.lists(st.integers(0, len(strict.data)), max_size=5)))
@@ -84,7 +85,7 @@ def test_both_ways_back_agree(encoded: bytes, data: st.DataObject) -> None:
 def test_changes_of_loose_quoted_printable_come_out_where_they_were_meant(
     encoded: bytes, data: st.DataObject
 ) -> None:
-    view = transfer.loose_quoted_printable(encoded)
+    view = loose_quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     placed = view.place(changes, b"\r\n")
     pieces = [encoded[a:b] for a, b in _gaps(encoded, placed.changes)]
@@ -103,8 +104,8 @@ def _gaps(encoded: bytes, changes: list[Change]) -> list[tuple[int, int]]:
 @modest
 @given(st.lists(st.sampled_from([b"word ", b"=3D", b"x" * 30, b"."]), max_size=40), st.data())
 def test_edited_lines_of_quoted_printable_stay_short(words: list[bytes], data: st.DataObject) -> None:
-    encoded = transfer.encode_quoted_printable(decoded(b"".join(words)), b"\r\n")
-    view = transfer.quoted_printable(encoded)
+    encoded = encode_quoted_printable(decoded(b"".join(words)), b"\r\n")
+    view = quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     after = splice(encoded, view.place(changes, b"\r\n").changes)
     assert max(map(len, after.split(b"\r\n"))) <= 76
@@ -114,7 +115,7 @@ def test_edited_lines_of_quoted_printable_stay_short(words: list[bytes], data: s
 @modest
 @given(st.binary(max_size=600), st.sampled_from([b"\r\n", b"\n"]))
 def test_quoted_printable_encoding_comes_back_exactly(data: bytes, eol: bytes) -> None:
-    encoded = transfer.encode_quoted_printable(data, eol)
+    encoded = encode_quoted_printable(data, eol)
     assert decoded(encoded) == data
     assert all(len(line.rstrip(b"\r")) <= 76 for line in encoded.split(b"\n"))
     assert not re.search(rb"[^\t\r\n -~]|[ \t]\r?\n", encoded)

@@ -3,7 +3,13 @@
 import pytest
 
 from smtpapi.mime import transfer
-from smtpapi.mime.transfer import Change, LooseQuotedPrintable, QuotedPrintable, splice
+from smtpapi.mime.quoted_printable import (
+    LooseQuotedPrintable,
+    QuotedPrintable,
+    encode_quoted_printable,
+    quoted_printable,
+)
+from smtpapi.mime.transfer import Change, splice
 
 
 def edited(encoded: bytes, encoding: str, *changes: tuple[int, int, bytes]) -> bytes:
@@ -31,9 +37,9 @@ def test_empty_bodies_are_fine(body: bytes, encoding: str) -> None:
 
 
 def test_sound_quoted_printable_takes_the_fast_way() -> None:
-    assert isinstance(transfer.quoted_printable(b"a=3D=\r\n=c3"), QuotedPrintable)
+    assert isinstance(quoted_printable(b"a=3D=\r\n=c3"), QuotedPrintable)
     for odd in (b"=", b"a=\rb\n", b"==", b"=3", b"= \r\n", b"=G0"):
-        assert isinstance(transfer.quoted_printable(odd), LooseQuotedPrintable)
+        assert isinstance(quoted_printable(odd), LooseQuotedPrintable)
 
 
 def test_soft_breaks_beside_an_edit_stay() -> None:
@@ -128,10 +134,13 @@ def test_long_lines_without_an_edit_do_not_matter() -> None:
         (b"\xfc\0", b"=FC=00"),
         (b"a\rb", b"a=0Db"),
         (b"a\r", b"a=0D"),
+        (b"a \r", b"a =0D"),
+        (b"x" * 76 + b"\r\n", b"x" * 76 + b"\r\n"),
+        (b"x" * 76 + b"\r", b"x" * 75 + b"=\r\nx=0D"),
         (b"\r\n\r\n", b"\r\n\r\n"),
         (b".\r\n..", b".\r\n.."),
         (b"", b""),
     ],
 )
 def test_quoted_printable_encoding(data: bytes, encoded: bytes) -> None:
-    assert transfer.encode_quoted_printable(data, b"\r\n") == encoded
+    assert encode_quoted_printable(data, b"\r\n") == encoded

@@ -18,7 +18,7 @@ from smtpapi.decide import Decision
 from smtpapi.find.entities import decode
 from smtpapi.find.html import scan
 from smtpapi.message import Message
-from smtpapi.mime.transfer import encode_quoted_printable
+from smtpapi.mime.quoted_printable import encode_quoted_printable
 from smtpapi.outcome import Leave, Plan, Why
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import plan

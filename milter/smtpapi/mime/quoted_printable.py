@@ -1,0 +1,286 @@
+"""Quoted-printable (RFC 2045 6.7): read, written, and edits put back into its encoded text.
+
+Lines without an edit stay as they were. Lower-case hex is read, malformed escapes stay as they are, and
+blanks at line ends, which only a gateway can have added, stay too: they never matter to a link.
+
+Invariant: whether `_quoted_printable.c` was built changes the time it takes and nothing else. Where that says
+None, and for bodies with malformed escapes, it is all done here.
+"""
+
+import binascii
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from smtpapi.mime.budget import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
+from smtpapi.mime.changes import LOOK_CHANGES, Change, Placed, column_at, line_end, rest_of_line
+
+try:
+    from smtpapi.mime import _quoted_printable as _native
+except ImportError:  # not built here: the same in more time
+    _native = None  # type: ignore[assignment] # a name for a module
+
+LINE = 76  # RFC 2045 6.7 (5)
+
+_IN_C = _native is not None
+_SOFT_BREAKS = re.compile(rb"(?:=[ \t]*\r?\n){1,1000}")
+_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
+_MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual first: a sixth faster
+_UNSAFE = re.compile(rb"[^ -<>-~]")
+_DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
+_LF = 10
+_STRIDE = 1000  # encoded bytes between two lines whose place is noted
+_SAFE = bytes(code for code in range(32, 127) if code != 61)
+_LINES = re.compile(rb".{1,%d}" % (LINE - 1)).findall
+_UNSAFE_INSIDE = re.compile(rb"[^ -<>-~\t]")
+_UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
+
+
+def quoted_printable(encoded: bytes, look: Look = unhurried) -> "QuotedPrintable | LooseQuotedPrintable":
+    """The view of a quoted-printable body."""
+    if _IN_C:
+        data = _native.decode(encoded)
+        return loose_quoted_printable(encoded, look) if data is None else QuotedPrintable(encoded, data)
+    if _MALFORMED.search(encoded):
+        return loose_quoted_printable(encoded, look)
+    pieces: list[bytes] = []
+    decoded_starts: list[int] = []
+    encoded_starts: list[int] = []
+    position = length = 0
+    end = len(encoded)
+    decode = binascii.a2b_qp
+    while position < end:
+        decoded_starts.append(length)
+        encoded_starts.append(position)
+        stop = encoded.find(b"\n", position + _STRIDE) + 1 or end
+        piece = decode(encoded[position:stop])
+        pieces.append(piece)
+        length += len(piece)
+        position = stop
+    return QuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedPrintable:
+    """A body whose every "=" begins a well-formed escape: offsets are found by counting, at C speed.
+
+    decoded_starts, encoded_starts: where some of the lines begin, so that little is to be counted; nowhere
+    where the counting is C's.
+    """
+
+    encoded: bytes
+    data: bytes
+    decoded_starts: Sequence[int] = field(default=(), repr=False)
+    encoded_starts: Sequence[int] = field(default=(), repr=False)
+
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+        """The changes spliced into the encoded text."""
+        text = self.encoded
+        if _IN_C:
+            placed = _native.place(text, changes, b"=" + line_end(text, eol), Change)
+            if placed is not None:
+                return Placed(placed)
+        spans = []
+        encoded = decoded = 0
+        for change in paced(changes, look, LOOK_CHANGES):
+            start = self._offset(change.start, encoded, decoded)
+            stop = self._end(start, change)
+            spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
+            encoded, decoded = stop, change.stop
+        return Placed(_spliced(self.encoded, changes, spans, eol, look))
+
+    def _offset(self, offset: int, encoded: int, decoded: int) -> int:
+        """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
+        line = bisect_right(self.decoded_starts, offset) - 1
+        if line >= 0 and self.encoded_starts[line] > encoded:
+            encoded, decoded = self.encoded_starts[line], self.decoded_starts[line]
+        return _after(self.encoded, encoded, offset - decoded)
+
+    def _end(self, start: int, change: Change) -> int:
+        """Where the change's span ends: tried at the next delimiter first, which is nearly always right."""
+        text = self.encoded
+        length = change.stop - change.start
+        if length and (mark := self.data[change.stop : change.stop + 1]) in _DELIMITERS:
+            stop = text.find(mark, start, start + 4 * length + 8)
+            if stop > start and text[stop - 1] != _LF and len(binascii.a2b_qp(text[start:stop])) == length:
+                return stop
+        return _after(text, start, length)
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The first byte of the escape or character at each decoded offset."""
+        if not offsets:
+            return []
+        if _IN_C and (places := _native.encoded_offsets(self.encoded, offsets)) is not None:
+            return places
+        found = []
+        encoded = decoded = 0
+        for offset in offsets:
+            encoded, decoded = self._offset(offset, encoded, decoded), offset
+            found.append(_past_soft_breaks(self.encoded, encoded))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LooseQuotedPrintable:
+    """A body with malformed escapes, by a table of where each well-formed one lies."""
+
+    encoded: bytes
+    data: bytes
+    decoded_starts: Sequence[int] = field(repr=False)
+    encoded_starts: Sequence[int] = field(repr=False)
+
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+        """The changes spliced into the encoded text."""
+        spans = []
+        for change in paced(changes, look, LOOK_CHANGES):
+            start = _past_soft_breaks(self.encoded, self._offset(change.start))
+            spans.append((start, self._offset(change.stop)))
+        return Placed(_spliced(self.encoded, changes, spans, eol, look))
+
+    def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
+        """The first byte of the escape or character at each decoded offset."""
+        return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
+
+    def _offset(self, offset: int) -> int:
+        """The end of the unit before that decoded offset."""
+        if not offset:
+            return 0
+        run = bisect_right(self.decoded_starts, offset - 1) - 1
+        within = offset - self.decoded_starts[run]
+        encoded = self.encoded_starts[run] + within
+        escape = _ESCAPE.match(self.encoded, self.encoded_starts[run])
+        return escape.end() if escape is not None and escape[1] is not None else encoded
+
+
+def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuotedPrintable:
+    """As `quoted_printable`, for any input."""
+    pieces: list[bytes] = []
+    decoded_starts: list[int] = []
+    encoded_starts: list[int] = []
+    length = position = 0
+
+    def add(piece: bytes, start: int) -> None:
+        nonlocal length
+        if piece:
+            decoded_starts.append(length)
+            encoded_starts.append(start)
+            pieces.append(piece)
+            length += len(piece)
+
+    for escape in paced(_ESCAPE.finditer(encoded), look):
+        add(encoded[position : escape.start()], position)
+        if escape[1] is not None:
+            add(bytes.fromhex(escape[1].decode("ascii")), escape.start())
+        position = escape.end()
+    add(encoded[position:], position)
+    return LooseQuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
+
+
+def encode_quoted_printable(data: bytes, eol: bytes, look: Look = unhurried) -> bytes:
+    """All of it anew; the line ends of the data stay what they are, soft breaks are `eol`."""
+    soft = b"=" + eol
+    if _IN_C and (encoded := _native.encode(data, soft)) is not None:
+        return encoded
+    lines = []
+    *ended, last = data.split(b"\n")
+    for line in paced(ended, look):
+        bare, carriage = (line[:-1], b"\r") if line.endswith(b"\r") else (line, b"")
+        lines.append(_wrapped(_escaped_line(bare, look), 0, 0, soft, look) + carriage)
+    lines.append(_wrapped(_escaped_line(last, look), 0, 0, soft, look))
+    return b"\n".join(lines)
+
+
+def _escaped_line(line: bytes, look: Look) -> bytes:
+    if len(line) <= LOOK_EVERY:
+        return _UNSAFE_LINE.sub(_escape, line)
+    pieces = []
+    for at in range(0, len(line), LOOK_EVERY):
+        look()
+        unsafe = _UNSAFE_INSIDE if at + LOOK_EVERY < len(line) else _UNSAFE_LINE
+        pieces.append(unsafe.sub(_escape, line[at : at + LOOK_EVERY]))
+    return b"".join(pieces)
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"=%02X" % found[0][0]
+
+
+def _after(text: bytes, position: int, missing: int) -> int:
+    """The least offset between which and `position` lie `missing` decoded bytes of well-formed text."""
+    while missing:
+        stop = position + missing
+        escapes = text.count(b"=", position, stop)
+        if not escapes:
+            return stop
+        cut = text.rfind(b"=", position if missing < 2 else stop - 2, stop)
+        if cut >= 0:  # an escape yields one byte at most, so taking it whole never goes too far
+            stop = cut + (2 if text.startswith(b"=\n", cut) else 3)
+        missing -= stop - position - 2 * escapes - text.count(b"=\r\n", position, stop)
+        position = stop
+    return position
+
+
+def _past_soft_breaks(encoded: bytes, position: int) -> int:
+    while encoded.startswith(b"=", position) and (soft := _SOFT_BREAKS.match(encoded, position)):
+        if soft.end() == len(encoded):  # what the body ends with stays behind an edit
+            return encoded.rfind(b"=")
+        position = soft.end()
+    return position
+
+
+def _spliced(
+    encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
+) -> list[Change]:
+    """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
+    soft = b"=" + line_end(encoded, eol)
+    placed = []
+    column = before = 0
+    pairs = zip(changes, spans, strict=True)
+    for (_, _, new, kind, target, name), (start, stop) in paced(pairs, look, LOOK_CHANGES):
+        if stop < start:
+            stop = start
+        column = column_at(encoded, start, before, column)
+        if new.translate(None, _SAFE):
+            new = _UNSAFE.sub(_escape, new)
+        new = _wrapped(new, column, rest_of_line(encoded, stop), soft)
+        line = new.rfind(b"\n") + 1
+        column = len(new) - line if line else column + len(new)
+        placed.append(Change(start, stop, new, kind, target, name))
+        before = stop
+    return placed
+
+
+def _wrapped(text: bytes, column: int, rest: int, soft: bytes, look: Look = unhurried) -> bytes:
+    """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
+    if column + len(text) + rest <= LINE:
+        return text
+    room = max(LINE - 1 - column, 0)
+    if len(text) <= room:
+        lines = [text]
+        last = column + len(text)
+    else:
+        lines = _cut(text, room, look)
+        last = len(lines[-1])
+    if rest and last + rest > LINE:
+        lines.append(b"")
+    return soft.join(lines)
+
+
+def _cut(text: bytes, room: int, look: Look) -> list[bytes]:
+    """The text in pieces that fit: the first in `room`, the others in a line; no escape is cut."""
+    if b"=" not in text:
+        return [text[:room], *_LINES(text, room)]
+    lines = []
+    position = 0
+    while len(text) - position > room:
+        stop = position + room
+        escape = text.rfind(b"=", max(position, stop - 2), stop)
+        if escape >= 0:
+            stop = escape
+        lines.append(text[position:stop])
+        if not len(lines) % LOOK_STEPS:
+            look()
+        position, room = stop, LINE - 1
+    lines.append(text[position:])
+    return lines
