@@ -88,8 +88,7 @@ class Edit(NamedTuple):
     inner: tuple["Edit", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A link or part that was found and left. offset: in the body, -1 for a whole part."""
 
     part: str

@@ -7,6 +7,7 @@ others are done. What makes the whole message untouchable is a `Leave`.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from smtpapi.decide import Decision
 from smtpapi.message import Message
@@ -15,7 +16,7 @@ from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.transfer import Change, Placed
 from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why
-from smtpapi.rewrite.choose import Chooser, TooManyLinksError, harmless
+from smtpapi.rewrite.choose import Chooser, Passed, TooManyLinksError, harmless
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
@@ -45,7 +46,7 @@ def plan(
     parts = editable(message, rules, lambda: tick() > deadline)
     if isinstance(parts, Leave):
         return parts
-    own_hosts = rules.own_hosts | {decision.domain.lower().encode("ascii", "replace")}
+    own_hosts = _own_hosts(rules.own_hosts, decision.domain)
     known = harmless(rules, own_hosts)
     work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts, known))
     try:
@@ -77,6 +78,11 @@ def editable(
     if isinstance(located, Leave):
         return located
     return tuple(top_parts(located)) or Leave(Why.NO_PART)
+
+
+@lru_cache(maxsize=256)
+def _own_hosts(of_site: frozenset[bytes], domain: str) -> frozenset[bytes]:
+    return of_site | {domain.lower().encode("ascii", "replace")}
 
 
 class _Work:
@@ -120,14 +126,19 @@ class _Work:
             self._skip(part, Skip.PART_CHARSET)
             return
         self.readable = True
-        look()
-        offsets = view.encoded_offsets(charset.offsets_in_part([item.offset for item in passed], reading))
-        for item, offset in paced(zip(passed, offsets, strict=True), look):
-            url = item.url.decode("utf-8", "replace")
-            self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
+        if passed:
+            look()
+            offsets = charset.offsets_in_part([item.offset for item in passed], reading)
+            self._passed(part, passed, view.encoded_offsets(offsets))
         if changes:
             look()
             self._place(part, view.place(changes, self.message.eol, look))
+
+    def _passed(self, part: Part, passed: list[Passed], offsets: Sequence[int]) -> None:
+        """Note the links that stay; offsets: in the part as encoded."""
+        for item, offset in paced(zip(passed, offsets, strict=True), self.chooser.check_time):
+            url = item.url.decode("utf-8", "replace")
+            self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
 
     def _changes(self, part: Part, text: bytes) -> list[Change]:
         chooser = self.chooser
