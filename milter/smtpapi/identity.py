@@ -119,12 +119,12 @@ def event_id(message_id: bytes, issued: int) -> str:
     """The injection event's id: the same for a retry. UUID of RFC 9562 5.7's form, ordered by issue time."""
     digest = _INJECTION.copy()
     digest.update(message_id)
-    chance = digest.hexdigest()[12:]  # of 16 bytes the last ten
+    milliseconds = max(issued, 0) * 1000 & (1 << 48) - 1
+    digits = (milliseconds.to_bytes(6, "big") + digest.digest()[6:]).hex()
     # Version 7 and the variant go over digits of the hash; the lowest two bits are 0: part 0 of an event
     # (engagement.events.ids).
-    head, milliseconds = divmod(max(issued, 0) * 1000 & (1 << 48) - 1, 1 << 16)
-    variant, part = _VARIANT[chance[4]], _PART_0[chance[19]]
-    return f"{head:08x}-{milliseconds:04x}-7{chance[1:4]}-{variant}{chance[5:8]}-{chance[8:19]}{part}"
+    variant, part = _VARIANT[digits[16]], _PART_0[digits[31]]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:31]}{part}"
 
 
 def pseudonym(key: Key, recipient: str) -> str:
@@ -186,9 +186,11 @@ def _blake(framed: bytes) -> bytes:
 
 def _hmac(key: Key, purpose: bytes, framed: bytes) -> bytes:
     """HMAC-SHA256 (RFC 2104) of the hash over framed parts."""
+    digest = _BLAKE.copy()
+    digest.update(framed)
     inner, outer = _prepared(key.secret, purpose)
     inside, outside = inner.copy(), outer.copy()
-    inside.update(_blake(framed))
+    inside.update(digest.digest())
     outside.update(inside.digest())
     return outside.digest()
 

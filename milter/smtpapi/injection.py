@@ -5,8 +5,8 @@ links, it keeps out of this record too.
 """
 
 import re
-from collections.abc import Sequence
 from email.utils import getaddresses
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from engagement.events.types import Injection
 from smtpapi import encoded_words
 from smtpapi.decide import Decision
 from smtpapi.envelope import Envelope
-from smtpapi.message import Field, Message
+from smtpapi.message import Message
 from smtpapi.outcome import Outcome, Plan, Refuse
 
 _LONGEST = 8192  # bytes of a field's value that are looked at; mail programs show a few hundred characters
@@ -50,7 +50,7 @@ def describe(
         own.recipient,
         envelope.sender if decision.privacy == "full" else _domain(envelope.sender),
         from_address(message),
-        decoded(message.first("Subject")),
+        decoded(next(iter(message.all("subject")), None)),
         decision.campaign,
         decision.tags,
         decision.metadata,
@@ -86,14 +86,17 @@ def decoded(value: bytes | None) -> str:
 
 def from_address(message: Message) -> str:
     """The address in From, "" if there is none."""
-    value = message.first("From")
-    if value is None:
-        return ""
-    if plain := _PLAIN_FROM.fullmatch(value[:_LONGEST].strip()):
+    values = message.all("from")
+    return _address_in(values[0][:_LONGEST]) if values else ""
+
+
+@lru_cache(maxsize=64)  # many mails are of one author
+def _address_in(value: bytes) -> str:
+    if plain := _PLAIN_FROM.fullmatch(value.strip()):
         return (plain[1] or plain[2]).decode("ascii", "replace")
     try:
         # Not parseaddr: since CVE-2023-27043 some of its versions find nothing where there are several.
-        found = getaddresses([_LINE_END.sub("", value[:_LONGEST].decode("utf-8", "replace"))])
+        found = getaddresses([_LINE_END.sub("", value.decode("utf-8", "replace"))])
         return found[0][1] if found else ""
     except (ValueError, IndexError, RecursionError):  # the standard library's parser on what strangers write
         return ""
@@ -101,9 +104,4 @@ def from_address(message: Message) -> str:
 
 def message_size(message: Message) -> int:
     """Bytes of header and body as the MTA gave them."""
-    return header_size(message.fields, len(message.eol)) + len(message.eol) + len(message.body)
-
-
-def header_size(fields: Sequence[Field], eol: int = 2) -> int:
-    """Bytes of header fields with their line ends. eol: bytes of one."""
-    return sum([len(name) + len(value) for name, value in fields]) + len(fields) * (1 + eol)
+    return message.header_size + len(message.eol) + len(message.body)

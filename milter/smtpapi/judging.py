@@ -5,7 +5,7 @@ that recipient.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from engagement.settings.scopes import Scoped
 from smtpapi.decide import Decided, Decision, bypassed, decide
@@ -19,8 +19,7 @@ from smtpapi.policy.views import PolicyMessage
 from smtpapi.site import Site, where_of
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What was decided for one recipient. why: the first reason to make no links, note: more about it."""
 
     recipient: str
@@ -86,7 +85,7 @@ class Judging:
                 return one
             if self._policy is None:  # nothing tells one from another
                 same = one
-            judged.append(one if one.recipient == recipient else replace(one, recipient=recipient))
+            judged.append(one if one.recipient == recipient else one._replace(recipient=recipient))
         return judged
 
     def _judge(self, asked: Directive, recipient: str) -> Judged | Refuse:

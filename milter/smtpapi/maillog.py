@@ -11,7 +11,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import TextIO
 
 from smtpapi.envelope import Envelope
@@ -19,6 +20,8 @@ from smtpapi.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
 
 _log = logging.getLogger("smtpapi.milter")
 _details = logging.getLogger("smtpapi.details")
+
+_kind_of, _inner_of = attrgetter("kind"), attrgetter("inner")  # of edits
 
 _LONGEST = 500  # characters of a text from outside
 
@@ -116,14 +119,10 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
         _lines.info(text)
 
 
-def _links(edits: Iterable[Edit]) -> int:
-    count = 0
-    for edit in edits:
-        if edit.inner:
-            count += _links(edit.inner)
-        elif edit.kind == "link":
-            count += 1
-    return count
+def _links(edits: Sequence[Edit]) -> int:
+    """Links among the edits and in what was encoded anew, which is no link itself."""
+    found = list(map(_kind_of, edits)).count("link")
+    return found + sum(map(_links, filter(None, map(_inner_of, edits))))
 
 
 def failed_before_change(envelope: Envelope) -> None:

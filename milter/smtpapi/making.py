@@ -126,7 +126,7 @@ class Making:
             recipient=_told(decision, key, recipient),
             issued=self.issued,
             expiry=self.issued + decision.expiry,
-            rcpt_type="" if role is Role.ARCHIVE else role.value,
+            rcpt_type="" if role is Role.ORIGINAL or role is Role.ARCHIVE else role.value,
             campaign=decision.campaign,
             tags=decision.tags,
             metadata=decision.metadata,
@@ -161,7 +161,7 @@ class Making:
                 message_id,
                 self._transmission_id(key),
                 _told(decision, key, judged.recipient),
-                role.value,
+                "" if role is Role.ORIGINAL else role.value,  # `value` is a call in Python
             )
             like = about.get(id(decision))
             if like is None:

@@ -14,22 +14,30 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    r"""Header and body. eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has."""
+    r"""Header and body.
+
+    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has. header_size: bytes of the
+    fields with their line ends.
+    """
 
     fields: tuple[Field, ...]
     body: bytes
     eol: bytes = b"\r\n"
+    header_size: int = field(init=False, repr=False, compare=False)
     # By lower-case name: fields are looked up a dozen times a message.
     _named: dict[str, list[bytes]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         named: dict[str, list[bytes]] = {}
+        size = len(self.fields) * (1 + len(self.eol))
         for name, value in self.fields:
+            size += len(name) + len(value)
             lower = name.lower()
             if lower in named:
                 named[lower].append(value)
             else:
                 named[lower] = [value]
+        object.__setattr__(self, "header_size", size)
         object.__setattr__(self, "_named", named)
 
     def values(self, name: str) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ What holds here (design.md 2, rule 1):
 - No callback waits for anything; libmilter serves many sessions with few threads.
 """
 
-import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -53,7 +52,6 @@ class Session(Milter.Base):
         self._fields: list[Field] = []
         self._unread: list[str] = []  # names of fields lost to a fault
         self._body: list[bytes] = []
-        self._size = 0
         self._body_size = 0
         self._login = ""
         self._fault: Exception | None = None  # collecting failed: the message is not whole
@@ -181,7 +179,6 @@ class Session(Milter.Base):
     def header(self, name: str, value: bytes) -> int:
         """One header field. Answered by hand, as `Milter.noreply` costs each one a call more."""
         try:
-            self._size += len(name) + len(value) + 3
             self._fields.append(Field(name, value))
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
@@ -195,7 +192,6 @@ class Session(Milter.Base):
         """Up to 65,535 octets of the body; beyond the limit they are only counted."""
         try:
             room = self._works.max_size + 1 - self._body_size
-            self._size += len(chunk)
             self._body_size += len(chunk)
             if room > 0:
                 self._body.append(chunk if len(chunk) <= room else chunk[:room])
@@ -223,8 +219,7 @@ class Session(Milter.Base):
     def _finish(self) -> int:
         works = self._works
         began = works.tick()
-        judged = None
-        envelope = None
+        judged = envelope = message = None
         try:
             envelope = self._envelope()
             if (fault := self._fault or self._client_fault) is not None:
@@ -256,9 +251,11 @@ class Session(Milter.Base):
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
                 works.tally.add("events-dropped")
                 maillog.event_lost(envelope)
-        # What was decided stands, whatever goes wrong in telling of it.
-        with contextlib.suppress(Exception):
-            self._tell(envelope, outcome, judged, works.tick() - began)
+        try:
+            size = (message or Message(tuple(self._fields), b"")).header_size + self._body_size
+            self._tell(envelope, outcome, judged, size, works.tick() - began)
+        except Exception:  # noqa: BLE001, S110 - what was decided stands, whatever goes wrong in telling
+            pass
         return answer
 
     def _unjudged(
@@ -282,7 +279,9 @@ class Session(Milter.Base):
             maillog.failed_before_change(envelope)
         return (_TRY_AGAIN, None) if owing and judged is None else (outcome, orders)
 
-    def _tell(self, envelope: Envelope, outcome: Outcome, judged: Judged | None, seconds: float) -> None:
+    def _tell(
+        self, envelope: Envelope, outcome: Outcome, judged: Judged | None, size: int, seconds: float
+    ) -> None:
         tally = self._works.tally
         tally.add_outcome(outcome)
         if judged is not None:
@@ -290,7 +289,7 @@ class Session(Milter.Base):
                 tally.add(name)
             for note in judged.notes:
                 maillog.detail(envelope, note)
-        maillog.message(envelope, outcome, self._size, seconds)
+        maillog.message(envelope, outcome, size, seconds)
 
     def _envelope(self) -> Envelope:
         login = self._login or self._macro("{auth_authen}")

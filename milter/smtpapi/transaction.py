@@ -25,7 +25,6 @@ from smtpapi.directive import Copy, Directive
 from smtpapi.envelope import Envelope
 from smtpapi.failing import NO_COPIES_NOW, removable
 from smtpapi.identity import MARK
-from smtpapi.injection import header_size
 from smtpapi.judging import Judged, Judging, by_configuration
 from smtpapi.making import Making
 from smtpapi.message import Message
@@ -203,7 +202,7 @@ class _Mail:
         return self._end(self.making.left(Why.POLICY_FAILED, refusal.text))
 
     def _first_pass(self, asked: Directive) -> Considered:
-        added = copies.added(self.recipients, asked)
+        added = copies.added(self.recipients, asked) if asked is not directive.NOTHING else ()
         self.owes_copies = bool(added)
         # An archive copy is not judged: it is the first recipient's.
         more = [entry.address for role, entry in added if role is not Role.ARCHIVE]
@@ -212,8 +211,10 @@ class _Mail:
             return self._refused(judged)
         if len(self.recipients) > 1 or added:
             return self._several(judged, asked, tuple(entry.address for _, entry in added))
-        self.making.headers += copies.fields(self.message, asked, Role.ORIGINAL, Copy(self.recipients[0]))
-        return self._alone(judged[0], self.recipients[0], Role.ORIGINAL)
+        recipient = self.recipients[0]
+        if asked is not directive.NOTHING:
+            self.making.headers += copies.fields(self.message, asked, Role.ORIGINAL, Copy(recipient))
+        return self._alone(judged[0], recipient, Role.ORIGINAL)
 
     def _second_pass(self, asked: Directive) -> Considered:
         """One copy that came back over the hop."""
@@ -259,7 +260,7 @@ class _Mail:
             outcome = self.making.tracked(decision, key, identity, recipient)
         else:
             outcome = self.making.untracked(judged.why, judged.note, decision)
-        told = replace(judged, recipient=recipient) if role is Role.ARCHIVE else judged
+        told = judged._replace(recipient=recipient) if role is Role.ARCHIVE else judged
         return self._end(outcome, decision, self.making.injections(outcome, key, [(told, role)]))
 
     def _several(self, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
@@ -286,8 +287,8 @@ class _Mail:
         """Over the hop, with all that the second pass must know."""
         readdress = self.site.settings.rewriting.several_recipients == "readdress"
         mark = split.seal(self._entry(asked), key)
-        others = [each for each in self.message.fields if each.name.lower() != directive.NAME.lower()]
-        room = _LONGEST_HEADER - header_size(others) if readdress else _LONGEST_MARK
+        others = tuple(each for each in self.message.fields if each.name.lower() != _HEADER)
+        room = _LONGEST_HEADER - Message(others, b"").header_size if readdress else _LONGEST_MARK
         try:
             recipients = self._envelope_changes(readdress, more)
             fault = "" if len(mark) <= room else "header and session variables are too long for the hop"
