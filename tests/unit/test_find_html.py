@@ -50,6 +50,11 @@ def test_unquoted_value_may_begin_with_what_other_values_may_not_hold() -> None:
     assert targets(b"<a href==http://x/?a=b'c\"d/>") == [b"=http://x/?a=b'c\"d/"]
 
 
+def test_a_name_that_ends_like_an_anchor_is_none() -> None:
+    for before in range(0, 450, 5):
+        assert targets(b"<p>" * before + b'<x<a href="http://x/">' * 5) == []
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -15,7 +15,8 @@ from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 # Possessive: the name is all letters and digits there are, so "&ampx" and "&amp=" are no references.
 _REFERENCE: Final = re.compile(rb"&(?:#(?:[xX]([0-9a-fA-F]++)|([0-9]++));?|([A-Za-z][A-Za-z0-9]*+)(;|(?!=)))")
 
-_TABLE: Final = {name.encode("ascii"): text.encode("utf-8") for name, text in html5.items()}
+# By the name as it is written, with its semicolon if one is needed.
+TABLE: Final = {name.encode("ascii"): text.encode("utf-8") for name, text in html5.items()}
 
 # WHATWG HTML 13.2.5.80 (numeric character reference end state): C1 controls stand for windows-1252.
 _C1: Final = {
@@ -52,7 +53,7 @@ def _pieces(value: bytes, look: Look) -> Iterator[bytes]:
 def _decoded(found: re.Match[bytes]) -> bytes:
     hexadecimal, decimal, name, semicolon = found.groups()
     if name is not None:
-        return _TABLE.get(name + semicolon, found[0])
+        return TABLE.get(name + semicolon, found[0])
     if hexadecimal is not None:
         return _numeric(hexadecimal, 16)
     return _numeric(decimal, 10)

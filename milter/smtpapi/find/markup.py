@@ -72,9 +72,9 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
 
     Matched where the tokenizer is in the data state. Group 1 is then "!--" (a comment begins), a start tag's
     name, or "/" and an end tag's name; None where nothing of interest follows. Where an `a` has nothing but
-    an href in double quotes and attributes of no interest, the match ends after the tag and group 2 is the
-    href's value; else it ends after group 1. It may stop early: after many skipped tags, at a tag without
-    interest (or of many attributes), at a comment that was not wanted.
+    an href in double quotes and attributes of no interest, the match ends after the tag and group 3 is the
+    href's value; else it ends after group 1. Group 2 is the name if it is an `a`. It may stop early: after
+    many skipped tags, at a tag without interest (or of many attributes), at a comment that was not wanted.
     """
     after = rb"(?=[ \t\n\f\r/>])"
     wanted = rb"|".join(
@@ -92,8 +92,8 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
         rb"(?![A-Za-z/!?])",  # text
     )
     return re.compile(
-        rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|/?[A-Za-z]%s)(?:(?<=<[aA])%s)?)?"
-        % (rb"|".join(skipped), _MOST_AT_ONCE, _NAME, _USUAL_ANCHOR)
+        rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|(?=[aA]%s)([aA])|/?[A-Za-z]%s)(?(2)(?:%s)?))?"
+        % (rb"|".join(skipped), _MOST_AT_ONCE, after, _NAME, _USUAL_ANCHOR)
     )
 
 

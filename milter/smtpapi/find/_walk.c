@@ -1,0 +1,727 @@
+/* The walk over an HTML part, in C: to the next tag that needs thought, with the anchors on the way.
+
+Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
+13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
+and scripts, wanted comments, character references other than "&amp;", link names that are not ASCII. Where this
+was not built, the expressions of `smtpapi.find.markup` do the same; tests/unit/test_native_walk.py holds the two
+against each other.
+
+Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
+goes forward, but for the tag that is handed over (by Python's side read once more) and the text after an anchor
+(VISIBLE bytes, read again as document): so the time is linear. One call reads MOST_TAGS tags or MOST_BYTES bytes
+and the token that they end in, of at most MOST_ATTRIBUTES attributes, so that its caller can look at the clock. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+typedef unsigned char Byte;
+
+enum { MOST_TAGS = 2048, MOST_BYTES = 1 << 16, MOST_ATTRIBUTES = 1000, MOST_MARKS = 16 };
+enum { VISIBLE = 1024 };                       /* as link_text._VISIBLE */
+enum { NAME_BYTES = 63, SUBLINK_BYTES = 64 };  /* as in anchors */
+
+/* --- bytes --- */
+
+enum { WHITE = 1, SLASH = 2, CLOSE = 4, EQUALS = 8, LETTER = 16, DIGIT = 32, MARK = 64 }; /* MARK: "._-" */
+enum { AFTER_NAME = WHITE | SLASH | CLOSE };
+
+static Byte class_of[256];
+
+static void prepare_classes(void)
+{
+    for (const char *white = " \t\n\f\r"; *white; white++)
+        class_of[(Byte)*white] = WHITE;
+    for (int letter = 'a'; letter <= 'z'; letter++)
+        class_of[letter] = class_of[letter - 32] = LETTER;
+    for (int sign = '0'; sign <= '9'; sign++)
+        class_of[sign] = DIGIT;
+    for (const char *mark = "._-"; *mark; mark++)
+        class_of[(Byte)*mark] = MARK;
+    class_of['/'] = SLASH;
+    class_of['>'] = CLOSE;
+    class_of['='] = EQUALS;
+}
+
+/* Bytes of the document; start is NULL where there are none to speak of. */
+typedef struct {
+    const Byte *start, *stop;
+} Span;
+
+static Py_ssize_t size_of(Span span) { return span.stop - span.start; }
+
+/* Whether size bytes are the word, which is in lower case, in any case of letters. */
+static int is_word(const Byte *at, const char *word, Py_ssize_t size)
+{
+    for (Py_ssize_t place = 0; place < size; place++) {
+        int sign = class_of[at[place]] == LETTER ? at[place] | 32 : at[place];
+        if (sign != word[place])
+            return 0;
+    }
+    return 1;
+}
+
+static Span trimmed(Span span)
+{
+    while (span.start < span.stop && class_of[*span.start] == WHITE)
+        span.start++;
+    while (span.start < span.stop && class_of[span.stop[-1]] == WHITE)
+        span.stop--;
+    return span;
+}
+
+static const Byte *find(const Byte *at, const Byte *end, int sign)
+{
+    const Byte *found = at < end ? memchr(at, sign, (size_t)(end - at)) : NULL;
+    return found == NULL ? end : found;
+}
+
+/* Behind the next ">", or the end. */
+static const Byte *behind_close(const Byte *at, const Byte *end)
+{
+    at = find(at, end, '>');
+    return at == end ? end : at + 1;
+}
+
+/* --- attributes (13.2.5.32 to 40) --- */
+
+/* value.start: NULL where it has none. quote: '"', '\'' or 0. stop: behind it all. */
+typedef struct {
+    Span name, value;
+    Byte quote;
+    const Byte *stop;
+} Attribute;
+
+/* How a tag goes on. */
+enum { CLOSED, UNCLOSED, ATTRIBUTE, TOO_LONG };
+
+/* The next attribute from *at on, which then is behind it; or the tag's ">", and *at is behind that. */
+static inline int next_attribute(const Byte **from, const Byte *end, Attribute *found)
+{
+    const Byte *at = *from;
+    while (at < end && class_of[*at] & (WHITE | SLASH))
+        at++;
+    if (at == end)
+        return UNCLOSED;
+    if (*at == '>') {
+        *from = at + 1;
+        return CLOSED;
+    }
+    found->name.start = at++; /* "=" may begin a name */
+    while (at < end && !(class_of[*at] & (AFTER_NAME | EQUALS)))
+        at++;
+    found->name.stop = found->stop = at;
+    found->value.start = found->value.stop = NULL;
+    found->quote = 0;
+    while (at < end && class_of[*at] == WHITE)
+        at++;
+    if (at == end)
+        return UNCLOSED;
+    if (*at != '=') {
+        *from = at;
+        return ATTRIBUTE;
+    }
+    for (at++; at < end && class_of[*at] == WHITE;)
+        at++;
+    if (at == end)
+        return UNCLOSED;
+    if (*at == '"' || *at == '\'') {
+        found->quote = *at++;
+        found->value.start = at;
+        found->value.stop = at = find(at, end, found->quote);
+        if (at == end)
+            return UNCLOSED;
+        at++;
+    } else if (*at != '>') {
+        found->value.start = at;
+        while (at < end && !(class_of[*at] & (WHITE | CLOSE)))
+            at++;
+        if (at == end)
+            return UNCLOSED;
+        found->value.stop = at;
+    }
+    *from = found->stop = at;
+    return ATTRIBUTE;
+}
+
+/* To behind the ">" of the tag whose name ends at *at. */
+static int skip_attributes(const Byte **at, const Byte *end)
+{
+    Attribute ignored;
+    for (int left = MOST_ATTRIBUTES; left; left--) {
+        int how = next_attribute(at, end, &ignored);
+        if (how != ATTRIBUTE)
+            return how;
+    }
+    return TOO_LONG;
+}
+
+/* --- what is not read as markup --- */
+
+/* Behind the comment whose "<!--" ends at `at` (13.2.5.43 to 52). */
+static const Byte *comment_end(const Byte *at, const Byte *end)
+{
+    if (at < end && *at == '>')
+        return at + 1;
+    if (end - at >= 2 && at[0] == '-' && at[1] == '>')
+        return at + 2;
+    while (end - (at = find(at, end, '-')) >= 3) {
+        if (at[1] == '-' && at[2] == '>')
+            return at + 3;
+        if (at[1] == '-' && at[2] == '!' && end - at >= 4 && at[3] == '>')
+            return at + 4;
+        at++;
+    }
+    return end;
+}
+
+/* Where the end tag begins that closes the element of this name, whose content begins at `at`. */
+static const Byte *raw_text_end(const Byte *at, const Byte *end, const char *name, Py_ssize_t size)
+{
+    for (; end - (at = find(at, end, '<')) > size + 2; at++)
+        if (at[1] == '/' && is_word(at + 2, name, size) && class_of[at[2 + size]] & AFTER_NAME)
+            return at;
+    return end;
+}
+
+/* --- elements --- */
+
+typedef enum { OTHER, ANCHOR, AREA, HTML, BODY, RAW_TEXT, FOR_PYTHON } Element;
+
+static const struct {
+    const char *name;
+    Py_ssize_t size;
+    Element element;
+} elements[] = {
+    {"a", 1, ANCHOR},          {"area", 4, AREA},         {"html", 4, HTML},         {"body", 4, BODY},
+    {"style", 5, RAW_TEXT},    {"title", 5, RAW_TEXT},    {"textarea", 8, RAW_TEXT}, {"xmp", 3, RAW_TEXT},
+    {"iframe", 6, RAW_TEXT},   {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"plaintext", 9, FOR_PYTHON},
+    {"script", 6, FOR_PYTHON}, {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},
+};
+enum { ELEMENTS = sizeof elements / sizeof elements[0], LONGEST_NAME = 9 };
+
+static unsigned sizes_of[256]; /* by their first letter, a bit for each size */
+
+static void prepare_sizes(void)
+{
+    for (int place = 0; place < ELEMENTS; place++) {
+        int first = elements[place].name[0];
+        sizes_of[first] = sizes_of[first - 32] |= 1u << elements[place].size;
+    }
+}
+
+/* The place in `elements`, or ELEMENTS. */
+static int element_of(Span name)
+{
+    Py_ssize_t size = size_of(name);
+    if (size > LONGEST_NAME || !(sizes_of[*name.start] >> size & 1))
+        return ELEMENTS;
+    for (int place = 0; place < ELEMENTS; place++)
+        if (size == elements[place].size && is_word(name.start, elements[place].name, size))
+            return place;
+    return ELEMENTS;
+}
+
+/* --- anchors (contract.md 5.3) --- */
+
+enum { HREF, LINKNAME, LINK_NAME, SUBLINK, UNSUBSCRIBE, CLICKTRACK, NAMES, OURS = NAMES, NOT_OURS };
+static const char prefix[] = "data-msys-";
+enum { PREFIX = sizeof prefix - 1 };
+
+static const struct {
+    const char *name; /* without the prefix */
+    Py_ssize_t size;
+} ours[NAMES] = {{"", 0}, {"linkname", 8}, {"link-name", 9}, {"sublink", 7}, {"unsubscribe", 11}, {"clicktrack", 10}};
+
+static int attribute_of(Span name)
+{
+    Py_ssize_t size = size_of(name);
+    if (size == 4)
+        return is_word(name.start, "href", 4) ? HREF : NOT_OURS;
+    if (size < PREFIX || (*name.start | 32) != 'd' || !is_word(name.start, prefix, PREFIX))
+        return NOT_OURS;
+    for (int which = LINKNAME; which < NAMES; which++)
+        if (size == PREFIX + ours[which].size && is_word(name.start + PREFIX, ours[which].name, ours[which].size))
+            return which;
+    return OURS;
+}
+
+/* What an anchor's tag says. seen: the first of that name counts. quote: href's. marks: what is ours. */
+typedef struct {
+    int seen[NAMES];
+    Span values[NAMES];
+    Byte quote;
+    int marks_count;
+    Span marks[MOST_MARKS];
+} Said;
+
+/* As anchors._taken_out. before: where the attribute or name before it ends. */
+static Span taken_out(const Attribute *found, const Byte *before)
+{
+    Span mark = {found->name.start, found->stop};
+    if (class_of[*mark.stop] & (WHITE | CLOSE)) /* the caller saw that there is one more */
+        while (mark.start > before && class_of[mark.start[-1]] == WHITE)
+            mark.start--;
+    return mark;
+}
+
+/* Reads the tag whose name ends at *at, to behind its ">". */
+static int read_tag(const Byte **at, const Byte *end, Said *said)
+{
+    Attribute found;
+    const Byte *before = *at;
+    memset(said->seen, 0, sizeof said->seen);
+    said->marks_count = 0;
+    for (int left = MOST_ATTRIBUTES; left; left--) {
+        int how = next_attribute(at, end, &found);
+        if (how != ATTRIBUTE)
+            return how;
+        int which = attribute_of(found.name);
+        if (which < NAMES && !said->seen[which]) {
+            said->seen[which] = 1;
+            said->values[which] = found.value;
+            if (which == HREF)
+                said->quote = found.quote;
+        }
+        if (which != HREF && which != NOT_OURS) {
+            if (said->marks_count == MOST_MARKS || *at == end)
+                return TOO_LONG;
+            said->marks[said->marks_count++] = taken_out(&found, before);
+        }
+        before = found.stop;
+    }
+    return TOO_LONG;
+}
+
+static PyObject *references; /* entities.TABLE */
+enum { LONGEST_REFERENCE = 40 };
+
+/* Whether bytes stand there that entities.decode may replace: 1, 0, or -1 with an exception set. */
+static int is_reference(const Byte *name, Py_ssize_t size)
+{
+    if (size > LONGEST_REFERENCE)
+        return 0;
+    PyObject *key = PyBytes_FromStringAndSize((const char *)name, size);
+    if (key == NULL)
+        return -1;
+    int known = PyDict_Contains(references, key);
+    Py_DECREF(key);
+    return known;
+}
+
+/* The value's number of "&amp;"; -1 where another reference stands in it; -2 with an exception set. */
+static Py_ssize_t count_amps(Span value)
+{
+    Py_ssize_t count = 0;
+    const Byte *at = value.start;
+    while ((at = find(at, value.stop, '&')) < value.stop) {
+        const Byte *name = ++at;
+        if (at < value.stop && *at == '#')
+            return -1;
+        if (at == value.stop || class_of[*at] != LETTER)
+            continue;
+        while (at < value.stop && class_of[*at] & (LETTER | DIGIT))
+            at++;
+        if (at < value.stop && *at == '=')
+            continue;
+        if (at < value.stop && *at == ';')
+            at++;
+        if (at - name == 4 && memcmp(name, "amp;", 4) == 0) {
+            count++;
+            continue;
+        }
+        int known = is_reference(name, at - name);
+        if (known)
+            return known < 0 ? -2 : -1;
+    }
+    return count;
+}
+
+/* The bytes of the value with so many "&amp;" decoded. */
+static PyObject *decoded(Span value, Py_ssize_t amps)
+{
+    if (amps == 0)
+        return PyBytes_FromStringAndSize((const char *)value.start, size_of(value));
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size_of(value) - 4 * amps);
+    if (bytes == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(bytes);
+    const Byte *from = value.start;
+    while (from < value.stop) {
+        const Byte *amp = find(from, value.stop, '&'), *stop = amp;
+        int is_amp = value.stop - amp >= 5 && memcmp(amp, "&amp;", 5) == 0;
+        if (amp < value.stop)
+            stop++;
+        memcpy(to, from, (size_t)(stop - from));
+        to += stop - from;
+        from = is_amp ? amp + 5 : stop;
+    }
+    return bytes;
+}
+
+/* Anchor and its fields, in their order. */
+enum {
+    START, STOP, QUOTE, TARGET, TAG_NAME, NAME, UNSUBSCRIBES, CLICKTRACKS, SUBLINKS, ATTRIBUTES, TEXT_IS_URL,
+    SUBLINK_IGNORED, CONDITIONAL, FIELDS
+};
+static const char fields[] = "start stop quote target tag name unsubscribe clicktrack sublink attributes "
+                             "text_is_url sublink_ignored conditional";
+static PyTypeObject *anchor_type;
+static PyObject *no_text, *no_bytes, *double_quote, *single_quote, *tag_a, *tag_area, *no_marks;
+
+static int is_said(Span value, char sign) { return size_of(value) == 1 && *value.start == (Byte)sign; }
+
+/* As anchors.SUBLINK. */
+static int is_sublink(Span value)
+{
+    if (size_of(value) < 1 || size_of(value) > SUBLINK_BYTES || !(class_of[*value.start] & (LETTER | DIGIT)))
+        return 0;
+    for (const Byte *at = value.start; at < value.stop; at++)
+        if (!(class_of[*at] & (LETTER | DIGIT | MARK)))
+            return 0;
+    return 1;
+}
+
+static PyObject *text_of(Span value)
+{
+    return PyUnicode_FromStringAndSize((const char *)value.start, size_of(value));
+}
+
+/* As anchors._link_name; 0 where Python must see to it. */
+static int link_name(const Said *said, Span *name)
+{
+    *name = said->values[LINKNAME];
+    if (size_of(*name) == 0)
+        *name = said->values[LINK_NAME];
+    if (size_of(*name) > NAME_BYTES)
+        name->stop = name->start + NAME_BYTES;
+    for (const Byte *at = name->start; at < name->stop; at++)
+        if (*at >= 0x80)
+            return 0;
+    return 1;
+}
+
+static PyObject *marks_of(const Byte *document, const Said *said)
+{
+    PyObject *marks = PyTuple_New(said->marks_count);
+    for (int place = 0; marks != NULL && place < said->marks_count; place++) {
+        PyObject *mark =
+            Py_BuildValue("nn", said->marks[place].start - document, said->marks[place].stop - document);
+        if (mark == NULL)
+            Py_CLEAR(marks);
+        else
+            PyTuple_SET_ITEM(marks, place, mark);
+    }
+    return marks;
+}
+
+/* Fills in what attributes of ours say, as anchors._with_attributes: 1; 0 where Python must see to it. */
+static int take_ours(const Byte *document, Said *said, PyObject **values)
+{
+    Span name;
+    for (int which = LINKNAME; which < NAMES; which++) {
+        Span *value = &said->values[which];
+        if (!said->seen[which] || value->start == NULL)
+            value->start = value->stop = document; /* empty */
+        if (find(value->start, value->stop, '&') < value->stop)
+            return 0;
+        *value = trimmed(*value);
+    }
+    if (!link_name(said, &name))
+        return 0;
+    int valid = is_sublink(said->values[SUBLINK]);
+    values[NAME] = text_of(name);
+    values[UNSUBSCRIBES] = Py_NewRef(is_said(said->values[UNSUBSCRIBE], '1') ? Py_True : Py_False);
+    values[CLICKTRACKS] = Py_NewRef(is_said(said->values[CLICKTRACK], '0') ? Py_False : Py_True);
+    values[SUBLINKS] = valid ? text_of(said->values[SUBLINK]) : Py_NewRef(no_text);
+    values[SUBLINK_IGNORED] = Py_NewRef(said->seen[SUBLINK] && !valid ? Py_True : Py_False);
+    values[ATTRIBUTES] = marks_of(document, said);
+    return 1;
+}
+
+/* A reference to Anchor(*values), whose references it takes; NULL with an exception set. */
+static PyObject *new_anchor(PyObject **values)
+{
+    PyObject *anchor = NULL;
+    int place = 0;
+    while (place < FIELDS && values[place] != NULL)
+        place++;
+    if (place == FIELDS)
+        anchor = anchor_type->tp_alloc(anchor_type, FIELDS);
+    for (place = 0; place < FIELDS; place++)
+        if (anchor == NULL)
+            Py_XDECREF(values[place]);
+        else
+            PyTuple_SET_ITEM(anchor, place, values[place]);
+    return anchor;
+}
+
+/* Appends the tag's anchor: 1; 0 where Python must read the tag; -1 with an exception set. */
+static int append_anchor(PyObject *anchors, const Byte *document, Said *said, PyObject *tag)
+{
+    PyObject *values[FIELDS] = {NULL};
+    Span target = trimmed(said->values[HREF]);
+    Py_ssize_t amps = count_amps(target);
+    if (amps < 0)
+        return amps == -1 ? 0 : -1;
+    if (said->marks_count == 0) {
+        values[NAME] = Py_NewRef(no_text);
+        values[UNSUBSCRIBES] = Py_NewRef(Py_False);
+        values[CLICKTRACKS] = Py_NewRef(Py_True);
+        values[SUBLINKS] = Py_NewRef(no_text);
+        values[SUBLINK_IGNORED] = Py_NewRef(Py_False);
+        values[ATTRIBUTES] = Py_NewRef(no_marks);
+    } else if (!take_ours(document, said, values)) {
+        return 0;
+    }
+    values[START] = PyLong_FromSsize_t(target.start - document);
+    values[STOP] = PyLong_FromSsize_t(target.stop - document);
+    values[QUOTE] = Py_NewRef(said->quote == '"' ? double_quote : said->quote ? single_quote : no_bytes);
+    values[TARGET] = decoded(target, amps);
+    values[TAG_NAME] = Py_NewRef(tag);
+    values[TEXT_IS_URL] = Py_NewRef(Py_False);
+    values[CONDITIONAL] = Py_NewRef(Py_False);
+    PyObject *anchor = new_anchor(values);
+    if (anchor == NULL)
+        return -1;
+    int failed = PyList_Append(anchors, anchor);
+    Py_DECREF(anchor);
+    return failed ? -1 : 1;
+}
+
+/* Whether link_text.is_url may say yes: there is an end tag near, and text with a "." or ":" before it. */
+static int may_be_url(const Byte *at, const Byte *end)
+{
+    int seen = 0;
+    if (end - at > VISIBLE)
+        end = at + VISIBLE;
+    while (at < end) {
+        if (*at == '<') {
+            const Byte *stop = at + 1;
+            if (end - at >= 4 && at[1] == '/' && (at[2] | 32) == 'a' && class_of[at[3]] & AFTER_NAME)
+                return seen;
+            while (stop < end && *stop != '<' && *stop != '>')
+                stop++;
+            if (stop < end && *stop == '>')
+                at = stop;
+        } else {
+            seen |= *at == '.' || *at == ':';
+        }
+        at++;
+    }
+    return 0;
+}
+
+/* --- the walk --- */
+
+/* What `walk` came back for: see _walk.pyi. ON: for nothing yet; FAILED: an exception is set. */
+enum { MORE, TAG, COMMENT, JUDGE, ON, FAILED };
+
+typedef struct {
+    const Byte *document, *at, *end, *document_end;
+    PyObject *anchors;
+    Py_ssize_t most;
+    int comments, judge;
+    const Byte *start; /* of the last tag */
+    const Byte *body_open, *body_close;
+    int has_html;
+} Walk;
+
+/* An `a` or `area` whose name ends at walk->at. */
+static int take_anchor(Walk *walk, PyObject *tag)
+{
+    Said said;
+    const Byte *at = walk->at;
+    int how = read_tag(&at, walk->end, &said);
+    if (how == TOO_LONG)
+        return TAG;
+    if (how == UNCLOSED) {
+        walk->at = walk->end;
+        return MORE;
+    }
+    if (said.seen[HREF] && said.values[HREF].start != NULL) {
+        int taken = append_anchor(walk->anchors, walk->document, &said, tag);
+        if (taken <= 0)
+            return taken ? FAILED : TAG;
+        walk->at = at;
+        if (walk->judge && tag == tag_a && may_be_url(at, walk->document_end))
+            return JUDGE;
+        return PyList_GET_SIZE(walk->anchors) > walk->most ? MORE : ON;
+    }
+    walk->at = at;
+    return ON;
+}
+
+/* A start or end tag that begins at walk->start. */
+static int take_tag(Walk *walk)
+{
+    int is_end = walk->start[1] == '/';
+    Span name = {walk->start + 1 + is_end, walk->start + 2 + is_end};
+    while (name.stop < walk->end && !(class_of[*name.stop] & AFTER_NAME))
+        name.stop++;
+    const Byte *at = walk->at = name.stop;
+    int place = element_of(name);
+    Element element = place < ELEMENTS ? elements[place].element : OTHER;
+    if (is_end && element != BODY)
+        element = OTHER;
+    if (element == FOR_PYTHON)
+        return TAG;
+    if (element == ANCHOR || element == AREA)
+        return take_anchor(walk, element == ANCHOR ? tag_a : tag_area);
+    int how = skip_attributes(&at, walk->end);
+    if (how == TOO_LONG)
+        return TAG;
+    if (how == UNCLOSED) {
+        walk->at = walk->end;
+        return MORE;
+    }
+    walk->at = at;
+    if (element == RAW_TEXT)
+        walk->at = raw_text_end(at, walk->end, elements[place].name, elements[place].size);
+    else if (element == HTML)
+        walk->has_html = 1;
+    else if (element == BODY && is_end)
+        walk->body_close = walk->start;
+    else if (element == BODY && walk->body_open == NULL)
+        walk->body_open = at;
+    return ON;
+}
+
+/* What begins with the "<" at walk->start, which is not the document's last byte. */
+static int take_token(Walk *walk)
+{
+    const Byte *at = walk->start + 1, *end = walk->end;
+    if (class_of[*at] == LETTER)
+        return take_tag(walk);
+    if (*at == '/') {
+        if (end - at >= 2 && class_of[at[1]] == LETTER)
+            return take_tag(walk);
+        walk->at = behind_close(at, end);
+    } else if (*at == '!' && end - at >= 3 && at[1] == '-' && at[2] == '-') {
+        at += 3;
+        if (walk->comments && at < end && *at == '[') { /* else it is no conditional one */
+            walk->at = at;
+            return COMMENT;
+        }
+        walk->at = comment_end(at, end);
+    } else if (*at == '!' || *at == '?') {
+        walk->at = behind_close(at, end);
+    } else {
+        walk->at = at; /* text */
+    }
+    return ON;
+}
+
+static int go(Walk *walk)
+{
+    const Byte *pause = walk->end - walk->at > MOST_BYTES ? walk->at + MOST_BYTES : walk->end;
+    int what = ON;
+    for (int left = MOST_TAGS; what == ON && left && walk->at < pause; left--) {
+        walk->start = find(walk->at, walk->end, '<');
+        if (walk->end - walk->start < 2)
+            walk->at = walk->end;
+        else
+            what = take_token(walk);
+    }
+    return what == ON ? MORE : what;
+}
+
+static PyObject *walk_on(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 7 || !PyBytes_Check(given[0]) || !PyLong_Check(given[1]) || !PyLong_Check(given[2]) ||
+        !PyList_Check(given[3]) || !PyLong_Check(given[4]) || !PyBool_Check(given[5]) || !PyBool_Check(given[6])) {
+        PyErr_SetString(PyExc_TypeError, "walk takes bytes, two offsets, a list, a number and two truths");
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(given[0]);
+    Py_ssize_t position = PyLong_AsSsize_t(given[1]), limit = PyLong_AsSsize_t(given[2]);
+    Walk walk = {.anchors = given[3], .most = PyLong_AsSsize_t(given[4])};
+    if (PyErr_Occurred())
+        return NULL;
+    if (position < 0 || position > limit || limit > size) {
+        PyErr_SetString(PyExc_ValueError, "walk: the offsets lie outside of the document");
+        return NULL;
+    }
+    walk.document = (const Byte *)PyBytes_AS_STRING(given[0]);
+    walk.at = walk.start = walk.document + position;
+    walk.end = walk.document + limit;
+    walk.document_end = walk.document + size;
+    walk.comments = given[5] == Py_True;
+    walk.judge = given[6] == Py_True;
+    int what = go(&walk);
+    if (what == FAILED)
+        return NULL;
+    return Py_BuildValue("ninnnO", walk.at - walk.document, what, walk.start - walk.document,
+                         walk.body_open == NULL ? -1 : walk.body_open - walk.document,
+                         walk.body_close == NULL ? -1 : walk.body_close - walk.document,
+                         walk.has_html ? Py_True : Py_False);
+}
+
+/* --- the module --- */
+
+static PyObject *attribute_of_module(const char *module, const char *name)
+{
+    PyObject *imported = PyImport_ImportModule(module);
+    PyObject *found = imported == NULL ? NULL : PyObject_GetAttrString(imported, name);
+    Py_XDECREF(imported);
+    return found;
+}
+
+/* Whether anchors may be filled in as `new_anchor` does: a tuple, and nothing else, of these fields. */
+static int is_as_known(PyObject *type)
+{
+    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type) ||
+        ((PyTypeObject *)type)->tp_basicsize != PyTuple_Type.tp_basicsize)
+        return 0;
+    PyObject *names = PyObject_GetAttrString(type, "_fields"), *blank = PyUnicode_FromString(" ");
+    PyObject *joined = names == NULL || blank == NULL ? NULL : PyUnicode_Join(blank, names);
+    int same = joined != NULL && PyUnicode_CompareWithASCIIString(joined, fields) == 0;
+    Py_XDECREF(names);
+    Py_XDECREF(blank);
+    Py_XDECREF(joined);
+    return same;
+}
+
+static int prepare(void)
+{
+    prepare_classes();
+    prepare_sizes();
+    PyObject *type = attribute_of_module("smtpapi.find.types", "Anchor");
+    references = attribute_of_module("smtpapi.find.entities", "TABLE");
+    if (type == NULL || references == NULL)
+        return 0;
+    if (!is_as_known(type) || !PyDict_Check(references)) {
+        PyErr_SetString(PyExc_ImportError, "_walk was built for another smtpapi.find.types.Anchor");
+        return 0;
+    }
+    anchor_type = (PyTypeObject *)type;
+    no_text = PyUnicode_FromString("");
+    tag_a = PyUnicode_InternFromString("a");
+    tag_area = PyUnicode_InternFromString("area");
+    no_bytes = PyBytes_FromString("");
+    double_quote = PyBytes_FromString("\"");
+    single_quote = PyBytes_FromString("'");
+    no_marks = PyTuple_New(0);
+    return no_text && tag_a && tag_area && no_bytes && double_quote && single_quote && no_marks;
+}
+
+static PyMethodDef functions[] = {
+    {"walk", (PyCFunction)(void (*)(void))walk_on, METH_FASTCALL, PyDoc_STR("To the next tag that needs thought.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_walk", NULL, 0, functions, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__walk(void)
+{
+    if (!prepare())
+        return NULL;
+    PyObject *made = PyModule_Create(&module);
+    if (made != NULL &&
+        (PyModule_AddIntConstant(made, "MORE", MORE) || PyModule_AddIntConstant(made, "TAG", TAG) ||
+         PyModule_AddIntConstant(made, "COMMENT", COMMENT) || PyModule_AddIntConstant(made, "JUDGE", JUDGE)))
+        Py_CLEAR(made);
+    return made;
+}
