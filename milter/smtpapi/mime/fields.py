@@ -108,7 +108,14 @@ _usual_content_type = lru_cache(maxsize=256)(_content_type)  # a few values make
 
 def parse_token(value: bytes) -> str:
     """The leading token of a field such as Content-Transfer-Encoding or Content-Disposition, lower case."""
+    return _usual_token(value) if len(value) <= _USUAL_SIZE else _token(value)
+
+
+def _token(value: bytes) -> str:
     return _text(_without_comments(value).partition(b";")[0].strip()).strip('"').lower()
+
+
+_usual_token = lru_cache(maxsize=256)(_token)
 
 
 def _parameters(value: bytes, position: int) -> Iterator[tuple[str, str, bool]]:

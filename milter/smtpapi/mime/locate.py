@@ -7,6 +7,7 @@ not read at all: the answer is `Leave`.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from smtpapi.message import Message
 from smtpapi.mime.budget import OverTimeError
@@ -32,8 +33,7 @@ _MESSAGE = ContentType("message/rfc822", {})
 _TEXT = frozenset({"text/html", "text/plain"})
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A leaf. [start, stop): its body as encoded. encoding: Content-Transfer-Encoding, "" if none.
 
     encoding_value: span of that field's value, None if there is none. fields_stop: where a field could be
@@ -52,8 +52,7 @@ class Part:
     alternatives: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Described:
+class _Described(NamedTuple):
     """What the MIME fields of one header say."""
 
     content: ContentType
@@ -266,7 +265,7 @@ def _describe(
                 pass
     content = types[0] if types else default
     encoding = encodings[0] if encodings else ""
-    if content.ambiguous or any(other != content for other in types):
+    if content.ambiguous or (len(types) > 1 and any(other != content for other in types)):
         raise _AmbiguousError("Content-Type can be read in two ways")
     if len(encodings) > 1:
         raise _AmbiguousError("two Content-Transfer-Encoding fields")
