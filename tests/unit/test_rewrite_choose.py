@@ -124,6 +124,37 @@ def test_one_target_gives_one_url_whichever_way_it_was_judged() -> None:
     assert len({change.new for change in links}) == 3
 
 
+def test_links_in_text_are_judged_the_same_alone_and_among_others() -> None:
+    lines = [
+        b"https://x.example/",
+        b"https://x.example/a",
+        b"https://x.example/a",
+        b"> https://x.example/quoted",
+        b"https://x.example/b[[data-msys-unsubscribe=1]]",
+        b"https://x.example/c[[data-msys-clicktrack=0]]",
+        b"https://x.example/d[[data-msys-sublink=d]]",
+        b"https://x.example/e[[data-msys-sublink=/]]",
+        b"https://own.example/",
+        b"https://x.example/\xc3\xa9",
+        b"https://u@x.example/",
+        b"https://x.example/{{opening_single_curly()}}",
+        b"https://x.example/a",
+    ]
+    expected: list[object] = []
+    for line in lines:
+        alone = chooser()
+        expected += [change[2:] for change in alone.text(line, flowed=False, delsp=False)]
+        expected += [one[1:] for one in alone.passed]
+    together = chooser()
+    found = [change[2:] for change in together.text(b"\r\n".join(lines), flowed=False, delsp=False)]
+    assert sorted(map(repr, [*found, *(one[1:] for one in together.passed)])) == sorted(map(repr, expected))
+    assert together.tracked == 8
+    assert together.sublinks_ignored == 1
+    assert [change.new for change in together.text(lines[1], flowed=False, delsp=False)] == [
+        LINKS.click(lines[1], "", False, "", False)
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 128, 200])
 def test_the_clock_is_looked_at_after_each_64_links(count: int) -> None:
     anchors = html.scan(b'<a href="https://x.example/%d">x</a>' * count % tuple(range(count))).anchors

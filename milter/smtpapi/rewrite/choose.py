@@ -32,6 +32,13 @@ _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: m
 _SPAN = itemgetter(0, 1)
 _SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
 _NOTHING = Anchor(0, 0, b"", b"")[_SAYS]
+_text_says = itemgetter(
+    *map(
+        TextLink._fields.index,
+        ("unsubscribe", "clicktrack", "sublink", "quoted", "broken", "sublink_ignored"),
+    )
+)
+_TEXT_NOTHING = _text_says(TextLink(0, 0, b""))
 _CHANGE = tuple.__new__  # of the class and its six values: half the time of the class's own
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
@@ -106,52 +113,66 @@ class Chooser:
         links = text.scan(data, flowed=flowed, delsp=delsp, most=most, look=self.check_time)
         if len(links) > most:
             raise TooManyLinksError
-        for link in paced(links, self.check_time, _LOOK_EVERY):
-            if tracks and (new := self._judged(link, "", amp=False)):
-                changes.append(Change(link.start, link.stop, new[0], "link", new[1]))
-            if link.notation is not None:
-                changes.append(Change(*link.notation, b"", "attribute"))
+        known: dict[bytes, bytes] = {}
+        for some in in_turns(links, self.check_time, _LOOK_EVERY):
+            if tracks:
+                plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
+                self._some_links(some, plain, False, known, changes)
+            changes += [
+                Change(*link.notation, b"", "attribute") for link in some if link.notation is not None
+            ]
         return self._finished(data, changes)
 
     def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Change]:
         changes: list[Change] = []
-        known: dict[
-            bytes, bytes
-        ] = {}  # URLs by targets: a picture and its title often lead to the same place
+        known: dict[bytes, bytes] = {}
         for some in in_turns(anchors, self.check_time, _LOOK_EVERY):
-            self._some_anchors(some, amp, known, changes)
+            plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
+            self._some_links(some, plain, amp, known, changes)
         return changes
 
-    def _some_anchors(
-        self, anchors: Sequence[Anchor], amp: bool, known: dict[bytes, bytes], changes: list[Change]
+    def _some_links(
+        self,
+        links: Sequence[Anchor | TextLink],
+        plain: list[bytes | None],
+        amp: bool,
+        known: dict[bytes, bytes],
+        changes: list[Change],
     ) -> None:
-        """Add the changes of so few anchors that the clock need not be looked at."""
-        targets = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in anchors]
-        while targets:
-            urls = self.links.usual_clicks(targets, self.harmless, known, amp)
+        """Add the changes of so few links that the clock need not be looked at.
+
+        plain: their targets, None for a link that says more. known: URLs by such targets, as a picture and
+        its title often lead to the same place.
+        """
+        while plain:
+            urls = self.links.usual_clicks(plain, self.harmless, known, amp)
             if urls:
                 self._count(len(urls))
                 changes += [
-                    _CHANGE(Change, (anchor.start, anchor.stop, url, "link", anchor.target, ""))
-                    for anchor, url in zip(anchors, urls, strict=False)
+                    _CHANGE(Change, (link.start, link.stop, url, "link", link.target, ""))
+                    for link, url in zip(links, urls, strict=False)
                 ]
-            if len(urls) == len(targets):
+            count = len(urls)
+            if count == len(plain):
                 return
-            self._unusual(anchors[len(urls)], amp, known, changes)
-            anchors, targets = anchors[len(urls) + 1 :], targets[len(urls) + 1 :]
+            new = self._unusual(links[count], amp, changes)
+            if new is not None and plain[count] == new.target:
+                known[new.target] = new.new
+            links, plain = links[count + 1 :], plain[count + 1 :]
 
-    def _unusual(self, anchor: Anchor, amp: bool, known: dict[bytes, bytes], changes: list[Change]) -> None:
-        new = self._judged(anchor, anchor.name, amp=amp)
-        if new is None:
-            return
-        url, target = new
-        if target is anchor.target and anchor[_SAYS] == _NOTHING:
-            known[target] = url
-        changes.append(Change(anchor.start, anchor.stop, url, "link", target, anchor.name))
-        if anchor.attributes:
-            if len(changes) + len(anchor.attributes) > _UNTRACKED * self.rules.max_links:
+    def _unusual(self, link: Anchor | TextLink, amp: bool, changes: list[Change]) -> Change | None:
+        """Judge a link by itself, and add its changes; that of its URL, if there is one."""
+        name, attributes = (link.name, link.attributes) if isinstance(link, Anchor) else ("", ())
+        judged = self._judged(link, name, amp=amp)
+        if judged is None:
+            return None
+        change = Change(link.start, link.stop, judged[0], "link", judged[1], name)
+        changes.append(change)
+        if attributes:
+            if len(changes) + len(attributes) > _UNTRACKED * self.rules.max_links:
                 raise TooManyLinksError
-            changes += [Change(*span, b"", "attribute") for span in anchor.attributes]
+            changes += [Change(*span, b"", "attribute") for span in attributes]
+        return change
 
     def _pixel(
         self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
