@@ -1,8 +1,8 @@
 /* Sealing links, in C: the payload, the base64 and the URL around a cipher that is Python's.
 
-Not a second authority: what it does has its twin in Python (`token.seal_by_parts`, `usual.seal_usual_by_parts`),
-which is used where this was not built, and which tests/unit/test_native_seal.py holds it against; None, or an
-early stop, sends the caller there. Why: docs/decisions/0014-native-path.md.
+Not a second authority: each function has its twin in Python (`token.seal_by_parts`,
+`usual.seal_usual_by_parts`), which is used where this was not built, and which tests/unit/test_native_seal.py
+holds it against; None, or an early stop, sends the caller there. Why: docs/decisions/0014-native-path.md.
 
 Invariants: nothing is read or written past the end of what was given; no target is sealed whose origin is not
 among those given; nothing is kept between two calls. No cipher is here. */
@@ -12,7 +12,7 @@ among those given; nothing is kept between two calls. No cipher is here. */
 #include <string.h>
 
 enum { HEADER = 4, TAG = 16, MAX_PAYLOAD = 8192, MAX_TARGET = 4096 };
-enum { AFTER_SCHEME = 8 }; /* where a host may begin: behind "https://", or its first letter behind "http://" */
+enum { AFTER_SCHEME = 8 }; /* a path's slash is here at the earliest: a host has a letter at least */
 enum { NIL = 0xc0, BIN8 = 0xc4, BIN16 = 0xc5, ARRAY = 0x90 }; /* MessagePack */
 
 /* What all tokens of one copy and kind share, `token.Sealing`. All borrowed. */
@@ -137,7 +137,8 @@ static PyObject *spelled(const Sealing *of, const Packed *link, PyObject *prefix
     if (payload == NULL)
         return NULL;
     PyObject *arguments[] = {NULL, payload, of->associated};
-    PyObject *sealed = PyObject_Vectorcall(of->encrypt, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    size_t two = 2 | PY_VECTORCALL_ARGUMENTS_OFFSET;
+    PyObject *sealed = PyObject_Vectorcall(of->encrypt, arguments + 1, two, NULL);
     Py_DECREF(payload);
     if (sealed == NULL)
         return NULL;
@@ -236,7 +237,7 @@ static int take_usual(PyObject *const *given, Py_ssize_t count, Usual *to)
 {
     if (count != 6 || !PyBytes_Check(given[1]) || !PyLong_Check(given[2]) || !PyAnySet_Check(given[3]) ||
         !PyDict_Check(given[4]) || !PyList_Check(given[5])) {
-        PyErr_SetString(PyExc_TypeError, "seal_usual takes a Sealing, bytes, a number, a set, a dict, a list");
+        PyErr_SetString(PyExc_TypeError, "seal_usual takes a Sealing, bytes, int, set, dict and list");
         return 0;
     }
     to->prefix = given[1];
