@@ -21,7 +21,7 @@ from smtpapi.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
 _log = logging.getLogger("smtpapi.milter")
 _details = logging.getLogger("smtpapi.details")
 
-_kind_of, _inner_of = attrgetter("kind"), attrgetter("inner")  # of edits
+_kind_of = attrgetter("kind")  # of an edit
 
 _LONGEST = 500  # characters of a text from outside
 
@@ -30,13 +30,19 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CR
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Writes lines of one shape, with the time of day written out once a second and not for each line."""
+    """Writes lines of one shape; time of day and process are written out once a second, not for each."""
 
     def __init__(self, stream: TextIO, *, timed: bool) -> None:
         super().__init__(stream)
         self._timed = timed
         self._second = -1
-        self._time = ""
+        self._head = ""
+        self._descriptor: int | None
+        # Past the stream's layers, which hold nothing back between two lines.
+        try:
+            self._descriptor = stream.fileno()
+        except (AttributeError, OSError, ValueError):  # one without a file
+            self._descriptor = None
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, and its traceback."""
@@ -47,20 +53,38 @@ class _Lines(logging.StreamHandler[TextIO]):
         if not self._timed:
             return f"{level}: {text}"
         if (second := int(at)) != self._second:
-            self._time, self._second = time.strftime("%b %d %H:%M:%S", time.localtime(second)), second
-        return f"{self._time} smtpapi/milter[{os.getpid()}]: {level}: {text}"
+            written = time.strftime("%b %d %H:%M:%S", time.localtime(second))
+            self._head, self._second = f"{written} smtpapi/milter[{os.getpid()}]: ", second
+        return f"{self._head}{level}: {text}"
+
+    def forked(self) -> None:
+        """Forget whose lines these were."""
+        self._second = -1
 
     def info(self, text: str) -> None:
         """Write a line of level INFO without a record, which costs thrice as much as the line."""
-        lock = self.lock
+        lock, stream = self.lock, self.stream
         assert lock is not None
         with lock:
-            stream = self.stream
-            stream.write(self._line("INFO", text, time.time()) + "\n")
-            stream.flush()
+            line = self._line("INFO", text, time.time()) + "\n"
+            if self._descriptor is None:
+                stream.write(line)
+                stream.flush()
+                return
+            data = line.encode(stream.encoding, "backslashreplace")
+            while data:  # nearly always at once
+                data = data[os.write(self._descriptor, data) :]
 
 
 _lines: _Lines | None = None  # once `setup` was called
+
+
+def _after_fork() -> None:
+    if _lines is not None:
+        _lines.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def setup(debug_level: str = "ERROR") -> None:
@@ -121,8 +145,9 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
 
 def _links(edits: Sequence[Edit]) -> int:
     """Links among the edits and in what was encoded anew, which is no link itself."""
-    found = list(map(_kind_of, edits)).count("link")
-    return found + sum(map(_links, filter(None, map(_inner_of, edits))))
+    kinds = list(map(_kind_of, edits))
+    found = kinds.count("link")
+    return found + sum(_links(edit.inner) for edit in edits) if "reencoded" in kinds else found
 
 
 def failed_before_change(envelope: Envelope) -> None:

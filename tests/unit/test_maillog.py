@@ -1,6 +1,10 @@
 import logging
+import os
 import re
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +94,34 @@ def test_all_lines_have_one_shape(
     assert re.fullmatch(head + "ERROR: x; the keys read before stay in use", third)
     assert re.match(head + "ERROR: 4bXyZ: from=<a@s.test>", fourth)
     assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "KeyError: 'k'")
+
+
+@pytest.mark.usefixtures("loggers_kept")
+def test_a_line_that_the_pipe_takes_in_pieces_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    real = os.write
+    with (tmp_path / "log").open("w", encoding="ascii") as log:
+        monkeypatch.setattr(sys, "stderr", log)
+        monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
+        maillog.setup("INFO")
+        maillog.message(replace(_ENVELOPE, sender="ä@s.test"), Leave(Why.UNTRUSTED), 10, 0.0015)
+        maillog.stopped()
+    line = "INFO: " + _WHO.replace("<a@", r"<\xe4@") + "status=untouched, reason=untrusted"
+    assert (tmp_path / "log").read_text().splitlines() == [line, "INFO: stopped"]
+
+
+@pytest.mark.usefixtures("loggers_kept")
+def test_a_forked_process_signs_its_own_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stderr", log)
+        maillog.setup("INFO")
+        maillog.message(_ENVELOPE, Leave(Why.UNTRUSTED), 10, 0.0015)
+        if (child := os.fork()) == 0:
+            maillog.message(_ENVELOPE, Leave(Why.UNTRUSTED), 10, 0.0015)
+            os._exit(0)
+        os.waitpid(child, 0)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.partition("[")[2].partition("]")[0] for line in lines] == [str(os.getpid()), str(child)]
