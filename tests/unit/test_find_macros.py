@@ -1,6 +1,8 @@
 """The six brace macros (contract.md 5.4), and nothing else in braces."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smtpapi.find import macros
 
@@ -43,3 +45,26 @@ def test_other_braces_are_the_authors(text: bytes) -> None:
 
 def test_a_brace_on_one_side_alone_does_not_hide_a_macro() -> None:
     assert macros.scan(b"{{{opening_single_curly()}} x") == ((1, 27, b"{"),)
+
+
+PIECES = (
+    b"{",
+    b"}",
+    b"{{",
+    b"}}",
+    b"y()",
+    b"x",
+    b"\n",
+    b"opening_single_curly()",
+    b"{{closing_triple_curly()}}",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join))
+def test_no_macro_is_missed_for_what_stands_around_it(text: bytes) -> None:
+    found = {(one.start(), one.end()) for one in macros._MACRO.finditer(text)}
+    hidden = {
+        (start, stop) for start, stop in found if text[:start].endswith(b"{") and text[stop:][:1] == b"}"
+    }
+    assert {(start, stop) for start, stop, _ in macros.scan(text)} == found - hidden
