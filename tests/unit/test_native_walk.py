@@ -41,127 +41,57 @@ def both(data: bytes, most: int = sys.maxsize) -> Page:
     return swift
 
 
-TAGS = (
-    *(
-        "<a ",
-        "<A\n",
-        "<a/",
-        "<a",
-        "<area ",
-        "</a>",
-        "</a ",
-        "</A/",
-        "<b>",
-        "<td ",
-        "</td>",
-        "<p",
-        "<ab ",
-        "<x<a ",
-    ),
-    *(
-        "<body>",
-        "<body ",
-        "</body>",
-        "</BODY >",
-        "</bodyx>",
-        "<html>",
-        "<HTML ",
-        "</html>",
-        "<v:rect href='v'>",
-    ),
-    *("<svg>", "<svg/>", "</svg>", "<math>", "</math>", "<mi>", "<script>", "</script>", "<plaintext>"),
-    *(
-        "<title>",
-        "</title>",
-        "<style>",
-        "</style>",
-        "</style",
-        "</STYLE/",
-        "<stylex>",
-        "<textarea>",
-        "</textarea>",
-    ),
-    *("<xmp>", "</xmp>", "<iframe ", "</iframe>", "<noembed>", "</noembed>", "<noframes>", "</noframes>"),
+def words(text: str) -> list[str]:
+    return text.split("|")
+
+
+TAGS = words(
+    "<a |<A\n|<a/|<a|<area |</a>|</a |</A/|<b>|<td |</td>|<p|<ab |<x<a |<v:rect href='v'>|<script>|</script>|"
+    "<body>|<body |</body>|</BODY >|</bodyx>|<html>|<HTML |</html>|<svg>|<svg/>|</svg>|<math>|</math>|<mi>|"
+    "<title>|</title>|<style>|</style>|</style|</STYLE/|<stylex>|<textarea>|</textarea>|<plaintext>|<xmp>|"
+    "</xmp>|</xmpx>|<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
 )
-COMMENTS = (
-    *("<!--", "-->", "--!>", "<!-->", "<!--->", "<!---", "<!----", "--", "<!--[if mso]>", "<!--[ IF x]>"),
-    *("<![endif]-->", "<![CDATA[", "]]>", "<!doctype html>", "<?xml", "</", "</>", "</ >", "<!", "<!-"),
+COMMENTS = words(
+    "<!--|-->|--!>|<!-->|<!--->|<!---|<!----|--|<!--[if mso]>|<!--[ IF x]>|<![endif]-->|<![CDATA[|]]>|"
+    "<!doctype html>|<?xml|</|</>|</ >|<!|<!-"
 )
-ATTRIBUTES = (
-    *(
-        "href=",
-        "HREF=",
-        "href",
-        " hrefs=",
-        'href="',
-        "href='",
-        'href="http://x/" ',
-        "href=http://y/?a=b&c_d=e&amp;f",
-    ),
-    *(
-        ' data-msys-linkname="n m"',
-        ' data-msys-link-name=" z "',
-        " DATA-MSYS-SUBLINK=s.1",
-        ' data-msys-sublink=""',
-    ),
-    *(
-        " data-msys-sublink='-'",
-        " data-msys-sublink",
-        " data-msys-unsubscribe=1",
-        ' data-msys-unsubscribe="1"',
-    ),
-    *(
-        " data-msys-clicktrack=0",
-        ' data-msys-clicktrack=" 0 "',
-        " data-msys-other",
-        ' data-msys-linkname="&amp;"',
-    ),
-    *(' data-msys-linkname="é"', " data-msys-linkname=" + "n" * 70, " data-msys-sublink=" + "s" * 64),
-    *(' data-x="y"', ' class="c d"', " title='<a href=\"q\">'", " x=y", " =z", " x= ", " x"),
+ATTRIBUTES = words(
+    'href=|HREF=|href| hrefs=|href="|href=\'|href="http://x/" |href=http://y/?a=b&c_d=e&amp;f| =z| x= |'
+    ' data-msys-other| DATA-MSYS-SUBLINK=s.1| data-x="y"| class="c d"| title=\'<a href="q">\'| x=y| x|/'
 )
-TEXTS = (
-    *(
-        "&amp;",
-        "&amp",
-        "&amp=",
-        "&copy",
-        "&copy;",
-        "&copy=",
-        "&copy_",
-        "&#46;",
-        "&#x3a;",
-        "&nosuch;",
-        "&utm_x=y",
-        "&",
-    ),
-    *(
-        "https://",
-        "www.x.org",
-        "example.com",
-        "http",
-        ":",
-        "//",
-        ".",
-        "é",
-        "x",
-        "a",
-        "\x0b",
-        "\0",
-        ";",
-        "#",
-        "[",
-        "&lt;",
-    ),
+TEXTS = words(
+    "&amp;|&amp|&amp=|&copy|&copy;|&copy=|&copy_|&#46;|&#x3a;|&nosuch;|&utm_x=y|&|&lt;|https://|www.x.org|"
+    "example.com|http|:|//|.|é|x|a|\x0b|\0|;|#|[|0|1"
 )
-SIGNS = tuple("<>/=\"' \t\n\f\r-!?<>")
+SIGNS = "<>/=\"' \t\n\f\r-!?<>"
 PIECES = st.one_of(*map(st.sampled_from, (TAGS, COMMENTS, ATTRIBUTES, TEXTS, SIGNS)))
-MARKUP = st.lists(PIECES, max_size=40).map(lambda pieces: "".join(pieces).encode("latin-1"))
+
+# What is nearly well made, so that it comes to anchors and what is said of them.
+OURS = ("linkname", "link-name", "sublink", "unsubscribe", "clicktrack", "other", "LINKNAME", "")
+NAMES = st.sampled_from(("href", "href", "HREF", "class", "data-x", *(f"data-msys-{name}" for name in OURS)))
+VALUES = st.one_of(
+    st.lists(st.sampled_from(TEXTS), max_size=4).map("".join),
+    st.sampled_from(("0", "1", " 1\n", "s-1", "-s", "s_.S", "s s", *map("n".__mul__, (62, 63, 64, 65)))),
+)
+GAPS = st.sampled_from((*"     \n\f/", "", "  ", " / "))
+VALUED = st.builds("{0}{1}={2}{3}{2}".format, GAPS, NAMES, st.sampled_from(("", '"', '"', "'")), VALUES)
+ANCHORS = st.builds(
+    "<{}{}{}{}".format,
+    st.sampled_from(("a", "a", "A", "area", "td")),
+    st.lists(st.one_of(VALUED, VALUED, st.sampled_from(ATTRIBUTES)), max_size=5).map("".join),
+    st.sampled_from((">", ">", "/>", " >", "")),
+    st.lists(st.sampled_from((*TEXTS, "<b>", "<i class='a.b'>", "</a>", "</a >")), max_size=6).map("".join),
+)
+COMMENTED = st.builds("<!--{}{}{}".format, PIECES, st.lists(PIECES, max_size=4).map("".join), ANCHORS)
+MARKUP = st.lists(st.one_of(PIECES, PIECES, ANCHORS, COMMENTED), max_size=20).map(
+    lambda pieces: "".join(pieces).encode("latin-1")
+)
 SPARSE = st.text("<>/ab\"'=- !&;ahref", max_size=60).map(str.encode)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
-    data=MARKUP | SPARSE | st.binary(max_size=200),
+    data=MARKUP | MARKUP | SPARSE | st.binary(max_size=200),
     most=st.sampled_from((sys.maxsize, sys.maxsize, 0, 1, 3, -1)),
 )
 def test_the_walk_finds_what_the_expressions_find(data: bytes, most: int) -> None:
@@ -221,6 +151,41 @@ def test_the_walk_through_hostile_mail_is_the_same(kind: str) -> None:
     body = HOSTILE[kind](100_000).body
     both(body)
     both(body, 100)
+
+
+def test_long_targets_are_the_same() -> None:
+    for unit in (b"x", b"&amp;", b"&x;", b"&lt;", b"&"):
+        for size in (65_535, 65_540, 131_072):
+            both(b'<a href="http://x/?' + (unit * size)[:size] + b'">www.x.org</a>')
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'<a href="x">http://localhost</a><a href="y">localhost</a>',
+        b'<area href="x">http://localhost</a>',
+        b"<a href=x data-msys-linkname='\xe9'><a href=y data-msys-linkname='\xc3\xa9'>",
+        b"<a href=x data-msys-sublink=s._-9><a href=y data-msys-sublink=.s><a href=z data-msys-sublink=!>",
+        *(b"<a href=x data-msys-sublink=" + b"s" * size + b">" for size in (63, 64, 65)),
+        b"<xmp></xmpx><a href=n></xmp><a href=y>",
+        b"<xmp><-xmp><a href=n></xmp><a href=y>",
+        b"<title></title\f><a href=x></titl",
+        b"<!-- -- -> - > --> <a href=x><!-- --!<a href=n>",
+    ],
+)
+def test_a_rare_shape_is_the_same(data: bytes) -> None:
+    both(data)
+
+
+def test_text_is_judged_as_far_as_it_is_seen() -> None:
+    for size in range(1000, 1030):
+        both(b'<a href="http://x/">www.x.org' + b" " * size + b"</a>")
+
+
+def test_many_attributes_of_ours_are_the_same() -> None:
+    for count in (15, 16, 17, 998, 999, 1000, 1001):
+        both(b'<a href="x"' + b" data-msys-sublink=s" * count + b">")
+        both(b"<a" + b" data-msys-x" * count + b' href="x"' + b"\t\f/data-msys-linkname=n" * count)
 
 
 def html_parts(raw: bytes) -> Iterator[bytes]:

@@ -2,14 +2,14 @@
 
 Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
 13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
-and scripts, wanted comments, character references other than "&amp;", link names that are not ASCII. Where this
-was not built, the expressions of `smtpapi.find.markup` do the same; tests/unit/test_native_walk.py holds the two
-against each other.
+and scripts, comments that may be conditional, character references other than "&amp;", names of links that are
+not ASCII. Where this was not built, the expressions of `smtpapi.find.markup` do the same;
+tests/unit/test_native_walk.py holds the two against each other.
 
 Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
-goes forward, but for the tag that is handed over (by Python's side read once more) and the text after an anchor
-(VISIBLE bytes, read again as document): so the time is linear. One call reads MOST_TAGS tags or MOST_BYTES bytes
-and the token that they end in, of at most MOST_ATTRIBUTES attributes, so that its caller can look at the clock. */
+goes forward, but over a tag that is handed over (read once more, by Python) and the text after an anchor
+(VISIBLE bytes, which are read as markup too): so the time is linear. One call reads MOST_TAGS tags or MOST_BYTES
+bytes, and the token that they end in, so that its caller can look at the clock. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -195,8 +195,8 @@ static const struct {
 } elements[] = {
     {"a", 1, ANCHOR},          {"area", 4, AREA},         {"html", 4, HTML},         {"body", 4, BODY},
     {"style", 5, RAW_TEXT},    {"title", 5, RAW_TEXT},    {"textarea", 8, RAW_TEXT}, {"xmp", 3, RAW_TEXT},
-    {"iframe", 6, RAW_TEXT},   {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"plaintext", 9, FOR_PYTHON},
-    {"script", 6, FOR_PYTHON}, {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},
+    {"iframe", 6, RAW_TEXT},   {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"script", 6, FOR_PYTHON},
+    {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},   {"plaintext", 9, FOR_PYTHON},
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0], LONGEST_NAME = 9 };
 
@@ -231,7 +231,9 @@ enum { PREFIX = sizeof prefix - 1 };
 static const struct {
     const char *name; /* without the prefix */
     Py_ssize_t size;
-} ours[NAMES] = {{"", 0}, {"linkname", 8}, {"link-name", 9}, {"sublink", 7}, {"unsubscribe", 11}, {"clicktrack", 10}};
+} ours[NAMES] = {
+    {"", 0}, {"linkname", 8}, {"link-name", 9}, {"sublink", 7}, {"unsubscribe", 11}, {"clicktrack", 10},
+};
 
 static int attribute_of(Span name)
 {
@@ -240,8 +242,9 @@ static int attribute_of(Span name)
         return is_word(name.start, "href", 4) ? HREF : NOT_OURS;
     if (size < PREFIX || (*name.start | 32) != 'd' || !is_word(name.start, prefix, PREFIX))
         return NOT_OURS;
+    size -= PREFIX;
     for (int which = LINKNAME; which < NAMES; which++)
-        if (size == PREFIX + ours[which].size && is_word(name.start + PREFIX, ours[which].name, ours[which].size))
+        if (size == ours[which].size && is_word(name.start + PREFIX, ours[which].name, size))
             return which;
     return OURS;
 }
@@ -461,6 +464,8 @@ static int append_anchor(PyObject *anchors, const Byte *document, Said *said, Py
 {
     PyObject *values[FIELDS] = {NULL};
     Span target = trimmed(said->values[HREF]);
+    if (size_of(target) > MOST_BYTES) /* where Python looks at the clock */
+        return 0;
     Py_ssize_t amps = count_amps(target);
     if (amps < 0)
         return amps == -1 ? 0 : -1;
@@ -629,7 +634,8 @@ static int go(Walk *walk)
 static PyObject *walk_on(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
     if (count != 7 || !PyBytes_Check(given[0]) || !PyLong_Check(given[1]) || !PyLong_Check(given[2]) ||
-        !PyList_Check(given[3]) || !PyLong_Check(given[4]) || !PyBool_Check(given[5]) || !PyBool_Check(given[6])) {
+        !PyList_Check(given[3]) || !PyLong_Check(given[4]) || !PyBool_Check(given[5]) ||
+        !PyBool_Check(given[6])) {
         PyErr_SetString(PyExc_TypeError, "walk takes bytes, two offsets, a list, a number and two truths");
         return NULL;
     }
@@ -706,7 +712,8 @@ static int prepare(void)
 }
 
 static PyMethodDef functions[] = {
-    {"walk", (PyCFunction)(void (*)(void))walk_on, METH_FASTCALL, PyDoc_STR("To the next tag that needs thought.")},
+    {"walk", (PyCFunction)(void (*)(void))walk_on, METH_FASTCALL,
+     PyDoc_STR("To the next tag that needs thought.")},
     {NULL, NULL, 0, NULL},
 };
 
