@@ -9,6 +9,7 @@ _: Any = None
 
 # libmilter's callbacks and pymilter's hooks (smtpapi.session)
 _ = (_.hello, _.unknown, _.abort, _.eom, _.envfrom_bytes, _.envrcpt_bytes, _.header_bytes, _.factory)
+_ = (_.negotiate, _._actions, _.milter_protocol)
 
 # smtplib, click, Jinja2, WSGI servers, lark's transformer
 _ = (_.command_encoding, _.convert, _.exit_code, _.lstrip_blocks, _.trim_blocks, _.application)

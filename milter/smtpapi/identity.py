@@ -13,14 +13,10 @@ from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from engagement.links.keys import Key, Ring, derive
 from smtpapi.envelope import Envelope
 from smtpapi.message import Message
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 MARK = "X-Smtpapi-Id"
 
@@ -196,7 +192,7 @@ def _hmac(key: Key, purpose: bytes, framed: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _prepared(secret: bytes, purpose: bytes) -> "tuple[_Hash, _Hash]":
-    """HMAC's inner and outer hash, each with the key in it: a fifth of what `hmac.digest` costs a call."""
+def _prepared(secret: bytes, purpose: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """HMAC's inner and outer hash, each with the key in it: less than half of what `hmac.digest` costs."""
     padded = derive(secret, purpose, "", 32).ljust(64, b"\0")
     return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))

@@ -45,7 +45,6 @@ class Session(Milter.Base):
         self._begin()
 
     def _begin(self) -> None:
-        self._fresh = True
         self._sender = ""
         self._recipients: list[str] = []
         self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
@@ -134,14 +133,13 @@ class Session(Milter.Base):
 
     def close(self) -> int:
         """The connection is gone."""
-        self._works.underway.discard(id(self))
+        self._begin()
         self._works.sessions.discard(id(self))
         return Milter.CONTINUE
 
     def abort(self) -> int:
         """The message under way is given up; the session, and what it set, goes on."""
-        if not self._fresh:
-            self._begin()
+        self._begin()
         return Milter.CONTINUE
 
     # -- a message's parts, as they come
@@ -151,9 +149,7 @@ class Session(Milter.Base):
     @Milter.symlist("{auth_authen}", "i")
     def envfrom(self, sender: bytes, *params: bytes) -> int:
         """MAIL FROM: a new message."""
-        if not self._fresh:
-            self._begin()
-        self._fresh = False
+        self._begin()
         self._works.underway.add(id(self))
         try:
             self._login = self._macro("{auth_authen}")
