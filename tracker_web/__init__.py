@@ -1,1 +1,5 @@
 """The web tracker: answers pixels and redirects, and shows what happened."""
+
+from engagement import native
+
+native.leave_out_if_off()  # before anything that uses them

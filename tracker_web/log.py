@@ -49,6 +49,11 @@ def started(listen: str, workers: int, hosts: list[str], recording: bool) -> Non
     )
 
 
+def notice(text: str) -> None:
+    """What the operator may want to change."""
+    _logger.warning("%s", text)
+
+
 def stopped() -> None:
     """The tracker has stopped because it was told to."""
     _logger.info("stop")

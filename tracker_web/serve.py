@@ -13,6 +13,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from engagement import native
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
@@ -90,6 +91,8 @@ def serve(settings: Settings, config: Path) -> None:
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
+    if told := native.notice("tracker_web"):
+        log.notice(told)
     server = Granian(
         "tracker_web.wsgi:application",
         address=listen.host,

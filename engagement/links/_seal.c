@@ -2,7 +2,7 @@
 
 Not a second authority: each function has its twin in Python (`token.seal_by_parts`,
 `usual.seal_usual_by_parts`), which is used where this was not built, and which tests/unit/test_native_seal.py
-holds it against; None, or an early stop, sends the caller there. Why: docs/decisions/0014-native-path.md.
+holds it against; None, or an early stop, sends the caller there. Why: docs/decisions/0015-native-rewriting.md.
 
 Invariants: nothing is read or written past the end of what was given; no target is sealed whose origin is not
 among those given; nothing is kept between two calls. No cipher is here. */

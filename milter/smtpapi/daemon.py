@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engagement import native
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
@@ -123,8 +124,9 @@ class Daemon:
             directory = settings.milter.counters_directory
             self._counters = Counters.create(_ROWS, Path(directory) if directory else None)
             self._tally = self._counters.row(0)
-            for text in (*settings.notices, *settings.warnings):
-                maillog.notice(text)
+            for text in (*settings.notices, *settings.warnings, native.notice("smtpapi")):
+                if text:
+                    maillog.notice(text)
             self._serve()
         except OSError as error:
             raise StartError(f"{error.filename or self._config}: {error.strerror or error}") from error

@@ -4,6 +4,10 @@ from importlib import import_module
 
 import click
 
+from engagement import native
+
+native.leave_out_if_off()  # before any command's module is imported
+
 _COMMANDS = {
     "check-config": "check_config",
     "decode": "decode",

@@ -1,0 +1,73 @@
+"""A program does without its parts in C where it is told to, and says so."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from engagement import native
+
+ROOT = Path(__file__).parents[2]
+
+LOOK = """
+import sys
+import {package}
+from engagement import native
+from engagement.events import record
+from engagement.links import plain, token, usual
+from engagement.spool import format
+used = [plain._native, record._native, format._native, token._seal, usual._seal]
+if "{package}" != "tracker_web":
+    from smtpapi.find import html
+    from smtpapi.mime import quoted_printable
+    used += [html._walk, quoted_printable._native]
+print({{module is not None for module in used}})
+print(native.notice("{package}".partition(".")[0]))
+"""
+
+
+def said(package: str, value: str | None) -> list[str]:
+    variables = {name: text for name, text in os.environ.items() if name != native.VARIABLE}
+    variables["PYTHONPATH"] = f"{ROOT}:{ROOT / 'milter'}"
+    if value is not None:
+        variables[native.VARIABLE] = value
+    run = subprocess.run(
+        [sys.executable, "-c", LOOK.format(package=package)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.splitlines()
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "0", "no"])
+def test_off_leaves_all_of_them_out(value: str) -> None:
+    begin = "without the parts in C, so slower (SMTPAPI_NATIVE=off): "
+    assert said("smtpapi.commands", value) == ["{False}", begin + ", ".join(native.NAMES)]
+    assert said("tracker_web", value) == ["{False}", f"{begin}engagement._native, engagement.links._seal"]
+
+
+@pytest.mark.parametrize("package", ["smtpapi.commands", "tracker_web"])
+@pytest.mark.parametrize("value", [None, "", "on", "1"])
+def test_else_all_of_them_are_used_and_nothing_is_said(package: str, value: str | None) -> None:
+    assert said(package, value) == ["{True}", ""]
+
+
+def test_each_extension_that_is_built_has_its_name() -> None:
+    built = re.findall(r'"((?:engagement|smtpapi)[\w.]+)"', (ROOT / "setup.py").read_text())
+    assert sorted(built) == sorted(native.NAMES)
+
+
+def test_what_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(native.VARIABLE, raising=False)
+    assert import_module("smtpapi.find._walk")
+    monkeypatch.setitem(sys.modules, "smtpapi.find._walk", None)  # type: ignore[arg-type] # as if not built
+    assert native.notice("smtpapi") == (
+        "without the parts in C, so slower (not built; with a C compiler, install again): smtpapi.find._walk"
+    )
+    assert native.notice("tracker_web") == ""
