@@ -2,14 +2,14 @@
 
 Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
 13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
-and scripts, comments that may be conditional, character references other than "&amp;", names of links that are
-not ASCII. Where this was not built, the expressions of `smtpapi.find.markup` do the same;
-tests/unit/test_native_walk.py holds the two against each other.
+and scripts, comments that may be conditional, names of links that are not ASCII, long values with character
+references (`smtpapi.find.entities` decodes those in short ones). Where this was not built, the expressions of
+`smtpapi.find.markup` do the same; tests/unit/test_native_walk.py holds the two against each other.
 
 Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
 goes forward, but over a tag that is handed over (read once more, by Python) and the text after an anchor
-(VISIBLE bytes, which are read as markup too): so the time is linear. One call reads MOST_TAGS tags or MOST_BYTES
-bytes, and the token that they end in, so that its caller can look at the clock. */
+(VISIBLE bytes, which are read as markup too): so the time is linear. One call reads MOST_TAGS tags or
+MOST_BYTES bytes, and the token that they end in, so that its caller can look at the clock. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -17,7 +17,8 @@ bytes, and the token that they end in, so that its caller can look at the clock.
 
 typedef unsigned char Byte;
 
-enum { MOST_TAGS = 2048, MOST_BYTES = 1 << 16, MOST_ATTRIBUTES = 1000, MOST_MARKS = 16 };
+enum { MOST_TAGS = 2048, MOST_BYTES = 1 << 16, MOST_DECODED = 4096 }; /* in one call */
+enum { MOST_ATTRIBUTES = 1000, MOST_MARKS = 16 };                      /* in one tag */
 enum { VISIBLE = 1024 };                       /* as link_text._VISIBLE */
 enum { NAME_BYTES = 63, SUBLINK_BYTES = 64 };  /* as in anchors */
 
@@ -222,6 +223,16 @@ static int element_of(Span name)
     return ELEMENTS;
 }
 
+/* decodable: bytes of values that this call may still decode. start: of the last tag. */
+typedef struct {
+    const Byte *document, *at, *end, *document_end;
+    PyObject *anchors;
+    Py_ssize_t most, decodable;
+    int comments, judge;
+    const Byte *start, *body_open, *body_close;
+    int has_html;
+} Walk;
+
 /* --- anchors (contract.md 5.3) --- */
 
 enum { HREF, LINKNAME, LINK_NAME, SUBLINK, UNSUBSCRIBE, CLICKTRACK, NAMES, OURS = NAMES, NOT_OURS };
@@ -340,8 +351,8 @@ static Py_ssize_t count_amps(Span value)
     return count;
 }
 
-/* The bytes of the value with so many "&amp;" decoded. */
-static PyObject *decoded(Span value, Py_ssize_t amps)
+/* The bytes of the value with its so many "&amp;" decoded. */
+static PyObject *without_amps(Span value, Py_ssize_t amps)
 {
     if (amps == 0)
         return PyBytes_FromStringAndSize((const char *)value.start, size_of(value));
@@ -360,6 +371,26 @@ static PyObject *decoded(Span value, Py_ssize_t amps)
         from = is_amp ? amp + 5 : stop;
     }
     return bytes;
+}
+
+static PyObject *decode; /* entities.decode */
+
+/* The bytes of the value decoded as Python does it, then trimmed. */
+static PyObject *decoded(Span value)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)value.start, size_of(value));
+    PyObject *target = bytes == NULL ? NULL : PyObject_CallOneArg(decode, bytes);
+    char *start;
+    Py_ssize_t size;
+    Py_XDECREF(bytes);
+    if (target == NULL || PyBytes_AsStringAndSize(target, &start, &size) < 0) {
+        Py_XDECREF(target);
+        return NULL;
+    }
+    Span rest = trimmed((Span){(Byte *)start, (Byte *)start + size});
+    if (size_of(rest) < size)
+        Py_SETREF(target, PyBytes_FromStringAndSize((const char *)rest.start, size_of(rest)));
+    return target;
 }
 
 /* Anchor and its fields, in their order. */
@@ -460,15 +491,21 @@ static PyObject *new_anchor(PyObject **values)
 }
 
 /* Appends the tag's anchor: 1; 0 where Python must read the tag; -1 with an exception set. */
-static int append_anchor(PyObject *anchors, const Byte *document, Said *said, PyObject *tag)
+static int append_anchor(Walk *walk, Said *said, PyObject *tag)
 {
+    const Byte *document = walk->document;
     PyObject *values[FIELDS] = {NULL};
     Span target = trimmed(said->values[HREF]);
     if (size_of(target) > MOST_BYTES) /* where Python looks at the clock */
         return 0;
     Py_ssize_t amps = count_amps(target);
-    if (amps < 0)
-        return amps == -1 ? 0 : -1;
+    if (amps == -2)
+        return -1;
+    if (amps == -1 && (walk->decodable -= size_of(target)) < 0)
+        return 0;
+    values[TARGET] = amps < 0 ? decoded(target) : without_amps(target, amps);
+    if (values[TARGET] == NULL)
+        return -1;
     if (said->marks_count == 0) {
         values[NAME] = Py_NewRef(no_text);
         values[UNSUBSCRIBES] = Py_NewRef(Py_False);
@@ -477,19 +514,19 @@ static int append_anchor(PyObject *anchors, const Byte *document, Said *said, Py
         values[SUBLINK_IGNORED] = Py_NewRef(Py_False);
         values[ATTRIBUTES] = Py_NewRef(no_marks);
     } else if (!take_ours(document, said, values)) {
+        Py_DECREF(values[TARGET]);
         return 0;
     }
     values[START] = PyLong_FromSsize_t(target.start - document);
     values[STOP] = PyLong_FromSsize_t(target.stop - document);
     values[QUOTE] = Py_NewRef(said->quote == '"' ? double_quote : said->quote ? single_quote : no_bytes);
-    values[TARGET] = decoded(target, amps);
     values[TAG_NAME] = Py_NewRef(tag);
     values[TEXT_IS_URL] = Py_NewRef(Py_False);
     values[CONDITIONAL] = Py_NewRef(Py_False);
     PyObject *anchor = new_anchor(values);
     if (anchor == NULL)
         return -1;
-    int failed = PyList_Append(anchors, anchor);
+    int failed = PyList_Append(walk->anchors, anchor);
     Py_DECREF(anchor);
     return failed ? -1 : 1;
 }
@@ -522,16 +559,6 @@ static int may_be_url(const Byte *at, const Byte *end)
 /* What `walk` came back for: see _walk.pyi. ON: for nothing yet; FAILED: an exception is set. */
 enum { MORE, TAG, COMMENT, JUDGE, ON, FAILED };
 
-typedef struct {
-    const Byte *document, *at, *end, *document_end;
-    PyObject *anchors;
-    Py_ssize_t most;
-    int comments, judge;
-    const Byte *start; /* of the last tag */
-    const Byte *body_open, *body_close;
-    int has_html;
-} Walk;
-
 /* An `a` or `area` whose name ends at walk->at. */
 static int take_anchor(Walk *walk, PyObject *tag)
 {
@@ -545,7 +572,7 @@ static int take_anchor(Walk *walk, PyObject *tag)
         return MORE;
     }
     if (said.seen[HREF] && said.values[HREF].start != NULL) {
-        int taken = append_anchor(walk->anchors, walk->document, &said, tag);
+        int taken = append_anchor(walk, &said, tag);
         if (taken <= 0)
             return taken ? FAILED : TAG;
         walk->at = at;
@@ -641,7 +668,7 @@ static PyObject *walk_on(PyObject *Py_UNUSED(module), PyObject *const *given, Py
     }
     Py_ssize_t size = PyBytes_GET_SIZE(given[0]);
     Py_ssize_t position = PyLong_AsSsize_t(given[1]), limit = PyLong_AsSsize_t(given[2]);
-    Walk walk = {.anchors = given[3], .most = PyLong_AsSsize_t(given[4])};
+    Walk walk = {.anchors = given[3], .most = PyLong_AsSsize_t(given[4]), .decodable = MOST_DECODED};
     if (PyErr_Occurred())
         return NULL;
     if (position < 0 || position > limit || limit > size) {
@@ -694,7 +721,8 @@ static int prepare(void)
     prepare_sizes();
     PyObject *type = attribute_of_module("smtpapi.find.types", "Anchor");
     references = attribute_of_module("smtpapi.find.entities", "TABLE");
-    if (type == NULL || references == NULL)
+    decode = attribute_of_module("smtpapi.find.entities", "decode");
+    if (type == NULL || references == NULL || decode == NULL)
         return 0;
     if (!is_as_known(type) || !PyDict_Check(references)) {
         PyErr_SetString(PyExc_ImportError, "_walk was built for another smtpapi.find.types.Anchor");
