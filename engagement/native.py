@@ -30,7 +30,7 @@ def leave_out_if_off() -> None:
     """Let importing any of them fail as if it had not been built, where the environment says so."""
     if is_off():
         for name in NAMES:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: importing it fails (PEP 328)
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type] # with None there, importing it fails
 
 
 def notice(program: str) -> str:

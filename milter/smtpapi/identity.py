@@ -34,7 +34,6 @@ _BLAKE = hashlib.blake2b(digest_size=32)
 _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
-_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
 _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR  # a Date outside is no time of sending: mail queues give up after days
 
 
@@ -184,15 +183,12 @@ def _hmac(key: Key, purpose: bytes, framed: bytes) -> bytes:
     """HMAC-SHA256 (RFC 2104) of the hash over framed parts."""
     digest = _BLAKE.copy()
     digest.update(framed)
-    inner, outer = _prepared(key.secret, purpose)
-    inside, outside = inner.copy(), outer.copy()
-    inside.update(digest.digest())
-    outside.update(inside.digest())
-    return outside.digest()
+    mac = _prepared(key.secret, purpose).copy()
+    mac.update(digest.digest())
+    return mac.digest()
 
 
 @lru_cache(maxsize=1024)
-def _prepared(secret: bytes, purpose: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
-    """HMAC's inner and outer hash, each with the key in it: less than half of what `hmac.digest` costs."""
-    padded = derive(secret, purpose, "", 32).ljust(64, b"\0")
-    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
+def _prepared(secret: bytes, purpose: bytes) -> hmac.HMAC:
+    """With the key in it: a copy goes on in two thirds of the time of a new one."""
+    return hmac.new(derive(secret, purpose, "", 32), digestmod="sha256")
