@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hop_mail import TO, Mail, identities, mail, site
@@ -53,6 +53,8 @@ _BODIES = st.lists(
     max_size=5,
 ).map(b"".join)
 
+_LONG_LINE = b'<a href="http://x.example/">x</a>' * 5  # too long for a line, once each link is ours
+
 
 def sent(
     where: Site, api: dict[str, object], fields: list[Field], body: bytes, recipients: list[str]
@@ -70,6 +72,7 @@ def sent(
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(SITES)), _API, _FIELDS, _BODIES, st.lists(_ADDRESSES, min_size=1, max_size=4))
+@example("readdress", {"tags": ["0"], "metadata": {"0": "0" * 99}}, [], _LONG_LINE, ["a@d.example"])
 def test_each_copy_is_for_its_recipient(
     mode: str, api: dict[str, object], fields: list[Field], body: bytes, recipients: list[str]
 ) -> None:
