@@ -283,18 +283,18 @@ def test_native_takes_no_value_of_another_type(function: Any, arguments: list[An
 
 
 def test_native_takes_very_many_changes() -> None:
-    encoded = b"=3D=\r\nx" * 40_000
-    changes = [Change(at, at + at % 2, b"=" * (at % 9), "link") for at in range(80_000)]
+    encoded = b"=3D=\r\nx" * 10_000
+    changes = [Change(at, at + at % 2, b"=" * (at % 9), "link") for at in range(20_000)]
     both_place(encoded, changes, b"\n")
     both_place(encoded, changes[:1] * 20_000, b"\n")
-    both_place(b"=\n" * 4_000, [Change(0, 0, b"n", "link")] * 2_000, b"\n")
-    both_place(b"x" * 80_000, changes, b"\n")
+    both_place(b"=\n" * 2_000, [Change(0, 0, b"n", "link")] * 1_000, b"\n")
+    both_place(b"x" * 20_000, changes, b"\n")
     both_offsets(encoded, ())
-    both_offsets(encoded, list(range(80_000)))
+    both_offsets(encoded, list(range(20_000)))
 
 
 def test_native_writes_a_value_of_any_size() -> None:
-    for new in (b"x" * 1_000_000, b"=" * 500_000, b"x=" * 300_001):
+    for new in (b"x" * 300_000, b"=" * 100_000, b"x=" * 100_001):
         both_place(b"a" * 40 + b"\n", [Change(20, 21, new, "link"), Change(21, 22, new, "link")], b"\n")
     both_encode(b"x=\t" * 200_000 + b" ", b"\r\n")
 

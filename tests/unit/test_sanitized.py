@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(1200)
 def test_parts_in_c_stay_within_their_bounds() -> None:
     """All their tests again, watched by the compiler's sanitizers."""
     run = subprocess.run(
