@@ -86,6 +86,7 @@ HOSTILE: dict[str, Callable[[int], Message]] = {
     "links of 4,000 bytes": _of(b"<a href=http://x.example/" + b"x" * 4000 + b">x</a>"),
     "comments begun": _of(b"<!--"),
     "comments almost closed": _of(b"<!-- --!"),
+    "comments closed with a bang": _of(b"<!--[--!>"),
     "conditional comments": _of(b"<!--[if mso]><a href=http://x/>"),
     "CDATA in svg": _of(b"<svg><![CDATA["),
     "tags in svg": _of(b"<p x=1>", begin=b"<svg><mi>"),

@@ -47,6 +47,9 @@ _USUAL_TAG: Final = (
 _PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
 _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
 
+# One search for both: the one that is not there would be looked for to the document's end, in each comment.
+_COMMENT_END: Final = re.compile(rb"-->|--!>")
+
 # By far the most anchors: one href in double quotes, other attributes too, none of them ours.
 _OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++=\"[^\"]*+\""
 _USUAL_ANCHOR: Final = (
@@ -121,10 +124,8 @@ def comment_end(data: bytes, position: int, limit: int) -> int:
         return min(position + 1, limit)
     if data.startswith(b"->", position):
         return min(position + 2, limit)
-    stop = data.find(b"-->", position, limit)
-    stop = limit if stop < 0 else stop + 3
-    bang = data.find(b"--!>", position, stop)
-    return stop if bang < 0 else bang + 4
+    found = _COMMENT_END.search(data, position, limit)
+    return limit if found is None else found.end()
 
 
 def attributes(data: bytes, start: int, stop: int, look: Look = unhurried) -> Iterator[re.Match[bytes]]:
