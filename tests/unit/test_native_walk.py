@@ -334,3 +334,29 @@ def test_links_are_found_the_same_without_the_walk_in_c() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+SECOND = """
+import _xxsubinterpreters as interpreters
+from smtpapi.find import _walk, html
+data = b'<a href="&lt;x">'
+page = html.scan(data)
+second = interpreters.create()
+interpreters.run_string(second, "from smtpapi.find.html import scan; assert scan(b'<a href=x>').anchors")
+interpreters.destroy(second)
+again = html.scan(data)
+assert again == page
+assert type(again.anchors[0]) is type(page.anchors[0])
+"""
+
+
+def test_the_walk_survives_a_second_interpreter() -> None:
+    """It keeps a type and a function of the one that loaded it, which must not become another's."""
+    run = subprocess.run(
+        [sys.executable, "-c", SECOND],
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'milter'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr

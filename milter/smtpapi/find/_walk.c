@@ -717,6 +717,10 @@ static int is_as_known(PyObject *type)
 
 static int prepare(void)
 {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) { /* its objects end before the process */
+        PyErr_SetString(PyExc_ImportError, "_walk is for the main interpreter");
+        return 0;
+    }
     prepare_classes();
     prepare_sizes();
     PyObject *type = attribute_of_module("smtpapi.find.types", "Anchor");
