@@ -195,6 +195,11 @@ def notice(text: str) -> None:
     _log.warning("%s", text)
 
 
+def never_returned() -> None:
+    """A worker that was stopped ends without libmilter, which hangs."""
+    _log.warning("libmilter did not return when it was stopped; its sessions are cut")
+
+
 def worker_died(pid: int, status: str, wait: float) -> None:
     """A worker ended that should not have."""
     _log.error("worker %d %s; a new one starts in %.1f s", pid, status, wait)

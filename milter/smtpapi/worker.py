@@ -8,6 +8,7 @@ serve already: go when the last session ends), STOP or end of file (finish the m
 import contextlib
 import gc
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -41,6 +42,7 @@ STOP_SECONDS = 20.0  # for the messages under way; below systemd's 90 s and Post
 # A connection that libmilter accepted is no session yet before its first callback, which waits for its turn.
 _SETTLE_SECONDS = 1.0
 _CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
+_RETURN_SECONDS = 10.0  # for libmilter to return once it was stopped: its loop turns at least each 5 s
 
 
 class Desk:
@@ -135,9 +137,25 @@ def _serve(
     works = desk.works()
     gc.collect()
     gc.freeze()  # what was loaded stays; collections need not look at it again
+    returned = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smtpapi-") as directory:
         lent = Lent(listener, Path(directory))
-        watch = threading.Thread(target=_watch, args=(control, lent, works), daemon=True)
+
+        def leave() -> None:
+            # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
+            _wait_until(lambda: not works.judging, _CALLBACK_SECONDS)
+            desk.close()
+
+        def see_out() -> None:
+            _watch(control, lent, works)
+            if not returned.wait(_RETURN_SECONDS):
+                # Stopped, it destroys its pool's lock, which a thread may hold: then all wait for ever.
+                maillog.never_returned()
+                leave()
+                shutil.rmtree(directory, ignore_errors=True)
+                os._exit(0)
+
+        watch = threading.Thread(target=see_out, daemon=True)
 
         def around_open(open_dummy: Callable[[], None]) -> None:
             lent.around_open(open_dummy)
@@ -145,9 +163,8 @@ def _serve(
             control.send(READY)
 
         serving.serve(works, lent.dummy(), around_open)
-        # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
-        _wait_until(lambda: not works.judging, _CALLBACK_SECONDS)
-    desk.close()
+        returned.set()
+        leave()
 
 
 def _watch(control: socket.socket, lent: Lent, works: Works[Considered]) -> None:
@@ -167,7 +184,8 @@ def _watch(control: socket.socket, lent: Lent, works: Works[Considered]) -> None
     _wait_until(lambda: not works.underway, STOP_SECONDS)
     stopping = threading.Thread(target=serving.stop, daemon=True)
     stopping.start()
-    while stopping.is_alive():  # it waits for libmilter's loop to turn
+    end = time.monotonic() + _RETURN_SECONDS
+    while stopping.is_alive() and time.monotonic() < end:  # it waits for libmilter's loop to turn
         lent.wake()
         stopping.join(0.05)
 

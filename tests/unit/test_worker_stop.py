@@ -1,0 +1,64 @@
+"""A worker ends when it is told to, whatever libmilter does."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engagement.links.keys import Ring
+from engagement.links.ring_file import save_ring
+from engagement.settings import load_text
+from smtpapi import listener, serving, worker
+from smtpapi.counters import Counters
+
+
+@pytest.mark.parametrize("order", [worker.STOP, worker.DRAIN, b""], ids=["stop", "drain", "parent-killed"])
+def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: bytes
+) -> None:
+    """Stopped, libmilter may wait for ever for a lock that it has destroyed (docs/quirks.md)."""
+    kept: list[socket.socket] = []
+
+    def hangs(works: object, name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
+        around_open(lambda: kept.append(socket.socket(socket.AF_UNIX)))
+        while True:
+            time.sleep(1)
+
+    monkeypatch.setattr(serving, "serve", hangs)
+    monkeypatch.setattr(serving, "stop", lambda: None)
+    monkeypatch.setattr(worker, "_RETURN_SECONDS", 0.3)
+    monkeypatch.setattr(worker, "_SETTLE_SECONDS", 0.1)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    save_ring(tmp_path / "keys", Ring().rotated(b"k" * 32, 1))
+    (tmp_path / "spool").mkdir()
+    settings = load_text(f'keys {{ ring = "{tmp_path}/keys" }} spool {{ directory = "{tmp_path}/spool" }}')
+    ours, theirs = socket.socketpair()
+    listening = listener.bind(f"unix:{tmp_path}/milter.sock")
+    tally = Counters.create(2).row(1)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        worker.tempfile.tempdir = None  # type: ignore[attr-defined] # TMPDIR is looked at anew
+        worker.run(settings, None, listening, theirs, tally)
+    theirs.close()
+    assert ours.recv(1) == worker.READY
+    if order:
+        ours.send(order)
+    else:
+        ours.close()
+    end = time.monotonic() + 20
+    ended, status = 0, -1
+    while not ended and time.monotonic() < end:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.02)
+    if not ended:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    ours.close()
+    listening.close()
+    assert (ended, status) == (pid, 0)
+    assert not list((tmp_path / "tmp").iterdir())
