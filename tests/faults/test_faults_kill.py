@@ -34,6 +34,7 @@ def _kills(site: Site, sent: Sent, kills: int, most: int, pause: float = 0.0) ->
     seed = random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
     stopping: list[bool] = []
+    orphans: dict[int, int] = {}  # of killed parents: when each process began
     mails = partial(_load, seed=seed, most=most, pause=pause)
     threads = sessions(site.ports["in"], 8, mails, sent, lambda: bool(stopping))
     done = seen = 0
@@ -43,6 +44,7 @@ def _kills(site: Site, sent: Sent, kills: int, most: int, pause: float = 0.0) ->
         seen = len(sent.accepted)
         if done % 20 == 19:
             assert site.filter.process is not None
+            orphans |= {pid: _began(pid) for pid in site.filter.workers()}
             site.filter.process.kill()
             site.filter.process.wait()
             done += 1
@@ -56,16 +58,27 @@ def _kills(site: Site, sent: Sent, kills: int, most: int, pause: float = 0.0) ->
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive(), "a client hangs"
+    gone = partial(_are_gone, orphans)
+    until(gone, 90, "the end of all workers whose parent was killed")
     return seed
+
+
+def _are_gone(processes: dict[int, int]) -> bool:
+    return not any(began and _began(pid) == began for pid, began in processes.items())
+
+
+def _began(pid: int) -> int:
+    """When a process began, in ticks since the machine did; 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
 
 
 def _age(pid: int) -> float:
     """Seconds since a process began; 0 if it is gone."""
-    try:
-        began = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except OSError:
-        return 0.0
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - began / os.sysconf("SC_CLK_TCK")
+    began = _began(pid)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began / os.sysconf("SC_CLK_TCK") if began else 0.0
 
 
 def _started(site: Site) -> bool:
