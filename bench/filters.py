@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
+from program import ROOT
 
 from engagement.links.keys import Ring
 from engagement.links.ring_file import load_ring, save_ring
@@ -30,7 +29,6 @@ from smtpapi.outcome import Plan
 from smtpapi.rewrite import whole
 from smtpapi.transaction import Site, consider
 
-ROOT = Path(__file__).resolve().parents[1]
 LINKS = 20
 DOMAIN = "track.example.test"
 

@@ -17,9 +17,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import program  # noqa: F401 - finds what follows
 
 from engagement.links.keys import Key, Ring, Status
 from engagement.links.token import BadToken, copy_sealer, open_token

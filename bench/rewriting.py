@@ -16,15 +16,13 @@ import binascii
 import email
 import email.policy
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
+import program  # noqa: F401 - finds what follows
 
 from engagement.links.keys import Ring
 from engagement.links.types import Identity

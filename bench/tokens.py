@@ -11,15 +11,12 @@ deflated when that saves enough), with nothing deflated, and with the whole payl
 import argparse
 import json
 import random
-import sys
 import timeit
 import zlib
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgpack
+import program  # noqa: F401 - finds what follows
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from engagement.links.keys import Ring
