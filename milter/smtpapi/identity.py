@@ -34,6 +34,7 @@ _BLAKE = hashlib.blake2b(digest_size=32)
 _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
+_USUAL_SIZE = 200  # bytes of a Date that is worth remembering
 _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR  # a Date outside is no time of sending: mail queues give up after days
 
 
@@ -134,7 +135,8 @@ def issued_at(message: Message, now: float) -> int:
     """
     if values := message.all("date"):
         try:
-            sent = _seconds(values[0])
+            date = values[0]
+            sent = _usual_seconds(date) if len(date) <= _USUAL_SIZE else _seconds(date)
         except (ValueError, TypeError, OverflowError, IndexError):
             sent = 0
         if now - _PAST <= sent <= now + _FUTURE:
@@ -142,7 +144,6 @@ def issued_at(message: Message, now: float) -> int:
     return int(now) // _HOUR * _HOUR
 
 
-@lru_cache(maxsize=256)  # where many mails come within a second, they share their Dates
 def _seconds(date: bytes) -> int:
     """Unix seconds of a Date (RFC 5322 3.3). Raises what the standard library's parser does."""
     if (plain := _DATE.fullmatch(date)) and (month := _MONTHS.get(plain[2])):
@@ -154,6 +155,10 @@ def _seconds(date: bytes) -> int:
     parsed = parsedate_to_datetime(date.decode("ascii", "replace"))
     parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return int((parsed - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+
+
+# Where many mails come within a second, they share their Dates.
+_usual_seconds = lru_cache(maxsize=256)(_seconds)
 
 
 def _bare(values: Sequence[bytes]) -> bytes:

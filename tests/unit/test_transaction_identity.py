@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import random
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -211,6 +212,13 @@ def test_a_plain_date_is_read_as_the_standard_library_reads_it() -> None:
             found = None
         assert found == expected, text
     assert read > 300
+
+
+def test_a_date_of_unusual_length_is_read_but_not_kept_in_memory() -> None:
+    long = b" Tue, 24 Nov 2026 06:00:00 +0000 (" + b"x" * 60_000 + b")"
+    holders = sys.getrefcount(long)
+    assert issued_at(message(Field("Date", long)), NOW) == 1_795_500_000
+    assert sys.getrefcount(long) == holders
 
 
 def test_no_date_is_no_error() -> None:
