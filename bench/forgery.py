@@ -17,8 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import program  # noqa: F401 - finds what follows
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engagement.links.keys import Key, Ring, Status
 from engagement.links.token import BadToken, copy_sealer, open_token
