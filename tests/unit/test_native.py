@@ -3,7 +3,6 @@
 It is built with the rest where there is a compiler, as wherever these tests run: without it they fail here.
 """
 
-import subprocess
 import sys
 import zlib
 from contextlib import suppress
@@ -24,6 +23,7 @@ from engagement.links.plain import Openers, read_by_parts
 from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.urls import _PLAIN
 from engagement.spool.format import MAX_RECORD, frame_by_zlib
+from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
 KEY = Key(7, Status.SIGNING, 1_793_000_000, bytes(range(32)))
@@ -279,26 +279,7 @@ def test_prefixes_are_those_of_the_payload() -> None:
         assert f'{{"{prefix.decode()}", {len(prefix)}}}' in source
 
 
-WITHOUT = """
-import sys
-sys.modules["engagement._native"] = None
-import pytest
-from engagement.links import plain
-assert plain.read is plain.read_by_parts
-raise SystemExit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]]))
-"""
-
-
 def test_tracker_is_the_same_without_the_part_in_c() -> None:
-    """Its table of requests, its spool and its records, in a process that cannot load it."""
+    """Its table of requests, its spool and its records."""
     files = ("tests/web/test_hot.py", "tests/unit/test_spool_write.py", "tests/unit/test_events_record.py")
-    paths = ":".join((str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")))
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *files],
-        cwd=ROOT,
-        env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    passes_without("engagement._native", *files)

@@ -5,11 +5,9 @@ It is built with the rest where there is a compiler, as wherever these tests run
 
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +21,8 @@ from smtpapi.mime.changes import Change, line_end, splice
 from smtpapi.rewrite import whole
 from smtpapi.rewrite.plan import editable
 from smtpapi.rewrite.rules import Rules
+from without_c import passes_without
 
-ROOT = Path(__file__).parents[2]
 EOLS = (b"\n", b"\r\n")
 needs_corpus = pytest.mark.skipif(not fidelity.CORPUS.is_dir(), reason=f"no corpus at {fidelity.CORPUS}")
 often = settings(max_examples=200, deadline=None)
@@ -359,31 +357,12 @@ def test_native_keeps_the_count_of_what_it_passes_on() -> None:
     assert [sys.getrefcount(one) for one in counted] == before
 
 
-WITHOUT = """
-import sys
-sys.modules["smtpapi.mime._quoted_printable"] = None
-import pytest
-from smtpapi.mime import quoted_printable
-assert not quoted_printable._IN_C
-raise SystemExit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]]))
-"""
-
-
 def test_quoted_printable_is_the_same_without_the_part_in_c() -> None:
-    """Its tests and those of the clock with such parts, in a process that cannot load it."""
-    files = (
+    """Its tests and those of the clock with such parts."""
+    passes_without(
+        "smtpapi.mime._quoted_printable",
         "tests/unit/test_mime_transfer.py",
         "tests/properties/test_rewrite_transfer_properties.py",
         "tests/unit/test_rewrite_budget.py",
         *("-k", "transfer or quoted or soft or encode or base64"),
     )
-    paths = ":".join((str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")))
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *files],
-        cwd=ROOT,
-        env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr

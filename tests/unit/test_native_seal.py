@@ -3,7 +3,6 @@
 It is built with the rest where there is a compiler, as wherever these tests run: without it they fail here.
 """
 
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from engagement.links.token import CannotSeal, Sealing, copy_sealer, open_token,
 from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import refusal
 from engagement.links.usual import origin, seal_usual_by_parts
+from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
 KEY = Key(7, Status.SIGNING, 1_793_000_000, bytes(range(32)))
@@ -261,33 +261,8 @@ def test_prefixes_are_those_of_the_payload() -> None:
         assert f'{{"{prefix.decode()}", {len(prefix)}}}' in source
 
 
-WITHOUT = """
-import sys
-sys.modules["engagement.links._seal"] = None
-import pytest
-from engagement.links import usual
-assert usual.seal_usual is usual.seal_usual_by_parts
-raise SystemExit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]]))
-"""
-
-
 def test_links_are_the_same_without_the_part_in_c() -> None:
-    """Tokens, what was sealed once, and rewriting, in a process that cannot load it."""
-    files = (
-        *(
-            "tests/unit/test_links_token.py",
-            "tests/unit/test_links_golden.py",
-            "tests/test_golden_messages.py",
-        ),
-        *("tests/unit/test_rewrite_choose.py", "tests/unit/test_rewrite_plan.py"),
-    )
-    paths = ":".join((str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")))
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *files],
-        cwd=ROOT,
-        env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    """Tokens, what was sealed once, and rewriting."""
+    names = ("links_token", "links_golden", "rewrite_choose", "rewrite_plan")
+    files = [f"tests/unit/test_{name}.py" for name in names]
+    passes_without("engagement.links._seal", *files, "tests/test_golden_messages.py")

@@ -21,6 +21,7 @@ from hostile_mail import HOSTILE
 from smtpapi.find import _walk, amp, html
 from smtpapi.find.types import Anchor, Page
 from smtpapi.mime.budget import OverTimeError
+from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT.parent / "shared" / "corpus"
@@ -310,30 +311,10 @@ def test_the_walk_leaves_nothing_behind() -> None:
     assert sys.getallocatedblocks() - before < 500
 
 
-WITHOUT = """
-import sys
-sys.modules["smtpapi.find._walk"] = None
-import pytest
-from smtpapi.find import html
-assert html._walk is None
-raise SystemExit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *sys.argv[1:]]))
-"""
-
-
-def test_links_are_found_the_same_without_the_walk_in_c() -> None:
-    """The tests of HTML and AMP, in a process that cannot load it."""
+def test_links_are_found_the_same_without_the_part_in_c() -> None:
+    """The tests of HTML and AMP."""
     files = [f"tests/unit/test_find_{about}.py" for about in ("html", "amp", "documents")]
-    files += ["tests/properties/test_find_properties.py"]
-    paths = ":".join((str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")))
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *files],
-        cwd=ROOT,
-        env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    passes_without("smtpapi.find._walk", *files, "tests/properties/test_find_properties.py")
 
 
 SECOND = """
