@@ -5,7 +5,7 @@ Each fenced block says what it is: `console` is run and its output compared, whe
 `ecelerity` is loaded as configuration, `python` as a policy, `json` as JSON; `text` and `eml` are shown only.
 
 Commands run in a folder with newsletter.eml (demo/newsletter.eml), smtpapi.conf and keys, the ring of the
-golden messages.
+golden messages, and with demo/ and .venv of this checkout.
 """
 
 import doctest
@@ -67,6 +67,8 @@ def blocks(*kinds: str) -> list[Block]:
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "demo/newsletter.eml", tmp_path)
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     (tmp_path / "smtpapi.conf").write_text(CONFIGURATION)
     (tmp_path / "smtpapi.d").mkdir()
     save_ring(tmp_path / "keys", RING)

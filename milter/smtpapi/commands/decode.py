@@ -21,7 +21,7 @@ _ERRORS: dict[Reason, str] = {
     "version": "a token of a version that this program does not know",
     "kind": "a token of a kind that this program does not know",
     "key": "its key is not in this ring, or was revoked",
-    "forged": "not sealed with this key for this tenant and kind: altered, or made by somebody else",
+    "forged": "not sealed with this key for this kind: altered, or made by somebody else",
     "payload": "sealed with this key, but its contents are not of the format",
 }
 
@@ -29,8 +29,7 @@ _ERRORS: dict[Reason, str] = {
 @click.command()
 @click.argument("urls", metavar="URL...", nargs=-1, required=True)
 @ring_options
-@click.option("--tenant", default="", help="The tenant the links were made for.")
-def command(urls: tuple[str, ...], ring: Path | None, config: Path | None, tenant: str) -> None:
+def command(urls: tuple[str, ...], ring: Path | None, config: Path | None) -> None:
     """Print what each tracked URL holds, one JSON line a URL.
 
     A URL that cannot be read gives {"error": ...}, and exit status 1 at the end.
@@ -38,19 +37,19 @@ def command(urls: tuple[str, ...], ring: Path | None, config: Path | None, tenan
     with failing():
         keys = load_ring(ring_path(ring, config))
     now = time.time()
-    lines = [_describe(url, keys, tenant, now) for url in urls]
+    lines = [_describe(url, keys, now) for url in urls]
     for line in lines:
         click.echo(json.dumps(line))
     if any("error" in line for line in lines):
         raise SystemExit(1)
 
 
-def _describe(url: str, ring: Ring, tenant: str, now: float) -> dict[str, Any]:
+def _describe(url: str, ring: Ring, now: float) -> dict[str, Any]:
     requested = read_url(url.strip().encode("utf-8", "surrogateescape"))
     if requested is None:
         return {"error": "not a tracked link: expected /f/a/TOKEN or /q/TOKEN"}
     try:
-        opened = open_token(requested.token, ring, tenant)
+        opened = open_token(requested.token, ring)
     except BadToken as error:
         return {"error": _ERRORS[error.reason]}
     if opened.kind in (CLICKS if requested.family == "open" else OPENS):

@@ -60,6 +60,7 @@ class _Since(click.ParamType[int]):
 @click.option("--follow", is_flag=True, help="Show events as they come in, until interrupted.")
 @click.option("--recipient", "recipients", multiple=True, help="Of this recipient; may be given again.")
 @click.option("--campaign", "campaigns", multiple=True, help="Of this campaign; may be given again.")
+@click.option("--tag", "tags", multiple=True, help="With this tag; may be given again.")
 @click.option(
     "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
 )
@@ -75,6 +76,7 @@ def command(
     follow: bool,
     recipients: tuple[str, ...],
     campaigns: tuple[str, ...],
+    tags: tuple[str, ...],
     types: tuple[str, ...],
     since: int | None,
     limit: int,
@@ -89,7 +91,13 @@ def command(
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
     query = Query(
-        from_ms=since, types=types, recipients=recipients, campaigns=campaigns, expired=expired, limit=limit
+        from_ms=since,
+        types=types,
+        recipients=recipients,
+        campaigns=campaigns,
+        tags=tags,
+        expired=expired,
+        limit=limit,
     )
     show = _csv_printer() if as_csv else _print_json if as_json else _print_line
     try:
@@ -154,6 +162,7 @@ def _wanted(event: Fields, query: Query) -> bool:
         (not query.types or event["type"] in query.types)
         and (not query.recipients or event.get("rcpt_to") in [name.lower() for name in query.recipients])
         and (not query.campaigns or event.get("campaign_id") in query.campaigns)
+        and (not query.tags or not set(query.tags).isdisjoint(event.get("rcpt_tags", ())))
     )
 
 

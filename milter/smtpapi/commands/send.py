@@ -18,7 +18,8 @@ import click
 def command(recipients: tuple[str, ...], sender: str, server: str, file: IO[bytes]) -> None:
     """Send the message in FILE (- for standard input) to an SMTP server and print the server's answer.
 
-    Only line ends are made what SMTP wants. Nothing is added: no Date, no Message-ID.
+    Only line ends are made what SMTP wants. Nothing is added: no Date, no Message-ID. Exit status 1: the
+    server did not take it, or none answers.
     """
     host, port = _address(server)
     message = re.sub(rb"\r\n|\n", b"\r\n", file.read())
