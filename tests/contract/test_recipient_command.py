@@ -37,7 +37,7 @@ def test_what_is_kept_is_handed_out_and_removed(config: Path, tell: Telling) -> 
     store.close()
     lines = [json.loads(line) for line in say(config, "export", "Ida@Example.NET").output.splitlines()]
     assert {line["event_id"] for line in lines} == {row.event_id for row in mine}
-    done = say(config, "erase", "ida@example.net")
+    done = say(config, "erase", "--yes", "ida@example.net")
     assert (done.exit_code, done.output) == (0, "3 event(s) removed\n")
     assert say(config, "export", "ida@example.net").output == ""
     assert len(say(config, "export", "ole@example.net").output.splitlines()) == 1
@@ -51,9 +51,35 @@ def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
     writer = Writer(config.parent / "spool")
     writer.append(b"not an event, of Ida@example.net")
     writer.close()
-    done = say(config, "erase", "--wait", "0", "ida@example.net")
+    done = say(config, "erase", "--yes", "--wait", "0", "ida@example.net")
     assert (done.exit_code, "still wait" in done.output) == (1, True)
     shipped = CliRunner().invoke(main, ["ship", "--once", "--config", str(config)])
     assert shipped.exit_code == 0
-    done = say(config, "erase", "ida@example.net")
+    done = say(config, "erase", "--yes", "ida@example.net")
     assert (done.exit_code, "overwritten in 1 file(s)" in done.output) == (0, True)
+
+
+def test_h19_erasing_says_what_goes_and_asks(config: Path, tell: Telling) -> None:
+    store = open_store(load_file(config), writing=True)
+    store.add(
+        tell.hit(message=9, recipient="eva@example.net")
+        + tell.hit(message=9, recipient="eva@example.net", at=20_000)
+    )
+    store.close()
+    for answer in ("n\n", ""):
+        asked = CliRunner().invoke(
+            main, ["recipient", "erase", "eva@example.net", "--config", str(config)], input=answer
+        )
+        assert (asked.exit_code, "2 event(s) of messages to eva@example.net" in asked.output) == (1, True)
+        assert len(say(config, "export", "eva@example.net").output.splitlines()) == 2
+    agreed = CliRunner().invoke(
+        main, ["recipient", "erase", "eva@example.net", "--config", str(config)], input="y\n"
+    )
+    assert (agreed.exit_code, agreed.output.splitlines()[-1]) == (0, "2 event(s) removed")
+
+
+@pytest.mark.parametrize("text", ["ida", "ida@", "@example.net", "ida@example net", "ida@example.net\x1b[2J"])
+def test_h19_what_is_no_address_is_refused(config: Path, text: str) -> None:
+    for words in (["erase", "--yes"], ["export"]):
+        done = say(config, *words, text)
+        assert (done.exit_code, "is no address" in done.output) == (2, True)

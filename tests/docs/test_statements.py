@@ -78,3 +78,16 @@ def test_h32_units_name_no_file_that_no_step_installs(unit: Path) -> None:
 def test_h32_nothing_configures_a_tenant_and_no_command_asks_for_one() -> None:
     assert "--tenant" not in page("docs/commands.md")
     assert "nothing can be set up with more than one yet" in " ".join(page("docs/links.md").split())
+
+
+@pytest.mark.parametrize("guide", ["docs/postfix.md", "docs/sendmail.md"])
+def test_h19_guides_configure_before_they_start(guide: str) -> None:
+    text = page(guide)
+    starts = text.index("systemctl enable --now smtpapi-milter")
+    assert text.index("```ecelerity") < text.index("smtpapi check-config", 0, starts) < starts
+    assert "install -d -o root -g smtpapi -m 0750 /etc/smtpapi " in text
+    assert "ln -s /opt/smtpapi/bin/smtpapi /usr/local/bin/smtpapi" in text
+
+
+def test_h19_a_changed_configuration_is_told_to_the_tracker_before_the_filter() -> None:
+    assert "systemctl reload smtpapi-tracker smtpapi-milter" in page("docs/postfix.md")

@@ -1,6 +1,7 @@
 """`smtpapi check-config`: whether a configuration is right, and which value is in force where."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
@@ -25,6 +26,7 @@ from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
+from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG
 from smtpapi.policy import hooks
 
 _VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
@@ -74,14 +76,14 @@ def command(
 ) -> None:
     """Read configuration files and print what is in force in each scope.
 
-    Without a FILE: /etc/smtpapi/smtpapi.conf.
+    Without a FILE: the one that SMTPAPI_CONFIG names, else /etc/smtpapi/smtpapi.conf.
 
     With --local, --client or --pathway: what is in force for that one connection. Errors and warnings go to
     standard error; a key ring or policy that the file names and that cannot be used is a warning. Exit
     status 0: all valid, 1: errors, 2: no configuration found.
     """
     where = Where(local[0], local[1], client, pathway)
-    paths = files or (Path("/etc/smtpapi/smtpapi.conf"),)
+    paths = files or (Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG),)
     worst = _VALID
     for number, path in enumerate(paths):
         if number and not as_json:

@@ -18,6 +18,7 @@ import click
 
 from engagement.links.keys import SECRET_SIZE, Ring, RingError, Status
 from engagement.links.ring_file import edit_ring, load_ring, save_ring
+from smtpapi.commands.options import CONFIG_VARIABLE
 
 
 class Failed(click.ClickException):
@@ -33,7 +34,7 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--config",
             type=click.Path(path_type=Path),
-            envvar="SMTPAPI_CONFIG",
+            envvar=CONFIG_VARIABLE,
             help="The configuration that names the ring.",
         ),
     ):

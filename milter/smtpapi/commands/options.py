@@ -10,13 +10,24 @@ import click
 from engagement.settings import SettingsError
 from engagement.stores.port import StoreError
 
+CONFIG_VARIABLE = "SMTPAPI_CONFIG"
+DEFAULT_CONFIG = Path("/etc/smtpapi/smtpapi.conf")
+
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
-    default=Path("/etc/smtpapi/smtpapi.conf"),
-    envvar="SMTPAPI_CONFIG",
+    default=DEFAULT_CONFIG,
+    envvar=CONFIG_VARIABLE,
     show_default=True,
     help="The configuration file.",
+)
+
+# For commands that need no configuration: they show what the product does.
+optional_config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    help="The configuration; without it (and without SMTPAPI_CONFIG), tracking is on.",
 )
 
 

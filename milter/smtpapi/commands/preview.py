@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from smtpapi.commands.keys import Failed
+from smtpapi.commands.options import optional_config_option
 from smtpapi.commands.preview_page import REMOVED, Row, page
 from smtpapi.commands.reason_words import SKIP, WHY
 from smtpapi.commands.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
@@ -34,9 +35,7 @@ _NOTES = {
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="The configuration; without it, tracking is on."
-)
+@optional_config_option
 @click.option("--sender", default=SENDER, show_default=True, help="Envelope sender.")
 @click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
 @LISTEN

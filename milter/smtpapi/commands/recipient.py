@@ -21,6 +21,14 @@ from smtpapi.commands.options import config_option, told
 _POLL_SECONDS = 0.2
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """Take what is an address, so that a slip of the pen is not answered by "0 events"."""
+    local, at, domain = text.rpartition("@")
+    if not (at and local and domain) or " " in domain or not text.isprintable():
+        raise click.BadParameter(f"'{text}' is no address: expected NAME@DOMAIN, as in the envelope")
+    return text
+
+
 @click.group()
 def command() -> None:
     """Hand out, or remove, what is kept of one recipient.
@@ -31,7 +39,7 @@ def command() -> None:
 
 @command.command()
 @config_option
-@click.argument("address")
+@click.argument("address", callback=_address)
 def export(config: Path, address: str) -> None:
     """Write all events of ADDRESS, newest first, one JSON object a line."""
     with _store(config) as (_, store):
@@ -48,13 +56,17 @@ def export(config: Path, address: str) -> None:
     show_default=True,
     help="Seconds that the shipper has to carry over what the spool holds of ADDRESS.",
 )
-@click.argument("address")
-def erase(config: Path, wait: float, address: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+@click.argument("address", callback=_address)
+def erase(config: Path, wait: float, yes: bool, address: str) -> None:
     """Remove all events of messages to ADDRESS from the store, once the spool holds none of them.
 
-    Mail that is sent to ADDRESS afterwards, and links in it, are recorded as before.
+    Says how many there are and asks first. Mail that is sent to ADDRESS afterwards, and links in it, are
+    recorded as before.
     """
     with _store(config, writing=True) as (settings, store):
+        if not yes:
+            _ask(store, address)
         directory = Path(settings.spool.directory)
         traces = Traces(directory, address)
         if not _gone(traces, wait):
@@ -67,6 +79,14 @@ def erase(config: Path, wait: float, address: str) -> None:
         click.echo(f"{store.erase(address)} event(s) removed")
         if blanked := traces.blank():
             click.echo(f"{directory / CORRUPT}: overwritten in {blanked} file(s)")
+
+
+def _ask(store: EventStore, address: str) -> None:
+    """Say what would go, and end without a change unless the person agrees."""
+    times = [event["timestamp"] for event in _events(store, address)]
+    span = f", from {times[-1]} to {times[0]}" if times else ""
+    click.echo(f"{len(times)} event(s) of messages to {address} are stored{span}.")
+    click.confirm("Remove them, and what the spool holds? This cannot be undone", abort=True)
 
 
 def _events(store: EventStore, address: str) -> Iterator[Fields]:

@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,8 +20,9 @@ from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
 from engagement.settings.scopes import listen_of
 from smtpapi.commands.keys import Failed
+from smtpapi.commands.options import optional_config_option
 from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Leave, Outcome, Plan
+from smtpapi.outcome import Leave, Outcome, Plan, Refuse
 from smtpapi.policy import hooks
 from smtpapi.rewrite import whole
 from smtpapi.rewrite.whole import Whole
@@ -102,9 +104,7 @@ def made(message: Whole, outcome: Outcome) -> bytes:
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="The configuration; without it, tracking is on."
-)
+@optional_config_option
 @click.option("--sender", default=SENDER, show_default=True, help='Envelope sender; "" for the null sender.')
 @click.option("--recipient", default=RECIPIENT, show_default=True, help="Envelope recipient.")
 @LISTEN
@@ -130,16 +130,44 @@ def command(
     address, port = listen
     client = Client(_STRANGER if untrusted else _TRUSTED, daemon_address=address, daemon_port=port)
     envelope = Envelope(client, sender, (recipient,))
+    began, ends = time.monotonic(), Counter[str]()
     with ExitStack() as stack:
         lines = _report_file(report, stack)
-        for job in jobs:
+        for job in _shown(jobs, stack):
             message, outcome = considered(site, _read(job), envelope)
             _write(job, made(message, outcome), output_dir)
+            ends[_end(outcome)] += 1
             if lines is not None:
                 lines.write(json.dumps(message.report(outcome, job.path)) + "\n")
             elif output_dir is None and not isinstance(outcome, Plan):
-                why = outcome.why if isinstance(outcome, Leave) else f"{outcome.code} {outcome.text}"
-                click.echo(f"smtpapi rewrite: left as it is: {why}", err=True)
+                click.echo(f"smtpapi rewrite: left as it is: {_end(outcome)}", err=True)
+    if output_dir is not None:
+        click.echo(_summary(ends, time.monotonic() - began), err=True)
+
+
+def _shown(jobs: list[Job], stack: ExitStack) -> Iterable[Job]:
+    """Show on a terminal how far the messages are, on standard error."""
+    if len(jobs) < 2 or not sys.stderr.isatty():
+        return jobs
+    return stack.enter_context(click.progressbar(jobs, label="Rewriting", file=sys.stderr))
+
+
+def _end(outcome: Outcome) -> str:
+    """Name what became of a message: "tracked", a reason, or the reply that refuses it."""
+    match outcome:
+        case Refuse(code, _, text):
+            return f"{code} {text}"
+        case Plan(why=None):
+            return "tracked"
+        case Plan(why=why) | Leave(why=why):
+            return str(why)
+
+
+def _summary(ends: Counter[str], seconds: float) -> str:
+    """Return one line: how many messages, how long it took, what became of them, the most frequent first."""
+    total = ends.total()
+    found = ", ".join(f"{count} {end}" for end, count in ends.most_common()) or "nothing to do"
+    return f"smtpapi rewrite: {total} message{'' if total == 1 else 's'} in {seconds:.1f} s: {found}"
 
 
 def _jobs(paths: Iterable[Path]) -> Iterator[Job]:
