@@ -16,7 +16,7 @@ from engagement.settings.words import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE_HE
 
 _WIDTH = 96
 _PLAIN = frozenset({kinds.boolean().words, kinds.text().words, kinds.path().words})  # names say it all
-_GLOBAL = "relay_hosts"  # the one option that is also valid outside all scopes
+_GLOBAL = frozenset({"relay_hosts", "local_submission"})  # also valid outside all scopes
 
 
 def sample() -> str:
@@ -36,13 +36,15 @@ def _sample() -> Iterator[str]:
         for option in options_of(stanza):
             yield from _commented(option)
         yield f"{mark}}}"
-    yield ""
-    yield from _commented(SCOPED[_GLOBAL], "")
+    for option in SCOPED.values():
+        if option.name in _GLOBAL:
+            yield ""
+            yield from _commented(option, "")
     yield ""
     yield from _prose(SCOPED_HEAD, "")
     yield "ESMTP_Listener {"
     for option in SCOPED.values():
-        if option.name != _GLOBAL:
+        if option.name not in _GLOBAL:
             yield from _commented(option)
     yield "}"
     yield ""

@@ -85,9 +85,20 @@ class ScopedOptions:
     relay_hosts: tuple[Network, ...] = declared(
         kinds.networks(),
         (ip_network("127.0.0.0/8"), ip_network("::1/128")),
-        "Client addresses trusted as if they had logged in. Mail of all other clients passes untouched.",
+        "Client addresses trusted without a login, for mail that has not come in from outside before: each "
+        "Received field in it must name one of these, this machine, or a client that had logged in. All "
+        "other mail passes untouched (docs/decisions/0016-trust.md).",
         scopes=("global", *TRACKING_SCOPES),
         display="Relay_Hosts",
+    )
+    local_submission: bool = declared(
+        kinds.boolean(),
+        True,
+        "Whether mail is trusted that is handed in on this machine by the sendmail(1) command, as cron jobs "
+        "and web applications do; 127.0.0.1 must be in Relay_Hosts as well. Set it to false where scripts "
+        "hand in mail of strangers without its Received fields.",
+        scopes=("global", *TRACKING_SCOPES),
+        display="Local_Submission",
     )
     smtp_extensions: tuple[str, ...] = declared(
         kinds.words_list("a list of extension names, as in (XSETCONTEXT)"),

@@ -110,6 +110,11 @@ class Scoped:
         return tuple(self.values["relay_hosts"].value)
 
     @property
+    def local_submission(self) -> bool:
+        """Whether mail that was handed in on this machine is trusted."""
+        return bool(self.values["local_submission"].value)
+
+    @property
     def context(self) -> Mapping[str, str]:
         """Context variables each message of the connection begins with."""
         found: Mapping[str, str] = self.values["context"].value

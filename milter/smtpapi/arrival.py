@@ -69,6 +69,14 @@ class Arrival(NamedTuple):
     message_context: Mapping[str, str] = _NOTHING
     fingerprint: Fingerprint | None = None
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether trust is still to be judged: no mark says that it was on the first pass.
+
+        Mail whose mark was ours and does not count was trusted too; it loses the mark and gets no links.
+        """
+        return self.entry is None and self.refused in (None, Refused.FORGED)
+
     def headers(self) -> tuple[HeaderChange, ...]:
         """The changes that take out what may not leave, if the mail may be edited at all."""
         if self.came.lacks(_OURS):

@@ -9,7 +9,8 @@ class Client:
 
     address: IP address as text, "" for local submission. login: the SMTP AUTH name, "" without one.
     daemon_address, daemon_port, daemon_name: the MTA's own side ({daemon_addr}, {daemon_port},
-    {daemon_name}); "" or None where the MTA does not tell. helo: what the client called itself.
+    {daemon_name}); "" or None where the MTA does not tell. helo: what the client called itself. host: the
+    MTA's own name ({j}), as it stands in the Received fields that it writes.
     """
 
     address: str = ""
@@ -19,6 +20,7 @@ class Client:
     daemon_port: int | None = None
     daemon_name: str = ""
     helo: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

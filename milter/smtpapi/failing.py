@@ -12,8 +12,7 @@ from smtpapi.arrival import is_at
 from smtpapi.envelope import Envelope
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, Leave, Outcome, Plan, Refuse, Why, removal
-from smtpapi.site import Considered, Site, where_of
-from smtpapi.trust import is_trusted
+from smtpapi.site import Considered, Site
 
 NO_COPIES_NOW = Refuse("451", "4.3.0", "Copies cannot be made now, try again later")
 
@@ -23,9 +22,9 @@ def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderC
 
     On the hop's listener marks go whoever is trusted: what comes in there was trusted once.
     """
-    scoped = site.settings.scoped(where_of(envelope.client))
     marks = removal(message, split.HEADER)
-    if site.settings.active and is_trusted(envelope.client, scoped.relay_hosts):
+    client = envelope.client
+    if site.settings.active and site.untrusted(site.terms(client), client, message) is None:
         return removal(message, directive.NAME) + marks
     return marks if site.hop is not None and is_at(envelope.client, site.hop) else ()
 

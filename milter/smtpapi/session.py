@@ -78,7 +78,7 @@ class Session(Milter.Base):
         return Milter.CONTINUE
 
     @Milter.noreply
-    @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}")
+    @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}", "j")
     def connect(self, hostname: str, family: int, hostaddr: object) -> int:
         """A client connected to the MTA."""
         try:
@@ -95,6 +95,7 @@ class Session(Milter.Base):
             daemon_address=self._macro("{daemon_addr}"),
             daemon_port=int(port) if port.isascii() and port.isdigit() else None,
             daemon_name=self._macro("{daemon_name}"),
+            host=self._macro("j"),
         )
 
     @Milter.noreply
@@ -109,6 +110,7 @@ class Session(Milter.Base):
             known.daemon_port,
             known.daemon_name,
             hostname,
+            known.host,
         )
         return Milter.CONTINUE
 

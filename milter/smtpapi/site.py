@@ -16,10 +16,11 @@ from engagement.settings.loaded import Settings
 from engagement.settings.scopes import Listen, Scoped, Where, listen_of
 from smtpapi.decide import Decided, Decision, SiteWide
 from smtpapi.envelope import Client
-from smtpapi.outcome import Outcome
+from smtpapi.message import Message
+from smtpapi.outcome import Leave, Outcome, Why
 from smtpapi.policy.hooks import Policy
 from smtpapi.rewrite.rules import Rules
-from smtpapi.trust import is_local, is_trusted
+from smtpapi.trust import against, is_local, is_trusted
 
 _PLACES = 4096  # client addresses a busy MTA sees within minutes
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -45,8 +46,9 @@ class Site:
     """All that stays the same from message to message; a reload makes a new one.
 
     ring None: nothing is tracked. policy None: there is no policy file. hop: where second passes come in.
-    wide: what of the settings holds for all mail. key: what makes links, None where there is none. _terms:
-    by the MTA's address and port, the client's address and the pathway.
+    wide: what of the settings holds for all mail. first_hand: whether mail of trusted clients is taken as
+    their own whatever its header says, for commands that show what would become of it. key: what makes links,
+    None where there is none. _terms: by the MTA's address and port, the client's address and the pathway.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Site:
     rules: Rules
     hop: Listen | None = None
     wide: SiteWide = field(default_factory=SiteWide)
+    first_hand: bool = False
     key: Key | None = field(init=False, compare=False, repr=False)
     _terms: Callable[[str, int | None, str, str], Terms] = field(init=False, compare=False, repr=False)
 
@@ -70,6 +73,16 @@ class Site:
         client = Client(address, daemon_address=local_address, daemon_port=local_port)
         scoped = self.settings.scoped(where_of(client, pathway))
         return Terms(scoped, is_trusted(client, scoped.relay_hosts))
+
+    def untrusted(self, terms: Terms, client: Client, message: Message) -> Leave | None:
+        """How a message passes that nothing may be done to; None for one that may be acted on."""
+        if not terms.trusted and not client.login:
+            return Leave(Why.UNTRUSTED)
+        if self.first_hand:
+            return None
+        scoped = terms.scoped
+        note = against(client, message, scoped.relay_hosts, local=scoped.local_submission)
+        return Leave(Why.UNTRUSTED, note) if note else None
 
     @classmethod
     def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":

@@ -68,8 +68,8 @@ def consider(
         terms = site.terms(arrival.envelope.client, arrival.session.get("pathway", ""))
         if arrival.entry is None and not site.settings.active:
             return Considered(Leave(Why.MODULE_OFF), connection_context=connection_context)
-        if arrival.entry is None and not (terms.trusted or envelope.client.login):
-            return Considered(Leave(Why.UNTRUSTED), connection_context=connection_context)
+        if arrival.proves_nothing and (left := site.untrusted(terms, envelope.client, message)):
+            return Considered(left, connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
         try:
             removals = removable(site, envelope, message)

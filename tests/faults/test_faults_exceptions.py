@@ -18,7 +18,7 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from smtpapi import failing, maillog, session
+from smtpapi import maillog, session
 from smtpapi.counters import Counters
 from smtpapi.policy.hooks import parse
 from smtpapi.transaction import Site, consider, removable
@@ -400,7 +400,7 @@ def test_copies_asked_for_are_not_lost_to_a_fault_before_judging(monkeypatch: py
 
 def test_without_knowing_what_to_take_out_the_mail_passes_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     _broken_once(monkeypatch, session, "Field", "Date")
-    monkeypatch.setattr(failing, "is_trusted", lambda *_: 1 / 0)
+    monkeypatch.setattr(Site, "untrusted", lambda *_: 1 / 0)
     found = _run(CASES["html"], Fault(0))
     assert (found.answer, found.asked) == (Milter.ACCEPT, [])
     assert found.counts["why-internal-error"] == 1

@@ -8,7 +8,6 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import Settings, load_text
-from smtpapi import failing
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
 from smtpapi.outcome import HeaderChange, Leave, Plan, Refuse, Why
@@ -345,7 +344,6 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
         raise RuntimeError
 
     monkeypatch.setattr("smtpapi.site.is_trusted", fails)
-    monkeypatch.setattr(failing, "is_trusted", fails)
     outcome = run(site(), API).outcome
     assert isinstance(outcome, Leave)
     assert outcome.why is Why.INTERNAL_ERROR

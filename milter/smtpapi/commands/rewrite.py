@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -75,10 +76,10 @@ def load_site(config: Path | None) -> Site:
             err=True,
         )
         ring = Ring(()).rotated(secrets.token_bytes(SECRET_SIZE), int(time.time()))
-        return Site.build(load_text(EXAMPLE, "built-in example"), ring)
+        return replace(Site.build(load_text(EXAMPLE, "built-in example"), ring), first_hand=True)
     try:
         settings = load_file(config)
-        return Site.build(settings, _ring(settings), _policy(settings))
+        return replace(Site.build(settings, _ring(settings), _policy(settings)), first_hand=True)
     except (SettingsError, RingError, hooks.PolicyError) as error:
         raise Failed(str(error)) from None
 
