@@ -82,6 +82,7 @@ def _way(client: Client, received: Sequence[bytes], relay_hosts: Sequence[Networ
     inside = (*_LOOPBACK, *relay_hosts)
     ours = {client.host.lower()} - {""}
     vouched = bool(client.login)
+    account = ""
     for value in received:
         hop = trace.read(value)
         if vouched and (hop.by not in ours if hop else not _names(value, ours)):
@@ -92,16 +93,16 @@ def _way(client: Client, received: Sequence[bytes], relay_hosts: Sequence[Networ
             vouched = True
         elif why := _outside(hop, inside):
             return why
+        if hop.user in _DELIVERERS:
+            account = hop.user
         if not vouched or hop.login:
             ours |= {hop.by} - {""}
-    return ""
+    return f"was handed in by the account {account}, which delivers mail" if account else ""
 
 
 def _outside(hop: trace.Hop, inside: Sequence[Network]) -> str:
     if hop.fetched:
         return "was fetched from a mailbox"
-    if hop.user in _DELIVERERS:
-        return f"was handed in by the account {hop.user}, which delivers mail"
     for address in hop.addresses:
         if not any(address in network for network in inside):
             return f"came in from {address} before"
@@ -116,15 +117,15 @@ def _names(value: bytes, ours: Iterable[str]) -> bool:
 def _handed_in(client: Client, message: Message) -> bool:
     """Whether sendmail(1) made this mail's first hop here.
 
-    Postfix tells nothing of its own side then; Sendmail's submission program is a client on loopback that has
-    written a Received field.
+    Postfix has no port to tell then, or tells 0; Sendmail's submission program is a client on loopback that
+    has written a Received field.
     """
     if is_local(client):
         return True
     address = _read(client.address)
     if address is None or not any(address in network for network in _LOOPBACK):
         return False
-    if not client.daemon_address and client.daemon_port is None:
+    if not client.daemon_port:
         return True
     received = message.all(_RECEIVED)
     hop = trace.read(received[0]) if received else None

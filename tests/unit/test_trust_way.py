@@ -15,7 +15,7 @@ LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"
 SITE: tuple[Network, ...] = (*LOOPBACK, ip_network("10.0.0.0/8"), ip_network("2001:db8:7::/48"))
 LOCAL = Client("127.0.0.1", daemon_address="127.0.0.1", daemon_port=25, host=HOST)
 LOGIN = Client("198.51.100.4", login="ida", host=HOST)
-STDIN = Client("127.0.0.1", host=HOST)  # what Postfix tells of sendmail(1)
+STDIN = Client("127.0.0.1", daemon_address="127.0.0.1", daemon_port=0, host=HOST)  # sendmail(1) in Postfix
 
 
 def received(address: str, by: str = HOST, how: str = "ESMTP", software: str = "Postfix") -> Field:
