@@ -19,6 +19,10 @@ _PARENTHESIS = re.compile(r"[()]")
 _PIECE = re.compile(r'\s+|"(?:[^"\\]|\\.)*"|[^\s()";]+|[(;]')
 _KEYWORDS = frozenset({"from", "by", "via", "with", "id", "for"})
 _ONCE = ("from", "by", "with")  # twice: a name that the client gave itself has made one of them
+_BEHIND = {
+    "from": _KEYWORDS,
+    "by": _KEYWORDS - {"from", "id"},
+}  # what may not stand before (id does, in dma's)
 
 # RFC 3848, RFC 6531 4.3 and what Exim, older MTAs, Exchange and webmail write: someone logged in.
 _LOGGED_IN = re.compile(r"(?:UTF8)?(?:E?SMTP|LMTP)S?A|ASMTP|MAPI|HTTPS?")
@@ -81,20 +85,28 @@ def read(value: bytes) -> Hop | None:
 
 
 def _clauses(text: str) -> dict[str, list[str]] | None:
-    """Words and comments by the keyword they follow, "" for what comes before the first; up to the date."""
+    """Words and comments by the keyword they follow, "" for what comes before the first; up to the date.
+
+    None where a keyword stands twice, out of order or in the date: a name that a client gave itself has ended
+    its clause before its time.
+    """
     clauses: dict[str, list[str]] = {}
-    name, value_due = "", False
+    name, value_due, dated = "", False, False
     for piece in _pieces(text):
         if piece is None:
             return None
         word = piece.lower()
-        if word in _KEYWORDS and not value_due:
-            if word in _ONCE and word in clauses:
+        if dated or word == ";":
+            dated = True
+            if word in _ONCE:
+                return None
+        elif word in _KEYWORDS and not value_due:
+            if (word in _ONCE and word in clauses) or not clauses.keys().isdisjoint(_BEHIND.get(word, ())):
                 return None
             name, value_due = word, True
             clauses.setdefault(word, [])
         else:
-            value_due = value_due and piece[0] == "("
+            value_due = False
             clauses.setdefault(name, []).append(piece)
     return clauses
 
@@ -106,8 +118,6 @@ def _pieces(text: str) -> Iterator[str | None]:
         found = _PIECE.match(text, at)
         if found is None:
             yield None
-            return
-        if text[at] == ";":
             return
         at = found.end()
         if found[0] == "(":
@@ -134,21 +144,23 @@ def _addresses(told: list[str], by: list[str], clauses: dict[str, list[str]]) ->
     """The client's addresses; None where something stands for one and is none.
 
     Where Postfix or Sendmail wrote, the address they saw. With all others every address counts that stands
-    there, also that in the name which the client gave itself.
+    there, also that in the name which the client gave itself, and in comments wherever that name put them.
     """
-    text = " ".join(told)
     if len(by) > 1 and len(told) > 1 and (_POSTFIX.fullmatch(by[1]) or _SENDMAIL.fullmatch(by[1])):
         found = _TOLD.fullmatch(told[1])
         if found and told[0][0] != "(" and not _ADDRESS.search(" ".join(told[2:])):
             address = address_of(found[1])
             return None if address is None else (address,)
+    later = (each for name, those in clauses.items() if name not in ("", "from", "by") for each in those)
+    pieces = [*told, *(each for each in later if each[0] == "(")]
+    text = " ".join(pieces)
     words = [*_BRACKETED.findall(text), *(found[1] for found in _ADDRESS.finditer(text))]
     read = [address_of(word) for word in words if word.lower() != "local"]  # OpenSMTPD: (name [local])
     addresses = tuple(address for address in read if address is not None)
     if len(addresses) != len(read):
         return None
     # An address that is no comment may be the client's own word for itself. Exim's is not.
-    by_mta = any(each[0] == "(" and _ADDRESS.search(each) for each in told)
+    by_mta = any(each[0] == "(" and _ADDRESS.search(each) for each in pieces)
     exim = any(each.startswith("(Exim ") for pieces in clauses.values() for each in pieces)
     return addresses if by_mta or exim else ()
 

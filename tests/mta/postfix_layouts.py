@@ -256,7 +256,8 @@ def running(folder: Path) -> Iterator[Layouts]:
         pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
     open_folders(folder)
     names = ("all", "bare", "after", "after-bare", "before", "piped", "piped-bare", "held", "submission")
-    ports = {name: free_port() for name in (*names, "hop", "back", "content")}
+    more = ("hop", "back", "content", "front-alone", "back-alone", "content-alone")
+    ports = {name: free_port() for name in (*names, *more)}
     drop, script = folder / "drop", folder / "script"
     drop.mkdir()
     drop.chmod(0o777)
@@ -270,6 +271,8 @@ def running(folder: Path) -> Iterator[Layouts]:
         "before": {"smtpd_proxy_filter": f"127.0.0.1:{ports['content']}"},
         "piped": {"content_filter": "pipes:dummy"},
         "piped-bare": {"content_filter": "pipes:dummy", "smtpd_milters": ""},
+        "front-alone": {"smtpd_proxy_filter": f"127.0.0.1:{ports['content-alone']}"},
+        "back-alone": {"smtpd_milters": "", "smtpd_authorized_xforward_hosts": "127.0.0.0/8"},
         "held": {"smtpd_milters": "", "smtpd_client_restrictions": "check_client_access static:hold"},
         "submission": {},
         "back": {"content_filter": "", "smtpd_authorized_xforward_hosts": "127.0.0.0/8"},
@@ -314,8 +317,13 @@ rewriting {{ several_recipients = split split_listener = "127.0.0.1:{ports["hop"
         ports,
     )
     stop = threading.Event()
-    with _Content(ports["content"], ports["back"]) as content, postfix, site.filter:
-        threading.Thread(target=content.serve_forever, args=(0.05,), daemon=True).start()
+    filters = [
+        _Content(ports["content"], ports["back"]),
+        _Content(ports["content-alone"], ports["back-alone"]),
+    ]
+    with postfix, site.filter:
+        for content in filters:
+            threading.Thread(target=content.serve_forever, args=(0.05,), daemon=True).start()
         programs = threading.Thread(target=_programs, args=(site, drop, stop), daemon=True)
         programs.start()
         try:
@@ -323,4 +331,6 @@ rewriting {{ several_recipients = split split_listener = "127.0.0.1:{ports["hop"
         finally:
             stop.set()
             programs.join(10)
-            content.shutdown()
+            for content in filters:
+                content.shutdown()
+                content.server_close()

@@ -15,6 +15,8 @@ import pytest
 from mta_site import DOMAIN, until
 from postfix_layouts import STRANGER, Layouts, Sender, running
 
+from smtpapi.commands.postfix_advice import advice, smtpds
+
 pytestmark = pytest.mark.mta
 
 _HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1">this</a>.</p></body></html>\r\n'
@@ -121,7 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layouts]:
 
 @pytest.mark.parametrize("kind", STRANGERS)
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_strangers_mail_that_comes_back_stays_a_strangers(site: Layouts, name: str, kind: str) -> None:
+def test_h3_strangers_mail_that_comes_back_stays_a_strangers(site: Layouts, name: str, kind: str) -> None:
     layout, (_, more) = LAYOUTS[name], STRANGERS[kind]
     cell = _cell(name, kind)
     (got,) = site.found.get(f"{cell}@rcpt.test", ())
@@ -157,6 +159,24 @@ def _arrived(site: Layouts, cell: str) -> bytes:
     until(lambda: site.settle() or f"{cell}@rcpt.test" in site.found, what="the mail")
     (got,) = site.found[f"{cell}@rcpt.test"]
     return got
+
+
+def test_h25_milter_on_the_front_smtpd_of_a_proxy_filter_alone_sees_no_mail(site: Layouts) -> None:
+    """As docs/postfix.md says, and `check-config --postfix` warns."""
+    for number, sender in enumerate(OWN.values()):
+        site.send("front-alone", sender, f"alone-{number}@rcpt.test", _mail(f"alone-{number}"))
+        assert _arrived(site, f"alone-{number}").endswith(_HTML.replace(b"\r\n", b"\n"))
+        assert site.log_lines(f"alone-{number}@rcpt.test") == []
+    found = {each.service: each for each in smtpds(site.postfix.config)}
+    front = found[f"127.0.0.1:{site.ports['front-alone']}"]
+    back = found[f"127.0.0.1:{site.ports['back-alone']}"]
+    assert (front.has_milters, front.proxy) == (True, f"127.0.0.1:{site.ports['content-alone']}")
+    assert (back.has_milters, back.proxy) == (False, "")
+    (warning,) = advice([front, back])
+    assert f"smtpd {front.service} hands mail to smtpd_proxy_filter {front.proxy}" in warning
+    behind = found[f"127.0.0.1:{site.ports['back']}"]
+    assert list(advice([front, behind])) == []
+    assert list(advice([front, behind], site.ports["back"])) == [warning]
 
 
 def test_mail_of_a_stranger_that_the_postmaster_queues_anew(site: Layouts) -> None:

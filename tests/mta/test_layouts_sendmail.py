@@ -65,7 +65,7 @@ def _assert_theirs(site: Site, recipient: str, mail: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", STRANGERS)
-def test_an_alias_that_pipes_into_sendmail_ac(site: Site, kind: str) -> None:
+def test_h3_alias_that_pipes_into_sendmail_ac(site: Site, kind: str) -> None:
     _assert_theirs(site, f"pipe-{kind}@rcpt.test", STRANGERS[kind])
     (line,) = _lines(site, f"pipe-{kind}@rcpt.test")
     assert f"reason=untrusted, note=came in from {own_address()} before" in line
@@ -113,7 +113,7 @@ def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> No
     assert len(site.filter.links(site.sink.wait_for("tracked@rcpt.test").body)) == 2
 
 
-def test_sendmail_i_without_its_submission_program_goes_past_the_filter(site: Site, folder: Path) -> None:
+def test_h30_sendmail_i_without_its_submission_program_goes_past_the_filter(site: Site, folder: Path) -> None:
     """docs/sendmail.md says so; should a Sendmail ask its filters here, that page is to be mended."""
     config = f"-C{site.sendmail.config}"
     status, said = by_program(folder, mail_of(), config, "-Am", "-i", "past-i@rcpt.test")
@@ -122,7 +122,7 @@ def test_sendmail_i_without_its_submission_program_goes_past_the_filter(site: Si
     assert _lines(site, "past-i@rcpt.test") == []
 
 
-def test_sendmail_bs_without_its_submission_program_is_nobody(site: Site, folder: Path) -> None:
+def test_h30_sendmail_bs_without_its_submission_program_is_nobody(site: Site, folder: Path) -> None:
     """The filter is asked, but told no address: as the same page says."""
     with program(folder, f"-C{site.sendmail.config}", "-Am", "-bs") as running:
         assert running.stdin is not None

@@ -126,7 +126,6 @@ def test_an_empty_field_tells_of_nobody(field: str) -> None:
     assert found is None or not found.local
 
 
-def test_a_semicolon_before_the_date_ends_the_reading() -> None:
-    """What follows is the date; a client cannot put a semicolon before its address."""
-    found = hop("from x; (y [127.0.0.1]) by m with ESMTPA")
-    assert (found.addresses, found.local, found.login) == ((), False, False)
+def test_a_semicolon_before_the_date_makes_no_field_of_a_name() -> None:
+    assert read(b"from x (y [127.0.0.1]) by m with ESMTPA; x (z [192.0.2.1]) by m with SMTP; Sun") is None
+    assert hop("from x (y [127.0.0.1]) by m with ESMTP; Sun (envelope-from <a@b>)").addresses

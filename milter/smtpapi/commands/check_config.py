@@ -26,6 +26,7 @@ from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
+from smtpapi.commands import postfix_advice
 from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG
 from smtpapi.policy import hooks
 
@@ -63,6 +64,11 @@ def _client(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     help="Momentum's etc/conf folder, for includes from it.",
 )
 @click.option("--node", metavar="NAME", default="", help="The node whose folder below --base is searched.")
+@click.option(
+    "--postfix",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Postfix's configuration folder, to see whether its filters let mail reach this one.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -73,6 +79,7 @@ def command(
     pathway: str,
     base: Path | None,
     node: str,
+    postfix: Path | None,
 ) -> None:
     """Read configuration files and print what is in force in each scope.
 
@@ -95,7 +102,8 @@ def command(
             _failed(path, error, missing, as_json)
             worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
             continue
-        settings = replace(settings, warnings=(*settings.warnings, *_files(settings)))
+        warnings = (*settings.warnings, *_files(settings), *_of_postfix(postfix, settings))
+        settings = replace(settings, warnings=warnings)
         chosen = (
             [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
         )
@@ -148,6 +156,16 @@ def _files(settings: Settings) -> Iterator[str]:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
+
+
+def _of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
+    if folder is None:
+        return
+    hop = listen_of(settings.rewriting.split_listener)
+    try:
+        yield from postfix_advice.advice(postfix_advice.smtpds(folder), hop.port if hop else None)
+    except postfix_advice.Unreadable as error:
+        yield f"--postfix: {error}"
 
 
 def _asked(where: Where) -> str:

@@ -8,7 +8,7 @@ from smtpapi.outcome import Skip, Why
 WHY: Mapping[Why, str] = MappingProxyType(
     {
         Why.MODULE_OFF: "the filter is off: no smtpapi { } stanza, or enabled = false",
-        Why.UNTRUSTED: "the client is neither logged in nor in Relay_Hosts",
+        Why.UNTRUSTED: "the client is neither logged in nor in Relay_Hosts, or brings in others' mail",
         Why.BYPASSED: "policy set __bypass_smtpapi",
         Why.PRIVACY_OFF: "the privacy mode is off",
         Why.TRACKING_OFF: "clicks and opens are both off here",
