@@ -19,15 +19,12 @@ _OPTIONS = {
 }
 
 
-def _checked(folder: Path, main: str, master: str) -> subprocess.CompletedProcess[str]:
-    (folder / "main.cf").write_text(main)
-    (folder / "master.cf").write_text(master)
+def _checked(folder: Path, **files: str) -> Result:
+    for name, text in files.items():
+        (folder / f"{name}.cf").write_text(text)
     config = folder / "smtpapi.conf"
-    config.write_text(
-        f'smtpapi {{ }}\nkeys {{ ring = "{folder}/keys" }}\nESMTP_Listener {{ Listen ":25" {{ }} }}\n'
-    )
-    command = [str(SMTPAPI), "check-config", "--postfix", str(folder), str(config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    config.write_text('smtpapi { }\nESMTP_Listener { Listen ":25" { } }\n')
+    return CliRunner().invoke(main, ["check-config", "--postfix", str(folder), str(config)])
 
 
 @pytest.mark.parametrize(
