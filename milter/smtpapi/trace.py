@@ -39,6 +39,15 @@ _NO_CLAUSES = re.compile(r"\((?:qmail|nullmailer) .*\)")
 _ADDRESS = re.compile(
     r"(?<![\w.:%-])(?:IPv6:)?((?:\d+\.){3}\d+(?![\w.%-])|(?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%\w+)?(?![\w.:%-]))"
 )
+# Nearly all fields that Postfix writes, read in a tenth of the time. _WORD: without quote, bracket, semicolon.
+_WORD = r"[!#-'*-:<-\[\]-~]+"
+_DATE = r"\w{3}, \d\d? \w{3} \d{4} [\d:]+ [+-]\d{4}(?: \(\w+\))?"
+_USUAL = re.compile(
+    rf"[ \t\r\n]*from {_WORD} \((?:[!#-'*-:<>-Z^-~]+ )?\[([0-9A-Za-z.:]+)\]\)"
+    rf"[ \t\r\n]+by ({_WORD}) \(Postfix\) with (\w+)(?: id \w+)?(?:[ \t\r\n]+for <{_WORD}>)?"
+    rf"; {_DATE}".encode(),
+    re.ASCII,
+)
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -53,13 +62,23 @@ class Hop(NamedTuple):
     addresses: tuple[Address, ...] = ()
     by: str = ""
     login: bool = False
-    local: bool = False
     fetched: bool = False
+    local: bool = False
     user: str = ""
 
 
 def read(value: bytes) -> Hop | None:
     """The hop that a Received field tells of; None where it cannot be read without a doubt."""
+    if (usual := _USUAL.fullmatch(value)) and len(value) <= _LONGEST:
+        literal, by, protocol = (part.decode("ascii") for part in usual.groups())
+        if (address := address_of(literal)) is None:
+            return None
+        return Hop((address,), by.lower(), *_how(protocol.upper()))
+    return read_slowly(value)
+
+
+def read_slowly(value: bytes) -> Hop | None:
+    """What `read` does with a field in any form."""
     if len(value) > _LONGEST or _ODD.search(value):
         return None
     clauses = _clauses(value.decode("ascii"))
@@ -73,15 +92,21 @@ def read(value: bytes) -> Hop | None:
     addresses = _addresses([*before, *(told or ())], by, clauses)
     if addresses is None:
         return None
+    login, fetched = _how(protocol)
     submitted = next((found for each in before if (found := _SUBMITTED.fullmatch(each))), None)
     return Hop(
         addresses,
         by[0].lower() if by and by[0][0] != "(" else "",
-        login=_LOGGED_IN.fullmatch(protocol) is not None,
+        login,
+        fetched,
         local=not addresses and _is_local(before, told, protocol, by),
-        fetched=_FETCHED.match(protocol) is not None,
         user=submitted[1] if submitted else "",
     )
+
+
+def _how(protocol: str) -> tuple[bool, bool]:
+    """Whether this protocol, in capitals, means a login, and whether a mailbox."""
+    return _LOGGED_IN.fullmatch(protocol) is not None, _FETCHED.match(protocol) is not None
 
 
 def _clauses(text: str) -> dict[str, list[str]] | None:

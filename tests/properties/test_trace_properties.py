@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engagement.settings.kinds import Network
 from smtpapi.envelope import Client
 from smtpapi.message import Field, Message
-from smtpapi.trace import read
+from smtpapi.trace import read, read_slowly
 from smtpapi.trust import against
 
 HOST = "mail.example.test"
@@ -74,3 +74,23 @@ def test_addresses_are_read_as_they_are(address: object, software: str) -> None:
     assert hop is not None
     mapped = getattr(address, "ipv4_mapped", None)
     assert set(hop.addresses) == {mapped or ip_address(str(address))}
+
+
+@given(
+    _HELO | st.sampled_from(["by", "from", "[127.0.0.1]"]),
+    st.sampled_from(["", "unknown ", "l.test ", "by ", "a=b "]),
+    st.sampled_from(
+        [OUTSIDE, "127.0.0.1", "IPv6:::1", "IPv6:2001:db8::7", "unknown", "999.1.1.1", "::ffff:1.2.3.4"]
+    ),
+    _HELO | st.sampled_from([HOST, "with"]),
+    st.sampled_from(["ESMTP", "ESMTPSA", "esmtpa", "SMTP", "POP3", "HTTP", "by", "LOCAL"]),
+    st.sampled_from(["", " id 4bXyZ", "\r\n\tfor <a@b.test>", " id 4\r\n\tfor <by@x>", " id by", " by x"]),
+    st.sampled_from(
+        ["Sun, 29 Nov 2026 10:00:00 +0000", "Sun, 29 Nov 2026 10:00:00 +0000 (UTC)", "by, 1 by 2026 1 +0000"]
+    ),
+)
+def test_the_usual_form_is_read_as_any_other(
+    helo: str, name: str, literal: str, by: str, protocol: str, more: str, date: str
+) -> None:
+    value = f" from {helo} ({name}[{literal}])\r\n\tby {by} (Postfix) with {protocol}{more}; {date}".encode()
+    assert read(value) == read_slowly(value)
