@@ -39,7 +39,7 @@ _NO_CLAUSES = re.compile(r"\((?:qmail|nullmailer) .*\)")
 _ADDRESS = re.compile(
     r"(?<![\w.:%-])(?:IPv6:)?((?:\d+\.){3}\d+(?![\w.%-])|(?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%\w+)?(?![\w.:%-]))"
 )
-# Nearly all fields that Postfix writes, read in a tenth of the time. _WORD: without quote, bracket, semicolon.
+# Nearly all that Postfix writes, read in a tenth of the time. _WORD: without quote, bracket, semicolon.
 _WORD = r"[!#-'*-:<-\[\]-~]+"
 _DATE = r"\w{3}, \d\d? \w{3} \d{4} [\d:]+ [+-]\d{4}(?: \(\w+\))?"
 _USUAL = re.compile(
