@@ -5,6 +5,7 @@ next to the checkout these tests have nothing to read and say so.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ from smtpapi.rewrite import whole
 from smtpapi.transaction import Site, consider
 
 needs_corpus = pytest.mark.skipif(not fidelity.CORPUS.is_dir(), reason=f"no corpus at {fidelity.CORPUS}")
-SITE = Site.build(load_text(golden.USUAL), golden.RING)
+SITE = replace(Site.build(load_text(golden.USUAL), golden.RING), first_hand=True)
 ENVELOPE = Envelope(Client("127.0.0.1"), "news@example.com", ("reader@example.test",))
 
 
