@@ -123,7 +123,11 @@ def command(
     output_dir: Path | None,
     paths: tuple[Path, ...],
 ) -> None:
-    """Rewrite whole messages as the milter would; standard input to standard output without arguments."""
+    """Rewrite whole messages as the milter would; standard input to standard output without arguments.
+
+    They count as mail of a trusted client's own, also where a Received field says that they came in from
+    outside.
+    """
     jobs = list(_jobs(paths))
     if output_dir is None and len(jobs) != 1:
         raise click.UsageError("several messages need --output-dir")
