@@ -19,12 +19,13 @@ from engagement.events.types import Injection
 from engagement.links.keys import Key
 from smtpapi import copies, directive, failing, split
 from smtpapi.arrival import Arrival, Refused, arrive
+from smtpapi.carried import carries
 from smtpapi.copies import Role
 from smtpapi.decide import Decision
 from smtpapi.directive import Copy, Directive
 from smtpapi.envelope import Envelope
 from smtpapi.failing import NO_COPIES_NOW, removable
-from smtpapi.identity import MARK
+from smtpapi.identity import LONGEST_WAY, MARK, marked_id
 from smtpapi.judging import Judged, Judging, by_configuration
 from smtpapi.making import Making
 from smtpapi.message import Message
@@ -121,9 +122,11 @@ class _Mail:
         making = self.making
         if not self.site.settings.active:
             return self._end(making.left(Why.MODULE_OFF))
-        if self._is_marked():
+        making.already = self._is_marked()
+        if making.already and self.message.lacks((_HEADER,)):
             return self._end(making.left(Why.ALREADY_TRACKED))
-        making.headers += removal(self.message, MARK)
+        if not making.already:
+            making.headers += removal(self.message, MARK)
         if self.arrival.refused is Refused.FORGED:
             self.notes.append(self.arrival.refused.value)
         elif self.arrival.refused is not None:
@@ -178,19 +181,30 @@ class _Mail:
         return by_configuration(self.terms.usual, recipients, self.making.reason)
 
     def _is_marked(self) -> bool:
-        """Whether a mark says, and proves, that these links are ours, for this recipient or for all."""
+        """Whether a mark says, and proves, that this mail has links of ours (docs/decisions/0016).
+
+        By its labels where they are as they were, else by the links themselves.
+        """
         ring = self.site.ring
         if ring is None or self.message.lacks((_MARK,)):
             return False
-        return any(
+        marks = self.message.all(_MARK)
+        if any(
             self.making.fingerprint.is_marked(ring, recipient, value)
-            for value in self.message.values(MARK)
+            for value in marks
             for recipient in (*self.recipients, "")
-        )
+        ):
+            return True
+        named = [found for value in marks if (found := marked_id(value)) is not None]
+        return bool(named) and carries(self.message.body, named, ring, self.now - LONGEST_WAY)
 
     def _policy_failed(self, failed: PolicyFailed) -> Considered:
         asked = directive.parse(self.message.all(_HEADER))
-        if isinstance(asked, Directive) and copies.added(self.recipients, asked):
+        if isinstance(asked, Directive):
+            owing = bool(copies.added(self.recipients, asked))
+        else:  # wrong, and it may be copies that it asks for
+            owing = copies.may_be_asked(self.message)
+        if owing:
             self.notes.append(str(failed))
             return self._end(NO_COPIES_NOW)
         return self._end(self.making.left(Why.POLICY_FAILED, str(failed)))
