@@ -22,7 +22,7 @@ from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
 from smtpapi.site import Site
 
-_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS})
+_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT})
 # "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
 _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")

@@ -225,10 +225,26 @@ class _Mail:
             return self._refused(judged)
         if len(self.recipients) > 1 or added:
             return self._several(judged, asked, tuple(entry.address for _, entry in added))
+        key = self.making.key
+        if key is not None and self._may_grow() and self._is_trackable(judged[0]):
+            return self._split(key, judged, asked, ())
+        return self._one(judged[0], asked)
+
+    def _one(self, judged: Judged, asked: Directive) -> Considered:
+        """The only recipient, at once."""
         recipient = self.recipients[0]
         if asked is not directive.NOTHING:
             self.making.headers += copies.fields(self.message, asked, Role.ORIGINAL, Copy(recipient))
-        return self._alone(judged[0], recipient, Role.ORIGINAL)
+        return self._alone(judged, recipient, Role.ORIGINAL)
+
+    def _may_grow(self) -> bool:
+        """Whether Postfix may add recipients behind the filter, who are to have copies of their own."""
+        rewriting = self.site.settings.rewriting
+        split_here = rewriting.several_recipients == "split" and self.arrival.expands
+        return split_here and rewriting.added_recipients != "shared"
+
+    def _is_trackable(self, judged: Judged) -> bool:
+        return judged.why is None and self.making.nothing_to_edit() is None
 
     def _second_pass(self, asked: Directive) -> Considered:
         """One copy that came back over the hop."""
@@ -245,7 +261,20 @@ class _Mail:
             note = "the hop brought several recipients together: limit it to one"
             return self._untracked(judged, Why.SEVERAL_RECIPIENTS, note)
         self.making.headers += copies.fields(self.message, asked, role, entry)
-        return self._alone(judged[0], recipient, role)
+        one = judged[0]
+        if role is Role.ORIGINAL and self._is_added(recipient):
+            role = Role.BCC
+            if one.why is None and self.site.settings.rewriting.added_recipients == "none":
+                one = one._replace(why=Why.ADDED_RECIPIENT)
+        return self._alone(one, recipient, role)
+
+    def _is_added(self, recipient: str) -> bool:
+        """Whether the MTA itself put this recipient in, who stands for no one that the sender named."""
+        assert self.entry is not None
+        original = next(iter(self.envelope.originals), "")
+        if not self.entry.names or not original:
+            return False
+        return not any(self.entry.has(split.name_of(copies.same(each))) for each in (recipient, original))
 
     def _role(self, recipient: str, asked: Directive) -> tuple[Role, Copy]:
         """By the address, or, where an alias led to it, by the one that the sender named."""
@@ -300,7 +329,7 @@ class _Mail:
     def _split(self, key: Key, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
         """Over the hop, with all that the second pass must know."""
         readdress = self.site.settings.rewriting.several_recipients == "readdress"
-        mark = split.seal(self._entry(asked), key)
+        mark = split.seal(self._entry(asked, more), key)
         others = tuple(each for each in self.message.fields if each.name.lower() != _HEADER)
         room = _LONGEST_HEADER - Message(others, b"").header_size if readdress else _LONGEST_MARK
         try:
@@ -310,14 +339,17 @@ class _Mail:
             recipients, fault = (), str(error)
         if fault and more:
             return self._end(directive.refusal(f"{directive.NAME} cc, bcc and archive: {fault}"))
+        if fault and len(self.recipients) == 1:
+            return self._one(judged[0], asked)
         if fault:
             return self._untracked(judged, Why.SEVERAL_RECIPIENTS, fault)
-        note = f"{len(self.recipients) + len(more)} copies"
+        count = len(self.recipients) + len(more)
+        note = f"{count} copies" if count > 1 else "1 copy"
         headers = (*self.making.headers, HeaderChange(split.HEADER, 0, mark))
         through = copies.HOP if readdress else ""
         return self._end(Plan(headers, why=Why.SPLIT, note=note, recipients=recipients, through=through))
 
-    def _entry(self, asked: Directive) -> Entry:
+    def _entry(self, asked: Directive, more: tuple[str, ...]) -> Entry:
         values, fingerprint = self.message.values, self.making.fingerprint
         return Entry(
             client=self.envelope.client,
@@ -331,7 +363,15 @@ class _Mail:
             named_twice=copies.named_twice(self.recipients, asked),
             context=self.shared[0],
             message_context=self.shared[1],
+            names=self._names(more),
         )
+
+    def _names(self, more: tuple[str, ...]) -> bytes:
+        """Who is named by the sender, for `_is_added`; Sendmail adds nobody before its hop."""
+        if self.site.settings.rewriting.several_recipients != "split":
+            return b""
+        named = (*self.envelope.recipients, *filter(None, self.envelope.originals), *more)
+        return b"".join(split.name_of(name) for name in dict.fromkeys(map(copies.same, named)))
 
     def _envelope_changes(self, readdress: bool, more: tuple[str, ...]) -> tuple[Recipient, ...]:
         """Raises ValueError with words for a recipient who cannot go over the hop."""
