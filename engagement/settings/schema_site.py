@@ -96,6 +96,14 @@ class Rewriting:
         "gets no links; shared: mail to one recipient is tracked at once, and whoever is added to it gets "
         "that recipient's links, which is faster where nobody is added.",
     )
+    overlapping_aliases: bool = declared(
+        kinds.boolean(),
+        True,
+        "With several_recipients = readdress: whether an alias, .forward or list that Sendmail expands "
+        "may lead to somebody whom the same mail names as well. Sendmail sends that person one copy, and "
+        "over the hop it would be two; so mail to several, one of them local, goes untracked. false: they "
+        "never overlap here.",
+    )
     split_listener: str = declared(
         kinds.second_pass_listener(),
         "127.0.0.1:10026",

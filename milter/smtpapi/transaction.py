@@ -47,6 +47,7 @@ _HOPS = frozenset({"split", "readdress"})
 # Postfix keeps about 60,000 bytes of one field, Sendmail 32,768 of all fields together (docs/quirks.md).
 _LONGEST_MARK = 45_000
 _LONGEST_HEADER = 30_000
+_OVERLAP = "one may be an alias of another, who would get two copies (rewriting.overlapping_aliases)"
 _NOT_ENABLED = f"{directive.NAME} cc, bcc and archive are not enabled here"
 
 
@@ -318,6 +319,8 @@ class _Mail:
             why, note = next(((None, "") for each in judged if each.why is None), judged[0].reason)
             if why is None and (closed := self.making.nothing_to_edit()) is not None:
                 why, note = closed.why, closed.note
+            if why is None and hops and self._may_overlap():
+                why, note = Why.SEVERAL_RECIPIENTS, _OVERLAP
             if why is not None:
                 return self._untracked(judged, why, note)
         if hops:
@@ -325,6 +328,13 @@ class _Mail:
         if mode == "shared":
             return self._shared(key, judged)
         return self._untracked(judged, Why.SEVERAL_RECIPIENTS)
+
+    def _may_overlap(self) -> bool:
+        """Whether Sendmail would send fewer copies than its hop brings (docs/sendmail.md, Limits)."""
+        rewriting, envelope = self.site.settings.rewriting, self.envelope
+        if rewriting.several_recipients != "readdress" or not rewriting.overlapping_aliases:
+            return False
+        return copies.may_overlap(envelope.recipients, envelope.resolved)
 
     def _split(self, key: Key, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
         """Over the hop, with all that the second pass must know."""
