@@ -36,7 +36,8 @@ def run(
     recipient: str = "b@example.net",
     login: str = "",
 ) -> Considered:
-    site = Site.build(load_text(_CONFIGURATION), _RING, parse((_EXAMPLES / example).read_bytes(), str(_EXAMPLES / example)))
+    file = _EXAMPLES / example
+    site = Site.build(load_text(_CONFIGURATION), _RING, parse(file.read_bytes(), str(file)))
     message = Message(
         (*fields, Field("Content-Type", b" text/html")), b'<a href="http://x.example/">x</a>\r\n'
     )
