@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engagement.links.keys import SECRET_SIZE, Ring
+from engagement.links.ring_file import save_ring
 from smtpapi.commands.output_folder import write_below
 from smtpapi.commands.rewrite import command
 
@@ -88,3 +90,17 @@ def test_h9_a_file_that_cannot_be_finished_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_below(tmp_path / "out", "m.eml", b"x")
     assert os.listdir(tmp_path / "out") == ["m.eml"]
+
+
+def test_h17_a_site_with_a_hop_shows_the_links_of_one_recipient(tmp_path: Path) -> None:
+    """Without an MTA there is no second pass; the links are those that it would make."""
+    save_ring(tmp_path / "keys", Ring().rotated(bytes(SECRET_SIZE), 1))
+    made = []
+    for mode in ("split", "untracked"):
+        (tmp_path / "c").write_text(
+            f"""smtpapi {{ }} rewriting {{ several_recipients = {mode} }} keys {{ ring = "{tmp_path}/keys" }}
+            ESMTP_Listener {{ click_tracking_enabled = true tracking_domain = "t.example.net" }}"""
+        )
+        made.append(run("--config", tmp_path / "c", put(tmp_path / "m.eml")).stdout)
+    assert "http://t.example.net/f/a/" in made[0]
+    assert made[0] == made[1]

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -81,6 +82,10 @@ def load_site(config: Path | None) -> Site:
         return Site.build(load_text(EXAMPLE, "built-in example"), ring)
     try:
         settings = load_file(config)
+        # There is no MTA here to bring a mail to one recipient back over the hop: made at once, its links are
+        # the same.
+        rewriting = replace(settings.rewriting, added_recipients="shared")
+        settings = replace(settings, rewriting=rewriting)
         return Site.build(settings, _ring(settings), load_named(config, settings))
     except (SettingsError, RingError, hooks.PolicyError) as error:
         raise Failed(str(error)) from None
