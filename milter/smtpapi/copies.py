@@ -72,8 +72,11 @@ def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:
 
 
 def may_be_asked(message: Message) -> bool:
-    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on."""
-    lists = (b'"cc"', b'"bcc"', b'"archive"')
+    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on.
+
+    By what names the lists, or could hide a name: JSON's escapes and encoded words (RFC 2047).
+    """
+    lists = (b'"cc"', b'"bcc"', b'"archive"', b"\\u", b"=?")
     return any(name in value for value in message.values(NAME) for name in lists)
 
 

@@ -1,11 +1,14 @@
 """Recipients whom a real Postfix adds behind the filter: always_bcc, bcc maps, aliases (row H17)."""
 
+import smtplib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hop_site import HTML, HopSite, message, running
+from mta_site import free_port, until
+from smtp_sink import Sink
 
 pytestmark = pytest.mark.mta
 
@@ -108,3 +111,31 @@ def test_h17_local_submission_gets_copies_of_their_own(tmp_path: Path) -> None:
         )  # fmt: skip
         people = ["one@b.sink.test", *ADDED[:2]]
         assert _owners(site, people) == {who: who for who in people}
+
+
+def test_h17_a_content_filter_sees_final_links_and_what_comes_back_is_known(tmp_path: Path) -> None:
+    """docs/postfix.md: the hop first, then the content filter, for each copy by itself."""
+    port, back = free_port(), free_port()
+    options = {**_OPTIONS, "content_filter": f"smtp:[127.0.0.1]:{port}"}
+    service = f"127.0.0.1:{back} inet n - n - - smtpd -o content_filter= -o smtpd_milters="
+    service += " -o receive_override_options=no_address_mappings\n"
+    with running(tmp_path, options=options, services=service) as site, Sink(port) as content_filter:
+        site.send(["one@b.sink.test"], message())
+        people = ["one@b.sink.test", *ADDED]
+        until(lambda: len(content_filter.got) == len(people), what="each copy at the content filter")
+        site.idle()
+        assert sorted(each.recipients for each in content_filter.got) == sorted((who,) for who in people)
+        for each in list(content_filter.got):
+            (who,) = each.recipients
+            assert site.owner(each.body) == who
+            checked = each.message.replace(b"<p>", b"<p>Checked. ", 1)
+            checked = checked.replace(b"<1@sender.test>", b"<2@amavis.test>")
+            with smtplib.SMTP("127.0.0.1", back) as smtp:
+                smtp.sendmail(each.sender, [who], checked)
+            assert site.owner(site.sink.wait_for(who).body) == who
+        # A listener that has the filter on, by mistake: the mail is known, whatever was changed.
+        content_filter.got.clear()
+        with smtplib.SMTP("127.0.0.1", site.ports["in"]) as smtp:
+            smtp.sendmail("other@sender.test", ["one@b.sink.test"], checked)
+        got = content_filter.wait_for("one@b.sink.test")
+        assert got.body == checked.partition(b"\r\n\r\n")[2]

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from hop_mail import BODY, CLIENT, NOW, RING, TO, Mail, api, mail, names, site
+from smtpapi import transaction
 from smtpapi.message import Field, Message
 from smtpapi.outcome import Leave, Plan, Refuse, Why
 from smtpapi.rewrite.whole import split
@@ -307,3 +308,23 @@ def test_h7_a_policy_that_fails_never_costs_the_copies(asked: dict[str, list[str
 def test_h7_mail_that_policy_bypasses_has_its_header_unread_as_before() -> None:
     sent = replace(asking(tracked(), "split"), context={"__bypass_smtpapi": "true"})
     assert why(sent.consider()) is Why.BYPASSED
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        rb'{"\u0062cc": ["quiet@example.net"]}',
+        b"=?utf-8?b?" + base64.b64encode(b'{"bcc": ["quiet@example.net"]}') + b"?=",
+    ],
+    ids=["escaped", "encoded-word"],
+)
+def test_h7_a_fault_of_ours_never_costs_copies_whose_names_are_spelled_oddly(
+    value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Field("X-MSYS-API", b" " + value)
+    queued = mail(site("split"), asked, recipients=TO[:1]).queued()
+    assert queued.recipients[1:] == ("quiet@example.net",)
+    monkeypatch.setattr(transaction.directive, "parse", lambda values: 1 / 0)
+    outcome = mail(site("split"), asked, recipients=TO[:1]).consider().outcome
+    assert isinstance(outcome, Refuse)
+    assert outcome.code == "451"
