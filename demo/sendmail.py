@@ -168,6 +168,10 @@ class PrivateSendmail:
         """Try all queued mail now; returns when it was tried."""
         self._run("-q", "-v")
 
+    def new_aliases(self) -> None:
+        """Make the database of the aliases that the features name."""
+        self._run("-bi")
+
     def queued(self) -> list[str]:
         """Who waits in the queue, and why: what mailq prints."""
         return self._run("-bp").splitlines()

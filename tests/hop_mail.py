@@ -32,10 +32,12 @@ BODY = b'<html><body><a href="http://x.example/">x</a></body></html>\r\n'
 TO = ("ann@example.net", "bob@example.net")
 
 
-def site(mode: str = "split", options: str = "", policy: str = "", ring: Ring | None = RING) -> Site:
+def site(
+    mode: str = "split", options: str = "", policy: str = "", ring: Ring | None = RING, added: str = "own"
+) -> Site:
     settings = load_text(
         f"""smtpapi {{ }}
-        rewriting {{ several_recipients = {mode} }}
+        rewriting {{ several_recipients = {mode} added_recipients = {added} }}
         ESMTP_Listener {{
             Listen ":25" {{ }}
             click_tracking_enabled = true

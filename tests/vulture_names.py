@@ -13,7 +13,7 @@ _ = (_.negotiate, _._actions, _.milter_protocol)
 
 # smtplib, click, Jinja2, WSGI servers, lark's transformer
 _ = (_.command_encoding, _.convert, _.exit_code, _.lstrip_blocks, _.trim_blocks, _.application)
-_ = (_.text_list, _.pair, _.assign, _.include)
+_ = (_.text_list, _.pair, _.assign, _.include, _.format_message, _.writelines)
 
 # what operators' policy files use (smtpapi.policy, docs/policy.md)
 _ = (_.VCTX_MESS, _.VCTX_RCPT, _.ECMESS_CTX_CONN, _.ECMESS_CTX_MESS, _.VALIDATE_CONT, _.VALIDATE_DONE)

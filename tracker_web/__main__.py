@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from engagement import terminal
 from tracker_web import log
 from tracker_web.app import CONFIG_VARIABLE, DEFAULT_CONFIG
 from tracker_web.kept import keep
@@ -28,6 +29,7 @@ from tracker_web.serve import CannotServe, prepare, serve
 )
 def main(config: Path) -> None:
     """Answer tracked links and pixels, and show the events, in the foreground."""
+    terminal.guard()
     log.to_stderr()
     try:
         settings = prepare(config)

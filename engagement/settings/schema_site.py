@@ -87,6 +87,23 @@ class Rewriting:
         "which slows mail down; split: a copy each over Postfix's hop; readdress: the same over Sendmail's. "
         "cc, bcc and archive of X-MSYS-API need split or readdress.",
     )
+    added_recipients: str = declared(
+        kinds.choice("own", "none", "shared"),
+        "own",
+        "With several_recipients = split: what recipients get whom Postfix adds by itself (always_bcc, "
+        "sender_bcc_maps, recipient_bcc_maps, members of virtual aliases). own: links of their own, so that "
+        "mail to one recipient takes the hop, too; none: the same, but what always_bcc and the bcc maps add "
+        "gets no links; shared: mail to one recipient is tracked at once, and whoever is added to it gets "
+        "that recipient's links, which is faster where nobody is added.",
+    )
+    overlapping_aliases: bool = declared(
+        kinds.boolean(),
+        True,
+        "With several_recipients = readdress: whether an alias, .forward or list that Sendmail expands "
+        "may lead to somebody whom the same mail names as well. Sendmail sends that person one copy, and "
+        "over the hop it would be two; so mail to several, one of them local, goes untracked. false: they "
+        "never overlap here.",
+    )
     split_listener: str = declared(
         kinds.second_pass_listener(),
         "127.0.0.1:10026",

@@ -8,11 +8,12 @@ are the same if they are with the domain in lower case; only a bcc copy has a Bc
 """
 
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from email.utils import getaddresses
 from enum import StrEnum
 
 from smtpapi.directive import NAME, Copy, Directive
+from smtpapi.envelope import Resolved
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, removal
 
@@ -43,6 +44,22 @@ def sendable(address: str) -> str:
     return address
 
 
+# Mailers of Sendmail's own that send the address on as it is. All others may look it up in the aliases.
+_ONWARD = frozenset({"smtp", "esmtp", "smtp8", "dsmtp", "relay"})
+
+
+def may_overlap(recipients: Sequence[str], resolved: Sequence[Resolved]) -> bool:
+    """Whether Sendmail might find that two recipients lead to one person, who then gets one copy.
+
+    Aliases are expanded after its filters, so only the mailer tells: those of the network expand nothing.
+    """
+    distinct = dict(zip(recipients, resolved, strict=False))  # by spelling
+    if len(distinct) < 2:
+        return False
+    ways = set(distinct.values())
+    return len(ways) < len(distinct) or any(way.mailer not in _ONWARD for way in ways)
+
+
 def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:
     """All entries of the three lists in the order of their roles, repeats and all."""
     for role, entries in (
@@ -55,8 +72,11 @@ def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:
 
 
 def may_be_asked(message: Message) -> bool:
-    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on."""
-    lists = (b'"cc"', b'"bcc"', b'"archive"')
+    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on.
+
+    By what names the lists, or could hide a name: JSON's escapes and encoded words (RFC 2047).
+    """
+    lists = (b'"cc"', b'"bcc"', b'"archive"', b"\\u", b"=?")
     return any(name in value for value in message.values(NAME) for name in lists)
 
 

@@ -27,6 +27,7 @@ from engagement.settings import Settings, SettingsError, load_file
 from smtpapi import listener, maillog, worker
 from smtpapi.counters import Counters
 from smtpapi.policy import hooks
+from smtpapi.policy.files import load_named
 from smtpapi.systemd import notify
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
@@ -52,7 +53,7 @@ def load(path: Path) -> Loaded:
     """Read configuration, policy and key ring. Raises StartError."""
     try:
         settings = load_file(path)
-        policy = hooks.load(Path(settings.policy.file)) if settings.policy.file else None
+        policy = load_named(path, settings)
         load_ring(Path(settings.keys.ring))
     except (SettingsError, hooks.PolicyError, RingError) as error:
         raise StartError(str(error)) from error

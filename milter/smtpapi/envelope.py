@@ -1,6 +1,7 @@
 """Who sent what to whom: the facts of an SMTP transaction, as plain values."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Envelope:
     """One transaction. sender, recipients: addresses without angle brackets; "" is the null sender.
 
     originals: for each recipient the address its ORCPT names (RFC 3461 4.2), "" without one; () if none has.
+    resolved: for each recipient where the MTA would deliver it, () where that was not asked.
     """
 
     client: Client
@@ -35,3 +37,12 @@ class Envelope:
     recipients: tuple[str, ...]
     queue_id: str = ""
     originals: tuple[str, ...] = ()
+    resolved: tuple["Resolved", ...] = ()
+
+
+class Resolved(NamedTuple):
+    """Where the MTA would deliver a recipient, by its macros {rcpt_…}; "" what it does not tell."""
+
+    mailer: str = ""
+    host: str = ""
+    address: str = ""

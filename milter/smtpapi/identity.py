@@ -19,6 +19,7 @@ from smtpapi.envelope import Envelope
 from smtpapi.message import Message
 
 MARK = "X-Smtpapi-Id"
+LONGEST_WAY = 30 * 86_400  # seconds that a mail may be under way, moderated lists included
 
 _HOUR = 3600
 # The form that nearly all Dates have; the rest is left to the standard library, ten times as slow.
@@ -93,22 +94,34 @@ class Fingerprint:
 
     def is_marked(self, ring: Ring, recipient: str, value: bytes) -> bool:
         """Whether this value of the mark's field is ours, for this message and recipient."""
-        words = value.split()
-        if len(words) != 3 or not words[1].isdigit() or len(words[1]) > 5:
+        found = _marked(value)
+        key = None if found is None else ring.get(found[1])
+        if found is None or key is None:
             return False
-        key = ring.get(int(words[1]))
-        try:
-            message_id = bytes.fromhex(words[0].decode("ascii"))
-        except ValueError:
-            return False
-        if key is None or len(message_id) != 16:
-            return False
-        return hmac.compare_digest(self._mac(key, recipient, message_id).encode(), words[2])
+        return hmac.compare_digest(self._mac(key, recipient, found[0]).encode(), found[2])
 
     def _mac(self, key: Key, recipient: str, message_id: bytes) -> str:
-        """Bound to what survives our own edits: not to the body."""
+        """Bound to the labels, which survive our own edits: not to the body."""
         framed = _frame(message_id) + _frame(_octets(recipient)) + _FRAME_32 + _blake(self._framed)
         return _hmac(key, b"mark", framed)[:16].hex()
+
+
+def marked_id(value: bytes) -> bytes | None:
+    """The message id that a mark names, which proves nothing yet; None for what is no mark."""
+    found = _marked(value)
+    return None if found is None else found[0]
+
+
+def _marked(value: bytes) -> tuple[bytes, int, bytes] | None:
+    """Message id, key id and mac of a mark's value."""
+    words = value.split()
+    if len(words) != 3 or not words[1].isdigit() or len(words[1]) > 5:
+        return None
+    try:
+        message_id = bytes.fromhex(words[0].decode("ascii"))
+    except ValueError:
+        return None
+    return (message_id, int(words[1]), words[2]) if len(message_id) == 16 else None
 
 
 def event_id(message_id: bytes, issued: int) -> str:

@@ -22,7 +22,7 @@ from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
 from smtpapi.site import Site
 
-_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS})
+_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT})
 # "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
 _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
@@ -33,7 +33,11 @@ _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
 class Making:
-    """One message's copies. headers: changes for all of them; they may grow until the copy is made."""
+    """One message's copies.
+
+    headers: changes for all of them; they may grow until the copy is made. already: it came with links of
+    ours.
+    """
 
     def __init__(self, site: Site, arrival: Arrival, now: float, tick: Callable[[], float]) -> None:
         self._site = site
@@ -45,6 +49,7 @@ class Making:
         # The key of the mark: a rotation between two copies must not make their links differ.
         self.key = arrival.key or site.key
         self.headers = arrival.headers()
+        self.already = False
         self._issued = arrival.entry.issued if arrival.entry else None
         self._transmission: int | None = None
         self._message_ids: dict[str, bytes] = {}  # by recipient
@@ -58,6 +63,8 @@ class Making:
 
     def reason(self, decision: Decision) -> Why | None:
         """The first reason why a recipient gets no links at all, whatever the message's MIME structure."""
+        if self.already:
+            return Why.ALREADY_TRACKED
         if decision.privacy == "off":
             return Why.PRIVACY_OFF
         if not decision.clicks and not decision.opens:
@@ -149,11 +156,14 @@ class Making:
     def injections(
         self, outcome: Outcome, key: Key, copies: Iterable[tuple[Judged, Role]]
     ) -> tuple[Injection, ...]:
-        """One record for each recipient that has a decision."""
+        """One record for each recipient that has a decision.
+
+        Mail that came with links of ours has its records; only the copies it asks for are new.
+        """
         records = []
         about: dict[int, Injection] = {}  # by decision: what recipients share is made once
         for judged, role in copies:
-            if (decision := judged.decision) is None:
+            if (decision := judged.decision) is None or (self.already and role is Role.ORIGINAL):
                 continue
             message_id = self._message_id(key, judged.recipient)
             own = Own(

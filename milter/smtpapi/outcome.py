@@ -20,6 +20,7 @@ class Why(StrEnum):
     PRIVACY_OFF = "privacy-off"
     TRACKING_OFF = "tracking-off"
     SEVERAL_RECIPIENTS = "several-recipients"
+    ADDED_RECIPIENT = "added-recipient"  # by the MTA itself, and rewriting.added_recipients = none
     SPLIT = "split"  # sent over the hop; each copy has an outcome of its own
     ALREADY_TRACKED = "already-tracked"
     SIGNED = "signed"  # multipart/signed

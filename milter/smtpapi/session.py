@@ -19,13 +19,14 @@ from dataclasses import replace
 import Milter
 
 from smtpapi import copies, directive, dsn, maillog, xsetcontext
-from smtpapi.envelope import Client, Envelope
+from smtpapi.envelope import Client, Envelope, Resolved
 from smtpapi.message import Field, Message
 from smtpapi.orders import Orders, orders_of
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.works import J, Judged, Works
 
 _TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
+_WHERE_TO = ("{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}")
 _NOBODY = Client("unknown")  # no address, so nobody trusts it
 
 
@@ -48,6 +49,7 @@ class Session(Milter.Base):
         self._sender = ""
         self._recipients: list[str] = []
         self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
+        self._resolved: list[Resolved] = []
         self._fields: list[Field] = []
         self._unread: list[str] = []  # names of fields lost to a fault
         self._body: list[bytes] = []
@@ -162,6 +164,7 @@ class Session(Milter.Base):
 
     @Milter.noreply
     @Milter.decode("bytes")
+    @Milter.symlist(*_WHERE_TO)
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
         """RCPT TO that the MTA accepted."""
         self._take_recipient(recipient, params)
@@ -171,6 +174,8 @@ class Session(Milter.Base):
         try:
             self._recipients.append(_mailbox(recipient))
             self._options.append(params)
+            if self._works.resolves:
+                self._resolved.append(Resolved(*map(self._macro, _WHERE_TO)))
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
 
@@ -299,6 +304,7 @@ class Session(Milter.Base):
             tuple(self._recipients),
             self._macro("i"),
             originals if any(originals) else (),
+            tuple(self._resolved),
         )
 
     def _change(self, orders: Orders) -> bool:

@@ -34,6 +34,7 @@ _LONGEST_WAIT = 10 * 86_400
 _CLOCK_STEP = 86_400
 _LINE = 72  # characters of base64 a line: Sendmail cuts unfolded lines on relaying (docs/quirks.md)
 _BLANKS = re.compile(rb"[\s]+")
+_NAME = 4  # bytes of a name's hash: a thousand recipients must fit into the field; nobody gains by a clash
 _LARGEST = 16 * 2**20  # bytes of an opened mark; we made it, so this only bounds a fault of ours
 
 
@@ -45,7 +46,8 @@ class Entry:
     bound and digest. signatures: `signature_id` of each DKIM-Signature on entry. directive: the X-MSYS-API
     value that counts, b"" without one. named_twice: recipients that also stand in its cc, bcc or archive
     lists, and keep the role of an original. context, message_context: variables of the session and of the
-    message, before the hooks for each recipient.
+    message, before the hooks for each recipient. names: `name_of` each recipient and copy, and of whom their
+    ORCPTs name, where the MTA may add recipients of its own; b"" where it does not matter.
     """
 
     client: Client
@@ -59,13 +61,18 @@ class Entry:
     named_twice: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
     message_context: Mapping[str, str] = field(default_factory=dict)
+    names: bytes = b""
+
+    def has(self, name: bytes) -> bool:
+        """Whether `names` has this one."""
+        return any(self.names[at : at + _NAME] == name for at in range(0, len(self.names), _NAME))
 
 
 def seal(entry: Entry, key: Key) -> str:
     """The mark's value, in folded lines."""
     values = [getattr(entry, each.name) for each in fields(entry)]
     values[0] = astuple(entry.client)
-    values[-2:] = dict(entry.context), dict(entry.message_context)
+    values[-3:-1] = dict(entry.context), dict(entry.message_context)
     packed = msgpack.packb(values, unicode_errors="surrogateescape")
     sealed = _cipher(key).encrypt(zlib.compress(packed), None)
     text = binascii.b2a_base64(sealed, newline=False).decode("ascii")
@@ -101,6 +108,11 @@ def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | Unopened
     if not at - _CLOCK_STEP <= now <= at + _LONGEST_WAIT:
         return Unopened.TOO_OLD
     return Entry(Client(*client), at, issued, first, bound, *rest), key
+
+
+def name_of(address: str) -> bytes:
+    """Tells one recipient from another; equal addresses are to be given in one spelling."""
+    return hashlib.blake2b(address.encode("utf-8", "surrogateescape"), digest_size=_NAME).digest()
 
 
 def signature_id(value: bytes) -> bytes:

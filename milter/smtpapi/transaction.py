@@ -19,12 +19,13 @@ from engagement.events.types import Injection
 from engagement.links.keys import Key
 from smtpapi import copies, directive, failing, split
 from smtpapi.arrival import Arrival, Refused, arrive
+from smtpapi.carried import carries
 from smtpapi.copies import Role
 from smtpapi.decide import Decision
 from smtpapi.directive import Copy, Directive
 from smtpapi.envelope import Envelope
 from smtpapi.failing import NO_COPIES_NOW, removable
-from smtpapi.identity import MARK
+from smtpapi.identity import LONGEST_WAY, MARK, marked_id
 from smtpapi.judging import Judged, Judging, by_configuration
 from smtpapi.making import Making
 from smtpapi.message import Message
@@ -46,6 +47,7 @@ _HOPS = frozenset({"split", "readdress"})
 # Postfix keeps about 60,000 bytes of one field, Sendmail 32,768 of all fields together (docs/quirks.md).
 _LONGEST_MARK = 45_000
 _LONGEST_HEADER = 30_000
+_OVERLAP = "one may be an alias of another, who would get two copies (rewriting.overlapping_aliases)"
 _NOT_ENABLED = f"{directive.NAME} cc, bcc and archive are not enabled here"
 
 
@@ -121,9 +123,11 @@ class _Mail:
         making = self.making
         if not self.site.settings.active:
             return self._end(making.left(Why.MODULE_OFF))
-        if self._is_marked():
+        making.already = self._is_marked()
+        if making.already and self.message.lacks((_HEADER,)):
             return self._end(making.left(Why.ALREADY_TRACKED))
-        making.headers += removal(self.message, MARK)
+        if not making.already:
+            making.headers += removal(self.message, MARK)
         if self.arrival.refused is Refused.FORGED:
             self.notes.append(self.arrival.refused.value)
         elif self.arrival.refused is not None:
@@ -178,19 +182,30 @@ class _Mail:
         return by_configuration(self.terms.usual, recipients, self.making.reason)
 
     def _is_marked(self) -> bool:
-        """Whether a mark says, and proves, that these links are ours, for this recipient or for all."""
+        """Whether a mark says, and proves, that this mail has links of ours (docs/decisions/0017).
+
+        By its labels where they are as they were, else by the links themselves.
+        """
         ring = self.site.ring
         if ring is None or self.message.lacks((_MARK,)):
             return False
-        return any(
+        marks = self.message.all(_MARK)
+        if any(
             self.making.fingerprint.is_marked(ring, recipient, value)
-            for value in self.message.values(MARK)
+            for value in marks
             for recipient in (*self.recipients, "")
-        )
+        ):
+            return True
+        named = [found for value in marks if (found := marked_id(value)) is not None]
+        return bool(named) and carries(self.message.body, named, ring, self.now - LONGEST_WAY)
 
     def _policy_failed(self, failed: PolicyFailed) -> Considered:
         asked = directive.parse(self.message.all(_HEADER))
-        if isinstance(asked, Directive) and copies.added(self.recipients, asked):
+        if isinstance(asked, Directive):
+            owing = bool(copies.added(self.recipients, asked))
+        else:  # wrong, and it may be copies that it asks for
+            owing = copies.may_be_asked(self.message)
+        if owing:
             self.notes.append(str(failed))
             return self._end(NO_COPIES_NOW)
         return self._end(self.making.left(Why.POLICY_FAILED, str(failed)))
@@ -211,10 +226,26 @@ class _Mail:
             return self._refused(judged)
         if len(self.recipients) > 1 or added:
             return self._several(judged, asked, tuple(entry.address for _, entry in added))
+        key = self.making.key
+        if key is not None and self._may_grow() and self._is_trackable(judged[0]):
+            return self._split(key, judged, asked, ())
+        return self._one(judged[0], asked)
+
+    def _one(self, judged: Judged, asked: Directive) -> Considered:
+        """The only recipient, at once."""
         recipient = self.recipients[0]
         if asked is not directive.NOTHING:
             self.making.headers += copies.fields(self.message, asked, Role.ORIGINAL, Copy(recipient))
-        return self._alone(judged[0], recipient, Role.ORIGINAL)
+        return self._alone(judged, recipient, Role.ORIGINAL)
+
+    def _may_grow(self) -> bool:
+        """Whether Postfix may add recipients behind the filter, who are to have copies of their own."""
+        rewriting = self.site.settings.rewriting
+        split_here = rewriting.several_recipients == "split" and self.arrival.expands
+        return split_here and rewriting.added_recipients != "shared"
+
+    def _is_trackable(self, judged: Judged) -> bool:
+        return judged.why is None and self.making.nothing_to_edit() is None
 
     def _second_pass(self, asked: Directive) -> Considered:
         """One copy that came back over the hop."""
@@ -231,7 +262,20 @@ class _Mail:
             note = "the hop brought several recipients together: limit it to one"
             return self._untracked(judged, Why.SEVERAL_RECIPIENTS, note)
         self.making.headers += copies.fields(self.message, asked, role, entry)
-        return self._alone(judged[0], recipient, role)
+        one = judged[0]
+        if role is Role.ORIGINAL and self._is_added(recipient):
+            role = Role.BCC
+            if one.why is None and self.site.settings.rewriting.added_recipients == "none":
+                one = one._replace(why=Why.ADDED_RECIPIENT)
+        return self._alone(one, recipient, role)
+
+    def _is_added(self, recipient: str) -> bool:
+        """Whether the MTA itself put this recipient in, who stands for no one that the sender named."""
+        assert self.entry is not None
+        original = next(iter(self.envelope.originals), "")
+        if not self.entry.names or not original:
+            return False
+        return not any(self.entry.has(split.name_of(copies.same(each))) for each in (recipient, original))
 
     def _role(self, recipient: str, asked: Directive) -> tuple[Role, Copy]:
         """By the address, or, where an alias led to it, by the one that the sender named."""
@@ -275,6 +319,8 @@ class _Mail:
             why, note = next(((None, "") for each in judged if each.why is None), judged[0].reason)
             if why is None and (closed := self.making.nothing_to_edit()) is not None:
                 why, note = closed.why, closed.note
+            if why is None and hops and self._may_overlap():
+                why, note = Why.SEVERAL_RECIPIENTS, _OVERLAP
             if why is not None:
                 return self._untracked(judged, why, note)
         if hops:
@@ -283,10 +329,17 @@ class _Mail:
             return self._shared(key, judged)
         return self._untracked(judged, Why.SEVERAL_RECIPIENTS)
 
+    def _may_overlap(self) -> bool:
+        """Whether Sendmail would send fewer copies than its hop brings (docs/sendmail.md, Limits)."""
+        rewriting, envelope = self.site.settings.rewriting, self.envelope
+        if rewriting.several_recipients != "readdress" or not rewriting.overlapping_aliases:
+            return False
+        return copies.may_overlap(envelope.recipients, envelope.resolved)
+
     def _split(self, key: Key, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
         """Over the hop, with all that the second pass must know."""
         readdress = self.site.settings.rewriting.several_recipients == "readdress"
-        mark = split.seal(self._entry(asked), key)
+        mark = split.seal(self._entry(asked, more), key)
         others = tuple(each for each in self.message.fields if each.name.lower() != _HEADER)
         room = _LONGEST_HEADER - Message(others, b"").header_size if readdress else _LONGEST_MARK
         try:
@@ -296,14 +349,17 @@ class _Mail:
             recipients, fault = (), str(error)
         if fault and more:
             return self._end(directive.refusal(f"{directive.NAME} cc, bcc and archive: {fault}"))
+        if fault and len(self.recipients) == 1:
+            return self._one(judged[0], asked)
         if fault:
             return self._untracked(judged, Why.SEVERAL_RECIPIENTS, fault)
-        note = f"{len(self.recipients) + len(more)} copies"
+        count = len(self.recipients) + len(more)
+        note = f"{count} copies" if count > 1 else "1 copy"
         headers = (*self.making.headers, HeaderChange(split.HEADER, 0, mark))
         through = copies.HOP if readdress else ""
         return self._end(Plan(headers, why=Why.SPLIT, note=note, recipients=recipients, through=through))
 
-    def _entry(self, asked: Directive) -> Entry:
+    def _entry(self, asked: Directive, more: tuple[str, ...]) -> Entry:
         values, fingerprint = self.message.values, self.making.fingerprint
         return Entry(
             client=self.envelope.client,
@@ -317,7 +373,15 @@ class _Mail:
             named_twice=copies.named_twice(self.recipients, asked),
             context=self.shared[0],
             message_context=self.shared[1],
+            names=self._names(more),
         )
+
+    def _names(self, more: tuple[str, ...]) -> bytes:
+        """Who is named by the sender, for `_is_added`; Sendmail adds nobody before its hop."""
+        if self.site.settings.rewriting.several_recipients != "split":
+            return b""
+        named = (*self.envelope.recipients, *filter(None, self.envelope.originals), *more)
+        return b"".join(split.name_of(name) for name in dict.fromkeys(map(copies.same, named)))
 
     def _envelope_changes(self, readdress: bool, more: tuple[str, ...]) -> tuple[Recipient, ...]:
         """Raises ValueError with words for a recipient who cannot go over the hop."""

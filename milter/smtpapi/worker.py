@@ -72,6 +72,7 @@ class Desk:
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
             one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
+            resolves=rewriting.several_recipients == "readdress" and rewriting.overlapping_aliases,
         )
 
     def consider(self, envelope: Envelope, message: Message, context: Mapping[str, str]) -> Considered:

@@ -44,7 +44,7 @@ class Works(Generic[J]):
     judged. record: writes the events of a message that was accepted. takes_context: whether XSETCONTEXT
     counts on a connection. max_size: octets of a body kept in memory; one octet more is kept, so that
     `consider` sees that it was too large. one_recipient: whether a client may name one recipient a
-    transaction only; None where no client is asked to.
+    transaction only; None where no client is asked to. resolves: whether to ask where recipients lead.
     """
 
     consider: Callable[[Envelope, Message, Mapping[str, str]], J]
@@ -55,6 +55,7 @@ class Works(Generic[J]):
     tick: Callable[[], float]
     max_size: int
     one_recipient: Callable[[Client], bool] | None = None
+    resolves: bool = False
     sessions: set[int] = field(default_factory=set)  # ids of those that are open
     underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
     judging: set[int] = field(default_factory=set)  # of those whose message is whole and being answered

@@ -40,7 +40,8 @@ def first_pass(where: Filter, raw: bytes = RAW, options: tuple[bytes, ...] = (b"
     client.connect("127.0.0.1")
     client.step("M", b"<news@sender.test>\0")
     for address, option in zip(TO, options, strict=True):
-        client.step("R", b"<" + address + b">\0" + option)
+        there = {"{rcpt_mailer}": "esmtp", "{rcpt_host}": "rcpt.test.", "{rcpt_addr}": address.decode()}
+        client.step("R", b"<" + address + b">\0" + option, there)
     head, _, body = raw.partition(b"\r\n\r\n")
     fields = [
         (name.decode(), b" " + value) for name, value in (x.split(b": ", 1) for x in head.split(b"\r\n"))

@@ -96,14 +96,16 @@ def test_no_dsn_option_is_invented(site: Site) -> None:
     assert {got.rcpt for got in _copies(site, people).values()} == {((),)}
 
 
-def test_recipients_without_a_domain_or_with_an_address_literal_go_too(site: Site) -> None:
+def test_recipients_without_a_domain_or_with_an_address_literal_go_too(tmp_path: Path) -> None:
     """Sendmail completes them; the copy is its recipient's, by the name that the hop saw."""
-    site.send(["postmaster", "lou@[127.0.0.1]"], mail())
-    until(lambda: len(site.sink.all_for("lou@[127.0.0.1]")) == 1, what="the literal")
-    until(lambda: len(site.sink.all_for("postmaster@[127.0.0.1]")) == 1, what="the local name")
-    for name in ("lou", "postmaster"):
-        (got,) = site.sink.all_for(f"{name}@[127.0.0.1]")
-        assert {one.identity.recipient.partition("@")[0] for one in site.filter.links(got.body)} == {name}
+    with running(tmp_path, f"{READDRESS} overlapping_aliases = false") as site:
+        site.send(["postmaster", "lou@[127.0.0.1]"], mail())
+        until(lambda: len(site.sink.all_for("lou@[127.0.0.1]")) == 1, what="the literal")
+        until(lambda: len(site.sink.all_for("postmaster@[127.0.0.1]")) == 1, what="the local name")
+        for name in ("lou", "postmaster"):
+            (got,) = site.sink.all_for(f"{name}@[127.0.0.1]")
+            owners = {one.identity.recipient.partition("@")[0] for one in site.filter.links(got.body)}
+            assert owners == {name}
 
 
 def test_a_bounce_of_the_next_server_names_the_address(site: Site) -> None:

@@ -152,7 +152,7 @@ def test_copies_without_a_hop_are_refused_and_not_forgotten(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["untracked", "split"])
 def test_lists_that_name_recipients_only_need_no_copy(mode: str) -> None:
-    sent = mail(site(mode), api(cc=["ann@Example.net"]), recipients=TO[:1])
+    sent = mail(site(mode, added="shared"), api(cc=["ann@Example.net"]), recipients=TO[:1])
     assert outcome(sent.consider()).why is None
     assert dict((each.name, each.value) for each in sent.queued().message.fields)["Cc"] == b" ann@Example.net"
 

@@ -11,7 +11,7 @@ from smtpapi.decide import Decision
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field, Message
 from smtpapi.outcome import Leave, Plan, Why
-from smtpapi.policy import load
+from smtpapi.policy.hooks import parse
 from smtpapi.transaction import Considered, Site, consider
 
 _EXAMPLES = Path(__file__).parents[2] / "etc" / "policy"
@@ -36,7 +36,8 @@ def run(
     recipient: str = "b@example.net",
     login: str = "",
 ) -> Considered:
-    site = Site.build(load_text(_CONFIGURATION), _RING, load(_EXAMPLES / example))
+    file = _EXAMPLES / example
+    site = Site.build(load_text(_CONFIGURATION), _RING, parse(file.read_bytes(), str(file)))
     message = Message(
         (*fields, Field("Content-Type", b" text/html")), b'<a href="http://x.example/">x</a>\r\n'
     )

@@ -57,7 +57,8 @@ def test_each_copy_has_links_of_its_own() -> None:
 def test_links_are_those_that_one_recipient_alone_would_get() -> None:
     """So a mail that is sent again, to fewer recipients, makes no second set of links."""
     copy = queued().hop(TO[0]).queued().message
-    assert copy == mail(site(), recipients=TO[:1]).queued().message
+    assert copy == mail(site(added="shared"), recipients=TO[:1]).queued().message
+    assert copy == mail(site(), recipients=TO[:1]).queued().hop(TO[0]).queued().message
 
 
 def test_a_copy_that_is_tried_again_gets_the_same_links() -> None:
@@ -109,7 +110,7 @@ def test_white_space_and_repeats_of_the_header_arrive_as_they_were() -> None:
     """The header goes over the hop inside the mark, so nothing is folded or parsed on the way."""
     first = Field("x-msys-api", b' {"campaign_id": "a\r\n     b",\r\n\t"tags": ["=?utf-8?q?=C3=A9?="]}')
     there = queued(first, api(campaign_id="second"))
-    direct = mail(site(), first, recipients=TO[:1]).consider().decision
+    direct = mail(site(added="shared"), first, recipients=TO[:1]).consider().decision
     assert direct is not None
     assert (direct.campaign, direct.tags) == ("a b", ("é",))
     assert there.hop(TO[0]).consider().decision == direct
@@ -230,7 +231,7 @@ def test_a_forged_mark_is_removed_and_ignored(value: bytes) -> None:
     at_the_hop = refused(mail(site(), forged, client=HOP, recipients=TO[:1]))
     assert why(at_the_hop) is None
     assert at_the_hop.notes == ("an X-Smtpapi-Split that is not ours",)
-    sent = mail(site(), forged, recipients=TO[:1])
+    sent = mail(site(added="shared"), forged, recipients=TO[:1])
     assert sent.consider().counts == ()
     assert MARK not in names(sent.queued().message)
 

@@ -1,10 +1,11 @@
 """The command line, one module a command."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
-from engagement import native
+from engagement import native, terminal
 
 native.leave_out_if_off()  # before any command's module is imported
 
@@ -26,6 +27,11 @@ _COMMANDS = {
 
 class _Lazy(click.Group):
     """Imports a command's module only when that command runs: `rewrite` need not load the web's libraries."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run, with nothing for a terminal to obey in whatever is printed, click's own errors included."""
+        terminal.guard()
+        return super().main(*arguments, **named)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)

@@ -1,6 +1,5 @@
 """`smtpapi check-config`: whether a configuration is right, and which value is in force where."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -26,8 +25,10 @@ from engagement.settings.advice import View, views
 from engagement.settings.declare import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
+from engagement.terminal import json_line
 from smtpapi.commands import postfix_advice
-from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG
+from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG, say
+from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
 
 _VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
@@ -94,7 +95,7 @@ def command(
     worst = _VALID
     for number, path in enumerate(paths):
         if number and not as_json:
-            click.echo()
+            say()
         try:
             settings = load_file(path, base=base, node=node)
         except SettingsError as error:
@@ -102,13 +103,13 @@ def command(
             _failed(path, error, missing, as_json)
             worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
             continue
-        warnings = (*settings.warnings, *_files(settings), *_of_postfix(postfix, settings))
+        warnings = (*settings.warnings, *_files(path, settings), *_of_postfix(postfix, settings))
         settings = replace(settings, warnings=warnings)
         chosen = (
             [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
         )
         if as_json:
-            click.echo(json.dumps(_document(path, settings, chosen), ensure_ascii=False))
+            click.echo(json_line(_document(path, settings, chosen)))
         else:
             _print(path if len(paths) > 1 else None, settings, chosen, whole=where == Where())
     context.exit(worst)
@@ -126,22 +127,29 @@ def _failed(path: Path, error: SettingsError, missing: bool, as_json: bool) -> N
             }
             for problem in error.problems
         ]
-        click.echo(json.dumps({"file": str(path), "valid": False, "errors": problems}, ensure_ascii=False))
+        click.echo(json_line({"file": str(path), "valid": False, "errors": problems}))
     if missing:
-        click.echo(f"No configuration found: {path}", err=True)
+        say(f"No configuration found: {path}", err=True)
         return
     for line in str(error).split("\n"):
-        click.echo(line, err=True)
+        say(line, err=True)
     count = len(error.problems)
     summary = f"{path}: {count} error{'s' if count > 1 else ''}"
-    click.secho(summary, err=True, fg="red", bold=True)
+    say(summary, err=True, fg="red", bold=True)
 
 
-def _files(settings: Settings) -> Iterator[str]:
+def _naming(settings: Settings) -> Iterator[Path]:
+    """The file that names the policy."""
+    origin = settings.origins.get(("policy", "file"))
+    if origin is not None and origin.file:
+        yield Path(origin.file)
+
+
+def _files(config: Path, settings: Settings) -> Iterator[str]:
     """What keeps the files that this configuration names itself from being used, as this user sees them."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
-        ("policy", "file", hooks.load),
+        ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming(settings)))),
         ("privacy", "objections", objections.load),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),
@@ -182,10 +190,11 @@ def _asked(where: Where) -> str:
 
 def _print(path: Path | None, settings: Settings, chosen: list[View], *, whole: bool) -> None:
     for warning in settings.warnings:
-        click.echo(click.style("warning: ", fg="yellow", bold=True) + warning, err=True)
-    click.secho("Configuration valid" + (f": {path}" if path else ""), fg="green", bold=True)
+        say("warning: ", err=True, nl=False, fg="yellow", bold=True)
+        say(warning, err=True)
+    say("Configuration valid" + (f": {path}" if path else ""), fg="green", bold=True)
     if not settings.active:
-        click.echo(
+        say(
             "Nothing is tracked: " + ("smtpapi { } is off." if settings.smtpapi else "no smtpapi { } stanza.")
         )
     for view in chosen:
@@ -198,10 +207,10 @@ def _print(path: Path | None, settings: Settings, chosen: list[View], *, whole: 
         if getattr(settings, name) is not None:
             _table(f"{name} {{ }}", list(_stanza_rows(settings, name, stanza)))
     if settings.notices:
-        click.echo()
-        click.secho("Notices", bold=True)
+        say()
+        say("Notices", bold=True)
         for notice in settings.notices:
-            click.echo(f"  {notice}")
+            say(f"  {notice}")
 
 
 def _scope_rows(scoped: Scoped) -> Iterator[tuple[Option, Value]]:
@@ -223,14 +232,14 @@ def _table(title: str, rows: list[tuple[Option, Value]]) -> None:
     shown = [(option.title, option.kind.show(value.value), value) for option, value in rows]
     names = max(len(name) for name, _, _ in shown)
     values = max(len(text) for _, text, _ in shown if len(text) <= _WIDEST or text == shown[0][1])
-    click.echo()
-    click.secho(title, bold=True)
+    say()
+    say(title, bold=True)
     for name, text, value in shown:
         plain = value.scope == DEFAULT_SCOPE
         origin = value.scope if not value.line else f"{value.file}:{value.line}"
         if value.line and value.scope not in (title, title.removesuffix(" { }")):
             origin += f"  {value.scope}"
-        click.secho(f"  {name.ljust(names)}  {text.ljust(values)}  {origin}", dim=plain)
+        say(f"  {name.ljust(names)}  {text.ljust(values)}  {origin}", dim=plain)
 
 
 def _document(path: Path, settings: Settings, chosen: list[View]) -> dict[str, Any]:

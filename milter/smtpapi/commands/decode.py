@@ -13,6 +13,7 @@ from engagement.links.ring_file import load_ring
 from engagement.links.token import BadToken, Reason, open_token
 from engagement.links.types import CLICKS, OPENS, RAW_URL, Opened
 from engagement.links.urls import read_url
+from engagement.terminal import json_line
 from smtpapi.commands.keys import failing, ring_options, ring_path
 
 _ERRORS: dict[Reason, str] = {
@@ -39,7 +40,7 @@ def command(urls: tuple[str, ...], ring: Path | None, config: Path | None) -> No
     now = time.time()
     lines = [_describe(url, keys, now) for url in urls]
     for line in lines:
-        click.echo(json.dumps(line))
+        click.echo(json_line(line))
     if any("error" in line for line in lines):
         raise SystemExit(1)
 

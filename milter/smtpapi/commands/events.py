@@ -21,7 +21,8 @@ from engagement.events.fields import ALL_TYPES, INJECTION, Fields
 from engagement.settings import load_file
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
-from smtpapi.commands.options import config_option, told
+from engagement.terminal import json_line, plain
+from smtpapi.commands.options import config_option, say, told
 
 _POLL_SECONDS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -30,8 +31,8 @@ _COLUMNS = (
     *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
     *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
 )
-# OWASP "CSV Injection": a spreadsheet runs a cell that begins so.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class _Since(click.ParamType[int]):
@@ -148,7 +149,7 @@ def _follow(store: EventStore, query: Query, show: Callable[[Iterable[Fields]], 
         except StoreError as error:
             if str(error) != trouble:
                 trouble = str(error)
-                click.echo(trouble, err=True)
+                say(trouble, err=True)
             stop.wait(1)
             continue
         mark, trouble = arrivals.mark, ""
@@ -168,7 +169,7 @@ def _wanted(event: Fields, query: Query) -> bool:
 
 def _print_json(events: Iterable[Fields]) -> None:
     for event in events:
-        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.write(json_line(event) + "\n")
     sys.stdout.flush()
 
 
@@ -198,14 +199,7 @@ def line(event: Fields) -> str:
         words += [event["target_link_name"], event["target_link_url"]]
     if remarks:
         words.append(f"({', '.join(remarks)})")
-    return "  ".join(_plain(word) for word in words)
-
-
-def _plain(text: str) -> str:
-    """Return the text without what a terminal might obey: names and targets are other people's words."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    return "  ".join(plain(word) for word in words)
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:

@@ -3,7 +3,6 @@
 The running programs follow the file; none of these commands needs a restart.
 """
 
-import json
 import os
 import pwd
 import secrets
@@ -18,13 +17,18 @@ import click
 
 from engagement.links.keys import SECRET_SIZE, Ring, RingError, Status
 from engagement.links.ring_file import edit_ring, load_ring, save_ring
-from smtpapi.commands.options import CONFIG_VARIABLE
+from engagement.terminal import json_line, lines
+from smtpapi.commands.options import CONFIG_VARIABLE, say
 
 
 class Failed(click.ClickException):
     """Said to the person at the terminal; exit status 2."""
 
     exit_code = 2
+
+    def format_message(self) -> str:
+        """The words, with nothing in them that a terminal might obey."""
+        return lines(self.message)
 
 
 def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,9 +87,9 @@ def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
         created = datetime.fromtimestamp(key.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if as_json:
             fields = {"id": key.id, "status": str(key.status), "created": created, "note": key.note}
-            click.echo(json.dumps(fields))
+            click.echo(json_line(fields))
         else:
-            click.echo(f"{key.id:>5}  {key.status:<8}  {created}  {key.note}".rstrip())
+            say(f"{key.id:>5}  {key.status:<8}  {created}  {key.note}".rstrip())
 
 
 @command.command("init")

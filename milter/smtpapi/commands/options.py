@@ -4,11 +4,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from engagement.settings import SettingsError
 from engagement.stores.port import StoreError
+from engagement.terminal import lines
 
 CONFIG_VARIABLE = "SMTPAPI_CONFIG"
 DEFAULT_CONFIG = Path("/etc/smtpapi/smtpapi.conf")
@@ -31,16 +33,21 @@ optional_config_option = click.option(
 )
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True, **style: Any) -> None:
+    """Write lines for a person: whoever's words are in them, a terminal finds nothing to obey."""
+    click.secho(lines(text), err=err, nl=nl, **style)
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Say what is wrong on standard error, and end: 2 for a broken configuration, 1 for store or disk."""
     try:
         yield
     except SettingsError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         sys.exit(2)
     except BrokenPipeError:
         raise  # the reader has seen enough; nothing is wrong with store or disk
     except (StoreError, OSError) as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         sys.exit(1)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
+from engagement.terminal import plain
 from smtpapi.commands.keys import Failed
-from smtpapi.commands.options import optional_config_option
+from smtpapi.commands.options import optional_config_option, say
 from smtpapi.commands.preview_page import REMOVED, Row, page
 from smtpapi.commands.reason_words import SKIP, WHY
 from smtpapi.commands.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
@@ -68,7 +69,7 @@ def command(
         html_out.write_text(page(title, facts, rows, _top_html(parsed)), "utf-8")
     except OSError as error:
         raise Failed(f"{html_out}: cannot be written: {error.strerror}") from None
-    click.echo(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
+    say(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
 
 
 def _verdict(outcome: Plan | Leave | Refuse) -> str:
@@ -141,15 +142,16 @@ def _top_html(parsed: EmailMessage) -> str:
 
 
 def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[Row]) -> None:
-    click.secho(title, bold=True)
+    say(plain(title), bold=True)
     for label, value in facts:
-        click.echo(f"  {label + ':':<11}{value}")
+        say(f"  {label + ':':<11}{plain(value)}")
     for row in rows:
-        click.echo()
-        kind = click.style(row.what, fg="green" if row.changed else "yellow", bold=True)
-        click.echo(" ".join(filter(None, (f"{row.part:<7}{kind}", row.name and f"“{row.name}”", row.note))))
+        say()
+        say(f"{row.part:<7}", nl=False)
+        say(row.what, nl=False, fg="green" if row.changed else "yellow", bold=True)
+        say("".join(f" {each}" for each in (row.name and f"“{plain(row.name)}”", plain(row.note)) if each))
         if row.before:
-            click.echo(f"       {'-' if row.changed else ' '} {row.before}")
+            say(f"       {'-' if row.changed else ' '} {plain(row.before)}")
         if row.after:
             sign = " " if row.after == REMOVED else "+"
-            click.echo(click.style(f"       {sign} {row.after}", fg="green"))
+            say(f"       {sign} {plain(row.after)}", fg="green")

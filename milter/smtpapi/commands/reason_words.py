@@ -13,6 +13,7 @@ WHY: Mapping[Why, str] = MappingProxyType(
         Why.PRIVACY_OFF: "the privacy mode is off",
         Why.TRACKING_OFF: "clicks and opens are both off here",
         Why.SEVERAL_RECIPIENTS: "several recipients in one transaction would share links",
+        Why.ADDED_RECIPIENT: "the mail server added this recipient by itself (added_recipients = none)",
         Why.SPLIT: "goes over the hop, which makes a copy for each recipient",
         Why.ALREADY_TRACKED: "this filter had it before",
         Why.SIGNED: "signed: any change would break the signature",

@@ -20,11 +20,14 @@ from engagement.links.keys import SECRET_SIZE, Ring, RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
 from engagement.settings.scopes import listen_of
+from engagement.terminal import plain
 from smtpapi.commands.keys import Failed
-from smtpapi.commands.options import optional_config_option
+from smtpapi.commands.options import optional_config_option, say
+from smtpapi.commands.output_folder import write_below
 from smtpapi.envelope import Client, Envelope
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse
 from smtpapi.policy import hooks
+from smtpapi.policy.files import load_named
 from smtpapi.rewrite import whole
 from smtpapi.rewrite.whole import Whole
 from smtpapi.transaction import Site, consider
@@ -79,17 +82,18 @@ def load_site(config: Path | None) -> Site:
         return replace(Site.build(load_text(EXAMPLE, "built-in example"), ring), first_hand=True)
     try:
         settings = load_file(config)
-        return replace(Site.build(settings, _ring(settings), _policy(settings)), first_hand=True)
+        # There is no MTA here to bring a mail to one recipient back over the hop: made at once, its links are
+        # the same.
+        rewriting = replace(settings.rewriting, added_recipients="shared")
+        settings = replace(settings, rewriting=rewriting)
+        site = Site.build(settings, _ring(settings), load_named(config, settings))
+        return replace(site, first_hand=True)
     except (SettingsError, RingError, hooks.PolicyError) as error:
         raise Failed(str(error)) from None
 
 
 def _ring(settings: Settings) -> Ring | None:
     return load_ring(Path(settings.keys.ring)) if settings.active else None
-
-
-def _policy(settings: Settings) -> hooks.Policy | None:
-    return hooks.load(Path(settings.policy.file)) if settings.policy.file else None
 
 
 def considered(site: Site, raw: bytes, envelope: Envelope) -> tuple[Whole, Outcome]:
@@ -131,6 +135,8 @@ def command(
     jobs = list(_jobs(paths))
     if output_dir is None and len(jobs) != 1:
         raise click.UsageError("several messages need --output-dir")
+    if output_dir is not None:
+        _refuse_clashes(jobs)
     site = load_site(config)
     address, port = listen
     client = Client(_STRANGER if untrusted else _TRUSTED, daemon_address=address, daemon_port=port)
@@ -145,9 +151,9 @@ def command(
             if lines is not None:
                 lines.write(json.dumps(message.report(outcome, job.path)) + "\n")
             elif output_dir is None and not isinstance(outcome, Plan):
-                click.echo(f"smtpapi rewrite: left as it is: {_end(outcome)}", err=True)
+                say(f"smtpapi rewrite: left as it is: {_end(outcome)}", err=True)
     if output_dir is not None:
-        click.echo(_summary(ends, time.monotonic() - began), err=True)
+        say(_summary(ends, time.monotonic() - began), err=True)
 
 
 def _shown(jobs: list[Job], stack: ExitStack) -> Iterable[Job]:
@@ -183,12 +189,26 @@ def _jobs(paths: Iterable[Path]) -> Iterator[Job]:
     for path in paths:
         if path.is_dir():
             for found in sorted(path.rglob("*")):
-                if found.is_file():
+                if found.is_symlink():
+                    say(f"smtpapi rewrite: {found}: a symbolic link, passed over", err=True)
+                elif found.is_file():
                     yield Job(found, found.relative_to(path).as_posix())
         elif path.is_file():
             yield Job(path, path.name)
         else:
             raise click.UsageError(f"{path}: no such file or folder")
+
+
+def _refuse_clashes(jobs: Iterable[Job]) -> None:
+    """Raise UsageError where two messages would be written to one place, before any is."""
+    by_name: dict[str, Job] = {}
+    for job in jobs:
+        first = by_name.setdefault(job.path, job)
+        if first is not job:
+            raise click.UsageError(
+                f"{first.source} and {job.source} would both become {plain(job.path)} in --output-dir;"
+                " give the folder above them, or rewrite them one after the other"
+            )
 
 
 def _read(job: Job) -> bytes:
@@ -202,15 +222,17 @@ def _read(job: Job) -> bytes:
 
 def _write(job: Job, data: bytes, output_dir: Path | None) -> None:
     if output_dir is None:
+        if sys.stdout.isatty():
+            say(data.decode("utf-8", "replace"), nl=False)
+            return
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    target = output_dir / (job.path if job.source is not None else "stdin.eml")
+    name = job.path if job.source is not None else "stdin.eml"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        write_below(output_dir, name, data)
     except OSError as error:
-        raise Failed(f"{target}: cannot be written: {error.strerror}") from None
+        raise Failed(f"{output_dir / name}: cannot be written: {error.strerror}") from None
 
 
 def _report_file(path: Path | None, stack: ExitStack) -> IO[str] | None:

@@ -7,6 +7,8 @@ from typing import IO
 
 import click
 
+from smtpapi.commands.options import say
+
 
 @click.command("send")
 @click.option(
@@ -28,7 +30,7 @@ def command(recipients: tuple[str, ...], sender: str, server: str, file: IO[byte
         code, answer = _send(host, port, sender, recipients, message)
     except (OSError, smtplib.SMTPException) as error:
         raise click.ClickException(f"{server}: {_said(error)}") from error
-    click.echo(f"{code} {answer}")
+    say(f"{code} {answer}")
     sys.exit(0 if code < 400 else 1)
 
 

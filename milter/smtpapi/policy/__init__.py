@@ -1,6 +1,7 @@
 """The operator's own policy file, with Momentum's hooks; it may set context variables (contract.md 4)."""
 
 from smtpapi.policy import core
-from smtpapi.policy.hooks import Policy, PolicyError, PolicyFailed, load
+from smtpapi.policy.files import load
+from smtpapi.policy.hooks import Policy, PolicyError, PolicyFailed
 
 __all__ = ["Policy", "PolicyError", "PolicyFailed", "core", "load"]

@@ -13,7 +13,6 @@ import difflib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import CodeType, MappingProxyType, ModuleType
 
 # The hooks in the order of their phases, with Momentum's argument names.
@@ -59,15 +58,6 @@ class Policy:
             function(*arguments)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
             raise PolicyFailed(f"{self.path}:{_line(error, self.path)}: {hook}: {_said(error)}") from None
-
-
-def load(path: Path) -> Policy:
-    """Reads and runs a policy file's top level. Raises `PolicyError`."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot read the policy file: {error.strerror}") from None
-    return parse(source, str(path))
 
 
 def parse(source: bytes | str, name: str) -> Policy:

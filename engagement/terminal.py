@@ -1,0 +1,85 @@
+"""What a terminal may be shown: other people's words as text, never as orders to it.
+
+Subjects, link names, addresses and file names are written by strangers. A terminal obeys ESC and C1 controls,
+an OSC sequence may set its title or clipboard, and bidirectional controls show a host's name backwards.
+
+Invariants: what `plain` and `lines` give is printable, but for the ends of lines; a guarded terminal gets
+nothing that moves, colours or names it but the sequences of this program's own styles and progress bars.
+"""
+
+import json
+import re
+import sys
+import unicodedata
+from typing import Any, Protocol, TextIO, cast
+
+_SHOWN = "\N{REPLACEMENT CHARACTER}"
+# click's styles, its progress bars, and a line that goes over the one before.
+_OWN = re.compile(r"\x1b\[(?:[0-4]|2[2-9]|3[0-79]|9[0-7])m|\x1b\[\?25[lh]|\x1b\[[0-2]?K|\r\n|[\n\t]|\A\r")
+
+
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
+
+    def write(self, text: str, /) -> int: ...
+
+
+def plain(text: str) -> str:
+    """The text in one line, with nothing a terminal might obey."""
+    return text if text.isprintable() else "".join(map(_sign, text))
+
+
+def lines(text: str) -> str:
+    """The text with its lines, each of them plain."""
+    return "\n".join(plain(line.removesuffix("\r")) for line in text.split("\n"))
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line of printable ASCII."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def _sign(sign: str) -> str:
+    if sign.isprintable():
+        return sign
+    return " " if unicodedata.category(sign) == "Zs" or sign in "\t\n" else _SHOWN
+
+
+class _Guarded:
+    """A terminal's stream that writes text alone; all else is the stream's own."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what `_OWN` allows and what is printable."""
+        if text.isprintable():
+            return self._stream.write(text)
+        pieces: list[str] = []
+        at = 0
+        for own in _OWN.finditer(text):
+            pieces += plain(text[at : own.start()]), own[0]
+            at = own.end()
+        pieces.append(plain(text[at:]))
+        self._stream.write("".join(pieces))
+        return len(text)
+
+    def writelines(self, texts: list[str]) -> None:
+        """Write each of them."""
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def guarded(stream: TextIO) -> TextIO:
+    """The stream, and if it is a terminal, one that gives it nothing to obey."""
+    if isinstance(stream, _Guarded) or not stream.isatty():
+        return stream
+    return cast(TextIO, _Guarded(stream))
+
+
+def guard() -> None:
+    """Let standard output and standard error be guarded for the rest of this process."""
+    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)

@@ -1,0 +1,44 @@
+"""Whether only root can say what a file holds, so that root may run what it says.
+
+A policy runs before the filter becomes its own user. Whoever can write the file, the configuration that names
+it or a folder above them, is root then.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def weakness(path: Path) -> str | None:
+    """What lets others than root change this file or what stands in its place; None if nothing does.
+
+    Raises OSError for what cannot be looked at.
+    """
+    for each in _on_the_way(path):
+        found = os.lstat(each)
+        if found.st_uid != 0:
+            return f"{each} belongs to another user than root (uid {found.st_uid}): chown root {each}"
+        if stat.S_ISLNK(found.st_mode):
+            continue  # its owner is root; what it leads to is looked at, too
+        if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:
+            continue  # as /tmp: nobody can put something else in the place of root's file
+        if found.st_mode & stat.S_IWOTH:
+            return f"{each} can be written by everybody: chmod o-w {each}"
+        if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
+            return f"{each} can be written by group {found.st_gid}: chmod g-w {each}"
+    return None
+
+
+def _on_the_way(path: Path) -> Iterator[Path]:
+    """The file, each symbolic link to it and all folders above any of them."""
+    seen: set[Path] = set()
+    waiting = [Path(os.path.abspath(path))]
+    while waiting:
+        for each in (here := waiting.pop(), *here.parents):
+            if each in seen:
+                continue
+            seen.add(each)
+            yield each
+            if each.is_symlink():
+                waiting.append(Path(os.path.abspath(each.parent / os.readlink(each))))
