@@ -54,6 +54,12 @@ class Rewriting:
         False,
         "Whether a link whose visible text is itself a URL is left alone; spam filters compare the two.",
     )
+    foreign_opt_outs: bool = declared(
+        kinds.boolean(),
+        True,
+        "Whether attributes by which customers of other senders take one link out of tracking count here too: "
+        'clicktracking="off", ses:no-track, data-pm-no-track, mc:disable-tracking and their like.',
+    )
     skip_patterns: tuple[str, ...] = declared(
         kinds.patterns(),
         (),

@@ -12,6 +12,7 @@ _BRACKET: Final = re.compile(rb"[()\[\]{}]")
 _OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 _PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
 _TRAILING: Final = b".,;:!?'\"|^"
+_TAG: Final = re.compile(rb"\[[A-Za-z]{1,20}=\Z")  # [url=https://x.example]label[/url]
 _EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
 
 
@@ -32,11 +33,14 @@ def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
     if before == b"'":
         quote = data.find(b"'", start, run)
         if quote >= 0:
+            if data[quote + 1 : quote + 2].isalnum():  # an apostrophe as well as the end
+                return End(run, certain=False)
             run = quote
     unbalanced = _first_unbalanced(data, start, run, look)
     if unbalanced < 0:
         return End(run, certain=True)
-    own = before == _OPENER[data[unbalanced : unbalanced + 1]]
+    opener = _OPENER[data[unbalanced : unbalanced + 1]]
+    own = before == opener or (opener == b"[" and before == b"=" and _TAG.search(data, max(0, start - 22), start))
     if own or only_punctuation(data, unbalanced, run):
         return End(unbalanced, certain=True)
     return End(run, certain=False)

@@ -24,19 +24,29 @@ _BREAK_OUT: Final = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
     b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
 )
+# End tags that close elements of HTML, and svg or math with them, if one is open around those: only the tree knows.
+_OF_HTML: Final = frozenset(b"/" + name for name in _BREAK_OUT if name[:1] != b"/") | frozenset(
+    b"/address /article /aside /body /button /caption /fieldset /form /footer /header /html /label /main /nav"
+    b" /object /section /select /tbody /td /tfoot /th /thead /tr".split()
+)
 _DEEPEST: Final = 64  # hostile markup alone nests deeper; each end tag looks through all of them
 _FONT: Final = frozenset((b"color", b"face", b"size"))
 _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 
 
 class Foreign:
-    """The open foreign elements; `inside` tells whether the next token is read by their rules."""
+    """The open foreign elements; `inside` tells whether the next token is read by their rules.
 
-    __slots__ = ("_look", "_open")
+    lost: there was markup so broken that only the whole tree could tell whether it does.
+    """
+
+    __slots__ = ("_links", "_look", "_open", "lost")
 
     def __init__(self, look: Look = unhurried) -> None:
         self._look = look
         self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
+        self._links = 0  # svg's own
+        self.lost = False
 
     def inside(self) -> bool:
         """Whether svg or math itself is the innermost; false in an integration point."""
@@ -61,8 +71,14 @@ class Foreign:
                 self._open.pop()
             return True
         namespace = self._open[-1][1]
+        if name == b"a":
+            self._links += 1
         if name[:1] == b"/":
             self._close(name)
+            if name == b"/a" and self._links:
+                self._links -= 1
+            elif name in _OF_HTML or name == b"/a":
+                self.lost = True
         elif (
             name in ROOTS
             or name in _POINTS[namespace]
