@@ -1,7 +1,7 @@
 """A document's tree before and after tracking, by tree builders that are not ours: lexbor and html5lib.
 
 The same, but for hrefs, each of which leads to what it led to before, and for pixels. What a pixel alone
-brings into the tree goes with it: an element that was not closed (`<p><b>x</p>`) and is opened again around it.
+brings into the tree goes with it: an element that was not closed (`<p><b>x</p>`), opened again around it.
 """
 
 import warnings
@@ -20,7 +20,9 @@ from smtpapi.rewrite.rules import Rules
 
 _TRACKED = "https://t.example/f/a/"
 _PIXEL = "https://t.example/q/"
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
+_FORMATTING = frozenset(
+    ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
+)
 _SPACE = " \t\n\f\r"
 
 
@@ -61,7 +63,11 @@ def differences(before: bytes, after: bytes, links: NumberedLinks, reader: Any) 
         href = _plain(href)
         return _plain(links.targets[int(href[len(_TRACKED) :])]) if href.startswith(_TRACKED) else href
 
-    old, new = reader(before.decode(), _plain), reader(after.decode(), led)
+    try:
+        old = reader(before.decode(), _plain)
+    except AssertionError:  # html5lib's own, at the end of some tables
+        return []
+    new = reader(after.decode(), led)
     pixels = new.take_out_pixels()
     problems = [] if pixels == links.pixels else [f"{links.pixels} pixels put in, {pixels} seen"]
     wanted = old.shape()
@@ -157,10 +163,21 @@ class Html5lib:
         return shape
 
     def shapes(self) -> Iterator[list[object]]:
-        """The tree as it is, and without what was opened again around a pixel."""
+        """The tree as it is, and without what was opened again around a pixel.
+
+        Unlike today's rules (13.2.6.4.19), html5lib opens nothing again for white space behind the body. That
+        then stands in what the pixel opened.
+        """
         yield self.shape()
         for node in self.emptied:
-            while node is not None and node.nodeName in _FORMATTING and not node.childNodes:
+            while node is not None and node.nodeName in _FORMATTING and not _text(node).strip(_SPACE):
                 node, gone = node.parentNode, node
+                for child in [*gone.childNodes]:
+                    node.insertBefore(child, gone)
                 node.removeChild(gone)
                 yield self.shape()
+
+
+def _text(node: Any) -> str:
+    """The node's text; "x" for anything else in it."""
+    return "".join(child.data if child.nodeName == "#text" else "x" for child in node.childNodes)

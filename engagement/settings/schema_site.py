@@ -57,7 +57,7 @@ class Rewriting:
     foreign_opt_outs: bool = declared(
         kinds.boolean(),
         True,
-        "Whether attributes by which customers of other senders take one link out of tracking count here too: "
+        "Whether attributes by which customers of other senders take a link out of tracking count here too: "
         'clicktracking="off", ses:no-track, data-pm-no-track, mc:disable-tracking and their like.',
     )
     skip_patterns: tuple[str, ...] = declared(

@@ -51,7 +51,8 @@ TAGS = words(
     "<a |<A\n|<a/|<a|<area |</a>|</a |</A/|<b>|<td |</td>|<p|<ab |<x<a |<v:rect href='v'>|<script>|</script>|"
     "<body>|<body |</body>|</BODY >|</bodyx>|<html>|<HTML |</html>|<svg>|<svg/>|</svg>|<math>|</math>|<mi>|"
     "<title>|</title>|<style>|</style>|</style|</STYLE/|<stylex>|<textarea>|</textarea>|<plaintext>|<xmp>|"
-    "</xmp>|</xmpx>|<select>|<template>|<FRAMESET |<framesets>|<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
+    "</xmp>|</xmpx>|<select>|<template>|<FRAMESET |<framesets>|"
+    "<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
 )
 COMMENTS = words(
     "<!--|-->|--!>|<!-->|<!--->|<!---|<!----|--|<!--[if mso]>|<!--[ IF x]>|<![endif]-->|<![CDATA[|]]>|"
@@ -76,7 +77,21 @@ NAMES = st.sampled_from(
 )
 VALUES = st.one_of(
     st.lists(st.sampled_from(TEXTS), max_size=4).map("".join),
-    st.sampled_from(("0", "1", " 1\n", " Off", "false", "no", "s-1", "-s", "s_.S", "s s", *map("n".__mul__, (62, 63, 64, 65)))),
+    st.sampled_from(
+        (
+            "0",
+            "1",
+            " 1\n",
+            " Off",
+            "false",
+            "no",
+            "s-1",
+            "-s",
+            "s_.S",
+            "s s",
+            *map("n".__mul__, (62, 63, 64, 65)),
+        )
+    ),
 )
 GAPS = st.sampled_from((*"     \n\f/", "", "  ", " / "))
 VALUED = st.builds("{0}{1}={2}{3}{2}".format, GAPS, NAMES, st.sampled_from(("", '"', '"', "'")), VALUES)

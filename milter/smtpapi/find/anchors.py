@@ -16,8 +16,8 @@ _NAME_BYTES: Final = 63
 _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
-# Attributes by which customers of others take one link out of tracking: a flag (ses:no-track, data-pm-no-track,
-# mc:disable-tracking, data-mailgun-notrack), or a switch that says "off" (clicktracking, autotrack).
+# Attributes by which customers of other senders take a link out of tracking: a flag (ses:no-track,
+# data-pm-no-track, mc:disable-tracking, data-mailgun-notrack), or a switch that says "off" (clicktracking).
 _FLAGS: Final = (b"no-track", b"notrack", b"disable-tracking")
 _SWITCHES: Final = (b"clicktracking", b"autotrack")
 _NO: Final = frozenset((b"0", b"no", b"off", b"false"))

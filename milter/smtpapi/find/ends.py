@@ -1,7 +1,7 @@
-"""What comes behind a URL in plain text, and what it holds that may be behind it: where readers agree, and where not.
+"""What stands behind a URL in plain text, or in it: where readers agree about its end, and where not.
 
-Mail programs differ in what they make a link of. A URL is only taken out of a text if all of them end it at the
-same place, or if what some take along is forgiven by the tracker.
+Mail programs differ in what they make a link of. A URL is only replaced if all of them end it at the same
+place, or if what some take along is forgiven by the tracker.
 
 Invariant: linear in the number of bytes.
 """

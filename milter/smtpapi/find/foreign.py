@@ -24,7 +24,7 @@ _BREAK_OUT: Final = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
     b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
 )
-# End tags that close elements of HTML, and svg or math with them, if one is open around those: only the tree knows.
+# End tags of HTML's elements: they close svg and math too if one is open around those. Only the tree knows.
 _OF_HTML: Final = frozenset(b"/" + name for name in _BREAK_OUT if name[:1] != b"/") | frozenset(
     b"/address /article /aside /body /button /caption /fieldset /form /footer /header /html /label /main /nav"
     b" /object /section /select /tbody /td /tfoot /th /thead /tr".split()
@@ -69,6 +69,7 @@ class Foreign:
         if name in _BREAK_OUT or (name == b"font" and self._has(data, start, stop, _FONT)):
             while self.inside():
                 self._open.pop()
+            self.lost |= name[:1] == b"/"  # by older rules it closes nothing
             return True
         namespace = self._open[-1][1]
         if name == b"a":

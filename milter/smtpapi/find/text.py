@@ -29,7 +29,9 @@ _IRI: Final = re.compile(rb"[\x80-\xffA-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]++")
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+=%]++")
 _PLAIN_BEFORE: Final = frozenset(b" \t\r\n(")
 _PLAIN_AFTER: Final = frozenset(b" \t\r\n<>")
-_QUOTATION: Final = frozenset(b"\"`")
+_AFTER_BACKSLASH: Final = frozenset((b"", b" ", b"\t", b"\r", b"\n", b"<", b">", b'"'))
+_OPENERS: Final = (b"(", b"[", b"{", b"=", b"'")
+_QUOTATION: Final = frozenset(b'"`')
 _MAY_BE_PUNCTUATION: Final = frozenset(b".,;:!?*_~")
 _WRAPPED: Final = re.compile(rb"[ \t]*+(?:\r\n|\n|\r)(?:[>|][ \t]?)*+[ \t]*+[^\s<>]++[^<>]{0,2000}>")
 _SOFT_BREAK: Final = re.compile(rb" (?:\r\n|\n|\r)>*+ ?[^\s<>]")
@@ -54,7 +56,17 @@ def scan(
 
 
 class _Text:
-    __slots__ = ("_characters", "_line_start", "_quoted", "charset", "data", "joined", "look", "most", "run_end")
+    __slots__ = (
+        "_characters",
+        "_line_start",
+        "_quoted",
+        "charset",
+        "data",
+        "joined",
+        "look",
+        "most",
+        "run_end",
+    )
 
     def __init__(self, data: bytes, joined: bool, charset: str, most: int, look: Look) -> None:
         self.data = data
@@ -132,7 +144,7 @@ class _Text:
         if stop <= host:
             return None, run
         broken, resume = not end.certain or _AUTHORITY_BRACKET.match(data, host, stop) is not None, stop
-        if end.stop == run and marks is None:
+        if marks is None and (end.stop == run or data[start - 1 : start] not in _OPENERS):
             goes_on = self._goes_on(start, run)
             if goes_on is not None:
                 broken = True
@@ -171,7 +183,9 @@ class _Text:
             more = _IRI.match(data, run)
             return None if more is None else (more.end(), more.end())
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
-            return (run, run) if data[run + 1 : run + 2].isalnum() else None
+            return None if data[run + 1 : run + 2] in _AFTER_BACKSLASH else (run, run)
+        if data.startswith(b"[[", run):  # none of our notation
+            return run, run
         if after in _QUOTATION:
             return (run, run) if ends.is_quotation_inside(data, start, run) else None
         opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"

@@ -7,8 +7,8 @@ Visible one-pixel images with an empty alt and no style: some readers skip hidde
 def html(address: bytes) -> bytes:
     """Either pixel of an HTML part.
 
-    `align` takes it out of the line (WHATWG HTML 15.4.3): it would open one of its own, above the preheader or
-    below the mail, as high as the text of its place: 19 to 35 px in a document with a doctype.
+    `align` takes it out of the line (WHATWG HTML 15.4.3). It would open one of its own, above the preheader
+    or below the mail, as high as the text of that place: 19 to 35 px in a document with a doctype.
     """
     return b'<img src="' + address + b'" width="1" height="1" border="0" alt="" align="left">'
 

@@ -1,4 +1,4 @@
-"""Where an HTML part's pixels stand (contract.md 5.5): where a browser makes an image of them, and nothing else.
+"""Where an HTML part's pixels stand (contract.md 5.5): where a browser makes images of them, no more.
 
 Not a tree. The few documents in which an image might change more than itself are read once more here; what
 is usual costs nothing.
@@ -10,7 +10,7 @@ from typing import Final
 
 from smtpapi.find import foreign, html, markup, raw_text
 from smtpapi.find.types import WHITE_SPACE, Page
-from smtpapi.mime.budget import LOOK_EVERY, Look, paced
+from smtpapi.mime.budget import LOOK_EVERY, Look
 
 NONE: Final = -1
 
@@ -22,7 +22,9 @@ _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|c
 _NEAR: Final = 1000  # bytes before `</body>` in which such a tag makes it worth a closer look
 
 # WHATWG HTML 13.2.6.4.4, in head; and what may stand around it. An end tag alone shows nothing either.
-_HEAD: Final = frozenset(b"html head title base basefont bgsound link meta style script noscript noframes".split())
+_HEAD: Final = frozenset(
+    b"html head title base basefont bgsound link meta style script noscript noframes".split()
+)
 # 13.2.4.3: opened again in what follows, if an element around them ended before they did.
 _FORMATTING: Final = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())
 _ENDS: Final = frozenset((b"/body", b"/html"))
