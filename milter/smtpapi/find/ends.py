@@ -61,7 +61,7 @@ def characters(label: str) -> Characters:
     try:
         codec = codecs.lookup(label.strip().strip("'\"").lower().replace("windows-", "cp")).name
         if codec == "iso8859-1":
-            codec = "cp1252"  # as every reader has it (WHATWG Encoding 4.2)
+            codec = "cp1252"  # as every reader has it
         return Characters(*(tuple(_encoded(signs, codec)) for signs in (_ENDS, _INVISIBLE)))
     except (LookupError, ValueError):
         return Characters((), ())
@@ -84,12 +84,10 @@ def is_end(data: bytes, position: int, known: Characters) -> bool:
     return _ON.match(data, after) is None or data.startswith(known.ends, after)
 
 
-def before_closing_tag(data: bytes, host: int, run: int) -> int:
-    """Where the URL characters up to run end, if a bulletin board's end tag is among them."""
-    if data.find(b"[/", host, run) < 0:
-        return run
-    tag = _CLOSING_TAG.search(data, host, run)
-    return run if tag is None else tag.start()
+def closing_tag(data: bytes, position: int) -> int:
+    """Where the next end tag of a bulletin board begins; the text's length without one."""
+    tag = _CLOSING_TAG.search(data, position)
+    return len(data) if tag is None else tag.start()
 
 
 def is_list(data: bytes, start: int, host: int, run: int) -> bool:

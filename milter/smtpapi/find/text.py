@@ -61,6 +61,7 @@ class _Text:
         "_line_start",
         "_quoted",
         "charset",
+        "closing_tag",
         "data",
         "joined",
         "look",
@@ -75,6 +76,7 @@ class _Text:
         self.most = most
         self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
         self.charset = charset
+        self.closing_tag = -1  # the next, once one was looked for
         self._characters: ends.Characters | None = None
         self._line_start = 0
         self._quoted = data.startswith(b">")
@@ -131,7 +133,9 @@ class _Text:
         data = self.data
         if self._ends_plainly(start, host, run):
             return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
-        run = ends.before_closing_tag(data, host, run)
+        if self.closing_tag < host:
+            self.closing_tag = ends.closing_tag(data, host)
+        run = min(run, self.closing_tag)
         end = brackets.url_end(data, start, run, self.look)
         if end.certain and ends.is_list(data, start, host, end.stop):
             end = brackets.End(run, certain=False)
@@ -184,8 +188,6 @@ class _Text:
             return None if more is None else (more.end(), more.end())
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
             return None if data[run + 1 : run + 2] in _AFTER_BACKSLASH else (run, run)
-        if data.startswith(b"[[", run):  # none of our notation
-            return run, run
         if after in _QUOTATION:
             return (run, run) if ends.is_quotation_inside(data, start, run) else None
         opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"
