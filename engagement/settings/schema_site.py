@@ -70,8 +70,8 @@ class Rewriting:
     brace_macros: bool = declared(
         kinds.boolean(),
         True,
-        "Whether the six macros such as {{opening_double_curly()}} become their braces in the parts that are "
-        "edited, for senders who escape for Momentum.",
+        "Whether the six macros such as {{opening_double_curly()}} become their braces, links or not, in the "
+        "parts that links are looked for in; for senders who escape for Momentum.",
     )
     verify: bool = declared(
         kinds.boolean(),

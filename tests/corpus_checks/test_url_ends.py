@@ -38,7 +38,8 @@ READERS = {
 }
 
 # What a reader takes along beyond the URL without harm: a sentence's punctuation, signs that no URL holds, a
-# bulletin board's end tag, what looks like our notation (contract.md 5.3), the partner of what stands before the URL, and emphasis.
+# bulletin board's end tag, what looks like our notation (contract.md 5.3), the partner of what stands before
+# the URL, and emphasis.
 BEYOND = re.compile(
     r"[.,:;!?|^'\")\]}*_~\\]+\Z|[.,:;!?|^'\")\]}*_~\\]*(?:[^\x00-\x7f]|\[/[A-Za-z]+|\[\[|`)", re.DOTALL
 )

@@ -155,6 +155,7 @@ class _Walk:
             elif token[:1] == b"!" and self.foreign.inside():
                 position = self._after(b"]]>", found.start(1) - 1, position, limit)
             elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
+                self.foreign.lost |= token[:1] == b"!"  # CDATA, unless an element of HTML is open here
                 position = self._after(b">", found.start(1) - 1, position, limit)
             elif token:
                 name, start = token.lower(), found.start(1) - 1

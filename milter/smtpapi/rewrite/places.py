@@ -10,16 +10,22 @@ from typing import Final
 
 from smtpapi.find import foreign, html, markup, raw_text
 from smtpapi.find.types import WHITE_SPACE, Page
-from smtpapi.mime.budget import LOOK_EVERY, Look
+from smtpapi.mime.budget import LOOK_EVERY, Look, paced
 
 NONE: Final = -1
 
 _NOTHING_BEHIND: Final = re.compile(rb"(?:</[bB][oO][dD][yY]|</[hH][tT][mM][lL]|>|[ \t\n\f\r])*+")
+# Behind the body: what itself opens again what was left open, so that an image before it does no more.
+_OPENS_AGAIN: Final = re.compile(
+    rb"[^<]|<(?:a|b|big|br|code|em|font|i|img|s|small|span|strike|strong|tt|u)(?=[ \t\n\f\r/>])",
+    re.IGNORECASE,
+)
+_ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])", re.IGNORECASE)
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
-_PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>\Z", re.IGNORECASE)
+_PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
-_NEAR: Final = 1000  # bytes before `</body>` in which such a tag makes it worth a closer look
+_NEAR: Final = 400  # bytes before `</body>` in which such a tag makes it worth a closer look
 
 # WHATWG HTML 13.2.6.4.4, in head; and what may stand around it. An end tag alone shows nothing either.
 _HEAD: Final = frozenset(
@@ -51,7 +57,8 @@ def _last(data: bytes, page: Page, look: Look) -> int:
     if page.body_close < len(data):
         behind = _NOTHING_BEHIND.match(data, page.body_close)
         assert behind is not None
-        fits = behind.end() == len(data) and not _may_be_in_table(data, page.body_close, look)
+        quiet = behind.end() == len(data) or _OPENS_AGAIN.match(data, behind.end()) is not None
+        fits = quiet and not _may_be_in_table(data, page.body_close, look)
         if fits and page.body_open >= 0:  # as nearly always
             return page.body_close
         if _shows(data, page.body_close, look) and (fits or _is_settled(data, page.body_close, look)):
@@ -115,11 +122,12 @@ def _is_cut_tag(data: bytes, place: int, look: Look) -> bool:
 def _is_hidden(data: bytes, place: int, look: Look) -> bool:
     """Whether the place is in a template or a select, or in a page of frames."""
     opened = {b"select": 0, b"template": 0}
-    for name, start, _ in _tags(data, len(data), look):
+    for found in paced(_ODD.finditer(data), look):
+        name = found[1].lower()
         kind = name.removeprefix(b"/")
         if name == b"frameset":
             return True
-        if kind in opened and start < place:
+        if found.start() < place:
             opened[kind] = opened[kind] + 1 if kind == name else max(0, opened[kind] - 1)
     return any(opened.values())
 
