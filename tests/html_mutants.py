@@ -8,6 +8,7 @@ import email
 import random
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -139,6 +140,7 @@ _PIECES = (
 )
 
 
+@lru_cache(maxsize=1)
 def sources() -> list[list[bytes]]:
     """The tokens of each real document there is."""
     found = [*_OWN]

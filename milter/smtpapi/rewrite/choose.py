@@ -255,7 +255,7 @@ class Chooser:
             raise OverTimeError
 
     def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
-        """In order; with the part's brace macros, whether or not anything is tracked in it (contract.md 5.4)."""
+        """In order; with the part's brace macros, whether or not anything else changes (contract.md 5.4)."""
         if self.rules.brace_macros:
             most = _UNTRACKED * self.rules.max_links
             found = macros.scan(data, most + 1, self.check_time)
