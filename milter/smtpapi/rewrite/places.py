@@ -65,17 +65,17 @@ def _last(data: bytes, page: Page, look: Look) -> int:
             return page.body_close
     if page.unclosed >= 0:
         return _before_unclosed(data, page.unclosed, look)
-    return _at_end(data) if _shows(data, len(data), look) else NONE
+    return _at_end(data, look) if _shows(data, len(data), look) else NONE
 
 
-def _at_end(data: bytes) -> int:
+def _at_end(data: bytes, look: Look) -> int:
     """Behind the last character but line ends, unless where these go depends on what is before them."""
     place = len(data.rstrip(b"\r\n"))
     if place == len(data):
         return place
     if _PREFORMATTED.search(data, max(0, place - _LONGEST_TAG), place):  # drops one that follows
         return len(data)
-    return len(data) if _table_is_open(data) else place
+    return len(data) if _table_is_open(data, look) else place
 
 
 def _may_be_in_table(data: bytes, place: int, look: Look) -> bool:
@@ -84,17 +84,29 @@ def _may_be_in_table(data: bytes, place: int, look: Look) -> bool:
     return (
         bool(latest)
         and latest[-1].lower() != b"/table"
-        and _table_is_open(data[:place])
+        and _table_is_open(data[:place], look)
         and not _is_settled(data, place, look)
     )
 
 
-def _table_is_open(data: bytes) -> bool:
+def _table_is_open(data: bytes, look: Look) -> bool:
     """Whether white space at the end stays in a table, which it leaves with text (13.2.6.4.10)."""
     depth = 0
-    for piece in data.lower().split(b"<table"):
-        depth = max(0, depth - piece.count(b"</table")) + 1
-    return depth > 1
+    for is_end in paced(_table_tags(data.lower()), look):
+        depth = max(0, depth - 1) if is_end else depth + 1
+    return depth > 0
+
+
+def _table_tags(small: bytes) -> Iterator[bool]:
+    """Whether it is an end tag, of each, by their bytes alone: an expression takes ten times as long."""
+    start, end = small.find(b"<table"), small.find(b"</table")
+    while start >= 0 or end >= 0:
+        is_end = start < 0 or 0 <= end < start
+        yield is_end
+        if is_end:
+            end = small.find(b"</table", end + 1)
+        else:
+            start = small.find(b"<table", start + 1)
 
 
 def _before_unclosed(data: bytes, place: int, look: Look) -> int:
@@ -105,7 +117,7 @@ def _before_unclosed(data: bytes, place: int, look: Look) -> int:
     if not _shows(data, place, look):
         return NONE
     if data.startswith(b"</", place) and len(data) == place + 2:  # text, up to now (13.2.5.7)
-        return NONE if _table_is_open(data) else place
+        return NONE if _table_is_open(data, look) else place
     if _is_cut_tag(data, place, look) or _is_settled(data, place, look, comment=True):
         return place
     return NONE
