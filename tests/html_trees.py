@@ -151,10 +151,10 @@ class Html5lib:
         return self._shape(self.tree, loose=False)
 
     def loose(self) -> list[object]:
-        """As `shape`, without elements that hold white space alone.
+        """As `shape`, without white space at the ends of texts, and formatting that holds nothing else.
 
         Unlike today's rules (13.2.6.4.19), html5lib opens nothing again for white space behind the body. So
-        that stands in what the pixel opened.
+        that stands in what the pixel opened. lexbor sees to the white space.
         """
         return self._shape(self.tree, loose=True)
 
@@ -166,14 +166,17 @@ class Html5lib:
             elif child.nodeType == child.DOCUMENT_TYPE_NODE:
                 shape.append(("#doctype", child.name, child.publicId, child.systemId))
             elif child.nodeName == "#text":
-                _append(shape, child.data)
+                if shape and isinstance(shape[-1], str):
+                    shape[-1] += child.data
+                else:
+                    shape.append(child.data)
             else:
                 inner = self._shape(child, loose=loose)
-                if loose and child.nodeName in _FORMATTING and _is_space(inner):
-                    for text in inner:
-                        _append(shape, text)
-                else:
+                if inner or not loose or child.nodeName not in _FORMATTING:
                     shape.append((child.nodeName, sorted(child.attributes.items()), inner))
+        if loose:
+            shape = [part.strip(_SPACE) if isinstance(part, str) else part for part in shape]
+            shape = [part for part in shape if part]
         return shape
 
     def shapes(self) -> Iterator[list[object]]:
@@ -184,14 +187,3 @@ class Html5lib:
                 node, gone = node.parentNode, node
                 node.removeChild(gone)
                 yield self.shape()
-
-
-def _append(shape: list[object], text: Any) -> None:
-    if shape and isinstance(shape[-1], str):
-        shape[-1] += text
-    else:
-        shape.append(text)
-
-
-def _is_space(shape: list[object]) -> bool:
-    return all(isinstance(part, str) and not part.strip(_SPACE) for part in shape)
