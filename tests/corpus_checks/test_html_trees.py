@@ -1,7 +1,7 @@
 """No document has another tree once it is tracked, but for its links and pixels, however broken it is.
 
 Judged by two tree builders that are not ours. The documents are grown from real ones and broken with a seed
-(`tests/html_mutants.py`); the long run takes 200,000 of them, and half of these through html5lib as well.
+(`tests/html_mutants.py`); the long run takes 200,000 of them through each.
 """
 
 import itertools
