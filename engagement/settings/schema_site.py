@@ -54,6 +54,12 @@ class Rewriting:
         False,
         "Whether a link whose visible text is itself a URL is left alone; spam filters compare the two.",
     )
+    foreign_opt_outs: bool = declared(
+        kinds.boolean(),
+        True,
+        "Whether attributes by which customers of other senders take a link out of tracking count here too: "
+        'clicktracking="off", ses:no-track, data-pm-no-track, mc:disable-tracking and their like.',
+    )
     skip_patterns: tuple[str, ...] = declared(
         kinds.patterns(),
         (),
@@ -64,8 +70,8 @@ class Rewriting:
     brace_macros: bool = declared(
         kinds.boolean(),
         True,
-        "Whether the six macros such as {{opening_double_curly()}} become their braces in the parts that are "
-        "edited, for senders who escape for Momentum.",
+        "Whether the six macros such as {{opening_double_curly()}} become their braces, links or not, in the "
+        "parts that links are looked for in; for senders who escape for Momentum.",
     )
     verify: bool = declared(
         kinds.boolean(),

@@ -52,6 +52,9 @@ class Skip(StrEnum):
     PART_ENCODING = "part-encoding"
     AMP_NOT_HTTPS = "amp-not-https"
     PIXEL_TOO_LONG = "pixel-too-long"  # the part is done, but for its pixel
+    PIXEL_WITHOUT_PLACE = (
+        "pixel-without-place"  # HTML that shows no image: frames, or cut off before its text
+    )
     # links
     NOT_HTTP = "not-http"
     OWN_HOST = "own-host"

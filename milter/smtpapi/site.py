@@ -92,6 +92,7 @@ class Site:
             text_links=rewriting.text_links,
             vml_links=rewriting.vml_links,
             skip_url_text=rewriting.skip_url_text,
+            foreign_opt_outs=rewriting.foreign_opt_outs,
             skip_patterns=tuple(re.compile(pattern.encode()) for pattern in rewriting.skip_patterns),
             brace_macros=rewriting.brace_macros,
             verify=rewriting.verify,

@@ -51,7 +51,8 @@ TAGS = words(
     "<a |<A\n|<a/|<a|<area |</a>|</a |</A/|<b>|<td |</td>|<p|<ab |<x<a |<v:rect href='v'>|<script>|</script>|"
     "<body>|<body |</body>|</BODY >|</bodyx>|<html>|<HTML |</html>|<svg>|<svg/>|</svg>|<math>|</math>|<mi>|"
     "<title>|</title>|<style>|</style>|</style|</STYLE/|<stylex>|<textarea>|</textarea>|<plaintext>|<xmp>|"
-    "</xmp>|</xmpx>|<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
+    "</xmp>|</xmpx>|<select>|<template>|<FRAMESET |<framesets>|"
+    "<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
 )
 COMMENTS = words(
     "<!--|-->|--!>|<!-->|<!--->|<!---|<!----|--|<!--[if mso]>|<!--[ IF x]>|<![endif]-->|<![CDATA[|]]>|"
@@ -70,10 +71,27 @@ PIECES = st.one_of(*map(st.sampled_from, (TAGS, COMMENTS, ATTRIBUTES, TEXTS, SIG
 
 # What is nearly well made, so that it comes to anchors and what is said of them.
 OURS = ("linkname", "link-name", "sublink", "unsubscribe", "clicktrack", "other", "LINKNAME", "")
-NAMES = st.sampled_from(("href", "href", "HREF", "class", "data-x", *(f"data-msys-{name}" for name in OURS)))
+OTHERS = ("clicktracking", "autoTrack", "ses:no-track", "data-x-notrack", "mc:disable-tracking", "x-track")
+NAMES = st.sampled_from(
+    ("href", "href", "HREF", "class", "data-x", *(f"data-msys-{name}" for name in OURS), *OTHERS)
+)
 VALUES = st.one_of(
     st.lists(st.sampled_from(TEXTS), max_size=4).map("".join),
-    st.sampled_from(("0", "1", " 1\n", "s-1", "-s", "s_.S", "s s", *map("n".__mul__, (62, 63, 64, 65)))),
+    st.sampled_from(
+        (
+            "0",
+            "1",
+            " 1\n",
+            " Off",
+            "false",
+            "no",
+            "s-1",
+            "-s",
+            "s_.S",
+            "s s",
+            *map("n".__mul__, (62, 63, 64, 65)),
+        )
+    ),
 )
 GAPS = st.sampled_from((*"     \n\f/", "", "  ", " / "))
 VALUED = st.builds("{0}{1}={2}{3}{2}".format, GAPS, NAMES, st.sampled_from(("", '"', '"', "'")), VALUES)
@@ -260,7 +278,7 @@ def test_the_walk_lets_look_at_the_clock() -> None:
 
 def test_the_walk_takes_no_value_of_another_type() -> None:
     good: list[Any] = [b"<p>", 0, 3, [], 9, False, False]
-    assert _walk.walk(*good) == (3, _walk.MORE, 0, -1, -1, False)
+    assert _walk.walk(*good) == (3, _walk.MORE, 0, -1, -1, -1, False, False)
     for place in range(len(good)):
         for wrong in (None, "<p>", bytearray(b"<p>"), 1.0, ()):
             with pytest.raises(TypeError):

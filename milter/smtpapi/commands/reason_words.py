@@ -44,6 +44,7 @@ SKIP: Mapping[Skip, str] = MappingProxyType(
         Skip.PART_ENCODING: "its transfer encoding is unknown or broken",
         Skip.AMP_NOT_HTTPS: "AMP needs https, the scheme here is http",
         Skip.PIXEL_TOO_LONG: "its pixel's address would be longer than 2000 bytes even without metadata",
+        Skip.PIXEL_WITHOUT_PLACE: "HTML in which no pixel would show",
         Skip.NOT_HTTP: "no http or https link",
         Skip.OWN_HOST: "points to a tracking domain of ours already",
         Skip.NO_HOST: "no host in it",

@@ -77,11 +77,11 @@ static const Byte *find(const Byte *at, const Byte *end, int sign)
     return found == NULL ? end : found;
 }
 
-/* Behind the next ">", or the end. */
+/* Behind the next ">"; NULL without one. */
 static const Byte *behind_close(const Byte *at, const Byte *end)
 {
     at = find(at, end, '>');
-    return at == end ? end : at + 1;
+    return at == end ? NULL : at + 1;
 }
 
 /* --- attributes (13.2.5.32 to 40) --- */
@@ -159,7 +159,7 @@ static int skip_attributes(const Byte **at, const Byte *end)
 
 /* --- what is not read as markup --- */
 
-/* Behind the comment whose "<!--" ends at `at` (13.2.5.43 to 52). */
+/* Behind the comment whose "<!--" ends at `at` (13.2.5.43 to 52); NULL if it does not end. */
 static const Byte *comment_end(const Byte *at, const Byte *end)
 {
     if (at < end && *at == '>')
@@ -173,21 +173,21 @@ static const Byte *comment_end(const Byte *at, const Byte *end)
             return at + 4;
         at++;
     }
-    return end;
+    return NULL;
 }
 
-/* Where the end tag begins that closes the element of this name, whose content begins at `at`. */
+/* Where the end tag begins that closes the element of this name, whose content begins at `at`; NULL without. */
 static const Byte *raw_text_end(const Byte *at, const Byte *end, const char *name, Py_ssize_t size)
 {
     for (; end - (at = find(at, end, '<')) > size + 2; at++)
         if (at[1] == '/' && is_word(at + 2, name, size) && class_of[at[2 + size]] & AFTER_NAME)
             return at;
-    return end;
+    return NULL;
 }
 
 /* --- elements --- */
 
-typedef enum { OTHER, ANCHOR, AREA, HTML, BODY, RAW_TEXT, FOR_PYTHON } Element;
+typedef enum { OTHER, ANCHOR, AREA, HTML, BODY, ODD, RAW_TEXT, FOR_PYTHON } Element;
 
 static const struct {
     const char *name;
@@ -197,7 +197,8 @@ static const struct {
     {"a", 1, ANCHOR},          {"area", 4, AREA},         {"html", 4, HTML},         {"body", 4, BODY},
     {"style", 5, RAW_TEXT},    {"title", 5, RAW_TEXT},    {"textarea", 8, RAW_TEXT}, {"xmp", 3, RAW_TEXT},
     {"iframe", 6, RAW_TEXT},   {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"script", 6, FOR_PYTHON},
-    {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},   {"plaintext", 9, FOR_PYTHON},
+    {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},   {"plaintext", 9, FOR_PYTHON}, {"frameset", 8, ODD},
+    {"select", 6, ODD},        {"template", 8, ODD},
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0], LONGEST_NAME = 9 };
 
@@ -223,19 +224,20 @@ static int element_of(Span name)
     return ELEMENTS;
 }
 
-/* decodable: bytes of values that this call may still decode. start: of the last tag. */
+/* decodable: bytes of values that this call may still decode. start: of the last tag. unclosed: NULL, or where
+   what the document ends inside begins. */
 typedef struct {
     const Byte *document, *at, *end, *document_end;
     PyObject *anchors;
     Py_ssize_t most, decodable;
     int comments, judge;
-    const Byte *start, *body_open, *body_close;
-    int has_html;
+    const Byte *start, *body_open, *body_close, *unclosed;
+    int has_html, odd;
 } Walk;
 
 /* --- anchors (contract.md 5.3) --- */
 
-enum { HREF, LINKNAME, LINK_NAME, SUBLINK, UNSUBSCRIBE, CLICKTRACK, NAMES, OURS = NAMES, NOT_OURS };
+enum { HREF, LINKNAME, LINK_NAME, SUBLINK, UNSUBSCRIBE, CLICKTRACK, NAMES, OURS = NAMES, NOT_OURS, FLAG, SWITCH };
 static const char prefix[] = "data-msys-";
 enum { PREFIX = sizeof prefix - 1 };
 
@@ -246,13 +248,35 @@ static const struct {
     {"", 0}, {"linkname", 8}, {"link-name", 9}, {"sublink", 7}, {"unsubscribe", 11}, {"clicktrack", 10},
 };
 
+/* As anchors._FLAGS and _SWITCHES: how names end. */
+static const struct {
+    const char *name;
+    Py_ssize_t size;
+    int kind;
+} opt_outs[] = {
+    {"clicktracking", 13, SWITCH}, {"autotrack", 9, SWITCH},
+    {"no-track", 8, FLAG},         {"notrack", 7, FLAG},     {"disable-tracking", 16, FLAG},
+};
+enum { OPT_OUTS = sizeof opt_outs / sizeof opt_outs[0] };
+
+/* FLAG or SWITCH where the attribute is an opt-out of another sender's, else NOT_OURS. */
+static int opt_out_of(Span name)
+{
+    int last = name.stop[-1] | 32;
+    for (int place = 0; (last == 'k' || last == 'g') && place < OPT_OUTS; place++)
+        if (size_of(name) >= opt_outs[place].size &&
+            is_word(name.stop - opt_outs[place].size, opt_outs[place].name, opt_outs[place].size))
+            return opt_outs[place].kind;
+    return NOT_OURS;
+}
+
 static int attribute_of(Span name)
 {
     Py_ssize_t size = size_of(name);
     if (size == 4)
         return is_word(name.start, "href", 4) ? HREF : NOT_OURS;
     if (size < PREFIX || (*name.start | 32) != 'd' || !is_word(name.start, prefix, PREFIX))
-        return NOT_OURS;
+        return opt_out_of(name);
     size -= PREFIX;
     for (int which = LINKNAME; which < NAMES; which++)
         if (size == ours[which].size && is_word(name.start + PREFIX, ours[which].name, size))
@@ -260,9 +284,23 @@ static int attribute_of(Span name)
     return OURS;
 }
 
+/* Whether the value is one of anchors._NO. */
+static int is_no(Span value)
+{
+    static const char *const words[] = {"0", "no", "off", "false"};
+    if (value.start == NULL)
+        return 0;
+    value = trimmed(value);
+    for (int place = 0; place < 4; place++)
+        if (size_of(value) == (Py_ssize_t)strlen(words[place]) &&
+            is_word(value.start, words[place], size_of(value)))
+            return 1;
+    return 0;
+}
+
 /* What an anchor's tag says. seen: the first of that name counts. quote: href's. marks: what is ours. */
 typedef struct {
-    int seen[NAMES];
+    int seen[NAMES], opt_out;
     Span values[NAMES];
     Byte quote;
     int marks_count;
@@ -285,7 +323,7 @@ static int read_tag(const Byte **at, const Byte *end, Said *said)
     Attribute found;
     const Byte *before = *at;
     memset(said->seen, 0, sizeof said->seen);
-    said->marks_count = 0;
+    said->marks_count = said->opt_out = 0;
     for (int left = MOST_ATTRIBUTES; left; left--) {
         int how = next_attribute(at, end, &found);
         if (how != ATTRIBUTE)
@@ -297,7 +335,9 @@ static int read_tag(const Byte **at, const Byte *end, Said *said)
             if (which == HREF)
                 said->quote = found.quote;
         }
-        if (which != HREF && which != NOT_OURS) {
+        if (which == FLAG || which == SWITCH)
+            said->opt_out |= is_no(found.value) == (which == SWITCH);
+        else if (which != HREF && which != NOT_OURS) {
             if (said->marks_count == MOST_MARKS || *at == end)
                 return TOO_LONG;
             said->marks[said->marks_count++] = taken_out(&found, before);
@@ -396,10 +436,10 @@ static PyObject *decoded(Span value)
 /* Anchor and its fields, in their order. */
 enum {
     START, STOP, QUOTE, TARGET, TAG_NAME, NAME, UNSUBSCRIBES, CLICKTRACKS, SUBLINKS, ATTRIBUTES, TEXT_IS_URL,
-    SUBLINK_IGNORED, CONDITIONAL, FIELDS
+    SUBLINK_IGNORED, OPT_OUT, CONDITIONAL, FIELDS
 };
 static const char fields[] = "start stop quote target tag name unsubscribe clicktrack sublink attributes "
-                             "text_is_url sublink_ignored conditional";
+                             "text_is_url sublink_ignored opt_out conditional";
 static PyTypeObject *anchor_type;
 static PyObject *no_text, *no_bytes, *double_quote, *single_quote, *tag_a, *tag_area, *no_marks;
 
@@ -522,6 +562,7 @@ static int append_anchor(Walk *walk, Said *said, PyObject *tag)
     values[QUOTE] = Py_NewRef(said->quote == '"' ? double_quote : said->quote ? single_quote : no_bytes);
     values[TAG_NAME] = Py_NewRef(tag);
     values[TEXT_IS_URL] = Py_NewRef(Py_False);
+    values[OPT_OUT] = Py_NewRef(said->opt_out ? Py_True : Py_False);
     values[CONDITIONAL] = Py_NewRef(Py_False);
     PyObject *anchor = new_anchor(values);
     if (anchor == NULL)
@@ -559,6 +600,14 @@ static int may_be_url(const Byte *at, const Byte *end)
 /* What `walk` came back for: see _walk.pyi. ON: for nothing yet; FAILED: an exception is set. */
 enum { MORE, TAG, COMMENT, JUDGE, ON, FAILED };
 
+/* On from `at`, or to the end where it is NULL: the document ends inside what begins at walk->start. */
+static void go_to(Walk *walk, const Byte *at)
+{
+    walk->at = at == NULL ? walk->end : at;
+    if (at == NULL)
+        walk->unclosed = walk->start;
+}
+
 /* An `a` or `area` whose name ends at walk->at. */
 static int take_anchor(Walk *walk, PyObject *tag)
 {
@@ -568,7 +617,7 @@ static int take_anchor(Walk *walk, PyObject *tag)
     if (how == TOO_LONG)
         return TAG;
     if (how == UNCLOSED) {
-        walk->at = walk->end;
+        go_to(walk, NULL);
         return MORE;
     }
     if (said.seen[HREF] && said.values[HREF].start != NULL) {
@@ -604,14 +653,16 @@ static int take_tag(Walk *walk)
     if (how == TOO_LONG)
         return TAG;
     if (how == UNCLOSED) {
-        walk->at = walk->end;
+        go_to(walk, NULL);
         return MORE;
     }
     walk->at = at;
     if (element == RAW_TEXT)
-        walk->at = raw_text_end(at, walk->end, elements[place].name, elements[place].size);
+        go_to(walk, raw_text_end(at, walk->end, elements[place].name, elements[place].size));
     else if (element == HTML)
         walk->has_html = 1;
+    else if (element == ODD)
+        walk->odd = 1;
     else if (element == BODY && is_end)
         walk->body_close = walk->start;
     else if (element == BODY && walk->body_open == NULL)
@@ -628,16 +679,16 @@ static int take_token(Walk *walk)
     if (*at == '/') {
         if (end - at >= 2 && class_of[at[1]] == LETTER)
             return take_tag(walk);
-        walk->at = behind_close(at, end);
+        go_to(walk, behind_close(at, end));
     } else if (*at == '!' && end - at >= 3 && at[1] == '-' && at[2] == '-') {
         at += 3;
         if (walk->comments && at < end && *at == '[') { /* else it is no conditional one */
             walk->at = at;
             return COMMENT;
         }
-        walk->at = comment_end(at, end);
+        go_to(walk, comment_end(at, end));
     } else if (*at == '!' || *at == '?') {
-        walk->at = behind_close(at, end);
+        go_to(walk, behind_close(at, end));
     } else {
         walk->at = at; /* text */
     }
@@ -684,10 +735,11 @@ static PyObject *walk_on(PyObject *Py_UNUSED(module), PyObject *const *given, Py
     int what = go(&walk);
     if (what == FAILED)
         return NULL;
-    return Py_BuildValue("ninnnO", walk.at - walk.document, what, walk.start - walk.document,
+    return Py_BuildValue("ninnnnOO", walk.at - walk.document, what, walk.start - walk.document,
                          walk.body_open == NULL ? -1 : walk.body_open - walk.document,
                          walk.body_close == NULL ? -1 : walk.body_close - walk.document,
-                         walk.has_html ? Py_True : Py_False);
+                         walk.unclosed == NULL ? -1 : walk.unclosed - walk.document,
+                         walk.has_html ? Py_True : Py_False, walk.odd ? Py_True : Py_False);
 }
 
 /* --- the module --- */

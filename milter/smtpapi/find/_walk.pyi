@@ -11,12 +11,12 @@ JUDGE: Final[int]  # an anchor was appended whose text may be a URL; its tag end
 
 def walk(
     data: bytes, position: int, limit: int, anchors: list[Anchor], most: int, comments: bool, judge: bool, /
-) -> tuple[int, int, int, int, int, bool]:
+) -> tuple[int, int, int, int, int, int, bool, bool]:
     """On from position, where the tokenizer is in the data state, until something needs thought or a look
     at the clock is due; the anchors on the way are appended.
 
     comments: come back for those that may be conditional. judge: for anchors whose text may be a URL.
     Returns where it is, what is there (one of the above), where the last tag begins; and of the tags passed
-    over where the content of the first body begins, where its last end tag does (-1: none), and whether one
-    was html.
+    over where the content of the first body begins, where its last end tag does, where what the document
+    ends inside begins (-1: none), and whether one was html, and one of `Page.odd`.
     """

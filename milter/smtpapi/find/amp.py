@@ -20,4 +20,4 @@ def scan(data: bytes, *, most: int = sys.maxsize, judge_text: bool = True, look:
     """
     page = html.scan(data, most=most, judge_text=judge_text, look=look)
     anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)
-    return Page(anchors, page.body_open, page.body_close, page.has_html)
+    return page._replace(anchors=anchors)

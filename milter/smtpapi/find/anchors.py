@@ -16,6 +16,12 @@ _NAME_BYTES: Final = 63
 _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
+# Attributes by which customers of other senders take a link out of tracking: a flag (ses:no-track,
+# data-pm-no-track, mc:disable-tracking, data-mailgun-notrack), or a switch that says "off" (clicktracking).
+_FLAGS: Final = (b"no-track", b"notrack", b"disable-tracking")
+_SWITCHES: Final = (b"clicktracking", b"autotrack")
+_NO: Final = frozenset((b"0", b"no", b"off", b"false"))
+
 _QUOTES: Final = (b"", b"", b'"', b"'", b"")  # by the group of markup.attributes that holds the value
 _NO_VALUE: Final = (-1, -1, b"")
 
@@ -32,6 +38,7 @@ def read_anchor(
         return limit, None
     values: dict[bytes, tuple[int, int, bytes]] = {}
     marks: list[tuple[int, int]] = []
+    opt_out = False
     before = start
     for found in markup.attributes(data, start, stop, look):
         name = found[1].lower()
@@ -42,13 +49,16 @@ def read_anchor(
         if (ours or name == b"href") and name not in values:
             which = found.lastindex or 1
             values[name] = (*found.span(which), _QUOTES[which]) if which > 1 else _NO_VALUE
+        elif not ours and name.endswith((b"track", b"tracking")):
+            which = found.lastindex or 1
+            opt_out |= _is_opt_out(name, found[which] if which > 1 else b"")
     href = values.pop(b"href", _NO_VALUE)
     if href == _NO_VALUE:
         return stop, None
     first, last, quote = href
     anchor = plain_anchor(first, data[first:last], look)
-    if tag != "a" or quote != b'"' or conditional:
-        anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional)
+    if tag != "a" or quote != b'"' or conditional or opt_out:
+        anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional, opt_out=opt_out)
     return stop, _with_attributes(anchor, data, values, marks, look) if values else anchor
 
 
@@ -83,6 +93,12 @@ def _with_attributes(
         attributes=tuple(marks),
         sublink_ignored=b"data-msys-sublink" in said and not valid,
     )
+
+
+def _is_opt_out(name: bytes, value: bytes) -> bool:
+    """Whether an attribute says that its link is not to be tracked. name: in lower case."""
+    refused = value.strip(WHITE_SPACE).lower() in _NO
+    return refused if name.endswith(_SWITCHES) else not refused and name.endswith(_FLAGS)
 
 
 def _taken_out(data: bytes, found: re.Match[bytes], before: int) -> tuple[int, int]:

@@ -12,6 +12,9 @@ _BRACKET: Final = re.compile(rb"[()\[\]{}]")
 _OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 _PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
 _TRAILING: Final = b".,;:!?'\"|^"
+_TAG: Final = re.compile(rb"\[[A-Za-z]{1,20}=\Z")  # [url=https://x.example]label[/url]
+_ON: Final = re.compile(rb"[A-Za-z0-9/?&=%#+\-_~$@*]")  # behind a mark: the URL may go on
+_OPEN: Final = -2
 _EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
 
 
@@ -32,11 +35,18 @@ def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
     if before == b"'":
         quote = data.find(b"'", start, run)
         if quote >= 0:
+            if _ON.match(data, quote + 1):  # an apostrophe as well as the end
+                return End(run, certain=False)
             run = quote
     unbalanced = _first_unbalanced(data, start, run, look)
+    if unbalanced == _OPEN:
+        return End(run, certain=False)
     if unbalanced < 0:
         return End(run, certain=True)
-    own = before == _OPENER[data[unbalanced : unbalanced + 1]]
+    opener = _OPENER[data[unbalanced : unbalanced + 1]]
+    own = before == opener or (
+        opener == b"[" and before == b"=" and _TAG.search(data, max(0, start - 22), start)
+    )
     if own or only_punctuation(data, unbalanced, run):
         return End(unbalanced, certain=True)
     return End(run, certain=False)
@@ -56,6 +66,7 @@ def without_punctuation(data: bytes, start: int, stop: int) -> int:
 
 
 def _first_unbalanced(data: bytes, start: int, stop: int, look: Look) -> int:
+    """Where the first closing bracket is that nothing opens; -1 without one, `_OPEN` if one is left open."""
     opened: list[bytes] = []
     brackets = _BRACKET.finditer(data, start, stop)
     for found in brackets if stop - start < LOOK_EVERY else paced(brackets, look):
@@ -66,4 +77,4 @@ def _first_unbalanced(data: bytes, start: int, stop: int, look: Look) -> int:
             opened.pop()
         else:
             return found.start()
-    return -1
+    return _OPEN if opened else -1

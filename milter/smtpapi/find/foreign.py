@@ -24,19 +24,31 @@ _BREAK_OUT: Final = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
     b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
 )
+# End tags of HTML's elements: they close svg and math too if one is open around those, which only the tree
+# knows. But an unclosed svg is likelier than a stray end tag, and what counts as text is left alone.
+_OF_HTML: Final = frozenset(b"/" + name for name in _BREAK_OUT if name[:1] != b"/") | frozenset(
+    b"/address /article /aside /body /button /caption /fieldset /form /footer /header /html /label /main /nav"
+    b" /object /section /select /tbody /td /tfoot /th /thead /tr".split()
+)
+_LEAVE_OPEN: Final = frozenset((b"/body", b"/html"))
 _DEEPEST: Final = 64  # hostile markup alone nests deeper; each end tag looks through all of them
 _FONT: Final = frozenset((b"color", b"face", b"size"))
 _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 
 
 class Foreign:
-    """The open foreign elements; `inside` tells whether the next token is read by their rules."""
+    """The open foreign elements; `inside` tells whether the next token is read by their rules.
 
-    __slots__ = ("_look", "_open")
+    lost: there was markup so broken that only the whole tree could tell whether it does.
+    """
+
+    __slots__ = ("_links", "_look", "_open", "lost")
 
     def __init__(self, look: Look = unhurried) -> None:
         self._look = look
         self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
+        self._links = 0  # svg's own
+        self.lost = False
 
     def inside(self) -> bool:
         """Whether svg or math itself is the innermost; false in an integration point."""
@@ -59,10 +71,20 @@ class Foreign:
         if name in _BREAK_OUT or (name == b"font" and self._has(data, start, stop, _FONT)):
             while self.inside():
                 self._open.pop()
+            self.lost |= name[:1] == b"/"  # by older rules it closes nothing
             return True
         namespace = self._open[-1][1]
+        if name == b"a":
+            self._links += 1
         if name[:1] == b"/":
             self._close(name)
+            if name == b"/a" and self._links:
+                self._links -= 1
+            elif name in _OF_HTML or name == b"/a":
+                self.lost = True
+                if name not in _LEAVE_OPEN:
+                    self._open.clear()
+                    return True
         elif (
             name in ROOTS
             or name in _POINTS[namespace]

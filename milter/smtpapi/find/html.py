@@ -13,7 +13,7 @@ import re
 import sys
 from typing import Final
 
-from smtpapi.find import foreign, link_text, markup, raw_text
+from smtpapi.find import foreign, link_text, markup, raw_text, unclosed
 from smtpapi.find.anchors import plain_anchor, read_anchor
 from smtpapi.find.types import Anchor, Page
 from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
@@ -23,7 +23,8 @@ try:
 except ImportError:  # not built here: the same in more time
     _walk = None  # type: ignore[assignment] # a name for a module
 
-_STOPS: Final = (b"a", b"area", b"body", b"html", *foreign.ROOTS, *raw_text.NAMES)
+_ODD: Final = (b"frameset", b"select", b"template")
+_STOPS: Final = (b"a", b"area", b"body", b"html", *_ODD, *foreign.ROOTS, *raw_text.NAMES)
 _PAGE: Final = markup.tokens(*_STOPS)
 _PAGE_WITH_COMMENTS: Final = markup.tokens(*_STOPS, comments=True)
 
@@ -74,8 +75,8 @@ scan = scan_by_expressions if _walk is None else _scan_swiftly
 
 class _Walk:
     __slots__ = (
-        *("anchors", "body_close", "body_open", "has_html"),
-        *("data", "foreign", "judge_text", "look", "look_at", "most", "vml"),
+        *("anchors", "body_close", "body_open", "has_html", "odd", "unclosed"),
+        *("data", "foreign", "foreign_start", "judge_text", "look", "look_at", "most", "vml"),
     )
 
     def __init__(self, data: bytes, vml: bool, most: int, judge_text: bool, look: Look) -> None:
@@ -86,19 +87,25 @@ class _Walk:
         self.most = most
         self.judge_text = judge_text
         self.anchors: list[Anchor] = []
-        self.body_open = self.body_close = -1
-        self.has_html = False
+        self.body_open = self.body_close = self.unclosed = -1
+        self.has_html = self.odd = False
         self.foreign = foreign.Foreign(look)
+        self.foreign_start = -1
 
     def page(self) -> Page:
-        close = len(self.data) if self.body_close < 0 else self.body_close
-        return Page(tuple(self.anchors), self.body_open, close, self.has_html)
+        size, unclosed = len(self.data), self.unclosed
+        close = size if self.body_close < 0 else self.body_close
+        if self.foreign or self.foreign.lost:
+            unclosed = self.foreign_start
+            if unclosed < close and self.foreign.lost:
+                close = size
+        return Page(tuple(self.anchors), self.body_open, close, self.has_html, unclosed, self.odd)
 
     def run(self, position: int, limit: int) -> None:
         data = self.data
         match = (_PAGE_WITH_COMMENTS if self.vml else _PAGE).match
         while len(self.anchors) <= self.most and (found := match(data, position, limit)):
-            position = found.end()
+            begun, position = position, found.end()
             if position > self.look_at:
                 self._pause(position)
             token, _, target = found.groups()
@@ -111,6 +118,8 @@ class _Walk:
                 continue
             if token is None:
                 if position >= limit:
+                    if begun < limit:
+                        self.unclosed = unclosed.among_skipped(data, begun, limit, self.look)
                     return
             elif token == b"!--":
                 position = self._comment(position, limit)
@@ -144,19 +153,31 @@ class _Walk:
             if token == b"!--":
                 position = self._comment(position, limit)
             elif token[:1] == b"!" and self.foreign.inside():
-                position = _after(data, b"]]>", position, limit)
+                position = self._after(b"]]>", found.start(1) - 1, position, limit)
             elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
-                position = _after(data, b">", position, limit)
+                self.foreign.lost |= token[:1] == b"!"  # CDATA, unless an element of HTML is open here
+                position = self._after(b">", found.start(1) - 1, position, limit)
             elif token:
+                name, start = token.lower(), found.start(1) - 1
                 after = markup.tag_end(data, position, limit, self.look)
                 if after < 0:
+                    self.unclosed = start
                     return limit
-                name, start = token.lower(), found.start(1) - 1
                 if self.foreign.tag(name, data, position, after) or name == b"a":
                     position = self._tag(name, start, position, limit)
+                    if name in raw_text.NAMES:
+                        position = self._behind_end_tag(name, start, position, limit)
                 else:
                     position = after
         return position
+
+    def _behind_end_tag(self, name: bytes, start: int, position: int, limit: int) -> int:
+        """Behind the end tag at position of a raw text: it is not one of svg's title."""
+        if position < limit:
+            position = markup.tag_end(self.data, position + len(b"</") + len(name), limit, self.look)
+            if position < 0:
+                self.unclosed = start
+        return limit if position < 0 else position
 
     def _tag(self, name: bytes, start: int, attributes: int, limit: int) -> int:
         """Take in a tag of HTML's own, whose name ends at attributes; where to go on."""
@@ -164,9 +185,12 @@ class _Walk:
             after, anchor = read_anchor(self.data, name.decode("ascii"), attributes, limit, look=self.look)
             if anchor is not None:
                 self._add(anchor, after)
+            elif after == limit and markup.tag_end(self.data, attributes, limit, self.look) < 0:
+                self.unclosed = start
             return after
         after = markup.tag_end(self.data, attributes, limit, self.look)
         if after < 0:
+            self.unclosed = start
             return limit
         if name == b"/body":
             self.body_close = start
@@ -175,20 +199,38 @@ class _Walk:
                 self.body_open = after
         elif name == b"html":
             self.has_html = True
+        elif name in _ODD:
+            self.odd = True
         elif name in foreign.ROOTS and not self.foreign:
             self.foreign.tag(name, self.data, attributes, after)
+            if not self.foreign.lost:
+                self.foreign_start = start
         elif name in raw_text.NAMES:
-            return raw_text.end(self.data, name, after, limit, self.look)
+            end = raw_text.end(self.data, name, after, limit, self.look)
+            if end == limit:
+                self.unclosed = start
+            return end
         return after
 
     def _comment(self, position: int, limit: int) -> int:
         """Where the comment ends; with vml its links are read first if it is a conditional one."""
-        after = markup.comment_end(self.data, position, limit)
+        after = markup.closed_comment_end(self.data, position, limit)
+        if after < 0:
+            self.unclosed = position - len(b"<!--")
+            after = limit
         if self.vml:
             condition = _CONDITION.match(self.data, position, after)
             if condition is not None:
                 self._outlook(condition.end(), after)
         return after
+
+    def _after(self, mark: bytes, start: int, position: int, limit: int) -> int:
+        """Behind the mark that ends what begins at start."""
+        place = self.data.find(mark, position, limit)
+        if place < 0:
+            self.unclosed = start
+            return limit
+        return place + len(mark)
 
     def _outlook(self, position: int, limit: int) -> None:
         data = self.data
@@ -231,7 +273,7 @@ class _SwiftWalk(_Walk):
     def run(self, position: int, limit: int) -> None:
         data, anchors, most, walk = self.data, self.anchors, self.most, _walk.walk
         while position < limit and len(anchors) <= most:
-            position, what, start, opened, closed, has_html = walk(
+            position, what, start, opened, closed, self.unclosed, has_html, odd = walk(
                 data, position, limit, anchors, most, self.vml, self.judge_text
             )
             if self.body_open < 0:
@@ -239,6 +281,7 @@ class _SwiftWalk(_Walk):
             if closed >= 0:
                 self.body_close = closed
             self.has_html |= has_html
+            self.odd |= odd
             if position > self.look_at:
                 self._pause(position)
             if what == _walk.TAG:
@@ -249,8 +292,3 @@ class _SwiftWalk(_Walk):
                 position = self._comment(position, limit)
             elif what == _walk.JUDGE:
                 self._add(anchors.pop(), position)
-
-
-def _after(data: bytes, mark: bytes, position: int, limit: int) -> int:
-    place = data.find(mark, position, limit)
-    return limit if place < 0 else place + len(mark)

@@ -40,7 +40,7 @@ _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no docum
 
 # By far the most start tags, of names that hardly anybody waits for. A shape of `_rest`, sooner tried.
 _USUAL_TAG: Final = (
-    rb"(?:[tT][abdrhABDRH]|[cdefluCDEFLU]|[sS][pmuPMU]|[bBiIpP](?=[ >])|[iI][mM]|[bB][rR]"
+    rb"(?:[tT][abdrhABDRH]|[cdeluCDELU]|[fF](?![rR][aA])|[sS][pmuPMU]|[bBiIpP](?=[ >])|[iI][mM]|[bB][rR]"
     rb"|[sS][tT][rR]|[hH][1-6rR]|[mM][eE])[A-Za-z0-9]*+"
     rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++)){0,40}+[^>\"'=]*+>"
 )
@@ -50,8 +50,9 @@ _USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the oth
 # One search for both: the one that is not there would be looked for to the document's end, in each comment.
 _COMMENT_END: Final = re.compile(rb"-->|--!>")
 
-# By far the most anchors: one href in double quotes, other attributes too, none of them ours.
-_OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++=\"[^\"]*+\""
+# By far the most anchors: one href in double quotes, other attributes too, none of them ours or an opt-out
+# (`anchors` knows those; their names end so).
+_OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++(?<![kKgG])=\"[^\"]*+\""
 _USUAL_ANCHOR: Final = (
     rb"(?:%s){0,20}[ \t\n\f\r]++[hH][rR][eE][fF]=\"([^\"]*+)\"(?:%s){0,20}[ \t\n\f\r]*+/?>" % (_OTHER, _OTHER)
 )
@@ -120,12 +121,18 @@ def tag_end(data: bytes, position: int, limit: int, look: Look = unhurried) -> i
 
 def comment_end(data: bytes, position: int, limit: int) -> int:
     """Just after the comment whose "<!--" ends at position (13.2.5.43 to 52)."""
-    if data.startswith(b">", position):
-        return min(position + 1, limit)
-    if data.startswith(b"->", position):
-        return min(position + 2, limit)
+    end = closed_comment_end(data, position, limit)
+    return limit if end < 0 else end
+
+
+def closed_comment_end(data: bytes, position: int, limit: int) -> int:
+    """As `comment_end`; -1 if the document ends inside the comment."""
+    if data.startswith(b">", position, limit):
+        return position + 1
+    if data.startswith(b"->", position, limit):
+        return position + 2
     found = _COMMENT_END.search(data, position, limit)
-    return limit if found is None else found.end()
+    return -1 if found is None else found.end()
 
 
 def attributes(data: bytes, start: int, stop: int, look: Look = unhurried) -> Iterator[re.Match[bytes]]:

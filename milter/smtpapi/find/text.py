@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Final
 
-from smtpapi.find import brackets, notation
+from smtpapi.find import brackets, ends, notation
 from smtpapi.find.types import TextLink
 from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
 
@@ -25,20 +25,13 @@ _INSIDE_URL: Final = frozenset(b"/=&?")
 _BARE_HOST: Final = re.compile(rb"[^A-Za-z0-9]*+(?:[A-Za-z0-9-]++\.)+[A-Za-z]{2,}[/?#]")
 _LOOK_BACK: Final = 256  # bytes searched for a host without a scheme that the URL is a piece of
 _IRI: Final = re.compile(rb"[\x80-\xffA-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]++")
-# Non-ASCII that ends a URL in every reader: spaces, quotation marks, dashes, the ellipsis, CJK punctuation.
-_ENDS: Final = tuple(
-    chr(code).encode()
-    for code in (
-        *(0xA0, 0xAB, 0xBB, 0x2003, 0x2009, 0x200B, 0x202F, 0x3000),
-        *(0x2013, 0x2014, 0x2018, 0x2019, 0x201A, 0x201C, 0x201D, 0x201E, 0x2026, 0x2039, 0x203A),
-        *(0x3001, 0x3002, *range(0x3008, 0x3012)),
-        *(0xFF01, 0xFF08, 0xFF09, 0xFF0C, 0xFF0E, 0xFF1A, 0xFF1B, 0xFF1F),
-    )
-)
 # What needs no thought: `_Text._ends_plainly`.
-_PLAIN: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+,;=%]++")
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+=%]++")
 _PLAIN_BEFORE: Final = frozenset(b" \t\r\n(")
-_PLAIN_AFTER: Final = frozenset(b' \t\r\n"<>')
+_PLAIN_AFTER: Final = frozenset(b" \t\r\n<>")
+_AFTER_BACKSLASH: Final = frozenset((b"", b" ", b"\t", b"\r", b"\n", b"<", b">", b'"'))
+_OPENERS: Final = (b"(", b"[", b"{", b"=", b"'")
+_QUOTATION: Final = frozenset(b'"`')
 _MAY_BE_PUNCTUATION: Final = frozenset(b".,;:!?*_~")
 _WRAPPED: Final = re.compile(rb"[ \t]*+(?:\r\n|\n|\r)(?:[>|][ \t]?)*+[ \t]*+[^\s<>]++[^<>]{0,2000}>")
 _SOFT_BREAK: Final = re.compile(rb" (?:\r\n|\n|\r)>*+ ?[^\s<>]")
@@ -49,27 +42,42 @@ def scan(
     *,
     flowed: bool = False,
     delsp: bool = False,
+    charset: str = "",
     most: int = sys.maxsize,
     look: Look = unhurried,
 ) -> tuple[TextLink, ...]:
-    """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676).
+    """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676). charset: its label,
+    by which characters are told that end a URL, where the bytes are no UTF-8.
 
     most: more links than this are of no use to the caller, and the text is read only until that is known.
     look: at the clock, again and again.
     """
-    return tuple(_Text(data, flowed and delsp, most, look).links())
+    return tuple(_Text(data, flowed and delsp, charset, most, look).links())
 
 
 class _Text:
-    __slots__ = ("_line_start", "_quoted", "data", "joined", "look", "most", "run_end", "utf8")
+    __slots__ = (
+        "_characters",
+        "_line_start",
+        "_quoted",
+        "charset",
+        "closing_tag",
+        "data",
+        "joined",
+        "look",
+        "most",
+        "run_end",
+    )
 
-    def __init__(self, data: bytes, joined: bool, most: int, look: Look) -> None:
+    def __init__(self, data: bytes, joined: bool, charset: str, most: int, look: Look) -> None:
         self.data = data
         self.look = look
         self.joined = joined
         self.most = most
         self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
-        self.utf8: bool | None = None
+        self.charset = charset
+        self.closing_tag = -1  # the next, once one was looked for
+        self._characters: ends.Characters | None = None
         self._line_start = 0
         self._quoted = data.startswith(b">")
 
@@ -125,7 +133,12 @@ class _Text:
         data = self.data
         if self._ends_plainly(start, host, run):
             return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
+        if self.closing_tag < host:
+            self.closing_tag = ends.closing_tag(data, host)
+        run = min(run, self.closing_tag)
         end = brackets.url_end(data, start, run, self.look)
+        if end.certain and ends.is_list(data, start, host, end.stop):
+            end = brackets.End(run, certain=False)
         marks = notation.read(data, run, self.look)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
             marks = None  # they belong to what follows this URL in the same run
@@ -135,7 +148,7 @@ class _Text:
         if stop <= host:
             return None, run
         broken, resume = not end.certain or _AUTHORITY_BRACKET.match(data, host, stop) is not None, stop
-        if end.stop == run and marks is None:
+        if marks is None and (end.stop == run or data[start - 1 : start] not in _OPENERS):
             goes_on = self._goes_on(start, run)
             if goes_on is not None:
                 broken = True
@@ -158,7 +171,9 @@ class _Text:
         if self.joined or data[run - 1] in _MAY_BE_PUNCTUATION or not _PLAIN.fullmatch(data, host, run):
             return False
         before = data[start - 1] if start else 0x20
-        return before in _PLAIN_BEFORE and (run == len(data) or data[run] in _PLAIN_AFTER)
+        if before not in _PLAIN_BEFORE or run == len(data):
+            return before in _PLAIN_BEFORE
+        return data[run] in _PLAIN_AFTER and not ends.may_be_wrapped(data, run)
 
     def _goes_on(self, start: int, run: int) -> tuple[int, int] | None:
         """If the URL may go on after its run of URL characters: its end at the least, and where to go on."""
@@ -167,16 +182,20 @@ class _Text:
             return None
         after = data[run]
         if after >= 0x80:
-            if self._is_utf8() and data.startswith(_ENDS, run):
+            if ends.is_end(data, run, self._known()):
                 return None
             more = _IRI.match(data, run)
             return None if more is None else (more.end(), more.end())
         if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
-            return (run, run) if data[run + 1 : run + 2].isalnum() else None
+            return None if data[run + 1 : run + 2] in _AFTER_BACKSLASH else (run, run)
+        if after in _QUOTATION:
+            return (run, run) if ends.is_quotation_inside(data, start, run) else None
         opened = data[start - 1 : start] == b"<" or data[max(0, start - 5) : start].upper() == b"<URL:"
         wrapped = _WRAPPED.match(data, run) if opened else None
         if wrapped is not None:
             return run, wrapped.end()
+        if ends.may_be_wrapped(data, run) and (rest := ends.wrapped(data, run)) >= 0:
+            return run, rest
         return (run, run) if self.joined and _SOFT_BREAK.match(data, run) else None
 
     def _is_quoted(self, start: int) -> bool:
@@ -186,12 +205,12 @@ class _Text:
             self._quoted = self.data.startswith(b">", line_start)
         return self._quoted
 
-    def _is_utf8(self) -> bool:
-        if self.utf8 is None:
+    def _known(self) -> ends.Characters:
+        if self._characters is None:
             try:
                 self.data.decode("utf-8")
             except UnicodeDecodeError:
-                self.utf8 = False
+                self._characters = ends.characters(self.charset)
             else:
-                self.utf8 = True
-        return self.utf8
+                self._characters = ends.characters("utf-8")
+        return self._characters

@@ -17,8 +17,9 @@ class Anchor(NamedTuple):
     value, b"" for an unquoted one. target: the value with its character references decoded once and outer
     white space trimmed. name: "" without data-msys-linkname, at most 63 bytes of UTF-8. attributes: spans of
     data-msys-* attributes; taking them out leaves the tag's other attributes as they were.
-    sublink_ignored: a data-msys-sublink stood there that is no path segment. conditional: found inside an
-    Outlook conditional comment.
+    sublink_ignored: a data-msys-sublink stood there that is no path segment. opt_out: an attribute by which
+    another sender's customers take a link out of tracking. conditional: found inside an Outlook conditional
+    comment.
     """
 
     start: int
@@ -33,6 +34,7 @@ class Anchor(NamedTuple):
     attributes: tuple[tuple[int, int], ...] = ()
     text_is_url: bool = False
     sublink_ignored: bool = False
+    opt_out: bool = False
     conditional: bool = False
 
 
@@ -40,13 +42,17 @@ class Page(NamedTuple):
     """An HTML document's anchors and the places of its pixels.
 
     body_open: just after the ">" of the first `<body …>`, -1 if there is none. body_close: where the last
-    `</body>` begins, the document's length if there is none. has_html: there is an `<html>` tag.
+    `</body>` begins, the document's length if there is none. has_html: there is an `<html>` tag. unclosed:
+    where the tag, comment, raw text, svg or math begins that the document ends inside; -1 if it ends in none.
+    odd: there is a `<frameset>`, `<select>` or `<template>` tag, in which no image may show.
     """
 
     anchors: tuple[Anchor, ...]
     body_open: int
     body_close: int
     has_html: bool
+    unclosed: int = -1
+    odd: bool = False
 
 
 class TextLink(NamedTuple):

@@ -16,11 +16,11 @@ from engagement.links.urls import refusal
 from engagement.links.usual import origin
 from smtpapi.decide import Decision
 from smtpapi.find import amp, html, macros, text
-from smtpapi.find.types import Anchor, Page, TextLink
+from smtpapi.find.types import Anchor, TextLink
 from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
 from smtpapi.mime.transfer import Change
 from smtpapi.outcome import Skip
-from smtpapi.rewrite import pixels
+from smtpapi.rewrite import pixels, places
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
 
@@ -70,7 +70,7 @@ class Chooser:
     tracked: int = 0
     sublinks_ignored: int = 0
     passed: list[Passed] = field(default_factory=list)
-    pixels_passed: int = 0  # pixels whose address would be too long
+    pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
 
     def html(self, data: bytes) -> list[Change]:
         """Changes of a text/html part."""
@@ -85,8 +85,12 @@ class Chooser:
         changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
         if decision.opens and data and not data.isspace():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
-                changes += self._pixel(page.body_open, pixels.html_initial, initial=True, amp=False)
-            changes += self._pixel(_end(data, page), pixels.html, initial=False, amp=False)
+                changes += self._pixel(
+                    places.first(data, page, self.check_time), pixels.html, initial=True, amp=False
+                )
+            changes += self._pixel(
+                places.last(data, page, self.check_time), pixels.html, initial=False, amp=False
+            )
         return self._finished(data, changes)
 
     def amp(self, data: bytes) -> list[Change]:
@@ -102,15 +106,18 @@ class Chooser:
         if opens and data.strip():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
                 changes += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
-            changes += self._pixel(_end(data, page), pixels.amp, initial=False, amp=True)
+            changes += self._pixel(
+                places.last(data, page, self.check_time), pixels.amp, initial=False, amp=True
+            )
         return self._finished(data, changes)
 
-    def text(self, data: bytes, *, flowed: bool, delsp: bool) -> list[Change]:
+    def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Change]:
         """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
         changes: list[Change] = []
         tracks = self.decision.clicks and self.rules.text_links
         most = _UNTRACKED * self.rules.max_links
-        links = text.scan(data, flowed=flowed, delsp=delsp, most=most, look=self.check_time)
+        look = self.check_time
+        links = text.scan(data, flowed=flowed, delsp=delsp, charset=charset, most=most, look=look)
         if len(links) > most:
             raise TooManyLinksError
         known: dict[bytes, bytes] = {}
@@ -177,10 +184,10 @@ class Chooser:
     def _pixel(
         self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
     ) -> tuple[Change, ...]:
-        """The pixel's change; none if its address would be too long."""
-        address = self.links.pixel(initial, amp)
+        """The pixel's change; none if its address would be too long, or it has no place."""
+        address = self.links.pixel(initial, amp) if place >= 0 else None
         if address is None:
-            self.pixels_passed += 1
+            self.pixels_passed.append(Skip.PIXEL_TOO_LONG if place >= 0 else Skip.PIXEL_WITHOUT_PLACE)
             return ()
         return (Change(place, place, markup(address), "pixel"),)
 
@@ -207,6 +214,8 @@ class Chooser:
         if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
             return Skip(refused)
         if not link.clicktrack:
+            return Skip.CLICKTRACK_OFF
+        if isinstance(link, Anchor) and link.opt_out and self.rules.foreign_opt_outs:
             return Skip.CLICKTRACK_OFF
         if isinstance(link, TextLink):
             if link.broken:
@@ -246,8 +255,8 @@ class Chooser:
             raise OverTimeError
 
     def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
-        """In order; with the brace macros of a part that is edited anyway (contract.md 5.4)."""
-        if changes and self.rules.brace_macros:
+        """In order; with the part's brace macros, whether or not anything else changes (contract.md 5.4)."""
+        if self.rules.brace_macros:
             most = _UNTRACKED * self.rules.max_links
             found = macros.scan(data, most + 1, self.check_time)
             if len(changes) + len(found) > most:
@@ -269,14 +278,6 @@ def harmless(rules: Rules, own_hosts: frozenset[bytes]) -> set[bytes]:
 @lru_cache(maxsize=64)
 def _harmless(_own_hosts: frozenset[bytes]) -> set[bytes]:
     return set()
-
-
-def _end(data: bytes, page: Page) -> int:
-    """The last pixel's place: before the last </body>, or behind the last character (contract.md 5.5)."""
-    place = page.body_close
-    if place == len(data):
-        place = len(data.rstrip(b"\r\n"))
-    return place
 
 
 def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:

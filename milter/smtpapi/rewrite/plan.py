@@ -116,12 +116,12 @@ class _Work:
         if b"BEGIN" in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
         look()
-        changes = charset.place(self._changes(part, reading.text), reading, view.data)
+        changes = charset.place(self._changes(part, reading), reading, view.data)
         passed = self.chooser.passed
         self.chooser.passed = []
-        if self.chooser.pixels_passed:
-            self.chooser.pixels_passed = 0
-            self._skip(part, Skip.PIXEL_TOO_LONG)
+        for reason in sorted(set(self.chooser.pixels_passed)):
+            self._skip(part, reason)
+        self.chooser.pixels_passed = []
         if changes is None:
             self._skip(part, Skip.PART_CHARSET)
             return
@@ -140,8 +140,9 @@ class _Work:
             url = item.url.decode("utf-8", "replace")
             self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
 
-    def _changes(self, part: Part, text: bytes) -> list[Change]:
+    def _changes(self, part: Part, reading: charset.Reading) -> list[Change]:
         chooser = self.chooser
+        text = reading.text
         match part.content.type:
             case "text/html":
                 changes = chooser.html(text)
@@ -158,6 +159,7 @@ class _Work:
                     text,
                     flowed=parameters.get("format", "").lower() == "flowed",
                     delsp=parameters.get("delsp", "").lower() == "yes",
+                    charset="utf-8" if reading.codec else parameters.get("charset", ""),
                 )
             case _:
                 return chooser.amp(text)

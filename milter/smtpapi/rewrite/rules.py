@@ -11,6 +11,7 @@ class Rules:
     text_links: bool = True
     vml_links: bool = False
     skip_url_text: bool = False
+    foreign_opt_outs: bool = True
     skip_patterns: tuple[re.Pattern[bytes], ...] = ()
     brace_macros: bool = True
     verify: bool = False

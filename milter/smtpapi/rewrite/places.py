@@ -1,0 +1,213 @@
+"""Where an HTML part's pixels stand (contract.md 5.5): where a browser makes images of them, no more.
+
+Not a tree. The few documents in which an image might change more than itself are read once more here; what
+is usual costs nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from smtpapi.find import foreign, html, markup, raw_text
+from smtpapi.find.types import WHITE_SPACE, Page
+from smtpapi.mime.budget import LOOK_EVERY, Look, paced
+
+NONE: Final = -1
+
+_NOTHING_BEHIND: Final = re.compile(rb"(?:</[bB][oO][dD][yY]|</[hH][tT][mM][lL]|>|[ \t\n\f\r])*+")
+# Behind the body: what itself opens again what was left open, so that an image before it does no more.
+_OPENS_AGAIN: Final = re.compile(
+    rb"[^<]|<(?:a|b|big|br|code|em|font|i|img|s|small|span|strike|strong|tt|u)(?=[ \t\n\f\r/>])",
+    re.IGNORECASE,
+)
+_ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])", re.IGNORECASE)
+_END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
+_PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
+_LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
+_OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
+_NEAR: Final = 400  # bytes before `</body>` in which such a tag makes it worth a closer look
+
+# WHATWG HTML 13.2.6.4.4, in head; and what may stand around it. An end tag alone shows nothing either.
+_HEAD: Final = frozenset(
+    b"html head title base basefont bgsound link meta style script noscript noframes".split()
+)
+# 13.2.4.3: opened again in what follows, if an element around them ended before they did.
+_FORMATTING: Final = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())
+_ENDS: Final = frozenset((b"/body", b"/html"))
+_COLUMNS: Final = frozenset((b"col", b"colgroup"))
+_DEEPEST: Final = 512  # only broken or hostile markup nests deeper; each end tag looks through all of them
+_VOID: Final = frozenset(b"area base br col embed hr img input link meta param source track wbr".split())
+
+
+def first(data: bytes, page: Page, look: Look) -> int:
+    """Right behind the first `<body>`; -1 if there is no place for a pixel."""
+    place = page.body_open
+    if page.odd and _is_hidden(data, place, look):
+        return NONE
+    return place if not _shows(data, place, look) or _is_settled(data, place, look) else NONE
+
+
+def last(data: bytes, page: Page, look: Look) -> int:
+    """Before the last `</body>`, or behind the last character; -1 if there is no place for a pixel."""
+    place = _last(data, page, look)
+    return NONE if place >= 0 and page.odd and _is_hidden(data, place, look) else place
+
+
+def _last(data: bytes, page: Page, look: Look) -> int:
+    if page.body_close < len(data):
+        behind = _NOTHING_BEHIND.match(data, page.body_close)
+        assert behind is not None
+        quiet = behind.end() == len(data) or _OPENS_AGAIN.match(data, behind.end()) is not None
+        fits = quiet and not _may_be_in_table(data, page.body_close, look)
+        if fits and page.body_open >= 0:  # as nearly always
+            return page.body_close
+        if _shows(data, page.body_close, look) and (fits or _is_settled(data, page.body_close, look)):
+            return page.body_close
+    if page.unclosed >= 0:
+        return _before_unclosed(data, page.unclosed, look)
+    return _at_end(data, look) if _shows(data, len(data), look) else NONE
+
+
+def _at_end(data: bytes, look: Look) -> int:
+    """Behind the last character but line ends, unless where these go depends on what is before them."""
+    place = len(data.rstrip(b"\r\n"))
+    if place == len(data):
+        return place
+    if _PREFORMATTED.search(data, max(0, place - _LONGEST_TAG), place):  # drops one that follows
+        return len(data)
+    return len(data) if _table_is_open(data, look) else place
+
+
+def _may_be_in_table(data: bytes, place: int, look: Look) -> bool:
+    """Whether white space behind a pixel at place could leave a table with it (13.2.6.4.9, anything else)."""
+    latest = _OF_TABLE.findall(data, max(0, place - _NEAR), place)
+    return (
+        bool(latest)
+        and latest[-1].lower() != b"/table"
+        and _table_is_open(data[:place], look)
+        and not _is_settled(data, place, look)
+    )
+
+
+def _table_is_open(data: bytes, look: Look) -> bool:
+    """Whether white space at the end stays in a table, which it leaves with text (13.2.6.4.10)."""
+    depth = 0
+    for is_end in paced(_table_tags(data.lower()), look):
+        depth = max(0, depth - 1) if is_end else depth + 1
+    return depth > 0
+
+
+def _table_tags(small: bytes) -> Iterator[bool]:
+    """Whether it is an end tag, of each, by their bytes alone: an expression takes ten times as long."""
+    start, end = small.find(b"<table"), small.find(b"</table")
+    while start >= 0 or end >= 0:
+        is_end = start < 0 or 0 <= end < start
+        yield is_end
+        if is_end:
+            end = small.find(b"</table", end + 1)
+        else:
+            start = small.find(b"<table", start + 1)
+
+
+def _before_unclosed(data: bytes, place: int, look: Look) -> int:
+    """Before what the document ends inside, which is at place: there the page ends for a reader."""
+    if _END_OF_RAW_TEXT.match(data, place):  # then the element before it does not end either
+        before = html.scan(data[:place], judge_text=False, look=look).unclosed
+        place = place if before < 0 else before
+    if not _shows(data, place, look):
+        return NONE
+    if data.startswith(b"</", place) and len(data) == place + 2:  # text, up to now (13.2.5.7)
+        return NONE if _table_is_open(data, look) else place
+    if _is_cut_tag(data, place, look) or _is_settled(data, place, look, comment=True):
+        return place
+    return NONE
+
+
+def _is_cut_tag(data: bytes, place: int, look: Look) -> bool:
+    """Whether it is a tag without its end, of which nothing comes into the tree."""
+    found = foreign.TOKEN.match(data, place)
+    assert found is not None
+    name = found[1] or b"!"
+    return name[:1] != b"!" and markup.tag_end(data, found.end(), len(data), look) < 0
+
+
+def _is_hidden(data: bytes, place: int, look: Look) -> bool:
+    """Whether the place is in a template or a select, or in a page of frames."""
+    opened = {b"select": 0, b"template": 0}
+    for found in paced(_ODD.finditer(data), look):
+        name = found[1].lower()
+        kind = name.removeprefix(b"/")
+        if name == b"frameset":
+            return True
+        if found.start() < place:
+            opened[kind] = opened[kind] + 1 if kind == name else max(0, opened[kind] - 1)
+    return any(opened.values())
+
+
+def _shows(data: bytes, stop: int, look: Look) -> bool:
+    """Whether anything stands in data[:stop] that is not for the head: else a pixel would begin the body."""
+    position = 0
+    for name, start, after in _tags(data, stop, look):
+        if data[position:start].strip(WHITE_SPACE):
+            return True
+        if name == b"template":
+            return False  # it may hold the rest
+        if name and name[:1] != b"/" and name not in _HEAD:
+            return True
+        position = after
+    return bool(data[position:stop].strip(WHITE_SPACE))
+
+
+def _is_settled(data: bytes, stop: int, look: Look, *, comment: bool = False) -> bool:
+    """Whether what follows stop has the same place in the tree if an image stands before it.
+
+    No element of `_FORMATTING` is or could be opened again there, and no svg or math is open. comment: what
+    follows may be one, whose place is another behind the body's end (13.2.6.4.19) and among columns.
+    """
+    opened: list[bytes] = []
+    ended, latest = -1, b""
+    for name, _, after in _tags(data, stop, look):
+        if name:
+            latest = name
+            if name != b"html":
+                ended = after if name in _ENDS else -1
+        if not name or name in _VOID:
+            continue
+        if name[:1] != b"/":
+            opened.append(name)
+            if len(opened) > _DEEPEST:
+                return False
+        elif name[1:] in opened:
+            while (inner := opened.pop()) != name[1:]:
+                if inner in _FORMATTING:
+                    return False
+    if comment and (latest in _COLUMNS or (ended >= 0 and not _shows(data[ended:stop], stop - ended, look))):
+        return False
+    return _FORMATTING.isdisjoint(opened) and not any(name in foreign.ROOTS for name in opened)
+
+
+def _tags(data: bytes, stop: int, look: Look) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each tag, and of each comment, which has no name; raw text is passed over."""
+    position = 0
+    look_at = LOOK_EVERY
+    while found := foreign.TOKEN.match(data, position, stop):
+        if position > look_at:
+            look()
+            look_at = position + LOOK_EVERY
+        position, token = found.end(), found[1]
+        if token is None:
+            return
+        start, name = found.start(1) - 1, b""
+        if token == b"!--":
+            position = markup.comment_end(data, position, stop)
+        elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
+            position = data.find(b">", position, stop) + 1 or stop
+        elif token:
+            name = token.lower()
+            after = markup.tag_end(data, position, stop, look)
+            position = stop if after < 0 else after
+            if name in raw_text.NAMES:
+                position = raw_text.end(data, name, position, stop, look)
+        else:
+            continue
+        yield name, start, position
