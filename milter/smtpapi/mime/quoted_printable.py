@@ -142,6 +142,13 @@ class LooseQuotedPrintable:
         """The first byte of the escape or character at each decoded offset."""
         return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
 
+    def doubtful(self, start: int, stop: int) -> bool:
+        """Whether a malformed escape is in what stands for data[start:stop]."""
+        return (
+            stop > start
+            and _MALFORMED.search(self.encoded, self._offset(start), self._offset(stop)) is not None
+        )
+
     def _offset(self, offset: int) -> int:
         """The end of the unit before that decoded offset."""
         if not offset:
