@@ -5,7 +5,7 @@ else stands in them, so that a wrong label does no harm. Where characters have b
 (Shift_JIS, Big5, ISO-2022-JP), those are hidden, each by one byte. UTF-16 is decoded to UTF-8, and only
 touched if encoding again gives the very same bytes.
 
-Labels mean what the WHATWG's Encoding Standard says, as in browsers, where the bytes bear it out. What it
+Labels mean what WHATWG Encoding says, as in browsers, where the bytes bear it out. What it
 does not know (UTF-7, UTF-32, HZ, EBCDIC) is read by some programs and not by others: left alone.
 """
 
