@@ -146,10 +146,11 @@ class LooseQuotedPrintable:
 
     def doubtful(self, start: int, stop: int) -> bool:
         """Whether an escape that readers decode in their own ways is in what stands for data[start:stop]."""
-        return (
-            stop > start
-            and _DOUBTFUL.search(self.encoded, self._offset(start), self._offset(stop)) is not None
-        )
+        if stop <= start:
+            return False
+        end = self._offset(stop)
+        found = _DOUBTFUL.search(self.encoded, self._offset(start), end + 3)  # what follows decides too
+        return found is not None and found.start() < end
 
     def _offset(self, offset: int) -> int:
         """The end of the unit before that decoded offset."""
