@@ -56,6 +56,7 @@ version:
 system:  ## Debian packages the tests need
 	@.ci/system test
 	@.ci/sendmail
+	@.ci/readers
 
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run

@@ -10,7 +10,6 @@ checkout, runs `smtpapi rewrite` over them and judges the outcome.
 
 import argparse
 import binascii
-import codecs
 import email
 import email.message
 import hashlib
@@ -31,6 +30,8 @@ from html5lib.constants import tokenTypes
 from lxml import etree
 from lxml import html as lxml_html
 
+from foreign_readers import Readers, Replaced, differences
+
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 LONGEST = 990
 QP_LONGEST = 76
@@ -41,7 +42,13 @@ _PIXEL = re.compile(
     rb'<(?:img|amp-img)[^<>]* src="https?://[^/"]+/q/[A-Za-z0-9][A-Za-z0-9_-]*[A-Za-z0-9]"[^<>]*>(?:</amp-img>)?'
 )
 _MACRO = re.compile(rb"\{\{\s*(?:opening|closing)_(?:single|double|triple)_curly\(\)\s*\}\}")
-_OURS = ("x-msys-api", "x-smtpapi-id", "content-transfer-encoding", "mime-version")
+_OURS = (
+    *("x-msys-api", "x-smtpapi-id", "content-transfer-encoding", "mime-version"),
+    *("content-md5", "content-length"),
+)
+_CHARSETS = dict.fromkeys(
+    ("utf-16", "ucs-2", "iso-10646-ucs-2", "unicode"), "utf-16-le"
+)  # as the WHATWG has it
 _CLOSED = ("multipart/signed", "multipart/encrypted", "multipart/report", "application/pkcs7-mime")
 
 
@@ -70,6 +77,47 @@ def check(before: bytes, after: bytes, report: dict[str, Any], *, clicks: bool =
     if "text/html" in parts and not report["reason"] and clicks:
         problems += _check_links(parts["text/html"], done, report)
     return problems
+
+
+def replaced(before: bytes, after: bytes, report: dict[str, Any]) -> list[Replaced]:
+    """What stood and stands at each edit as a reader decodes it, for the foreign readers' judgement."""
+    found = []
+    encodings = _encodings(before)
+    for item in _follow(before, after, report["edits"], []):
+        done = [item]
+        quoted = encodings.get(item.edit["part"], "") == "quoted-printable"
+        if item.edit["kind"] == "reencoded":
+            inner = item.edit.get("inner", [])
+            if encodings.get(item.edit["part"], "") == "base64":
+                done = _follow(binascii.a2b_base64(item.old), binascii.a2b_base64(item.new), inner, [])
+            else:
+                done = _follow(item.old, _unquoted(item.new), inner, [])
+        found += [
+            Replaced(one.edit["part"], one.edit["kind"], _decoded(one.old, quoted), _decoded(one.new, quoted))
+            for one in done
+            if one.edit["kind"] != "header"
+        ]
+    return found
+
+
+def _decoded(data: bytes, quoted: bool) -> str:
+    """The ASCII text of an edit; in UTF-16 too."""
+    return (_unquoted(data) if quoted else data).replace(b"\0", b"").decode("latin-1")
+
+
+def _encodings(raw: bytes) -> dict[str, str]:
+    """Each leaf's transfer encoding by its section number."""
+    found: dict[str, str] = {}
+
+    def walk(part: email.message.Message, section: str) -> None:
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            for number, inner in enumerate(part.get_payload(), 1):
+                walk(inner, f"{section}.{number}".removeprefix("."))  # type: ignore[arg-type]
+        else:
+            found[section or "1"] = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+
+    walk(_parsed(raw), "")
+    return found
 
 
 def links(before: bytes, report: dict[str, Any]) -> list[str]:
@@ -108,16 +156,22 @@ class Part(NamedTuple):
 
 
 def _top_parts(raw: bytes) -> dict[str, Part]:
-    """The first part of each kind that is no attachment, as Python's own parser sees them."""
-    found: dict[str, Part] = {}
+    """The first part of each kind that is shown and no file, as Python's own parser sees them."""
+    seen: list[tuple[str, Part, bool]] = []
 
-    def walk(part: email.message.Message) -> None:
+    def walk(part: email.message.Message, version: bool) -> None:
         kind = part.get_content_type()
         if kind in _CLOSED or kind.startswith("message/"):
             return
         if part.is_multipart():
-            for inner in part.get_payload():
-                walk(inner)  # type: ignore[arg-type]
+            inside: list[Any] = part.get_payload()  # type: ignore[assignment]
+            root = inside[0] if inside else None
+            if kind == "multipart/related" and (start := str(part.get_param("start") or "")):
+                roots = [one for one in inside if str(one.get("Content-ID", "")).strip() == start]
+                root, inside = (roots[0], roots) if roots else (None, inside)
+            for inner in inside:
+                of_root = kind == "multipart/related" and version and inner is root
+                walk(inner, kind == "multipart/alternative" or of_root)
             return
         disposition = (part.get_content_disposition() or "").strip()
         if kind in ("text/html", "text/plain", "text/x-amp-html") and disposition in ("", "inline"):
@@ -128,14 +182,25 @@ def _top_parts(raw: bytes) -> dict[str, Part]:
             else:
                 payload = part.get_payload(decode=True)
             charset = str(part.get_param("charset") or "")
-            found.setdefault(kind, Part(payload if isinstance(payload, bytes) else b"", encoding, charset))
+            data = payload if isinstance(payload, bytes) else b""
+            named = bool(part.get_filename()) and not version
+            seen.append((kind, Part(data, encoding, _CHARSETS.get(charset.lower(), charset)), named))
 
+    walk(_parsed(raw), version=False)
+    files_count = all(named for _, _, named in seen)
+    found: dict[str, Part] = {}
+    for kind, one, named in seen:
+        if files_count or not named:
+            found.setdefault(kind, one)
+    return found
+
+
+def _parsed(raw: bytes) -> email.message.Message:
     if raw.startswith(b"From "):
         raw = raw.partition(b"\n")[2]
     head, blank, body = raw.partition(b"\n\r\n" if b"\n\r\n" in raw else b"\n\n")
     raw = re.sub(rb"(?m)^([!-9;-~]+)[ \t]+:", rb"\1:", head) + blank + body  # RFC 5322 4.5
-    walk(email.message_from_bytes(raw))
-    return found
+    return email.message_from_bytes(raw)
 
 
 def _unquoted(data: bytes) -> bytes:
@@ -210,8 +275,6 @@ def _ascii(data: bytes, part: Part) -> bytes:
     label = {"unicode-1-1-utf-7": "utf-7"}.get(part.charset.lower(), part.charset)
     if not re.match(r"utf-?(16|32|7)|iso-2022|hz|cp037", label, re.IGNORECASE):
         return data
-    if label.lower() in ("utf-16", "utf-32"):
-        label += "-le" if part.data[:2] == codecs.BOM_UTF16_LE else "-be"
     try:
         return data.decode(label).encode("utf-8")
     except UnicodeError:
@@ -375,8 +438,24 @@ def _alternative(parts: list[bytes]) -> bytes:
     return b"".join(pieces) + f"--{boundary}--\r\n".encode()
 
 
-def judge(cases: list[tuple[str, bytes]], command: list[str]) -> tuple[Counter[str], list[str]]:
-    """Run the command over the cases. Counts of what became of them, and a line for each fault."""
+def foreign(folder: Path, reports: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What postal-mime and mailparser see differently in rewritten mail; mails are below `in` and `out`."""
+    with Readers(folder) as readers:
+        for name, report in reports.items():
+            before, after = ((folder / place / name).read_bytes() for place in ("in", "out"))
+            if before != after:
+                views = readers.see([f"in/{name}", f"out/{name}"])
+                for difference in differences(*views, replaced(before, after, report)):
+                    yield f"{name}: {difference}"
+
+
+def judge(
+    cases: list[tuple[str, bytes]], command: list[str], *, readers: bool = False
+) -> tuple[Counter[str], list[str]]:
+    """Run the command over the cases. Counts of what became of them, and a line for each fault.
+
+    readers: whether foreign readers judge as well.
+    """
     outcomes: Counter[str] = Counter()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -406,6 +485,8 @@ def judge(cases: list[tuple[str, bytes]], command: list[str]) -> tuple[Counter[s
             if report["reason"] == "internal-error":
                 problems.append("an internal error")
             faults += [f"{name}: {problem}" for problem in problems]
+        if readers:
+            faults += foreign(root, reports)
     return outcomes, faults
 
 
@@ -421,7 +502,7 @@ def main() -> int:
     cases = [case for case in [*mails(), *wrapped()] if arguments.only in case[0]]
     if not arguments.all:
         cases = cases[::20]
-    outcomes, faults = judge(cases, COMMAND)
+    outcomes, faults = judge(cases, COMMAND, readers=True)
     for outcome, number in outcomes.most_common():
         print(f"{number:8} {outcome}")
     print(*faults, sep="\n")

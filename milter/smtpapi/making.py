@@ -28,7 +28,9 @@ _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
 _TOP = 65536  # bytes: texts come before attachments
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
-_SIGNATURES = _DKIM + _ARC
+# Of the body too: patatt's, Usenet's, and DKIM's forerunner (RFC 4870).
+_OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
+_SIGNATURES = _DKIM + _ARC + _OTHERS
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
@@ -80,6 +82,8 @@ class Making:
             return None
         if not lacks(_DKIM) and self._site.settings.rewriting.dkim_signed_mail == "leave":
             return Why.DKIM_SIGNED
+        if not lacks(_OTHERS):
+            return Why.BODY_SIGNED
         return None if lacks(_ARC) else Why.ARC_SEALED
 
     def nothing_to_edit(self) -> Leave | None:

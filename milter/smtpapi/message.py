@@ -16,13 +16,15 @@ class Field(NamedTuple):
 class Message:
     r"""Header and body.
 
-    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has. header_size: bytes of the
+    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has. clear: all readers cut the
+    header into these fields; an MTA's word counts, what a file holds is looked at. header_size: bytes of the
     fields with their line ends.
     """
 
     fields: tuple[Field, ...]
     body: bytes
     eol: bytes = b"\r\n"
+    clear: bool = True
     header_size: int = field(init=False, repr=False, compare=False)
     # By lower-case name: fields are looked up a dozen times a message.
     _named: dict[str, list[bytes]] = field(init=False, repr=False, compare=False)

@@ -29,6 +29,7 @@ class Why(StrEnum):
     PGP_INLINE = "pgp-inline"
     DKIM_SIGNED = "dkim-signed"
     ARC_SEALED = "arc-sealed"
+    BODY_SIGNED = "body-signed"  # X-Developer-Signature, X-PGP-Sig, DomainKey-Signature
     NULL_SENDER = "null-sender"
     REPORT = "report"  # multipart/report
     AMBIGUOUS_MIME = "ambiguous-mime"
@@ -71,6 +72,7 @@ class Skip(StrEnum):
     TEXT_IS_URL = "text-is-url"
     QUOTED_REPLY = "quoted-reply"
     UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
+    BROKEN_ESCAPE = "broken-escape"  # quoted-printable that readers decode in their own ways
 
 
 class Edit(NamedTuple):

@@ -17,7 +17,7 @@ SAMPLE = 4  # every fourth mail, every sixteenth wrapping
 @needs_corpus
 def test_sample_of_real_mail_is_faithful() -> None:
     cases = list(itertools.islice(fidelity.mails(), 0, None, SAMPLE))
-    outcomes, faults = fidelity.judge(cases, fidelity.COMMAND)
+    outcomes, faults = fidelity.judge(cases, fidelity.COMMAND, readers=True)
     assert faults == []
     assert outcomes["rewritten"] > len(cases) // 4
 
@@ -34,7 +34,7 @@ def test_sample_of_wrapped_documents_is_faithful() -> None:
 @pytest.mark.timeout(1200)
 @needs_corpus
 def test_all_real_mail_and_documents_are_faithful() -> None:
-    _, faults = fidelity.judge([*fidelity.mails(), *fidelity.wrapped()], fidelity.COMMAND)
+    _, faults = fidelity.judge([*fidelity.mails(), *fidelity.wrapped()], fidelity.COMMAND, readers=True)
     assert faults == []
 
 

@@ -106,8 +106,15 @@ def test_boundary_with_padding_and_without_final_line_end() -> None:
 
 
 def test_part_without_fields_or_body() -> None:
-    found = message("Content-Type: multipart/mixed; boundary=b", "", "--b", "--b", "", "--b", "A: 1", "--b--")
-    assert [body for _, _, body in bodies(found)] == [b"", b"", b""]
+    found = message("Content-Type: multipart/mixed; boundary=b", "", "--b", "", "--b", "A: 1", "", "--b--")
+    assert [body for _, _, body in bodies(found)] == [b"", b""]
+
+
+@pytest.mark.parametrize("part", [["--b"], ["--b", "A: 1"]])
+def test_part_without_an_empty_line_is_ambiguous(part: list[str]) -> None:
+    """mailsplit reads on in such a header, over the next delimiter."""
+    lines = ["Content-Type: multipart/mixed; boundary=b", "", *part, "--b", "", "x", "--b--"]
+    assert why(*lines) is Why.AMBIGUOUS_MIME
 
 
 @pytest.mark.parametrize(

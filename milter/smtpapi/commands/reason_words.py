@@ -22,6 +22,7 @@ WHY: Mapping[Why, str] = MappingProxyType(
         Why.PGP_INLINE: "holds a PGP message",
         Why.DKIM_SIGNED: "carries a DKIM signature, which a change would break",
         Why.ARC_SEALED: "carries an ARC seal, which a change would break",
+        Why.BODY_SIGNED: "carries another signature of its body, which a change would break",
         Why.NULL_SENDER: "a bounce or notice: the envelope sender is empty",
         Why.REPORT: "a delivery or disposition report",
         Why.AMBIGUOUS_MIME: "readers could see different parts in it",
@@ -60,5 +61,6 @@ SKIP: Mapping[Skip, str] = MappingProxyType(
         Skip.TEXT_IS_URL: "its visible text is itself a URL",
         Skip.QUOTED_REPLY: "stands in a quoted reply",
         Skip.UNCLEAR_END: "where it ends cannot be told",
+        Skip.BROKEN_ESCAPE: "stands over malformed quoted-printable",
     }
 )

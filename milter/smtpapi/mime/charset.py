@@ -1,8 +1,12 @@
 """From a part's bytes to bytes in which links can be found, and back.
 
 Nearly every charset keeps ASCII characters as ASCII bytes: such parts are worked on as they are, whatever
-else stands in them, so that a wrong label does no harm. Others (UTF-16, ISO-2022-JP, UTF-7, HZ, EBCDIC) are
-decoded to UTF-8 and only touched if encoding again gives the very same bytes.
+else stands in them, so that a wrong label does no harm. Where characters have bytes that look like ASCII's
+(Shift_JIS, Big5, ISO-2022-JP), those are hidden, each by one byte. UTF-16 is decoded to UTF-8, and only
+touched if encoding again gives the very same bytes.
+
+Labels mean what WHATWG Encoding says, as in browsers, where the bytes bear it out. What it
+does not know (UTF-7, UTF-32, HZ, EBCDIC) is read by some programs and not by others: left alone.
 """
 
 import codecs
@@ -11,69 +15,102 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from smtpapi.mime.budget import Look, paced, unhurried
+from smtpapi.mime.changes import LOOK_CHANGES
 from smtpapi.mime.transfer import Change
 
-Family = Literal["raw", "trail", "other", "unknown"]
+Family = Literal["raw", "trail", "shift", "wide", "foreign", "unknown"]
 
-# Labels seen in mail that Python does not know.
+# Labels that Python does not know, or knows as something narrower than the WHATWG does.
 _ALIASES = {
     "ascii-us": "ascii",
-    "unicode-1-1-utf-7": "utf-7",
+    "unicode-1-1-utf-8": "utf-8",
     "windows-874": "cp874",
     "iso-8859-8-i": "iso-8859-8",
     "iso-8859-8-e": "iso-8859-8",
     "iso-8859-6-i": "iso-8859-6",
-    "x-sjis": "shift_jis",
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
     "x-gbk": "gbk",
     "x-euc-jp": "euc_jp",
     "x-mac-roman": "mac_roman",
     "macintosh": "mac_roman",
-    "windows-31j": "cp932",
     "cp-850": "cp850",
     "utf8mb4": "utf-8",
 }
-# Second bytes may be ASCII letters and brackets, never one of < > " ' & = or a blank:
-# HTML is worked on raw, text is not.
-_TRAIL = frozenset(
-    {"shift_jis", "shift_jis_2004", "shift_jisx0213", "cp932", "big5", "big5hkscs", "cp950", "gbk", "gb18030",
-     "cp949", "johab"}
-)  # fmt: skip
+_LITTLE = frozenset({"utf-16", "utf-16le", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicode", "unicodefeff"})
+_BIG = frozenset({"utf-16be", "unicodefffe"})
+_WIDE_WORD = re.compile(r"(?:utf|ucs|unicode).*(?:16|32|2|4|7)|ucs|\Aunicode")  # of unknown labels
+# Characters of several bytes whose later ones may be ASCII's; johab's may be "<", so it hides in HTML too.
+_GBK = re.compile(rb"(?:[\x81-\xfe](?:[@-~\x80-\xfe]|[0-9][\x81-\xfe][0-9]))++")
+_SHIFT_JIS = re.compile(rb"(?:[\x81-\x9f\xe0-\xfc][@-~\x80-\xfc])++")
+_BIG5 = re.compile(rb"(?:[\x81-\xfe][@-~\xa1-\xfe])++")
+_UHC = re.compile(rb"(?:[\x81-\xfe][A-Za-z\x81-\xfe])++")
+_JOHAB = re.compile(rb"(?:[\x84-\xd3\xd8-\xde\xe0-\xf9][1-~\x81-\xfe])++")
+_TRAIL = {
+    **dict.fromkeys(("shift_jis", "shift_jis_2004", "shift_jisx0213", "cp932"), _SHIFT_JIS),
+    **dict.fromkeys(("big5", "big5hkscs", "cp950"), _BIG5),
+    **dict.fromkeys(("gbk", "gb18030", "gb2312"), _GBK),
+    **dict.fromkeys(("cp949", "euc_kr"), _UHC),
+    "johab": _JOHAB,
+}
 _NO_CHARSETS = frozenset(
     {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
 )
-_STATEFUL = re.compile(r"iso2022|hz\Z|utf-7")
 _SHIFTS = re.compile(rb"[\x0e\x0f\x1b\x80-\xff]")
+_ESCAPE_TO_SET = re.compile(rb"\x1b[$(]")
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASCII = bytes(range(128))
+_HIDE = bytes(range(128, 256)) * 2
+# ISO-2022-JP and what is seen under its label: ASCII, JIS Roman, kana of one byte; then sets of two bytes.
+_ESCAPE = re.compile(rb"(\x1b(?:\([BJI]|\$[@B]|\$\([DOPQ]))")
+_TO_ASCII = (b"\x1b(B", b"\x1b(J")
+_KANA = re.compile(rb"[!-~]*+")
+_PAIRS = re.compile(rb"(?:[!-~][!-~])*+")
+_NOT_ASCII_IN_ROMAN = bytes(code | 128 if code in b"\\~" else code for code in range(256))
 
 
 class Reading(NamedTuple):
-    """text: UTF-8 or ASCII-compatible bytes to search; codec: "" if offsets in it are offsets in the part."""
+    """What to search: UTF-8 or ASCII-compatible bytes.
+
+    codec: "" if offsets in the text are offsets in the part. shifts: the part has runs that are no ASCII.
+    """
 
     text: bytes
     codec: str = ""
+    shifts: bool = False
 
 
-def read(data: bytes, label: str, *, html: bool) -> Reading | None:
-    """The reading of a part's bytes under its charset label; None if they cannot be edited without loss."""
-    family, codec = _classify(label.strip().strip("'\"").lower())
-    if family == "raw" or (family == "trail" and html):
-        return Reading(data)
+def read(
+    data: bytes, label: str, *, html: bool, encoded: bool = True, look: Look = unhurried
+) -> Reading | None:
+    """The reading of a part's bytes under its charset label; None if they cannot be edited without doubt.
+
+    encoded: by base64 or quoted-printable. Without, no MTA lets NUL and lone line ends through as they are.
+    """
+    family, codec = _classify(label.strip().lower())
+    if family == "raw" or family == "trail":
+        if data.startswith(_MARKS) or (b"\x1b" in data and _ESCAPE_TO_SET.search(data)):
+            return (
+                None  # a browser goes by the mark, others by the label; ISO-2022-JP is recognised unlabelled
+            )
+        if family == "raw" or (html and codec != "johab") or data.isascii():
+            return Reading(data)
+        return Reading(_TRAIL[codec].sub(_hidden, data))
     if family == "unknown":
         return None if _SHIFTS.search(data) else Reading(data)
-    if family == "other" and codec in {"utf-16", "utf-32"}:
-        codec = _with_order(codec, data)
-    try:
-        text = data.decode(codec)
-        if text.encode(codec) != data:
-            return None
-    except (UnicodeError, ValueError):
-        return None
-    return Reading(text.encode("utf-8", "surrogatepass"), codec)
+    if family == "shift":
+        return _shifted(data, look)
+    if family == "wide" and encoded:
+        return _wide(data, codec)
+    return None
 
 
 def place(changes: Sequence[Change], reading: Reading, data: bytes) -> list[Change] | None:
-    """Changes of `reading.text` as changes of `data`; None if the pieces do not add up to `data` again."""
+    """Changes of `reading.text` as changes of `data`; None if they would not be read there as they are."""
     if not reading.codec:
+        if reading.shifts and not all(_in_ascii(reading.text, data, change.start) for change in changes):
+            return None
         return list(changes)
     placed = []
     position = offset = 0
@@ -109,15 +146,49 @@ def _encode(piece: bytes, codec: str) -> bytes:
     return piece.decode("utf-8", "surrogatepass").encode(codec)
 
 
-def _with_order(codec: str, data: bytes) -> str:
-    """The codec with its byte order named, so that a mark is a character like any other."""
-    big = codecs.BOM_UTF16_BE if codec == "utf-16" else codecs.BOM_UTF32_BE
-    little = codecs.BOM_UTF16_LE if codec == "utf-16" else codecs.BOM_UTF32_LE
-    if data.startswith(big):
-        return f"{codec}-be"
-    if data.startswith(little):
-        return f"{codec}-le"
-    return f"{codec}-be"  # RFC 2781 4.3
+def _hidden(found: re.Match[bytes]) -> bytes:
+    return found[0].translate(_HIDE)
+
+
+def _shifted(data: bytes, look: Look) -> Reading | None:
+    """ISO-2022-JP by its escapes, nothing decoded: what is no ASCII is hidden, and so are the escapes."""
+    pieces = []
+    escape = b""
+    for number, piece in enumerate(paced(_ESCAPE.split(data), look, LOOK_CHANGES)):
+        if number % 2:
+            escape = piece
+            pieces.append(piece.translate(_HIDE))
+        elif not escape or escape in _TO_ASCII:
+            if _SHIFTS.search(piece):
+                return None
+            pieces.append(piece.translate(_NOT_ASCII_IN_ROMAN) if escape == _TO_ASCII[1] else piece)
+        elif (_KANA if escape == b"\x1b(I" else _PAIRS).fullmatch(piece):
+            pieces.append(piece.translate(_HIDE))
+        else:
+            return None
+    return Reading(b"".join(pieces), shifts=True)
+
+
+def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
+    """Whether what is put there is read as ASCII."""
+    if not offset or text[offset - 1] < 128:
+        return True
+    escape = data.rfind(b"\x1b", 0, offset)
+    return escape >= 0 and data.startswith(_TO_ASCII, escape)
+
+
+def _wide(data: bytes, codec: str) -> Reading | None:
+    """UTF-16 in the order that its label means, if its mark and most of its bytes say so too."""
+    halves = data[1::2].count(0), data[::2].count(0)
+    zeros, others = halves if codec == "utf-16-le" else halves[::-1]
+    marked = data.startswith(_MARKS) and not data.startswith(_MARKS[codec == "utf-16-be"])
+    if marked or zeros <= 4 * others:
+        return None
+    try:
+        text = data.decode(codec)
+    except UnicodeError:
+        return None
+    return Reading(text.encode("utf-8"), codec)
 
 
 @lru_cache(maxsize=256)
@@ -125,20 +196,22 @@ def _classify(label: str) -> tuple[Family, str]:
     """How bytes under that label are worked on, and Python's name for it."""
     if not label:
         return "raw", "ascii"
+    if label in _LITTLE or label in _BIG:
+        return "wide", "utf-16-le" if label in _LITTLE else "utf-16-be"
     try:
         name = codecs.lookup(_ALIASES.get(label, label)).name
-        if name in _NO_CHARSETS:
-            return "unknown", ""
     except (LookupError, ValueError):
-        return "unknown", ""
-    if _STATEFUL.match(name):
-        return "other", name
+        name = ""
+    if not name or name in _NO_CHARSETS:
+        return ("foreign" if _WIDE_WORD.search(label) else "unknown"), ""
+    if name in _TRAIL:
+        return "trail", name
+    if name.startswith("iso2022_jp"):
+        return "shift", name
     try:
         keeps_ascii = _ASCII.decode(name).encode("utf-8") == _ASCII
     except LookupError:  # a codec from bytes to bytes, such as rot13
         return "unknown", ""
     except UnicodeError:
-        return "other", name
-    if not keeps_ascii:
-        return "other", name
-    return ("trail" if name in _TRAIL else "raw"), name
+        keeps_ascii = False
+    return ("raw" if keeps_ascii else "foreign"), name

@@ -5,22 +5,22 @@ encrypted and report parts) are counted but not entered. A structure that two re
 not read at all: the answer is `Leave`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from smtpapi.message import Message
 from smtpapi.mime.budget import OverTimeError
-from smtpapi.mime.fields import PLAIN, ContentType, Header, parse_content_type, parse_header, parse_token
+from smtpapi.mime.changes import MAX_LINE
+from smtpapi.mime.clear import part_block
+from smtpapi.mime.describe import AmbiguousError, Described, describe
+from smtpapi.mime.fields import PLAIN, ContentType, FieldSpan, Header, parse_header
 from smtpapi.outcome import Leave, Why
 
 MAX_DEPTH = 50
 MAX_FIELDS = 1000  # of a part's own header
-MAX_VALUE = 8192  # bytes of a field in _READ; readers and MTAs cut such values in their own ways
 _CHECK_EVERY = 4096  # lines between two looks at the clock
 _CHECK_PARTS = 2  # the same, parts: each may have a thousand fields
-IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
-_READ = frozenset({"content-type", "content-transfer-encoding", "content-disposition"})
 
 _CLOSED = {
     "multipart/signed": Why.SIGNED,
@@ -38,7 +38,8 @@ class Part(NamedTuple):
 
     encoding_value: span of that field's value, None if there is none. fields_stop: where a field could be
     added. Both are offsets in the body too, and -1 / None for a message without parts, whose fields the MTA
-    holds.
+    holds. named: it has a file's name. version: its multipart/alternative's own, whatever its name. of_bytes:
+    fields of its own and of the multiparts around it that an edit makes untrue (`describe.OF_BYTES`).
     """
 
     section: str
@@ -50,30 +51,33 @@ class Part(NamedTuple):
     fields_stop: int = -1
     encoding_value: tuple[int, int] | None = None
     alternatives: tuple[int, ...] = ()
-
-
-class _Described(NamedTuple):
-    """What the MIME fields of one header say."""
-
-    content: ContentType
-    encoding: str
-    attachment: bool
-    encoding_value: tuple[int, int] | None
+    named: bool = False
+    version: bool = False
+    of_bytes: tuple[FieldSpan, ...] = ()
 
 
 @dataclass(slots=True)
 class _Multipart:
-    """An open multipart. alternatives: numbers of the multipart/alternatives around it."""
+    """An open multipart. alternatives: numbers of the multipart/alternatives around it.
+
+    version, of_bytes: as of `Part`. start: the Content-ID that says which part is the root, "" if none does.
+    """
 
     boundary: bytes
     prefix: str
-    digest: bool
+    kind: str
     alternatives: tuple[int, ...]
+    version: bool
+    of_bytes: tuple[FieldSpan, ...]
+    start: bytes
     count: int = 0
 
-
-class _AmbiguousError(Exception):
-    """Two readers could see different structures."""
+    def chooses(self, content_id: bytes) -> bool:
+        """Whether the part it has come to stands for one of an alternative's versions."""
+        if self.kind == "multipart/alternative":
+            return True
+        root = content_id == self.start if self.start else self.count == 1
+        return self.kind == "multipart/related" and self.version and root
 
 
 class _TooManyError(Exception):
@@ -85,16 +89,20 @@ def locate(
 ) -> tuple[Part, ...] | Leave:
     """All leaf parts that may be edited, in document order (contract.md 5.1). late: is the time used up?"""
     try:
-        top = _describe(
+        if not message.clear:
+            raise AmbiguousError("a header whose fields or end can be read in two ways")
+        top = describe(
             ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
             PLAIN,
         )
         if why := _CLOSED.get(top.content.type):
             return Leave(why)
         if not top.content.type.startswith("multipart/"):
-            return (Part("1", top.content, top.encoding, top.attachment, 0, len(message.body)),)
-        return tuple(_Pass(message.body, top.content, max_parts, late).run())
-    except _AmbiguousError as doubt:
+            return (
+                Part("1", top.content, top.encoding, top.attachment, 0, len(message.body), named=top.named),
+            )
+        return tuple(_Pass(message.body, top, max_parts, late).run())
+    except AmbiguousError as doubt:
         return Leave(Why.AMBIGUOUS_MIME, str(doubt))
     except _TooManyError as excess:
         return Leave(Why.TOO_MANY_PARTS, str(excess))
@@ -105,9 +113,14 @@ def locate(
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """The first text/plain, text/html and text/x-amp-html that is no attachment, in document order.
 
-    AMP counts only below a multipart/alternative that also holds HTML or plain text (contract.md 5.1).
+    One with a name is a file, where any text has none and it is no version of that. AMP counts only below a
+    multipart/alternative that also holds HTML or plain text (contract.md 5.1).
     """
     shown = [part for part in parts if not part.attachment]
+    if any(part.named for part in shown) and any(
+        part.content.type in _TEXT and not part.named for part in shown
+    ):
+        shown = [part for part in shown if not part.named or part.version]
     beside = {number for part in shown if part.content.type in _TEXT for number in part.alternatives}
     found: dict[str, Part] = {}
     for part in shown:
@@ -122,19 +135,21 @@ class _Pass:
     """The one pass over a multipart body."""
 
     body: bytes
-    top: ContentType
+    top: Described
     max_parts: int
     late: Callable[[], bool]
     parts: list[Part] = field(default_factory=list)
     stack: list[_Multipart] = field(default_factory=list)
     active: dict[bytes, int] = field(default_factory=dict)
+    known: set[bytes] = field(default_factory=set)
+    roots: dict[str, str] = field(default_factory=dict)
     seen: int = 0
     alternatives: int = 0
-    leaf: tuple[str, _Described, Header] | None = None
+    leaf: tuple[str, Described, Header] | None = None
 
     def run(self) -> list[Part]:
         body = self.body
-        self._enter(self.top, "", ())
+        self._enter(self.top, "", (), version=False)
         before = -1 if body.startswith(b"--") else body.find(b"\n--")
         more = before >= 0 or body.startswith(b"--")
         lines = 0
@@ -149,19 +164,25 @@ class _Pass:
             before = body.find(line, resume - 1)
             more = before >= 0
         self._end_leaf(len(body))
+        if b"\r--" in body and any(b"\r--" + boundary in body for boundary in self.known):
+            raise AmbiguousError("a boundary behind a bare carriage return")
+        if self.roots:
+            return [part for part in self.parts if not _beside_root(part.section, self.roots)]
         return self.parts
 
     def _delimiter(self, start: int, stop: int) -> int:
         """Handle the line [start, stop) that begins with "--"; where to look on."""
-        line = self.body[start + 2 : stop].rstrip(b" \t\r\n")
+        line = _bare(self.body[start + 2 : stop])
         depth = self.active.get(line)
         closes = depth is None and line.endswith(b"--")
         if closes:
             depth = self.active.get(line[:-2])
         if depth is None:
             if any(line.startswith(boundary) for boundary in self.active):
-                raise _AmbiguousError("a line that only begins like a boundary")
+                raise AmbiguousError("a line that only begins like a boundary")
             return stop
+        if stop - start > MAX_LINE:
+            raise AmbiguousError("a boundary with a line's length of blanks behind it")
         self._end_leaf(start)
         self._cut(depth if closes else depth + 1)
         return stop if closes else self._part(stop)
@@ -178,45 +199,63 @@ class _Pass:
         header = parse_header(self.body, start, part=True, most=MAX_FIELDS)
         if len(header.fields) == MAX_FIELDS:
             raise _TooManyError(f"a part with {MAX_FIELDS} fields")
-        if header.body == header.stop and self._odd_field(header.stop):
-            raise _AmbiguousError("a part's header with a field that looks like a boundary")
-        described = _describe(
+        if not part_block(self.body[start : header.stop]):
+            raise AmbiguousError("a part's header whose fields can be read in two ways")
+        described = describe(
             (
-                (item.name, self.body[item.value_start : item.value_stop], item[2:4])
+                (item.name, self.body[item.value_start : item.value_stop], item)
                 for item in header.fields
                 if item.name[:8].lower() == "content-"
             ),
-            _MESSAGE if around.digest else PLAIN,
+            _MESSAGE if around.kind == "multipart/digest" else PLAIN,
         )
-        section = f"{around.prefix}{around.count}"
         kind = described.content.type
-        if kind.startswith("multipart/") and kind not in _CLOSED:
-            self._enter(described.content, section + ".", around.alternatives)
+        multipart = kind.startswith("multipart/")
+        if header.body == header.stop < len(self.body):
+            raise AmbiguousError("a part's header without the empty line after it")
+        section = f"{around.prefix}{around.count}"
+        if around.start and described.content_id == around.start:
+            if around.prefix in self.roots:
+                raise AmbiguousError("two parts that could be the root")
+            self.roots[around.prefix] = section
+        if multipart and kind not in _CLOSED:
+            version = around.chooses(described.content_id)
+            self._enter(described, section + ".", around.alternatives, version=version)
+        elif multipart:
+            self._boundary(described.content)
         elif kind not in _CLOSED and not kind.startswith("message/"):
             self.leaf = section, described, header
         return header.body
 
-    def _odd_field(self, start: int) -> bool:
-        """Whether the line there begins with "--" and is still a field to a reader, and no delimiter."""
-        stop = self.body.find(b"\n", start)
-        line = self.body[start : stop if stop >= 0 else len(self.body)].rstrip(b" \t\r")[2:]
-        active = line in self.active or (line.endswith(b"--") and line[:-2] in self.active)
-        return not active and bool(parse_header(self.body, start, most=1).fields)
-
-    def _enter(self, content: ContentType, prefix: str, alternatives: tuple[int, ...]) -> None:
-        boundary = content.parameters.get("boundary", "").rstrip().encode("latin-1")
-        if not boundary:
-            raise _AmbiguousError("a multipart without a boundary")
+    def _boundary(self, content: ContentType) -> bytes:
+        """The boundary of a multipart, which no other that is open begins like."""
+        boundary = content.parameters.get("boundary", "").encode("latin-1")
         for outer in self.active:
-            if outer.startswith(boundary) or boundary.startswith(outer):
-                raise _AmbiguousError("a boundary that begins like another")
+            if boundary and (outer.startswith(boundary) or boundary.startswith(outer)):
+                raise AmbiguousError("a boundary that begins like another")
+        return boundary
+
+    def _enter(
+        self, described: Described, prefix: str, alternatives: tuple[int, ...], *, version: bool
+    ) -> None:
+        content = described.content
+        boundary = self._boundary(content)
+        if not boundary:
+            raise AmbiguousError("a multipart without a boundary")
         if len(self.stack) >= MAX_DEPTH:
             raise _TooManyError(f"parts nested deeper than {MAX_DEPTH}")
         if content.type == "multipart/alternative":
             self.alternatives += 1
             alternatives = (*alternatives, self.alternatives)
+        of_bytes = described.of_bytes
+        if self.stack and self.stack[-1].of_bytes:
+            of_bytes = (*self.stack[-1].of_bytes, *of_bytes)
+        start = b""
+        if content.type == "multipart/related":
+            start = content.parameters.get("start", "").encode("latin-1")
         self.active[boundary] = len(self.stack)
-        self.stack.append(_Multipart(boundary, prefix, content.type == "multipart/digest", alternatives))
+        self.known.add(boundary)
+        self.stack.append(_Multipart(boundary, prefix, content.type, alternatives, version, of_bytes, start))
 
     def _cut(self, depth: int) -> None:
         while len(self.stack) > depth:
@@ -230,6 +269,7 @@ class _Pass:
         self.leaf = None
         if stop < len(self.body):
             stop -= 2 if self.body.endswith(b"\r\n", header.body, stop) else 1
+        around = self.stack[-1]
         self.parts.append(
             Part(
                 section,
@@ -240,35 +280,22 @@ class _Pass:
                 max(stop, header.body),
                 header.stop,
                 described.encoding_value,
-                self.stack[-1].alternatives,
+                around.alternatives,
+                described.named,
+                described.named and around.chooses(described.content_id),
+                (*around.of_bytes, *described.of_bytes),
             )
         )
 
 
-def _describe(
-    fields: Iterable[tuple[str, bytes, tuple[int, int] | None]], default: ContentType
-) -> _Described:
-    types, encodings, attachment, encoding_value = [], [], False, None
-    for written, value, span in fields:
-        name = written.lower()
-        if name in _READ and len(value) > MAX_VALUE:
-            raise _AmbiguousError(f"a MIME field of {len(value)} bytes")
-        match name:
-            case "content-type":
-                types.append(parse_content_type(value))
-            case "content-transfer-encoding":
-                encodings.append(parse_token(value))
-                encoding_value = encoding_value or span
-            case "content-disposition":
-                attachment |= parse_token(value) not in {"", "inline"}
-            case _:
-                pass
-    content = types[0] if types else default
-    encoding = encodings[0] if encodings else ""
-    if content.ambiguous or (len(types) > 1 and any(other != content for other in types)):
-        raise _AmbiguousError("Content-Type can be read in two ways")
-    if len(encodings) > 1:
-        raise _AmbiguousError("two Content-Transfer-Encoding fields")
-    if content.type.startswith("multipart/") and encoding not in IDENTITY:
-        raise _AmbiguousError("a multipart with a transfer encoding")
-    return _Described(content, encoding, attachment, encoding_value)
+def _bare(line: bytes) -> bytes:
+    """A line without its end and RFC 2046's padding; a second CR stays."""
+    return line.removesuffix(b"\n").removesuffix(b"\r").rstrip(b" \t")
+
+
+def _beside_root(section: str, roots: Mapping[str, str]) -> bool:
+    """Whether a part lies in a multipart/related below another than its root (RFC 2387 3.2)."""
+    return any(
+        section.startswith(prefix) and section != root and not section.startswith(root + ".")
+        for prefix, root in roots.items()
+    )

@@ -27,6 +27,8 @@ _IN_C = _native is not None
 _SOFT_BREAKS = re.compile(rb"(?:=[ \t]*\r?\n){1,1000}")
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
 _MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual first: a sixth faster
+# Malformed ones that readers differ about; "=" before two other characters is itself to all.
+_DOUBTFUL = re.compile(rb"=(?!\r?\n)[0-9A-Fa-f]?[\0- =]")
 _UNSAFE = re.compile(rb"[^ -<>-~]")
 _DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
 _LF = 10
@@ -141,6 +143,14 @@ class LooseQuotedPrintable:
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The first byte of the escape or character at each decoded offset."""
         return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
+
+    def doubtful(self, start: int, stop: int) -> bool:
+        """Whether an escape that readers decode in their own ways is in what stands for data[start:stop]."""
+        if stop <= start:
+            return False
+        end = self._offset(stop)
+        found = _DOUBTFUL.search(self.encoded, self._offset(start), end + 3)  # what follows decides too
+        return found is not None and found.start() < end
 
     def _offset(self, offset: int) -> int:
         """The end of the unit before that decoded offset."""

@@ -13,9 +13,12 @@ from smtpapi.decide import Decision
 from smtpapi.message import Message
 from smtpapi.mime import charset, transfer
 from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
+from smtpapi.mime.describe import IDENTITY, OF_BYTES
+from smtpapi.mime.fields import FieldSpan
 from smtpapi.mime.locate import Part, locate, top_parts
+from smtpapi.mime.quoted_printable import LooseQuotedPrintable
 from smtpapi.mime.transfer import Change, Placed
-from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why
+from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
 from smtpapi.rewrite.choose import Chooser, Passed, TooManyLinksError, harmless
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.rules import Rules
@@ -30,9 +33,9 @@ _EDIT = tuple.__new__  # of the class and its nine values: half the time of the 
 class _UntouchableError(Exception):
     """Something in a part forbids changing the message at all."""
 
-    def __init__(self, why: Why) -> None:
+    def __init__(self, why: Why, note: str = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.left = Leave(why, note)
 
 
 def plan(
@@ -53,12 +56,13 @@ def plan(
         for part in parts:
             work.part(part)
             work.chooser.check_time()
+        work.finish()
     except TooManyLinksError:
         return Leave(Why.TOO_MANY_LINKS, f"over {rules.max_links} links")
     except OverTimeError:
         return Leave(Why.OVER_TIME, f"over {rules.time_budget} seconds")
     except _UntouchableError as found:
-        return Leave(found.why)
+        return found.left
     why = None
     if not work.edits and not work.headers:
         why = Why.NO_LINK if work.readable else Why.NO_PART
@@ -88,7 +92,7 @@ def _own_hosts(of_site: frozenset[bytes], domain: str) -> frozenset[bytes]:
 class _Work:
     """The plan as it grows."""
 
-    __slots__ = ("chooser", "edits", "headers", "message", "readable", "skipped")
+    __slots__ = ("chooser", "edits", "headers", "message", "readable", "skipped", "untrue")
 
     def __init__(self, message: Message, chooser: Chooser) -> None:
         self.message = message
@@ -96,20 +100,39 @@ class _Work:
         self.edits: list[Edit] = []
         self.headers: list[HeaderChange] = []
         self.skipped: list[Skipped] = []
+        self.untrue: dict[FieldSpan, Part] = {}
         self.readable = False
+
+    def finish(self) -> None:
+        """Take out what said how the bytes were (RFC 1864): of edited parts, and of what they are in."""
+        if self.edits:
+            for name in OF_BYTES:
+                self.headers += removal(self.message, name)
+        if self.untrue:
+            self.edits += [
+                Edit(span.start, span.stop, b"", "header", part.section, part.content.type, name=span.name)
+                for span, part in self.untrue.items()
+            ]
+            self.edits.sort(key=lambda edit: (edit.start, edit.stop))
 
     def part(self, part: Part) -> None:
         """Plan one part; whatever forbids it is noted or raised."""
         if part.content.type == _AMP and self._amp_is_off(part):
             return
         look = self.chooser.check_time
-        view = transfer.view(self.message.body[part.start : part.stop], part.encoding, look)
+        encoded = self.message.body[part.start : part.stop]
+        if encoded.count(b"\r") != encoded.count(b"\r\n"):
+            raise _UntouchableError(Why.AMBIGUOUS_MIME, "a bare carriage return in a part")
+        view = transfer.view(encoded, part.encoding, look)
         if view is None:
             self._skip(part, Skip.PART_ENCODING)
             return
         look()
         plain = part.content.type == "text/plain"
-        reading = charset.read(view.data, part.content.parameters.get("charset", ""), html=not plain)
+        label = part.content.parameters.get("charset", "")
+        reading = charset.read(
+            view.data, label, html=not plain, encoded=part.encoding not in IDENTITY, look=look
+        )
         if reading is None:
             self._skip(part, Skip.PART_CHARSET)
             return
@@ -117,6 +140,11 @@ class _Work:
             raise _UntouchableError(Why.PGP_INLINE)
         look()
         changes = charset.place(self._changes(part, reading), reading, view.data)
+        if changes and isinstance(view, LooseQuotedPrintable):
+            changes = self._without_doubtful(part, changes, view)
+        ends_matter = part.encoding == "quoted-printable" or "format" in part.content.parameters
+        if changes and ends_matter and not reading.codec:
+            changes = [_before_blanks(change, view.data) for change in changes]
         passed = self.chooser.passed
         self.chooser.passed = []
         for reason in sorted(set(self.chooser.pixels_passed)):
@@ -133,6 +161,21 @@ class _Work:
         if changes:
             look()
             self._place(part, view.place(changes, self.message.eol, look))
+
+    def _without_doubtful(
+        self, part: Part, changes: list[Change], view: LooseQuotedPrintable
+    ) -> list[Change]:
+        """The changes but those over escapes that readers take in their own ways; links are noted."""
+        kept = []
+        for change, offset in zip(
+            changes, view.encoded_offsets([item.start for item in changes]), strict=True
+        ):
+            if not view.doubtful(change.start, change.stop):
+                kept.append(change)
+            elif change.kind == "link":
+                url = change.target.decode("ascii", "replace")
+                self.skipped.append(Skipped(part.section, part.start + offset, url, Skip.BROKEN_ESCAPE))
+        return kept
 
     def _passed(self, part: Part, passed: list[Passed], offsets: Sequence[int]) -> None:
         """Note the links that stay; offsets: in the part as encoded."""
@@ -194,6 +237,7 @@ class _Work:
         look = self.chooser.check_time
         inner = tuple(_edits(placed.inner, look, part, 0)) if placed.inner else ()
         self.edits += _edits(placed.changes, look, part, part.start, inner)
+        self.untrue.update((span, part) for span in part.of_bytes)
 
     def _new_encoding(self, part: Part, encoding: str) -> None:
         """Name a part's new encoding in the part's own header, or in the message's."""
@@ -211,6 +255,22 @@ class _Work:
             start = stop = part.fields_stop
             new = f"{_ENCODING}: {encoding}".encode("ascii") + transfer.line_end(self.message.body, eol)
         self.edits.append(Edit(start, stop, new, "header", part.section, part.content.type, name=_ENCODING))
+
+
+def _before_blanks(change: Change, data: bytes) -> Change:
+    """A pixel that comes last in its line, set before that line's last blanks.
+
+    Quoted-printable and format=flowed give those a meaning, which what follows them would change.
+    """
+    at = change.start
+    if (
+        change.kind == "pixel"
+        and data[at - 1 : at] in (b" ", b"\t")
+        and data[at : at + 1] in (b"", b"\r", b"\n")
+    ):
+        at = len(data[:at].rstrip(b" \t"))
+        return change._replace(start=at, stop=at)
+    return change
 
 
 def _edits(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smtpapi.message import Field, Message
+from smtpapi.mime.clear import message_block
 from smtpapi.mime.fields import FieldSpan, parse_header
 from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Refuse
 from smtpapi.rewrite.apply import apply_edits
@@ -110,7 +111,9 @@ def split(raw: bytes) -> Whole:
     fields = tuple(
         Field(name, raw[value_start:value_stop]) for name, _, value_start, value_stop, _ in header.fields
     )
-    return Whole(raw, Message(fields, raw[header.body :], eol), header.fields, header.stop, header.body)
+    ends = header.body > header.stop or header.stop == len(raw)
+    message = Message(fields, raw[header.body :], eol, clear=ends and message_block(raw[start : header.stop]))
+    return Whole(raw, message, header.fields, header.stop, header.body)
 
 
 def _edit_line(edit: Edit) -> dict[str, Any]:

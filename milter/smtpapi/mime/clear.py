@@ -1,0 +1,84 @@
+"""What all readers read alike, by the way it is written: all else about a part is doubtful.
+
+The grammar is narrower than RFC 2045's. Comments, quoted pairs, RFC 2231 pieces and obsolete blanks are
+right, and readers differ about them all the same (docs/known-faults.md, H2).
+"""
+
+import re
+from functools import lru_cache
+
+_TOKEN = rb"[!#$%&'*+.^_`{|}~0-9A-Za-z-]++"
+_BLANK = rb"(?:[ \t]|\r?\n[ \t])*+"
+_VALUE = rb'(?:"[^"\\;\0-\x1f]*+"|[^"\\;()\0-\x20\x7f]*+)'
+_ONE = rb"%b(%b)%b=%b(%b)" % (_BLANK, _TOKEN, _BLANK, _BLANK, _VALUE)
+_PARAMETERS = re.compile(rb"(?:%b;(?:%b)?)*+%b" % (_BLANK, _ONE, _BLANK))
+_PARAMETER = re.compile(b";" + _ONE)
+_TYPE = re.compile(rb"%b%b/%b(?=[ \t\r\n;]|\Z)" % (_BLANK, _TOKEN, _TOKEN))
+_WORD = re.compile(rb"%b(?:[A-Za-z0-9._-]++)?%b" % (_BLANK, _BLANK))
+_DISPOSITION = re.compile(rb"%b(?:%b(?=[ \t\r\n;]|\Z)|\Z)" % (_BLANK, _TOKEN))
+_CHARSET = re.compile(rb"[0-9A-Za-z][0-9A-Za-z._:+-]*+|")
+# RFC 2046 5.1.1, and what else is printable; no blank and no other program's quotation mark at an end
+_BOUNDARY = re.compile(rb"(?![' ])[ !#-\[\]-~]++(?<![' ])")
+# What may stand behind a parameter that is written wrongly, a name with blanks in it most of all.
+_HARMLESS = re.compile(rb"(?i)(?:(?!charset|boundary)[^\"\\()\0-\x08\x0a-\x1f\x7f])*+")
+_BLANK_LINE = re.compile(rb"\n[ \t]+\r?(?:\n|\Z)")
+_BLANK_BEFORE_COLON = re.compile(rb"(?i)(?:\A|\n)content-[!-9;-~]*+[ \t]++:")
+_CONTROLS = bytes((0, 11, 12))  # some readers take the latter two for line ends or blanks
+_USUAL_SIZE = 200
+
+
+def message_block(text: bytes) -> bool:
+    """Whether all readers cut a message's header block into the same fields, and find the Content-* fields.
+
+    The block ends with its last field's line end.
+    """
+    if text.count(b"\r") != text.count(b"\r\n") or len(text.translate(None, _CONTROLS)) != len(text):
+        return False
+    return not ((b" :" in text or b"\t:" in text) and _BLANK_BEFORE_COLON.search(text))
+
+
+def part_block(text: bytes) -> bool:
+    """As `message_block` for a part, whose header no MTA has read: to some, a fold of blanks is its end."""
+    return message_block(text) and not ((b"\n " in text or b"\n\t" in text) and _BLANK_LINE.search(text))
+
+
+def media_type(value: bytes) -> bool:
+    """Whether a Content-Type's type is beyond doubt, whatever its parameters are."""
+    return _TYPE.match(value) is not None
+
+
+def parameters(value: bytes) -> bool:
+    """Whether all of a Content-Type is clear: its type, its charset and its boundary."""
+    return _usual_parameters(value) if len(value) <= _USUAL_SIZE else _clear_parameters(value)
+
+
+def _clear_parameters(value: bytes) -> bool:
+    head = _TYPE.match(value)
+    if head is None:
+        return False
+    clear = _PARAMETERS.match(value, head.end())
+    assert clear is not None  # it may be empty
+    if clear.end() < len(value) and not _HARMLESS.fullmatch(value, clear.end()):
+        return False
+    said: dict[bytes, bytes] = {}
+    for name, text in _PARAMETER.findall(value, head.end(), clear.end()):
+        matter = name.lower()
+        if matter.startswith((b"boundary", b"charset")):
+            bare = text.strip(b'"')
+            grammar = _BOUNDARY if matter == b"boundary" else _CHARSET
+            if b"*" in matter or not grammar.fullmatch(bare) or said.setdefault(matter, bare) != bare:
+                return False
+    return True
+
+
+_usual_parameters = lru_cache(maxsize=256)(_clear_parameters)
+
+
+def encoding(value: bytes) -> bool:
+    """Whether a Content-Transfer-Encoding is one bare word, or nothing."""
+    return _WORD.fullmatch(value) is not None
+
+
+def disposition(value: bytes) -> bool:
+    """Whether a Content-Disposition begins with a bare word, or is empty."""
+    return _DISPOSITION.match(value) is not None

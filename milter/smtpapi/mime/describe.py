@@ -1,0 +1,115 @@
+"""What the MIME fields of one header say, a part's or the message's.
+
+Where two readers could take them differently nobody is right: `AmbiguousError`. What matters for a part that
+will not be edited is its type alone.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from smtpapi.mime import clear
+from smtpapi.mime.fields import ContentType, FieldSpan, parse_content_type, parse_token
+
+MAX_VALUE: Final = 8192  # bytes of a field in _READ; readers and MTAs cut such values in their own ways
+IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
+EDITED: Final = frozenset({"text/html", "text/plain", "text/x-amp-html"})
+_READ = frozenset({"content-type", "content-transfer-encoding", "content-disposition"})
+_TELLING = re.compile(rb"(?i)text|html|multipart|message")  # a type that some reader may take for one we read
+_NAME = re.compile(rb'(?i)[;\s](?:file)?name(?:\*[0-9]*\*?)?\s*=\s*(?!""|;|\Z)')
+# What says how a body's bytes are (RFC 1864; mailboxes of old), and is untrue once they are edited.
+OF_BYTES: Final = ("Content-MD5", "Content-Length")
+_OF_BYTES = frozenset(name.lower() for name in OF_BYTES)
+
+Given = tuple[str, bytes, FieldSpan | None]  # name, value, and where a part's field lies
+
+
+class AmbiguousError(Exception):
+    """Two readers could see different structures."""
+
+
+class Described(NamedTuple):
+    """What the MIME fields of one header say. named: it has a file's name; of_bytes: see `OF_BYTES`."""
+
+    content: ContentType
+    encoding: str
+    attachment: bool
+    encoding_value: tuple[int, int] | None
+    named: bool
+    content_id: bytes
+    of_bytes: tuple[FieldSpan, ...]
+
+
+def describe(fields: Iterable[Given], default: ContentType) -> Described:
+    """Read all Content-* fields of one header; default: the type where none is named."""
+    types: list[bytes] = []
+    encodings: list[bytes] = []
+    dispositions: list[bytes] = []
+    content_id = b""
+    encoding_value = None
+    of_bytes: list[FieldSpan] = []
+    for written, value, span in fields:
+        name = written.lower()
+        if name in _READ and len(value) > MAX_VALUE:
+            raise AmbiguousError(f"a MIME field of {len(value)} bytes")
+        if name == "content-type":
+            types.append(value)
+        elif name == "content-transfer-encoding":
+            encodings.append(value)
+            if span is not None and encoding_value is None:
+                encoding_value = span[2:4]
+        elif name == "content-disposition":
+            dispositions.append(value)
+        elif name == "content-id":
+            content_id = content_id or value.strip()
+        elif name in _OF_BYTES and span is not None:
+            of_bytes.append(span)
+    content = _content(types, default)
+    encoding = _encoding(encodings, content.type)
+    attachment = _attached(dispositions, content.type)
+    named = False
+    if content.type in EDITED and not attachment:
+        _hold_clear(types, encodings)
+        if "boundary" in content.parameters:
+            raise AmbiguousError("a text with a boundary")
+        named = any(_NAME.search(value) for value in (*types, *dispositions))
+        attachment = named and not types  # some readers take the type from the name
+    elif content.type.startswith("multipart/"):
+        _hold_clear(types, encodings)
+    return Described(content, encoding, attachment, encoding_value, named, content_id, tuple(of_bytes))
+
+
+def _content(values: list[bytes], default: ContentType) -> ContentType:
+    if not values:
+        return default
+    content = parse_content_type(values[0])
+    if content.ambiguous or (len(values) > 1 and any(parse_content_type(one) != content for one in values)):
+        raise AmbiguousError("Content-Type can be read in two ways")
+    if not all(clear.media_type(value) or not _TELLING.search(value) for value in values):
+        raise AmbiguousError("a type that is written oddly")
+    return content
+
+
+def _encoding(values: list[bytes], kind: str) -> str:
+    if len(values) > 1:
+        raise AmbiguousError("two Content-Transfer-Encoding fields")
+    encoding = parse_token(values[0]) if values else ""
+    if kind.startswith("multipart/") and encoding not in IDENTITY:
+        raise AmbiguousError("a multipart with a transfer encoding")
+    return encoding
+
+
+def _attached(values: list[bytes], kind: str) -> bool:
+    if kind in EDITED and not all(clear.disposition(value) for value in values):
+        raise AmbiguousError("a disposition that is written oddly")
+    if len(values) > 1 and len({value.strip().lower() for value in values}) > 1:
+        raise AmbiguousError("two Content-Disposition fields")
+    return bool(values) and parse_token(values[0]) not in {"", "inline"}  # RFC 2183 2.8
+
+
+def _hold_clear(types: list[bytes], encodings: list[bytes]) -> None:
+    """Raise if a charset, boundary or encoding could be another to some reader."""
+    if not all(map(clear.parameters, types)):
+        raise AmbiguousError("a parameter of Content-Type that is written oddly")
+    if not all(map(clear.encoding, encodings)):
+        raise AmbiguousError("a transfer encoding that is written oddly")
