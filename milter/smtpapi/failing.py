@@ -24,7 +24,7 @@ def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderC
     """
     marks = removal(message, split.HEADER)
     client = envelope.client
-    if site.settings.active and site.untrusted(site.terms(client), client, message) is None:
+    if site.untrusted(site.terms(client), client, message) is None:
         return removal(message, directive.NAME) + marks
     return marks if site.hop is not None and is_at(envelope.client, site.hop) else ()
 

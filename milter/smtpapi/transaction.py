@@ -69,7 +69,8 @@ def consider(
         arrival = arrive(site.hop, site.ring, envelope, message, connection_context, now)
         terms = site.terms(arrival.envelope.client, arrival.session.get("pathway", ""))
         if arrival.entry is None and not site.settings.active:
-            return Considered(Leave(Why.MODULE_OFF), connection_context=connection_context)
+            outcome = _switched_off(site.untrusted(terms, envelope.client, message) is None, message)
+            return Considered(outcome, connection_context=connection_context)
         if arrival.proves_nothing and (left := site.untrusted(terms, envelope.client, message)):
             return Considered(left, connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
@@ -89,6 +90,12 @@ def consider(
         else:
             owing = arrival.entry is None and copies.may_be_asked(message)
         return failing.considered(error, arrival.headers(), connection_context, owing=owing)
+
+
+def _switched_off(trusted: bool, message: Message) -> Plan | Leave:
+    """Leaves mail as it is while the module is off, but for X-MSYS-API, which stays in the building."""
+    headers = removal(message, directive.NAME) if trusted else ()
+    return Plan(headers, why=Why.MODULE_OFF) if headers else Leave(Why.MODULE_OFF)
 
 
 class _Mail:

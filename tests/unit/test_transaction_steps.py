@@ -80,8 +80,11 @@ def test_mail_is_tracked_and_marked() -> None:
 
 
 @pytest.mark.parametrize("top", ["", "smtpapi { enabled = false }"])
-def test_without_the_module_nothing_is_touched(top: str) -> None:
-    assert run(site(top=top), API).outcome == Leave(Why.MODULE_OFF)
+def test_h32_without_the_module_nothing_but_the_header_is_touched(top: str) -> None:
+    off = site(top=top)
+    assert run(off).outcome == Leave(Why.MODULE_OFF)
+    assert run(off, API).outcome == Plan((HeaderChange("X-MSYS-API", 1, None),), why=Why.MODULE_OFF)
+    assert run(off, API, client=STRANGER).outcome == Leave(Why.MODULE_OFF)
 
 
 def test_untrusted_header_changes_nothing() -> None:
