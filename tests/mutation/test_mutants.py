@@ -1,0 +1,79 @@
+"""Of small faults put into the core one at a time, nearly all are noticed by some test.
+
+A long run: MUTANTS (300) of them, drawn with MUTANT_SEED. What survives and cannot matter stands, with why,
+in equivalent.txt; every other survivor is printed and counts.
+
+    pytest -m long -s tests/mutation
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from mutation.judge import Map, Tree
+from mutation.mutants import Mutant, modules, mutants_of, sample
+
+ROOT = Path(__file__).parents[2]
+SHARE = 0.97
+WORKERS = 2
+
+
+def known_equivalents() -> set[tuple[str, str, str, str]]:
+    """(path, line's text, old, new) of mutants that change nothing that matters."""
+    found = set()
+    for line in (Path(__file__).with_name("equivalent.txt")).read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            path, text, old, new, _why = line.split("\t")
+            found.add((path, text, old, new))
+    return found
+
+
+def key(mutant: Mutant) -> tuple[str, str, str, str]:
+    text = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1].strip()
+    return mutant.path, text, " ".join(mutant.old.split()), " ".join(mutant.new.split())
+
+
+def test_every_mutant_is_code_and_differs() -> None:
+    for module in modules(ROOT)[::25]:
+        source = module.read_bytes()
+        for mutant in mutants_of(str(module.relative_to(ROOT)), source):
+            assert mutant.applied(source) != source
+            compile(mutant.applied(source), mutant.path, "exec")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(14_400)
+def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
+    count, seed = int(os.environ.get("MUTANTS", "300")), int(os.environ.get("MUTANT_SEED", "33"))
+    drawn = sample(ROOT, count, seed)
+    trees: SimpleQueue[Tree] = SimpleQueue()
+    for number in range(WORKERS):
+        trees.put(Tree(ROOT, tmp_path / f"tree{number}"))
+    known = known_equivalents()
+    first = trees.get()
+    tests = Map.measured(first)
+    trees.put(first)
+
+    def judged(mutant: Mutant) -> str:
+        if key(mutant) in known:
+            return "equivalent"
+        tree = trees.get()
+        try:
+            last = mutant.line + mutant.old.count("\n")
+            chosen = tests.tests(mutant.path, mutant.line, last)
+            outcome = "noticed" if tree.notices(mutant, chosen) else "survived" if chosen else "no test"
+        finally:
+            trees.put(tree)
+        if outcome != "noticed":
+            print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = list(pool.map(judged, drawn))
+    counts = {each: outcomes.count(each) for each in sorted(set(outcomes))}
+    matter = len(outcomes) - counts.get("equivalent", 0)
+    print(f"seed {seed}: {counts}; {counts.get('noticed', 0) / matter:.1%} of {matter} noticed")
+    assert counts.get("noticed", 0) >= SHARE * matter
