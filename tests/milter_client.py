@@ -36,11 +36,19 @@ class Answer:
 class MilterClient:
     """One connection."""
 
-    def __init__(self, path: Path | str, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        timeout: float = 20.0,
+        *,
+        version: int = 6,
+        actions: int = ACTIONS,
+        protocol: int = PROTOCOL,
+    ) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
         self._socket.connect(str(path))
-        self._write("O", struct.pack("!III", 6, ACTIONS, PROTOCOL))
+        self._write("O", struct.pack("!III", version, actions, protocol))
         command, payload = self.read()
         assert command == "O", command
         self.version, self.actions, self.protocol = struct.unpack_from("!III", payload)
@@ -96,6 +104,15 @@ class MilterClient:
         replies += [self.step("R", b"<" + recipient + b">\0") for recipient in recipients]
         return replies
 
+    def connect_as(self, family: bytes, rest: bytes = b"", name: bytes = b"client.example") -> str:
+        """A connection of any family: U (unknown), L (a unix socket), 4 or 6."""
+        macros = {"{daemon_addr}": "127.0.0.1", "{daemon_port}": "25", "{daemon_name}": "mail.example.test"}
+        return self.step("C", name + b"\0" + family + rest, macros)
+
+    def quit_for_another(self) -> None:
+        """The connection to the filter stays for the next client (SMFIC_QUIT_NC)."""
+        self._write("K")
+
     def unknown(self, line: bytes) -> str:
         return self.step("U", line + b"\0")
 
@@ -107,7 +124,7 @@ class MilterClient:
         for name, value in fields:
             # Without the leading-space option an MTA takes one blank away.
             sent = value if self.protocol & LEADING_SPACE else value.removeprefix(b" ")
-            self.step("L", name.encode() + b"\0" + sent + b"\0")
+            self.step("L", octets(name) + b"\0" + sent + b"\0")
         self.step("N")
         for start in range(0, len(body), chunk):
             self.step("B", body[start : start + chunk])
@@ -137,6 +154,8 @@ class MilterClient:
                     continue
                 case "h":
                     name, value = payload.split(b"\0")[:2]
+                    # Without the leading-space option an MTA puts a blank before what is added.
+                    value = value if self.protocol & LEADING_SPACE else b" " + value
                     answer.fields.append((name.decode(), value))
                     answer.asked.append(("add", name.decode()))
                     continue
@@ -206,6 +225,11 @@ def _change(fields: list[tuple[str, bytes]], name: str, index: int, value: bytes
         del fields[at]
 
 
+def octets(name: str) -> bytes:
+    """A field's name as it goes over the wire; what is no UTF-8 was escaped."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def parsed(raw: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
     r"""Header fields as Postfix tells them to a milter (folds as "\n"), and the body."""
     header, _, body = raw.partition(b"\r\n\r\n")
@@ -216,5 +240,5 @@ def parsed(raw: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
             fields[-1] = (name, value + b"\n" + line)
         else:
             head, _, value = line.partition(b":")
-            fields.append((head.decode(), value))
+            fields.append((head.decode("utf-8", "surrogateescape"), value))
     return fields, body

@@ -127,6 +127,12 @@ class Limits:
         25 * _MIB,
         "Largest body that is looked at; more than twice Postfix's default message_size_limit.",
     )
+    max_memory: int = declared(
+        kinds.integer(_MIB, 1024 * 1024 * _MIB, "bytes"),
+        256 * _MIB,
+        "What the mail under way may take in one worker; a message is counted three times over while it is "
+        "rewritten. Mail that finds no room passes untouched, reason over-memory.",
+    )
     max_parts: int = declared(kinds.integer(1, 100_000), 1000, "Most MIME parts.")
     max_links: int = declared(
         kinds.integer(1, 100_000),

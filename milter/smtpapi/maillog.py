@@ -155,9 +155,26 @@ def failed_before_change(envelope: Envelope) -> None:
     _log.exception("%s: status=untouched, reason=internal-error, traceback follows", _who(envelope))
 
 
-def failed_in_change(envelope: Envelope) -> None:
+def failed_in_change(envelope: Envelope, error: Exception) -> None:
     """A change was begun and could not be finished; the client gets 451 and keeps the message."""
-    _log.exception("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope))
+    _log.error("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope), exc_info=error)
+
+
+def lost_callback(error: BaseException) -> None:
+    """A callback that our code did not end; the end of the message answers."""
+    _log.error("a callback of libmilter failed, traceback follows", exc_info=error)
+
+
+def not_utf8(octets: bytes) -> None:
+    """Octets that pymilter cannot hand over: a header's name, a host's name or a command."""
+    _log.warning("octets that are no UTF-8 in a name or command: %s", _plain(octets.decode("latin-1")))
+
+
+def not_granted(missing: str) -> None:
+    """Actions that the MTA does not let the filter use."""
+    _log.warning(
+        "the MTA does not grant %s: mail that needs it goes on without links (docs/postfix.md)", missing
+    )
 
 
 def event_lost(envelope: Envelope) -> None:

@@ -20,6 +20,7 @@ from smtpapi.judging import Judged
 from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
+from smtpapi.rights import ALL, Rights
 from smtpapi.site import Site
 
 _CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT})
@@ -41,12 +42,15 @@ class Making:
     ours.
     """
 
-    def __init__(self, site: Site, arrival: Arrival, now: float, tick: Callable[[], float]) -> None:
+    def __init__(
+        self, site: Site, arrival: Arrival, now: float, tick: Callable[[], float], rights: Rights = ALL
+    ) -> None:
         self._site = site
         self._envelope = arrival.envelope
         self._message = arrival.message
         self._now = now
         self._tick = tick
+        self._rights = rights
         self.fingerprint = arrival.fingerprint or Fingerprint(arrival.envelope, arrival.message)
         # The key of the mark: a rotation between two copies must not make their links differ.
         self.key = arrival.key or site.key
@@ -78,6 +82,8 @@ class Making:
         lacks = self._message.lacks
         if not self._envelope.sender:
             return Why.NULL_SENDER
+        if not self._message.is_plain():
+            return Why.AMBIGUOUS_MIME
         if lacks(_SIGNATURES):
             return None
         if not lacks(_DKIM) and self._site.settings.rewriting.dkim_signed_mail == "leave":
@@ -94,7 +100,8 @@ class Making:
 
     def left(self, why: Why, note: str = "") -> Plan | Leave:
         """Without links, but also without the fields that must not leave the building."""
-        return Plan(self.headers, why=why, note=note) if self.headers else Leave(why, note)
+        headers = self._rights.allowed(self.headers)
+        return Plan(headers, why=why, note=note) if headers else Leave(why, note)
 
     def tracked(self, decision: Decision, key: Key, identity: Identity, recipient: str) -> Plan | Leave:
         """With links that say identity, in recipient's copy; "" for one that all share."""
@@ -109,6 +116,8 @@ class Making:
         if _made_links(planned.edits):
             mark = self.fingerprint.mark(key, recipient, identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
+        if missing := self._rights.lacking(headers, planned.edits):
+            return self.left(planned.why or Why.NOT_GRANTED, f"the MTA does not grant {missing}")
         return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)  # half of `replace`
 
     def untracked(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
@@ -122,7 +131,10 @@ class Making:
         planned = plan(self._message, none, links, self._site.rules, self._tick)
         if isinstance(planned, Leave) or not planned.edits:
             return self.left(why, note)
-        return Plan(self.headers + planned.headers, planned.edits, why=why, note=note)
+        headers = self.headers + planned.headers
+        if self._rights.lacking(headers, planned.edits):
+            return self.left(why, note)
+        return Plan(headers, planned.edits, why=why, note=note)
 
     def _may_hold_notation(self) -> bool:
         body = self._message.body

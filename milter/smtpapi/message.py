@@ -54,6 +54,10 @@ class Message:
         """Whether there is no field of any of these names, which are in lower case here."""
         return self._named.keys().isdisjoint(names)
 
+    def is_plain(self) -> bool:
+        """Whether all names are ASCII; programs differ in whether another one ends the header."""
+        return all(map(str.isascii, self._named))
+
     def first(self, name: str) -> bytes | None:
         """Value of the first field of that name, or None."""
         found = self._named.get(name.lower())

@@ -1,7 +1,8 @@
 """A plan as the calls that carry it out, computed to the last octet: nothing of it can fail any more.
 
 Not the calls (`session`). Invariants: deletions come first and go from the highest index down, since Postfix
-renumbers after each and Sendmail does not; what is added brings its own space after the colon.
+renumbers after each and Sendmail does not; what is added brings its own space after the colon, where the
+MTA puts none there.
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,13 @@ def orders_of(
     message: Message,
     recipients: Sequence[str] = (),
     options: Sequence[tuple[bytes, ...]] = (),
+    *,
+    exact: bool = True,
 ) -> Orders | None:
     """The calls that carry an outcome out, None where there are none.
 
-    recipients, options: of each RCPT TO of the client.
+    recipients, options: of each RCPT TO of the client. exact: the MTA takes values to the octet, else it puts
+    a space before each.
     """
     if not isinstance(outcome, Plan):
         return None
@@ -43,9 +47,9 @@ def orders_of(
         if (value := change.value) is None:
             deletions.append((change.name, change.index))
         elif change.index:
-            replacements.append((change.name, change.index, _spaced(value)))
+            replacements.append((change.name, change.index, _spaced(value, exact)))
         else:
-            additions.append((change.name, _spaced(value)))
+            additions.append((change.name, _spaced(value, exact)))
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
     if not outcome.recipients:
@@ -59,7 +63,9 @@ def orders_of(
     return Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)
 
 
-def _spaced(value: str) -> str:
+def _spaced(value: str, exact: bool) -> str:
     r"""With the space after the colon, and folds as libmilter wants them ("\n" and a blank)."""
     value = value.replace("\r\n", "\n")
+    if not exact:
+        return value.removeprefix(" ")
     return value if value[:1] in (" ", "\t", "\n") else " " + value

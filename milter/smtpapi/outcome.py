@@ -37,9 +37,11 @@ class Why(StrEnum):
     TOO_MANY_PARTS = "too-many-parts"
     TOO_MANY_LINKS = "too-many-links"
     OVER_TIME = "over-time"
+    OVER_MEMORY = "over-memory"  # the mail under way took all of limits.max_memory
     NO_PART = "no-part"  # no top text or HTML part that can be edited
     NO_LINK = "no-link"  # nothing found to track
     NO_KEY = "no-key"
+    NOT_GRANTED = "not-granted"  # by the MTA: an action of the milter protocol
     VERIFY_FAILED = "verify-failed"
     POLICY_FAILED = "policy-failed"
     INTERNAL_ERROR = "internal-error"

@@ -3,12 +3,16 @@
 Not what a session does (`session`), nor the process (`worker`).
 """
 
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from types import TracebackType
 
 import Milter
 
 import milter
+from smtpapi import maillog
 from smtpapi.session import Session
 from smtpapi.works import J, Works
 
@@ -43,14 +47,40 @@ class OneRecipientSession(Session):
             return False
 
 
+# pymilter keeps a Python thread state for each connection, so what is put here is that session's.
+_here = threading.local()
+
+
+def _note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ended a callback beside our code; pymilter tells it as it tells all that escapes, by this hook.
+
+    Octets that are no UTF-8 in a header's name, a host's name or a command fail in its C, before ours.
+    """
+    session: Session | None = getattr(_here, "session", None)
+    if isinstance(error, UnicodeDecodeError) and trace is None:
+        if session is not None:
+            session.unreadable(error.object)
+        return
+    if session is not None:
+        session.failed()
+    maillog.lost_callback(error)
+
+
 def serve(works: Works[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
     """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
     real = milter.opensocket
     milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
-    # What escapes a callback is answered 451. pymilter's other policies would send on half of a change.
-    milter.set_exception_policy(Milter.TEMPFAIL)
+    # After another answer to a step that the MTA waits for no answer to, libmilter ignores the rest of the
+    # message, its end too. What was lost is noted instead, and `Session.eom` answers.
+    milter.set_exception_policy(Milter.CONTINUE)
+    sys.excepthook = _note
     kind = Session if works.one_recipient is None else OneRecipientSession
-    Milter.factory = lambda: kind(works)
+
+    def session() -> Session:
+        made = _here.session = kind(works)
+        return made
+
+    Milter.factory = session
     try:
         Milter.runmilter("smtpapi", name, _MTA_SILENCE)
     finally:

@@ -10,42 +10,60 @@ What holds here (design.md 2, rule 1):
   there: 451, since the MTA may hold half of it.
 - Only then the injection record is written; whatever becomes of it, the mail is accepted.
 - No callback waits for anything; libmilter serves many sessions with few threads.
+- Who the client is, is known only if the MTA said so: until then, and where it is unclear, it is nobody.
 """
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
 import Milter
 
-from smtpapi import copies, directive, dsn, maillog, xsetcontext
+from smtpapi import copies, directive, dsn, maillog, split, trust, xsetcontext
+from smtpapi.changes import carry_out
 from smtpapi.envelope import Client, Envelope, Resolved
 from smtpapi.message import Field, Message
 from smtpapi.orders import Orders, orders_of
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.rights import NONE, rights_of
 from smtpapi.works import J, Judged, Works
 
 _TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
 _WHERE_TO = ("{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}")
+# To an MTA the same as ACCEPT, after which libmilter would not notice that the next client's session follows
+# on this connection (SMFIC_QUIT_NC, docs/quirks.md).
+_GOES_ON = Milter.CONTINUE
 _NOBODY = Client("unknown")  # no address, so nobody trusts it
+# What still counts of a message that is not kept: what may have to go, and what tells whose mail it is.
+_KEPT = frozenset({directive.NAME.lower(), split.HEADER.lower(), *trust.TRACES})
+_FIELD = 300  # octets that Python takes for one more field, besides its text
+_HEADER = 65_536  # octets of a header that are not counted, so that the usual one costs nothing
 
 
 @Milter.header_leading_space  # the exact octets after the colon; what is added must bring its own space
 class Session(Milter.Base):
     """State of one SMTP session over its messages."""
 
-    _header_answer = Milter.CONTINUE  # until a negotiation says that no answer is wanted
+    # Until a negotiation says otherwise: each step is answered, values lack a blank, nothing may be changed.
+    _header_answer = Milter.CONTINUE
+    _exact = False
+    _rights = NONE
+    _negotiated = False
 
     def __init__(self, works: Works[J]) -> None:
         self._works = works
-        self._client = Client()
+        self._client = _NOBODY
+        self._address_told = ""  # as the macro has it
         self._client_fault: Exception | None = None  # the client is not known
         self._context: Mapping[str, str] = {}
         works.sessions.add(id(self))
         works.tally.add("sessions")
+        self._held = 0
         self._begin()
 
     def _begin(self) -> None:
+        self._release()
         self._sender = ""
         self._recipients: list[str] = []
         self._options: list[tuple[bytes, ...]] = []  # of each recipient's RCPT TO
@@ -54,9 +72,20 @@ class Session(Milter.Base):
         self._unread: list[str] = []  # names of fields lost to a fault
         self._body: list[bytes] = []
         self._body_size = 0
+        self._header_size = 0  # with what Python takes for it
+        self._counted = _HEADER  # how much of that is allowed for
+        self._held = 0  # octets taken of `Works.room`
+        self._passing: Why | None = None  # the message passes as it comes, and is not kept
+        self._full = False  # there was no room for it
         self._login = ""
         self._fault: Exception | None = None  # collecting failed: the message is not whole
+        self._lost = False  # `failed`
         self._works.underway.discard(id(self))
+
+    def _release(self) -> None:
+        if held := self._held:
+            self._held = 0
+            self._works.room.give(held)
 
     # -- the session
 
@@ -69,20 +98,37 @@ class Session(Milter.Base):
         """
         try:
             self._actions, offered = opts[:2]
-            for stage, macros in _MACROS:
-                self._ctx.setsymlist(stage, macros)
+            self._negotiated = True
+            self._rights = rights_of(self._actions)
+            self._tell_missing()
+            if self._actions & Milter.SETSYMLIST:
+                for stage, macros in _MACROS:
+                    self._ctx.setsymlist(stage, macros)
             opts[1] = self._protocol = offered & ~self.protocol_mask()
             opts[2] = opts[3] = 0
         except Exception:  # noqa: BLE001 - an MTA that knows less: then each step is answered
             return Milter.ALL_OPTS
         if self._protocol & Milter.P_NR_HDR:
             self._header_answer = Milter.NOREPLY
+        self._exact = bool(self._protocol & Milter.P_HDR_LEADSPC)
         return Milter.CONTINUE
+
+    def _tell_missing(self) -> None:
+        works = self._works
+        if (missing := works.missing(self._rights)) and missing not in works.told:
+            works.told.add(missing)
+            maillog.not_granted(missing)
 
     @Milter.noreply
     @Milter.symlist("{daemon_addr}", "{daemon_port}", "{daemon_name}", "{client_addr}", "j")
     def connect(self, hostname: str, family: int, hostaddr: object) -> int:
-        """A client connected to the MTA."""
+        """A client connected to the MTA.
+
+        Without a negotiation of its own it is the next one on a connection that an MTA kept (SMFIC_QUIT_NC):
+        what was agreed upon is not known here, so it is nobody.
+        """
+        if not self._negotiated:
+            return Milter.CONTINUE
         try:
             self._client = self._told(hostname, family, hostaddr)
         except Exception as error:  # noqa: BLE001 - kept: eom lets each message pass untouched
@@ -91,8 +137,9 @@ class Session(Milter.Base):
 
     def _told(self, hostname: str, family: int, hostaddr: object) -> Client:
         port = self._macro("{daemon_port}")
+        told = self._address_told = self._macro("{client_addr}")
         return Client(
-            address=_address(family, hostaddr) or self._macro("{client_addr}"),
+            address=_address(family, hostaddr) or told or _without_address(family),
             name=hostname,
             daemon_address=self._macro("{daemon_addr}"),
             daemon_port=int(port) if port.isascii() and port.isdigit() else None,
@@ -158,9 +205,18 @@ class Session(Milter.Base):
         try:
             self._login = self._macro("{auth_authen}")
             self._sender = _mailbox(sender)
+            self._check_client()
+            client = replace(self._client, login=self._login) if self._login else self._client
+            self._passing = self._works.passing(client, self._context)
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
         return Milter.CONTINUE
+
+    def _check_client(self) -> None:
+        """A client that the MTA names otherwise than at its connection: libmilter missed the change."""
+        told = self._macro("{client_addr}")
+        if told and self._address_told and told != self._address_told:
+            self._client = _NOBODY
 
     @Milter.noreply
     @Milter.decode("bytes")
@@ -182,11 +238,45 @@ class Session(Milter.Base):
     def header(self, name: str, value: bytes) -> int:
         """One header field. Answered by hand, as `Milter.noreply` costs each one a call more."""
         try:
-            self._fields.append(Field(name, value))
+            if self._passing is not None or self._full:
+                self._pass_field(name, value)
+                return self._header_answer
+            # Below the leading-space option an MTA takes a blank away, which nearly all fields have.
+            self._fields.append(Field(name, value if self._exact else b" " + value))
+            self._header_size += len(name) + len(value) + _FIELD
+            if self._header_size > self._counted:
+                self._count_header()
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
             self._unread.append(name)
         return self._header_answer
+
+    def _pass_field(self, name: str, value: bytes) -> None:
+        """A field of a message that is not kept; where there was no room, what counts all the same is."""
+        if self._full and name.lower() in _KEPT:
+            self._fields.append(Field(name, value))
+        self._header_size += len(name) + len(value) + 3
+
+    def _count_header(self) -> None:
+        self._counted += _HEADER
+        if not self._take(_HEADER):
+            self._fields = [field for field in self._fields if field.name.lower() in _KEPT]
+
+    def unreadable(self, octets: bytes) -> None:
+        """A name or command that is no UTF-8, which pymilter cannot hand over (docs/quirks.md).
+
+        Within a message it is a field's name, for all that is known; its value is lost.
+        """
+        maillog.not_utf8(octets)
+        if id(self) in self._works.underway and self._passing is None:
+            self._fields.append(Field(octets.decode("utf-8", "surrogateescape"), b""))
+
+    def failed(self) -> None:
+        """A callback of ours that was not entered, or did not end: what it should have kept is not known.
+
+        Which fields would have to be taken out is not known either, so the end of the message is 451.
+        """
+        self._lost = True
 
     header.milter_protocol = Milter.P_NR_HDR  # type: ignore[attr-defined] # as `Milter.noreply` notes it
 
@@ -196,11 +286,23 @@ class Session(Milter.Base):
         try:
             room = self._works.max_size + 1 - self._body_size
             self._body_size += len(chunk)
-            if room > 0:
-                self._body.append(chunk if len(chunk) <= room else chunk[:room])
+            if room > 0 and self._passing is None and not self._full:
+                piece = chunk if len(chunk) <= room else chunk[:room]
+                if self._take(len(piece)):
+                    self._body.append(piece)
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
         return Milter.CONTINUE
+
+    def _take(self, octets: int) -> bool:
+        """Whether there is room for so much more of this message; if not, it gives up what it holds."""
+        if self._works.room.take(octets):
+            self._held += octets
+            return True
+        self._full = True
+        self._body = []
+        self._release()
+        return False
 
     # pymilter goes through these three for text decoding that is not wanted here.
     envfrom_bytes = envfrom
@@ -214,26 +316,46 @@ class Session(Milter.Base):
         """The message is whole: judge it and answer."""
         self._works.judging.add(id(self))
         try:
+            if self._lost:
+                self._works.tally.add("failed-before-change")
+                return self._refuse(_TRY_AGAIN)
             return self._finish()
+        except Exception as error:  # noqa: BLE001 - changes may have been made
+            try:
+                maillog.lost_callback(error)
+                return self._refuse(_TRY_AGAIN)
+            except Exception:  # noqa: BLE001 - then without a text
+                return Milter.TEMPFAIL
         finally:
-            self._begin()
             self._works.judging.discard(id(self))
+            with contextlib.suppress(Exception):  # the answer stands; MAIL begins anew as well
+                self._begin()
 
     def _finish(self) -> int:
         works = self._works
         began = works.tick()
         judged = envelope = message = None
+        outcome: Outcome
         try:
             envelope = self._envelope()
             if (fault := self._fault or self._client_fault) is not None:
                 raise fault
-            message = Message(tuple(self._fields), b"".join(self._body))
-            judged = works.consider(envelope, message, self._context)
-            outcome = judged.outcome
-            self._context = judged.connection_context
-            orders = orders_of(outcome, message, self._recipients, self._options)
-            if orders is not None and orders.body is not None and self._body_size != len(message.body):
-                raise ValueError("edits in a body that was not kept whole")
+            # Joined and with its changes, a body is there three times.
+            if self._passing is not None:
+                outcome, orders = Leave(self._passing), None
+            elif self._full or not self._take(2 * self._body_size):
+                header = Message(tuple(self._fields), b"")
+                outcome = works.without_room(envelope, header, self._rights)
+                orders = orders_of(outcome, header)
+            else:
+                message = Message(tuple(self._fields), b"".join(self._body))
+                self._body = []
+                judged = works.consider(envelope, message, self._context, self._rights)
+                outcome = judged.outcome
+                self._context = judged.connection_context
+                orders = orders_of(outcome, message, self._recipients, self._options, exact=self._exact)
+                if orders is not None and orders.body is not None and self._body_size != len(message.body):
+                    raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
             works.tally.add("failed-before-change")
             if envelope is None:
@@ -242,21 +364,21 @@ class Session(Milter.Base):
             outcome, orders = self._unjudged(envelope, judged, type(error).__name__)
         if isinstance(outcome, Refuse):
             answer = self._refuse(outcome)
-        elif orders is None or self._change(orders):
-            answer = Milter.ACCEPT
+        elif orders is None or (failure := carry_out(orders, self)) is None:
+            answer = _GOES_ON
         else:
             works.tally.add("failed-in-change")
-            maillog.failed_in_change(envelope)
+            maillog.failed_in_change(envelope, failure)
             return self._refuse(_TRY_AGAIN)
-        if answer == Milter.ACCEPT and judged is not None:
+        if answer == _GOES_ON and judged is not None:
             try:
                 works.record(judged)
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
                 works.tally.add("events-dropped")
                 maillog.event_lost(envelope)
         try:
-            size = (message or Message(tuple(self._fields), b"")).header_size + self._body_size
-            self._tell(envelope, outcome, judged, size, works.tick() - began)
+            size = self._header_size if message is None else message.header_size
+            self._tell(envelope, outcome, judged, size + self._body_size, works.tick() - began)
         except Exception:  # noqa: BLE001, S110 - what was decided stands, whatever goes wrong in telling
             pass
         return answer
@@ -273,7 +395,7 @@ class Session(Milter.Base):
         outcome: Outcome = Leave(Why.INTERNAL_ERROR, note)
         orders = None
         try:
-            headers = self._works.removable(envelope, header)
+            headers = self._rights.allowed(self._works.removable(envelope, header))
             owing = owing and any(change.name == directive.NAME for change in headers)
             if headers:
                 without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
@@ -307,31 +429,6 @@ class Session(Milter.Base):
             tuple(self._resolved),
         )
 
-    def _change(self, orders: Orders) -> bool:
-        try:
-            for name, index in orders.deletions:
-                self.chgheader(name, index, "")
-            for name, index, value in orders.replacements:
-                self.chgheader(name, index, value)
-            for name, value in orders.additions:
-                self.addheader(name, value)
-            self._change_recipients(orders)
-            if orders.body is not None:
-                self.replacebody(orders.body)
-        except Exception:  # noqa: BLE001 - half of it may have been done: the caller answers 451
-            return False
-        return True
-
-    def _change_recipients(self, orders: Orders) -> None:
-        for address in orders.leaving:
-            self.delrcpt(f"<{address}>")
-        if orders.through:
-            self.addrcpt(f"<{orders.through}>")
-        for address, parameters in orders.joining:
-            self.addrcpt(f"<{address}>", parameters or None)
-        if orders.through:
-            self.delrcpt(f"<{orders.through}>")
-
     def _refuse(self, refusal: Refuse) -> int:
         # libmilter treats the text as a format, so a percent sign is doubled.
         self.setreply(refusal.code, refusal.status, refusal.text.replace("%", "%%"))
@@ -357,6 +454,11 @@ def _address(family: int, hostaddr: object) -> str:
     if family in (socket.AF_INET, socket.AF_INET6) and isinstance(hostaddr, tuple):
         return str(hostaddr[0])
     return ""
+
+
+def _without_address(family: int) -> str:
+    """Who comes without one: over a unix socket local submission, by an unknown family nobody."""
+    return "" if family == socket.AF_UNIX else _NOBODY.address
 
 
 def _mailbox(path: bytes) -> str:

@@ -34,6 +34,7 @@ from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
+from smtpapi.rights import ALL, Rights
 from smtpapi.site import Considered, Site, Terms
 from smtpapi.split import Entry
 
@@ -59,11 +60,12 @@ def consider(
     *,
     now: float,
     tick: Tick,
+    rights: Rights = ALL,
 ) -> Considered:
     """Judges one message of a session. now: Unix seconds. tick: seconds of any steady clock. Never raises.
 
     connection_context: the session's own variables (SMTP AUTH, XSETCONTEXT), and what an earlier message's
-    `Considered.connection_context` gave back.
+    `Considered.connection_context` gave back. rights: what the MTA lets us do.
     """
     try:
         arrival = arrive(site.hop, site.ring, envelope, message, connection_context, now)
@@ -75,21 +77,21 @@ def consider(
             return Considered(left, connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
         try:
-            removals = removable(site, envelope, message)
+            removals = rights.allowed(removable(site, envelope, message))
         except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
             removals = ()
         owing = bool(removals) and copies.may_be_asked(message)
         return failing.considered(error, removals, connection_context, owing=owing)
     mail = None
     try:
-        mail = _Mail(site, arrival, terms, now, tick, connection_context)
+        mail = _Mail(site, arrival, terms, now, tick, connection_context, rights)
         return mail.consider()
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
         if mail is not None and mail.owes_copies is not None:
             owing = mail.owes_copies
         else:
             owing = arrival.entry is None and copies.may_be_asked(message)
-        return failing.considered(error, arrival.headers(), connection_context, owing=owing)
+        return failing.considered(error, rights.allowed(arrival.headers()), connection_context, owing=owing)
 
 
 def _switched_off(trusted: bool, message: Message) -> Plan | Leave:
@@ -109,6 +111,7 @@ class _Mail:
         now: float,
         tick: Tick,
         connection_context: Mapping[str, str],
+        rights: Rights,
     ) -> None:
         self.site = site
         self.arrival = arrival
@@ -116,7 +119,8 @@ class _Mail:
         self.entry = arrival.entry
         self.envelope = arrival.envelope
         self.message = arrival.message
-        self.making = Making(site, arrival, now, tick)
+        self.rights = rights
+        self.making = Making(site, arrival, now, tick, rights)
         self.now = now
         self.recipients = _distinct(self.envelope.recipients) or ("",)
         self.notes: list[str] = []
@@ -249,6 +253,7 @@ class _Mail:
         """Whether Postfix may add recipients behind the filter, who are to have copies of their own."""
         rewriting = self.site.settings.rewriting
         split_here = rewriting.several_recipients == "split" and self.arrival.expands
+        split_here = split_here and self.rights.hops("split")
         return split_here and rewriting.added_recipients != "shared"
 
     def _is_trackable(self, judged: Judged) -> bool:
@@ -317,7 +322,7 @@ class _Mail:
     def _several(self, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
         """A transaction that names several recipients, or asks for copies."""
         mode, key = self.site.settings.rewriting.several_recipients, self.making.key
-        hops = mode in _HOPS and self.arrival.expands
+        hops = mode in _HOPS and self.arrival.expands and self.rights.hops(mode)
         if more and not hops:
             return self._end(directive.refusal(_NOT_ENABLED))
         if key is None:
@@ -334,7 +339,9 @@ class _Mail:
             return self._split(key, judged, asked, more)
         if mode == "shared":
             return self._shared(key, judged)
-        return self._untracked(judged, Why.SEVERAL_RECIPIENTS)
+        missing = self.rights.missing(mode) if mode in _HOPS else ""
+        note = f"the MTA does not grant {missing}" if missing else ""
+        return self._untracked(judged, Why.SEVERAL_RECIPIENTS, note)
 
     def _may_overlap(self) -> bool:
         """Whether Sendmail would send fewer copies than its hop brings (docs/sendmail.md, Limits)."""

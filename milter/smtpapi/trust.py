@@ -32,7 +32,7 @@ _DELIVERED = {
         *("Resent-From", "Resent-Sender", "Resent-To", "Resent-Date", "Resent-Message-ID"),
     )
 }
-_TRACES = (_RECEIVED, *_DELIVERED)
+TRACES = (_RECEIVED, *_DELIVERED)
 # Accounts that MTAs deliver by: what such a one hands in, a pipe has made of mail to it.
 _DELIVERERS = frozenset({"daemon", "mail", "mailnull", "mailman", "list"})
 
@@ -62,7 +62,7 @@ def against(client: Client, message: Message, relay_hosts: Sequence[Network], *,
     """
     if not local and not client.login and _handed_in(client, message):
         return "handed in on this machine, and Local_Submission is off"
-    if message.lacks(_TRACES):
+    if message.lacks(TRACES):
         return ""
     if why := _way(client, message.all(_RECEIVED), relay_hosts):
         return why

@@ -27,8 +27,11 @@ from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
 from smtpapi.message import Message
-from smtpapi.outcome import HeaderChange
+from smtpapi.outcome import HeaderChange, Outcome, Why
+from smtpapi.passing import known_to_pass, without_room
 from smtpapi.policy.hooks import Policy
+from smtpapi.rights import Rights
+from smtpapi.room import Room
 from smtpapi.transaction import Considered, Site, consider, removable
 from smtpapi.trust import is_local, is_trusted
 from smtpapi.works import Works
@@ -71,16 +74,32 @@ class Desk:
             tally=self._tally,
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
+            passing=self.passing,
+            without_room=self.without_room,
+            room=Room(self._settings.limits.max_memory),
+            missing=lambda rights: rights.missing(rewriting.several_recipients),
             one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
             resolves=rewriting.several_recipients == "readdress" and rewriting.overlapping_aliases,
         )
 
-    def consider(self, envelope: Envelope, message: Message, context: Mapping[str, str]) -> Considered:
+    def consider(
+        self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: Rights
+    ) -> Considered:
         """Judge with the ring as it is on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
-        return consider(self._site, envelope, message, context, now=time.time(), tick=time.monotonic)
+        return consider(
+            self._site, envelope, message, context, now=time.time(), tick=time.monotonic, rights=rights
+        )
+
+    def passing(self, client: Client, context: Mapping[str, str]) -> Why | None:
+        """Why a client's mail is known to pass as it comes."""
+        return known_to_pass(self._site, client, context.get("pathway", ""))
+
+    def without_room(self, envelope: Envelope, header: Message, rights: Rights) -> Outcome:
+        """What becomes of a message that found no room in memory."""
+        return without_room(self._site, envelope, header, rights)
 
     def removable(self, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
         """The fields to take out of what could not be judged."""

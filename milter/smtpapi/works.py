@@ -10,7 +10,9 @@ from typing import Generic, Protocol, TypeVar
 from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Message
-from smtpapi.outcome import HeaderChange, Outcome
+from smtpapi.outcome import HeaderChange, Outcome, Why
+from smtpapi.rights import Rights
+from smtpapi.room import Room
 
 
 class Judged(Protocol):
@@ -45,17 +47,26 @@ class Works(Generic[J]):
     counts on a connection. max_size: octets of a body kept in memory; one octet more is kept, so that
     `consider` sees that it was too large. one_recipient: whether a client may name one recipient a
     transaction only; None where no client is asked to. resolves: whether to ask where recipients lead.
+    passing: why a client's mail is known to pass as it comes, with the session's variables; None where it is
+    to be collected. without_room: what becomes of a message whose header alone is there. room: for all
+    messages under way. missing: what of the actions that are needed here an MTA does not grant. told: those
+    that the log has heard of.
     """
 
-    consider: Callable[[Envelope, Message, Mapping[str, str]], J]
+    consider: Callable[[Envelope, Message, Mapping[str, str], Rights], J]
     removable: Callable[[Envelope, Message], tuple[HeaderChange, ...]]
     record: Callable[[J], None]
     takes_context: Callable[[Client], bool]
     tally: Row
     tick: Callable[[], float]
     max_size: int
+    passing: Callable[[Client, Mapping[str, str]], Why | None]
+    without_room: Callable[[Envelope, Message, Rights], Outcome]
+    room: Room
+    missing: Callable[[Rights], str]
     one_recipient: Callable[[Client], bool] | None = None
     resolves: bool = False
+    told: set[str] = field(default_factory=set)
     sessions: set[int] = field(default_factory=set)  # ids of those that are open
     underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
     judging: set[int] = field(default_factory=set)  # of those whose message is whole and being answered
