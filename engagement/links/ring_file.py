@@ -141,9 +141,10 @@ def edit_ring(path: Path, change: Callable[[Ring], Ring]) -> Ring:
 class RingFile:
     """A ring that follows its file; safe to share between threads.
 
-    Raises RingError when the first load fails. Afterwards a broken or missing file keeps the ring in use:
-    `last_error` says why (None when all is well), and `report` hears of each broken state once. A new ring
-    that lacks keys of the one before is taken, and reported.
+    known: a ring from before, to go on with while the file cannot be read; without one the first load raises
+    RingError. Afterwards a broken or missing file keeps the ring in use: `last_error` says why (None when all
+    is well), and `report` hears of each broken state once. A new ring that lacks keys of the one before is
+    taken, and reported.
     """
 
     def __init__(
@@ -151,14 +152,19 @@ class RingFile:
         path: Path,
         report: Callable[[RingError], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        known: Ring | None = None,
     ) -> None:
         self.path = path
         self.last_error: RingError | None = None
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: _Stamp | None
-        self._ring, self._seen = _load(path)
+        self._seen: _Stamp | None = None
+        if known is None:
+            self._ring, self._seen = _load(path)
+        else:
+            self._ring = known
+            self._reload(None)
         self._due = clock() + _RECHECK
 
     def current(self) -> Ring:

@@ -5,8 +5,12 @@ pymilter do to forking programs, and what is done about it here, stands in docs/
 
 SIGTERM, SIGINT: no new sessions, messages under way finish. SIGHUP: read configuration, policy and key ring
 anew; if all is well, new workers start first and the old ones then end with their last session, so no
-connection is dropped; if not, everything stays and the log says why. The signals are taken with sigtimedwait:
-no handler ever interrupts anything.
+connection is dropped; if not, everything stays and the log says why. Of reloads that follow each other faster
+than sessions end, only so many workers wait for their sessions: the oldest cut theirs. The signals are taken
+with sigtimedwait: no handler ever interrupts anything.
+
+Invariant: nothing but SIGTERM, SIGINT and an end of its own process ends a parent that serves; what a worker
+cannot be started for is told, and tried again.
 """
 
 import contextlib
@@ -17,11 +21,11 @@ import signal
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engagement import native
-from engagement.links.keys import RingError
+from engagement.links.keys import Ring, RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
 from smtpapi import listener, maillog, worker
@@ -31,7 +35,11 @@ from smtpapi.policy.files import load_named
 from smtpapi.systemd import notify
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
-_ROWS = 256  # of the counters: workers alive at once, those that drain after reloads included
+_DRAINING = 64  # workers that wait for their sessions to end after reloads, at most
+# Of the counters, one for each worker alive: 64 that serve, 64 new ones, those that drain, and those that were
+# told to stop and have not yet.
+_ROWS = 512
+_ROOM_SECONDS = 60.0  # for rows to become free; each worker that was told to stop is gone sooner
 _READY_SECONDS = 20.0
 _SHORT_LIFE = 1.0  # a worker that lived shorter is restarted only after a wait
 _LONGEST_WAIT = 30.0
@@ -47,6 +55,7 @@ class Loaded:
 
     settings: Settings
     policy: hooks.Policy | None
+    ring: Ring
 
 
 def load(path: Path) -> Loaded:
@@ -54,12 +63,14 @@ def load(path: Path) -> Loaded:
     try:
         settings = load_file(path)
         policy = load_named(path, settings)
-        load_ring(Path(settings.keys.ring))
+        ring = load_ring(Path(settings.keys.ring))
     except (SettingsError, hooks.PolicyError, RingError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
-    return Loaded(settings, policy)
+    except Exception as error:  # noqa: BLE001 - ours or a policy's: it must not end a parent that serves
+        raise StartError(f"{path}: {type(error).__name__}: {error}") from error
+    return Loaded(settings, policy, ring)
 
 
 @dataclass(slots=True)
@@ -70,6 +81,7 @@ class _Child:
     born: float
     ready: bool = False
     leaving: float | None = None  # when it is killed at the latest, once it was told to go
+    stopping: bool = False  # it was told to cut its sessions
 
 
 def account_of(settings: Settings) -> pwd.struct_passwd | None:
@@ -172,8 +184,17 @@ class Daemon:
         self._reap()
         self._kill_late()
         if time.monotonic() >= self._not_before:
+            self._replace()
+
+    def _replace(self) -> None:
+        """Start what is missing; what the system or full counters refuse is tried again later."""
+        try:
             for _ in range(self._missing()):
                 self._fork()
+        except StartError as error:
+            self._wait = min(max(0.5, self._wait * 2), _LONGEST_WAIT)
+            self._not_before = time.monotonic() + self._wait
+            maillog.worker_not_started(str(error), self._wait)
 
     def _reap(self) -> None:
         while self._children:
@@ -212,25 +233,54 @@ class Daemon:
     # -- workers
 
     def _fork_all(self) -> list[_Child]:
-        return [self._fork() for _ in range(self._loaded.settings.milter.workers)]
+        """Raises StartError; then none of them stays."""
+        made: list[_Child] = []
+        try:
+            for _ in range(self._loaded.settings.milter.workers):
+                made.append(self._fork())
+        except StartError:
+            self._dismiss(made, worker.STOP, 5)
+            raise
+        return made
+
+    def _free_rows(self) -> list[int]:
+        used = {child.row for child in self._children.values()}
+        return [number for number in range(1, _ROWS) if number not in used]
 
     def _fork(self) -> _Child:
-        used = {child.row for child in self._children.values()}
-        row = next(number for number in range(1, _ROWS) if number not in used)
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
+        """Raises StartError."""
+        if not (rows := self._free_rows()):
+            raise StartError("too many workers of earlier reloads have not ended yet")
+        row = rows[0]
+        self._look_at_ring()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
         if pid == 0:
             ours.close()
             for other in self._children.values():
                 other.control.close()
             loaded, tally = self._loaded, self._counters.row(row)
-            worker.run(loaded.settings, loaded.policy, self._listener, theirs, tally)
+            worker.run(loaded.settings, loaded.policy, loaded.ring, self._listener, theirs, tally)
         theirs.close()
         ours.setblocking(False)
         self._tally.add("workers-started")
         child = _Child(pid, row, ours, time.monotonic())
         self._children[pid] = child
         return child
+
+    def _look_at_ring(self) -> None:
+        """Keep the newest ring that could be read, for a worker that is started when it cannot be."""
+        with contextlib.suppress(RingError):
+            ring = load_ring(Path(self._loaded.settings.keys.ring))
+            self._loaded = replace(self._loaded, ring=ring)
 
     def _started(self, children: list[_Child]) -> bool:
         """Wait until all of them serve. False if one dies, none says so in time, or we are to stop."""
@@ -250,8 +300,9 @@ class Daemon:
 
     def _dismiss(self, children: Iterable[_Child], order: bytes, seconds: float) -> None:
         for child in children:
-            if child.leaving is None or order == worker.STOP:
+            if child.leaving is None or (order == worker.STOP and not child.stopping):
                 child.leaving = time.monotonic() + seconds
+                child.stopping = order == worker.STOP
                 with contextlib.suppress(OSError):  # it may be dying already
                     child.control.send(order)
 
@@ -270,6 +321,9 @@ class Daemon:
         serving = [child for child in self._children.values() if child.leaving is None]
         try:
             self._loaded = load(self._config)
+            self._make_room()
+            if self._stopping:
+                return
             fresh = self._fork_all()
             if not self._started(fresh):
                 self._dismiss((c for c in fresh if c.pid in self._children), worker.STOP, 5)
@@ -287,6 +341,25 @@ class Daemon:
             if not self._stopping:
                 maillog.reconfigured()
         notify("READY=1")
+
+    def _make_room(self) -> None:
+        """Before new workers start: have the oldest of those that drain end. Raises StartError."""
+        serving = sum(child.leaving is None for child in self._children.values())
+        draining = [c for c in self._children.values() if c.leaving is not None and not c.stopping]
+        draining.sort(key=lambda child: child.born)
+        excess = draining[: max(0, len(draining) + serving - max(_DRAINING, serving))]
+        if excess:
+            maillog.cut_short(len(excess))
+            self._dismiss(excess, worker.STOP, worker.STOP_SECONDS + 10)
+        end = time.monotonic() + _ROOM_SECONDS
+        while len(self._free_rows()) < self._loaded.settings.milter.workers:
+            if time.monotonic() > end:
+                raise StartError("too many workers of earlier reloads have not ended yet; try again")
+            if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, 0.05) is not None:
+                self._stop()
+                return
+            self._reap()
+            self._kill_late()
 
     @staticmethod
     def _tell_what_stays(old: Settings, new: Settings) -> None:

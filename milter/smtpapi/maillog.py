@@ -222,6 +222,19 @@ def worker_died(pid: int, status: str, wait: float) -> None:
     _log.error("worker %d %s; a new one starts in %.1f s", pid, status, wait)
 
 
+def worker_not_started(why: str, wait: float) -> None:
+    """A worker that is missing could not be started."""
+    _log.error("%s; tried again in %.1f s", why, wait)
+
+
+def cut_short(count: int) -> None:
+    """Reloads follow each other faster than sessions end."""
+    _log.warning(
+        "%d workers of earlier reloads do not wait for their sessions any longer: their clients get 451",
+        count,
+    )
+
+
 def reconfigured() -> None:
     """SIGHUP: the new configuration serves."""
     _log.info("Reconfigured: new workers serve, the old ones finish what they have")

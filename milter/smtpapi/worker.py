@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engagement.events.record import encode
+from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings, Where
 from engagement.spool.write import Writer
@@ -132,17 +133,20 @@ class Desk:
 def run(
     settings: Settings,
     policy: Policy | None,
+    ring: Ring,
     listener: socket.socket,
     control: socket.socket,
     tally: Row,
 ) -> NoReturn:
     """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait.
 
+    ring: to go on with while its file cannot be read.
+
     A parent that is killed shows as the end of file on control, so that messages under way finish then, too.
     """
     status = 1
     try:
-        _serve(settings, policy, listener, control, tally)
+        _serve(settings, policy, ring, listener, control, tally)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
         maillog.worker_failed()
@@ -150,9 +154,16 @@ def run(
 
 
 def _serve(
-    settings: Settings, policy: Policy | None, listener: socket.socket, control: socket.socket, tally: Row
+    settings: Settings,
+    policy: Policy | None,
+    known: Ring,
+    listener: socket.socket,
+    control: socket.socket,
+    tally: Row,
 ) -> None:
-    ring = RingFile(Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)))
+    ring = RingFile(
+        Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)), known=known
+    )
     desk = Desk(settings, policy, ring, tally)
     works = desk.works()
     gc.collect()

@@ -203,9 +203,7 @@ def _run(case: Case, fault: Fault) -> Outcome:
     counters = Counters.create(2)
     site = Site.build(load_text(_CONFIG), _RING, parse(case.policy, "p.py") if case.policy else None)
     works = Works(
-        consider=lambda *facts: consider(
-            site, *facts[:3], now=_NOW, tick=time.monotonic, rights=facts[3]
-        ),
+        consider=lambda *facts: consider(site, *facts[:3], now=_NOW, tick=time.monotonic, rights=facts[3]),
         removable=lambda *facts: removable(site, *facts),
         record=lambda judged: None,
         takes_context=lambda client: False,

@@ -1,12 +1,15 @@
 """`smtpapi` with one fault put in: python faulty_filter.py FAULT WORDS…
 
-Faults are methods of the session or functions it calls, which then raise; "slow" waits in the judging.
+Faults are methods of the session or functions it calls, which then raise; "slow" waits in the judging;
+"few-rows" leaves the parent little room for workers, "no-fork" none for processes after its first two.
 """
 
+import os
 import sys
 import time
+from pathlib import Path
 
-from smtpapi import serving, session, worker
+from smtpapi import daemon, serving, session, worker
 from smtpapi.commands import main
 
 
@@ -32,6 +35,27 @@ def _install(fault: str) -> None:
                 return real(self, *facts)
 
             worker.Desk.consider = consider
+        case "few-rows":
+            daemon._ROWS, daemon._DRAINING = 10, 3
+        case "no-fork":
+            left, real_fork = [2], os.fork
+
+            def fork() -> int:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise BlockingIOError(11, "Resource temporarily unavailable")
+                return real_fork()
+
+            os.fork = fork
+        case _ if fault.startswith("dies-while:"):
+            flag, served = Path(fault.partition(":")[2]), serving.serve
+
+            def serve(*arguments: object) -> None:
+                if flag.exists():
+                    raise OSError("a fault of the test's")
+                served(*arguments)
+
+            serving.serve = serve
         case "start":
             serving.serve = _raises
         case _:

@@ -56,9 +56,7 @@ def test_without_an_action_mail_goes_on_without_links_and_the_log_says_once_whic
 ) -> None:
     before = site.counts()
     offered = (V2_ACTIONS, V2_PROTOCOL) if version == 2 else (ACTIONS, PROTOCOL)
-    client = MilterClient(
-        site.socket, version=version, actions=offered[0] & ~withheld, protocol=offered[1]
-    )
+    client = MilterClient(site.socket, version=version, actions=offered[0] & ~withheld, protocol=offered[1])
     client.connect()
     for _ in range(2):
         answer = _send(client)
@@ -70,7 +68,11 @@ def test_without_an_action_mail_goes_on_without_links_and_the_log_says_once_whic
         assert len(site.links(_send(client, _PLAIN).body)) > 1
     until(lambda: site.counts()["why-not-granted"] == before["why-not-granted"] + 2, what="the count")
     assert site.counts()["failed-in-change"] == before["failed-in-change"]
-    said = [line for line in site.log_text().splitlines() if "WARNING" in line and f"does not grant {name}:" in line]
+    said = [
+        line
+        for line in site.log_text().splitlines()
+        if "WARNING" in line and f"does not grant {name}:" in line
+    ]
     assert len(said) == 1, said
 
 
@@ -202,5 +204,3 @@ def test_a_helo_and_a_command_that_are_no_utf8_end_nothing(site: Filter) -> None
     client.step("H", b"caf\xe9\0")
     client.unknown(b"XCAF\xe9 1")
     assert site.links(_send(client).body)
-
-

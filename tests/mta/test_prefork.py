@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mta_site import LISTENER, Filter, open_folders, until
 
+from engagement.links.ring_file import save_ring
 from milter_client import Gone, MilterClient
 
 _MAIL = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
@@ -174,13 +176,139 @@ def test_workers_that_cannot_start_are_not_started_again_and_again(tmp_path: Pat
 
 
 def test_a_worker_that_dies_at_once_is_restarted_ever_more_slowly(tmp_path: Path) -> None:
-    with Filter(tmp_path) as site:
-        (site.folder / "keys").rename(site.folder / "away")
+    flag = tmp_path / "dies"
+    with Filter(tmp_path, program=_faulty(f"dies-while:{flag}")) as site:
+        flag.touch()
         os.kill(site.workers()[0], signal.SIGKILL)
         time.sleep(4)
         assert 2 <= site.counts()["workers-started"] <= 6
-        (site.folder / "away").rename(site.folder / "keys")
+        flag.unlink()
         until(lambda: site.workers() and _serves(site), 15, "service again")
+
+
+@pytest.mark.parametrize("way", ["gone", "broken", "mode"])
+def test_h9_a_worker_that_dies_while_the_ring_is_unreadable_is_replaced(tmp_path: Path, way: str) -> None:
+    """docs/postfix.md: the keys read before stay in use."""
+    keys = tmp_path / "keys"
+    with Filter(tmp_path) as site:
+        before = site.workers()
+        match way:
+            case "gone":
+                keys.rename(tmp_path / "away")
+            case "broken":
+                keys.write_text("no keys\n")
+            case _:
+                keys.chmod(0o644)
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: site.workers() not in ([], before) and _serves(site), 10, "a new worker")
+        client = MilterClient(site.socket)
+        client.connect()
+        assert _tracked(site, client)
+        assert f"{keys}: " in site.log_text()
+        assert "the keys read before stay in use" in site.log_text()
+
+
+def test_a_key_added_after_the_start_is_known_to_a_worker_started_while_the_ring_is_unreadable(
+    tmp_path: Path,
+) -> None:
+    """The parent keeps the newest ring that it saw, not the one of its start."""
+    keys = tmp_path / "keys"
+    with Filter(tmp_path) as site:
+        site.ring = site.ring.rotated(bytes(32), 2)
+        save_ring(keys, site.ring)
+        os.kill(site.workers()[0], signal.SIGKILL)
+        until(lambda: site.counts()["workers-started"] == 2 and _serves(site), 10, "a new worker")
+        keys.unlink()
+        os.kill(site.workers()[0], signal.SIGKILL)
+        until(lambda: site.counts()["workers-started"] == 3 and _serves(site), 10, "another")
+        client = MilterClient(site.socket)
+        client.connect()
+        body = client.message(b"a@s.test", [b"b@r.test"], _MAIL).body
+        assert {each.identity.recipient for each in site.links(body)} == {"b@r.test"}
+        assert {each.key_id for each in site.links(body)} == {2}
+
+
+def _reloaded(site: Filter, number: int) -> None:
+    """Reload until that many were done or refused, and leave a session open on some worker."""
+    kept = MilterClient(site.socket)
+    kept.connect()
+    _open.append(kept)
+    site.hup()
+    until(lambda: sum(site.counts()[f"reloads{end}"] for end in ("", "-refused")) >= number, 30, "a reload")
+
+
+_open: list[MilterClient] = []
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    yield
+    _open.clear()
+
+
+def test_h4_reloads_in_a_row_with_sessions_open_never_end_the_filter(tmp_path: Path) -> None:
+    """Each worker has a row of the counters, and there are only so many: here 9, of 2 workers."""
+    with Filter(tmp_path, workers=2, program=_faulty("few-rows")) as site:
+        for number in range(1, 13):
+            _reloaded(site, number)
+            assert not site.ended(), site.log_text()
+        assert _send(site) == "accept"
+        assert site.counts()["reloads"] == 12
+        assert "do not wait for their sessions any longer" in site.log_text()
+        until(lambda: len(site.workers()) <= 2 + 3 + 2, 40, "the oldest workers' end")
+        newest = _open[-1]
+        assert _tracked(site, newest)  # the oldest sessions are cut, not the newest
+
+
+def test_h4_a_thousand_hups_at_once_leave_the_filter_serving(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2) as site:
+        kept = [MilterClient(site.socket) for _ in range(6)]
+        for client in kept:
+            client.connect()
+        for _ in range(1000):
+            site.hup()
+            time.sleep(0.001)
+        until(lambda: site.counts()["reloads"] > 1, 30, "reloads")
+        assert not site.ended(), site.log_text()
+        assert _send(site) == "accept"
+        assert {client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict for client in kept} == {"accept"}
+        assert site.stop() == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_h4_a_thousand_reloads_with_sessions_open_leave_the_filter_serving(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2) as site:
+        for number in range(1, 1001):
+            _reloaded(site, number)
+            assert not site.ended(), (number, site.log_text())
+            assert len(site.workers()) <= 64 + 2 + 2 + 64
+        assert _send(site) == "accept"
+        assert site.counts()["reloads"] == 1000
+        assert _tracked(site, _open[-1])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_h4_reloads_of_as_many_workers_as_may_be_leave_the_filter_serving(tmp_path: Path) -> None:
+    """The third of them ended the filter."""
+    with Filter(tmp_path, workers=64) as site:
+        for number in range(1, 7):
+            _open.extend(MilterClient(site.socket) for _ in range(300))
+            _reloaded(site, number)
+            assert not site.ended(), (number, site.log_text())
+        assert _send(site) == "accept"
+
+
+def test_a_process_that_cannot_be_made_is_made_later_and_refuses_a_reload(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2, program=_faulty("no-fork")) as site:
+        site.hup()
+        until(lambda: "Reconfigure failed." in site.log_text(), what="the refusal")
+        assert "a worker cannot be started: Resource temporarily unavailable" in site.log_text()
+        os.kill(site.workers()[0], signal.SIGKILL)
+        until(lambda: "tried again in" in site.log_text(), what="the wait")
+        assert not site.ended()
+        assert _send(site) == "accept"  # by the other worker
 
 
 def _serves(site: Filter) -> bool:

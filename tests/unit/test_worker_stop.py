@@ -33,7 +33,8 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
     monkeypatch.setattr(worker, "_SETTLE_SECONDS", 0.1)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    save_ring(tmp_path / "keys", Ring().rotated(b"k" * 32, 1))
+    ring = Ring().rotated(b"k" * 32, 1)
+    save_ring(tmp_path / "keys", ring)
     (tmp_path / "spool").mkdir()
     settings = load_text(f'keys {{ ring = "{tmp_path}/keys" }} spool {{ directory = "{tmp_path}/spool" }}')
     ours, theirs = socket.socketpair()
@@ -43,7 +44,7 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
     if pid == 0:
         ours.close()
         worker.tempfile.tempdir = None  # type: ignore[attr-defined] # TMPDIR is looked at anew
-        worker.run(settings, None, listening, theirs, tally)
+        worker.run(settings, None, ring, listening, theirs, tally)
     theirs.close()
     assert ours.recv(1) == worker.READY
     if order:
