@@ -36,8 +36,8 @@ from smtpapi.systemd import notify
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
 _DRAINING = 64  # workers that wait for their sessions to end after reloads, at most
-# Of the counters, one for each worker alive: 64 that serve, 64 new ones, those that drain, and those that were
-# told to stop and have not yet.
+# Of the counters, one for each worker alive: 64 that serve, 64 new ones, those that drain, and those that
+# were told to stop and have not yet.
 _ROWS = 512
 _ROOM_SECONDS = 60.0  # for rows to become free; each worker that was told to stop is gone sooner
 _READY_SECONDS = 20.0
@@ -68,7 +68,7 @@ def load(path: Path) -> Loaded:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
-    except Exception as error:  # noqa: BLE001 - ours or a policy's: it must not end a parent that serves
+    except Exception as error:  # ours or a policy's: it must not end a parent that serves
         raise StartError(f"{path}: {type(error).__name__}: {error}") from error
     return Loaded(settings, policy, ring)
 
@@ -237,7 +237,7 @@ class Daemon:
         made: list[_Child] = []
         try:
             for _ in range(self._loaded.settings.milter.workers):
-                made.append(self._fork())
+                made.append(self._fork())  # noqa: PERF401 - those made before one that fails are known
         except StartError:
             self._dismiss(made, worker.STOP, 5)
             raise

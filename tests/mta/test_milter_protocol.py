@@ -51,7 +51,7 @@ def test_an_mta_that_grants_everything_gets_links(site: Filter) -> None:
     [(CHGBODY, "CHGBODY"), (ADDHDRS, "ADDHDRS"), (CHGHDRS, "CHGHDRS")],
     ids=["CHGBODY", "ADDHDRS", "CHGHDRS"],
 )
-def test_without_an_action_mail_goes_on_without_links_and_the_log_says_once_which(
+def test_h29_without_an_action_mail_goes_on_without_links_and_the_log_says_once_which(
     site: Filter, withheld: int, name: str, version: int
 ) -> None:
     before = site.counts()
@@ -77,7 +77,7 @@ def test_without_an_action_mail_goes_on_without_links_and_the_log_says_once_whic
 
 
 @pytest.mark.parametrize("withheld", [ADDRCPT, DELRCPT, ADDRCPT_PAR, ADDHDRS, CHGHDRS])
-def test_without_an_action_that_the_hop_needs_several_recipients_go_untracked(
+def test_h29_without_an_action_that_the_hop_needs_several_recipients_go_untracked(
     hop: Filter, withheld: int
 ) -> None:
     client = MilterClient(hop.socket, actions=ACTIONS & ~withheld)
@@ -101,7 +101,9 @@ def _fields(answer: Answer, name: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("versions", [(2, 6), (6, 2), (2, 2), (6, 6)])
-def test_a_mark_made_over_one_protocol_is_known_over_another(site: Filter, versions: tuple[int, int]) -> None:
+def test_h30_a_mark_made_over_one_protocol_is_known_over_another(
+    site: Filter, versions: tuple[int, int]
+) -> None:
     """Below version 6 the MTA takes a blank from each value and puts it before what is added."""
     first, second = versions
     answers = []
@@ -124,7 +126,7 @@ def test_a_mark_made_over_one_protocol_is_known_over_another(site: Filter, versi
 # -- who the client is
 
 
-def test_an_unknown_family_without_an_address_is_nobody(site: Filter) -> None:
+def test_h29_an_unknown_family_without_an_address_is_nobody(site: Filter) -> None:
     client = MilterClient(site.socket)
     client.connect_as(b"U")
     assert _unchanged(_send(client), _MAIL)
@@ -136,12 +138,12 @@ def test_a_unix_socket_is_local_submission(site: Filter) -> None:
     assert site.links(_send(client).body)
 
 
-def test_without_a_connect_event_the_client_is_nobody(site: Filter) -> None:
+def test_h29_without_a_connect_event_the_client_is_nobody(site: Filter) -> None:
     client = MilterClient(site.socket)
     assert _unchanged(_send(client), _MAIL)
 
 
-def test_a_second_connect_on_a_kept_connection_is_nobody(site: Filter) -> None:
+def test_h29_a_second_connect_on_a_kept_connection_is_nobody(site: Filter) -> None:
     client = MilterClient(site.socket)
     client.connect()
     assert site.links(_send(client).body)
@@ -176,7 +178,7 @@ def test_no_connect_after_a_kept_connection_is_nobody_either(site: Filter) -> No
 
 @pytest.mark.parametrize("protocol", [PROTOCOL, V2_PROTOCOL], ids=["no-reply", "each-answered"])
 @pytest.mark.parametrize("name", [b"X-\xff", b"Caf\xc3\xa9"], ids=["no-utf8", "utf8"])
-def test_a_header_name_beyond_ascii_is_answered_and_leaves_the_text_alone(
+def test_h30_a_header_name_beyond_ascii_is_answered_and_leaves_the_text_alone(
     site: Filter, name: bytes, protocol: int
 ) -> None:
     """Programs differ in whether such a line ends the header."""

@@ -204,7 +204,7 @@ def test_h9_a_worker_that_dies_while_the_ring_is_unreadable_is_replaced(tmp_path
         client = MilterClient(site.socket)
         client.connect()
         assert _tracked(site, client)
-        assert f"{keys}: " in site.log_text()
+        assert f"{keys}:" in site.log_text()
         assert "the keys read before stay in use" in site.log_text()
 
 

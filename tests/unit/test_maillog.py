@@ -125,3 +125,17 @@ def test_a_forked_process_signs_its_own_lines(tmp_path: Path, monkeypatch: pytes
         os.waitpid(child, 0)
     lines = (tmp_path / "log").read_text().splitlines()
     assert [line.partition("[")[2].partition("]")[0] for line in lines] == [str(os.getpid()), str(child)]
+
+
+def test_h28_a_failed_change_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    """As the session does it: the failure is a value by then, no exception under way."""
+    try:
+        raise OSError(32, "Broken pipe")
+    except OSError as error:
+        failure = error
+    with caplog.at_level(logging.INFO, "smtpapi.milter"):
+        maillog.failed_in_change(_ENVELOPE, failure)
+    assert "reason=change-failed" in caplog.text
+    assert "Broken pipe" in caplog.text
+    assert "test_h28_a_failed_change_says_why" in caplog.text, "the traceback names the place"
+    assert "NoneType: None" not in caplog.text
