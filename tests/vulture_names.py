@@ -43,3 +43,6 @@ _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
 
 # what the logging module reads (smtpapi.maillog)
 _ = (_.logThreads, _.logMultiprocessing)
+
+# parameters named as the MTA's methods name them (smtpapi.changes)
+_ = (_.idx, _.rcpt, _.params)

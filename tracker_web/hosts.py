@@ -1,14 +1,24 @@
-"""Which names the tracker answers to: for links, and for the page.
+"""Which names the tracker answers to: for what is no genuine link, and for the page.
 
 Not DNS: names are compared as `Host` gives them, without port and letter case.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from engagement.settings import Settings
 from tracker_web.client import Address, as_address, host_name
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_MAX_NAME: Final = 253  # RFC 1035 2.3.4
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]{2,45}\]", re.ASCII)
+
+
+def recorded_name(host: str) -> str:
+    """Return the name in a `Host` field if it can be a host's, else "": events keep no stranger's text."""
+    name = host_name(host)
+    return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,6 @@ def page_hosts(settings: Settings) -> frozenset[str]:
 
 
 def tracking_hosts(settings: Settings) -> frozenset[str]:
-    """The names under which links are answered."""
+    """The names under which pixels are shown without a genuine token, and refusals say what they are."""
     named = {host_name(domain) for domain in (*settings.tracking_domains(), *settings.tracker.hosts)}
     return (parse_listen(settings.tracker.listen).names | named) - {""}

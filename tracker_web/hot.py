@@ -4,7 +4,8 @@ Not the pages: whatever is not a tracked link goes to `otherwise`. No framework,
 
 Invariants: Location is byte for byte what the token holds. The record of a hit stands in the spool before the
 answer starts, and a spool that fails never changes the answer. Nothing of the request is echoed, and no token
-is logged. A pixel is always the same 200; only a genuine click token redirects.
+is logged. A pixel is always the same 200; only a genuine click token redirects, and it does so under any
+name, as mail that was sent lives longer than the domain in it.
 """
 
 import time
@@ -21,6 +22,7 @@ from engagement.links.types import CLICKS, OPENS, Kind
 from engagement.links.urls import read_path, refusal
 from tracker_web import answers
 from tracker_web.client import Proxies, host_name
+from tracker_web.hosts import recorded_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,8 +52,8 @@ class Keys(Protocol):
 class Hot:
     """The fast path. One per process, made after fork; safe to call from several threads.
 
-    event_id: a new id for a time in milliseconds. hosts: names as `host_name` gives
-    them; None answers for any. spool: None records nothing (privacy mode "off"). well_known: path to (media
+    event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
+    carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off"). well_known: path to (media
     type, body).
     """
 
@@ -94,10 +96,7 @@ class Hot:
         if asked is not None:
             method: str = environ["REQUEST_METHOD"]
             if method == "GET" or method == "HEAD":
-                host = self._host(environ)
-                if host is None:
-                    return _not_found(method, start_response)
-                self._record(asked, host, environ)
+                self._record(asked, environ)
                 return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
         return self._by_parts(environ, start_response)
 
@@ -120,41 +119,37 @@ class Hot:
 
     def _click(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
-        host = self._host(environ)
-        if host is None:
+        asked = self._asked(path)
+        if asked is None and not self._is_ours(environ):
             return _not_found(method, start)
         if method != "GET" and method != "HEAD":
-            return self._not_fetched(path, method, host, environ, start)
-        asked = self._asked(path)
+            return self._not_fetched(asked, method, environ, start)
         if asked is None or asked[0] not in CLICKS:
             return _not_found(method, start)
         if refusal(asked[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
-        self._record(asked, host, environ)
+        self._record(asked, environ)
         return _moved(asked[4], start)
 
     def _not_fetched(
-        self, path: str, method: str, host: str, environ: "WSGIEnvironment", start: "StartResponse"
+        self, asked: Asked | None, method: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes]:
         """A link asked with another method: a one-click unsubscribe, or a mistake."""
-        if method == "POST":
-            asked = self._asked(path)
-            if asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
-                self._record(asked, host, environ)
-                return _unsubscribed(start)
+        if method == "POST" and asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
+            self._record(asked, environ)
+            return _unsubscribed(start)
         return _other_method(method, start)
 
     def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
-        host = self._host(environ)
-        if host is None:
+        asked = self._asked(path)
+        if asked is None and not self._is_ours(environ):
             return _not_found(method, start)
         if method not in ("GET", "HEAD"):
             return _other_method(method, start)
-        asked = self._asked(path)
         if asked is not None and asked[0] in OPENS:
-            self._record(asked, host, environ)
+            self._record(asked, environ)
         return _shown(method, start)
 
     def _file(
@@ -167,15 +162,17 @@ class Hot:
         start(answers.OK, list(headers))
         return [] if method == "HEAD" else [body]
 
-    def _host(self, environ: "WSGIEnvironment") -> str | None:
-        """The name the request was sent to, None if it is not one of ours."""
+    def _is_ours(self, environ: "WSGIEnvironment") -> bool:
+        """Whether the request was sent to one of our names. Asked where no token proves it to be ours."""
+        name = host_name(environ.get("HTTP_HOST", ""))
+        return name != "" and (self._hosts is None or name in self._hosts)
+
+    def _host(self, environ: "WSGIEnvironment") -> str:
+        """The name that a genuine link was asked by, as far as it can be one; a stranger may write any."""
         host: str = environ.get("HTTP_HOST", "")
         if self._hosts is not None and host in self._hosts:
             return host  # as nearly all come: lower case, without port
-        host = host_name(host)
-        if not host or (self._hosts is not None and host not in self._hosts):
-            return None
-        return host
+        return recorded_name(host)
 
     def _asked(self, path: str) -> Asked | None:
         """What the path asks for; None without a genuine token."""
@@ -199,7 +196,7 @@ class Hot:
         issued, expiry, target = glance(kind, packed)
         return kind, packed, issued, expiry, target, spoiled
 
-    def _record(self, asked: Asked, host: str, environ: "WSGIEnvironment") -> None:
+    def _record(self, asked: Asked, environ: "WSGIEnvironment") -> None:
         """Put the hit into the spool. The answer does not depend on it."""
         if self._spool is None:
             return
@@ -220,7 +217,7 @@ class Hot:
                 (agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
                 (language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
                 environ["REQUEST_METHOD"],
-                host,
+                self._host(environ),
                 spoiled,
                 # One sealed with no time at all is over at once (contract.md 6.4).
                 expiry <= issued or now > expiry + _CLOCK_SLACK,

@@ -208,12 +208,14 @@ class Tracker:
     hosts: tuple[str, ...] = declared(
         kinds.hosts(),
         (),
-        "Host names answered besides the tracking domains of this file: those that policy sets, and those of "
-        "earlier campaigns.",
+        "Host names of links besides the tracking domains of this file: those that policy sets, and those of "
+        "earlier campaigns. Genuine links are answered under any name.",
         example=("track.example.com", "links.example.org"),
     )
     any_host: bool = declared(
-        kinds.boolean(), False, "Whether any Host header is answered. For tests, and where a proxy checks it."
+        kinds.boolean(),
+        False,
+        "Whether what is no genuine link is looked at under any Host header. For tests, and where a proxy checks it.",
     )
     trusted_proxies: tuple[str, ...] = declared(
         kinds.network_texts(),

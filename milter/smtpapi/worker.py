@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engagement.events.record import encode
+from engagement.links.domains_file import DomainsFile
 from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings, Where
@@ -28,7 +29,7 @@ from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
 from smtpapi.message import Message
-from smtpapi.outcome import HeaderChange, Outcome, Why
+from smtpapi.outcome import HeaderChange, Outcome, Plan, Why
 from smtpapi.passing import known_to_pass, without_room
 from smtpapi.policy.hooks import Policy
 from smtpapi.rights import Rights
@@ -63,6 +64,7 @@ class Desk:
             segment_size=settings.spool.segment_size,
             max_size=settings.spool.max_size,
         )
+        self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
 
     def works(self) -> Works[Considered]:
         """The callables of a session."""
@@ -107,7 +109,12 @@ class Desk:
         return removable(self._site, envelope, message)
 
     def record(self, considered: Considered) -> None:
-        """Put the injection events into the spool; count what the spool could not take."""
+        """Put the injection events into the spool; count what the spool could not take.
+
+        And note which domain the links name, as it must be answered for as long as they live.
+        """
+        if considered.decision is not None and isinstance(considered.outcome, Plan):
+            self._domains.used(considered.decision.domain, considered.decision.expiry)
         for injection in considered.injections:
             if not self._spool.append(encode(injection)):
                 self._tally.add("events-dropped")

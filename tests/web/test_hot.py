@@ -103,14 +103,49 @@ def test_expiry_bears_clocks_that_disagree(issued: int, expiry: int, expired: bo
     assert hit(spool).expired is expired
 
 
-def test_missing_host_is_not_found() -> None:
-    assert ask(hot(MemorySpool()), click(host=None)).status == 404
-    assert ask(hot(MemorySpool()), environ(f"/q/{token(Kind.OPEN)}", host=None)).status == 404
+@pytest.mark.parametrize("hosts", [frozenset({HOST}), None])
+def test_h31_genuine_links_are_answered_whatever_host_they_came_by(hosts: frozenset[str] | None) -> None:
+    for name in (HOST, "old.example", "[2001:db8::1]", "192.0.2.1:8080", "", None, "a b", "\xff"):
+        spool = MemorySpool()
+        answering = hot(spool, hosts=hosts)
+        assert ask(answering, click(host=name)).status == 302
+        assert ask(answering, environ(f"/q/{token(Kind.OPEN)}", host=name)).body == PIXEL
+        assert ask(answering, environ(f"/f/a/{token()}>", host=name)).status == 302
+        unsubscribe = token(Kind.LIST_UNSUBSCRIBE, None)
+        assert ask(answering, environ(f"/f/a/{unsubscribe}", "POST", name)).status == 200
+        assert len(spool.records) == 4
 
 
-def test_any_host_answers_every_name_but_still_wants_one() -> None:
-    assert ask(hot(hosts=None), click(host="whatever.example")).status == 302
-    assert ask(hot(hosts=None), click(host=None)).status == 404
+@pytest.mark.parametrize("name", ["old.example", "", None, f"{HOST}@evil.example"])
+def test_what_is_no_token_is_not_found_under_another_name(name: str | None) -> None:
+    for path in ("/q/x", f"/q/{token(Kind.OPEN, key=STRANGER)}", f"/f/a/{token(key=STRANGER)}"):
+        for method in ("GET", "OPTIONS", "POST"):
+            assert ask(hot(), environ(path, method, name)).status == 404
+    assert ask(hot(hosts=None), environ("/q/x", host=None)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("Old.Example:8443", "old.example"),
+        ("old_name.example.", "old_name.example"),
+        ("[2001:DB8::1]:80", "[2001:db8::1]"),
+        ("<script>", ""),
+        ("a b", ""),
+        ("evil.example/x", ""),
+        ("\x1b[31m", ""),
+        ("\xfc.example", ""),
+        ("a" * 64 + ".example", ""),
+        ("a." * 130 + "example", ""),
+        ("[x]", ""),
+        (None, ""),
+    ],
+)
+def test_h31_host_of_an_event_is_a_name_or_nothing(host: str | None, kept: str) -> None:
+    for hosts in (frozenset({HOST}), None):
+        spool = MemorySpool()
+        assert ask(hot(spool, hosts=hosts), click(host=host)).status == 302
+        assert hit(spool).host == kept
 
 
 def test_privacy_off_records_nothing_and_redirects() -> None:

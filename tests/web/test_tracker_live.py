@@ -258,8 +258,8 @@ def test_environment_does_not_pass_for_headers(tmp_path: Path, monkeypatch: pyte
     site = make_site(tmp_path)
     with running(site):
         assert fetch(site.port, f"/f/a/{token()}").status == 302
-        assert raw(site.port, wire(f"/f/a/{token()}", host=None)).split()[1] != b"302"
-    assert [hit.client_address for hit in site.hits()] == ["127.0.0.1"]
+        assert raw(site.port, wire(f"/f/a/{token()}", host=None)).split()[1] == b"302"
+    assert [(hit.client_address, hit.host) for hit in site.hits()] == [("127.0.0.1", HOST), ("127.0.0.1", "")]
 
 
 def test_privacy_off_keeps_nothing(tmp_path: Path) -> None:

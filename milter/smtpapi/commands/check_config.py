@@ -1,14 +1,17 @@
 """`smtpapi check-config`: whether a configuration is right, and which value is in force where."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 import click
 
+from engagement.links import domains_file
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import (
@@ -103,8 +106,8 @@ def command(
             _failed(path, error, missing, as_json)
             worst = _ERRORS if not missing or worst == _ERRORS else _NOT_FOUND
             continue
-        warnings = (*settings.warnings, *_files(path, settings), *_of_postfix(postfix, settings))
-        settings = replace(settings, warnings=warnings)
+        told = (*_files(path, settings), *_left_domains(settings), *_of_postfix(postfix, settings))
+        settings = replace(settings, warnings=(*settings.warnings, *told))
         chosen = (
             [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
         )
@@ -174,6 +177,34 @@ def _of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
         yield from postfix_advice.advice(postfix_advice.smtpds(folder), hop.port if hop else None)
     except postfix_advice.Unreadable as error:
         yield f"--postfix: {error}"
+
+
+def _left_domains(settings: Settings) -> Iterator[str]:
+    """Domains that stand in links still alive and that this configuration no longer names."""
+    directory = Path(settings.spool.directory)
+    try:
+        used = domains_file.read(directory)
+    except (OSError, ValueError) as error:
+        yield f"{directory}: which domains stand in links sent before cannot be read: {error}"
+        return
+    named = {domains_file.host_of(each) for each in (*settings.tracking_domains(), *settings.tracker.hosts)}
+    now = time.time()
+    for each in used:
+        name = domains_file.host_of(each.domain)
+        if each.until > now and name not in named and not settings.tracker.any_host:
+            last, until = (_day(moment) for moment in (each.last, each.until))
+            yield (
+                f"tracker.hosts: links to {name} were sent until {last} and live until {until}, and nothing "
+                f'here names it any more: add "{name}" to hosts in tracker {{ }}, and keep its DNS record, '
+                "its certificate and its place in the proxy in front"
+            )
+
+
+def _day(moment: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return "for ever"
 
 
 def _asked(where: Where) -> str:

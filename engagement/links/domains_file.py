@@ -1,0 +1,97 @@
+"""Which tracking domains this site has put into links, and how long those links live: a small file.
+
+Not which names are answered now (the settings, `tracker_web.hosts`): this is what was promised before. The
+filter writes it, `check-config` reads it. It lies in the spool's folder, the one that the filter may write to.
+
+Invariants: a file that cannot be read or written costs no mail; what is in it is never taken away.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "domains.json"
+_AGAIN: Final = 3600.0  # seconds for which a process need not write the same domain again
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A domain that stands in links. last: when the last of them was made. until: the end of the latest."""
+
+    domain: str
+    last: int
+    until: int
+
+
+def host_of(domain: str) -> str:
+    """Return a `tracking_domain` without its port."""
+    name, bracket, _ = domain.lower().partition("]")
+    return name + bracket if bracket else name.partition(":")[0].removesuffix(".")
+
+
+def read(directory: Path) -> tuple[Used, ...]:
+    """Return what is remembered. Raises OSError, ValueError; no file is nothing remembered."""
+    try:
+        kept = json.loads((directory / NAME).read_bytes())
+    except FileNotFoundError:
+        return ()
+    try:
+        domains = kept["domains"]
+        return tuple(Used(str(name), int(one["last"]), int(one["until"])) for name, one in domains.items())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{directory / NAME} holds no list of domains") from error
+
+
+class DomainsFile:
+    """Notes the domains that one process makes links for. report: hears why it could not be done."""
+
+    def __init__(
+        self, directory: Path, report: Callable[[str], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = directory
+        self._report = report
+        self._clock = clock
+        self._noted: dict[str, tuple[float, int]] = {}
+
+    def used(self, domain: str, expiry: int) -> None:
+        """Note that links for domain are made now that live for expiry seconds. Raises nothing."""
+        noted = self._noted.get(domain)
+        if noted is not None and self._clock() < noted[0] and expiry <= noted[1]:
+            return
+        now = self._clock()
+        self._noted[domain] = (now + _AGAIN, expiry)
+        try:
+            _note(self._directory, domain.lower(), int(now), int(now) + max(0, expiry))
+        except (OSError, ValueError) as error:
+            self._report(
+                f"{self._directory / NAME}: cannot note that links name {domain}: {error}; check-config will "
+                "not warn when that domain is left out of the configuration"
+            )
+
+
+def _note(directory: Path, domain: str, now: int, until: int) -> None:
+    """Put one domain into the file, whoever else writes to it. Raises OSError, ValueError."""
+    directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = {each.domain: each for each in read(directory)}
+        before = known.get(domain, Used(domain, 0, 0))
+        known[domain] = Used(domain, max(now, before.last), max(until, before.until))
+        domains = {name: {"last": one.last, "until": one.until} for name, one in sorted(known.items())}
+        text = json.dumps({"version": 1, "domains": domains}, indent=1) + "\n"
+        temporary = directory / f"{NAME}.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, directory / NAME)
+        os.fsync(lock)
+    finally:
+        os.close(lock)
