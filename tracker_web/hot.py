@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_AGENT: Final = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
 _MAX_LANGUAGE: Final = 200
+_SHORTEST: Final = 40  # characters of a path; none with a token is shorter
 _CLOCK_SLACK: Final = 300  # seconds a link lives on past its expiry, for clocks that disagree
 
 
@@ -53,8 +54,8 @@ class Hot:
     """The fast path. One per process, made after fork; safe to call from several threads.
 
     event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
-    carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off"). well_known: path to (media
-    type, body).
+    carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off").
+    well_known: path to (media type, body).
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Hot:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return self._file(fixed, environ, start_response)
-        if "//" in path or "%" in path:  # a link that a gateway escaped twice, or gave a second slash
+        # A link that a gateway escaped twice, gave a second slash, or broke in its first letters.
+        if "//" in path or "%" in path or len(path) > _SHORTEST:
             requested = read_path(raw_path(path))
             if requested is not None:
                 handle = self._click if requested.family == "click" else self._open
@@ -179,14 +181,21 @@ class Hot:
         requested = read_path(raw_path(path))
         if requested is None:
             return None
+        for token in (requested.token, *requested.others):
+            asked = self._opened(token, requested.spoiled)
+            if asked is not None:
+                return asked
+        return None
+
+    def _opened(self, token: bytes, spoiled: bool) -> Asked | None:
         try:
             try:
-                return self._read(requested.token, self._keys.current(), requested.spoiled)
+                return self._read(token, self._keys.current(), spoiled)
             except BadToken as error:
                 if error.reason != "key":
                     return None
                 # Sealed with a key that is younger than our last look at the ring.
-                return self._read(requested.token, self._keys.refreshed(), requested.spoiled)
+                return self._read(token, self._keys.refreshed(), spoiled)
         except BadToken:
             return None
 

@@ -99,11 +99,16 @@ def pixel_url(scheme: str, domain: str, token: bytes) -> bytes:
 
 
 class Requested(NamedTuple):
-    """What a request asks for. spoiled: something stood behind the token that we did not write."""
+    """What a request asks for. spoiled: something stood in or behind the token that we did not write.
+
+    token: what it most likely is. others: what it may be instead, where something stood in it; the token's
+    own proof decides.
+    """
 
     family: Literal["click", "open"]
     token: bytes
     spoiled: bool
+    others: tuple[bytes, ...] = ()
 
 
 # A token ends with a letter or digit, so a run of token characters that ends otherwise ends earlier.
@@ -113,27 +118,75 @@ _PATH = re.compile(
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _MAX_PATH = 16384  # bytes; the longest link we make (2000), escaped twice, has 10,000
 
+# What wrapping, copying and bad decoders put into a link where nothing was: white space, also as "+" or
+# without a width, and quoted-printable's soft line break (RFC 2045 6.7 (5)) with its "=" left.
+_SPACE = (
+    rb"[\t\n\v\f\r +]|\xc2[\xa0\xad]|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xa4\xa6-\xaf]|\xe3\x80\x80"
+    rb"|\xef\xbb\xbf|[\xa0\xad]"
+)
+_GAP = rb"(?:" + _SPACE + rb"|=[ \t]*\r?\n)"
+_BROKEN = re.compile(
+    b"%b*/SLASH*(?:(f)%b*/SLASH*[A-Za-z0-9](?:%b*[A-Za-z0-9._-]){0,63}|q)%b*/SLASH*".replace(
+        b"SLASH", b"(?:/|%b)"
+    ).replace(b"%b", _GAP)
+)
+_RUN = re.compile(rb"([A-Za-z0-9_-]+)(" + _GAP + rb"*)")
+_PIECE = 16  # characters of a run that is a piece of a token rather than a word behind it
+_MAX_PIECES = 64  # looked at; a token of 2,000 characters, wrapped at 76, has 27
+_MAX_TRIES = 40  # tokens tried for one path
+
 
 def read_path(raw_path: bytes) -> Requested | None:
     """Read a request's path, with or without its query, as it came over the wire.
 
     Gateways escape what needs no escape (contract.md 6.3), sometimes twice and sometimes all; mail programs
-    and people leave quotes, brackets, dots, slashes and queries behind the link. None: no address of ours.
+    and people leave quotes, brackets, dots, slashes and queries behind the link, and break it in its middle.
+    None: no address of ours.
     """
     if len(raw_path) > _MAX_PATH:
         return None
     found = _PATH.match(raw_path)
-    if found is None or found.end() != len(raw_path):
-        path = raw_path
-        for _ in range(2):
-            if b"%" in path:
-                path = _ESCAPE.sub(_unescape, path)
-        found = _PATH.match(path)
-        if found is None:
-            return None
-        raw_path = path
-    family: Literal["click", "open"] = "open" if raw_path.lstrip(b"/")[:1] == b"q" else "click"
-    return Requested(family, found.group(1), found.end() != len(raw_path))
+    if found is not None and found.end() == len(raw_path):
+        return Requested(_family(raw_path), found.group(1), spoiled=False)
+    path = raw_path
+    for _ in range(2):
+        if b"%" in path:
+            path = _ESCAPE.sub(_unescape, path)
+    found = _PATH.match(path)
+    if found is not None and found.end() == len(path):
+        return Requested(_family(path), found.group(1), spoiled=False)
+    return _read_broken(path, None if found is None else found.group(1))
+
+
+def _family(path: bytes) -> Literal["click", "open"]:
+    return "open" if path.lstrip(b"/")[:1] == b"q" else "click"
+
+
+def _read_broken(path: bytes, whole: bytes | None) -> Requested | None:
+    """Read an unescaped path with something in or behind it. whole: its token if nothing stood in that.
+
+    Every place where the token may end is one to try: behind its first piece, or any piece after it.
+    """
+    start = _BROKEN.match(path)
+    if start is None:
+        return None
+    pieces, position = [], start.end()
+    while len(pieces) < _MAX_PIECES and (run := _RUN.match(path, position)):
+        pieces.append(run.group(1))
+        position = run.end()
+        if not run.group(2):
+            break
+    likely = next((n for n, piece in enumerate(pieces) if n and len(piece) < _PIECE), len(pieces))
+    if likely < len(pieces) and likely > 1:
+        likely += 1  # the last piece of a wrapped token is as short as it comes
+    ends = dict.fromkeys([likely, len(pieces), *range(len(pieces), 0, -1)])
+    joined = (b"".join(pieces[:end]).rstrip(b"-_") for end in ends)
+    tries = list(dict.fromkeys(token for token in joined if token[:1].isalnum()))[:_MAX_TRIES]
+    if whole is not None and whole not in tries:
+        tries.append(whole)
+    if not tries:
+        return None
+    return Requested("click" if start.group(1) else "open", tries[0], True, tuple(tries[1:]))
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:

@@ -215,7 +215,8 @@ class Tracker:
     any_host: bool = declared(
         kinds.boolean(),
         False,
-        "Whether what is no genuine link is looked at under any Host header. For tests, and where a proxy checks it.",
+        "Whether what is no genuine link is looked at under any Host header. For tests, and where a proxy"
+        " checks it.",
     )
     trusted_proxies: tuple[str, ...] = declared(
         kinds.network_texts(),

@@ -100,6 +100,13 @@ def test_bad_url_gives_an_error_in_its_line_and_status_1_at_the_end(ring: Path) 
     assert spoiled["spoiled"] is True
 
 
+def test_decode_reads_a_link_that_was_broken_in_its_middle(ring: Path) -> None:
+    good = url(ring)
+    broken = f"{good[:60]}%20{good[60:70]}=\r\n{good[70:]} and more"
+    whole, pieced = lines(run("decode", "--ring", ring, good, broken))
+    assert pieced == whole | {"spoiled": True}
+
+
 def test_decode_refuses_a_token_in_the_place_of_another_kind(ring: Path) -> None:
     result = run("decode", "--ring", ring, url(ring).replace("/f/a/", "/q/"))
     assert result.exit_code == 1

@@ -1,6 +1,7 @@
 """Which targets are carried, and how tracked URLs are spelled and read back."""
 
 import re
+import time
 
 import pytest
 
@@ -376,3 +377,73 @@ def test_url_of_somebody_else_is_not_read() -> None:
     assert read_url(b"https://example.com/f/article") is None
     assert read_url(b"https://example.com") is None
     assert read_url(b"") is None
+
+
+GAPS = [
+    b" ",
+    b"\t",
+    b"\r\n",
+    b"\n",
+    b"=\r\n",
+    b"=\n",
+    b"= \r\n",
+    b"+",
+    b"\r\n    ",
+    b"\xc2\xa0",
+    b"\xc2\xad",
+    b"\xe2\x80\x8b",
+    b"\xe2\x80\x8c",
+    b"\xe2\x80\x8d",
+    b"\xe2\x81\xa0",
+    b"\xef\xbb\xbf",
+    b"\xe2\x80\xae",
+    b"\xe2\x80\xa8",
+]
+WHOLE = b"AQEAAft6vIs8ChvCX6YLoDOCqpjM6NnBYrCzvJuuXRumpEOjJcEOaNQT6K6QDr1HFwfICRzRswRRU7emCmmfEu8hWw"
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("prefix", [b"/f/a/", b"/f/open.app/", b"/q/"])
+def test_h24_link_that_was_broken_anywhere_is_read(gap: bytes, prefix: bytes) -> None:
+    path = prefix + WHOLE
+    for place in range(len(path) + 1):
+        for spelled in (path[:place] + gap + path[place:], escaped(path[:place] + gap + path[place:])):
+            requested = read_path(b"/" + spelled if place == 0 else spelled)
+            assert requested is not None
+            assert WHOLE in (requested.token, *requested.others)
+            assert (requested.family, requested.spoiled) == ("open" if prefix == b"/q/" else "click", True)
+
+
+@pytest.mark.parametrize("width", [8, 20, 60, 72, 76])
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("tail", [b"", b" and more of it", b"\r\n\r\nYours, Ida", b"?a=b c", b"> x"])
+def test_h24_link_that_was_wrapped_is_read_whatever_stands_behind(
+    width: int, gap: bytes, tail: bytes
+) -> None:
+    wrapped = gap.join(WHOLE[at : at + width] for at in range(0, len(WHOLE), width))
+    requested = read_path(b"/f/a/" + wrapped + tail)
+    assert requested is not None
+    assert WHOLE in (requested.token, *requested.others)
+    assert len(requested.others) < 64
+
+
+def test_longest_link_wrapped_is_read() -> None:
+    token = b"A" * 2000
+    wrapped = b"\r\n".join(token[at : at + 72] for at in range(0, len(token), 72))
+    assert read_path(b"/f/a/" + wrapped) == Requested(
+        "click", token, True, read_path(b"/f/a/" + wrapped).others
+    )
+
+
+def test_paths_full_of_gaps_are_read_quickly() -> None:
+    for path in (
+        b"/f/a/" + b"a " * 8000,
+        b"/" + b" " * 16000,
+        b"/f/a/" + b"= " * 8000,
+        b"/f" + b"/ " * 8000,
+        b"/f/" + b"= =" * 5000,
+    ):
+        began = time.perf_counter()
+        requested = read_path(path)
+        assert time.perf_counter() - began < 0.1
+        assert requested is None or len(requested.others) <= 40

@@ -84,3 +84,8 @@ def test_no_header_of_a_stranger_raises(peer: str, forwarded: str) -> None:
     as_address(forwarded)
     client = Proxies(("127.0.0.0/8",)).client(peer, forwarded)
     assert client == "" or as_address(client) is not None
+
+
+@pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 127.0.0.1", "unknown", ""])
+def test_peer_of_a_unix_socket_has_no_address_where_loopback_is_no_trusted_proxy(forwarded: str) -> None:
+    assert Proxies(("192.0.2.0/24",)).client("", forwarded) == ""

@@ -29,6 +29,7 @@ from engagement.links.keys import Ring
 from engagement.links.types import Kind
 from engagement.links.urls import refusal
 from tracker_web.answers import PIXEL
+from tracker_web.hot import raw_path
 
 
 def hit(spool: MemorySpool) -> Hit:
@@ -329,3 +330,35 @@ def status_and_flags(path: str) -> tuple[int, list[bool]]:
     spool = MemorySpool()
     status = ask(hot(spool), environ(path)).status
     return status, [event.spoiled for event in map(decode, spool.records) if isinstance(event, Hit)]
+
+
+@pytest.mark.parametrize(
+    ("info", "path"),
+    [
+        ("/f/a/x%41", b"/f/a/x%2541"),
+        ("/f/a/x?y", b"/f/a/x%3Fy"),
+        ("/f/a/x#y", b"/f/a/x%23y"),
+        ("/f/a/%?#", b"/f/a/%25%3F%23"),
+        ("/f/a/x\xe9", b"/f/a/x\xe9"),
+    ],
+)
+def test_path_as_the_server_decoded_it_is_spelled_so_that_it_is_not_decoded_twice(
+    info: str, path: bytes
+) -> None:
+    assert raw_path(info) == path
+
+
+def test_token_escaped_three_times_is_read_as_the_server_leaves_two() -> None:
+    """PATH_INFO was decoded once; what is left must be decoded no more often than a wire's path is."""
+    once = f"%{ord(token()[0]):02X}{token()[1:]}"
+    assert ask(hot(), environ(f"/f/a/{once}")).status == 302
+    assert ask(hot(), environ(f"/f/a/{once.replace('%', '%25')}")).status == 404
+
+
+def test_broken_token_is_proved_like_any_other() -> None:
+    forged, genuine = token(key=STRANGER), token()
+    spool = MemorySpool()
+    assert ask(hot(spool), environ(f"/f/a/{forged[:40]} {forged[40:]}")).status == 404
+    assert ask(hot(spool), environ(f"/f/a/{genuine[:40]} x{genuine[40:]}")).status == 404
+    assert ask(hot(spool), environ(f"/f/a/{genuine[:40]}\r\n{genuine[40:]} and more")).status == 302
+    assert hit(spool).spoiled

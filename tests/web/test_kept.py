@@ -14,7 +14,7 @@ from web_cases import KEY, token
 from engagement.links.keys import Key, Ring, Status
 from engagement.links.ring_file import save_ring
 from engagement.links.types import Kind
-from engagement.settings import SettingsError
+from engagement.settings import SettingsError, load_text
 from tracker_web import kept
 
 NEW = Key(8, Status.ACCEPTED, KEY.created, bytes(range(2, 34)))
@@ -174,3 +174,21 @@ def test_where_nothing_was_kept_a_broken_file_is_an_error(tmp_path: Path) -> Non
     assert kept._kept == []
     with pytest.raises(SettingsError):
         kept.configured(path)
+
+
+def test_small_files_that_are_lost_at_a_reload_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "_kept", [])
+    links = tmp_path / "assetlinks.json"
+    links.write_bytes(b"[]")
+    save_ring(tmp_path / "keys", Ring((KEY,)))
+    settings = load_text(
+        f'keys {{ ring = "{tmp_path}/keys" }}\ntracker {{ assetlinks = "{links}" }}\n'
+        f'spool {{ directory = "{tmp_path}/spool" }}\n'
+    )
+    kept.keep(settings)
+    links.unlink()
+    with caplog.at_level("ERROR", "smtpapi.tracker"):
+        assert kept.files_of(settings)["/.well-known/assetlinks.json"] == ("application/json", b"[]")
+    assert [str(links) in record.getMessage() for record in caplog.records] == [True]

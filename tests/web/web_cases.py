@@ -182,6 +182,26 @@ def _everything_escaped(path: str) -> str:
     return "".join(f"%{ord(character):02X}" for character in path)
 
 
+# What links are broken by on their way, escaped as a browser does.
+GAPS = {
+    "blank": "%20",
+    "tab": "%09",
+    "line-end": "%0D%0A",
+    "line-feed": "%0A",
+    "soft-break": "=%0D%0A",
+    "soft-break-lf": "=%0A",
+    "indented": "%0D%0A%20%20%20%20",
+    "plus": "+",
+    "no-break-space": "%C2%A0",
+    "soft-hyphen": "%C2%AD",
+    "zero-width-space": "%E2%80%8B",
+    "zero-width-joiner": "%E2%80%8D",
+    "word-joiner": "%E2%81%A0",
+    "left-to-right-mark": "%E2%80%8E",
+    "byte-order-mark": "%EF%BB%BF",
+}
+
+
 def cases() -> list[Case]:
     """The table (contract.md 6.2, 6.3; trust.md's HTTP side)."""
     click, pixel = token(), token(Kind.OPEN)
@@ -190,6 +210,7 @@ def cases() -> list[Case]:
     gone_pixel = token(Kind.OPEN, expiry=NOW - 10_000, issued=NOW - 20_000)
     one_click = token(Kind.LIST_UNSUBSCRIBE, None)
     flipped = click[:-2] + ("A" if click[-2] != "A" else "B") + click[-1]
+    wrapped = "%0D%0A".join(click[at : at + 20] for at in range(0, len(click), 20))
     moved = {"status": 302, "headers": REDIRECT, "body": b""}
     shown = {"status": 200, "headers": GIF, "body": PIXEL}
     unknown = {"status": 404, "headers": TEXT, "body": NOT_FOUND_BODY}
@@ -206,6 +227,19 @@ def cases() -> list[Case]:
         ("click-spoiled-by-quote", f"/f/a/{click}%27", moved | {"events": 1}),
         ("click-spoiled-by-dot", f"/f/a/{click}.", moved | {"events": 1}),
         ("click-spoiled-by-slash", f"/f/a/{click}/", moved | {"events": 1}),
+        *(
+            (f"click-broken-{name}", f"/f/a/{click[:60]}{gap}{click[60:]}", moved | {"events": 1})
+            for name, gap in GAPS.items()
+        ),
+        ("click-blank-before-path", f"/%20f/a/{click}", moved | {"events": 1}),
+        ("click-blank-behind-f", f"/f%20/a/{click}", moved | {"events": 1}),
+        ("click-zero-width-before-token", f"/f/a/%E2%80%8B{click}", moved | {"events": 1}),
+        ("click-blank-escaped-twice", f"/f/a/{click[:50]}%2520{click[50:]}", moved | {"events": 1}),
+        ("click-wrapped", f"/f/a/{wrapped}", moved | {"events": 1}),
+        ("click-words-behind", f"/f/a/{click}%20and%20more%20of%20the%20same", moved | {"events": 1}),
+        ("click-broken-and-forged", f"/f/a/{forged[:60]}%20{forged[60:]}", unknown),
+        ("click-broken-by-a-letter", f"/f/a/{click[:60]}%20x{click[60:]}", unknown),
+        ("open-broken", f"/q/{pixel[:30]}%0D%0A{pixel[30:]}", shown | {"events": 1}),
         ("click-expired", f"/f/a/{gone}", moved | {"events": 1}),
         ("amp-click", f"/f/a/{token(Kind.AMP_CLICK)}", moved | {"events": 1}),
         ("click-host-in-capitals", f"/f/a/{click}", moved | {"host": "TRACK.Example.COM", "events": 1}),

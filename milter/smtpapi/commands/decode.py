@@ -49,10 +49,16 @@ def _describe(url: str, ring: Ring, now: float) -> dict[str, Any]:
     requested = read_url(url.strip().encode("utf-8", "surrogateescape"))
     if requested is None:
         return {"error": "not a tracked link: expected /f/a/TOKEN or /q/TOKEN"}
-    try:
-        opened = open_token(requested.token, ring)
-    except BadToken as error:
-        return {"error": _ERRORS[error.reason]}
+    opened: Opened | None = None
+    error = ""
+    for token in (requested.token, *requested.others):
+        try:
+            opened = open_token(token, ring)
+            break
+        except BadToken as bad:
+            error = error or _ERRORS[bad.reason]
+    if opened is None:
+        return {"error": error}
     if opened.kind in (CLICKS if requested.family == "open" else OPENS):
         return {"error": f"a token of kind {opened.kind.name.lower()} in the place of another kind"}
     return _fields(opened, now) | {"spoiled": requested.spoiled}
