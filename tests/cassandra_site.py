@@ -19,7 +19,7 @@ SERVER = ROOT / "tests" / "cassandra_node" / "cassandra-server"
 TABLES = (
     *("event_by_message", "injection_by_message", "event_by_hour", "message_by_recipient"),
     *("hour_by_campaign", "figure_by_hour", "stale_hour", "arrival", "shipper"),
-    "tag_set",
+    *("tag_set", "turn"),
 )
 
 
@@ -52,7 +52,7 @@ class Node:
         )
         self.told = dict(line.split("=", 1) for line in out.splitlines() if line.startswith("CASSANDRA_"))
 
-    def say(self, *words: str) -> str:
+    def say(self, *words: str, env: dict[str, str] | None = None) -> str:
         verb, *rest = words
         done = subprocess.run(
             [sys.executable, SERVER, verb, "--dir", str(self.directory), *rest],
@@ -60,6 +60,7 @@ class Node:
             capture_output=True,
             text=True,
             timeout=800,
+            env=env,
         )
         assert done.returncode == 0, f"cassandra-server {words}: {done.stderr}"
         return done.stdout

@@ -170,7 +170,8 @@ def _read_broken(path: bytes, whole: bytes | None) -> Requested | None:
     start = _BROKEN.match(path)
     if start is None:
         return None
-    pieces, position = [], start.end()
+    pieces: list[bytes] = []
+    position = start.end()
     while len(pieces) < _MAX_PIECES and (run := _RUN.match(path, position)):
         pieces.append(run.group(1))
         position = run.end()

@@ -1,6 +1,7 @@
 """The store of a large site: a Cassandra cluster. What is asked is in `cassandra_find`, the rows in `cql`.
 
-No transactions, counters, secondary indexes or filtering; each row is an upsert. An event costs two or three
+No counters, secondary indexes or filtering; each row is an upsert. The only transactions are turns at making
+an hour's figures (`turns`). An event costs two or three
 rows: whole by message, slim by hour, and the first of a message in a period by recipient. Rows end by
 themselves. `arrivals` may tell an event twice: when the spool was read twice.
 """
@@ -30,10 +31,13 @@ from engagement.stores.port import (
 from engagement.stores.statements import as_text
 from engagement.stores.tags import DAY_MS, Customer, TagBook, tags_of
 from engagement.stores.tally import HOUR_MS, minutes_to_count, to_text
+from engagement.stores.turns import Turns, stamp
 
 ARRIVALS_LIFE: Final = 7 * 86400
 _REMEMBERED: Final = 200_000
 _CLOSED_MS: Final = 600_000  # after an hour's end; until then its mark as stale stays, as more will come
+_APART_HOURS: Final = 26  # so much longer stay the marks of others: their clocks may be a day behind ours
+_TURNS_OUTLIVE: Final = 7 * 86400  # seconds: the numbers must not begin again while there are figures
 
 _Writes = list[tuple[str, list[tuple[object, ...]]]]
 
@@ -84,10 +88,13 @@ class CassandraStore:
         self._minutes = Minutes()
         self._shipper = secrets.token_hex(6)
         self._told = 0  # arrivals written under this name
-        self._stale: set[tuple[str, int]] | None = None  # None: not asked yet what others left behind
-        self._marked: dict[tuple[str, int], set[str]] = {}
-        self._in_pieces: dict[Hour, bool] = {}  # begun to be read; whether others wrote to it since
-        self._once_more: set[Hour] = set()
+        self._stale: set[Hour] | None = None  # None: not asked yet what others left behind
+        self._marks_made = 0
+        self._mark = self._shipper  # the name of marks to come
+        self._marked: dict[Hour, set[str]] = {}
+        self._turns = Turns(self._asked, self._shipper)
+        self._under_way: dict[Hour, int] = {}  # the turn of hours begun to be read
+        self._added: set[Hour] = set()  # what has got events since its turn was taken
 
     def add(self, events: Iterable[Row]) -> int:
         """See the port."""
@@ -103,6 +110,7 @@ class CassandraStore:
             stale = {(tenant, minute // MINUTES) for tenant, minute in changed}
             if self._stale is not None:
                 self._stale |= stale
+            self._added |= stale & self._under_way.keys()
             for tenant, minute in changed:
                 self._minutes.changed(tenant, minute)
             try:
@@ -134,36 +142,20 @@ class CassandraStore:
     def roll_up(self, seconds: float = math.inf) -> int:
         """See the port. At the first time also what shippers before this one left undone.
 
-        An hour that another shipper writes to as well is read as a whole, and if that took more than one call
-        once more: what it has added meanwhile to minutes that were read is known to it alone.
+        What another shipper has added to an hour, its own turn will tell (`turns`): of an hour in which
+        nobody else had one, only the minutes that we changed are read again.
         """
         until = time.monotonic() + seconds
         with self._lock:
-            marks = self._asked("stale", (cql.PLACE,))
-            shared = {(tenant, hour) for tenant, hour, shipper in marks if shipper != self._shipper}
-            if self._stale is None:
-                self._stale = set()
-                for tenant, hour, shipper in marks:
-                    self._stale.add((tenant, hour))
-                    self._marked.setdefault((tenant, hour), set()).add(shipper)
+            stale = self._stale if self._stale is not None else self._left_behind()
             done = 0
-            for place, hour in enumerate(by_turns(self._stale)):
-                if self._is_made(hour, until, shared=hour in shared):
-                    self._stale.discard(hour)
+            for place, hour in enumerate(by_turns(stale)):
+                if self._is_made(hour, until):
+                    stale.discard(hour)
                     done += 1
                 if place and time.monotonic() >= until:
                     break
-            closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
-            over = [each for each in self._marked if each[1] < closed and each not in self._stale]
-            self._written(
-                [
-                    ("no_longer_stale", [(cql.PLACE, tenant, hour, shipper)])
-                    for tenant, hour in over
-                    for shipper in self._marked[tenant, hour]
-                ]
-            )
-            for each in over:
-                del self._marked[each]
+            self._take_marks_away(stale)
         return done
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
@@ -290,8 +282,8 @@ class CassandraStore:
     def _marks(self, stale: set[tuple[str, int]]) -> _Writes:
         writes: _Writes = []
         for tenant, hour in stale:
-            if self._shipper not in self._marked.get((tenant, hour), ()):
-                writes.append(("stale_hour", [(cql.PLACE, tenant, hour, self._shipper)]))
+            if not any(name.startswith(self._shipper) for name in self._marked.get((tenant, hour), ())):
+                writes.append(("stale_hour", [(cql.PLACE, tenant, hour, self._mark)]))
         return writes
 
     def _written(self, writes: _Writes) -> None:
@@ -319,29 +311,52 @@ class CassandraStore:
             writes.append(("arrival", [(self._shipper, part, number, packed, ARRIVALS_LIFE)]))
             number += 1
         self._written(writes)
-        self._written([("shipper", [(cql.PLACE, self._shipper, number, ARRIVALS_LIFE)])])
+        self._written([("shipper", [(cql.PLACE, self._shipper, number, ARRIVALS_LIFE, cql.told_at(number))])])
         self._told = number
 
-    def _is_made(self, hour: Hour, until: float, *, shared: bool) -> bool:
-        """Go on with an hour's figures; tell whether nothing of it is left to do."""
-        if shared and self._minutes.was_written(hour):
-            self._minutes.forget_hour(hour)
-        shared |= self._in_pieces.get(hour, False)  # the other may have made it and taken its mark away
-        if not self._roll_up(hour, until):
-            self._in_pieces[hour] = shared
-            return False
-        if self._in_pieces.pop(hour, None) is not None and shared and hour not in self._once_more:
-            self._minutes.forget_hour(hour)
-            self._once_more.add(hour)
-            return False
-        self._once_more.discard(hour)
-        return True
+    def _left_behind(self) -> set[Hour]:
+        """The hours that are marked, by whomever; from now on ours to make."""
+        stale = set()
+        for tenant, hour, name in self._asked("stale", (cql.PLACE,)):
+            stale.add((tenant, hour))
+            self._marked.setdefault((tenant, hour), set()).add(name)
+        self._stale = stale
+        return stale
 
-    def _roll_up(self, hour: Hour, until: float) -> bool:
+    def _take_marks_away(self, stale: set[Hour]) -> None:
+        """Take away the marks of hours that are made and over, those of others once they must know it too."""
+        closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
+        gone = [
+            (hour, name)
+            for hour, names in self._marked.items()
+            if hour not in stale
+            for name in names
+            if hour[1] < (closed if name.startswith(self._shipper) else closed - _APART_HOURS)
+        ]
+        if not gone:
+            return
+        self._written([("no_longer_stale", [(cql.PLACE, *hour, name)]) for hour, name in gone])
+        for hour, name in gone:
+            self._marked[hour].discard(name)
+            if not self._marked[hour]:
+                del self._marked[hour]
+        # A mark that was taken away cannot be set again: later ones have a name of their own.
+        self._marks_made += 1
+        self._mark = f"{self._shipper}.{self._marks_made}"
+
+    def _is_made(self, hour: Hour, until: float) -> bool:
+        """Go on with an hour's figures; tell whether nothing of it is left to do."""
         tenant, number = hour
         ends = cql.ttl((number + 1) * HOUR_MS, self._life.events, self._now())
         if ends is None:
+            self._under_way.pop(hour, None)
             return True
+        if hour not in self._under_way:
+            turn, was_ours = self._turns.take(hour, ends + _TURNS_OUTLIVE if ends else 0)
+            if not was_ours:  # it may have got events since that we know nothing of
+                self._minutes.forget_hour(hour)
+            self._under_way[hour] = turn
+            self._added.discard(hour)
 
         def read(first: int, last: int) -> Mapping[int, Minute]:
             return self._finder.minutes(tenant, first, last)
@@ -349,14 +364,16 @@ class CassandraStore:
         if not self._minutes.bring_up(hour, read, until):
             return False
         figures, _ = self._minutes.figures(hour)
+        at = stamp(number, self._under_way[hour])
         self._written(
             [
-                ("figures", [(tenant, campaign, number, to_text(each), ends)])
+                ("figures", [(tenant, campaign, number, to_text(each), ends, at)])
                 for campaign, each in figures.items()
             ]
         )
         self._minutes.written(hour)
-        return True
+        del self._under_way[hour]
+        return hour not in self._added  # what came while it was read needs a turn of its own
 
     # --- reading ---
 

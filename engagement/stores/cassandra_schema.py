@@ -1,7 +1,7 @@
 """Brings a keyspace to the newest schema, and says in words how it stands.
 
 Numbered scripts, each applied once; all their statements are "if not exists", so one that was cut short is
-applied again. Two that migrate at once take turns by a lightweight transaction, the only ones there are.
+applied again. Two that migrate at once take turns by a lightweight transaction.
 """
 
 import os

@@ -301,6 +301,9 @@ class Connection:
         profile = ExecutionProfile(
             load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=stanza.local_dc)),
             consistency_level=getattr(ConsistencyLevel, stanza.consistency.upper()),
+            serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL
+            if stanza.consistency.startswith("local_")
+            else ConsistencyLevel.SERIAL,
             request_timeout=stanza.request_timeout / 1000,
             row_factory=tuple_factory,
         )

@@ -2,7 +2,9 @@
 
 Every write is an upsert under a key fixed when the event happened, within one partition, with the event's
 time as timestamp and the rest of its life as TTL. So writing again, late or out of order gives the same
-rows, and never brings back what was erased since.
+rows, and never brings back what was erased since. What has no event's time is written by one writer alone, or
+with a number in the place of a time (`turns`): no statement carries the clock of the host that says it, but
+for those of one row that is written once.
 """
 
 import hmac
@@ -30,6 +32,9 @@ PLACE: Final = "here"  # the one partition of tables of a few rows
 _LAST_END: Final = 2**31 - 2
 _LONGEST_TTL: Final = 20 * 365 * 86400
 _ARRIVAL: Final = struct.Struct(">16sQ16s")
+# A mark is never set again once it was taken away: these two alone order it. Far ahead of any clock, as
+# earlier programs wrote marks by theirs.
+_MARKED_AT: Final = 1 << 61
 
 WRITES: Final = {
     name: " ".join(text.split())
@@ -53,15 +58,23 @@ WRITES: Final = {
         "tag_set": """
             INSERT INTO {keyspace}.tag_set (place, tenant, customer, set_id, tags, used)
             VALUES (?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
-        "stale_hour": "INSERT INTO {keyspace}.stale_hour (place, tenant, hour, shipper) VALUES (?, ?, ?, ?)",
-        "no_longer_stale": """
-            DELETE FROM {keyspace}.stale_hour WHERE place = ? AND tenant = ? AND hour = ? AND shipper = ?""",
+        "stale_hour": f"""
+            INSERT INTO {{keyspace}}.stale_hour (place, tenant, hour, shipper) VALUES (?, ?, ?, ?)
+            USING TIMESTAMP {_MARKED_AT}""",
+        "no_longer_stale": f"""
+            DELETE FROM {{keyspace}}.stale_hour USING TIMESTAMP {_MARKED_AT + 1}
+            WHERE place = ? AND tenant = ? AND hour = ? AND shipper = ?""",
+        "take_turn": """
+            UPDATE {keyspace}.turn USING TTL ? SET taken = ?, shipper = ? WHERE tenant = ? AND hour = ?
+            IF taken = ? AND shipper = ?""",
         "figures": """
             INSERT INTO {keyspace}.figure_by_hour (tenant, campaign, hour, figures)
-            VALUES (?, ?, ?, ?) USING TTL ?""",
+            VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "arrival": """
             INSERT INTO {keyspace}.arrival (shipper, part, number, events) VALUES (?, ?, ?, ?) USING TTL ?""",
-        "shipper": "INSERT INTO {keyspace}.shipper (place, shipper, told) VALUES (?, ?, ?) USING TTL ?",
+        "shipper": """
+            INSERT INTO {keyspace}.shipper (place, shipper, told) VALUES (?, ?, ?)
+            USING TTL ? AND TIMESTAMP ?""",
         "erase_message": "DELETE FROM {keyspace}.event_by_message USING TIMESTAMP ? WHERE message = ?",
         "erase_injection": "DELETE FROM {keyspace}.injection_by_message USING TIMESTAMP ? WHERE message = ?",
         "erase_in_hour": """
@@ -145,6 +158,11 @@ def written_at(row: Row) -> int:
     version = row.rules
     rules = int(version) if version.isascii() and version.isdigit() and len(version) < 4 else 0
     return row.at_ms * 1000 + rules
+
+
+def told_at(number: int) -> int:
+    """Return the timestamp of how much a shipper has told: the more, the later, whatever its clock says."""
+    return _MARKED_AT + number
 
 
 def message_key(row: Row) -> bytes:
