@@ -1,6 +1,7 @@
 """Figures in Cassandra, where the clocks of hosts are apart: of those that ship, and of the nodes."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -60,7 +61,7 @@ def client(tables: CassandraStore) -> CassandraClient:
 @pytest.mark.parametrize(
     ("ahead", "spread"), [(90, 1000), (20 * 60, 1000), (DAY, 7 * 60_000), (-DAY, 7 * 60_000)]
 )
-def test_two_shippers_with_clocks_apart_make_the_same_figures(
+def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
     client: CassandraClient, tell: Telling, ahead: int, spread: int
 ) -> None:
     """All 12 clicks of each, whoever is ahead, and whoever makes the figures last."""
@@ -101,7 +102,7 @@ def test_figures_made_from_an_older_reading_do_not_win(client: CassandraClient, 
 
 
 def test_what_was_left_to_do_is_done_whatever_the_clocks_say(client: CassandraClient, tell: Telling) -> None:
-    """A shipper a day ahead makes an hour's figures; one that is behind adds to it, and dies before it can."""
+    """A shipper a day ahead makes an hour's figures; one that is behind adds to it and dies before it can."""
     ahead, behind = shipper(client, DAY), shipper(client, 0)
     now = int(time.time() * 1000) - AT
     try:
@@ -143,13 +144,25 @@ def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClient, te
 # --- three nodes and two programs, each with a clock of its own ---
 
 
-def faked(seconds: int) -> dict[str, str]:
-    return {
-        **os.environ,
-        "LD_PRELOAD": str(FAKED),
-        "FAKETIME": f"{seconds:+d}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+def faked_java(folder: Path, seconds: int) -> dict[str, str]:
+    """What gives a node a clock of its own: a `java` under libfaketime."""
+    java = shutil.which("java")
+    path = folder / f"java{seconds}"
+    path.write_text(
+        f"#!/bin/sh\nexec env LD_PRELOAD={FAKED} FAKETIME={seconds:+d}s FAKETIME_DONT_FAKE_MONOTONIC=1 "
+        f'{java} "$@"\n'
+    )
+    path.chmod(0o755)
+    return {**os.environ, "CASSANDRA_JAVA": str(path)}
+
+
+def faked_ship(config: Path, seconds: int) -> list[str]:
+    """`smtpapi ship`, with a clock of its own. Not by libfaketime: Python's waits and sleeps fail under it."""
+    code = (
+        f"import time; real = time.time; time.time = lambda: real() + {seconds}; "
+        "from smtpapi.commands import main; main()"
+    )
+    return [sys.executable, "-c", code, "ship", "--config", str(config)]
 
 
 def config(folder: Path, node: Node) -> Path:
@@ -182,25 +195,24 @@ def clicks(folder: Path, first: int, count: int) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("apart", [(20 * 60, 0), (DAY, 0), (-DAY // 2, DAY // 2)])
-def test_two_shippers_and_three_nodes_with_faked_clocks(tmp_path: Path, apart: tuple[int, int]) -> None:
-    """The programs themselves under libfaketime, a day apart at most; so are the nodes."""
+def test_h26_two_shippers_and_three_nodes_with_faked_clocks(tmp_path: Path, apart: tuple[int, int]) -> None:
+    """The programs themselves; the nodes under libfaketime. Shippers are a day apart at most."""
     assert FAKED.exists(), "Debian package faketime"
     node = Node("clocks", "--nodes", "3", "--heap", "320m")
-    program = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
     total = 0
     with ExitStack() as stack:
         stack.callback(node.stop)
         node.start()
         for number, seconds in ((2, apart[0]), (3, -apart[0])):
-            node.say("restart", str(number), env=faked(seconds))
+            node.say("restart", str(number), env=faked_java(tmp_path, seconds))
         client = node.client("apart", replication={"datacenter1": "3"})
         connection = Connection(client, {})
         migrate(connection, Life(90 * DAY, YEAR), lambda _: None)
         connection.close()
         folders = [tmp_path / name for name in ("one", "two")]
         for folder, seconds in zip(folders, apart, strict=True):
-            words = [*program, "ship", "--config", str(config(folder, node))]
-            environment = faked(seconds) | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            words = faked_ship(config(folder, node), seconds)
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
             log = stack.enter_context((folder / "log").open("wb"))
             process = subprocess.Popen(words, env=environment, cwd=ROOT, stderr=log)
             stack.callback(process.wait, 30)

@@ -1,5 +1,7 @@
 class ConsistencyLevel:
     LOCAL_QUORUM: int
+    LOCAL_SERIAL: int
+    SERIAL: int
 
 class DriverException(Exception): ...
 class RequestExecutionException(DriverException): ...
