@@ -157,7 +157,7 @@ def faked_java(folder: Path, seconds: int) -> dict[str, str]:
 
 
 def faked_ship(config: Path, seconds: int) -> list[str]:
-    """`smtpapi ship`, with a clock of its own. Not by libfaketime: Python's waits and sleeps fail under it."""
+    """`smtpapi ship`, with a clock of its own; under libfaketime Python cannot wait and sleep."""
     code = (
         f"import time; real = time.time; time.time = lambda: real() + {seconds}; "
         "from smtpapi.commands import main; main()"

@@ -109,21 +109,21 @@ def test_nothing_of_a_recipient_is_left_in_a_segment_in_use(config: Path) -> Non
         writer.append(hit(OLE))
     assert holds(spool, IDA)
     with shipping(config):
-        done = say(config, "erase", IDA.upper())
+        done = say(config, "erase", "--yes", IDA.upper())
         assert (done.exit_code, done.output) == (0, "3 event(s) removed\n")
         assert holds(config.parent, IDA) == []
         assert IDA.lower() not in in_tables(config)
         assert len(say(config, "export", OLE).output.splitlines()) >= 3
     writer.close()
-    assert say(config, "erase", "--wait", "30", OLE).exit_code == 0
+    assert say(config, "erase", "--yes", "--wait", "30", OLE).exit_code == 0
 
 
 def test_what_waits_for_another_holds_nothing_up(config: Path) -> None:
     writer = Writer(config.parent / "spool")
     writer.append(hit(OLE))
     writer.close()
-    assert say(config, "erase", "--wait", "0", IDA).exit_code == 0
-    done = say(config, "erase", "--wait", "0", OLE)
+    assert say(config, "erase", "--yes", "--wait", "0", IDA).exit_code == 0
+    done = say(config, "erase", "--yes", "--wait", "0", OLE)
     assert (done.exit_code, "Nothing was removed" in done.output) == (1, True)
 
 
@@ -139,7 +139,7 @@ def test_set_aside_files_lose_the_recipient_and_nothing_else(config: Path) -> No
     (aside / "c.9.segment").write_bytes(whole)
     (aside / "d.9.rest").write_bytes(b"\x01\x02" + frame(others[0]))
     os.utime(aside / "b.9.rest", (1000, 1000))
-    done = say(config, "erase", "ida@example.net")
+    done = say(config, "erase", "--yes", "ida@example.net")
     assert (done.exit_code, "overwritten in 3 file(s)" in done.output) == (0, True)
     assert not (aside / "a.8.record").exists()
     kept = (aside / "b.9.rest").read_bytes()
@@ -152,7 +152,7 @@ def test_set_aside_files_lose_the_recipient_and_nothing_else(config: Path) -> No
     assert len(changed) == len(whole)
     assert changed.startswith(MAGIC + frame(others[0]) + bytes(8))
     assert (aside / "d.9.rest").read_bytes() == b"\x01\x02" + frame(others[0])
-    again = say(config, "erase", "ida@example.net")
+    again = say(config, "erase", "--yes", "ida@example.net")
     assert (again.exit_code, again.output) == (0, "0 event(s) removed\n")
 
 
@@ -160,5 +160,5 @@ def test_an_address_outside_ascii_is_found_in_any_case(config: Path) -> None:
     aside = config.parent / "spool" / CORRUPT
     aside.mkdir(parents=True)
     (aside / "a.8.rest").write_bytes(b"\xff" + "JØRGEN@eksempel.no".encode() + b"\xff")
-    assert "overwritten" in say(config, "erase", "jørgen@eksempel.no").output
+    assert "overwritten" in say(config, "erase", "--yes", "jørgen@eksempel.no").output
     assert not (aside / "a.8.rest").exists()
