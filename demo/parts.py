@@ -93,7 +93,7 @@ def answers_unix(path: Path) -> bool:
 
 
 def answers_http(port: int) -> bool:
-    """Whether the tracker shows its page."""
+    """Whether a program answers requests there."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/", headers={"Host": f"localhost:{port}"})

@@ -34,6 +34,7 @@ spool {{ directory = "{run}/spool" }}
 {store}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
+web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}
 """
 
 _SQLITE = 'store {{ path = "{run}/events.db" }}'
@@ -63,32 +64,42 @@ def _port(name: str, environment: Mapping[str, str], default: int, others: tuple
 
 @dataclass(frozen=True)
 class Place:
-    """Folder and ports. hop: where mail to several recipients comes back; cassandra: None for SQLite."""
+    """Folder and ports.
+
+    hop: where mail to several recipients comes back; web: of the page of events; cassandra: None for SQLite.
+    """
 
     run: Path
     smtp: int
     http: int
     hop: int
+    web: int
     cassandra: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
-        """RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, STORE, PORT_CASSANDRA. Raises Unable."""
+        """RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, PORT_WEB, STORE, PORT_CASSANDRA. Raises Unable."""
         store = environment.get("STORE") or "sqlite"
         if store not in ("sqlite", "cassandra"):
             raise Unable(f"STORE={store}: expected sqlite or cassandra")
         smtp = _port("PORT_SMTP", environment, 2525, ())
-        web = _port("PORT_HTTP", environment, 8080, (smtp,))
-        hop = _port("PORT_HOP", environment, smtp + 1, (smtp, web))
+        http = _port("PORT_HTTP", environment, 8080, (smtp,))
+        hop = _port("PORT_HOP", environment, smtp + 1, (smtp, http))
+        web = _port("PORT_WEB", environment, 8090, (smtp, http, hop))
         cassandra = None
         if store == "cassandra":
-            cassandra = _port("PORT_CASSANDRA", environment, 9142, (smtp, web, hop))
+            cassandra = _port("PORT_CASSANDRA", environment, 9142, (smtp, http, hop, web))
         run = Path(environment.get("RUN_DIR") or ".run").absolute()
         if re.search(r"[\s\"{}]", str(run)):
             raise Unable(
                 f"RUN_DIR={run}: Postfix takes no white space, quotes or braces in it; choose another"
             )
-        return cls(run, smtp, web, hop, cassandra)
+        return cls(run, smtp, http, hop, web, cassandra)
+
+    @property
+    def web_url(self) -> Path:
+        """The file that holds the URL which opens the page of events signed in."""
+        return self.run / "web-url"
 
     @property
     def config(self) -> Path:
@@ -103,6 +114,7 @@ class Place:
             smtp=self.smtp,
             http=self.http,
             hop=self.hop,
+            web=self.web,
             socket=milter_socket,
             run=self.run,
             store=store,

@@ -1,12 +1,12 @@
 """`make run`: the whole product on this machine's loopback, in one folder, until Ctrl-C.
 
-A private Postfix, the filter, the tracker and the shipper, with SQLite or a real Cassandra; one sample
-newsletter; then the events as they come. It is a demonstration and a place to try one's own mail, no way to
-install anything: nothing outside the folder is touched (see `postfix` for the one exception), and nothing is
-left running.
+A private Postfix, the filter, the tracker, the shipper and the page of events, with SQLite or a real
+Cassandra; one sample newsletter; then the events as they come. It is a demonstration and a place to try
+one's own mail, no way to install anything: nothing outside the folder is touched (see `postfix` for the one
+exception), and nothing is left running.
 
-Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients), STORE
-(sqlite, cassandra), PORT_CASSANDRA.
+Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients),
+PORT_WEB, STORE (sqlite, cassandra), PORT_CASSANDRA.
 """
 
 import contextlib
@@ -68,6 +68,7 @@ class Demonstration:
             ("PORT_SMTP", self.place.smtp),
             ("PORT_HTTP", self.place.http),
             ("PORT_HOP", self.place.hop),
+            ("PORT_WEB", self.place.web),
         ):
             check_port(name, port)
         config = self.place.config
@@ -88,7 +89,7 @@ class Demonstration:
             pid = self._lock_file.read().strip()
             raise Unable(
                 f"already running in {self.place.run} (process {pid}): use that one, stop it with Ctrl-C "
-                f"there or `kill {pid}`, or choose other RUN_DIR, PORT_SMTP and PORT_HTTP"
+                f"there or `kill {pid}`, or choose other RUN_DIR, PORT_SMTP, PORT_HTTP and PORT_WEB"
             ) from None
         self._lock_file.truncate(0)
         self._lock_file.write(str(os.getpid()))
@@ -98,12 +99,13 @@ class Demonstration:
         """Start all parts and wait until each answers. Raises Unable."""
         if self.place.cassandra:
             self._start_cassandra(self.place.cassandra)
-        for name, word in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter")):
+        for name, word in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter"), ("web", "web")):
             self.programs.append(Program(name, self.place, word))
         self.postfix.start()
         for what, answers in (
             ("milter", partial(answers_unix, self.postfix.milter_socket)),
             ("tracker", partial(answers_http, self.place.http)),
+            ("web", partial(answers_http, self.place.web)),
         ):
             end = time.monotonic() + 20
             while not answers():
@@ -111,6 +113,20 @@ class Demonstration:
                 if time.monotonic() > end:
                     raise Unable(f"the {what} does not answer; its log says:\n{tail(self._log_of(what))}")
                 time.sleep(0.05)
+        self._keep_url()
+
+    def _keep_url(self) -> None:
+        """Put the address that opens the page signed in where only root reads it. Raises Unable."""
+        told = subprocess.run(
+            [str(SMTPAPI), "web", "--url", "--config", str(self.place.config)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if told.returncode != 0:
+            raise Unable(f"no address for the page: {(told.stdout + told.stderr).strip()}")
+        file = self.place.web_url
+        file.touch(0o600)
+        file.chmod(0o600)
+        file.write_text(told.stdout)
 
     def _start_cassandra(self, port: int) -> None:
         print(
@@ -140,7 +156,7 @@ class Demonstration:
         """Mail first, then what it needs, the events last, so that none is left in the spool."""
         with contextlib.suppress(PostfixError, OSError, subprocess.SubprocessError):
             self.postfix.stop()
-        for name in ("milter", "tracker", "shipper"):
+        for name in ("milter", "tracker", "web", "shipper"):
             for program in self.programs:
                 if program.name == name:
                     program.stop()

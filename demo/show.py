@@ -36,7 +36,8 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
     print(
         f"""
 {bold}Try it:{plain}
-  open      http://localhost:{place.http}/            the latest events
+  open      {place.web_url.read_text().strip()}
+            the latest events; the address signs you in, so keep it to yourself
   click     {example or "any link above"}
   send      .venv/bin/smtpapi send --server 127.0.0.1:{place.smtp} --to you@example.test FILE.eml
             (or any SMTP client at 127.0.0.1:{place.smtp}; every address is delivered to

@@ -29,7 +29,7 @@ _ = (_.skip_suppression, _.inline_css, _.ip_pool, _.dkim_key)
 # reasons made from the codes of engagement.links.urls.refusal: Skip(code)
 _ = (_.NO_HOST, _.USER_INFO, _.CONTROL_CHARACTER, _.BACKSLASH, _.NON_ASCII, _.TARGET_TOO_LONG)
 
-# templates of the first page (tracker_web.page)
+# templates of the first page (tracker_web.pages.page)
 _ = (_.hits, _.share, _.front)
 
 # the interface of stores and events, with its reference engine for tests

@@ -12,9 +12,10 @@ import click
 
 from engagement import terminal
 from tracker_web import log
-from tracker_web.app import CONFIG_VARIABLE, DEFAULT_CONFIG
 from tracker_web.kept import keep
-from tracker_web.serve import CannotServe, prepare, serve
+from tracker_web.links import CONFIG_VARIABLE, DEFAULT_CONFIG
+from tracker_web.listening import CannotServe
+from tracker_web.serve import prepare, serve
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,7 +29,7 @@ from tracker_web.serve import CannotServe, prepare, serve
     help="The configuration file.",
 )
 def main(config: Path) -> None:
-    """Answer tracked links and pixels, and show the events, in the foreground."""
+    """Answer tracked links and pixels, in the foreground."""
     terminal.guard()
     log.to_stderr()
     try:

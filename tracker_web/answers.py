@@ -36,6 +36,14 @@ PIXEL_HEADERS: Final = (
 NOT_FOUND: Final = "404 Not Found"
 NOT_FOUND_BODY: Final = b"This link is not known here.\n"
 
+# What somebody sees who opens the bare name of a tracking host: no data, no word of who runs it.
+PAGE_BODY: Final = (
+    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Links of e-mail</title>\n'
+    b'<meta name="viewport" content="width=device-width"></head>\n'
+    b"<body><p>Links and images of e-mail lead through this address. Nothing else is here to see.</p>\n"
+    b"<p>If a link brought you here, its address was cut: open it from the e-mail again.</p></body></html>\n"
+)
+
 NOT_ALLOWED: Final = "405 Method Not Allowed"
 NOT_ALLOWED_BODY: Final = b"Only GET and HEAD are answered here.\n"
 
@@ -56,6 +64,13 @@ def redirect_headers(target: bytes) -> Headers:
 def plain_headers(body: bytes, *more: tuple[str, str]) -> Headers:
     """The header list of a short plain text."""
     return typed_headers(body, "text/plain; charset=utf-8", ("Cache-Control", "no-store"), *more)
+
+
+def page_headers() -> Headers:
+    """The header list of the page at a tracking host's bare name."""
+    policy = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    plain = ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-store")
+    return typed_headers(PAGE_BODY, "text/html; charset=utf-8", policy, *plain)
 
 
 def typed_headers(body: bytes, media_type: str, *more: tuple[str, str]) -> Headers:

@@ -52,12 +52,6 @@ def as_address(text: str) -> Address | None:
     return address
 
 
-def is_loopback(address: str) -> bool:
-    """Whether the request came from this machine."""
-    parsed = as_address(address)
-    return parsed is not None and parsed.is_loopback
-
-
 class Proxies:
     """The peers whose X-Forwarded-For is believed. networks: CIDR blocks."""
 
@@ -65,14 +59,15 @@ class Proxies:
         self._networks = tuple(ip_network(network, strict=False) for network in networks)
         self._known = lru_cache(maxsize=4096)(self._lookup)
 
-    def client(self, peer: str, forwarded: str) -> str:
+    def client(self, peer: str, forwarded: str | None) -> str:
         """The address of the client, from the socket's peer ("" for a unix socket) and X-Forwarded-For.
 
         The rightmost entry that no trusted proxy wrote about another trusted proxy; everything left of it is
-        the client's own claim. An entry that is no address ends the walk: the hop that wrote it is the
-        answer.
+        the client's own claim. "" where that cannot be told: a trusted proxy wrote what is no address
+        (`unknown`, an empty value, odd bytes), and never the proxy's own address instead. forwarded: None
+        where there is no such header.
         """
-        if not forwarded:
+        if forwarded is None:
             return self._known(peer)[0] if peer else ""
         at, trusted = self._known(peer or _LOCAL_PEER)
         if not trusted:
@@ -80,7 +75,7 @@ class Proxies:
         for entry in reversed(forwarded.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
             address, trusted = self._known(entry.strip()[:64])
             if not address:
-                break
+                return ""
             at = address
             if not trusted:
                 break

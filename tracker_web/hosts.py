@@ -1,4 +1,4 @@
-"""Which names the tracker answers to: for what is no genuine link, and for the page.
+"""Which names the tracker answers to, for what is no genuine link.
 
 Not DNS: names are compared as `Host` gives them, without port and letter case.
 """
@@ -60,11 +60,6 @@ def parse_listen(text: str) -> Listen:
     """Read `tracker.listen`, which the settings have checked: ADDRESS:PORT, IPv6 in brackets."""
     host, _, port = text.rpartition(":")
     return Listen(host.removeprefix("[").removesuffix("]"), int(port))
-
-
-def page_hosts(settings: Settings) -> frozenset[str]:
-    """The names under which the page may be seen: those of loopback, and the listen address."""
-    return _LOOPBACK | parse_listen(settings.tracker.listen).names
 
 
 def tracking_hosts(settings: Settings) -> frozenset[str]:

@@ -214,7 +214,7 @@ class Hot:
             now = self._clock()
             now_ms = int(now * 1000)
             header = environ.get
-            address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR", ""))
+            address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR"))
             agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
             record = encode_hit(
                 self._event_id(now_ms),
@@ -248,8 +248,11 @@ def raw_path(path_info: str) -> bytes:
 
 
 def _text(header: str) -> str:
-    """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, made valid where it is not."""
-    return header.encode("latin-1", "replace").decode("utf-8", "replace")
+    """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, else latin-1, as it was once meant."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
 
 
 def _moved(target: bytes, start: "StartResponse") -> Iterable[bytes]:

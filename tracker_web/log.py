@@ -18,6 +18,7 @@ _REPEAT = 60.0  # seconds between two lines about the same lasting fault
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "loggers": {"_granian": {"propagate": True}},
     "formatters": {
         "mail": {
             "format": "%(asctime)s smtpapi/tracker[%(process)d]: %(message)s",
@@ -27,7 +28,6 @@ CONFIG: dict[str, Any] = {
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "mail", "stream": "ext://sys.stderr"}
     },
-    "loggers": {"_granian": {"propagate": True}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
 
@@ -74,9 +74,14 @@ def objections_trouble(trouble: str) -> None:
     _logger.error("objections: %s", trouble)
 
 
-def page_failed(endpoint: str, error: BaseException) -> None:
-    """A page could not be made. Names the view, never the URL."""
-    _logger.error("page %s failed: %s: %s", endpoint, type(error).__name__, error)
+def few_descriptors(allowed: int, wanted: int) -> None:
+    """The limit of open files is below what the connections need."""
+    _logger.warning(
+        "the limit of open files is %d, so a worker cannot hold %d connections at once: raise LimitNOFILE "
+        "(systemd) or `ulimit -n`",
+        allowed,
+        wanted,
+    )
 
 
 class LostRecords:

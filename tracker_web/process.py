@@ -20,11 +20,10 @@ from engagement.spool.write import Writer
 from tracker_web.ceiling import MODES, Ceiling, Heeding
 from tracker_web.client import Proxies
 from tracker_web.files import Files, well_known
-from tracker_web.hosts import page_hosts, tracking_hosts
+from tracker_web.hosts import tracking_hosts
 from tracker_web.hot import Hot, Spool
 from tracker_web.kept import files_of, objections, ring_of
 from tracker_web.log import LostRecords, objections_trouble
-from tracker_web.patience import Patient
 
 __all__ = ["PerProcess", "build", "well_known"]
 
@@ -92,7 +91,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         keys=keys,
         event_id=ids.next,
         spool=spool,
-        otherwise=Patient(otherwise, page_hosts(settings)),
+        otherwise=otherwise,
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
         lost=LostRecords().add,
         proxies=Proxies(settings.tracker.trusted_proxies),

@@ -3,8 +3,7 @@
 Why granian, and why these figures: docs/decisions/0004-fast-path.md.
 """
 
-import os
-import socket
+import resource
 from functools import partial
 from pathlib import Path
 
@@ -19,21 +18,20 @@ from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
 from engagement.settings.objections import ObjectionsError
 from engagement.settings.objections import load as load_objections
-from tracker_web import log
-from tracker_web.hosts import Listen, parse_listen, tracking_hosts
+from tracker_web import links, log
+from tracker_web.asgi import Asgi
+from tracker_web.hosts import parse_listen, tracking_hosts
 from tracker_web.kept import renew
+from tracker_web.listening import CannotServe, try_listen
 from tracker_web.process import well_known
 
-# A worker's threads. Two would hand the interpreter's lock around at each write to the spool; what may take
-# long is kept off the one by `patience` (docs/decisions/0004-fast-path.md).
-_THREADS = 1
+# What a worker holds at once, idle connections and those that send slowly included: at 1,024, granian's own
+# limit, so many idle ones kept every reader waiting for 10 s. One costs some 10 kB.
+_CONNECTIONS = 16_384
+_OTHER_FILES = 256  # descriptors that a worker needs besides
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
-_BACKLOG = 1024
-
-
-class CannotServe(Exception):
-    """What stands in the way, and what to do about it."""
+_BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
 
 
 def prepare(config: Path) -> Settings:
@@ -54,56 +52,46 @@ def prepare(config: Path) -> Settings:
         raise CannotServe(
             f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
         ) from error
-    _try_listen(parse_listen(settings.tracker.listen), config)
+    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config)
     return settings
 
 
-def _try_listen(listen: Listen, config: Path) -> None:
-    """Fail now, in words, where the server would fail in a traceback (or share the port with another one)."""
-    try:
-        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((listen.host, listen.port))
-            probe.listen(1)
-    except OSError as error:
-        raise CannotServe(
-            f"cannot listen on {listen}: {error.strerror}: "
-            f"`ss -ltnp 'sport = :{listen.port}'` names the program that holds a port; "
-            f"stop it, or change tracker.listen in {config}"
-        ) from error
+def _room() -> int:
+    """Return how many connections a worker may hold: as many as the limit of open files leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _CONNECTIONS + _OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.few_descriptors(soft, _CONNECTIONS)
+    return max(_CONNECTIONS // 16, min(_CONNECTIONS, soft - _OTHER_FILES))
 
 
-def _forget_variables() -> None:
-    """Take out of the environment what could pass for a part of a request.
-
-    The server mixes the environment into each request's variables: HTTP_X_FORWARDED_FOR, set by chance or ill
-    will, would be a header of every request that has none.
-    """
-    for name in list(os.environ):
-        if name.startswith(("HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "wsgi")):
-            del os.environ[name]
+def application() -> Asgi:
+    """Make what the server's worker calls."""
+    return Asgi(links.application())
 
 
 def serve(settings: Settings, config: Path) -> None:
     """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name config, the file `settings` came from."""
-    _forget_variables()
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
     if told := native.notice("tracker_web"):
         log.notice(told)
     server = Granian(
-        "tracker_web.wsgi:application",
+        "tracker_web.serve:application",
+        factory=True,
         address=listen.host,
         port=listen.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         workers=settings.tracker.workers,
-        blocking_threads=_THREADS,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
         websockets=False,
         backlog=_BACKLOG,
+        backpressure=_room(),
         log_level=LogLevels.warning,
         log_dictconfig=log.CONFIG,
         log_access=False,

@@ -23,6 +23,7 @@ from engagement.settings.schema import (
     Spool,
     Store,
     Tracker,
+    Web,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
 
@@ -45,6 +46,7 @@ class Settings:
     store: Store = field(default_factory=Store)
     keys: Keys = field(default_factory=Keys)
     tracker: Tracker = field(default_factory=Tracker)
+    web: Web = field(default_factory=Web)
     privacy: Privacy = field(default_factory=Privacy)
     policy: Policy = field(default_factory=Policy)
     notices: tuple[str, ...] = ()

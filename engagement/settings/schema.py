@@ -21,6 +21,7 @@ from engagement.settings.schema_site import (
     Spool,
     Store,
     Tracker,
+    Web,
 )
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Spool",
     "Store",
     "Tracker",
+    "Web",
 ]
 
 SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(ScopedOptions)}
@@ -61,6 +63,7 @@ STANZAS: Mapping[str, type] = {
     "store": Store,
     "keys": Keys,
     "tracker": Tracker,
+    "web": Web,
     "privacy": Privacy,
     "policy": Policy,
 }

@@ -221,7 +221,7 @@ class Tracker:
     trusted_proxies: tuple[str, ...] = declared(
         kinds.network_texts(),
         ("127.0.0.0/8", "::1/128"),
-        "Proxies whose X-Forwarded-For and X-Forwarded-Host are believed.",
+        "Proxies whose X-Forwarded-For is believed.",
     )
     apple_app_site_association: str = declared(
         kinds.path(), "", "File served as /.well-known/apple-app-site-association, for links that open apps.",
@@ -231,6 +231,28 @@ class Tracker:
         kinds.path(), "", "File served as /.well-known/assetlinks.json, for links that open apps.",
         example="/etc/smtpapi/assetlinks.json",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The program that shows the events to whoever has its token, apart from the tracker."""
+
+    listen: str = declared(
+        kinds.http_listen(),
+        "127.0.0.1:8090",
+        "Address and port of the pages. They show recipients: keep it on loopback, behind a proxy with TLS.",
+    )
+    hosts: tuple[str, ...] = declared(
+        kinds.hosts(),
+        (),
+        "Host names under which a proxy shows the pages, besides loopback's and the listen address.",
+        example=("events.example.com",),
+    )
+    token_file: str = declared(
+        kinds.path(),
+        "/var/lib/smtpapi/web-token",
+        "File of the token that opens the pages, mode 0600; made at the first start.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,8 @@ def test_unit_has_no_root_and_may_write_where_the_defaults_say_and_nowhere_else(
     wanted = {
         "smtpapi-milter": {spool, socket},
         "smtpapi-shipper": {spool, store},
-        "smtpapi-tracker": {spool, store},  # SQLite's readers write its -shm file
+        "smtpapi-tracker": {spool},
+        "smtpapi-web": {store},  # its token, and SQLite's readers write its -shm file
     }[unit.stem]
     writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
     assert writable == wanted
@@ -128,7 +129,7 @@ def test_programs_that_follow_a_changed_configuration_are_told_by_a_reload(name:
 def test_vagrantfile_forwards_the_ports_of_make_run_and_uses_targets_that_there_are() -> None:
     makefile = (ROOT / "Makefile").read_text()
     relays = re.findall(r'"(\w+)" => \[(\d+), (\d+)\]', VAGRANTFILE)
-    for (_, relay, port), name in zip(relays, ("PORT_SMTP", "PORT_HTTP"), strict=True):
+    for (_, relay, port), name in zip(relays, ("PORT_SMTP", "PORT_HTTP", "PORT_WEB"), strict=True):
         assert f"{name} ?= {port}\n" in makefile
         assert relay != port
     used = re.findall(r"make (?:-C \S+ )?([a-z -]+?)(?: STORE=\S+)?$", VAGRANTFILE, re.MULTILINE)

@@ -27,7 +27,7 @@ class _Run:
         self.smtp, self.http = smtp, http
         self.out = folder.parent / f"{folder.name}.out"
         environment = dict(os.environ, RUN_DIR=str(folder), PORT_SMTP=str(smtp), PORT_HTTP=str(http))
-        environment["PORT_HOP"] = str(free_port())
+        environment["PORT_HOP"], environment["PORT_WEB"] = str(free_port()), str(free_port())
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demo.run"], cwd=_ROOT, env=environment, stdout=out, stderr=out
@@ -144,13 +144,13 @@ def test_a_second_one_is_told_where_the_first_is(run: _Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["PORT_SMTP", "PORT_HTTP", "PORT_HOP"])
+@pytest.mark.parametrize("name", ["PORT_SMTP", "PORT_HTTP", "PORT_HOP", "PORT_WEB"])
 def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path, name: str) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        ports = {each: str(free_port()) for each in ("PORT_SMTP", "PORT_HTTP", "PORT_HOP")}
+        ports = {each: str(free_port()) for each in ("PORT_SMTP", "PORT_HTTP", "PORT_HOP", "PORT_WEB")}
         ports[name] = str(port)
         done = subprocess.run(
             [sys.executable, "-m", "demo.run"], cwd=_ROOT, capture_output=True, text=True, check=False,

@@ -28,6 +28,7 @@ def test_a_click_goes_all_the_way_into_cassandra(tmp_path: Path) -> None:
         "RUN_DIR": str(folder),
         "PORT_SMTP": str(free_port()),
         "PORT_HTTP": str(free_port()),
+        "PORT_WEB": str(free_port()),
         "PORT_HOP": str(free_port()),
         "STORE": "cassandra",
         "PORT_CASSANDRA": str(cassandra_site.free_port()),

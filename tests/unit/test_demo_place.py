@@ -11,6 +11,7 @@ from engagement.settings.load import load_text
 def test_defaults_are_those_of_the_readme() -> None:
     place = Place.from_environment({})
     assert (place.run, place.smtp, place.http, place.hop) == (Path(".run").absolute(), 2525, 8080, 2526)
+    assert place.web == 8090
     assert place.cassandra is None
 
 
@@ -22,6 +23,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         ({"PORT_SMTP": "65535"}, "PORT_HOP=65536 (the default): expected a port number"),
         ({"PORT_SMTP": "99", "PORT_HTTP": "99"}, "PORT_HTTP=99: another part of the demonstration listens"),
         ({"PORT_HTTP": "2526"}, "PORT_HOP=2526 (the default): another part"),
+        ({"PORT_WEB": "8080"}, "PORT_WEB=8080: another part"),
         ({"STORE": "cassandra", "PORT_CASSANDRA": "8080"}, "PORT_CASSANDRA=8080: another part"),
         ({"STORE": "mysql"}, "STORE=mysql: expected sqlite or cassandra"),
         ({"RUN_DIR": "/tmp/a b"}, "RUN_DIR=/tmp/a b: Postfix takes no white space"),

@@ -34,10 +34,11 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Site:
-    """A folder with a configuration, a key ring and a spool."""
+    """A folder with a configuration, a key ring and a spool. web: port of the pages."""
 
     folder: Path
     port: int
+    web: int = 0
 
     @property
     def config(self) -> Path:
@@ -67,12 +68,13 @@ def records(segment: Path) -> list[bytes]:
 
 
 def make_site(folder: Path, port: int | None = None, tracker: str = "", more: str = "") -> Site:
-    site = Site(folder, port or free_port())
+    site = Site(folder, port or free_port(), free_port())
     save_ring(folder / "keys", RING)
     site.config.write_text(
         f'smtpapi {{ }}\nkeys {{ ring = "{folder / "keys"}" }}\nspool {{ directory = "{site.spool}" }}\n'
         f'store {{ path = "{site.store}" }}\n'
         f'tracker {{ listen = "127.0.0.1:{site.port}" workers = 1\n{tracker}\n}}\n'
+        f'web {{ listen = "127.0.0.1:{site.web}" token_file = "{folder / "web-token"}" }}\n'
         f'ESMTP_Listener {{ tracking_domain = "{HOST}" Listen ":2525" {{ }} }}\n{more}\n'
     )
     return site
@@ -83,8 +85,12 @@ def environment(site: Site) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(site.config), "PYTHONUNBUFFERED": "1"}
 
 
-def granian(site: Site) -> list[str]:
+def own(site: Site) -> list[str]:
     return [sys.executable, "-m", "tracker_web", "--config", str(site.config)]
+
+
+def web(site: Site) -> list[str]:
+    return [sys.executable, "-m", "tracker_web.pages", "--config", str(site.config)]
 
 
 def gunicorn(site: Site) -> list[str]:
@@ -97,7 +103,7 @@ def flask_run(site: Site) -> list[str]:
 
 
 @contextmanager
-def running(site: Site, command: Callable[[Site], list[str]] = granian) -> Iterator[subprocess.Popen[bytes]]:
+def running(site: Site, command: Callable[[Site], list[str]] = own) -> Iterator[subprocess.Popen[bytes]]:
     """The server, from when it takes connections until the block ends; its words go to FOLDER/log."""
     with open(site.folder / "log", "ab") as log:
         process = subprocess.Popen(
@@ -109,7 +115,7 @@ def running(site: Site, command: Callable[[Site], list[str]] = granian) -> Itera
             start_new_session=True,
         )
     try:
-        wait_for_port(site.port, process)
+        wait_for_port(site.web if command is web else site.port, process)
         yield process
     finally:
         stop(process)
@@ -180,8 +186,16 @@ def parse(got: bytes) -> Answer:
     return Answer(int(status.split()[1]), headers, body)
 
 
-def fetch_json(port: int, path: str) -> dict[str, object]:
-    answer = fetch(port, path, host="localhost")
+def opener(site: Site) -> str:
+    """The URL that opens the pages signed in."""
+    command = [*web(site), "--url"]
+    done = subprocess.run(command, env=environment(site), capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def fetch_json(site: Site, path: str) -> dict[str, object]:
+    token = (site.folder / "web-token").read_text().strip()
+    answer = fetch(site.web, path, host="localhost", Authorization=f"Bearer {token}")
     assert answer.status == 200, answer
     found: dict[str, object] = json.loads(answer.body)
     return found

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.settings import load_text
-from tracker_web.client import Proxies, as_address, host_name, is_loopback
-from tracker_web.hosts import page_hosts, parse_listen, tracking_hosts
+from tracker_web.client import Proxies, as_address, host_name
+from tracker_web.hosts import parse_listen, tracking_hosts
+from tracker_web.pages.app import web_hosts
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -49,33 +50,18 @@ def test_host_is_compared_without_case_port_and_final_dot(host: str, name: str) 
 )
 def test_names_follow_from_the_listen_address(listen: str, page: set[str], links: set[str]) -> None:
     text = f'tracker {{ listen = "{listen}" hosts = ( "Old.Example.org:81" ) }}\n'
+    text += f'web {{ listen = "{listen}" hosts = ( "Events.Example.org" ) }}\n'
     text += 'ESMTP_Listener { tracking_domain = "track.example.com:8443" Listen ":25" { } }\n'
     settings = load_text(text)
-    assert page_hosts(settings) == page
+    assert web_hosts(settings) == page | {"events.example.org"}
     assert tracking_hosts(settings) == links | {"track.example.com", "old.example.org"}
     assert str(parse_listen(listen)) == listen
 
 
-def test_tracking_domain_of_this_machine_is_a_name_of_the_page_too() -> None:
-    """The built-in default, localhost:8080, on a developer's machine: both are served under one name."""
-    settings = load_text("smtpapi { }\n")
-    assert "localhost" in tracking_hosts(settings)
-    assert "localhost" in page_hosts(settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "local"),
-    [
-        ("127.0.0.1", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("203.0.113.9", False),
-        ("", False),
-        ("x", False),
-    ],
-)
-def test_loopback_is_this_machine_alone(text: str, local: bool) -> None:
-    assert is_loopback(text) is local
+def test_tracking_domain_is_no_name_of_the_pages() -> None:
+    settings = load_text('ESMTP_Listener { tracking_domain = "track.example.com" Listen ":25" { } }\n')
+    assert "track.example.com" in tracking_hosts(settings)
+    assert web_hosts(settings) == LOOPBACK
 
 
 @given(st.text(max_size=60), st.text(max_size=200))

@@ -45,7 +45,7 @@ class Front:
 
 def fragment(port: int, tracker: int, folder: Path) -> str:
     """The shipped file, on free ports of loopback."""
-    text = (ROOT / "etc/nginx/smtpapi.conf").read_text()
+    text = (ROOT / "etc/nginx/smtpapi.conf").read_text().replace("#catch-all ", "")
     for old, new in (
         ("listen 80 default_server;", f"listen 127.0.0.1:{port} default_server;"),
         ("listen 80;", f"listen 127.0.0.1:{port};"),
@@ -115,7 +115,7 @@ def test_table_of_requests_through_nginx(front: Front, case: Case) -> None:
             302,
         ),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 0),
-        (b"GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", 404),
+        (b"GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", 200),
         (b"GET /events.json HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", 404),
     ],
 )
@@ -236,3 +236,19 @@ def test_slow_client_is_let_go(front: Front) -> None:
     finally:
         for each in slow:
             each.close()
+
+
+def test_h19_shipped_fragment_and_debians_default_site_go_together(tmp_path: Path) -> None:
+    """Both as they are, as an installation by the letter has them."""
+    assert NGINX is not None, MISSING
+    shipped = (ROOT / "etc/nginx/smtpapi.conf").read_text().replace("/var/log/nginx", str(tmp_path))
+    (tmp_path / "smtpapi.conf").write_text(shipped)
+    user = "user root;" if os.geteuid() == 0 else ""
+    main = MAIN.format(folder=tmp_path, user=user)
+    default = Path("/etc/nginx/sites-available/default")
+    assert "default_server" in default.read_text()
+    (tmp_path / "nginx.conf").write_text(main.rstrip().removesuffix("}") + f"    include {default};\n}}\n")
+    words = ("-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log"))
+    checked = subprocess.run([NGINX, *words], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "warn" not in checked.stderr

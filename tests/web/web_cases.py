@@ -313,6 +313,5 @@ def cases() -> list[Case]:
         ("app-file-not-configured", "/.well-known/assetlinks.json", {"status": 404}),
         ("anything-else", "/wp-login.php", {"status": 404}),
         ("nearly-a-link", f"/fa/{click}", {"status": 404}),
-        ("front-page-under-the-tracking-name", "/", {"status": 404}),
     ]
     return [Case(name, path, **facts) for name, path, facts in table]

@@ -22,6 +22,7 @@ _COMMANDS = {
     "ship": "ship",
     "store": "store",
     "tracker": "tracker",
+    "web": "web",
 }
 
 

@@ -16,7 +16,7 @@ from smtpapi.commands.options import config_option
 @click.command()
 @config_option
 def command(config: Path) -> None:
-    """Answer tracked links and pixels, and show the events, in the foreground."""
+    """Answer tracked links and pixels, in the foreground."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "tracker_web", "--config", str(config)])  # noqa: S606 - no shell

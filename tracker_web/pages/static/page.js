@@ -19,6 +19,10 @@
     try {
       if (!document.hidden) {
         const answer = await fetch("/events.json?after=" + encodeURIComponent(mark), { cache: "no-store" });
+        if (answer.status === 401) {
+          say("signed out: open the address that `smtpapi web --url` prints", false);
+          return;
+        }
         if (!answer.ok) {
           throw new Error(answer.status);
         }

@@ -1,10 +1,8 @@
-"""Pages within a bound of time, so that a worker with one thread goes on answering links.
+"""Pages within a bound of time, so that a store that takes long does not take all threads.
 
-Not for links: `hot` answers those itself. A page asks a store, and a store may be slow or far away. So a
-page is made on a thread of its own. When it takes longer than the bound, the request is told to come again,
-and the page that was made meanwhile waits for that next try.
-
-Why one thread a worker, and this: docs/decisions/0004-fast-path.md.
+A page asks a store, and a store may be slow or far away. So a page is made on a thread of its own. When it
+takes longer than the bound, the request is told to come again, and the page that was made meanwhile waits for
+that next try: one question to the store, however often somebody reloads.
 """
 
 import io
@@ -14,12 +12,11 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from tracker_web import answers
-from tracker_web.client import host_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE = 1.0  # seconds a page may hold up the worker; a next try for it, a twentieth of that
+_PATIENCE = 1.0  # seconds a page may hold a thread; a next try for it, a twentieth of that
 _KEPT = 60.0  # seconds a page waits for the next try
 _AT_ONCE = 4  # pages being made; more would only wait for each other
 
@@ -70,23 +67,18 @@ class _Page:
 class Patient:
     """`pages`, with a bound on the time that one request waits. One per process, made after fork.
 
-    hosts: the names under which there are pages, as `host_name` gives them; requests for others are refused
-    without a look at the store, so they are handed over as they are, as is everything but GET and HEAD.
+    Everything but GET and HEAD is handed over as it is.
     """
 
-    def __init__(self, pages: "WSGIApplication", hosts: frozenset[str], patience: float = _PATIENCE) -> None:
+    def __init__(self, pages: "WSGIApplication", patience: float = _PATIENCE) -> None:
         self._pages = pages
-        self._hosts = hosts
         self._patience = patience
         self._lock = Lock()
         self._making: dict[_Key, _Page] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
-        if (
-            environ["REQUEST_METHOD"] not in ("GET", "HEAD")
-            or host_name(environ.get("HTTP_HOST", "")) not in self._hosts
-        ):
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return self._pages(environ, start_response)
         key = tuple(environ.get(name) for name in _TOLD_BY)
         patience = self._patience if key not in self._making else self._patience / 20

@@ -1,0 +1,26 @@
+"""`smtpapi web`: become the program that shows the events.
+
+The filter and the pages are strangers to each other, so nothing of them is imported: this process turns into
+`python -m tracker_web.pages`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from smtpapi.commands.options import config_option
+
+
+@click.command()
+@config_option
+@click.option("--url", is_flag=True, help="Print the URL that opens the page signed in, and end.")
+@click.option("--new-token", is_flag=True, help="Replace the token, which ends all sessions, and end.")
+def command(config: Path, url: bool, new_token: bool) -> None:
+    """Show the events on a page for whoever has the token, in the foreground."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    words = [sys.executable, "-P", "-m", "tracker_web.pages", "--config", str(config)]
+    words += ["--url"] * url + ["--new-token"] * new_token
+    os.execv(sys.executable, words)  # noqa: S606 - no shell

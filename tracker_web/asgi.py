@@ -1,0 +1,83 @@
+"""What the tracker's own server calls: the links' WSGI callable behind an ASGI interface.
+
+Servers hand WSGI applications decoded text, and granian leaves out a header that holds an octet beyond ASCII,
+as if it were absent. ASGI has the octets themselves, so nothing that a client or proxy sent is lost. Only
+what the answering path reads is handed on. No waiting: each request is answered at once, without a body.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_WANTED: Final = {
+    b"host": "HTTP_HOST",
+    b"user-agent": "HTTP_USER_AGENT",
+    b"accept-language": "HTTP_ACCEPT_LANGUAGE",
+    b"x-forwarded-for": "HTTP_X_FORWARDED_FOR",
+}
+
+
+class Asgi:
+    """An ASGI 3 application. wsgi: answers at once, and calls start_response before it returns."""
+
+    def __init__(self, wsgi: "WSGIApplication") -> None:
+        self._wsgi = wsgi
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        answer: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _failed: object = None) -> Callable[..., Any]:
+            answer[:] = int(status[:3]), headers
+            return _not_offered
+
+        body = b"".join(self._wsgi(environ_of(scope), start))
+        status, headers = answer
+        await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+        await send({"type": "http.response.body", "body": body})
+
+
+def environ_of(scope: Scope) -> dict[str, Any]:
+    """Return what the answering path reads of a request, as PEP 3333 has it: text is latin-1 of octets.
+
+    Fields of one name are joined with a comma (RFC 9110 5.3).
+    """
+    path: bytes = scope["raw_path"].partition(b"?")[0]
+    client = scope.get("client")
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
+        "REMOTE_ADDR": client[0] if client else "",
+    }
+    for name, value in scope["headers"]:
+        key = _WANTED.get(name)
+        if key is not None:
+            text = value.decode("latin-1")
+            environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"location", value.encode("latin-1")) if name == "Location" else _pair(name, value)
+        for name, value in headers
+    ]
+
+
+@lru_cache(maxsize=256)  # all but Location are the same few
+def _pair(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+def _not_offered(_data: bytes) -> None:
+    raise NotImplementedError("the answering path returns its body")

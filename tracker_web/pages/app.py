@@ -1,0 +1,78 @@
+"""The pages' application: a Flask factory, behind the door that `guard` is."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from engagement.settings import Settings
+from tracker_web.client import Proxies, host_name
+from tracker_web.hosts import Listen, parse_listen
+from tracker_web.pages import log, page
+from tracker_web.pages.guard import Guard
+from tracker_web.pages.patience import Patient
+from tracker_web.pages.token_file import token_of
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+    "Cache-Control": "no-store",
+}
+
+
+def web_hosts(settings: Settings) -> frozenset[str]:
+    """The names that requests may be sent to: loopback's, the listen address, and `web { hosts }`."""
+    listen = parse_listen(settings.web.listen)
+    return (_LOOPBACK | listen.names | {host_name(host) for host in settings.web.hosts}) - {""}
+
+
+def listen_of(settings: Settings) -> Listen:
+    """Where the program listens."""
+    return parse_listen(settings.web.listen)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application with its door. Raises TokenError where the token cannot be read or made."""
+    app = Flask(__name__)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+    @app.after_request
+    def with_headers(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        """Plain words for every error; nothing of the request in them."""
+        if isinstance(error, HTTPException):
+            response = plain(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR))
+            allowed = getattr(error, "valid_methods", None)
+            if allowed:
+                response.headers["Allow"] = ", ".join(sorted(allowed))
+            return response
+        log.page_failed(error)
+        return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    app.register_blueprint(page.blueprint(settings))
+    app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
+        Patient(app.wsgi_app),
+        token=token_of(Path(settings.web.token_file)),
+        hosts=web_hosts(settings),
+        proxies=Proxies(settings.tracker.trusted_proxies),
+        port=listen_of(settings).port,
+    )
+    return app
+
+
+def plain(status: HTTPStatus) -> Response:
+    """The status in words."""
+    return Response(f"{status.phrase}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,196 @@
+"""Who may see the pages: whoever has the token, from wherever the request seems to come. Raw WSGI, no page.
+
+An address proves nothing behind a proxy, so none opens anything. A request must be sent to one of this
+program's names (which keeps out web sites that let their own name point here), and carry a session's cookie,
+or the token as `Authorization: Bearer` or once as `?token=`, which is exchanged for a cookie and taken out of
+the address. Nothing here is logged, and no answer repeats what was sent.
+"""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from engagement.events.addresses import truncated
+from tracker_web.answers import Headers
+from tracker_web.client import Proxies, host_name
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SIGN_IN: Final = "/sign-in"
+_LIFETIME: Final = 86_400  # seconds of a session
+_LONGEST_FORM: Final = 4096
+_FREE_FAILURES: Final = 3  # before an address must wait
+_LONGEST_WAIT: Final = 60.0
+_MOST_ADDRESSES: Final = 10_000
+
+_PLAIN: Final = (
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("X-Robots-Tag", "noindex"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+_FORM: Final = (
+    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Sign in</title>\n'
+    b'<meta name="viewport" content="width=device-width"></head><body>\n<h1>Sign in</h1>\n'
+    b"<p>On the machine that runs this, <code>smtpapi web --url</code> prints an address that opens "
+    b"the page, with the token in it.</p>\n"
+    b'<form method="post" action="/sign-in"><label>Token <input type="password" name="token" required '
+    b'autocomplete="current-password"></label> <button>Sign in</button></form>\n</body></html>\n'
+)
+_NOT_FOUND: Final = b"Not Found\n"
+_SLOWER: Final = b"Too many wrong tokens; wait a little.\n"
+
+
+class Failures:
+    """Wrong tokens by address: after three, each doubles the wait for the next try, up to a minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[str, tuple[int, float]] = {}
+
+    def wait(self, address: str) -> float:
+        """Seconds until a try of this address is looked at; 0: now."""
+        return max(0.0, self._known.get(address, (0, 0.0))[1] - self._clock())
+
+    def add(self, address: str) -> None:
+        """One more wrong token."""
+        count = self._known.pop(address, (0, 0.0))[0] + 1
+        pause = min(_LONGEST_WAIT, 2.0 ** min(count - _FREE_FAILURES, 10)) if count >= _FREE_FAILURES else 0.0
+        self._known[address] = count, self._clock() + pause
+        while len(self._known) > _MOST_ADDRESSES:
+            del self._known[next(iter(self._known))]
+
+    def forget(self, address: str) -> None:
+        """A right token."""
+        self._known.pop(address, None)
+
+
+class Guard:
+    """The pages behind a door. hosts: names that requests may be sent to, as `host_name` gives them.
+
+    port: makes the cookie's name, as cookies of one host are shared by its ports.
+    """
+
+    def __init__(
+        self,
+        pages: "WSGIApplication",
+        *,
+        token: str,
+        hosts: frozenset[str],
+        proxies: Proxies,
+        port: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pages = pages
+        self._token = token.encode("ascii")
+        self._hosts = hosts
+        self._proxies = proxies
+        self._cookie = f"smtpapi_session_{port}"
+        self._clock = clock
+        self._failures = Failures(clock)
+        self._key = hashlib.sha256(b"smtpapi web session\0" + self._token).digest()
+
+    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer one request, or hand it on."""
+        if host_name(environ.get("HTTP_HOST", "")) not in self._hosts:
+            return _answer(start, "404 Not Found", _NOT_FOUND)
+        method = environ["REQUEST_METHOD"]
+        if environ["PATH_INFO"] == SIGN_IN:
+            return self._sign_in(environ, start)
+        pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=None)
+        offered = [value for name, value in pairs if name == "token"]
+        if offered and method in ("GET", "HEAD"):
+            rest = [pair for pair in pairs if pair[0] != "token"]
+            path = "/" + quote(environ["PATH_INFO"].lstrip("/\\"), safe="/", encoding="latin-1")
+            return self._exchange(offered[-1], path + ("?" + urlencode(rest) if rest else ""), environ, start)
+        scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() == "bearer":
+            refused = self._refused(bearer.strip(), environ, start)
+            return self._pages(environ, start) if refused is None else refused
+        if self._has_session(environ.get("HTTP_COOKIE", "")):
+            return self._pages(environ, start)
+        return _unknown(start)
+
+    def _sign_in(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return _answer(start, "200 OK", _FORM, media_type="text/html; charset=utf-8")
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if environ["REQUEST_METHOD"] != "POST" or not length.isdigit() or int(length) > _LONGEST_FORM:
+            return _answer(start, "400 Bad Request", b"Bad Request\n")
+        form = environ["wsgi.input"].read(int(length)).decode("latin-1")
+        return self._exchange(dict(parse_qsl(form)).get("token", ""), "/", environ, start)
+
+    def _exchange(
+        self, offered: str, to: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        """A token against a session's cookie, and on to the address without it."""
+        refused = self._refused(offered.strip(), environ, start)
+        if refused is not None:
+            return refused
+        until = str(int(self._clock()) + _LIFETIME)
+        cookie = f"{self._cookie}={until}.{self._signature(until)}; Path=/; HttpOnly; SameSite=Strict"
+        cookie += f"; Max-Age={_LIFETIME}"
+        if environ.get("HTTP_X_FORWARDED_PROTO") == "https":
+            cookie += "; Secure"
+        return _answer(start, "303 See Other", b"", ("Location", to), ("Set-Cookie", cookie))
+
+    def _refused(
+        self, offered: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes] | None:
+        """The answer to a token that does not open; None if it does. Who was wrong often is not heard."""
+        client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
+        address = truncated(client)
+        wait = self._failures.wait(address)
+        if wait > 0:
+            return _answer(start, "429 Too Many Requests", _SLOWER, ("Retry-After", str(int(wait) + 1)))
+        if hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
+            self._failures.forget(address)
+            return None
+        self._failures.add(address)
+        return _unknown(start)
+
+    def _has_session(self, cookies: str) -> bool:
+        for cookie in cookies.split(";"):
+            name, _, value = cookie.strip().partition("=")
+            until, _, signature = value.partition(".")
+            if name != self._cookie or not (until.isascii() and until.isdigit() and len(until) < 12):
+                continue
+            right = self._signature(until).encode("ascii")
+            if (
+                hmac.compare_digest(signature.encode("utf-8", "replace"), right)
+                and int(until) > self._clock()
+            ):
+                return True
+        return False
+
+    def _signature(self, until: str) -> str:
+        made = hmac.digest(self._key, until.encode("ascii"), "sha256")
+        return base64.urlsafe_b64encode(made).decode("ascii").rstrip("=")
+
+
+def _unknown(start: "StartResponse") -> Iterable[bytes]:
+    """Who has not said who they are gets the form, and no word of what there is (RFC 9110 15.5.2)."""
+    asks = ("WWW-Authenticate", 'Bearer realm="smtpapi web"')
+    return _answer(start, "401 Unauthorized", _FORM, asks, media_type="text/html; charset=utf-8")
+
+
+def _answer(
+    start: "StartResponse",
+    status: str,
+    body: bytes,
+    *more: tuple[str, str],
+    media_type: str = "text/plain; charset=utf-8",
+) -> Iterable[bytes]:
+    headers: Headers = [("Content-Type", media_type), ("Content-Length", str(len(body))), *_PLAIN, *more]
+    start(status, headers)
+    return [body]

@@ -1,0 +1,102 @@
+"""Start the pages' server: what must be right beforehand, and granian on a listener of its own.
+
+One process with a few threads: people look here, no mail's reader waits for it.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from engagement.settings import Settings, SettingsError, load_file
+from tracker_web.listening import CannotServe, try_listen
+from tracker_web.pages import log
+from tracker_web.pages.app import create_app, listen_of
+from tracker_web.pages.token_file import TokenError, token_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_THREADS: Final = 8
+_HEADER_TIMEOUT: Final = 10_000  # milliseconds
+_STOP_TIMEOUT: Final = 5  # seconds until a worker with a stuck connection is killed
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    settings: Settings
+
+
+_good: list[_Good] = []  # what could be read last; a worker that is made inherits it
+
+
+def prepare(config: Path) -> Settings:
+    """The settings, after everything that would fail later was tried. Raises CannotServe."""
+    try:
+        settings = load_file(config)
+        token_of(Path(settings.web.token_file))
+    except (SettingsError, TokenError) as error:
+        raise CannotServe(str(error)) from error
+    try_listen(listen_of(settings), "web.listen", config)
+    _good[:] = [_Good(settings)]
+    return settings
+
+
+def _renew(config: Path) -> None:
+    try:
+        settings = load_file(config)
+        token_of(Path(settings.web.token_file))
+    except (SettingsError, TokenError) as error:
+        log.reconfigure_failed(error)
+        return
+    _good[:] = [_Good(settings)]
+
+
+def application() -> "WSGIApplication":
+    """What the server's worker calls."""
+    return create_app(_good[0].settings).wsgi_app
+
+
+def _forget_variables() -> None:
+    """Take out of the environment what could pass for a part of a request.
+
+    The server mixes the environment into each request's variables: HTTP_COOKIE, set by chance or ill will,
+    would be a header of every request that has none.
+    """
+    for name in list(os.environ):
+        if name.startswith(("HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "wsgi")):
+            del os.environ[name]
+
+
+def serve(settings: Settings, config: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    _forget_variables()
+    listen = listen_of(settings)
+    log.started(str(listen), settings.web.token_file)
+    server = Granian(
+        "tracker_web.pages.serve:application",
+        factory=True,
+        address=listen.host,
+        port=listen.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=_THREADS,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=log.CONFIG,
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=1.0,
+        workers_kill_timeout=_STOP_TIMEOUT,
+    )
+    server.on_reload(partial(_renew, config))
+    server.serve()
+    log.stopped()
