@@ -17,7 +17,7 @@ _ = (_.text_list, _.pair, _.assign, _.include, _.format_message, _.writelines)
 
 # what operators' policy files use (smtpapi.policy, docs/policy.md)
 _ = (_.VCTX_MESS, _.VCTX_RCPT, _.ECMESS_CTX_CONN, _.ECMESS_CTX_MESS, _.VALIDATE_CONT, _.VALIDATE_DONE)
-_ = (_.remote_name, _.local_addr, _.mailfrom, _.__file__)
+_ = (_.remote_addr, _.remote_name, _.local_addr, _.mailfrom, _.__file__)
 
 # options, reached by their names (engagement.settings)
 _ = (_.click_tracking_enabled, _.click_tracking_scheme, _.open_tracking_enabled, _.open_tracking_scheme)

@@ -31,7 +31,7 @@ class Asgi:
     def __init__(self, wsgi: "WSGIApplication") -> None:
         self._wsgi = wsgi
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return

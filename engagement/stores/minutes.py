@@ -59,11 +59,6 @@ class Minutes:
         if known := self._hours.get((tenant, hour)):
             known.stale.add(within)
 
-    def was_written(self, hour: Hour) -> bool:
-        """Tell whether the figures of an hour were made since it was last forgotten."""
-        known = self._hours.get(hour)
-        return known is not None and known.whole
-
     def bring_up(self, hour: Hour, read: Callable[[int, int], Mapping[int, Minute]], until: float) -> bool:
         """Read the stale minutes of an hour, from both ends by turns; tell whether all are read.
 

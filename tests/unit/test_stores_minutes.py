@@ -116,7 +116,6 @@ def test_what_is_forgotten_is_read_as_a_whole(forget: str) -> None:
     minutes.bring_up(HOUR, reader([], asked), float("inf"))
     minutes.figures(HOUR)
     minutes.written(HOUR)
-    assert minutes.was_written(HOUR)
     if forget == "all":
         minutes.forget()
     elif forget == "hour":
@@ -124,7 +123,6 @@ def test_what_is_forgotten_is_read_as_a_whole(forget: str) -> None:
     else:
         for number in range(HOURS):
             minutes.bring_up(("", number), reader([], []), float("inf"))
-    assert not minutes.was_written(HOUR)
     asked.clear()
     minutes.bring_up(HOUR, reader([], asked), float("inf"))
     assert sum(count for _, count in asked) == MINUTES
