@@ -18,7 +18,27 @@ class ShipperLock:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+        self._directory = directory
         self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def was_lost(self) -> bool:
+        """Tell whether somebody removed the file with the lock on it; then it is taken anew.
+
+        Raises OSError if the directory cannot be made again.
+        """
+        ours = os.fstat(self._descriptor)
+        try:
+            there = os.stat(self._directory / FILE)
+        except FileNotFoundError:
+            there = None
+        if there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+            return False
+        self._directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+        fresh = os.open(self._directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.dup2(fresh, self._descriptor, inheritable=False)
+        os.close(fresh)
+        self.take()
+        return True
 
     def take(self) -> bool:
         """Take the lock if it is free; tell whether it is ours. Outlasts the moment that `is_held` needs."""

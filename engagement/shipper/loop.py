@@ -16,6 +16,7 @@ from engagement.events.classify import DEFAULT, Rules
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import Row, rows
 from engagement.links.types import BadToken
+from engagement.shipper.lock import ShipperLock
 from engagement.shipper.status import Status, save
 from engagement.spool.outdated import Outdated
 from engagement.spool.read import BUDGET, Entry, Reader
@@ -36,7 +37,7 @@ _Batch = list[tuple[Entry, tuple[Row, ...]]]
 
 
 class Shipper:
-    """The loop over one spool directory. The caller holds the spool's `lock.ShipperLock`.
+    """The loop over one spool directory. The caller holds the spool's lock; given, it is watched over.
 
     retention: seconds that events are kept, 0 for ever. portion: bytes of the spool in one step. now: tells
     Unix seconds.
@@ -52,7 +53,9 @@ class Shipper:
         retention: int = 0,
         portion: int = BUDGET,
         now: Callable[[], float] = time.time,
+        lock: ShipperLock | None = None,
     ) -> None:
+        self._lock = lock
         self._directory = directory
         self._store = store
         self._rules = rules
@@ -86,6 +89,7 @@ class Shipper:
         """Ship until stop is set, then what is there already, for a few seconds at most."""
         wait = FIRST_WAIT
         while not stop.is_set():
+            self._look_at_lock()
             self._end_outdated()
             if self._attempt() is None:
                 stop.wait(wait)
@@ -108,6 +112,23 @@ class Shipper:
             self._roll_up(now=True, seconds=deadline - time.monotonic())
         self._tell(force=True)
         return shipped == 0
+
+    def _look_at_lock(self) -> None:
+        """Say that somebody removed the spool's folder, or the lock in it, and go on in the one there now."""
+        try:
+            if self._lock is None or not self._lock.was_lost():
+                return
+        except OSError as error:
+            _log.error("spool %s: %s", self._directory, error.strerror)
+            return
+        told = (
+            "the folder was removed while events were shipped from it; those that had not been carried are "
+            "lost. It is used anew as it is now."
+        )
+        _log.error("spool %s: %s", self._directory, told)
+        self.status.failed(f"{self._directory}: {told}", self._now())
+        self._reader = Reader(self._directory)
+        self._tell(force=True)
 
     def _attempt(self) -> int | None:
         """One step, its failure noted. None: it failed."""

@@ -36,12 +36,13 @@ _MEASURE_EVERY = 1.0  # seconds for which the measured size of the directory is 
 class _Segment:
     """One file being written. synced: bytes known to be on the disk. failed: take nothing more."""
 
-    __slots__ = ("descriptor", "failed", "name", "size", "started", "synced")
+    __slots__ = ("descriptor", "failed", "name", "records", "size", "started", "synced")
 
     def __init__(self, descriptor: int, name: str, started: float) -> None:
         self.descriptor = descriptor
         self.name = name
         self.size = len(MAGIC)
+        self.records = 0
         self.started = started
         self.synced = 0
         self.failed = False
@@ -166,6 +167,7 @@ class Writer:
             self._cut(segment)
             return None
         segment.size += size
+        segment.records += 1
         self._total += size
         return segment
 
@@ -278,10 +280,11 @@ class Writer:
                 segment.failed = True
                 self.sync_failures += 1
                 _log.critical(
-                    "spool %s: %s: cannot be made safe (%s); its last records may be lost. "
+                    "spool %s: %s, with %d event(s), cannot be made safe (%s); those not shipped are lost. "
                     "A new segment is begun. Look at the disk.",
                     self._directory,
                     segment.name,
+                    segment.records,
                     error.strerror,
                 )
                 return False

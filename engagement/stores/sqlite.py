@@ -76,6 +76,7 @@ _FOR_EVER = 2**62
 
 _BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
 _LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
+_LOG_BYTES = 4096 * _LOG_PAGES  # what the write-ahead log keeps of its size once it was carried over
 _CACHE_KIB = 32_768  # the inner pages of six indexes at some ten million events
 
 
@@ -89,6 +90,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
         self._closed = False
+        self._file: tuple[int, int] | None = None  # device and inode of the connection's file
         self._frozen = False  # the connection believes that nobody writes: not to be kept
         self._minutes = Minutes()
         self._seen_version = -1  # of the file, when the minutes were read
@@ -282,7 +284,13 @@ class SqliteStore:
         with self._lock:
             try:
                 connection = self._connected()
-                return nothing if connection is None else work(connection)
+                if connection is None:
+                    return nothing
+                done = work(connection)
+                if self._writing:
+                    self._same_file()  # else it may stand in a file that has no name any more
+                    self._shorten_log(connection)
+                return done
             except (
                 sqlite3.IntegrityError,
                 sqlite3.DataError,
@@ -305,9 +313,45 @@ class SqliteStore:
         if self._process != os.getpid():  # after a fork the parent's connection is not ours to use or close
             self._connection = None
             self._process = os.getpid()
+        if self._connection is not None:
+            self._same_file()
         if self._connection is None:
             self._connection = self._open_writing() if self._writing else self._open_reading()
+            self._file = _identity(self._path) if self._connection is not None else None
         return self._connection
+
+    def _same_file(self) -> None:
+        """See that the path still leads to the connection's file; a reader then opens the other one.
+
+        Raises StoreError for the writer: SQLite would go on in a file that nobody can open any more.
+        """
+        if self._frozen or self._file == _identity(self._path):
+            return
+        self._drop()
+        if self._writing:
+            raise StoreError(
+                f"{self._path}: the file was removed or replaced while it was in use. What was being written "
+                "stays in the spool and goes into the file that is there now, or into a new one; what only "
+                "the old one held is gone unless you put it back"
+            )
+
+    def _shorten_log(self, connection: sqlite3.Connection) -> None:
+        """Carry a write-ahead log that a long reader has made long over into the file, and cut it.
+
+        SQLite's own limit (journal_size_limit) acts when the log begins anew, which each reader puts off.
+        """
+        try:
+            if os.stat(f"{self._path}-wal").st_size <= 2 * _LOG_BYTES:
+                return
+        except OSError:
+            return
+        connection.execute("PRAGMA busy_timeout = 0")  # who reads now is not waited for: next time then
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:
+            return
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
 
     def _open_writing(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
@@ -320,6 +364,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             (before,) = connection.execute("PRAGMA secure_delete").fetchone()
             connection.execute("PRAGMA secure_delete = ON")  # what a migration has copied is overwritten
@@ -367,8 +412,18 @@ class SqliteStore:
         if self._connection is not None and self._process == os.getpid():
             self._connection.close()
         self._connection = None
+        self._file = None
         self._frozen = False
         self._seen_version = -1
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of the file at a path, None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

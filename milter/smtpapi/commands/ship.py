@@ -79,7 +79,9 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             return False
         try:
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
-            shipper = Shipper(directory, store, retention=settings.store.retention, portion=portion)
+            shipper = Shipper(
+                directory, store, retention=settings.store.retention, portion=portion, lock=lock
+            )
             if once:
                 return _once(shipper)
             click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
@@ -147,6 +149,11 @@ def _print_status(directory: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(state))
         return
+    if not directory.is_dir():
+        click.echo(
+            f"spool     {directory} is not there: it was removed, with what waited in it, or nothing was "
+            "recorded yet. The programs make it with their next event."
+        )
     click.echo(f"shipper   {'active' if state['active'] else 'not running'}")
     click.echo(f"waiting   {waiting.records} record(s), {waiting.size} bytes, {waiting.segments} segment(s)")
     if ages:
