@@ -3,6 +3,7 @@
 No answer holds anything of the request. A redirect's target is the only byte string that comes from a token.
 """
 
+from html import escape
 from typing import Final
 
 Headers = list[tuple[str, str]]
@@ -43,6 +44,16 @@ PAGE_BODY: Final = (
     b"<body><p>Links and images of e-mail lead through this address. Nothing else is here to see.</p>\n"
     b"<p>If a link brought you here, its address was cut: open it from the e-mail again.</p></body></html>\n"
 )
+GONE: Final = "410 Gone"
+_GONE_PAGE: Final = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>This link was switched off</title>
+<meta name="viewport" content="width=device-width"></head>
+<body><h1>This link was switched off</h1>
+<p>{sender} has switched off the link that you followed. It was in a mail that may have been sent by mistake,
+or by somebody who had no right to. Nothing was opened, and there is nothing you need to do.</p>
+<p>If you have questions, ask {sender} in a way you already know, not by an answer to that mail.</p>
+</body></html>
+"""
 
 NOT_ALLOWED: Final = "405 Method Not Allowed"
 NOT_ALLOWED_BODY: Final = b"Only GET and HEAD are answered here.\n"
@@ -59,6 +70,17 @@ def redirect_headers(target: bytes) -> Headers:
     target: ASCII, checked by `engagement.links.urls.refusal`.
     """
     return [("Location", target.decode("latin-1")), *_REDIRECT]
+
+
+def gone(sender: str) -> tuple[Headers, bytes]:
+    """The header list and the body for a link that was stopped. sender: any text; it is escaped."""
+    body = _GONE_PAGE.replace("{sender}", escape(sender)).encode("utf-8", "replace")
+    more = (
+        ("Cache-Control", "no-store"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    )
+    return typed_headers(body, "text/html; charset=utf-8", *more), body
 
 
 def plain_headers(body: bytes, *more: tuple[str, str]) -> Headers:

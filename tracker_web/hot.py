@@ -17,6 +17,7 @@ from engagement.events.record import encode_hit
 from engagement.links.keys import Ring
 from engagement.links.payload import glance
 from engagement.links.plain import Asked, Openers, read
+from engagement.links.stops import Stops
 from engagement.links.token import BadToken, unseal
 from engagement.links.types import CLICKS, OPENS, Kind
 from engagement.links.urls import read_path, refusal
@@ -50,12 +51,25 @@ class Keys(Protocol):
         """The ring after a look at its file now."""
 
 
+class Stopping(Protocol):
+    """The operator's list of stopped links; `tracker_web.stopped.Following` is one."""
+
+    @property
+    def stops(self) -> Stops | None:
+        """The list of the moment, None if nothing is stopped."""
+
+
+class _NothingStopped:
+    stops = None
+
+
 class Hot:
     """The fast path. One per process, made after fork; safe to call from several threads.
 
     event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
     carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off").
-    well_known: path to (media type, body).
+    well_known: path to (media type, body). sender: who has stopped a link, where the list does not say.
+    unknown_key: hears of tokens whose key is not in the ring.
     """
 
     def __init__(
@@ -70,6 +84,9 @@ class Hot:
         lost: Callable[[Exception], None],
         truncate_addresses: bool = False,
         well_known: Mapping[str, tuple[str, bytes]] | None = None,
+        stops: Stopping = _NothingStopped(),  # noqa: B008 - holds nothing
+        unknown_key: Callable[[bytes], None] = lambda _token: None,
+        sender: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -82,6 +99,9 @@ class Hot:
         self._lost = lost
         self._truncate = truncate_addresses
         self._clock = clock
+        self._stops = stops
+        self._unknown_key = unknown_key
+        self._sender = sender or "The sender of the mail"
         self._fixed = {
             path: (answers.typed_headers(body, media_type), body)
             for path, (media_type, body) in (well_known or {}).items()
@@ -97,6 +117,8 @@ class Hot:
         if asked is not None:
             method: str = environ["REQUEST_METHOD"]
             if method == "GET" or method == "HEAD":
+                if asked[4] and self._stops.stops is not None:
+                    return self._judged(asked, environ, start_response)
                 self._record(asked, environ)
                 return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
         return self._by_parts(environ, start_response)
@@ -131,8 +153,19 @@ class Hot:
         if refusal(asked[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
+        return self._judged(asked, environ, start)
+
+    def _judged(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer a click by the operator's list of stopped links."""
+        stops, target = self._stops.stops, asked[4]
+        if stops is not None:
+            sender = stops.sender(asked[0], asked[1], target)
+            if sender is not None:
+                self._record(asked, environ)
+                return _gone(sender or self._sender, environ["REQUEST_METHOD"], start)
+            target = stops.leads_to(target)
         self._record(asked, environ)
-        return _moved(asked[4], start)
+        return _moved(target, start)
 
     def _not_fetched(
         self, asked: Asked | None, method: str, environ: "WSGIEnvironment", start: "StartResponse"
@@ -196,7 +229,9 @@ class Hot:
                     return None
                 # Sealed with a key that is younger than our last look at the ring.
                 return self._read(token, self._keys.refreshed(), spoiled)
-        except BadToken:
+        except BadToken as error:
+            if error.reason == "key":
+                self._unknown_key(token)
             return None
 
     def _read(self, token: bytes, ring: Ring, spoiled: bool) -> Asked:
@@ -263,6 +298,12 @@ def _moved(target: bytes, start: "StartResponse") -> Iterable[bytes]:
 def _shown(method: str, start: "StartResponse") -> Iterable[bytes]:
     start(answers.OK, list(answers.PIXEL_HEADERS))
     return [] if method == "HEAD" else [answers.PIXEL]
+
+
+def _gone(sender: str, method: str, start: "StartResponse") -> Iterable[bytes]:
+    headers, body = answers.gone(sender)
+    start(answers.GONE, headers)
+    return [] if method == "HEAD" else [body]
 
 
 def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:

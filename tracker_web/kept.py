@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engagement.links.keys import RingError
 from engagement.links.ring_file import RingFile
+from engagement.links.stops import Stops, StopsError, load
 from engagement.settings import Settings, SettingsError, load_file
 from engagement.settings.objections import Objections, ObjectionsError
 from engagement.settings.objections import load as load_objections
@@ -26,6 +27,7 @@ class _Kept:
     files: Files
     ring: RingFile
     objections: Objections | None
+    stops: Stops | None
 
 
 _kept: list[_Kept] = []  # none or one
@@ -37,7 +39,7 @@ def keep(settings: Settings) -> None:
     The list of objections alone may be missing: then nothing is recorded until it can be read.
     """
     ring = RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
-    _kept[:] = [_Kept(settings, well_known(settings), ring, _objections(settings))]
+    _kept[:] = [_Kept(settings, well_known(settings), ring, _objections(settings), _stopped(settings))]
 
 
 def renew(path: Path) -> None:
@@ -46,7 +48,9 @@ def renew(path: Path) -> None:
     Raises nothing once something was kept.
     """
     settings = configured(path)
-    _kept[:] = [_Kept(settings, files_of(settings), ring_of(settings), _objections(settings))]
+    _kept[:] = [
+        _Kept(settings, files_of(settings), ring_of(settings), _objections(settings), _stopped(settings))
+    ]
 
 
 def configured(path: Path) -> Settings:
@@ -85,6 +89,20 @@ def ring_of(settings: Settings) -> RingFile:
 def objections() -> Objections | None:
     """Return who had objected at the start, or at the last reload that could read it; None if none could."""
     return _kept[0].objections if _kept else None
+
+
+def stopped() -> Stops | None:
+    """Return what was stopped at the start, or at the last reload that could tell; None for nothing."""
+    return _kept[0].stops if _kept else None
+
+
+def _stopped(settings: Settings) -> Stops | None:
+    path = Path(settings.tracker.stop_list)
+    try:
+        return load(path) if path.exists() else stopped()
+    except StopsError as error:
+        log.stop_list_trouble(str(error))
+        return stopped()
 
 
 def _objections(settings: Settings) -> Objections | None:

@@ -74,6 +74,20 @@ def objections_trouble(trouble: str) -> None:
     _logger.error("objections: %s", trouble)
 
 
+def unknown_key(counts: str) -> None:
+    """Links were asked for whose key is not in the ring; they are dead until it is there."""
+    _logger.error(
+        "links sealed with keys that this host's ring lacks were answered with 404: %s so far. If another "
+        "host of yours made them, copy its key ring here; strangers who guess look the same",
+        counts,
+    )
+
+
+def stop_list_trouble(trouble: str) -> None:
+    """The list of stopped links cannot be read; what was read before stays in force."""
+    _logger.error("stopped links: %s", trouble)
+
+
 def few_descriptors(allowed: int, wanted: int) -> None:
     """The limit of open files is below what the connections need."""
     _logger.warning(

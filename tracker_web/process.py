@@ -22,8 +22,10 @@ from tracker_web.client import Proxies
 from tracker_web.files import Files, well_known
 from tracker_web.hosts import tracking_hosts
 from tracker_web.hot import Hot, Spool
-from tracker_web.kept import files_of, objections, ring_of
-from tracker_web.log import LostRecords, objections_trouble
+from tracker_web.kept import files_of, objections, ring_of, stopped
+from tracker_web.log import LostRecords, objections_trouble, stop_list_trouble, unknown_key
+from tracker_web.stopped import Following
+from tracker_web.unknown_keys import UnknownKeys
 
 __all__ = ["PerProcess", "build", "well_known"]
 
@@ -97,6 +99,9 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         proxies=Proxies(settings.tracker.trusted_proxies),
         truncate_addresses=settings.privacy.truncate_addresses,
         well_known=files,
+        stops=Following(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
+        sender=settings.tracker.sender,
+        unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key).add,
     )
 
 

@@ -116,17 +116,48 @@ class Ring:
         """Find the key that may open links of this id; None when there is none or it was revoked."""
         return self._opening.get(key_id)
 
-    def rotated(self, secret: bytes, now: int) -> "Ring":
-        """Return a ring in which a new key made of `secret` signs, and the one before it still opens."""
-        new_id = max((key.id for key in self.keys), default=0) + 1
-        if new_id > LAST_ID:
+    def rotated(self, secret: bytes, now: int, key_id: int | None = None) -> "Ring":
+        """Return a ring in which a new key made of `secret` signs, and the one before it still opens.
+
+        key_id: None for the one behind the last. Raises RingError.
+        """
+        status = Status.ACCEPTED if self.keys else Status.SIGNING  # a ring's first key must sign
+        added = Ring((*self.keys, self._fresh(secret, now, key_id, status)))
+        return added.used(next(key.id for key in added.keys if key.secret == secret))
+
+    def added(self, secret: bytes, now: int, key_id: int | None = None) -> "Ring":
+        """Return a ring in which a new key opens links and does not sign yet: the first step of two.
+
+        Raises RingError.
+        """
+        return Ring((*self.keys, self._fresh(secret, now, key_id, Status.ACCEPTED)))
+
+    def _fresh(self, secret: bytes, now: int, key_id: int | None, status: "Status") -> Key:
+        if key_id is None:
+            key_id = max((key.id for key in self.keys), default=0) + 1
+        if key_id > LAST_ID:
             raise RingError(f"all {LAST_ID} key ids are used up")
         if any(key.secret == secret for key in self.keys):
             raise RingError("this secret is in the ring already; a new key needs a new one")
-        old = tuple(
-            replace(key, status=Status.ACCEPTED) if key.status is Status.SIGNING else key for key in self.keys
+        return Key(key_id, status, now, secret)
+
+    def used(self, key_id: int) -> "Ring":
+        """Return a ring in which this key signs, and the one before it still opens. Raises RingError."""
+        found = next((key for key in self.keys if key.id == key_id), None)
+        if found is None:
+            raise RingError(f"there is no key {key_id} in the ring; see `smtpapi keys list`")
+        if found.status is Status.REVOKED:
+            raise RingError(f"key {key_id} was revoked; it never signs again")
+        return Ring(
+            tuple(
+                replace(key, status=Status.SIGNING)
+                if key is found
+                else replace(key, status=Status.ACCEPTED)
+                if key.status is Status.SIGNING
+                else key
+                for key in self.keys
+            )
         )
-        return Ring((*old, Key(new_id, Status.SIGNING, now, secret)))
 
     def revoked(self, key_id: int) -> "Ring":
         """Return a ring in which this key opens nothing any more. Raises RingError for the signing key."""

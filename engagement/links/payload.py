@@ -123,6 +123,25 @@ def glance(kind: Kind, packed: bytes) -> tuple[int, int, bytes]:
     raise BadToken("payload")
 
 
+def message_of(packed: bytes) -> bytes:
+    """Return the message id of a payload, without a look at the rest. Raises BadToken("payload")."""
+    return _ids(packed)[:16]
+
+
+def transmission_of(packed: bytes) -> int:
+    """Return the transmission id of a payload, without a look at the rest. Raises BadToken("payload")."""
+    return int.from_bytes(_ids(packed)[16:], "big")
+
+
+def _ids(packed: bytes) -> bytes:
+    if packed[2:4] == b"\xc4\x18":  # two short arrays, then 24 bytes: what `payload` has always written
+        return packed[4:28]
+    identity = _items(packed)[0]
+    if type(identity) is not tuple or not identity or type(identity[0]) is not bytes:
+        raise BadToken("payload")
+    return identity[0]
+
+
 def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
     """Read a payload, as `Opened.packed` and event records hold it. Raises BadToken("payload")."""
     items = _items(packed)

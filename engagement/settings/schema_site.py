@@ -193,6 +193,12 @@ class Keys:
         "/etc/smtpapi/keys",
         "The key ring's file, mode 0600; `smtpapi keys` makes and rotates it.",
     )
+    hosts: int = declared(
+        kinds.integer(1, 10_000),
+        1,
+        "How many hosts use copies of the ring. With more than one a key must be everywhere before it signs, "
+        "so `smtpapi keys rotate` is refused: `keys add`, copy the ring, `keys use`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,18 @@ class Tracker:
         kinds.network_texts(),
         ("127.0.0.0/8", "::1/128"),
         "Proxies whose X-Forwarded-For is believed.",
+    )
+    stop_list: str = declared(
+        kinds.path(),
+        "/var/lib/smtpapi/stopped.json",
+        "The list of links that were stopped or pointed elsewhere. `smtpapi links` writes it, the tracker "
+        "follows it within seconds.",
+    )
+    sender: str = declared(
+        kinds.text(),
+        "",
+        "Who readers are told has switched off a link that was stopped, in words they know.",
+        example="Example Ltd.",
     )
     apple_app_site_association: str = declared(
         kinds.path(), "", "File served as /.well-known/apple-app-site-association, for links that open apps.",

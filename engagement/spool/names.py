@@ -1,5 +1,6 @@
 """What a spool's writers and its reader agree on besides the format: endings of names, durable steps."""
 
+import json
 import os
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,22 @@ from typing import Final
 OPEN: Final = ".open"  # being written; its writer holds an exclusive flock
 READY: Final = ".ready"  # complete
 FRESH: Final = ".fresh"  # being made: not locked yet, so not to be looked at
+
+
+UNKNOWN_KEYS = "unknown-keys."  # and a process id: what trackers tell of links whose key they lack
+
+
+def unknown_keys(directory: Path) -> dict[str, int]:
+    """Return how many links of each unknown key trackers on this spool have seen, by key id ("0": others)."""
+    found: dict[str, int] = {}
+    for path in sorted(directory.glob(f"{UNKNOWN_KEYS}*")):
+        try:
+            counts = json.loads(path.read_text())
+            for key, count in counts.items():
+                found[key] = found.get(key, 0) + int(count)
+        except (OSError, ValueError, AttributeError, TypeError):
+            continue  # news only, and the next writing mends it
+    return found
 
 
 def directory_size(directory: Path) -> int:

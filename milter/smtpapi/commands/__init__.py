@@ -14,6 +14,7 @@ _COMMANDS = {
     "decode": "decode",
     "events": "events",
     "keys": "keys",
+    "links": "links",
     "milter": "milter",
     "preview": "preview",
     "recipient": "recipient",

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from engagement.links.keys import SECRET_SIZE, Ring, RingError, Status
+from engagement.links.keys import LAST_ID, SECRET_SIZE, Ring, RingError, Status
 from engagement.links.ring_file import edit_ring, load_ring, save_ring
 from engagement.terminal import json_line, lines
 from smtpapi.commands.options import CONFIG_VARIABLE, say
@@ -116,13 +116,73 @@ def _user(name: str) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
+@command.command("add")
+@ring_options
+def add(ring: Path | None, config: Path | None) -> None:
+    """Add a fresh key that opens links and does not sign yet.
+
+    The first step of two where several hosts answer links: add it, copy the ring to all hosts, then
+    `smtpapi keys use ID` on each that makes links.
+    """
+    path = ring_path(ring, config)
+    made: list[int] = []
+
+    def change(old: Ring) -> Ring:
+        secret, now, key_id = _new_key(old)
+        made[:] = [key_id]
+        return old.added(secret, now, key_id)
+
+    with failing():
+        edit_ring(path, change)
+    say(f"{path}: key {made[0]} opens links. Copy this file to all hosts, then `smtpapi keys use {made[0]}`.")
+
+
+@command.command("use")
+@click.argument("key_id", metavar="ID", type=int)
+@ring_options
+def use(key_id: int, ring: Path | None, config: Path | None) -> None:
+    """Let key ID sign from now on; links already sent stay good."""
+    path = ring_path(ring, config)
+    with failing():
+        edit_ring(path, lambda old: old.used(key_id))
+    say(f"{path}: key {key_id} signs.")
+
+
+def _new_key(ring: Ring) -> tuple[bytes, int, int]:
+    """Make a secret, its time and its id: drawn by chance, so that two hosts do not give out the same one."""
+    taken = {key.id for key in ring.keys}
+    free = [number for number in range(1, LAST_ID + 1) if number not in taken]
+    if not free:
+        raise RingError(f"all {LAST_ID} key ids are used up")
+    return secrets.token_bytes(SECRET_SIZE), int(time.time()), secrets.choice(free)
+
+
+def _refuse_where_others_use_it(config: Path | None) -> None:
+    """Raise Failed where the configuration says that several hosts use copies of the ring."""
+    if config is None:
+        return
+    from engagement.settings import SettingsError, load_file
+
+    try:
+        hosts = load_file(config).keys.hosts
+    except SettingsError as error:
+        raise Failed(str(error)) from None
+    if hosts > 1:
+        raise Failed(
+            f"{hosts} hosts use copies of this ring (keys.hosts): a key that signs at once would be unknown "
+            "to the others, and its links dead there. `smtpapi keys add` here, copy the ring to all hosts, "
+            "then `smtpapi keys use ID` on each."
+        )
+
+
 @command.command("rotate")
 @ring_options
 def rotate(ring: Path | None, config: Path | None) -> None:
-    """Let a fresh key sign; links already sent stay good."""
+    """Let a fresh key sign; links already sent stay good. Where several hosts share the ring: `keys add`."""
     path = ring_path(ring, config)
+    _refuse_where_others_use_it(config)
     with failing():
-        changed = edit_ring(path, lambda old: old.rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())))
+        changed = edit_ring(path, lambda old: old.rotated(*_new_key(old)))
     opening = ", ".join(str(key.id) for key in changed.keys if key.status is Status.ACCEPTED)
     click.echo(f"{path}: key {changed.signing.id} signs; links of {opening} still open. Back this file up.")
 

@@ -16,6 +16,7 @@ from engagement.settings import Settings, load_file
 from engagement.shipper import status as news
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
+from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, Reader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
@@ -145,6 +146,7 @@ def _print_status(directory: Path, as_json: bool) -> None:
         "last_error": last.last_error if last else "",
         "last_error_at": last.last_error_at if last and last.last_error else None,
         "failing": last.failing if last else False,
+        "unknown_keys": unknown_keys(directory),
     }
     if as_json:
         click.echo(json.dumps(state))
@@ -158,6 +160,10 @@ def _print_status(directory: Path, as_json: bool) -> None:
     click.echo(f"waiting   {waiting.records} record(s), {waiting.size} bytes, {waiting.segments} segment(s)")
     if ages:
         click.echo(f"oldest    {max(ages):.1f} s")
+    if unknown := unknown_keys(directory):
+        names = {key: "others" if key == "0" else f"key {key}" for key in unknown}
+        told = ", ".join(f"{count} of {names[key]}" for key, count in unknown.items())
+        click.echo(f"unknown   links of keys that the ring here lacks, answered with 404: {told}")
     if last is None:
         return
     click.echo(f"carried   {last.carried} since it began, {last.rate:.1f} a second lately")

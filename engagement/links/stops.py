@@ -1,0 +1,153 @@
+"""Links that the operator stopped or pointed elsewhere: a list file that `smtpapi links` writes.
+
+Not who follows it (`tracker_web.stopped`), nor what a reader is shown. A list is one file, replaced as a
+whole, so whoever reads it has the old one or the new one.
+
+Invariants: what cannot be read is told and never taken for an empty list by who had one; a target to point
+to is one that could have been sealed.
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from engagement.links.payload import message_of, transmission_of, unpack
+from engagement.links.types import BadToken, Kind
+from engagement.links.urls import refusal
+
+VERSION: Final = 1
+_SORTS: Final = ("messages", "transmissions", "campaigns", "targets")
+_MODE: Final = 0o640
+_MAX_SIZE: Final = 1 << 26  # bytes
+
+
+class StopsError(ValueError):
+    """The list cannot be used; the text says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What is stopped, each with the sender's name to show ("" for the configured one), and what leads on.
+
+    messages: hex, one recipient's copy each. transmissions: decimal, all copies of a message. targets: URLs
+    as the author wrote them. points: from such a URL to another.
+    """
+
+    messages: Mapping[str, str] = field(default_factory=dict)
+    transmissions: Mapping[str, str] = field(default_factory=dict)
+    campaigns: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
+    points: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything is in it."""
+        return bool(self.messages or self.transmissions or self.campaigns or self.targets or self.points)
+
+    def sender(self, kind: Kind, packed: bytes, target: bytes) -> str | None:
+        """Return whose link was stopped ("" if the list does not say), None for a link that leads on."""
+        url = target.decode("latin-1")
+        for found in (
+            self.targets.get(url),
+            self.targets.get(self.points.get(url, "")),
+            self._of_mail(kind, packed),
+        ):
+            if found is not None:
+                return found
+        return None
+
+    def _of_mail(self, kind: Kind, packed: bytes) -> str | None:
+        found = None
+        with suppress(BadToken):  # genuine, but written by a faulty program: it names no mail
+            if self.messages:
+                found = self.messages.get(message_of(packed).hex())
+            if found is None and self.transmissions:
+                found = self.transmissions.get(str(transmission_of(packed)))
+            if found is None and self.campaigns:
+                found = self.campaigns.get(unpack(kind, packed)[0].campaign)
+        return found
+
+    def leads_to(self, target: bytes) -> bytes:
+        """Return where a link leads now."""
+        other = self.points.get(target.decode("latin-1"))
+        return target if other is None else other.encode("ascii")
+
+
+def load(path: Path) -> Stops:
+    """Read a list; one that is not there yet is empty. Raises StopsError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_SIZE + 1)
+    except FileNotFoundError:
+        return Stops()
+    except OSError as error:
+        raise StopsError(f"{path}: cannot read the list of stopped links: {error.strerror}") from None
+    if len(data) > _MAX_SIZE:
+        raise StopsError(f"{path}: larger than {_MAX_SIZE} bytes; this is no list of stopped links")
+    try:
+        return _read(json.loads(data))
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise StopsError(
+            f"{path}: not a list that `smtpapi links` wrote ({error}); take it from a backup, or remove it "
+            "and stop again what must be stopped"
+        ) from None
+
+
+def _read(kept: Any) -> Stops:
+    if kept["version"] != VERSION:
+        raise ValueError(f"its version is {kept['version']!r:.20}, this program knows {VERSION}")
+    maps = {name: dict(kept.get(name, {})) for name in (*_SORTS, "points")}
+    for each in maps.values():
+        if not all(type(one) is str and type(other) is str for one, other in each.items()):
+            raise ValueError("something in it is no text")
+    for target in maps["points"].values():
+        if (why := refusal(target.encode("utf-8", "replace"))) is not None:
+            raise ValueError(f"a link is pointed to what cannot be a link's target: {why}")
+    return Stops(**maps)
+
+
+def edit(path: Path, change: Callable[[Stops], Stops]) -> Stops:
+    """Read, change and save a list, on disk when this returns; two such edits at once follow each other.
+
+    Raises StopsError.
+    """
+    try:
+        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            stops = change(load(path))
+            _save(path, stops)
+            os.fsync(lock)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise StopsError(f"{path}: cannot write the list of stopped links: {error.strerror}") from None
+    return stops
+
+
+def _save(path: Path, stops: Stops) -> None:
+    """Replace the file as a whole. Its owner is that of the file before, or else of its folder."""
+    kept = {name: dict(sorted(getattr(stops, name).items())) for name in (*_SORTS, "points")}
+    text = json.dumps({"version": VERSION, **kept}, indent=1, ensure_ascii=False) + "\n"
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            like = (path if path.exists() else path.parent).stat()
+            new = os.fstat(descriptor)
+            if (like.st_uid, like.st_gid) != (new.st_uid, new.st_gid):
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+            os.fchmod(descriptor, _MODE)
+            file.write(text.encode("utf-8", "surrogateescape"))
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise

@@ -1,0 +1,82 @@
+"""Following the list of stopped links while it changes, beside the answering path.
+
+A thread of its own looks at the file once a second, so that a link costs no look. Not what the list means
+(`engagement.links.stops`).
+
+Invariant: a list that was read once stays in force while its file is broken or missing.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engagement.links.stops import Stops, StopsError, load
+
+LOOK_EVERY: Final = 1.0  # seconds
+
+_Stamp = tuple[int, int, int, int]
+
+
+class Following:
+    """The list as its file has it. One per process, made after fork.
+
+    report: hears of each trouble once. first: a list read elsewhere, in force until the file was read here.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        report: Callable[[str], None],
+        first: Stops | None = None,
+        *,
+        every: float = LOOK_EVERY,
+    ) -> None:
+        self._path = path
+        self._report = report
+        self._every = every
+        self._seen: _Stamp | None = None
+        self._told = ""
+        self.stops: Stops | None = first or None  # None: nothing is stopped
+        self.look()
+
+    def start(self) -> "Following":
+        """Begin to look, until the process ends."""
+        threading.Thread(target=self._run, name="stopped-links", daemon=True).start()
+        return self
+
+    def look(self) -> None:
+        """Read the file if it is another one. Raises nothing."""
+        stamp = self._stamp()
+        if stamp is not None and stamp == self._seen:
+            return
+        try:
+            if stamp is None and self.stops is not None:
+                raise StopsError(
+                    f"{self._path}: the list of stopped links is gone; what was stopped stays so until the "
+                    "tracker is started anew. Write it again with `smtpapi links`"
+                )
+            self.stops = load(self._path) or None
+            self._seen, self._told = stamp, ""
+        except StopsError as error:
+            self._seen = None
+            if str(error) != self._told:
+                self._told = str(error)
+                self._report(self._told)
+
+    def _stamp(self) -> _Stamp | None:
+        try:
+            state = os.stat(self._path)
+        except OSError:
+            return None  # `load` says it in words
+        return state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(self._every)
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
+                self._report(f"{self._path}: {type(error).__name__}: {error}")
