@@ -48,7 +48,9 @@ from engagement.links.urls import read_path, refusal
 from tracker_web.answers import PIXEL
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from tracker_web.asgi import Asgi
 
 ROOT = Path(__file__).resolve().parent.parent
 RING_VARIABLE = "BENCH_TRACKER_RING"
@@ -58,12 +60,13 @@ TARGET = b"https://shop.example.org/a?x=1&y=%20"
 _COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("X-Robots-Tag", "noindex"))
 APPLICATIONS = {
     "flask": "tracker:plain_flask",
-    "fast": "tracker_web.wsgi:application",
+    "fast": "tracker_web.serve:application",
     "python": "tracker:in_python",
-    "no spool": "tracker_web.wsgi:application",
+    "no spool": "tracker_web.serve:application",
     "nothing": "tracker:nothing",
 }
-FACTORIES = frozenset({"flask", "python"})
+FACTORIES = frozenset({"flask", "fast", "python", "no spool"})
+ASGI = frozenset({"fast", "python", "no spool"})  # as the product is served; the others as WSGI
 DEPTH = 16  # requests under way on one connection of our own client
 
 
@@ -105,14 +108,14 @@ def plain_flask() -> Flask:
     return app
 
 
-def in_python() -> WSGIApplication:
+def in_python() -> Asgi:
     """The tracker as it is where its part in C was not built."""
     sys.modules["engagement._native"] = None  # type: ignore[assignment] # how an import is made to fail
     from engagement.links import plain
-    from tracker_web.wsgi import application
+    from tracker_web.serve import application
 
     assert plain.read is plain.read_by_parts
-    return application
+    return application()
 
 
 def nothing(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
@@ -149,13 +152,21 @@ def served(
 ) -> Iterator[tuple[int, int]]:
     """granian with an application, on a free port; gives the port and the process's id."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--http", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "asginl" if label in ASGI else "wsgi",
+        "--no-ws",
+        "--http",
+        "1",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     command += [
         "--workers",
         str(arguments.workers),
-        "--blocking-threads",
-        str(arguments.threads),
+        *(() if label in ASGI else ("--blocking-threads", str(arguments.threads))),
         APPLICATIONS[label],
     ]
     if label in FACTORIES:

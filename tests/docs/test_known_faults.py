@@ -40,9 +40,9 @@ def test_each_row_stands_there_once_and_in_order() -> None:
     assert [row.name for row in rows() if row.name[0] != OWN] == expected
 
 
-def test_each_row_of_our_own_stands_there_once() -> None:
-    own = [row.name for row in rows() if row.name[0] == OWN]
-    assert len(own) == len(set(own))
+def test_each_row_of_our_own_stands_there_once_and_in_order() -> None:
+    own = [int(row.name[1:]) for row in rows() if row.name[0] == OWN]
+    assert own == sorted(set(own))
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
