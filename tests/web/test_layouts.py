@@ -167,6 +167,7 @@ def test_h1_the_token_opens_the_page_and_a_wrong_one_does_not(
     assert fetch(site.web, "/", host="rebound.example", Authorization=f"Bearer {secret}").status == 404
     statuses = [fetch(site.web, "/?token=wrong", host="localhost").status for _ in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
+    assert fetch(site.web, "/", host="localhost", Authorization=f"Bearer {secret}").status == 200
 
 
 @pytest.mark.parametrize("layout", ["direct", "forwarded-for", "mod-proxy", "haproxy-forwardfor"])

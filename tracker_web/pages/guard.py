@@ -147,15 +147,19 @@ class Guard:
     def _refused(
         self, offered: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes] | None:
-        """The answer to a token that does not open; None if it does. Who was wrong often is not heard."""
+        """The answer to a token that does not open; None if it does.
+
+        The right one opens whatever came before from that address, which may be a proxy's that strangers use,
+        too. It has 256 bits: who guesses is slowed for this machine's sake, not for the token's.
+        """
         client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
         address = truncated(client)
-        wait = self._failures.wait(address)
-        if wait > 0:
-            return _answer(start, "429 Too Many Requests", _SLOWER, ("Retry-After", str(int(wait) + 1)))
         if hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             self._failures.forget(address)
             return None
+        wait = self._failures.wait(address)
+        if wait > 0:
+            return _answer(start, "429 Too Many Requests", _SLOWER, ("Retry-After", str(int(wait) + 1)))
         self._failures.add(address)
         return _unknown(start)
 
