@@ -70,7 +70,7 @@ def test_a_spool_of_its_largest_size_drops_and_counts(tmp_path: Path) -> None:
     site.configure("", text)
     with site:
         _send(site, 1)
-        (segment,) = site.spool.iterdir()
+        (segment,) = site.spool.glob("*.open")
         (site.spool / "old.ready").write_bytes(b"\0" * 1_100_000)
         until(lambda: _dropped_more(site), 10, "the measuring of the directory")
         assert site.counts()["tracked"] == site.counts()["messages"]
