@@ -207,9 +207,13 @@ def report(connection: Connection) -> tuple[list[str], bool]:
     if gone := missing(connection):
         lines.append(f"            {', '.join(gone)} not there: run `smtpapi store migrate`")
         good = False
-    ((copies,),) = connection.say(
+    keyspaces = connection.say(
         "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (stanza.keyspace,)
     )
+    if not keyspaces:  # dropped since its tables were looked at
+        lines.append(f"copies      keyspace {stanza.keyspace} is gone: run `smtpapi store migrate`")
+        return lines, False
+    ((copies,),) = keyspaces
     centres = {name: int(number) for name, number in copies.items() if name != "class"}
     lines.append(f"copies      {', '.join(f'{number} in {name}' for name, number in centres.items())}")
     for name, number in centres.items():

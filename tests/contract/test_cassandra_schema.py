@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from store_samples import Telling
 from cassandra_site import Node
 from engagement.links.types import Kind
 from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate, scripts, version
+from engagement.stores.cassandra_schema import migrate, report, scripts, version
 from engagement.stores.cluster import Connection
 from engagement.stores.cql import Life
 from engagement.stores.port import Query, StoreError
@@ -136,3 +137,42 @@ def test_the_driver_is_loaded_by_none_but_the_store() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("table", ["migration", "event_by_hour", "everything"])
+def test_h30_check_of_a_half_dropped_keyspace_says_what_is_missing(
+    tmp_path: Path, cassandra_node: Node, keyspace: str, table: str
+) -> None:
+    path = config(tmp_path, cassandra_node, keyspace)
+    connection = Connection(cassandra_node.client(keyspace), {})
+    migrate(connection, Life(), lambda _: None)
+    there = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+    names = {name for (name,) in connection.say(there, (keyspace,))}
+    for name in names if table == "everything" else {table}:
+        connection.say(f"DROP TABLE {keyspace}.{name}")
+    connection.close()
+    checked = CliRunner().invoke(main, ["store", "check", "--config", str(path)])
+    assert isinstance(checked.exception, SystemExit), checked.exception
+    assert checked.exit_code == 1, checked.output
+    assert "smtpapi store migrate" in checked.output
+    assert table != "event_by_hour" or "event_by_hour not there" in checked.output
+    mended = CliRunner().invoke(main, ["store", "migrate", "--config", str(path)])
+    assert mended.exit_code == 0, (mended.output, mended.exception)
+    assert CliRunner().invoke(main, ["store", "check", "--config", str(path)]).exit_code == 0
+
+
+def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Node, keyspace: str) -> None:
+    class Vanishing(Connection):
+        """Somebody drops the keyspace after its tables were looked at."""
+
+        def say(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+            if "system_schema.keyspaces" in statement:
+                super().say(f"DROP KEYSPACE {keyspace}")
+            return super().say(statement, values)
+
+    connection = Vanishing(cassandra_node.client(keyspace), {})
+    migrate(connection, Life(), lambda _: None)
+    lines, good = report(connection)
+    connection.close()
+    assert not good
+    assert any("is gone: run `smtpapi store migrate`" in line for line in lines)

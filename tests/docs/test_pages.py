@@ -25,6 +25,23 @@ def test_links_to_pages_and_pictures_lead_somewhere(page: Path) -> None:
     assert {link for link in near if not (page.parent / link).exists()} == set()
 
 
+def _headings(page: Path) -> set[str]:
+    """The anchors that a page's headings get: lower case, no punctuation, hyphens for blanks."""
+    found = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_anchors_of_links_are_headings(page: Path) -> None:
+    found = re.findall(r"\]\(([^)\s:#]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    missing = [
+        (name, anchor)
+        for name, anchor in found
+        if anchor not in _headings(page.parent / name if name else page)
+    ]
+    assert missing == []
+
+
 def test_index_names_every_page() -> None:
     listed = {(ROOT / "docs" / link).resolve() for link in _links(ROOT / "docs/README.md")}
     assert {_name(page) for page in (ROOT / "docs").rglob("*.md") if page not in listed} == {"docs/README.md"}

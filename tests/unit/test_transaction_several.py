@@ -1,16 +1,18 @@
 """What a message for several recipients gets, by `rewriting.several_recipients`."""
 
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 
 import pytest
 
 from engagement.settings import SettingsError, load_text
-from hop_mail import BODY, CLIENT, STRANGER, TO, api, identities, mail, names, site
-from smtpapi.envelope import Client
+from hop_mail import BODY, CLIENT, NOW, STRANGER, TO, api, identities, mail, names, site
+from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Field
 from smtpapi.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
-from smtpapi.transaction import Considered
+from smtpapi.transaction import Considered, consider
 
 ONLY_ANN = """
 from smtpapi.policy import core
@@ -339,3 +341,22 @@ def test_a_link_to_a_host_of_the_tracker_is_ours() -> None:
     outcome = mail(where, body=body, recipients=TO[:1], client=CLIENT).consider().outcome
     assert isinstance(outcome, Plan)
     assert [skipped.reason.value for skipped in outcome.skipped] == ["own-host"]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, Why.SPLIT), (1_000.0, Why.OVER_TIME)])
+def test_a_long_multipart_for_several_is_given_up_when_its_time_is_over_and_not_before(
+    seconds: float, expected: Why
+) -> None:
+    """Whether it holds anything to edit is looked for within the budget, before it takes the hop."""
+    part = b"--x\r\nContent-Type: text/html\r\n\r\n" + BODY
+    under_way = mail(site(options=""), body=part * 3000 + b"--x--\r\n")
+    fields = [each for each in under_way.message.fields if each.name.lower() != "content-type"]
+    typed = Field("Content-Type", b" multipart/mixed; boundary=x")
+    message = replace(under_way.message, fields=(*fields, typed))
+    rules = replace(under_way.site.rules, max_parts=10_000)
+    ticks = count(0, seconds)
+    envelope = Envelope(under_way.client, under_way.sender, under_way.recipients, "Q1")
+    considered = consider(
+        replace(under_way.site, rules=rules), envelope, message, now=NOW, tick=lambda: next(ticks)
+    )
+    assert why(considered) is expected

@@ -1,12 +1,15 @@
 """Faults that were put into the code on purpose, and that no other test noticed."""
 
+from email.header import decode_header, make_header
+
 import pytest
 
 from engagement.events.classify import DEFAULT, Client, Rules, _by_agent
 from engagement.links.keys import Key, Status
 from engagement.links.types import Identity
+from smtpapi.copies import mailbox
 from smtpapi.decide import Decision
-from smtpapi.directive import is_address
+from smtpapi.directive import Copy, is_address
 from smtpapi.find import html, text
 from smtpapi.mime.transfer import Change, splice
 from smtpapi.outcome import Plan, Skip
@@ -207,3 +210,16 @@ def test_an_address_of_254_bytes_is_one_and_of_255_is_none() -> None:
     assert len(longest) == 254
     assert is_address(longest)
     assert not is_address("l" + longest)
+
+
+# copies.py
+
+
+@pytest.mark.parametrize(
+    "name", ["\N{GRINNING FACE}" * 30, "é" * 60, "漢" * 40, "a\N{GRINNING FACE}é漢" * 15]
+)
+def test_long_names_beyond_ascii_give_lines_of_76_characters_at_most(name: str) -> None:
+    """RFC 2047 2: no line with an encoded word is longer."""
+    lines = mailbox(Copy("ann@example.net", name)).split("\n")
+    assert max(map(len, lines)) <= 76
+    assert str(make_header(decode_header("\n".join(lines).partition(" <")[0]))).rstrip() == name
