@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engagement.links.keys import RingError
 from engagement.links.ring_file import RingFile
-from engagement.links.stops import Stops, StopsError, load
+from engagement.links.stops import Stops, recovered
 from engagement.settings import Settings, SettingsError, load_file
 from engagement.settings.objections import Objections, ObjectionsError
 from engagement.settings.objections import load as load_objections
@@ -97,12 +97,10 @@ def stopped() -> Stops | None:
 
 
 def _stopped(settings: Settings) -> Stops | None:
-    path = Path(settings.tracker.stop_list)
-    try:
-        return load(path) if path.exists() else stopped()
-    except StopsError as error:
-        log.stop_list_trouble(str(error))
-        return stopped()
+    stops, trouble = recovered(Path(settings.tracker.stop_list))
+    if trouble:
+        log.stop_list_trouble(trouble)
+    return stopped() if stops is None else stops
 
 
 def _objections(settings: Settings) -> Objections | None:

@@ -3,7 +3,7 @@
 A thread of its own looks at the file once a second, so that a link costs no look. Not what the list means
 (`engagement.links.stops`).
 
-Invariant: a list that was read once stays in force while its file is broken or missing.
+Invariant: while the file is broken or missing its copy is in force, and without one what was read before.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.links.stops import Stops, StopsError, load
+from engagement.links.stops import Stops, recovered
 
 LOOK_EVERY: Final = 1.0  # seconds
 
@@ -51,25 +51,25 @@ class Following:
         stamp = self._stamp()
         if stamp is not None and stamp == self._seen:
             return
-        try:
-            if stamp is None and self.stops is not None:
-                raise StopsError(
-                    f"{self._path}: the list of stopped links is gone; what was stopped stays so until the "
-                    "tracker is started anew. Write it again with `smtpapi links`"
-                )
-            self.stops = load(self._path) or None
-            self._seen, self._told = stamp, ""
-        except StopsError as error:
-            self._seen = None
-            if str(error) != self._told:
-                self._told = str(error)
-                self._report(self._told)
+        stops, trouble = recovered(self._path)
+        if stamp is None and not trouble and self.stops is not None:
+            stops = None
+            trouble = (
+                f"{self._path}: the list of stopped links is gone, and its copy; what was stopped stays so "
+                "until the tracker is started anew. Write it again with `smtpapi links`"
+            )
+        if stops is not None:
+            self.stops = stops or None
+        self._seen = None if trouble else stamp
+        if trouble and trouble != self._told:
+            self._report(trouble)
+        self._told = trouble
 
     def _stamp(self) -> _Stamp | None:
         try:
             state = os.stat(self._path)
         except OSError:
-            return None  # `load` says it in words
+            return None  # `recovered` says it in words
         return state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size
 
     def _run(self) -> None:

@@ -3,8 +3,9 @@
 Not who follows it (`tracker_web.stopped`), nor what a reader is shown. A list is one file, replaced as a
 whole, so whoever reads it has the old one or the new one.
 
-Invariants: what cannot be read is told and never taken for an empty list by who had one; a target to point
-to is one that could have been sealed.
+Beside the list lies a copy of it (`.last`), written first: a list that is lost or damaged must not let links
+lead on that were stopped. Invariants: what cannot be read is told and never taken for an empty list where
+there was one; a target to point to is one that could have been sealed.
 """
 
 import fcntl
@@ -78,8 +79,37 @@ class Stops:
         return target if other is None else other.encode("ascii")
 
 
+def copy_of(path: Path) -> Path:
+    """Return where the copy of a list lies."""
+    return path.with_name(f"{path.name}.last")
+
+
 def load(path: Path) -> Stops:
-    """Read a list; one that is not there yet is empty. Raises StopsError."""
+    """Read a list, or its copy where it is gone; without either it is empty. Raises StopsError."""
+    if not path.exists() and copy_of(path).exists():
+        return _load(copy_of(path))
+    return _load(path)
+
+
+def recovered(path: Path) -> tuple[Stops | None, str]:
+    """Return what is stopped, and what is wrong with the list in words, "" for nothing.
+
+    A list that is gone or broken is taken from its copy; None where that cannot be read either.
+    """
+    copy = copy_of(path)
+    try:
+        if path.exists() or not copy.exists():
+            return _load(path), ""
+        trouble = f"{path}: the list of stopped links is gone; its copy {copy} counts"
+    except StopsError as error:
+        trouble = str(error)
+    try:
+        return (_load(copy) if copy.exists() else None), trouble
+    except StopsError as error:
+        return None, f"{trouble}; {error}"
+
+
+def _load(path: Path) -> Stops:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SIZE + 1)
@@ -92,10 +122,8 @@ def load(path: Path) -> Stops:
     try:
         return _read(json.loads(data))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise StopsError(
-            f"{path}: not a list that `smtpapi links` wrote ({error}); take it from a backup, or remove it "
-            "and stop again what must be stopped"
-        ) from None
+        mend = f"put its copy {copy_of(path)} in its place" if copy_of(path).exists() else "take a backup"
+        raise StopsError(f"{path}: not a list that `smtpapi links` wrote ({error}); {mend}") from None
 
 
 def _read(kept: Any) -> Stops:
@@ -122,7 +150,8 @@ def edit(path: Path, change: Callable[[Stops], Stops]) -> Stops:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             stops = change(load(path))
-            _save(path, stops)
+            for each in (copy_of(path), path):  # the copy first: it must never know of less than the list
+                _save(each, stops)
             os.fsync(lock)
         finally:
             os.close(lock)

@@ -104,3 +104,48 @@ def test_h10_a_list_is_replaced_as_a_whole_and_read_as_text_alone(tmp_path: Path
     path.write_text('{"version": 2}')
     with pytest.raises(StopsError, match="its version is 2, this program knows 1"):
         load(path)
+
+
+def test_h10_a_tracker_started_while_the_list_is_broken_or_missing_stops_what_it_stopped(
+    tmp_path: Path,
+) -> None:
+    """Whoever was stopped stays so: of a list that cannot be read the copy of the last good one counts."""
+    site, link, path = _site(tmp_path), f"/f/a/{token()}", tmp_path / "stopped.json"
+    assert _links(site, "stop", "--target", URL).returncode == 0
+    good = path.read_bytes()
+    for broken in (b"{}", b"", b"\xff\xfe", good[: len(good) // 2], None):
+        path.unlink(missing_ok=True)
+        if broken is not None:
+            path.write_bytes(broken)
+        (tmp_path / "log").write_bytes(b"")
+        with running(site):
+            assert fetch(site.port, link).status == 410, broken
+        assert "stopped links: " in (tmp_path / "log").read_text(), broken
+
+
+def test_h10_a_further_stop_after_the_list_was_lost_forgets_nothing(tmp_path: Path) -> None:
+    site, path = _site(tmp_path), tmp_path / "stopped.json"
+    assert _links(site, "stop", "--target", URL).returncode == 0
+    path.unlink()
+    assert _links(site, "stop", "--campaign", "other").returncode == 0
+    assert set(load(path).targets) == {URL}
+    path.write_text("{}")
+    refused = _links(site, "stop", "--campaign", "third")
+    assert (refused.returncode, "stopped.json.last" in refused.stderr) == (1, True)
+    assert _links(site, "allow", "--target", URL).returncode == 1
+
+
+def test_h10_what_was_allowed_again_stays_so_when_the_list_is_lost(tmp_path: Path) -> None:
+    site, link, path = _site(tmp_path), f"/f/a/{token()}", tmp_path / "stopped.json"
+    assert _links(site, "stop", "--target", URL).returncode == 0
+    assert _links(site, "allow", "--target", URL).returncode == 0
+    path.unlink()
+    with running(site):
+        assert fetch(site.port, link).status == 302
+
+
+def test_h10_without_any_list_ever_nothing_is_stopped_and_nothing_said(tmp_path: Path) -> None:
+    site = _site(tmp_path)
+    with running(site):
+        assert fetch(site.port, f"/f/a/{token()}").status == 302
+    assert "stopped links" not in (tmp_path / "log").read_text()
