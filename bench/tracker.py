@@ -2,12 +2,14 @@
 
     python bench/tracker.py [--rounds 3] [--seconds 3] [--workers 2] [--threads 1] [--connections 32] [--json]
 
-All are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
-path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
-keeps nothing. Beside them: the fast path without its part in C, the fast path with the spool off (privacy
-mode "off": no record is made), and an application that does nothing at all. What that one reaches is the
-server's and the client's, and no application is faster. The client is `wrk` where it is installed, else
-processes of this script that keep several requests under way on each connection.
+All are served by the same server (granian) with the same workers and threads, in turns, in one run. The
+fast path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer,
+and keeps nothing. Beside them: the fast path without its part in C, the fast path with the spool off
+(privacy mode "off": no record is made), and an application that does nothing at all. What that one reaches
+is the server's and the client's, and no application is faster. The client is `wrk` where it is installed,
+else processes of this script that keep several requests under way on each connection. It asks for LINKS
+links in turn: so many that the tracker, which only counts repeats (docs/decisions/0018), takes none for
+one.
 
 Beside the requests a second stands the processor time that one request takes in the server's processes, which
 a busy machine changes less, and the part of the machine that other programs took meanwhile: a round with much
@@ -33,6 +35,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +70,7 @@ APPLICATIONS = {
 }
 FACTORIES = frozenset({"flask", "fast", "python", "no spool"})
 ASGI = frozenset({"fast", "python", "no spool"})  # as the product is served; the others as WSGI
+LINKS = 50_000  # more than two workers remember
 DEPTH = 16  # requests under way on one connection of our own client
 
 
@@ -199,6 +203,41 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """What is asked for, in turn. script: tells `wrk` so."""
+
+    all: list[str]
+    script: Path
+
+
+def links(folder: Path, ring: Path, now: int) -> tuple[Paths, Paths]:
+    """Return links of as many messages, and their pixels."""
+    key = load_ring(ring).signing
+    clicks, opens = [], []
+    for _ in range(LINKS):
+        identity = Identity(
+            os.urandom(16), 42, "ida@example.net", now, now + 31_536_000, campaign="autumn", tags=("a", "b")
+        )
+        sealer = copy_sealer(key, identity)
+        clicks.append(f"/f/a/{sealer.seal(Kind.CLICK, Link(TARGET, 'banner')).decode()}")
+        opens.append(f"/q/{sealer.seal(Kind.OPEN).decode()}")
+    return in_turn(folder / "clicks", clicks), in_turn(folder / "opens", opens)
+
+
+def in_turn(file: Path, paths: list[str]) -> Paths:
+    file.write_text("\n".join(paths))
+    script = file.with_suffix(".lua")
+    script.write_text(
+        f'local paths = {{}}\nfor line in io.lines("{file}") do paths[#paths + 1] = line end\n'
+        "local threads, place = 0, 0\n"
+        "function setup(thread) thread:set('first', threads); threads = threads + 1 end\n"
+        "function init() place = first end\n"
+        'function request() place = (place + 2) % #paths; return wrk.format("GET", paths[place + 1]) end\n'
+    )
+    return Paths(paths, script)
+
+
 def wire(path: str) -> bytes:
     return (
         f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {AGENT}\r\n"
@@ -207,14 +246,14 @@ def wire(path: str) -> bytes:
 
 
 def client(
-    port: int, path: str, connections: int, seconds: float, counts: multiprocessing.Queue[int]
+    port: int, paths: Paths, place: int, connections: int, seconds: float, counts: multiprocessing.Queue[int]
 ) -> None:
     """Keep DEPTH requests under way on each connection; count whole answers by their status line."""
-    one = wire(path)
+    requests = cycle(list(map(wire, paths.all[place::2])))
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     done = 0
     for each in sockets:
-        each.sendall(one * DEPTH)
+        each.sendall(b"".join(islice(requests, DEPTH)))
     end = time.monotonic() + seconds
     tails = [b""] * len(sockets)
     while time.monotonic() < end:
@@ -223,16 +262,18 @@ def client(
             answers = got.count(b"HTTP/1.1 ")
             tails[number] = got[-8:]
             done += answers
-            each.sendall(one * answers)
+            each.sendall(b"".join(islice(requests, answers)))
     counts.put(done)
 
 
-def own_client(port: int, path: str, connections: int, seconds: float) -> float:
+def own_client(port: int, paths: Paths, connections: int, seconds: float) -> float:
     processes = 2
     counts: multiprocessing.Queue[int] = multiprocessing.Queue()
     crew = [
-        multiprocessing.Process(target=client, args=(port, path, connections // processes, seconds, counts))
-        for _ in range(processes)
+        multiprocessing.Process(
+            target=client, args=(port, paths, place, connections // processes, seconds, counts)
+        )
+        for place in range(processes)
     ]
     for each in crew:
         each.start()
@@ -242,9 +283,9 @@ def own_client(port: int, path: str, connections: int, seconds: float) -> float:
     return total / seconds
 
 
-def wrk(port: int, path: str, connections: int, seconds: float) -> float:
+def wrk(port: int, paths: Paths, connections: int, seconds: float) -> float:
     command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds:.0f}s", "-H", f"Host: {HOST}"]
-    command += ["-H", f"User-Agent: {AGENT}", f"http://127.0.0.1:{port}{path}"]
+    command += ["-H", f"User-Agent: {AGENT}", "-s", str(paths.script), f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     assert found is not None, said
@@ -275,14 +316,14 @@ class Taken:
 
 
 def take(
-    load: Callable[[int, str, int, float], float],
+    load: Callable[[int, Paths, int, float], float],
     port: int,
     pid: int,
-    path: str,
+    paths: Paths,
     arguments: argparse.Namespace,
 ) -> Taken:
     before = processor_seconds(pid), busy_seconds(), client_seconds(), time.monotonic()
-    rate = load(port, path, arguments.connections, arguments.seconds)
+    rate = load(port, paths, arguments.connections, arguments.seconds)
     server, busy, client, lasted = (
         now - then
         for now, then in zip(
@@ -301,30 +342,25 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[dict[str, Taken]]]:
         folder = Path(name)
         config, ring = configuration(folder, arguments.workers)
         now = int(time.time())
-        identity = Identity(
-            os.urandom(16), 42, "ida@example.net", now, now + 31_536_000, campaign="autumn", tags=("a", "b")
-        )
-        sealer = copy_sealer(load_ring(ring).signing, identity)
-        click = f"/f/a/{sealer.seal(Kind.CLICK, Link(TARGET, 'banner')).decode()}"
-        pixel = f"/q/{sealer.seal(Kind.OPEN).decode()}"
+        clicks, opens = links(folder, ring, now)
         with ExitStack() as servers:  # all at once: those that are not asked only wait
             running = {
                 label: servers.enter_context(served(label, folder, config, ring, arguments))
                 for label in APPLICATIONS
             }
             for port, _ in running.values():
-                check(port, click, b"302", TARGET)
-                check(port, pixel, b"200", b"GIF89a")
-                for path in (click, pixel):
+                check(port, clicks.all[0], b"302", TARGET)
+                check(port, opens.all[0], b"200", b"GIF89a")
+                for paths in (clicks, opens):
                     load(
-                        port, path, arguments.connections, 1
+                        port, paths, arguments.connections, 1
                     )  # workers begin their work at the first request
             for number in range(arguments.rounds):
-                for kind, path in (("redirect", click), ("pixel", pixel)):
+                for kind, paths in (("redirect", clicks), ("pixel", opens)):
                     rounds[kind].append({})
                     for label in APPLICATIONS if number % 2 else reversed(APPLICATIONS):
                         port, pid = running[label]
-                        rounds[kind][-1][label] = take(load, port, pid, path, arguments)
+                        rounds[kind][-1][label] = take(load, port, pid, paths, arguments)
     return rounds
 
 

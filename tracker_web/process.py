@@ -16,6 +16,7 @@ from weakref import WeakSet
 from engagement.events.ids import EventIds
 from engagement.settings import Settings
 from engagement.settings.objections import ObjectionsFile
+from engagement.spool.fold import Folding
 from engagement.spool.write import Writer
 from tracker_web.ceiling import MODES, Ceiling, Heeding
 from tracker_web.client import Proxies
@@ -79,7 +80,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
     ids = EventIds(secrets.token_bytes(8))
     spool: Spool | None = None
     if settings.privacy.mode != "off":
-        spool = writer = _writer(settings)
+        spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)
         if settings.privacy.mode in MODES:
@@ -111,4 +112,5 @@ def _writer(settings: Settings) -> Writer:
         sync=settings.spool.sync,
         segment_size=settings.spool.segment_size,
         max_size=settings.spool.max_size,
+        max_share=settings.spool.max_share,
     )

@@ -90,6 +90,7 @@ def hit_fields(
     fields["x_host"] = hit.host
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
+    fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _is_plain(hit, identity, link):
         return {name: value for name, value in fields.items() if value}
     return filled(fields)

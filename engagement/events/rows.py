@@ -68,7 +68,7 @@ class Row:
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
     injections. customer, tags: the message's, for the tags a customer uses. source: where the fields come
     from, or the fields. message: what other events of the message borrow, None unless this row is the
-    injection of one that has an id.
+    injection of one that has an id. hits: so many requests it stands for.
     """
 
     event_id: str
@@ -86,6 +86,7 @@ class Row:
     tags: tuple[str, ...]
     source: Source | Fields = field(hash=False)
     message: Fields | None = field(default=None, hash=False)
+    hits: int = 1
 
     @property
     def fields(self) -> Fields:
@@ -133,6 +134,8 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: by
         identity.customer_id,
         identity.tags,
         source,
+        None,
+        event.hits,
     )
     return (first, _second(first, source, second)) if second else (first,)
 
@@ -174,6 +177,8 @@ def _second(first: Row, source: Source, event_id: str) -> Row:
         first.customer,
         first.tags,
         made,
+        None,
+        first.hits,
     )
 
 

@@ -19,7 +19,8 @@ class Hit:
     (`links.types.Opened.packed`), with whom and what the link was made for. tenant: "" unless used.
     client_address: as cut by `addresses.truncated` where privacy asks for it. user_agent, accept_language:
     as sent, "" if not sent. method: of the request. host: the Host it asked for. spoiled: the token had a
-    tail that does not belong to it. expired: the link's time was over (contract.md 6.4).
+    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). hits: so many of one
+    client that are told together (`spool.fold`); id and at_ms are those of the last.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Hit:
     host: str
     spoiled: bool
     expired: bool
+    hits: int = 1
 
 
 class Injection(NamedTuple):

@@ -165,6 +165,11 @@ class Spool:
         1024 * _MIB,
         "Most the whole spool may take. Beyond, events are dropped and counted; redirects go on.",
     )
+    max_share: int = declared(
+        kinds.integer(1, 100, "percent"),
+        10,
+        "The same as a share of the file system that the spool is on; whichever is less counts.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
 from engagement.links.types import BadToken
 from engagement.spool.format import HEADER, MAX_RECORD, scan
-from engagement.spool.names import OPEN, READY
+from engagement.spool.names import OPEN, READY, REPEATS
 from engagement.spool.read import CORRUPT
 
 _WORK = 64  # bytes to sum up for each byte passed, at most
@@ -28,17 +28,27 @@ class Traces:
     def __init__(self, directory: Path, address: str) -> None:
         self._directory = directory
         self._address = address.lower()
+        self._repeats: set[str] = set()  # of what `segments` returned
 
     def segments(self) -> set[str]:
         """Return the segments, by names without endings, with anything of the recipient, shipped or not.
 
         Raises OSError.
         """
-        return {path.stem for path in self._segments() if any(self._theirs(_read(path)))}
+        found = {path for path in self._segments() if any(self._theirs(_read(path)))}
+        self._repeats |= {path.stem for path in found if path.suffix == REPEATS}
+        return {path.stem for path in found}
 
     def left(self, segments: set[str]) -> set[str]:
-        """Return those of the segments that are still there. Raises OSError."""
-        return segments & {path.stem for path in self._segments()}
+        """Return those of the segments that are still there. Raises OSError.
+
+        What was in a repeats file that is gone is in a segment now, so then all are looked at again.
+        """
+        there = {path.stem for path in self._segments()}
+        if told := (segments & self._repeats) - there:
+            self._repeats -= told
+            return self.segments()
+        return segments & there
 
     def blank(self) -> int:
         """Overwrite the recipient's bytes in set-aside files with zeros; return in how many files.
@@ -60,7 +70,7 @@ class Traces:
         return blanked
 
     def _segments(self) -> list[Path]:
-        return [path for path in self._files(self._directory) if path.suffix in (OPEN, READY)]
+        return [path for path in self._files(self._directory) if path.suffix in (OPEN, READY, REPEATS)]
 
     def _files(self, folder: Path) -> list[Path]:
         try:

@@ -1,5 +1,7 @@
 """What a spool's writers and its reader agree on besides the format: endings of names, durable steps."""
 
+import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Final
 OPEN: Final = ".open"  # being written; its writer holds an exclusive flock
 READY: Final = ".ready"  # complete
 FRESH: Final = ".fresh"  # being made: not locked yet, so not to be looked at
-
+REPEATS: Final = ".repeats"  # hits counted together (`repeats`); its writer holds an exclusive flock
 
 UNKNOWN_KEYS = "unknown-keys."  # and a process id: what trackers tell of links whose key they lack
 
@@ -31,12 +33,54 @@ def directory_size(directory: Path) -> int:
     total = 0
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith((OPEN, READY)):
+            if entry.name.endswith((OPEN, READY, REPEATS)):
                 try:
                     total += entry.stat().st_size
                 except FileNotFoundError:  # shipped in this moment
                     continue
     return total
+
+
+def room(directory: Path, share: int) -> int:
+    """Return so many percent of the size of the directory's file system, in bytes; it may be yet to be made.
+
+    Raises OSError.
+    """
+    there = next((path for path in (directory, *directory.parents) if path.exists()), directory)
+    found = os.statvfs(there)
+    return found.f_blocks * found.f_frsize * share // 100
+
+
+def begun(directory: Path, name: str, ending: str, head: bytes) -> int:
+    """Make a file with these first bytes; return its descriptor, for appending, with an exclusive lock.
+
+    It is locked before it has the name that a reader looks for: a reader takes an unlocked one for a dead
+    process's, and would remove it under our feet. Raises OSError, having left nothing.
+    """
+    fresh, final = directory / (name + FRESH), directory / (name + ending)
+    descriptor = -1
+    try:
+        directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | (os.O_APPEND if ending == OPEN else 0)
+        descriptor = os.open(fresh, flags, 0o640)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.write(descriptor, head) != len(head):
+            raise OSError(errno.ENOSPC, "no room for the first bytes", str(fresh))
+        os.rename(fresh, final)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        for leftover in (fresh, final):
+            _unlink(leftover)
+        raise
+    return descriptor
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        return
 
 
 def sync_directory(directory: Path) -> None:

@@ -3,7 +3,8 @@
 Open segments are read as they grow, so an event is seen at once. What was read is not done with until
 `commit`: it puts the positions on the disk and only then removes segments, so a reader that dies anywhere
 reads some records twice and none never. A segment that is gone is no trouble. Damage costs what is damaged:
-whole records before it are read, the rest is moved to `corrupt/` for a person to look at.
+whole records before it are read, the rest is moved to `corrupt/` for a person to look at. A repeats file
+(`repeats`) is its writer's to put into a segment; it is read, as a whole, only when that writer is gone.
 """
 
 import fcntl
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engagement.spool import repeats
 from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, End, frame, magic_end, scan
-from engagement.spool.names import FRESH, READY, replace_durably
+from engagement.spool.names import FRESH, READY, REPEATS, replace_durably
 
 _log = logging.getLogger("engagement.spool")
 
@@ -26,7 +28,9 @@ CURSOR: Final = "cursor.json"
 CORRUPT: Final = "corrupt"
 BUDGET: Final = 512 * 1024  # bytes of one `read`: some 1,700 events, a store's transaction of 30 ms
 
-_NAME = re.compile(r"(?P<stem>[^-]+-[0-9]+-(?P<start>[0-9]+)-(?P<number>[0-9]+))\.(?:open|ready)", re.ASCII)
+_NAME = re.compile(
+    r"(?P<stem>[^-]+-[0-9]+-(?P<start>[0-9]+)-(?P<number>[0-9]+))\.(?:open|ready|repeats)", re.ASCII
+)
 _FRESH_SECONDS = 60.0  # a segment is made within milliseconds; an older one's maker died
 _COMPLAIN_EVERY = 60.0
 
@@ -185,6 +189,8 @@ class Reader:
         try:
             # Asked first: what the writer wrote last is then in the file.
             finished = segment.path.suffix == READY or _writer_is_gone(descriptor)
+            if segment.path.suffix == REPEATS:
+                return self._read_repeats(segment, descriptor) if finished else []
             entries: list[Entry] = []
             while True:
                 size = os.fstat(descriptor).st_size - segment.position
@@ -211,6 +217,16 @@ class Reader:
                     return entries
         finally:
             os.close(descriptor)
+
+    def _read_repeats(self, segment: _Segment, descriptor: int) -> list[Entry]:
+        if os.fstat(descriptor).st_nlink == 0:  # told in a segment in this moment
+            return []
+        size = os.fstat(descriptor).st_size
+        told = list(repeats.slots(os.pread(descriptor, size, 0), max(segment.position, len(repeats.MAGIC))))
+        segment.position = told[-1].stop if told else max(segment.position, len(repeats.MAGIC))
+        segment.done = True
+        segment.stuck = segment.position < size
+        return [Entry(each.record, segment.stem, each.start) for each in told]
 
     def _remove(self, segment: _Segment) -> None:
         if segment.stuck:
@@ -270,6 +286,10 @@ class Reader:
 def _entries(path: Path, stem: str, position: int) -> Iterator[Entry]:
     """Yield the whole records of a segment from position on."""
     with path.open("rb") as file:
+        if path.suffix == REPEATS:
+            for told in repeats.slots(file.read(), max(position, len(repeats.MAGIC))):
+                yield Entry(told.record, stem, told.start)
+            return
         if position == 0:
             if file.read(len(MAGIC)) != MAGIC:
                 return

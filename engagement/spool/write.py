@@ -12,7 +12,6 @@ the kernel may have dropped its pages, and a second fdatasync would claim succes
 """
 
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -24,7 +23,7 @@ import weakref
 from pathlib import Path
 
 from engagement.spool.format import MAGIC, MAX_RECORD, frame
-from engagement.spool.names import FRESH, OPEN, READY, directory_size, sync_directory
+from engagement.spool.names import OPEN, READY, begun, directory_size, room, sync_directory
 
 _log = logging.getLogger("engagement.spool")
 
@@ -53,7 +52,8 @@ class Writer:
 
     segment_size: bytes after which a new segment begins. segment_age: seconds after which one with records
     in it ends, so that disk space comes back. max_size: bytes of all segments of the directory together
-    beyond which records are dropped. A forked child begins segments of its own.
+    beyond which records are dropped; max_share: the same in percent of the file system, the lesser counts. A
+    forked child begins segments of its own.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Writer:
         sync: str = "group",
         segment_size: int = 8 * 1024 * 1024,
         max_size: int = 1024 * 1024 * 1024,
+        max_share: int = 100,
         group_ms: int = 100,
         segment_age: float = 60.0,
     ) -> None:
@@ -73,6 +74,7 @@ class Writer:
         self._segment_size = segment_size
         self._segment_age = segment_age
         self._max_size = max_size
+        self._max_share = max_share
         self._group = group_ms / 1000
         self._begin_life()
         _writers.add(self)
@@ -92,24 +94,25 @@ class Writer:
         host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "localhost"
         self._prefix = f"{host}-{os.getpid()}-{time.time_ns() // 1000}"
         self._total = sys.maxsize  # until it is measured, before the first record
+        self._limit = self._max_size
         self._measured = float("-inf")
         self._tried = float("-inf")
         self._complained = float("-inf")
         self._untold = 0
         self._why = ""
 
-    def append(self, record: bytes) -> bool:
-        """Keep one record. False: it was dropped, and counted. Never raises for what the disk does.
+    def append(self, record: bytes, events: int = 1) -> bool:
+        """Keep one record of so many events. False: dropped, and counted. Never raises.
 
         True under sync "always" means that it is on the disk; under "group", that it survives this process
         and will be on the disk within group_ms.
         """
         if len(record) > MAX_RECORD:
-            return self._drop(f"a record of {len(record)} bytes")
+            return self._drop(f"a record of {len(record)} bytes", events)
         data = frame(record)
         if not self._always:
             with self._lock:
-                if self._write(data) is None:
+                if self._write(data, events) is None:
                     return False
                 if not self._awake:
                     self._awake = True
@@ -117,7 +120,7 @@ class Writer:
             return True
         for _ in range(2):  # again in a new segment after a failed sync: the same record twice is one event
             with self._lock:
-                segment = self._write(data)
+                segment = self._write(data, events)
                 if segment is None:
                     return False
                 end = segment.size
@@ -125,7 +128,28 @@ class Writer:
                     self._wake.set()
             if self._synced(segment, end):
                 return True
-        return self._drop("fdatasync failed twice")
+        return self._drop("fdatasync failed twice", events)
+
+    def make_safe(self) -> bool:
+        """Put on the disk what was appended before; False if it cannot be."""
+        with self._lock:
+            waiting = [*self._retiring, *([self._current] if self._current else [])]
+        return all([self._synced(segment, segment.size) for segment in waiting])
+
+    def begin_beside(self, ending: str, head: bytes) -> tuple[int, Path]:
+        """Begin a file of this process's beside its segments (`names.begun`). Raises OSError."""
+        with self._lock:
+            name = f"{self._prefix}-{self._number:06d}"
+            self._number += 1
+        return begun(self._directory, name, ending, head), self._directory / (name + ending)
+
+    def takes(self, size: int) -> bool:
+        """Tell whether so many bytes more are within what the spool may take, and count them as there."""
+        with self._lock:
+            if not self._has_room(size):
+                return False
+            self._total += size
+            return True
 
     def close(self) -> None:
         """Finish the segment and let it be read to its end. Appending afterwards drops."""
@@ -141,29 +165,32 @@ class Writer:
 
     # with self._lock held
 
-    def _write(self, data: bytes) -> _Segment | None:
-        size = len(data)
-        if self._total + size > self._max_size:
+    def _has_room(self, size: int) -> bool:
+        if self._total + size > self._limit:
             self._measure()
-            if self._total + size > self._max_size:
-                self._note_drop(f"the spool holds {self._total} bytes, max_size is {self._max_size}")
-                return None
+        return self._total + size <= self._limit
+
+    def _write(self, data: bytes, events: int) -> _Segment | None:
+        size = len(data)
+        if not self._has_room(size):
+            self._note_drop(f"the spool holds {self._total} bytes of {self._limit} that it may take", events)
+            return None
         segment = self._current
         if segment is not None and (segment.failed or segment.size + size > self._segment_size):
             self._retire()
             segment = None
         if segment is None:
-            segment = self._begin()
+            segment = self._begin(events)
             if segment is None:
                 return None
         try:
             written = os.write(segment.descriptor, data)
         except OSError as error:
-            self._note_drop(f"write: {error.strerror}")
+            self._note_drop(f"write: {error.strerror}", events)
             self._cut(segment)
             return None
         if written != size:
-            self._note_drop("write: no room for a whole record")
+            self._note_drop("write: no room for a whole record", events)
             self._cut(segment)
             return None
         segment.size += size
@@ -178,37 +205,19 @@ class Writer:
         except OSError:
             self._retire()
 
-    def _begin(self) -> _Segment | None:
+    def _begin(self, events: int) -> _Segment | None:
         now = time.monotonic()
         if self._closing or now - self._tried < _RETRY_EVERY:
-            self._note_drop("closed" if self._closing else "no segment could be begun")
+            self._note_drop("closed" if self._closing else "no segment could be begun", events)
             return None
         name = f"{self._prefix}-{self._number:06d}"
-        fresh = self._directory / (name + FRESH)
-        descriptor = -1
+        self._number += 1
         try:
-            self._directory.mkdir(mode=0o770, parents=True, exist_ok=True)
-            descriptor = os.open(
-                fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
-            )
-            # Locked before it has the name a reader looks for: a reader takes an unlocked one for a dead
-            # process's, and would remove it under our feet.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.write(descriptor, MAGIC) != len(MAGIC):
-                raise OSError(0, "no room for the first bytes")
-            os.rename(fresh, self._directory / (name + OPEN))
-            if self._always:
-                sync_directory(self._directory)
+            descriptor = begun(self._directory, name, OPEN, MAGIC)
         except OSError as error:
             self._tried = now
-            if descriptor >= 0:
-                os.close(descriptor)
-            for leftover in (FRESH, OPEN):
-                _unlink(self._directory / (name + leftover))
-            self._number += 1
-            self._note_drop(f"{error.filename or self._directory}: {error.strerror}")
+            self._note_drop(f"{error.filename or self._directory}: {error.strerror}", events)
             return None
-        self._number += 1
         self._total += len(MAGIC)
         self._current = _Segment(descriptor, name, now)
         self._start_thread()
@@ -232,13 +241,14 @@ class Writer:
             return
         self._measured = now
         try:
+            self._limit = min(self._max_size, room(self._directory, self._max_share))
             self._total = directory_size(self._directory)
-        except OSError:
+        except OSError:  # not there yet, most likely: nothing is in it
             self._total = 0
 
-    def _note_drop(self, why: str) -> None:
-        self.dropped += 1
-        self._untold += 1
+    def _note_drop(self, why: str, events: int) -> None:
+        self.dropped += events
+        self._untold += events
         self._why = why
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
             self._tell_drops()
@@ -247,7 +257,8 @@ class Writer:
         """Say how many were dropped since it was last said; the lines of a process add up to all of them."""
         if self._untold:
             _log.error(
-                "spool %s: %d event(s) dropped, last because of: %s. Make room, or raise spool.max_size.",
+                "spool %s: %d event(s) dropped, last because of: %s. Make room, or raise spool.max_size "
+                "or max_share.",
                 self._directory,
                 self._untold,
                 self._why,
@@ -257,9 +268,9 @@ class Writer:
 
     # without self._lock
 
-    def _drop(self, why: str) -> bool:
+    def _drop(self, why: str, events: int) -> bool:
         with self._lock:
-            self._note_drop(why)
+            self._note_drop(why, events)
         return False
 
     def _synced(self, segment: _Segment, end: int) -> bool:
@@ -353,10 +364,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:
-        return

@@ -71,7 +71,12 @@ class Finder:
                 repeated = _repeated(rows)
                 for row in filter(wants, rows):
                     repeat = row.event_id in repeated
-                    tally.add(row.type, row.message, row.client, expired=row.expired, repeat=repeat)
+                    tally.add(
+                        *(row.type, row.message, row.client),
+                        expired=row.expired,
+                        repeat=repeat,
+                        hits=row.hits,
+                    )
         else:
             wanted, repeats = Filter(query, sets=self._sets(query)).wants_slim, Repeats()
             low = (query.from_ms or 0) - REPEAT_MS
@@ -79,7 +84,12 @@ class Finder:
                 repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
                 repeat = repeats.is_repeat(slim.type, slim.link, slim.client, slim.at_ms)
                 if wanted(slim):
-                    tally.add(slim.type, slim.message, slim.client, expired=slim.expired, repeat=repeat)
+                    tally.add(
+                        *(slim.type, slim.message, slim.client),
+                        expired=slim.expired,
+                        repeat=repeat,
+                        hits=slim.hits,
+                    )
         return as_counts(tally.figures(), expired=query.expired)
 
     def totals(self, query: Query) -> Mapping[str, Count]:
@@ -104,6 +114,7 @@ class Finder:
             tally.add(
                 *(slim.at_ms, slim.type, slim.message, slim.client, slim.link, slim.campaign),
                 expired=slim.expired,
+                hits=slim.hits,
             )
         return tally.seen()
 
@@ -304,10 +315,10 @@ class Finder:
 
 
 def _slim(line: tuple[Any, ...]) -> Slim:
-    at_ms, event_id, message, kind, client, link, campaign, transmission, expired, tags = line
+    at_ms, event_id, message, kind, client, link, campaign, transmission, expired, tags, hits = line
     return Slim(
         *(at_ms, event_id, message, kind, client or "", link or b"", campaign or ""),
-        *(transmission, bool(expired), tags or b""),
+        *(transmission, bool(expired), tags or b"", hits or 1),
     )
 
 

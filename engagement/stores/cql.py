@@ -47,8 +47,8 @@ WRITES: Final = {
             VALUES (?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "event_by_hour": """
             INSERT INTO {keyspace}.event_by_hour (tenant, hour, shard, at_ms, event_id, message, type, client,
-                link, campaign, transmission, expired, tags)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+                link, campaign, transmission, expired, tags, hits)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
         "message_by_recipient": """
             INSERT INTO {keyspace}.message_by_recipient (tenant, recipient, period, message)
             VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
@@ -95,11 +95,13 @@ READS: Final = {
             SELECT message, at_ms, event_id, tenant, fields, lent FROM {keyspace}.injection_by_message
             WHERE message = ?""",
         "hour": """
-            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags
+            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags,
+                hits
             FROM {keyspace}.event_by_hour
             WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND at_ms < ?""",
         "hour_before": """
-            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags
+            SELECT at_ms, event_id, message, type, client, link, campaign, transmission, expired, tags,
+                hits
             FROM {keyspace}.event_by_hour
             WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND (at_ms, event_id) < (?, ?)""",
         "one": """
@@ -215,6 +217,7 @@ def hour_values(row: Row, key: bytes, shards: int, tags: bytes | None) -> tuple[
         signed(int(row.transmission_id)),
         row.expired,
         tags,
+        row.hits if row.hits > 1 else None,
     )
 
 
@@ -250,6 +253,11 @@ class Kept:
     def expired(self) -> bool:
         """Whether the link's time was over."""
         return "x_expired" in self.fields
+
+    @property
+    def hits(self) -> int:
+        """So many requests it stands for."""
+        return int(self.fields.get("x_hits", 1))
 
     @property
     def order(self) -> tuple[int, int]:
@@ -288,6 +296,7 @@ class Slim:
     transmission: int
     expired: bool
     tags: bytes
+    hits: int
 
     @property
     def order(self) -> tuple[int, int]:

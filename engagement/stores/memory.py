@@ -120,7 +120,10 @@ class MemoryStore:
         for row in self._matching(query):
             repeat = row.event_id in repeated
             tally.add(
-                row.type, row.message_id or row.event_id, row.client, expired=row.expired, repeat=repeat
+                *(row.type, row.message_id or row.event_id, row.client),
+                expired=row.expired,
+                repeat=repeat,
+                hits=row.hits,
             )
         return tally.figures()
 

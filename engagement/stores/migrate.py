@@ -13,6 +13,7 @@ from typing import Final
 from engagement.stores.port import StoreError
 
 ROOM: Final = 3  # times the file: its copy, and the log of both
+_ANEW: Final = 3  # the last script that writes all of the file anew
 
 _log = logging.getLogger("engagement.stores")
 
@@ -76,11 +77,10 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     if number == newest:
         return
     if number:
+        _log.info("%s: bringing up its schema from number %d to %d", path, number, newest)
+    if 0 < number < _ANEW:
+        _log.info("%s: that writes all of the file anew", path)
         _make_sure_of_room(path)
-        _log.info(
-            "%s: bringing up its schema from number %d to %d, which writes all of the file anew",
-            *(path, number, newest),
-        )
     _apply(connection)
     if number:
         _log.info("%s: its schema has number %d", path, newest)

@@ -449,6 +449,6 @@ def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int)
     """Return what was seen in minutes since 1970, from first to last, exclusive."""
     tally = MinuteTally(first * MINUTE_MS)
     span = (first * MINUTE_MS - REPEAT_MS, last * MINUTE_MS, tenant)
-    for at_ms, kind, message, client, link, campaign, expired in connection.execute(OF_MINUTE, span):
-        tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired))
+    for at_ms, kind, message, client, link, campaign, expired, hits in connection.execute(OF_MINUTE, span):
+        tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired), hits=hits)
     return tally.seen()

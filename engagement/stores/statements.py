@@ -13,13 +13,13 @@ _FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
 
 ADD_EVENT = """
 INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
-    client, expired, reason, rules, rcpt_hash, tags, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    client, expired, reason, rules, rcpt_hash, tags, body, hits)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id) DO UPDATE SET type = excluded.type, at_ms = excluded.at_ms, tenant = excluded.tenant,
     message_id = excluded.message_id, transmission_id = excluded.transmission_id,
     recipient = excluded.recipient, campaign = excluded.campaign, link = excluded.link,
     client = excluded.client, expired = excluded.expired, reason = excluded.reason, rules = excluded.rules,
-    rcpt_hash = excluded.rcpt_hash, tags = excluded.tags, body = excluded.body
+    rcpt_hash = excluded.rcpt_hash, tags = excluded.tags, body = excluded.body, hits = excluded.hits
 WHERE (body, client, reason, rules, rcpt_hash)
     IS NOT (excluded.body, excluded.client, excluded.reason, excluded.rules, excluded.rcpt_hash)
 """
@@ -56,7 +56,7 @@ STALE = "SELECT tenant, hour FROM stale_hour"
 NO_LONGER_STALE = "DELETE FROM stale_hour WHERE tenant = ? AND hour = ?"
 OF_MINUTE = """
 SELECT at_ms, type, CASE WHEN message_id = x'' THEN event_id ELSE message_id END,
-    client, link, campaign, expired
+    client, link, campaign, expired, hits
 FROM event WHERE at_ms >= ? AND at_ms < ? AND tenant = ? ORDER BY at_ms, event_id
 """
 FORGET_FIGURES = "DELETE FROM figure WHERE tenant = ? AND hour = ?"
@@ -89,14 +89,14 @@ def counts_of(where: list[str]) -> str:
     machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
     return f"""
         WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
-            SELECT type, client,
+            SELECT type, client, hits,
                 CASE WHEN message_id = x'' THEN event_id ELSE message_id END AS message,
                 client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
             FROM event WHERE {" AND ".join(where)}
         ), figures AS (
-            SELECT type, counted, counted AND client NOT IN ({machines}) AS person, message FROM judged
+            SELECT type, hits, counted, counted AND client NOT IN ({machines}) AS person, message FROM judged
         )
-        SELECT type, count(*), sum(counted), sum(person),
+        SELECT type, sum(hits), sum(counted), sum(person),
             count(DISTINCT CASE WHEN counted THEN message END),
             count(DISTINCT CASE WHEN person THEN message END)
         FROM figures GROUP BY type ORDER BY type
@@ -131,6 +131,7 @@ def event_values(row: Row, tags: bytes | None = None) -> tuple[object, ...]:
         rcpt_hash,
         tags,
         body,
+        row.hits,
     )
 
 

@@ -55,12 +55,17 @@ class Tally:
         self._messages: defaultdict[str, set[Hashable]] = defaultdict(set)
         self._people_messages: defaultdict[str, set[Hashable]] = defaultdict(set)
 
-    def add(self, kind: str, message: Hashable, client: str, *, expired: bool, repeat: bool) -> None:
-        """Count one event. kind: its type. message: anything that stands for its message."""
+    def add(
+        self, kind: str, message: Hashable, client: str, *, expired: bool, repeat: bool, hits: int = 1
+    ) -> None:
+        """Count one event. kind: its type. message: anything that stands for its message.
+
+        hits: so many requests it stands for. All but the first repeat that one.
+        """
         if expired:
-            self._expired[kind] += 1
+            self._expired[kind] += hits
             return
-        self._recorded[kind] += 1
+        self._recorded[kind] += hits
         if repeat or client == Client.PROBE:
             return
         self._counted[kind] += 1
@@ -208,12 +213,13 @@ class MinuteTally:
         campaign: str,
         *,
         expired: bool,
+        hits: int = 1,
     ) -> None:
-        """Count one event."""
+        """Count one event, which stands for so many requests."""
         repeat = self._repeats.is_repeat(kind, link, client, at_ms)
         if at_ms >= self._begins:
             tally = self._tallies[at_ms // MINUTE_MS, campaign]
-            tally.add(kind, message, client, expired=expired, repeat=repeat)
+            tally.add(kind, message, client, expired=expired, repeat=repeat, hits=hits)
 
     def seen(self) -> dict[int, dict[str, dict[str, "Seen"]]]:
         """Return by minute since 1970, campaign and type what was counted."""

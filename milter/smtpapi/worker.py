@@ -63,6 +63,7 @@ class Desk:
             sync=settings.spool.sync,
             segment_size=settings.spool.segment_size,
             max_size=settings.spool.max_size,
+            max_share=settings.spool.max_share,
         )
         self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
 

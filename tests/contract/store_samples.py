@@ -34,6 +34,7 @@ class Telling:
         tenant: str = "",
         tags: tuple[str, ...] = (),
         customer: str = "",
+        hits: int = 1,
     ) -> list[Row]:
         """Rows of one hit, at milliseconds after AT."""
         identity = Identity(
@@ -63,6 +64,7 @@ class Telling:
             "h",
             False,
             expired,
+            hits,
         )
         return list(rows(event))
 

@@ -224,6 +224,28 @@ def test_a_repeat_is_marked_and_kept(store: EventStore, tell: Telling) -> None:
     assert [event.get("x_repeat") for event in store.find(Query(from_ms=AT + 1))] == [True]
 
 
+def test_h6_an_event_that_stands_for_several_is_counted_as_so_many(store: EventStore, tell: Telling) -> None:
+    store.add(
+        [
+            *tell.hit(at=0),
+            *tell.hit(at=4_000, hits=500),  # repeats of the first, told together
+            *tell.hit(at=0, message=2, expired=True, hits=7),
+            *tell.hit(at=20_000, hits=3, unsubscribe=True, message=3),  # whose first was lost
+        ]
+    )
+    clicks = Count(recorded=504, counted=2, people=2, messages=2, people_messages=2)
+    assert store.counts(Query())["click"] == hourly(store)["click"] == clicks
+    assert store.counts(Query())["link_unsubscribe"] == Count(3, 1, 1, 1, 1)
+    assert store.counts(Query(messages=(f"{1:032x}",)))["click"] == Count(501, 1, 1, 1, 1)
+    assert (
+        store.counts(Query(expired=True))["click"].recorded
+        == hourly(store, expired=True)["click"].recorded
+        == 511
+    )
+    (event,) = store.find(Query(messages=(f"{1:032x}",), from_ms=AT + 1))
+    assert (event["x_hits"], event["x_repeat"]) == ("500", True)
+
+
 def test_figures_are_by_type(store: EventStore, tell: Telling) -> None:
     store.add(tell.injection() + tell.hit(unsubscribe=True) + tell.hit(Kind.OPEN))
     one = Count(1, 1, 1, 1, 1)

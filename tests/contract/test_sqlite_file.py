@@ -193,7 +193,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_reader_of_an_older_schema_is_told_so(older: Path) -> None:
     reader = SqliteStore(older)
-    with pytest.raises(StoreError, match=r"number 2, this program needs 3.*shipper"):
+    with pytest.raises(StoreError, match=r"number 2, this program needs 4.*shipper"):
         list(reader.find(Query()))
     SqliteStore(older, writing=True).close()
     assert list(reader.find(Query())) == []
@@ -205,8 +205,9 @@ def test_a_migration_says_what_it_does(older: Path, caplog: pytest.LogCaptureFix
     SqliteStore(older, writing=True).close()
     SqliteStore(older, writing=True).close()
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "bringing up its schema from number 2 to 3, which writes all of the file anew",
-        "its schema has number 3",
+        "bringing up its schema from number 2 to 4",
+        "that writes all of the file anew",
+        "its schema has number 4",
     ]
 
 

@@ -20,6 +20,8 @@ from engagement.events.record import decode
 from engagement.events.types import Hit
 from engagement.links.ring_file import save_ring
 from engagement.spool.format import MAGIC, End, scan
+from engagement.spool.repeats import MAGIC as REPEATS_MAGIC
+from engagement.spool.repeats import slots
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds; a busy machine starts Python slowly
@@ -53,16 +55,21 @@ class Site:
         return self.folder / "events.db"
 
     def hits(self) -> list[Hit]:
-        """All records of the spool's segments, whoever wrote them."""
-        found = []
-        for segment in sorted(self.spool.glob("*")):
-            if segment.suffix in (".open", ".ready"):
-                found += [decode(record) for record in records(segment)]
-        return [event for event in found if isinstance(event, Hit)]
+        """All hits of the spool in their order; one that stands for several is there so often."""
+        found: dict[str, Hit] = {}  # what is being told is in two files
+        for path in sorted(self.spool.glob("*")):
+            for event in map(decode, records(path)):
+                if isinstance(event, Hit):
+                    found[event.id] = event
+        return [hit for _, hit in sorted(found.items()) for _ in range(hit.hits)]
 
 
-def records(segment: Path) -> list[bytes]:
-    found = scan(segment.read_bytes(), len(MAGIC))
+def records(path: Path) -> list[bytes]:
+    if path.suffix == ".repeats":
+        return [told.record for told in slots(path.read_bytes(), len(REPEATS_MAGIC))]
+    if path.suffix not in (".open", ".ready"):
+        return []
+    found = scan(path.read_bytes(), len(MAGIC))
     assert found.end is not End.CORRUPT
     return [record for record, _ in found.records]
 

@@ -4,7 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,7 +196,7 @@ def test_odd_paths_get_an_answer_below_500(front: Front, path: str) -> None:
 def test_what_stands_behind_a_link_by_mistake_does_not_matter(front: Front, tail: str) -> None:
     """The servers behind refuse some raw characters; nginx escapes them."""
     before = len(front.site.hits())
-    assert fetch(front.port, f"/f/a/{token()}{tail}").status == 302
+    assert fetch(front.port, f"/f/a/{token(campaign=repr(tail))}{tail}").status == 302
     assert front.site.hits()[before].spoiled
 
 
@@ -252,3 +254,18 @@ def test_h19_shipped_fragment_and_debians_default_site_go_together(tmp_path: Pat
     checked = subprocess.run([NGINX, *words], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
+
+
+def test_h6_nobody_is_refused_however_often_a_link_is_asked_for(front: Front) -> None:
+    """Sixty at once for one link from one client, more than may wait. Another link does not wait."""
+    path, other = f"/f/a/{token(campaign='flood')}", f"/f/a/{token(campaign='calm')}"
+    before = len(front.site.hits())
+    with ThreadPoolExecutor(61) as pool:
+        flood = [pool.submit(fetch, front.port, path) for _ in range(60)]
+        time.sleep(0.1)
+        began = time.monotonic()
+        assert fetch(front.port, other).status == 302
+        waited = time.monotonic() - began
+        assert [one.result().status for one in flood] == [302] * 60
+    assert waited < 1
+    assert len(front.site.hits()) - before == 61

@@ -213,8 +213,8 @@ def the_command(site: Site) -> list[str]:
 def test_other_ways_to_start_it(tmp_path: Path, command: Callable[[Site], list[str]]) -> None:
     site = make_site(tmp_path)
     with running(site, command):
-        for _ in range(60):
-            assert fetch(site.port, f"/f/a/{token()}").status == 302
+        for number in range(60):
+            assert fetch(site.port, f"/f/a/{token(campaign=str(number))}").status == 302
         assert fetch(site.port, "/", host="localhost").status == 200
     ids = [hit.id for hit in site.hits()]
     assert len(ids) == len(set(ids)) == 60
@@ -273,7 +273,7 @@ def test_privacy_off_keeps_nothing(tmp_path: Path) -> None:
 
 
 class Clicker(threading.Thread):
-    """Clicks without pause, each click with a User-Agent of its own, and keeps what was answered with 302."""
+    """Clicks without pause, each a link and User-Agent of its own, and keeps what was answered with 302."""
 
     def __init__(self, port: int, name: str, over: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -281,12 +281,12 @@ class Clicker(threading.Thread):
         self.answered: list[str] = []
 
     def run(self) -> None:
-        path, number = f"/f/a/{token()}", 0
+        number = 0
         while not self.over.is_set():
             number += 1
             agent = f"{self.label}-{number}"
             try:
-                if fetch(self.port, path, User_Agent=agent).status == 302:
+                if fetch(self.port, f"/f/a/{token(campaign=agent)}", User_Agent=agent).status == 302:
                     self.answered.append(agent)
             except (OSError, IndexError):  # killed before it answered
                 time.sleep(0.005)

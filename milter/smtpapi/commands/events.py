@@ -30,6 +30,7 @@ _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
     *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
     *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
+    "x_hits",
 )
 # OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -1,0 +1,239 @@
+"""Repeats of one link by one client are counted, not recorded each time. Stands before a `write.Writer`.
+
+The first hits of a client for a link are recorded at once. One that differs from them in id and time alone,
+within `WINDOW` seconds, is a repeat: it adds one to a number in a repeats file (`repeats`). When the window
+ends, one record says how many there were. Its id and time are those of the last repeat, so what the rule of
+10 s counts (contract.md 6.3) is the same as if each repeat had its own record.
+
+Invariants: an answered hit is never in memory alone. A repeat is in the file before `append` returns, and on
+the disk when the writer's `sync` promises it; what a killed process leaves there, the spool's reader reads. A
+file goes only when its records are in a segment and on the disk. No number counts twice: records made again
+from one slot are the same bytes, under the same id.
+
+What one client can cost is bounded by `ROOM`, what is held in memory by `MOST`.
+"""
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engagement.events.record import differ_in_time_alone, event_id, link_and_client, moment
+from engagement.spool.names import REPEATS, sync_directory
+from engagement.spool.repeats import MAGIC, place_of_state, slot, slots, state
+from engagement.spool.write import Writer
+
+_log = logging.getLogger("engagement.spool")
+
+WINDOW: Final = 5.0  # seconds: less than the 10 s within which a hit repeats another, by far
+# Bytes of records that one client (an address; of IPv6 its /64) may fill with one link in a window by
+# changing its request each time: some four with a browser's header. Further ones count with the last.
+ROOM: Final = 1024
+SINGLE: Final = 2  # hits recorded each for itself; a second one is common, and cheaper so
+MOST: Final = 20_000  # some 10 MB; a window that has seen more ends
+
+
+class _Variant:
+    """Equal requests of one client for one link. record: of the first. single: recorded each for itself.
+
+    start, size, hits: of their slot, if any.
+    """
+
+    __slots__ = ("hits", "record", "single", "size", "start")
+
+    def __init__(self, record: bytes) -> None:
+        self.record = record
+        self.single = 1
+        self.start = -1
+        self.size = 0
+        self.hits = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Window:
+    """Hits since a moment. first_ms: event time. tick: monotonic. descriptor, path, size: the file."""
+
+    first_ms: int
+    tick: float
+    seen: dict[bytes, list[_Variant]] = field(default_factory=dict)
+    descriptor: int = -1
+    path: Path | None = None
+    size: int = 0
+    unsynced: bool = False
+    failed: bool = False  # cannot be made safe: nothing more is counted in it
+
+    def covers(self, at_ms: int) -> bool:
+        return 0 <= at_ms - self.first_ms < WINDOW * 1000 and len(self.seen) < MOST
+
+
+class Folding:
+    """Counts repeats on their way into `writer`, whose `sync` it keeps. Safe to share between threads.
+
+    always: a repeat is on the disk before `append` returns. group: seconds after which it is otherwise.
+    """
+
+    def __init__(self, writer: Writer, *, always: bool = False, group: float = 0.1) -> None:
+        self._writer = writer
+        self._always = always
+        self._group = group
+        self._lock = threading.Lock()  # the windows
+        self._file_lock = threading.Lock()  # around what is done with a window's descriptor besides writing
+        self._window = _Window(0, float("-inf"))
+        self._ended: list[_Window] = []
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def append(self, record: bytes) -> bool:
+        """Keep one record. False: it was dropped, and counted (`Writer.append`)."""
+        client = link_and_client(record)
+        if client is None:
+            return self._writer.append(record)
+        at_ms = moment(record)
+        with self._lock:
+            window = self._window
+            if not window.covers(at_ms):
+                window = self._begin(at_ms)
+            variants = window.seen.get(client)
+            variant = None if variants is None else _variant(variants, record)
+            if variant is None or variant.single < SINGLE:
+                kept = self._writer.append(record)
+                if kept and variant is not None:
+                    variant.single += 1
+                elif kept:
+                    window.seen.setdefault(client, []).append(_Variant(record))
+                return kept
+            counted = self._repeat(window, variant, record, at_ms)
+        if not counted:
+            return self._writer.append(record)
+        return not self._always or self._synced(window)
+
+    def close(self) -> None:
+        """Tell what was counted, and close the writer."""
+        with self._lock:
+            self._closing = True
+            self._begin(0)
+            thread = self._thread
+        self._wake.set()
+        if thread is not None:
+            thread.join(timeout=10)
+        self._writer.close()
+
+    # with self._lock held
+
+    def _begin(self, at_ms: int) -> _Window:
+        if self._window.path is not None:
+            self._ended.append(self._window)
+            self._wake.set()
+        self._window = _Window(at_ms, time.monotonic())
+        return self._window
+
+    def _repeat(self, window: _Window, variant: _Variant, record: bytes, at_ms: int) -> bool:
+        """Count one; False if there is no place for it."""
+        if window.failed:
+            return False
+        try:
+            if not variant.hits:
+                return self._first_repeat(window, variant, record, at_ms)
+            told = state(variant.hits + 1, event_id(record), at_ms)
+            place = variant.start + place_of_state(variant.size, variant.hits + 1)
+            if os.pwrite(window.descriptor, told, place) != len(told):
+                return False
+        except OSError:  # the disk is full: the writer drops and counts
+            return False
+        variant.hits += 1
+        self._note_unsynced(window)
+        return True
+
+    def _first_repeat(self, window: _Window, variant: _Variant, record: bytes, at_ms: int) -> bool:
+        """Raises OSError."""
+        data = slot(record, event_id(record), at_ms)
+        if not self._writer.takes(len(data)):
+            return False
+        if window.path is None:
+            window.descriptor, window.path = self._writer.begin_beside(REPEATS, MAGIC)
+            window.size = len(MAGIC)
+            if self._always:
+                sync_directory(window.path.parent)
+            self._start_thread()
+        if os.pwrite(window.descriptor, data, window.size) != len(data):
+            os.ftruncate(window.descriptor, window.size)
+            return False
+        variant.start, variant.size, variant.hits = window.size, len(record), 1
+        window.size += len(data)
+        self._note_unsynced(window)
+        return True
+
+    def _note_unsynced(self, window: _Window) -> None:
+        if not window.unsynced:
+            window.unsynced = True
+            self._wake.set()
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spool-repeats", daemon=True)
+            self._thread.start()
+
+    # without it
+
+    def _synced(self, window: _Window) -> bool:
+        with self._file_lock:
+            if window.descriptor < 0:
+                return True  # told, and on the disk
+            window.unsynced = False
+            try:
+                os.fdatasync(window.descriptor)
+            except OSError as error:
+                window.failed = True
+                _log.critical("spool: repeats cannot be made safe (%s). Look at the disk.", error.strerror)
+                return False
+        return True
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._left())
+            self._wake.clear()
+            with self._lock:
+                window = self._window
+                if window.path is not None and time.monotonic() - window.tick >= WINDOW:
+                    self._begin(0)
+            if window.unsynced and not self._closing:
+                time.sleep(self._group)
+                self._synced(window)
+            self._flush()
+        self._flush()
+
+    def _left(self) -> float | None:
+        window = self._window
+        return None if window.path is None else max(0.0, window.tick + WINDOW - time.monotonic())
+
+    def _flush(self) -> None:
+        """Put what was counted in windows that are over into a segment, and let their files go."""
+        with self._lock:
+            ended, self._ended = self._ended, []
+        for window in ended:
+            with self._file_lock:
+                try:
+                    data = os.pread(window.descriptor, window.size, 0)
+                    for told in slots(data, len(MAGIC)):
+                        self._writer.append(told.record, told.hits)
+                    self._writer.make_safe()
+                    if window.path is not None:
+                        window.path.unlink(missing_ok=True)
+                except OSError as error:  # left as it is, without a lock: the reader reads it
+                    _log.error("spool: %s: %s", window.path, error.strerror)
+                os.close(window.descriptor)
+                window.descriptor = -1
+
+
+def _variant(variants: list[_Variant], record: bytes) -> _Variant | None:
+    """The variant that a hit is counted with: its own, or the last where there is no room for one more."""
+    for variant in variants:
+        if differ_in_time_alone(variant.record, record):
+            return variant
+    if sum(len(variant.record) for variant in variants) + len(record) > ROOM:
+        return variants[-1]
+    return None

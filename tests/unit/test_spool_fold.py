@@ -1,0 +1,255 @@
+"""Repeats are counted in few bytes, exactly, and none that was answered is lost."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from event_samples import AT, IDS, hit, identity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engagement.events.record import decode, encode
+from engagement.events.rows import rows
+from engagement.events.types import Hit
+from engagement.spool import fold
+from engagement.spool.erasure import Traces
+from engagement.spool.fold import ROOM, Folding
+from engagement.spool.names import directory_size
+from engagement.spool.read import Reader
+from engagement.spool.write import Writer
+from engagement.stores.memory import MemoryStore
+from engagement.stores.port import Query
+from engagement.stores.sqlite import SqliteStore
+
+
+def told(directory: Path) -> list[Hit]:
+    """All hits of the directory, as a reader that comes later finds them."""
+    reader = Reader(directory)
+    found: list[Hit] = []
+    while entries := reader.read():
+        for entry in entries:
+            event = decode(entry.record)
+            assert isinstance(event, Hit)
+            found.append(event)
+    assert reader.set_aside_count == 0
+    return found
+
+
+def record(at_ms: int = AT, **changes: object) -> bytes:
+    return encode(hit(at_ms=at_ms, **changes))  # type: ignore[arg-type]
+
+
+def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: Path) -> None:
+    folding = Folding(Writer(tmp_path))
+    for number in range(10_000):
+        assert folding.append(record(AT + number // 10))
+    assert directory_size(tmp_path) < 2_000
+    folding.close()
+    found = told(tmp_path)
+    assert [each.hits for each in found] == [1, 1, 9_998]
+    assert [each.at_ms for each in found] == [AT, AT, AT + 999]
+    assert directory_size(tmp_path) < 2_000
+    assert not list(tmp_path.glob("*.repeats"))
+
+
+def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
+    folding = Folding(Writer(tmp_path))
+    ways = [{}, {"user_agent": "curl/8.0"}, {"method": "HEAD"}, {"host": "h"}, {"expired": True}]
+    others = [{"client_address": "203.0.113.10"}, {"whose": identity(2)}, {"client_address": "2001:db8::1"}]
+    for _ in range(4):
+        for changes in ways[:3] + others:
+            assert folding.append(record(**changes))
+    folding.close()
+    found = Counter(
+        (each.user_agent, each.method, each.client_address, each.packed) for each in told(tmp_path)
+    )
+    assert len(found) == 6
+    assert set(found.values()) == {3}  # the first two, and those that repeat them
+
+
+def test_a_client_that_asks_in_ever_new_ways_fills_a_bounded_room(tmp_path: Path) -> None:
+    """By one link and one client, be its addresses as many as a /64 has; the number stays exact."""
+    folding = Folding(Writer(tmp_path))
+    for number in range(2_000):
+        changes = {"user_agent": f"Agent {number}", "client_address": f"2001:db8::{number % 500:x}"}
+        assert folding.append(record(AT + number, **changes))
+    assert directory_size(tmp_path) < 2 * (ROOM + 200) + 1_000
+    folding.close()
+    assert sum(each.hits for each in told(tmp_path)) == 2_000
+
+
+def test_a_span_ends_and_the_next_one_begins_with_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold, "WINDOW", 0.2)
+    folding = Folding(Writer(tmp_path), group=0.01)
+    for number in range(4):
+        folding.append(record(AT + number))
+    deadline = time.monotonic() + 10
+    while list(tmp_path.glob("*.repeats")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [each.hits for each in told(tmp_path)] == [1, 1, 2]  # without a hit that ends it
+    folding.append(record(AT + 100))
+    folding.append(record(AT + 300))
+    folding.append(record(AT + 250))  # a clock set back
+    folding.close()
+    assert [each.hits for each in told(tmp_path)] == [1, 1, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_killed_process_loses_no_repeat(tmp_path: Path, always: bool) -> None:
+    child = os.fork()
+    if child == 0:
+        folding = Folding(Writer(tmp_path, sync="always" if always else "group"), always=always)
+        kept = all([folding.append(record(AT + number)) for number in range(100)])
+        kept = kept and all([folding.append(record(AT, whose=identity(2))) for _ in range(3)])
+        (tmp_path / "kept").write_text(str(kept))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / "kept").read_text() == "True"
+    reader = Reader(tmp_path)
+    found = [decode(entry.record) for entry in reader.read()]
+    assert sorted(each.hits for each in found if isinstance(each, Hit)) == [1, 1, 1, 1, 1, 98]
+    reader.commit()
+    assert not list(tmp_path.glob("*.repeats"))
+    assert Reader(tmp_path).read() == ()
+
+
+def test_the_file_of_a_living_process_is_left_to_it(tmp_path: Path) -> None:
+    folding = Folding(Writer(tmp_path))
+    for _ in range(3):
+        folding.append(record())
+    reader = Reader(tmp_path)
+    assert len(reader.read()) == 2
+    reader.commit()
+    assert len(list(tmp_path.glob("*.repeats"))) == 1
+    folding.close()
+
+
+def test_told_twice_it_is_the_same_event(tmp_path: Path) -> None:
+    """A process killed after its segment was written and before its repeats file was removed."""
+    folding = Folding(Writer(tmp_path))
+    for number in range(8):
+        folding.append(record(AT + number))
+    (path,) = tmp_path.glob("*.repeats")
+    shutil.copy(path, tmp_path / "kept")
+    folding.close()
+    (tmp_path / "kept").rename(path)
+    found = told(tmp_path)
+    assert [each.hits for each in found] == [1, 1, 6, 6]
+    assert found[2] == found[3]
+
+
+@pytest.mark.parametrize("spoiled", [0, 1])
+def test_a_state_that_a_power_cut_tore_costs_one_hit(tmp_path: Path, spoiled: int) -> None:
+    folding = Folding(Writer(tmp_path))
+    for number in range(8):
+        folding.append(record(AT + number))
+    (path,) = tmp_path.glob("*.repeats")
+    data = bytearray(path.read_bytes())
+    folding.close()
+    states = len(data) - 72  # two of 36 bytes
+    data[states + 36 * spoiled + 20] ^= 1
+    for file in tmp_path.iterdir():
+        file.unlink()
+    path.write_bytes(data)
+    assert [each.hits for each in told(tmp_path)] == [6 - spoiled]
+
+
+def test_a_spool_without_room_drops_repeats_and_counts_them(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, max_size=400)
+    folding = Folding(writer)
+    kept = [folding.append(record(AT + number)) for number in range(20)]
+    assert kept == [True] + [False] * 19
+    assert writer.dropped == 19
+    folding.close()
+
+
+def test_h6_the_spool_keeps_to_its_share_of_the_disk(tmp_path: Path) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(mount)], capture_output=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip("only root mounts")
+    writer = Writer(mount / "spool", max_share=10)
+    folding = Folding(writer)
+    try:
+        kept = sum(folding.append(record(AT, whose=identity(number))) for number in range(2_000))
+        assert directory_size(mount / "spool") <= 2 * 1024 * 1024 // 10
+        assert writer.dropped == 2_000 - kept
+        folding.close()
+        assert len(told(mount / "spool")) == kept > 100
+    finally:
+        folding.close()
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_an_erasure_waits_for_repeats_and_for_where_they_go(tmp_path: Path) -> None:
+    folding = Folding(Writer(tmp_path))
+    for _ in range(3):
+        folding.append(record())
+    reader = Reader(tmp_path)
+    reader.read()
+    traces = Traces(tmp_path, "ida.holm@example.net")
+    waiting = traces.segments()
+    assert len(waiting) == 2
+    folding.close()  # what was counted is in a segment now
+    waiting = traces.left(waiting)
+    assert len(waiting) == 1
+    reader.read()
+    reader.commit()
+    assert traces.left(waiting) == set()
+
+
+_HITS = st.lists(
+    st.tuples(
+        st.integers(0, 2_500),  # milliseconds since the one before
+        st.sampled_from([1, 2]),  # the second one's link has expired
+        st.sampled_from([("Firefox/140.0", "GET"), ("curl/8.0", "GET"), ("Firefox/140.0", "HEAD")]),
+        st.sampled_from([1, 1, 4_000]),  # what the step is divided by
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(_HITS)
+def test_h6_figures_are_those_of_a_record_for_each_hit(
+    several: list[tuple[int, int, tuple[str, str], int]],
+) -> None:
+    at = AT
+    events = []
+    for step, message, (agent, method), factor in several:
+        at += step // factor
+        values = {"user_agent": agent, "method": method, "expired": message == 2, "id": IDS.next(at)}
+        events.append(hit(at_ms=at, whose=identity(message), **values))  # type: ignore[arg-type]
+    for directory, folded in _counted(events):
+        single = MemoryStore()
+        single.add([row for event in events for row in rows(event)])
+        stores = MemoryStore(), SqliteStore(directory / "events.db", writing=True)
+        for store in stores:
+            store.add([row for event in folded for row in rows(event)])
+            store.roll_up()
+            query = Query(expired=True)
+            assert dict(store.counts(query)) == dict(single.counts(query))
+            assert dict(store.totals(query)) == dict(single.totals(query))
+            assert dict(store.counts(Query())) == dict(single.counts(Query()))
+            store.close()
+
+
+def _counted(events: list[Hit]) -> Iterator[tuple[Path, list[Hit]]]:
+    with tempfile.TemporaryDirectory() as name:
+        folding = Folding(Writer(Path(name), group_ms=1), group=0.001)
+        for event in events:
+            assert folding.append(encode(event))
+        folding.close()
+        yield Path(name), told(Path(name))
