@@ -112,7 +112,7 @@ def _is_plain(hit: Hit, identity: Identity, link: Link | None) -> bool:
 
 
 def link_unsubscribe(click: Fields, event_id: str) -> Fields:
-    """Return the second event of a click on an unsubscribe link (contract.md 11, 18)."""
+    """Return the second event of a click on an unsubscribe link (contract.md 11 row 18)."""
     return click | {"type": LINK_UNSUBSCRIBE, "event_id": event_id}
 
 

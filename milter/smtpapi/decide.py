@@ -278,7 +278,7 @@ def _spelled(text: str) -> bool | None:
 def _within(members: tuple[str, ...], limit: int) -> tuple[str, int]:
     """Compact object text of the leading pairs that fit into limit bytes, and how many were left out.
 
-    Contract.md 1.5: whole top-level pairs in their order while they fit.
+    Whole top-level pairs count, in their order, while they fit (contract.md 1.5).
     """
     size = 1  # the braces, and a comma before each pair but the first
     kept = 0

@@ -1,7 +1,7 @@
 r"""What a sender asks for in X-MSYS-API: header values to a frozen `Directive`, or the reply that refuses.
 
 Not who may ask (`trust`) nor what wins (`decide`): this module only reads. Rules and reply texts are those
-of contract.md 3 and, for the copy lists, 9.
+of contract.md 3 and 9 (copy lists).
 
 Invariants: `parse` never raises, whatever the bytes; a reply is ASCII, one line, and holds nothing of the
 header; absent, false and empty stay distinct; no string of a directive holds half a surrogate pair, and no
@@ -17,7 +17,7 @@ from smtpapi.outcome import Refuse
 from smtpapi.strict_json import NotJSON, Number, Value
 
 NAME = "X-MSYS-API"
-MAX_HEADER = 65536  # bytes after unfolding; the contract's own limit
+MAX_HEADER = 65536  # bytes after unfolding (contract.md 3.1)
 MAX_CAMPAIGN = 64  # bytes of UTF-8
 MAX_TAGS = 10
 MAX_TAG = 64  # bytes of UTF-8
@@ -233,7 +233,7 @@ class _Reading:
         return value
 
     def _boolean(self, options: dict[str, Value], name: str) -> bool | None:
-        """Contract.md 3.3: true and false; also 0, 1 and four strings, with a warning."""
+        """Take true and false, also 0, 1 and four strings, these with a warning (contract.md 3.3)."""
         value = options.get(name)
         if value is None or isinstance(value, bool):
             return value

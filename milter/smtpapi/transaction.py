@@ -75,7 +75,7 @@ def consider(
             return Considered(outcome, connection_context=connection_context)
         if arrival.proves_nothing and (left := site.untrusted(terms, envelope.client, message)):
             return Considered(left, connection_context=connection_context)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design rule 1)
         try:
             removals = rights.allowed(removable(site, envelope, message))
         except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
@@ -86,7 +86,7 @@ def consider(
     try:
         mail = _Mail(site, arrival, terms, now, tick, connection_context, rights)
         return mail.consider()
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design.md 2, rule 1)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design rule 1)
         if mail is not None and mail.owes_copies is not None:
             owing = mail.owes_copies
         else:

@@ -165,7 +165,7 @@ def test_joining_later_gives_the_same_fields() -> None:
 
 
 def test_an_unsubscribe_link_gives_two_events() -> None:
-    """contract.md 11, 18."""
+    """contract.md 11 row 18."""
     event = hit(link=Link(b"https://example.org/bye", "", unsubscribe=True))
     click, second = rows(event)
     assert (click.type, second.type) == ("click", "link_unsubscribe")

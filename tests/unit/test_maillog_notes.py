@@ -10,7 +10,7 @@ from smtpapi.outcome import Plan
 
 
 def test_a_note_on_tracked_mail_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Contract.md 5.3 wants a warning for a sublink that is ignored."""
+    """A sublink that is ignored is warned of (contract.md 5.3)."""
     envelope = Envelope(Client("127.0.0.1"), "a@example.test", ("b@example.test",), "4XYZ")
     with caplog.at_level(logging.INFO, logger="smtpapi"):
         maillog.message(envelope, Plan(note="2 sublinks ignored"), 10, 0.001)

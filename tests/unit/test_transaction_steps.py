@@ -489,7 +489,7 @@ def test_mail_that_came_before_changes_no_judgement(policy: str) -> None:
 
 
 def test_local_submission_comes_by_no_listen_but_has_a_peer() -> None:
-    """Contract.md 2.5."""
+    """contract.md 2.5."""
     where = Site.build(
         load_text(
             """smtpapi { }

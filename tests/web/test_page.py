@@ -75,7 +75,7 @@ def test_event_shows_all_its_facts(client: FlaskClient, site: Site) -> None:
 
 
 def test_people_and_machines_stand_side_by_side_with_both_totals(client: FlaskClient, site: Site) -> None:
-    """Design rule 8: machine traffic is labelled, never deleted; both totals are shown."""
+    """Machine traffic is labelled, never deleted; both totals are shown (design rule 8)."""
     keep(
         site,
         a_hit(seconds=1),

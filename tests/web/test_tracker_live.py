@@ -308,7 +308,7 @@ def kill_one_worker(process: subprocess.Popen[bytes]) -> None:
 def test_every_answered_click_is_in_the_spool_once_whenever_it_is_killed(
     tmp_path: Path, kill: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
-    """Design rule 6; kill -9 at moments of chance, then a new start."""
+    """What was answered is kept (design rule 6): kill -9 at moments of chance, then a new start."""
     site = make_site(tmp_path)
     over = threading.Event()
     crew = [Clicker(site.port, f"clicker-{number}", over) for number in range(3)]

@@ -203,7 +203,7 @@ GAPS = {
 
 
 def cases() -> list[Case]:
-    """The table (contract.md 6.2, 6.3; trust.md's HTTP side)."""
+    """The table (contract.md 6.2, 6.3)."""
     click, pixel = token(), token(Kind.OPEN)
     forged = token(key=STRANGER)
     gone = token(expiry=NOW - 10_000, issued=NOW - 20_000)
