@@ -58,6 +58,7 @@ system:  ## Debian packages the tests need
 	@.ci/system test
 	@.ci/sendmail
 	@.ci/readers
+	@.ci/go_client
 
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run

@@ -163,7 +163,7 @@ class MilterClient:
                     (index,) = struct.unpack_from("!I", payload)
                     name, value = payload[4:].split(b"\0")[:2]
                     answer.asked.append(("change" if value else "delete", name.decode(), str(index)))
-                    _change(answer.fields, name.decode(), index, value)
+                    change_field(answer.fields, name.decode(), index, value)
                     continue
                 case "+" | "2" | "-":
                     what = "remove recipient" if command == "-" else "add recipient"
@@ -214,7 +214,8 @@ class MilterClient:
             return True
 
 
-def _change(fields: list[tuple[str, bytes]], name: str, index: int, value: bytes) -> None:
+def change_field(fields: list[tuple[str, bytes]], name: str, index: int, value: bytes) -> None:
+    """Replace the index-th field of a name as Postfix does; an empty value removes it."""
     places = [at for at, (other, _) in enumerate(fields) if other.lower() == name.lower()]
     if not 1 <= index <= len(places):
         return
