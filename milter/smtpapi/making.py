@@ -23,7 +23,9 @@ from smtpapi.rewrite.plan import editable, plan
 from smtpapi.rights import ALL, Rights
 from smtpapi.site import Site
 
-_CLEANED = frozenset({Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT})
+_CLEANED = frozenset(
+    {Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT, Why.NOT_GRANTED}
+)
 # "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
 _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
@@ -117,7 +119,8 @@ class Making:
             mark = self.fingerprint.mark(key, recipient, identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
         if missing := self._rights.lacking(headers, planned.edits):
-            return self.left(planned.why or Why.NOT_GRANTED, f"the MTA does not grant {missing}")
+            note = f"the MTA does not grant {missing}"
+            return self.untracked(planned.why or Why.NOT_GRANTED, note, decision)
         return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)  # half of `replace`
 
     def untracked(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:

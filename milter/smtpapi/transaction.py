@@ -238,9 +238,13 @@ class _Mail:
         if len(self.recipients) > 1 or added:
             return self._several(judged, asked, tuple(entry.address for _, entry in added))
         key = self.making.key
-        if key is not None and self._may_grow() and self._is_trackable(judged[0]):
-            return self._split(key, judged, asked, ())
-        return self._one(judged[0], asked)
+        one = judged[0]
+        if key is not None and self._may_grow() and self._is_trackable(one):
+            if self.rights.hops("split"):
+                return self._split(key, judged, asked, ())
+            missing = self.rights.missing("split")
+            one = one._replace(why=Why.NOT_GRANTED, note=f"the MTA does not grant {missing}")
+        return self._one(one, asked)
 
     def _one(self, judged: Judged, asked: Directive) -> Considered:
         """The only recipient, at once."""
@@ -253,7 +257,6 @@ class _Mail:
         """Whether Postfix may add recipients behind the filter, who are to have copies of their own."""
         rewriting = self.site.settings.rewriting
         split_here = rewriting.several_recipients == "split" and self.arrival.expands
-        split_here = split_here and self.rights.hops("split")
         return split_here and rewriting.added_recipients != "shared"
 
     def _is_trackable(self, judged: Judged) -> bool:
