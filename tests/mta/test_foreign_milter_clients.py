@@ -38,7 +38,9 @@ def _go(socket: Path, what: Offer, peer: Peer, wanted: bytes) -> Answer:
 clients = pytest.mark.parametrize("client", [_go, through_miltertest], ids=["go", "miltertest"])
 versions = pytest.mark.parametrize("version", [2, 3, 4, 5, 6])
 withheld_in_turn = pytest.mark.parametrize(
-    "withheld", ["", "CHGBODY", "ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT"], ids=lambda name: name or "none"
+    "withheld",
+    ["", "CHGBODY", "ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT", "ADDRCPT_PAR"],
+    ids=lambda name: name or "none",
 )
 
 
@@ -166,11 +168,7 @@ def test_h29_one_recipient_over_postfix_hop(
 
 @clients
 @versions
-@pytest.mark.parametrize(
-    "withheld",
-    ["", "CHGBODY", "ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT", "ADDRCPT_PAR"],
-    ids=lambda name: name or "none",
-)
+@withheld_in_turn
 def test_h29_several_recipients_over_sendmail_hop(
     readdress: Filter, client: Client, version: int, withheld: str
 ) -> None:
@@ -184,10 +182,7 @@ def test_h29_several_recipients_over_sendmail_hop(
         assert _of_recipients(answer)[:2] == leaving
     else:
         assert _unchanged(answer, _PLAIN)
-        until(
-            lambda: readdress.counts()["why-several-recipients"] == before["why-several-recipients"] + 1,
-            what="the count",
-        )
+        until(lambda: readdress.counts()["why-several-recipients"] == before["why-several-recipients"] + 1)
     _said_once(readdress, what, _FOR_READDRESS)
     _no_failure(readdress)
 
