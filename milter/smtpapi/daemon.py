@@ -22,6 +22,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from engagement import native
@@ -32,6 +33,7 @@ from smtpapi import listener, maillog, worker
 from smtpapi.counters import Counters
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
+from smtpapi.room import Rooms
 from smtpapi.systemd import notify
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
@@ -137,6 +139,7 @@ class Daemon:
             directory = settings.milter.counters_directory
             self._counters = Counters.create(_ROWS, Path(directory) if directory else None)
             self._tally = self._counters.row(0)
+            self._rooms = Rooms(_ROWS)
             for text in (*settings.notices, *settings.warnings, native.notice("smtpapi")):
                 if text:
                     maillog.notice(text)
@@ -207,6 +210,7 @@ class Daemon:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
+            self._rooms.end(child.row)
             child.control.close()
             if child.leaving is None and not self._stopping:
                 self._mourn(child, status)
@@ -252,6 +256,7 @@ class Daemon:
         if not (rows := self._free_rows()):
             raise StartError("too many workers of earlier reloads have not ended yet")
         row = rows[0]
+        self._rooms.begin(row)
         self._look_at_ring()
         try:
             ours, theirs = socket.socketpair()
@@ -267,8 +272,8 @@ class Daemon:
             ours.close()
             for other in self._children.values():
                 other.control.close()
-            loaded, tally = self._loaded, self._counters.row(row)
-            worker.run(loaded.settings, loaded.policy, loaded.ring, self._listener, theirs, tally)
+            loaded, tally, room = self._loaded, self._counters.row(row), partial(self._rooms.room, row)
+            worker.run(loaded.settings, loaded.policy, loaded.ring, self._listener, theirs, tally, room)
         theirs.close()
         ours.setblocking(False)
         self._tally.add("workers-started")

@@ -53,11 +53,19 @@ _RETURN_SECONDS = 10.0  # for libmilter to return once it was stopped: its loop 
 class Desk:
     """What the sessions of this process need, with the world behind it: clock, ring file, spool."""
 
-    def __init__(self, settings: Settings, policy: Policy | None, ring: RingFile, tally: Row) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy | None,
+        ring: RingFile,
+        tally: Row,
+        room: Callable[[int], Room] = Room,
+    ) -> None:
         self._settings = settings
         self._ring = ring
         self._site = Site.build(settings, ring.current(), policy)
         self._tally = tally
+        self._room = room(settings.limits.max_memory)
         self._spool = Writer(
             Path(settings.spool.directory),
             sync=settings.spool.sync,
@@ -80,7 +88,7 @@ class Desk:
             max_size=self._settings.limits.max_message_size,
             passing=self.passing,
             without_room=self.without_room,
-            room=Room(self._settings.limits.max_memory),
+            room=self._room,
             missing=lambda rights: rights.missing(rewriting.several_recipients),
             one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
             resolves=rewriting.several_recipients == "readdress" and rewriting.overlapping_aliases,
@@ -145,16 +153,18 @@ def run(
     listener: socket.socket,
     control: socket.socket,
     tally: Row,
+    room: Callable[[int], Room] = Room,
 ) -> NoReturn:
     """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait.
 
-    ring: to go on with while its file cannot be read.
+    ring: to go on with while its file cannot be read. room: this process's share of what all of them may
+    take, by the limit.
 
     A parent that is killed shows as the end of file on control, so that messages under way finish then, too.
     """
     status = 1
     try:
-        _serve(settings, policy, ring, listener, control, tally)
+        _serve(settings, policy, ring, listener, control, tally, room)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
         maillog.worker_failed()
@@ -168,11 +178,12 @@ def _serve(
     listener: socket.socket,
     control: socket.socket,
     tally: Row,
+    room: Callable[[int], Room],
 ) -> None:
     ring = RingFile(
         Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)), known=known
     )
-    desk = Desk(settings, policy, ring, tally)
+    desk = Desk(settings, policy, ring, tally, room)
     works = desk.works()
     gc.collect()
     gc.freeze()  # what was loaded stays; collections need not look at it again

@@ -1,9 +1,11 @@
-"""A worker's memory does not grow with the mails it has seen."""
+"""What mail takes of memory: nothing that grows with the mails seen, and never more than its limit."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
-from mta_site import Filter
+from mta_site import Filter, until
 
 from milter_client import MilterClient
 
@@ -11,9 +13,9 @@ _MAIL = b"Content-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n
 _NEWSLETTER = Path(__file__).parents[2] / "demo" / "newsletter.eml"
 
 
-def _resident(pid: int) -> int:
+def _resident(pid: int, what: str = "VmRSS") -> int:
     """Kilobytes."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    found = re.search(rf"{what}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1])
 
@@ -41,21 +43,31 @@ def test_memory_stays_where_it_was_after_the_first_thousand(tmp_path: Path) -> N
         assert _resident(worker) < 80_000
 
 
-def _under_way(site: Filter, client: MilterClient, size: int) -> None:
+_HTML = [("Content-Type", b" text/html")]
+
+
+def _under_way(
+    client: MilterClient, size: int, fields: list[tuple[str, bytes]] = _HTML, sender: bytes = b"a@s.test"
+) -> None:
     """A message as far as its body, without its end."""
-    client.envelope(b"a@s.test", [b"b@r.test"])
-    client.content([("Content-Type", b" text/html")], b"<a href=https://shop.example/>x</a>" + b"x" * size)
+    client.envelope(sender, [b"b@r.test"])
+    client.content(fields, b"<a href=https://shop.example/>x</a>" + b"x" * size)
+
+
+def _connected(site: Filter, count: int, address: str = "127.0.0.1") -> list[MilterClient]:
+    clients = [MilterClient(site.socket, timeout=60) for _ in range(count)]
+    for client in clients:
+        client.connect(address)
+    return clients
 
 
 def test_h5_bodies_of_strangers_are_not_kept(tmp_path: Path) -> None:
     with Filter(tmp_path) as site:
         (worker,) = site.workers()
-        clients = [MilterClient(site.socket) for _ in range(12)]
-        for client in clients:
-            client.connect("203.0.113.9")
+        clients = _connected(site, 12, "203.0.113.9")
         before = _resident(worker)
         for client in clients:
-            _under_way(site, client, 8_000_000)
+            _under_way(client, 8_000_000)
         grown = _resident(worker) - before
         assert grown < 8_000, f"{grown} kB for 96 MB of strangers' bodies"
         assert {client.end([], b"").verdict for client in clients} == {"accept"}
@@ -65,12 +77,10 @@ def test_h5_bodies_of_strangers_are_not_kept(tmp_path: Path) -> None:
 def test_h5_mail_under_way_has_a_limit_over_which_it_passes_untouched(tmp_path: Path) -> None:
     with Filter(tmp_path, more="limits { max_message_size = 16777216 max_memory = 16777216 }") as site:
         (worker,) = site.workers()
-        clients = [MilterClient(site.socket) for _ in range(8)]
-        for client in clients:
-            client.connect()
+        clients = _connected(site, 8)
         before = _resident(worker)
         for client in clients:
-            _under_way(site, client, 8_000_000)
+            _under_way(client, 8_000_000)
         assert _resident(worker) - before < 24_000
         for client in clients:
             answer = client.end([], b"")
@@ -78,3 +88,44 @@ def test_h5_mail_under_way_has_a_limit_over_which_it_passes_untouched(tmp_path: 
         assert site.counts()["why-over-memory"] >= 6
         assert client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict == "accept"
         assert site.counts()["tracked"] >= 1, "there is room again"
+
+
+_LIMIT_16 = "limits { max_message_size = 16777216 max_memory = 16777216 }"
+
+
+def test_h5_the_limit_is_that_of_all_workers_together(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=4, more=_LIMIT_16) as site:
+        workers = site.workers()
+        clients = _connected(site, 16)
+        before = sum(map(_resident, workers))
+        for client in clients:
+            _under_way(client, 4_000_000)
+        grown = sum(map(_resident, workers)) - before
+        assert grown < 24_000, f"{grown} kB with a limit of 16 MB"
+        assert {client.end([], b"").verdict for client in clients} == {"accept"}
+        assert site.counts()["why-over-memory"] >= len(clients) - 4
+        assert clients[0].message(b"a@s.test", [b"b@r.test"], _MAIL).body != b""
+        assert site.counts()["tracked"] >= 1, "there is room again"
+
+
+def test_h5_workers_that_drain_count_until_they_end_however_they_do(tmp_path: Path) -> None:
+    with Filter(tmp_path, workers=2, more=_LIMIT_16) as site:
+        old = site.workers()
+        for client in _connected(site, 3):  # 12 of the 16 MB
+            _under_way(client, 4_000_000)
+        site.hup()
+        until(lambda: "reconfigured" in site.log_text() or len(site.workers()) > len(old), 20, "new workers")
+        until(lambda: site.counts()["reloads"] == 1, 20, "the reload")
+        (fresh,) = _connected(site, 1)
+
+        def send() -> None:
+            _under_way(fresh, 5_000_000)
+            assert fresh.end([], b"").verdict == "accept"
+
+        send()
+        assert (site.counts()["why-over-memory"], site.counts()["tracked"]) == (1, 0)
+        for pid in set(old) & set(site.workers()):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not set(old) & set(site.workers()), 20, "their end")
+        send()
+        assert (site.counts()["why-over-memory"], site.counts()["tracked"]) == (1, 1)
