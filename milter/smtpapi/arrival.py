@@ -134,7 +134,7 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
         fields.append(Field(directive.NAME, entry.directive))
     return Arrival(
         replace(envelope, client=entry.client),
-        Message(tuple(fields), message.body, message.eol, message.clear),
+        Message(tuple(fields), message.body, message.eol, message.clear, message.unkept),
         message,
         entry.context,
         tuple(reversed(ours)),

@@ -50,7 +50,7 @@ class Fingerprint:
     def __init__(self, envelope: Envelope, message: Message) -> None:
         message_ids, dates = message.all("message-id"), message.all("date")
         self._labels = message_ids, dates
-        self._body = hashlib.sha256(message.body).digest()  # in hardware on most machines: half of BLAKE2's
+        self._body = message.body_digest()
         self._framed = _frame(b"\n".join(message_ids)) + _frame(b"\n".join(dates))
         framed = _frame(_octets(envelope.sender)) + self._framed + _FRAME_32 + self._body
         if not message_ids and not dates:

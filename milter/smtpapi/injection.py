@@ -104,4 +104,4 @@ def _address_in(value: bytes) -> str:
 
 def message_size(message: Message) -> int:
     """Bytes of header and body as the MTA gave them."""
-    return message.header_size + len(message.eol) + len(message.body)
+    return message.header_size + len(message.eol) + message.body_size

@@ -14,9 +14,11 @@ from engagement.links.types import Identity
 from smtpapi.arrival import Arrival
 from smtpapi.copies import Role
 from smtpapi.decide import Decision
+from smtpapi.envelope import Envelope
 from smtpapi.identity import MARK, Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.injection import Own, describe
 from smtpapi.judging import Judged
+from smtpapi.message import Message
 from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
@@ -81,18 +83,7 @@ class Making:
 
     def closed(self) -> Why | None:
         """Why not one byte of the body may change, whoever the recipient is."""
-        lacks = self._message.lacks
-        if not self._envelope.sender:
-            return Why.NULL_SENDER
-        if not self._message.is_plain():
-            return Why.AMBIGUOUS_MIME
-        if lacks(_SIGNATURES):
-            return None
-        if not lacks(_DKIM) and self._site.settings.rewriting.dkim_signed_mail == "leave":
-            return Why.DKIM_SIGNED
-        if not lacks(_OTHERS):
-            return Why.BODY_SIGNED
-        return None if lacks(_ARC) else Why.ARC_SEALED
+        return closed(self._site, self._envelope, self._message)
 
     def nothing_to_edit(self) -> Leave | None:
         """Why no copy could have links, by the message's MIME structure."""
@@ -200,6 +191,22 @@ class Making:
                 record = like._replace(**own._asdict())
             records.append(record)
         return tuple(records)
+
+
+def closed(site: Site, envelope: Envelope, message: Message) -> Why | None:
+    """Why not one byte of a message's body may change, by envelope and header."""
+    lacks = message.lacks
+    if not envelope.sender:
+        return Why.NULL_SENDER
+    if not message.is_plain():
+        return Why.AMBIGUOUS_MIME
+    if lacks(_SIGNATURES):
+        return None
+    if not lacks(_DKIM) and site.settings.rewriting.dkim_signed_mail == "leave":
+        return Why.DKIM_SIGNED
+    if not lacks(_OTHERS):
+        return Why.BODY_SIGNED
+    return None if lacks(_ARC) else Why.ARC_SEALED
 
 
 def _told(decision: Decision, key: Key, recipient: str) -> str:

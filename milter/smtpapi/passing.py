@@ -1,14 +1,26 @@
-"""Mail that is known at MAIL to pass as it comes, and what becomes of mail that found no room in memory.
+"""What of a message need not be kept in memory, and what becomes of mail that found no room there.
 
-Not the judging of what was collected (`transaction`).
+At MAIL: mail of clients that nobody trusts. Nothing more is known at RCPT: a header may ask for anything, of
+recipients policy alone has a word, and where tracking is off the body's notation goes all the same. At the
+end of the header, before the first octet of the body: all that `reads` tells. Not the judging of what was
+collected (`transaction`), which comes to the same whether such a body was kept or not.
 """
+
+from collections.abc import Mapping
+from enum import Enum
 
 from smtpapi import copies, directive, split
 from smtpapi.arrival import is_at
 from smtpapi.envelope import Client, Envelope
 from smtpapi.failing import NO_COPIES_NOW, removable
+from smtpapi.identity import MARK
+from smtpapi.judging import Judging
+from smtpapi.making import closed
 from smtpapi.message import Message
+from smtpapi.mime.locate import settled
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.policy.vctx import ValidationContext
+from smtpapi.policy.views import PolicyMessage
 from smtpapi.rights import Rights
 from smtpapi.site import Site
 
@@ -27,6 +39,34 @@ def known_to_pass(site: Site, client: Client, pathway: str) -> Why | None:
     if client.login or site.terms(client, pathway).trusted:
         return None  # even with the module off its X-MSYS-API is to go
     return Why.UNTRUSTED if site.settings.active else Why.MODULE_OFF
+
+
+class Reads(Enum):
+    """What `transaction.consider` reads of a body, besides its size and hash."""
+
+    NOTHING = 0
+    WHAT_FITS = 1  # nothing of one over limits.max_message_size
+    ALL = 2
+
+
+def reads(site: Site, envelope: Envelope, header: Message, session: Mapping[str, str]) -> Reads:
+    """What will be read of a message's body, by all that comes before it. session: its variables.
+
+    Sure, since nothing here changes under the message: not the ring, which may.
+    """
+    client = envelope.client
+    if site.hop is not None and is_at(client, site.hop) and header.count(split.HEADER):
+        return Reads.ALL  # the mark may say anything
+    terms = site.terms(client, session.get("pathway", ""))
+    if not site.settings.active or site.untrusted(terms, client, header) is not None:
+        return Reads.NOTHING
+    if site.policy is not None or header.count(MARK):
+        return Reads.ALL  # hooks may look at it, and links in it may prove a mark
+    if closed(site, envelope, header) is not None or settled(header):
+        return Reads.NOTHING
+    vctx = ValidationContext(terms.scoped.context, session)
+    judging = Judging(site, envelope, terms.scoped, vctx, PolicyMessage(envelope, header), lambda _: None)
+    return Reads.NOTHING if judging.all_bypassed(("",)) else Reads.WHAT_FITS
 
 
 def without_room(site: Site, envelope: Envelope, header: Message, rights: Rights) -> Outcome:

@@ -14,6 +14,7 @@ What holds here (design.md 2, rule 1):
 """
 
 import contextlib
+import hashlib
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,9 +24,10 @@ import Milter
 from smtpapi import copies, directive, dsn, maillog, split, trust, xsetcontext
 from smtpapi.changes import carry_out
 from smtpapi.envelope import Client, Envelope, Resolved
-from smtpapi.message import Field, Message
+from smtpapi.message import Field, Message, Unkept
 from smtpapi.orders import Orders, orders_of
 from smtpapi.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.passing import Reads
 from smtpapi.rights import NONE, rights_of
 from smtpapi.works import J, Judged, Works
 
@@ -39,6 +41,7 @@ _NOBODY = Client("unknown")  # no address, so nobody trusts it
 _KEPT = frozenset({directive.NAME.lower(), split.HEADER.lower(), *trust.TRACES})
 _FIELD = 300  # octets that Python takes for one more field, besides its text
 _HEADER = 65_536  # octets of a header that are not counted, so that the usual one costs nothing
+_SMALL = 65_536  # octets of a body that are kept without asking whether anything will read them
 
 
 @Milter.header_leading_space  # the exact octets after the colon; what is added must bring its own space
@@ -72,6 +75,8 @@ class Session(Milter.Base):
         self._unread: list[str] = []  # names of fields lost to a fault
         self._body: list[bytes] = []
         self._body_size = 0
+        self._reads: Reads | None = None  # not asked yet
+        self._unkept: hashlib._Hash | None = None  # the hash of a body that nothing will read
         self._header_size = 0  # with what Python takes for it
         self._counted = _HEADER  # how much of that is allowed for
         self._held = 0  # octets taken of `Works.room`
@@ -287,12 +292,32 @@ class Session(Milter.Base):
             room = self._works.max_size + 1 - self._body_size
             self._body_size += len(chunk)
             if room > 0 and self._passing is None and not self._full:
-                piece = chunk if len(chunk) <= room else chunk[:room]
-                if self._take(len(piece)):
-                    self._body.append(piece)
+                self._keep(chunk if len(chunk) <= room else chunk[:room])
         except Exception as error:  # noqa: BLE001 - kept: eom lets the message pass untouched
             self._fault = error
         return Milter.CONTINUE
+
+    def _keep(self, piece: bytes) -> None:
+        """A piece of the body, or what is to be known of it."""
+        if self._unkept is not None:
+            self._unkept.update(piece)
+            return
+        works = self._works
+        if self._reads is None and self._body_size > _SMALL:
+            self._reads = Reads.ALL  # if asking fails
+            header = Message(tuple(self._fields), b"")
+            self._reads = works.reads(self._envelope(), header, self._context)
+        too_large = self._body_size > works.max_size
+        if self._reads is Reads.NOTHING or (too_large and self._reads is Reads.WHAT_FITS):
+            self._unkept = hashlib.sha256()
+            for each in (*self._body, piece):
+                self._unkept.update(each)
+            octets = sum(map(len, self._body))
+            self._body = []
+            self._held -= octets
+            works.room.give(octets)
+        elif self._take(len(piece)):
+            self._body.append(piece)
 
     def _take(self, octets: int) -> bool:
         """Whether there is room for so much more of this message; if not, it gives up what it holds."""
@@ -343,13 +368,12 @@ class Session(Milter.Base):
             # Joined and with its changes, a body is there three times.
             if self._passing is not None:
                 outcome, orders = Leave(self._passing), None
-            elif self._full or not self._take(2 * self._body_size):
+            elif self._full or (self._unkept is None and not self._take(2 * self._body_size)):
                 header = Message(tuple(self._fields), b"")
                 outcome = works.without_room(envelope, header, self._rights)
                 orders = orders_of(outcome, header)
             else:
-                message = Message(tuple(self._fields), b"".join(self._body))
-                self._body = []
+                message = self._message()
                 judged = works.consider(envelope, message, self._context, self._rights)
                 outcome = judged.outcome
                 self._context = judged.connection_context
@@ -382,6 +406,15 @@ class Session(Milter.Base):
         except Exception:  # noqa: BLE001, S110 - what was decided stands, whatever goes wrong in telling
             pass
         return answer
+
+    def _message(self) -> Message:
+        fields = tuple(self._fields)
+        if self._unkept is not None:
+            size = min(self._body_size, self._works.max_size + 1)
+            return Message(fields, b"", unkept=Unkept(size, self._unkept.digest()))
+        message = Message(fields, b"".join(self._body))
+        self._body = []
+        return message
 
     def _unjudged(
         self, envelope: Envelope, judged: Judged | None, note: str

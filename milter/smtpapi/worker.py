@@ -30,7 +30,7 @@ from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, Outcome, Plan, Why
-from smtpapi.passing import known_to_pass, without_room
+from smtpapi.passing import Reads, known_to_pass, reads, without_room
 from smtpapi.policy.hooks import Policy
 from smtpapi.rights import Rights
 from smtpapi.room import Room
@@ -87,6 +87,7 @@ class Desk:
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
             passing=self.passing,
+            reads=self.reads,
             without_room=self.without_room,
             room=self._room,
             missing=lambda rights: rights.missing(rewriting.several_recipients),
@@ -108,6 +109,10 @@ class Desk:
     def passing(self, client: Client, context: Mapping[str, str]) -> Why | None:
         """Why a client's mail is known to pass as it comes."""
         return known_to_pass(self._site, client, context.get("pathway", ""))
+
+    def reads(self, envelope: Envelope, header: Message, context: Mapping[str, str]) -> Reads:
+        """What will be read of a message's body."""
+        return reads(self._site, envelope, header, context)
 
     def without_room(self, envelope: Envelope, header: Message, rights: Rights) -> Outcome:
         """What becomes of a message that found no room in memory."""

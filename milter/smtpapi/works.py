@@ -11,6 +11,7 @@ from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.message import Message
 from smtpapi.outcome import HeaderChange, Outcome, Why
+from smtpapi.passing import Reads
 from smtpapi.rights import Rights
 from smtpapi.room import Room
 
@@ -48,9 +49,9 @@ class Works(Generic[J]):
     `consider` sees that it was too large. one_recipient: whether a client may name one recipient a
     transaction only; None where no client is asked to. resolves: whether to ask where recipients lead.
     passing: why a client's mail is known to pass as it comes, with the session's variables; None where it is
-    to be collected. without_room: what becomes of a message whose header alone is there. room: for all
-    messages under way. missing: what of the actions that are needed here an MTA does not grant. told: those
-    that the log has heard of.
+    to be collected. reads: what will be read of a body, by envelope, header and variables. without_room:
+    what becomes of a message whose header alone is there. room: for all messages under way. missing: what of
+    the actions that are needed here an MTA does not grant. told: those that the log has heard of.
     """
 
     consider: Callable[[Envelope, Message, Mapping[str, str], Rights], J]
@@ -61,6 +62,7 @@ class Works(Generic[J]):
     tick: Callable[[], float]
     max_size: int
     passing: Callable[[Client, Mapping[str, str]], Why | None]
+    reads: Callable[[Envelope, Message, Mapping[str, str]], Reads]
     without_room: Callable[[Envelope, Message, Rights], Outcome]
     room: Room
     missing: Callable[[Rights], str]

@@ -21,7 +21,7 @@ from engagement.links.keys import Ring
 from engagement.settings import load_text
 from smtpapi import maillog, session
 from smtpapi.counters import Counters
-from smtpapi.passing import known_to_pass, without_room
+from smtpapi.passing import known_to_pass, reads, without_room
 from smtpapi.policy.hooks import parse
 from smtpapi.room import Room
 from smtpapi.transaction import Site, consider, removable
@@ -211,6 +211,7 @@ def _run(case: Case, fault: Fault) -> Outcome:
         tick=time.monotonic,
         max_size=10**6,
         passing=lambda client, context: known_to_pass(site, client, ""),
+        reads=lambda *facts: reads(site, *facts),
         without_room=lambda *facts: without_room(site, *facts),
         room=Room(10**8),
         missing=lambda rights: "",

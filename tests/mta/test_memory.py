@@ -5,6 +5,7 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 from mta_site import Filter, until
 
 from milter_client import MilterClient
@@ -88,6 +89,45 @@ def test_h5_mail_under_way_has_a_limit_over_which_it_passes_untouched(tmp_path: 
         assert site.counts()["why-over-memory"] >= 6
         assert client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict == "accept"
         assert site.counts()["tracked"] >= 1, "there is room again"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sender", "reason"),
+    [
+        (_HTML, b"", "null-sender"),
+        ([*_HTML, ("DKIM-Signature", b" v=1")], b"a@s.test", "dkim-signed"),
+        ([("Content-Type", b" multipart/signed; boundary=b")], b"a@s.test", "signed"),
+        ([("Content-Type", b" application/pdf")], b"a@s.test", "no-part"),
+        (
+            [("Received", b" from x (x [203.0.113.9]) by mx.test (Postfix) with ESMTP id A; x"), *_HTML],
+            b"a@s.test",
+            "untrusted",
+        ),
+    ],
+)
+def test_h5_bodies_that_the_header_settles_are_not_kept(
+    tmp_path: Path, fields: list[tuple[str, bytes]], sender: bytes, reason: str
+) -> None:
+    with Filter(tmp_path) as site:
+        (worker,) = site.workers()
+        clients = _connected(site, 12)
+        before = _resident(worker)
+        for client in clients:
+            _under_way(client, 8_000_000, fields, sender)
+        grown = _resident(worker) - before
+        assert grown < 8_000, f"{grown} kB for 96 MB of bodies that nothing reads"
+        assert {client.end([], b"").verdict for client in clients} == {"accept"}
+        assert site.counts()[f"why-{reason}"] == len(clients)
+
+
+def test_h5_what_is_too_large_is_let_go_as_soon_as_it_is(tmp_path: Path) -> None:
+    with Filter(tmp_path, more="limits { max_message_size = 4194304 max_memory = 16777216 }") as site:
+        clients = _connected(site, 12)
+        for client in clients:
+            _under_way(client, 8_000_000)
+        assert {client.end([], b"").verdict for client in clients} == {"accept"}
+        counts = site.counts()
+        assert (counts["why-too-large"], counts["why-over-memory"]) == (len(clients), 0)
 
 
 _LIMIT_16 = "limits { max_message_size = 16777216 max_memory = 16777216 }"

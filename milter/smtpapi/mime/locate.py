@@ -89,18 +89,11 @@ def locate(
 ) -> tuple[Part, ...] | Leave:
     """All leaf parts that may be edited, in document order (contract.md 5.1). late: is the time used up?"""
     try:
-        if not message.clear:
-            raise AmbiguousError("a header whose fields or end can be read in two ways")
-        top = describe(
-            ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
-            PLAIN,
-        )
+        top = _top(message)
         if why := _CLOSED.get(top.content.type):
             return Leave(why)
         if not top.content.type.startswith("multipart/"):
-            return (
-                Part("1", top.content, top.encoding, top.attachment, 0, len(message.body), named=top.named),
-            )
+            return (_only(top, message),)
         return tuple(_Pass(message.body, top, max_parts, late).run())
     except AmbiguousError as doubt:
         return Leave(Why.AMBIGUOUS_MIME, str(doubt))
@@ -108,6 +101,31 @@ def locate(
         return Leave(Why.TOO_MANY_PARTS, str(excess))
     except OverTimeError:
         return Leave(Why.OVER_TIME, "while its parts were looked for")
+
+
+def settled(header: Message) -> bool:
+    """Whether no part may be edited whatever the body holds: the header says all that matters then."""
+    try:
+        top = _top(header)
+    except AmbiguousError:
+        return True
+    if top.content.type in _CLOSED:
+        return True
+    return not top.content.type.startswith("multipart/") and not top_parts((_only(top, header),))
+
+
+def _top(message: Message) -> Described:
+    if not message.clear:
+        raise AmbiguousError("a header whose fields or end can be read in two ways")
+    return describe(
+        ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
+        PLAIN,
+    )
+
+
+def _only(top: Described, message: Message) -> Part:
+    """The part that a message without parts is."""
+    return Part("1", top.content, top.encoding, top.attachment, 0, len(message.body), named=top.named)
 
 
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:

@@ -76,7 +76,7 @@ def editable(
 
     late: is the message's time used up?
     """
-    if len(message.body) > rules.max_message_size:
+    if message.body_size > rules.max_message_size:
         return Leave(Why.TOO_LARGE, f"body over {rules.max_message_size} bytes")
     located = locate(message, rules.max_parts, late)
     if isinstance(located, Leave):
