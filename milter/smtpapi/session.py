@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import Milter
 
-from smtpapi import copies, directive, dsn, maillog, split, trust, xsetcontext
+from smtpapi import copies, directive, dsn, heap, maillog, split, trust, xsetcontext
 from smtpapi.changes import carry_out
 from smtpapi.envelope import Client, Envelope, Resolved
 from smtpapi.message import Field, Message, Unkept
@@ -41,6 +41,7 @@ _NOBODY = Client("unknown")  # no address, so nobody trusts it
 _KEPT = frozenset({directive.NAME.lower(), split.HEADER.lower(), *trust.TRACES})
 _FIELD = 300  # octets that Python takes for one more field, besides its text
 _HEADER = 65_536  # octets of a header that are not counted, so that the usual one costs nothing
+_LARGE = 16_777_216  # octets of which the system is to have back what it can
 _SMALL = 65_536  # octets of a body that are kept without asking whether anything will read them
 
 
@@ -91,6 +92,8 @@ class Session(Milter.Base):
         if held := self._held:
             self._held = 0
             self._works.room.give(held)
+            if held > _LARGE:
+                heap.trim()
 
     # -- the session
 

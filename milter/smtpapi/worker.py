@@ -24,7 +24,7 @@ from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings, Where
 from engagement.spool.write import Writer
-from smtpapi import maillog, serving
+from smtpapi import heap, maillog, serving
 from smtpapi.counters import Row
 from smtpapi.envelope import Client, Envelope
 from smtpapi.listener import Lent
@@ -190,6 +190,7 @@ def _serve(
     )
     desk = Desk(settings, policy, ring, tally, room)
     works = desk.works()
+    heap.few_arenas()
     gc.collect()
     gc.freeze()  # what was loaded stays; collections need not look at it again
     returned = threading.Event()

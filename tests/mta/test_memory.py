@@ -2,13 +2,16 @@
 
 import os
 import re
+import resource
 import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from mta_site import Filter, until
 
-from milter_client import MilterClient
+from milter_client import Answer, MilterClient
 
 _MAIL = b"Content-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 _NEWSLETTER = Path(__file__).parents[2] / "demo" / "newsletter.eml"
@@ -169,3 +172,41 @@ def test_h5_workers_that_drain_count_until_they_end_however_they_do(tmp_path: Pa
         until(lambda: not set(old) & set(site.workers()), 20, "their end")
         send()
         assert (site.counts()["why-over-memory"], site.counts()["tracked"]) == (1, 1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "203.0.113.9"], ids=["trusted", "strangers"])
+def test_h5_45_sessions_of_25_mb_leave_a_worker_of_1_gib_alive(tmp_path: Path, address: str) -> None:
+    """At once, as they come and as they end; the memory that a worker may take is set by `ulimit -v`."""
+    paragraph = b"<p>" + b"word " * 100 + b"</p>\r\n"
+    body = b"<p><a href=https://shop.example/>x</a></p>\r\n" + paragraph * (25_000_000 // len(paragraph))
+    with Filter(tmp_path) as site, ThreadPoolExecutor(45) as pool:
+        (worker,) = site.workers()
+        resource.prlimit(worker, resource.RLIMIT_AS, (2**30, 2**30))
+        clients = _connected(site, 45, address)
+
+        def begin(client: MilterClient) -> None:
+            client.envelope(b"a@s.test", [b"b@r.test"])
+            client.content([*_HTML, ("X-MSYS-API", b' {"campaign_id": "c"}')], body)
+
+        def end(client: MilterClient) -> Answer:
+            return client.end(_HTML, b"")
+
+        list(pool.map(begin, clients))
+        answers = list(pool.map(end, clients))
+        peak = _resident(worker, "VmHWM")
+        print(f"peak {peak} kB resident, {_resident(worker, 'VmPeak')} kB of addresses")
+        assert site.workers() == [worker], site.log_text()
+        assert Counter(answer.verdict for answer in answers) == {"accept": 45}
+        counts = site.counts()
+        assert peak < 700_000
+        if address == "203.0.113.9":
+            assert counts["why-untrusted"] == 45
+            assert not any(answer.asked for answer in answers)
+            assert peak < 60_000
+            return
+        over = [answer for answer in answers if not answer.body]
+        assert counts["why-over-memory"] + counts["why-over-time"] + counts["tracked"] == 45
+        assert counts["why-over-memory"] >= 35
+        assert len(over) == 45 - counts["tracked"]
+        assert {tuple(answer.asked) for answer in over} == {(("delete", "X-MSYS-API", "1"),)}
+        until(lambda: _resident(worker) < 120_000, 5, "the memory, given back")
