@@ -131,10 +131,10 @@ class Limits:
         kinds.integer(_MIB, 1024 * 1024 * _MIB, "bytes"),
         256 * _MIB,
         "What the mail under way may take of this host's memory: in all workers together, those included "
-        "that only see their last sessions out after a reload. A message is counted three times over while "
-        "it is rewritten, and what its header shows to pass untouched is not kept. The processes take up to "
-        "three times the value, and 35 MB for each worker. Mail that finds no room passes untouched, reason "
-        "over-memory. Workers from before a reload go by the value of before.",
+        "that only see their last sessions out after a reload, which go by the value of before. A message is "
+        "counted three times over while it is rewritten, and what its header shows to pass untouched is not "
+        "kept. The processes take up to three times the value, 35 MB for each worker, and up to 64 KiB of "
+        "header for each session. Mail that finds no room passes untouched, reason over-memory.",
     )
     max_parts: int = declared(kinds.integer(1, 100_000), 1000, "Most MIME parts.")
     max_links: int = declared(

@@ -120,6 +120,14 @@ def test_filter_tells_systemd_when_it_is_ready_and_has_no_network() -> None:
     assert found["RestrictAddressFamilies"] == ["AF_UNIX"]
 
 
+def test_h5_filters_memory_holds_three_times_the_mail_under_way_and_the_workers() -> None:
+    settings = load_text("")
+    (most,) = options((ROOT / "etc" / "systemd" / "smtpapi-milter.service").read_text())["MemoryMax"]
+    assert most == "1G"
+    workers = 35_000_000 * 2 * settings.milter.workers  # twice: while a reload is under way
+    assert 3 * settings.limits.max_memory + workers <= 2**30
+
+
 @pytest.mark.parametrize("name", ["milter", "tracker"])
 def test_programs_that_follow_a_changed_configuration_are_told_by_a_reload(name: str) -> None:
     found = options((ROOT / f"etc/systemd/smtpapi-{name}.service").read_text())
