@@ -111,14 +111,14 @@ def applied(message: Message, plan: Plan) -> Message:
     return Message(tuple(fields), bytes(apply_edits(message.body, plan.edits)), message.eol)
 
 
-def identities(body: bytes) -> set[Identity]:
+def identities(body: bytes, ring: Ring = RING) -> set[Identity]:
     """Whom the links and pixels of a body are for, also of one that long lines made quoted-printable."""
     found = set()
     plain = binascii.a2b_qp(body) if b"href=3D" in body else body
     for path in re.findall(rb"http://t\.example\.net(/[fq]/[^\"]+)", plain):
         requested = read_path(path)
         assert requested is not None
-        opened = open_token(requested.token, RING)
+        opened = open_token(requested.token, ring)
         found.add(unpack(opened.kind, opened.packed)[0])
     return found
 
