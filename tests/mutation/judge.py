@@ -1,7 +1,10 @@
 """Tells which tests run a line of the code, and whether they notice a mutant in it."""
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from coverage import CoverageData
 
+from mutation.inside import ANEW, NOTICED
 from mutation.mutants import Mutant
 
 # Quick, and in the process of the test. Those through real programs take too long for one mutant.
@@ -23,13 +27,34 @@ SUITES = (
     "tests/test_golden_messages.py",
 )
 LEFT_OUT = (
-    *("sanitized", "test_native_off", "power_cut", "cassandra", "live", "nginx", "patience", "forked"),
+    *(
+        "sanitized",
+        "test_native_off",
+        "power_cut",
+        "cassandra",
+        "tracker_live",
+        "nginx",
+        "patience",
+        "forked",
+    ),
     *("worker_stop", "test_kept", "linear", "make_run", "layouts", "chromium"),
 )
+_CHOICE = ("-k", " and ".join(f"not {word}" for word in LEFT_OUT))
 # For code that only runs in processes of its own: whole sessions with the filter.
-THROUGH_PROGRAMS = ("tests/test_dialogs.py", "tests/mta/test_hop_session.py")
+THROUGH_PROGRAMS = {
+    "milter/": (
+        "tests/test_dialogs.py",
+        "tests/mta/test_hop_session.py",
+        "tests/mta/test_milter_protocol.py",
+    ),
+    "engagement/": ("tests/test_dialogs.py", "tests/web/test_tracker_live.py"),
+    "tracker_web/": ("tests/web/test_tracker_live.py", "tests/web/test_kept.py"),
+}
+SOURCES = ("engagement", "milter/smtpapi", "tracker_web")
+_REPORT = "report.xml"
 _MOST_SECONDS = 60  # of tests for one mutant, the quickest first
-_TIMEOUT = 240
+_PATIENCE = 40  # seconds for one test; without a mutant none that is chosen takes half as long
+_FAILED = 1  # pytest's exit status
 
 
 class Tree:
@@ -40,47 +65,99 @@ class Tree:
         left_out = shutil.ignore_patterns(
             ".git", ".venv", ".run", ".test", "__pycache__", ".*_cache", "build"
         )
+        self._session: Session | None = None
         shutil.copytree(root, place, ignore=left_out, symlinks=True)
         self._environment = {
             **os.environ,
-            "PYTHONPATH": f"{place}/milter:{place}",
+            "PYTHONPATH": f"{place}/milter:{place}:{place}/tests",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HYPOTHESIS_STORAGE_DIRECTORY": str(place / ".hypothesis"),
         }
 
+    def start(self, *words: str, **descriptors: int) -> subprocess.Popen[bytes]:
+        """Start pytest in the copy. descriptors: handed on under these names."""
+        options = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={self.path}/temp")
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options, *words],
+            cwd=self.path, start_new_session=True, pass_fds=list(descriptors.values()),
+            env={**self._environment, **{name: str(number) for name, number in descriptors.items()}},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def pytest(self, *words: str, timeout: float) -> int:
         """Run tests in the copy; the exit status, -1 when they took too long."""
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:cacheprovider",
-            *words,
-        ]
+        process = self.start(*words)
         try:
-            done = subprocess.run(
-                command, cwd=self.path, env=self._environment, timeout=timeout, check=False,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            return process.wait(timeout)
         except subprocess.TimeoutExpired:
             return -1
-        return done.returncode
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a mutant's test may leave programs behind
+            process.wait()
 
-    def notices(self, mutant: Mutant, tests: list[str]) -> bool:
-        """Tell whether a test fails, or runs for ever, with the mutant in place."""
+    def notices(self, mutant: Mutant, tests: list[str], seconds: float) -> bool:
+        """Tell whether a test fails, or runs for ever, with the mutant in place.
+
+        seconds: what the tests take without a mutant.
+        """
+        answer = ANEW if self._session is None else self._session.answer(mutant, tests, _limit(seconds))
+        return answer == NOTICED if answer != ANEW else self._notices_anew(mutant, tests, seconds)
+
+    def _notices_anew(self, mutant: Mutant, tests: list[str], seconds: float) -> bool:
+        """The same in a process of its own, which imports the mutant."""
         module = self.path / mutant.path
         source = module.read_bytes()
         names = self.path / "chosen-tests"
         names.write_text("\n".join(tests))
         module.write_bytes(mutant.applied(source))
         try:
-            return bool(tests) and self.pytest("-x", f"@{names}", timeout=_TIMEOUT) != 0
+            status = self.pytest("-x", f"--timeout={_PATIENCE}", f"@{names}", timeout=_limit(seconds))
         finally:
             module.write_bytes(source)
+        if status in (0, _FAILED, -1):
+            return status != 0
+        # The module cannot even be imported; unless it is the choice of tests that is wrong.
+        return self.pytest("--collect-only", f"@{names}", timeout=_PATIENCE * 3) == 0
+
+    def open(self) -> None:
+        """Begin the session in which most mutants are tried."""
+        self._session = Session(self)
+
+    def close(self) -> None:
+        """End it."""
+        if self._session is not None:
+            self._session.close()
+
+
+class Session:
+    """A run of pytest that has everything imported, and forks for each mutant (`mutation.inside`)."""
+
+    def __init__(self, tree: Tree) -> None:
+        jobs, self._jobs = os.pipe()
+        self._answers, answers = os.pipe()
+        words = ("-p", "mutation.inside", f"--timeout={_PATIENCE}", *SUITES, *_CHOICE)
+        self._process = tree.start(*words, MUTANT_JOBS=jobs, MUTANT_ANSWERS=answers)
+        os.close(jobs)
+        os.close(answers)
+        self._lines = os.fdopen(self._answers)
+        if self._lines.readline() != "ready\n":
+            raise RuntimeError("pytest does not start")
+
+    def answer(self, mutant: Mutant, tests: list[str], seconds: float) -> str:
+        """Return what became of the mutant."""
+        os.write(self._jobs, (json.dumps((mutant, tests, seconds)) + "\n").encode())
+        return self._lines.readline().strip()
+
+    def close(self) -> None:
+        """End the process."""
+        os.close(self._jobs)
+        self._process.wait(60)
+        self._lines.close()
+
+
+def _limit(seconds: float) -> float:
+    return _PATIENCE + 3 * seconds
 
 
 class Map:
@@ -92,37 +169,37 @@ class Map:
 
     @classmethod
     def measured(cls, tree: Tree) -> "Map":
-        """Run the quick tests once with coverage. Raises RuntimeError if they do not pass as they are."""
-        report = tree.path / "report.xml"
-        sources = ["engagement", "milter/smtpapi", "tracker_web"]
-        status = tree.pytest(
+        """Run the quick tests once with coverage; those that fail as they are notice nothing."""
+        tree.pytest(
             *SUITES,
-            *(word for each in sources for word in ("--cov", each)),
-            "--cov-context=test", "--cov-report=", "-o", "junit_family=xunit1", f"--junitxml={report}",
-            "-k", " and ".join(f"not {word}" for word in LEFT_OUT),
+            *(word for each in SOURCES for word in ("--cov", each)),
+            *("--cov-context=test", "--cov-report=", "-o", "junit_family=xunit1"),
+            f"--junitxml={tree.path}/{_REPORT}",
+            *_CHOICE,
             timeout=3600,
-        )  # fmt: skip
-        seconds = {
-            f"{case.get('file')}::{case.get('name')}": float(case.get("time", "0"))
-            for case in ElementTree.parse(report).iter("testcase")
-        }
+        )
+        return cls.read(tree.path)
+
+    @classmethod
+    def read(cls, place: Path) -> "Map":
+        """Return what a measured run left in the tree at place."""
+        cases = list(ElementTree.parse(place / _REPORT).iter("testcase"))
+        seconds = {_name(case): float(case.get("time", "0")) for case in cases}
         failed = {
-            f"{case.get('file')}::{case.get('name')}"
-            for case in ElementTree.parse(report).iter("testcase")
-            if case.find("failure") is not None or case.find("error") is not None
+            _name(case)
+            for case in cases
+            if any(case.find(word) is not None for word in ("failure", "error", "skipped"))
         }
-        if status != 0:
-            sys.stderr.write(f"left out, as they fail without a mutant: {sorted(failed)}\n")
-        data = CoverageData(str(tree.path / ".coverage"))
+        if failed:
+            sys.stderr.write(f"left out, as they do not pass without a mutant: {sorted(failed)}\n")
+        data = CoverageData(str(place / ".coverage"))
         data.read()
         lines: dict[tuple[str, int], set[str]] = defaultdict(set)
         for file in data.measured_files():
-            path = str(Path(file).relative_to(tree.path)) if Path(file).is_relative_to(tree.path) else file
+            path = str(Path(file).relative_to(place)) if Path(file).is_relative_to(place) else file
             for line, contexts in data.contexts_by_lineno(file).items():
-                for context in contexts:
-                    test = context.rpartition("|")[0]
-                    if test and test not in failed:
-                        lines[path, line].add(test)
+                tests = {context.rpartition("|")[0] for context in contexts}
+                lines[path, line] |= tests - failed - {""}
         return cls(dict(lines), seconds)
 
     def tests(self, path: str, first: int, last: int) -> list[str]:
@@ -136,4 +213,12 @@ class Map:
             if left < 0:
                 break
             chosen.append(test)
-        return chosen or list(THROUGH_PROGRAMS)
+        return chosen or list(THROUGH_PROGRAMS[path.partition("/")[0] + "/"])
+
+    def seconds(self, tests: list[str]) -> float:
+        """Return what the tests take together without a mutant."""
+        return sum(self._seconds.get(test, float(_MOST_SECONDS)) for test in tests)
+
+
+def _name(case: ElementTree.Element) -> str:
+    return f"{case.get('file')}::{case.get('name')}"

@@ -6,8 +6,9 @@ imports, and what is marked for the type checker alone.
 """
 
 import ast
-import random
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -77,11 +78,22 @@ def modules(root: Path) -> list[Path]:
 
 
 def sample(root: Path, count: int, seed: int) -> list[Mutant]:
-    """Return count mutants drawn from those of all modules; the same for the same tree and seed."""
-    every = [
-        each for path in modules(root) for each in mutants_of(str(path.relative_to(root)), path.read_bytes())
-    ]
-    return random.Random(seed).sample(every, min(count, len(every)))
+    """Return count mutants of all modules, drawn with the seed.
+
+    Each draws its own lot, made of the seed and its text, so that a change to the code replaces a few of them
+    and not the whole sample.
+    """
+    lots: dict[bytes, Mutant] = {}
+    for path in modules(root):
+        source = path.read_bytes()
+        name = str(path.relative_to(root))
+        lines = source.splitlines()
+        seen: Counter[str] = Counter()
+        for mutant in mutants_of(name, source):
+            text = "\0".join((name, lines[mutant.line - 1].strip().decode(), mutant.old, mutant.new))
+            seen[text] += 1
+            lots[hashlib.blake2b(f"{seed}\0{text}\0{seen[text]}".encode()).digest()] = mutant
+    return [lots[lot] for lot in sorted(lots)[:count]]
 
 
 def mutants_of(path: str, source: bytes) -> list[Mutant]:

@@ -4,6 +4,8 @@ A long run: MUTANTS (300) of them, drawn with MUTANT_SEED. What survives and can
 in equivalent.txt; every other survivor is printed and counts.
 
     pytest -m long -s tests/mutation
+
+MUTANT_ONLY names a file of lines as they were printed: of the drawn, only those are tried again.
 """
 
 import os
@@ -36,6 +38,15 @@ def key(mutant: Mutant) -> tuple[str, str, str, str]:
     return mutant.path, text, " ".join(mutant.old.split()), " ".join(mutant.new.split())
 
 
+def asked_for(drawn: list[Mutant]) -> list[Mutant]:
+    """Those of MUTANT_ONLY, known by their text, as lines move; all without it."""
+    if "MUTANT_ONLY" not in os.environ:
+        return drawn
+    lines = Path(os.environ["MUTANT_ONLY"]).read_text("utf-8").splitlines()
+    wanted = {tuple(line.split("\t")[2:6]) for line in lines if line.startswith(("survived", "no test"))}
+    return [mutant for mutant in drawn if key(mutant) in wanted]
+
+
 def test_every_mutant_is_code_and_differs() -> None:
     for module in modules(ROOT)[::25]:
         source = module.read_bytes()
@@ -48,7 +59,7 @@ def test_every_mutant_is_code_and_differs() -> None:
 @pytest.mark.timeout(14_400)
 def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     count, seed = int(os.environ.get("MUTANTS", "300")), int(os.environ.get("MUTANT_SEED", "33"))
-    drawn = sample(ROOT, count, seed)
+    drawn = asked_for(sample(ROOT, count, seed))
     trees: SimpleQueue[Tree] = SimpleQueue()
     for number in range(WORKERS):
         trees.put(Tree(ROOT, tmp_path / f"tree{number}"))
@@ -64,7 +75,8 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
         try:
             last = mutant.line + mutant.old.count("\n")
             chosen = tests.tests(mutant.path, mutant.line, last)
-            outcome = "noticed" if tree.notices(mutant, chosen) else "survived" if chosen else "no test"
+            noticed = tree.notices(mutant, chosen, tests.seconds(chosen))
+            outcome = "noticed" if noticed else "survived" if chosen else "no test"
         finally:
             trees.put(tree)
         if outcome != "noticed":

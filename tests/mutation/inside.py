@@ -1,0 +1,143 @@
+"""A plugin of pytest: tries mutants in one session, each in a fork of it, so that nothing is imported anew.
+
+Jobs come one a line by the descriptor MUTANT_JOBS: mutant, tests, seconds at most. The answer to each goes to
+MUTANT_ANSWERS: "noticed", "survived", or "anew" where the mutant lies in code that only runs at import.
+"""
+
+import ast
+import functools
+import gc
+import json
+import os
+import select
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+
+from mutation.mutants import Mutant
+
+NOTICED, SURVIVED, ANEW = "noticed", "survived", "anew"
+
+
+class Failed:
+    """Whether a test of this process failed."""
+
+    yes = False
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    Failed.yes = Failed.yes or report.failed
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool:
+    """Serve mutants instead of running what was collected."""
+    items = {item.nodeid: item for item in session.items}
+    answers = int(os.environ["MUTANT_ANSWERS"])
+    os.write(answers, b"ready\n")
+    for line in os.fdopen(int(os.environ["MUTANT_JOBS"])):
+        mutant, tests, seconds = json.loads(line)
+        chosen = [items[test] for test in tests if test in items]
+        os.write(answers, (_tried(Mutant(*mutant), chosen, seconds) + "\n").encode())
+    return True
+
+
+def _tried(mutant: Mutant, items: list[pytest.Item], seconds: float) -> str:
+    """Try it in a fork."""
+    place = Path(mutant.path)
+    source = place.read_bytes()
+    pairs = list(_changed(str(place.absolute()), source, mutant.applied(source)))
+    if not pairs or not items:
+        return ANEW
+    place.write_bytes(mutant.applied(source))  # for programs that the tests start
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of threads that a fork leaves behind
+            child = os.fork()
+        if child == 0:
+            _run(items, pairs)
+        return _waited(child, seconds)
+    finally:
+        place.write_bytes(source)
+
+
+def _waited(child: int, seconds: float) -> str:
+    descriptor = os.pidfd_open(child)
+    in_time = bool(select.select([descriptor], [], [], seconds)[0])
+    os.close(descriptor)
+    try:
+        os.killpg(child, signal.SIGKILL)  # what the tests have left behind, too
+    except ProcessLookupError:
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not in_time:
+        return NOTICED
+    return {0: SURVIVED, 3: ANEW}.get(status, NOTICED)
+
+
+def _run(items: list[pytest.Item], pairs: list[tuple[CodeType, CodeType]]) -> None:
+    """Run the tests with the code exchanged, until one fails; ends the process."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        if not _exchanged(pairs):
+            status = 3
+            return
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if Failed.yes:
+                return
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _exchanged(pairs: list[tuple[CodeType, CodeType]]) -> bool:
+    """Give the living functions the new code; False if the outermost has none."""
+    new = dict(pairs)
+    found = set()
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__ in new:
+            code = each.__code__
+            if code.co_filename == pairs[0][0].co_filename and code.co_freevars == new[code].co_freevars:
+                found.add(code)
+                each.__code__ = new[code]
+        elif isinstance(each, functools._lru_cache_wrapper):
+            each.cache_clear()
+    return pairs[0][0] in found
+
+
+def _changed(path: str, old: bytes, new: bytes) -> Iterator[tuple[CodeType, CodeType]]:
+    """The code of functions that differs, the outermost first; none if what runs at import does."""
+    try:
+        before, after = (compile(ast.parse(source), path, "exec", dont_inherit=True) for source in (old, new))
+    except SyntaxError:
+        return
+    found = list(_differing(before, after))
+    if all(code.co_flags & _IN_FUNCTION for code, _ in found):
+        yield from found
+
+
+_IN_FUNCTION = 0x1 | 0x2  # CO_OPTIMIZED and CO_NEWLOCALS: neither a module's code nor a class's
+
+
+def _differing(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    if _own(old) != _own(new):
+        yield old, new
+    inner = [[each for each in code.co_consts if isinstance(each, CodeType)] for code in (old, new)]
+    if len(inner[0]) == len(inner[1]):
+        for one, other in zip(*inner, strict=True):
+            for pair in _differing(one, other):
+                if old.co_flags & _IN_FUNCTION and _own(old) == _own(new):
+                    yield old, new  # it makes the inner one
+                yield pair
+
+
+def _own(code: CodeType) -> tuple[object, ...]:
+    """What a code does by itself, wherever it stands."""
+    constants = [(type(each), repr(each)) for each in code.co_consts if not isinstance(each, CodeType)]
+    return code.co_code, constants, code.co_names, code.co_varnames
