@@ -8,9 +8,15 @@ import pytest
 
 from engagement.links.keys import Ring, RingError
 from engagement.links.ring_file import RingFile, save_ring
+from engagement.links.types import Identity
 from engagement.shipper.loop import Shipper
 from engagement.stores.memory import MemoryStore
 from hop_mail import TO, api, identities, mail, site
+from smtpapi.decide import Decision
+from smtpapi.injection import decoded
+from smtpapi.rewrite.choose import Chooser
+from smtpapi.rewrite.links import CopyLinks
+from smtpapi.rewrite.rules import Rules
 
 # shipper/loop.py
 
@@ -63,3 +69,24 @@ def test_a_key_of_any_id_carries_mail_over_the_hop(key_id: int) -> None:
     for recipient in TO:
         found = identities(there.hop(recipient).queued().message.body, ring)
         assert {(each.recipient, each.campaign) for each in found} == {(recipient, "c")}
+
+
+# rewrite/choose.py
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_link_in_amp_whose_text_is_a_url_stays_where_that_is_asked_for(skip: bool) -> None:
+    decision = Decision(True, False, False, "https", "https", "t.example", 31_536_000)
+    key = Ring().rotated(bytes(32), 1).signing
+    links = CopyLinks.build(key, Identity(bytes(16), 1, "", 0, 1), decision)
+    chooser = Chooser(decision, links, Rules(skip_url_text=skip), lambda: 0.0, 1.0)
+    page = b"<!doctype html><html amp4email><body><a href='https://a.example/'>https://a.example/</a></body></html>"
+    assert [change.kind for change in chooser.amp(page)] == ([] if skip else ["link"])
+
+
+# injection.py
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_subject_is_written_down_in_one_line(end: bytes) -> None:
+    assert decoded(b" a" + end + b" b" + end) == "a b"

@@ -97,7 +97,7 @@ class Chooser:
         """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
         decision = self.decision
         most = _UNTRACKED * self.rules.max_links
-        page = amp.scan(data, most=most, judge_text=False, look=self.check_time)
+        page = amp.scan(data, most=most, judge_text=self.rules.skip_url_text, look=self.check_time)
         if len(page.anchors) > most:
             raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
