@@ -54,7 +54,7 @@ class _Run:
             case "helo":
                 self.client.step("H", rest.encode() + b"\0")
             case "command":
-                self.client.unknown(rest.encode())
+                self.client.unknown(_octets(rest))
             case "mail":
                 address, *words = shlex.split(rest)
                 macros = {"{auth_authen}": words[0].removeprefix("login=")} if words else {}

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from coverage import CoverageData
@@ -37,7 +37,7 @@ LEFT_OUT = (
         "patience",
         "forked",
     ),
-    *("worker_stop", "test_kept", "linear", "make_run", "layouts", "chromium"),
+    *("worker_stop", "linear", "make_run", "layouts", "chromium"),
 )
 _CHOICE = ("-k", " and ".join(f"not {word}" for word in LEFT_OUT))
 # For code that only runs in processes of its own: whole sessions with the filter.
@@ -53,7 +53,7 @@ THROUGH_PROGRAMS = {
 SOURCES = ("engagement", "milter/smtpapi", "tracker_web")
 _REPORT = "report.xml"
 _MOST_SECONDS = 60  # of tests for one mutant, the quickest first
-_PATIENCE = 40  # seconds for one test; without a mutant none that is chosen takes half as long
+_PATIENCE = 25  # seconds for one test; without a mutant none that is chosen takes half as long
 _FAILED = 1  # pytest's exit status
 
 
@@ -171,6 +171,7 @@ class Map:
     def measured(cls, tree: Tree) -> "Map":
         """Run the quick tests once with coverage; those that fail as they are notice nothing."""
         tree.pytest(
+            *("-p", "mutation.forgetful"),
             *SUITES,
             *(word for each in SOURCES for word in ("--cov", each)),
             *("--cov-context=test", "--cov-report=", "-o", "junit_family=xunit1"),
@@ -203,17 +204,27 @@ class Map:
         return cls(dict(lines), seconds)
 
     def tests(self, path: str, first: int, last: int) -> list[str]:
-        """Return the tests that run any of the lines, the quickest first, a minute of them at most."""
+        """Return tests that run any of the lines, a minute of them: the quickest of each file first."""
         every = set().union(*(self._lines.get((path, line), set()) for line in range(first, last + 1)))
         if not every:  # run when the module is imported, or by another process only
             every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
         chosen, left = [], float(_MOST_SECONDS)
-        for test in sorted(every, key=lambda each: (self._seconds.get(each, 1.0), each)):
+        for test in self._in_turn(every):
             left -= self._seconds.get(test, 1.0)
             if left < 0:
                 break
             chosen.append(test)
         return chosen or list(THROUGH_PROGRAMS[path.partition("/")[0] + "/"])
+
+    def _in_turn(self, tests: set[str]) -> list[str]:
+        """First the quickest test of each file, then the second of each, and so on."""
+        seen: Counter[str] = Counter()
+        turns = []
+        for test in sorted(tests, key=lambda each: (self._seconds.get(each, 1.0), each)):
+            file = test.partition("::")[0]
+            seen[file] += 1
+            turns.append((seen[file], len(turns), test))
+        return [test for _, _, test in sorted(turns)]
 
     def seconds(self, tests: list[str]) -> float:
         """Return what the tests take together without a mutant."""

@@ -134,7 +134,7 @@ class _Finder:
                 return True
             case ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")]):
                 return True
-            case ast.AnnAssign(value=None):
+            case ast.AnnAssign(value=None) | ast.Subscript(value=ast.Name(id="Literal")):
                 return True
         return False
 

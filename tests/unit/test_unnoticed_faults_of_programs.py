@@ -1,5 +1,7 @@
 """Faults that were put into the shipper, the ring's file and the mark, and that no other test noticed."""
 
+import base64
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,15 +10,25 @@ import pytest
 
 from engagement.links.keys import Ring, RingError
 from engagement.links.ring_file import RingFile, save_ring
-from engagement.links.types import Identity
+from engagement.links.token import copy_sealer, opener, unseal
+from engagement.links.types import Identity, Kind
+from engagement.settings import load_text
+from engagement.settings.scopes import DEFAULT_SCOPE, Where
 from engagement.shipper.loop import Shipper
+from engagement.spool.names import UNKNOWN_KEYS, unknown_keys
+from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
 from hop_mail import TO, api, identities, mail, site
 from smtpapi.decide import Decision
+from smtpapi.find import html
 from smtpapi.injection import decoded
+from smtpapi.outcome import HeaderChange
 from smtpapi.rewrite.choose import Chooser
 from smtpapi.rewrite.links import CopyLinks
+from smtpapi.rewrite.places import last
 from smtpapi.rewrite.rules import Rules
+from smtpapi.rights import ALL, rights_of
+from tracker_web.ceiling import class_word
 
 # shipper/loop.py
 
@@ -59,6 +71,41 @@ def test_each_fault_of_the_ring_is_told_once_also_when_it_follows_another(tmp_pa
     assert "no such file" in told[-1]
 
 
+def test_a_new_ring_leaves_nothing_beside_itself(tmp_path: Path) -> None:
+    save_ring(tmp_path / "keys", Ring().rotated(bytes(32), 1), new=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["keys"]
+
+
+# spool/write.py
+
+
+def test_a_segment_that_cannot_be_given_its_name_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = Writer(tmp_path)
+    assert writer.append(b"x")
+    for path in tmp_path.glob("*.open"):
+        path.unlink()
+    with caplog.at_level("WARNING"):
+        writer.close()
+    assert any("No such file" in record.getMessage() for record in caplog.records)
+
+
+def test_one_sync_carries_what_comes_within_the_time_of_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[int] = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (syncs.append(descriptor), real(descriptor)))
+    writer = Writer(tmp_path, group_ms=200)
+    began = time.monotonic()
+    while time.monotonic() < began + 1:
+        assert writer.append(b"x")
+        time.sleep(0.005)
+    writer.close()
+    assert 2 <= len(syncs) <= 10
+
+
 # split.py
 
 
@@ -90,3 +137,72 @@ def test_a_link_in_amp_whose_text_is_a_url_stays_where_that_is_asked_for(skip: b
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_a_subject_is_written_down_in_one_line(end: bytes) -> None:
     assert decoded(b" a" + end + b" b" + end) == "a b"
+
+
+# rewrite/places.py
+
+
+@pytest.mark.parametrize("before", [b"<p>text<b>bold", b"<p>text<table><colgroup>"])
+def test_no_pixel_before_an_unclosed_comment_where_it_would_move_the_comment(before: bytes) -> None:
+    for comment in (b"<!-- campaign", b"<!--", b"<!-- a > b"):
+        assert last(before + comment, html.scan(before + comment), lambda: None) == -1
+
+
+# spool/names.py
+
+
+def test_links_of_unknown_keys_are_summed_over_the_trackers_of_a_spool(tmp_path: Path) -> None:
+    (tmp_path / f"{UNKNOWN_KEYS}1").write_text('{"7": 2, "0": 1}')
+    (tmp_path / f"{UNKNOWN_KEYS}2").write_text("cut of")
+    (tmp_path / f"{UNKNOWN_KEYS}3").write_text('{"7": 3}')
+    assert unknown_keys(tmp_path) == {"7": 5, "0": 1}
+
+
+# settings/scopes.py
+
+
+def test_of_two_groups_that_hold_a_pathway_the_first_alone_counts() -> None:
+    settings = load_text(
+        """smtpapi { }
+        pathway_group "a" { pathway "p" { } }
+        pathway_group "b" { pathway "p" { } tracking_domain = "b.example" }"""
+    )
+    assert settings.scoped(Where(pathway="p")).value("tracking_domain").scope == DEFAULT_SCOPE
+
+
+# rights.py
+
+
+def test_a_field_is_added_or_changed_only_where_that_right_was_granted() -> None:
+    added, changed = HeaderChange("X-Smtpapi-Id", 0, "x"), HeaderChange("Subject", 1, None)
+    for missing, bit, allowed in (("ADDHDRS", 0x01, (changed,)), ("CHGHDRS", 0x10, (added,))):
+        rights = rights_of(0xFF & ~bit)
+        assert rights.lacking((added, changed), ()) == missing
+        assert rights.allowed((added, changed)) == allowed
+
+
+def test_what_the_hop_needs_and_is_missing_is_said_by_name() -> None:
+    assert rights_of(0x01 | 0x02 | 0x10).missing("split") == "ADDRCPT"
+    assert rights_of(0).missing("readdress") == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
+    assert rights_of(0x9F) is ALL
+
+
+# links/token.py
+
+
+def test_what_opens_a_token_is_the_key_of_both_octets_of_its_id() -> None:
+    ring = Ring().rotated(bytes(32), 1, 0x0102)
+    token = copy_sealer(ring.signing, Identity(bytes(16), 1, "", 0, 1)).seal(Kind.OPEN)
+    raw = base64.urlsafe_b64decode(token + b"=" * (-len(token) % 4))
+    found = opener(raw[:4], ring)
+    assert found is not None
+    kind, decrypt, associated = found
+    assert (kind, decrypt(raw[4:], associated)) == (Kind.OPEN, unseal(token, ring)[2])
+
+
+# mime/changes.py and tracker_web/ceiling.py, as docs/privacy.md has it
+
+
+def test_a_person_s_program_is_withheld_and_a_known_one_is_its_word() -> None:
+    assert class_word("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0") == "withheld"
+    assert class_word("curl/8.5.0") == "curl/"

@@ -1,0 +1,165 @@
+"""Faults that were put into the reading of pages and MIME on purpose, and that no other test noticed."""
+
+import binascii
+import re
+from collections.abc import Callable
+
+import pytest
+
+from smtpapi.find import html, text
+from smtpapi.find.types import Page
+from smtpapi.mime import charset, quoted_printable
+from smtpapi.mime.changes import line_end
+from smtpapi.mime.transfer import Change, splice
+from smtpapi.rewrite.places import last
+from smtpapi.rewrite.verify import same_but_for
+
+HREF = b"<a href='http://a.example/'>"
+
+# find/foreign.py and find/html.py
+
+
+@pytest.mark.parametrize("scan", [html.scan, html.scan_by_expressions])
+@pytest.mark.parametrize(
+    ("tag", "links"),
+    [
+        (b"<g></g>", 1),
+        (b"</g>", 1),
+        (b"</div>", 0),
+        (b"</span>", 0),
+        (b"</td>", 0),
+        (b"</a>", 0),
+        (b"</p>", 0),
+    ],
+)
+def test_end_tags_of_html_leave_svg_and_no_others(
+    scan: Callable[[bytes], Page], tag: bytes, links: int
+) -> None:
+    """Within svg `style` is no raw text (HTML 13.2.6.5)."""
+    assert len(scan(b"<svg>" + tag + b"<style>" + HREF + b"</style>").anchors) == links
+
+
+@pytest.mark.parametrize("scan", [html.scan, html.scan_by_expressions])
+@pytest.mark.parametrize("piece", [b"<p>x</p>", b"<a href=http://a.e/>", b"<!-- x -->", b"<i title='>'>"])
+def test_the_clock_is_looked_at_throughout_a_long_page(scan: Callable[..., Page], piece: bytes) -> None:
+    looks = []
+    scan(piece * (2_000_000 // len(piece)), look=lambda: looks.append(1))
+    assert len(looks) >= 10
+
+
+# mime/changes.py
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [(b"\nx\r\n", b"\n"), (b"\r\nx\n", b"\r\n"), (b"x\ny\r\n", b"\n"), (b"x", b"\r\n"), (b"", b"\r\n")],
+)
+def test_a_line_end_is_that_of_the_first_line_even_an_empty_one(data: bytes, end: bytes) -> None:
+    assert line_end(data, b"\r\n") == end
+
+
+# rewrite/verify.py
+
+
+def test_the_second_opinion_lets_notation_go() -> None:
+    data = b'<a data-msys-sublink="x" href="http://a.example/">a</a>'
+    gone = Change(2, 24, b"", "attribute")
+    assert same_but_for(data, [gone])
+    assert not same_but_for(data.replace(b"msys", b"else"), [gone])
+
+
+# mime/charset.py: labels of the WHATWG's Encoding Standard, and what mail has besides
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["ascii-us", "cp-850", "utf8mb4", "unicode-1-1-utf-8", "iso-8859-6-i", "iso-8859-8-e", "x-euc-jp",
+     "x-mac-roman", "iso-8859-16", "koi8-u", "windows-1258", "ibm866", "l9"],
+)  # fmt: skip
+def test_labels_of_supersets_of_ascii_are_known(label: str) -> None:
+    assert charset.read(b"\xff\x81 a", label, html=False) == charset.Reading(b"\xff\x81 a")
+
+
+@pytest.mark.parametrize("label", ["x-gbk", "gbk", "chinese", "gb18030", "iso-ir-58"])
+def test_labels_of_chinese_are_known(label: str) -> None:
+    raw = "表示 http://a.example/ 涔".encode("gbk")
+    reading = charset.read(raw, label, html=False)
+    assert reading is not None
+    assert b" http://a.example/ " in reading.text
+
+
+@pytest.mark.parametrize("label", ["x-sjis", "windows-31j", "ms932", "ms_kanji", "shift-jis", "sjis"])
+def test_labels_of_japanese_are_known(label: str) -> None:
+    raw = "表ソ http://a.example/ ①".encode("cp932")
+    reading = charset.read(raw, label, html=False)
+    assert reading is not None
+    assert b" http://a.example/ " in reading.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "labels"),
+    [
+        (
+            "utf-16-le",
+            (
+                "utf-16",
+                "utf-16le",
+                "csunicode",
+                "iso-10646-ucs-2",
+                "ucs-2",
+                "unicode",
+                "unicodefeff",
+                "UTF-16",
+            ),
+        ),
+        ("utf-16-be", ("utf-16be", "unicodefffe", "UTF-16BE")),
+    ],
+)
+def test_labels_of_utf_16_are_read_in_their_order_of_octets(codec: str, labels: tuple[str, ...]) -> None:
+    raw = "表 http://a.example/ x".encode(codec)
+    for label in labels:
+        reading = charset.read(raw, label, html=False)
+        assert reading is not None, label
+        assert b" http://a.example/ " in reading.text
+
+
+# rewrite/places.py
+
+
+def test_a_document_that_ends_in_the_first_signs_of_an_end_tag_gets_no_pixel_in_a_table() -> None:
+    for data, place in ((b"<p>x<b>y</", 8), (b"<p>x<table><tr><td>y</", -1)):
+        assert last(data, html.scan(data), lambda: None) == place
+
+
+def test_no_pixel_before_a_comment_that_is_deeper_than_any_author_nests() -> None:
+    for depth, place in ((10, 51), (600, -1)):
+        data = b"<div>" * depth + b"x<!-- comment"
+        assert last(data, html.scan(data), lambda: None) == place
+
+
+# find/ends.py
+
+
+def test_a_tilde_before_a_second_url_is_of_the_first() -> None:
+    (link,) = text.scan(b"see ~http://a.example/x~y now")
+    assert link.target == b"http://a.example/x~y"
+
+
+# mime/quoted_printable.py
+
+
+@pytest.mark.parametrize("in_c", [True, False])
+def test_links_in_quoted_printable_are_exchanged_and_nothing_else(
+    in_c: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoted_printable, "_IN_C", in_c and quoted_printable._IN_C)
+    encoded = b'<a href=3D"http://a.example/=3Fx=3D1">\xe4=E4</a>=\n<a href=3D"http://b.example/">b</a>\n' * 3
+    view = quoted_printable.quoted_printable(encoded)
+    changes = [
+        Change(found.start(), found.end(), b"http://t.example/=%d" % found.start(), "link")
+        for found in re.finditer(rb'http[^"]+', view.data)
+    ]
+    placed = view.place(changes, b"\n").changes
+    assert len(placed) == 6
+    assert binascii.a2b_qp(splice(encoded, placed)) == splice(view.data, changes)
+    assert splice(encoded, placed).count(b"=E4") == 3
