@@ -11,7 +11,11 @@ from smtpapi.find.types import Page
 from smtpapi.mime import charset, quoted_printable
 from smtpapi.mime.changes import line_end
 from smtpapi.mime.transfer import Change, splice
+from smtpapi.outcome import Leave
+from smtpapi.rewrite import whole
 from smtpapi.rewrite.places import last
+from smtpapi.rewrite.plan import editable
+from smtpapi.rewrite.rules import Rules
 from smtpapi.rewrite.verify import same_but_for
 
 HREF = b"<a href='http://a.example/'>"
@@ -82,10 +86,12 @@ def test_labels_of_supersets_of_ascii_are_known(label: str) -> None:
 
 @pytest.mark.parametrize("label", ["x-gbk", "gbk", "chinese", "gb18030", "iso-ir-58"])
 def test_labels_of_chinese_are_known(label: str) -> None:
-    raw = "表示 http://a.example/ 涔".encode("gbk")
+    said = "表示 http://a.example/ 镕z"
+    raw = said.encode("gbk")
+    assert raw.count(b"F") == 1  # the sign's second octet
     reading = charset.read(raw, label, html=False)
     assert reading is not None
-    assert b" http://a.example/ " in reading.text
+    assert bytes(octet for octet in reading.text if octet < 128) == b" http://a.example/ z"
 
 
 @pytest.mark.parametrize("label", ["x-sjis", "windows-31j", "ms932", "ms_kanji", "shift-jis", "sjis"])
@@ -163,3 +169,40 @@ def test_links_in_quoted_printable_are_exchanged_and_nothing_else(
     assert len(placed) == 6
     assert binascii.a2b_qp(splice(encoded, placed)) == splice(view.data, changes)
     assert splice(encoded, placed).count(b"=E4") == 3
+
+
+# mime/describe.py
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain"),
+    [(b"image/x(y)", True), (b'"image/png"', True), (b"foo", True),
+     (b"text/x(y)", False), (b"text", False), (b"multipart", False), (b"html", False)],
+)  # fmt: skip
+def test_a_type_that_is_no_token_is_doubtful_where_a_reader_may_take_it_for_text(
+    kind: bytes, plain: bool
+) -> None:
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n"
+        b"--b\r\nContent-Type: %b\r\n\r\nx\r\n--b--\r\n" % kind
+    )
+    parts = editable(whole.split(raw).message, Rules(), lambda: False)
+    assert isinstance(parts, Leave) is not plain
+
+
+# find/markup.py
+
+
+@pytest.mark.parametrize("scan", [html.scan, html.scan_by_expressions])
+def test_tags_are_known_in_any_letter_case(scan: Callable[[bytes], Page]) -> None:
+    data = (
+        b'<html><body><a href="http://a.example/">x</a><map><area href="http://b.example/"></map>'
+        b'<style><a href="http://c.example/"></style><svg><title><a href="http://d.example/"></a></title></svg>'
+        b'<textarea><a href="http://e.example/"></textarea><select></select></body></html>'
+    )
+    names = re.compile(rb"(</?)([a-z]+)")
+    for case in (bytes.upper, bytes.title):
+        other = names.sub(lambda found, case=case: found[1] + case(found[2]), data)  # type: ignore[misc]
+        assert scan(other)._replace(anchors=()) == scan(data)._replace(anchors=())
+        targets = [anchor.target for anchor in scan(other).anchors]
+        assert targets == [b"http://a.example/", b"http://b.example/", b"http://d.example/"]

@@ -2,8 +2,11 @@
 
 import base64
 import os
+import re
+import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +21,13 @@ from engagement.shipper.loop import Shipper
 from engagement.spool.names import UNKNOWN_KEYS, unknown_keys
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
-from hop_mail import TO, api, identities, mail, site
+from hop_mail import TO, api, identities, mail, names, site
 from smtpapi.decide import Decision
 from smtpapi.find import html
 from smtpapi.injection import decoded
+from smtpapi.message import Field
 from smtpapi.outcome import HeaderChange
+from smtpapi.policy.hooks import PolicyError, parse
 from smtpapi.rewrite.choose import Chooser
 from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.places import last
@@ -185,6 +190,9 @@ def test_what_the_hop_needs_and_is_missing_is_said_by_name() -> None:
     assert rights_of(0x01 | 0x02 | 0x10).missing("split") == "ADDRCPT"
     assert rights_of(0).missing("readdress") == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
     assert rights_of(0x9F) is ALL
+    for missing, split, readdress in ((0x04, False, False), (0x08, True, False), (0x80, True, False)):
+        rights = rights_of(0x9F & ~missing)
+        assert (rights.hops("split"), rights.hops("readdress")) == (split, readdress)
 
 
 # links/token.py
@@ -206,3 +214,36 @@ def test_what_opens_a_token_is_the_key_of_both_octets_of_its_id() -> None:
 def test_a_person_s_program_is_withheld_and_a_known_one_is_its_word() -> None:
     assert class_word("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0") == "withheld"
     assert class_word("curl/8.5.0") == "curl/"
+
+
+# arrival.py
+
+
+def test_a_second_signature_that_equals_the_author_s_was_added_and_goes() -> None:
+    theirs = Field("DKIM-Signature", b" v=1; d=author.example; b=abc")
+    there = mail(site(), theirs, api(bcc=["hidden@example.net"])).queued()
+    copy = there.hop(TO[0], message=replace(there.message, fields=(*there.message.fields, theirs)))
+    assert names(copy.queued().message).count("DKIM-Signature") == 1
+
+
+# policy/hooks.py
+
+
+def test_a_hook_of_other_parameters_is_told_which_it_must_take() -> None:
+    for hook, words in (
+        ("validate_connect", "ac, vctx"),
+        ("validate_ehlo", "ehlo, ac, vctx"),
+        ("validate_mailfrom", "sender, ac, vctx"),
+        ("validate_rcptto", "msg, recipient, ac, vctx"),
+        ("validate_data_spool_each_rcpt", "msg, ac, vctx"),
+    ):
+        with pytest.raises(PolicyError, match=rf"{hook} must take \({words}\)"):
+            parse(f"def {hook}(): pass", "p.py")
+
+
+def test_a_segment_bears_the_name_of_its_host(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    assert writer.append(b"x")
+    host = re.sub("[^A-Za-z0-9.]", "_", socket.gethostname())
+    assert [path.name.startswith(f"{host}-{os.getpid()}-") for path in tmp_path.glob("*.open")] == [True]
+    writer.close()
