@@ -17,15 +17,8 @@ from mutation.inside import ANEW, NOTICED
 from mutation.mutants import Mutant
 
 # Quick, and in the process of the test. Those through real programs take too long for one mutant.
-SUITES = (
-    "tests/unit",
-    "tests/properties",
-    "tests/contract",
-    "tests/docs",
-    "tests/web",
-    "tests/test_dialogs.py",
-    "tests/test_golden_messages.py",
-)
+_SUITES = ["unit", "properties", "contract", "docs", "web", "test_dialogs.py", "test_golden_messages.py"]
+SUITES = os.environ.get("MUTANT_TESTS", " ".join(f"tests/{each}" for each in _SUITES)).split()
 LEFT_OUT = (
     *(
         "sanitized",

@@ -5,7 +5,8 @@ in equivalent.txt; every other survivor is printed and counts.
 
     pytest -m long -s tests/mutation
 
-MUTANT_ONLY names a file of lines as they were printed: of the drawn, only those are tried again.
+MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
+with these tests alone, for a quick look at new ones.
 """
 
 import os
@@ -60,13 +61,13 @@ def test_every_mutant_is_code_and_differs() -> None:
 def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     count, seed = int(os.environ.get("MUTANTS", "300")), int(os.environ.get("MUTANT_SEED", "33"))
     drawn = asked_for(sample(ROOT, count, seed))
-    trees: SimpleQueue[Tree] = SimpleQueue()
-    for number in range(WORKERS):
-        trees.put(Tree(ROOT, tmp_path / f"tree{number}"))
+    every = [Tree(ROOT, tmp_path / f"tree{number}") for number in range(WORKERS)]
     known = known_equivalents()
-    first = trees.get()
-    tests = Map.measured(first)
-    trees.put(first)
+    tests = Map.measured(every[0])
+    trees: SimpleQueue[Tree] = SimpleQueue()
+    for tree in every:
+        tree.open()
+        trees.put(tree)
 
     def judged(mutant: Mutant) -> str:
         if key(mutant) in known:
@@ -85,6 +86,8 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = list(pool.map(judged, drawn))
+    for tree in every:
+        tree.close()
     counts = {each: outcomes.count(each) for each in sorted(set(outcomes))}
     matter = len(outcomes) - counts.get("equivalent", 0)
     print(f"seed {seed}: {counts}; {counts.get('noticed', 0) / matter:.1%} of {matter} noticed")

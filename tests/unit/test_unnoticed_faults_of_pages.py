@@ -206,3 +206,20 @@ def test_tags_are_known_in_any_letter_case(scan: Callable[[bytes], Page]) -> Non
         assert scan(other)._replace(anchors=()) == scan(data)._replace(anchors=())
         targets = [anchor.target for anchor in scan(other).anchors]
         assert targets == [b"http://a.example/", b"http://b.example/", b"http://d.example/"]
+
+
+def test_a_pixel_stands_before_an_unclosed_comment_also_if_a_tag_s_end_is_in_it() -> None:
+    for comment in (b"<!-- campaign", b"<!-- a > b", b"<!-- <p> -- >", b"<!-- <!-- a -> >"):
+        data = b"<html><body>text" + comment
+        for scan in (html.scan, html.scan_by_expressions):
+            assert last(data, scan(data), lambda: None) == 16
+
+
+# find/text.py
+
+
+@pytest.mark.parametrize(("opener", "closer"), [("(", ")"), ("[", "]"), ("{", "}"), ("'", "'")])
+def test_a_long_url_in_brackets_ends_with_them_and_not_on_the_next_line(opener: str, closer: str) -> None:
+    url = b"https://a.example/" + b"x" * 60
+    (link,) = text.scan(b"see %b%b%b\nnext/part=1\nand on\n" % (opener.encode(), url, closer.encode()))
+    assert (link.target, link.broken) == (url, False)

@@ -19,6 +19,7 @@ from engagement.settings import load_text
 from engagement.settings.scopes import DEFAULT_SCOPE, Where
 from engagement.shipper.loop import Shipper
 from engagement.spool.names import UNKNOWN_KEYS, unknown_keys
+from engagement.spool.read import Reader
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
 from hop_mail import TO, api, identities, mail, names, site
@@ -247,3 +248,22 @@ def test_a_segment_bears_the_name_of_its_host(tmp_path: Path) -> None:
     host = re.sub("[^A-Za-z0-9.]", "_", socket.gethostname())
     assert [path.name.startswith(f"{host}-{os.getpid()}-") for path in tmp_path.glob("*.open")] == [True]
     writer.close()
+
+
+# spool/read.py
+
+
+def test_a_segment_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+    for size in (1000, 1000):
+        writer = Writer(tmp_path, segment_size=size)
+        assert writer.append(b"x" * 600)
+        writer.close()
+    first, second = sorted(tmp_path.glob("*.ready"))
+    for path in (first, second):
+        content = path.read_bytes()
+        path.unlink()
+        path.mkdir()
+        assert Reader(tmp_path).backlog().records == 1
+        path.rmdir()
+        path.write_bytes(content)
+    assert Reader(tmp_path).backlog().records == 2
