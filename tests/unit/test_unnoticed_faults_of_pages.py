@@ -17,6 +17,7 @@ from smtpapi.rewrite.places import last
 from smtpapi.rewrite.plan import editable
 from smtpapi.rewrite.rules import Rules
 from smtpapi.rewrite.verify import same_but_for
+from smtpapi.strict_json import MAX_DEPTH, NotJSON, compact, read
 
 HREF = b"<a href='http://a.example/'>"
 
@@ -223,3 +224,21 @@ def test_a_long_url_in_brackets_ends_with_them_and_not_on_the_next_line(opener: 
     url = b"https://a.example/" + b"x" * 60
     (link,) = text.scan(b"see %b%b%b\nnext/part=1\nand on\n" % (opener.encode(), url, closer.encode()))
     assert (link.target, link.broken) == (url, False)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n", b"hello,\r\n"])
+@pytest.mark.parametrize(("columns", "broken"), [(63, False), (64, True), (78, True)])
+def test_a_url_may_go_on_where_its_line_has_64_columns(before: bytes, columns: int, broken: bool) -> None:
+    url = b"https://a.example/".ljust(columns, b"x")
+    (link,) = text.scan(before + url + b"\nnext/part=1\n")
+    assert link.broken is broken
+
+
+# strict_json.py
+
+
+def test_many_brackets_beside_each_other_are_not_deep() -> None:
+    for piece in ("{}", "[]", '{"a":[1]}'):
+        assert compact(read(f"[{','.join([piece] * 3 * MAX_DEPTH)}]")[0]).count(piece) == 3 * MAX_DEPTH
+    with pytest.raises(NotJSON, match="nested deeper"):
+        read("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import socket
+import stat
 import threading
 import time
 from dataclasses import replace
@@ -267,3 +268,16 @@ def test_a_segment_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) 
         path.rmdir()
         path.write_bytes(content)
     assert Reader(tmp_path).backlog().records == 2
+
+
+def test_a_ring_s_name_is_on_disk_when_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, bool]] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        real(descriptor)
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "keys").exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    save_ring(tmp_path / "keys", Ring().rotated(bytes(32), 1))
+    assert synced == [(False, False), (True, True)]  # the file before it has its name, then the name
