@@ -6,15 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
+from engagement.links.keys import Key, Status
+from engagement.links.types import Identity
+from smtpapi.decide import Decision
 from smtpapi.find import html, text
 from smtpapi.find.types import Page
 from smtpapi.mime import charset, quoted_printable
 from smtpapi.mime.changes import line_end
 from smtpapi.mime.transfer import Change, splice
-from smtpapi.outcome import Leave
+from smtpapi.outcome import Leave, Plan
 from smtpapi.rewrite import whole
+from smtpapi.rewrite.links import CopyLinks
 from smtpapi.rewrite.places import last
-from smtpapi.rewrite.plan import editable
+from smtpapi.rewrite.plan import editable, plan
 from smtpapi.rewrite.rules import Rules
 from smtpapi.rewrite.verify import same_but_for
 from smtpapi.strict_json import MAX_DEPTH, NotJSON, compact, read
@@ -242,3 +246,27 @@ def test_many_brackets_beside_each_other_are_not_deep() -> None:
         assert compact(read(f"[{','.join([piece] * 3 * MAX_DEPTH)}]")[0]).count(piece) == 3 * MAX_DEPTH
     with pytest.raises(NotJSON, match="nested deeper"):
         read("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
+
+
+def test_declarations_and_comments_before_the_end_show_nothing() -> None:
+    for nothing in (
+        b"<!doctype html>",
+        b'<?xml version="1.0"?>',
+        b"</ x>",
+        b"<!-- x -->",
+        b"<!doctype html>\n<!>",
+    ):
+        assert last(nothing + b"<!-- c", html.scan(nothing + b"<!-- c"), lambda: None) == -1
+
+
+# rewrite/plan.py
+
+
+@pytest.mark.parametrize(("delsp", "links"), [(b"yes", 0), (b"YES", 0), (b"no", 1)])
+def test_a_url_that_delsp_lets_go_on_in_the_next_line_stays(delsp: bytes, links: int) -> None:
+    """RFC 3676 4.1: with DelSp=yes the blank before the line's end is no part of the text."""
+    raw = b"Content-Type: text/plain; format=flowed; delsp=%b\r\n\r\nhttp://a.example/abc \r\ndef\r\n" % delsp
+    decision = Decision(True, False, False, "https", "https", "t.example", 31_536_000)
+    copy = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), decision)
+    found = plan(whole.split(raw).message, decision, copy, Rules(), lambda: 0.0)
+    assert len(found.edits if isinstance(found, Plan) else ()) == links

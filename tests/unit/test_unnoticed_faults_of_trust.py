@@ -1,11 +1,16 @@
 """Faults that were put into the question whose mail it is on purpose, and that no other test noticed."""
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
+from hop_mail import CLIENT, HOP, STRANGER, site
+from smtpapi import trace
 from smtpapi.envelope import Client
 from smtpapi.message import Field, Message
+from smtpapi.outcome import Why
+from smtpapi.passing import known_to_pass
 from smtpapi.trust import against
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
@@ -23,3 +28,29 @@ def test_below_a_login_each_mta_that_the_mail_has_passed_here_is_ours(login_by: 
     passed = [received("10.0.0.7", "mx1.site.test"), received("10.0.0.8", "mx2.site.test")]
     fields = (*passed, received("198.51.100.4", login_by, "ESMTPSA"), received("203.0.113.9", below))
     assert against(client, Message(fields, b""), LOOPBACK, local=True) == "came in from 203.0.113.9 before"
+
+
+# passing.py
+
+
+def test_bodies_are_kept_for_clients_whose_mail_may_be_changed_and_for_the_hop_alone() -> None:
+    where = site(options='Relay_Hosts = ("10.0.0.0/8")')
+    for client, why in (
+        (STRANGER, Why.UNTRUSTED),
+        (CLIENT, Why.UNTRUSTED),
+        (replace(STRANGER, login="ida"), None),
+        (replace(STRANGER, address="10.0.0.7"), None),
+        (HOP, None),
+        (replace(HOP, address="192.0.2.7"), None),
+    ):
+        assert known_to_pass(where, client, "") is why
+
+
+# trace.py
+
+
+def test_a_clause_before_the_one_that_names_who_wrote_it_makes_a_field_doubtful() -> None:
+    for clause in ("via TCP", "with ESMTP", "id 1", "for <a@b.test>"):
+        said = f" from h.test ([10.0.0.7]) {clause} by mail.site.test; Sun, 29 Nov 2026 10:00:00 +0000"
+        known = trace.read(said.encode())
+        assert known is None or clause == "id 1"

@@ -1,0 +1,45 @@
+"""Faults that were put into the shipper on purpose, and that no other test noticed."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engagement.shipper.loop import Shipper
+from engagement.spool import outdated
+from engagement.spool.write import Writer
+from engagement.stores.memory import MemoryStore
+
+
+@pytest.mark.parametrize(("age", "told"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
+def test_what_was_set_aside_and_is_outdated_goes_with_a_word_and_nothing_else(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    age: int,
+    told: list[str],
+) -> None:
+    monkeypatch.setattr(outdated, "GRACE", 0)
+    aside = tmp_path / "corrupt"
+    aside.mkdir()
+    (aside / "a.0.record").write_bytes(b"x")
+    os.utime(aside / "a.0.record", (time.time() - age, time.time() - age))
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    Shipper(tmp_path, MemoryStore(), retention=100).run(stop)
+    words = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    assert words == told
+    assert len(list(aside.iterdir())) == 1 - len(told)
+
+
+def test_a_writer_notices_within_seconds_that_others_have_filled_the_spool(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, max_size=100_000)
+    assert writer.append(b"x")
+    (tmp_path / "other-1-1.0.ready").write_bytes(bytes(100_000))
+    limit = time.monotonic() + 10
+    while writer.append(b"x") and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert time.monotonic() < limit
+    writer.close()
