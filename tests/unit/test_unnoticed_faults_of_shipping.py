@@ -1,4 +1,4 @@
-"""Faults that were put into the shipper on purpose, and that no other test noticed."""
+"""Faults that were put into the shipper, the spool and small files, and that no other test noticed."""
 
 import os
 import threading
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from engagement.links.domains_file import DomainsFile, read
 from engagement.shipper.loop import Shipper
 from engagement.spool import outdated
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
+from smtpapi import maillog
+from tracker_web.stopped import Following
 
 
 @pytest.mark.parametrize(("age", "told"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
@@ -43,3 +46,40 @@ def test_a_writer_notices_within_seconds_that_others_have_filled_the_spool(tmp_p
         time.sleep(0.05)
     assert time.monotonic() < limit
     writer.close()
+
+
+# small files beside the spool
+
+
+def test_the_list_of_stopped_links_is_looked_at_now_and_then_and_not_all_the_time(tmp_path: Path) -> None:
+    looks: list[float] = []
+
+    class Counted(Following):
+        def look(self) -> None:
+            looks.append(time.monotonic())
+            if len(looks) > 100:
+                raise SystemExit  # ends the thread, should it spin
+            super().look()
+
+    Counted(tmp_path / "stopped", lambda _: None, every=0.1).start()
+    time.sleep(0.55)
+    assert 3 <= len(looks) <= 8
+
+
+def test_domains_are_noted_where_no_folder_was_yet(tmp_path: Path) -> None:
+    directory = tmp_path / "var" / "lib" / "smtpapi"
+    told: list[str] = []
+    DomainsFile(directory, told.append, lambda: 1000.0).used("t.example", 60)
+    assert told == []
+    assert [(each.domain, each.until) for each in read(directory)] == [("t.example", 1060)]
+
+
+# maillog.py
+
+
+def test_a_setting_that_waits_for_a_restart_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        maillog.needs_restart("milter.listen")
+    assert [
+        "milter.listen was changed: restart to use it" in each.getMessage() for each in caplog.records
+    ] == [True]
