@@ -89,12 +89,14 @@ class Tree:
                 os.killpg(process.pid, signal.SIGKILL)  # a mutant's test may leave programs behind
             process.wait()
 
-    def notices(self, mutant: Mutant, tests: list[str], seconds: float) -> bool:
+    def notices(self, mutant: Mutant, tests: list[str], seconds: float, *, at_import: bool) -> bool:
         """Tell whether a test fails, or runs for ever, with the mutant in place.
 
-        seconds: what the tests take without a mutant.
+        seconds: what the tests take without a mutant. at_import: the line runs when its module is imported.
         """
-        answer = ANEW if self._session is None else self._session.answer(mutant, tests, _limit(seconds))
+        answer = ANEW
+        if self._session is not None and not at_import:
+            answer = self._session.answer(mutant, tests, _limit(seconds))
         return answer == NOTICED if answer != ANEW else self._notices_anew(mutant, tests, seconds)
 
     def _notices_anew(self, mutant: Mutant, tests: list[str], seconds: float) -> bool:
@@ -198,7 +200,7 @@ class Map:
 
     def tests(self, path: str, first: int, last: int) -> list[str]:
         """Return tests that run any of the lines, a minute of them: the quickest of each file first."""
-        every = set().union(*(self._lines.get((path, line), set()) for line in range(first, last + 1)))
+        every = self._that_run(path, first, last)
         if not every:  # run when the module is imported, or by another process only
             every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
         chosen, left = [], float(_MOST_SECONDS)
@@ -208,6 +210,13 @@ class Map:
                 break
             chosen.append(test)
         return chosen or list(THROUGH_PROGRAMS[path.partition("/")[0] + "/"])
+
+    def at_import(self, path: str, first: int, last: int) -> bool:
+        """Tell whether no test by itself runs any of the lines."""
+        return not self._that_run(path, first, last)
+
+    def _that_run(self, path: str, first: int, last: int) -> set[str]:
+        return set().union(*(self._lines.get((path, line), set()) for line in range(first, last + 1)))
 
     def _in_turn(self, tests: set[str]) -> list[str]:
         """First the quickest test of each file, then the second of each, and so on."""

@@ -74,9 +74,9 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
             return "equivalent"
         tree = trees.get()
         try:
-            last = mutant.line + mutant.old.count("\n")
-            chosen = tests.tests(mutant.path, mutant.line, last)
-            noticed = tree.notices(mutant, chosen, tests.seconds(chosen))
+            place = mutant.path, mutant.line, mutant.line + mutant.old.count("\n")
+            chosen = tests.tests(*place)
+            noticed = tree.notices(mutant, chosen, tests.seconds(chosen), at_import=tests.at_import(*place))
             outcome = "noticed" if noticed else "survived" if chosen else "no test"
         finally:
             trees.put(tree)

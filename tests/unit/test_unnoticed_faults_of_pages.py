@@ -11,6 +11,7 @@ from engagement.links.types import Identity
 from smtpapi.decide import Decision
 from smtpapi.find import html, text
 from smtpapi.find.types import Page
+from smtpapi.find.unclosed import among_skipped
 from smtpapi.mime import charset, quoted_printable
 from smtpapi.mime.changes import line_end
 from smtpapi.mime.transfer import Change, splice
@@ -153,7 +154,7 @@ def test_no_pixel_before_a_comment_that_is_deeper_than_any_author_nests() -> Non
 
 def test_a_tilde_before_a_second_url_is_of_the_first() -> None:
     (link,) = text.scan(b"see ~http://a.example/x~y now")
-    assert link.target == b"http://a.example/x~y"
+    assert (link.target, link.broken) == (b"http://a.example/x~y", False)
 
 
 # mime/quoted_printable.py
@@ -270,3 +271,11 @@ def test_a_url_that_delsp_lets_go_on_in_the_next_line_stays(delsp: bytes, links:
     copy = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), decision)
     found = plan(whole.split(raw).message, decision, copy, Rules(), lambda: 0.0)
     assert len(found.edits if isinstance(found, Plan) else ()) == links
+
+
+# find/unclosed.py
+
+
+def test_a_document_may_end_inside_a_comment_that_holds_a_tag_s_end() -> None:
+    for data, place in ((b"x<!-- a > b", 1), (b"x<!-- a > <b y='--> <i", 20), (b"x<!-- a > -->b", -1)):
+        assert among_skipped(data, 0, len(data), lambda: None) == place
