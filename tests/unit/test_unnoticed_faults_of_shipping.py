@@ -1,5 +1,6 @@
 """Faults that were put into the shipper, the spool and small files, and that no other test noticed."""
 
+import math
 import os
 import threading
 import time
@@ -46,6 +47,20 @@ def test_a_writer_notices_within_seconds_that_others_have_filled_the_spool(tmp_p
         time.sleep(0.05)
     assert time.monotonic() < limit
     writer.close()
+
+
+def test_figures_are_brought_up_to_date_at_the_end_however_short_ago_they_were(tmp_path: Path) -> None:
+    made: list[float] = []
+
+    class Counted(MemoryStore):
+        def roll_up(self, seconds: float = math.inf) -> int:
+            made.append(seconds)
+            return super().roll_up(seconds)
+
+    shipper = Shipper(tmp_path, Counted())
+    assert shipper.drain(5)
+    assert shipper.drain(5)
+    assert len(made) == 2
 
 
 # small files beside the spool
