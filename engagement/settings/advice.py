@@ -110,8 +110,8 @@ def _passive(settings: "Settings", top: Block) -> Iterator[str]:
     switched_on = [(name, value) for name, value in found if value.value is True]
     for name, value in (switched_on or found)[:1]:
         yield (
-            f"{_at(value)}: {name} has no effect: {state}; nothing is tracked, and X-MSYS-API headers stay "
-            "in the mail"
+            f"{_at(value)}: {name} has no effect: {state}; nothing is tracked, and X-MSYS-API is "
+            "only taken out of trusted clients' mail"
         )
 
 

@@ -19,7 +19,8 @@ class SmtpapiStanza:
     enabled: bool = declared(
         kinds.boolean(),
         True,
-        "Whether the filter acts. When off, every message passes as it came, X-MSYS-API headers included. "
+        "Whether the filter acts. When off, every message passes as it came, but for X-MSYS-API, which is "
+        "taken out of mail of trusted clients. "
         "Not to be confused with `Enable` of a listener.",
     )
     debug_level: str = declared(

@@ -2,7 +2,7 @@
 
 It decides nothing: `transaction.consider` does, handed in by the worker. Only `serving` imports Milter too.
 
-What holds here (design.md 2, rule 1):
+What holds here (design rule 1):
 - Everything is computed before the first change is asked for. An exception until then: the message goes on
   untouched, counted; only what must not leave the building goes, where that is known (`failing`).
 - Then the changes follow each other with nothing between: header fields, deletions from the highest index
