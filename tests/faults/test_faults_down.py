@@ -115,7 +115,24 @@ def test_copies_between_the_passes_wait_for_the_filter(site: Site) -> None:
 def _postconf(site: Site, setting: str, *, master: bool = True) -> None:
     flag = "-P" if master else "-e"
     subprocess.run(["/usr/sbin/postconf", "-c", str(site.postfix.config), flag, setting], check=True)
+    before = _servers(site)
     site.postfix.reload()
+    deadline = time.monotonic() + 20  # one that waits for a client takes it yet, as things were
+    while before & _servers(site) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _servers(site: Site) -> set[int]:
+    """The smtpd processes of this Postfix."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = Path(os.readlink(process / "cwd")).is_relative_to(site.postfix.directory)
+            if ours and (process / "comm").read_text() == "smtpd\n":
+                found.add(int(process.name))
+        except OSError:  # gone
+            continue
+    return found
 
 
 def test_a_hung_filter_is_given_up_and_asked_again(site: Site) -> None:
