@@ -11,6 +11,7 @@ from smtpapi.find.entities import decode
 
 SIZE: Final = 50_000  # and four times that
 RATIO: Final = 9.0  # 4 if linear, 16 if quadratic; between them, for a busy machine
+TRIES: Final = 4  # what grows by its square does so each time, what other programs disturb does not
 AT_ONCE: Final = 0.01  # seconds: below this a ratio says nothing
 
 MARKUP: Final = [
@@ -107,9 +108,13 @@ def assert_linear(scan: Callable[[bytes], object], begin: str, unit: str, end: s
     def document(size: int) -> bytes:
         return (begin + unit * (size // len(unit)) + end).encode()
 
-    large = seconds(scan, document(4 * SIZE))
-    if large > AT_ONCE:
-        assert large / seconds(scan, document(SIZE)) < RATIO
+    ratios = []
+    for _ in range(TRIES):
+        large = seconds(scan, document(4 * SIZE))
+        ratios.append(large / seconds(scan, document(SIZE)) if large > AT_ONCE else 0.0)
+        if ratios[-1] < RATIO:
+            return
+    raise AssertionError(f"four times the bytes took {ratios} times the time")
 
 
 @pytest.mark.parametrize("unit", MARKUP)
