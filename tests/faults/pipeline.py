@@ -190,8 +190,11 @@ class Clicker(threading.Thread):
     def _fetch(self, path: str, agent: str) -> bytes:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._site.port), timeout=30)
+        # Each click is another client's: what one does again and again is counted together (spool.fold).
+        client = f"10.{self.asked >> 16 & 255}.{self.asked >> 8 & 255}.{self.asked & 255}"
         self._socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\n\r\n".encode("ascii")
+            f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: {client}\r\n"
+            f"User-Agent: {agent}\r\n\r\n".encode("ascii")
         )
         answer = b""
         while not _is_whole(answer):
