@@ -87,7 +87,7 @@ spelling:
 docs:  ## write the sample configuration and the reference pages from the code
 	$(BIN)/python -m engagement.settings.explain sample > etc/smtpapi.conf
 	$(BIN)/python -m engagement.settings.explain reference > docs/settings.md
-	$(BIN)/python -m smtpapi.commands.reference > docs/commands.md
+	$(BIN)/python -m smtpapi.commands.configuration.reference > docs/commands.md
 
 lock:  ## write requirements.lock from what .venv holds; make it with the oldest Python served, Debian 12's 3.11.2
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -18,16 +18,16 @@ from pathlib import Path
 from program import ROOT
 
 from engagement.links.keys import Ring
+from engagement.links.model import Kind
 from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import open_token
-from engagement.links.types import Kind
 from engagement.links.urls import read_path
 from engagement.settings import load_file
-from smtpapi.counters import Counters
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Plan
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Plan
+from smtpapi.pipeline.transaction import Site, consider
+from smtpapi.rewrite import raw_message
+from smtpapi.telemetry.counters import Counters
 
 LINKS = 20
 DOMAIN = "track.example.test"
@@ -63,7 +63,7 @@ def letter(kilobytes: int) -> bytes:
 
 def tracked(site: Site, raw: bytes, recipient: str) -> tuple[bytes, tuple[str, str]]:
     """The body that the filter makes of it, and the header field that it adds."""
-    message = whole.split(raw)
+    message = raw_message.split(raw)
     envelope = Envelope(Client("127.0.0.1"), "news@sender.test", (recipient,), "4bXyZ")
     outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
     assert isinstance(outcome, Plan), outcome

@@ -18,11 +18,11 @@ from pathlib import Path
 from program import ROOT  # noqa: F401 - puts the program on the path
 from tracker import AGENT, HOST, TARGET, configuration, served
 
+from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.types import Hit
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import load_ring
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
 from engagement.spool.fold import WINDOW
 from engagement.spool.names import directory_size
 from engagement.spool.read import Reader

@@ -22,8 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 TENANTS = ("", "acme", "acme2", "münchen")

@@ -16,8 +16,8 @@ import program  # noqa: F401 - finds what follows
 from rewriting import DECISION, copy_links  # it also makes the packages known
 
 from hostile_mail import HOSTILE
-from smtpapi.message import Message
-from smtpapi.outcome import Plan
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Plan
 from smtpapi.rewrite.apply import apply_edits
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules

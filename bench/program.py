@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engagement import native
+from engagement import extensions
 
 ROOT = Path(__file__).resolve().parents[1]
 
-native.leave_out_if_off()
+extensions.leave_out_if_off()

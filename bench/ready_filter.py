@@ -19,7 +19,7 @@ from pathlib import Path
 import Milter
 
 import milter
-from smtpapi import listener
+from smtpapi.process import listener
 
 
 @Milter.header_leading_space
@@ -73,7 +73,7 @@ class Ready(Milter.Base):
 
 
 def serve(listening: socket.socket, folder: Path) -> None:
-    """One worker, until SIGTERM. Our listener goes under libmilter's descriptor, as in `smtpapi.worker`."""
+    """One worker, until SIGTERM. Our listener takes libmilter's place, as in `smtpapi.process.worker`."""
     lent = listener.Lent(listening, folder)
     real: Callable[[bool], None] = milter.opensocket
     milter.opensocket = lambda rmsock: lent.around_open(lambda: real(rmsock))

@@ -24,13 +24,13 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import MAX_TARGET
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import click_url, refusal
-from tracker_web.client import Proxies
-from tracker_web.hot import Hot
+from tracker_web.links.application import Hot
+from tracker_web.links.client_address import Proxies
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "track.example.com"

@@ -25,18 +25,18 @@ from pathlib import Path
 import program  # noqa: F401 - finds what follows
 
 from engagement.links.keys import Ring
-from engagement.links.types import Identity
+from engagement.links.model import Identity
 from engagement.settings import load_text
-from smtpapi.decide import Decision
-from smtpapi.envelope import Client, Envelope
 from smtpapi.mime.transfer import splice
-from smtpapi.outcome import Plan
-from smtpapi.rewrite import whole
-from smtpapi.rewrite.choose import Chooser
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Plan
+from smtpapi.pipeline.transaction import Site, consider
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite import raw_message
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.part import Chooser
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules
-from smtpapi.transaction import Site, consider
 
 NOW = 1_790_000_000
 LINKS = 20
@@ -66,7 +66,7 @@ def rewriter() -> Callable[[bytes], bytes]:
     numbers = count(1)
 
     def rewrite(raw: bytes) -> bytes:
-        message = whole.split(raw)
+        message = raw_message.split(raw)
         outcome = plan(message.message, DECISION, copy_links(next(numbers)), RULES, time.monotonic)
         return message.apply(outcome) if isinstance(outcome, Plan) else raw
 
@@ -79,7 +79,7 @@ def filter_() -> Callable[[bytes], bytes]:
     envelope = Envelope(Client("127.0.0.1"), "news@example.com", ("reader@example.test",))
 
     def rewrite(raw: bytes) -> bytes:
-        message = whole.split(raw)
+        message = raw_message.split(raw)
         outcome = consider(site, envelope, message.message, now=float(NOW), tick=time.monotonic).outcome
         return message.apply(outcome) if isinstance(outcome, Plan) else raw
 

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import decode, encode
-from engagement.events.types import Hit
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.spool.format import frame
 from engagement.spool.write import Writer
 

@@ -23,17 +23,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.events.rows import Row, rows
-from engagement.events.types import Hit
+from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
-from engagement.links.types import CLICKS, Identity, Kind, Link
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
+from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.port import EventStore, Query
-from engagement.stores.sqlite import _CACHE_KIB, _LOG_PAGES, SqliteStore
-from engagement.stores.statements import ADD_EVENT, event_values
-from engagement.stores.tally import HOUR_MS
+from engagement.stores.sqlite.queries import ADD_EVENT, event_values
+from engagement.stores.sqlite.store import _CACHE_KIB, _LOG_PAGES, SqliteStore
 
 START = 1_793_001_722_000
 BATCH = 1000

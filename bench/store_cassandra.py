@@ -16,20 +16,20 @@ from pathlib import Path
 
 from cassandra.concurrent import execute_concurrent_with_args
 
+from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.events.rows import Row, rows
-from engagement.events.types import Hit
 from engagement.settings.schema import CassandraClient
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
-from engagement.stores import cql
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate
-from engagement.stores.cluster import CONCURRENT, Connection
+from engagement.stores.cassandra import queries
+from engagement.stores.cassandra.connection import CONCURRENT, Connection
+from engagement.stores.cassandra.schema import migrate
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import StoreError
 
 NOW = 1_793_001_722.0  # when the events of `bench.store` begin
-LIFE = cql.Life(90 * 86400, 455 * 86400)
+LIFE = queries.Life(90 * 86400, 455 * 86400)
 PART = 3_000  # events of one `add` while filling
 
 
@@ -67,7 +67,7 @@ def time_bare(store: CassandraStore, made: list[Row]) -> tuple[float, int]:
         by_table[name] += lines
     session = store.connection._connected()  # noqa: SLF001 - the driver alone
     prepared = {
-        name: session.prepare(cql.WRITES[name].format(keyspace=store.connection.stanza.keyspace))
+        name: session.prepare(queries.WRITES[name].format(keyspace=store.connection.stanza.keyspace))
         for name in by_table
     }
     began = time.perf_counter()

@@ -19,12 +19,12 @@ import msgpack
 import program  # noqa: F401 - finds what follows
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from engagement.links.fast_seal import origin, seal_usual, seal_usual_by_parts
 from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link, Opened
 from engagement.links.payload import pack_link
 from engagement.links.token import BadToken, copy_sealer, open_token, seal_by_parts
-from engagement.links.types import Identity, Kind, Link, Opened
 from engagement.links.urls import click_url, read_path, refusal
-from engagement.links.usual import origin, seal_usual, seal_usual_by_parts
 
 WORDS = (
     "spring",

@@ -44,16 +44,16 @@ from flask.typing import ResponseReturnValue
 from machine import busy_seconds, client_seconds, free_port, processor_seconds
 
 from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, Identity, Kind, Link, Opened
 from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import CLICKS, Identity, Kind, Link, Opened
 from engagement.links.urls import read_path, refusal
-from tracker_web.answers import PIXEL
+from tracker_web.links.responses import PIXEL
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from tracker_web.asgi import Asgi
+    from tracker_web.server.asgi import Asgi
 
 ROOT = Path(__file__).resolve().parent.parent
 RING_VARIABLE = "BENCH_TRACKER_RING"
@@ -63,9 +63,9 @@ TARGET = b"https://shop.example.org/a?x=1&y=%20"
 _COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("X-Robots-Tag", "noindex"))
 APPLICATIONS = {
     "flask": "tracker:plain_flask",
-    "fast": "tracker_web.serve:application",
+    "fast": "tracker_web.server.serve:application",
     "python": "tracker:in_python",
-    "no spool": "tracker_web.serve:application",
+    "no spool": "tracker_web.server.serve:application",
     "nothing": "tracker:nothing",
 }
 FACTORIES = frozenset({"flask", "fast", "python", "no spool"})
@@ -115,10 +115,10 @@ def plain_flask() -> Flask:
 def in_python() -> Asgi:
     """The tracker as it is where its part in C was not built."""
     sys.modules["engagement._native"] = None  # type: ignore[assignment] # how an import is made to fail
-    from engagement.links import plain
-    from tracker_web.serve import application
+    from engagement.links import fast_open
+    from tracker_web.server.serve import application
 
-    assert plain.read is plain.read_by_parts
+    assert fast_open.read is fast_open.read_by_parts
     return application()
 
 

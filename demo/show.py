@@ -10,9 +10,9 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from demo.place import Place
+from engagement.links.model import RAW_URL, Opened
 from engagement.links.ring_file import load_ring
 from engagement.links.token import open_token
-from engagement.links.types import RAW_URL, Opened
 from engagement.links.urls import read_path
 from engagement.settings import load_file
 from engagement.stores.port import EventStore, StoreError

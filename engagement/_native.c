@@ -1,7 +1,7 @@
 /* The answering path's work on bytes, in C: reading a plain link, writing the record of a hit and its frame.
 
 Not a second authority. `read` answers for what nearly all requests are and says None whenever in doubt; each
-function has its twin in Python (in `engagement.links.plain`, `engagement.events.record`, `engagement.spool`),
+function has its twin in Python (in `engagement.links.fast_open`, `engagement.events.record`, `engagement.spool`),
 which is used where this was not built, and which tests/unit/test_native.py holds it against. Why:
 docs/decisions/0014-native-path.md.
 

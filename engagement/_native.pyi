@@ -1,7 +1,7 @@
 """What `_native.c` gives where it was built; each function's twin in Python says what it does."""
 
-from engagement.links.plain import Asked, Openers
-from engagement.links.types import Kind
+from engagement.links.fast_open import Asked, Openers
+from engagement.links.model import Kind
 
 def read(path: str, openers: Openers, /) -> Asked | None: ...
 def encode_hit(

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from engagement.settings.schema import CassandraClient
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate
-from engagement.stores.cluster import Connection
-from engagement.stores.cql import Life
+from engagement.stores.cassandra.connection import Connection
+from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.schema import migrate
+from engagement.stores.cassandra.store import CassandraStore
 
 ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "tests" / "cassandra_node" / "cassandra-server"

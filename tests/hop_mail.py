@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass, replace
 
 from engagement.links.keys import Ring
+from engagement.links.model import Identity
 from engagement.links.token import open_token, unpack
-from engagement.links.types import Identity
 from engagement.links.urls import read_path
 from engagement.settings import load_text
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Plan
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Plan
+from smtpapi.pipeline.transaction import Considered, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
 from smtpapi.rewrite.apply import apply_edits
-from smtpapi.transaction import Considered, Site, consider
 
 NOW = 1_795_501_800.0
 RING = Ring().rotated(b"k" * 32, 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from smtpapi.message import Field, Message
+from smtpapi.model.message import Field, Message
 
 
 def html(body: bytes, kind: str = "text/html", encoding: str = "8bit") -> Message:

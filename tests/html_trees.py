@@ -13,9 +13,9 @@ import html5lib
 from html5lib.constants import DataLossWarning
 from selectolax.lexbor import LexborHTMLParser
 
-from smtpapi.decide import Decision
 from smtpapi.mime.transfer import splice
-from smtpapi.rewrite.choose import Chooser, TooManyLinksError
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite.part import Chooser, TooManyLinksError
 from smtpapi.rewrite.rules import Rules
 
 _TRACKED = "https://t.example/f/a/"

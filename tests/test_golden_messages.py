@@ -19,10 +19,10 @@ import pytest
 from engagement.links.keys import Ring
 from engagement.settings import load_text
 from fidelity import check
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Plan, Skip, Why
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Plan, Skip, Why
+from smtpapi.pipeline.transaction import Site, consider
+from smtpapi.rewrite import raw_message
 
 ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "golden" / "messages"
@@ -71,7 +71,7 @@ def run(case: Path, raw: bytes) -> Ran:
     site = Site.build(load_text(text, str(settings)), RING)
     envelope = Envelope(Client(facts["client"]), facts["sender"], tuple(facts["recipients"]))
     ticks = itertools.count()
-    message = whole.split(raw)
+    message = raw_message.split(raw)
     outcome = consider(
         site, envelope, message.message, now=NOW, tick=lambda: next(ticks) * facts.get("tick", 0.0)
     ).outcome

@@ -1,5 +1,5 @@
 """The web tracker: answers pixels and redirects, and shows what happened."""
 
-from engagement import native
+from engagement import extensions
 
-native.leave_out_if_off()  # before anything that uses them
+extensions.leave_out_if_off()  # before anything that uses them

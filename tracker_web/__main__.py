@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from engagement import terminal
-from tracker_web import log
-from tracker_web.kept import keep
-from tracker_web.links import CONFIG_VARIABLE, DEFAULT_CONFIG
-from tracker_web.listening import CannotServe
-from tracker_web.serve import prepare, serve
+from tracker_web.server import log
+from tracker_web.server.build import CONFIG_VARIABLE, DEFAULT_CONFIG
+from tracker_web.server.last_good import keep
+from tracker_web.server.listening import CannotServe
+from tracker_web.server.serve import prepare, serve
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

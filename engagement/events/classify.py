@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from engagement.events.types import Hit
-from engagement.links.types import OPENS
+from engagement.events.model import Hit
+from engagement.links.model import OPENS
 
 
 class Client(StrEnum):

@@ -15,9 +15,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from engagement.events.classify import MACHINES, Client, Label, classify
-from engagement.events.types import Event, Hit, Injection
+from engagement.events.model import Event, Hit, Injection
+from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
-from engagement.links.types import CLICKS, RAW_URL, Identity, Kind, Link
 
 Fields = dict[str, Any]
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgpack
 
 from engagement.events.ids import is_event_id
-from engagement.events.types import Event, Hit, Injection
-from engagement.links.types import Kind
+from engagement.events.model import Event, Hit, Injection
+from engagement.links.model import Kind
 
 try:
     from engagement import _native

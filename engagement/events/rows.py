@@ -23,10 +23,10 @@ from engagement.events.fields import (
     valid,
 )
 from engagement.events.ids import derived
+from engagement.events.model import Event, Hit, Injection
 from engagement.events.record import decode, encode
-from engagement.events.types import Event, Hit, Injection
+from engagement.links.model import CLICKS
 from engagement.links.token import unpack
-from engagement.links.types import CLICKS
 
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
 

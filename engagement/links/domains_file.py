@@ -1,7 +1,7 @@
 """Which tracking domains this site has put into links, and how long those links live: a small file.
 
-Not which names are answered now (the settings, `tracker_web.hosts`): this is what was promised before. The
-filter writes it, `check-config` reads it. It lies in the spool's folder, which the filter may write to.
+Not which names are answered now (the settings, `tracker_web.links.hosts`): this is what was promised before.
+The filter writes it, `check-config` reads it. It lies in the spool's folder, which the filter may write to.
 
 Invariants: a file that cannot be read or written costs no mail; what is in it is never taken away.
 """

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgpack
 
-from engagement.links.types import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link
+from engagement.links.model import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link
 
 MAX_PAYLOAD: Final = 8192  # bytes; four times what fits a URL that contract.md 5.2 allows
 MAX_TARGET: Final = 4096  # bytes; contract.md 5.2

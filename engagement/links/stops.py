@@ -1,7 +1,7 @@
 """Links that the operator stopped or pointed elsewhere: a list file that `smtpapi links` writes.
 
-Not who follows it (`tracker_web.stopped`), nor what a reader is shown. A list is one file, replaced as a
-whole, so whoever reads it has the old one or the new one.
+Not who follows it (`tracker_web.links.stop_list`), nor what a reader is shown. A list is one file, replaced
+as a whole, so whoever reads it has the old one or the new one.
 
 Beside the list lies a copy of it (`.last`), written first: a list that is lost or damaged must not let links
 lead on that were stopped. Invariants: what cannot be read is told and never taken for an empty list where
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from engagement.links.model import BadToken, Kind
 from engagement.links.payload import message_of, transmission_of, unpack
-from engagement.links.types import BadToken, Kind
 from engagement.links.urls import refusal
 
 VERSION: Final = 1

@@ -27,8 +27,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from engagement.links.keys import Key, Ring, derive
+from engagement.links.model import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link, Opened, Reason
 from engagement.links.payload import MAX_PAYLOAD, pack_identity, pack_link, payload, unpack
-from engagement.links.types import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link, Opened, Reason
 
 try:
     from engagement.links import _seal

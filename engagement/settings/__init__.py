@@ -1,9 +1,9 @@
 """The configuration: its grammar, every option declared once, and what is in force where."""
 
+from engagement.settings.errors import NoConfiguration, Problem, SettingsError
 from engagement.settings.load import load_file, load_text
-from engagement.settings.loaded import Settings
-from engagement.settings.problems import NoConfiguration, Problem, SettingsError
 from engagement.settings.scopes import Scoped, Value, Where
+from engagement.settings.settings import Settings
 
 __all__ = [
     "NoConfiguration",

@@ -9,13 +9,15 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from engagement.settings import kinds
-from engagement.settings.declare import Option, options_of
+from engagement.settings import option_types
+from engagement.settings.doc_text import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE_HEAD, SCOPED_HEAD
+from engagement.settings.option import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
-from engagement.settings.words import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE_HEAD, SCOPED_HEAD
 
 _WIDTH = 96
-_PLAIN = frozenset({kinds.boolean().words, kinds.text().words, kinds.path().words})  # names say it all
+_PLAIN = frozenset(
+    {option_types.boolean().words, option_types.text().words, option_types.path().words}
+)  # names say it all
 _GLOBAL = frozenset({"relay_hosts", "local_submission"})  # also valid outside all scopes
 
 

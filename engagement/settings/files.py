@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engagement.settings.problems import NoConfiguration, Place, Problem
+from engagement.settings.errors import NoConfiguration, Place, Problem
 from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
-from engagement.settings.tree import Assign, Include, Item, Scope, Text
+from engagement.settings.syntax_tree import Assign, Include, Item, Scope, Text
 
 MAX_INCLUDES = 32
 MAX_FILES = 10_000  # files that include each other twice double at every level

@@ -12,15 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engagement.settings import advice
-from engagement.settings.declare import Option, options_of
+from engagement.settings import lint
+from engagement.settings.errors import KindError, Place, Problem, SettingsError
 from engagement.settings.files import Reader
-from engagement.settings.kinds import Network, network, said
-from engagement.settings.loaded import Settings
-from engagement.settings.problems import KindError, Place, Problem, SettingsError
+from engagement.settings.option import Option, options_of
+from engagement.settings.option_types import Network, network, said
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
 from engagement.settings.scopes import Block, Listen, Table, Value, listen_of
-from engagement.settings.tree import Assign, Include, Item, Scope, quoted
+from engagement.settings.settings import Settings
+from engagement.settings.syntax_tree import Assign, Include, Item, Scope, quoted
 
 _ALIASES = {
     (stanza, alias): option.name
@@ -86,8 +86,8 @@ def _settings(items: Iterable[Item], reader: Reader) -> Settings:
         raise SettingsError(sorted(loader.problems, key=lambda problem: problem.place))
     stanzas = {name: loader.stanza(name) for name in STANZAS if name in loader.seen or name not in _OPTIONAL}
     settings = Settings(**stanzas, origins=loader.origins, table=Table(loader.top))
-    warnings = (*loader.warnings, *advice.warnings(settings))
-    notices = (*loader.notices.values(), *advice.notices(settings))
+    warnings = (*loader.warnings, *lint.warnings(settings))
+    notices = (*loader.notices.values(), *lint.notices(settings))
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 

@@ -16,8 +16,8 @@ from typing import cast
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from engagement.settings.problems import Place, Problem
-from engagement.settings.tree import Assign, Include, Item, Pairs, Scope, Text, TextList, ValueNode
+from engagement.settings.errors import Place, Problem
+from engagement.settings.syntax_tree import Assign, Include, Item, Pairs, Scope, Text, TextList, ValueNode
 
 MAX_DEPTH = 64  # Momentum's deepest real files nest four scopes
 

@@ -15,11 +15,11 @@ from typing import Final
 from engagement.events.classify import DEFAULT, Rules
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import Row, rows
-from engagement.links.types import BadToken
+from engagement.links.model import BadToken
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.status import Status, save
-from engagement.spool.outdated import Outdated
 from engagement.spool.read import BUDGET, Entry, Reader
+from engagement.spool.retention import Outdated
 from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
 
 _log = logging.getLogger("engagement.shipper")

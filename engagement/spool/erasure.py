@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
-from engagement.links.types import BadToken
+from engagement.links.model import BadToken
 from engagement.spool.format import HEADER, MAX_RECORD, scan
 from engagement.spool.names import OPEN, READY, REPEATS
 from engagement.spool.read import CORRUPT

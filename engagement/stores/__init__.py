@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from engagement.settings import Settings
-    from engagement.stores.cql import Life
+    from engagement.stores.cassandra.queries import Life
     from engagement.stores.port import EventStore
 
 
@@ -35,12 +35,12 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
 
     stanza = settings.store if isinstance(settings, Settings) else settings
     if stanza.engine == "sqlite":
-        from engagement.stores.sqlite import SqliteStore
+        from engagement.stores.sqlite.store import SqliteStore
 
         return SqliteStore(Path(stanza.path), writing=writing)
     if stanza.engine == "cassandra" and isinstance(settings, Settings) and settings.cassandra_client:
         # Here alone: who has a file needs no driver, which takes a quarter of a second to load.
-        from engagement.stores.cassandra import CassandraStore
+        from engagement.stores.cassandra.store import CassandraStore
 
         return CassandraStore(settings.cassandra_client, life=life(settings))
     raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite, cassandra")
@@ -48,7 +48,7 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
 
 def life(settings: Settings) -> Life:
     """Return how long rows are kept: what events borrow as long as a link of the message may be followed."""
-    from engagement.stores.cql import Life
+    from engagement.stores.cassandra.queries import Life
 
     retention = settings.store.retention
     return Life(retention, retention + max(0, settings.longest_expiry()))
@@ -60,8 +60,8 @@ def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:
         open_store(settings, writing=True).close()
         tell(f"{settings.store.path} has the newest schema")
         return
-    from engagement.stores.cassandra_schema import migrate
-    from engagement.stores.cluster import Connection, RefusedError
+    from engagement.stores.cassandra.connection import Connection, RefusedError
+    from engagement.stores.cassandra.schema import migrate
     from engagement.stores.port import StoreError
 
     connection = Connection(settings.cassandra_client, {})
@@ -85,8 +85,8 @@ def check_store(settings: Settings) -> tuple[list[str], bool]:
         if not path.exists():
             return [f"file        {path} is not there yet; the shipper makes it"], True
         return [f"file        {path}, {path.stat().st_size} bytes", "schema      as needed"], True
-    from engagement.stores.cassandra_schema import report
-    from engagement.stores.cluster import Connection
+    from engagement.stores.cassandra.connection import Connection
+    from engagement.stores.cassandra.schema import report
 
     connection = Connection(settings.cassandra_client, {})
     try:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from engagement.events.fields import Fields, join
 from engagement.events.rows import Row, repeats
+from engagement.stores.aggregate import HOUR_MS, Figures, Tally, as_counts, hours_of, is_by_hours, together
+from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -17,8 +19,6 @@ from engagement.stores.port import (
     cursor_position,
     is_place,
 )
-from engagement.stores.tags import DAY_MS, Customer, TagBook, TagSet, tags_of
-from engagement.stores.tally import HOUR_MS, Figures, Tally, as_counts, hours_of, is_by_hours, together
 
 
 class MemoryStore:

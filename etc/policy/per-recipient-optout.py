@@ -7,7 +7,7 @@ is neither is told in the log.
 import logging
 from pathlib import Path
 
-from engagement.settings.objections import load
+from engagement.objections import load
 from smtpapi.policy import core
 
 LIST = Path(__file__).with_name("optout.txt")

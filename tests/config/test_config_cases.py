@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from engagement.settings import Settings, SettingsError, Where, load_file
-from engagement.settings.declare import options_of
+from engagement.settings.option import options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, listen_of
 from engagement.settings.syntax import parse
-from engagement.settings.tree import lines
+from engagement.settings.syntax_tree import lines
 
 HERE = Path(__file__).parent
 GOOD = sorted(each for each in (HERE / "good").iterdir() if each.is_dir())

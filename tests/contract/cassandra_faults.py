@@ -9,15 +9,15 @@ from pathlib import Path
 from store_samples import RING
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.types import Hit
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 from engagement.settings.schema import CassandraClient
 from engagement.shipper.loop import Shipper
 from engagement.spool.read import Reader
 from engagement.spool.write import Writer
-from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cassandra.store import CassandraStore
 
 BROWSER = "Mozilla/5.0 (X11) Firefox/140.0"
 

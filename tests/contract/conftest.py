@@ -7,10 +7,10 @@ import pytest
 from store_samples import Telling
 
 from cassandra_site import Node, empty
-from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore
-from engagement.stores.sqlite import SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 
 
 @pytest.fixture

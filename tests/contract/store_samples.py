@@ -1,11 +1,11 @@
 """Rows for the store suite, made as the shipper makes them. Not a test; imported by those beside it."""
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit, Injection
 from engagement.events.rows import Row, rows
-from engagement.events.types import Hit, Injection
 from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import CLICKS, Identity, Kind, Link
 
 AT = 1_793_001_722_000
 RING = Ring(()).rotated(b"k" * 32, 1)

@@ -15,16 +15,16 @@ from store_samples import AT, RING, Telling
 
 from cassandra_site import ROOT, Node, empty
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.types import Hit
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 from engagement.settings.schema import CassandraClient
 from engagement.spool.write import Writer
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate
-from engagement.stores.cluster import Connection
-from engagement.stores.cql import PLACE, Life
+from engagement.stores.cassandra.connection import Connection
+from engagement.stores.cassandra.queries import PLACE, Life
+from engagement.stores.cassandra.schema import migrate
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Count, Query
 
 DAY = 86_400

@@ -16,10 +16,10 @@ from engagement.settings.schema import CassandraClient
 from engagement.shipper.loop import Shipper
 from engagement.spool.read import Reader
 from engagement.spool.write import Writer
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate
-from engagement.stores.cluster import CONCURRENT, Connection
-from engagement.stores.cql import Life
+from engagement.stores.cassandra.connection import CONCURRENT, Connection
+from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.schema import migrate
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
 
 SHORT = {"connect_timeout": 1500, "request_timeout": 1500}

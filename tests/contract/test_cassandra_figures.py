@@ -6,8 +6,8 @@ import time
 from store_samples import AT, Telling
 
 from cassandra_site import Node
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cql import PLACE
+from engagement.stores.cassandra.queries import PLACE
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Count, Query
 
 MINUTE = 60_000

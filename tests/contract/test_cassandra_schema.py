@@ -1,4 +1,4 @@
-"""The keyspace: made, upgraded, looked at (engagement.stores.cassandra_schema)."""
+"""The keyspace: made, upgraded, looked at (engagement.stores.cassandra.schema)."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from store_samples import Telling
 
 from cassandra_site import Node
-from engagement.links.types import Kind
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cassandra_schema import migrate, report, scripts, version
-from engagement.stores.cluster import Connection
-from engagement.stores.cql import Life
+from engagement.links.model import Kind
+from engagement.stores.cassandra.connection import Connection
+from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.schema import migrate, report, scripts, version
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, StoreError
 from smtpapi.commands import main
 
@@ -131,8 +131,9 @@ def test_rows_end_by_themselves_and_what_is_lent_lives_longer(
 
 def test_the_driver_is_loaded_by_none_but_the_store() -> None:
     code = (
-        "import sys, engagement.stores, engagement.stores.sqlite, engagement.shipper.loop, smtpapi.session\n"
-        "import tracker_web.hot, tracker_web.app, smtpapi.commands.ship\n"
+        "import sys, engagement.stores, engagement.stores.sqlite.store, engagement.shipper.loop\n"
+        "import smtpapi.mta.session\n"
+        "import tracker_web.links.application, tracker_web.server.flask_app, smtpapi.commands.services.ship\n"
         "sys.exit('cassandra' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}

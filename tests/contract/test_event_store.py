@@ -10,7 +10,7 @@ import pytest
 from store_samples import AT, Telling
 
 from engagement.events.rows import Row
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.stores.port import Count, EventStore, Query, RowRefusedError, cursor_of
 
 

@@ -19,7 +19,7 @@ from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
 from engagement.stores.port import Query, StoreError
-from engagement.stores.sqlite import SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 from smtpapi.commands import main
 from unit.event_samples import AT, hit
 

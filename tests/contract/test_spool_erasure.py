@@ -13,17 +13,17 @@ from store_samples import RING
 
 from cassandra_site import TABLES, Node
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.types import Hit
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
 from engagement.spool.format import MAGIC, frame, scan
 from engagement.spool.read import CORRUPT
 from engagement.spool.write import Writer
 from engagement.stores import migrate_store, open_store
-from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cassandra.store import CassandraStore
 from smtpapi.commands import main
 
 IDS = EventIds(b"8 chance")

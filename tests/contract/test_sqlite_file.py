@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import pytest
 from store_samples import AT, Telling
 
-from engagement.stores import migrate, open_store
-from engagement.stores.minutes import Hour, Minutes
+from engagement.stores import open_store
+from engagement.stores.aggregate import Figures
+from engagement.stores.minute_rollup import Hour, Minutes
 from engagement.stores.port import Query, StoreError
-from engagement.stores.sqlite import SqliteStore
-from engagement.stores.statements import as_text, event_values
-from engagement.stores.tally import Figures
+from engagement.stores.sqlite import migrate
+from engagement.stores.sqlite.queries import as_text, event_values
+from engagement.stores.sqlite.store import SqliteStore
 
 
 def stanza(path: Path, engine: str = "sqlite") -> SimpleNamespace:
@@ -115,7 +116,7 @@ def test_migrating_twice_changes_nothing(tmp_path: Path, tell: Telling) -> None:
 
 def test_many_may_migrate_at_once(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
-    program = "import sys; from pathlib import Path; from engagement.stores.sqlite import SqliteStore; "
+    program = "import sys; from pathlib import Path; from engagement.stores.sqlite.store import SqliteStore; "
     program += "SqliteStore(Path(sys.argv[1]), writing=True).close()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [

@@ -3,8 +3,8 @@
 import pytest
 from store_samples import Telling
 
+from engagement.stores.customer_tags import TAGS
 from engagement.stores.port import EventStore, Query
-from engagement.stores.tags import TAGS
 
 DAY = 86_400_000
 

@@ -17,8 +17,14 @@ import lxml.html
 import pytest
 from html5lib.constants import DataLossWarning
 
-from smtpapi.find import amp, foreign, html, markup, raw_text, text
-from smtpapi.find.entities import decode
+from smtpapi.find import (
+    amp,
+    foreign,
+    html,
+    text,
+)
+from smtpapi.find.html_syntax import markup, raw_text
+from smtpapi.find.html_syntax.entities import decode
 from tests.corpus_checks.html5lib_links import as_html5lib_reads, hrefs, is_http
 
 CHECKOUT = Path(__file__).parents[2]

@@ -16,10 +16,10 @@ from engagement.links.token import open_token
 from engagement.links.urls import read_path
 from engagement.settings import load_text
 from made_links import made_in
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Plan
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Plan
+from smtpapi.pipeline.transaction import Site, consider
+from smtpapi.rewrite import raw_message
 
 needs_corpus = pytest.mark.skipif(not fidelity.CORPUS.is_dir(), reason=f"no corpus at {fidelity.CORPUS}")
 SITE = replace(Site.build(load_text(golden.USUAL), golden.RING), first_hand=True)
@@ -30,7 +30,7 @@ def follow(mails: Iterable[tuple[str, bytes]]) -> tuple[int, list[str]]:
     """How many links were followed, and a line for each that leads elsewhere."""
     followed, astray = 0, []
     for name, raw in mails:
-        message = whole.split(raw)
+        message = raw_message.split(raw)
         outcome = consider(SITE, ENVELOPE, message.message, now=golden.NOW, tick=lambda: 0.0).outcome
         if not isinstance(outcome, Plan):
             continue

@@ -15,7 +15,7 @@ from linkify_it import LinkifyIt
 
 from engagement.links.urls import read_path
 from smtpapi.find import text
-from smtpapi.find.types import TextLink
+from smtpapi.find.model import TextLink
 
 TOKEN = "A" * 40
 TRACKED = f"https://t.example/f/a/{TOKEN}"

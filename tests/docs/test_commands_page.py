@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smtpapi.commands.reference import page
+from smtpapi.commands.configuration.reference import page
 
 
 def test_committed_page_is_the_generated_one() -> None:

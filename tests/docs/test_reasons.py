@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi.outcome import Skip, Why
+from smtpapi.model.outcome import Skip, Why
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engagement.settings import Settings, Where, load_file, load_text
-from engagement.settings.declare import options_of
 from engagement.settings.explain import main, reference, sample
+from engagement.settings.option import options_of
 from engagement.settings.schema import SCOPED, STANZAS, CassandraClient
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from engagement.events.classify import Client
 from engagement.events.fields import ALL_TYPES, to_fields
+from engagement.links.model import Kind
 from engagement.links.payload import MAX_TARGET
-from engagement.links.types import Kind
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_SCOPES
-from smtpapi import directive
-from smtpapi.rewrite.links import LONG_LINK, MAX_LINK
-from tracker_web import answers
+from smtpapi.request import x_msys_api
+from smtpapi.rewrite.copy_links import LONG_LINK, MAX_LINK
+from tracker_web.links import responses
 from unit.event_samples import hit, identity, injection
 
 ROOT = Path(__file__).parents[2]
@@ -68,11 +68,11 @@ def test_default_of_metadata_is_the_code_s() -> None:
 
 def test_limits_of_the_header_are_the_code_s() -> None:
     fields = prose("3.2")
-    assert f"| `campaign_id` | string | {directive.MAX_CAMPAIGN} bytes of UTF-8 |" in fields
-    assert f"| {directive.MAX_TAGS} a recipient;" in fields
-    assert f"| {directive.MAX_COPIES} entries over the three |" in fields
-    assert f"A tag has at most {directive.MAX_TAG} bytes" in fields
-    assert f"{directive.MAX_HEADER // 1024} KiB after unfolding" in prose("3.1")
+    assert f"| `campaign_id` | string | {x_msys_api.MAX_CAMPAIGN} bytes of UTF-8 |" in fields
+    assert f"| {x_msys_api.MAX_TAGS} a recipient;" in fields
+    assert f"| {x_msys_api.MAX_COPIES} entries over the three |" in fields
+    assert f"A tag has at most {x_msys_api.MAX_TAG} bytes" in fields
+    assert f"{x_msys_api.MAX_HEADER // 1024} KiB after unfolding" in prose("3.1")
 
 
 def test_limits_of_links_are_the_code_s() -> None:
@@ -83,10 +83,10 @@ def test_limits_of_links_are_the_code_s() -> None:
 
 def test_answers_of_the_tracker_are_the_code_s() -> None:
     text = section("6.2")
-    assert f"GIF of {len(answers.PIXEL)} bytes" in text
-    assert f"`405` with `Allow: {answers.ALLOW[1]}`" in text
+    assert f"GIF of {len(responses.PIXEL)} bytes" in text
+    assert f"`405` with `Allow: {responses.ALLOW[1]}`" in text
     for name, value in (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")):
-        assert (name, value) in answers.redirect_headers(b"https://shop.example/")
+        assert (name, value) in responses.redirect_headers(b"https://shop.example/")
         assert f"`{name}: {value}`" in text
 
 
@@ -118,5 +118,5 @@ def test_what_the_header_may_hold_is_what_is_read() -> None:
         for name in _names(row[0]):
             if name.startswith("options."):
                 short = name.removeprefix("options.")
-                refused = directive.parse([f'{{"options": {{"{short}": []}}}}'.encode()])
-                assert isinstance(refused, directive.Refuse) is not ignored, name
+                refused = x_msys_api.parse([f'{{"options": {{"{short}": []}}}}'.encode()])
+                assert isinstance(refused, x_msys_api.Refuse) is not ignored, name

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi import transaction
-from smtpapi.directive import parse
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.pipeline import transaction
+from smtpapi.request.x_msys_api import parse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "x-msys-api.md").read_text("utf-8")
 

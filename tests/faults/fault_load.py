@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, OPENS, Opened
 from engagement.links.token import BadToken, open_token
-from engagement.links.types import CLICKS, OPENS, Opened
 from engagement.links.urls import read_path
 
 _URL = rb"https?://track\.example\.test/[^\s\"'<>]+"

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from smtpapi import session
 from smtpapi.commands import main
+from smtpapi.mta import session
 
 
 def _die() -> None:

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
 from engagement.settings import load_file
 from engagement.spool.read import Reader
 from engagement.stores import open_store

@@ -18,10 +18,10 @@ from typing import Any
 
 from engagement.settings import Settings, load_file
 from engagement.spool import read
-from engagement.stores.cassandra import CassandraStore
-from engagement.stores.cluster import Connection
-from engagement.stores.sqlite import SqliteStore
-from smtpapi.commands import ship
+from engagement.stores.cassandra.connection import Connection
+from engagement.stores.cassandra.store import CassandraStore
+from engagement.stores.sqlite.store import SqliteStore
+from smtpapi.commands.services import ship
 
 PORTION = 3000  # bytes: some ten events
 _left = 0

@@ -19,13 +19,14 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from smtpapi import maillog, session
-from smtpapi.counters import Counters
-from smtpapi.passing import known_to_pass, reads, without_room
+from smtpapi.mta import session
+from smtpapi.mta.body_memory import Room
+from smtpapi.mta.services import Works
+from smtpapi.pipeline.pass_through import known_to_pass, reads, without_room
+from smtpapi.pipeline.transaction import Site, consider, removable
 from smtpapi.policy.hooks import parse
-from smtpapi.room import Room
-from smtpapi.transaction import Site, consider, removable
-from smtpapi.works import Works
+from smtpapi.telemetry import maillog
+from smtpapi.telemetry.counters import Counters
 
 # A generator that a fault hits while it is being closed reports it in no other way.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Injection
 from engagement.events.record import encode
-from engagement.events.types import Injection
 from engagement.shipper.loop import Shipper
 from engagement.spool.format import MAGIC, frame
 from engagement.spool.read import CORRUPT

@@ -14,16 +14,16 @@ import pytest
 
 from cassandra_site import Node, empty
 from engagement.events.ids import EventIds
+from engagement.events.model import Event, Hit, Injection
 from engagement.events.record import encode
-from engagement.events.types import Event, Hit, Injection
 from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
 from engagement.stores import open_store
-from engagement.stores.cassandra import CassandraStore
+from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import MAX_LIMIT, EventStore, Query
 
 STEPS = ("add", "half", "added", "cursor", "replaced", "unlink", "unlinked")

@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from smtpapi import daemon, serving, session, worker
 from smtpapi.commands import main
+from smtpapi.mta import milter_loop, session
+from smtpapi.process import supervisor, worker
 
 
 def _raises(*_: object, **__: object) -> None:
@@ -36,7 +37,7 @@ def _install(fault: str) -> None:
 
             worker.Desk.consider = consider
         case "few-rows":
-            daemon._ROWS, daemon._DRAINING = 10, 3
+            supervisor._ROWS, supervisor._DRAINING = 10, 3
         case "no-fork":
             left, real_fork = [2], os.fork
 
@@ -48,16 +49,16 @@ def _install(fault: str) -> None:
 
             os.fork = fork
         case _ if fault.startswith("dies-while:"):
-            flag, served = Path(fault.partition(":")[2]), serving.serve
+            flag, served = Path(fault.partition(":")[2]), milter_loop.serve
 
             def serve(*arguments: object) -> None:
                 if flag.exists():
                     raise OSError("a fault of the test's")
                 served(*arguments)
 
-            serving.serve = serve
+            milter_loop.serve = serve
         case "start":
-            serving.serve = _raises
+            milter_loop.serve = _raises
         case _:
             raise SystemExit(f"no such fault: {fault}")
 

@@ -13,7 +13,7 @@ from mta_site import DOMAIN, Filter, free_port, open_folders, until
 from smtp_sink import Delivery, Sink
 
 from demo.postfix import PrivatePostfix, Smtpd
-from engagement.links.types import Opened
+from engagement.links.model import Opened
 
 HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1&amp;c=2">this</a>.</p></body></html>\r\n'
 FILTER = "{ unix:milter/milter.sock, content_timeout=20s, default_action=tempfail }"

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.postfix import PrivatePostfix
+from engagement.events.model import Injection
 from engagement.events.record import decode
-from engagement.events.types import Injection
 from engagement.links.keys import SECRET_SIZE, Ring
+from engagement.links.model import Opened
 from engagement.links.ring_file import save_ring
 from engagement.links.token import open_token
-from engagement.links.types import Opened
 from engagement.links.urls import read_path
 from engagement.spool.read import Reader
-from smtpapi.counters import Counters
+from smtpapi.telemetry.counters import Counters
 
 DOMAIN = "track.example.test"
 SECRET = bytes(range(SECRET_SIZE))

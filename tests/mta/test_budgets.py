@@ -15,10 +15,10 @@ from engagement.links.keys import Ring
 from engagement.settings import load_text
 from hostile_mail import HOSTILE
 from milter_client import MilterClient
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Considered, Site, consider
 
 _BUDGET = 2.0  # limits.time_budget's default, in seconds
 _SLACK = 2.0  # one call of C over 10 MB, on a busy machine; a quadratic trap takes minutes

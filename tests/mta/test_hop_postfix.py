@@ -12,7 +12,7 @@ import pytest
 from hop_site import HTML, HopSite, message, running
 from mta_site import until
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.settings import load_text
 from milter_client import MilterClient
 

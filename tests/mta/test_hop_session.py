@@ -7,7 +7,7 @@ import pytest
 from mta_site import Filter, until
 
 from milter_client import Answer, MilterClient
-from smtpapi import copies
+from smtpapi.request import copies
 
 RAW = b"""Message-ID: <m@sender.test>\r
 Date: Tue, 24 Nov 2026 06:30:00 +0000\r

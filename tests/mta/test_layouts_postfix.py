@@ -15,7 +15,7 @@ import pytest
 from mta_site import DOMAIN, until
 from postfix_layouts import STRANGER, Layouts, Sender, running
 
-from smtpapi.commands.postfix_advice import advice, smtpds
+from smtpapi.commands.configuration.postfix_advice import advice, smtpds
 
 pytestmark = pytest.mark.mta
 

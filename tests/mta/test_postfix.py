@@ -12,7 +12,7 @@ import pytest
 from mta_site import Filter, Mta, open_folders, until
 
 from demo.postfix import PrivatePostfix, Smtpd
-from engagement.links.types import CLICKS, OPENS, Kind
+from engagement.links.model import CLICKS, OPENS, Kind
 
 pytestmark = pytest.mark.mta
 

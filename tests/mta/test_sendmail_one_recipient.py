@@ -9,7 +9,7 @@ import pytest
 from mta_site import until
 from sendmail_site import HTML, Site, mail, running
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 pytestmark = pytest.mark.mta
 

@@ -12,7 +12,7 @@ from mta_site import until
 from sendmail_site import HTML, READDRESS, Site, mail, running
 from smtp_sink import Delivery
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 pytestmark = pytest.mark.mta
 

@@ -8,7 +8,7 @@ import pytest
 from mta_site import Filter, free_port, open_folders, until
 
 from demo.postfix import PrivatePostfix, Smtpd
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 pytestmark = pytest.mark.mta
 

@@ -5,9 +5,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpapi import strict_json
-from smtpapi.directive import Directive, parse, unfold
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.request import strict_json
+from smtpapi.request.x_msys_api import Directive, parse, unfold
 
 _PIECES = st.sampled_from(
     [

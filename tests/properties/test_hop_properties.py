@@ -6,10 +6,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hop_mail import TO, Mail, identities, mail, site
-from smtpapi import copies
-from smtpapi.message import Field
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.transaction import Site
+from smtpapi.model.message import Field
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Site
+from smtpapi.request import copies
 
 SITES = {mode: site(mode) for mode in ("split", "readdress")}
 OURS = ("x-msys-api", "x-smtpapi-split")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.links.keys import Key, Ring, RingError, Status
+from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.token import BadToken, copy_sealer, open_token, unpack
-from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.urls import click_url, pixel_url, read_path, read_url, refusal
 
 RING = Ring((Key(1, Status.ACCEPTED, 0, bytes(32)), Key(2, Status.SIGNING, 0, bytes(range(32)))))

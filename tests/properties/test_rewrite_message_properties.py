@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.links.keys import Key, Status
-from engagement.links.types import Identity
+from engagement.links.model import Identity
 from fidelity import check
-from smtpapi.decide import Decision
-from smtpapi.message import Field, Message
 from smtpapi.mime.locate import MAX_DEPTH, locate
-from smtpapi.outcome import Leave, Plan, Why
-from smtpapi.rewrite import whole
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Why
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite import raw_message
+from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules
 
@@ -71,7 +71,7 @@ MAILS = st.tuples(st.lists(FRAGMENTS, max_size=25), st.sampled_from([b"\r\n", b"
 
 def rewritten(raw: bytes, rules: Rules = RULES) -> tuple[bytes, dict[str, object]]:
     ticks = itertools.count()
-    message = whole.split(raw)
+    message = raw_message.split(raw)
     outcome = plan(message.message, DECISION, LINKS, rules, lambda: next(ticks) * 1e-6)
     out = message.apply(outcome) if isinstance(outcome, Plan) else raw
     return out, message.report(outcome, "x")
@@ -107,7 +107,7 @@ def test_any_bytes_pass_or_are_reported(raw: bytes) -> None:
 @modest
 @given(st.binary(max_size=300))
 def test_splitting_loses_nothing(raw: bytes) -> None:
-    message = whole.split(raw)
+    message = raw_message.split(raw)
     assert raw.endswith(message.message.body)
     assert message.raw[message.body_start :] == message.message.body
 
@@ -131,7 +131,7 @@ def multipart(rng: random.Random, depth: int, path: str, leaves: list[str]) -> b
 def test_every_leaf_of_a_tree_is_located(seed: int) -> None:
     leaves: list[str] = []
     raw = multipart(random.Random(seed), 4, "", leaves)
-    message = whole.split(raw).message
+    message = raw_message.split(raw).message
     parts = locate(message)
     assert not isinstance(parts, Leave)
     assert [part.section for part in parts] == leaves

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.settings import Problem, Settings, SettingsError, Where, load_text
-from engagement.settings.problems import Place
+from engagement.settings.errors import Place
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.syntax import SyntaxProblem, parse
-from engagement.settings.tree import Assign, Include, Item, Pairs, Scope, Text, TextList, lines
+from engagement.settings.syntax_tree import Assign, Include, Item, Pairs, Scope, Text, TextList, lines
 
 ANYWHERE = Place("f")
 TOKENS = [

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.links.keys import Ring
-from smtpapi.envelope import Client
-from smtpapi.split import Entry, Unopened, seal, signature_id, unseal
+from smtpapi.hop.split_header import Entry, Unopened, seal, signature_id, unseal
+from smtpapi.model.envelope import Client
 
 RING = Ring(()).rotated(bytes(range(32)), 0)
 OTHER = Ring(()).rotated(bytes(range(1, 33)), 0)

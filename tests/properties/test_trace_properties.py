@@ -6,11 +6,11 @@ from ipaddress import ip_address, ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engagement.settings.kinds import Network
-from smtpapi.envelope import Client
-from smtpapi.message import Field, Message
-from smtpapi.trace import read, read_slowly
-from smtpapi.trust import against
+from engagement.settings.option_types import Network
+from smtpapi.model.envelope import Client
+from smtpapi.model.message import Field, Message
+from smtpapi.request.received_fields import read, read_slowly
+from smtpapi.request.trust import against
 
 HOST = "mail.example.test"
 INSIDE: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from engagement.events.record import decode, encode
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Considered, Site, consider
 
 _SITE = Site.build(
     load_text(

@@ -1,10 +1,10 @@
 """Events for tests, made from real tokens. Not a test; imported by those beside it."""
 
 from engagement.events.ids import EventIds
-from engagement.events.types import Hit, Injection
+from engagement.events.model import Hit, Injection
 from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import CLICKS, Identity, Kind, Link
 
 RING = Ring(()).rotated(b"k" * 32, 1)
 IDS = EventIds(b"8 chance")

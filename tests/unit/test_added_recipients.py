@@ -6,10 +6,10 @@ from hashlib import sha256
 import pytest
 
 from hop_mail import BODY, TO, Mail, api, identities, mail, names, site
-from smtpapi import split
-from smtpapi.message import Field
-from smtpapi.outcome import Plan, Why
-from smtpapi.transaction import Considered
+from smtpapi.hop import split_header
+from smtpapi.model.message import Field
+from smtpapi.model.outcome import Plan, Why
+from smtpapi.pipeline.transaction import Considered
 
 ANN, BOX = "ann@example.net", "box@example.com"
 
@@ -101,21 +101,22 @@ def test_h17_mail_that_nobody_wants_tracked_takes_no_hop() -> None:
         assert "X-Smtpapi-Split" not in names(sent.message)
         outcome = sent.consider().outcome
         changes = outcome.headers if isinstance(outcome, Plan) else ()
-        assert split.HEADER not in [each.name for each in changes]
+        assert split_header.HEADER not in [each.name for each in changes]
 
 
 def test_h17_a_mark_of_an_earlier_release_names_nobody_and_counts() -> None:
     there = queued("none")
-    (value,) = there.message.values(split.HEADER)
+    (value,) = there.message.values(split_header.HEADER)
     assert there.site.ring is not None
-    opened = split.unseal(value, there.site.ring, there.now)
-    assert not isinstance(opened, split.Unopened)
+    opened = split_header.unseal(value, there.site.ring, there.now)
+    assert not isinstance(opened, split_header.Unopened)
     entry, key = opened
-    assert entry.has(split.name_of(ANN))
-    assert not entry.has(split.name_of(BOX))
-    old = split.seal(replace(entry, names=b""), key)
+    assert entry.has(split_header.name_of(ANN))
+    assert not entry.has(split_header.name_of(BOX))
+    old = split_header.seal(replace(entry, names=b""), key)
     fields = tuple(
-        Field(each.name, old.encode()) if each.name == split.HEADER else each for each in there.message.fields
+        Field(each.name, old.encode()) if each.name == split_header.HEADER else each
+        for each in there.message.fields
     )
     there.message = replace(there.message, fields=fields)
     assert why(copy_of(there, BOX, BOX).consider()) is None

@@ -9,11 +9,11 @@ import pytest
 
 from engagement.settings import load_text
 from hop_mail import BODY, CLIENT, FIELDS, HOP, NOW, RING, STRANGER, TO, api, mail, site
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message, Unkept
-from smtpapi.passing import Reads, reads
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message, Unkept
+from smtpapi.pipeline.pass_through import Reads, reads
+from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.rewrite import raw_message
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "messages"
 OUTSIDE = Field("Received", b" from x (x [203.0.113.9]) by mx.example (Postfix) with ESMTP id A; date")
@@ -136,7 +136,7 @@ def test_h5_golden_messages_come_out_the_same() -> None:
         if (given := path.with_name("envelope.json")).exists():
             facts |= json.loads(given.read_text())
         where = site() if not text.exists() else Site.build(load_text(text.read_text(), str(text)), RING)
-        message = whole.split(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).message
+        message = raw_message.split(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).message
         for sender in (str(facts["sender"]), ""):
             envelope = Envelope(Client(str(facts["client"])), sender, tuple(facts["recipients"]), "Q")
             found.append(check(where, envelope, message, {}))

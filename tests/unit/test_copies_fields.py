@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hop_mail import TO, Mail, api, mail, site
-from smtpapi import encoded_words
-from smtpapi.copies import mailbox
-from smtpapi.directive import Copy
-from smtpapi.message import Field
+from smtpapi.mime import encoded_words
+from smtpapi.model.message import Field
+from smtpapi.request.copies import mailbox
+from smtpapi.request.x_msys_api import Copy
 
 CC = [{"email": "carol@example.net", "name": "Carol C."}, "dan@example.net"]
 BCC = [{"email": "hidden@example.net", "name": "H"}, "two@example.net"]

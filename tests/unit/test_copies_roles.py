@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from engagement.links.keys import Ring
 from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
-from smtpapi import copies
-from smtpapi.copies import Role
-from smtpapi.directive import Directive, parse
-from smtpapi.message import Field
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.transaction import Considered
+from smtpapi.model.message import Field
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Considered
+from smtpapi.request import copies
+from smtpapi.request.copies import Role
+from smtpapi.request.x_msys_api import Directive, parse
 
 LISTS = api(
     cc=["carol@example.net"], bcc=[{"email": "hidden@example.net", "name": "H"}], archive=["box@example.net"]
@@ -183,7 +183,7 @@ def test_copies_that_cannot_be_made_now_put_the_mail_off(monkeypatch: pytest.Mon
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.judging.decide", fails)
+    monkeypatch.setattr("smtpapi.pipeline.recipients.decide", fails)
     refused = mail(site(), LISTS).consider().outcome
     assert isinstance(refused, Refuse)
     assert (refused.code, refused.status) == TRY_AGAIN

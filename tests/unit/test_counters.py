@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi.counters import FILE_NAME, NAMES, Counters, CountersError, Row, exposition
-from smtpapi.outcome import Edit, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.telemetry.counters import FILE_NAME, NAMES, Counters, CountersError, Row, exposition
 
 
 def test_every_reason_is_counted_under_its_name() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from engagement.settings import Where, load_text
 from engagement.settings.scopes import Scoped
-from smtpapi.decide import Decision, SiteWide, bypassed, decide
-from smtpapi.directive import Directive, parse
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.request.decision import Decision, SiteWide, bypassed, decide
+from smtpapi.request.x_msys_api import Directive, parse
 
 
 def scope(**options: str) -> Scoped:

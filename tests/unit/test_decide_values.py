@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import pytest
 
 from engagement.settings import Where, load_text
-from smtpapi.decide import Decided, Decision, SiteWide, decide
-from smtpapi.directive import Directive, parse
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.request.decision import Decided, Decision, SiteWide, decide
+from smtpapi.request.x_msys_api import Directive, parse
 
 _SCOPE = load_text('smtpapi { } ESMTP_Listener { tracking_domain = "t.example.net" }').scoped(Where())
 

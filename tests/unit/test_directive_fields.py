@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from smtpapi.directive import Copy, Directive, is_address, parse
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.request.x_msys_api import Copy, Directive, is_address, parse
 
 
 def said(**fields: object) -> Directive:

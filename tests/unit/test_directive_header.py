@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from smtpapi.directive import MAX_HEADER, Directive, parse, unfold
-from smtpapi.outcome import Refuse
+from smtpapi.model.outcome import Refuse
+from smtpapi.request.x_msys_api import MAX_HEADER, Directive, parse, unfold
 
 
 def said(*values: bytes) -> Directive:

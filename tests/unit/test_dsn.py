@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpapi import dsn
+from smtpapi.mta import dsn
 
 
 @settings(max_examples=100)

@@ -7,7 +7,7 @@ from event_samples import hit, injection
 
 from engagement.events.classify import Client
 from engagement.events.fields import ALL_TYPES, to_fields
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 TEXT = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
 

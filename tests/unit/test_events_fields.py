@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engagement.events.classify import Rules, classify
 from engagement.events.fields import ALL_TYPES, borrowed, join, timestamp, to_fields
 from engagement.events.rows import repeats, rows
-from engagement.links.types import BadToken, Kind, Link
+from engagement.links.model import BadToken, Kind, Link
 
 LEFT_OUT = ("", [], {}, None, 0)
 

@@ -8,9 +8,9 @@ from event_samples import IDS, hit, injection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engagement.events.model import Event
 from engagement.events.record import BadRecord, decode, encode
-from engagement.events.types import Event
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -6,10 +6,10 @@ import pytest
 from event_samples import hit, identity, injection
 
 from engagement.events.fields import to_fields
+from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.events.rows import Source, kept_fields, rows
-from engagement.events.types import Hit
-from engagement.links.types import Link
+from engagement.links.model import Link
 
 
 @pytest.mark.parametrize("key", [b"", b"key"])

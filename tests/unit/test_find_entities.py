@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpapi.find.entities import decode
+from smtpapi.find.html_syntax.entities import decode
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from smtpapi.find import html
-from smtpapi.find.types import Anchor
+from smtpapi.find.model import Anchor
 
 HREF = b'<a href="http://x/">'
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from smtpapi.find import html, macros, text
-from smtpapi.find.entities import decode
+from smtpapi.find.html_syntax.entities import decode
 
 SIZE: Final = 50_000  # and four times that
 RATIO: Final = 9.0  # 4 if linear, 16 if quadratic; between them, for a busy machine

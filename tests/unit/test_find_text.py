@@ -3,7 +3,7 @@
 import pytest
 
 from smtpapi.find import text
-from smtpapi.find.types import TextLink
+from smtpapi.find.model import TextLink
 
 
 def targets(data: bytes, **form: bool) -> list[bytes]:

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from hop_mail import BODY, CLIENT, NOW, RING, TO, Mail, api, mail, names, site
-from smtpapi import transaction
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.rewrite.whole import split
-from smtpapi.transaction import Considered, Site
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline import transaction
+from smtpapi.pipeline.transaction import Considered, Site
+from smtpapi.rewrite.raw_message import split
 
 DAY = 86_400
 LABELS = ("Date", "Message-ID")
@@ -324,7 +324,7 @@ def test_h7_a_fault_of_ours_never_costs_copies_whose_names_are_spelled_oddly(
     asked = Field("X-MSYS-API", b" " + value)
     queued = mail(site("split"), asked, recipients=TO[:1]).queued()
     assert queued.recipients[1:] == ("quiet@example.net",)
-    monkeypatch.setattr(transaction.directive, "parse", lambda values: 1 / 0)
+    monkeypatch.setattr(transaction.x_msys_api, "parse", lambda values: 1 / 0)
     outcome = mail(site("split"), asked, recipients=TO[:1]).consider().outcome
     assert isinstance(outcome, Refuse)
     assert outcome.code == "451"

@@ -13,17 +13,17 @@ from click.testing import CliRunner
 
 import test_golden_messages as golden
 from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import click_url, pixel_url, read_path
 from engagement.settings import load_text
 from made_links import made
 from smtpapi.commands import main
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Leave, Outcome, Plan, Why
-from smtpapi.rewrite import whole
-from smtpapi.transaction import Site, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Leave, Outcome, Plan, Why
+from smtpapi.pipeline.transaction import Site, consider
+from smtpapi.rewrite import raw_message
 
 NOW = int(golden.NOW)
 HTML = b"""From: news@example.com
@@ -38,7 +38,7 @@ Content-Type: text/html
 
 def _sent_to(*recipients: str, raw: bytes = HTML) -> tuple[Outcome, bytes]:
     site = Site.build(load_text(golden.USUAL), golden.RING)
-    message = whole.split(raw)
+    message = raw_message.split(raw)
     envelope = Envelope(Client("127.0.0.1"), "news@example.com", recipients)
     outcome = consider(site, envelope, message.message, now=NOW, tick=lambda: 0.0).outcome
     return outcome, message.apply(outcome) if isinstance(outcome, Plan) else raw
@@ -117,7 +117,7 @@ def test_b11_fault_of_ours_sends_the_mail_on_as_it_came(monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("smtpapi.making.plan", broken)
+    monkeypatch.setattr("smtpapi.pipeline.tracking.plan", broken)
     outcome, sent = _sent_to("ida@example.org")
     assert isinstance(outcome, Leave)
     assert (outcome.why, sent) == (Why.INTERNAL_ERROR, HTML)

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engagement.links.keys import Ring
+from engagement.links.model import OPENS, Identity, Kind, Link, Reason
 from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import OPENS, Identity, Kind, Link, Reason
 from engagement.links.urls import click_url, pixel_url
 from smtpapi.commands import main
-from smtpapi.commands.decode import _ERRORS
+from smtpapi.commands.data.decode import _ERRORS
 
 WHO = Identity(
     bytes(range(16)),

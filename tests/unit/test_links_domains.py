@@ -13,12 +13,12 @@ from engagement.links.domains_file import DomainsFile, Used, host_of, read
 from engagement.links.keys import Key, Ring, Status
 from engagement.links.ring_file import RingFile, save_ring
 from engagement.settings import load_text
-from smtpapi.commands.check_config import command
-from smtpapi.counters import Counters
-from smtpapi.decide import Decision
-from smtpapi.outcome import Leave, Plan, Why
-from smtpapi.transaction import Considered
-from smtpapi.worker import Desk
+from smtpapi.commands.configuration.check_config import command
+from smtpapi.model.outcome import Leave, Plan, Why
+from smtpapi.pipeline.transaction import Considered
+from smtpapi.process.worker import Desk
+from smtpapi.request.decision import Decision
+from smtpapi.telemetry.counters import Counters
 
 NOW = 1_793_001_722.0
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engagement.links.keys import Ring
+from engagement.links.model import OPENS, Identity, Kind, Link
 from engagement.links.ring_file import RingFile, edit_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import OPENS, Identity, Kind, Link
 
 WHO = Identity(bytes(16), 7, "reader@example.com", 1_764_000_000, 1_795_536_000)
 LINK = Link(b"https://shop.example.com/")

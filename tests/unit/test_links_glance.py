@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engagement.links.model import CLICKS, OPENS, BadToken, Identity, Kind, Link
 from engagement.links.payload import glance, pack_identity, pack_link, payload, unpack
-from engagement.links.types import CLICKS, OPENS, BadToken, Identity, Kind, Link
 
 IDENTITY = Identity(bytes(16), 1, "ida@example.net", 1_793_000_000, 1_793_000_500, tags=("a",), metadata="{}")
 LINKS = [

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import BadToken, copy_sealer, open_token
-from engagement.links.types import Identity, Kind, Link
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "tokens"
 RING = Ring.parse((GOLDEN / "ring").read_text("utf-8"))

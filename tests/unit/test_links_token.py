@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.payload import MAX_METADATA, MAX_PAYLOAD, MAX_TAGS, MAX_TARGET, MAX_TEXT, pack_link
 from engagement.links.token import BadToken, CannotSeal, copy_sealer, open_token, unpack
-from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.urls import click_url
 
 RING = Ring(

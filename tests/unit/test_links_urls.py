@@ -6,7 +6,7 @@ import time
 import pytest
 
 from engagement.links.urls import Requested, click_url, pixel_url, read_path, read_url, refusal
-from smtpapi.outcome import Skip
+from smtpapi.model.outcome import Skip
 
 CARRIED = [
     b"http://example.com",

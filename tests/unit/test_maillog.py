@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi import maillog
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Refuse, Why
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Refuse, Why
+from smtpapi.telemetry import maillog
 
 _ENVELOPE = Envelope(Client(), "a@s.test", ("b@r.test",), "4bXyZ")
 _WHO = "4bXyZ: from=<a@s.test>, to=<b@r.test>, size=10, ms=1.5, "

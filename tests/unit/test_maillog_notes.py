@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from smtpapi import maillog
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import Plan
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import Plan
+from smtpapi.telemetry import maillog
 
 
 def test_a_note_on_tracked_mail_is_logged(caplog: pytest.LogCaptureFixture) -> None:

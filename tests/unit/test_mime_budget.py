@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpapi.mime.budget import in_turns, paced
+from smtpapi.mime.deadline import in_turns, paced
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 9])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from smtpapi.message import Message
 from smtpapi.mime.locate import Part, locate, top_parts
-from smtpapi.outcome import Leave, Why
-from smtpapi.rewrite.whole import split
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Leave, Why
+from smtpapi.rewrite.raw_message import split
 
 
 def message(*lines: str, eol: str = "\n") -> Message:

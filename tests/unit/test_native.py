@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from engagement import _native
 from engagement.events.record import decode, encode_hit_by_msgpack
 from engagement.links import token as tokens
+from engagement.links.fast_open import Openers, read_by_parts
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_identity, pack_link, payload
-from engagement.links.plain import Openers, read_by_parts
-from engagement.links.types import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.urls import _PLAIN
 from engagement.spool.format import MAX_RECORD, frame_by_zlib
 from without_c import passes_without

@@ -9,32 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from engagement import native
+from engagement import extensions
 
 ROOT = Path(__file__).parents[2]
 
 LOOK = """
 import sys
 import {package}
-from engagement import native
+from engagement import extensions
 from engagement.events import record
-from engagement.links import plain, token, usual
+from engagement.links import fast_open, fast_seal, token
 from engagement.spool import format
-used = [plain._native, record._native, format._native, token._seal, usual._seal]
+used = [fast_open._native, record._native, format._native, token._seal, fast_seal._seal]
 if "{package}" != "tracker_web":
     from smtpapi.find import html
     from smtpapi.mime import quoted_printable
     used += [html._walk, quoted_printable._native]
 print({{module is not None for module in used}})
-print(native.notice("{package}".partition(".")[0]))
+print(extensions.notice("{package}".partition(".")[0]))
 """
 
 
 def said(package: str, value: str | None) -> list[str]:
-    variables = {name: text for name, text in os.environ.items() if name != native.VARIABLE}
+    variables = {name: text for name, text in os.environ.items() if name != extensions.VARIABLE}
     variables["PYTHONPATH"] = f"{ROOT}:{ROOT / 'milter'}"
     if value is not None:
-        variables[native.VARIABLE] = value
+        variables[extensions.VARIABLE] = value
     run = subprocess.run(
         [sys.executable, "-c", LOOK.format(package=package)],
         env=variables,
@@ -48,7 +48,7 @@ def said(package: str, value: str | None) -> list[str]:
 @pytest.mark.parametrize("value", ["off", "OFF", "0", "no"])
 def test_off_leaves_all_of_them_out(value: str) -> None:
     begin = "without the parts in C, so slower (SMTPAPI_NATIVE=off): "
-    assert said("smtpapi.commands", value) == ["{False}", begin + ", ".join(native.NAMES)]
+    assert said("smtpapi.commands", value) == ["{False}", begin + ", ".join(extensions.NAMES)]
     assert said("tracker_web", value) == ["{False}", f"{begin}engagement._native, engagement.links._seal"]
 
 
@@ -60,14 +60,14 @@ def test_else_all_of_them_are_used_and_nothing_is_said(package: str, value: str 
 
 def test_each_extension_that_is_built_has_its_name() -> None:
     built = re.findall(r'"((?:engagement|smtpapi)[\w.]+)"', (ROOT / "setup.py").read_text())
-    assert sorted(built) == sorted(native.NAMES)
+    assert sorted(built) == sorted(extensions.NAMES)
 
 
 def test_what_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(native.VARIABLE, raising=False)
+    monkeypatch.delenv(extensions.VARIABLE, raising=False)
     assert import_module("smtpapi.find._walk")
     monkeypatch.setitem(sys.modules, "smtpapi.find._walk", None)  # type: ignore[arg-type] # as if not built
-    assert native.notice("smtpapi") == (
+    assert extensions.notice("smtpapi") == (
         "without the parts in C, so slower (not built; with a C compiler, install again): smtpapi.find._walk"
     )
-    assert native.notice("tracker_web") == ""
+    assert extensions.notice("tracker_web") == ""

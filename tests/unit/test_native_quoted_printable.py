@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import fidelity
 from smtpapi.mime import _quoted_printable as native
 from smtpapi.mime import quoted_printable as qp
-from smtpapi.mime.changes import Change, line_end, splice
-from smtpapi.rewrite import whole
+from smtpapi.mime.edits import Change, line_end, splice
+from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.plan import editable
 from smtpapi.rewrite.rules import Rules
 from without_c import passes_without
@@ -303,7 +303,7 @@ def test_native_agrees_on_real_mail() -> None:
     chance = random.Random(5)
     parts = 0
     for name, raw in list(fidelity.mails())[::6]:
-        message = whole.split(raw).message
+        message = raw_message.split(raw).message
         found = editable(message, Rules())
         for part in found if isinstance(found, tuple) else ():
             encoded = message.body[part.start : part.stop]

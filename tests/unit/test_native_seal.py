@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engagement.links import _seal
+from engagement.links.fast_seal import origin, seal_usual_by_parts
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_link
 from engagement.links.token import CannotSeal, Sealing, copy_sealer, open_token, seal_by_parts
-from engagement.links.types import Identity, Kind, Link
 from engagement.links.urls import refusal
-from engagement.links.usual import origin, seal_usual_by_parts
 from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from hostile_mail import HOSTILE
 from smtpapi.find import _walk, amp, html
-from smtpapi.find.types import Anchor, Page
-from smtpapi.mime.budget import OverTimeError
+from smtpapi.find.model import Anchor, Page
+from smtpapi.mime.deadline import OverTimeError
 from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]

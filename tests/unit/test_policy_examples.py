@@ -7,12 +7,12 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from smtpapi.decide import Decision
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Leave, Plan, Why
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Why
+from smtpapi.pipeline.transaction import Considered, Site, consider
 from smtpapi.policy.hooks import parse
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.request.decision import Decision
 
 _EXAMPLES = Path(__file__).parents[2] / "etc" / "policy"
 _CONFIGURATION = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
 from smtpapi.policy import Policy, PolicyError, PolicyFailed, core, load
 from smtpapi.policy.hooks import HOOKS, parse
 from smtpapi.policy.vctx import ValidationContext

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from engagement.links.keys import Key, Status
-from engagement.links.types import Identity
+from engagement.links.model import Identity
 from hostile_mail import HOSTILE, html
-from smtpapi.decide import Decision
-from smtpapi.find.entities import decode
 from smtpapi.find.html import scan
-from smtpapi.message import Message
+from smtpapi.find.html_syntax.entities import decode
 from smtpapi.mime.quoted_printable import encode_quoted_printable
-from smtpapi.outcome import Leave, Plan, Why
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Leave, Plan, Why
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules
 

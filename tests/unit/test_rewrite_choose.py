@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.links.keys import Key, Status
-from engagement.links.types import Identity
-from smtpapi.decide import Decision
-from smtpapi.find import html, markup
+from engagement.links.model import Identity
+from smtpapi.find import html
 from smtpapi.find.html import _STOPS
-from smtpapi.rewrite.choose import _LONGEST_ORIGIN, _MOST_ORIGINS, Chooser, TooManyLinksError, harmless
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.find.html_syntax import markup
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.part import _LONGEST_ORIGIN, _MOST_ORIGINS, Chooser, TooManyLinksError, harmless
 from smtpapi.rewrite.rules import Rules
 
 DECISION = Decision(True, False, False, "http", "https", "own.example", 31_536_000, "", ())

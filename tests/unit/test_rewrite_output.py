@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from engagement.links.keys import SECRET_SIZE, Ring
 from engagement.links.ring_file import save_ring
-from smtpapi.commands.output_folder import write_below
-from smtpapi.commands.rewrite import command
+from smtpapi.commands.mail.output_folder import write_below
+from smtpapi.commands.mail.rewrite import command
 
 MAIL = "Subject: {}\nContent-Type: text/plain\n\nhttps://x.example/\n"
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from engagement.links.keys import Key, Status
+from engagement.links.model import Identity, Kind
 from engagement.links.token import open_token
-from engagement.links.types import Identity, Kind
 from engagement.links.urls import read_url
-from smtpapi.decide import Decision
-from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Why
-from smtpapi.rewrite import whole
+from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Skip, Why
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.apply import apply_edits
-from smtpapi.rewrite.links import LONG_LINK, MAX_LINK, CopyLinks
+from smtpapi.rewrite.copy_links import LONG_LINK, MAX_LINK, CopyLinks
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules
 
@@ -37,7 +37,9 @@ def links(identity: Identity = IDENTITY, decision: Decision = DECISION) -> CopyL
 
 
 def planned(raw: bytes, rules: Rules | None = None, decision: Decision = DECISION) -> Plan | Leave:
-    return plan(whole.split(raw).message, decision, links(decision=decision), rules or Rules(), lambda: 0.0)
+    return plan(
+        raw_message.split(raw).message, decision, links(decision=decision), rules or Rules(), lambda: 0.0
+    )
 
 
 def opened(url: bytes) -> tuple[Kind, Identity, object]:
@@ -105,7 +107,7 @@ def test_pixel_that_cannot_be_short_is_left_out_and_said(tags: int) -> None:
     names = tuple(noise(250)[:200] + str(number) for number in range(tags))
     copy = links(replace(IDENTITY, tags=names))
     assert copy.pixel(initial=False, amp=False) is None
-    message = whole.split(HTML + b"<html><body><p>Hello</p></body></html>").message
+    message = raw_message.split(HTML + b"<html><body><p>Hello</p></body></html>").message
     decision = replace(DECISION, initial_opens=True)
     found = plan(message, decision, copy, Rules(), lambda: 0.0)
     assert isinstance(found, Plan)
@@ -114,7 +116,7 @@ def test_pixel_that_cannot_be_short_is_left_out_and_said(tags: int) -> None:
 
 
 def test_pixel_of_much_metadata_leaves_a_part_s_encoding_alone() -> None:
-    message = whole.split(HTML + b"<html><body><p>Hello</p></body></html>").message
+    message = raw_message.split(HTML + b"<html><body><p>Hello</p></body></html>").message
     found = plan(message, DECISION, links(replace(IDENTITY, metadata=noise(900))), Rules(), lambda: 0.0)
     assert isinstance(found, Plan)
     assert found.headers == ()
@@ -142,7 +144,7 @@ def test_two_recipients_share_no_link() -> None:
 
 def test_time_is_watched_within_a_part_with_many_links() -> None:
     raw = HTML + b'<a href="https://www.example.com/">x</a>' * 400
-    message = whole.split(raw).message
+    message = raw_message.split(raw).message
 
     def looks(decision: Decision) -> int:
         now = iter(range(10**6))
@@ -169,7 +171,7 @@ def test_skipped_links_say_where_they_stand() -> None:
     raw = HTML + b'<p>=</p><a href="mailto:a@example.com">x</a>'
     found = planned(raw)
     assert isinstance(found, Plan)
-    body = whole.split(raw).message.body
+    body = raw_message.split(raw).message.body
     assert [(body[s.offset :][:6], s.reason) for s in found.skipped] == [(b"mailto", Skip.NOT_HTTP)]
 
 
@@ -178,7 +180,7 @@ def test_skipped_links_of_quoted_printable_say_where_they_stand() -> None:
     raw = head + b'=C3=BC <a href=3D"=\nmailto:a">'
     found = planned(raw)
     assert isinstance(found, Plan)
-    assert [whole.split(raw).message.body[s.offset :][:6] for s in found.skipped] == [b"mailto"]
+    assert [raw_message.split(raw).message.body[s.offset :][:6] for s in found.skipped] == [b"mailto"]
 
 
 def test_own_host_is_also_the_domain_in_force() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Refuse, Skip, Skipped, Why
-from smtpapi.rewrite.whole import split
+from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.rewrite.raw_message import split
 
 RAW = b"A: 1\nX-MSYS-API: {}\nB: 2\nx-msys-api:\n {}\n\nbody\n"
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from smtpapi.room import Room, Rooms
+from smtpapi.mta.body_memory import Room, Rooms
 
 
 def test_h5_what_one_process_takes_no_other_can() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from smtpapi.commands.check_config import command
+from smtpapi.commands.configuration.check_config import command
 
 GOOD = """
 smtpapi { }

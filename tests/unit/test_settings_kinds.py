@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from engagement.settings import kinds
-from engagement.settings.declare import Option, options_of
-from engagement.settings.kinds import Kind
-from engagement.settings.problems import KindError
+from engagement.settings import option_types
+from engagement.settings.errors import KindError
+from engagement.settings.option import Option, options_of
+from engagement.settings.option_types import Kind
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.syntax import parse
-from engagement.settings.tree import Assign, ValueNode
+from engagement.settings.syntax_tree import Assign, ValueNode
 
 ALL = [*SCOPED.values(), *(option for stanza in STANZAS.values() for option in options_of(stanza))]
 
@@ -36,29 +36,29 @@ def test_every_option_has_words_for_a_person(option: Option) -> None:
 
 
 CASES: list[tuple[str, Kind[Any], str, object]] = [
-    ("boolean", kinds.boolean(), '"YES"', True),
-    ("boolean", kinds.boolean(), "Off", False),
-    ("integer", kinds.integer(-5, 5), '"-5"', -5),
-    ("integer", kinds.integer(0, 500), "007", 7),
-    ("choice", kinds.choice("full", "off"), "FULL", "full"),
-    ("scheme", kinds.scheme(), "HTTPS", "https"),
-    ("level", kinds.debug_level(), "5", "CRITICAL"),
-    ("level", kinds.debug_level(), '"warning"', "WARNING"),
-    ("list", kinds.words_list("words"), "one", ("one",)),
-    ("list", kinds.words_list("words"), "()", ()),
-    ("domain", kinds.tracking_domain(), "T.Example.Net", "T.Example.Net"),
-    ("domain", kinds.tracking_domain(), "localhost:8080", "localhost:8080"),
-    ("domain", kinds.tracking_domain(), "xn--bcher-kva.example", "xn--bcher-kva.example"),
-    ("domain", kinds.tracking_domain(), "192.0.2.1:65535", "192.0.2.1:65535"),
-    ("domain", kinds.tracking_domain(), '"[2001:db8::1]"', "[2001:db8::1]"),
-    ("domain", kinds.tracking_domain(), '"[2001:db8::1]:443"', "[2001:db8::1]:443"),
-    ("socket", kinds.milter_socket(), "inet6:8891@::1", "inet6:8891@::1"),
-    ("socket", kinds.milter_socket(), '"local:/run/x"', "local:/run/x"),
-    ("networks", kinds.network_texts(), '("10.1.2.3/8" ::1)', ("10.0.0.0/8", "::1/128")),
-    ("pairs", kinds.pairs(), "[ a = b c = d a = e ]", {"a": "e", "c": "d"}),
-    ("patterns", kinds.patterns(), '"^https?://x"', ("^https?://x",)),
-    ("patterns", kinds.patterns(), '"[[]a]"', ("[[]a]",)),
-    ("listen", kinds.http_listen(), "localhost:80", "localhost:80"),
+    ("boolean", option_types.boolean(), '"YES"', True),
+    ("boolean", option_types.boolean(), "Off", False),
+    ("integer", option_types.integer(-5, 5), '"-5"', -5),
+    ("integer", option_types.integer(0, 500), "007", 7),
+    ("choice", option_types.choice("full", "off"), "FULL", "full"),
+    ("scheme", option_types.scheme(), "HTTPS", "https"),
+    ("level", option_types.debug_level(), "5", "CRITICAL"),
+    ("level", option_types.debug_level(), '"warning"', "WARNING"),
+    ("list", option_types.words_list("words"), "one", ("one",)),
+    ("list", option_types.words_list("words"), "()", ()),
+    ("domain", option_types.tracking_domain(), "T.Example.Net", "T.Example.Net"),
+    ("domain", option_types.tracking_domain(), "localhost:8080", "localhost:8080"),
+    ("domain", option_types.tracking_domain(), "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ("domain", option_types.tracking_domain(), "192.0.2.1:65535", "192.0.2.1:65535"),
+    ("domain", option_types.tracking_domain(), '"[2001:db8::1]"', "[2001:db8::1]"),
+    ("domain", option_types.tracking_domain(), '"[2001:db8::1]:443"', "[2001:db8::1]:443"),
+    ("socket", option_types.milter_socket(), "inet6:8891@::1", "inet6:8891@::1"),
+    ("socket", option_types.milter_socket(), '"local:/run/x"', "local:/run/x"),
+    ("networks", option_types.network_texts(), '("10.1.2.3/8" ::1)', ("10.0.0.0/8", "::1/128")),
+    ("pairs", option_types.pairs(), "[ a = b c = d a = e ]", {"a": "e", "c": "d"}),
+    ("patterns", option_types.patterns(), '"^https?://x"', ("^https?://x",)),
+    ("patterns", option_types.patterns(), '"[[]a]"', ("[[]a]",)),
+    ("listen", option_types.http_listen(), "localhost:80", "localhost:80"),
 ]
 
 
@@ -68,13 +68,17 @@ def test_value_is_accepted(name: str, kind: Kind[Any], written: str, expected: o
 
 
 REFUSED: list[tuple[str, Kind[Any], list[str]]] = [
-    ("boolean", kinds.boolean(), ["2", '""', "yess", "( true )", "[ ]"]),
-    ("integer", kinds.integer(0, 10), ["11", "-1", "1.0", "0x1", "1k", '" 1"', "9" * 5000, '"\u0661"']),
-    ("choice", kinds.choice("a", "b"), ["c", '""', "( a )"]),
-    ("scheme", kinds.scheme(), ["ftp", "http:", "//"]),
+    ("boolean", option_types.boolean(), ["2", '""', "yess", "( true )", "[ ]"]),
+    (
+        "integer",
+        option_types.integer(0, 10),
+        ["11", "-1", "1.0", "0x1", "1k", '" 1"', "9" * 5000, '"\u0661"'],
+    ),
+    ("choice", option_types.choice("a", "b"), ["c", '""', "( a )"]),
+    ("scheme", option_types.scheme(), ["ftp", "http:", "//"]),
     (
         "domain",
-        kinds.tracking_domain(),
+        option_types.tracking_domain(),
         [
             '""',
             "a..b",
@@ -99,14 +103,14 @@ REFUSED: list[tuple[str, Kind[Any], list[str]]] = [
     ),
     (
         "socket",
-        kinds.milter_socket(),
+        option_types.milter_socket(),
         ["/run/x", "unix:run/x", "inet:8891", "inet:x@y", "inet:0@y", "tcp:1@y"],
     ),
-    ("networks", kinds.networks(), ["example.net", "10.0.0.0/33", '("10.0.0.1" "")', "[ a = b ]"]),
-    ("pairs", kinds.pairs(), ["a", "( a )", "[ a = ( b ) ]", '[ a = "x\\ny" ]']),
-    ("patterns", kinds.patterns(), ['"("', '"*"', '("a" "[")', '"a{99999999999999}"']),
-    ("listen", kinds.http_listen(), ["8080", ":8080", "127.0.0.1", "a.example:99999"]),
-    ("nodes", kinds.cassandra_nodes(), ["host", '"host=;port=1"', '"host=a;port=x"']),
+    ("networks", option_types.networks(), ["example.net", "10.0.0.0/33", '("10.0.0.1" "")', "[ a = b ]"]),
+    ("pairs", option_types.pairs(), ["a", "( a )", "[ a = ( b ) ]", '[ a = "x\\ny" ]']),
+    ("patterns", option_types.patterns(), ['"("', '"*"', '("a" "[")', '"a{99999999999999}"']),
+    ("listen", option_types.http_listen(), ["8080", ":8080", "127.0.0.1", "a.example:99999"]),
+    ("nodes", option_types.cassandra_nodes(), ["host", '"host=;port=1"', '"host=a;port=x"']),
 ]
 
 
@@ -120,7 +124,9 @@ def test_value_is_refused_with_what_was_expected(kind: Kind[Any], written: str) 
 
 
 def test_relative_path_counts_from_the_folder_of_its_file() -> None:
-    assert kinds.path().read(value("policy.py", "/etc/smtpapi/smtpapi.conf")) == "/etc/smtpapi/policy.py"
-    assert kinds.path().read(value('"../x"', "/etc/smtpapi/smtpapi.conf")) == "/etc/x"
-    assert kinds.path().read(value("/srv/x", "/etc/smtpapi/smtpapi.conf")) == "/srv/x"
-    assert kinds.path().read(value('""', "/etc/smtpapi/smtpapi.conf")) == ""
+    assert (
+        option_types.path().read(value("policy.py", "/etc/smtpapi/smtpapi.conf")) == "/etc/smtpapi/policy.py"
+    )
+    assert option_types.path().read(value('"../x"', "/etc/smtpapi/smtpapi.conf")) == "/etc/x"
+    assert option_types.path().read(value("/srv/x", "/etc/smtpapi/smtpapi.conf")) == "/srv/x"
+    assert option_types.path().read(value('""', "/etc/smtpapi/smtpapi.conf")) == ""

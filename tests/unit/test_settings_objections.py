@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engagement.settings.objections import Objections, ObjectionsError, ObjectionsFile, load, parse
+from engagement.objections import Objections, ObjectionsError, ObjectionsFile, load, parse
 
 
 @pytest.mark.parametrize(

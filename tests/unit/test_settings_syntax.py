@@ -2,9 +2,9 @@
 
 import pytest
 
-from engagement.settings.problems import Place
+from engagement.settings.errors import Place
 from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
-from engagement.settings.tree import Assign, Include, Pairs, Scope, Text, TextList
+from engagement.settings.syntax_tree import Assign, Include, Pairs, Scope, Text, TextList
 
 ANYWHERE = Place("f")
 

@@ -17,15 +17,15 @@ import pytest
 from click.testing import CliRunner, Result
 from event_samples import AT, hit, identity, injection
 
+from engagement.events.model import Event
 from engagement.events.record import encode
-from engagement.events.types import Event
-from engagement.links.types import Kind, Link
+from engagement.links.model import Kind, Link
 from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import Writer
 from engagement.stores import open_store
 from smtpapi.commands import main
-from smtpapi.commands.events import cell, line
+from smtpapi.commands.data.events import cell, line
 
 PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TZ": "UTC", "PYTHONUTF8": "1"}

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from event_samples import AT, hit, identity, injection
 
+from engagement.events.model import Event
 from engagement.events.record import encode
 from engagement.events.rows import Row, rows
-from engagement.events.types import Event
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.shipper import loop, status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import Shipper
@@ -25,7 +25,7 @@ from engagement.spool.format import MAGIC, frame
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
-from engagement.stores.sqlite import SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 
 Dump = list[dict[str, object]]
 
@@ -326,7 +326,7 @@ import sys, threading
 from pathlib import Path
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.loop import Shipper
-from engagement.stores.sqlite import SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 spool = Path(sys.argv[1])
 lock, stop = ShipperLock(spool), threading.Event()
 assert lock.wait(stop)

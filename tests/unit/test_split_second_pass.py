@@ -21,11 +21,11 @@ from hop_mail import (
     names,
     site,
 )
-from smtpapi import arrival, split
-from smtpapi.envelope import Client
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Leave, Plan, Refuse, Why
-from smtpapi.transaction import Considered, Site
+from smtpapi.hop import resume, split_header
+from smtpapi.model.envelope import Client
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Considered, Site
 
 MARK = "X-Smtpapi-Split"
 LOGGED_IN = Client("192.0.2.9", "a.example", "ida", "192.0.2.1", 587, "submission", "pc")
@@ -325,7 +325,7 @@ def test_a_fault_while_the_mark_is_read_leaves_the_body(monkeypatch: pytest.Monk
     def fails(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(split, "unseal", fails)
+    monkeypatch.setattr(split_header, "unseal", fails)
     copy = there.hop(TO[0])
     assert why(copy.consider()) is Why.INTERNAL_ERROR
     assert MARK not in names(copy.queued().message)
@@ -337,12 +337,12 @@ def test_a_fault_on_the_second_pass_still_takes_the_mark_out(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.making.plan", fails)
+    monkeypatch.setattr("smtpapi.pipeline.tracking.plan", fails)
     copy = there.hop(TO[0])
     assert why(copy.consider()) is Why.INTERNAL_ERROR
     assert MARK not in names(copy.queued().message)
 
 
 def test_mail_without_a_mark_costs_no_hash_before_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "Fingerprint", None)
+    monkeypatch.setattr(resume, "Fingerprint", None)
     assert mail(site(), client=STRANGER).consider().outcome == Leave(Why.UNTRUSTED)

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from smtpapi import maillog
-from smtpapi.counters import Counters
-from smtpapi.envelope import Client, Envelope
-from smtpapi.outcome import HeaderChange, Plan, Recipient, Why
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.outcome import HeaderChange, Plan, Recipient, Why
+from smtpapi.telemetry import maillog
+from smtpapi.telemetry.counters import Counters
 
 SPLIT = Plan(
     (HeaderChange("X-Smtpapi-Split", 0, "1 1 x"),),

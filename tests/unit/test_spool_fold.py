@@ -15,9 +15,9 @@ from event_samples import AT, IDS, hit, identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.events.rows import rows
-from engagement.events.types import Hit
 from engagement.spool import fold
 from engagement.spool.erasure import Traces
 from engagement.spool.fold import ROOM, Folding
@@ -26,7 +26,7 @@ from engagement.spool.read import Reader
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query
-from engagement.stores.sqlite import SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 
 
 def told(directory: Path) -> list[Hit]:

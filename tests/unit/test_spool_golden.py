@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from engagement.events.fields import to_fields
+from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.types import Hit
 from engagement.spool.read import Reader
 
 GOLDEN = Path(__file__).parents[1] / "golden/segments"

@@ -14,8 +14,8 @@ from engagement.events.record import encode
 from engagement.shipper import loop, status
 from engagement.shipper.loop import Shipper
 from engagement.spool.format import MAGIC, frame
-from engagement.spool.outdated import GRACE, Outdated, Removed
 from engagement.spool.read import CORRUPT, Reader
+from engagement.spool.retention import GRACE, Outdated, Removed
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
 
@@ -129,7 +129,7 @@ def test_the_shipper_ends_it_while_the_store_is_away(
     monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.02)
     monkeypatch.setattr(loop, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(loop, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr("engagement.spool.outdated.GRACE", 0.01)
+    monkeypatch.setattr("engagement.spool.retention.GRACE", 0.01)
     old, young = segment(tmp_path, 1, 40 * DAY, 35 * DAY), segment(tmp_path, 2, 29 * DAY)
     stop = threading.Event()
     shipper = Shipper(tmp_path, Down(), retention=int(AGE), now=lambda: NOW)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.types import Hit
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
-from engagement.links.types import Identity, Kind, Link
 from engagement.spool import erasure
 from engagement.spool.erasure import Traces
 from engagement.spool.format import MAGIC, MAX_RECORD, Scan, frame, scan

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.stores.minutes import HOURS, MINUTES, Minute, Minutes, by_turns
-from engagement.stores.tally import HOUR_MS, MINUTE_MS, Figures, MinuteTally, Tally, minutes_to_count
+from engagement.stores.aggregate import HOUR_MS, MINUTE_MS, Figures, MinuteTally, Tally, minutes_to_count
+from engagement.stores.minute_rollup import HOURS, MINUTES, Minute, Minutes, by_turns
 
 HOUR = ("", 500_000)
 BEGINS = HOUR[1] * HOUR_MS

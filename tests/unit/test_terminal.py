@@ -13,10 +13,10 @@ import pytest
 
 from engagement import terminal
 from engagement.links.keys import SECRET_SIZE, Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
-from smtpapi.commands.events import cell, line
+from smtpapi.commands.data.events import cell, line
 
 SMTPAPI = str(Path(sys.executable).with_name("smtpapi"))
 # Titles and clipboards (OSC, as ESC and as C1), colours, a cleared screen, a bell, names that run backwards.

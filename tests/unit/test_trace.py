@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpapi.trace import Hop, read
+from smtpapi.request.received_fields import Hop, read
 
 _D = "; Sun, 29 Nov 2026 10:00:00 +0000 (UTC)"
 _TLS = (

@@ -15,12 +15,12 @@ import pytest
 from engagement.events.ids import is_event_id
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from smtpapi import identity
-from smtpapi.envelope import Client, Envelope
-from smtpapi.identity import Fingerprint, event_id, issued_at, pseudonym
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Plan, Why
-from smtpapi.transaction import Considered, Site, consider
+from smtpapi.hop import fingerprint
+from smtpapi.hop.fingerprint import Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Plan, Why
+from smtpapi.pipeline.transaction import Considered, Site, consider
 
 NOW = 1_795_501_800.0  # 24 Nov 2026, 06:30 UTC
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -207,7 +207,7 @@ def test_a_plain_date_is_read_as_the_standard_library_reads_it() -> None:
         except (ValueError, TypeError, OverflowError):
             expected = None
         try:
-            found = identity._seconds(b" " + text.encode())
+            found = fingerprint._seconds(b" " + text.encode())
         except (ValueError, TypeError, OverflowError):
             found = None
         assert found == expected, text

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from smtpapi import encoded_words
-from smtpapi.injection import decoded, from_address, message_size
-from smtpapi.message import Field, Message
+from smtpapi.mime import encoded_words
+from smtpapi.model.message import Field, Message
+from smtpapi.pipeline.injection import decoded, from_address, message_size
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 
 from engagement.settings import SettingsError, load_text
 from hop_mail import BODY, CLIENT, NOW, STRANGER, TO, api, identities, mail, names, site
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field
-from smtpapi.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
-from smtpapi.transaction import Considered, consider
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
+from smtpapi.pipeline.transaction import Considered, consider
 
 ONLY_ANN = """
 from smtpapi.policy import core

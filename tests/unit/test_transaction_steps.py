@@ -8,11 +8,11 @@ import pytest
 
 from engagement.links.keys import Ring
 from engagement.settings import Settings, load_text
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Field, Message
-from smtpapi.outcome import HeaderChange, Leave, Plan, Refuse, Why
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse, Why
+from smtpapi.pipeline.transaction import Considered, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
-from smtpapi.transaction import Considered, Site, consider
 
 NOW = 1_795_501_800.0
 RING = Ring().rotated(b"k" * 32, 1)
@@ -326,13 +326,14 @@ def test_bypassed_mail_is_not_refused_for_its_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["making.plan", "judging.decide", "making.Fingerprint", "making.issued_at", "making.describe"]
+    "step",
+    ["tracking.plan", "recipients.decide", "tracking.Fingerprint", "tracking.issued_at", "tracking.describe"],
 )
 def test_a_fault_of_ours_costs_no_mail(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("address@example.net")
 
-    monkeypatch.setattr(f"smtpapi.{step}", fails)
+    monkeypatch.setattr(f"smtpapi.pipeline.{step}", fails)
     considered = run(site(), API)
     assert isinstance(considered.outcome, Plan)
     assert considered.outcome.headers == (HeaderChange("X-MSYS-API", 1, None),)
@@ -346,7 +347,7 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.site.is_trusted", fails)
+    monkeypatch.setattr("smtpapi.pipeline.site.is_trusted", fails)
     outcome = run(site(), API).outcome
     assert isinstance(outcome, Leave)
     assert outcome.why is Why.INTERNAL_ERROR

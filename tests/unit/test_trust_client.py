@@ -4,8 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from smtpapi.envelope import Client
-from smtpapi.trust import client_address, is_trusted
+from smtpapi.model.envelope import Client
+from smtpapi.request.trust import client_address, is_trusted
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _SITE = (*_LOOPBACK, ip_network("10.1.0.0/16"), ip_network("2001:db8:7::/48"), ip_network("fe80::/10"))

@@ -5,10 +5,10 @@ from timeit import timeit
 
 import pytest
 
-from engagement.settings.kinds import Network
-from smtpapi.envelope import Client
-from smtpapi.message import Field, Message
-from smtpapi.trust import against
+from engagement.settings.option_types import Network
+from smtpapi.model.envelope import Client
+from smtpapi.model.message import Field, Message
+from smtpapi.request.trust import against
 
 HOST = "mail.example.test"
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

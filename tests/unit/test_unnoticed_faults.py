@@ -6,16 +6,16 @@ import pytest
 
 from engagement.events.classify import DEFAULT, Client, Rules, _by_agent
 from engagement.links.keys import Key, Status
-from engagement.links.types import Identity
-from smtpapi.copies import mailbox
-from smtpapi.decide import Decision
-from smtpapi.directive import Copy, is_address
+from engagement.links.model import Identity
 from smtpapi.find import html, text
 from smtpapi.mime.transfer import Change, splice
-from smtpapi.outcome import Plan, Skip
-from smtpapi.rewrite import whole
-from smtpapi.rewrite.choose import Chooser
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.outcome import Plan, Skip
+from smtpapi.request.copies import mailbox
+from smtpapi.request.decision import Decision
+from smtpapi.request.x_msys_api import Copy, is_address
+from smtpapi.rewrite import raw_message
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.part import Chooser
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import Rules as Rewriting
 from smtpapi.rewrite.verify import _relinked, same_but_for
@@ -120,7 +120,7 @@ def test_only_the_part_concerned_says_that_its_pixel_is_too_long() -> None:
             return None
 
     links = NoPixel.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
-    found = plan(whole.split(raw).message, DECISION, links, Rewriting(), lambda: 0.0)
+    found = plan(raw_message.split(raw).message, DECISION, links, Rewriting(), lambda: 0.0)
     assert isinstance(found, Plan)
     assert [(skipped.part, skipped.reason) for skipped in found.skipped] == [
         ("1", Skip.PIXEL_TOO_LONG),

@@ -7,22 +7,22 @@ from collections.abc import Callable
 import pytest
 
 from engagement.links.keys import Key, Status
-from engagement.links.types import Identity
-from smtpapi.decide import Decision
+from engagement.links.model import Identity
 from smtpapi.find import html, text
-from smtpapi.find.types import Page
-from smtpapi.find.unclosed import among_skipped
+from smtpapi.find.html_syntax.unclosed import among_skipped
+from smtpapi.find.model import Page
 from smtpapi.mime import charset, quoted_printable
-from smtpapi.mime.changes import line_end
+from smtpapi.mime.edits import line_end
 from smtpapi.mime.transfer import Change, splice
-from smtpapi.outcome import Leave, Plan
-from smtpapi.rewrite import whole
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.outcome import Leave, Plan
+from smtpapi.request.decision import Decision
+from smtpapi.request.strict_json import MAX_DEPTH, NotJSON, compact, read
+from smtpapi.rewrite import raw_message
+from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.places import last
 from smtpapi.rewrite.plan import editable, plan
 from smtpapi.rewrite.rules import Rules
 from smtpapi.rewrite.verify import same_but_for
-from smtpapi.strict_json import MAX_DEPTH, NotJSON, compact, read
 
 HREF = b"<a href='http://a.example/'>"
 
@@ -192,7 +192,7 @@ def test_a_type_that_is_no_token_is_doubtful_where_a_reader_may_take_it_for_text
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n"
         b"--b\r\nContent-Type: %b\r\n\r\nx\r\n--b--\r\n" % kind
     )
-    parts = editable(whole.split(raw).message, Rules(), lambda: False)
+    parts = editable(raw_message.split(raw).message, Rules(), lambda: False)
     assert isinstance(parts, Leave) is not plain
 
 
@@ -269,7 +269,7 @@ def test_a_url_that_delsp_lets_go_on_in_the_next_line_stays(delsp: bytes, links:
     raw = b"Content-Type: text/plain; format=flowed; delsp=%b\r\n\r\nhttp://a.example/abc \r\ndef\r\n" % delsp
     decision = Decision(True, False, False, "https", "https", "t.example", 31_536_000)
     copy = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), decision)
-    found = plan(whole.split(raw).message, decision, copy, Rules(), lambda: 0.0)
+    found = plan(raw_message.split(raw).message, decision, copy, Rules(), lambda: 0.0)
     assert len(found.edits if isinstance(found, Plan) else ()) == links
 
 

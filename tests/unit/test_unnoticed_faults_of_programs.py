@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from engagement.links.keys import Ring, RingError
+from engagement.links.model import Identity, Kind
 from engagement.links.ring_file import RingFile, save_ring
 from engagement.links.token import copy_sealer, opener, unseal
-from engagement.links.types import Identity, Kind
 from engagement.settings import load_text
 from engagement.settings.scopes import DEFAULT_SCOPE, Where
 from engagement.shipper.loop import Shipper
@@ -24,18 +24,18 @@ from engagement.spool.read import Reader
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
 from hop_mail import TO, api, identities, mail, names, site
-from smtpapi.decide import Decision
 from smtpapi.find import html
-from smtpapi.injection import decoded
-from smtpapi.message import Field
-from smtpapi.outcome import HeaderChange
+from smtpapi.model.granted_actions import ALL, rights_of
+from smtpapi.model.message import Field
+from smtpapi.model.outcome import HeaderChange
+from smtpapi.pipeline.injection import decoded
 from smtpapi.policy.hooks import PolicyError, parse
-from smtpapi.rewrite.choose import Chooser
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.part import Chooser
 from smtpapi.rewrite.places import last
 from smtpapi.rewrite.rules import Rules
-from smtpapi.rights import ALL, rights_of
-from tracker_web.ceiling import class_word
+from tracker_web.links.privacy_spool import class_word
 
 # shipper/loop.py
 
@@ -210,7 +210,7 @@ def test_what_opens_a_token_is_the_key_of_both_octets_of_its_id() -> None:
     assert (kind, decrypt(raw[4:], associated)) == (Kind.OPEN, unseal(token, ring)[2])
 
 
-# mime/changes.py and tracker_web/ceiling.py, as docs/privacy.md has it
+# mime/changes.py and tracker_web/links/privacy_spool.py, as docs/privacy.md has it
 
 
 def test_a_person_s_program_is_withheld_and_a_known_one_is_its_word() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from engagement.links.domains_file import DomainsFile, read
 from engagement.shipper.loop import Shipper
-from engagement.spool import outdated
+from engagement.spool import retention
 from engagement.spool.write import Writer
 from engagement.stores.memory import MemoryStore
-from smtpapi import maillog
-from tracker_web.stopped import Following
+from smtpapi.telemetry import maillog
+from tracker_web.links.stop_list import Following
 
 
 @pytest.mark.parametrize(("age", "told"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
@@ -25,7 +25,7 @@ def test_what_was_set_aside_and_is_outdated_goes_with_a_word_and_nothing_else(
     age: int,
     told: list[str],
 ) -> None:
-    monkeypatch.setattr(outdated, "GRACE", 0)
+    monkeypatch.setattr(retention, "GRACE", 0)
     aside = tmp_path / "corrupt"
     aside.mkdir()
     (aside / "a.0.record").write_bytes(b"x")

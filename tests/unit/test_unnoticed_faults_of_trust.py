@@ -6,12 +6,12 @@ from ipaddress import ip_network
 import pytest
 
 from hop_mail import CLIENT, HOP, STRANGER, site
-from smtpapi import trace
-from smtpapi.envelope import Client
-from smtpapi.message import Field, Message
-from smtpapi.outcome import Why
-from smtpapi.passing import known_to_pass
-from smtpapi.trust import against
+from smtpapi.model.envelope import Client
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Why
+from smtpapi.pipeline.pass_through import known_to_pass
+from smtpapi.request import received_fields
+from smtpapi.request.trust import against
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
 
@@ -52,5 +52,5 @@ def test_bodies_are_kept_for_clients_whose_mail_may_be_changed_and_for_the_hop_a
 def test_a_clause_before_the_one_that_names_who_wrote_it_makes_a_field_doubtful() -> None:
     for clause in ("via TCP", "with ESMTP", "id 1", "for <a@b.test>"):
         said = f" from h.test ([10.0.0.7]) {clause} by mail.site.test; Sun, 29 Nov 2026 10:00:00 +0000"
-        known = trace.read(said.encode())
+        known = received_fields.read(said.encode())
         assert known is None or clause == "id 1"

@@ -11,8 +11,9 @@ import pytest
 from engagement.links.keys import Ring
 from engagement.links.ring_file import save_ring
 from engagement.settings import load_text
-from smtpapi import listener, serving, worker
-from smtpapi.counters import Counters
+from smtpapi.mta import milter_loop
+from smtpapi.process import listener, worker
+from smtpapi.telemetry.counters import Counters
 
 
 @pytest.mark.parametrize("order", [worker.STOP, worker.DRAIN, b""], ids=["stop", "drain", "parent-killed"])
@@ -27,8 +28,8 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
         while True:
             time.sleep(1)
 
-    monkeypatch.setattr(serving, "serve", hangs)
-    monkeypatch.setattr(serving, "stop", lambda: None)
+    monkeypatch.setattr(milter_loop, "serve", hangs)
+    monkeypatch.setattr(milter_loop, "stop", lambda: None)
     monkeypatch.setattr(worker, "_RETURN_SECONDS", 0.3)
     monkeypatch.setattr(worker, "_SETTLE_SECONDS", 0.1)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from web_cases import HOST, RING, Answer
 
+from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.types import Hit
 from engagement.links.ring_file import save_ring
 from engagement.spool.format import MAGIC, End, scan
 from engagement.spool.repeats import MAGIC as REPEATS_MAGIC
@@ -106,11 +106,20 @@ def web(site: Site) -> list[str]:
 
 def gunicorn(site: Site) -> list[str]:
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{site.port}", "--worker-class=gthread"]
-    return [*command, "--limit-request-line=0", "--log-level=error", "tracker_web.wsgi:application"]
+    return [*command, "--limit-request-line=0", "--log-level=error", "tracker_web.server.wsgi:application"]
 
 
 def flask_run(site: Site) -> list[str]:
-    return [sys.executable, "-m", "flask", "--app", "tracker_web.app", "run", "--port", str(site.port)]
+    return [
+        sys.executable,
+        "-m",
+        "flask",
+        "--app",
+        "tracker_web.server.flask_app",
+        "run",
+        "--port",
+        str(site.port),
+    ]
 
 
 @contextmanager

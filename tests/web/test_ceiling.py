@@ -12,17 +12,17 @@ from web_cases import HOST, KEY, NOW, TARGET, MemorySpool, ask, elsewhere, envir
 
 from engagement.events.classify import DEFAULT, classify
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
-from engagement.events.types import Hit
+from engagement.links.model import Kind, Link
 from engagement.links.ring_file import edit_ring
 from engagement.links.token import copy_sealer, unpack
-from engagement.links.types import Kind, Link
+from engagement.objections import ObjectionsFile, parse
 from engagement.settings import load_file
-from engagement.settings.objections import ObjectionsFile, parse
-from tracker_web import process
-from tracker_web.ceiling import PSEUDONYM, WITHHELD, Ceiling, Heeding, class_word
-from tracker_web.hot import Hot
+from tracker_web.links.application import Hot
+from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, Ceiling, Heeding, class_word
+from tracker_web.server import per_process
 
 AGENTS = (
     "",
@@ -93,11 +93,11 @@ def test_one_message_keeps_one_id_while_keys_are_rotated(
 ) -> None:
     """Workers made before and after stand beside each other, and a store counts what both wrote."""
     ends: list[Callable[[], None]] = []
-    monkeypatch.setattr(process, "Finalize", lambda _, end, exitpriority: ends.append(end))
+    monkeypatch.setattr(per_process, "Finalize", lambda _, end, exitpriority: ends.append(end))
     site = make_site(tmp_path, more='privacy { mode = "aggregate" }')
     settings = load_file(site.config)
     for secret in (bytes(range(2, 34)), bytes(range(3, 35))):
-        ask(process.build(settings, elsewhere), environ(f"/q/{token(Kind.OPEN)}"))
+        ask(per_process.build(settings, elsewhere), environ(f"/q/{token(Kind.OPEN)}"))
         edit_ring(tmp_path / "keys", lambda ring, secret=secret: ring.rotated(secret, NOW))
     for end in ends:
         end()

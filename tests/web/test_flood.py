@@ -9,8 +9,8 @@ import pytest
 from servers import HOST, Site, kill_all, make_site, running
 from web_cases import token
 
+from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.types import Hit
 from engagement.spool.names import directory_size
 from engagement.spool.read import Reader
 

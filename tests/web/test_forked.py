@@ -8,7 +8,7 @@ from web_cases import ask, environ
 from engagement.links.keys import Ring
 from engagement.links.ring_file import save_ring
 from engagement.settings import load_file
-from tracker_web.process import PerProcess
+from tracker_web.server.per_process import PerProcess
 
 
 def test_a_forked_child_builds_its_own(tmp_path: Path) -> None:

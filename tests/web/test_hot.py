@@ -23,13 +23,13 @@ from web_cases import (
     token,
 )
 
+from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.types import Hit
 from engagement.links.keys import Ring
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.links.urls import refusal
-from tracker_web.answers import PIXEL
-from tracker_web.hot import raw_path
+from tracker_web.links.application import raw_path
+from tracker_web.links.responses import PIXEL
 
 
 def hit(spool: MemorySpool) -> Hit:

@@ -12,10 +12,10 @@ from servers import Site, fetch, make_site, running
 from web_cases import KEY, token
 
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import Kind
 from engagement.links.ring_file import save_ring
-from engagement.links.types import Kind
 from engagement.settings import SettingsError, load_text
-from tracker_web import kept
+from tracker_web.server import last_good
 
 NEW = Key(8, Status.ACCEPTED, KEY.created, bytes(range(2, 34)))
 
@@ -171,15 +171,15 @@ def test_ring_of_a_good_reload_outlives_its_file(tmp_path: Path) -> None:
 def test_where_nothing_was_kept_a_broken_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "smtpapi.conf"
     path.write_text("bogus")
-    assert kept._kept == []
+    assert last_good._kept == []
     with pytest.raises(SettingsError):
-        kept.configured(path)
+        last_good.configured(path)
 
 
 def test_small_files_that_are_lost_at_a_reload_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "_kept", [])
+    monkeypatch.setattr(last_good, "_kept", [])
     links = tmp_path / "assetlinks.json"
     links.write_bytes(b"[]")
     save_ring(tmp_path / "keys", Ring((KEY,)))
@@ -187,8 +187,8 @@ def test_small_files_that_are_lost_at_a_reload_are_told(
         f'keys {{ ring = "{tmp_path}/keys" }}\ntracker {{ assetlinks = "{links}" }}\n'
         f'spool {{ directory = "{tmp_path}/spool" }}\n'
     )
-    kept.keep(settings)
+    last_good.keep(settings)
     links.unlink()
     with caplog.at_level("ERROR", "smtpapi.tracker"):
-        assert kept.files_of(settings)["/.well-known/assetlinks.json"] == ("application/json", b"[]")
+        assert last_good.files_of(settings)["/.well-known/assetlinks.json"] == ("application/json", b"[]")
     assert [str(links) in record.getMessage() for record in caplog.records] == [True]

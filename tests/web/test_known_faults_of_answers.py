@@ -10,9 +10,9 @@ from web_cases import HOST, STRANGER, TARGET, FixedKeys, MemorySpool, ask, envir
 
 import test_golden_messages as golden
 from engagement.events.record import decode
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from made_links import made
-from tracker_web.answers import PIXEL
+from tracker_web.links.responses import PIXEL
 
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
@@ -91,7 +91,7 @@ def test_d2_one_click_post_is_done_at_once_without_redirect_or_cookie() -> None:
 
 def test_d3_redirect_asks_nothing_of_the_target() -> None:
     """A tracker that looked at targets would itself use one-time links up. It imports no client for that."""
-    source = (Path(__file__).parents[2] / "tracker_web/hot.py").read_text("utf-8")
+    source = (Path(__file__).parents[2] / "tracker_web/links/application.py").read_text("utf-8")
     assert not re.search(r"^(from|import) (http|urllib|socket|requests|httpx)", source, re.MULTILINE)
 
 

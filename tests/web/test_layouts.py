@@ -187,7 +187,7 @@ def test_h1_headers_beyond_ascii_are_recorded_as_what_they_are(
 def test_h11_the_tracker_has_nothing_of_the_pages_in_its_processes() -> None:
     """No store, no framework: what could take a second is another program's."""
     loaded = (
-        "import sys, tracker_web.serve, tracker_web.links; "
+        "import sys, tracker_web.server.serve, tracker_web.server.build; "
         "foreign = ('flask', 'werkzeug', 'sqlite3', 'cassandra', 'tracker_web.pages'); "
         "print([name for name in foreign if name in sys.modules])"
     )

@@ -14,7 +14,7 @@ import pytest
 from servers import ROOT, Site, fetch, free_port, make_site, parse, raw, running, stop, wait_for_port, wire
 from web_cases import HOST, TARGET, Case, cases, token
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 MISSING = "nginx is not installed: .ci/system test, or apt-get install nginx-light"

@@ -13,7 +13,7 @@ from servers import Site, make_site, opener, running, web
 from web_events import a_hit
 from web_events import put as keep
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 from engagement.settings import load_file
 from engagement.stores.port import Count
 from tracker_web.pages.app import create_app

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from web_cases import ask, environ
 
-from tracker_web.pages.patience import LATER_BODY, Patient
+from tracker_web.pages.page_timeout import LATER_BODY, Patient
 
 
 class Store:

@@ -9,8 +9,8 @@ import pytest
 from servers import Site, fetch, make_site, running
 from web_cases import TARGET, identity, token
 
+from engagement.links.model import Kind
 from engagement.links.stops import Stops, StopsError, edit, load
-from engagement.links.types import Kind
 
 URL = TARGET.decode()
 SMTPAPI = Path(sys.executable).with_name("smtpapi")

@@ -8,7 +8,7 @@ from pathlib import Path
 from servers import Site, fetch, free_port, make_site, running
 from web_cases import HOST, token
 
-from engagement.links.types import Kind
+from engagement.links.model import Kind
 
 TARGET = b"https://shop.example.org/a?x=1&y="
 

@@ -32,8 +32,8 @@ from servers import (
 )
 from web_cases import HOST, NOW, Case, cases, token
 
-from engagement.links.types import Kind
-from tracker_web.answers import NOT_FOUND_BODY, PAGE_BODY
+from engagement.links.model import Kind
+from tracker_web.links.responses import NOT_FOUND_BODY, PAGE_BODY
 
 SERVERS = {"own": own, "gunicorn": gunicorn, "flask-run": flask_run}
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from web_cases import MemorySpool, ask, environ, hot, token
 
+from engagement.links.model import CLICKS, Kind
 from engagement.links.stops import Stops
-from engagement.links.types import CLICKS, Kind
 
 
 @pytest.mark.parametrize("kind", sorted(CLICKS))

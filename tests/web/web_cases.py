@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any
 
 from engagement.links.keys import Key, Ring, Status
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
-from tracker_web.answers import NOT_FOUND_BODY, PIXEL
-from tracker_web.client import Proxies
-from tracker_web.hot import Hot
+from tracker_web.links.application import Hot
+from tracker_web.links.client_address import Proxies
+from tracker_web.links.responses import NOT_FOUND_BODY, PIXEL
 
 NOW = 1_793_001_722
 KEY = Key(7, Status.SIGNING, NOW - 1000, bytes(range(32)))

@@ -4,11 +4,11 @@ from servers import Site
 from web_cases import KEY, NOW, identity, token
 
 from engagement.events.ids import EventIds
+from engagement.events.model import Hit, Injection
 from engagement.events.rows import rows
-from engagement.events.types import Hit, Injection
 from engagement.links.keys import Ring
+from engagement.links.model import Kind
 from engagement.links.token import open_token
-from engagement.links.types import Kind
 from engagement.settings import load_file
 from engagement.stores import open_store
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from engagement.settings import SettingsError, load_file
-from tracker_web.links import CONFIG_VARIABLE, DEFAULT_CONFIG
-from tracker_web.listening import CannotServe
 from tracker_web.pages import log
 from tracker_web.pages.app import listen_of
 from tracker_web.pages.serve import prepare, serve
 from tracker_web.pages.token_file import TokenError, token_of, write_token
+from tracker_web.server.build import CONFIG_VARIABLE, DEFAULT_CONFIG
+from tracker_web.server.listening import CannotServe
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

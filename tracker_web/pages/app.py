@@ -7,11 +7,11 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from engagement.settings import Settings
-from tracker_web.client import Proxies, host_name
-from tracker_web.hosts import Listen, parse_listen
+from tracker_web.links.client_address import Proxies, host_name
+from tracker_web.links.hosts import Listen, parse_listen
 from tracker_web.pages import log, page
 from tracker_web.pages.guard import Guard
-from tracker_web.pages.patience import Patient
+from tracker_web.pages.page_timeout import Patient
 from tracker_web.pages.token_file import token_of
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})

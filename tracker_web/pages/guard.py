@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from engagement.events.addresses import truncated
-from tracker_web.answers import Headers
-from tracker_web.client import Proxies, host_name
+from tracker_web.links.client_address import Proxies, host_name
+from tracker_web.links.responses import Headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -15,10 +15,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from engagement.settings import Settings, SettingsError, load_file
-from tracker_web.listening import CannotServe, try_listen
 from tracker_web.pages import log
 from tracker_web.pages.app import create_app, listen_of
 from tracker_web.pages.token_file import TokenError, token_of
+from tracker_web.server.listening import CannotServe, try_listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

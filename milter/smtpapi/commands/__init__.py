@@ -5,25 +5,25 @@ from typing import Any
 
 import click
 
-from engagement import native, terminal
+from engagement import extensions, terminal
 
-native.leave_out_if_off()  # before any command's module is imported
+extensions.leave_out_if_off()  # before any command's module is imported
 
 _COMMANDS = {
-    "check-config": "check_config",
-    "decode": "decode",
-    "events": "events",
-    "keys": "keys",
-    "links": "links",
-    "milter": "milter",
-    "preview": "preview",
-    "recipient": "recipient",
-    "rewrite": "rewrite",
-    "send": "send",
-    "ship": "ship",
-    "store": "store",
-    "tracker": "tracker",
-    "web": "web",
+    "check-config": "configuration.check_config",
+    "decode": "data.decode",
+    "events": "data.events",
+    "keys": "configuration.keys",
+    "links": "data.links",
+    "milter": "services.milter",
+    "preview": "mail.preview",
+    "recipient": "data.recipient",
+    "rewrite": "mail.rewrite",
+    "send": "mail.send",
+    "ship": "services.ship",
+    "store": "data.store",
+    "tracker": "services.tracker",
+    "web": "services.web",
 }
 
 

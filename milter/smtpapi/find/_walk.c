@@ -3,8 +3,8 @@
 Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
 13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
 and scripts, comments that may be conditional, names of links that are not ASCII, long values with character
-references (`smtpapi.find.entities` decodes those in short ones). Where this was not built, the expressions of
-`smtpapi.find.markup` do the same; tests/unit/test_native_walk.py holds the two against each other.
+references (`smtpapi.find.html_syntax.entities` decodes those in short ones). Where this was not built, the expressions of
+`smtpapi.find.html_syntax.markup` do the same; tests/unit/test_native_walk.py holds the two against each other.
 
 Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
 goes forward, but over a tag that is handed over (read once more, by Python) and the text after an anchor
@@ -775,13 +775,13 @@ static int prepare(void)
     }
     prepare_classes();
     prepare_sizes();
-    PyObject *type = attribute_of_module("smtpapi.find.types", "Anchor");
-    references = attribute_of_module("smtpapi.find.entities", "TABLE");
-    decode = attribute_of_module("smtpapi.find.entities", "decode");
+    PyObject *type = attribute_of_module("smtpapi.find.model", "Anchor");
+    references = attribute_of_module("smtpapi.find.html_syntax.entities", "TABLE");
+    decode = attribute_of_module("smtpapi.find.html_syntax.entities", "decode");
     if (type == NULL || references == NULL || decode == NULL)
         return 0;
     if (!is_as_known(type) || !PyDict_Check(references)) {
-        PyErr_SetString(PyExc_ImportError, "_walk was built for another smtpapi.find.types.Anchor");
+        PyErr_SetString(PyExc_ImportError, "_walk was built for another smtpapi.find.model.Anchor");
         return 0;
     }
     anchor_type = (PyTypeObject *)type;

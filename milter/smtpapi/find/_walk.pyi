@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smtpapi.find.types import Anchor
+from smtpapi.find.model import Anchor
 
 MORE: Final[int]  # nothing of interest so far, or one anchor more than wanted
 TAG: Final[int]  # a tag to be read: it begins at start, and its name ends at position

@@ -7,8 +7,8 @@ import sys
 from typing import Final
 
 from smtpapi.find import html
-from smtpapi.find.types import Page
-from smtpapi.mime.budget import Look, unhurried
+from smtpapi.find.model import Page
+from smtpapi.mime.deadline import Look, unhurried
 
 _MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
 

@@ -6,10 +6,10 @@ Not whether its target may be tracked.
 import re
 from typing import Final
 
-from smtpapi.find import markup
-from smtpapi.find.entities import decode
-from smtpapi.find.types import WHITE_SPACE, Anchor
-from smtpapi.mime.budget import Look, unhurried
+from smtpapi.find.html_syntax import markup
+from smtpapi.find.html_syntax.entities import decode
+from smtpapi.find.model import WHITE_SPACE, Anchor
+from smtpapi.mime.deadline import Look, unhurried
 
 SUBLINK: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_BYTES: Final = 63

@@ -8,8 +8,8 @@ could tell, the nearest plausible end is taken.
 import re
 from typing import Final
 
-from smtpapi.find import markup
-from smtpapi.mime.budget import Look, unhurried
+from smtpapi.find.html_syntax import markup
+from smtpapi.mime.deadline import Look, unhurried
 
 ROOTS: Final = (b"svg", b"math")
 

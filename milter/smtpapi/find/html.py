@@ -13,10 +13,14 @@ import re
 import sys
 from typing import Final
 
-from smtpapi.find import foreign, link_text, markup, raw_text, unclosed
+from smtpapi.find import (
+    foreign,
+    link_text,
+)
 from smtpapi.find.anchors import plain_anchor, read_anchor
-from smtpapi.find.types import Anchor, Page
-from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
+from smtpapi.find.html_syntax import markup, raw_text, unclosed
+from smtpapi.find.model import Anchor, Page
+from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
 
 try:
     from smtpapi.find import _walk

@@ -6,8 +6,8 @@ Not an HTML renderer: tags are taken out, character references decoded, and the 
 import re
 from typing import Final
 
-from smtpapi.find.entities import decode
-from smtpapi.find.types import WHITE_SPACE
+from smtpapi.find.html_syntax.entities import decode
+from smtpapi.find.model import WHITE_SPACE
 
 _VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
 _CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")

@@ -8,7 +8,7 @@ import sys
 from itertools import islice
 from typing import Final
 
-from smtpapi.mime.budget import Look, paced, unhurried
+from smtpapi.mime.deadline import Look, paced, unhurried
 
 _MACRO: Final = re.compile(
     rb"\{\{[ \t\r\n]*+(opening|closing)_(single|double|triple)_curly\(\)[ \t\r\n]*+\}\}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from smtpapi.find.anchors import SUBLINK
-from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
 
 _VALUE: Final = rb"=(?:\"[^\"\r\n\]]*+\"|'[^'\r\n\]]*+'|[^\"'\s\]]++)"
 _ATTRIBUTE: Final = rb"data-msys-(?:clicktrack|unsubscribe|sublink)" + _VALUE

@@ -10,9 +10,10 @@ import re
 import sys
 from typing import Final
 
-from smtpapi.find import brackets, ends, notation
-from smtpapi.find.types import TextLink
-from smtpapi.mime.budget import LOOK_EVERY, Look, unhurried
+from smtpapi.find import notation
+from smtpapi.find.model import TextLink
+from smtpapi.find.url_ends import brackets, ends
+from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
 
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
 # The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives (gh-106052).

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smtpapi.mime.changes import Change
+from smtpapi.mime.edits import Change
 
 def decode(encoded: bytes, /) -> bytes | None: ...
 def encoded_offsets(encoded: bytes, offsets: Sequence[int], /) -> list[int] | None: ...

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from smtpapi.mime.budget import Look, paced, unhurried
-from smtpapi.mime.changes import LOOK_CHANGES
+from smtpapi.mime.deadline import Look, paced, unhurried
+from smtpapi.mime.edits import LOOK_CHANGES
 from smtpapi.mime.transfer import Change
 
 Family = Literal["raw", "trail", "shift", "wide", "foreign", "unknown"]

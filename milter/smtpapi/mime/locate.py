@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from smtpapi.message import Message
-from smtpapi.mime.budget import OverTimeError
-from smtpapi.mime.changes import MAX_LINE
 from smtpapi.mime.clear import part_block
+from smtpapi.mime.deadline import OverTimeError
 from smtpapi.mime.describe import AmbiguousError, Described, describe
+from smtpapi.mime.edits import MAX_LINE
 from smtpapi.mime.fields import PLAIN, ContentType, FieldSpan, Header, parse_header
-from smtpapi.outcome import Leave, Why
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Leave, Why
 
 MAX_DEPTH = 50
 MAX_FIELDS = 1000  # of a part's own header

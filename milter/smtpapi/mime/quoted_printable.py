@@ -13,8 +13,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from smtpapi.mime.budget import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
-from smtpapi.mime.changes import LOOK_CHANGES, Change, Placed, column_at, line_end, rest_of_line
+from smtpapi.mime.deadline import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
+from smtpapi.mime.edits import LOOK_CHANGES, Change, Placed, column_at, line_end, rest_of_line
 
 try:
     from smtpapi.mime import _quoted_printable as _native

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from smtpapi.mime.budget import LOOK_STEPS, Look, paced, unhurried
-from smtpapi.mime.changes import (
+from smtpapi.mime.deadline import LOOK_STEPS, Look, paced, unhurried
+from smtpapi.mime.edits import (
     LOOK_CHANGES,
     MAX_LINE,
     Change,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engagement.settings.loaded import Settings
+from engagement.settings.settings import Settings
 from smtpapi.policy.hooks import Policy, PolicyError, parse
 from smtpapi.policy.ownership import weakness
 

@@ -1,9 +1,9 @@
 """A site's policy: a Python file whose functions carry the names of Momentum's hooks.
 
-Not what the hooks' variables do (`smtpapi.decide`), nor when hooks run (`smtpapi.transaction`). A policy runs
-in the filter's own process with all its rights: it is the operator's code, trusted as the configuration is.
-One that does not come back cannot be stopped from inside; the MTA's milter time-out ends the wait
-(docs/policy.md).
+Not what the hooks' variables do (`smtpapi.request.decision`), nor when hooks run
+(`smtpapi.pipeline.transaction`). A policy runs in the filter's own process with all its rights: it is the
+operator's code, trusted as the configuration is. One that does not come back cannot be stopped from inside;
+the MTA's milter time-out ends the wait (docs/policy.md).
 
 Invariants: a file either loads whole or raises `PolicyError`; whatever a hook raises comes out as
 `PolicyFailed` with the policy's own file and line.

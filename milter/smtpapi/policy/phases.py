@@ -5,7 +5,7 @@ several recipients that goes over the hop meets the hooks of session and message
 through; only the hook for each recipient runs again for the copy.
 """
 
-from smtpapi.envelope import Envelope
+from smtpapi.model.envelope import Envelope
 from smtpapi.policy.core import VCTX_CONN
 from smtpapi.policy.hooks import Policy
 from smtpapi.policy.vctx import ValidationContext

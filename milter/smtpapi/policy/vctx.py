@@ -1,7 +1,7 @@
 """The validation context: string variables on three levels, as Momentum's `vctx`.
 
-Not what the variables mean (`smtpapi.decide`). Invariants: all values are strings; an empty value counts as
-not set, and lets the next wider level show through.
+Not what the variables mean (`smtpapi.request.decision`). Invariants: all values are strings; an empty value
+counts as not set, and lets the next wider level show through.
 """
 
 from collections.abc import Mapping

@@ -6,8 +6,8 @@ Invariant: nothing that a hook does with these changes the mail.
 import re
 from dataclasses import dataclass
 
-from smtpapi.envelope import Client, Envelope
-from smtpapi.message import Message
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Message
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 

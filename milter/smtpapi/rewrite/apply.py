@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from smtpapi.outcome import Edit
+from smtpapi.model.outcome import Edit
 
 
 def apply_edits(body: bytes, edits: Iterable[Edit]) -> bytes:

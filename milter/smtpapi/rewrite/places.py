@@ -8,9 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from smtpapi.find import foreign, html, markup, raw_text
-from smtpapi.find.types import WHITE_SPACE, Page
-from smtpapi.mime.budget import LOOK_EVERY, Look, paced
+from smtpapi.find import (
+    foreign,
+    html,
+)
+from smtpapi.find.html_syntax import markup, raw_text
+from smtpapi.find.model import WHITE_SPACE, Page
+from smtpapi.mime.deadline import LOOK_EVERY, Look, paced
 
 NONE: Final = -1
 

@@ -9,18 +9,18 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from smtpapi.decide import Decision
-from smtpapi.message import Message
 from smtpapi.mime import charset, transfer
-from smtpapi.mime.budget import Look, OverTimeError, in_turns, paced
+from smtpapi.mime.deadline import Look, OverTimeError, in_turns, paced
 from smtpapi.mime.describe import IDENTITY, OF_BYTES
 from smtpapi.mime.fields import FieldSpan
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.quoted_printable import LooseQuotedPrintable
 from smtpapi.mime.transfer import Change, Placed
-from smtpapi.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
-from smtpapi.rewrite.choose import Chooser, Passed, TooManyLinksError, harmless
-from smtpapi.rewrite.links import CopyLinks
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.part import Chooser, Passed, TooManyLinksError, harmless
 from smtpapi.rewrite.rules import Rules
 
 _ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")

@@ -13,9 +13,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from engagement.links.types import Identity, Kind, Link
+
 from engagement.links.keys import Key, Ring, Status
 from engagement.links.token import copy_sealer
-from engagement.links.types import Identity, Kind, Link
 
 HERE = Path(__file__).resolve().parent
 IDS = {"message_id": bytes(range(16)), "transmission_id": 1234567890123456789}

@@ -1,0 +1,76 @@
+"""What happened, as plain values. How it is written down: `record`; how users see it: `fields`.
+
+An event's id and time are fixed where it happened, so that everything after may be done again: a second
+telling of the same event is known by its id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engagement.links.model import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A tracked link was fetched (contract.md 6.5).
+
+    id: UUID text of `ids.EventIds`. at_ms: Unix milliseconds. packed: the token's authenticated payload
+    (`links.types.Opened.packed`), with whom and what the link was made for. tenant: "" unless used.
+    client_address: as cut by `addresses.truncated` where privacy asks for it. user_agent, accept_language:
+    as sent, "" if not sent. method: of the request. host: the Host it asked for. spoiled: the token had a
+    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). hits: so many of one
+    client that are told together (`spool.fold`); id and at_ms are those of the last.
+    """
+
+    id: str
+    kind: Kind
+    at_ms: int
+    packed: bytes = field(repr=False)
+    tenant: str
+    client_address: str
+    user_agent: str
+    accept_language: str
+    method: str
+    host: str
+    spoiled: bool
+    expired: bool
+    hits: int = 1
+
+
+class Injection(NamedTuple):
+    """A message of one recipient came in, tracked or not.
+
+    id: UUID text. at_ms: Unix milliseconds. message_id: 16 bytes, that of the copy's links.
+    transmission_id: unsigned 64 bits. recipient: envelope recipient as sent, "" where the privacy mode
+    keeps it out. sender: envelope sender. friendly_from: the From field's address. subject: decoded.
+    metadata: JSON object text or "". opens, clicks, initial_opens, amp: what was tracked. size: bytes.
+    outcome: "" for tracked, else the reason (`smtpapi.model.outcome.Why`). context: the `cust_*` variables.
+    rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive".
+    """
+
+    id: str
+    at_ms: int
+    message_id: bytes
+    transmission_id: int
+    recipient: str
+    sender: str
+    friendly_from: str
+    subject: str
+    campaign: str
+    tags: tuple[str, ...]
+    metadata: str
+    customer_id: str
+    transactional: bool
+    opens: bool
+    clicks: bool
+    initial_opens: bool
+    amp: bool
+    size: int
+    queue_id: str
+    outcome: str
+    context: Mapping[str, str]
+    rcpt_type: str = ""
+
+
+Event = Hit | Injection

@@ -1,0 +1,66 @@
+"""Plain links: the request that nearly all requests are, read in one step.
+
+`/f/a/TOKEN` or `/q/TOKEN` with nothing behind the token, the token of a known key and of the kind that goes
+with its path, a target that is fit for Location. What is not plain may still be a link, and a forged one is
+not told from it: `token`, `payload` and `urls` say, part by part.
+
+Invariant: what `read` returns is what those parts return; None where they return nothing, and whenever in
+doubt. There are two of it: in C where that was built (`engagement/_native.c`), else `read_by_parts`.
+"""
+
+from typing import Final
+
+from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, OPENS, BadToken, Kind
+from engagement.links.payload import glance
+from engagement.links.token import Opener, opener, unseal
+from engagement.links.urls import refusal
+
+try:
+    from engagement import _native
+except ImportError:  # not built here: the same in more time
+    _native = None  # type: ignore[assignment] # a name for a module
+
+CLICK: Final = "/f/a/"  # how a link without a sublink begins
+PIXEL: Final = "/q/"
+
+# What a genuine token says, as far as an answer needs it: kind, payload, issued, expiry (Unix seconds),
+# target (b"" of a pixel), whether something stood behind the token.
+Asked = tuple[Kind, bytes, int, int, bytes, bool]
+
+
+class Openers(dict[bytes, Opener | None]):
+    """By a token's first four bytes: what opens it. Filled as they come, by kinds times keys at most."""
+
+    def __init__(self, ring: Ring) -> None:
+        super().__init__()
+        self.ring = ring
+
+    def __missing__(self, clear: bytes) -> Opener | None:
+        found = opener(clear, self.ring)
+        if found is not None and found[0] in CLICKS | OPENS:
+            self[clear] = found
+            return found
+        return None
+
+
+def read_by_parts(path: str, openers: Openers) -> Asked | None:
+    """Read a path (PEP 3333's PATH_INFO) of a plain link. None: it is not plain."""
+    begin = len(CLICK) if path.startswith(CLICK) else len(PIXEL) if path.startswith(PIXEL) else 0
+    # A token ends with a letter or digit; what ends otherwise has something added.
+    if not begin or not path.isascii() or not path[-1].isalnum():
+        return None
+    try:
+        kind, _, packed = unseal(path[begin:].encode("ascii"), openers.ring)
+        if kind not in (CLICKS if path[1] == "f" else OPENS):
+            return None
+        issued, expiry, target = glance(kind, packed)
+    except BadToken:
+        return None
+    # Checked when sealed, too; but a ring shared with a faulty program must not matter.
+    if kind in CLICKS and refusal(target) is not None:
+        return None
+    return kind, packed, issued, expiry, target, False
+
+
+read = read_by_parts if _native is None else _native.read

@@ -1,0 +1,168 @@
+"""What an operator should hear about a configuration that is valid: rules between options.
+
+Not errors: everything here is accepted and works as asked. Each warning begins with the place to look at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engagement.settings.errors import KindError, Place
+from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
+from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
+from engagement.settings.syntax_tree import Text
+
+if TYPE_CHECKING:
+    from engagement.settings.settings import Settings
+
+# Context variables that stand for an option (contract.md 4.1).
+_VARIABLES = {
+    "smtpapi_click_tracking": "click_tracking_enabled",
+    "smtpapi_click_tracking_scheme": "click_tracking_scheme",
+    "smtpapi_open_tracking": "open_tracking_enabled",
+    "smtpapi_open_tracking_scheme": "open_tracking_scheme",
+    "smtpapi_tracking_domain": "tracking_domain",
+    "smtpapi_tracking_link_expiry": "tracking_link_expiry",
+    "smtpapi_initial_open": "initial_open_tracking_enabled",
+}
+_LONGEST_CAMPAIGN = 64  # bytes (contract.md 3.2)
+_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is in force in one scope of the file. served: not switched off by `Enable`."""
+
+    label: str
+    scoped: Scoped
+    served: bool = True
+
+
+def views(table: Table) -> Iterator[View]:
+    """Each scope of the file, in its order; first the file itself if no listener takes all connections."""
+    if not any(listener.serves() for listener in table.top.of_kind("esmtp_listener")):
+        yield View(table.top.label, table.along([]))
+    for outer in table.top.inner:
+        match outer.kind:
+            case "esmtp_listener":
+                yield from _listener_views(table, outer)
+            case "pathway":
+                yield View(outer.label, table.along([], str(outer.matches)))
+            case _:
+                for block in outer.inner:
+                    yield View(block.label, table.along([], str(block.matches)))
+
+
+def _listener_views(table: Table, listener: Block) -> Iterator[View]:
+    yield View(listener.label, table.along([listener]), listener.serves())
+    for block in listener.inner:
+        served = block.serves(listener.serves())
+        yield View(block.label, table.along([block, listener]), served)
+        for peer in block.inner:
+            rows = [peer, *longest_covering(listener, peer), block, listener]
+            yield View(peer.label, table.along(rows), served)
+
+
+def warnings(settings: "Settings") -> Iterator[str]:
+    """All warnings that arise from several options together."""
+    top = settings.table.top
+    if not settings.active:
+        yield from _passive(settings, top)
+    else:
+        yield from _default_domain(settings.table)
+        yield from _top_pixel_alone(settings.table)
+    for block in top.walk():
+        expiry = block.values.get("tracking_link_expiry")
+        if expiry is not None and expiry.value <= 0:
+            yield f"{_at(expiry)}: tracking_link_expiry = {expiry.value}: no click or open is ever recorded"
+        if block.kind == "pathway_group":
+            for option, value in block.values.items():
+                yield (
+                    f"{_at(value)}: {option} directly in a pathway_group is honoured here, but Momentum "
+                    "ignores it; set it in the pathways"
+                )
+        if "context" in block.values:
+            yield from _context(block.values["context"])
+    yield from _twice(top)
+
+
+def notices(settings: "Settings") -> Iterator[str]:
+    """What is good to know about options that are read and not acted on."""
+    if settings.cassandra_client is None:
+        return
+    origin = settings.origins.get(("cassandra_client", "uri"))
+    where = f"{_at(origin)}: " if origin else ""
+    if settings.store.engine != "cassandra":
+        yield f"{where}cassandra_client is read and kept; it is used with engine = cassandra in store {{ }}"
+    if any("port=" not in node or "port=9160" in node for node in settings.cassandra_client.uri):
+        yield f"{where}port 9042 of Cassandra is taken where 9160 or none is given"
+
+
+def _passive(settings: "Settings", top: Block) -> Iterator[str]:
+    state = "enabled = false in smtpapi { }" if settings.smtpapi else "there is no smtpapi { } stanza"
+    found = [
+        (name, value)
+        for block in top.walk()
+        for name, value in block.values.items()
+        if name in TRACKING_OPTIONS
+    ]
+    found.sort(key=lambda each: (each[1].file, each[1].line))
+    switched_on = [(name, value) for name, value in found if value.value is True]
+    for name, value in (switched_on or found)[:1]:
+        yield (
+            f"{_at(value)}: {name} has no effect: {state}; nothing is tracked, and X-MSYS-API is "
+            "only taken out of trusted clients' mail"
+        )
+
+
+def _default_domain(table: Table) -> Iterator[str]:
+    told = set()
+    for view in views(table):
+        switched_on = [view.scoped.value(name) for name in _SWITCHES if view.scoped.value(name).value]
+        given = view.scoped.context.get("smtpapi_tracking_domain")
+        if not view.served or not switched_on or given:
+            continue
+        if view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:
+            continue
+        if (place := _at(switched_on[0])) not in told:
+            told.add(place)
+            yield (
+                f"{place}: {view.label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
+                "recipient can reach; set tracking_domain"
+            )
+
+
+def _top_pixel_alone(table: Table) -> Iterator[str]:
+    for view in views(table):
+        initial = view.scoped.value("initial_open_tracking_enabled")
+        alone = not view.scoped.value("open_tracking_enabled").value
+        if view.served and initial.value and initial.scope == view.label and alone:
+            yield f"{_at(initial)}: initial_open_tracking_enabled has no effect without open_tracking_enabled"
+
+
+def _context(context: Value) -> Iterator[str]:
+    """Context variables whose value no message could use."""
+    for variable, text in context.value.items():
+        if variable in _VARIABLES and text:
+            try:
+                SCOPED[_VARIABLES[variable]].kind.read(Text(text, Place(context.file, context.line)))
+            except KindError as error:
+                yield f"{_at(context)}: {variable} {error.what}, expected {error.expected}; it is ignored"
+        if variable == "smtpapi_campaign_id" and len(text.encode()) > _LONGEST_CAMPAIGN:
+            yield (
+                f"{_at(context)}: smtpapi_campaign_id is above {_LONGEST_CAMPAIGN} bytes; all mail from here "
+                "is refused"
+            )
+
+
+def _twice(top: Block) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for group in top.of_kind("pathway_group"):
+        for block in group.of_kind("pathway"):
+            first = seen.setdefault(str(block.matches), group.label)
+            if first != group.label:
+                yield f"pathway '{block.matches}' stands in {first} and in {group.label}; the first is used"
+
+
+def _at(value: Value) -> str:
+    return f"{value.file}:{value.line}"

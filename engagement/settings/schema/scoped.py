@@ -1,0 +1,116 @@
+"""Declarations of the options whose value depends on where a message came in (contract.md 1.1, 1.3).
+
+Not which scope wins (`scopes`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from types import MappingProxyType
+
+from engagement.settings import option_types
+from engagement.settings.option import declared
+from engagement.settings.option_types import Network
+
+TRACKING_SCOPES = ("esmtp_listener", "listen", "pathway", "pathway_group", "peer")
+DEFAULT_DOMAIN = "localhost:8080"
+_LISTENER_SCOPES = ("esmtp_listener", "listen", "peer")
+_DAY = 86400
+_SMALLEST, _LARGEST = -(2**62), 2**62  # Momentum takes any integer; sums with a time must still fit 64 bits
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedOptions:
+    """Options whose value is that of the narrowest scope that sets them (contract.md 1.3)."""
+
+    click_tracking_enabled: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether links in the text and HTML parts are tracked.",
+        scopes=TRACKING_SCOPES,
+    )
+    click_tracking_scheme: str = declared(
+        option_types.scheme(),
+        "http",
+        "Scheme of click links: http or https. AMP parts need https.",
+        scopes=TRACKING_SCOPES,
+    )
+    open_tracking_enabled: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether the HTML part gets a pixel that reports opens.",
+        scopes=TRACKING_SCOPES,
+    )
+    open_tracking_scheme: str = declared(
+        option_types.scheme(), "http", "Scheme of the pixel's URL: http or https. AMP parts need https.",
+        scopes=TRACKING_SCOPES,
+    )  # fmt: skip
+    tracking_domain: str = declared(
+        option_types.tracking_domain(),
+        DEFAULT_DOMAIN,
+        "Host, optionally with :port, of all links; it must lead to the web tracker. The default is unfit "
+        "for production.",
+        scopes=TRACKING_SCOPES,
+        example="track.example.com",
+    )
+    tracking_link_expiry: int = declared(
+        option_types.integer(_SMALLEST, _LARGEST, words="a whole number of seconds"),
+        365 * _DAY,
+        "How long after sending a click or open is still recorded (365 days). Expired links still take their "
+        "reader to the target. Zero or less: never record.",
+        scopes=TRACKING_SCOPES,
+    )
+    initial_open_tracking_enabled: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether a second pixel stands at the top of the HTML part, so that mail which a reader's program "
+        "cuts off still reports an open. Needs open_tracking_enabled.",
+        scopes=TRACKING_SCOPES,
+    )
+    context: Mapping[str, str] = declared(
+        option_types.pairs(),
+        MappingProxyType({}),
+        "Context variables that every message of a connection begins with. They are policy: those named "
+        "smtpapi_… win over the X-MSYS-API header.",
+        scopes=TRACKING_SCOPES,
+        example={"mo_customer_id": "17", "cust_site": "berlin"},
+    )
+    pathway: str = declared(
+        option_types.text("a pathway's name", empty=False),
+        "default",
+        "Name of the pathway whose options apply where these scopes set none.",
+        scopes=_LISTENER_SCOPES,
+        example="newsletters",
+    )
+    relay_hosts: tuple[Network, ...] = declared(
+        option_types.networks(),
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        "Client addresses trusted without a login, for mail that has not come in from outside before: each "
+        "Received field in it must name one of these, this machine, or a client that had logged in. All "
+        "other mail passes untouched (docs/decisions/0016-trust.md).",
+        scopes=("global", *TRACKING_SCOPES),
+        display="Relay_Hosts",
+    )
+    local_submission: bool = declared(
+        option_types.boolean(),
+        True,
+        "Whether mail is trusted that is handed in on this machine by the sendmail(1) command, as cron jobs "
+        "and web applications do; 127.0.0.1 must be in Relay_Hosts as well. Set it to false where scripts "
+        "hand in mail of strangers without its Received fields.",
+        scopes=("global", *TRACKING_SCOPES),
+        display="Local_Submission",
+    )
+    smtp_extensions: tuple[str, ...] = declared(
+        option_types.words_list("a list of extension names, as in (XSETCONTEXT)"),
+        (),
+        "Momentum's SMTP extensions offered to clients. XSETCONTEXT is honoured from trusted clients.",
+        scopes=_LISTENER_SCOPES,
+        example=("XSETCONTEXT",),
+        display="SMTP_Extensions",
+    )
+    enable: bool = declared(
+        option_types.boolean(), True,
+        "Whether the listener or Listen stanza counts; false keeps it without effect.",
+        scopes=("esmtp_listener", "listen"),
+        display="Enable",
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""The settings as programs use them: one attribute a stanza, and the scopes behind `scoped`.
+
+Not how they are read (`load`). Invariant: everything is checked and converted; `Settings()` is what an empty
+file means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engagement.settings.option_types import is_host_and_port
+from engagement.settings.schema import (
+    DEFAULT_DOMAIN,
+    SCOPED,
+    CassandraClient,
+    EngagementTracker,
+    Keys,
+    Limits,
+    Milter,
+    Policy,
+    Privacy,
+    Rewriting,
+    SmtpapiStanza,
+    Spool,
+    Store,
+    Tracker,
+    Web,
+)
+from engagement.settings.scopes import Scoped, Table, Value, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration. smtpapi, cassandra_client: None where the stanza is absent.
+
+    warnings: what the operator should change; notices: what was read and means nothing here. origins: the
+    options of stanzas that the file sets, by stanza and option.
+    """
+
+    smtpapi: SmtpapiStanza | None = None
+    engagement_tracker: EngagementTracker = field(default_factory=EngagementTracker)
+    cassandra_client: CassandraClient | None = None
+    milter: Milter = field(default_factory=Milter)
+    rewriting: Rewriting = field(default_factory=Rewriting)
+    limits: Limits = field(default_factory=Limits)
+    spool: Spool = field(default_factory=Spool)
+    store: Store = field(default_factory=Store)
+    keys: Keys = field(default_factory=Keys)
+    tracker: Tracker = field(default_factory=Tracker)
+    web: Web = field(default_factory=Web)
+    privacy: Privacy = field(default_factory=Privacy)
+    policy: Policy = field(default_factory=Policy)
+    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    origins: Mapping[tuple[str, str], Value] = field(default_factory=dict)
+    table: Table = field(default_factory=Table, compare=False, repr=False)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may be tracked at all: the stanza smtpapi { } is there and enabled."""
+        return self.smtpapi is not None and self.smtpapi.enabled
+
+    def scoped(self, where: Where) -> Scoped:
+        """What is in force for a connection; cached."""
+        return self.table.scoped(where)
+
+    def tracking_domains(self) -> frozenset[str]:
+        """All host[:port] of links this configuration can make, lower-case, whatever the scope.
+
+        Policy can name others; the operator lists those in tracker.hosts.
+        """
+        blocks = list(self.table.top.walk())
+        found = {
+            str(block.values["tracking_domain"].value)
+            for block in blocks
+            if "tracking_domain" in block.values
+        }
+        contexts = [block.values["context"].value for block in blocks if "context" in block.values]
+        named = {context.get("smtpapi_tracking_domain", "") for context in contexts}
+        found |= {domain for domain in named if is_host_and_port(domain)}
+        listeners = [block for block in blocks if block.kind == "esmtp_listener" and block.serves()]
+        if not listeners or not all("tracking_domain" in block.values for block in listeners):
+            found.add(DEFAULT_DOMAIN)  # policy may name any pathway, also one without a domain
+        return frozenset(domain.lower() for domain in found)
+
+    def longest_expiry(self) -> int:
+        """The longest time in seconds that links of any scope are recorded; the default if that is more."""
+        option = SCOPED["tracking_link_expiry"]
+        set_here = (block.values.get(option.name) for block in self.table.top.walk())
+        return max([int(option.default), *(int(value.value) for value in set_here if value)])

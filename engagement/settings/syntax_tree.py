@@ -1,0 +1,114 @@
+"""A configuration file as a tree: what was written, in its order, each node with its place.
+
+No meaning yet: an unknown name is as good as a known one, and includes are still unread. Two trees are equal
+if they say the same; places and the way a value was quoted do not count.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from engagement.settings.errors import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A word or a quoted string, escapes translated."""
+
+    text: str
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TextList:
+    """`( a b "c d" )`."""
+
+    items: tuple[Text, ...]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """`[ key = value … ]`."""
+
+    pairs: tuple[tuple[Text, "ValueNode"], ...]
+    place: Place = field(compare=False)
+
+
+ValueNode: TypeAlias = Text | TextList | Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`name = value`; name as written, its letter case has no meaning."""
+
+    name: str
+    value: ValueNode
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`name instance { … }`; instance None where there is none."""
+
+    name: str
+    instance: Text | None
+    items: tuple["Item", ...]
+    place: Place = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`include "target"`."""
+
+    target: Text
+    readonly: bool
+    place: Place = field(compare=False)
+
+
+Item: TypeAlias = Assign | Scope | Include
+
+_BARE = re.compile(r"[A-Za-z0-9_.:@*+,-]+")
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def quoted(text: str) -> str:
+    """The text as a quoted string of the language."""
+    return (
+        '"'
+        + re.sub(r'[\\"\u201c\u201d\n\r\t]', lambda found: _ESCAPES.get(found[0], "\\" + found[0]), text)
+        + '"'
+    )
+
+
+def written(text: str) -> str:
+    """The text bare where that is safe, else quoted."""
+    return text if _BARE.fullmatch(text) else quoted(text)
+
+
+def written_value(value: ValueNode) -> str:
+    """A value on one line, as it may stand in a file."""
+    match value:
+        case Text(text):
+            return written(text)
+        case TextList(items):
+            return f"({' '.join(written(item.text) for item in items)})"
+        case Pairs(pairs):
+            inner = " ".join(f"{written(key.text)} = {written_value(each)}" for key, each in pairs)
+            return f"[ {inner} ]"
+
+
+def lines(items: tuple[Item, ...], depth: int = 0) -> Iterator[str]:
+    """The tree as the lines of a file; parsing them gives an equal tree."""
+    indent = "  " * depth
+    for item in items:
+        match item:
+            case Assign(name, value):
+                yield f"{indent}{name} = {written_value(value)}"
+            case Include(target, readonly):
+                yield f"{indent}{'readonly_' if readonly else ''}include {quoted(target.text)}"
+            case Scope(name, instance, inner):
+                yield f"{indent}{name}{'' if instance is None else ' ' + quoted(instance.text)} {{"
+                yield from lines(inner, depth + 1)
+                yield f"{indent}}}"

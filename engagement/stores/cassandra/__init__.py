@@ -1,0 +1,1 @@
+"""The store of a large site, in a Cassandra cluster."""

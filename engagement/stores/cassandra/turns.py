@@ -1,0 +1,53 @@
+"""Turns at making an hour's figures, so that those made last win, however far apart clocks are.
+
+A turn is taken before the hour is read, and its number is the timestamp that the figures are written with.
+Whoever takes a turn has stored its events before; so the reading of the highest turn has seen all that any
+lower turn was taken for, and it does not matter whose write comes first. Pure, but for what it asks.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from engagement.stores.aggregate import HOUR_MS
+from engagement.stores.minute_rollup import Hour
+from engagement.stores.port import StoreError
+
+# The figures' timestamps begin two days after the hour. Earlier programs wrote with the shippers' clocks, of
+# which none was more than a day ahead.
+_AFTER_HOUR_MS: Final = 2 * 24 * HOUR_MS
+_TRIES: Final = 20  # others take a turn every few seconds at most
+_REMEMBERED: Final = 1_000  # hours
+
+Ask = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
+
+
+def stamp(hour: int, turn: int) -> int:
+    """Return the timestamp, in microseconds, of an hour's figures that were made in that turn."""
+    return ((hour + 1) * HOUR_MS + _AFTER_HOUR_MS) * 1000 + turn
+
+
+class Turns:
+    """The turns of one shipper. ask: `take_turn` of `cql.WRITES`. Not safe to share between threads."""
+
+    def __init__(self, ask: Ask, shipper: str) -> None:
+        self._ask = ask
+        self._shipper = shipper
+        self._last: dict[Hour, tuple[int | None, str | None]] = {}
+
+    def take(self, hour: Hour, life: int) -> tuple[int, bool]:
+        """Take the next turn; return its number, and whether nobody else had one since our last.
+
+        life: seconds until the hour's turns may be forgotten, 0 for never. Raises StoreError.
+        """
+        last = self._last.pop(hour, (None, None))
+        for _ in range(_TRIES):
+            number = (last[0] or 0) + 1
+            values = (life, number, self._shipper, *hour, *last)
+            applied, *others = self._ask("take_turn", values)[0]
+            if applied:
+                self._last[hour] = number, self._shipper
+                if len(self._last) > _REMEMBERED:
+                    del self._last[next(iter(self._last))]
+                return number, last[1] == self._shipper
+            last = (others[0], others[1]) if others else (None, None)
+        raise StoreError("Cassandra: no turn at the figures of an hour to be had; others take them all.")

@@ -1,0 +1,1 @@
+"""Commands that check the configuration and keep its keys."""

@@ -1,0 +1,1 @@
+"""Commands that read, remove and decode what was recorded."""

@@ -1,0 +1,1 @@
+"""Commands that rewrite, show or send one message."""

@@ -1,0 +1,53 @@
+"""`smtpapi milter`: the filter, in the foreground."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from smtpapi.commands.options import config_option
+
+
+@click.command("milter")
+@config_option
+@click.option("--counters", is_flag=True, help="Print what the running filter has counted, and exit.")
+def command(config: Path, counters: bool) -> None:
+    """Serve the MTA as a milter until SIGTERM. SIGHUP reads the configuration anew.
+
+    With --counters: print the running filter's counts in Prometheus's text format (needs
+    milter.counters_directory in the configuration).
+    """
+    # Imported late: pymilter may be missing, and the other commands do without it.
+    try:
+        import Milter  # noqa: F401 - asked whether it is there
+    except ImportError as error:
+        raise click.ClickException(
+            "pymilter is not installed: apt-get install libmilter-dev gcc, then pip install pymilter"
+        ) from error
+    from smtpapi.process import supervisor
+    from smtpapi.process.listener import ListenError
+    from smtpapi.telemetry import maillog
+
+    try:
+        loaded = supervisor.load(config)
+        if counters:
+            sys.stdout.write(_counted(loaded.settings.milter.counters_directory))
+            return
+        maillog.setup(loaded.settings.smtpapi.debug_level if loaded.settings.smtpapi else "ERROR")
+        supervisor.Daemon(config, loaded).run()
+    except (supervisor.StartError, ListenError) as error:
+        click.echo(f"smtpapi milter: {error}", err=True)
+        sys.exit(2)
+
+
+def _counted(directory: str) -> str:
+    from smtpapi.telemetry.counters import Counters, CountersError, exposition
+
+    if not directory:
+        raise click.ClickException("milter.counters_directory is not set, so the counts are in memory only")
+    try:
+        return exposition(Counters.open(Path(directory)).totals())
+    except CountersError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}; does the filter run?") from error

@@ -1,0 +1,1 @@
+"""The syntax of HTML: tags, raw text, entities, as spans of bytes."""

@@ -1,0 +1,61 @@
+"""Elements whose content is text to the tokenizer: where that text ends (WHATWG HTML 13.2.5.2 to 31).
+
+Not their meaning. `noscript` is none of them here: mail readers run no script, and then it is markup.
+"""
+
+import re
+from typing import Final
+
+from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+
+NAMES: Final = (
+    b"script",
+    b"style",
+    b"title",
+    b"textarea",
+    b"xmp",
+    b"iframe",
+    b"noembed",
+    b"noframes",
+    b"plaintext",
+)
+
+_SCRIPT_TURN: Final = re.compile(rb"<!--|-->|<(/?)script(?=[ \t\n\f\r/>])", re.IGNORECASE)
+# Letter cases spelled out, as the search for what every match begins with is only fast with IGNORECASE off.
+_CLOSE: Final = {
+    name: re.compile(
+        b"</" + b"".join(b"[%c%c]" % (sign, sign ^ 0x20) for sign in name) + rb"(?=[ \t\n\f\r/>])"
+    )
+    for name in NAMES
+}
+
+
+def end(data: bytes, name: bytes, position: int, limit: int, look: Look = unhurried) -> int:
+    """Offset of the end tag that closes the element whose content begins at position; limit if none does."""
+    if name == b"plaintext":
+        return limit
+    if name == b"script":
+        return _script_end(data, position, limit, look)
+    close = _CLOSE[name].search(data, position, limit)
+    return limit if close is None else close.start()
+
+
+def _script_end(data: bytes, position: int, limit: int, look: Look) -> int:
+    escaped = twice = False
+    look_at = position + LOOK_EVERY
+    while turn := _SCRIPT_TURN.search(data, position, limit):
+        position = turn.end()
+        if position > look_at:
+            look()
+            look_at = position + LOOK_EVERY
+        if turn[1] is None:
+            if turn[0] == b"-->":
+                escaped = twice = False
+            elif not escaped:
+                escaped = True
+                position -= 2  # 13.2.5.19: "<!-->" opens and closes
+        elif turn[1] and not twice:
+            return turn.start()
+        elif escaped:
+            twice = not turn[1]
+    return limit

@@ -1,0 +1,30 @@
+"""Where the tag or comment begins that a document ends inside.
+
+Of what stands there a browser shows nothing, and what is put behind it becomes a part of it.
+"""
+
+from smtpapi.find import foreign
+from smtpapi.find.html_syntax import markup
+from smtpapi.mime.deadline import Look
+
+
+def among_skipped(data: bytes, position: int, limit: int, look: Look) -> int:
+    """Where the last token from position on begins if limit cuts it; -1 if it does not.
+
+    position: where the tokenizer is in the data state, with no element of raw text between it and limit.
+    """
+    while found := foreign.TOKEN.match(data, position, limit):
+        position = found.end()
+        token = found[1]
+        if token is None:
+            return -1
+        start = found.start(1) - 1
+        if token == b"!--":
+            position = markup.closed_comment_end(data, position, limit)
+        elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
+            position = data.find(b">", position, limit) + 1 or -1
+        elif token:
+            position = markup.tag_end(data, position, limit, look)
+        if position < 0:
+            return start
+    return -1

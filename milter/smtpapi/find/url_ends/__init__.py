@@ -1,0 +1,1 @@
+"""Where a URL in text ends."""

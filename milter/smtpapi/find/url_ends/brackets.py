@@ -1,0 +1,80 @@
+"""Where a URL ends that stands in running text: brackets, quotation marks and the sentence's own punctuation.
+
+Not which bytes a URL may hold: that is `text`'s business, which hands in the run of them.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from smtpapi.mime.deadline import LOOK_EVERY, Look, paced, unhurried
+
+_BRACKET: Final = re.compile(rb"[()\[\]{}]")
+_OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
+_PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
+_TRAILING: Final = b".,;:!?'\"|^"
+_TAG: Final = re.compile(rb"\[[A-Za-z]{1,20}=\Z")  # [url=https://x.example]label[/url]
+_ON: Final = re.compile(rb"[A-Za-z0-9/?&=%#+\-_~$@*]")  # behind a mark: the URL may go on
+_OPEN: Final = -2
+_EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
+
+
+class End(NamedTuple):
+    """Where a URL ends within its run, punctuation included; certain: whether that can be told."""
+
+    stop: int
+    certain: bool
+
+
+def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
+    """Where the URL ends that begins at start, in data[start:run].
+
+    A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
+    if its partner stands right before the URL; else the whole run is given, as uncertain.
+    """
+    before = data[start - 1 : start]
+    if before == b"'":
+        quote = data.find(b"'", start, run)
+        if quote >= 0:
+            if _ON.match(data, quote + 1):  # an apostrophe as well as the end
+                return End(run, certain=False)
+            run = quote
+    unbalanced = _first_unbalanced(data, start, run, look)
+    if unbalanced == _OPEN:
+        return End(run, certain=False)
+    if unbalanced < 0:
+        return End(run, certain=True)
+    opener = _OPENER[data[unbalanced : unbalanced + 1]]
+    own = before == opener or (
+        opener == b"[" and before == b"=" and _TAG.search(data, max(0, start - 22), start)
+    )
+    if own or only_punctuation(data, unbalanced, run):
+        return End(unbalanced, certain=True)
+    return End(run, certain=False)
+
+
+def only_punctuation(data: bytes, start: int, stop: int) -> bool:
+    """Whether nothing but closing brackets and punctuation stands in data[start:stop]."""
+    found = _PUNCTUATION.match(data, start, stop)
+    return found is not None and found.end() == stop
+
+
+def without_punctuation(data: bytes, start: int, stop: int) -> int:
+    """The URL's end with the sentence's punctuation left out."""
+    before = data[start - 1 : start]
+    trailing = _TRAILING + before if before and before in _EMPHASIS else _TRAILING
+    return start + len(data[start:stop].rstrip(trailing))
+
+
+def _first_unbalanced(data: bytes, start: int, stop: int, look: Look) -> int:
+    """Where the first closing bracket is that nothing opens; -1 without one, `_OPEN` if one is left open."""
+    opened: list[bytes] = []
+    brackets = _BRACKET.finditer(data, start, stop)
+    for found in brackets if stop - start < LOOK_EVERY else paced(brackets, look):
+        bracket = found[0]
+        if bracket not in _OPENER:
+            opened.append(bracket)
+        elif opened and opened[-1] == _OPENER[bracket]:
+            opened.pop()
+        else:
+            return found.start()
+    return _OPEN if opened else -1

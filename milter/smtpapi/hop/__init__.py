@@ -1,0 +1,1 @@
+"""Mail for several recipients: the header that takes it over the hop, and what is restored behind it."""

@@ -1,0 +1,1 @@
+"""Messages, envelopes and outcomes as plain values."""

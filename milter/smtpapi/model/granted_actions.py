@@ -1,0 +1,73 @@
+"""What an MTA lets the filter do: the actions that it granted when the milter protocol was negotiated.
+
+Not the negotiation (`session`). MTAs may grant fewer than all, by their age or by their operator's choice;
+what needs one that is missing is left undone.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from smtpapi.model.outcome import Edit, HeaderChange
+
+# libmilter's SMFIF_*, as the protocol has them.
+_BITS = {
+    "ADDHDRS": 0x01,
+    "CHGBODY": 0x02,
+    "ADDRCPT": 0x04,
+    "DELRCPT": 0x08,
+    "CHGHDRS": 0x10,
+    "ADDRCPT_PAR": 0x80,
+}
+_EACH_MAIL = ("CHGBODY", "ADDHDRS", "CHGHDRS")
+_HOP = {
+    "split": ("ADDHDRS", "CHGHDRS", "ADDRCPT"),
+    "readdress": ("ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT", "ADDRCPT_PAR"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """granted: the actions' names, without libmilter's SMFIF_."""
+
+    granted: frozenset[str] = frozenset(_BITS)
+
+    def all_but(self, needed: Iterable[str]) -> str:
+        """Those of `needed` that are missing, in words; "" where none is."""
+        return ", ".join(name for name in needed if name not in self.granted)
+
+    def missing(self, mode: str) -> str:
+        """What of all that a site needs is missing. mode: of `rewriting.several_recipients`."""
+        return self.all_but(dict.fromkeys((*_EACH_MAIL, *_HOP.get(mode, ()))))
+
+    def hops(self, mode: str) -> bool:
+        """Whether a message can be sent over the hop."""
+        return self is ALL or not self.all_but(_HOP.get(mode, ()))
+
+    def lacking(self, headers: Iterable[HeaderChange], edits: Sequence[Edit]) -> str:
+        """What these changes need and is missing."""
+        if self is ALL:
+            return ""
+        needed = dict.fromkeys(map(_right_of, headers))
+        return self.all_but((*needed, *(("CHGBODY",) if edits else ())))
+
+    def allowed(self, headers: tuple[HeaderChange, ...]) -> tuple[HeaderChange, ...]:
+        """Those of the changes that can be made."""
+        if self is ALL:
+            return headers
+        return tuple(change for change in headers if _right_of(change) in self.granted)
+
+
+ALL = Rights()
+NONE = Rights(frozenset())
+
+
+def _right_of(change: HeaderChange) -> str:
+    return "CHGHDRS" if change.index else "ADDHDRS"
+
+
+@lru_cache(maxsize=64)
+def rights_of(actions: int) -> Rights:
+    """The rights that the bits of a negotiation stand for; `ALL` itself if none is missing."""
+    granted = frozenset(name for name, bit in _BITS.items() if actions & bit)
+    return ALL if granted == ALL.granted else Rights(granted)

@@ -1,0 +1,171 @@
+"""What becomes of a message: outcomes as values, with closed lists of reasons.
+
+A message ends as `Plan` (what to change), `Leave` (untouched, and why) or `Refuse` (an SMTP reply). Each
+reason is counted and has its line in docs/reasons.md; a test holds that.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from smtpapi.model.message import Message
+
+
+class Why(StrEnum):
+    """Why a whole message has no tracked links."""
+
+    MODULE_OFF = "module-off"  # no smtpapi { } stanza, or enabled = false
+    UNTRUSTED = "untrusted"
+    BYPASSED = "bypassed"  # policy set __bypass_smtpapi
+    PRIVACY_OFF = "privacy-off"
+    TRACKING_OFF = "tracking-off"
+    SEVERAL_RECIPIENTS = "several-recipients"
+    ADDED_RECIPIENT = "added-recipient"  # by the MTA itself, and rewriting.added_recipients = none
+    SPLIT = "split"  # sent over the hop; each copy has an outcome of its own
+    ALREADY_TRACKED = "already-tracked"
+    SIGNED = "signed"  # multipart/signed
+    ENCRYPTED = "encrypted"  # multipart/encrypted
+    SMIME = "smime"  # application/pkcs7-mime
+    PGP_INLINE = "pgp-inline"
+    DKIM_SIGNED = "dkim-signed"
+    ARC_SEALED = "arc-sealed"
+    BODY_SIGNED = "body-signed"  # X-Developer-Signature, X-PGP-Sig, DomainKey-Signature
+    NULL_SENDER = "null-sender"
+    REPORT = "report"  # multipart/report
+    AMBIGUOUS_MIME = "ambiguous-mime"
+    TOO_LARGE = "too-large"
+    TOO_MANY_PARTS = "too-many-parts"
+    TOO_MANY_LINKS = "too-many-links"
+    OVER_TIME = "over-time"
+    OVER_MEMORY = "over-memory"  # the mail under way took all of limits.max_memory
+    NO_PART = "no-part"  # no top text or HTML part that can be edited
+    NO_LINK = "no-link"  # nothing found to track
+    NO_KEY = "no-key"
+    NOT_GRANTED = "not-granted"  # by the MTA: an action of the milter protocol
+    VERIFY_FAILED = "verify-failed"
+    POLICY_FAILED = "policy-failed"
+    INTERNAL_ERROR = "internal-error"
+
+
+class Skip(StrEnum):
+    """Why a part, or one link, was left as the author wrote it."""
+
+    # parts
+    PART_CHARSET = "part-charset"
+    PART_ENCODING = "part-encoding"
+    AMP_NOT_HTTPS = "amp-not-https"
+    PIXEL_TOO_LONG = "pixel-too-long"  # the part is done, but for its pixel
+    PIXEL_WITHOUT_PLACE = (
+        "pixel-without-place"  # HTML that shows no image: frames, or cut off before its text
+    )
+    # links
+    NOT_HTTP = "not-http"
+    OWN_HOST = "own-host"
+    NO_HOST = "no-host"
+    USER_INFO = "user-info"
+    CONTROL_CHARACTER = "control-character"
+    WHITE_SPACE = "white-space"
+    BACKSLASH = "backslash"
+    NON_ASCII = "non-ascii"
+    TARGET_TOO_LONG = "target-too-long"
+    LINK_TOO_LONG = "link-too-long"
+    CLICKTRACK_OFF = "clicktrack-off"
+    PATTERN = "pattern"
+    TEXT_IS_URL = "text-is-url"
+    QUOTED_REPLY = "quoted-reply"
+    UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
+    BROKEN_ESCAPE = "broken-escape"  # quoted-printable that readers decode in their own ways
+
+
+class Edit(NamedTuple):
+    """body[start:stop] becomes new. Spans are byte offsets in the message's body, as encoded.
+
+    kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation taken out), "macro" (a brace
+    macro), "header" (a field of a part's own header), "reencoded" (a whole part's body encoded anew; the
+    edits inside it are `inner`, their offsets in the decoded part).
+    """
+
+    start: int
+    stop: int
+    new: bytes
+    kind: str
+    part: str = ""  # IMAP-style section number, "1" for a body without parts
+    type: str = ""  # media type of the part
+    target: str = ""
+    name: str = ""
+    inner: tuple["Edit", ...] = ()
+
+
+class Skipped(NamedTuple):
+    """A link or part that was found and left. offset: in the body, -1 for a whole part."""
+
+    part: str
+    offset: int
+    url: str
+    reason: Skip
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChange:
+    """value None deletes the index-th (from 1) field of that name; index 0 adds a field at the end."""
+
+    name: str
+    index: int
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An envelope recipient to add.
+
+    instead_of: the RCPT TO that goes for it, as the client spelled it, whose DSN options it takes over; ""
+    for one more recipient. original: whom ORCPT names where the client named no one; "" leaves ORCPT out.
+    """
+
+    address: str
+    instead_of: str = ""
+    original: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes to make: all computed, none made. With `why`, no link is tracked, for that reason.
+
+    note: more about `why`, for the log only. recipients: changes of the envelope; all deletions come before
+    the first addition. through: Sendmail's order for the hop (etc/sendmail/smtpapi.mc), a recipient that is
+    added between deletions and additions, and deleted after them.
+    """
+
+    headers: tuple[HeaderChange, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    why: Why | None = None
+    note: str = ""
+    recipients: tuple[Recipient, ...] = ()
+    through: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The message passes byte for byte. note: for the log only."""
+
+    why: Why
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An SMTP reply in place of acceptance (contract.md 3.6). Texts are ASCII, one line, no address data."""
+
+    code: str
+    status: str
+    text: str
+
+
+Outcome = Plan | Leave | Refuse
+
+
+def removal(message: Message, name: str) -> tuple[HeaderChange, ...]:
+    """Deletes all fields of a name, from the highest index down: MTAs differ in whether they renumber."""
+    count = message.count(name)
+    return tuple(HeaderChange(name, index, None) for index in range(count, 0, -1)) if count else ()

@@ -1,0 +1,1 @@
+"""One message from what came in to what is changed. Pure."""

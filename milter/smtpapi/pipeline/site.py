@@ -1,0 +1,142 @@
+"""What stays the same from message to message, and what is said of one: the values around `transaction`.
+
+Not the judging. Invariants: frozen values; a reload makes a new `Site`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from engagement.events.model import Injection
+from engagement.links.keys import Key, Ring, RingError
+from engagement.settings.scopes import Listen, Scoped, Where, listen_of
+from engagement.settings.settings import Settings
+from smtpapi.model.envelope import Client
+from smtpapi.model.message import Message
+from smtpapi.model.outcome import Leave, Outcome, Why
+from smtpapi.policy.hooks import Policy
+from smtpapi.request.decision import Decided, Decision, SiteWide
+from smtpapi.request.trust import against, is_local, is_trusted
+from smtpapi.rewrite.rules import Rules
+
+_PLACES = 4096  # client addresses a busy MTA sees within minutes
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Terms:
+    """What a site's configuration says of mail from one place, whoever its readers are.
+
+    trusted: whether the client is, without a login. usual: what is decided for mail that brings nothing that
+    could change it (no policy, no header, no variables), None until there was such mail.
+    """
+
+    __slots__ = ("scoped", "trusted", "usual")
+
+    def __init__(self, scoped: Scoped, trusted: bool) -> None:
+        self.scoped = scoped
+        self.trusted = trusted
+        self.usual: Decided | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All that stays the same from message to message; a reload makes a new one.
+
+    ring None: nothing is tracked. policy None: there is no policy file. hop: where second passes come in.
+    wide: what of the settings holds for all mail. first_hand: whether mail of trusted clients is taken as
+    their own whatever its header says, for commands that show what would become of it. key: what makes links,
+    None where there is none. _terms: by the MTA's address and port, the client's address and the pathway.
+    """
+
+    settings: Settings
+    ring: Ring | None
+    policy: Policy | None
+    rules: Rules
+    hop: Listen | None = None
+    wide: SiteWide = field(default_factory=SiteWide)
+    first_hand: bool = False
+    key: Key | None = field(init=False, compare=False, repr=False)
+    _terms: Callable[[str, int | None, str, str], Terms] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", signing(self.ring))
+        object.__setattr__(self, "_terms", lru_cache(maxsize=_PLACES)(self._found))
+
+    def terms(self, client: Client, pathway: str = "") -> Terms:
+        """What holds for a client's mail; found once for each place, as long as the site stays."""
+        return self._terms(client.daemon_address, client.daemon_port, client.address, pathway)
+
+    def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> Terms:
+        client = Client(address, daemon_address=local_address, daemon_port=local_port)
+        scoped = self.settings.scoped(where_of(client, pathway))
+        return Terms(scoped, is_trusted(client, scoped.relay_hosts))
+
+    def untrusted(self, terms: Terms, client: Client, message: Message) -> Leave | None:
+        """How a message passes that nothing may be done to; None for one that may be acted on."""
+        if not terms.trusted and not client.login:
+            return Leave(Why.UNTRUSTED)
+        if self.first_hand:
+            return None
+        scoped = terms.scoped
+        note = against(client, message, scoped.relay_hosts, local=scoped.local_submission)
+        return Leave(Why.UNTRUSTED, note) if note else None
+
+    @classmethod
+    def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
+        """A site from its configuration, its keys and its policy."""
+        rewriting, limits = settings.rewriting, settings.limits
+        rules = Rules(
+            text_links=rewriting.text_links,
+            vml_links=rewriting.vml_links,
+            skip_url_text=rewriting.skip_url_text,
+            foreign_opt_outs=rewriting.foreign_opt_outs,
+            skip_patterns=tuple(re.compile(pattern.encode()) for pattern in rewriting.skip_patterns),
+            brace_macros=rewriting.brace_macros,
+            verify=rewriting.verify,
+            own_hosts=frozenset(
+                domain.lower().encode() for domain in (*settings.tracking_domains(), *settings.tracker.hosts)
+            ),
+            max_message_size=limits.max_message_size,
+            max_parts=limits.max_parts,
+            max_links=limits.max_links,
+            time_budget=limits.time_budget / 1000,
+        )
+        tracker = settings.engagement_tracker
+        wide = SiteWide(
+            tracker.click_tracking_include_metadata, tracker.max_metadata_len, settings.privacy.mode
+        )
+        return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
+
+
+class Considered(NamedTuple):
+    """What becomes of a message, and what to write down and keep.
+
+    decision: None where it did not come to one. injections: one event a recipient, to be written once the
+    orders were carried out. connection_context: to be handed in with the session's next message. notes:
+    warnings for the log about what was asked, with no address and no part of the header in them. counts:
+    names of `counters` that happened besides the outcome.
+    """
+
+    outcome: Outcome
+    decision: Decision | None = None
+    injections: tuple[Injection, ...] = ()
+    connection_context: Mapping[str, str] = _NOTHING
+    notes: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+
+
+def where_of(client: Client, pathway: str = "") -> Where:
+    """Where scopes are looked up. Local submission comes by no Listen, which "" says (contract.md 2.5)."""
+    address = "" if is_local(client) else client.address
+    return Where(client.daemon_address, client.daemon_port, address, pathway)
+
+
+def signing(ring: Ring | None) -> Key | None:
+    """The key that makes links, None where there is none."""
+    try:
+        return None if ring is None else ring.signing
+    except RingError:
+        return None

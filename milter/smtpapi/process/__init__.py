@@ -1,0 +1,1 @@
+"""The filter's processes: the parent, its workers, their socket."""

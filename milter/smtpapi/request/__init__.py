@@ -1,0 +1,1 @@
+"""What is asked for one message, by whom, and what is decided."""

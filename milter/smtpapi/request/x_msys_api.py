@@ -1,0 +1,301 @@
+r"""What a sender asks for in X-MSYS-API: header values to a frozen `Directive`, or the reply that refuses.
+
+Not who may ask (`trust`) nor what wins (`decide`): this module only reads. Rules and reply texts are those
+of contract.md 3 and 9 (copy lists).
+
+Invariants: `parse` never raises, whatever the bytes; a reply is ASCII, one line, and holds nothing of the
+header; absent, false and empty stay distinct; no string of a directive holds half a surrogate pair, and no
+campaign, tag, address or name a CR, LF or NUL.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smtpapi.mime import encoded_words
+from smtpapi.model.outcome import Refuse
+from smtpapi.request import strict_json
+from smtpapi.request.strict_json import NotJSON, Number, Value
+
+NAME = "X-MSYS-API"
+MAX_HEADER = 65536  # bytes after unfolding (contract.md 3.1)
+MAX_CAMPAIGN = 64  # bytes of UTF-8
+MAX_TAGS = 10
+MAX_TAG = 64  # bytes of UTF-8
+MAX_COPIES = 1000
+
+# Where MTAs were seen to cut one header field (docs/quirks.md): Postfix near 60,000 bytes, Sendmail near
+# 2,300 when it relays an unfolded line. Only a hint in a reply hangs on these.
+_CUTS = ((59_000, 61_500, "Postfix"), (2_200, 2_400, "Sendmail"))
+
+_FOLD = re.compile(rb"(?<!\r)\r*\n[ \t]*")  # the lookbehind keeps rows of CRs linear
+_BREAKS = re.compile(r"[\r\n\0]")
+_ADDRESS = re.compile(
+    r"""(?:[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+(?:\.[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+)*  # dot-string
+        |"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")                 # quoted-string, RFC 5321 4.1.2
+        @(?:[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*|\[[0-9A-Za-z:.]+\])""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One more recipient. name: for the To, Cc or Bcc header, "" without one."""
+
+    address: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """What the header says. None: it does not say (a field that is null does not say either).
+
+    metadata: the object's pairs in order, each as compact JSON text `"name":value`. tags: at most ten,
+    without repeats. ip_pool, dkim_key, inline_css, skip_suppression: read and kept, nothing acts on them yet.
+    warnings: for the log, without any of the header's text.
+    """
+
+    present: bool = False
+    campaign: str | None = None
+    metadata: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    clicks: bool | None = None
+    opens: bool | None = None
+    initial_opens: bool | None = None
+    transactional: bool | None = None
+    skip_suppression: bool | None = None
+    inline_css: bool | None = None
+    ip_pool: str | None = None
+    dkim_key: str | None = None
+    cc: tuple[Copy, ...] = ()
+    bcc: tuple[Copy, ...] = ()
+    archive: tuple[Copy, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NOTHING = Directive()  # that of a message without the header
+
+
+def parse(values: Sequence[bytes]) -> Directive | Refuse:
+    """Reads the values of a message's X-MSYS-API fields, in order; the first counts (contract.md 3.1)."""
+    if not values:
+        return NOTHING
+    warnings: list[str] = []
+    if len(values) > 1:
+        warnings.append(f"{len(values)} {NAME} fields; the first one counts")
+    value = unfold(values[0])
+    if not value:
+        return Directive(warnings=tuple(warnings))
+    try:
+        return _Reading(warnings).directive(_object(value, warnings))
+    except NotJSON as error:
+        return refusal(f"JSON parsing error in {NAME}: {error}{_cut_hint(value, error)}")
+    except _Refused as refused:
+        return refusal(refused.text)
+
+
+def unfold(value: bytes) -> bytes:
+    """Each line end with all white space that begins the next line becomes one space (contract.md 3.1).
+
+    This is not RFC 5322's unfolding, which keeps that white space. Outer white space goes.
+    """
+    return _FOLD.sub(b" ", value).strip(b" \t\r\n")
+
+
+def refusal(text: str) -> Refuse:
+    """A permanent refusal; the text is cut to what one reply line may hold."""
+    return Refuse("550", "5.6.0", text[:400])
+
+
+def wrong_type(field: str, wanted: str) -> str:
+    """The words for a value of the wrong JSON type (contract.md 3.6)."""
+    return f"{field} must be of type '{wanted}'"
+
+
+def campaign_fault(campaign: str) -> str | None:
+    """Why this may not be a campaign, from whatever source it comes, in the reply's words; or None."""
+    if len(campaign.encode()) > MAX_CAMPAIGN:
+        return "smtpapi_campaign_id context is limited to 64 bytes"
+    if _BREAKS.search(campaign):
+        return "smtpapi_campaign_id context must not hold line breaks"
+    return None
+
+
+def choose_tags(values: Sequence[Value]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The first ten usable tags, without repeats, and warnings for what was left out (contract.md 3.2)."""
+    tags: dict[str, None] = {}
+    strange = 0
+    for value in values:
+        if not isinstance(value, str) or isinstance(value, Number):
+            strange += value is not None
+        elif not value or len(value.encode()) > MAX_TAG or _BREAKS.search(value):
+            strange += 1
+        else:
+            tags[value] = None
+    warnings = []
+    if strange:
+        warnings.append(
+            f"{strange} tags ignored: not a string, empty, with line breaks or above {MAX_TAG} bytes"
+        )
+    if len(tags) > MAX_TAGS:
+        warnings.append(f"{len(tags) - MAX_TAGS} tags ignored: a message has at most {MAX_TAGS}")
+    return tuple(tags)[:MAX_TAGS], tuple(warnings)
+
+
+class _Refused(Exception):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def _object(value: bytes, warnings: list[str]) -> dict[str, Value]:
+    """The header's JSON object with the encoded words of its three label fields decoded."""
+    if len(value) > MAX_HEADER:
+        raise _Refused(f"JSON parsing error in {NAME}: header too long")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise NotJSON("bytes that are not UTF-8", error.start) from None
+    inside = True
+    try:
+        parsed, repeated = strict_json.read(text)
+    except NotJSON:
+        if not encoded_words.present(text):
+            raise
+        inside = False
+        parsed, repeated = strict_json.read(encoded_words.decode(text))
+    if not isinstance(parsed, dict):
+        raise NotJSON("the value is not an object")
+    if repeated:
+        warnings.append(f"{len(repeated)} names repeated in {NAME}; the last of each counts")
+    if inside:
+        for field in ("campaign_id", "tags", "metadata"):
+            if field in parsed:
+                parsed[field] = _decoded(parsed[field])
+    return {name: member for name, member in parsed.items() if member is not None}
+
+
+def _decoded(value: Value) -> Value:
+    """The value with the encoded words in all its strings, names too, decoded."""
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, str):
+        return encoded_words.decode(value)
+    if isinstance(value, list):
+        return [_decoded(member) for member in value]
+    if isinstance(value, dict):
+        return {encoded_words.decode(name): _decoded(member) for name, member in value.items()}
+    return value
+
+
+class _Reading:
+    """Turns the header's object into a directive, field by field; raises `_Refused` at the first fault."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self._warnings = warnings
+
+    def directive(self, parsed: dict[str, Value]) -> Directive:
+        campaign = self._string(parsed, "campaign_id")
+        if campaign is not None and (fault := campaign_fault(campaign)):
+            raise _Refused(fault)
+        metadata = parsed.get("metadata")
+        if metadata is not None and not isinstance(metadata, dict):
+            raise _Refused(f"{NAME} " + wrong_type("'metadata'", "json object"))
+        tags = self._tags(parsed)
+        options = parsed.get("options", {})
+        if not isinstance(options, dict):
+            raise _Refused(f"{NAME} " + wrong_type("'options'", "json object"))
+        cc, bcc, archive = self._copies(parsed)
+        return Directive(
+            present=True,
+            campaign=campaign,
+            metadata=None if metadata is None else strict_json.members(metadata),
+            tags=tags,
+            clicks=self._boolean(options, "click_tracking"),
+            opens=self._boolean(options, "open_tracking"),
+            initial_opens=self._boolean(options, "initial_open"),
+            transactional=self._boolean(options, "transactional"),
+            skip_suppression=self._boolean(options, "skip_suppression"),
+            inline_css=self._boolean(options, "inline_css"),
+            ip_pool=self._string(options, "ip_pool", "options."),
+            dkim_key=self._string(options, "dkim_key", "options."),
+            cc=cc,
+            bcc=bcc,
+            archive=archive,
+            warnings=tuple(self._warnings),
+        )
+
+    def _string(self, parsed: dict[str, Value], name: str, prefix: str = "") -> str | None:
+        value = parsed.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or isinstance(value, Number):
+            raise _Refused(f"{NAME} " + wrong_type(f"'{prefix}{name}'", "string"))
+        return value
+
+    def _boolean(self, options: dict[str, Value], name: str) -> bool | None:
+        """Take true and false, also 0, 1 and four strings, these with a warning (contract.md 3.3)."""
+        value = options.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        spelled = value.lower() if isinstance(value, str) else ""
+        if isinstance(value, Number) and value not in ("0", "1"):
+            spelled = ""
+        if spelled not in ("true", "false", "1", "0"):
+            raise _Refused(f"{NAME} " + wrong_type(f"'options.{name}'", "boolean"))
+        self._warnings.append(f"options.{name} is not written as true or false")
+        return spelled in ("true", "1")
+
+    def _list(self, parsed: dict[str, Value], name: str) -> list[Value] | None:
+        value = parsed.get(name)
+        if value is not None and not isinstance(value, list):
+            raise _Refused(f"{NAME} " + wrong_type(f"'{name}'", "json array"))
+        return value
+
+    def _tags(self, parsed: dict[str, Value]) -> tuple[str, ...] | None:
+        values = self._list(parsed, "tags")
+        if values is None:
+            return None
+        tags, warnings = choose_tags(values)
+        self._warnings.extend(warnings)
+        return tags
+
+    def _copies(self, parsed: dict[str, Value]) -> tuple[tuple[Copy, ...], ...]:
+        lists = {name: self._list(parsed, name) or [] for name in ("cc", "bcc", "archive")}
+        if sum(map(len, lists.values())) > MAX_COPIES:
+            raise _Refused(f"{NAME} cc, bcc and archive are limited to {MAX_COPIES} recipients")
+        return tuple(tuple(_copy(name, entry) for entry in entries) for name, entries in lists.items())
+
+
+def _copy(field: str, entry: Value) -> Copy:
+    """One entry of a copy list: an address, or an object with `email` and perhaps `name` (contract.md 9)."""
+    address, name = (entry.get("email"), entry.get("name")) if isinstance(entry, dict) else (entry, None)
+    for text in (address, name):
+        if isinstance(text, str) and _BREAKS.search(text):
+            raise _Refused(f"{NAME} '{field}' contains a line break or NUL")
+    if not isinstance(address, str) or isinstance(address, Number) or not is_address(address):
+        raise _Refused(f"{NAME} '{field}' contains an invalid address")
+    if name is None:
+        return Copy(address)
+    if not isinstance(name, str) or isinstance(name, Number):
+        raise _Refused(f"{NAME} " + wrong_type(f"'{field}.name'", "string"))
+    return Copy(address, name)
+
+
+def is_address(address: str) -> bool:
+    """Whether this is a mailbox by RFC 5321 4.1.2 (RFC 6531 letters allowed) within its lengths (4.5.3.1)."""
+    local = address.rpartition("@")[0]
+    return (
+        len(address.encode()) <= 254 and len(local.encode()) <= 64 and _ADDRESS.fullmatch(address) is not None
+    )
+
+
+def _cut_hint(value: bytes, error: NotJSON) -> str:
+    """A hint when the value breaks off at its end and is as long as an MTA leaves of a long header."""
+    at_end = error.position < 0 or error.position >= len(value) - 1 or not value.endswith(b"}")
+    for least, most, mta in _CUTS:
+        if at_end and least <= len(value) <= most:
+            return (
+                f"; at {len(value)} bytes the header looks cut by an MTA ({mta} does so), send a shorter one"
+            )
+    return ""

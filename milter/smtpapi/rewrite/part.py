@@ -1,0 +1,314 @@
+"""Which of the found links are tracked, and the changes this makes in one part's text.
+
+Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into those. Finding is
+`smtpapi.find`'s task, putting the changes back under the part's encoding `plan`'s.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
+
+from engagement.links.fast_seal import origin
+from engagement.links.payload import MAX_TARGET
+from engagement.links.urls import refusal
+from smtpapi.find import amp, html, macros, text
+from smtpapi.find.model import Anchor, TextLink
+from smtpapi.mime.deadline import Look, OverTimeError, in_turns, paced
+from smtpapi.mime.transfer import Change
+from smtpapi.model.outcome import Skip
+from smtpapi.request.decision import Decision
+from smtpapi.rewrite import pixels, places
+from smtpapi.rewrite.copy_links import CopyLinks
+from smtpapi.rewrite.rules import Rules
+
+_UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
+_LOOK_EVERY = 64  # links judged between two looks at the clock
+_MOST_ORIGINS = 4096  # remembered for a set of own hosts
+_LONGEST_ORIGIN = 100  # bytes; a longer one is judged again
+_MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
+_SPAN = itemgetter(0, 1)
+_SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
+_NOTHING = Anchor(0, 0, b"", b"")[_SAYS]
+_text_says = itemgetter(
+    *map(
+        TextLink._fields.index,
+        ("unsubscribe", "clicktrack", "sublink", "quoted", "broken", "sublink_ignored"),
+    )
+)
+_TEXT_NOTHING = _text_says(TextLink(0, 0, b""))
+_CHANGE = tuple.__new__  # of the class and its six values: half the time of the class's own
+_ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+
+
+class Passed(NamedTuple):
+    """A link that stays; offset in the part's text."""
+
+    offset: int
+    url: bytes
+    reason: Skip
+
+
+class TooManyLinksError(Exception):
+    """More links than the rules allow, or edits than so many links can need (contract.md 5.2)."""
+
+
+@dataclass(slots=True)
+class Chooser:
+    """What holds for all parts of a copy. own_hosts: lower-case host[:port]; deadline: on `tick`'s clock."""
+
+    decision: Decision
+    links: CopyLinks
+    rules: Rules
+    tick: Callable[[], float]
+    deadline: float
+    own_hosts: frozenset[bytes] = frozenset()
+    harmless: set[bytes] = field(default_factory=set)  # as `harmless` gives it, or one's own
+    origins: dict[bytes, bool] = field(default_factory=dict)
+    tracked: int = 0
+    sublinks_ignored: int = 0
+    passed: list[Passed] = field(default_factory=list)
+    pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
+
+    def html(self, data: bytes) -> list[Change]:
+        """Changes of a text/html part."""
+        decision = self.decision
+        rules = self.rules
+        most = _UNTRACKED * rules.max_links
+        page = html.scan(
+            data, vml=rules.vml_links, most=most, judge_text=rules.skip_url_text, look=self.check_time
+        )
+        if len(page.anchors) > most:
+            raise TooManyLinksError
+        changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
+        if decision.opens and data and not data.isspace():
+            if decision.initial_opens and page.has_html and page.body_open >= 0:
+                changes += self._pixel(
+                    places.first(data, page, self.check_time), pixels.html, initial=True, amp=False
+                )
+            changes += self._pixel(
+                places.last(data, page, self.check_time), pixels.html, initial=False, amp=False
+            )
+        return self._finished(data, changes)
+
+    def amp(self, data: bytes) -> list[Change]:
+        """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
+        decision = self.decision
+        most = _UNTRACKED * self.rules.max_links
+        page = amp.scan(data, most=most, judge_text=self.rules.skip_url_text, look=self.check_time)
+        if len(page.anchors) > most:
+            raise TooManyLinksError
+        clicks = decision.clicks and decision.click_scheme == "https"
+        opens = decision.opens and decision.open_scheme == "https"
+        changes = self._anchors(page.anchors, amp=True) if clicks else []
+        if opens and data.strip():
+            if decision.initial_opens and page.has_html and page.body_open >= 0:
+                changes += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
+            changes += self._pixel(
+                places.last(data, page, self.check_time), pixels.amp, initial=False, amp=True
+            )
+        return self._finished(data, changes)
+
+    def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Change]:
+        """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
+        changes: list[Change] = []
+        tracks = self.decision.clicks and self.rules.text_links
+        most = _UNTRACKED * self.rules.max_links
+        look = self.check_time
+        links = text.scan(data, flowed=flowed, delsp=delsp, charset=charset, most=most, look=look)
+        if len(links) > most:
+            raise TooManyLinksError
+        known: dict[bytes, bytes] = {}
+        for some in in_turns(links, self.check_time, _LOOK_EVERY):
+            if tracks:
+                plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
+                self._some_links(some, plain, False, known, changes)
+            changes += [
+                Change(*link.notation, b"", "attribute") for link in some if link.notation is not None
+            ]
+        return self._finished(data, changes)
+
+    def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Change]:
+        changes: list[Change] = []
+        known: dict[bytes, bytes] = {}
+        for some in in_turns(anchors, self.check_time, _LOOK_EVERY):
+            plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
+            self._some_links(some, plain, amp, known, changes)
+        return changes
+
+    def _some_links(
+        self,
+        links: Sequence[Anchor | TextLink],
+        plain: list[bytes | None],
+        amp: bool,
+        known: dict[bytes, bytes],
+        changes: list[Change],
+    ) -> None:
+        """Add the changes of so few links that the clock need not be looked at.
+
+        plain: their targets, None for a link that says more. known: URLs by such targets, as a picture and
+        its title often lead to the same place.
+        """
+        while plain:
+            urls = self.links.usual_clicks(plain, self.harmless, known, amp)
+            if urls:
+                self._count(len(urls))
+                changes += [
+                    _CHANGE(Change, (link.start, link.stop, url, "link", link.target, ""))
+                    for link, url in zip(links, urls, strict=False)
+                ]
+            count = len(urls)
+            if count == len(plain):
+                return
+            new = self._unusual(links[count], amp, changes)
+            if new is not None and plain[count] == new.target:
+                known[new.target] = new.new
+            links, plain = links[count + 1 :], plain[count + 1 :]
+
+    def _unusual(self, link: Anchor | TextLink, amp: bool, changes: list[Change]) -> Change | None:
+        """Judge a link by itself, and add its changes; that of its URL, if there is one."""
+        name, attributes = (link.name, link.attributes) if isinstance(link, Anchor) else ("", ())
+        judged = self._judged(link, name, amp=amp)
+        if judged is None:
+            return None
+        change = Change(link.start, link.stop, judged[0], "link", judged[1], name)
+        changes.append(change)
+        if attributes:
+            if len(changes) + len(attributes) > _UNTRACKED * self.rules.max_links:
+                raise TooManyLinksError
+            changes += [Change(*span, b"", "attribute") for span in attributes]
+        return change
+
+    def _pixel(
+        self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
+    ) -> tuple[Change, ...]:
+        """The pixel's change; none if its address would be too long, or it has no place."""
+        address = self.links.pixel(initial, amp) if place >= 0 else None
+        if address is None:
+            self.pixels_passed.append(Skip.PIXEL_TOO_LONG if place >= 0 else Skip.PIXEL_WITHOUT_PLACE)
+            return ()
+        return (Change(place, place, markup(address), "pixel"),)
+
+    def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
+        """(tracked URL, target) of a link, or None once it was noted why it stays."""
+        target = link.target
+        if b"{{" in target and self.rules.brace_macros and len(target) <= _MACRO_SIZE * MAX_TARGET:
+            target = _with_braces(target, self.check_time)
+        reason = self._reason(link, target)
+        if reason is None:
+            self._count()
+            if link.sublink_ignored:
+                self.sublinks_ignored += 1
+            new = self.links.click(target, name, link.unsubscribe, link.sublink, amp)
+            if new is not None:
+                return new, target
+            reason = Skip.LINK_TOO_LONG
+        self.passed.append(Passed(link.start, link.target, reason))
+        return None
+
+    def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
+        """Why the link stays as it is, or None (contract.md 5.2, 5.3)."""
+        refused = refusal(target)
+        if refused == Skip.NOT_HTTP or (refused and link.clicktrack):
+            return Skip(refused)
+        if not link.clicktrack:
+            return Skip.CLICKTRACK_OFF
+        if isinstance(link, Anchor) and link.opt_out and self.rules.foreign_opt_outs:
+            return Skip.CLICKTRACK_OFF
+        if isinstance(link, TextLink):
+            if link.broken:
+                return Skip.UNCLEAR_END
+            if link.quoted:
+                return Skip.QUOTED_REPLY
+        elif link.text_is_url and self.rules.skip_url_text:
+            return Skip.TEXT_IS_URL
+        if self._is_ours(target):
+            return Skip.OWN_HOST
+        if not self.rules.skip_patterns:  # else each target has to be searched
+            if (before := origin(target)) is not None and len(before) <= _LONGEST_ORIGIN:
+                if len(self.harmless) >= _MOST_ORIGINS:
+                    self.harmless.clear()
+                self.harmless.add(before)
+            return None
+        if any(pattern.search(target) for pattern in self.rules.skip_patterns):
+            return Skip.PATTERN
+        return None
+
+    def _is_ours(self, target: bytes) -> bool:
+        found = _ORIGIN.match(target)
+        assert found is not None
+        known = self.origins.get(found[0])
+        if known is None:
+            known = self.origins[found[0]] = _host(found[0]) in self.own_hosts
+        return known
+
+    def _count(self, more: int = 1) -> None:
+        self.tracked += more
+        if self.tracked > self.rules.max_links:
+            raise TooManyLinksError
+
+    def check_time(self) -> None:
+        """Raise OverTimeError once the deadline is passed."""
+        if self.tick() > self.deadline:
+            raise OverTimeError
+
+    def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
+        """In order; with the part's brace macros, whether or not anything else changes (contract.md 5.4)."""
+        if self.rules.brace_macros:
+            most = _UNTRACKED * self.rules.max_links
+            found = macros.scan(data, most + 1, self.check_time)
+            if len(changes) + len(found) > most:
+                raise TooManyLinksError
+            if found:
+                changes += _outside(changes, paced(found, self.check_time))
+        changes.sort(key=_SPAN)
+        return changes
+
+
+def harmless(rules: Rules, own_hosts: frozenset[bytes]) -> set[bytes]:
+    """What stands before the path of targets that were judged fit: a `Chooser` looks up there, and adds.
+
+    Kept from one message to the next, as newsletters lead to the same few hosts; it only saves time.
+    """
+    return set() if rules.skip_patterns else _harmless(own_hosts)
+
+
+@lru_cache(maxsize=64)
+def _harmless(_own_hosts: frozenset[bytes]) -> set[bytes]:
+    return set()
+
+
+def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:
+    """The macros that lie in no change's span."""
+    spans = sorted((change.start, change.stop) for change in changes)
+    kept = []
+    at = 0
+    for start, stop, new in found:
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        if at == len(spans) or spans[at][0] >= stop:
+            kept.append(Change(start, stop, new, "macro"))
+    return kept
+
+
+def _with_braces(target: bytes, look: Look) -> bytes:
+    pieces: list[bytes] = []
+    position = 0
+    for start, stop, new in paced(macros.scan(target, look=look), look):
+        pieces += target[position:start], new
+        position = stop
+    return b"".join(pieces) + target[position:]
+
+
+def _host(origin: bytes) -> bytes:
+    """Lower-case host[:port] of scheme://host[:port], without the scheme's own port and the root's dot."""
+    scheme, _, authority = origin.lower().partition(b"://")
+    host, colon, port = authority.rpartition(b":")
+    if not colon or port.endswith(b"]"):
+        host, port = authority, b""
+    if port == (b"443" if scheme == b"https" else b"80"):
+        port = b""
+    host = host.removesuffix(b".")
+    return host + b":" + port if port else host

@@ -1,0 +1,1 @@
+"""What the filter says of its work: log lines and counters."""

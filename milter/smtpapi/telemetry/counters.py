@@ -1,0 +1,164 @@
+"""Counts of what the filter did, summed over all worker processes.
+
+One table of 64-bit numbers in shared memory, a row for each worker and row 0 for the parent. Each row has one
+writing process, so adding needs no lock between processes, and a worker killed at any moment leaves what it
+had counted. With a file the table can be read by another program while the filter runs. It is no time series:
+whoever scrapes it (`smtpapi milter --counters`) keeps the history.
+
+The names are the closed lists of `outcome` plus a few events; docs/reasons.md explains each.
+"""
+
+import mmap
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Skip, Why
+
+_EVENTS = (
+    "sessions",  # connections from the MTA
+    "messages",  # ends of message reached
+    "tracked",  # messages sent on with links or pixels of ours
+    "untouched",  # messages sent on without; each also counted under its reason
+    "refused",
+    "edits",  # places changed in bodies
+    "failed-before-change",  # an exception; the message went on untouched
+    "failed-in-change",  # an exception; 451, the client tries again
+    "context-refused",  # XSETCONTEXT lines not taken
+    "marks-refused",  # marks on the hop's listener that are not ours, not the message's, or too old
+    "events-dropped",  # injection records that could not be written
+    "workers-started",
+    "workers-died",
+    "reloads",
+    "reloads-refused",
+)
+NAMES: tuple[str, ...] = (
+    *_EVENTS,
+    *(f"why-{why.value}" for why in Why),
+    *(f"skip-{skip.value}" for skip in Skip),
+)
+_AT = {name: place for place, name in enumerate(NAMES)}
+_EDITS = _AT["edits"]
+_ROW = len(NAMES) * 8
+_HEAD = struct.Struct("<8sII")  # magic, checksum of the names, rows
+_MAGIC = b"smtpapi1"
+_SUM = zlib.crc32("\n".join(NAMES).encode())
+FILE_NAME = "milter.counters"
+
+
+class CountersError(Exception):
+    """The file is not a table of this version's counters."""
+
+
+class Row:
+    """One process's counters. Safe between the threads of that process."""
+
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
+        self._lock = threading.Lock()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count. Raises KeyError for a name that is not in NAMES."""
+        place = _AT[name]
+        with self._lock:
+            self._cells[place] += count
+
+    def add_outcome(self, outcome: Outcome) -> None:
+        """Count a finished message under its outcome and reasons."""
+        names = ["messages"]
+        match outcome:
+            case Refuse():
+                names.append("refused")
+            case Plan(why=Why.SPLIT):
+                names.append(f"why-{Why.SPLIT.value}")  # each copy comes back, and is counted then
+            case Leave(why=why) | Plan(why=Why() as why):
+                names += ("untouched", f"why-{why.value}")
+            case Plan():
+                names.append("tracked")
+        edits = 0
+        if isinstance(outcome, Plan):
+            edits = len(outcome.edits)
+            names += [f"skip-{skipped.reason.value}" for skipped in outcome.skipped]
+        cells = self._cells
+        with self._lock:
+            for name in names:
+                cells[_AT[name]] += 1
+            cells[_EDITS] += edits
+
+
+class Counters:
+    """The whole table. Made by the parent before it forks; children write their own row."""
+
+    def __init__(self, table: mmap.mmap, rows: int) -> None:
+        self._table = table
+        self.rows = rows
+
+    @classmethod
+    def create(cls, rows: int, directory: Path | None = None) -> "Counters":
+        """A new table of zeros: a file in directory (replaced at once if there is one), else memory only.
+
+        Raises OSError when the file cannot be made.
+        """
+        size = _HEAD.size + rows * _ROW
+        if directory is None:
+            table = mmap.mmap(-1, size)
+        else:
+            directory.mkdir(parents=True, exist_ok=True)
+            path = directory / FILE_NAME
+            new = path.with_suffix(".new")
+            handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            try:
+                os.ftruncate(handle, size)
+                table = mmap.mmap(handle, size)
+            finally:
+                os.close(handle)
+            new.replace(path)
+        _HEAD.pack_into(table, 0, _MAGIC, _SUM, rows)
+        return cls(table, rows)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Counters":
+        """The table a running filter writes. Raises CountersError, or OSError where there is none."""
+        with (directory / FILE_NAME).open("rb") as file:
+            table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if len(table) < _HEAD.size:
+            raise CountersError(f"{directory / FILE_NAME}: not a table of counters")
+        magic, checksum, rows = _HEAD.unpack_from(table, 0)
+        if magic != _MAGIC or checksum != _SUM or len(table) < _HEAD.size + rows * _ROW:
+            raise CountersError(f"{directory / FILE_NAME}: written by another version; restart the filter")
+        return cls(table, rows)
+
+    def row(self, number: int) -> Row:
+        """Row 0 is the parent's. Raises IndexError beyond the table."""
+        if not 0 <= number < self.rows:
+            raise IndexError(number)
+        start = _HEAD.size + number * _ROW
+        return Row(memoryview(self._table)[start : start + _ROW].cast("Q"))
+
+    def totals(self) -> dict[str, int]:
+        """The sum of all rows, name by name."""
+        rows = [
+            struct.unpack_from(f"={len(NAMES)}Q", self._table, _HEAD.size + n * _ROW)
+            for n in range(self.rows)
+        ]
+        return {name: sum(column) for name, column in zip(NAMES, zip(*rows, strict=True), strict=True)}
+
+
+def exposition(totals: Mapping[str, int], names: Iterable[str] = NAMES) -> str:
+    """The counts in Prometheus's text format, one metric a family (events, reasons, skipped)."""
+    lines = ["# TYPE smtpapi_events_total counter"]
+    families = {"why": "smtpapi_untouched_total", "skip": "smtpapi_skipped_total"}
+    seen = set()
+    for name in names:
+        kind, _, rest = name.partition("-")
+        if kind in families:
+            if kind not in seen:
+                seen.add(kind)
+                lines.append(f"# TYPE {families[kind]} counter")
+            lines.append(f'{families[kind]}{{reason="{rest}"}} {totals[name]}')
+        else:
+            lines.append(f'smtpapi_events_total{{event="{name}"}} {totals[name]}')
+    return "\n".join(lines) + "\n"

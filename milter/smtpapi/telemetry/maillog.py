@@ -1,0 +1,267 @@
+"""The words of the filter's log: one function for each thing that can happen, none elsewhere.
+
+Lines have Postfix's style, `queue id: key=value, …`, so that the same tools read both logs. No token, no body
+text and no header value of a message is ever written; addresses are, as the MTA writes them too.
+
+What happens to mail and to the service itself is always logged. The stanza's `debug_level` governs only
+`debug` and `info` lines, which explain how a decision came about.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TextIO
+
+from smtpapi.model.envelope import Envelope
+from smtpapi.model.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
+
+_log = logging.getLogger("smtpapi.milter")
+_details = logging.getLogger("smtpapi.details")
+
+_kind_of = attrgetter("kind")  # of an edit
+
+_LONGEST = 500  # characters of a text from outside
+
+# contract.md 1.4: the levels by name and by number; NOTICE has no counterpart in Python's list.
+LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines of one shape; time of day and process are written out once a second, not for each."""
+
+    def __init__(self, stream: TextIO, *, timed: bool) -> None:
+        super().__init__(stream)
+        self._timed = timed
+        self._second = -1
+        self._head = ""
+        self._descriptor: int | None
+        # Past the stream's layers, which hold nothing back between two lines.
+        try:
+            self._descriptor = stream.fileno()
+        except (AttributeError, OSError, ValueError):  # one without a file
+            self._descriptor = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, and its traceback."""
+        text = self._line(record.levelname, record.getMessage(), record.created)
+        return f"{text}\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else text
+
+    def _line(self, level: str, text: str, at: float) -> str:
+        if not self._timed:
+            return f"{level}: {text}"
+        if (second := int(at)) != self._second:
+            written = time.strftime("%b %d %H:%M:%S", time.localtime(second))
+            self._head, self._second = f"{written} smtpapi/milter[{os.getpid()}]: ", second
+        return f"{self._head}{level}: {text}"
+
+    def forked(self) -> None:
+        """Forget whose lines these were."""
+        self._second = -1
+
+    def info(self, text: str) -> None:
+        """Write a line of level INFO without a record, which costs thrice as much as the line."""
+        lock, stream = self.lock, self.stream
+        assert lock is not None
+        with lock:
+            line = self._line("INFO", text, time.time()) + "\n"
+            if self._descriptor is None:
+                stream.write(line)
+                stream.flush()
+                return
+            data = line.encode(stream.encoding, "backslashreplace")
+            while data:  # nearly always at once
+                data = data[os.write(self._descriptor, data) :]
+
+
+_lines: _Lines | None = None  # once `setup` was called
+
+
+def _after_fork() -> None:
+    if _lines is not None:
+        _lines.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def setup(debug_level: str = "ERROR") -> None:
+    """Log to standard error. Under systemd the journal adds time and process itself."""
+    global _lines  # one process, one log
+    handler = _lines = _Lines(sys.stderr, timed="JOURNAL_STREAM" not in os.environ)
+    for name in ("smtpapi", "engagement"):  # the latter: spool and key ring of this process
+        root = logging.getLogger(name)
+        root.handlers[:] = [handler]
+        root.propagate = False
+    logging.logThreads = logging.logMultiprocessing = False  # no line names them; they cost each line
+    _log.setLevel(logging.INFO)
+    set_level(debug_level)
+
+
+def set_level(debug_level: str) -> None:
+    """What the stanza's `debug_level` says, by name or number (contract.md 1.4)."""
+    names = tuple(LEVELS)
+    name = names[int(debug_level)] if debug_level in "012345" and debug_level else debug_level.upper()
+    _details.setLevel(LEVELS.get(name, logging.ERROR))
+
+
+def _plain(text: str) -> str:
+    """Text from outside, safe in one log line."""
+    if text.isprintable() and len(text) <= _LONGEST:
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_LONGEST])
+
+
+def _who(envelope: Envelope) -> str:
+    to = _plain(envelope.recipients[0]) if envelope.recipients else ""
+    more = f", nrcpt={len(envelope.recipients)}" if len(envelope.recipients) != 1 else ""
+    return f"{envelope.queue_id or 'NOQUEUE'}: from=<{_plain(envelope.sender)}>, to=<{to}>{more}"
+
+
+def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> None:
+    """The one line of a message."""
+    match outcome:
+        case Refuse(code=code, status=status, text=text):
+            what = f"status=refused, reply={code} {status} {text}"
+        case Leave(why=why, note=note):
+            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+        case Plan(why=Why.SPLIT, note=note):
+            what = f"status=split, note={_plain(note)}"
+        case Plan(why=Why() as why, headers=headers, edits=edits, note=note):
+            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+            if headers or edits:
+                what += f", headers={len(headers)}, edits={len(edits)}"
+        case Plan(edits=edits, skipped=skipped, note=note):
+            what = f"status=tracked, edits={len(edits)}, links={_links(edits)}, skipped={len(skipped)}"
+            what += f", note={_plain(note)}" if note else ""
+    text = f"{_who(envelope)}, size={size}, ms={seconds * 1000:.1f}, {what}"
+    if _lines is None:
+        _log.info("%s", text)
+    else:
+        _lines.info(text)
+
+
+def _links(edits: Sequence[Edit]) -> int:
+    """Links among the edits and in what was encoded anew, which is no link itself."""
+    kinds = list(map(_kind_of, edits))
+    found = kinds.count("link")
+    return found + sum(_links(edit.inner) for edit in edits) if "reencoded" in kinds else found
+
+
+def failed_before_change(envelope: Envelope) -> None:
+    """An exception of ours; the message goes on as it came."""
+    _log.exception("%s: status=untouched, reason=internal-error, traceback follows", _who(envelope))
+
+
+def failed_in_change(envelope: Envelope, error: Exception) -> None:
+    """A change was begun and could not be finished; the client gets 451 and keeps the message."""
+    _log.error("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope), exc_info=error)
+
+
+def lost_callback(error: BaseException) -> None:
+    """A callback that our code did not end; the end of the message answers."""
+    _log.error("a callback of libmilter failed, traceback follows", exc_info=error)
+
+
+def not_utf8(octets: bytes) -> None:
+    """Octets that pymilter cannot hand over: a header's name, a host's name or a command."""
+    _log.warning("octets that are no UTF-8 in a name or command: %s", _plain(octets.decode("latin-1")))
+
+
+def not_granted(missing: str) -> None:
+    """Actions that the MTA does not let the filter use."""
+    _log.warning(
+        "the MTA does not grant %s: mail that needs it goes on without links (docs/postfix.md)", missing
+    )
+
+
+def event_lost(envelope: Envelope) -> None:
+    """The injection record could not be written. The mail is not affected."""
+    _log.exception("%s: warning: injection event not recorded, the mail goes on", _who(envelope))
+
+
+def detail(envelope: Envelope, note: str) -> None:
+    """What a person who looks into one message's decision wants to know."""
+    _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _plain(note))
+
+
+def context_refused(client: str, why: str) -> None:
+    """An XSETCONTEXT line that is not taken."""
+    _details.info("%s: XSETCONTEXT not taken: %s", _plain(client), why)
+
+
+def ring_trouble(text: str) -> None:
+    """The key ring on disk cannot be used; the one in memory stays."""
+    _log.error("%s; the keys read before stay in use", text)
+
+
+def worker_failed() -> None:
+    """A worker cannot go on, within an exception."""
+    _log.exception("worker stops, traceback follows")
+
+
+def ready(socket: str, workers: int) -> None:
+    """The service answers."""
+    _log.info("ready: listening on %s with %d workers", socket, workers)
+
+
+def notice(text: str) -> None:
+    """A notice or warning of the configuration."""
+    _log.warning("%s", text)
+
+
+def never_returned() -> None:
+    """A worker that was stopped ends without libmilter, which hangs."""
+    _log.warning("libmilter did not return when it was stopped; its sessions are cut")
+
+
+def worker_died(pid: int, status: str, wait: float) -> None:
+    """A worker ended that should not have."""
+    _log.error("worker %d %s; a new one starts in %.1f s", pid, status, wait)
+
+
+def worker_not_started(why: str, wait: float) -> None:
+    """A worker that is missing could not be started."""
+    _log.error("%s; tried again in %.1f s", why, wait)
+
+
+def cut_short(count: int) -> None:
+    """Reloads follow each other faster than sessions end."""
+    _log.warning(
+        "%d workers of earlier reloads do not wait for their sessions any longer: their clients get 451",
+        count,
+    )
+
+
+def reconfigured() -> None:
+    """SIGHUP: the new configuration serves."""
+    _log.info("Reconfigured: new workers serve, the old ones finish what they have")
+
+
+def reconfigure_failed(problems: str) -> None:
+    """SIGHUP: the new configuration is broken."""
+    _log.error("Reconfigure failed. The old configuration stays in use:")
+    for line in problems.splitlines():
+        _log.error("%s", line)
+
+
+def needs_restart(setting: str) -> None:
+    """SIGHUP: a changed setting that only a restart can take."""
+    _log.warning("%s was changed: restart to use it; the old value stays in use", setting)
+
+
+def stopping() -> None:
+    """SIGTERM: no new sessions."""
+    _log.info("stopping: messages under way are finished")
+
+
+def stopped() -> None:
+    """The end."""
+    _log.info("stopped")
+
+
+def killed(pid: int) -> None:
+    """A worker that did not finish in time."""
+    _log.error("worker %d did not finish in time and was killed; its clients get 451", pid)

@@ -1,0 +1,1 @@
+"""The application that answers links and pixels: no framework, no store, no page."""

@@ -1,0 +1,324 @@
+"""The answering path: pixel and redirect, from the token alone, as a raw WSGI callable.
+
+Not the pages: whatever is not a tracked link goes to `otherwise`. No framework, no store, no network.
+
+Invariants: Location is byte for byte what the token holds. The record of a hit stands in the spool before the
+answer starts, and a spool that fails never changes the answer. Nothing of the request is echoed, and no token
+is logged. A pixel is always the same 200; only a genuine click token redirects, and it does so under any
+name, as mail that was sent lives longer than the domain in it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engagement.events.addresses import truncated
+from engagement.events.record import encode_hit
+from engagement.links.fast_open import Asked, Openers, read
+from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, OPENS, Kind
+from engagement.links.payload import glance
+from engagement.links.stops import Stops
+from engagement.links.token import BadToken, unseal
+from engagement.links.urls import read_path, refusal
+from tracker_web.links import responses
+from tracker_web.links.client_address import Proxies, host_name
+from tracker_web.links.hosts import recorded_name
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_MAX_AGENT: Final = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
+_MAX_LANGUAGE: Final = 200
+_SHORTEST: Final = 40  # characters of a path; none with a token is shorter
+_CLOCK_SLACK: Final = 300  # seconds a link lives on past its expiry, for clocks that disagree
+
+
+class Spool(Protocol):
+    """Where records go. Must not raise, and says False when a record was dropped (and counted)."""
+
+    def append(self, record: bytes) -> bool:
+        """Keep one record."""
+
+
+class Keys(Protocol):
+    """The key ring of the moment; `engagement.links.ring_file.RingFile` is one."""
+
+    def current(self) -> Ring:
+        """The ring as last read."""
+
+    def refreshed(self) -> Ring:
+        """The ring after a look at its file now."""
+
+
+class Stopping(Protocol):
+    """The operator's list of stopped links; `tracker_web.links.stop_list.Following` is one."""
+
+    @property
+    def stops(self) -> Stops | None:
+        """The list of the moment, None if nothing is stopped."""
+
+
+class _NothingStopped:
+    stops = None
+
+
+class Hot:
+    """The fast path. One per process, made after fork; safe to call from several threads.
+
+    event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
+    carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off").
+    well_known: path to (media type, body). sender: who has stopped a link, where the list does not say.
+    unknown_key: hears of tokens whose key is not in the ring.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        event_id: Callable[[int], str],
+        spool: Spool | None,
+        otherwise: "WSGIApplication",
+        hosts: frozenset[str] | None,
+        proxies: Proxies,
+        lost: Callable[[Exception], None],
+        truncate_addresses: bool = False,
+        well_known: Mapping[str, tuple[str, bytes]] | None = None,
+        stops: Stopping = _NothingStopped(),  # noqa: B008 - holds nothing
+        unknown_key: Callable[[bytes], None] = lambda _token: None,
+        sender: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys = keys
+        self._openers = Openers(Ring())
+        self._event_id = event_id
+        self._spool = spool
+        self._otherwise = otherwise
+        self._hosts = hosts
+        self._proxies = proxies
+        self._lost = lost
+        self._truncate = truncate_addresses
+        self._clock = clock
+        self._stops = stops
+        self._unknown_key = unknown_key
+        self._sender = sender or "The sender of the mail"
+        self._fixed = {
+            path: (responses.typed_headers(body, media_type), body)
+            for path, (media_type, body) in (well_known or {}).items()
+        }
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request: a plain link at once, everything else by parts."""
+        ring = self._keys.current()
+        openers = self._openers
+        if openers.ring is not ring:
+            self._openers = openers = Openers(ring)
+        asked = read(environ["PATH_INFO"], openers)
+        if asked is not None:
+            method: str = environ["REQUEST_METHOD"]
+            if method == "GET" or method == "HEAD":
+                if asked[4] and self._stops.stops is not None:
+                    return self._judged(asked, environ, start_response)
+                self._record(asked, environ)
+                return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
+        return self._by_parts(environ, start_response)
+
+    def _by_parts(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path: str = environ["PATH_INFO"]
+        family = path[:3]
+        if family == "/f/":
+            return self._click(path, environ, start_response)
+        if family == "/q/":
+            return self._open(path, environ, start_response)
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return self._file(fixed, environ, start_response)
+        # A link that a gateway escaped twice, gave a second slash, or broke in its first letters.
+        if "//" in path or "%" in path or len(path) > _SHORTEST:
+            requested = read_path(raw_path(path))
+            if requested is not None:
+                handle = self._click if requested.family == "click" else self._open
+                return handle(path, environ, start_response)
+        return self._otherwise(environ, start_response)
+
+    def _click(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        asked = self._asked(path)
+        if asked is None and not self._is_ours(environ):
+            return _not_found(method, start)
+        if method != "GET" and method != "HEAD":
+            return self._not_fetched(asked, method, environ, start)
+        if asked is None or asked[0] not in CLICKS:
+            return _not_found(method, start)
+        if refusal(asked[4]) is not None:
+            # Checked when sealed, too; but a ring shared with a faulty program must not matter.
+            return _not_found(method, start)
+        return self._judged(asked, environ, start)
+
+    def _judged(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer a click by the operator's list of stopped links."""
+        stops, target = self._stops.stops, asked[4]
+        if stops is not None:
+            sender = stops.sender(asked[0], asked[1], target)
+            if sender is not None:
+                self._record(asked, environ)
+                return _gone(sender or self._sender, environ["REQUEST_METHOD"], start)
+            target = stops.leads_to(target)
+        self._record(asked, environ)
+        return _moved(target, start)
+
+    def _not_fetched(
+        self, asked: Asked | None, method: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        """A link asked with another method: a one-click unsubscribe, or a mistake."""
+        if method == "POST" and asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
+            self._record(asked, environ)
+            return _unsubscribed(start)
+        return _other_method(method, start)
+
+    def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        asked = self._asked(path)
+        if asked is None and not self._is_ours(environ):
+            return _not_found(method, start)
+        if method not in ("GET", "HEAD"):
+            return _other_method(method, start)
+        if asked is not None and asked[0] in OPENS:
+            self._record(asked, environ)
+        return _shown(method, start)
+
+    def _file(
+        self, fixed: tuple[responses.Headers, bytes], environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        if method not in ("GET", "HEAD"):
+            return _other_method(method, start)
+        headers, body = fixed
+        start(responses.OK, list(headers))
+        return [] if method == "HEAD" else [body]
+
+    def _is_ours(self, environ: "WSGIEnvironment") -> bool:
+        """Whether the request was sent to one of our names. Asked where no token proves it to be ours."""
+        name = host_name(environ.get("HTTP_HOST", ""))
+        return name != "" and (self._hosts is None or name in self._hosts)
+
+    def _host(self, environ: "WSGIEnvironment") -> str:
+        """The name that a genuine link was asked by, as far as it can be one; a stranger may write any."""
+        host: str = environ.get("HTTP_HOST", "")
+        if self._hosts is not None and host in self._hosts:
+            return host  # as nearly all come: lower case, without port
+        return recorded_name(host)
+
+    def _asked(self, path: str) -> Asked | None:
+        """What the path asks for; None without a genuine token."""
+        requested = read_path(raw_path(path))
+        if requested is None:
+            return None
+        for token in (requested.token, *requested.others):
+            asked = self._opened(token, requested.spoiled)
+            if asked is not None:
+                return asked
+        return None
+
+    def _opened(self, token: bytes, spoiled: bool) -> Asked | None:
+        try:
+            try:
+                return self._read(token, self._keys.current(), spoiled)
+            except BadToken as error:
+                if error.reason != "key":
+                    return None
+                # Sealed with a key that is younger than our last look at the ring.
+                return self._read(token, self._keys.refreshed(), spoiled)
+        except BadToken as error:
+            if error.reason == "key":
+                self._unknown_key(token)
+            return None
+
+    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> Asked:
+        """Raises BadToken."""
+        kind, _, packed = unseal(token, ring)
+        issued, expiry, target = glance(kind, packed)
+        return kind, packed, issued, expiry, target, spoiled
+
+    def _record(self, asked: Asked, environ: "WSGIEnvironment") -> None:
+        """Put the hit into the spool. The answer does not depend on it."""
+        if self._spool is None:
+            return
+        kind, packed, issued, expiry, _, spoiled = asked
+        try:
+            now = self._clock()
+            now_ms = int(now * 1000)
+            header = environ.get
+            address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR"))
+            agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
+            record = encode_hit(
+                self._event_id(now_ms),
+                kind,
+                now_ms,
+                packed,
+                "",
+                truncated(address) if self._truncate else address,
+                (agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
+                (language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
+                environ["REQUEST_METHOD"],
+                self._host(environ),
+                spoiled,
+                # One sealed with no time at all is over at once (contract.md 6.4).
+                expiry <= issued or now > expiry + _CLOCK_SLACK,
+            )
+            self._spool.append(record)
+        except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
+            self._lost(error)
+
+
+def raw_path(path_info: str) -> bytes:
+    """PATH_INFO (PEP 3333: decoded once, as latin-1) as a path that decodes to it, whatever the server.
+
+    Servers disagree on whether and how they hand over the path as it was sent; all of them give PATH_INFO.
+    """
+    path = path_info.encode("latin-1", "replace")
+    if b"%" in path or b"?" in path or b"#" in path:
+        path = path.replace(b"%", b"%25").replace(b"?", b"%3F").replace(b"#", b"%23")
+    return path
+
+
+def _text(header: str) -> str:
+    """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, else latin-1, as it was once meant."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
+
+
+def _moved(target: bytes, start: "StartResponse") -> Iterable[bytes]:
+    start(responses.FOUND, responses.redirect_headers(target))
+    return []
+
+
+def _shown(method: str, start: "StartResponse") -> Iterable[bytes]:
+    start(responses.OK, list(responses.PIXEL_HEADERS))
+    return [] if method == "HEAD" else [responses.PIXEL]
+
+
+def _gone(sender: str, method: str, start: "StartResponse") -> Iterable[bytes]:
+    headers, body = responses.gone(sender)
+    start(responses.GONE, headers)
+    return [] if method == "HEAD" else [body]
+
+
+def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:
+    start(responses.NOT_FOUND, responses.plain_headers(responses.NOT_FOUND_BODY))
+    return [] if method == "HEAD" else [responses.NOT_FOUND_BODY]
+
+
+def _other_method(method: str, start: "StartResponse") -> Iterable[bytes]:
+    if method == "OPTIONS":
+        start(responses.NO_CONTENT, [responses.ALLOW, ("Cache-Control", "no-store")])
+        return []
+    start(responses.NOT_ALLOWED, responses.plain_headers(responses.NOT_ALLOWED_BODY, responses.ALLOW))
+    return [responses.NOT_ALLOWED_BODY]
+
+
+def _unsubscribed(start: "StartResponse") -> Iterable[bytes]:
+    start(responses.OK, responses.plain_headers(b""))  # RFC 8058 3.1: no content is looked at
+    return []

@@ -1,0 +1,68 @@
+"""Which names the tracker answers to, for what is no genuine link.
+
+Not DNS: names are compared as `Host` gives them, without port and letter case.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from engagement.settings import Settings
+from tracker_web.links.client_address import Address, as_address, host_name
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_MAX_NAME: Final = 253  # RFC 1035 2.3.4
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]{2,45}\]", re.ASCII)
+
+
+def recorded_name(host: str) -> str:
+    """Return the name in a `Host` field if it can be a host's, else "": events keep no stranger's text."""
+    name = host_name(host)
+    return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the tracker listens. host: a name or an address, without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def address(self) -> Address | None:
+        """The host, if it is written as an address."""
+        return as_address(self.host)
+
+    @property
+    def local(self) -> bool:
+        """Whether loopback's names lead here: it listens on loopback, or on every address."""
+        address = self.address
+        if address is None:
+            return self.host.lower() == "localhost"
+        return address.is_loopback or address.is_unspecified
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What `host_name` gives for a request sent straight to this address."""
+        address = self.address
+        own = (
+            frozenset({host_name(str(self))})
+            if address is None or not address.is_unspecified
+            else frozenset()
+        )
+        return own | _LOOPBACK if self.local else own
+
+
+def parse_listen(text: str) -> Listen:
+    """Read `tracker.listen`, which the settings have checked: ADDRESS:PORT, IPv6 in brackets."""
+    host, _, port = text.rpartition(":")
+    return Listen(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def tracking_hosts(settings: Settings) -> frozenset[str]:
+    """The names under which pixels are shown without a genuine token, and refusals say what they are."""
+    named = {host_name(domain) for domain in (*settings.tracking_domains(), *settings.tracker.hosts)}
+    return (parse_listen(settings.tracker.listen).names | named) - {""}

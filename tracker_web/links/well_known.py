@@ -1,0 +1,25 @@
+"""The small files a tracking host serves beside its links."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+from engagement.settings import Settings
+from tracker_web.links import responses
+
+Files: TypeAlias = dict[str, tuple[str, bytes]]
+
+
+def well_known(settings: Settings) -> Files:
+    """The small files a tracking host serves: path to (media type, body). Raises OSError for one unreadable.
+
+    The two association files let links open in apps (contract.md 6.2); both are JSON without a file
+    extension's help.
+    """
+    files = {"/robots.txt": ("text/plain; charset=utf-8", responses.ROBOTS_BODY)}
+    for path, source in (
+        ("/.well-known/apple-app-site-association", settings.tracker.apple_app_site_association),
+        ("/.well-known/assetlinks.json", settings.tracker.assetlinks),
+    ):
+        if source:
+            files[path] = ("application/json", Path(source).read_bytes())
+    return files

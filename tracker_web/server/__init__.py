@@ -1,0 +1,1 @@
+"""How the links' application is served: processes, reloads, the server's own faults."""

@@ -1,0 +1,50 @@
+"""The answering application as a WSGI callable: links, pixels, small files, and a plain word for all else.
+
+No framework, no store, no page of data: who runs this looks at events by `smtpapi web`, a program of its own.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engagement.settings import Settings
+from tracker_web.links import responses
+from tracker_web.links.client_address import host_name
+from tracker_web.links.hosts import tracking_hosts
+from tracker_web.server.last_good import configured
+from tracker_web.server.per_process import PerProcess
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CONFIG_VARIABLE: Final = "SMTPAPI_CONFIG"
+DEFAULT_CONFIG: Final = "/etc/smtpapi/smtpapi.conf"
+
+
+def application(settings: Settings | None = None) -> PerProcess:
+    """The WSGI callable. settings: None reads the file that SMTPAPI_CONFIG names.
+
+    Raises SettingsError for a broken file, OSError for one that cannot be read.
+    """
+    if settings is None:
+        settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
+    return PerProcess(settings, otherwise(None if settings.tracker.any_host else tracking_hosts(settings)))
+
+
+def otherwise(hosts: frozenset[str] | None) -> "WSGIApplication":
+    """What answers that is no link: a reader's page at `/` of our own names, else not found."""
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method: str = environ["REQUEST_METHOD"]
+        host = host_name(environ.get("HTTP_HOST", ""))
+        ours = bool(host) and (hosts is None or host in hosts)
+        if ours and environ["PATH_INFO"] == "/" and method in ("GET", "HEAD"):
+            start(responses.OK, responses.page_headers())
+            body = responses.PAGE_BODY
+        else:
+            start(responses.NOT_FOUND, responses.plain_headers(responses.NOT_FOUND_BODY))
+            body = responses.NOT_FOUND_BODY
+        return [] if method == "HEAD" else [body]
+
+    return answer

@@ -1,0 +1,116 @@
+"""One worker process's share of the tracker: its spool writer, key ring and event ids, made after fork.
+
+Nothing here is shared between processes: two that wrote one spool segment, or drew ids from one node, would
+spoil both.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable
+from multiprocessing.util import Finalize
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from engagement.events.ids import EventIds
+from engagement.objections import ObjectionsFile
+from engagement.settings import Settings
+from engagement.spool.fold import Folding
+from engagement.spool.write import Writer
+from tracker_web.links.application import Hot, Spool
+from tracker_web.links.client_address import Proxies
+from tracker_web.links.hosts import tracking_hosts
+from tracker_web.links.privacy_spool import MODES, Ceiling, Heeding
+from tracker_web.links.stop_list import Following
+from tracker_web.links.unknown_keys import UnknownKeys
+from tracker_web.links.well_known import Files, well_known
+from tracker_web.server.last_good import files_of, objections, ring_of, stopped
+from tracker_web.server.log import LostRecords, objections_trouble, stop_list_trouble, unknown_key
+
+__all__ = ["PerProcess", "build", "well_known"]
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class PerProcess:
+    """The WSGI callable every server gets: builds the process's `Hot` at its first request."""
+
+    def __init__(self, settings: Settings, otherwise: "WSGIApplication") -> None:
+        self._settings = settings
+        self._otherwise = otherwise
+        self._well_known = files_of(settings)
+        self._begin_life()
+        _all.add(self)
+
+    def _begin_life(self) -> None:
+        self._lock = Lock()
+        self._hot: Hot | None = None
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        hot = self._hot
+        if hot is None:
+            hot = self._build()
+        return hot(environ, start_response)
+
+    def _build(self) -> Hot:
+        with self._lock:
+            if self._hot is None:
+                self._hot = build(self._settings, self._otherwise, self._well_known)
+            return self._hot
+
+
+# A forked child makes its own. It is told at the fork, as asking for its number at each request costs more.
+_all: "WeakSet[PerProcess]" = WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each._begin_life()  # noqa: SLF001 - this module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> Hot:
+    """This process's fast path. Raises RingError when there is no key ring."""
+    keys = ring_of(settings)
+    ids = EventIds(secrets.token_bytes(8))
+    spool: Spool | None = None
+    if settings.privacy.mode != "off":
+        spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
+        # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
+        Finalize(None, writer.close, exitpriority=0)
+        if settings.privacy.mode in MODES:
+            # The oldest: a rotation must not part workers made before it from those made after.
+            key = keys.current().keys[0].derive(b"ceiling")
+            spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+        if settings.privacy.objections:
+            file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
+            spool = Heeding(spool, file.current)
+    return Hot(
+        keys=keys,
+        event_id=ids.next,
+        spool=spool,
+        otherwise=otherwise,
+        hosts=None if settings.tracker.any_host else tracking_hosts(settings),
+        lost=LostRecords().add,
+        proxies=Proxies(settings.tracker.trusted_proxies),
+        truncate_addresses=settings.privacy.truncate_addresses,
+        well_known=files,
+        stops=Following(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
+        sender=settings.tracker.sender,
+        unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key).add,
+    )
+
+
+def _writer(settings: Settings) -> Writer:
+    return Writer(
+        Path(settings.spool.directory),
+        sync=settings.spool.sync,
+        segment_size=settings.spool.segment_size,
+        max_size=settings.spool.max_size,
+        max_share=settings.spool.max_share,
+    )

@@ -1,0 +1,104 @@
+"""Start the server: what must be right beforehand, and granian with the configuration's figures.
+
+Why granian, and why these figures: docs/decisions/0004-fast-path.md.
+"""
+
+import resource
+from functools import partial
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from engagement import extensions
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
+from engagement.objections import ObjectionsError
+from engagement.objections import load as load_objections
+from engagement.settings import Settings, SettingsError, load_file
+from tracker_web.links.hosts import parse_listen, tracking_hosts
+from tracker_web.server import build, log
+from tracker_web.server.asgi import Asgi
+from tracker_web.server.last_good import renew
+from tracker_web.server.listening import CannotServe, try_listen
+from tracker_web.server.per_process import well_known
+
+# What a worker holds at once, idle connections and those that send slowly included: at 1,024, granian's own
+# limit, so many idle ones kept every reader waiting for 10 s. One costs some 10 kB.
+_CONNECTIONS = 16_384
+_OTHER_FILES = 256  # descriptors that a worker needs besides
+_HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
+_STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
+_BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
+
+
+def prepare(config: Path) -> Settings:
+    """The settings, after everything that would fail later was tried. Raises CannotServe."""
+    try:
+        settings = load_file(config)
+    except SettingsError as error:
+        raise CannotServe(str(error)) from error
+    try:
+        load_ring(Path(settings.keys.ring))
+        if settings.privacy.objections:
+            load_objections(Path(settings.privacy.objections))
+    except (RingError, ObjectionsError) as error:
+        raise CannotServe(str(error)) from error
+    try:
+        well_known(settings)
+    except OSError as error:
+        raise CannotServe(
+            f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
+        ) from error
+    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config)
+    return settings
+
+
+def _room() -> int:
+    """Return how many connections a worker may hold: as many as the limit of open files leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _CONNECTIONS + _OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.few_descriptors(soft, _CONNECTIONS)
+    return max(_CONNECTIONS // 16, min(_CONNECTIONS, soft - _OTHER_FILES))
+
+
+def application() -> Asgi:
+    """Make what the server's worker calls."""
+    return Asgi(build.application())
+
+
+def serve(settings: Settings, config: Path) -> None:
+    """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name config, the file `settings` came from."""
+    listen = parse_listen(settings.tracker.listen)
+    hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
+    log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
+    if told := extensions.notice("tracker_web"):
+        log.notice(told)
+    server = Granian(
+        "tracker_web.server.serve:application",
+        factory=True,
+        address=listen.host,
+        port=listen.port,
+        interface=Interfaces.ASGINL,
+        workers=settings.tracker.workers,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
+        websockets=False,
+        backlog=_BACKLOG,
+        backpressure=_room(),
+        log_level=LogLevels.warning,
+        log_dictconfig=log.CONFIG,
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=1.0,
+        workers_kill_timeout=_STOP_TIMEOUT,
+    )
+    server.on_reload(partial(renew, config))
+    server.serve()
+    log.stopped()
