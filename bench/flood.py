@@ -25,7 +25,7 @@ from engagement.links.ring_file import load_ring
 from engagement.links.token import copy_sealer
 from engagement.spool.fold import WINDOW
 from engagement.spool.names import directory_size
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 
 
 def flood(port: int, path: str, seconds: float, spool: Path, variants: bool) -> tuple[int, int]:
@@ -60,7 +60,7 @@ def measure(seconds: float, variants: bool) -> dict[str, float]:
         with served("fast", folder, config, ring, Namespace(workers=1, threads=1)) as (port, _):
             answered, most = flood(port, f"/f/a/{link}", seconds, folder / "spool", variants)
             time.sleep(WINDOW + 1)
-        entries = Reader(folder / "spool").read(1 << 30)
+        entries = SpoolReader(folder / "spool").read(1 << 30)
         hits = [event for entry in entries if isinstance(event := decode(entry.record), Hit)]
         written = sum(len(entry.record) + 8 for entry in entries)
         return {

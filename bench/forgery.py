@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.token import BadToken, copy_sealer, open_token
 
@@ -29,9 +29,9 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 TENANTS = ("", "acme", "acme2", "münchen")
 RING = Ring(
     (
-        Key(1, Status.ACCEPTED, 0, bytes(range(32))),
-        Key(2, Status.REVOKED, 0, bytes(range(1, 33))),
-        Key(3, Status.SIGNING, 0, bytes(range(2, 34))),
+        Key(1, KeyStatus.ACCEPTED, 0, bytes(range(32))),
+        Key(2, KeyStatus.REVOKED, 0, bytes(range(1, 33))),
+        Key(3, KeyStatus.SIGNING, 0, bytes(range(2, 34))),
     )
 )
 

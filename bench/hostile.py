@@ -20,7 +20,7 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import Plan
 from smtpapi.rewrite.apply import apply_edits
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 BUDGET = 2.0  # seconds; the default
 
@@ -36,7 +36,7 @@ def cost(message: Message, budget: float) -> tuple[float, float, str]:
         gap, last = max(gap, now - last), now
         return now
 
-    rules = Rules(vml_links=True, skip_url_text=True, time_budget=budget)
+    rules = RewritingRules(vml_links=True, skip_url_text=True, time_budget=budget)
     outcome = plan(message, DECISION, copy_links(1), rules, tick)
     tick()
     if isinstance(outcome, Plan):

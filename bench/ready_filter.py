@@ -74,7 +74,7 @@ class Ready(Milter.Base):
 
 def serve(listening: socket.socket, folder: Path) -> None:
     """One worker, until SIGTERM. Our listener takes libmilter's place, as in `smtpapi.process.worker`."""
-    lent = listener.Lent(listening, folder)
+    lent = listener.BorrowedListener(listening, folder)
     real: Callable[[bool], None] = milter.opensocket
     milter.opensocket = lambda rmsock: lent.around_open(lambda: real(rmsock))
     Milter.factory = Ready

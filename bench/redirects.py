@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import MAX_TARGET
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer
 from engagement.links.urls import click_url, refusal
-from tracker_web.links.application import Hot
+from tracker_web.links.application import LinksApplication
 from tracker_web.links.client_address import Proxies
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,7 +104,7 @@ class Through:
         now = int(time.time())
         identity = Identity(os.urandom(16), 42, "ida@example.net", now, now + 1000, campaign="autumn")
         self.sealer = copy_sealer(ring.signing, identity)
-        self.app = Hot(
+        self.app = LinksApplication(
             keys=Keys(ring),
             event_id=lambda now_ms: "",
             spool=None,
@@ -187,7 +187,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    ring = Ring((Key(1, Status.SIGNING, 0, os.urandom(32)),))
+    ring = Ring((Key(1, KeyStatus.SIGNING, 0, os.urandom(32)),))
     through = Through(ring)
     different: list[tuple[str, str]] = []
 

@@ -34,9 +34,9 @@ from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import Chooser
+from smtpapi.rewrite.part import PartEdits
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 NOW = 1_790_000_000
 LINKS = 20
@@ -44,7 +44,7 @@ KEY = Ring(()).rotated(bytes(range(32)), NOW).signing
 DECISION = Decision(
     True, True, False, "https", "https", "track.example.net", 31_536_000, "spring", ("a", "b")
 )
-RULES = Rules(own_hosts=frozenset({b"track.example.net"}))
+RULES = RewritingRules(own_hosts=frozenset({b"track.example.net"}))
 
 
 def copy_links(number: int) -> CopyLinks:
@@ -195,7 +195,7 @@ def html_rewriter() -> Callable[[bytes], bytes]:
     links = copy_links(1)
 
     def rewrite(document: bytes) -> bytes:
-        chooser = Chooser(DECISION, links, RULES, time.monotonic, float("inf"))
+        chooser = PartEdits(DECISION, links, RULES, time.monotonic, float("inf"))
         return splice(document, chooser.html(document))
 
     return rewrite

@@ -18,7 +18,7 @@ from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.links.model import Kind
 from engagement.spool.format import frame
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 
 
 def event() -> Hit:
@@ -73,7 +73,7 @@ def main() -> None:
         figures["bare write"] = seconds_each(lambda: os.write(descriptor, framed), arguments.seconds)
         os.close(descriptor)
         for sync in ("group", "always"):
-            writer = Writer(Path(name) / sync, sync=sync, max_size=1 << 40)
+            writer = SpoolWriter(Path(name) / sync, sync=sync, max_size=1 << 40)
             figures[f"append, {sync}"] = seconds_each(partial(writer.append, record), arguments.seconds)
             writer.close()
             assert writer.dropped == 0

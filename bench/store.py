@@ -25,11 +25,11 @@ from pathlib import Path
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.rows import Row, rows
+from engagement.events.rows import EventRow, rows
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.shipper.loop import Shipper
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.port import EventStore, Query
 from engagement.stores.sqlite.queries import ADD_EVENT, event_values
@@ -63,7 +63,7 @@ def hits(count: int, *, first: int = 0) -> Iterator[Hit]:
         )  # fmt: skip
 
 
-def batches(made: list[Row]) -> Iterator[list[Row]]:
+def batches(made: list[EventRow]) -> Iterator[list[EventRow]]:
     for start in range(0, len(made), BATCH):
         yield made[start : start + BATCH]
 
@@ -77,7 +77,7 @@ def took(work: Callable[[], object]) -> Took:
     return time.perf_counter() - began, time.process_time() - used
 
 
-def time_add(path: Path, made: list[Row]) -> Took:
+def time_add(path: Path, made: list[EventRow]) -> Took:
     store = SqliteStore(path, writing=True)
 
     def work() -> None:
@@ -89,7 +89,7 @@ def time_add(path: Path, made: list[Row]) -> Took:
     return elapsed
 
 
-def time_bare(path: Path, made: list[Row]) -> Took:
+def time_bare(path: Path, made: list[EventRow]) -> Took:
     SqliteStore(path, writing=True).close()
     values = [[event_values(row) for row in batch] for batch in batches(made)]
     connection = sqlite3.connect(path, isolation_level=None)
@@ -109,7 +109,7 @@ def time_bare(path: Path, made: list[Row]) -> Took:
 
 
 def time_drain(folder: Path, events: list[Hit]) -> Took:
-    writer = Writer(folder / "spool", max_size=1 << 40)
+    writer = SpoolWriter(folder / "spool", max_size=1 << 40)
     for event in events:
         writer.append(encode(event))
     writer.close()
@@ -125,7 +125,7 @@ def time_drain(folder: Path, events: list[Hit]) -> Took:
     return elapsed
 
 
-QUESTIONS: dict[str, Callable[[Row], Query]] = {
+QUESTIONS: dict[str, Callable[[EventRow], Query]] = {
     "by message": lambda row: Query(messages=(row.message_id,)),
     "by recipient": lambda row: Query(recipients=(row.recipient,)),
     "one second": lambda row: Query(from_ms=row.at_ms - 1000, to_ms=row.at_ms, limit=100),
@@ -136,7 +136,7 @@ QUESTIONS: dict[str, Callable[[Row], Query]] = {
 }
 
 
-def compared(stores: list[tuple[EventStore, list[Row]]]) -> dict[str, list[float]]:
+def compared(stores: list[tuple[EventStore, list[EventRow]]]) -> dict[str, list[float]]:
     """Median milliseconds of each question, by store. Asked in turns, each store about rows of its own."""
     told = {}
     for name, query in QUESTIONS.items():
@@ -158,9 +158,9 @@ def compared(stores: list[tuple[EventStore, list[Row]]]) -> dict[str, list[float
     return told
 
 
-def filled(path: Path, count: int) -> tuple[SqliteStore, list[Row], dict[str, float]]:
+def filled(path: Path, count: int) -> tuple[SqliteStore, list[EventRow], dict[str, float]]:
     """A store of so many events, a sample of its rows, and what making its figures took."""
-    store, sample = SqliteStore(path, writing=True), list[Row]()
+    store, sample = SqliteStore(path, writing=True), list[EventRow]()
     for start in range(0, count, 50_000):
         made = [row for event in hits(min(50_000, count - start), first=start) for row in rows(event)]
         for batch in batches(made):

@@ -18,10 +18,10 @@ from cassandra.concurrent import execute_concurrent_with_args
 
 from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.rows import Row, rows
-from engagement.settings.schema import CassandraClient
+from engagement.events.rows import EventRow, rows
+from engagement.settings.schema import CassandraClientStanza
 from engagement.shipper.loop import Shipper
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import CONCURRENT, Connection
 from engagement.stores.cassandra.schema import migrate
@@ -29,13 +29,13 @@ from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import StoreError
 
 NOW = 1_793_001_722.0  # when the events of `bench.store` begin
-LIFE = queries.Life(90 * 86400, 455 * 86400)
+LIFE = queries.Lifetimes(90 * 86400, 455 * 86400)
 PART = 3_000  # events of one `add` while filling
 
 
-def client_of(port: int, keyspace: str, shards: int = 4) -> CassandraClient:
+def client_of(port: int, keyspace: str, shards: int = 4) -> CassandraClientStanza:
     return replace(
-        CassandraClient(),
+        CassandraClientStanza(),
         uri=(f"name=bench;host=127.0.0.1;port={port}",),
         keyspace=keyspace,
         replication={"datacenter1": "1"},
@@ -56,11 +56,11 @@ def fresh(port: int, keyspace: str, shards: int = 4) -> CassandraStore:
     return store
 
 
-def opened(client: CassandraClient) -> CassandraStore:
+def opened(client: CassandraClientStanza) -> CassandraStore:
     return CassandraStore(client, life=LIFE, now=lambda: NOW)
 
 
-def time_bare(store: CassandraStore, made: list[Row]) -> tuple[float, int]:
+def time_bare(store: CassandraStore, made: list[EventRow]) -> tuple[float, int]:
     writes, _, _ = store._writes(made)  # noqa: SLF001 - to write the same
     by_table: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     for name, lines in writes:
@@ -78,7 +78,7 @@ def time_bare(store: CassandraStore, made: list[Row]) -> tuple[float, int]:
     return time.perf_counter() - began, sum(map(len, by_table.values()))
 
 
-def time_add(store: CassandraStore, batches: Iterator[list[Row]]) -> float:
+def time_add(store: CassandraStore, batches: Iterator[list[EventRow]]) -> float:
     began = time.perf_counter()
     for batch in batches:
         store.add(batch)
@@ -86,7 +86,7 @@ def time_add(store: CassandraStore, batches: Iterator[list[Row]]) -> float:
 
 
 def time_drain(store: CassandraStore, folder: Path, events: list[Hit]) -> float:
-    writer = Writer(folder / "spool", max_size=1 << 40)
+    writer = SpoolWriter(folder / "spool", max_size=1 << 40)
     for event in events:
         writer.append(encode(event))
     writer.close()
@@ -117,7 +117,7 @@ def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, 
     return {"rows an event": rows_each, **middle, "drain, events/s": middle["drain, rows/s"] / rows_each}
 
 
-def sample(count: int) -> list[Row]:
+def sample(count: int) -> list[EventRow]:
     """Some rows of what `fill` writes."""
     from bench.store import hits
 
@@ -133,7 +133,7 @@ def sample(count: int) -> list[Row]:
     return made
 
 
-def fill(client: CassandraClient, count: int, writer: int, writers: int) -> None:
+def fill(client: CassandraClientStanza, count: int, writer: int, writers: int) -> None:
     """Write every so manieth part of the events, as one of several shippers would."""
     from bench.store import hits
 
@@ -149,7 +149,7 @@ def fill(client: CassandraClient, count: int, writer: int, writers: int) -> None
     store.close()
 
 
-def filled(port: int, keyspace: str, count: int, writers: int) -> CassandraClient:
+def filled(port: int, keyspace: str, count: int, writers: int) -> CassandraClientStanza:
     """A keyspace with so many events; what is there already from an earlier run is used again."""
     client = client_of(port, keyspace, shards=16)
     connection = Connection(client, {})

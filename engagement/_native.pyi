@@ -1,9 +1,9 @@
 """What `_native.c` gives where it was built; each function's twin in Python says what it does."""
 
-from engagement.links.fast_open import Asked, Openers
+from engagement.links.fast_open import Asked, RingOpeners
 from engagement.links.model import Kind
 
-def read(path: str, openers: Openers, /) -> Asked | None: ...
+def read(path: str, openers: RingOpeners, /) -> Asked | None: ...
 def encode_hit(
     id: str,
     kind: Kind,

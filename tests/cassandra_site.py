@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engagement.settings.schema import CassandraClient
+from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.connection import Connection
-from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.queries import Lifetimes
 from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
 
@@ -80,7 +80,7 @@ class Node:
     def stop(self) -> None:
         self.say("stop", "--delete")
 
-    def client(self, keyspace: str, **options: object) -> CassandraClient:
+    def client(self, keyspace: str, **options: object) -> CassandraClientStanza:
         """A stanza that leads here. One copy of each row, as there is one node."""
         uri = (f"name=cassandra_db;host=127.0.0.1;port={self.port}",)
         given = {
@@ -90,7 +90,7 @@ class Node:
             "shards": 3,
             **options,
         }
-        return CassandraClient(**given)  # type: ignore[arg-type]
+        return CassandraClientStanza(**given)  # type: ignore[arg-type]
 
     def stanza(self, keyspace: str, **options: object) -> str:
         """The same as text."""
@@ -104,7 +104,7 @@ class Node:
         inner += [f"{name} = {json.dumps(value)}" for name, value in options.items()]
         return "cassandra_client { " + "  ".join(inner) + " }\n"
 
-    def migrated(self, keyspace: str, life: Life = Life()) -> CassandraClient:  # noqa: B008 - frozen
+    def migrated(self, keyspace: str, life: Lifetimes = Lifetimes()) -> CassandraClientStanza:  # noqa: B008 - frozen
         """A stanza whose keyspace has its tables."""
         client = self.client(keyspace)
         connection = Connection(client, {})

@@ -14,7 +14,7 @@ from engagement.settings import load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Plan
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
 from smtpapi.rewrite.apply import apply_edits
 
@@ -67,7 +67,7 @@ class Mail:
     originals: tuple[str, ...] = ()
     context: dict[str, str] | None = None
 
-    def consider(self) -> Considered:
+    def consider(self) -> MessageResult:
         envelope = Envelope(self.client, self.sender, self.recipients, self.queue_id, self.originals)
         return consider(
             self.site, envelope, self.message, self.context or {}, now=self.now, tick=time.monotonic

@@ -15,8 +15,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from smtpapi.mime.transfer import splice
 from smtpapi.request.decision import Decision
-from smtpapi.rewrite.part import Chooser, TooManyLinksError
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.part import PartEdits, TooManyLinksError
+from smtpapi.rewrite.rules import RewritingRules
 
 _TRACKED = "https://t.example/f/a/"
 _PIXEL = "https://t.example/q/"
@@ -49,7 +49,7 @@ def tracked(data: bytes, *, initial: bool) -> tuple[bytes, NumberedLinks]:
     """The document with its links and pixels."""
     decision = Decision(True, True, initial, "https", "https", "t.example", 1, "", ())
     links = NumberedLinks()
-    chooser = Chooser(decision, links, Rules(brace_macros=False), lambda: 0.0, 1.0)  # type: ignore[arg-type]
+    chooser = PartEdits(decision, links, RewritingRules(brace_macros=False), lambda: 0.0, 1.0)  # type: ignore[arg-type]
     try:
         return splice(data, chooser.html(data)), links
     except TooManyLinksError:

@@ -1,7 +1,8 @@
 """Who fetched a link, and why we think so. A label, never a verdict: every hit is kept (contract.md 7.5).
 
-The first, small set of rules: by method and User-Agent alone. The lists are handed in as `Rules`, with a
-version that each label carries, so that hits can be judged anew when the rules have changed.
+The first, small set of rules: by method and User-Agent alone. The lists are handed in as
+`ClassificationRules`, with a version that each label carries, so that hits can be classified anew when the
+rules have changed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from engagement.events.model import Hit
 from engagement.links.model import OPENS
 
 
-class Client(StrEnum):
+class ReaderClass(StrEnum):
     """What stood behind a request."""
 
     HUMAN = "human"
@@ -23,20 +24,20 @@ class Client(StrEnum):
     UNKNOWN = "unknown"
 
 
-MACHINES = frozenset({Client.PREFETCH, Client.SCANNER})  # `is_prefetched` (contract.md 7.5)
+MACHINES = frozenset({ReaderClass.PREFETCH, ReaderClass.SCANNER})  # `is_prefetched` (contract.md 7.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class Classification:
     """client: the class. reason: one word for the rule that decided. rules: the version of the rule set."""
 
-    client: Client
+    client: ReaderClass
     reason: str
     rules: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: known by identity, which makes a fast key
-class Rules:
+class ClassificationRules:
     """Lists of User-Agent parts, lower case, looked for anywhere in the header; `bare` are whole values.
 
     own: programs of people that other lists take for robots; looked at first.
@@ -49,7 +50,7 @@ class Rules:
     bare: tuple[str, ...] = ()
 
 
-DEFAULT = Rules(
+DEFAULT = ClassificationRules(
     version="1",
     # Outlook on the desktop and the like name their office suite; lists of robots often hold "ms-office".
     own=("ms-office", "msoffice", "microsoft outlook", "thunderbird"),
@@ -73,33 +74,33 @@ DEFAULT = Rules(
 )
 
 
-def classify(hit: Hit, rules: Rules = DEFAULT) -> Label:
+def classify(hit: Hit, rules: ClassificationRules = DEFAULT) -> Classification:
     """Return the label of one hit, seen alone."""
     client, reason = _judge(hit, rules)
-    return Label(client, reason, rules.version)
+    return Classification(client, reason, rules.version)
 
 
-def _judge(hit: Hit, rules: Rules) -> tuple[Client, str]:
+def _judge(hit: Hit, rules: ClassificationRules) -> tuple[ReaderClass, str]:
     if hit.method == "HEAD":
-        return Client.PROBE, "head"
+        return ReaderClass.PROBE, "head"
     client, reason = _by_agent(hit.user_agent, hit.kind in OPENS, rules)
-    if hit.spoiled and client is Client.HUMAN:
-        return Client.SCANNER, "spoiled-link"  # gateways try links with odd endings (docs/quirks.md)
+    if hit.spoiled and client is ReaderClass.HUMAN:
+        return ReaderClass.SCANNER, "spoiled-link"  # gateways try links with odd endings (docs/quirks.md)
     return client, reason
 
 
 @lru_cache(maxsize=4096)  # a header has at most 8 kB with common servers, and mostly some hundred bytes
-def _by_agent(user_agent: str, is_open: bool, rules: Rules) -> tuple[Client, str]:
+def _by_agent(user_agent: str, is_open: bool, rules: ClassificationRules) -> tuple[ReaderClass, str]:
     agent = user_agent.strip().lower()
     if not agent:
-        return Client.UNKNOWN, "no-user-agent"
+        return ReaderClass.UNKNOWN, "no-user-agent"
     if any(part in agent for part in rules.own):
-        return Client.HUMAN, "mail-program"
+        return ReaderClass.HUMAN, "mail-program"
     if any(part in agent for part in rules.proxies):
-        return Client.PROXY, "image-proxy"
+        return ReaderClass.PROXY, "image-proxy"
     if any(part in agent for part in rules.scanners):
-        return Client.SCANNER, "user-agent"
+        return ReaderClass.SCANNER, "user-agent"
     if agent in rules.bare:
         # A picture under a bare name is a service loading it ahead; a link is followed by something unnamed.
-        return (Client.PREFETCH if is_open else Client.UNKNOWN), "bare-user-agent"
-    return Client.HUMAN, "user-agent"
+        return (ReaderClass.PREFETCH if is_open else ReaderClass.UNKNOWN), "bare-user-agent"
+    return ReaderClass.HUMAN, "user-agent"

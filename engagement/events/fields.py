@@ -14,7 +14,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
-from engagement.events.classify import MACHINES, Client, Label, classify
+from engagement.events.classify import MACHINES, Classification, ReaderClass, classify
 from engagement.events.model import Event, Hit, Injection
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
@@ -39,7 +39,11 @@ UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
 
 
 def to_fields(
-    event: Event, injection: Injection | None = None, *, label: Label | None = None, hash_key: bytes = b""
+    event: Event,
+    injection: Injection | None = None,
+    *,
+    label: Classification | None = None,
+    hash_key: bytes = b"",
 ) -> Fields:
     """Return the event's fields. label: made by `classify` with its default rules if not given.
 
@@ -55,7 +59,7 @@ def to_fields(
 
 
 def hit_fields(
-    hit: Hit, identity: Identity, link: Link | None, *, label: Label, rcpt_hash: str = ""
+    hit: Hit, identity: Identity, link: Link | None, *, label: Classification, rcpt_hash: str = ""
 ) -> Fields:
     """Return what a hit and its link know by themselves. rcpt_hash: of `recipient_hash`, "" for none."""
     fields: Fields = {
@@ -78,7 +82,7 @@ def hit_fields(
         fields["user_agent"] = hit.user_agent
         fields["accept_language"] = hit.accept_language
         fields["user_agent_parsed"] = {
-            "is_proxy": label.client is Client.PROXY,
+            "is_proxy": label.client is ReaderClass.PROXY,
             "is_prefetched": label.client in MACHINES,
         }
     if hit.kind in CLICKS and link is not None:

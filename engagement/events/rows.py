@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Client, Label, Rules, classify
+from engagement.events.classify import DEFAULT, Classification, ClassificationRules, ReaderClass, classify
 from engagement.events.fields import (
     INJECTION,
     LINK_UNSUBSCRIBE,
@@ -32,7 +32,7 @@ REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """What a row's fields are made of, when somebody wants to see them.
 
     event: as it happened. label: what a hit was judged to be. rcpt_hash: of `fields.recipient_hash`.
@@ -40,7 +40,7 @@ class Source:
     """
 
     event: Event
-    label: Label | None = None
+    label: Classification | None = None
     rcpt_hash: str = ""
     second: str = ""
     kept: bytes = b""
@@ -62,7 +62,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EventRow:
     """event_id: UUID text. at_ms: Unix milliseconds. message_id: hex. recipient: lower case, "" if not kept.
 
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
@@ -84,24 +84,26 @@ class Row:
     expired: bool
     customer: str
     tags: tuple[str, ...]
-    source: Source | Fields = field(hash=False)
+    source: RowSource | Fields = field(hash=False)
     message: Fields | None = field(default=None, hash=False)
     hits: int = 1
 
     @property
     def fields(self) -> Fields:
         """The fields as `events.fields` makes them, without what is borrowed; made anew each time."""
-        return self.source.fields() if isinstance(self.source, Source) else self.source
+        return self.source.fields() if isinstance(self.source, RowSource) else self.source
 
     @property
     def rules(self) -> str:
         """The version of the rules that judged it, "" for none."""
-        if isinstance(self.source, Source):
+        if isinstance(self.source, RowSource):
             return self.source.label.rules if self.source.label else ""
         return str(self.source.get("x_client_rules", ""))
 
 
-def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: bytes = b"") -> tuple[Row, ...]:
+def rows(
+    event: Event, rules: ClassificationRules = DEFAULT, hash_key: bytes = b"", record: bytes = b""
+) -> tuple[EventRow, ...]:
     """Return the rows of one event. Raises what `links.token.unpack` raises for a payload it did not make.
 
     record: what the event was decoded from, if it was; saves making it again.
@@ -111,15 +113,15 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: by
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules)
     recipient, campaign = identity.recipient, identity.campaign
-    source = Source(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
+    source = RowSource(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
     second = (
         link is not None
         and link.unsubscribe
         and event.kind in CLICKS
-        and label.client is not Client.PROBE
+        and label.client is not ReaderClass.PROBE
         and derived(event.id, 1)
     )
-    first = Row(  # in the order of the class: a quarter faster than by name
+    first = EventRow(  # in the order of the class: a quarter faster than by name
         event.id,
         TYPES[event.kind],
         event.at_ms,
@@ -140,8 +142,8 @@ def rows(event: Event, rules: Rules = DEFAULT, hash_key: bytes = b"", record: by
     return (first, _second(first, source, second)) if second else (first,)
 
 
-def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> Row:
-    return Row(
+def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
+    return EventRow(
         event.id,
         INJECTION,
         event.at_ms,
@@ -155,14 +157,14 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> Row:
         False,
         event.customer_id,
         event.tags,
-        Source(event, None, recipient_hash(event.recipient, hash_key), "", record),
+        RowSource(event, None, recipient_hash(event.recipient, hash_key), "", record),
         borrowed(event) if event.message_id else None,
     )
 
 
-def _second(first: Row, source: Source, event_id: str) -> Row:
-    made = Source(source.event, source.label, source.rcpt_hash, event_id, source.kept)
-    return Row(
+def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
+    made = RowSource(source.event, source.label, source.rcpt_hash, event_id, source.kept)
+    return EventRow(
         event_id,
         LINK_UNSUBSCRIBE,
         first.at_ms,
@@ -182,15 +184,15 @@ def _second(first: Row, source: Source, event_id: str) -> Row:
     )
 
 
-def kept_fields(record: bytes, label: Label | None, rcpt_hash: str = "", second: str = "") -> Fields:
+def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = "") -> Fields:
     """Return the fields of a row whose source was kept as its record.
 
     Raises BadRecord, BadToken for what no version of this program has written.
     """
-    return Source(decode(record), label, rcpt_hash, second).fields()
+    return RowSource(decode(record), label, rcpt_hash, second).fields()
 
 
-def repeats(stored: Iterable[Row]) -> frozenset[str]:
+def repeats(stored: Iterable[EventRow]) -> frozenset[str]:
     """Return the ids of rows that repeat one of the same tenant, type, link and class, less than 10 s older.
 
     A repeat of a repeat is one too, so the answer does not depend on the order rows came in. Probes are in it

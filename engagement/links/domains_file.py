@@ -20,7 +20,7 @@ _AGAIN: Final = 3600.0  # seconds for which a process need not write the same do
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class DomainUse:
     """A domain that stands in links. last: when the last of them was made. until: the end of the latest."""
 
     domain: str
@@ -34,7 +34,7 @@ def host_of(domain: str) -> str:
     return name + bracket if bracket else name.partition(":")[0].removesuffix(".")
 
 
-def read(directory: Path) -> tuple[Used, ...]:
+def read(directory: Path) -> tuple[DomainUse, ...]:
     """Return what is remembered. Raises OSError, ValueError; no file is nothing remembered."""
     try:
         kept = json.loads((directory / NAME).read_bytes())
@@ -42,7 +42,9 @@ def read(directory: Path) -> tuple[Used, ...]:
         return ()
     try:
         domains = kept["domains"]
-        return tuple(Used(str(name), int(one["last"]), int(one["until"])) for name, one in domains.items())
+        return tuple(
+            DomainUse(str(name), int(one["last"]), int(one["until"])) for name, one in domains.items()
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{directory / NAME} holds no list of domains") from error
 
@@ -81,8 +83,8 @@ def _note(directory: Path, domain: str, now: int, until: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = {each.domain: each for each in read(directory)}
-        before = known.get(domain, Used(domain, 0, 0))
-        known[domain] = Used(domain, max(now, before.last), max(until, before.until))
+        before = known.get(domain, DomainUse(domain, 0, 0))
+        known[domain] = DomainUse(domain, max(now, before.last), max(until, before.until))
         domains = {name: {"last": one.last, "until": one.until} for name, one in sorted(known.items())}
         text = json.dumps({"version": 1, "domains": domains}, indent=1) + "\n"
         temporary = directory / f"{NAME}.new"

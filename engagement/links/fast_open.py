@@ -29,7 +29,7 @@ PIXEL: Final = "/q/"
 Asked = tuple[Kind, bytes, int, int, bytes, bool]
 
 
-class Openers(dict[bytes, Opener | None]):
+class RingOpeners(dict[bytes, Opener | None]):
     """By a token's first four bytes: what opens it. Filled as they come, by kinds times keys at most."""
 
     def __init__(self, ring: Ring) -> None:
@@ -44,7 +44,7 @@ class Openers(dict[bytes, Opener | None]):
         return None
 
 
-def read_by_parts(path: str, openers: Openers) -> Asked | None:
+def read_by_parts(path: str, openers: RingOpeners) -> Asked | None:
     """Read a path (PEP 3333's PATH_INFO) of a plain link. None: it is not plain."""
     begin = len(CLICK) if path.startswith(CLICK) else len(PIXEL) if path.startswith(PIXEL) else 0
     # A token ends with a letter or digit; what ends otherwise has something added.

@@ -34,7 +34,7 @@ def origin(target: bytes) -> bytes | None:
     return target[:slash] if slash > 0 else None
 
 
-def seal_usual_by_parts(
+def seal_common_by_parts(
     sealing: Sealing,
     prefix: bytes,
     most: int,
@@ -70,4 +70,4 @@ def _is_usual(target: bytes, origins: set[bytes]) -> bool:
     return origin(target) in origins and len(target) <= MAX_TARGET and not target.translate(None, _FIT)
 
 
-seal_usual = seal_usual_by_parts if _seal is None else _seal.seal_usual
+seal_usual = seal_common_by_parts if _seal is None else _seal.seal_usual

@@ -43,7 +43,7 @@ class RingError(ValueError):
     """The ring cannot be used; the text says where and what to do."""
 
 
-class Status(StrEnum):
+class KeyStatus(StrEnum):
     """What a key is good for."""
 
     SIGNING = "signing"  # seals new links, opens its own
@@ -56,7 +56,7 @@ class Key:
     """One secret of the ring. created: Unix seconds. note: the operator's own words."""
 
     id: int
-    status: Status
+    status: KeyStatus
     created: int
     secret: bytes = field(repr=False)
     note: str = ""
@@ -96,19 +96,19 @@ class Ring:
             if len(key.secret) != SECRET_SIZE:
                 raise RingError(f"key {key.id}: a secret is {SECRET_SIZE} bytes, this one {len(key.secret)}")
             seen.add(key.id)
-        signing = [key.id for key in self.keys if key.status is Status.SIGNING]
+        signing = [key.id for key in self.keys if key.status is KeyStatus.SIGNING]
         if self.keys and len(signing) != 1:
             found = f"keys {', '.join(map(str, signing))} sign" if signing else "no key signs"
             raise RingError(f"exactly one key must have the status signing; {found}")
         object.__setattr__(self, "keys", tuple(sorted(self.keys, key=lambda key: key.id)))
-        opening = {key.id: key for key in self.keys if key.status is not Status.REVOKED}
+        opening = {key.id: key for key in self.keys if key.status is not KeyStatus.REVOKED}
         object.__setattr__(self, "_opening", opening)
 
     @property
     def signing(self) -> Key:
         """The key that seals new links. Raises RingError in an empty ring."""
         for key in self.keys:
-            if key.status is Status.SIGNING:
+            if key.status is KeyStatus.SIGNING:
                 return key
         raise RingError("the key ring is empty; make a first key with `smtpapi keys init`")
 
@@ -121,7 +121,7 @@ class Ring:
 
         key_id: None for the one behind the last. Raises RingError.
         """
-        status = Status.ACCEPTED if self.keys else Status.SIGNING  # a ring's first key must sign
+        status = KeyStatus.ACCEPTED if self.keys else KeyStatus.SIGNING  # a ring's first key must sign
         added = Ring((*self.keys, self._fresh(secret, now, key_id, status)))
         return added.used(next(key.id for key in added.keys if key.secret == secret))
 
@@ -130,9 +130,9 @@ class Ring:
 
         Raises RingError.
         """
-        return Ring((*self.keys, self._fresh(secret, now, key_id, Status.ACCEPTED)))
+        return Ring((*self.keys, self._fresh(secret, now, key_id, KeyStatus.ACCEPTED)))
 
-    def _fresh(self, secret: bytes, now: int, key_id: int | None, status: "Status") -> Key:
+    def _fresh(self, secret: bytes, now: int, key_id: int | None, status: "KeyStatus") -> Key:
         if key_id is None:
             key_id = max((key.id for key in self.keys), default=0) + 1
         if key_id > LAST_ID:
@@ -146,14 +146,14 @@ class Ring:
         found = next((key for key in self.keys if key.id == key_id), None)
         if found is None:
             raise RingError(f"there is no key {key_id} in the ring; see `smtpapi keys list`")
-        if found.status is Status.REVOKED:
+        if found.status is KeyStatus.REVOKED:
             raise RingError(f"key {key_id} was revoked; it never signs again")
         return Ring(
             tuple(
-                replace(key, status=Status.SIGNING)
+                replace(key, status=KeyStatus.SIGNING)
                 if key is found
-                else replace(key, status=Status.ACCEPTED)
-                if key.status is Status.SIGNING
+                else replace(key, status=KeyStatus.ACCEPTED)
+                if key.status is KeyStatus.SIGNING
                 else key
                 for key in self.keys
             )
@@ -164,9 +164,11 @@ class Ring:
         found = next((key for key in self.keys if key.id == key_id), None)
         if found is None:
             raise RingError(f"there is no key {key_id} in the ring; see `smtpapi keys list`")
-        if found.status is Status.SIGNING:
+        if found.status is KeyStatus.SIGNING:
             raise RingError(f"key {key_id} signs new links; run `smtpapi keys rotate` first, then revoke it")
-        return Ring(tuple(replace(key, status=Status.REVOKED) if key is found else key for key in self.keys))
+        return Ring(
+            tuple(replace(key, status=KeyStatus.REVOKED) if key is found else key for key in self.keys)
+        )
 
     def dump(self) -> str:
         """Write the text form, secrets and all; `parse` reads it back to an equal ring."""
@@ -203,7 +205,7 @@ def _parse_key(words: list[str], note: str) -> Key:
         raise RingError(f"expected ID STATUS CREATED SECRET [CHECK], found {len(words)} words")
     if not re.fullmatch("[0-9]{1,5}", words[0], re.ASCII):
         raise RingError(f"expected a key id, a number from 1 to {LAST_ID}, as the first word")
-    if words[1] not in tuple(Status):
+    if words[1] not in tuple(KeyStatus):
         raise RingError("expected signing, accepted or revoked as the second word")
     try:
         created = datetime.strptime(words[2], _TIME).replace(tzinfo=UTC)
@@ -217,7 +219,7 @@ def _parse_key(words: list[str], note: str) -> Key:
             f"key {words[0]} is damaged (its check does not match); restore the line from a backup,"
             " or links sealed with it stay dead"
         )
-    return Key(int(words[0]), Status(words[1]), int(created.timestamp()), secret, note)
+    return Key(int(words[0]), KeyStatus(words[1]), int(created.timestamp()), secret, note)
 
 
 def _comment(note: str) -> str:

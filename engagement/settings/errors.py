@@ -48,7 +48,7 @@ class NoConfiguration(SettingsError):
     """There is no file of that name."""
 
 
-class KindError(ValueError):
+class OptionValueError(ValueError):
     """A value is not of its option's kind. what: what it is or holds instead; expected: what would do."""
 
     def __init__(self, what: str, expected: str) -> None:

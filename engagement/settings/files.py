@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engagement.settings.errors import NoConfiguration, Place, Problem
 from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
-from engagement.settings.syntax_tree import Assign, Include, Item, Scope, Text
+from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, ScopeNode, TextNode
 
 MAX_INCLUDES = 32
 MAX_FILES = 10_000  # files that include each other twice double at every level
@@ -20,7 +20,7 @@ _TOO_MANY = "too many files are included"
 _MAX_FILE = 64 * 1024 * 1024
 
 
-class Reader:
+class FileReader:
     """Reads one configuration. base: Momentum's …/etc/conf folder, node: the machine's folder below it."""
 
     def __init__(self, base: Path | None = None, node: str = "") -> None:
@@ -29,7 +29,7 @@ class Reader:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self._files = 0
-        self._local_changes: list[Text] = []
+        self._local_changes: list[TextNode] = []
 
     def read(self, path: Path) -> tuple[Item, ...]:
         """The tree of a file, includes put in place. Raises NoConfiguration where there is no such file."""
@@ -95,21 +95,21 @@ class Reader:
         deeper = replace(within, scopes=within.scopes + 1)
         for item in items:
             match item:
-                case Include(target, _, place) if folder is None:
+                case IncludeNode(target, _, place) if folder is None:
                     self._problem(place, "an include outside a file", f"the text of '{target.text}'")
-                case Include(target):
+                case IncludeNode(target):
                     assert folder is not None
                     yield from self._included(target, folder, within)
-                case Scope(name, instance, inner, place) if within.scopes < MAX_DEPTH:
-                    yield Scope(name, instance, tuple(self._expanded(inner, folder, deeper)), place)
-                case Scope(place=place):
+                case ScopeNode(name, instance, inner, place) if within.scopes < MAX_DEPTH:
+                    yield ScopeNode(name, instance, tuple(self._expanded(inner, folder, deeper)), place)
+                case ScopeNode(place=place):
                     self._problem(place, "nested too deeply", f"at most {MAX_DEPTH} levels")
-                case Assign(name, Text() as value) if name.lower() == "local_changes_file":
+                case AssignNode(name, TextNode() as value) if name.lower() == "local_changes_file":
                     self._local_changes.append(value)
-                case Assign():
+                case AssignNode():
                     yield item
 
-    def _included(self, target: Text, folder: Path, within: "_Within") -> tuple[Item, ...]:
+    def _included(self, target: TextNode, folder: Path, within: "_Within") -> tuple[Item, ...]:
         name = target.text.removeprefix("file://")
         if "://" in name or not name or "\0" in name:
             return self._problem(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engagement.settings.errors import KindError, Place
+from engagement.settings.errors import OptionValueError, Place
 from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
-from engagement.settings.syntax_tree import Text
+from engagement.settings.syntax_tree import TextNode
 
 if TYPE_CHECKING:
     from engagement.settings.settings import Settings
@@ -30,7 +30,7 @@ _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ScopeView:
     """What is in force in one scope of the file. served: not switched off by `Enable`."""
 
     label: str
@@ -38,29 +38,29 @@ class View:
     served: bool = True
 
 
-def views(table: Table) -> Iterator[View]:
+def views(table: Table) -> Iterator[ScopeView]:
     """Each scope of the file, in its order; first the file itself if no listener takes all connections."""
     if not any(listener.serves() for listener in table.top.of_kind("esmtp_listener")):
-        yield View(table.top.label, table.along([]))
+        yield ScopeView(table.top.label, table.along([]))
     for outer in table.top.inner:
         match outer.kind:
             case "esmtp_listener":
                 yield from _listener_views(table, outer)
             case "pathway":
-                yield View(outer.label, table.along([], str(outer.matches)))
+                yield ScopeView(outer.label, table.along([], str(outer.matches)))
             case _:
                 for block in outer.inner:
-                    yield View(block.label, table.along([], str(block.matches)))
+                    yield ScopeView(block.label, table.along([], str(block.matches)))
 
 
-def _listener_views(table: Table, listener: Block) -> Iterator[View]:
-    yield View(listener.label, table.along([listener]), listener.serves())
+def _listener_views(table: Table, listener: Block) -> Iterator[ScopeView]:
+    yield ScopeView(listener.label, table.along([listener]), listener.serves())
     for block in listener.inner:
         served = block.serves(listener.serves())
-        yield View(block.label, table.along([block, listener]), served)
+        yield ScopeView(block.label, table.along([block, listener]), served)
         for peer in block.inner:
             rows = [peer, *longest_covering(listener, peer), block, listener]
-            yield View(peer.label, table.along(rows), served)
+            yield ScopeView(peer.label, table.along(rows), served)
 
 
 def warnings(settings: "Settings") -> Iterator[str]:
@@ -145,8 +145,8 @@ def _context(context: Value) -> Iterator[str]:
     for variable, text in context.value.items():
         if variable in _VARIABLES and text:
             try:
-                SCOPED[_VARIABLES[variable]].kind.read(Text(text, Place(context.file, context.line)))
-            except KindError as error:
+                SCOPED[_VARIABLES[variable]].kind.read(TextNode(text, Place(context.file, context.line)))
+            except OptionValueError as error:
                 yield f"{_at(context)}: {variable} {error.what}, expected {error.expected}; it is ignored"
         if variable == "smtpapi_campaign_id" and len(text.encode()) > _LONGEST_CAMPAIGN:
             yield (

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from engagement.settings import lint
-from engagement.settings.errors import KindError, Place, Problem, SettingsError
-from engagement.settings.files import Reader
+from engagement.settings.errors import OptionValueError, Place, Problem, SettingsError
+from engagement.settings.files import FileReader
 from engagement.settings.option import Option, options_of
 from engagement.settings.option_types import Network, network, said
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
-from engagement.settings.scopes import Block, Listen, Table, Value, listen_of
+from engagement.settings.scopes import Block, ListenAddress, Table, Value, listen_of
 from engagement.settings.settings import Settings
-from engagement.settings.syntax_tree import Assign, Include, Item, Scope, quoted
+from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, ScopeNode, quoted
 
 _ALIASES = {
     (stanza, alias): option.name
@@ -65,19 +65,19 @@ def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settin
     base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself
     where the file lies below one. Raises SettingsError, NoConfiguration where there is no such file.
     """
-    reader = Reader(base, node)
+    reader = FileReader(base, node)
     items = reader.read(path)
     return _settings(items, reader)
 
 
 def load_text(text: str, name: str = "<text>") -> Settings:
     """The settings of a text, which cannot include anything. Raises SettingsError."""
-    reader = Reader()
+    reader = FileReader()
     items = reader.text(text, name)
     return _settings(items, reader)
 
 
-def _settings(items: Iterable[Item], reader: Reader) -> Settings:
+def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
     loader = _Loader(reader.problems, reader.warnings)
     for item in items:
         loader.item(item, loader.top)
@@ -140,14 +140,14 @@ class _Loader:
     def item(self, item: Item, block: Block) -> None:
         """One item of a scope we know."""
         match item:
-            case Assign():
+            case AssignNode():
                 self._assign(item, block)
-            case Scope():
+            case ScopeNode():
                 self._scope(item, block)
-            case Include():
+            case IncludeNode():
                 pass  # the reader has put in its text, or told why not
 
-    def _assign(self, item: Assign, block: Block) -> None:
+    def _assign(self, item: AssignNode, block: Block) -> None:
         name = item.name.lower()
         option = SCOPED.get(name)
         if option is not None and block.kind in option.scopes:
@@ -162,7 +162,7 @@ class _Loader:
         else:
             self._unused(f"option '{item.name}'", (block.kind, name), item.place, block)
 
-    def _scope(self, item: Scope, block: Block) -> None:
+    def _scope(self, item: ScopeNode, block: Block) -> None:
         name = item.name.lower()
         if name in STANZAS and block is self.top:
             self._stanza(item, name)
@@ -176,21 +176,21 @@ class _Loader:
             self._unused(f"stanza '{item.name}'", (block.kind, name + " {"), item.place, block)
             self._foreign(item)
 
-    def _foreign(self, item: Scope) -> None:
+    def _foreign(self, item: ScopeNode) -> None:
         """A scope that means nothing here; still the tracking options must not stand just anywhere."""
         if item.name.lower() in _OWN_OPTIONS:
             return
         for each in item.items:
             match each:
-                case Assign(name, _, place) if name.lower() in TRACKING_OPTIONS:
+                case AssignNode(name, _, place) if name.lower() in TRACKING_OPTIONS:
                     if item.name.lower() not in TRACKING_SCOPES:
                         self._misplaced(name, place, item.name)
-                case Scope():
+                case ScopeNode():
                     self._foreign(each)
                 case _:
                     pass
 
-    def _stanza(self, item: Scope, name: str) -> None:
+    def _stanza(self, item: ScopeNode, name: str) -> None:
         self.seen.add(name)
         if item.instance is not None:
             what = f"{name} has an instance name, {said(item.instance)}"
@@ -198,14 +198,14 @@ class _Loader:
         declared = {option.name: option for option in options_of(STANZAS[name])}
         for each in item.items:
             match each:
-                case Assign():
+                case AssignNode():
                     self._own(name, each, declared.get(self._unaliased(name, each)), list(declared))
-                case Include():
+                case IncludeNode():
                     pass
-                case Scope(inner, _, _, place):
+                case ScopeNode(inner, _, _, place):
                     self._misplaced(inner, place, name)
 
-    def _unaliased(self, stanza: str, item: Assign) -> str:
+    def _unaliased(self, stanza: str, item: AssignNode) -> str:
         name = item.name.lower()
         if (stanza, name) not in _ALIASES:
             return name
@@ -214,7 +214,7 @@ class _Loader:
         )
         return _ALIASES[stanza, name]
 
-    def _own(self, stanza: str, item: Assign, option: Option | None, names: list[str]) -> None:
+    def _own(self, stanza: str, item: AssignNode, option: Option | None, names: list[str]) -> None:
         if option is not None:
             if (value := self._read(option, item, stanza)) is not None:
                 self.origins[stanza, option.name] = value
@@ -225,16 +225,16 @@ class _Loader:
             Problem(item.place, f"'{item.name}' is not an option of {stanza} {{ }}", expected)
         )
 
-    def _read(self, option: Option, item: Assign, label: str) -> Value | None:
+    def _read(self, option: Option, item: AssignNode, label: str) -> Value | None:
         try:
             found = option.kind.read(item.value)
-        except KindError as error:
+        except OptionValueError as error:
             what = f"{option.title} {error.what}"
             self.problems.append(Problem(item.value.place, what, error.expected))
             return None
         return Value(found, label, *astuple(item.place))
 
-    def _block(self, item: Scope, kind: str, outer: Block) -> Block | None:
+    def _block(self, item: ScopeNode, kind: str, outer: Block) -> Block | None:
         """The block of a scope, a new one or that of its earlier appearance."""
         display = _DISPLAY[kind]
         instance = item.instance.text if item.instance else ""
@@ -253,14 +253,14 @@ class _Loader:
             outer.inner.append(self._blocks[key])
         return self._blocks[key]
 
-    def _matches(self, kind: str, instance: str) -> Listen | Network | str | None:
+    def _matches(self, kind: str, instance: str) -> ListenAddress | Network | str | None:
         match kind:
             case "listen":
                 found = listen_of(instance)
                 if found is None or isinstance(found.address, str) or not found.address.is_unspecified:
                     return found
                 # Other programs' way to write "any address": no connection ever has it as its own.
-                return Listen("" if found.address.version == 4 else "[*]", found.port)
+                return ListenAddress("" if found.address.version == 4 else "[*]", found.port)
             case "peer":
                 try:
                     return network(instance)

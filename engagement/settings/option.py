@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from engagement.settings.option_types import Kind
+from engagement.settings.option_types import OptionType
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class Option:
     """
 
     name: str
-    kind: Kind[Any]
+    kind: OptionType[Any]
     default: Any
     help: str
     since: str
@@ -42,7 +42,7 @@ class Option:
 
 
 def declared(
-    kind: Kind[T],
+    kind: OptionType[T],
     default: T,
     help_text: str,
     *,

@@ -1,7 +1,7 @@
 """The kinds of value an option may have: how each is read, what it is called, how it is written again.
 
-No option is declared here (`schema`). Invariants: `read` raises nothing but `KindError`; a value written with
-`show` and read again is the same value.
+No option is declared here (`schema`). Invariants: `read` raises nothing but `OptionValueError`; a value
+written with `show` and read again is the same value.
 """
 
 import posixpath
@@ -13,8 +13,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
 
-from engagement.settings.errors import KindError
-from engagement.settings.syntax_tree import Pairs, Text, TextList, ValueNode, quoted, written
+from engagement.settings.errors import OptionValueError
+from engagement.settings.syntax_tree import PairsNode, TextListNode, TextNode, ValueNode, quoted, written
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class OptionType(Generic[T]):
     """A kind of value. words: what a person should write there, as in "expected …"."""
 
     words: str
@@ -41,27 +41,27 @@ class Kind(Generic[T]):
 def said(value: ValueNode) -> str:
     """A value as a message quotes it."""
     match value:
-        case Text(text):
+        case TextNode(text):
             return f"'{text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + '…'}'"
-        case TextList():
+        case TextListNode():
             return "a list ( … )"
-        case Pairs():
+        case PairsNode():
             return "a list of pairs [ … ]"
 
 
 def _word(value: ValueNode, expected: str) -> str:
-    if not isinstance(value, Text):
-        raise KindError(f"is {said(value)}", expected)
+    if not isinstance(value, TextNode):
+        raise OptionValueError(f"is {said(value)}", expected)
     if any(ord(character) < 32 or ord(character) == 127 for character in value.text):
-        raise KindError("holds a control character", expected)
+        raise OptionValueError("holds a control character", expected)
     return value.text
 
 
 def _words(value: ValueNode, expected: str) -> tuple[str, ...]:
     """A list; a single value counts as a list of one (contract.md 2.1)."""
-    if isinstance(value, Pairs):
-        raise KindError(f"is {said(value)}", expected)
-    items = value.items if isinstance(value, TextList) else (value,)
+    if isinstance(value, PairsNode):
+        raise OptionValueError(f"is {said(value)}", expected)
+    items = value.items if isinstance(value, TextListNode) else (value,)
     return tuple(_word(item, expected) for item in items)
 
 
@@ -69,20 +69,20 @@ def _show_list(values: tuple[str, ...]) -> str:
     return f"({' '.join(written(value) for value in values)})"
 
 
-def boolean() -> Kind[bool]:
+def boolean() -> OptionType[bool]:
     """True or false in all of Momentum's spellings (contract.md 2.1)."""
     words = "true or false (or on/off, yes/no, enabled/disabled, 1/0)"
 
     def read(value: ValueNode) -> bool:
         text = _word(value, words).lower()
         if text not in _TRUE | _FALSE:
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return text in _TRUE
 
-    return Kind(words, read, lambda value: "true" if value else "false")
+    return OptionType(words, read, lambda value: "true" if value else "false")
 
 
-def integer(low: int, high: int, unit: str = "", *, words: str = "") -> Kind[int]:
+def integer(low: int, high: int, unit: str = "", *, words: str = "") -> OptionType[int]:
     """A whole number within bounds, without a suffix."""
     of_unit = f" of {unit}" if unit else ""
     words = words or f"a whole number{of_unit} from {low} to {high}"
@@ -90,25 +90,25 @@ def integer(low: int, high: int, unit: str = "", *, words: str = "") -> Kind[int
     def read(value: ValueNode) -> int:
         text = _word(value, words)
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return int(text)
 
-    return Kind(words, read, str)
+    return OptionType(words, read, str)
 
 
-def text(words: str = "text", *, empty: bool = True) -> Kind[str]:
+def text(words: str = "text", *, empty: bool = True) -> OptionType[str]:
     """Any text on one line."""
 
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not found and not empty:
-            raise KindError("is empty", words)
+            raise OptionValueError("is empty", words)
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def choice(*values: str) -> Kind[str]:
+def choice(*values: str) -> OptionType[str]:
     """One of a closed list; letter case of what is written does not matter."""
     words = " or ".join(values)
     canonical = {value.lower(): value for value in values}
@@ -116,16 +116,16 @@ def choice(*values: str) -> Kind[str]:
     def read(value: ValueNode) -> str:
         found = canonical.get(_word(value, words).lower())
         if found is None:
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
 _LEVELS = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
-def debug_level() -> Kind[str]:
+def debug_level() -> OptionType[str]:
     """A level's name, or its number from 0 (contract.md 1.4)."""
     words = f"{', '.join(_LEVELS[:-1])} or {_LEVELS[-1]} (or 0 to 5)"
 
@@ -134,13 +134,13 @@ def debug_level() -> Kind[str]:
         if found in tuple("012345"):
             return _LEVELS[int(found)]
         if found not in _LEVELS:
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return found
 
-    return Kind(words, read, written)
+    return OptionType(words, read, written)
 
 
-def path() -> Kind[str]:
+def path() -> OptionType[str]:
     """A file or folder; a relative one counts from the folder of the file that names it."""
     words = "a path"
 
@@ -150,10 +150,10 @@ def path() -> Kind[str]:
             return found
         return posixpath.abspath(posixpath.join(posixpath.dirname(value.place.file), found))
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def milter_socket() -> Kind[str]:
+def milter_socket() -> OptionType[str]:
     """Where the MTA finds the filter, as libmilter writes it."""
     words = '"unix:/absolute/path" or "inet:PORT@ADDRESS" or "inet6:PORT@ADDRESS"'
 
@@ -165,17 +165,17 @@ def milter_socket() -> Kind[str]:
         port, at, address = rest.partition("@")
         if family in ("inet", "inet6") and at and address and _port(port) is not None:
             return found
-        raise KindError(f"is {said(value)}", words)
+        raise OptionValueError(f"is {said(value)}", words)
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def words_list(words: str) -> Kind[tuple[str, ...]]:
+def words_list(words: str) -> OptionType[tuple[str, ...]]:
     """A list of words."""
-    return Kind(words, lambda value: _words(value, words), _show_list)
+    return OptionType(words, lambda value: _words(value, words), _show_list)
 
 
-def patterns() -> Kind[tuple[str, ...]]:
+def patterns() -> OptionType[tuple[str, ...]]:
     """Regular expressions that compile."""
     words = 'a list of regular expressions, as in ("//login\\.example\\.com/" "[?&]token=")'
 
@@ -189,14 +189,14 @@ def patterns() -> Kind[tuple[str, ...]]:
                     )  # "[[" is legal today, which is what counts
                     re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
-                raise KindError(
+                raise OptionValueError(
                     f"holds '{pattern}', which is no regular expression ({error})", words
                 ) from None
             except UnicodeEncodeError:
-                raise KindError(f"holds {pattern!a}, which is no text", words) from None
+                raise OptionValueError(f"holds {pattern!a}, which is no text", words) from None
         return found
 
-    return Kind(words, read, _show_list)
+    return OptionType(words, read, _show_list)
 
 
 def network(found: str) -> Network:
@@ -213,40 +213,42 @@ def _networks(value: ValueNode, words: str) -> tuple[Network, ...]:
         try:
             found.append(network(each))
         except ValueError:
-            raise KindError(f"holds '{each}'", words) from None
+            raise OptionValueError(f"holds '{each}'", words) from None
     return tuple(found)
 
 
-def networks() -> Kind[tuple[Network, ...]]:
+def networks() -> OptionType[tuple[Network, ...]]:
     """A list of CIDR blocks."""
     words = 'a list of addresses or CIDR blocks, as in ("10.0.0.0/8" "fd00::/8")'
     show = _show_list
-    return Kind(words, lambda value: _networks(value, words), lambda value: show(tuple(map(str, value))))
+    return OptionType(
+        words, lambda value: _networks(value, words), lambda value: show(tuple(map(str, value)))
+    )
 
 
-def network_texts() -> Kind[tuple[str, ...]]:
+def network_texts() -> OptionType[tuple[str, ...]]:
     """A list of CIDR blocks, kept as text in canonical form."""
     words = networks().words
-    return Kind(words, lambda value: tuple(str(each) for each in _networks(value, words)), _show_list)
+    return OptionType(words, lambda value: tuple(str(each) for each in _networks(value, words)), _show_list)
 
 
-def pairs() -> Kind[Mapping[str, str]]:
+def pairs() -> OptionType[Mapping[str, str]]:
     """`[ name = "value" … ]`."""
     words = 'pairs, as in [ name = "value" ]'
 
     def read(value: ValueNode) -> Mapping[str, str]:
-        if not isinstance(value, Pairs):
-            raise KindError(f"is {said(value)}", words)
+        if not isinstance(value, PairsNode):
+            raise OptionValueError(f"is {said(value)}", words)
         return MappingProxyType({key.text: _word(each, words) for key, each in value.pairs})
 
     def show(value: Mapping[str, str]) -> str:
         inner = " ".join(f"{written(key)} = {quoted(each)}" for key, each in value.items())
         return f"[ {inner} ]" if inner else "[ ]"
 
-    return Kind(words, read, show)
+    return OptionType(words, read, show)
 
 
-def scheme() -> Kind[str]:
+def scheme() -> OptionType[str]:
     """http or https, read lower-cased (contract.md 1.1)."""
     return choice("http", "https")
 
@@ -279,20 +281,20 @@ def _is_ipv4(host: str) -> bool:
         return False
 
 
-def tracking_domain() -> Kind[str]:
+def tracking_domain() -> OptionType[str]:
     """A link's host[:port], kept as written."""
     words = "a host name or address with an optional :port, and nothing else"
 
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not is_host_and_port(found):
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def hosts() -> Kind[tuple[str, ...]]:
+def hosts() -> OptionType[tuple[str, ...]]:
     """A list of host[:port], lower-cased."""
     words = 'a list of host names, as in ("track.example.com")'
 
@@ -300,26 +302,26 @@ def hosts() -> Kind[tuple[str, ...]]:
         found = _words(value, words)
         for each in found:
             if not is_host_and_port(each):
-                raise KindError(f"holds '{each}'", words)
+                raise OptionValueError(f"holds '{each}'", words)
         return tuple(each.lower() for each in found)
 
-    return Kind(words, read, _show_list)
+    return OptionType(words, read, _show_list)
 
 
-def http_listen() -> Kind[str]:
+def http_listen() -> OptionType[str]:
     """Where the web tracker listens."""
     words = "ADDRESS:PORT, with IPv6 addresses in brackets"
 
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not is_host_and_port(found, port_needed=True):
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def second_pass_listener() -> Kind[str]:
+def second_pass_listener() -> OptionType[str]:
     """Where copies come in the second time: an IP address and a port, or empty."""
     words = "IP-ADDRESS:PORT, with IPv6 addresses in brackets, or empty for no hop"
 
@@ -327,17 +329,17 @@ def second_pass_listener() -> Kind[str]:
         found = _word(value, words)
         host = found.rpartition(":")[0]
         if found and not (is_host_and_port(found, port_needed=True) and (host[:1] == "[" or _is_ipv4(host))):
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         if found and ip_address(host.strip("[]")).is_unspecified:
-            raise KindError(
+            raise OptionValueError(
                 f"is {said(value)}", "the one address that the hop comes to, as in 127.0.0.1:10026"
             )
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def cassandra_nodes() -> Kind[tuple[str, ...]]:
+def cassandra_nodes() -> OptionType[tuple[str, ...]]:
     """Momentum's contact strings, each with a host (contract.md 1.5)."""
     words = 'a list of "name=NAME;host=HOST;port=PORT"'
 
@@ -347,36 +349,36 @@ def cassandra_nodes() -> Kind[tuple[str, ...]]:
             parts = dict(part.strip().partition("=")[::2] for part in each.split(";"))
             port = parts.get("port", "9042")
             if not is_host_and_port(parts.get("host", "")) or _port(port) is None:
-                raise KindError(f"holds '{each}'", words)
+                raise OptionValueError(f"holds '{each}'", words)
         return found
 
-    return Kind(words, read, _show_list)
+    return OptionType(words, read, _show_list)
 
 
-def keyspace() -> Kind[str]:
+def keyspace() -> OptionType[str]:
     """A name that CQL takes without quotes (CQL 3.4.7, identifiers)."""
     words = "a name of at most 48 small letters, digits and _, beginning with a letter"
 
     def read(value: ValueNode) -> str:
         found = _word(value, words)
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", found):
-            raise KindError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {said(value)}", words)
         return found
 
-    return Kind(words, read, quoted)
+    return OptionType(words, read, quoted)
 
 
-def copies() -> Kind[Mapping[str, str]]:
+def copies() -> OptionType[Mapping[str, str]]:
     """How many copies each data centre keeps."""
     words = 'data centres and their copies, as in [ dc1 = "3" ]'
     inner = pairs()
 
     def read(value: ValueNode) -> Mapping[str, str]:
-        if not isinstance(value, Pairs):
-            raise KindError(f"is {said(value)}", words)
+        if not isinstance(value, PairsNode):
+            raise OptionValueError(f"is {said(value)}", words)
         found = inner.read(value)
         if not all(re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[1-9]", n) for name, n in found.items()):
-            raise KindError(f"is {said(value)} of something else", words)
+            raise OptionValueError(f"is {said(value)} of something else", words)
         return found
 
-    return Kind(words, read, inner.show)
+    return OptionType(words, read, inner.show)

@@ -51,7 +51,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class ListenAddress:
     """A Listen's instance. address: "" any, "[*]" any IPv6, else an address or a socket's path."""
 
     address: Address | str
@@ -73,7 +73,7 @@ class Block:
 
     kind: str
     label: str
-    matches: Listen | Network | str = ""
+    matches: ListenAddress | Network | str = ""
     values: dict[str, Value] = field(default_factory=dict)
     inner: list["Block"] = field(default_factory=list)
 
@@ -140,21 +140,21 @@ def address_of(text: str) -> Address | None:
     return mapped or found
 
 
-def listen_of(instance: str) -> Listen | None:
+def listen_of(instance: str) -> ListenAddress | None:
     """A Listen's instance (contract.md 2.5), None if it is none of the forms."""
     if instance.startswith("/"):
-        return Listen(instance)
+        return ListenAddress(instance)
     host, colon, port = instance.rpartition(":")
     if not colon or not is_host_and_port(f"localhost:{port}", port_needed=True):
         return None
     if host in ("", "*"):
-        return Listen("", int(port))
+        return ListenAddress("", int(port))
     if host == "[*]":
-        return Listen("[*]", int(port))
+        return ListenAddress("[*]", int(port))
     address = address_of(host)
     if address is None or (":" in host) != (host[0] == "["):
         return None
-    return Listen(address, int(port))
+    return ListenAddress(address, int(port))
 
 
 class Table:
@@ -227,7 +227,7 @@ def longest_peer(block: Block, client: Address | None) -> Iterator[Block]:
     longest = -1
     for peer in block.of_kind("peer"):
         network = peer.matches
-        assert not isinstance(network, Listen | str)
+        assert not isinstance(network, ListenAddress | str)
         if client is not None and client in network and network.prefixlen > longest:
             best, longest = peer, network.prefixlen
     if best is not None:
@@ -237,7 +237,7 @@ def longest_peer(block: Block, client: Address | None) -> Iterator[Block]:
 def longest_covering(block: Block, peer: Block) -> Iterator[Block]:
     """The Peer directly inside the block that holds the whole network of another one; none or one."""
     inner = peer.matches
-    assert not isinstance(inner, Listen | str)
+    assert not isinstance(inner, ListenAddress | str)
     yield from longest_peer(block, inner.network_address)
 
 
@@ -246,7 +246,7 @@ def _rank(listen: object, where: Where, local: Address | None) -> int:
 
     Without a port from the MTA only wildcards match (contract.md 2.5).
     """
-    assert isinstance(listen, Listen)
+    assert isinstance(listen, ListenAddress)
     if isinstance(listen.address, str) and not listen.wildcard:
         return 3 if listen.address == where.local_address else 0
     if where.local_port is not None and where.local_port != listen.port:

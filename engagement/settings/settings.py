@@ -11,19 +11,19 @@ from engagement.settings.option_types import is_host_and_port
 from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,
-    CassandraClient,
-    EngagementTracker,
-    Keys,
-    Limits,
-    Milter,
-    Policy,
-    Privacy,
-    Rewriting,
+    CassandraClientStanza,
+    EngagementTrackerStanza,
+    KeysStanza,
+    LimitsStanza,
+    MilterStanza,
+    PolicyStanza,
+    PrivacyStanza,
+    RewritingStanza,
     SmtpapiStanza,
-    Spool,
-    Store,
-    Tracker,
-    Web,
+    SpoolStanza,
+    StoreStanza,
+    TrackerStanza,
+    WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
 
@@ -37,18 +37,18 @@ class Settings:
     """
 
     smtpapi: SmtpapiStanza | None = None
-    engagement_tracker: EngagementTracker = field(default_factory=EngagementTracker)
-    cassandra_client: CassandraClient | None = None
-    milter: Milter = field(default_factory=Milter)
-    rewriting: Rewriting = field(default_factory=Rewriting)
-    limits: Limits = field(default_factory=Limits)
-    spool: Spool = field(default_factory=Spool)
-    store: Store = field(default_factory=Store)
-    keys: Keys = field(default_factory=Keys)
-    tracker: Tracker = field(default_factory=Tracker)
-    web: Web = field(default_factory=Web)
-    privacy: Privacy = field(default_factory=Privacy)
-    policy: Policy = field(default_factory=Policy)
+    engagement_tracker: EngagementTrackerStanza = field(default_factory=EngagementTrackerStanza)
+    cassandra_client: CassandraClientStanza | None = None
+    milter: MilterStanza = field(default_factory=MilterStanza)
+    rewriting: RewritingStanza = field(default_factory=RewritingStanza)
+    limits: LimitsStanza = field(default_factory=LimitsStanza)
+    spool: SpoolStanza = field(default_factory=SpoolStanza)
+    store: StoreStanza = field(default_factory=StoreStanza)
+    keys: KeysStanza = field(default_factory=KeysStanza)
+    tracker: TrackerStanza = field(default_factory=TrackerStanza)
+    web: WebStanza = field(default_factory=WebStanza)
+    privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
+    policy: PolicyStanza = field(default_factory=PolicyStanza)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], Value] = field(default_factory=dict)

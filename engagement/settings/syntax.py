@@ -17,7 +17,16 @@ from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from engagement.settings.errors import Place, Problem
-from engagement.settings.syntax_tree import Assign, Include, Item, Pairs, Scope, Text, TextList, ValueNode
+from engagement.settings.syntax_tree import (
+    AssignNode,
+    IncludeNode,
+    Item,
+    PairsNode,
+    ScopeNode,
+    TextListNode,
+    TextNode,
+    ValueNode,
+)
 
 MAX_DEPTH = 64  # Momentum's deepest real files nest four scopes
 
@@ -60,7 +69,7 @@ class Parsed:
 class _Deep:
     """A node and how many levels lie below it."""
 
-    node: Text | TextList | Pairs | Assign | Scope | Include
+    node: TextNode | TextListNode | PairsNode | AssignNode | ScopeNode | IncludeNode
     depth: int
 
 
@@ -91,22 +100,22 @@ class _Builder:
         (token,) = children
         place = self._place(token)
         if token.type == "WORD":
-            return _Deep(Text(str(token), place), 0)
+            return _Deep(TextNode(str(token), place), 0)
         if token[0] in _CURLY_QUOTES or token[-1] in _CURLY_QUOTES:
             self.curly.append(place)
         inner = _ESCAPED.sub(lambda found: _TRANSLATED.get(found[1], found[1]), token[1:-1])
-        return _Deep(Text(inner, place), 0)
+        return _Deep(TextNode(inner, place), 0)
 
     def instance(self, children: list[_Deep | Token]) -> _Deep:
         (child,) = children
-        return _Deep(Text(str(child), self._place(child)), 0) if isinstance(child, Token) else child
+        return _Deep(TextNode(str(child), self._place(child)), 0) if isinstance(child, Token) else child
 
     def text_list(self, children: list[_Deep | Token]) -> _Deep:
         opening, *inner, _closing = children
         assert isinstance(opening, Token)
         items = tuple(child.node for child in inner if isinstance(child, _Deep))
         return _Deep(
-            TextList(tuple(item for item in items if isinstance(item, Text)), self._place(opening)), 0
+            TextListNode(tuple(item for item in items if isinstance(item, TextNode)), self._place(opening)), 0
         )
 
     def pair(self, children: list[_Deep | Token]) -> tuple[_Deep, _Deep]:
@@ -120,48 +129,50 @@ class _Builder:
         place = self._place(opening)
         depth = self._nested(max((value.depth for _, value in inner), default=0), place)
         pairs = tuple((_text(key), _value(value)) for key, value in inner)
-        return _Deep(Pairs(pairs, place), depth)
+        return _Deep(PairsNode(pairs, place), depth)
 
     def assign(self, children: list[_Deep | Token]) -> _Deep:
         name, value = children[0], children[-1]
         assert isinstance(name, Token)
         assert isinstance(value, _Deep)
-        return _Deep(Assign(self._name(name, _OPTION_NAME), _value(value), self._place(name)), value.depth)
+        return _Deep(
+            AssignNode(self._name(name, _OPTION_NAME), _value(value), self._place(name)), value.depth
+        )
 
     def include(self, children: list[_Deep | Token]) -> _Deep:
         word, target = children
         assert isinstance(word, Token)
         assert isinstance(target, _Deep)
         readonly = word.lower().startswith("readonly")
-        return _Deep(Include(_text(target), readonly, self._place(word)), 0)
+        return _Deep(IncludeNode(_text(target), readonly, self._place(word)), 0)
 
     def scope(self, children: list[_Deep | Token]) -> _Deep:
         name = children[0]
         assert isinstance(name, Token)
         place = self._place(name)
         inner = [child for child in children if isinstance(child, _Deep)]
-        instance = inner.pop(0).node if inner and isinstance(inner[0].node, Text) else None
-        assert instance is None or isinstance(instance, Text)
+        instance = inner.pop(0).node if inner and isinstance(inner[0].node, TextNode) else None
+        assert instance is None or isinstance(instance, TextNode)
         depth = self._nested(max((child.depth for child in inner), default=0), place)
-        return _Deep(Scope(self._name(name, _SCOPE_NAME), instance, tuple(_items(inner)), place), depth)
+        return _Deep(ScopeNode(self._name(name, _SCOPE_NAME), instance, tuple(_items(inner)), place), depth)
 
     def start(self, children: list[_Deep]) -> tuple[Item, ...]:
         return tuple(_items(children))
 
 
-def _text(deep: _Deep) -> Text:
-    assert isinstance(deep.node, Text)
+def _text(deep: _Deep) -> TextNode:
+    assert isinstance(deep.node, TextNode)
     return deep.node
 
 
 def _value(deep: _Deep) -> ValueNode:
-    assert isinstance(deep.node, Text | TextList | Pairs)
+    assert isinstance(deep.node, TextNode | TextListNode | PairsNode)
     return deep.node
 
 
 def _items(children: list[_Deep]) -> Iterator[Item]:
     for child in children:
-        assert isinstance(child.node, Assign | Scope | Include)
+        assert isinstance(child.node, AssignNode | ScopeNode | IncludeNode)
         yield child.node
 
 
@@ -215,7 +226,11 @@ def _without_equals(error: UnexpectedToken) -> Problem | None:
     if len(stack) < 2 or (error.accepts or error.expected) != {"LBRACE"}:
         return None
     name, instance = stack[-2:]
-    if not isinstance(name, Token) or not isinstance(instance, _Deep) or not isinstance(instance.node, Text):
+    if (
+        not isinstance(name, Token)
+        or not isinstance(instance, _Deep)
+        or not isinstance(instance.node, TextNode)
+    ):
         return None
     what = f"no = between '{_cut(str(name))}' and '{_cut(instance.node.text)}'"
     return Problem(instance.node.place, what, "NAME = VALUE, or { to begin a scope", _cut(instance.node.text))

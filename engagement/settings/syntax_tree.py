@@ -13,7 +13,7 @@ from engagement.settings.errors import Place
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextNode:
     """A word or a quoted string, escapes translated."""
 
     text: str
@@ -21,26 +21,26 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class TextList:
+class TextListNode:
     """`( a b "c d" )`."""
 
-    items: tuple[Text, ...]
+    items: tuple[TextNode, ...]
     place: Place = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class PairsNode:
     """`[ key = value … ]`."""
 
-    pairs: tuple[tuple[Text, "ValueNode"], ...]
+    pairs: tuple[tuple[TextNode, "ValueNode"], ...]
     place: Place = field(compare=False)
 
 
-ValueNode: TypeAlias = Text | TextList | Pairs
+ValueNode: TypeAlias = TextNode | TextListNode | PairsNode
 
 
 @dataclass(frozen=True, slots=True)
-class Assign:
+class AssignNode:
     """`name = value`; name as written, its letter case has no meaning."""
 
     name: str
@@ -49,25 +49,25 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ScopeNode:
     """`name instance { … }`; instance None where there is none."""
 
     name: str
-    instance: Text | None
+    instance: TextNode | None
     items: tuple["Item", ...]
     place: Place = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Include:
+class IncludeNode:
     """`include "target"`."""
 
-    target: Text
+    target: TextNode
     readonly: bool
     place: Place = field(compare=False)
 
 
-Item: TypeAlias = Assign | Scope | Include
+Item: TypeAlias = AssignNode | ScopeNode | IncludeNode
 
 _BARE = re.compile(r"[A-Za-z0-9_.:@*+,-]+")
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -90,11 +90,11 @@ def written(text: str) -> str:
 def written_value(value: ValueNode) -> str:
     """A value on one line, as it may stand in a file."""
     match value:
-        case Text(text):
+        case TextNode(text):
             return written(text)
-        case TextList(items):
+        case TextListNode(items):
             return f"({' '.join(written(item.text) for item in items)})"
-        case Pairs(pairs):
+        case PairsNode(pairs):
             inner = " ".join(f"{written(key.text)} = {written_value(each)}" for key, each in pairs)
             return f"[ {inner} ]"
 
@@ -104,11 +104,11 @@ def lines(items: tuple[Item, ...], depth: int = 0) -> Iterator[str]:
     indent = "  " * depth
     for item in items:
         match item:
-            case Assign(name, value):
+            case AssignNode(name, value):
                 yield f"{indent}{name} = {written_value(value)}"
-            case Include(target, readonly):
+            case IncludeNode(target, readonly):
                 yield f"{indent}{'readonly_' if readonly else ''}include {quoted(target.text)}"
-            case Scope(name, instance, inner):
+            case ScopeNode(name, instance, inner):
                 yield f"{indent}{name}{'' if instance is None else ' ' + quoted(instance.text)} {{"
                 yield from lines(inner, depth + 1)
                 yield f"{indent}}}"

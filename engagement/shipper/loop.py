@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Rules
+from engagement.events.classify import DEFAULT, ClassificationRules
 from engagement.events.record import BadRecord, decode
-from engagement.events.rows import Row, rows
+from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
 from engagement.shipper.lock import ShipperLock
-from engagement.shipper.status import Status, save
-from engagement.spool.read import BUDGET, Entry, Reader
-from engagement.spool.retention import Outdated
+from engagement.shipper.status import ShipperStatus, save
+from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
+from engagement.spool.retention import SpoolRetention
 from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
 
 _log = logging.getLogger("engagement.shipper")
@@ -33,7 +33,7 @@ ROLL_UP_SECONDS: Final = 2.0  # from one making of the figures to the next,
 ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
 ROLL_UP_BUDGET: Final = 1.0  # which is about so long at most: what is left is done the next time
 
-_Batch = list[tuple[Entry, tuple[Row, ...]]]
+_Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 
 
 class Shipper:
@@ -48,7 +48,7 @@ class Shipper:
         directory: Path,
         store: EventStore,
         *,
-        rules: Rules = DEFAULT,
+        rules: ClassificationRules = DEFAULT,
         hash_key: bytes = b"",
         retention: int = 0,
         portion: int = BUDGET,
@@ -63,13 +63,13 @@ class Shipper:
         self._retention = retention
         self._portion = portion
         self._now = now
-        self._reader = Reader(directory)
-        self._outdated = Outdated(directory, retention, _moment) if retention else None
+        self._reader = SpoolReader(directory)
+        self._outdated = SpoolRetention(directory, retention, _moment) if retention else None
         self._looked = float("-inf")  # for what is outdated
         self._swept = float("-inf")
         self._told = float("-inf")
         self._next_roll_up = float("-inf")
-        self.status = Status.begun(now())
+        self.status = ShipperStatus.begun(now())
 
     def step(self) -> int:
         """Carry the next records over; return how many. Raises StoreError, OSError: nothing is lost then."""
@@ -127,7 +127,7 @@ class Shipper:
         )
         _log.error("spool %s: %s", self._directory, told)
         self.status.failed(f"{self._directory}: {told}", self._now())
-        self._reader = Reader(self._directory)
+        self._reader = SpoolReader(self._directory)
         self._tell(force=True)
 
     def _attempt(self) -> int | None:
@@ -147,7 +147,7 @@ class Shipper:
         self._tell()
         return shipped
 
-    def _rows(self, entry: Entry) -> tuple[Row, ...]:
+    def _rows(self, entry: SpoolEntry) -> tuple[EventRow, ...]:
         try:
             return rows(decode(entry.record), self._rules, self._hash_key, entry.record)
         except (BadRecord, BadToken) as error:

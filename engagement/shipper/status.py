@@ -10,7 +10,7 @@ FILE: Final = "shipper.json"
 
 
 @dataclass(slots=True)
-class Status:
+class ShipperStatus:
     """pid: of the shipper. began, at, last_error_at: Unix seconds. carried: records since it began.
 
     rate: records a second, over about the last minute. set_aside: records and rests put into `corrupt/`.
@@ -32,7 +32,7 @@ class Status:
     busy: bool = False
 
     @classmethod
-    def begun(cls, now: float) -> "Status":
+    def begun(cls, now: float) -> "ShipperStatus":
         """Return the status of a shipper that starts in this process."""
         return cls(pid=os.getpid(), began=now, at=now)
 
@@ -56,7 +56,7 @@ class Status:
         self.busy = False
 
 
-def save(directory: Path, status: Status) -> None:
+def save(directory: Path, status: ShipperStatus) -> None:
     """Put the status beside the spool; a disk that takes no news stops nothing."""
     temporary = directory / f"{FILE}.new"
     try:
@@ -66,11 +66,11 @@ def save(directory: Path, status: Status) -> None:
         return
 
 
-def load(directory: Path) -> Status | None:
+def load(directory: Path) -> ShipperStatus | None:
     """Return what the last shipper told, None if none has run here."""
     try:
         values = json.loads((directory / FILE).read_bytes())
-        known = {field.name for field in fields(Status)}
-        return Status(**{name: value for name, value in values.items() if name in known})
+        known = {field.name for field in fields(ShipperStatus)}
+        return ShipperStatus(**{name: value for name, value in values.items() if name in known})
     except (OSError, ValueError, AttributeError, TypeError):
         return None

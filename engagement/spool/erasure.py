@@ -22,7 +22,7 @@ _WORK = 64  # bytes to sum up for each byte passed, at most
 _LIKELY = re.compile(rb"(?!\0{4})(?=..[\0-\x10]\0.{4}[\x90-\x9f\xdc])", re.DOTALL)
 
 
-class Traces:
+class RecipientTraces:
     """What the spool directory holds of one address, compared in lower case."""
 
     def __init__(self, directory: Path, address: str) -> None:

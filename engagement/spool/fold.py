@@ -1,4 +1,4 @@
-"""Repeats of one link by one client are counted, not recorded each time. Stands before a `write.Writer`.
+"""Repeats of one link by one client are counted, not recorded each time. Stands before a `write.SpoolWriter`.
 
 The first hits of a client for a link are recorded at once. One that differs from them in id and time alone,
 within `WINDOW` seconds, is a repeat: it adds one to a number in a repeats file (`repeats`). When the window
@@ -24,7 +24,7 @@ from typing import Final
 from engagement.events.record import differ_in_time_alone, event_id, link_and_client, moment
 from engagement.spool.names import REPEATS, sync_directory
 from engagement.spool.repeats import MAGIC, place_of_state, slot, slots, state
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 
 _log = logging.getLogger("engagement.spool")
 
@@ -75,7 +75,7 @@ class Folding:
     always: a repeat is on the disk before `append` returns. group: seconds after which it is otherwise.
     """
 
-    def __init__(self, writer: Writer, *, always: bool = False, group: float = 0.1) -> None:
+    def __init__(self, writer: SpoolWriter, *, always: bool = False, group: float = 0.1) -> None:
         self._writer = writer
         self._always = always
         self._group = group

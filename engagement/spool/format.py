@@ -27,7 +27,7 @@ HEADER: Final = struct.Struct("<II")
 MAX_RECORD: Final = 1 << 20
 
 
-class End(StrEnum):
+class ScanEnd(StrEnum):
     """How the scanned bytes end."""
 
     WHOLE = "whole"  # with the last byte of a frame
@@ -36,12 +36,12 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ScanResult:
     """records: whole ones, each with the offset just after its frame. stop: where the whole part ends."""
 
     records: tuple[tuple[bytes, int], ...]
     stop: int
-    end: End
+    end: ScanEnd
 
 
 def frame_by_zlib(record: bytes) -> bytes:
@@ -55,7 +55,7 @@ def frame_by_zlib(record: bytes) -> bytes:
 frame = frame_by_zlib if _native is None else _native.frame
 
 
-def scan(data: bytes, start: int = 0, limit: int | None = None) -> Scan:
+def scan(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:
     """Return the whole frames of data from start on, at most limit of them.
 
     data may begin anywhere in a segment, if start is a frame's first byte; offsets are in data. `MAGIC` is
@@ -66,23 +66,23 @@ def scan(data: bytes, start: int = 0, limit: int | None = None) -> Scan:
     unpack = HEADER.unpack_from
     while position < size and (limit is None or len(records) < limit):
         if size - position < head:
-            return Scan(tuple(records), position, End.TORN)
+            return ScanResult(tuple(records), position, ScanEnd.TORN)
         length, checksum = unpack(data, position)
         if length > MAX_RECORD:
-            return Scan(tuple(records), position, End.CORRUPT)
+            return ScanResult(tuple(records), position, ScanEnd.CORRUPT)
         stop = position + head + length
         if stop > size:
-            return Scan(tuple(records), position, End.TORN)
+            return ScanResult(tuple(records), position, ScanEnd.TORN)
         record = data[position + head : stop]
         if crc32(record, crc32(data[position : position + 4])) != checksum:
-            return Scan(tuple(records), position, End.CORRUPT)
+            return ScanResult(tuple(records), position, ScanEnd.CORRUPT)
         records.append((record, stop))
         position = stop
-    return Scan(tuple(records), position, End.WHOLE)
+    return ScanResult(tuple(records), position, ScanEnd.WHOLE)
 
 
-def magic_end(data: bytes) -> End:
+def magic_end(data: bytes) -> ScanEnd:
     """Tell how a segment begins: whole `MAGIC`, a torn one, or something else."""
     if data.startswith(MAGIC):
-        return End.WHOLE
-    return End.TORN if MAGIC.startswith(data) else End.CORRUPT
+        return ScanEnd.WHOLE
+    return ScanEnd.TORN if MAGIC.startswith(data) else ScanEnd.CORRUPT

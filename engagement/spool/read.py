@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from engagement.spool import repeats
-from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, End, frame, magic_end, scan
+from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, ScanEnd, frame, magic_end, scan
 from engagement.spool.names import FRESH, READY, REPEATS, replace_durably
 
 _log = logging.getLogger("engagement.spool")
@@ -36,7 +36,7 @@ _COMPLAIN_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SpoolEntry:
     """One record, and where it stood: the segment's name without its ending, the offset of its frame."""
 
     record: bytes
@@ -65,7 +65,7 @@ class _Segment:
     done: bool = False
 
 
-class Reader:
+class SpoolReader:
     """The spool's one reader at a time; the lock that makes it so is its caller's."""
 
     def __init__(self, directory: Path) -> None:
@@ -79,12 +79,12 @@ class Reader:
         self.trouble = ""  # the last segment that could not be read, and why
         self._tidy()
 
-    def read(self, budget: int = BUDGET) -> tuple[Entry, ...]:
+    def read(self, budget: int = BUDGET) -> tuple[SpoolEntry, ...]:
         """Return the next records, about budget bytes of them; none if there is nothing new.
 
         Raises OSError if the directory cannot be listed; one that is not there yet is empty.
         """
-        entries: list[Entry] = []
+        entries: list[SpoolEntry] = []
         for segment in self._listed():
             if budget <= 0:
                 break
@@ -131,7 +131,7 @@ class Reader:
             segment.position = self._committed.get(stem, 0)
             segment.done = segment.stuck = False
 
-    def set_aside(self, entry: Entry, why: str) -> None:
+    def set_aside(self, entry: SpoolEntry, why: str) -> None:
         """Keep a whole record that nobody can use, framed, in `corrupt/`. Raises OSError."""
         name = f"{entry.segment}.{entry.start}.record"
         self._keep(name, frame(entry.record))
@@ -160,7 +160,7 @@ class Reader:
         """Return the segments, oldest first, that nobody writes any more."""
         return [segment.path for segment in self._listed() if _is_finished(segment.path)]
 
-    def waiting_in(self, path: Path) -> Iterator[Entry]:
+    def waiting_in(self, path: Path) -> Iterator[SpoolEntry]:
         """Yield the whole records of a segment that are not committed. Raises OSError."""
         return _entries(path, path.stem, self._committed.get(path.stem, 0))
 
@@ -184,14 +184,14 @@ class Reader:
         self._looked = True
         return list(self._segments.values())
 
-    def _read(self, segment: _Segment, budget: int) -> list[Entry]:
+    def _read(self, segment: _Segment, budget: int) -> list[SpoolEntry]:
         descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             # Asked first: what the writer wrote last is then in the file.
             finished = segment.path.suffix == READY or _writer_is_gone(descriptor)
             if segment.path.suffix == REPEATS:
                 return self._read_repeats(segment, descriptor) if finished else []
-            entries: list[Entry] = []
+            entries: list[SpoolEntry] = []
             while True:
                 size = os.fstat(descriptor).st_size - segment.position
                 if size <= 0 or budget <= 0:
@@ -201,24 +201,24 @@ class Reader:
                     descriptor, min(size, max(budget, HEADER.size + MAX_RECORD)), segment.position
                 )
                 start = 0
-                end = magic_end(data) if segment.position == 0 else End.WHOLE
-                if end is End.WHOLE:
+                end = magic_end(data) if segment.position == 0 else ScanEnd.WHOLE
+                if end is ScanEnd.WHOLE:
                     start = len(MAGIC) if segment.position == 0 else 0
                     found = scan(data, start)
                     for record, stop in found.records:
                         place = segment.position + stop - len(record) - HEADER.size
-                        entries.append(Entry(record, segment.stem, place))
+                        entries.append(SpoolEntry(record, segment.stem, place))
                     segment.position += found.stop
                     budget -= found.stop
                     end = found.end
-                if end is End.CORRUPT or (end is End.TORN and len(data) == size):
+                if end is ScanEnd.CORRUPT or (end is ScanEnd.TORN and len(data) == size):
                     # A live writer may be in the middle of a write: wait for the rest, or for its end.
                     segment.stuck = segment.done = finished
                     return entries
         finally:
             os.close(descriptor)
 
-    def _read_repeats(self, segment: _Segment, descriptor: int) -> list[Entry]:
+    def _read_repeats(self, segment: _Segment, descriptor: int) -> list[SpoolEntry]:
         if os.fstat(descriptor).st_nlink == 0:  # told in a segment in this moment
             return []
         size = os.fstat(descriptor).st_size
@@ -226,7 +226,7 @@ class Reader:
         segment.position = told[-1].stop if told else max(segment.position, len(repeats.MAGIC))
         segment.done = True
         segment.stuck = segment.position < size
-        return [Entry(each.record, segment.stem, each.start) for each in told]
+        return [SpoolEntry(each.record, segment.stem, each.start) for each in told]
 
     def _remove(self, segment: _Segment) -> None:
         if segment.stuck:
@@ -283,12 +283,12 @@ class Reader:
                 continue
 
 
-def _entries(path: Path, stem: str, position: int) -> Iterator[Entry]:
+def _entries(path: Path, stem: str, position: int) -> Iterator[SpoolEntry]:
     """Yield the whole records of a segment from position on."""
     with path.open("rb") as file:
         if path.suffix == REPEATS:
             for told in repeats.slots(file.read(), max(position, len(repeats.MAGIC))):
-                yield Entry(told.record, stem, told.start)
+                yield SpoolEntry(told.record, stem, told.start)
             return
         if position == 0:
             if file.read(len(MAGIC)) != MAGIC:
@@ -299,10 +299,10 @@ def _entries(path: Path, stem: str, position: int) -> Iterator[Entry]:
         while chunk := file.read(BUDGET):
             found = scan(rest + chunk)
             for record, stop in found.records:
-                yield Entry(record, stem, position + stop - len(record) - HEADER.size)
+                yield SpoolEntry(record, stem, position + stop - len(record) - HEADER.size)
             position += found.stop
             rest = (rest + chunk)[found.stop :]
-            if found.end is End.CORRUPT:
+            if found.end is ScanEnd.CORRUPT:
                 return
 
 

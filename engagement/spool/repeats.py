@@ -28,7 +28,7 @@ _STATE_SIZE: Final = 4 + _STATE.size
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RepeatSlot:
     """What a slot tells: the record of so many hits, as it goes into a segment. start, stop: of the slot."""
 
     start: int
@@ -53,7 +53,7 @@ def place_of_state(record_size: int, hits: int) -> int:
     return HEADER.size + record_size + (_STATE_SIZE if hits % 2 == 0 else 0)
 
 
-def slots(data: bytes, start: int) -> Iterator[Told]:
+def slots(data: bytes, start: int) -> Iterator[RepeatSlot]:
     """Yield what each slot from `start` on tells, until damage or the end of data: the same each time."""
     while True:
         found = scan(data, start, 1)
@@ -72,7 +72,7 @@ def slots(data: bytes, start: int) -> Iterator[Told]:
         except BadRecord:
             return
         stop += 2 * _STATE_SIZE
-        yield Told(start, stop, hits, told)
+        yield RepeatSlot(start, stop, hits, told)
         start = stop
 
 

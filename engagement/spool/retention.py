@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engagement.spool.read import CORRUPT, Reader
+from engagement.spool.read import CORRUPT, SpoolReader
 
 GRACE: Final = 3000.0  # seconds between the first look at something too old and its end; less than an hour
 
@@ -20,7 +20,7 @@ _ASIDE = re.compile(r".+\.(?:record|rest|segment)(?:\.new)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovedFiles:
     """set_aside: files of `corrupt/`. segments: that waited. records: whole ones in them, not shipped."""
 
     set_aside: int = 0
@@ -28,7 +28,7 @@ class Removed:
     records: int = 0
 
 
-class Outdated:
+class SpoolRetention:
     """Removes what is older than age (seconds). moment: tells when a record happened, None if it cannot.
 
     What cannot be read, or tells no time, is as old as its file was last written.
@@ -40,7 +40,7 @@ class Outdated:
         self._moment = moment
         self._seen: dict[Path, float] = {}  # too old: since when we know so
 
-    def remove(self, reader: Reader, now: float, tick: float) -> Removed:
+    def remove(self, reader: SpoolReader, now: float, tick: float) -> RemovedFiles:
         """Remove what is too old now (Unix seconds) and was so GRACE earlier by tick (monotonic seconds).
 
         Raises OSError; what went until then is gone.
@@ -59,7 +59,7 @@ class Outdated:
             else:
                 segments += 1
                 records += waiting
-        return Removed(set_aside, segments, records)
+        return RemovedFiles(set_aside, segments, records)
 
     def _set_aside(self, limit: float) -> Iterator[Path]:
         folder = self._directory / CORRUPT
@@ -68,7 +68,7 @@ class Outdated:
             if _ASIDE.fullmatch(name) and _written(path) < limit:
                 yield path
 
-    def _segments(self, reader: Reader, limit: float) -> Iterator[tuple[Path, int]]:
+    def _segments(self, reader: SpoolReader, limit: float) -> Iterator[tuple[Path, int]]:
         """Each segment that is too old, and how many records wait in it."""
         for path in reader.finished():
             if _written(path) >= limit:

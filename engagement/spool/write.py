@@ -47,7 +47,7 @@ class _Segment:
         self.failed = False
 
 
-class Writer:
+class SpoolWriter:
     """One process's way into the spool. Made after fork, shared by its threads.
 
     segment_size: bytes after which a new segment begins. segment_age: seconds after which one with records
@@ -355,7 +355,7 @@ class Writer:
             os.close(segment.descriptor)
 
 
-_writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
+_writers: "weakref.WeakSet[SpoolWriter]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:

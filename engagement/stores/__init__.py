@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from engagement.settings import Settings
-    from engagement.stores.cassandra.queries import Life
+    from engagement.stores.cassandra.queries import Lifetimes
     from engagement.stores.port import EventStore
 
 
@@ -46,12 +46,12 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
     raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite, cassandra")
 
 
-def life(settings: Settings) -> Life:
+def life(settings: Settings) -> Lifetimes:
     """Return how long rows are kept: what events borrow as long as a link of the message may be followed."""
-    from engagement.stores.cassandra.queries import Life
+    from engagement.stores.cassandra.queries import Lifetimes
 
     retention = settings.store.retention
-    return Life(retention, retention + max(0, settings.longest_expiry()))
+    return Lifetimes(retention, retention + max(0, settings.longest_expiry()))
 
 
 def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import Final
 
-from engagement.events.classify import MACHINES, Client
+from engagement.events.classify import MACHINES, ReaderClass
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.port import Count, Query
 
@@ -22,7 +22,7 @@ _Link = str | bytes
 _FORGET_AT: Final = 100_000
 
 
-class Repeats:
+class RepeatFinder:
     """Tells repeats in a stream of hits whose links' times never go back, mixed in any way."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Repeats:
             self._last = {key: at for key, at in self._last.items() if at > limit}
 
 
-class Tally:
+class Aggregate:
     """Counts events."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Tally:
             self._expired[kind] += hits
             return
         self._recorded[kind] += hits
-        if repeat or client == Client.PROBE:
+        if repeat or client == ReaderClass.PROBE:
             return
         self._counted[kind] += 1
         self._messages[kind].add(message)
@@ -83,14 +83,16 @@ class Tally:
             for kind, numbers in self._numbers()
         }
 
-    def seen(self) -> dict[str, "Seen"]:
+    def seen(self) -> dict[str, "AggregatePart"]:
         """Return what was counted so far, and the messages."""
         found = {}
         for kind, numbers in self._numbers():
             messages = array("q", map(hash, self._messages.get(kind, ())))
             people = self._people_messages.get(kind, set())
             same = len(people) == len(messages)  # as there are no more, they are the same
-            found[kind] = Seen(numbers, messages, messages if same else array("q", map(hash, people)))
+            found[kind] = AggregatePart(
+                numbers, messages, messages if same else array("q", map(hash, people))
+            )
         return found
 
     def _numbers(self) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
@@ -102,7 +104,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AggregatePart:
     """numbers: recorded, expired, counted, people. messages: 64 bits each; for this process alone."""
 
     numbers: tuple[int, int, int, int]
@@ -191,7 +193,7 @@ def minutes_to_count(at_ms: int) -> tuple[int, ...]:
     return (first,) if first == last else (first, last)
 
 
-class MinuteTally:
+class MinuteAggregate:
     """The figures of some minutes by campaign, and which messages they are of.
 
     Hand it events from `REPEAT_MS` before the first minute on, those of one link in time order; those before
@@ -200,8 +202,8 @@ class MinuteTally:
 
     def __init__(self, begins_ms: int) -> None:
         self._begins = begins_ms
-        self._repeats = Repeats()
-        self._tallies: defaultdict[tuple[int, str], Tally] = defaultdict(Tally)
+        self._repeats = RepeatFinder()
+        self._tallies: defaultdict[tuple[int, str], Aggregate] = defaultdict(Aggregate)
 
     def add(
         self,
@@ -221,9 +223,9 @@ class MinuteTally:
             tally = self._tallies[at_ms // MINUTE_MS, campaign]
             tally.add(kind, message, client, expired=expired, repeat=repeat, hits=hits)
 
-    def seen(self) -> dict[int, dict[str, dict[str, "Seen"]]]:
+    def seen(self) -> dict[int, dict[str, dict[str, "AggregatePart"]]]:
         """Return by minute since 1970, campaign and type what was counted."""
-        found: dict[int, dict[str, dict[str, Seen]]] = {}
+        found: dict[int, dict[str, dict[str, AggregatePart]]] = {}
         for (minute, campaign), tally in self._tallies.items():
             found.setdefault(minute, {})[campaign] = tally.seen()
         return found

@@ -6,8 +6,16 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from engagement.events.fields import Fields, join
-from engagement.events.rows import Row, repeats
-from engagement.stores.aggregate import HOUR_MS, Figures, Tally, as_counts, hours_of, is_by_hours, together
+from engagement.events.rows import EventRow, repeats
+from engagement.stores.aggregate import (
+    HOUR_MS,
+    Aggregate,
+    Figures,
+    as_counts,
+    hours_of,
+    is_by_hours,
+    together,
+)
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.port import (
     SWEEP_LIMIT,
@@ -26,14 +34,14 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, EventRow] = {}
         self._order: dict[str, int] = {}
         self._messages: dict[str, tuple[int, Fields]] = {}
         self._next = 1
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
         self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
         handed = list(events)
         try:
@@ -52,7 +60,7 @@ class MemoryStore:
                     self._messages[row.message_id] = (row.at_ms, row.message)
         return len(handed)
 
-    def _note(self, customer: Customer, row: Row) -> None:
+    def _note(self, customer: Customer, row: EventRow) -> None:
         for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
             self._sets.setdefault(customer, {})[each.set_id] = each
 
@@ -116,7 +124,7 @@ class MemoryStore:
 
     def _tally(self, query: Query) -> Figures:
         repeated = repeats(self._rows.values())
-        tally = Tally()
+        tally = Aggregate()
         for row in self._matching(query):
             repeat = row.event_id in repeated
             tally.add(
@@ -157,7 +165,7 @@ class MemoryStore:
     def close(self) -> None:
         """See the port."""
 
-    def _matching(self, query: Query) -> Iterator[Row]:
+    def _matching(self, query: Query) -> Iterator[EventRow]:
         recipients = {recipient.lower() for recipient in query.recipients}
         for row in self._rows.values():
             customer = (row.tenant, row.customer)
@@ -178,7 +186,7 @@ class MemoryStore:
             ):
                 yield row
 
-    def _shown(self, row: Row, repeated: frozenset[str]) -> Fields:
+    def _shown(self, row: EventRow, repeated: frozenset[str]) -> Fields:
         message = self._messages.get(row.message_id)
         fields = join(row.fields, message[1] if message else {})
         return fields | {"x_repeat": True} if row.event_id in repeated else fields

@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from engagement.stores.aggregate import HOUR_MS, MINUTE_MS, Figure, Figures, Seen
+from engagement.stores.aggregate import HOUR_MS, MINUTE_MS, AggregatePart, Figure, Figures
 
 HOURS: Final = 3  # kept at a time: the hour itself, the one before, and one that late events belong to
 MINUTES: Final = HOUR_MS // MINUTE_MS
 _QUICK: Final = 0.1  # seconds
 
 Hour = tuple[str, int]  # tenant, hour since 1970
-Minute = Mapping[str, Mapping[str, Seen]]  # by campaign and type
+Minute = Mapping[str, Mapping[str, AggregatePart]]  # by campaign and type
 
 
 class _OneHour:
@@ -39,7 +39,7 @@ class _OneHour:
         return first, last
 
 
-class Minutes:
+class MinuteRollup:
     """The hours worked on. Not safe to share between threads."""
 
     def __init__(self) -> None:
@@ -116,15 +116,15 @@ def by_turns(hours: Iterable[Hour]) -> Iterator[Hour]:
             yield left.popleft()
 
 
-def _together(several: Iterable[Mapping[str, Seen]]) -> Figures:
-    by_kind: dict[str, list[Seen]] = {}
+def _together(several: Iterable[Mapping[str, AggregatePart]]) -> Figures:
+    by_kind: dict[str, list[AggregatePart]] = {}
     for kinds in several:
         for kind, seen in kinds.items():
             by_kind.setdefault(kind, []).append(seen)
     return {kind: _figure(parts) for kind, parts in sorted(by_kind.items())}
 
 
-def _figure(parts: list[Seen]) -> Figure:
+def _figure(parts: list[AggregatePart]) -> Figure:
     recorded, expired, counted, people = map(sum, zip(*(part.numbers for part in parts), strict=True))
     if len(parts) == 1:
         messages, of_people = len(parts[0].messages), len(parts[0].people_messages)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from engagement.events.fields import Fields
 from engagement.events.ids import is_event_id
-from engagement.events.rows import Row
+from engagement.events.rows import EventRow
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 
@@ -81,7 +81,7 @@ class Arrivals:
 class EventStore(Protocol):
     """Safe to use from several threads. All methods raise StoreError when the engine fails."""
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         """Keep the rows, durably, when this returns; return how many were handed in.
 
         A row whose id is there already takes its place, if the rules it was judged by are not older. Raises

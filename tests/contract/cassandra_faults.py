@@ -13,10 +13,10 @@ from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.settings.schema import CassandraClient
+from engagement.settings.schema import CassandraClientStanza
 from engagement.shipper.loop import Shipper
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 from engagement.stores.cassandra.store import CassandraStore
 
 BROWSER = "Mozilla/5.0 (X11) Firefox/140.0"
@@ -32,13 +32,13 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
 class Site:
     """A writer under load and a shipper, as threads; the ids of all that was spooled."""
 
-    def __init__(self, folder: Path, client: CassandraClient, *, renew_after: float = 60.0) -> None:
+    def __init__(self, folder: Path, client: CassandraClientStanza, *, renew_after: float = 60.0) -> None:
         self.spool = folder / "spool"
         self.ids: list[str] = []
         self.events: list[Hit] = []
         self.longest_append = 0.0
         self.store = CassandraStore(client, renew_after=renew_after)
-        self.writer = Writer(self.spool, segment_size=65536)
+        self.writer = SpoolWriter(self.spool, segment_size=65536)
         self.shipper = Shipper(self.spool, self.store, portion=65536)
         self._names = EventIds(b"8 chance")
         self._stop_load, self._stop = threading.Event(), threading.Event()
@@ -88,7 +88,7 @@ class Site:
 
     def drained(self, seconds: float = 60) -> None:
         """See that all waiting goes into the store by itself."""
-        until(lambda: Reader(self.spool).backlog().records == 0, seconds, "a drained spool")
+        until(lambda: SpoolReader(self.spool).backlog().records == 0, seconds, "a drained spool")
 
     def stop(self) -> None:
         self._stop_load.set()
@@ -100,7 +100,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def under_load(folder: Path, client: CassandraClient, *, renew_after: float = 60.0) -> Iterator[Site]:
+def under_load(folder: Path, client: CassandraClientStanza, *, renew_after: float = 60.0) -> Iterator[Site]:
     site = Site(folder, client, renew_after=renew_after)
     site.start()
     try:
@@ -109,7 +109,7 @@ def under_load(folder: Path, client: CassandraClient, *, renew_after: float = 60
         site.stop()
 
 
-def check(site: Site, client: CassandraClient) -> None:
+def check(site: Site, client: CassandraClientStanza) -> None:
     """Each spooled event is there once, in both tables, and nothing else is."""
     store = CassandraStore(client)
     for table in ("event_by_message", "event_by_hour"):

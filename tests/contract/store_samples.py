@@ -2,7 +2,7 @@
 
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection
-from engagement.events.rows import Row, rows
+from engagement.events.rows import EventRow, rows
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
@@ -35,7 +35,7 @@ class Telling:
         tags: tuple[str, ...] = (),
         customer: str = "",
         hits: int = 1,
-    ) -> list[Row]:
+    ) -> list[EventRow]:
         """Rows of one hit, at milliseconds after AT."""
         identity = Identity(
             *(
@@ -70,7 +70,7 @@ class Telling:
 
     def injection(
         self, at: int = -60_000, *, message: int = 1, subject: str = "Autumn", dated: int | None = None
-    ) -> list[Row]:
+    ) -> list[EventRow]:
         """The row of one injection. dated: what its id begins with, the mail's Date, after AT as well."""
         event = Injection(
             *(

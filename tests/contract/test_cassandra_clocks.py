@@ -19,10 +19,10 @@ from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
-from engagement.settings.schema import CassandraClient
-from engagement.spool.write import Writer
+from engagement.settings.schema import CassandraClientStanza
+from engagement.spool.write import SpoolWriter
 from engagement.stores.cassandra.connection import Connection
-from engagement.stores.cassandra.queries import PLACE, Life
+from engagement.stores.cassandra.queries import PLACE, Lifetimes
 from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Count, Query
@@ -32,9 +32,9 @@ YEAR = 365 * DAY
 FAKED = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime" / "libfaketimeMT.so.1"
 
 
-def shipper(client: CassandraClient, ahead: float) -> CassandraStore:
+def shipper(client: CassandraClientStanza, ahead: float) -> CassandraStore:
     """A store whose host's clock is wrong by so many seconds, for the program and for the driver."""
-    store = CassandraStore(client, life=Life(YEAR, YEAR), now=lambda: time.time() + ahead)
+    store = CassandraStore(client, life=Lifetimes(YEAR, YEAR), now=lambda: time.time() + ahead)
     store.totals(Query())
     assert store.connection._cluster is not None
     store.connection._cluster.timestamp_generator = lambda: int((time.time() + ahead) * 1e6)
@@ -44,17 +44,17 @@ def shipper(client: CassandraClient, ahead: float) -> CassandraStore:
 @pytest.fixture(scope="module")
 def tables(cassandra_node: Node) -> CassandraStore:
     """A store in the keyspace of this module's tests."""
-    store = CassandraStore(cassandra_node.migrated("clocks", Life(YEAR, YEAR)))
+    store = CassandraStore(cassandra_node.migrated("clocks", Lifetimes(YEAR, YEAR)))
     store.connection.say("ALTER KEYSPACE clocks WITH durable_writes = false")
     return store
 
 
 @pytest.fixture
-def client(tables: CassandraStore) -> CassandraClient:
+def client(tables: CassandraStore) -> CassandraClientStanza:
     """What leads to its tables, empty."""
     empty(tables)
     stanza = tables.connection.stanza
-    assert isinstance(stanza, CassandraClient)
+    assert isinstance(stanza, CassandraClientStanza)
     return stanza
 
 
@@ -62,7 +62,7 @@ def client(tables: CassandraStore) -> CassandraClient:
     ("ahead", "spread"), [(90, 1000), (20 * 60, 1000), (DAY, 7 * 60_000), (-DAY, 7 * 60_000)]
 )
 def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
-    client: CassandraClient, tell: Telling, ahead: int, spread: int
+    client: CassandraClientStanza, tell: Telling, ahead: int, spread: int
 ) -> None:
     """All 12 clicks of each, whoever is ahead, and whoever makes the figures last."""
     one, other = shipper(client, ahead), shipper(client, 0)
@@ -80,7 +80,7 @@ def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
         other.close()
 
 
-def test_figures_made_from_an_older_reading_do_not_win(client: CassandraClient, tell: Telling) -> None:
+def test_figures_made_from_an_older_reading_do_not_win(client: CassandraClientStanza, tell: Telling) -> None:
     """One shipper reads, another adds and makes the figures, then the first writes what it has read."""
     one, other = shipper(client, DAY), shipper(client, 0)
     written = one._written
@@ -101,7 +101,9 @@ def test_figures_made_from_an_older_reading_do_not_win(client: CassandraClient, 
         other.close()
 
 
-def test_what_was_left_to_do_is_done_whatever_the_clocks_say(client: CassandraClient, tell: Telling) -> None:
+def test_what_was_left_to_do_is_done_whatever_the_clocks_say(
+    client: CassandraClientStanza, tell: Telling
+) -> None:
     """A shipper a day ahead makes an hour's figures; one that is behind adds to it and dies before it can."""
     ahead, behind = shipper(client, DAY), shipper(client, 0)
     now = int(time.time() * 1000) - AT
@@ -122,7 +124,7 @@ def test_what_was_left_to_do_is_done_whatever_the_clocks_say(client: CassandraCl
         later.close()
 
 
-def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClient, tell: Telling) -> None:
+def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClientStanza, tell: Telling) -> None:
     store = shipper(client, 0)
     try:
         for message in (1, 2):
@@ -177,7 +179,7 @@ def config(folder: Path, node: Node) -> Path:
 
 def clicks(folder: Path, first: int, count: int) -> None:
     """Spool clicks of messages of their own, a few milliseconds apart, as a tracker of that host would."""
-    writer, ids = Writer(folder / "spool"), EventIds(os.urandom(8))
+    writer, ids = SpoolWriter(folder / "spool"), EventIds(os.urandom(8))
     for number in range(first, first + count):
         at = int(time.time() * 1000)
         identity = Identity(number.to_bytes(16, "big"), 7, "i@example.net", at // 1000, at // 1000 + 60)
@@ -207,7 +209,7 @@ def test_h26_two_shippers_and_three_nodes_with_faked_clocks(tmp_path: Path, apar
             node.say("restart", str(number), env=faked_java(tmp_path, seconds))
         client = node.client("apart", replication={"datacenter1": "3"})
         connection = Connection(client, {})
-        migrate(connection, Life(90 * DAY, YEAR), lambda _: None)
+        migrate(connection, Lifetimes(90 * DAY, YEAR), lambda _: None)
         connection.close()
         folders = [tmp_path / name for name in ("one", "two")]
         for folder, seconds in zip(folders, apart, strict=True):
@@ -217,7 +219,7 @@ def test_h26_two_shippers_and_three_nodes_with_faked_clocks(tmp_path: Path, apar
             process = subprocess.Popen(words, env=environment, cwd=ROOT, stderr=log)
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
-        store = CassandraStore(client, life=Life(90 * DAY, YEAR))
+        store = CassandraStore(client, life=Lifetimes(90 * DAY, YEAR))
         stack.callback(store.close)
         for _ in range(4):
             for folder in folders:

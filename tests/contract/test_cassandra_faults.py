@@ -12,12 +12,12 @@ from store_samples import Telling
 from cassandra_site import Node
 from cassandra_wire import Wire
 from engagement.events.record import encode
-from engagement.settings.schema import CassandraClient
+from engagement.settings.schema import CassandraClientStanza
 from engagement.shipper.loop import Shipper
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 from engagement.stores.cassandra.connection import CONCURRENT, Connection
-from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.queries import Lifetimes
 from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
@@ -26,7 +26,7 @@ SHORT = {"connect_timeout": 1500, "request_timeout": 1500}
 
 
 @pytest.fixture
-def client(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[CassandraClient]:
+def client(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[CassandraClientStanza]:
     """A keyspace for one test, and a client that soon loses patience."""
     name = f"fault_{abs(hash(request.node.name)) % 10**8}"
     yield replace(cassandra_node.migrated(name), **SHORT)  # type: ignore[arg-type]
@@ -36,14 +36,14 @@ def client(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[Cas
 
 
 def test_a_node_that_hangs_costs_nothing_but_time(
-    tmp_path: Path, cassandra_node: Node, client: CassandraClient
+    tmp_path: Path, cassandra_node: Node, client: CassandraClientStanza
 ) -> None:
     with under_load(tmp_path, client) as site:
         until(lambda: site.shipper.status.carried > 50, 30, "some events shipped")
         cassandra_node.pause()
         try:
             until(lambda: site.shipper.status.failing, 20, "an error")
-            until(lambda: Reader(site.spool).backlog().records > 100, 20, "a backlog")
+            until(lambda: SpoolReader(site.spool).backlog().records > 100, 20, "a backlog")
             assert "Cassandra" in site.shipper.status.last_error
             assert site.store.connection.concurrent < CONCURRENT
         finally:
@@ -55,7 +55,7 @@ def test_a_node_that_hangs_costs_nothing_but_time(
 
 
 def test_a_node_killed_and_started_again_under_load(
-    tmp_path: Path, cassandra_node: Node, client: CassandraClient
+    tmp_path: Path, cassandra_node: Node, client: CassandraClientStanza
 ) -> None:
     with under_load(tmp_path, client) as site:
         until(lambda: site.shipper.status.carried > 50, 30, "some events shipped")
@@ -71,7 +71,7 @@ def test_a_node_killed_and_started_again_under_load(
 
 
 def test_after_long_silence_a_new_cluster_is_made(
-    tmp_path: Path, cassandra_node: Node, client: CassandraClient
+    tmp_path: Path, cassandra_node: Node, client: CassandraClientStanza
 ) -> None:
     wire = Wire(cassandra_node.port)
     try:
@@ -90,7 +90,7 @@ def test_after_long_silence_a_new_cluster_is_made(
 
 
 def test_answers_lost_after_the_write_was_done(
-    tmp_path: Path, cassandra_node: Node, client: CassandraClient
+    tmp_path: Path, cassandra_node: Node, client: CassandraClientStanza
 ) -> None:
     wire = Wire(cassandra_node.port)
     try:
@@ -113,7 +113,9 @@ def test_answers_lost_after_the_write_was_done(
         wire.close()
 
 
-def test_a_slow_node_is_waited_for(tmp_path: Path, cassandra_node: Node, client: CassandraClient) -> None:
+def test_a_slow_node_is_waited_for(
+    tmp_path: Path, cassandra_node: Node, client: CassandraClientStanza
+) -> None:
     wire = Wire(cassandra_node.port)
     try:
         through = replace(client, uri=(f"name=x;host=127.0.0.1;port={wire.port}",))
@@ -135,13 +137,13 @@ def test_tables_that_are_missing_are_waited_for(tmp_path: Path, cassandra_node: 
         until(lambda: site.shipper.status.failing, 20, "an error")
         assert "Run `smtpapi store migrate`" in site.shipper.status.last_error
         connection = Connection(client, {})
-        migrate(connection, Life(), lambda _: None)
+        migrate(connection, Lifetimes(), lambda _: None)
         until(lambda: site.shipper.status.carried > 50, 30, "some events shipped")
         for table in ("event_by_hour", "hour_by_campaign"):  # and taken away while at work
             connection.say(f"DROP TABLE late.{table}")
         until(lambda: site.shipper.status.failing, 30, "an error")
         connection.say("DROP KEYSPACE late")
-        migrate(connection, Life(), lambda _: None)
+        migrate(connection, Lifetimes(), lambda _: None)
         connection.close()
         until(lambda: not site.shipper.status.failing, 60, "shipping again")
         assert site.shipper.status.set_aside == 0
@@ -149,7 +151,7 @@ def test_tables_that_are_missing_are_waited_for(tmp_path: Path, cassandra_node: 
         site.drained()
 
 
-def test_what_cassandra_refuses_is_refused_alone(client: CassandraClient, tell: Telling) -> None:
+def test_what_cassandra_refuses_is_refused_alone(client: CassandraClientStanza, tell: Telling) -> None:
     """A partition's key has 64 KiB at most."""
     store = CassandraStore(client)
     (row,) = tell.hit()
@@ -159,13 +161,15 @@ def test_what_cassandra_refuses_is_refused_alone(client: CassandraClient, tell: 
     store.close()
 
 
-def test_segments_shipped_three_times_give_the_same_rows(tmp_path: Path, client: CassandraClient) -> None:
+def test_segments_shipped_three_times_give_the_same_rows(
+    tmp_path: Path, client: CassandraClientStanza
+) -> None:
     with under_load(tmp_path, client) as site:
         time.sleep(2)
         site.end_of_load()
         site.drained()
     store = CassandraStore(client)
-    writer = Writer(site.spool, segment_size=4096)
+    writer = SpoolWriter(site.spool, segment_size=4096)
     for event in site.events:
         writer.append(encode(event))
     writer.close()
@@ -204,7 +208,7 @@ def test_login_and_names_are_checked(tmp_path: Path) -> None:
             assert "login of user" in site.shipper.status.last_error
             password.write_text(f"{node.told['CASSANDRA_PASSWORD']}\nnot this line\n")
             connection = Connection(client, {})
-            migrate(connection, Life(), lambda _: None)
+            migrate(connection, Lifetimes(), lambda _: None)
             connection.close()
             until(lambda: site.shipper.status.carried > 50, 60, "some events shipped")
             site.end_of_load()
@@ -224,7 +228,7 @@ def test_one_of_three_nodes_killed_under_load(tmp_path: Path) -> None:
             node.client("three"), replication={"datacenter1": "3"}, request_timeout=5000, connect_timeout=3000
         )
         connection = Connection(client, {})
-        migrate(connection, Life(), lambda _: None)
+        migrate(connection, Lifetimes(), lambda _: None)
         connection.close()
         with under_load(tmp_path, client) as site:
             until(lambda: site.shipper.status.carried > 50, 60, "some events shipped")

@@ -16,7 +16,7 @@ from store_samples import Telling
 from cassandra_site import Node
 from engagement.links.model import Kind
 from engagement.stores.cassandra.connection import Connection
-from engagement.stores.cassandra.queries import Life
+from engagement.stores.cassandra.queries import Lifetimes
 from engagement.stores.cassandra.schema import migrate, report, scripts, version
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, StoreError
@@ -65,7 +65,7 @@ def test_two_may_migrate_at_once(cassandra_node: Node, keyspace: str) -> None:
     def run() -> None:
         connection = Connection(cassandra_node.client(keyspace), {})
         try:
-            migrate(connection, Life(), told.append)
+            migrate(connection, Lifetimes(), told.append)
         except BaseException as error:
             failed.append(error)
         finally:
@@ -88,7 +88,7 @@ def test_a_migration_that_was_cut_short_is_done_again(cassandra_node: Node, keys
     connection.say(f"DELETE FROM {keyspace}.migration WHERE number = 2")
     connection.say(f"DELETE FROM {keyspace}.migration WHERE number = 3")
     connection.say(f"DROP TABLE {keyspace}.arrival")
-    migrate(connection, Life(), lambda _: None)
+    migrate(connection, Lifetimes(), lambda _: None)
     assert version(connection) == scripts()[-1][0]
     connection.say(f"SELECT * FROM {keyspace}.arrival")
     connection.close()
@@ -102,7 +102,7 @@ def test_the_schema_of_a_later_program_is_left_alone(cassandra_node: Node, keysp
     with pytest.raises(StoreError, match="Use the newer"):
         list(store.find(Query()))
     with pytest.raises(StoreError, match="Use the newer"):
-        migrate(store.connection, Life(), lambda _: None)
+        migrate(store.connection, Lifetimes(), lambda _: None)
     store.close()
 
 
@@ -111,7 +111,7 @@ def test_rows_end_by_themselves_and_what_is_lent_lives_longer(
 ) -> None:
     client = cassandra_node.migrated(keyspace)
     at = [time.time()]
-    store = CassandraStore(client, life=Life(3600, 7200), now=lambda: at[0])
+    store = CassandraStore(client, life=Lifetimes(3600, 7200), now=lambda: at[0])
     shift = int(at[0] * 1000) - 1_793_001_722_000
     injection, old = tell.injection(at=shift - 3_590_000), tell.hit(at=shift - 3_598_500)
     late, new = tell.hit(at=shift - 3_700_000), tell.hit(Kind.OPEN, at=shift)
@@ -146,7 +146,7 @@ def test_h30_check_of_a_half_dropped_keyspace_says_what_is_missing(
 ) -> None:
     path = config(tmp_path, cassandra_node, keyspace)
     connection = Connection(cassandra_node.client(keyspace), {})
-    migrate(connection, Life(), lambda _: None)
+    migrate(connection, Lifetimes(), lambda _: None)
     there = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
     names = {name for (name,) in connection.say(there, (keyspace,))}
     for name in names if table == "everything" else {table}:
@@ -172,7 +172,7 @@ def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Nod
             return super().say(statement, values)
 
     connection = Vanishing(cassandra_node.client(keyspace), {})
-    migrate(connection, Life(), lambda _: None)
+    migrate(connection, Lifetimes(), lambda _: None)
     lines, good = report(connection)
     connection.close()
     assert not good

@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 from store_samples import AT, Telling
 
-from engagement.events.rows import Row
+from engagement.events.rows import EventRow
 from engagement.links.model import Kind
 from engagement.stores.port import Count, EventStore, Query, RowRefusedError, cursor_of
 
@@ -18,7 +18,7 @@ def found(store: EventStore, **query: object) -> list[str]:
     return [event["event_id"] for event in store.find(Query(**query))]  # type: ignore[arg-type]
 
 
-def ids(rows: list[Row]) -> list[str]:
+def ids(rows: list[EventRow]) -> list[str]:
     return [row.event_id for row in rows]
 
 

@@ -17,7 +17,7 @@ from engagement.events.ids import EventIds
 from engagement.events.record import encode
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import Shipper
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite.store import SqliteStore
 from smtpapi.commands import main
@@ -50,7 +50,7 @@ def test_h8_events_stay_in_the_spool_when_the_store_s_file_goes(
 ) -> None:
     """300 answered events were carried into a file that had no name any more."""
     path, spool = tmp_path / "events.db", tmp_path / "spool"
-    store, writer, ids = SqliteStore(path, writing=True), Writer(spool), EventIds(b"8 chance")
+    store, writer, ids = SqliteStore(path, writing=True), SpoolWriter(spool), EventIds(b"8 chance")
     shipper = Shipper(spool, store)
     writer.append(encode(hit(id=ids.next(AT))))
     assert shipper.drain()
@@ -104,7 +104,7 @@ def test_h25_a_spool_folder_that_is_removed_is_told_of_with_its_events(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = tmp_path / "spool"
-    writer, ids = Writer(spool, group_ms=10), EventIds(b"8 chance")
+    writer, ids = SpoolWriter(spool, group_ms=10), EventIds(b"8 chance")
     lock = ShipperLock(spool)
     assert lock.take()
     store = SqliteStore(tmp_path / "events.db", writing=True)

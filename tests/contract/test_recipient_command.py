@@ -9,7 +9,7 @@ from store_samples import Telling
 
 from cassandra_site import Node
 from engagement.settings import load_file
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores import migrate_store, open_store
 from smtpapi.commands import main
 
@@ -48,7 +48,7 @@ def test_what_is_kept_is_handed_out_and_removed(config: Path, tell: Telling) -> 
 
 
 def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
-    writer = Writer(config.parent / "spool")
+    writer = SpoolWriter(config.parent / "spool")
     writer.append(b"not an event, of Ida@example.net")
     writer.close()
     done = say(config, "erase", "--yes", "--wait", "0", "ida@example.net")

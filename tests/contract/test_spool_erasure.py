@@ -21,7 +21,7 @@ from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
 from engagement.spool.format import MAGIC, frame, scan
 from engagement.spool.read import CORRUPT
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores import migrate_store, open_store
 from engagement.stores.cassandra.store import CassandraStore
 from smtpapi.commands import main
@@ -103,7 +103,7 @@ def in_tables(config: Path) -> str:
 def test_nothing_of_a_recipient_is_left_in_a_segment_in_use(config: Path) -> None:
     """What was shipped lies in its segment until its writer begins another: erasing waits for that."""
     spool = config.parent / "spool"
-    writer = Writer(spool, segment_age=1.5)
+    writer = SpoolWriter(spool, segment_age=1.5)
     for _ in range(3):
         writer.append(hit(IDA))
         writer.append(hit(OLE))
@@ -119,7 +119,7 @@ def test_nothing_of_a_recipient_is_left_in_a_segment_in_use(config: Path) -> Non
 
 
 def test_what_waits_for_another_holds_nothing_up(config: Path) -> None:
-    writer = Writer(config.parent / "spool")
+    writer = SpoolWriter(config.parent / "spool")
     writer.append(hit(OLE))
     writer.close()
     assert say(config, "erase", "--yes", "--wait", "0", IDA).exit_code == 0

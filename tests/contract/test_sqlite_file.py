@@ -14,7 +14,7 @@ from store_samples import AT, Telling
 
 from engagement.stores import open_store
 from engagement.stores.aggregate import Figures
-from engagement.stores.minute_rollup import Hour, Minutes
+from engagement.stores.minute_rollup import Hour, MinuteRollup
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite import migrate
 from engagement.stores.sqlite.queries import as_text, event_values
@@ -246,14 +246,14 @@ def test_an_hour_written_to_while_its_figures_are_made_stays_stale(
     one = SqliteStore(tmp_path / "events.db", writing=True)
     other = SqliteStore(tmp_path / "events.db", writing=True)
     one.add(tell.hit(message=1))
-    figures = Minutes.figures
+    figures = MinuteRollup.figures
 
-    def late(minutes: Minutes, hour: Hour) -> tuple[dict[str, Figures], bool]:
+    def late(minutes: MinuteRollup, hour: Hour) -> tuple[dict[str, Figures], bool]:
         monkeypatch.undo()
         other.add(tell.hit(message=2))
         return figures(minutes, hour)
 
-    monkeypatch.setattr(Minutes, "figures", late)
+    monkeypatch.setattr(MinuteRollup, "figures", late)
     assert one.roll_up() == 0
     assert one.totals(Query())["click"].recorded == 1
     assert one.roll_up() == 1

@@ -9,7 +9,7 @@ import pytest
 from engagement.settings import Settings, Where, load_file, load_text
 from engagement.settings.explain import main, reference, sample
 from engagement.settings.option import options_of
-from engagement.settings.schema import SCOPED, STANZAS, CassandraClient
+from engagement.settings.schema import SCOPED, STANZAS, CassandraClientStanza
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "etc" / "smtpapi.conf"
@@ -39,7 +39,7 @@ def test_sample_with_every_option_switched_on_means_the_same() -> None:
     settings = load_text(text)
     for name in STANZAS:
         expected = (
-            CassandraClient() if name == "cassandra_client" else getattr(load_text("smtpapi { }"), name)
+            CassandraClientStanza() if name == "cassandra_client" else getattr(load_text("smtpapi { }"), name)
         )
         assert getattr(settings, name) == expected
     values, defaults = settings.scoped(Where()).values, load_text("").scoped(Where()).values

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from engagement.events.classify import Client
+from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
 from engagement.links.model import Kind
 from engagement.links.payload import MAX_TARGET
@@ -103,7 +103,7 @@ def test_fields_said_to_be_here_are_those_that_events_have() -> None:
 def test_types_and_classes_are_the_code_s() -> None:
     assert set(ALL_TYPES) <= set(_names(section("7.1")))
     named = prose("7.5").partition("Its class is one of")[2].partition("with the rule")[0]
-    assert set(_names(named)) == {client.value for client in Client}
+    assert set(_names(named)) == {client.value for client in ReaderClass}
 
 
 def test_no_event_has_a_hash_of_its_recipient_yet() -> None:

@@ -17,7 +17,7 @@ from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import save_ring
 from engagement.links.token import copy_sealer
 from engagement.settings import load_file
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 from engagement.stores import open_store
 from engagement.stores.port import Query
 from mta.mta_site import SECRET, SMTPAPI, free_port, until
@@ -115,7 +115,7 @@ class Pipeline:
 
     def drained(self, seconds: float = 60) -> None:
         """See that everything waiting goes into the store by itself."""
-        until(lambda: Reader(self.spool).backlog().records == 0, seconds, "a drained spool")
+        until(lambda: SpoolReader(self.spool).backlog().records == 0, seconds, "a drained spool")
 
     def agents(self) -> Counter[str]:
         """The user agents of all stored rows, each with how often it is there."""

@@ -8,7 +8,7 @@ from cassandra_site import Node
 from cassandra_wire import Wire
 from engagement.settings import load_file
 from engagement.shipper import status
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 from engagement.stores import migrate_store
 from faults.pipeline import Pipeline
 
@@ -67,10 +67,10 @@ class StoreSite(Pipeline):
             self.wire.cut()
 
     def waiting(self) -> int:
-        return Reader(self.spool).backlog().records
+        return SpoolReader(self.spool).backlog().records
 
-    def told(self) -> status.Status:
-        return status.load(self.spool) or status.Status()
+    def told(self) -> status.ShipperStatus:
+        return status.load(self.spool) or status.ShipperStatus()
 
     def catches_up(self, seconds: float = 300) -> float:
         """Seconds until no more waits than behind a shipper that keeps up."""

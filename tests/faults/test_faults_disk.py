@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 from faults.pipeline import Clicker, Pipeline, end, until
 from milter_client import MilterClient
 from mta.mta_site import Filter
@@ -54,7 +54,7 @@ def click_until(site: Pipeline, name: str, done: Callable[[], bool]) -> int:
 
 
 def kept(site: Pipeline) -> int:
-    return Reader(site.spool).backlog().records
+    return SpoolReader(site.spool).backlog().records
 
 
 def dropped(site: Pipeline) -> int:

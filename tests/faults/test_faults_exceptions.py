@@ -20,8 +20,8 @@ import pytest
 from engagement.links.keys import Ring
 from engagement.settings import load_text
 from smtpapi.mta import session
-from smtpapi.mta.body_memory import Room
-from smtpapi.mta.services import Works
+from smtpapi.mta.body_memory import BodyMemory
+from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import known_to_pass, reads, without_room
 from smtpapi.pipeline.transaction import Site, consider, removable
 from smtpapi.policy.hooks import parse
@@ -175,7 +175,7 @@ def _mark() -> str:
     return value.strip()
 
 
-def _connected(works: Works[Any], context: Context, case: Case) -> session.Session:
+def _connected(works: SessionServices[Any], context: Context, case: Case) -> session.Session:
     one = session.Session(works)
     one._ctx = context
     one.negotiate([Milter.CURR_ACTS, 0, 0, 0])
@@ -203,7 +203,7 @@ def _send(one: session.Session, case: Case) -> int:
 def _run(case: Case, fault: Fault) -> Outcome:
     counters = Counters.create(2)
     site = Site.build(load_text(_CONFIG), _RING, parse(case.policy, "p.py") if case.policy else None)
-    works = Works(
+    works = SessionServices(
         consider=lambda *facts: consider(site, *facts[:3], now=_NOW, tick=time.monotonic, rights=facts[3]),
         removable=lambda *facts: removable(site, *facts),
         record=lambda judged: None,
@@ -214,7 +214,7 @@ def _run(case: Case, fault: Fault) -> Outcome:
         passing=lambda client, context: known_to_pass(site, client, ""),
         reads=lambda *facts: reads(site, *facts),
         without_room=lambda *facts: without_room(site, *facts),
-        room=Room(10**8),
+        room=BodyMemory(10**8),
         missing=lambda rights: "",
     )
     if case.again:

@@ -21,7 +21,7 @@ from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
 from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores import open_store
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import MAX_LIMIT, EventStore, Query
@@ -90,7 +90,7 @@ class Site:
         self.config.write_text(f'smtpapi {{ }}\nspool {{ directory = "{self.spool}" }}\n{store}')
 
     def fill(self, count: int, size: int = 5000) -> None:
-        writer = Writer(self.spool, segment_size=size)
+        writer = SpoolWriter(self.spool, segment_size=size)
         for event in events(count):
             assert writer.append(encode(event))
         writer.close()

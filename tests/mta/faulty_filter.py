@@ -21,21 +21,21 @@ def _raises(*_: object, **__: object) -> None:
 def _install(fault: str) -> None:
     match fault:
         case "consider" | "record":
-            setattr(worker.Desk, fault, _raises)
+            setattr(worker.WorkerServices, fault, _raises)
         case "orders":
-            session.orders_of = _raises
+            session.modifications_of = _raises
         case "chgheader" | "addheader" | "replacebody" | "addrcpt" | "delrcpt":
             setattr(session.Session, fault, _raises)
         case "envfrom":
             session._mailbox = _raises
         case "slow":
-            real = worker.Desk.consider
+            real = worker.WorkerServices.consider
 
-            def consider(self: worker.Desk, *facts: object) -> object:
+            def consider(self: worker.WorkerServices, *facts: object) -> object:
                 time.sleep(1.5)
                 return real(self, *facts)
 
-            worker.Desk.consider = consider
+            worker.WorkerServices.consider = consider
         case "few-rows":
             supervisor._ROWS, supervisor._DRAINING = 10, 3
         case "no-fork":

@@ -20,7 +20,7 @@ from engagement.links.model import Opened
 from engagement.links.ring_file import save_ring
 from engagement.links.token import open_token
 from engagement.links.urls import read_path
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 from smtpapi.telemetry.counters import Counters
 
 DOMAIN = "track.example.test"
@@ -158,7 +158,7 @@ keys {{ ring = "{self.folder}/keys" }}
 
     def injections(self) -> list[Injection]:
         """The events in the spool so far."""
-        events = [decode(entry.record) for entry in Reader(self.spool).read()]
+        events = [decode(entry.record) for entry in SpoolReader(self.spool).read()]
         return [event for event in events if isinstance(event, Injection)]
 
 

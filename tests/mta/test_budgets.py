@@ -18,7 +18,7 @@ from milter_client import MilterClient
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 
 _BUDGET = 2.0  # limits.time_budget's default, in seconds
 _SLACK = 2.0  # one call of C over 10 MB, on a busy machine; a quadratic trap takes minutes
@@ -45,7 +45,7 @@ def _site() -> Site:
     return Site.build(load_text(_CONFIG), Ring().rotated(b"k" * 32, 1))
 
 
-def _judge(message: Message) -> tuple[Considered, float]:
+def _judge(message: Message) -> tuple[MessageResult, float]:
     began = time.process_time()
     considered = consider(
         _site(),

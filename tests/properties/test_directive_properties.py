@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smtpapi.model.outcome import Refuse
 from smtpapi.request import strict_json
-from smtpapi.request.x_msys_api import Directive, parse, unfold
+from smtpapi.request.x_msys_api import XMsysApi, parse, unfold
 
 _PIECES = st.sampled_from(
     [
@@ -56,7 +56,7 @@ def _is_proper_reply(refusal: Refuse) -> bool:
 @given(st.lists(st.binary(max_size=200) | st.lists(_PIECES, max_size=30).map(b"".join), max_size=3))
 def test_whatever_the_bytes_there_is_a_directive_or_a_proper_reply(values: list[bytes]) -> None:
     read = parse(values)
-    assert isinstance(read, Directive) or _is_proper_reply(read)
+    assert isinstance(read, XMsysApi) or _is_proper_reply(read)
 
 
 @settings(max_examples=100)
@@ -67,7 +67,7 @@ def test_whatever_the_bytes_there_is_a_directive_or_a_proper_reply(values: list[
 )
 def test_whatever_the_json_there_is_a_directive_or_a_proper_reply(fields: dict[str, object]) -> None:
     read = parse([json.dumps(fields).encode()])
-    assert isinstance(read, Directive) or _is_proper_reply(read)
+    assert isinstance(read, XMsysApi) or _is_proper_reply(read)
 
 
 @settings(max_examples=100)
@@ -95,7 +95,7 @@ def test_what_a_sender_says_is_what_is_read(
     fields = {"campaign_id": campaign, "tags": tags, "metadata": metadata, "options": options}
     value = json.dumps(fields, ensure_ascii=ascii_only, separators=(",\r\n   ", ":")).encode()
     read = parse([value])
-    assert isinstance(read, Directive)
+    assert isinstance(read, XMsysApi)
     assert (read.campaign, read.tags, read.clicks, read.opens) == (campaign, tuple(tags), clicks, opens)
     assert read.metadata is not None
     assert json.loads("{" + ",".join(read.metadata) + "}") == metadata

@@ -6,12 +6,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.links.keys import Key, Ring, RingError, Status
+from engagement.links.keys import Key, KeyStatus, Ring, RingError
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.token import BadToken, copy_sealer, open_token, unpack
 from engagement.links.urls import click_url, pixel_url, read_path, read_url, refusal
 
-RING = Ring((Key(1, Status.ACCEPTED, 0, bytes(32)), Key(2, Status.SIGNING, 0, bytes(range(32)))))
+RING = Ring((Key(1, KeyStatus.ACCEPTED, 0, bytes(32)), Key(2, KeyStatus.SIGNING, 0, bytes(range(32)))))
 
 texts = st.text(max_size=60) | st.text(st.characters(codec=None), max_size=20)  # surrogates too
 identities = st.builds(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.links.keys import Key, Status
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from fidelity import check
 from smtpapi.mime.locate import MAX_DEPTH, locate
@@ -17,14 +17,14 @@ from smtpapi.request.decision import Decision
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 modest = settings(max_examples=100, deadline=None)
 
 DECISION = Decision(True, True, True, "https", "https", "track.example.net", 31_536_000)
 IDENTITY = Identity(bytes(16), 7, "reader@example.test", 1_790_000_000, 1_821_536_000)
-LINKS = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(range(32))), IDENTITY, DECISION)
-RULES = Rules(own_hosts=frozenset({b"track.example.net"}))
+LINKS = CopyLinks.build(Key(1, KeyStatus.SIGNING, 0, bytes(range(32))), IDENTITY, DECISION)
+RULES = RewritingRules(own_hosts=frozenset({b"track.example.net"}))
 
 FRAGMENTS = st.sampled_from(
     [
@@ -69,7 +69,7 @@ MAILS = st.tuples(st.lists(FRAGMENTS, max_size=25), st.sampled_from([b"\r\n", b"
 )
 
 
-def rewritten(raw: bytes, rules: Rules = RULES) -> tuple[bytes, dict[str, object]]:
+def rewritten(raw: bytes, rules: RewritingRules = RULES) -> tuple[bytes, dict[str, object]]:
     ticks = itertools.count()
     message = raw_message.split(raw)
     outcome = plan(message.message, DECISION, LINKS, rules, lambda: next(ticks) * 1e-6)

@@ -7,7 +7,16 @@ from engagement.settings import Problem, Settings, SettingsError, Where, load_te
 from engagement.settings.errors import Place
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.syntax import SyntaxProblem, parse
-from engagement.settings.syntax_tree import Assign, Include, Item, Pairs, Scope, Text, TextList, lines
+from engagement.settings.syntax_tree import (
+    AssignNode,
+    IncludeNode,
+    Item,
+    PairsNode,
+    ScopeNode,
+    TextListNode,
+    TextNode,
+    lines,
+)
 
 ANYWHERE = Place("f")
 TOKENS = [
@@ -38,27 +47,29 @@ soup = st.lists(st.sampled_from(TOKENS), max_size=40).flatmap(
     lambda tokens: st.sampled_from(["", " "]).map(lambda gap: gap.join(tokens))
 )
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).map(lambda text: Text(text, ANYWHERE))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).map(
+    lambda text: TextNode(text, ANYWHERE)
+)
 option_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,7}", fullmatch=True).filter(
     lambda name: name.lower() not in ("include", "readonly_include")
 )
 scope_names = st.from_regex(r"[A-Za-z0-9_]{1,8}", fullmatch=True).filter(
     lambda name: name.lower() not in ("include", "readonly_include")
 )
-text_lists = st.lists(texts, max_size=3).map(lambda items: TextList(tuple(items), ANYWHERE))
+text_lists = st.lists(texts, max_size=3).map(lambda items: TextListNode(tuple(items), ANYWHERE))
 values = st.recursive(
     texts | text_lists,
     lambda inner: st.lists(st.tuples(texts, inner), max_size=3).map(
-        lambda found: Pairs(tuple(found), ANYWHERE)
+        lambda found: PairsNode(tuple(found), ANYWHERE)
     ),
     max_leaves=4,
 )
-assigns = st.builds(Assign, option_names, values, st.just(ANYWHERE))
-includes = st.builds(Include, texts, st.booleans(), st.just(ANYWHERE))
+assigns = st.builds(AssignNode, option_names, values, st.just(ANYWHERE))
+includes = st.builds(IncludeNode, texts, st.booleans(), st.just(ANYWHERE))
 items: st.SearchStrategy[Item] = st.recursive(
     assigns | includes,
     lambda inner: st.builds(
-        Scope,
+        ScopeNode,
         scope_names,
         st.none() | texts,
         st.lists(inner, max_size=3).map(tuple),
@@ -119,8 +130,8 @@ def test_loader_raises_nothing_but_settings_errors(text: str) -> None:
     st.sampled_from(["ESMTP_Listener", *STANZAS]),
 )
 def test_any_value_of_any_option_is_read_or_refused_in_words(name: str, value: object, scope: str) -> None:
-    assert isinstance(value, Text | TextList | Pairs)
-    tree = (Scope(scope, None, (Assign(name, value, ANYWHERE),), ANYWHERE),)
+    assert isinstance(value, TextNode | TextListNode | PairsNode)
+    tree = (ScopeNode(scope, None, (AssignNode(name, value, ANYWHERE),), ANYWHERE),)
     loaded = loaded_or_error("\n".join(lines(tree)))
     if isinstance(loaded, SettingsError):
         assert all(problem.what and problem.expected for problem in loaded.problems)

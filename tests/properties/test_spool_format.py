@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, End, frame, magic_end, scan
+from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, ScanEnd, frame, magic_end, scan
 
 RECORDS = st.lists(st.binary(max_size=60), max_size=8)
 
@@ -18,7 +18,7 @@ def test_what_was_framed_is_scanned(records: list[bytes]) -> None:
     data = body(records)
     found = scan(data)
     assert [record for record, _ in found.records] == records
-    assert (found.stop, found.end) == (len(data), End.WHOLE)
+    assert (found.stop, found.end) == (len(data), ScanEnd.WHOLE)
 
 
 @settings(max_examples=30)
@@ -33,7 +33,7 @@ def test_a_tail_torn_anywhere_costs_its_record_alone(records: list[bytes]) -> No
         whole = sum(1 for end in ends[1:] if end <= cut)
         assert [record for record, _ in found.records] == records[:whole]
         assert found.stop == ends[whole]
-        assert found.end is (End.WHOLE if cut in ends else End.TORN)
+        assert found.end is (ScanEnd.WHOLE if cut in ends else ScanEnd.TORN)
 
 
 @settings(max_examples=30)
@@ -51,7 +51,7 @@ def test_a_changed_byte_anywhere_leaves_what_stands_before_it(records: list[byte
                 break
             before += 1
         assert [record for record, _ in found.records] == records[:before]
-        assert found.end is not End.WHOLE
+        assert found.end is not ScanEnd.WHOLE
 
 
 @settings(max_examples=60)
@@ -62,7 +62,7 @@ def test_chance_bytes_are_no_records(data: bytes) -> None:
 
 def test_zeros_are_no_records() -> None:
     """A power cut may leave a file longer than what was written."""
-    assert scan(bytes(64)).end is End.CORRUPT
+    assert scan(bytes(64)).end is ScanEnd.CORRUPT
 
 
 def test_a_limit_stops_at_a_frame() -> None:
@@ -73,10 +73,10 @@ def test_a_limit_stops_at_a_frame() -> None:
 
 def test_a_length_beyond_the_bound_is_damage() -> None:
     data = (MAX_RECORD + 1).to_bytes(4, "little") + bytes(100)
-    assert scan(data).end is End.CORRUPT
+    assert scan(data).end is ScanEnd.CORRUPT
 
 
 def test_the_beginning_is_checked() -> None:
-    assert magic_end(MAGIC + b"x") is End.WHOLE
-    assert all(magic_end(MAGIC[:n]) is End.TORN for n in range(len(MAGIC)))
-    assert magic_end(b"smtpspl2") is End.CORRUPT
+    assert magic_end(MAGIC + b"x") is ScanEnd.WHOLE
+    assert all(magic_end(MAGIC[:n]) is ScanEnd.TORN for n in range(len(MAGIC)))
+    assert magic_end(b"smtpspl2") is ScanEnd.CORRUPT

@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 
 STEPS = st.lists(
     st.sampled_from(["append", "append", "append", "read", "commit", "reader dies", "rewind", "writer ends"]),
@@ -21,7 +21,7 @@ STEPS = st.lists(
 def test_every_record_is_read_and_none_after_its_commit(steps: list[str], segment: int, portion: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         spool = Path(name)
-        writer, reader = Writer(spool, segment_size=segment, group_ms=1), Reader(spool)
+        writer, reader = SpoolWriter(spool, segment_size=segment, group_ms=1), SpoolReader(spool)
         appended: list[bytes] = []
         in_hand: list[bytes] = []
         done: list[bytes] = []
@@ -44,14 +44,14 @@ def test_every_record_is_read_and_none_after_its_commit(steps: list[str], segmen
                     done += in_hand
                     in_hand.clear()
                 case "reader dies":
-                    reader = Reader(spool)
+                    reader = SpoolReader(spool)
                     in_hand.clear()
                 case "rewind":
                     reader.rewind()
                     in_hand.clear()
                 case "writer ends":
                     writer.close()
-                    writer = Writer(spool, segment_size=segment, group_ms=1)
+                    writer = SpoolWriter(spool, segment_size=segment, group_ms=1)
         writer.close()
         for _ in range(len(appended) + 2):
             read()

@@ -11,7 +11,7 @@ from engagement.settings import load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 
 _SITE = Site.build(
     load_text(
@@ -89,7 +89,7 @@ _ADDRESSES = st.sampled_from(["a@b.example", "", "\udcff@x", '"q q"@x.example'])
 _RECIPIENTS = st.lists(_ADDRESSES, max_size=2).map(tuple)
 
 
-def run(message: Message, client: Client, sender: str, recipients: tuple[str, ...]) -> Considered:
+def run(message: Message, client: Client, sender: str, recipients: tuple[str, ...]) -> MessageResult:
     return consider(
         _SITE, Envelope(client, sender, recipients, "Q"), message, now=1_795_501_800.0, tick=lambda: 0.0
     )

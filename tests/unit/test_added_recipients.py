@@ -9,12 +9,12 @@ from hop_mail import BODY, TO, Mail, api, identities, mail, names, site
 from smtpapi.hop import split_header
 from smtpapi.model.message import Field
 from smtpapi.model.outcome import Plan, Why
-from smtpapi.pipeline.transaction import Considered
+from smtpapi.pipeline.transaction import MessageResult
 
 ANN, BOX = "ann@example.net", "box@example.com"
 
 
-def why(considered: Considered) -> Why | None:
+def why(considered: MessageResult) -> Why | None:
     assert isinstance(considered.outcome, Plan)
     return considered.outcome.why
 
@@ -28,7 +28,7 @@ def copy_of(there: Mail, recipient: str, original: str) -> Mail:
     return there.hop(recipient, originals=(original,))
 
 
-def roles(considered: Considered) -> list[tuple[str, str]]:
+def roles(considered: MessageResult) -> list[tuple[str, str]]:
     return [(each.recipient, each.rcpt_type) for each in considered.injections]
 
 

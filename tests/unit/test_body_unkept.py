@@ -12,7 +12,7 @@ from hop_mail import BODY, CLIENT, FIELDS, HOP, NOW, RING, STRANGER, TO, api, ma
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message, Unkept
 from smtpapi.pipeline.pass_through import Reads, reads
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.rewrite import raw_message
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "messages"
@@ -32,7 +32,7 @@ def typed(value: bytes) -> Field:
     return Field("Content-Type", b" " + value)
 
 
-def judged(where: Site, envelope: Envelope, message: Message, session: dict[str, str]) -> Considered:
+def judged(where: Site, envelope: Envelope, message: Message, session: dict[str, str]) -> MessageResult:
     return consider(where, envelope, message, session, now=NOW, tick=lambda: 0.0)
 
 

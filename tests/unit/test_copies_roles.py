@@ -10,10 +10,10 @@ from engagement.links.keys import Ring
 from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
 from smtpapi.model.message import Field
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
-from smtpapi.pipeline.transaction import Considered
+from smtpapi.pipeline.transaction import MessageResult
 from smtpapi.request import copies
 from smtpapi.request.copies import Role
-from smtpapi.request.x_msys_api import Directive, parse
+from smtpapi.request.x_msys_api import XMsysApi, parse
 
 LISTS = api(
     cc=["carol@example.net"], bcc=[{"email": "hidden@example.net", "name": "H"}], archive=["box@example.net"]
@@ -21,7 +21,7 @@ LISTS = api(
 ALL = (*TO, "carol@example.net", "hidden@example.net", "box@example.net")
 
 
-def outcome(considered: Considered) -> Plan | Leave:
+def outcome(considered: MessageResult) -> Plan | Leave:
     assert not isinstance(considered.outcome, Refuse), considered.outcome
     return considered.outcome
 
@@ -32,9 +32,9 @@ def added(sent: Mail) -> list[str]:
     return [recipient.address for recipient in plan.recipients]
 
 
-def asked(**lists: list[str]) -> Directive:
+def asked(**lists: list[str]) -> XMsysApi:
     directive = parse([json.dumps(lists).encode()])
-    assert isinstance(directive, Directive)
+    assert isinstance(directive, XMsysApi)
     return directive
 
 

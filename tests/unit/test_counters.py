@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skip, Skipped, Why
-from smtpapi.telemetry.counters import FILE_NAME, NAMES, Counters, CountersError, Row, exposition
+from smtpapi.telemetry.counters import FILE_NAME, NAMES, Counters, CountersError, WorkerCounters, exposition
 
 
 def test_every_reason_is_counted_under_its_name() -> None:
@@ -39,7 +39,7 @@ def test_an_unknown_name_is_a_mistake_of_ours() -> None:
         Counters.create(1).row(0).add("no-such-thing")
 
 
-def _count(row: Row, times: int) -> None:
+def _count(row: WorkerCounters, times: int) -> None:
     for _ in range(times):
         row.add("messages")
 

@@ -9,7 +9,7 @@ from engagement.settings import Where, load_text
 from engagement.settings.scopes import Scoped
 from smtpapi.model.outcome import Refuse
 from smtpapi.request.decision import Decision, SiteWide, bypassed, decide
-from smtpapi.request.x_msys_api import Directive, parse
+from smtpapi.request.x_msys_api import XMsysApi, parse
 
 
 def scope(**options: str) -> Scoped:
@@ -17,13 +17,13 @@ def scope(**options: str) -> Scoped:
     return load_text(f"smtpapi {{ }} ESMTP_Listener {{ {lines} }}").scoped(Where())
 
 
-def header(fields: object = None) -> Directive:
+def header(fields: object = None) -> XMsysApi:
     directive = parse([json.dumps(fields).encode()] if fields is not None else [])
-    assert isinstance(directive, Directive)
+    assert isinstance(directive, XMsysApi)
     return directive
 
 
-def decided(options: Scoped, directive: Directive, context: Mapping[str, str]) -> Decision:
+def decided(options: Scoped, directive: XMsysApi, context: Mapping[str, str]) -> Decision:
     settled = decide(options, SiteWide(), directive, context)
     assert not isinstance(settled, Refuse)
     return settled.decision

@@ -7,23 +7,23 @@ import pytest
 
 from engagement.settings import Where, load_text
 from smtpapi.model.outcome import Refuse
-from smtpapi.request.decision import Decided, Decision, SiteWide, decide
-from smtpapi.request.x_msys_api import Directive, parse
+from smtpapi.request.decision import Decision, OptionDecision, SiteWide, decide
+from smtpapi.request.x_msys_api import XMsysApi, parse
 
 _SCOPE = load_text('smtpapi { } ESMTP_Listener { tracking_domain = "t.example.net" }').scoped(Where())
 
 
 def settled(
     context: Mapping[str, str], fields: object = None, site: SiteWide | None = None
-) -> Decided | Refuse:
+) -> OptionDecision | Refuse:
     directive = parse([json.dumps(fields).encode()] if fields is not None else [])
-    assert isinstance(directive, Directive)
+    assert isinstance(directive, XMsysApi)
     return decide(_SCOPE, site or SiteWide(), directive, context)
 
 
 def decided(context: Mapping[str, str], fields: object = None, site: SiteWide | None = None) -> Decision:
     result = settled(context, fields, site)
-    assert isinstance(result, Decided)
+    assert isinstance(result, OptionDecision)
     return result.decision
 
 
@@ -31,7 +31,7 @@ def warnings(
     context: Mapping[str, str], fields: object = None, site: SiteWide | None = None
 ) -> tuple[str, ...]:
     result = settled(context, fields, site)
-    assert isinstance(result, Decided)
+    assert isinstance(result, OptionDecision)
     return result.warnings
 
 

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from smtpapi.model.outcome import Refuse
-from smtpapi.request.x_msys_api import Copy, Directive, is_address, parse
+from smtpapi.request.x_msys_api import Copy, XMsysApi, is_address, parse
 
 
-def said(**fields: object) -> Directive:
+def said(**fields: object) -> XMsysApi:
     directive = parse([json.dumps(fields).encode()])
-    assert isinstance(directive, Directive), directive
+    assert isinstance(directive, XMsysApi), directive
     return directive
 
 
@@ -152,7 +152,7 @@ def test_a_tag_of_64_bytes_is_kept() -> None:
 def test_metadata_keeps_order_numbers_and_inner_values() -> None:
     value = b'{"metadata":{"b":1.10,"a":[1, {"x": null}],"n":12345678901234567890,"e":1E2,"s":"\\u00e9\\n"}}'
     directive = parse([value])
-    assert isinstance(directive, Directive)
+    assert isinstance(directive, XMsysApi)
     assert directive.metadata == (
         '"b":1.10',
         '"a":[1,{"x":null}]',

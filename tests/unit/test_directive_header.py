@@ -6,12 +6,12 @@ import json
 import pytest
 
 from smtpapi.model.outcome import Refuse
-from smtpapi.request.x_msys_api import MAX_HEADER, Directive, parse, unfold
+from smtpapi.request.x_msys_api import MAX_HEADER, XMsysApi, parse, unfold
 
 
-def said(*values: bytes) -> Directive:
+def said(*values: bytes) -> XMsysApi:
     directive = parse(values)
-    assert isinstance(directive, Directive), directive
+    assert isinstance(directive, XMsysApi), directive
     return directive
 
 
@@ -54,16 +54,16 @@ def test_folds_between_tokens_mean_nothing(eol: bytes, white_space: bytes) -> No
 
 
 def test_no_header_says_nothing() -> None:
-    assert parse(()) == Directive()
+    assert parse(()) == XMsysApi()
 
 
 @pytest.mark.parametrize("value", [b"", b" ", b"\r\n  \r\n "])
 def test_an_empty_value_counts_as_absent(value: bytes) -> None:
-    assert said(value) == Directive()
+    assert said(value) == XMsysApi()
 
 
 def test_an_empty_object_is_present_and_says_nothing() -> None:
-    assert said(b"{}") == Directive(present=True)
+    assert said(b"{}") == XMsysApi(present=True)
 
 
 def test_of_several_headers_the_first_counts_with_a_warning() -> None:
@@ -85,15 +85,15 @@ def test_of_a_repeated_name_the_last_counts_with_a_warning() -> None:
 def test_null_is_as_good_as_absent() -> None:
     value = b"""{"campaign_id":null,"metadata":null,"tags":null,"cc":null,"bcc":null,"archive":null,
         "options":{"open_tracking":null,"click_tracking":null,"ip_pool":null}}"""
-    assert said(value) == Directive(present=True)
-    assert said(b'{"options":null}') == Directive(present=True)
+    assert said(value) == XMsysApi(present=True)
+    assert said(b'{"options":null}') == XMsysApi(present=True)
 
 
 def test_unknown_names_are_ignored_at_every_level() -> None:
     value = b"""{"substitution_data":[1],"return_path":7,"description":{},"tracking_domain":"x.example",
         "click_tracking_scheme":"https","tracking_link_expiry":1,"campaign":"no",
         "options":{"sandbox":"whatever","click_tracking_enabled":true,"tracking_domain":"x.example"}}"""
-    assert said(value) == Directive(present=True)
+    assert said(value) == XMsysApi(present=True)
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_what_is_not_json_is_refused_with_its_place(value: bytes, detail: str) -
 def test_the_longest_header_passes_and_one_byte_more_does_not() -> None:
     longest = b'{"x":"' + b"y" * (MAX_HEADER - 8) + b'"}'
     assert len(longest) == MAX_HEADER
-    assert said(longest) == Directive(present=True)
+    assert said(longest) == XMsysApi(present=True)
     assert refused(longest[:-2] + b'y"}').endswith("header too long")
 
 
 def test_brackets_inside_strings_do_not_count_as_depth() -> None:
-    assert said(json.dumps({"description": '["\\' * 500}).encode()) == Directive(present=True)
+    assert said(json.dumps({"description": '["\\' * 500}).encode()) == XMsysApi(present=True)
 
 
 @pytest.mark.parametrize(

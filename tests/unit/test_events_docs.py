@@ -5,7 +5,7 @@ from pathlib import Path
 
 from event_samples import hit, injection
 
-from engagement.events.classify import Client
+from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
 from engagement.links.model import Kind
 
@@ -33,4 +33,4 @@ def test_every_field_is_described_and_no_other() -> None:
 
 
 def test_every_class_is_described() -> None:
-    assert named("Who it was") == {client.value for client in Client}
+    assert named("Who it was") == {client.value for client in ReaderClass}

@@ -8,7 +8,7 @@ from event_samples import AT, hit, identity, injection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.events.classify import Rules, classify
+from engagement.events.classify import ClassificationRules, classify
 from engagement.events.fields import ALL_TYPES, borrowed, join, timestamp, to_fields
 from engagement.events.rows import repeats, rows
 from engagement.links.model import BadToken, Kind, Link
@@ -257,7 +257,7 @@ def test_a_spoiled_link_followed_by_a_browsers_name_is_a_scanner() -> None:
 
 
 def test_lists_are_handed_in() -> None:
-    label = classify(hit(user_agent="Oddity/1"), Rules("site-7", scanners=("oddity",)))
+    label = classify(hit(user_agent="Oddity/1"), ClassificationRules("site-7", scanners=("oddity",)))
     assert (label.client, label.rules) == ("scanner", "site-7")
 
 

@@ -8,7 +8,7 @@ from event_samples import hit, identity, injection
 from engagement.events.fields import to_fields
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
-from engagement.events.rows import Source, kept_fields, rows
+from engagement.events.rows import RowSource, kept_fields, rows
 from engagement.links.model import Link
 
 
@@ -24,24 +24,24 @@ def test_the_fields_are_those_of_the_event(event: Hit, key: bytes) -> None:
 
 def test_a_record_and_a_label_make_the_same_fields() -> None:
     (row,) = rows(hit(), hash_key=b"key")
-    assert isinstance(row.source, Source)
+    assert isinstance(row.source, RowSource)
     assert kept_fields(row.source.record, row.source.label, row.source.rcpt_hash) == row.fields
 
 
 def test_the_record_handed_in_is_the_one_that_is_kept() -> None:
     record = encode(hit())
     (row,) = rows(decode(record), record=record)
-    assert isinstance(row.source, Source)
+    assert isinstance(row.source, RowSource)
     assert row.source.record is record
     (made,) = rows(decode(record))
-    assert isinstance(made.source, Source)
+    assert isinstance(made.source, RowSource)
     assert made.source.record == record
 
 
 def test_the_second_row_of_an_unsubscribe_link_is_made_again_from_its_id() -> None:
     first, second = rows(hit(link=Link(b"https://example.org/bye", "", True)))
     assert (first.type, second.type) == ("click", "link_unsubscribe")
-    assert isinstance(second.source, Source)
+    assert isinstance(second.source, RowSource)
     fields = kept_fields(second.source.record, second.source.label, "", second.event_id)
     assert fields == second.fields == first.fields | {"type": second.type, "event_id": second.event_id}
 

@@ -21,7 +21,7 @@ from hop_mail import BODY, CLIENT, NOW, RING, TO, Mail, api, mail, names, site
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
 from smtpapi.pipeline import transaction
-from smtpapi.pipeline.transaction import Considered, Site
+from smtpapi.pipeline.transaction import MessageResult, Site
 from smtpapi.rewrite.raw_message import split
 
 DAY = 86_400
@@ -46,7 +46,7 @@ def relabelled(sent: Mail, body: bytes | None = None, **values: str) -> Mail:
     return changed(sent, body, **(labels | values))
 
 
-def why(considered: Considered) -> Why | None:
+def why(considered: MessageResult) -> Why | None:
     assert not isinstance(considered.outcome, Refuse)
     return considered.outcome.why
 

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from engagement.links import domains_file
-from engagement.links.domains_file import DomainsFile, Used, host_of, read
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.domains_file import DomainsFile, DomainUse, host_of, read
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.ring_file import RingFile, save_ring
 from engagement.settings import load_text
 from smtpapi.commands.configuration.check_config import command
 from smtpapi.model.outcome import Leave, Plan, Why
-from smtpapi.pipeline.transaction import Considered
-from smtpapi.process.worker import Desk
+from smtpapi.pipeline.transaction import MessageResult
+from smtpapi.process.worker import WorkerServices
 from smtpapi.request.decision import Decision
 from smtpapi.telemetry.counters import Counters
 
@@ -32,8 +32,8 @@ def test_a_domain_is_remembered_with_the_end_of_its_latest_link(tmp_path: Path) 
     DomainsFile(tmp_path, _fail, lambda: NOW + 50).used("track.example:8443", 10)
     DomainsFile(tmp_path, _fail, lambda: NOW + 50).used("other.example", -1)
     assert set(read(tmp_path)) == {
-        Used("track.example:8443", int(NOW) + 50, int(NOW) + 100),
-        Used("other.example", int(NOW) + 50, int(NOW) + 50),
+        DomainUse("track.example:8443", int(NOW) + 50, int(NOW) + 100),
+        DomainUse("other.example", int(NOW) + 50, int(NOW) + 50),
     }
 
 
@@ -100,11 +100,11 @@ def test_check_config_says_when_it_cannot_know(tmp_path: Path) -> None:
 
 def test_the_filter_notes_the_domain_of_the_links_it_made_and_no_other(tmp_path: Path) -> None:
     ring = tmp_path / "keys"
-    save_ring(ring, Ring((Key(7, Status.SIGNING, int(NOW), bytes(range(32))),)))
+    save_ring(ring, Ring((Key(7, KeyStatus.SIGNING, int(NOW), bytes(range(32))),)))
     settings = load_text(f'spool {{ directory = "{tmp_path}" }}\n')
-    desk = Desk(settings, None, RingFile(ring), Counters.create(2).row(1))
+    desk = WorkerServices(settings, None, RingFile(ring), Counters.create(2).row(1))
     left = Decision(True, True, False, "http", "http", "untouched.example", 77)
-    desk.record(Considered(Leave(Why.NO_LINK), left))
-    desk.record(Considered(Plan(), replace(left, domain="links.example")))
+    desk.record(MessageResult(Leave(Why.NO_LINK), left))
+    desk.record(MessageResult(Plan(), replace(left, domain="links.example")))
     desk.close()
     assert [(each.domain, each.until - each.last) for each in read(tmp_path)] == [("links.example", 77)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engagement.links.keys import LAST_ID, Key, Ring, RingError, Status
+from engagement.links.keys import LAST_ID, Key, KeyStatus, Ring, RingError
 
 ONE, TWO, THREE = (bytes([n]) * 32 for n in (1, 2, 3))
 NOW = 1_764_000_000
@@ -15,9 +15,9 @@ def ring_of_three() -> Ring:
 def test_rotation_lets_a_new_key_sign_and_the_old_ones_open() -> None:
     ring = ring_of_three()
     assert [(key.id, key.status) for key in ring.keys] == [
-        (1, Status.ACCEPTED),
-        (2, Status.ACCEPTED),
-        (3, Status.SIGNING),
+        (1, KeyStatus.ACCEPTED),
+        (2, KeyStatus.ACCEPTED),
+        (3, KeyStatus.SIGNING),
     ]
     assert ring.signing.secret == THREE
     assert all(ring.get(n) is not None for n in (1, 2, 3))
@@ -53,7 +53,7 @@ def test_same_secret_is_not_taken_twice() -> None:
 
 
 def test_used_up_ids_are_an_error_not_an_overflow() -> None:
-    ring = Ring((Key(LAST_ID - 1, Status.SIGNING, NOW, ONE),)).rotated(TWO, NOW)
+    ring = Ring((Key(LAST_ID - 1, KeyStatus.SIGNING, NOW, ONE),)).rotated(TWO, NOW)
     assert ring.signing.id == LAST_ID
     with pytest.raises(RingError, match="used up"):
         ring.rotated(THREE, NOW)
@@ -70,7 +70,7 @@ def test_text_form_comes_back_equal() -> None:
 
 
 def test_notes_are_kept_and_cannot_break_the_text() -> None:
-    keys = Ring((Key(1, Status.SIGNING, NOW, ONE, "mine # really\n2 signing"),))
+    keys = Ring((Key(1, KeyStatus.SIGNING, NOW, ONE, "mine # really\n2 signing"),))
     again = Ring.parse(keys.dump())
     assert [key.note for key in again.keys] == ["mine # really 2 signing"]
     assert again.rotated(TWO, NOW).keys[0].note == "mine # really 2 signing"
@@ -120,7 +120,7 @@ def test_broken_text_says_where_and_what(text: str, message: str) -> None:
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33)])
 def test_secret_of_another_length_is_refused(secret: bytes) -> None:
     with pytest.raises(RingError, match="32 bytes"):
-        Ring((Key(1, Status.SIGNING, NOW, secret),))
+        Ring((Key(1, KeyStatus.SIGNING, NOW, secret),))
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_secret_of_another_length_is_refused(secret: bytes) -> None:
 )
 def test_created_is_a_time_that_the_text_form_can_hold(created: int, sound: bool) -> None:
     if sound:
-        ring = Ring((Key(1, Status.SIGNING, created, ONE),))
+        ring = Ring((Key(1, KeyStatus.SIGNING, created, ONE),))
         assert Ring.parse(ring.dump()) == ring
     else:
         with pytest.raises(RingError, match="1970 to 9999"):
-            Ring((Key(1, Status.SIGNING, created, ONE),))
+            Ring((Key(1, KeyStatus.SIGNING, created, ONE),))
 
 
 def test_no_secret_shows_in_a_traceback() -> None:
@@ -155,7 +155,7 @@ def test_each_purpose_tenant_and_key_has_its_own_bytes() -> None:
 
 
 def test_derivation_stays_as_it_is() -> None:
-    key = Key(1, Status.SIGNING, 0, bytes(range(32)))
+    key = Key(1, KeyStatus.SIGNING, 0, bytes(range(32)))
     assert (
         key.derive(b"link", "acme").hex()
         == "81c85222282eac87eba8c0724444a23319e0a7786c4ceea6b382b9c4d5d0fbdc"

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.payload import MAX_METADATA, MAX_PAYLOAD, MAX_TAGS, MAX_TARGET, MAX_TEXT, pack_link
 from engagement.links.token import BadToken, CannotSeal, copy_sealer, open_token, unpack
@@ -17,9 +17,9 @@ from engagement.links.urls import click_url
 
 RING = Ring(
     (
-        Key(1, Status.ACCEPTED, 0, bytes(range(32))),
-        Key(2, Status.REVOKED, 0, bytes(range(1, 33))),
-        Key(515, Status.SIGNING, 0, bytes(range(2, 34))),
+        Key(1, KeyStatus.ACCEPTED, 0, bytes(range(32))),
+        Key(2, KeyStatus.REVOKED, 0, bytes(range(1, 33))),
+        Key(515, KeyStatus.SIGNING, 0, bytes(range(2, 34))),
     )
 )
 WHO = Identity(

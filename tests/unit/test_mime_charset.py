@@ -14,7 +14,7 @@ from smtpapi.mime.transfer import Change, splice
 )  # fmt: skip
 def test_supersets_of_ascii_are_worked_on_as_they_are(label: str) -> None:
     for html in (False, True):
-        assert charset.read(b"\xff\x81 a", label, html=html) == charset.Reading(b"\xff\x81 a")
+        assert charset.read(b"\xff\x81 a", label, html=html) == charset.DecodedText(b"\xff\x81 a")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_ascii_in_second_bytes_is_hidden_in_text(label: str) -> None:
     "label", ["x-unknown", "8bit", "base64", "rot13", "idna", "no such\nthing", "\ud800"]
 )
 def test_unknown_labels_are_harmless_over_plain_ascii_only(label: str) -> None:
-    assert charset.read(b"plain", label, html=True) == charset.Reading(b"plain")
+    assert charset.read(b"plain", label, html=True) == charset.DecodedText(b"plain")
     for odd in (b"\xe4", b"\x1b$B", b"\x0e"):
         assert charset.read(odd, label, html=True) is None
 
@@ -112,4 +112,4 @@ def test_offsets_are_those_of_the_part() -> None:
     reading = charset.read(raw, "utf-16le", html=True)
     assert reading is not None
     assert charset.offsets_in_part([0, 1, 3, 4], reading) == [0, 2, 4, 6]
-    assert charset.offsets_in_part([1, 5], charset.Reading(b"plain")) == [1, 5]
+    assert charset.offsets_in_part([1, 5], charset.DecodedText(b"plain")) == [1, 5]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from engagement import _native
 from engagement.events.record import decode, encode_hit_by_msgpack
 from engagement.links import token as tokens
-from engagement.links.fast_open import Openers, read_by_parts
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.fast_open import RingOpeners, read_by_parts
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_identity, pack_link, payload
 from engagement.links.urls import _PLAIN
@@ -26,8 +26,8 @@ from engagement.spool.format import MAX_RECORD, frame_by_zlib
 from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
-KEY = Key(7, Status.SIGNING, 1_793_000_000, bytes(range(32)))
-OLD = Key(258, Status.REVOKED, 1_793_000_000, bytes(range(1, 33)))
+KEY = Key(7, KeyStatus.SIGNING, 1_793_000_000, bytes(range(32)))
+OLD = Key(258, KeyStatus.REVOKED, 1_793_000_000, bytes(range(1, 33)))
 RING = Ring((KEY, OLD))
 
 IDENTITY = Identity(bytes(16), 1, "ida@example.net", 1, 2, campaign="autumn")
@@ -41,8 +41,8 @@ def sealed(kind: int, packed: bytes, key: Key = KEY) -> str:
 
 def both(path: str, ring: Ring = RING) -> Any:
     """What the twin in Python reads; the one in C must say the same, or None where that is in doubt."""
-    read = _native.read(path, Openers(ring))
-    by_parts = read_by_parts(path, Openers(ring))
+    read = _native.read(path, RingOpeners(ring))
+    by_parts = read_by_parts(path, RingOpeners(ring))
     assert read is None or read == by_parts
     if read is not None:
         assert list(map(type, read)) == list(map(type, by_parts))
@@ -169,7 +169,7 @@ def test_native_opens_nothing_with_a_revoked_or_unknown_key() -> None:
 
 
 def test_openers_keep_only_what_opens() -> None:
-    openers = Openers(RING)
+    openers = RingOpeners(RING)
     for kind in range(256):
         for key in (7, 258, 9):
             assert (openers[bytes((1, kind, key >> 8, key & 255))] is not None) == (
@@ -193,7 +193,7 @@ def test_native_errors_of_the_cipher_are_not_hidden() -> None:
     def broken(_sealed: bytes, _associated: list[bytes]) -> bytes:
         raise OSError("no cipher")
 
-    openers = Openers(RING)
+    openers = RingOpeners(RING)
     raw = tokens._encode(b"\x01\x01\x00\x07").decode()
     openers[b"\x01\x01\x00\x07"] = (Kind.CLICK, broken, [raw.encode()])
     with pytest.raises(OSError, match="no cipher"):
@@ -252,7 +252,7 @@ def test_native_frames_up_to_the_same_size() -> None:
 
 def test_native_leaves_nothing_behind() -> None:
     """Each way out of it, over and over: what it took is given back."""
-    openers = Openers(RING)
+    openers = RingOpeners(RING)
     paths = [f"/f/a/{genuine()}", f"/f/a/A{genuine()}", f"/f/a/{genuine()[:-8]}AAAAAAAA", "/q/AQ", "/"]
     paths += [
         f"/q/{sealed(Kind.OPEN, packed)}" for packed in (b"", b"\x91\xc0", b"\x91\x94\xc4\0\xa1\xff\1\2")

@@ -20,7 +20,7 @@ from smtpapi.mime import quoted_printable as qp
 from smtpapi.mime.edits import Change, line_end, splice
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.plan import editable
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 from without_c import passes_without
 
 EOLS = (b"\n", b"\r\n")
@@ -304,7 +304,7 @@ def test_native_agrees_on_real_mail() -> None:
     parts = 0
     for name, raw in list(fidelity.mails())[::6]:
         message = raw_message.split(raw).message
-        found = editable(message, Rules())
+        found = editable(message, RewritingRules())
         for part in found if isinstance(found, tuple) else ():
             encoded = message.body[part.start : part.stop]
             view = qp.quoted_printable(encoded)

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engagement.links import _seal
-from engagement.links.fast_seal import origin, seal_usual_by_parts
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.fast_seal import origin, seal_common_by_parts
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_link
 from engagement.links.token import CannotSeal, Sealing, copy_sealer, open_token, seal_by_parts
@@ -23,7 +23,7 @@ from engagement.links.urls import refusal
 from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
-KEY = Key(7, Status.SIGNING, 1_793_000_000, bytes(range(32)))
+KEY = Key(7, KeyStatus.SIGNING, 1_793_000_000, bytes(range(32)))
 RING = Ring((KEY,))
 PREFIX = b"https://track.example.com/f/a/"
 ORIGINS = {
@@ -122,7 +122,7 @@ def test_native_run_is_that_of_the_parts(
     targets += targets[:again]
     seen = ({target: b"seen" for target in known}, {target: b"seen" for target in known})
     urls = _seal.seal_usual(sealing(), PREFIX, most, ORIGINS, seen[0], targets)
-    assert urls == seal_usual_by_parts(sealing(), PREFIX, most, ORIGINS, seen[1], targets)
+    assert urls == seal_common_by_parts(sealing(), PREFIX, most, ORIGINS, seen[1], targets)
     assert seen[0] == seen[1]
     assert set(map(type, urls)) <= {bytes}
 
@@ -145,14 +145,14 @@ def test_native_run_takes_targets_of_every_size(size: int) -> None:
         for most in (400, 1000, 10_000):
             arguments = (sealing(), PREFIX, most, ORIGINS)
             urls = _seal.seal_usual(*arguments, {}, [target])
-            assert urls == seal_usual_by_parts(*arguments, {}, [target])
+            assert urls == seal_common_by_parts(*arguments, {}, [target])
             assert all(len(url) <= most for url in urls)
 
 
 def test_native_run_stops_where_a_url_is_one_byte_too_long() -> None:
     target = b"https://shop.example.org/a"
     (url,) = _seal.seal_usual(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
-    for run in (_seal.seal_usual, seal_usual_by_parts):
+    for run in (_seal.seal_usual, seal_common_by_parts):
         assert run(sealing(), PREFIX, len(url), ORIGINS, {}, [target, target]) == [url, url]
         assert run(sealing(), PREFIX, len(url) - 1, ORIGINS, {}, [target]) == []
         assert run(sealing(), PREFIX, -1, ORIGINS, {}, [target]) == []
@@ -162,7 +162,7 @@ def test_native_fits_the_same_signs() -> None:
     for code in range(256):
         target = b"https://shop.example.org/" + bytes([code])
         urls = _seal.seal_usual(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
-        assert urls == seal_usual_by_parts(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
+        assert urls == seal_common_by_parts(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
         assert bool(urls) == (refusal(target) is None and code != ord("{"))
 
 

@@ -10,7 +10,7 @@ from engagement.settings import load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Why
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse
 from smtpapi.request.decision import Decision
 
@@ -35,7 +35,7 @@ def run(
     sender: str = "a@example.org",
     recipient: str = "b@example.net",
     login: str = "",
-) -> Considered:
+) -> MessageResult:
     file = _EXAMPLES / example
     site = Site.build(load_text(_CONFIGURATION), _RING, parse(file.read_bytes(), str(file)))
     message = Message(
@@ -45,7 +45,7 @@ def run(
     return consider(site, envelope, message, now=1_795_000_000, tick=time.monotonic)
 
 
-def decision(considered: Considered) -> Decision:
+def decision(considered: MessageResult) -> Decision:
     assert considered.decision is not None
     return considered.decision
 

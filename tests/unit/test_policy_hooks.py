@@ -144,7 +144,7 @@ def test_get_asks_one_level_alone() -> None:
 
 def test_only_the_connection_level_outlives_the_message() -> None:
     vctx = ValidationContext({"a": "configured"}, {"b": "session"})
-    for scope in core.Scope:
+    for scope in core.ContextScope:
         vctx.set(scope, f"of {scope}", "x")
     assert vctx.session() == {"b": "session", "of connection": "x"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engagement.links.keys import Key, Status
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from hostile_mail import HOSTILE, html
 from smtpapi.find.html import scan
@@ -22,14 +22,14 @@ from smtpapi.model.outcome import Leave, Plan, Why
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 SIZE = 300_000
 MOST = 60_000  # lines; a hundredth of a second or two
-KEY = Key(1, Status.SIGNING, 0, bytes(range(32)))
+KEY = Key(1, KeyStatus.SIGNING, 0, bytes(range(32)))
 DECISION = Decision(True, True, False, "https", "https", "track.example.net", 31_536_000)
 IDENTITY = Identity(bytes(16), 7, "reader@example.test", 1_790_000_000, 1_821_536_000)
-RULES = Rules(vml_links=True, skip_url_text=True, time_budget=2.0)
+RULES = RewritingRules(vml_links=True, skip_url_text=True, time_budget=2.0)
 
 
 def planned(message: Message, tick: Callable[[], float]) -> Plan | Leave:

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.links.keys import Key, Status
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from smtpapi.find import html
 from smtpapi.find.html import _STOPS
 from smtpapi.find.html_syntax import markup
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import _LONGEST_ORIGIN, _MOST_ORIGINS, Chooser, TooManyLinksError, harmless
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.part import _LONGEST_ORIGIN, _MOST_ORIGINS, PartEdits, TooManyLinksError, harmless
+from smtpapi.rewrite.rules import RewritingRules
 
 DECISION = Decision(True, False, False, "http", "https", "own.example", 31_536_000, "", ())
-LINKS = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
+LINKS = CopyLinks.build(Key(1, KeyStatus.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
 
 STARTS = [b"http://", b"https://", b"HTTPS://", b"mailto:", b"https:/", b"https:///"]
 HOSTS = [
@@ -52,12 +52,14 @@ RESTS = [
 targets = st.tuples(*map(st.sampled_from, (STARTS, HOSTS, RESTS))).map(b"".join)
 
 
-def chooser(rules: Rules | None = None) -> Chooser:
+def chooser(rules: RewritingRules | None = None) -> PartEdits:
     own = frozenset({b"own.example"})
-    return Chooser(DECISION, LINKS, rules or Rules(own_hosts=own), time.monotonic, float("inf"), own)
+    return PartEdits(
+        DECISION, LINKS, rules or RewritingRules(own_hosts=own), time.monotonic, float("inf"), own
+    )
 
 
-def verdicts(chooser: Chooser, targets: list[bytes]) -> list[object]:
+def verdicts(chooser: PartEdits, targets: list[bytes]) -> list[object]:
     page = b"".join(b'<a href="%b">x</a>' % target for target in targets)
     changed: dict[int, object] = {change.start: change.target for change in chooser.html(page)}
     return [
@@ -74,9 +76,9 @@ def test_no_link_is_judged_by_another(found: list[bytes]) -> None:
 @given(st.lists(targets, min_size=1, max_size=8))
 @settings(max_examples=100, deadline=None)
 def test_no_link_is_judged_by_another_message(found: list[bytes]) -> None:
-    rules = Rules(own_hosts=frozenset({b"own.example"}))
+    rules = RewritingRules(own_hosts=frozenset({b"own.example"}))
     origins = harmless(rules, rules.own_hosts)
-    assert origins is harmless(Rules(), rules.own_hosts)
+    assert origins is harmless(RewritingRules(), rules.own_hosts)
     for target in found:
         again = chooser(rules)
         again.harmless = origins
@@ -84,7 +86,9 @@ def test_no_link_is_judged_by_another_message(found: list[bytes]) -> None:
 
 
 def test_origins_of_other_own_hosts_do_not_count() -> None:
-    one, other = (harmless(Rules(), frozenset({host})) for host in (b"one.example", b"other.example"))
+    one, other = (
+        harmless(RewritingRules(), frozenset({host})) for host in (b"one.example", b"other.example")
+    )
     one.add(b"https://other.example")
     assert not other
 
@@ -93,8 +97,8 @@ def test_a_pattern_is_searched_for_whatever_was_judged_before() -> None:
     found = [b"https://x.example/a", b"https://x.example/stop", b"https://x.example/a"]
     own = frozenset({b"own.example"})
     assert verdicts(chooser(), found) == found
-    harmless(Rules(), own).add(b"https://x.example")
-    rules = Rules(own_hosts=own, skip_patterns=(re.compile(rb"stop"),))
+    harmless(RewritingRules(), own).add(b"https://x.example")
+    rules = RewritingRules(own_hosts=own, skip_patterns=(re.compile(rb"stop"),))
     picky = chooser(rules)
     picky.harmless = harmless(rules, own)
     assert verdicts(picky, found) == [found[0], "pattern", found[2]]
@@ -103,7 +107,7 @@ def test_a_pattern_is_searched_for_whatever_was_judged_before() -> None:
 
 def test_origins_are_remembered_up_to_a_bound() -> None:
     page = [b"https://h%d.example/" % number for number in range(_MOST_ORIGINS + 10)]
-    many = chooser(Rules(max_links=10_000))
+    many = chooser(RewritingRules(max_links=10_000))
     assert verdicts(many, [*page, b"https://" + b"h" * 60 + b"." + b"h" * 60 + b".example/"])
     assert 0 < len(many.harmless) <= _MOST_ORIGINS
     assert max(map(len, many.harmless)) <= _LONGEST_ORIGIN
@@ -168,9 +172,9 @@ def test_the_clock_is_looked_at_after_each_64_links(count: int) -> None:
 
 def test_links_are_counted_whichever_way_they_are_judged() -> None:
     page = b'<a href="https://x.example/">x</a>' * 5 + b'<a href="https://x.example/a">x</a>' * 5
-    assert len(chooser(Rules(max_links=10)).html(page)) == 10
+    assert len(chooser(RewritingRules(max_links=10)).html(page)) == 10
     with pytest.raises(TooManyLinksError):
-        chooser(Rules(max_links=9)).html(page)
+        chooser(RewritingRules(max_links=9)).html(page)
 
 
 def test_a_longer_host_does_not_vouch_for_ours() -> None:
@@ -186,13 +190,13 @@ def test_a_longer_host_does_not_vouch_for_ours() -> None:
     ],
     ids=["html", "text"],
 )
-def test_links_that_stay_are_bounded_as_well(run: Callable[[Chooser], object]) -> None:
+def test_links_that_stay_are_bounded_as_well(run: Callable[[PartEdits], object]) -> None:
     with pytest.raises(TooManyLinksError):
-        run(chooser(Rules(max_links=2)))
+        run(chooser(RewritingRules(max_links=2)))
 
 
 def test_amp_links_that_stay_are_bounded_as_well() -> None:
-    one = chooser(Rules(max_links=2))
+    one = chooser(RewritingRules(max_links=2))
     one.decision = Decision(True, True, False, "https", "https", "own.example", 31_536_000, "", ())
     with pytest.raises(TooManyLinksError):
         one.amp(b'<a href="#">x</a>' * 21)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engagement.links.keys import Key, Status
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity, Kind
 from engagement.links.token import open_token
 from engagement.links.urls import read_url
@@ -17,9 +17,9 @@ from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.apply import apply_edits
 from smtpapi.rewrite.copy_links import LONG_LINK, MAX_LINK, CopyLinks
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
-KEY = Key(1, Status.SIGNING, 0, bytes(range(32)))
+KEY = Key(1, KeyStatus.SIGNING, 0, bytes(range(32)))
 DECISION = Decision(True, True, False, "https", "https", "track.example.net", 31_536_000)
 IDENTITY = Identity(bytes(16), 7, "reader@example.test", 1_790_000_000, 1_821_536_000)
 HTML = b"Content-Type: text/html\r\n\r\n"
@@ -36,9 +36,13 @@ def links(identity: Identity = IDENTITY, decision: Decision = DECISION) -> CopyL
     return CopyLinks.build(KEY, identity, decision)
 
 
-def planned(raw: bytes, rules: Rules | None = None, decision: Decision = DECISION) -> Plan | Leave:
+def planned(raw: bytes, rules: RewritingRules | None = None, decision: Decision = DECISION) -> Plan | Leave:
     return plan(
-        raw_message.split(raw).message, decision, links(decision=decision), rules or Rules(), lambda: 0.0
+        raw_message.split(raw).message,
+        decision,
+        links(decision=decision),
+        rules or RewritingRules(),
+        lambda: 0.0,
     )
 
 
@@ -109,7 +113,7 @@ def test_pixel_that_cannot_be_short_is_left_out_and_said(tags: int) -> None:
     assert copy.pixel(initial=False, amp=False) is None
     message = raw_message.split(HTML + b"<html><body><p>Hello</p></body></html>").message
     decision = replace(DECISION, initial_opens=True)
-    found = plan(message, decision, copy, Rules(), lambda: 0.0)
+    found = plan(message, decision, copy, RewritingRules(), lambda: 0.0)
     assert isinstance(found, Plan)
     assert found.edits == ()
     assert [skipped.reason for skipped in found.skipped] == [Skip.PIXEL_TOO_LONG]
@@ -117,7 +121,9 @@ def test_pixel_that_cannot_be_short_is_left_out_and_said(tags: int) -> None:
 
 def test_pixel_of_much_metadata_leaves_a_part_s_encoding_alone() -> None:
     message = raw_message.split(HTML + b"<html><body><p>Hello</p></body></html>").message
-    found = plan(message, DECISION, links(replace(IDENTITY, metadata=noise(900))), Rules(), lambda: 0.0)
+    found = plan(
+        message, DECISION, links(replace(IDENTITY, metadata=noise(900))), RewritingRules(), lambda: 0.0
+    )
     assert isinstance(found, Plan)
     assert found.headers == ()
     assert [edit.kind for edit in found.edits] == ["pixel"]
@@ -148,21 +154,21 @@ def test_time_is_watched_within_a_part_with_many_links() -> None:
 
     def looks(decision: Decision) -> int:
         now = iter(range(10**6))
-        found = plan(message, decision, links(), Rules(time_budget=10**6), lambda: float(next(now)))
+        found = plan(message, decision, links(), RewritingRules(time_budget=10**6), lambda: float(next(now)))
         assert isinstance(found, Plan)
         return next(now)
 
     judging = looks(DECISION) - looks(replace(DECISION, clicks=False))
     assert judging >= 400 // 64
     now = iter(range(10**6))
-    found = plan(message, DECISION, links(), Rules(time_budget=judging), lambda: float(next(now)))
+    found = plan(message, DECISION, links(), RewritingRules(time_budget=judging), lambda: float(next(now)))
     assert found == Leave(Why.OVER_TIME, f"over {judging} seconds")
 
 
 def test_limits_on_links_count_tracked_ones() -> None:
     raw = HTML + b'<a href="https://www.example.com/">x</a><a href="#a">y</a>' * 3
-    assert isinstance(planned(raw, Rules(max_links=3)), Plan)
-    found = planned(raw, Rules(max_links=2))
+    assert isinstance(planned(raw, RewritingRules(max_links=3)), Plan)
+    found = planned(raw, RewritingRules(max_links=2))
     assert isinstance(found, Leave)
     assert found.why is Why.TOO_MANY_LINKS
 
@@ -185,14 +191,14 @@ def test_skipped_links_of_quoted_printable_say_where_they_stand() -> None:
 
 def test_own_host_is_also_the_domain_in_force() -> None:
     raw = HTML + b'<a href="https://Track.Example.net./x">x</a><a href="https://mine.example:8443/">y</a>'
-    found = planned(raw, Rules(own_hosts=frozenset({b"mine.example:8443"})))
+    found = planned(raw, RewritingRules(own_hosts=frozenset({b"mine.example:8443"})))
     assert isinstance(found, Plan)
     assert [skipped.reason for skipped in found.skipped] == [Skip.OWN_HOST] * 2
 
 
 def test_first_reason_wins_in_a_fixed_order() -> None:
     raw = HTML + b'<a href="https://u@www.example.com/">x</a>'
-    found = planned(raw, Rules(skip_patterns=(re.compile(b"example"),)))
+    found = planned(raw, RewritingRules(skip_patterns=(re.compile(b"example"),)))
     assert isinstance(found, Plan)
     assert [skipped.reason for skipped in found.skipped] == [Skip.USER_INFO]
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from smtpapi.mta.body_memory import Room, Rooms
+from smtpapi.mta.body_memory import BodyMemory, Rooms
 
 
 def test_h5_what_one_process_takes_no_other_can() -> None:
@@ -43,7 +43,7 @@ def test_h5_each_process_goes_by_its_own_limit() -> None:
 
 
 def test_h5_alone_a_process_has_all_and_threads_do_not_lose_count() -> None:
-    room = Room(1000)
+    room = BodyMemory(1000)
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: room.take(10), range(400)))
     assert taken.count(True) == 100

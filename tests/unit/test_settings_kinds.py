@@ -5,19 +5,19 @@ from typing import Any
 import pytest
 
 from engagement.settings import option_types
-from engagement.settings.errors import KindError
+from engagement.settings.errors import OptionValueError
 from engagement.settings.option import Option, options_of
-from engagement.settings.option_types import Kind
+from engagement.settings.option_types import OptionType
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.syntax import parse
-from engagement.settings.syntax_tree import Assign, ValueNode
+from engagement.settings.syntax_tree import AssignNode, ValueNode
 
 ALL = [*SCOPED.values(), *(option for stanza in STANZAS.values() for option in options_of(stanza))]
 
 
 def value(text: str, file: str = "<text>") -> ValueNode:
     (item,) = parse(f"a = {text}", file).items
-    assert isinstance(item, Assign)
+    assert isinstance(item, AssignNode)
     return item.value
 
 
@@ -35,7 +35,7 @@ def test_every_option_has_words_for_a_person(option: Option) -> None:
     assert option.kind.words
 
 
-CASES: list[tuple[str, Kind[Any], str, object]] = [
+CASES: list[tuple[str, OptionType[Any], str, object]] = [
     ("boolean", option_types.boolean(), '"YES"', True),
     ("boolean", option_types.boolean(), "Off", False),
     ("integer", option_types.integer(-5, 5), '"-5"', -5),
@@ -63,11 +63,11 @@ CASES: list[tuple[str, Kind[Any], str, object]] = [
 
 
 @pytest.mark.parametrize(("name", "kind", "written", "expected"), CASES)
-def test_value_is_accepted(name: str, kind: Kind[Any], written: str, expected: object) -> None:
+def test_value_is_accepted(name: str, kind: OptionType[Any], written: str, expected: object) -> None:
     assert kind.read(value(written)) == expected, name
 
 
-REFUSED: list[tuple[str, Kind[Any], list[str]]] = [
+REFUSED: list[tuple[str, OptionType[Any], list[str]]] = [
     ("boolean", option_types.boolean(), ["2", '""', "yess", "( true )", "[ ]"]),
     (
         "integer",
@@ -117,8 +117,8 @@ REFUSED: list[tuple[str, Kind[Any], list[str]]] = [
 @pytest.mark.parametrize(
     ("kind", "written"), [(kind, each) for _, kind, refused in REFUSED for each in refused]
 )
-def test_value_is_refused_with_what_was_expected(kind: Kind[Any], written: str) -> None:
-    with pytest.raises(KindError) as caught:
+def test_value_is_refused_with_what_was_expected(kind: OptionType[Any], written: str) -> None:
+    with pytest.raises(OptionValueError) as caught:
         kind.read(value(written))
     assert caught.value.expected == kind.words
 

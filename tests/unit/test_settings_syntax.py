@@ -4,17 +4,24 @@ import pytest
 
 from engagement.settings.errors import Place
 from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
-from engagement.settings.syntax_tree import Assign, Include, Pairs, Scope, Text, TextList
+from engagement.settings.syntax_tree import (
+    AssignNode,
+    IncludeNode,
+    PairsNode,
+    ScopeNode,
+    TextListNode,
+    TextNode,
+)
 
 ANYWHERE = Place("f")
 
 
-def text(word: str) -> Text:
-    return Text(word, ANYWHERE)
+def text(word: str) -> TextNode:
+    return TextNode(word, ANYWHERE)
 
 
-def assign(name: str, *words: str) -> Assign:
-    return Assign(name, text(words[0]), ANYWHERE)
+def assign(name: str, *words: str) -> AssignNode:
+    return AssignNode(name, text(words[0]), ANYWHERE)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +65,15 @@ def test_lists_and_pairs_may_stand_without_an_equals_sign() -> None:
     with_equals = parse("a = ( x y ) b = [ k = v ]", "f").items
     assert parse("a ( x y ) b [ k = v ]", "f").items == with_equals
     assert with_equals == (
-        Assign("a", TextList((text("x"), text("y")), ANYWHERE), ANYWHERE),
-        Assign("b", Pairs(((text("k"), text("v")),), ANYWHERE), ANYWHERE),
+        AssignNode("a", TextListNode((text("x"), text("y")), ANYWHERE), ANYWHERE),
+        AssignNode("b", PairsNode(((text("k"), text("v")),), ANYWHERE), ANYWHERE),
     )
 
 
 def test_keys_of_pairs_may_be_quoted_and_hold_dots_and_hyphens() -> None:
     (item,) = parse('a = [ "0" = x yahoo.net = y NAS-IP-Address = z ]', "f").items
-    assert isinstance(item, Assign)
-    assert isinstance(item.value, Pairs)
+    assert isinstance(item, AssignNode)
+    assert isinstance(item.value, PairsNode)
     assert [key.text for key, _ in item.value.pairs] == ["0", "yahoo.net", "NAS-IP-Address"]
 
 
@@ -88,12 +95,12 @@ def test_keys_of_pairs_may_be_quoted_and_hold_dots_and_hyphens() -> None:
 )
 def test_scope_has_a_bare_or_quoted_name_or_none(written: str, instance: str | None) -> None:
     expected = None if instance is None else text(instance)
-    assert parse(written, "f").items == (Scope("a", expected, (), ANYWHERE),)
+    assert parse(written, "f").items == (ScopeNode("a", expected, (), ANYWHERE),)
 
 
 @pytest.mark.parametrize("written", ['include "x"', 'INCLUDE "x"', "include x", "include \u201cx\u201d"])
 def test_include_takes_a_target(written: str) -> None:
-    assert parse(written, "f").items == (Include(text("x"), False, ANYWHERE),)
+    assert parse(written, "f").items == (IncludeNode(text("x"), False, ANYWHERE),)
 
 
 def test_include_is_only_a_word_where_no_target_follows() -> None:
@@ -102,10 +109,10 @@ def test_include_is_only_a_word_where_no_target_follows() -> None:
 
 def test_every_node_keeps_its_place() -> None:
     (scope,) = parse('\n# x\n  A "b" {\n    c = ( d\n e )\n}', "f").items
-    assert isinstance(scope, Scope)
+    assert isinstance(scope, ScopeNode)
     (item,) = scope.items
-    assert isinstance(item, Assign)
-    assert isinstance(item.value, TextList)
+    assert isinstance(item, AssignNode)
+    assert isinstance(item.value, TextListNode)
     assert scope.instance is not None
     places = [scope.place, scope.instance.place, item.place, item.value.place, item.value.items[1].place]
     assert [(each.line, each.column) for each in places] == [(3, 3), (3, 5), (4, 5), (4, 9), (5, 2)]

@@ -22,7 +22,7 @@ from engagement.events.record import encode
 from engagement.links.model import Kind, Link
 from engagement.settings import load_file
 from engagement.shipper.loop import Shipper
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores import open_store
 from smtpapi.commands import main
 from smtpapi.commands.data.events import cell, line
@@ -89,7 +89,7 @@ def running(*words: str, config: Path) -> "Iterator[subprocess.Popen[str]]":
 
 
 def spooled(config: Path, *events: Event) -> None:
-    writer = Writer(config.parent / "spool")
+    writer = SpoolWriter(config.parent / "spool")
     for event in events:
         assert writer.append(encode(event))
     writer.close()

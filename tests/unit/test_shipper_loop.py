@@ -15,14 +15,14 @@ from event_samples import AT, hit, identity, injection
 
 from engagement.events.model import Event
 from engagement.events.record import encode
-from engagement.events.rows import Row, rows
+from engagement.events.rows import EventRow, rows
 from engagement.links.model import Kind
 from engagement.shipper import loop, status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import Shipper
 from engagement.spool import read
 from engagement.spool.format import MAGIC, frame
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
 from engagement.stores.sqlite.store import SqliteStore
@@ -35,7 +35,7 @@ def dump(store: MemoryStore | SqliteStore) -> Dump:
 
 
 def spooled(directory: Path, events: Iterable[Event | bytes]) -> None:
-    writer = Writer(directory, segment_size=2000)
+    writer = SpoolWriter(directory, segment_size=2000)
     for event in events:
         assert writer.append(event if isinstance(event, bytes) else encode(event))
     writer.close()
@@ -112,7 +112,7 @@ def test_a_death_between_write_cursor_and_unlink_changes_no_row(
 
     real_add, real_replace, real_unlink = SqliteStore.add, read.replace_durably, Path.unlink
 
-    def add(self: SqliteStore, made: Iterable[Row]) -> int:
+    def add(self: SqliteStore, made: Iterable[EventRow]) -> int:
         die("add")
         added = real_add(self, made)
         die("added")
@@ -174,7 +174,7 @@ def test_a_fault_of_ours_in_one_record_stops_nothing(
     spooled(spool, [bad, good])
     real = rows
 
-    def faulty(event: Event, *rest: object) -> tuple[Row, ...]:
+    def faulty(event: Event, *rest: object) -> tuple[EventRow, ...]:
         if getattr(event, "user_agent", "") == "trips":
             raise ZeroDivisionError
         return real(event, *rest)  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def test_a_fault_of_ours_in_one_record_stops_nothing(
 class Fussy(MemoryStore):
     """Refuses rows of one client, as an engine might that finds a value it cannot hold."""
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         handed = list(events)
         if any(row.fields.get("user_agent") == "refused" for row in handed):
             raise RowRefusedError("too odd")
@@ -212,7 +212,7 @@ class Failing(MemoryStore):
         super().__init__()
         self.failures = failures
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         handed = list(events)
         if self.failures:
             self.failures -= 1
@@ -260,7 +260,7 @@ def test_an_event_is_in_the_store_within_a_moment(spool: Path, store: SqliteStor
     stop = threading.Event()
     thread = threading.Thread(target=Shipper(spool, store).run, args=(stop,))
     thread.start()
-    writer = Writer(spool)
+    writer = SpoolWriter(spool)
     waits = []
     for number in range(1, 6):
         began = time.monotonic()
@@ -340,7 +340,7 @@ def test_two_shippers_killed_in_turn_lose_and_double_nothing(spool: Path, tmp_pa
     command = [sys.executable, "-c", SHIPPER, str(spool), str(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [subprocess.Popen(command, env=environment) for _ in range(2)]
-    writer = Writer(spool, segment_size=3000, group_ms=5)
+    writer = SpoolWriter(spool, segment_size=3000, group_ms=5)
     events = [hit(at_ms=AT + 20_000 * number) for number in range(300)]
     try:
         for number, event in enumerate(events):

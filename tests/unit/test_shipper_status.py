@@ -11,8 +11,8 @@ from event_samples import hit
 from engagement.events.record import encode
 from engagement.shipper import status
 from engagement.shipper.loop import Shipper
-from engagement.shipper.status import Status, save
-from engagement.spool.write import Writer
+from engagement.shipper.status import ShipperStatus, save
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
 from smtpapi.commands import main
@@ -39,7 +39,7 @@ class Down(MemoryStore):
 
 def test_an_error_that_lasts_and_what_waits_behind_it(config: Path) -> None:
     spool = config.parent / "spool"
-    writer = Writer(spool)
+    writer = SpoolWriter(spool)
     now = int(time.time() * 1000)
     for age in (90_000, 10_000):
         writer.append(encode(hit(at_ms=now - age)))
@@ -58,12 +58,15 @@ def test_an_error_that_lasts_and_what_waits_behind_it(config: Path) -> None:
 
 def test_an_error_that_is_over_says_since_when(config: Path) -> None:
     now = time.time()
-    save(config.parent / "spool", Status(pid=1, at=now, last_error="no route", last_error_at=now - 30))
+    save(config.parent / "spool", ShipperStatus(pid=1, at=now, last_error="no route", last_error_at=now - 30))
     assert "error     30 s ago: no route" in told(config)
 
 
 def test_what_was_set_aside_or_lost_is_told(config: Path) -> None:
-    save(config.parent / "spool", Status(pid=1, set_aside=3, outdated=2, trouble="h-1-1-000000.ready: no"))
+    save(
+        config.parent / "spool",
+        ShipperStatus(pid=1, set_aside=3, outdated=2, trouble="h-1-1-000000.ready: no"),
+    )
     text = told(config)
     assert f"set aside 3, see {config.parent / 'spool' / 'corrupt'}" in text
     assert "outdated  2 removed unshipped" in text
@@ -73,7 +76,7 @@ def test_what_was_set_aside_or_lost_is_told(config: Path) -> None:
 
 
 def test_the_rate_follows_the_last_minute() -> None:
-    news = Status.begun(0.0)
+    news = ShipperStatus.begun(0.0)
     for second in range(1, 301):
         news.shipped(100, 0, "", float(second))
     assert 95 < news.rate < 100.1

@@ -25,13 +25,13 @@ from smtpapi.hop import resume, split_header
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
-from smtpapi.pipeline.transaction import Considered, Site
+from smtpapi.pipeline.transaction import MessageResult, Site
 
 MARK = "X-Smtpapi-Split"
 LOGGED_IN = Client("192.0.2.9", "a.example", "ida", "192.0.2.1", 587, "submission", "pc")
 
 
-def why(considered: Considered) -> Why | None:
+def why(considered: MessageResult) -> Why | None:
     assert not isinstance(considered.outcome, Refuse)
     return considered.outcome.why
 
@@ -183,7 +183,7 @@ def test_several_recipients_at_once_get_no_links() -> None:
     assert [record.recipient for record in considered.injections] == list(TO)
 
 
-def refused(copy: Mail) -> Considered:
+def refused(copy: Mail) -> MessageResult:
     considered = copy.consider()
     assert considered.counts == ("marks-refused",)
     assert MARK not in names(copy.queued().message)

@@ -19,11 +19,11 @@ from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.events.rows import rows
 from engagement.spool import fold
-from engagement.spool.erasure import Traces
+from engagement.spool.erasure import RecipientTraces
 from engagement.spool.fold import ROOM, Folding
 from engagement.spool.names import directory_size
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query
 from engagement.stores.sqlite.store import SqliteStore
@@ -31,7 +31,7 @@ from engagement.stores.sqlite.store import SqliteStore
 
 def told(directory: Path) -> list[Hit]:
     """All hits of the directory, as a reader that comes later finds them."""
-    reader = Reader(directory)
+    reader = SpoolReader(directory)
     found: list[Hit] = []
     while entries := reader.read():
         for entry in entries:
@@ -47,7 +47,7 @@ def record(at_ms: int = AT, **changes: object) -> bytes:
 
 
 def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: Path) -> None:
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for number in range(10_000):
         assert folding.append(record(AT + number // 10))
     assert directory_size(tmp_path) < 2_000
@@ -60,7 +60,7 @@ def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: 
 
 
 def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     ways = [{}, {"user_agent": "curl/8.0"}, {"method": "HEAD"}, {"host": "h"}, {"expired": True}]
     others = [{"client_address": "203.0.113.10"}, {"whose": identity(2)}, {"client_address": "2001:db8::1"}]
     for _ in range(4):
@@ -76,7 +76,7 @@ def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
 
 def test_a_client_that_asks_in_ever_new_ways_fills_a_bounded_room(tmp_path: Path) -> None:
     """By one link and one client, be its addresses as many as a /64 has; the number stays exact."""
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for number in range(2_000):
         changes = {"user_agent": f"Agent {number}", "client_address": f"2001:db8::{number % 500:x}"}
         assert folding.append(record(AT + number, **changes))
@@ -89,7 +89,7 @@ def test_a_span_ends_and_the_next_one_begins_with_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fold, "WINDOW", 0.2)
-    folding = Folding(Writer(tmp_path), group=0.01)
+    folding = Folding(SpoolWriter(tmp_path), group=0.01)
     for number in range(4):
         folding.append(record(AT + number))
     deadline = time.monotonic() + 10
@@ -107,26 +107,26 @@ def test_a_span_ends_and_the_next_one_begins_with_a_record(
 def test_a_killed_process_loses_no_repeat(tmp_path: Path, always: bool) -> None:
     child = os.fork()
     if child == 0:
-        folding = Folding(Writer(tmp_path, sync="always" if always else "group"), always=always)
+        folding = Folding(SpoolWriter(tmp_path, sync="always" if always else "group"), always=always)
         kept = all([folding.append(record(AT + number)) for number in range(100)])
         kept = kept and all([folding.append(record(AT, whose=identity(2))) for _ in range(3)])
         (tmp_path / "kept").write_text(str(kept))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert (tmp_path / "kept").read_text() == "True"
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     found = [decode(entry.record) for entry in reader.read()]
     assert sorted(each.hits for each in found if isinstance(each, Hit)) == [1, 1, 1, 1, 1, 98]
     reader.commit()
     assert not list(tmp_path.glob("*.repeats"))
-    assert Reader(tmp_path).read() == ()
+    assert SpoolReader(tmp_path).read() == ()
 
 
 def test_the_file_of_a_living_process_is_left_to_it(tmp_path: Path) -> None:
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for _ in range(3):
         folding.append(record())
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert len(reader.read()) == 2
     reader.commit()
     assert len(list(tmp_path.glob("*.repeats"))) == 1
@@ -135,7 +135,7 @@ def test_the_file_of_a_living_process_is_left_to_it(tmp_path: Path) -> None:
 
 def test_told_twice_it_is_the_same_event(tmp_path: Path) -> None:
     """A process killed after its segment was written and before its repeats file was removed."""
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for number in range(8):
         folding.append(record(AT + number))
     (path,) = tmp_path.glob("*.repeats")
@@ -149,7 +149,7 @@ def test_told_twice_it_is_the_same_event(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoiled", [0, 1])
 def test_a_state_that_a_power_cut_tore_costs_one_hit(tmp_path: Path, spoiled: int) -> None:
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for number in range(8):
         folding.append(record(AT + number))
     (path,) = tmp_path.glob("*.repeats")
@@ -164,7 +164,7 @@ def test_a_state_that_a_power_cut_tore_costs_one_hit(tmp_path: Path, spoiled: in
 
 
 def test_a_spool_without_room_drops_repeats_and_counts_them(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, max_size=400)
+    writer = SpoolWriter(tmp_path, max_size=400)
     folding = Folding(writer)
     kept = [folding.append(record(AT + number)) for number in range(20)]
     assert kept == [True] + [False] * 19
@@ -180,7 +180,7 @@ def test_h6_the_spool_keeps_to_its_share_of_the_disk(tmp_path: Path) -> None:
     )
     if made.returncode != 0:
         pytest.skip("only root mounts")
-    writer = Writer(mount / "spool", max_share=10)
+    writer = SpoolWriter(mount / "spool", max_share=10)
     folding = Folding(writer)
     try:
         kept = sum(folding.append(record(AT, whose=identity(number))) for number in range(2_000))
@@ -194,12 +194,12 @@ def test_h6_the_spool_keeps_to_its_share_of_the_disk(tmp_path: Path) -> None:
 
 
 def test_an_erasure_waits_for_repeats_and_for_where_they_go(tmp_path: Path) -> None:
-    folding = Folding(Writer(tmp_path))
+    folding = Folding(SpoolWriter(tmp_path))
     for _ in range(3):
         folding.append(record())
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     reader.read()
-    traces = Traces(tmp_path, "ida.holm@example.net")
+    traces = RecipientTraces(tmp_path, "ida.holm@example.net")
     waiting = traces.segments()
     assert len(waiting) == 2
     folding.close()  # what was counted is in a segment now
@@ -248,7 +248,7 @@ def test_h6_figures_are_those_of_a_record_for_each_hit(
 
 def _counted(events: list[Hit]) -> Iterator[tuple[Path, list[Hit]]]:
     with tempfile.TemporaryDirectory() as name:
-        folding = Folding(Writer(Path(name), group_ms=1), group=0.001)
+        folding = Folding(SpoolWriter(Path(name), group_ms=1), group=0.001)
         for event in events:
             assert folding.append(encode(event))
         folding.close()

@@ -14,8 +14,8 @@ from engagement.events.record import encode
 from engagement.shipper import loop, status
 from engagement.shipper.loop import Shipper
 from engagement.spool.format import MAGIC, frame
-from engagement.spool.read import CORRUPT, Reader
-from engagement.spool.retention import GRACE, Outdated, Removed
+from engagement.spool.read import CORRUPT, SpoolReader
+from engagement.spool.retention import GRACE, RemovedFiles, SpoolRetention
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
 
@@ -45,13 +45,13 @@ def aside(directory: Path, name: str, age: float) -> Path:
     return path
 
 
-def outdated(directory: Path) -> Outdated:
-    return Outdated(directory, AGE, loop._moment)
+def outdated(directory: Path) -> SpoolRetention:
+    return SpoolRetention(directory, AGE, loop._moment)
 
 
-def twice(what: Outdated, directory: Path) -> Removed:
-    assert what.remove(Reader(directory), NOW, 0.0) == Removed()
-    return what.remove(Reader(directory), NOW, GRACE)
+def twice(what: SpoolRetention, directory: Path) -> RemovedFiles:
+    assert what.remove(SpoolReader(directory), NOW, 0.0) == RemovedFiles()
+    return what.remove(SpoolReader(directory), NOW, GRACE)
 
 
 def test_what_is_older_than_the_retention_goes_with_its_count(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_is_older_than_the_retention_goes_with_its_count(tmp_path: Path) ->
     young = segment(tmp_path, 2, 29 * DAY)
     gone = [aside(tmp_path, f"h-1-1-000000.8.{sort}", 31 * DAY) for sort in ("record", "rest", "segment")]
     kept = [aside(tmp_path, "h-1-2-000000.8.rest", 29 * DAY), aside(tmp_path, "notes.txt", 99 * DAY)]
-    assert twice(outdated(tmp_path), tmp_path) == Removed(set_aside=3, segments=1, records=2)
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles(set_aside=3, segments=1, records=2)
     assert [path.exists() for path in (old, *gone)] == [False] * 4
     assert [path.exists() for path in (young, *kept)] == [True] * 3
 
@@ -70,14 +70,14 @@ def test_one_younger_record_keeps_its_segment(tmp_path: Path, young: int) -> Non
     ages = [40 * DAY] * 3
     ages[young] = 29 * DAY
     path = segment(tmp_path, 1, *ages, written=40 * DAY)
-    assert twice(outdated(tmp_path), tmp_path) == Removed()
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles()
     assert path.exists()
 
 
 def test_a_file_written_lately_stays_whatever_its_records_say(tmp_path: Path) -> None:
     """A clock that was wrong when they happened does not end them."""
     path = segment(tmp_path, 1, 400 * DAY, written=1 * DAY)
-    assert twice(outdated(tmp_path), tmp_path) == Removed()
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles()
     assert path.exists()
 
 
@@ -86,7 +86,7 @@ def test_a_clock_that_was_wrong_for_less_than_an_hour_takes_nothing(tmp_path: Pa
     what = outdated(tmp_path)
     for look in range(6):
         wrong = NOW + (365 * DAY if look % 2 else 0)
-        assert what.remove(Reader(tmp_path), wrong, look * 3600.0) == Removed()
+        assert what.remove(SpoolReader(tmp_path), wrong, look * 3600.0) == RemovedFiles()
     assert path.exists()
     assert other.exists()
 
@@ -96,23 +96,23 @@ def test_a_segment_somebody_writes_stays(tmp_path: Path) -> None:
     path = path.rename(path.with_suffix(".open"))
     with path.open("rb+") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
-        assert twice(outdated(tmp_path), tmp_path) == Removed()
-    assert twice(outdated(tmp_path), tmp_path) == Removed(segments=1, records=1)
+        assert twice(outdated(tmp_path), tmp_path) == RemovedFiles()
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles(segments=1, records=1)
 
 
 def test_what_was_shipped_is_not_counted_as_lost(tmp_path: Path) -> None:
     segment(tmp_path, 1, 40 * DAY, 40 * DAY, 40 * DAY)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert len(reader.read(1)) == 3
     (tmp_path / "cursor.json").write_text(
         json.dumps({"version": 1, "positions": {"h-1-1-000000": reader._segments["h-1-1-000000"].position}})
     )
-    assert twice(outdated(tmp_path), tmp_path) == Removed(segments=1, records=0)
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles(segments=1, records=0)
 
 
 def test_damage_is_as_old_as_its_file(tmp_path: Path) -> None:
     path = segment(tmp_path, 1, 40 * DAY, tail=frame(b"no event") + b"\x05\x00\x00\x00torn", written=31 * DAY)
-    assert twice(outdated(tmp_path), tmp_path) == Removed(segments=1, records=2)
+    assert twice(outdated(tmp_path), tmp_path) == RemovedFiles(segments=1, records=2)
     assert not path.exists()
 
 

@@ -17,8 +17,8 @@ import pytest
 from engagement.spool import write
 from engagement.spool.format import MAGIC, frame
 from engagement.spool.names import replace_durably
-from engagement.spool.read import CURSOR, Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import CURSOR, SpoolReader
+from engagement.spool.write import SpoolWriter
 
 TAILS: dict[str, Callable[[bytes], bytes]] = {
     "as written": lambda tail: tail,
@@ -59,7 +59,7 @@ def after_the_cut(folder: Path, directory: Path, stem: str, data: bytes) -> list
     directory = folder / directory
     directory.mkdir(parents=True)
     (directory / f"{stem}.open").write_bytes(data)
-    reader = Reader(directory)
+    reader = SpoolReader(directory)
     found: list[bytes] = []
     while entries := reader.read():
         found += [entry.record for entry in entries]
@@ -79,7 +79,7 @@ def test_always_keeps_all_that_append_said_yes_to(
     """The cut comes after each record, and within the next one's write."""
     disk = Disk()
     disk.watch(monkeypatch)
-    writer = Writer(tmp_path / "spool", sync="always")
+    writer = SpoolWriter(tmp_path / "spool", sync="always")
     answered: list[bytes] = []
     for number, record in enumerate(records(12)):
         assert writer.append(record)
@@ -102,7 +102,7 @@ def test_group_keeps_all_before_the_last_sync_and_no_half_record(
 ) -> None:
     disk = Disk()
     disk.watch(monkeypatch)
-    writer = Writer(tmp_path / "spool", group_ms=1)
+    writer = SpoolWriter(tmp_path / "spool", group_ms=1)
     early, late = records(10), [b"late %d" % number for number in range(6)]
     for record in early:
         assert writer.append(record)
@@ -133,7 +133,7 @@ def test_the_window_of_a_group_is_its_time(tmp_path: Path, monkeypatch: pytest.M
     disk, lock = Disk(), threading.Lock()
     disk.watch(monkeypatch)
     group = 0.1
-    writer = Writer(tmp_path / "spool", group_ms=int(group * 1000))
+    writer = SpoolWriter(tmp_path / "spool", group_ms=int(group * 1000))
     written: list[tuple[float, int]] = []  # when, and where in the file it ends
     over = threading.Event()
 
@@ -170,7 +170,7 @@ def test_a_segment_whose_name_is_not_safe_holds_no_answered_record(
     """The folder is synced before the first record of a segment counts as kept."""
     disk = Disk()
     disk.watch(monkeypatch)
-    writer = Writer(tmp_path / "spool", sync="always", segment_size=100)
+    writer = SpoolWriter(tmp_path / "spool", sync="always", segment_size=100)
     for record in records(20):
         assert writer.append(record)
         newest = max((tmp_path / "spool").glob("*.open"), key=lambda path: path.name)
@@ -188,7 +188,7 @@ def test_a_cursor_ahead_of_what_the_cut_left_reads_nothing_twice_and_stops_nothi
         (directory / "h-1-1-000000.open").write_bytes(data[:length])
         (directory / "h-1-2-000000.ready").write_bytes(MAGIC + frame(b"of the next life"))
         replace_durably(directory / CURSOR, b'{"version": 1, "positions": {"h-1-1-000000": %d}}' % len(data))
-        reader = Reader(directory)
+        reader = SpoolReader(directory)
         assert [entry.record for entry in reader.read()] == [b"of the next life"]
         reader.commit()
         assert not list(directory.glob("h-*"))

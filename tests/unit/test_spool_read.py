@@ -11,7 +11,7 @@ import pytest
 from engagement.spool import read
 from engagement.spool.format import HEADER, MAGIC, frame
 from engagement.spool.names import replace_durably
-from engagement.spool.read import CORRUPT, CURSOR, Reader
+from engagement.spool.read import CORRUPT, CURSOR, SpoolReader
 
 NAMES = [b"alpha", b"beta", b"", b"delta", b"epsilon"]
 SEGMENT = MAGIC + b"".join(map(frame, NAMES))
@@ -24,7 +24,7 @@ def put(directory: Path, data: bytes, number: int = 0, ending: str = "ready") ->
     return path
 
 
-def drain(reader: Reader) -> list[bytes]:
+def drain(reader: SpoolReader) -> list[bytes]:
     found: list[bytes] = []
     while entries := reader.read():
         found += [entry.record for entry in entries]
@@ -37,14 +37,14 @@ def set_aside(directory: Path) -> list[str]:
 
 
 def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
-    reader = Reader(tmp_path / "not there yet")
+    reader = SpoolReader(tmp_path / "not there yet")
     assert reader.read() == ()
     assert reader.backlog().records == 0
 
 
 def test_a_segment_goes_when_all_of_it_is_committed(tmp_path: Path) -> None:
     path = put(tmp_path, SEGMENT)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == NAMES
     assert path.exists()
     reader.commit()
@@ -56,7 +56,7 @@ def test_the_cursor_is_on_the_disk_before_a_segment_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(tmp_path, SEGMENT)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     drain(reader)
     order: list[str] = []
 
@@ -72,30 +72,30 @@ def test_the_cursor_is_on_the_disk_before_a_segment_goes(
 
 def test_what_was_not_committed_is_read_again(tmp_path: Path) -> None:
     put(tmp_path, SEGMENT)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == NAMES
     reader.rewind()
     assert drain(reader) == NAMES
-    assert drain(Reader(tmp_path)) == NAMES
+    assert drain(SpoolReader(tmp_path)) == NAMES
 
 
 def test_a_reader_goes_on_where_the_last_one_committed(tmp_path: Path) -> None:
     path = put(tmp_path, SEGMENT, ending="open")
     with path.open("rb+") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
-        reader = Reader(tmp_path)
+        reader = SpoolReader(tmp_path)
         assert drain(reader) == NAMES
         reader.commit()
         assert path.exists()  # its writer lives
         writer.seek(0, os.SEEK_END)
         writer.write(frame(b"later"))
         writer.flush()
-        assert drain(Reader(tmp_path)) == [b"later"]
+        assert drain(SpoolReader(tmp_path)) == [b"later"]
 
 
 def test_a_dead_writers_segment_is_finished(tmp_path: Path) -> None:
     path = put(tmp_path, SEGMENT, ending="open")
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == NAMES
     reader.commit()
     assert not path.exists()
@@ -104,14 +104,14 @@ def test_a_dead_writers_segment_is_finished(tmp_path: Path) -> None:
 def test_a_segment_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
     """A cursor may name what was removed, and a segment may go between two steps."""
     first, second = put(tmp_path, SEGMENT, 0), put(tmp_path, MAGIC + frame(b"second"), 1)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert len(reader.read(1)) > 0
     reader.commit()
     first.unlink(missing_ok=True)
     assert b"second" in drain(reader) or not second.exists()
     second.unlink(missing_ok=True)
     reader.commit()
-    assert Reader(tmp_path).read() == ()
+    assert SpoolReader(tmp_path).read() == ()
 
 
 def test_a_cursor_that_cannot_be_read_means_from_the_start(
@@ -120,7 +120,7 @@ def test_a_cursor_that_cannot_be_read_means_from_the_start(
     put(tmp_path, SEGMENT)
     for broken in (b"", b"{", b"[]", b'{"positions": 3}', b"\xff\xfe", b'{"positions": {"a": "b"}}'):
         (tmp_path / CURSOR).write_bytes(broken)
-        assert drain(Reader(tmp_path)) == NAMES
+        assert drain(SpoolReader(tmp_path)) == NAMES
     assert "not usable" in caplog.text
 
 
@@ -133,7 +133,7 @@ def test_a_tail_torn_at_any_offset_keeps_every_whole_record(tmp_path: Path, live
         directory = tmp_path / f"{cut}"
         path = put(directory, SEGMENT[:cut], ending="open")
         whole = NAMES[: sum(1 for end in ends[1:] if end <= cut)]
-        reader = Reader(directory)
+        reader = SpoolReader(directory)
         if live:
             with path.open("rb+") as writer:
                 fcntl.flock(writer, fcntl.LOCK_EX)
@@ -162,7 +162,7 @@ def test_damage_at_any_offset_keeps_every_whole_record_before_it(
         directory = tmp_path / f"{place}"
         path = put(directory, bytes(damaged))
         put(directory, MAGIC + frame(b"the next segment"), 1)
-        reader = Reader(directory)
+        reader = SpoolReader(directory)
         whole = NAMES[: sum(1 for end in ends[1:] if end <= place)] if place >= len(MAGIC) else []
         assert drain(reader) == [*whole, b"the next segment"]
         reader.commit()
@@ -180,7 +180,7 @@ def test_damage_in_a_live_segment_waits_for_its_writer(tmp_path: Path) -> None:
     path = put(tmp_path, SEGMENT + b"\x01\x00\x00\x00badcrc", ending="open")
     with path.open("rb+") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
-        reader = Reader(tmp_path)
+        reader = SpoolReader(tmp_path)
         assert drain(reader) == NAMES
         reader.commit()
         assert set_aside(tmp_path) == []
@@ -193,7 +193,7 @@ def test_damage_in_a_live_segment_waits_for_its_writer(tmp_path: Path) -> None:
 
 def test_a_record_nobody_can_use_is_kept_for_a_person(tmp_path: Path) -> None:
     put(tmp_path, SEGMENT)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     entry = reader.read()[1]
     reader.set_aside(entry, "no event")
     reader.set_aside(entry, "no event")
@@ -207,7 +207,7 @@ def test_a_rest_that_cannot_be_copied_takes_its_segment_along(
     """A full disk: moving needs no room."""
     put(tmp_path, SEGMENT[:-1])
     (tmp_path / CORRUPT).mkdir()
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == NAMES[:-1]
     real = replace_durably
 
@@ -229,13 +229,13 @@ def test_segments_are_read_oldest_first_whatever_order_they_came_in(
 ) -> None:
     for number in order:
         put(tmp_path, MAGIC + frame(b"%d" % number), number)
-    assert drain(Reader(tmp_path)) == [b"0", b"1", b"2"]
+    assert drain(SpoolReader(tmp_path)) == [b"0", b"1", b"2"]
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     for name in ("notes.txt", "host-7-1000-000000.fresh", "x.ready", "host-7-1000-000001.open.bak"):
         (tmp_path / name).write_bytes(SEGMENT)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == []
     reader.commit()
     assert len(list(tmp_path.iterdir())) == 4
@@ -247,7 +247,7 @@ def test_what_a_writer_left_that_died_at_birth_is_tidied(tmp_path: Path) -> None
     os.utime(old, (1, 1))
     new = tmp_path / "host-7-1000-000001.fresh"
     new.write_bytes(b"")
-    Reader(tmp_path)
+    SpoolReader(tmp_path)
     assert not old.exists()
     assert new.exists()
 
@@ -265,7 +265,7 @@ def test_a_read_error_loses_nothing_and_holds_up_no_other_segment(
         return real(descriptor, size, offset)
 
     monkeypatch.setattr(read.os, "pread", failing)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert drain(reader) == [b"good"]
     reader.commit()
     assert bad.exists()
@@ -276,7 +276,7 @@ def test_a_read_error_loses_nothing_and_holds_up_no_other_segment(
 
 def test_large_backlogs_come_in_portions(tmp_path: Path) -> None:
     put(tmp_path, MAGIC + b"".join(frame(b"%01000d" % number) for number in range(5000)))
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     portions = []
     while entries := reader.read(100_000):
         portions.append(len(entries))
@@ -289,7 +289,7 @@ def test_large_backlogs_come_in_portions(tmp_path: Path) -> None:
 def test_the_backlog_is_what_is_not_committed(tmp_path: Path) -> None:
     put(tmp_path, SEGMENT, 0)
     put(tmp_path, MAGIC + frame(b"other"), 1)
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     waiting = reader.backlog()
     assert (waiting.records, waiting.segments, waiting.firsts) == (6, 2, (b"alpha", b"other"))
     assert waiting.size == len(SEGMENT) - len(MAGIC) + HEADER.size + 5

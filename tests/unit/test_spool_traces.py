@@ -9,8 +9,8 @@ from engagement.events.record import encode
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.spool import erasure
-from engagement.spool.erasure import Traces
-from engagement.spool.format import MAGIC, MAX_RECORD, Scan, frame, scan
+from engagement.spool.erasure import RecipientTraces
+from engagement.spool.format import MAGIC, MAX_RECORD, ScanResult, frame, scan
 from engagement.spool.read import CORRUPT
 
 IDA, OLE = "ida@example.net", "ole@example.net"
@@ -48,7 +48,7 @@ def test_work_over_damage_grows_with_its_size_alone(
     """Counted: bytes that are summed up for a try, and tries."""
     sums, tries = 0, 0
 
-    def counted(data: bytes, start: int = 0, limit: int | None = None) -> Scan:
+    def counted(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:
         nonlocal sums, tries
         tries += 1
         length = int.from_bytes(data[start : start + 4], "little")
@@ -59,7 +59,7 @@ def test_work_over_damage_grows_with_its_size_alone(
     monkeypatch.setattr(erasure, "scan", counted)
     data = DAMAGE[damage] + IDA.encode()
     aside.write_bytes(data)
-    assert Traces(aside.parent.parent, IDA).blank() == 1
+    assert RecipientTraces(aside.parent.parent, IDA).blank() == 1
     assert not aside.exists() or IDA.encode() not in aside.read_bytes()
     assert sums <= 64 * len(data) + 2 * MAX_RECORD
     assert tries <= len(data) // 4
@@ -68,14 +68,14 @@ def test_work_over_damage_grows_with_its_size_alone(
 def test_zeros_and_text_are_passed_without_a_try(aside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = []
 
-    def counted(data: bytes, start: int = 0, limit: int | None = None) -> Scan:
+    def counted(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:
         starts.append(start)
         return scan(data, start, limit)
 
     monkeypatch.setattr(erasure, "scan", counted)
     damage = DAMAGE["zeros"] + DAMAGE["text"]
     aside.write_bytes(damage + hit(OLE) + hit(IDA))
-    assert Traces(aside.parent.parent, IDA).blank() == 1
+    assert RecipientTraces(aside.parent.parent, IDA).blank() == 1
     assert [start for start in starts if start] == [len(damage), len(damage) + len(hit(OLE))]
 
 
@@ -83,7 +83,7 @@ def test_zeros_and_text_are_passed_without_a_try(aside: Path, monkeypatch: pytes
 def test_records_of_others_behind_damage_stay(aside: Path, damage: str) -> None:
     others = hit(OLE)
     aside.write_bytes(DAMAGE[damage] + others + hit(IDA) + others)
-    assert Traces(aside.parent.parent, IDA).blank() == 1
+    assert RecipientTraces(aside.parent.parent, IDA).blank() == 1
     assert aside.read_bytes() == DAMAGE[damage] + others + bytes(len(hit(IDA))) + others
 
 
@@ -91,4 +91,4 @@ def test_long_whole_records_are_found_however_many(tmp_path: Path) -> None:
     long = frame(b"\x91" + bytes(MAX_RECORD - 1))
     (tmp_path / "a-1-0.ready").write_bytes(MAGIC + long * 3 + hit(IDA))
     assert [stop - start for start, stop, _ in erasure._frames(long * 3)] == [len(long)] * 3
-    assert Traces(tmp_path, IDA).segments() == {"a-1-0"}
+    assert RecipientTraces(tmp_path, IDA).segments() == {"a-1-0"}

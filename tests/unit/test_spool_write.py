@@ -17,13 +17,13 @@ import pytest
 
 from engagement.spool import write
 from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, frame
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 
 
 def records(directory: Path) -> list[bytes]:
     """All records of the directory, as a reader that comes later finds them."""
-    reader = Reader(directory)
+    reader = SpoolReader(directory)
     found: list[bytes] = []
     while entries := reader.read():
         found += [entry.record for entry in entries]
@@ -36,7 +36,7 @@ def names(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("sync", ["group", "always"])
 def test_what_was_appended_is_read_in_order(tmp_path: Path, sync: str) -> None:
-    writer = Writer(tmp_path / "spool", sync=sync)
+    writer = SpoolWriter(tmp_path / "spool", sync=sync)
     assert all(writer.append(b"%d" % number) for number in range(50))
     writer.close()
     assert records(tmp_path / "spool") == [b"%d" % number for number in range(50)]
@@ -44,7 +44,7 @@ def test_what_was_appended_is_read_in_order(tmp_path: Path, sync: str) -> None:
 
 
 def test_an_open_segment_is_read_as_it_grows(tmp_path: Path) -> None:
-    writer, reader = Writer(tmp_path), Reader(tmp_path)
+    writer, reader = SpoolWriter(tmp_path), SpoolReader(tmp_path)
     writer.append(b"one")
     assert [entry.record for entry in reader.read()] == [b"one"]
     assert reader.read() == ()
@@ -55,7 +55,7 @@ def test_an_open_segment_is_read_as_it_grows(tmp_path: Path) -> None:
 
 def test_a_full_segment_is_finished_and_another_begun(tmp_path: Path) -> None:
     size = len(MAGIC) + 3 * (HEADER.size + 10)
-    writer = Writer(tmp_path, segment_size=size, group_ms=1)
+    writer = SpoolWriter(tmp_path, segment_size=size, group_ms=1)
     for number in range(10):
         assert writer.append(b"%010d" % number)
     writer.close()
@@ -65,7 +65,7 @@ def test_a_full_segment_is_finished_and_another_begun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sync", ["group", "always"])
 def test_an_old_segment_is_finished_without_a_further_record(tmp_path: Path, sync: str) -> None:
-    writer = Writer(tmp_path, sync=sync, segment_age=0.2, group_ms=10)
+    writer = SpoolWriter(tmp_path, sync=sync, segment_age=0.2, group_ms=10)
     writer.append(b"x")
     deadline = time.monotonic() + 5
     while not list(tmp_path.glob("*.ready")) and time.monotonic() < deadline:
@@ -85,7 +85,7 @@ def test_group_commit_syncs_within_its_time(tmp_path: Path, monkeypatch: pytest.
         synced.append(time.monotonic())
 
     monkeypatch.setattr(write.os, "fdatasync", noted)
-    writer = Writer(tmp_path, group_ms=50)
+    writer = SpoolWriter(tmp_path, group_ms=50)
     for _ in range(3):
         began, before = time.monotonic(), len(synced)
         writer.append(b"x")
@@ -99,7 +99,7 @@ def test_group_commit_syncs_within_its_time(tmp_path: Path, monkeypatch: pytest.
 def test_always_syncs_before_it_says_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(write.os, "fdatasync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-    writer = Writer(tmp_path, sync="always")
+    writer = SpoolWriter(tmp_path, sync="always")
     for number in range(1, 4):
         assert writer.append(b"x")
         assert synced[-1] == len(MAGIC) + number * (HEADER.size + 1)
@@ -119,7 +119,7 @@ def test_a_failed_sync_leads_to_a_new_segment_and_a_second_copy(
         real(descriptor)
 
     monkeypatch.setattr(write.os, "fdatasync", failing)
-    writer = Writer(tmp_path, sync="always")
+    writer = SpoolWriter(tmp_path, sync="always")
     assert writer.append(b"x")
     writer.close()
     assert writer.sync_failures == 1
@@ -133,7 +133,7 @@ def test_a_sync_that_always_fails_drops_and_counts(tmp_path: Path, monkeypatch: 
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(write.os, "fdatasync", failing)
-    writer = Writer(tmp_path, sync="always")
+    writer = SpoolWriter(tmp_path, sync="always")
     assert [writer.append(b"x") for _ in range(3)] == [False, False, False]
     assert writer.dropped == 3
     writer.close()
@@ -143,7 +143,7 @@ def test_beyond_max_size_records_are_dropped_and_counted_exactly(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     room = len(MAGIC) + 5 * (HEADER.size + 10)
-    writer = Writer(tmp_path, max_size=room)
+    writer = SpoolWriter(tmp_path, max_size=room)
     kept = [writer.append(b"%010d" % number) for number in range(12)]
     assert kept == [True] * 5 + [False] * 7
     assert writer.dropped == 7
@@ -158,13 +158,13 @@ def test_beyond_max_size_records_are_dropped_and_counted_exactly(
 
 def test_room_that_comes_back_is_used_again(tmp_path: Path) -> None:
     room = len(MAGIC) + 5 * (HEADER.size + 10)
-    writer = Writer(tmp_path, max_size=room, segment_size=room, group_ms=1)
+    writer = SpoolWriter(tmp_path, max_size=room, segment_size=room, group_ms=1)
     while writer.append(b"0123456789"):
         pass
     with writer._lock:
         writer._retire()  # as its age would
     writer._wake.set()
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     deadline = time.monotonic() + 5
     while not writer.append(b"again") and time.monotonic() < deadline:
         reader.read()
@@ -172,7 +172,7 @@ def test_room_that_comes_back_is_used_again(tmp_path: Path) -> None:
         time.sleep(0.02)
     assert writer.append(b"and again")
     writer.close()
-    reader = Reader(tmp_path)
+    reader = SpoolReader(tmp_path)
     assert [entry.record for entry in reader.read()][-2:] == [b"again", b"and again"]
 
 
@@ -180,7 +180,7 @@ def test_a_full_disk_drops_whole_records_and_counts_exactly(tmp_path: Path) -> N
     """A write cut short leaves no half record behind: what comes after it is readable."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     room = len(MAGIC) + 4 * (HEADER.size + 100) + 30  # the fifth record meets the end of the room half way
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         kept = [writer.append(b"x" * 100) for _ in range(6)]
@@ -205,13 +205,13 @@ def test_a_full_file_system_drops_and_recovers(tmp_path: Path, sync: str) -> Non
     if made.returncode != 0:  # not root: the same fault by a limit is tested above
         mount = tmp_path
     try:
-        writer = Writer(mount / "spool", sync=sync, max_size=1 << 30 if made.returncode == 0 else 60_000)
+        writer = SpoolWriter(mount / "spool", sync=sync, max_size=1 << 30 if made.returncode == 0 else 60_000)
         kept = sum(writer.append(b"%0500d" % number) for number in range(200))
         assert 0 < kept < 200
         assert writer.dropped == 200 - kept
         writer.close()
         assert records(mount / "spool") == [b"%0500d" % number for number in range(kept)]
-        reader = Reader(mount / "spool")
+        reader = SpoolReader(mount / "spool")
         while reader.read():
             pass
         if made.returncode == 0:
@@ -231,7 +231,7 @@ def test_a_full_file_system_drops_and_recovers(tmp_path: Path, sync: str) -> Non
 
 def test_a_directory_that_cannot_be_used_drops_and_recovers(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file where the folder should be")
-    writer = Writer(tmp_path / "spool")
+    writer = SpoolWriter(tmp_path / "spool")
     assert not writer.append(b"x")
     assert not writer.append(b"x")
     assert writer.dropped == 2
@@ -243,7 +243,7 @@ def test_a_directory_that_cannot_be_used_drops_and_recovers(tmp_path: Path) -> N
 
 
 def test_a_folder_taken_away_under_its_feet_is_made_again(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "spool", sync="always")
+    writer = SpoolWriter(tmp_path / "spool", sync="always")
     assert writer.append(b"lost with the folder")
     shutil.rmtree(tmp_path / "spool")
     assert writer.append(b"x")
@@ -254,7 +254,7 @@ def test_a_folder_taken_away_under_its_feet_is_made_again(tmp_path: Path) -> Non
 
 
 def test_a_record_too_long_to_be_one_is_dropped(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     assert not writer.append(bytes(MAX_RECORD + 1))
     assert writer.append(bytes(MAX_RECORD))
     assert writer.dropped == 1
@@ -263,7 +263,7 @@ def test_a_record_too_long_to_be_one_is_dropped(tmp_path: Path) -> None:
 
 
 def test_after_close_records_are_dropped(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     writer.append(b"x")
     writer.close()
     writer.close()
@@ -273,7 +273,7 @@ def test_after_close_records_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sync", ["group", "always"])
 def test_threads_share_a_writer(tmp_path: Path, sync: str) -> None:
-    writer = Writer(tmp_path, sync=sync, segment_size=2000, group_ms=5)
+    writer = SpoolWriter(tmp_path, sync=sync, segment_size=2000, group_ms=5)
     kept: list[bytes] = []
 
     def work(name: int) -> None:
@@ -294,7 +294,7 @@ def test_threads_share_a_writer(tmp_path: Path, sync: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_writes_segments_of_its_own(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     writer.append(b"parent")
     child = os.fork()
     if child == 0:
@@ -312,8 +312,8 @@ def test_a_forked_child_writes_segments_of_its_own(tmp_path: Path) -> None:
 WRITER = """
 import sys, os
 from pathlib import Path
-from engagement.spool.write import Writer
-writer = Writer(Path(sys.argv[1]), sync=sys.argv[2], segment_size=4096, group_ms=5)
+from engagement.spool.write import SpoolWriter
+writer = SpoolWriter(Path(sys.argv[1]), sync=sys.argv[2], segment_size=4096, group_ms=5)
 number = 0
 while True:
     if writer.append(b"%s-%d" % (sys.argv[3].encode(), number)):
@@ -359,7 +359,7 @@ def test_frames_are_written_in_one_piece(tmp_path: Path, monkeypatch: pytest.Mon
         return real(descriptor, data)
 
     monkeypatch.setattr(write.os, "write", noted)
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     writer.append(b"abc")
     writer.close()
     assert written == [MAGIC, frame(b"abc")]

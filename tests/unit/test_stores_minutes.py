@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.stores.aggregate import HOUR_MS, MINUTE_MS, Figures, MinuteTally, Tally, minutes_to_count
-from engagement.stores.minute_rollup import HOURS, MINUTES, Minute, Minutes, by_turns
+from engagement.stores.aggregate import (
+    HOUR_MS,
+    MINUTE_MS,
+    Aggregate,
+    Figures,
+    MinuteAggregate,
+    minutes_to_count,
+)
+from engagement.stores.minute_rollup import HOURS, MINUTES, Minute, MinuteRollup, by_turns
 
 HOUR = ("", 500_000)
 BEGINS = HOUR[1] * HOUR_MS
@@ -18,7 +25,7 @@ Hit = tuple[int, str, int, str, str, bool]  # time, type, message, class, campai
 def reader(hits: list[Hit], asked: list[tuple[int, int]]) -> Callable[[int, int], Mapping[int, Minute]]:
     def read(first: int, last: int) -> Mapping[int, Minute]:
         asked.append((first % MINUTES, last - first))
-        tally = MinuteTally(first * MINUTE_MS)
+        tally = MinuteAggregate(first * MINUTE_MS)
         for at, kind, message, client, campaign, expired in sorted(hits):
             if first * MINUTE_MS - 10_000 <= at < last * MINUTE_MS:
                 link = f"{message}" if kind != "injection" else ""
@@ -30,7 +37,7 @@ def reader(hits: list[Hit], asked: list[tuple[int, int]]) -> Callable[[int, int]
 
 def whole(hits: list[Hit]) -> dict[str, Figures]:
     """By the definition: all hits in time order, each counted in its hour and campaign."""
-    tallies: dict[str, Tally] = {}
+    tallies: dict[str, Aggregate] = {}
     last: dict[tuple[str, int, str], int] = {}
     for at, kind, message, client, campaign, expired in sorted(hits):
         key = (kind, message, client)
@@ -38,7 +45,9 @@ def whole(hits: list[Hit]) -> dict[str, Figures]:
         last[key] = at
         if at // HOUR_MS == HOUR[1]:
             for name in {"", campaign}:
-                tallies.setdefault(name, Tally()).add(kind, message, client, expired=expired, repeat=repeat)
+                tallies.setdefault(name, Aggregate()).add(
+                    kind, message, client, expired=expired, repeat=repeat
+                )
     return {name: tally.figures() for name, tally in tallies.items()}
 
 
@@ -55,7 +64,7 @@ hit = st.tuples(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(hit, max_size=12), max_size=6))
 def test_however_the_hits_come_the_figures_are_those_of_the_whole_hour(parts: list[list[Hit]]) -> None:
-    minutes, hits, told = Minutes(), [], {}
+    minutes, hits, told = MinuteRollup(), [], {}
     for part in parts:
         hits += part
         for at, *_ in part:
@@ -69,7 +78,7 @@ def test_however_the_hits_come_the_figures_are_those_of_the_whole_hour(parts: li
 
 
 def test_only_the_minutes_that_changed_are_read_again() -> None:
-    minutes, asked = Minutes(), []
+    minutes, asked = MinuteRollup(), []
     hits: list[Hit] = [(BEGINS + n * 20_000, "click", n, "human", "", False) for n in range(180)]
     read = reader(hits, asked)
     minutes.bring_up(HOUR, read, float("inf"))
@@ -84,7 +93,7 @@ def test_only_the_minutes_that_changed_are_read_again() -> None:
 
 
 def test_when_the_time_is_over_the_rest_waits_for_the_next_call() -> None:
-    minutes, asked = Minutes(), []
+    minutes, asked = MinuteRollup(), []
     hits: list[Hit] = [(BEGINS + n * 60_000, "click", n, "human", "", False) for n in range(60)]
     calls = 1
     while not minutes.bring_up(HOUR, reader(hits, asked), time.monotonic()):
@@ -95,7 +104,7 @@ def test_when_the_time_is_over_the_rest_waits_for_the_next_call() -> None:
 
 
 def test_a_minute_that_changes_all_the_time_does_not_keep_the_others_waiting() -> None:
-    minutes, calls = Minutes(), 0
+    minutes, calls = MinuteRollup(), 0
     while True:
         minutes.changed("", BEGINS // MINUTE_MS + 59)
         calls += 1
@@ -112,7 +121,7 @@ def test_hours_are_taken_by_turns_from_both_ends() -> None:
 
 @pytest.mark.parametrize("forget", ["all", "hour", "others"])
 def test_what_is_forgotten_is_read_as_a_whole(forget: str) -> None:
-    minutes, asked = Minutes(), []
+    minutes, asked = MinuteRollup(), []
     minutes.bring_up(HOUR, reader([], asked), float("inf"))
     minutes.figures(HOUR)
     minutes.written(HOUR)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpapi.request.received_fields import Hop, read
+from smtpapi.request.received_fields import ReceivedHop, read
 
 _D = "; Sun, 29 Nov 2026 10:00:00 +0000 (UTC)"
 _TLS = (
@@ -12,7 +12,7 @@ _TLS = (
 _STRANGER, _HERE, _APP = "203.0.113.9", "127.0.0.1", "10.0.0.5"
 
 
-def hop(field: str) -> Hop:
+def hop(field: str) -> ReceivedHop:
     found = read((field + _D).encode("latin-1"))
     assert found is not None
     return found

@@ -20,7 +20,7 @@ from smtpapi.hop.fingerprint import Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Plan, Why
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 
 NOW = 1_795_501_800.0  # 24 Nov 2026, 06:30 UTC
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,16 +45,16 @@ def envelope(
     return Envelope(Client("127.0.0.1"), sender, (recipient,), queue_id)
 
 
-def run(mail: Message, to: Envelope | None = None, now: float = NOW, site: Site = SITE) -> Considered:
+def run(mail: Message, to: Envelope | None = None, now: float = NOW, site: Site = SITE) -> MessageResult:
     return consider(site, to or envelope(), mail, now=now, tick=time.monotonic)
 
 
-def links(considered: Considered) -> list[bytes]:
+def links(considered: MessageResult) -> list[bytes]:
     assert isinstance(considered.outcome, Plan)
     return [edit.new for edit in considered.outcome.edits]
 
 
-def mark(considered: Considered) -> Field:
+def mark(considered: MessageResult) -> Field:
     assert isinstance(considered.outcome, Plan)
     values = [
         change.value

@@ -12,7 +12,7 @@ from hop_mail import BODY, CLIENT, NOW, STRANGER, TO, api, identities, mail, nam
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field
 from smtpapi.model.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
-from smtpapi.pipeline.transaction import Considered, consider
+from smtpapi.pipeline.transaction import MessageResult, consider
 
 ONLY_ANN = """
 from smtpapi.policy import core
@@ -24,12 +24,12 @@ def validate_data_spool_each_rcpt(msg, ac, vctx):
 NO_ONE = ONLY_ANN.replace("ann", "nobody")
 
 
-def why(considered: Considered) -> Why | None:
+def why(considered: MessageResult) -> Why | None:
     assert not isinstance(considered.outcome, Refuse)
     return considered.outcome.why
 
 
-def added(considered: Considered) -> list[str]:
+def added(considered: MessageResult) -> list[str]:
     assert isinstance(considered.outcome, Plan)
     return [change.name for change in considered.outcome.headers if change.value is not None]
 

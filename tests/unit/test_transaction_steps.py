@@ -11,7 +11,7 @@ from engagement.settings import Settings, load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse, Why
-from smtpapi.pipeline.transaction import Considered, Site, consider
+from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
 
 NOW = 1_795_501_800.0
@@ -49,18 +49,18 @@ def run(
     recipients: tuple[str, ...] = ("b@example.net",),
     body: bytes = BODY,
     context: dict[str, str] | None = None,
-) -> Considered:
+) -> MessageResult:
     message = Message((*fields, HTML, DATE), body)
     envelope = Envelope(client, sender, recipients, "Q1")
     return consider(where, envelope, message, context or {}, now=NOW, tick=time.monotonic)
 
 
-def why(considered: Considered) -> Why | None:
+def why(considered: MessageResult) -> Why | None:
     assert not isinstance(considered.outcome, Refuse)
     return considered.outcome.why
 
 
-def removed(considered: Considered) -> list[tuple[str, int]]:
+def removed(considered: MessageResult) -> list[tuple[str, int]]:
     assert isinstance(considered.outcome, Plan)
     return [(change.name, change.index) for change in considered.outcome.headers if change.value is None]
 
@@ -477,7 +477,7 @@ def test_mail_that_came_before_changes_no_judgement(policy: str) -> None:
     policy = policy and f"from smtpapi.policy import core\n{policy}"
     top = 'smtpapi { }\nPathway "other" { click_tracking_enabled = false tracking_domain = "o.example" }'
 
-    def judged(where: Site, way: dict[str, Any]) -> Considered:
+    def judged(where: Site, way: dict[str, Any]) -> MessageResult:
         return run(where, *way.get("fields", ()), **{k: v for k, v in way.items() if k != "fields"})
 
     first = [judged(site(_PLACES, top, policy), way) for way in _WAYS]

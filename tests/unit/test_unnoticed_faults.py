@@ -4,8 +4,8 @@ from email.header import decode_header, make_header
 
 import pytest
 
-from engagement.events.classify import DEFAULT, Client, Rules, _by_agent
-from engagement.links.keys import Key, Status
+from engagement.events.classify import DEFAULT, ClassificationRules, ReaderClass, _by_agent
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from smtpapi.find import html, text
 from smtpapi.mime.transfer import Change, splice
@@ -15,14 +15,14 @@ from smtpapi.request.decision import Decision
 from smtpapi.request.x_msys_api import Copy, is_address
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import Chooser
+from smtpapi.rewrite.part import PartEdits
 from smtpapi.rewrite.plan import plan
-from smtpapi.rewrite.rules import Rules as Rewriting
+from smtpapi.rewrite.rules import RewritingRules as Rewriting
 from smtpapi.rewrite.verify import _relinked, same_but_for
 
 DECISION = Decision(True, True, False, "https", "https", "t.example", 31_536_000)
 DECISION_REST = (False, "https", "https", "t.example", 31_536_000)
-LINKS = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
+LINKS = CopyLinks.build(Key(1, KeyStatus.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
 
 
 # find/text.py
@@ -79,7 +79,7 @@ def test_an_unclosed_tag_in_an_outlook_comment_ends_with_it() -> None:
 def test_macros_before_between_and_behind_links_all_become_braces() -> None:
     macro, link = b"{{opening_single_curly()}}", b'<a href="http://a.example/">a</a>'
     data = macro + link + macro + link + macro
-    chooser = Chooser(Decision(True, False, *DECISION_REST), LINKS, Rewriting(), lambda: 0.0, 1.0)
+    chooser = PartEdits(Decision(True, False, *DECISION_REST), LINKS, Rewriting(), lambda: 0.0, 1.0)
     changes = chooser.html(data)
     assert [change.kind for change in changes] == ["macro", "link", "macro", "link", "macro"]
     assert splice(data, changes).count(b"{") == 3
@@ -88,7 +88,7 @@ def test_macros_before_between_and_behind_links_all_become_braces() -> None:
 def test_a_macro_that_touches_a_link_on_either_side_becomes_a_brace() -> None:
     macro = b"{{closing_double_curly()}}"
     data = b"<a href=http://a.example/>x</a>" + macro
-    chooser = Chooser(Decision(True, False, *DECISION_REST), LINKS, Rewriting(), lambda: 0.0, 1.0)
+    chooser = PartEdits(Decision(True, False, *DECISION_REST), LINKS, Rewriting(), lambda: 0.0, 1.0)
     assert splice(data, chooser.html(data)).endswith(b"</a>}}")
     data = b"%s http://a.example/ %s" % (macro, macro)
     after = splice(data, chooser.text(data, flowed=False, delsp=False))
@@ -99,7 +99,7 @@ def test_a_macro_that_touches_a_link_on_either_side_becomes_a_brace() -> None:
 def test_macros_that_touch_a_pixel_on_either_side_become_braces() -> None:
     macro = b"{{opening_single_curly()}}"
     data = b"<html><body>" + macro + b"text" + macro + b"</body></html>"
-    chooser = Chooser(Decision(False, True, True, *DECISION_REST[1:]), LINKS, Rewriting(), lambda: 0.0, 1.0)
+    chooser = PartEdits(Decision(False, True, True, *DECISION_REST[1:]), LINKS, Rewriting(), lambda: 0.0, 1.0)
     changes = chooser.html(data)
     assert [change.kind for change in changes] == ["pixel", "macro", "macro", "pixel"]
     assert b"{text{<img" in splice(data, changes)
@@ -119,7 +119,7 @@ def test_only_the_part_concerned_says_that_its_pixel_is_too_long() -> None:
         def pixel(self, initial: bool, amp: bool) -> bytes | None:
             return None
 
-    links = NoPixel.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
+    links = NoPixel.build(Key(1, KeyStatus.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
     found = plan(raw_message.split(raw).message, DECISION, links, Rewriting(), lambda: 0.0)
     assert isinstance(found, Plan)
     assert [(skipped.part, skipped.reason) for skipped in found.skipped] == [
@@ -152,43 +152,43 @@ def test_the_second_opinion_on_another_element_or_link() -> None:
 # events/classify.py: what each name stands for, by whole headers as they come
 
 AGENTS = [
-    (Client.HUMAN, "Mozilla/5.0 (Windows NT 10.0; ms-office) Bot/1.0"),
-    (Client.HUMAN, "Microsoft Outlook 16.0.5 curl/8"),
-    (Client.HUMAN, "Microsoft Office/16.0 (MSOffice 16.0) crawler"),
-    (Client.HUMAN, "Mozilla/5.0 (X11; Linux) Thunderbird/128.0 bot;"),
-    (Client.PROXY, "Mozilla/5.0 (Windows; U) Firefox/11.0 (via ggpht.com GoogleImageProxy)"),
-    (Client.PROXY, "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html"),
-    (Client.PROXY, "DuckDuckGo-Image-Proxy/1.0"),
-    (Client.PROXY, "Mozilla/5.0 (Fastmail proxy)"),
-    (Client.SCANNER, "BarracudaCentral"),
-    (Client.SCANNER, "Mozilla/5.0 (compatible; Google-Safety)"),
-    (Client.SCANNER, "Proofpoint URL Defense"),
-    (Client.SCANNER, "Mimecast URL Protect"),
-    (Client.SCANNER, "Mozilla/5.0 SafeLinks"),
-    (Client.SCANNER, "Mozilla/5.0 UrlDefense"),
-    (Client.SCANNER, "Mozilla/5.0 TrendMicro"),
-    (Client.SCANNER, "Mozilla/5.0 (compatible; Googlebot/2.1)"),
-    (Client.SCANNER, "Mozilla/5.0 (compatible; MailBot; +https://bot.example/)"),
-    (Client.SCANNER, "Example Crawler 3"),
-    (Client.SCANNER, "Baiduspider"),
-    (Client.SCANNER, "curl/8.5.0"),
-    (Client.SCANNER, "Wget/1.21"),
-    (Client.SCANNER, "python-requests/2.31"),
-    (Client.SCANNER, "Python-urllib/3.11"),
-    (Client.SCANNER, "python-httpx/0.27"),
-    (Client.SCANNER, "Go-http-client/1.1"),
-    (Client.SCANNER, "Java/17.0.2"),
-    (Client.SCANNER, "libwww-perl/6.67"),
-    (Client.SCANNER, "Mozilla/5.0 (X11) HeadlessChrome/120.0"),
-    (Client.SCANNER, "Mozilla/5.0 PhantomJS"),
-    (Client.SCANNER, "facebookexternalhit/1.1"),
-    (Client.PREFETCH, "Mozilla/5.0"),
-    (Client.HUMAN, "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"),
+    (ReaderClass.HUMAN, "Mozilla/5.0 (Windows NT 10.0; ms-office) Bot/1.0"),
+    (ReaderClass.HUMAN, "Microsoft Outlook 16.0.5 curl/8"),
+    (ReaderClass.HUMAN, "Microsoft Office/16.0 (MSOffice 16.0) crawler"),
+    (ReaderClass.HUMAN, "Mozilla/5.0 (X11; Linux) Thunderbird/128.0 bot;"),
+    (ReaderClass.PROXY, "Mozilla/5.0 (Windows; U) Firefox/11.0 (via ggpht.com GoogleImageProxy)"),
+    (ReaderClass.PROXY, "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html"),
+    (ReaderClass.PROXY, "DuckDuckGo-Image-Proxy/1.0"),
+    (ReaderClass.PROXY, "Mozilla/5.0 (Fastmail proxy)"),
+    (ReaderClass.SCANNER, "BarracudaCentral"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 (compatible; Google-Safety)"),
+    (ReaderClass.SCANNER, "Proofpoint URL Defense"),
+    (ReaderClass.SCANNER, "Mimecast URL Protect"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 SafeLinks"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 UrlDefense"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 TrendMicro"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 (compatible; Googlebot/2.1)"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 (compatible; MailBot; +https://bot.example/)"),
+    (ReaderClass.SCANNER, "Example Crawler 3"),
+    (ReaderClass.SCANNER, "Baiduspider"),
+    (ReaderClass.SCANNER, "curl/8.5.0"),
+    (ReaderClass.SCANNER, "Wget/1.21"),
+    (ReaderClass.SCANNER, "python-requests/2.31"),
+    (ReaderClass.SCANNER, "Python-urllib/3.11"),
+    (ReaderClass.SCANNER, "python-httpx/0.27"),
+    (ReaderClass.SCANNER, "Go-http-client/1.1"),
+    (ReaderClass.SCANNER, "Java/17.0.2"),
+    (ReaderClass.SCANNER, "libwww-perl/6.67"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 (X11) HeadlessChrome/120.0"),
+    (ReaderClass.SCANNER, "Mozilla/5.0 PhantomJS"),
+    (ReaderClass.SCANNER, "facebookexternalhit/1.1"),
+    (ReaderClass.PREFETCH, "Mozilla/5.0"),
+    (ReaderClass.HUMAN, "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"),
 ]
 
 
 @pytest.mark.parametrize(("client", "agent"), AGENTS)
-def test_agents_are_what_they_say(client: Client, agent: str) -> None:
+def test_agents_are_what_they_say(client: ReaderClass, agent: str) -> None:
     assert _by_agent(agent, True, DEFAULT)[0] is client
 
 
@@ -197,7 +197,7 @@ def test_each_name_in_the_rules_decides_for_one_of_the_agents() -> None:
         for part in getattr(DEFAULT, name):
             others = {field: getattr(DEFAULT, field) for field in ("own", "proxies", "scanners", "bare")}
             others[name] = tuple(other for other in others[name] if other != part)
-            without = Rules("without", **others)
+            without = ClassificationRules("without", **others)
             assert any(_by_agent(agent, True, without)[0] is not client for client, agent in AGENTS), part
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engagement.links.keys import Key, Status
+from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from smtpapi.find import html, text
 from smtpapi.find.html_syntax.unclosed import among_skipped
@@ -21,7 +21,7 @@ from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.places import last
 from smtpapi.rewrite.plan import editable, plan
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 from smtpapi.rewrite.verify import same_but_for
 
 HREF = b"<a href='http://a.example/'>"
@@ -87,7 +87,7 @@ def test_the_second_opinion_lets_notation_go() -> None:
      "x-mac-roman", "iso-8859-16", "koi8-u", "windows-1258", "ibm866", "l9"],
 )  # fmt: skip
 def test_labels_of_supersets_of_ascii_are_known(label: str) -> None:
-    assert charset.read(b"\xff\x81 a", label, html=False) == charset.Reading(b"\xff\x81 a")
+    assert charset.read(b"\xff\x81 a", label, html=False) == charset.DecodedText(b"\xff\x81 a")
 
 
 @pytest.mark.parametrize("label", ["x-gbk", "gbk", "chinese", "gb18030", "iso-ir-58"])
@@ -192,7 +192,7 @@ def test_a_type_that_is_no_token_is_doubtful_where_a_reader_may_take_it_for_text
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n"
         b"--b\r\nContent-Type: %b\r\n\r\nx\r\n--b--\r\n" % kind
     )
-    parts = editable(raw_message.split(raw).message, Rules(), lambda: False)
+    parts = editable(raw_message.split(raw).message, RewritingRules(), lambda: False)
     assert isinstance(parts, Leave) is not plain
 
 
@@ -268,8 +268,10 @@ def test_a_url_that_delsp_lets_go_on_in_the_next_line_stays(delsp: bytes, links:
     """RFC 3676 4.1: with DelSp=yes the blank before the line's end is no part of the text."""
     raw = b"Content-Type: text/plain; format=flowed; delsp=%b\r\n\r\nhttp://a.example/abc \r\ndef\r\n" % delsp
     decision = Decision(True, False, False, "https", "https", "t.example", 31_536_000)
-    copy = CopyLinks.build(Key(1, Status.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), decision)
-    found = plan(raw_message.split(raw).message, decision, copy, Rules(), lambda: 0.0)
+    copy = CopyLinks.build(
+        Key(1, KeyStatus.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), decision
+    )
+    found = plan(raw_message.split(raw).message, decision, copy, RewritingRules(), lambda: 0.0)
     assert len(found.edits if isinstance(found, Plan) else ()) == links
 
 

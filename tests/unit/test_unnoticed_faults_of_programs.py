@@ -20,21 +20,21 @@ from engagement.settings import load_text
 from engagement.settings.scopes import DEFAULT_SCOPE, Where
 from engagement.shipper.loop import Shipper
 from engagement.spool.names import UNKNOWN_KEYS, unknown_keys
-from engagement.spool.read import Reader
-from engagement.spool.write import Writer
+from engagement.spool.read import SpoolReader
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from hop_mail import TO, api, identities, mail, names, site
 from smtpapi.find import html
-from smtpapi.model.granted_actions import ALL, rights_of
+from smtpapi.model.granted_actions import ALL, granted_by
 from smtpapi.model.message import Field
 from smtpapi.model.outcome import HeaderChange
 from smtpapi.pipeline.injection import decoded
 from smtpapi.policy.hooks import PolicyError, parse
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import Chooser
+from smtpapi.rewrite.part import PartEdits
 from smtpapi.rewrite.places import last
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 from tracker_web.links.privacy_spool import class_word
 
 # shipper/loop.py
@@ -89,7 +89,7 @@ def test_a_new_ring_leaves_nothing_beside_itself(tmp_path: Path) -> None:
 def test_a_segment_that_cannot_be_given_its_name_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     assert writer.append(b"x")
     for path in tmp_path.glob("*.open"):
         path.unlink()
@@ -104,7 +104,7 @@ def test_one_sync_carries_what_comes_within_the_time_of_a_group(
     syncs: list[int] = []
     real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda descriptor: (syncs.append(descriptor), real(descriptor)))
-    writer = Writer(tmp_path, group_ms=200)
+    writer = SpoolWriter(tmp_path, group_ms=200)
     began = time.monotonic()
     while time.monotonic() < began + 1:
         assert writer.append(b"x")
@@ -133,7 +133,7 @@ def test_a_link_in_amp_whose_text_is_a_url_stays_where_that_is_asked_for(skip: b
     decision = Decision(True, False, False, "https", "https", "t.example", 31_536_000)
     key = Ring().rotated(bytes(32), 1).signing
     links = CopyLinks.build(key, Identity(bytes(16), 1, "", 0, 1), decision)
-    chooser = Chooser(decision, links, Rules(skip_url_text=skip), lambda: 0.0, 1.0)
+    chooser = PartEdits(decision, links, RewritingRules(skip_url_text=skip), lambda: 0.0, 1.0)
     page = b"<!doctype html><html amp4email><body><a href='https://a.example/'>https://a.example/</a></body></html>"
     assert [change.kind for change in chooser.amp(page)] == ([] if skip else ["link"])
 
@@ -183,17 +183,17 @@ def test_of_two_groups_that_hold_a_pathway_the_first_alone_counts() -> None:
 def test_a_field_is_added_or_changed_only_where_that_right_was_granted() -> None:
     added, changed = HeaderChange("X-Smtpapi-Id", 0, "x"), HeaderChange("Subject", 1, None)
     for missing, bit, allowed in (("ADDHDRS", 0x01, (changed,)), ("CHGHDRS", 0x10, (added,))):
-        rights = rights_of(0xFF & ~bit)
+        rights = granted_by(0xFF & ~bit)
         assert rights.lacking((added, changed), ()) == missing
         assert rights.allowed((added, changed)) == allowed
 
 
 def test_what_the_hop_needs_and_is_missing_is_said_by_name() -> None:
-    assert rights_of(0x01 | 0x02 | 0x10).missing("split") == "ADDRCPT"
-    assert rights_of(0).missing("readdress") == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
-    assert rights_of(0x9F) is ALL
+    assert granted_by(0x01 | 0x02 | 0x10).missing("split") == "ADDRCPT"
+    assert granted_by(0).missing("readdress") == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
+    assert granted_by(0x9F) is ALL
     for missing, split, readdress in ((0x04, False, False), (0x08, True, False), (0x80, True, False)):
-        rights = rights_of(0x9F & ~missing)
+        rights = granted_by(0x9F & ~missing)
         assert (rights.hops("split"), rights.hops("readdress")) == (split, readdress)
 
 
@@ -244,7 +244,7 @@ def test_a_hook_of_other_parameters_is_told_which_it_must_take() -> None:
 
 
 def test_a_segment_bears_the_name_of_its_host(tmp_path: Path) -> None:
-    writer = Writer(tmp_path)
+    writer = SpoolWriter(tmp_path)
     assert writer.append(b"x")
     host = re.sub("[^A-Za-z0-9.]", "_", socket.gethostname())
     assert [path.name.startswith(f"{host}-{os.getpid()}-") for path in tmp_path.glob("*.open")] == [True]
@@ -256,7 +256,7 @@ def test_a_segment_bears_the_name_of_its_host(tmp_path: Path) -> None:
 
 def test_a_segment_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
     for size in (1000, 1000):
-        writer = Writer(tmp_path, segment_size=size)
+        writer = SpoolWriter(tmp_path, segment_size=size)
         assert writer.append(b"x" * 600)
         writer.close()
     first, second = sorted(tmp_path.glob("*.ready"))
@@ -264,10 +264,10 @@ def test_a_segment_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) 
         content = path.read_bytes()
         path.unlink()
         path.mkdir()
-        assert Reader(tmp_path).backlog().records == 1
+        assert SpoolReader(tmp_path).backlog().records == 1
         path.rmdir()
         path.write_bytes(content)
-    assert Reader(tmp_path).backlog().records == 2
+    assert SpoolReader(tmp_path).backlog().records == 2
 
 
 def test_a_ring_s_name_is_on_disk_when_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import pytest
 from engagement.links.domains_file import DomainsFile, read
 from engagement.shipper.loop import Shipper
 from engagement.spool import retention
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from smtpapi.telemetry import maillog
-from tracker_web.links.stop_list import Following
+from tracker_web.links.stop_list import StopListFollower
 
 
 @pytest.mark.parametrize(("age", "told"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
@@ -39,7 +39,7 @@ def test_what_was_set_aside_and_is_outdated_goes_with_a_word_and_nothing_else(
 
 
 def test_a_writer_notices_within_seconds_that_others_have_filled_the_spool(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, max_size=100_000)
+    writer = SpoolWriter(tmp_path, max_size=100_000)
     assert writer.append(b"x")
     (tmp_path / "other-1-1.0.ready").write_bytes(bytes(100_000))
     limit = time.monotonic() + 10
@@ -70,7 +70,7 @@ def test_the_list_of_stopped_links_is_looked_at_now_and_then_and_not_all_the_tim
     looks: list[float] = []
     over = threading.Event()
 
-    class Counted(Following):
+    class Counted(StopListFollower):
         def look(self) -> None:
             looks.append(time.monotonic())
             if over.is_set() or len(looks) > 100:

@@ -19,7 +19,7 @@ from web_cases import HOST, RING, Answer
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.links.ring_file import save_ring
-from engagement.spool.format import MAGIC, End, scan
+from engagement.spool.format import MAGIC, ScanEnd, scan
 from engagement.spool.repeats import MAGIC as REPEATS_MAGIC
 from engagement.spool.repeats import slots
 
@@ -74,7 +74,7 @@ def records(path: Path) -> list[bytes]:
     if path.suffix not in (".open", ".ready"):
         return []
     found = scan(path.read_bytes(), len(MAGIC))
-    assert found.end is not End.CORRUPT
+    assert found.end is not ScanEnd.CORRUPT
     return [record for record, _ in found.records]
 
 

@@ -20,8 +20,8 @@ from engagement.links.ring_file import edit_ring
 from engagement.links.token import copy_sealer, unpack
 from engagement.objections import ObjectionsFile, parse
 from engagement.settings import load_file
-from tracker_web.links.application import Hot
-from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, Ceiling, Heeding, class_word
+from tracker_web.links.application import LinksApplication
+from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, ObjectionsSpool, PrivacySpool, class_word
 from tracker_web.server import per_process
 
 AGENTS = (
@@ -44,7 +44,7 @@ def recorded(mode: str, *, agent: str = AGENTS[3], method: str = "GET", **link: 
     spool = MemorySpool()
     kind = link.pop("kind", Kind.CLICK)
     assert isinstance(kind, Kind)
-    front = hot(Ceiling(spool, mode, bytes(32), EventIds(bytes(8)).next))
+    front = hot(PrivacySpool(spool, mode, bytes(32), EventIds(bytes(8)).next))
     path = ("/f/a/" if kind is Kind.CLICK else "/q/") + token(kind, **link)  # type: ignore[arg-type] # a test's
     ask(front, environ(path, method, HTTP_USER_AGENT=agent, HTTP_ACCEPT_LANGUAGE="nb-NO"))
     (record,) = spool.records
@@ -117,7 +117,7 @@ def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
 
 def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
     spool = MemorySpool()
-    keep = Ceiling(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
+    keep = PrivacySpool(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
     full = MemorySpool()
     ask(hot(full), environ(f"/q/{token(Kind.OPEN)}"))
     (record,) = full.records
@@ -131,7 +131,7 @@ def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
 
 def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> None:
     spool = MemorySpool()
-    front = hot(Ceiling(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
+    front = hot(PrivacySpool(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
     path = f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}"
     assert ask(front, environ(path, "POST")).status == 200
     event = decode(spool.records[0])
@@ -144,7 +144,7 @@ def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> N
 @pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
 def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(mode: str, kind: Kind) -> None:
     spool = MemorySpool()
-    keep = Ceiling(spool, mode, bytes(32), EventIds(bytes(8)).next)
+    keep = PrivacySpool(spool, mode, bytes(32), EventIds(bytes(8)).next)
     link = None if kind is Kind.LIST_UNSUBSCRIBE else Link(TARGET, "leave", unsubscribe=True)
     told = identity(metadata='{"shop":"north"}', tags=("letter",))
     path = "/f/a/" + copy_sealer(KEY, told).seal(kind, link).decode("ascii")
@@ -172,10 +172,10 @@ def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
 def test_what_cannot_be_read_is_not_passed_on() -> None:
     spool = MemorySpool()
     with pytest.raises(BadRecord):
-        Ceiling(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
+        PrivacySpool(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
     assert spool.records == []
     with pytest.raises(ValueError, match="full"):
-        Ceiling(spool, "full", bytes(32), EventIds(bytes(8)).next)
+        PrivacySpool(spool, "full", bytes(32), EventIds(bytes(8)).next)
 
 
 @pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
@@ -192,8 +192,8 @@ def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path
             assert word not in kept, file
 
 
-def heeding(spool: MemorySpool, objections: str) -> Hot:
-    return hot(Heeding(spool, lambda: parse(objections, "list")))
+def heeding(spool: MemorySpool, objections: str) -> LinksApplication:
+    return hot(ObjectionsSpool(spool, lambda: parse(objections, "list")))
 
 
 def test_reader_who_objected_is_sent_on_and_not_recorded_also_for_mail_sent_before() -> None:
@@ -222,7 +222,7 @@ def test_unsubscribing_is_recorded_also_of_a_reader_who_objected() -> None:
 def test_while_nobody_knows_who_objected_nothing_is_recorded_and_links_work(tmp_path: Path) -> None:
     spool, lost = MemorySpool(), list[Exception]()
     file = ObjectionsFile(tmp_path / "none", lambda trouble: None)
-    front = hot(Heeding(spool, file.current), lost=lost.append)
+    front = hot(ObjectionsSpool(spool, file.current), lost=lost.append)
     assert ask(front, environ(f"/f/a/{token()}")).status == 302
     assert (spool.records, len(lost)) == ([], 1)
 

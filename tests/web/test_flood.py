@@ -12,7 +12,7 @@ from web_cases import token
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.spool.names import directory_size
-from engagement.spool.read import Reader
+from engagement.spool.read import SpoolReader
 
 
 class Flood(threading.Thread):
@@ -60,7 +60,7 @@ def test_h6_a_flood_of_one_link_is_counted_whole_whatever_is_killed(tmp_path: Pa
                 flood.join(timeout=30)
     hits: dict[str, int] = {}
     size = directory_size(site.spool)
-    reader = Reader(site.spool)
+    reader = SpoolReader(site.spool)
     while entries := reader.read():
         for event in (decode(entry.record) for entry in entries):
             assert isinstance(event, Hit)

@@ -11,13 +11,13 @@ import pytest
 from servers import Site, fetch, make_site, running
 from web_cases import KEY, token
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Kind
 from engagement.links.ring_file import save_ring
 from engagement.settings import SettingsError, load_text
 from tracker_web.server import last_good
 
-NEW = Key(8, Status.ACCEPTED, KEY.created, bytes(range(2, 34)))
+NEW = Key(8, KeyStatus.ACCEPTED, KEY.created, bytes(range(2, 34)))
 
 
 def children(process: subprocess.Popen[bytes]) -> set[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from web_cases import ask, environ
 
-from tracker_web.pages.page_timeout import LATER_BODY, Patient
+from tracker_web.pages.page_timeout import LATER_BODY, PageTimeout
 
 
 class Store:
@@ -33,13 +33,13 @@ def page(path: str, **facts: Any) -> dict[str, Any]:
 
 def test_page_in_time_is_handed_through() -> None:
     store = Store()
-    answer = ask(Patient(store, 10), page("/quick"))
+    answer = ask(PageTimeout(store, 10), page("/quick"))
     assert (answer.status, answer.body, answer.headers) == (200, b"/quick!", {"content-type": "text/plain"})
 
 
 def test_slow_page_says_come_again_and_is_there_then() -> None:
     store = Store()
-    patient = Patient(store, 0.05)
+    patient = PageTimeout(store, 0.05)
     first = ask(patient, page("/slow"))
     assert (first.status, first.body, first.headers["refresh"]) == (503, LATER_BODY, "1")
     assert ask(patient, page("/slow")).status == 503
@@ -55,7 +55,7 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
 
 def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
     store = Store()
-    patient = Patient(store, 1)
+    patient = PageTimeout(store, 1)
     assert ask(patient, page("/slow")).status == 503
     began = time.monotonic()
     assert ask(patient, page("/slow")).status == 503
@@ -65,7 +65,7 @@ def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
 
 def test_requests_that_differ_share_no_page() -> None:
     store = Store()
-    patient = Patient(store, 0.05)
+    patient = PageTimeout(store, 0.05)
     store.let.clear()
     assert ask(patient, page("/slow", HTTP_COOKIE="who=ida")).status == 503
     assert ask(patient, page("/slow", HTTP_COOKIE="who=ole")).status == 503
@@ -75,7 +75,7 @@ def test_requests_that_differ_share_no_page() -> None:
 
 def test_only_so_many_pages_are_made_at_once() -> None:
     store = Store()
-    patient = Patient(store, 0.01)
+    patient = PageTimeout(store, 0.01)
     for number in range(9):
         assert ask(patient, page("/slow", QUERY_STRING=f"{number}")).status == 503
     assert len(store.asked) == 4  # the others were turned away at once
@@ -84,7 +84,7 @@ def test_only_so_many_pages_are_made_at_once() -> None:
 
 def test_other_requests_are_handed_over_as_they_are() -> None:
     store = Store()
-    assert ask(Patient(store, 0), environ("/quick", method="POST", host="localhost")).status == 200
+    assert ask(PageTimeout(store, 0), environ("/quick", method="POST", host="localhost")).status == 200
 
 
 def test_fault_of_a_page_reaches_the_server() -> None:
@@ -92,4 +92,4 @@ def test_fault_of_a_page_reaches_the_server() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ask(Patient(broken, 10), page("/"))
+        ask(PageTimeout(broken, 10), page("/"))

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer
-from tracker_web.links.application import Hot
+from tracker_web.links.application import LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.responses import NOT_FOUND_BODY, PIXEL
 
 NOW = 1_793_001_722
-KEY = Key(7, Status.SIGNING, NOW - 1000, bytes(range(32)))
-STRANGER = Key(7, Status.SIGNING, NOW - 1000, bytes(range(1, 33)))
+KEY = Key(7, KeyStatus.SIGNING, NOW - 1000, bytes(range(32)))
+STRANGER = Key(7, KeyStatus.SIGNING, NOW - 1000, bytes(range(1, 33)))
 RING = Ring((KEY,))
 HOST = "track.example.com"
 TARGET = b"https://shop.example.org/a?x=1&y=%20&z=#top"
@@ -130,7 +130,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def hot(spool: Any = None, **changes: Any) -> Hot:
+def hot(spool: Any = None, **changes: Any) -> LinksApplication:
     counter = iter(range(1, 1_000_000))
     facts: dict[str, Any] = {
         "keys": FixedKeys(),
@@ -143,7 +143,7 @@ def hot(spool: Any = None, **changes: Any) -> Hot:
         "clock": lambda: NOW + 0.25,
         "well_known": {"/robots.txt": ("text/plain; charset=utf-8", b"User-Agent: *\nDisallow: /\n")},
     }
-    return Hot(**(facts | changes))
+    return LinksApplication(**(facts | changes))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from engagement.events.addresses import truncated
 from engagement.events.record import encode_hit
-from engagement.links.fast_open import Asked, Openers, read
+from engagement.links.fast_open import Asked, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.links.payload import glance
@@ -34,14 +34,14 @@ _SHORTEST: Final = 40  # characters of a path; none with a token is shorter
 _CLOCK_SLACK: Final = 300  # seconds a link lives on past its expiry, for clocks that disagree
 
 
-class Spool(Protocol):
+class HitSink(Protocol):
     """Where records go. Must not raise, and says False when a record was dropped (and counted)."""
 
     def append(self, record: bytes) -> bool:
         """Keep one record."""
 
 
-class Keys(Protocol):
+class RingSource(Protocol):
     """The key ring of the moment; `engagement.links.ring_file.RingFile` is one."""
 
     def current(self) -> Ring:
@@ -51,7 +51,7 @@ class Keys(Protocol):
         """The ring after a look at its file now."""
 
 
-class Stopping(Protocol):
+class StopSource(Protocol):
     """The operator's list of stopped links; `tracker_web.links.stop_list.Following` is one."""
 
     @property
@@ -63,7 +63,7 @@ class _NothingStopped:
     stops = None
 
 
-class Hot:
+class LinksApplication:
     """The fast path. One per process, made after fork; safe to call from several threads.
 
     event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
@@ -75,22 +75,22 @@ class Hot:
     def __init__(
         self,
         *,
-        keys: Keys,
+        keys: RingSource,
         event_id: Callable[[int], str],
-        spool: Spool | None,
+        spool: HitSink | None,
         otherwise: "WSGIApplication",
         hosts: frozenset[str] | None,
         proxies: Proxies,
         lost: Callable[[Exception], None],
         truncate_addresses: bool = False,
         well_known: Mapping[str, tuple[str, bytes]] | None = None,
-        stops: Stopping = _NothingStopped(),  # noqa: B008 - holds nothing
+        stops: StopSource = _NothingStopped(),  # noqa: B008 - holds nothing
         unknown_key: Callable[[bytes], None] = lambda _token: None,
         sender: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
-        self._openers = Openers(Ring())
+        self._openers = RingOpeners(Ring())
         self._event_id = event_id
         self._spool = spool
         self._otherwise = otherwise
@@ -112,7 +112,7 @@ class Hot:
         ring = self._keys.current()
         openers = self._openers
         if openers.ring is not ring:
-            self._openers = openers = Openers(ring)
+            self._openers = openers = RingOpeners(ring)
         asked = read(environ["PATH_INFO"], openers)
         if asked is not None:
             method: str = environ["REQUEST_METHOD"]

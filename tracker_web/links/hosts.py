@@ -22,7 +22,7 @@ def recorded_name(host: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class HttpListen:
     """Where the tracker listens. host: a name or an address, without brackets."""
 
     host: str
@@ -56,10 +56,10 @@ class Listen:
         return own | _LOOPBACK if self.local else own
 
 
-def parse_listen(text: str) -> Listen:
+def parse_listen(text: str) -> HttpListen:
     """Read `tracker.listen`, which the settings have checked: ADDRESS:PORT, IPv6 in brackets."""
     host, _, port = text.rpartition(":")
-    return Listen(host.removeprefix("[").removesuffix("]"), int(port))
+    return HttpListen(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def tracking_hosts(settings: Settings) -> frozenset[str]:

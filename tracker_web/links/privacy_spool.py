@@ -14,14 +14,14 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Rules
+from engagement.events.classify import DEFAULT, ClassificationRules
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
-from tracker_web.links.application import Spool
+from tracker_web.links.application import HitSink
 
 MODES: Final = frozenset({"aggregate", "hygiene"})
 WITHHELD: Final = "withheld"  # stands for the User-Agent of a person's program, and is classed like one
@@ -29,13 +29,13 @@ PSEUDONYM: Final = "@pseudonym.invalid"  # how the filter names a recipient in m
 _DAY_MS: Final = 86_400_000
 
 
-class Heeding:
+class ObjectionsSpool:
     """Keeps no hit of a reader who objected, whenever their mail was sent; but their unsubscribing is kept.
 
     objections: the list of the moment, which may raise while nobody knows who is in it.
     """
 
-    def __init__(self, spool: Spool, objections: Callable[[], Objections]) -> None:
+    def __init__(self, spool: HitSink, objections: Callable[[], Objections]) -> None:
         self._spool = spool
         self._objections = objections
 
@@ -48,7 +48,7 @@ class Heeding:
         return self._spool.append(record)
 
 
-class Ceiling:
+class PrivacySpool:
     """Takes readers out of records on their way into `spool`. One per process.
 
     mode: one of MODES. key: for ids that stand in for those of links from a wider mode, 16 to 64 bytes; one
@@ -56,7 +56,7 @@ class Ceiling:
     makes no others.
     """
 
-    def __init__(self, spool: Spool, mode: str, key: bytes, day_id: Callable[[int], str]) -> None:
+    def __init__(self, spool: HitSink, mode: str, key: bytes, day_id: Callable[[int], str]) -> None:
         if mode not in MODES:
             raise ValueError(f"no mode that withholds: {mode}")
         self._spool = spool
@@ -112,7 +112,7 @@ def _wish(hit: Hit, link: Link | None) -> bool:
     return hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe)
 
 
-def class_word(user_agent: str, rules: Rules = DEFAULT) -> str:
+def class_word(user_agent: str, rules: ClassificationRules = DEFAULT) -> str:
     """The least that is classed as this User-Agent is: the list's word that it was known by, or WITHHELD."""
     agent = user_agent.strip().lower()
     if not agent or agent in rules.bare:

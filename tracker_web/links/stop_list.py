@@ -19,7 +19,7 @@ LOOK_EVERY: Final = 1.0  # seconds
 _Stamp = tuple[int, int, int, int]
 
 
-class Following:
+class StopListFollower:
     """The list as its file has it. One per process, made after fork.
 
     report: hears of each trouble once. first: a list read elsewhere, in force until the file was read here.
@@ -41,7 +41,7 @@ class Following:
         self.stops: Stops | None = first or None  # None: nothing is stopped
         self.look()
 
-    def start(self) -> "Following":
+    def start(self) -> "StopListFollower":
         """Begin to look, until the process ends."""
         threading.Thread(target=self._run, name="stopped-links", daemon=True).start()
         return self

@@ -8,10 +8,10 @@ from werkzeug.exceptions import HTTPException
 
 from engagement.settings import Settings
 from tracker_web.links.client_address import Proxies, host_name
-from tracker_web.links.hosts import Listen, parse_listen
+from tracker_web.links.hosts import HttpListen, parse_listen
 from tracker_web.pages import log, page
 from tracker_web.pages.guard import Guard
-from tracker_web.pages.page_timeout import Patient
+from tracker_web.pages.page_timeout import PageTimeout
 from tracker_web.pages.token_file import token_of
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -34,7 +34,7 @@ def web_hosts(settings: Settings) -> frozenset[str]:
     return (_LOOPBACK | listen.names | {host_name(host) for host in settings.web.hosts}) - {""}
 
 
-def listen_of(settings: Settings) -> Listen:
+def listen_of(settings: Settings) -> HttpListen:
     """Where the program listens."""
     return parse_listen(settings.web.listen)
 
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> Flask:
 
     app.register_blueprint(page.blueprint(settings))
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
-        Patient(app.wsgi_app),
+        PageTimeout(app.wsgi_app),
         token=token_of(Path(settings.web.token_file)),
         hosts=web_hosts(settings),
         proxies=Proxies(settings.tracker.trusted_proxies),

@@ -42,7 +42,7 @@ _NOTES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class FigureCard:
     """One type's figures. machines: counted hits that no person made; share: of people, 0 to 100."""
 
     type: str
@@ -60,7 +60,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EventLine:
     """One event as the page shows it. client: "" for what no client fetched; subject: "" but for messages."""
 
     id: str
@@ -79,7 +79,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class EventFilters:
     """What the reader of the page asked for. Empty means everything."""
 
     campaign: str = ""
@@ -102,7 +102,7 @@ class Filters:
         )
 
 
-def cards(counts: Mapping[str, Count], only: str = "") -> list[Card]:
+def cards(counts: Mapping[str, Count], only: str = "") -> list[FigureCard]:
     """The figures in a fixed order; types without any event are left out, but for clicks and opens."""
     made = []
     for name in dict.fromkeys((*_TITLES, *ALL_TYPES, *counts)):
@@ -111,12 +111,14 @@ def cards(counts: Mapping[str, Count], only: str = "") -> list[Card]:
             machines = count.counted - count.people
             title = _TITLES.get(name, name)
             made.append(
-                Card(name, title, count.counted, count.people, machines, count.recorded, name != INJECTION)
+                FigureCard(
+                    name, title, count.counted, count.people, machines, count.recorded, name != INJECTION
+                )
             )
     return made
 
 
-def line(fields: Mapping[str, Any]) -> Line:
+def line(fields: Mapping[str, Any]) -> EventLine:
     """An event's row. fields: as `engagement.events.fields` makes them."""
     day, _, time = str(fields.get("timestamp", "")).partition("T")
     sort = str(fields.get("type", ""))
@@ -124,7 +126,7 @@ def line(fields: Mapping[str, Any]) -> Line:
     why += [note for name, note in _NOTES if fields.get(name)]
     if sort == INJECTION and fields.get("x_outcome"):
         why.append(f"not tracked: {fields['x_outcome']}")
-    return Line(
+    return EventLine(
         id=str(fields.get("event_id", "")),
         time=time.removesuffix("Z"),
         day=day,
@@ -176,8 +178,8 @@ def blueprint(settings: Settings) -> Blueprint:
     return pages
 
 
-def _filters() -> Filters:
-    return Filters(
+def _filters() -> EventFilters:
+    return EventFilters(
         campaign=request.args.get("campaign", "").strip(),
         recipient=request.args.get("recipient", "").strip(),
         type=request.args.get("type", "").strip(),

@@ -64,7 +64,7 @@ class _Page:
         return self.body.append
 
 
-class Patient:
+class PageTimeout:
     """`pages`, with a bound on the time that one request waits. One per process, made after fork.
 
     Everything but GET and HEAD is handed over as it is.

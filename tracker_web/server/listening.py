@@ -3,14 +3,14 @@
 import socket
 from pathlib import Path
 
-from tracker_web.links.hosts import Listen
+from tracker_web.links.hosts import HttpListen
 
 
 class CannotServe(Exception):
     """What stands in the way, and what to do about it."""
 
 
-def try_listen(listen: Listen, option: str, config: Path) -> None:
+def try_listen(listen: HttpListen, option: str, config: Path) -> None:
     """Fail now, in words, where the server would fail in a traceback. Raises CannotServe."""
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]

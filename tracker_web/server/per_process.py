@@ -17,12 +17,12 @@ from engagement.events.ids import EventIds
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
 from engagement.spool.fold import Folding
-from engagement.spool.write import Writer
-from tracker_web.links.application import Hot, Spool
+from engagement.spool.write import SpoolWriter
+from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.hosts import tracking_hosts
-from tracker_web.links.privacy_spool import MODES, Ceiling, Heeding
-from tracker_web.links.stop_list import Following
+from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool
+from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
 from tracker_web.server.last_good import files_of, objections, ring_of, stopped
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class PerProcess:
-    """The WSGI callable every server gets: builds the process's `Hot` at its first request."""
+    """The WSGI callable every server gets: builds the process's `LinksApplication` at its first request."""
 
     def __init__(self, settings: Settings, otherwise: "WSGIApplication") -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class PerProcess:
 
     def _begin_life(self) -> None:
         self._lock = Lock()
-        self._hot: Hot | None = None
+        self._hot: LinksApplication | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -55,7 +55,7 @@ class PerProcess:
             hot = self._build()
         return hot(environ, start_response)
 
-    def _build(self) -> Hot:
+    def _build(self) -> LinksApplication:
         with self._lock:
             if self._hot is None:
                 self._hot = build(self._settings, self._otherwise, self._well_known)
@@ -74,11 +74,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> Hot:
+def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> LinksApplication:
     """This process's fast path. Raises RingError when there is no key ring."""
     keys = ring_of(settings)
     ids = EventIds(secrets.token_bytes(8))
-    spool: Spool | None = None
+    spool: HitSink | None = None
     if settings.privacy.mode != "off":
         spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
@@ -86,11 +86,11 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         if settings.privacy.mode in MODES:
             # The oldest: a rotation must not part workers made before it from those made after.
             key = keys.current().keys[0].derive(b"ceiling")
-            spool = Ceiling(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+            spool = PrivacySpool(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
         if settings.privacy.objections:
             file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
-            spool = Heeding(spool, file.current)
-    return Hot(
+            spool = ObjectionsSpool(spool, file.current)
+    return LinksApplication(
         keys=keys,
         event_id=ids.next,
         spool=spool,
@@ -100,14 +100,14 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         proxies=Proxies(settings.tracker.trusted_proxies),
         truncate_addresses=settings.privacy.truncate_addresses,
         well_known=files,
-        stops=Following(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
+        stops=StopListFollower(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
         sender=settings.tracker.sender,
         unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key).add,
     )
 
 
-def _writer(settings: Settings) -> Writer:
-    return Writer(
+def _writer(settings: Settings) -> SpoolWriter:
+    return SpoolWriter(
         Path(settings.spool.directory),
         sync=settings.spool.sync,
         segment_size=settings.spool.segment_size,

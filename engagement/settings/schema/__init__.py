@@ -9,19 +9,19 @@ between scopes (`scopes`).
 from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
-from engagement.settings.schema.momentum import CassandraClient, EngagementTracker, SmtpapiStanza
+from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.site import (
-    Keys,
-    Limits,
-    Milter,
-    Policy,
-    Privacy,
-    Rewriting,
-    Spool,
-    Store,
-    Tracker,
-    Web,
+    KeysStanza,
+    LimitsStanza,
+    MilterStanza,
+    PolicyStanza,
+    PrivacyStanza,
+    RewritingStanza,
+    SpoolStanza,
+    StoreStanza,
+    TrackerStanza,
+    WebStanza,
 )
 
 __all__ = [
@@ -30,20 +30,20 @@ __all__ = [
     "STANZAS",
     "TRACKING_OPTIONS",
     "TRACKING_SCOPES",
-    "CassandraClient",
-    "EngagementTracker",
-    "Keys",
-    "Limits",
-    "Milter",
-    "Policy",
-    "Privacy",
-    "Rewriting",
+    "CassandraClientStanza",
+    "EngagementTrackerStanza",
+    "KeysStanza",
+    "LimitsStanza",
+    "MilterStanza",
+    "PolicyStanza",
+    "PrivacyStanza",
+    "RewritingStanza",
     "ScopedOptions",
     "SmtpapiStanza",
-    "Spool",
-    "Store",
-    "Tracker",
-    "Web",
+    "SpoolStanza",
+    "StoreStanza",
+    "TrackerStanza",
+    "WebStanza",
 ]
 
 SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(ScopedOptions)}
@@ -54,16 +54,16 @@ TRACKING_OPTIONS = tuple(
 # The attribute of Settings, which is also the stanza's name, and its class.
 STANZAS: Mapping[str, type] = {
     "smtpapi": SmtpapiStanza,
-    "engagement_tracker": EngagementTracker,
-    "cassandra_client": CassandraClient,
-    "milter": Milter,
-    "rewriting": Rewriting,
-    "limits": Limits,
-    "spool": Spool,
-    "store": Store,
-    "keys": Keys,
-    "tracker": Tracker,
-    "web": Web,
-    "privacy": Privacy,
-    "policy": Policy,
+    "engagement_tracker": EngagementTrackerStanza,
+    "cassandra_client": CassandraClientStanza,
+    "milter": MilterStanza,
+    "rewriting": RewritingStanza,
+    "limits": LimitsStanza,
+    "spool": SpoolStanza,
+    "store": StoreStanza,
+    "keys": KeysStanza,
+    "tracker": TrackerStanza,
+    "web": WebStanza,
+    "privacy": PrivacyStanza,
+    "policy": PolicyStanza,
 }

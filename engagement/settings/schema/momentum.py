@@ -47,7 +47,7 @@ class _Module:
 
 
 @dataclass(frozen=True, slots=True)
-class EngagementTracker(_Module):
+class EngagementTrackerStanza(_Module):
     """What tracked links carry."""
 
     click_tracking_include_metadata: bool = declared(
@@ -66,7 +66,7 @@ class EngagementTracker(_Module):
 
 
 @dataclass(frozen=True, slots=True)
-class CassandraClient(_Module):
+class CassandraClientStanza(_Module):
     """The Cassandra cluster of events, where store.engine says so. Momentum has the stanza with uri alone."""
 
     uri: tuple[str, ...] = declared(

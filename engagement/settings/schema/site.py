@@ -14,7 +14,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Milter:
+class MilterStanza:
     """The filter's process and its socket."""
 
     socket: str = declared(
@@ -46,7 +46,7 @@ class Milter:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewriting:
+class RewritingStanza:
     """Which links are rewritten, and how carefully."""
 
     text_links: bool = declared(
@@ -125,7 +125,7 @@ class Rewriting:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitsStanza:
     """Messages beyond these pass untouched, with a reason that is counted."""
 
     max_message_size: int = declared(
@@ -156,7 +156,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spool:
+class SpoolStanza:
     """Where events wait on disk for the store."""
 
     directory: str = declared(
@@ -186,7 +186,7 @@ class Spool:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreStanza:
     """Where events are kept and found."""
 
     engine: str = declared(
@@ -203,7 +203,7 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeysStanza:
     """The keys that seal links. Whoever has them can make links in this site's name."""
 
     ring: str = declared(
@@ -220,7 +220,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Tracker:
+class TrackerStanza:
     """The web tracker that answers links and pixels."""
 
     listen: str = declared(
@@ -271,7 +271,7 @@ class Tracker:
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
+class WebStanza:
     """The program that shows the events to whoever has its token, apart from the tracker."""
 
     listen: str = declared(
@@ -293,7 +293,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
-class Privacy:
+class PrivacyStanza:
     """A ceiling for all mail, which no header and no policy can lift."""
 
     mode: str = declared(
@@ -317,7 +317,7 @@ class Privacy:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PolicyStanza:
     """Site policy in Python, with Momentum's hook names."""
 
     file: str = declared(

@@ -15,9 +15,9 @@ from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import (
     HOUR_MS,
     MINUTE_MS,
-    MinuteTally,
-    Repeats,
-    Tally,
+    Aggregate,
+    MinuteAggregate,
+    RepeatFinder,
     as_counts,
     from_texts,
     hours_of,
@@ -25,7 +25,7 @@ from engagement.stores.aggregate import (
 )
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import Connection, RefusedError
-from engagement.stores.cassandra.queries import Filter, Kept, Slim
+from engagement.stores.cassandra.queries import Filter, HourlyEvent, StoredEvent
 from engagement.stores.customer_tags import Customer, TagSet
 from engagement.stores.minute_rollup import Minute
 from engagement.stores.port import Count, Query, StoreError, clamped, cursor_position
@@ -38,7 +38,7 @@ _DATED_MS = (3_600_000, 8 * 86_400_000)  # an injection's id is at most so much 
 class Finder:
     """The reading half of `CassandraStore`."""
 
-    def __init__(self, connection: Connection, life: queries.Life, now: Callable[[], float]) -> None:
+    def __init__(self, connection: Connection, life: queries.Lifetimes, now: Callable[[], float]) -> None:
         self._connection = connection
         self._life = life
         self._now = now
@@ -64,7 +64,7 @@ class Finder:
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
-        tally = Tally()
+        tally = Aggregate()
         if query.ids or query.messages or query.recipients:
             wants = Filter(query, self._oldest(), self._sets(query)).wants
             for rows in self.whole(self._messages(query)).values():
@@ -78,7 +78,7 @@ class Finder:
                         hits=row.hits,
                     )
         else:
-            wanted, repeats = Filter(query, sets=self._sets(query)).wants_slim, Repeats()
+            wanted, repeats = Filter(query, sets=self._sets(query)).wants_slim, RepeatFinder()
             low = (query.from_ms or 0) - REPEAT_MS
             for slim in self._forward_through_hours(query, low):
                 repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
@@ -108,7 +108,7 @@ class Finder:
     def minutes(self, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
         """Return what was seen in minutes since 1970, from first to last, exclusive."""
         begins = first * MINUTE_MS
-        tally = MinuteTally(begins)
+        tally = MinuteAggregate(begins)
         span = Query(tenant=tenant, from_ms=begins, to_ms=last * MINUTE_MS)
         for slim in self._forward_through_hours(span, begins - REPEAT_MS):
             tally.add(
@@ -131,13 +131,15 @@ class Finder:
 
     # --- by message ---
 
-    def whole(self, messages: Iterable[bytes], low: int = 0, high: int = _LAST_MS) -> dict[bytes, list[Kept]]:
+    def whole(
+        self, messages: Iterable[bytes], low: int = 0, high: int = _LAST_MS
+    ) -> dict[bytes, list[StoredEvent]]:
         """Return all rows of messages, each message's in time order; of hits only those in the span."""
         keys = list(dict.fromkeys(messages))
         events = self.asked_each("events", [(key, low, high) for key in keys])
         injections = self.asked_each("injections", [(key,) for key in keys])
         oldest = self._oldest()
-        found: dict[bytes, list[Kept]] = {}
+        found: dict[bytes, list[StoredEvent]] = {}
         for key, hits, others in zip(keys, events, injections, strict=True):
             rows = [*map(queries.kept_event, hits), *map(queries.kept_injection, others)]
             found[key] = sorted(
@@ -216,7 +218,9 @@ class Finder:
             found += self.shown([(slim.message, slim.at_ms, slim.event_id) for slim in part])
         return found
 
-    def _newest_first(self, query: Query, position: tuple[int, int] | None, limit: int) -> Iterator[Slim]:
+    def _newest_first(
+        self, query: Query, position: tuple[int, int] | None, limit: int
+    ) -> Iterator[HourlyEvent]:
         wants = Filter(query, sets=self._sets(query)).wants_slim
         before = position or (_LAST_MS, 0)
         if query.to_ms is not None:
@@ -235,7 +239,7 @@ class Finder:
                     yield slim
                 last = slim.event_id
 
-    def _forward_through_hours(self, query: Query, low: int) -> Iterator[Slim]:
+    def _forward_through_hours(self, query: Query, low: int) -> Iterator[HourlyEvent]:
         """All events of a tenant from low on; those of one link in time order, as they share a shard."""
         low = max(0, low)
         high = _LAST_MS if query.to_ms is None else max(query.to_ms, 0)
@@ -251,7 +255,9 @@ class Finder:
                 once = {slim.event_id: slim for stream in streams for slim in stream}
                 yield from sorted(once.values(), key=lambda slim: slim.order)
 
-    def _streams(self, name: str, asked: Sequence[tuple[object, ...]], page: int) -> list[Iterator[Slim]]:
+    def _streams(
+        self, name: str, asked: Sequence[tuple[object, ...]], page: int
+    ) -> list[Iterator[HourlyEvent]]:
         try:
             streams = self._connection.stream_each(name, asked, page)
         except RefusedError as error:
@@ -314,9 +320,9 @@ class Finder:
         return StoreError(f"Cassandra: {error}. `smtpapi store check` tells whether the tables are there.")
 
 
-def _slim(line: tuple[Any, ...]) -> Slim:
+def _slim(line: tuple[Any, ...]) -> HourlyEvent:
     at_ms, event_id, message, kind, client, link, campaign, transmission, expired, tags, hits = line
-    return Slim(
+    return HourlyEvent(
         *(at_ms, event_id, message, kind, client or "", link or b"", campaign or ""),
         *(transmission, bool(expired), tags or b"", hits or 1),
     )
@@ -336,17 +342,17 @@ def _key(message: str) -> bytes:
         return b""
 
 
-def _repeated(rows: Iterable[Kept]) -> set[UUID]:
+def _repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
     """The rows of one message, in time order, that repeat another."""
-    repeats: dict[str, Repeats] = {}
+    repeats: dict[str, RepeatFinder] = {}
     return {
         row.event_id
         for row in rows
-        if repeats.setdefault(row.tenant, Repeats()).is_repeat(row.type, row.link, row.client, row.at_ms)
+        if repeats.setdefault(row.tenant, RepeatFinder()).is_repeat(row.type, row.link, row.client, row.at_ms)
     }
 
 
-def _shown(rows: Iterable[Kept], whole: Mapping[bytes, list[Kept]]) -> list[Fields]:
+def _shown(rows: Iterable[StoredEvent], whole: Mapping[bytes, list[StoredEvent]]) -> list[Fields]:
     """The events of rows. whole: all that may matter to them, by message."""
     repeated = {key: _repeated(found) for key, found in whole.items()}
     lent: dict[bytes, Fields] = {

@@ -18,7 +18,7 @@ from uuid import UUID
 from zlib import crc32
 
 from engagement.events.fields import Fields, join
-from engagement.events.rows import Row
+from engagement.events.rows import EventRow
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import TagSet, set_id
 from engagement.stores.port import Query
@@ -137,7 +137,7 @@ READS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifetimes:
     """How long rows live, in seconds; 0 for ever. message: what is borrowed, beyond the life of events."""
 
     events: int = 0
@@ -155,7 +155,7 @@ def ttl(ends_ms: int, life: int, now: float) -> int | None:
     return 0 if end > _LAST_END or left > _LONGEST_TTL else left
 
 
-def written_at(row: Row) -> int:
+def written_at(row: EventRow) -> int:
     """Return the timestamp of a row in microseconds. A judgement by later rules wins over the one before."""
     version = row.rules
     rules = int(version) if version.isascii() and version.isdigit() and len(version) < 4 else 0
@@ -167,7 +167,7 @@ def told_at(number: int) -> int:
     return _MARKED_AT + number
 
 
-def message_key(row: Row) -> bytes:
+def message_key(row: EventRow) -> bytes:
     """Return what a row's message is known by: 16 bytes, those of the event if it has no message id."""
     return bytes.fromhex(row.message_id) or UUID(row.event_id).bytes
 
@@ -187,7 +187,7 @@ def signed(number: int) -> int:
     return int.from_bytes(number.to_bytes(8, "big"), "big", signed=True)
 
 
-def whole_values(row: Row, key: bytes) -> tuple[str, tuple[object, ...]]:
+def whole_values(row: EventRow, key: bytes) -> tuple[str, tuple[object, ...]]:
     """Return the table of a whole row and its values, but for TTL and timestamp.
 
     Raises ValueError, TypeError, RecursionError.
@@ -198,7 +198,7 @@ def whole_values(row: Row, key: bytes) -> tuple[str, tuple[object, ...]]:
     return "event_by_message", (*head, bytes.fromhex(row.link), as_text(row.fields))
 
 
-def hour_values(row: Row, key: bytes, shards: int, tags: bytes | None) -> tuple[object, ...]:
+def hour_values(row: EventRow, key: bytes, shards: int, tags: bytes | None) -> tuple[object, ...]:
     """Return a row's values in `event_by_hour`, but for TTL and timestamp. tags: id of its set.
 
     Raises ValueError, OverflowError.
@@ -228,7 +228,7 @@ def kept_tag_set(found: tuple[Any, ...]) -> TagSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredEvent:
     """A whole row as it was kept. lent: what events of the message borrow, None if it lends nothing."""
 
     message: bytes
@@ -270,20 +270,20 @@ class Kept:
         return joined | {"x_repeat": True} if repeat else joined
 
 
-def kept_event(found: tuple[Any, ...]) -> Kept:
+def kept_event(found: tuple[Any, ...]) -> StoredEvent:
     """Return the row of a line of `events`."""
     message, at_ms, event_id, tenant, link, fields = found
-    return Kept(message, at_ms, event_id, tenant or "", link or b"", json.loads(fields), None)
+    return StoredEvent(message, at_ms, event_id, tenant or "", link or b"", json.loads(fields), None)
 
 
-def kept_injection(found: tuple[Any, ...]) -> Kept:
+def kept_injection(found: tuple[Any, ...]) -> StoredEvent:
     """Return the row of a line of `injections`."""
     message, at_ms, event_id, tenant, fields, lent = found
-    return Kept(message, at_ms, event_id, tenant or "", b"", json.loads(fields), json.loads(lent))
+    return StoredEvent(message, at_ms, event_id, tenant or "", b"", json.loads(fields), json.loads(lent))
 
 
 @dataclass(frozen=True, slots=True)
-class Slim:
+class HourlyEvent:
     """A line of `hour`."""
 
     at_ms: int
@@ -317,7 +317,7 @@ class Filter:
         self._transmissions = frozenset(_unsigned(text) for text in query.transmissions)
         self._signed = frozenset(signed(number) for number in self._transmissions if number is not None)
 
-    def wants_slim(self, row: Slim) -> bool:
+    def wants_slim(self, row: HourlyEvent) -> bool:
         """Tell whether a line of an hour is wanted; recipients, messages and ids are not looked at."""
         query = self._query
         return (
@@ -329,7 +329,7 @@ class Filter:
             and (not query.tags or row.tags in self._sets)
         )
 
-    def wants(self, row: Kept) -> bool:
+    def wants(self, row: StoredEvent) -> bool:
         """Tell whether a whole row is wanted."""
         query, fields = self._query, row.fields
         return (
@@ -345,7 +345,7 @@ class Filter:
             and (not query.tags or self._tags(row) in self._sets)
         )
 
-    def _tags(self, row: Kept) -> bytes:
+    def _tags(self, row: StoredEvent) -> bytes:
         customer = (row.tenant, row.fields.get("customer_id", ""))
         return set_id(customer, row.fields.get("rcpt_tags", ()))
 

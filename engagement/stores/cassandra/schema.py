@@ -15,7 +15,7 @@ from typing import Final
 from uuid import NAMESPACE_DNS, uuid5
 
 from engagement.stores.cassandra.connection import ClientStanza, Connection, RefusedError
-from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Life
+from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Lifetimes
 from engagement.stores.port import StoreError
 
 LOCK_SECONDS: Final = 600  # a migration that died lets the next one begin after this
@@ -48,7 +48,7 @@ def scripts() -> tuple[tuple[int, str, str], ...]:
     return numbered
 
 
-def statements(text: str, keyspace: str, life: Life) -> Iterator[str]:
+def statements(text: str, keyspace: str, life: Lifetimes) -> Iterator[str]:
     """Yield the statements of a script."""
     filled = text.format(
         keyspace=keyspace,
@@ -114,7 +114,9 @@ def check_version(connection: Connection) -> None:
         )
 
 
-def migrate(connection: Connection, life: Life, tell: Callable[[str], None], *, wait: float = 120.0) -> None:
+def migrate(
+    connection: Connection, life: Lifetimes, tell: Callable[[str], None], *, wait: float = 120.0
+) -> None:
     """Make or upgrade the schema. Does nothing where it is there. Raises StoreError, RefusedError.
 
     wait: seconds for another migration to end.

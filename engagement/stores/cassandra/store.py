@@ -15,15 +15,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from engagement.events.fields import Fields, valid
-from engagement.events.rows import Row
+from engagement.events.rows import EventRow
 from engagement.stores.aggregate import HOUR_MS, minutes_to_count, to_text
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import RENEW_SECONDS, ClientStanza, Connection, RefusedError
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.schema import check_version
-from engagement.stores.cassandra.turns import Turns, stamp
+from engagement.stores.cassandra.turns import RollupTurns, stamp
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, tags_of
-from engagement.stores.minute_rollup import MINUTES, Hour, Minute, Minutes, by_turns
+from engagement.stores.minute_rollup import MINUTES, Hour, Minute, MinuteRollup, by_turns
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -67,7 +67,7 @@ class CassandraStore:
         self,
         stanza: ClientStanza,
         *,
-        life: queries.Life = queries.Life(),  # noqa: B008 - a frozen value, safe to share
+        life: queries.Lifetimes = queries.Lifetimes(),  # noqa: B008 - a frozen value, safe to share
         now: Callable[[], float] = time.time,
         renew_after: float = RENEW_SECONDS,
     ) -> None:
@@ -85,18 +85,18 @@ class CassandraStore:
         """Forget what was written before, as a new process would."""
         self._remembered = _Remembered()
         self._tags = TagBook(self._finder.tag_sets)
-        self._minutes = Minutes()
+        self._minutes = MinuteRollup()
         self._shipper = secrets.token_hex(6)
         self._told = 0  # arrivals written under this name
         self._stale: set[Hour] | None = None  # None: not asked yet what others left behind
         self._marks_made = 0
         self._mark = self._shipper  # the name of marks to come
         self._marked: dict[Hour, set[str]] = {}
-        self._turns = Turns(self._asked, self._shipper)
+        self._turns = RollupTurns(self._asked, self._shipper)
         self._under_way: dict[Hour, int] = {}  # the turn of hours begun to be read
         self._added: set[Hour] = set()  # what has got events since its turn was taken
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
         rows = list(events)
         with self._lock:
@@ -210,7 +210,7 @@ class CassandraStore:
 
     # --- writing ---
 
-    def _writes(self, rows: list[Row]) -> tuple[_Writes, set[object], list[tuple[bytes, int, bytes]]]:
+    def _writes(self, rows: list[EventRow]) -> tuple[_Writes, set[object], list[tuple[bytes, int, bytes]]]:
         """Return what the rows are in tables; what to remember of it; what to tell as arrived."""
         now = self._now()
         single: _Writes = []
@@ -256,7 +256,7 @@ class CassandraStore:
                 writes.append(("tag_set", [(*values, left, ends * 1000)]))
         return writes
 
-    def _index(self, row: Row, key: bytes, now: float, stamp: int, remembered: set[object]) -> _Writes:
+    def _index(self, row: EventRow, key: bytes, now: float, stamp: int, remembered: set[object]) -> _Writes:
         """The rows by which this one is found and that others before it may have written."""
         writes: _Writes = []
 

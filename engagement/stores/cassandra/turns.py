@@ -26,7 +26,7 @@ def stamp(hour: int, turn: int) -> int:
     return ((hour + 1) * HOUR_MS + _AFTER_HOUR_MS) * 1000 + turn
 
 
-class Turns:
+class RollupTurns:
     """The turns of one shipper. ask: `take_turn` of `cql.WRITES`. Not safe to share between threads."""
 
     def __init__(self, ask: Ask, shipper: str) -> None:

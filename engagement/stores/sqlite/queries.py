@@ -4,9 +4,9 @@ import json
 from typing import Any, Final
 from uuid import UUID
 
-from engagement.events.classify import MACHINES, Client, Label
+from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.fields import LINK_UNSUBSCRIBE, Fields, join
-from engagement.events.rows import REPEAT_MS, Row, Source, kept_fields
+from engagement.events.rows import REPEAT_MS, EventRow, RowSource, kept_fields
 from engagement.stores.port import Query
 
 _FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
@@ -91,7 +91,7 @@ def counts_of(where: list[str]) -> str:
         WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
             SELECT type, client, hits,
                 CASE WHEN message_id = x'' THEN event_id ELSE message_id END AS message,
-                client <> '{Client.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
+                client <> '{ReaderClass.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
             FROM event WHERE {" AND ".join(where)}
         ), figures AS (
             SELECT type, hits, counted, counted AND client NOT IN ({machines}) AS person, message FROM judged
@@ -103,13 +103,13 @@ def counts_of(where: list[str]) -> str:
     """  # noqa: S608 - conditions of ours, values bound
 
 
-def event_values(row: Row, tags: bytes | None = None) -> tuple[object, ...]:
+def event_values(row: EventRow, tags: bytes | None = None) -> tuple[object, ...]:
     """Return a row as `ADD_EVENT` wants it. tags: id of its set.
 
     Raises ValueError, TypeError, RecursionError, OverflowError.
     """
     source = row.source
-    if isinstance(source, Source):
+    if isinstance(source, RowSource):
         body, label, rcpt_hash = source.record, source.label, source.rcpt_hash or None
         reason, rules = (label.reason, label.rules) if label else (None, None)
     else:
@@ -146,7 +146,7 @@ def shown(line: tuple[Any, ...]) -> Fields:
     if body[:1] == b"{":
         fields: Fields = json.loads(body)
     else:
-        label = Label(Client(client), reason, rules) if client else None
+        label = Classification(ReaderClass(client), reason, rules) if client else None
         second = str(UUID(bytes=event_id)) if kind == LINK_UNSUBSCRIBE else ""
         fields = kept_fields(body, label, rcpt_hash or "", second)
     joined = join(fields, json.loads(message) if message else {})

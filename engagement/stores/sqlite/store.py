@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from engagement.events.fields import Fields, valid
-from engagement.events.rows import REPEAT_MS, Row
+from engagement.events.rows import REPEAT_MS, EventRow
 from engagement.stores.aggregate import (
     HOUR_MS,
     MINUTE_MS,
-    MinuteTally,
+    MinuteAggregate,
     as_counts,
     from_texts,
     hours_of,
@@ -29,7 +29,7 @@ from engagement.stores.aggregate import (
     to_text,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
-from engagement.stores.minute_rollup import MINUTES, Hour, Minute, Minutes, by_turns
+from engagement.stores.minute_rollup import MINUTES, Hour, Minute, MinuteRollup, by_turns
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -92,13 +92,13 @@ class SqliteStore:
         self._closed = False
         self._file: tuple[int, int] | None = None  # device and inode of the connection's file
         self._frozen = False  # the connection believes that nobody writes: not to be kept
-        self._minutes = Minutes()
+        self._minutes = MinuteRollup()
         self._seen_version = -1  # of the file, when the minutes were read
         self._tags = TagBook(self._tag_sets)
         if writing:
             self._do(lambda connection: None, None)
 
-    def add(self, events: Iterable[Row]) -> int:
+    def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
         rows = list(events)
         with self._lock:
@@ -131,7 +131,7 @@ class SqliteStore:
                 self._minutes.changed(tenant, minute)
         return done
 
-    def _values(self, rows: list[Row]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    def _values(self, rows: list[EventRow]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
         """Return the rows as `ADD_EVENT` wants them, and as `ADD_TAG_SET` does the tag sets that are new."""
         values = []
         used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
@@ -447,7 +447,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
     """Return what was seen in minutes since 1970, from first to last, exclusive."""
-    tally = MinuteTally(first * MINUTE_MS)
+    tally = MinuteAggregate(first * MINUTE_MS)
     span = (first * MINUTE_MS - REPEAT_MS, last * MINUTE_MS, tenant)
     for at_ms, kind, message, client, link, campaign, expired, hits in connection.execute(OF_MINUTE, span):
         tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired), hits=hits)

@@ -139,7 +139,7 @@ class _Text:
         run = min(run, self.closing_tag)
         end = brackets.url_end(data, start, run, self.look)
         if end.certain and ends.is_list(data, start, host, end.stop):
-            end = brackets.End(run, certain=False)
+            end = brackets.UrlEnd(run, certain=False)
         marks = notation.read(data, run, self.look)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
             marks = None  # they belong to what follows this URL in the same run

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from engagement.links.keys import Key, Ring
-from engagement.settings.scopes import Listen, address_of
+from engagement.settings.scopes import ListenAddress, address_of
 from smtpapi.hop import split_header
 from smtpapi.hop.fingerprint import Fingerprint
-from smtpapi.hop.split_header import Entry, Unopened
+from smtpapi.hop.split_header import SplitRecipient, Unopened
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange, removal
@@ -29,7 +29,7 @@ _OURS = (x_msys_api.NAME.lower(), _MARK)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class Refused(Enum):
+class MarkRefusal(Enum):
     """Why a mark on the hop's listener does not count. The value is for the log.
 
     FORGED may be anyone's mail. The others are ours: what their senders asked for is lost, or was not asked
@@ -43,13 +43,13 @@ class Refused(Enum):
 
 
 _REFUSED = {
-    Unopened.NOT_OURS: Refused.FORGED,
-    Unopened.NO_KEY: Refused.NO_KEY,
-    Unopened.TOO_OLD: Refused.TOO_OLD,
+    Unopened.NOT_OURS: MarkRefusal.FORGED,
+    Unopened.NO_KEY: MarkRefusal.NO_KEY,
+    Unopened.TOO_OLD: MarkRefusal.TOO_OLD,
 }
 
 
-class Arrival(NamedTuple):
+class ResumedMessage(NamedTuple):
     """The facts to judge by.
 
     envelope, message: with the first client and header on the second pass. came: the message as it is to
@@ -63,10 +63,10 @@ class Arrival(NamedTuple):
     came: Message
     session: Mapping[str, str]
     signatures: tuple[HeaderChange, ...] = ()
-    entry: Entry | None = None
+    entry: SplitRecipient | None = None
     key: Key | None = None
     expands: bool = True
-    refused: Refused | None = None
+    refused: MarkRefusal | None = None
     message_context: Mapping[str, str] = _NOTHING
     fingerprint: Fingerprint | None = None
 
@@ -76,7 +76,7 @@ class Arrival(NamedTuple):
 
         Mail whose mark was ours and does not count was trusted too; it loses the mark and gets no links.
         """
-        return self.entry is None and self.refused in (None, Refused.FORGED)
+        return self.entry is None and self.refused in (None, MarkRefusal.FORGED)
 
     def headers(self) -> tuple[HeaderChange, ...]:
         """The changes that take out what may not leave, if the mail may be edited at all."""
@@ -85,35 +85,37 @@ class Arrival(NamedTuple):
         return removal(self.came, x_msys_api.NAME) + removal(self.came, split_header.HEADER) + self.signatures
 
 
-def arrive(
-    hop: Listen | None,
+def resumed(
+    hop: ListenAddress | None,
     ring: Ring | None,
     envelope: Envelope,
     message: Message,
     session: Mapping[str, str],
     now: float,
-) -> Arrival:
+) -> ResumedMessage:
     """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
     on_hop = hop is not None and is_at(envelope.client, hop)
     values = message.all(_MARK)
     if not values:
-        return Arrival(envelope, message, message, session, expands=not on_hop)
+        return ResumedMessage(envelope, message, message, session, expands=not on_hop)
     found = [split_header.unseal(value, ring, now) for value in values] if ring else [Unopened.NOT_OURS]
     marks = [each for each in found if not isinstance(each, Unopened)]
     # A mark of ours somewhere else is a hop that leads to the wrong listener: once round is enough.
     ours = bool(marks) or Unopened.TOO_OLD in found
-    plain = Arrival(envelope, message, message, session, expands=not on_hop and not ours)
+    plain = ResumedMessage(envelope, message, message, session, expands=not on_hop and not ours)
     if not on_hop:
         return plain
     for entry, key in marks:
         fingerprint = Fingerprint(envelope, message)
         if fingerprint.is_bound(entry.bound):
             return _restored(plain, entry, key, fingerprint)
-    why = [Refused.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
-    return plain._replace(refused=max(why, key=list(Refused).index))
+    why = [MarkRefusal.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
+    return plain._replace(refused=max(why, key=list(MarkRefusal).index))
 
 
-def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint) -> Arrival:
+def _restored(
+    arrival: ResumedMessage, entry: SplitRecipient, key: Key, fingerprint: Fingerprint
+) -> ResumedMessage:
     envelope, message = arrival.envelope, arrival.message
     fields = []
     signatures = list(entry.signatures)
@@ -133,7 +135,7 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
         fields.append(each)
     if entry.directive:
         fields.append(Field(x_msys_api.NAME, entry.directive))
-    return Arrival(
+    return ResumedMessage(
         replace(envelope, client=entry.client),
         Message(tuple(fields), message.body, message.eol, message.clear, message.unkept),
         message,
@@ -147,6 +149,6 @@ def _restored(arrival: Arrival, entry: Entry, key: Key, fingerprint: Fingerprint
     )
 
 
-def is_at(client: Client, listener: Listen) -> bool:
+def is_at(client: Client, listener: ListenAddress) -> bool:
     """Whether a client came in by that very listener."""
     return client.daemon_port == listener.port and address_of(client.daemon_address) == listener.address

@@ -39,7 +39,7 @@ _LARGEST = 16 * 2**20  # bytes of an opened mark; we made it, so this only bound
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SplitRecipient:
     """What the first pass knew. at, issued: Unix seconds of that pass, and of sending (`identity.issued_at`).
 
     first: the first RCPT TO, whose links an archive copy shares. bound, fingerprint: `identity.Fingerprint`'s
@@ -68,7 +68,7 @@ class Entry:
         return any(self.names[at : at + _NAME] == name for at in range(0, len(self.names), _NAME))
 
 
-def seal(entry: Entry, key: Key) -> str:
+def seal(entry: SplitRecipient, key: Key) -> str:
     """The mark's value, in folded lines."""
     values = [getattr(entry, each.name) for each in fields(entry)]
     values[0] = astuple(entry.client)
@@ -88,7 +88,7 @@ class Unopened(Enum):
     TOO_OLD = "it is too old"
 
 
-def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | Unopened:
+def unseal(value: bytes, ring: Ring, now: float) -> tuple[SplitRecipient, Key] | Unopened:
     """What a mark's value holds, and its key. Whether it belongs to a message, `Entry.bound` says."""
     words = _BLANKS.split(value.strip())
     if len(words) < 3 or words[0] != _VERSION or not words[1].isdigit() or len(words[1]) > 5:
@@ -107,7 +107,7 @@ def unseal(value: bytes, ring: Ring, now: float) -> tuple[Entry, Key] | Unopened
     )
     if not at - _CLOCK_STEP <= now <= at + _LONGEST_WAIT:
         return Unopened.TOO_OLD
-    return Entry(Client(*client), at, issued, first, bound, *rest), key
+    return SplitRecipient(Client(*client), at, issued, first, bound, *rest), key
 
 
 def name_of(address: str) -> bytes:

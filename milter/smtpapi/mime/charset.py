@@ -70,7 +70,7 @@ _PAIRS = re.compile(rb"(?:[!-~][!-~])*+")
 _NOT_ASCII_IN_ROMAN = bytes(code | 128 if code in b"\\~" else code for code in range(256))
 
 
-class Reading(NamedTuple):
+class DecodedText(NamedTuple):
     """What to search: UTF-8 or ASCII-compatible bytes.
 
     codec: "" if offsets in the text are offsets in the part. shifts: the part has runs that are no ASCII.
@@ -83,7 +83,7 @@ class Reading(NamedTuple):
 
 def read(
     data: bytes, label: str, *, html: bool, encoded: bool = True, look: Look = unhurried
-) -> Reading | None:
+) -> DecodedText | None:
     """The reading of a part's bytes under its charset label; None if they cannot be edited without doubt.
 
     encoded: by base64 or quoted-printable. Without, no MTA lets NUL and lone line ends through as they are.
@@ -95,10 +95,10 @@ def read(
                 None  # a browser goes by the mark, others by the label; ISO-2022-JP is recognised unlabelled
             )
         if family == "raw" or (html and codec != "johab") or data.isascii():
-            return Reading(data)
-        return Reading(_TRAIL[codec].sub(_hidden, data))
+            return DecodedText(data)
+        return DecodedText(_TRAIL[codec].sub(_hidden, data))
     if family == "unknown":
-        return None if _SHIFTS.search(data) else Reading(data)
+        return None if _SHIFTS.search(data) else DecodedText(data)
     if family == "shift":
         return _shifted(data, look)
     if family == "wide" and encoded:
@@ -106,7 +106,7 @@ def read(
     return None
 
 
-def place(changes: Sequence[Change], reading: Reading, data: bytes) -> list[Change] | None:
+def place(changes: Sequence[Change], reading: DecodedText, data: bytes) -> list[Change] | None:
     """Changes of `reading.text` as changes of `data`; None if they would not be read there as they are."""
     if not reading.codec:
         if reading.shifts and not all(_in_ascii(reading.text, data, change.start) for change in changes):
@@ -129,7 +129,7 @@ def place(changes: Sequence[Change], reading: Reading, data: bytes) -> list[Chan
     return placed
 
 
-def offsets_in_part(offsets: Sequence[int], reading: Reading) -> list[int]:
+def offsets_in_part(offsets: Sequence[int], reading: DecodedText) -> list[int]:
     """Where offsets of `reading.text`, in ascending order, lie in the part's bytes."""
     if not reading.codec:
         return list(offsets)
@@ -150,7 +150,7 @@ def _hidden(found: re.Match[bytes]) -> bytes:
     return found[0].translate(_HIDE)
 
 
-def _shifted(data: bytes, look: Look) -> Reading | None:
+def _shifted(data: bytes, look: Look) -> DecodedText | None:
     """ISO-2022-JP by its escapes, nothing decoded: what is no ASCII is hidden, and so are the escapes."""
     pieces = []
     escape = b""
@@ -166,7 +166,7 @@ def _shifted(data: bytes, look: Look) -> Reading | None:
             pieces.append(piece.translate(_HIDE))
         else:
             return None
-    return Reading(b"".join(pieces), shifts=True)
+    return DecodedText(b"".join(pieces), shifts=True)
 
 
 def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
@@ -177,7 +177,7 @@ def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
     return escape >= 0 and data.startswith(_TO_ASCII, escape)
 
 
-def _wide(data: bytes, codec: str) -> Reading | None:
+def _wide(data: bytes, codec: str) -> DecodedText | None:
     """UTF-16 in the order that its label means, if its mark and most of its bytes say so too."""
     halves = data[1::2].count(0), data[::2].count(0)
     zeros, others = halves if codec == "utf-16-le" else halves[::-1]
@@ -188,7 +188,7 @@ def _wide(data: bytes, codec: str) -> Reading | None:
         text = data.decode(codec)
     except UnicodeError:
         return None
-    return Reading(text.encode("utf-8"), codec)
+    return DecodedText(text.encode("utf-8"), codec)
 
 
 @lru_cache(maxsize=256)

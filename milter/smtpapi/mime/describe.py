@@ -28,7 +28,7 @@ class AmbiguousError(Exception):
     """Two readers could see different structures."""
 
 
-class Described(NamedTuple):
+class PartDescription(NamedTuple):
     """What the MIME fields of one header say. named: it has a file's name; of_bytes: see `OF_BYTES`."""
 
     content: ContentType
@@ -40,7 +40,7 @@ class Described(NamedTuple):
     of_bytes: tuple[FieldSpan, ...]
 
 
-def describe(fields: Iterable[Given], default: ContentType) -> Described:
+def describe(fields: Iterable[Given], default: ContentType) -> PartDescription:
     """Read all Content-* fields of one header; default: the type where none is named."""
     types: list[bytes] = []
     encodings: list[bytes] = []
@@ -76,7 +76,7 @@ def describe(fields: Iterable[Given], default: ContentType) -> Described:
         attachment = named and not types  # some readers take the type from the name
     elif content.type.startswith("multipart/"):
         _hold_clear(types, encodings)
-    return Described(content, encoding, attachment, encoding_value, named, content_id, tuple(of_bytes))
+    return PartDescription(content, encoding, attachment, encoding_value, named, content_id, tuple(of_bytes))
 
 
 def _content(values: list[bytes], default: ContentType) -> ContentType:

@@ -21,7 +21,7 @@ class Change(NamedTuple):
     name: str = ""
 
 
-class Placed(NamedTuple):
+class EncodedEdits(NamedTuple):
     """Changes in encoded offsets. inner: of a "reencoded" one. encoding: the part's new encoding, or ""."""
 
     changes: Sequence[Change]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from smtpapi.mime.clear import part_block
 from smtpapi.mime.deadline import OverTimeError
-from smtpapi.mime.describe import AmbiguousError, Described, describe
+from smtpapi.mime.describe import AmbiguousError, PartDescription, describe
 from smtpapi.mime.edits import MAX_LINE
 from smtpapi.mime.fields import PLAIN, ContentType, FieldSpan, Header, parse_header
 from smtpapi.model.message import Message
@@ -114,7 +114,7 @@ def settled(header: Message) -> bool:
     return not top.content.type.startswith("multipart/") and not top_parts((_only(top, header),))
 
 
-def _top(message: Message) -> Described:
+def _top(message: Message) -> PartDescription:
     if not message.clear:
         raise AmbiguousError("a header whose fields or end can be read in two ways")
     return describe(
@@ -123,7 +123,7 @@ def _top(message: Message) -> Described:
     )
 
 
-def _only(top: Described, message: Message) -> Part:
+def _only(top: PartDescription, message: Message) -> Part:
     """The part that a message without parts is."""
     return Part("1", top.content, top.encoding, top.attachment, 0, len(message.body), named=top.named)
 
@@ -153,7 +153,7 @@ class _Pass:
     """The one pass over a multipart body."""
 
     body: bytes
-    top: Described
+    top: PartDescription
     max_parts: int
     late: Callable[[], bool]
     parts: list[Part] = field(default_factory=list)
@@ -163,7 +163,7 @@ class _Pass:
     roots: dict[str, str] = field(default_factory=dict)
     seen: int = 0
     alternatives: int = 0
-    leaf: tuple[str, Described, Header] | None = None
+    leaf: tuple[str, PartDescription, Header] | None = None
 
     def run(self) -> list[Part]:
         body = self.body
@@ -254,7 +254,7 @@ class _Pass:
         return boundary
 
     def _enter(
-        self, described: Described, prefix: str, alternatives: tuple[int, ...], *, version: bool
+        self, described: PartDescription, prefix: str, alternatives: tuple[int, ...], *, version: bool
     ) -> None:
         content = described.content
         boundary = self._boundary(content)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from smtpapi.mime.deadline import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
-from smtpapi.mime.edits import LOOK_CHANGES, Change, Placed, column_at, line_end, rest_of_line
+from smtpapi.mime.edits import LOOK_CHANGES, Change, EncodedEdits, column_at, line_end, rest_of_line
 
 try:
     from smtpapi.mime import _quoted_printable as _native
@@ -76,13 +76,13 @@ class QuotedPrintable:
     decoded_starts: Sequence[int] = field(default=(), repr=False)
     encoded_starts: Sequence[int] = field(default=(), repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
         """The changes spliced into the encoded text."""
         text = self.encoded
         if _IN_C:
             placed = _native.place(text, changes, b"=" + line_end(text, eol), Change)
             if placed is not None:
-                return Placed(placed)
+                return EncodedEdits(placed)
         spans = []
         encoded = decoded = 0
         for change in paced(changes, look, LOOK_CHANGES):
@@ -90,7 +90,7 @@ class QuotedPrintable:
             stop = self._end(start, change)
             spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
             encoded, decoded = stop, change.stop
-        return Placed(_spliced(self.encoded, changes, spans, eol, look))
+        return EncodedEdits(_spliced(self.encoded, changes, spans, eol, look))
 
     def _offset(self, offset: int, encoded: int, decoded: int) -> int:
         """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
@@ -132,13 +132,13 @@ class LooseQuotedPrintable:
     decoded_starts: Sequence[int] = field(repr=False)
     encoded_starts: Sequence[int] = field(repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
         """The changes spliced into the encoded text."""
         spans = []
         for change in paced(changes, look, LOOK_CHANGES):
             start = _past_soft_breaks(self.encoded, self._offset(change.start))
             spans.append((start, self._offset(change.stop)))
-        return Placed(_spliced(self.encoded, changes, spans, eol, look))
+        return EncodedEdits(_spliced(self.encoded, changes, spans, eol, look))
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The first byte of the escape or character at each decoded offset."""

@@ -16,7 +16,7 @@ from smtpapi.mime.edits import (
     LOOK_CHANGES,
     MAX_LINE,
     Change,
-    Placed,
+    EncodedEdits,
     column_at,
     line_end,
     rest_of_line,
@@ -24,30 +24,40 @@ from smtpapi.mime.edits import (
 )
 from smtpapi.mime.quoted_printable import LINE, encode_quoted_printable, quoted_printable
 
-__all__ = ["REENCODED", "Base64", "Change", "Identity", "Placed", "View", "line_end", "splice", "view"]
+__all__ = [
+    "REENCODED",
+    "Base64",
+    "Change",
+    "EncodedEdits",
+    "IdentityView",
+    "PartView",
+    "line_end",
+    "splice",
+    "view",
+]
 
 REENCODED = "reencoded"
 
 
-class View(Protocol):
+class PartView(Protocol):
     """What is behind a transfer encoding."""
 
     @property
     def data(self) -> bytes:
         """The decoded bytes."""
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
         """The changes, sorted and without overlap, in encoded offsets."""
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """Where decoded offsets, in ascending order, lie in the encoded body."""
 
 
-def view(encoded: bytes, encoding: str, look: Look = unhurried) -> View | None:
+def view(encoded: bytes, encoding: str, look: Look = unhurried) -> PartView | None:
     """The view of a body under an encoding (lower case), or None if it cannot be decoded exactly."""
     match encoding:
         case "" | "7bit" | "8bit" | "binary":
-            return Identity(encoded)
+            return IdentityView(encoded)
         case "quoted-printable":
             return quoted_printable(encoded, look)
         case "base64":
@@ -61,12 +71,12 @@ def view(encoded: bytes, encoding: str, look: Look = unhurried) -> View | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class IdentityView:
     """7bit, 8bit, binary, or no encoding named."""
 
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
         """The changes as they are; quoted-printable for the whole part if a line would grow too long."""
         column = before = 0
         for change in paced(changes, look, LOOK_CHANGES):
@@ -74,9 +84,9 @@ class Identity:
             if column + rest_of_line(self.data, change.stop) > MAX_LINE:
                 new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol), look)
                 whole = Change(0, len(self.data), new, REENCODED)
-                return Placed([whole], changes, "quoted-printable")
+                return EncodedEdits([whole], changes, "quoted-printable")
             before = change.stop
-        return Placed(changes)
+        return EncodedEdits(changes)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The same offsets."""
@@ -90,10 +100,10 @@ class Base64:
     encoded: bytes
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> Placed:
+    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
         """One change for the whole body; line length, line ends and what follows the last line are kept."""
         if not changes:
-            return Placed(changes)
+            return EncodedEdits(changes)
         text = self.encoded.strip(b" \t\r\n")
         first, broken, _ = text.partition(b"\n")
         length = len(first.rstrip(b" \t\r"))
@@ -110,7 +120,7 @@ class Base64:
             most = min(block + length * LOOK_STEPS, len(new))
             lines += [new[at : at + length] for at in range(block, most, length)]
         whole = self.encoded[:start] + ends.join(lines) + self.encoded[stop:]
-        return Placed([Change(0, len(self.encoded), whole, REENCODED)], changes)
+        return EncodedEdits([Change(0, len(self.encoded), whole, REENCODED)], changes)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The start: the body is replaced as a whole."""

@@ -27,7 +27,7 @@ _HOP = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class GrantedActions:
     """granted: the actions' names, without libmilter's SMFIF_."""
 
     granted: frozenset[str] = frozenset(_BITS)
@@ -58,8 +58,8 @@ class Rights:
         return tuple(change for change in headers if _right_of(change) in self.granted)
 
 
-ALL = Rights()
-NONE = Rights(frozenset())
+ALL = GrantedActions()
+NONE = GrantedActions(frozenset())
 
 
 def _right_of(change: HeaderChange) -> str:
@@ -67,7 +67,7 @@ def _right_of(change: HeaderChange) -> str:
 
 
 @lru_cache(maxsize=64)
-def rights_of(actions: int) -> Rights:
+def granted_by(actions: int) -> GrantedActions:
     """The rights that the bits of a negotiation stand for; `ALL` itself if none is missing."""
     granted = frozenset(name for name, bit in _BITS.items() if actions & bit)
-    return ALL if granted == ALL.granted else Rights(granted)
+    return ALL if granted == ALL.granted else GrantedActions(granted)

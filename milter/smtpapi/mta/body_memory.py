@@ -10,7 +10,7 @@ import threading
 _NUMBER = 8  # octets
 
 
-class Room:
+class BodyMemory:
     """What one process takes of it. limit: octets for all messages of all processes. Safe between threads.
 
     numbers: of all the processes, the first of them how far those that count go. mine: which is this one's.
@@ -48,9 +48,9 @@ class Rooms:
     def __init__(self, most: int) -> None:
         self.numbers = memoryview(mmap.mmap(-1, most * _NUMBER)).cast("Q")
 
-    def room(self, number: int, limit: int) -> Room:
+    def room(self, number: int, limit: int) -> BodyMemory:
         """Of the process with that number, from 1."""
-        return Room(limit, self.numbers, number)
+        return BodyMemory(limit, self.numbers, number)
 
     def begin(self, number: int) -> None:
         """Count a process that is about to be made."""

@@ -12,7 +12,7 @@ from types import TracebackType
 import Milter
 
 import milter
-from smtpapi.mta.services import J, Works
+from smtpapi.mta.services import J, SessionServices
 from smtpapi.mta.session import Session
 from smtpapi.telemetry import maillog
 
@@ -66,7 +66,7 @@ def _note(kind: type[BaseException], error: BaseException, trace: TracebackType 
     maillog.lost_callback(error)
 
 
-def serve(works: Works[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
+def serve(works: SessionServices[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
     """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
     real = milter.opensocket
     milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))

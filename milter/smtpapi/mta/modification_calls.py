@@ -5,10 +5,10 @@ Not what is changed (`orders`), nor what becomes of the message when a call fail
 
 from typing import Protocol
 
-from smtpapi.mta.modifications import Orders
+from smtpapi.mta.modifications import Modifications
 
 
-class Changes(Protocol):
+class ModificationCalls(Protocol):
     """What of `Milter.Base` changes a message."""
 
     def chgheader(self, field: str, idx: int, value: str) -> object:
@@ -27,7 +27,7 @@ class Changes(Protocol):
         """Put another body in the place of the message's."""
 
 
-def carry_out(orders: Orders, mta: Changes) -> Exception | None:
+def apply_modifications(orders: Modifications, mta: ModificationCalls) -> Exception | None:
     """Ask the MTA for the changes. What went wrong, None for nothing: half of it may have been done then."""
     try:
         for name, index in orders.deletions:
@@ -44,7 +44,7 @@ def carry_out(orders: Orders, mta: Changes) -> Exception | None:
     return None
 
 
-def _change_recipients(orders: Orders, mta: Changes) -> None:
+def _change_recipients(orders: Modifications, mta: ModificationCalls) -> None:
     for address in orders.leaving:
         mta.delrcpt(f"<{address}>")
     if orders.through:

@@ -15,7 +15,7 @@ from smtpapi.rewrite.apply import apply_edits
 
 
 @dataclass(slots=True)
-class Orders:
+class Modifications:
     """The changes in their order. body: the new one, None for the one that came."""
 
     deletions: list[tuple[str, int]]
@@ -27,14 +27,14 @@ class Orders:
     body: bytes | None
 
 
-def orders_of(
+def modifications_of(
     outcome: Outcome,
     message: Message,
     recipients: Sequence[str] = (),
     options: Sequence[tuple[bytes, ...]] = (),
     *,
     exact: bool = True,
-) -> Orders | None:
+) -> Modifications | None:
     """The calls that carry an outcome out, None where there are none.
 
     recipients, options: of each RCPT TO of the client. exact: the MTA takes values to the octet, else it puts
@@ -53,14 +53,14 @@ def orders_of(
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
     if not outcome.recipients:
-        return Orders(deletions, replacements, additions, [], [], outcome.through, body)
+        return Modifications(deletions, replacements, additions, [], [], outcome.through, body)
     there = dict(zip(recipients, options, strict=True))
     leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
         (each.address, dsn.inherited(there.get(each.instead_of, ()), each.original))
         for each in outcome.recipients
     ]
-    return Orders(deletions, replacements, additions, leaving, joining, outcome.through, body)
+    return Modifications(deletions, replacements, additions, leaving, joining, outcome.through, body)
 
 
 def _spaced(value: str, exact: bool) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.granted_actions import Rights
+from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Outcome, Why
-from smtpapi.mta.body_memory import Room
+from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.pipeline.pass_through import Reads
-from smtpapi.telemetry.counters import Row
+from smtpapi.telemetry.counters import WorkerCounters
 
 
 class Judged(Protocol):
@@ -40,7 +40,7 @@ J = TypeVar("J", bound=Judged)
 
 
 @dataclass(slots=True)
-class Works(Generic[J]):
+class SessionServices(Generic[J]):
     """Made after the fork.
 
     consider: facts to judgement. removable: the fields to take out of a message that a fault kept from being
@@ -54,18 +54,18 @@ class Works(Generic[J]):
     the actions that are needed here an MTA does not grant. told: those that the log has heard of.
     """
 
-    consider: Callable[[Envelope, Message, Mapping[str, str], Rights], J]
+    consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], J]
     removable: Callable[[Envelope, Message], tuple[HeaderChange, ...]]
     record: Callable[[J], None]
     takes_context: Callable[[Client], bool]
-    tally: Row
+    tally: WorkerCounters
     tick: Callable[[], float]
     max_size: int
     passing: Callable[[Client, Mapping[str, str]], Why | None]
     reads: Callable[[Envelope, Message, Mapping[str, str]], Reads]
-    without_room: Callable[[Envelope, Message, Rights], Outcome]
-    room: Room
-    missing: Callable[[Rights], str]
+    without_room: Callable[[Envelope, Message, GrantedActions], Outcome]
+    room: BodyMemory
+    missing: Callable[[GrantedActions], str]
     one_recipient: Callable[[Client], bool] | None = None
     resolves: bool = False
     told: set[str] = field(default_factory=set)

@@ -23,13 +23,13 @@ import Milter
 
 from smtpapi.hop import split_header
 from smtpapi.model.envelope import Client, Envelope, Resolved
-from smtpapi.model.granted_actions import NONE, rights_of
+from smtpapi.model.granted_actions import NONE, granted_by
 from smtpapi.model.message import Field, Message, Unkept
 from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.mta import dsn, heap, xsetcontext
-from smtpapi.mta.modification_calls import carry_out
-from smtpapi.mta.modifications import Orders, orders_of
-from smtpapi.mta.services import J, Judged, Works
+from smtpapi.mta.modification_calls import apply_modifications
+from smtpapi.mta.modifications import Modifications, modifications_of
+from smtpapi.mta.services import J, Judged, SessionServices
 from smtpapi.pipeline.pass_through import Reads
 from smtpapi.request import copies, trust, x_msys_api
 from smtpapi.telemetry import maillog
@@ -58,7 +58,7 @@ class Session(Milter.Base):
     _rights = NONE
     _negotiated = False
 
-    def __init__(self, works: Works[J]) -> None:
+    def __init__(self, works: SessionServices[J]) -> None:
         self._works = works
         self._client = _NOBODY
         self._address_told = ""  # as the macro has it
@@ -83,7 +83,7 @@ class Session(Milter.Base):
         self._unkept: hashlib._Hash | None = None  # the hash of a body that nothing will read
         self._header_size = 0  # with what Python takes for it
         self._counted = _HEADER  # how much of that is allowed for
-        self._held = 0  # octets taken of `Works.room`
+        self._held = 0  # octets taken of `SessionServices.room`
         self._passing: Why | None = None  # the message passes as it comes, and is not kept
         self._full = False  # there was no room for it
         self._login = ""
@@ -110,7 +110,7 @@ class Session(Milter.Base):
         try:
             self._actions, offered = opts[:2]
             self._negotiated = True
-            self._rights = rights_of(self._actions)
+            self._rights = granted_by(self._actions)
             self._tell_missing()
             if self._actions & Milter.SETSYMLIST:
                 for stage, macros in _MACROS:
@@ -377,13 +377,15 @@ class Session(Milter.Base):
             elif self._full or (self._unkept is None and not self._take(2 * self._body_size)):
                 header = Message(tuple(self._fields), b"")
                 outcome = works.without_room(envelope, header, self._rights)
-                orders = orders_of(outcome, header)
+                orders = modifications_of(outcome, header)
             else:
                 message = self._message()
                 judged = works.consider(envelope, message, self._context, self._rights)
                 outcome = judged.outcome
                 self._context = judged.connection_context
-                orders = orders_of(outcome, message, self._recipients, self._options, exact=self._exact)
+                orders = modifications_of(
+                    outcome, message, self._recipients, self._options, exact=self._exact
+                )
                 if orders is not None and orders.body is not None and self._body_size != len(message.body):
                     raise ValueError("edits in a body that was not kept whole")
         except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
@@ -394,7 +396,7 @@ class Session(Milter.Base):
             outcome, orders = self._unjudged(envelope, judged, type(error).__name__)
         if isinstance(outcome, Refuse):
             answer = self._refuse(outcome)
-        elif orders is None or (failure := carry_out(orders, self)) is None:
+        elif orders is None or (failure := apply_modifications(orders, self)) is None:
             answer = _GOES_ON
         else:
             works.tally.add("failed-in-change")
@@ -424,7 +426,7 @@ class Session(Milter.Base):
 
     def _unjudged(
         self, envelope: Envelope, judged: Judged | None, note: str
-    ) -> tuple[Outcome, Orders | None]:
+    ) -> tuple[Outcome, Modifications | None]:
         """As it came, but for what must not leave the building; put off where copies would be lost."""
         if judged is not None and isinstance(judged.outcome, Plan) and judged.outcome.recipients:
             return _TRY_AGAIN, None
@@ -438,7 +440,7 @@ class Session(Milter.Base):
             owing = owing and any(change.name == x_msys_api.NAME for change in headers)
             if headers:
                 without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
-                outcome, orders = without, orders_of(without, header)
+                outcome, orders = without, modifications_of(without, header)
         except Exception:  # noqa: BLE001 - not known what may be taken out: the mail passes as it came
             maillog.failed_before_change(envelope)
         return (_TRY_AGAIN, None) if owing and judged is None else (outcome, orders)

@@ -12,7 +12,7 @@ from smtpapi.hop.resume import is_at
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Refuse, Why, removal
-from smtpapi.pipeline.site import Considered, Site
+from smtpapi.pipeline.site import MessageResult, Site
 from smtpapi.request import x_msys_api
 
 NO_COPIES_NOW = Refuse("451", "4.3.0", "Copies cannot be made now, try again later")
@@ -30,13 +30,13 @@ def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderC
     return marks if site.hop is not None and is_at(envelope.client, site.hop) else ()
 
 
-def considered(
+def failed_result(
     error: Exception,
     removals: tuple[HeaderChange, ...],
     connection_context: Mapping[str, str],
     *,
     owing: bool,
-) -> Considered:
+) -> MessageResult:
     """A judgement that failed: the place for the log, not the text of the error, which may quote the mail.
 
     owing: copies were promised, so the mail is put off.
@@ -49,5 +49,5 @@ def considered(
     why = Why.INTERNAL_ERROR
     outcome: Outcome = Plan(removals, why=why, note=note) if removals else Leave(why, note)
     if owing:
-        return Considered(NO_COPIES_NOW, connection_context=connection_context, notes=(note,))
-    return Considered(outcome, connection_context=connection_context)
+        return MessageResult(NO_COPIES_NOW, connection_context=connection_context, notes=(note,))
+    return MessageResult(outcome, connection_context=connection_context)

@@ -25,7 +25,7 @@ _AMP = "text/x-amp-html"
 _type_of = attrgetter("type")  # of an edit
 
 
-class Own(NamedTuple):
+class CopyFacts(NamedTuple):
     """What of a record is each recipient's own, named as in `Injection`."""
 
     id: str
@@ -36,7 +36,7 @@ class Own(NamedTuple):
 
 
 def describe(
-    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float, own: Own
+    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float, own: CopyFacts
 ) -> Injection:
     """The record of a message for one recipient. now: Unix seconds."""
     edits = outcome.edits if isinstance(outcome, Plan) else ()

@@ -14,11 +14,11 @@ from smtpapi.hop.fingerprint import MARK
 from smtpapi.hop.resume import is_at
 from smtpapi.mime.locate import settled
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.granted_actions import Rights
+from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.pipeline.fallback import NO_COPIES_NOW, removable
-from smtpapi.pipeline.recipients import Judging
+from smtpapi.pipeline.recipients import RecipientDecisions
 from smtpapi.pipeline.site import Site
 from smtpapi.pipeline.tracking import closed
 from smtpapi.policy.vctx import ValidationContext
@@ -66,11 +66,13 @@ def reads(site: Site, envelope: Envelope, header: Message, session: Mapping[str,
     if closed(site, envelope, header) is not None or settled(header):
         return Reads.NOTHING
     vctx = ValidationContext(terms.scoped.context, session)
-    judging = Judging(site, envelope, terms.scoped, vctx, PolicyMessage(envelope, header), lambda _: None)
+    judging = RecipientDecisions(
+        site, envelope, terms.scoped, vctx, PolicyMessage(envelope, header), lambda _: None
+    )
     return Reads.NOTHING if judging.all_bypassed(("",)) else Reads.WHAT_FITS
 
 
-def without_room(site: Site, envelope: Envelope, header: Message, rights: Rights) -> Outcome:
+def without_room(site: Site, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
     """What becomes of a message whose body could not be kept: it goes on without links, if it may."""
     if site.hop is not None and is_at(envelope.client, site.hop) and header.count(split_header.HEADER):
         return _LATER

@@ -15,11 +15,11 @@ from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.request.decision import Decided, Decision, bypassed, decide
-from smtpapi.request.x_msys_api import Directive
+from smtpapi.request.decision import Decision, OptionDecision, bypassed, decide
+from smtpapi.request.x_msys_api import XMsysApi
 
 
-class Judged(NamedTuple):
+class RecipientDecision(NamedTuple):
     """What was decided for one recipient. why: the first reason to make no links, note: more about it."""
 
     recipient: str
@@ -34,14 +34,14 @@ class Judged(NamedTuple):
 
 
 def by_configuration(
-    decided: Decided, recipients: list[str], reason: Callable[[Decision], Why | None]
-) -> list[Judged]:
-    """What `Judging.all` says where nothing but the configuration has a word (`site.Terms.usual`)."""
+    decided: OptionDecision, recipients: list[str], reason: Callable[[Decision], Why | None]
+) -> list[RecipientDecision]:
+    """Return what `RecipientDecisions.all` does where the configuration alone has a word (`ScopeTerms`)."""
     why = reason(decided.decision)
-    return [Judged(recipient, decided.decision, why) for recipient in recipients]
+    return [RecipientDecision(recipient, decided.decision, why) for recipient in recipients]
 
 
-class Judging:
+class RecipientDecisions:
     """One message's recipients. reason: why a decision makes no links (`making.Making.reason`).
 
     settled: the last one's decision, and what should be told about it.
@@ -66,7 +66,7 @@ class Judging:
         self._policy = policy if policy is not None and phases.EACH in policy.hooks else None
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
         self.notes: list[str] = []
-        self.settled: Decided | None = None
+        self.settled: OptionDecision | None = None
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
         """Whether policy switched the module off for every recipient: then not even the header is read."""
@@ -75,9 +75,9 @@ class Judging:
             for recipient in recipients
         )
 
-    def all(self, asked: Directive, recipients: list[str]) -> list[Judged] | Refuse:
+    def all(self, asked: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """A judgement for each, or what refuses them all."""
-        same: Judged | None = None
+        same: RecipientDecision | None = None
         judged = []
         for recipient in recipients:
             one = same if same is not None else self._judge(asked, recipient)
@@ -88,19 +88,19 @@ class Judging:
             judged.append(one if one.recipient == recipient else one._replace(recipient=recipient))
         return judged
 
-    def _judge(self, asked: Directive, recipient: str) -> Judged | Refuse:
+    def _judge(self, asked: XMsysApi, recipient: str) -> RecipientDecision | Refuse:
         found = self._context(recipient)
         if isinstance(found, str):
-            return Judged(recipient, None, Why.POLICY_FAILED, found)
+            return RecipientDecision(recipient, None, Why.POLICY_FAILED, found)
         scoped, context = found
         if bypassed(context):
-            return Judged(recipient, None, Why.BYPASSED)
+            return RecipientDecision(recipient, None, Why.BYPASSED)
         settled = decide(scoped, self._site.wide, asked, context)
         if isinstance(settled, Refuse):
             return settled
         self.settled = settled
         self.notes += settled.warnings
-        return Judged(recipient, settled.decision, self._reason(settled.decision))
+        return RecipientDecision(recipient, settled.decision, self._reason(settled.decision))
 
     def _context(self, recipient: str) -> tuple[Scoped, Mapping[str, str]] | str:
         """Scope and variables of one recipient's copy, or the words of a policy that failed there."""

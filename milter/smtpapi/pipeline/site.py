@@ -12,21 +12,21 @@ from typing import NamedTuple
 
 from engagement.events.model import Injection
 from engagement.links.keys import Key, Ring, RingError
-from engagement.settings.scopes import Listen, Scoped, Where, listen_of
+from engagement.settings.scopes import ListenAddress, Scoped, Where, listen_of
 from engagement.settings.settings import Settings
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Why
 from smtpapi.policy.hooks import Policy
-from smtpapi.request.decision import Decided, Decision, SiteWide
+from smtpapi.request.decision import Decision, OptionDecision, SiteWide
 from smtpapi.request.trust import against, is_local, is_trusted
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 _PLACES = 4096  # client addresses a busy MTA sees within minutes
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class Terms:
+class ScopeTerms:
     """What a site's configuration says of mail from one place, whoever its readers are.
 
     trusted: whether the client is, without a login. usual: what is decided for mail that brings nothing that
@@ -38,7 +38,7 @@ class Terms:
     def __init__(self, scoped: Scoped, trusted: bool) -> None:
         self.scoped = scoped
         self.trusted = trusted
-        self.usual: Decided | None = None
+        self.usual: OptionDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +54,27 @@ class Site:
     settings: Settings
     ring: Ring | None
     policy: Policy | None
-    rules: Rules
-    hop: Listen | None = None
+    rules: RewritingRules
+    hop: ListenAddress | None = None
     wide: SiteWide = field(default_factory=SiteWide)
     first_hand: bool = False
     key: Key | None = field(init=False, compare=False, repr=False)
-    _terms: Callable[[str, int | None, str, str], Terms] = field(init=False, compare=False, repr=False)
+    _terms: Callable[[str, int | None, str, str], ScopeTerms] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", signing(self.ring))
         object.__setattr__(self, "_terms", lru_cache(maxsize=_PLACES)(self._found))
 
-    def terms(self, client: Client, pathway: str = "") -> Terms:
+    def terms(self, client: Client, pathway: str = "") -> ScopeTerms:
         """What holds for a client's mail; found once for each place, as long as the site stays."""
         return self._terms(client.daemon_address, client.daemon_port, client.address, pathway)
 
-    def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> Terms:
+    def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> ScopeTerms:
         client = Client(address, daemon_address=local_address, daemon_port=local_port)
         scoped = self.settings.scoped(where_of(client, pathway))
-        return Terms(scoped, is_trusted(client, scoped.relay_hosts))
+        return ScopeTerms(scoped, is_trusted(client, scoped.relay_hosts))
 
-    def untrusted(self, terms: Terms, client: Client, message: Message) -> Leave | None:
+    def untrusted(self, terms: ScopeTerms, client: Client, message: Message) -> Leave | None:
         """How a message passes that nothing may be done to; None for one that may be acted on."""
         if not terms.trusted and not client.login:
             return Leave(Why.UNTRUSTED)
@@ -88,7 +88,7 @@ class Site:
     def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
         """A site from its configuration, its keys and its policy."""
         rewriting, limits = settings.rewriting, settings.limits
-        rules = Rules(
+        rules = RewritingRules(
             text_links=rewriting.text_links,
             vml_links=rewriting.vml_links,
             skip_url_text=rewriting.skip_url_text,
@@ -111,7 +111,7 @@ class Site:
         return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
 
 
-class Considered(NamedTuple):
+class MessageResult(NamedTuple):
     """What becomes of a message, and what to write down and keep.
 
     decision: None where it did not come to one. injections: one event a recipient, to be written once the

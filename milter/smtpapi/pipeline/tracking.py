@@ -12,13 +12,13 @@ from engagement.links.keys import Key
 from engagement.links.model import Identity
 from engagement.links.token import CannotSeal
 from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, pseudonym
-from smtpapi.hop.resume import Arrival
+from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.envelope import Envelope
-from smtpapi.model.granted_actions import ALL, Rights
+from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
-from smtpapi.pipeline.injection import Own, describe
-from smtpapi.pipeline.recipients import Judged
+from smtpapi.pipeline.injection import CopyFacts, describe
+from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import Site
 from smtpapi.request.copies import Role
 from smtpapi.request.decision import Decision
@@ -39,7 +39,7 @@ _SIGNATURES = _DKIM + _ARC + _OTHERS
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
-class Making:
+class CopyTracking:
     """One message's copies.
 
     headers: changes for all of them; they may grow until the copy is made. already: it came with links of
@@ -47,7 +47,12 @@ class Making:
     """
 
     def __init__(
-        self, site: Site, arrival: Arrival, now: float, tick: Callable[[], float], rights: Rights = ALL
+        self,
+        site: Site,
+        arrival: ResumedMessage,
+        now: float,
+        tick: Callable[[], float],
+        rights: GrantedActions = ALL,
     ) -> None:
         self._site = site
         self._envelope = arrival.envelope
@@ -164,7 +169,7 @@ class Making:
         return self._transmission
 
     def injections(
-        self, outcome: Outcome, key: Key, copies: Iterable[tuple[Judged, Role]]
+        self, outcome: Outcome, key: Key, copies: Iterable[tuple[RecipientDecision, Role]]
     ) -> tuple[Injection, ...]:
         """One record for each recipient that has a decision.
 
@@ -176,7 +181,7 @@ class Making:
             if (decision := judged.decision) is None or (self.already and role is Role.ORIGINAL):
                 continue
             message_id = self._message_id(key, judged.recipient)
-            own = Own(
+            own = CopyFacts(
                 event_id(message_id, self.issued),
                 message_id,
                 self._transmission_id(key),

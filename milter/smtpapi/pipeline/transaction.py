@@ -20,17 +20,17 @@ from engagement.links.keys import Key
 from smtpapi.hop import split_header
 from smtpapi.hop.fingerprint import LONGEST_WAY, MARK, marked_id
 from smtpapi.hop.own_links import carries
-from smtpapi.hop.resume import Arrival, Refused, arrive
-from smtpapi.hop.split_header import Entry
+from smtpapi.hop.resume import MarkRefusal, ResumedMessage, resumed
+from smtpapi.hop.split_header import SplitRecipient
 from smtpapi.model.envelope import Envelope
-from smtpapi.model.granted_actions import ALL, Rights
+from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Recipient, Refuse, Why, removal
 from smtpapi.pipeline import fallback
 from smtpapi.pipeline.fallback import NO_COPIES_NOW, removable
-from smtpapi.pipeline.recipients import Judged, Judging, by_configuration
-from smtpapi.pipeline.site import Considered, Site, Terms
-from smtpapi.pipeline.tracking import Making
+from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
+from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
+from smtpapi.pipeline.tracking import CopyTracking
 from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
@@ -38,9 +38,9 @@ from smtpapi.policy.views import PolicyMessage
 from smtpapi.request import copies, x_msys_api
 from smtpapi.request.copies import Role
 from smtpapi.request.decision import Decision
-from smtpapi.request.x_msys_api import Copy, Directive
+from smtpapi.request.x_msys_api import Copy, XMsysApi
 
-__all__ = ["Considered", "Site", "consider", "removable"]
+__all__ = ["MessageResult", "Site", "consider", "removable"]
 
 Tick = Callable[[], float]
 
@@ -62,28 +62,28 @@ def consider(
     *,
     now: float,
     tick: Tick,
-    rights: Rights = ALL,
-) -> Considered:
+    rights: GrantedActions = ALL,
+) -> MessageResult:
     """Judges one message of a session. now: Unix seconds. tick: seconds of any steady clock. Never raises.
 
     connection_context: the session's own variables (SMTP AUTH, XSETCONTEXT), and what an earlier message's
-    `Considered.connection_context` gave back. rights: what the MTA lets us do.
+    `MessageResult.connection_context` gave back. rights: what the MTA lets us do.
     """
     try:
-        arrival = arrive(site.hop, site.ring, envelope, message, connection_context, now)
+        arrival = resumed(site.hop, site.ring, envelope, message, connection_context, now)
         terms = site.terms(arrival.envelope.client, arrival.session.get("pathway", ""))
         if arrival.entry is None and not site.settings.active:
             outcome = _switched_off(site.untrusted(terms, envelope.client, message) is None, message)
-            return Considered(outcome, connection_context=connection_context)
+            return MessageResult(outcome, connection_context=connection_context)
         if arrival.proves_nothing and (left := site.untrusted(terms, envelope.client, message)):
-            return Considered(left, connection_context=connection_context)
+            return MessageResult(left, connection_context=connection_context)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not cost a mail (design rule 1)
         try:
             removals = rights.allowed(removable(site, envelope, message))
         except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
             removals = ()
         owing = bool(removals) and copies.may_be_asked(message)
-        return fallback.considered(error, removals, connection_context, owing=owing)
+        return fallback.failed_result(error, removals, connection_context, owing=owing)
     mail = None
     try:
         mail = _Mail(site, arrival, terms, now, tick, connection_context, rights)
@@ -93,7 +93,9 @@ def consider(
             owing = mail.owes_copies
         else:
             owing = arrival.entry is None and copies.may_be_asked(message)
-        return fallback.considered(error, rights.allowed(arrival.headers()), connection_context, owing=owing)
+        return fallback.failed_result(
+            error, rights.allowed(arrival.headers()), connection_context, owing=owing
+        )
 
 
 def _switched_off(trusted: bool, message: Message) -> Plan | Leave:
@@ -108,12 +110,12 @@ class _Mail:
     def __init__(
         self,
         site: Site,
-        arrival: Arrival,
-        terms: Terms,
+        arrival: ResumedMessage,
+        terms: ScopeTerms,
         now: float,
         tick: Tick,
         connection_context: Mapping[str, str],
-        rights: Rights,
+        rights: GrantedActions,
     ) -> None:
         self.site = site
         self.arrival = arrival
@@ -122,17 +124,17 @@ class _Mail:
         self.envelope = arrival.envelope
         self.message = arrival.message
         self.rights = rights
-        self.making = Making(site, arrival, now, tick, rights)
+        self.making = CopyTracking(site, arrival, now, tick, rights)
         self.now = now
         self.recipients = _distinct(self.envelope.recipients) or ("",)
         self.notes: list[str] = []
         self.session = connection_context
-        self.judging: Judging | None = None  # None: the configuration's usual judgement holds
+        self.judging: RecipientDecisions | None = None  # None: the configuration's usual judgement holds
         self.vctx: ValidationContext | None = None  # with the session's variables, once policy has run
         self.shared: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}  # what the copies' hooks begin with
         self.owes_copies: bool | None = None  # not known yet
 
-    def consider(self) -> Considered:
+    def consider(self) -> MessageResult:
         making = self.making
         if not self.site.settings.active:
             return self._end(making.left(Why.MODULE_OFF))
@@ -141,7 +143,7 @@ class _Mail:
             return self._end(making.left(Why.ALREADY_TRACKED))
         if not making.already:
             making.headers += removal(self.message, MARK)
-        if self.arrival.refused is Refused.FORGED:
+        if self.arrival.refused is MarkRefusal.FORGED:
             self.notes.append(self.arrival.refused.value)
         elif self.arrival.refused is not None:
             return self._end(making.left(Why.SEVERAL_RECIPIENTS, self.arrival.refused.value))
@@ -159,7 +161,9 @@ class _Mail:
                 return self._policy_failed(failed)
             self.vctx = vctx
         self.shared = vctx.session(), vctx.message()
-        judging = self.judging = Judging(self.site, self.envelope, scoped, vctx, seen, making.reason)
+        judging = self.judging = RecipientDecisions(
+            self.site, self.envelope, scoped, vctx, seen, making.reason
+        )
         if judging.all_bypassed(self.recipients):
             return self._end(making.left(Why.BYPASSED))
         asked = x_msys_api.parse(self.message.all(_HEADER))
@@ -182,13 +186,13 @@ class _Mail:
             and self.message.lacks((_HEADER,))
         )
 
-    def _noted(self, considered: Considered) -> Considered:
+    def _noted(self, considered: MessageResult) -> MessageResult:
         return considered._replace(notes=tuple(dict.fromkeys(self.notes))) if self.notes else considered
 
-    def _passed(self, asked: Directive) -> Considered:
+    def _passed(self, asked: XMsysApi) -> MessageResult:
         return self._second_pass(asked) if self.entry else self._first_pass(asked)
 
-    def _judge(self, asked: Directive, recipients: list[str]) -> list[Judged] | Refuse:
+    def _judge(self, asked: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         if self.judging is not None:
             return self.judging.all(asked, recipients)
         assert self.terms.usual is not None
@@ -212,9 +216,9 @@ class _Mail:
         named = [found for value in marks if (found := marked_id(value)) is not None]
         return bool(named) and carries(self.message.body, named, ring, self.now - LONGEST_WAY)
 
-    def _policy_failed(self, failed: PolicyFailed) -> Considered:
+    def _policy_failed(self, failed: PolicyFailed) -> MessageResult:
         asked = x_msys_api.parse(self.message.all(_HEADER))
-        if isinstance(asked, Directive):
+        if isinstance(asked, XMsysApi):
             owing = bool(copies.added(self.recipients, asked))
         else:  # wrong, and it may be copies that it asks for
             owing = copies.may_be_asked(self.message)
@@ -223,13 +227,13 @@ class _Mail:
             return self._end(NO_COPIES_NOW)
         return self._end(self.making.left(Why.POLICY_FAILED, str(failed)))
 
-    def _refused(self, refusal: Refuse) -> Considered:
+    def _refused(self, refusal: Refuse) -> MessageResult:
         """To the client; a copy that was accepted before goes on without links, it is not sent back."""
         if self.entry is None:
             return self._end(refusal)
         return self._end(self.making.left(Why.POLICY_FAILED, refusal.text))
 
-    def _first_pass(self, asked: Directive) -> Considered:
+    def _first_pass(self, asked: XMsysApi) -> MessageResult:
         added = copies.added(self.recipients, asked) if asked is not x_msys_api.NOTHING else ()
         self.owes_copies = bool(added)
         # An archive copy is not judged: it is the first recipient's.
@@ -248,7 +252,7 @@ class _Mail:
             one = one._replace(why=Why.NOT_GRANTED, note=f"the MTA does not grant {missing}")
         return self._one(one, asked)
 
-    def _one(self, judged: Judged, asked: Directive) -> Considered:
+    def _one(self, judged: RecipientDecision, asked: XMsysApi) -> MessageResult:
         """The only recipient, at once."""
         recipient = self.recipients[0]
         if asked is not x_msys_api.NOTHING:
@@ -261,10 +265,10 @@ class _Mail:
         split_here = rewriting.several_recipients == "split" and self.arrival.expands
         return split_here and rewriting.added_recipients != "shared"
 
-    def _is_trackable(self, judged: Judged) -> bool:
+    def _is_trackable(self, judged: RecipientDecision) -> bool:
         return judged.why is None and self.making.nothing_to_edit() is None
 
-    def _second_pass(self, asked: Directive) -> Considered:
+    def _second_pass(self, asked: XMsysApi) -> MessageResult:
         """One copy that came back over the hop."""
         assert self.entry is not None
         recipient = self.recipients[0]
@@ -296,7 +300,7 @@ class _Mail:
             self.entry.has(split_header.name_of(copies.same(each))) for each in (recipient, original)
         )
 
-    def _role(self, recipient: str, asked: Directive) -> tuple[Role, Copy]:
+    def _role(self, recipient: str, asked: XMsysApi) -> tuple[Role, Copy]:
         """By the address, or, where an alias led to it, by the one that the sender named."""
         assert self.entry is not None
         role, entry = copies.find(recipient, self.entry.named_twice, asked)
@@ -305,12 +309,12 @@ class _Mail:
             role, entry = copies.find(original, self.entry.named_twice, asked)
         return role, entry
 
-    def _is_first(self, recipient: str, asked: Directive) -> bool:
+    def _is_first(self, recipient: str, asked: XMsysApi) -> bool:
         assert self.entry is not None
         aliases = self.envelope.originals[:1] if asked.archive else ()
         return copies.same(self.entry.first) in map(copies.same, (recipient, *aliases))
 
-    def _alone(self, judged: Judged, recipient: str, role: Role) -> Considered:
+    def _alone(self, judged: RecipientDecision, recipient: str, role: Role) -> MessageResult:
         """The one copy that can be tracked, with the links of whom it was judged for."""
         decision, key = judged.decision, self.making.key
         if decision is None:
@@ -326,7 +330,9 @@ class _Mail:
         told = judged._replace(recipient=recipient) if role is Role.ARCHIVE else judged
         return self._end(outcome, decision, self.making.injections(outcome, key, [(told, role)]))
 
-    def _several(self, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
+    def _several(
+        self, judged: list[RecipientDecision], asked: XMsysApi, more: tuple[str, ...]
+    ) -> MessageResult:
         """A transaction that names several recipients, or asks for copies."""
         mode, key = self.site.settings.rewriting.several_recipients, self.making.key
         hops = mode in _HOPS and self.arrival.expands and self.rights.hops(mode)
@@ -357,7 +363,9 @@ class _Mail:
             return False
         return copies.may_overlap(envelope.recipients, envelope.resolved)
 
-    def _split(self, key: Key, judged: list[Judged], asked: Directive, more: tuple[str, ...]) -> Considered:
+    def _split(
+        self, key: Key, judged: list[RecipientDecision], asked: XMsysApi, more: tuple[str, ...]
+    ) -> MessageResult:
         """Over the hop, with all that the second pass must know."""
         readdress = self.site.settings.rewriting.several_recipients == "readdress"
         mark = split_header.seal(self._entry(asked, more), key)
@@ -380,9 +388,9 @@ class _Mail:
         through = copies.HOP if readdress else ""
         return self._end(Plan(headers, why=Why.SPLIT, note=note, recipients=recipients, through=through))
 
-    def _entry(self, asked: Directive, more: tuple[str, ...]) -> Entry:
+    def _entry(self, asked: XMsysApi, more: tuple[str, ...]) -> SplitRecipient:
         values, fingerprint = self.message.values, self.making.fingerprint
-        return Entry(
+        return SplitRecipient(
             client=self.envelope.client,
             at=int(self.now),
             issued=self.making.issued,
@@ -414,7 +422,7 @@ class _Mail:
             *(Recipient(copies.sendable(address)) for address in more),
         )
 
-    def _shared(self, key: Key, judged: list[Judged]) -> Considered:
+    def _shared(self, key: Key, judged: list[RecipientDecision]) -> MessageResult:
         """The same links for all, with no recipient in them."""
         decision = judged[0].decision
         if decision is None or any(each.decision != decision for each in judged):
@@ -428,7 +436,7 @@ class _Mail:
         )
         return self._end(outcome, decision, injections)
 
-    def _untracked(self, judged: list[Judged], why: Why, note: str = "") -> Considered:
+    def _untracked(self, judged: list[RecipientDecision], why: Why, note: str = "") -> MessageResult:
         """Nobody gets links; still each of them is one injection."""
         decision, key = judged[0].decision, self.making.key
         outcome = self.making.untracked(why, note, decision)
@@ -437,13 +445,13 @@ class _Mail:
 
     def _end(
         self, outcome: Outcome, decision: Decision | None = None, injections: tuple[Injection, ...] = ()
-    ) -> Considered:
+    ) -> MessageResult:
         session = self.session if self.vctx is None else self.vctx.session()
         counts = ("marks-refused",) if self.arrival.refused else ()
-        return Considered(outcome, decision, injections, session, tuple(self.notes), counts)
+        return MessageResult(outcome, decision, injections, session, tuple(self.notes), counts)
 
 
-def _originals(judged: list[Judged]) -> list[tuple[Judged, Role]]:
+def _originals(judged: list[RecipientDecision]) -> list[tuple[RecipientDecision, Role]]:
     return [(each, Role.ORIGINAL) for each in judged]
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Scope(StrEnum):
+class ContextScope(StrEnum):
     """Where a context variable lives, and so how long (contract.md 4.2)."""
 
     CONNECTION = "connection"  # the whole session, over all its messages
@@ -11,9 +11,11 @@ class Scope(StrEnum):
     RECIPIENT = "recipient"  # this recipient's copy
 
 
-VCTX_CONN = ECMESS_CTX_CONN = Scope.CONNECTION
-VCTX_MESS = ECMESS_CTX_MESS = Scope.MESSAGE
-VCTX_RCPT = Scope.RECIPIENT  # Momentum has no such scope: its policy sees one message for each recipient
+VCTX_CONN = ECMESS_CTX_CONN = ContextScope.CONNECTION
+VCTX_MESS = ECMESS_CTX_MESS = ContextScope.MESSAGE
+VCTX_RCPT = (
+    ContextScope.RECIPIENT
+)  # Momentum has no such scope: its policy sees one message for each recipient
 
 # A hook may return these, or nothing. There is one policy file, so both mean: done here.
 VALIDATE_CONT = "cont"

@@ -7,7 +7,7 @@ counts as not set, and lets the next wider level show through.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from smtpapi.policy.core import Scope
+from smtpapi.policy.core import ContextScope
 
 _MAX_VALUE = 65536  # bytes; as long as an X-MSYS-API header may be
 
@@ -27,13 +27,13 @@ class ValidationContext:
         message: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.configured = configured
-        self._levels: dict[Scope, dict[str, str]] = {
-            Scope.RECIPIENT: {},
-            Scope.MESSAGE: dict(message),
-            Scope.CONNECTION: dict(session),
+        self._levels: dict[ContextScope, dict[str, str]] = {
+            ContextScope.RECIPIENT: {},
+            ContextScope.MESSAGE: dict(message),
+            ContextScope.CONNECTION: dict(session),
         }
 
-    def set(self, scope: Scope, name: str, value: str) -> None:
+    def set(self, scope: ContextScope, name: str, value: str) -> None:
         """Sets a variable; "" unsets it. Raises TypeError for no scope or no string, ValueError if too long.
 
         Momentum: `vctx:set(msys.core.VCTX_MESS, "smtpapi_campaign_id", "black friday")`.
@@ -48,10 +48,10 @@ class ValidationContext:
         value.encode()  # raises UnicodeEncodeError, a ValueError, for half a surrogate pair
         level[name] = value
 
-    def get(self, scope: Scope, name: str) -> str | None:
+    def get(self, scope: ContextScope, name: str) -> str | None:
         """The variable's value on that level alone, or None. The configuration is on the connection level."""
         value = self._level(scope).get(name)
-        if value is None and scope is Scope.CONNECTION:
+        if value is None and scope is ContextScope.CONNECTION:
             value = self.configured.get(name)
         return value
 
@@ -75,19 +75,19 @@ class ValidationContext:
         As in Momentum, whose policy sees one message for each recipient by then. The session is shared.
         """
         copy = ValidationContext(self.configured)
-        copy._levels[Scope.MESSAGE] = dict(self._levels[Scope.MESSAGE])
-        copy._levels[Scope.CONNECTION] = self._levels[Scope.CONNECTION]
+        copy._levels[ContextScope.MESSAGE] = dict(self._levels[ContextScope.MESSAGE])
+        copy._levels[ContextScope.CONNECTION] = self._levels[ContextScope.CONNECTION]
         return copy
 
     def message(self) -> dict[str, str]:
         """The message's own variables."""
-        return dict(self._levels[Scope.MESSAGE])
+        return dict(self._levels[ContextScope.MESSAGE])
 
     def session(self) -> dict[str, str]:
         """The session's own variables, for its next message."""
-        return dict(self._levels[Scope.CONNECTION])
+        return dict(self._levels[ContextScope.CONNECTION])
 
-    def _level(self, scope: Scope) -> dict[str, str]:
-        if not isinstance(scope, Scope):
+    def _level(self, scope: ContextScope) -> dict[str, str]:
+        if not isinstance(scope, ContextScope):
             raise TypeError("the scope is core.VCTX_CONN, core.VCTX_MESS or core.VCTX_RCPT")
         return self._levels[scope]

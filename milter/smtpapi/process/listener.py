@@ -90,7 +90,7 @@ def _listen(listener: socket.socket) -> socket.socket:
     return listener
 
 
-class Lent:
+class BorrowedListener:
     """Our listener in libmilter's hands, in one worker. directory: private to this worker."""
 
     def __init__(self, listener: socket.socket, directory: Path) -> None:

@@ -53,7 +53,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfiguration:
     """All that a worker is made from; read and checked as a whole."""
 
     settings: Settings
@@ -61,7 +61,7 @@ class Loaded:
     ring: Ring
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedConfiguration:
     """Read configuration, policy and key ring. Raises StartError."""
     try:
         settings = load_file(path)
@@ -73,7 +73,7 @@ def load(path: Path) -> Loaded:
         raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
     except Exception as error:  # ours or a policy's: it must not end a parent that serves
         raise StartError(f"{path}: {type(error).__name__}: {error}") from error
-    return Loaded(settings, policy, ring)
+    return LoadedConfiguration(settings, policy, ring)
 
 
 @dataclass(slots=True)
@@ -116,10 +116,10 @@ def become(account: pwd.struct_passwd | None) -> None:
         os.setuid(account.pw_uid)
 
 
-class Daemon:
+class Supervisor:
     """Made with a loaded configuration; `run` returns when all workers are gone."""
 
-    def __init__(self, config: Path, loaded: Loaded) -> None:
+    def __init__(self, config: Path, loaded: LoadedConfiguration) -> None:
         self._config = config
         self._loaded = loaded
         self._children: dict[int, _Child] = {}

@@ -23,21 +23,21 @@ from engagement.links.domains_file import DomainsFile
 from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings, Where
-from engagement.spool.write import Writer
+from engagement.spool.write import SpoolWriter
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.granted_actions import Rights
+from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Outcome, Plan, Why
 from smtpapi.mta import heap, milter_loop
-from smtpapi.mta.body_memory import Room
-from smtpapi.mta.services import Works
+from smtpapi.mta.body_memory import BodyMemory
+from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads, known_to_pass, reads, without_room
-from smtpapi.pipeline.transaction import Considered, Site, consider, removable
+from smtpapi.pipeline.transaction import MessageResult, Site, consider, removable
 from smtpapi.policy.hooks import Policy
-from smtpapi.process.listener import Lent
+from smtpapi.process.listener import BorrowedListener
 from smtpapi.request.trust import is_local, is_trusted
 from smtpapi.telemetry import maillog
-from smtpapi.telemetry.counters import Row
+from smtpapi.telemetry.counters import WorkerCounters
 
 READY = b"r"
 DRAIN = b"d"
@@ -51,7 +51,7 @@ _CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
 _RETURN_SECONDS = 10.0  # for libmilter to return once it was stopped: its loop turns at least each 5 s
 
 
-class Desk:
+class WorkerServices:
     """What the sessions of this process need, with the world behind it: clock, ring file, spool."""
 
     def __init__(
@@ -59,15 +59,15 @@ class Desk:
         settings: Settings,
         policy: Policy | None,
         ring: RingFile,
-        tally: Row,
-        room: Callable[[int], Room] = Room,
+        tally: WorkerCounters,
+        room: Callable[[int], BodyMemory] = BodyMemory,
     ) -> None:
         self._settings = settings
         self._ring = ring
         self._site = Site.build(settings, ring.current(), policy)
         self._tally = tally
         self._room = room(settings.limits.max_memory)
-        self._spool = Writer(
+        self._spool = SpoolWriter(
             Path(settings.spool.directory),
             sync=settings.spool.sync,
             segment_size=settings.spool.segment_size,
@@ -76,10 +76,10 @@ class Desk:
         )
         self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
 
-    def works(self) -> Works[Considered]:
+    def works(self) -> SessionServices[MessageResult]:
         """The callables of a session."""
         rewriting = self._settings.rewriting
-        return Works(
+        return SessionServices(
             consider=self.consider,
             removable=self.removable,
             record=self.record,
@@ -97,8 +97,8 @@ class Desk:
         )
 
     def consider(
-        self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: Rights
-    ) -> Considered:
+        self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: GrantedActions
+    ) -> MessageResult:
         """Judge with the ring as it is on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
@@ -115,7 +115,7 @@ class Desk:
         """What will be read of a message's body."""
         return reads(self._site, envelope, header, context)
 
-    def without_room(self, envelope: Envelope, header: Message, rights: Rights) -> Outcome:
+    def without_room(self, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
         """What becomes of a message that found no room in memory."""
         return without_room(self._site, envelope, header, rights)
 
@@ -123,7 +123,7 @@ class Desk:
         """The fields to take out of what could not be judged."""
         return removable(self._site, envelope, message)
 
-    def record(self, considered: Considered) -> None:
+    def record(self, considered: MessageResult) -> None:
         """Put the injection events into the spool; count what the spool could not take.
 
         And note which domain the links name, as it must be answered for as long as they live.
@@ -158,8 +158,8 @@ def run(
     ring: Ring,
     listener: socket.socket,
     control: socket.socket,
-    tally: Row,
-    room: Callable[[int], Room] = Room,
+    tally: WorkerCounters,
+    room: Callable[[int], BodyMemory] = BodyMemory,
 ) -> NoReturn:
     """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait.
 
@@ -183,20 +183,20 @@ def _serve(
     known: Ring,
     listener: socket.socket,
     control: socket.socket,
-    tally: Row,
-    room: Callable[[int], Room],
+    tally: WorkerCounters,
+    room: Callable[[int], BodyMemory],
 ) -> None:
     ring = RingFile(
         Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)), known=known
     )
-    desk = Desk(settings, policy, ring, tally, room)
+    desk = WorkerServices(settings, policy, ring, tally, room)
     works = desk.works()
     heap.few_arenas()
     gc.collect()
     gc.freeze()  # what was loaded stays; collections need not look at it again
     returned = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smtpapi-") as directory:
-        lent = Lent(listener, Path(directory))
+        lent = BorrowedListener(listener, Path(directory))
 
         def leave() -> None:
             # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
@@ -224,7 +224,7 @@ def _serve(
         leave()
 
 
-def _watch(control: socket.socket, lent: Lent, works: Works[Considered]) -> None:
+def _watch(control: socket.socket, lent: BorrowedListener, works: SessionServices[MessageResult]) -> None:
     """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
     order = _order(control)
     lent.take_back()

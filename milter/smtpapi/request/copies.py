@@ -15,7 +15,7 @@ from enum import StrEnum
 from smtpapi.model.envelope import Resolved
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, removal
-from smtpapi.request.x_msys_api import NAME, Copy, Directive
+from smtpapi.request.x_msys_api import NAME, Copy, XMsysApi
 
 HOP = "hop@smtpapi.invalid"  # while it is a recipient, Sendmail sends all that are added over the hop
 _LONGEST_QUOTED = 60  # characters of a name written as a quoted string; longer ones fold as encoded words
@@ -60,7 +60,7 @@ def may_overlap(recipients: Sequence[str], resolved: Sequence[Resolved]) -> bool
     return len(ways) < len(distinct) or any(way.mailer not in _ONWARD for way in ways)
 
 
-def listed(directive: Directive) -> Iterator[tuple[Role, Copy]]:
+def listed(directive: XMsysApi) -> Iterator[tuple[Role, Copy]]:
     """All entries of the three lists in the order of their roles, repeats and all."""
     for role, entries in (
         (Role.CC, directive.cc),
@@ -80,7 +80,7 @@ def may_be_asked(message: Message) -> bool:
     return any(name in value for value in message.values(NAME) for name in lists)
 
 
-def added(recipients: Iterable[str], directive: Directive) -> tuple[tuple[Role, Copy], ...]:
+def added(recipients: Iterable[str], directive: XMsysApi) -> tuple[tuple[Role, Copy], ...]:
     """The copies to make: each address once, and no one who gets the message anyway."""
     if not (directive.cc or directive.bcc or directive.archive):
         return ()
@@ -93,13 +93,13 @@ def added(recipients: Iterable[str], directive: Directive) -> tuple[tuple[Role, 
     return tuple(copies)
 
 
-def named_twice(recipients: Iterable[str], directive: Directive) -> tuple[str, ...]:
+def named_twice(recipients: Iterable[str], directive: XMsysApi) -> tuple[str, ...]:
     """Recipients of the transaction that stand in one of the lists too."""
     named = {same(entry.address) for _, entry in listed(directive)}
     return tuple(recipient for recipient in recipients if same(recipient) in named) if named else ()
 
 
-def find(address: str, originals: Iterable[str], directive: Directive) -> tuple[Role, Copy]:
+def find(address: str, originals: Iterable[str], directive: XMsysApi) -> tuple[Role, Copy]:
     """The role of one recipient of the second pass, and the entry that gives it.
 
     originals: who has the role of an original although a list names them.
@@ -112,7 +112,7 @@ def find(address: str, originals: Iterable[str], directive: Directive) -> tuple[
     return Role.ORIGINAL, Copy(address)
 
 
-def fields(message: Message, directive: Directive, role: Role, entry: Copy) -> tuple[HeaderChange, ...]:
+def fields(message: Message, directive: XMsysApi, role: Role, entry: Copy) -> tuple[HeaderChange, ...]:
     """The changes of Cc and Bcc in the copy of that role; none where the header lists no one."""
     if not (directive.cc or directive.bcc or directive.archive):
         return ()

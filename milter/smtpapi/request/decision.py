@@ -16,7 +16,7 @@ from engagement.settings.option_types import is_host_and_port
 from smtpapi.model.outcome import Refuse
 from smtpapi.request import strict_json
 from smtpapi.request.strict_json import NotJSON, Value
-from smtpapi.request.x_msys_api import Directive, campaign_fault, choose_tags, refusal, wrong_type
+from smtpapi.request.x_msys_api import XMsysApi, campaign_fault, choose_tags, refusal, wrong_type
 
 CUSTOM_PREFIX = "cust_"  # context variables that are copied into events (contract.md 4.1)
 
@@ -59,7 +59,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class OptionDecision:
     """A decision, and what should be told about its sources. warnings: for the log."""
 
     decision: Decision
@@ -99,8 +99,8 @@ def bypassed(context: Mapping[str, str]) -> bool:
 
 
 def decide(
-    options: Options, site: SiteWide, directive: Directive, context: Mapping[str, str]
-) -> Decided | Refuse:
+    options: Options, site: SiteWide, directive: XMsysApi, context: Mapping[str, str]
+) -> OptionDecision | Refuse:
     """Settles every attribute for itself (contract.md 1.2, 4.1).
 
     context: all variables that hold for the message, the narrowest level of each. Refused are a campaign
@@ -146,7 +146,7 @@ def decide(
             sorted((name, value) for name, value in context.items() if name.startswith(CUSTOM_PREFIX))
         ),
     )
-    return Decided(_under(decision, site.privacy), tuple(said.warnings))
+    return OptionDecision(_under(decision, site.privacy), tuple(said.warnings))
 
 
 def _under(decision: Decision, mode: str) -> Decision:

@@ -51,7 +51,7 @@ _USUAL = re.compile(
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]")
 
 
-class Hop(NamedTuple):
+class ReceivedHop(NamedTuple):
     """One step of a message's way.
 
     addresses: of the client, () where none is told. by: who wrote it, in lower case. login: whether the
@@ -67,17 +67,17 @@ class Hop(NamedTuple):
     user: str = ""
 
 
-def read(value: bytes) -> Hop | None:
+def read(value: bytes) -> ReceivedHop | None:
     """The hop that a Received field tells of; None where it cannot be read without a doubt."""
     if (usual := _USUAL.fullmatch(value)) and len(value) <= _LONGEST:
         literal, by, protocol = (part.decode("ascii") for part in usual.groups())
         if (address := address_of(literal)) is None:
             return None
-        return Hop((address,), by.lower(), *_how(protocol.upper()))
+        return ReceivedHop((address,), by.lower(), *_how(protocol.upper()))
     return read_slowly(value)
 
 
-def read_slowly(value: bytes) -> Hop | None:
+def read_slowly(value: bytes) -> ReceivedHop | None:
     """What `read` does with a field in any form."""
     if len(value) > _LONGEST or _ODD.search(value):
         return None
@@ -94,7 +94,7 @@ def read_slowly(value: bytes) -> Hop | None:
         return None
     login, fetched = _how(protocol)
     submitted = next((found for each in before if (found := _SUBMITTED.fullmatch(each))), None)
-    return Hop(
+    return ReceivedHop(
         addresses,
         by[0].lower() if by and by[0][0] != "(" else "",
         login,

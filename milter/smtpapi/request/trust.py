@@ -100,7 +100,7 @@ def _way(client: Client, received: Sequence[bytes], relay_hosts: Sequence[Networ
     return f"was handed in by the account {account}, which delivers mail" if account else ""
 
 
-def _outside(hop: received_fields.Hop, inside: Sequence[Network]) -> str:
+def _outside(hop: received_fields.ReceivedHop, inside: Sequence[Network]) -> str:
     if hop.fetched:
         return "was fetched from a mailbox"
     for address in hop.addresses:

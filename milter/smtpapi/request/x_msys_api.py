@@ -1,4 +1,4 @@
-r"""What a sender asks for in X-MSYS-API: header values to a frozen `Directive`, or the reply that refuses.
+r"""What a sender asks for in X-MSYS-API: header values to a frozen `XMsysApi`, or the reply that refuses.
 
 Not who may ask (`trust`) nor what wins (`decide`): this module only reads. Rules and reply texts are those
 of contract.md 3 and 9 (copy lists).
@@ -47,7 +47,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Directive:
+class XMsysApi:
     """What the header says. None: it does not say (a field that is null does not say either).
 
     metadata: the object's pairs in order, each as compact JSON text `"name":value`. tags: at most ten,
@@ -73,10 +73,10 @@ class Directive:
     warnings: tuple[str, ...] = ()
 
 
-NOTHING = Directive()  # that of a message without the header
+NOTHING = XMsysApi()  # that of a message without the header
 
 
-def parse(values: Sequence[bytes]) -> Directive | Refuse:
+def parse(values: Sequence[bytes]) -> XMsysApi | Refuse:
     """Reads the values of a message's X-MSYS-API fields, in order; the first counts (contract.md 3.1)."""
     if not values:
         return NOTHING
@@ -85,7 +85,7 @@ def parse(values: Sequence[bytes]) -> Directive | Refuse:
         warnings.append(f"{len(values)} {NAME} fields; the first one counts")
     value = unfold(values[0])
     if not value:
-        return Directive(warnings=tuple(warnings))
+        return XMsysApi(warnings=tuple(warnings))
     try:
         return _Reading(warnings).directive(_object(value, warnings))
     except NotJSON as error:
@@ -194,7 +194,7 @@ class _Reading:
     def __init__(self, warnings: list[str]) -> None:
         self._warnings = warnings
 
-    def directive(self, parsed: dict[str, Value]) -> Directive:
+    def directive(self, parsed: dict[str, Value]) -> XMsysApi:
         campaign = self._string(parsed, "campaign_id")
         if campaign is not None and (fault := campaign_fault(campaign)):
             raise _Refused(fault)
@@ -206,7 +206,7 @@ class _Reading:
         if not isinstance(options, dict):
             raise _Refused(f"{NAME} " + wrong_type("'options'", "json object"))
         cc, bcc, archive = self._copies(parsed)
-        return Directive(
+        return XMsysApi(
             present=True,
             campaign=campaign,
             metadata=None if metadata is None else strict_json.members(metadata),

@@ -22,7 +22,7 @@ from smtpapi.model.outcome import Skip
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite import pixels, places
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.rules import RewritingRules
 
 _UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
 _LOOK_EVERY = 64  # links judged between two looks at the clock
@@ -43,7 +43,7 @@ _CHANGE = tuple.__new__  # of the class and its six values: half the time of the
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
-class Passed(NamedTuple):
+class LeftLink(NamedTuple):
     """A link that stays; offset in the part's text."""
 
     offset: int
@@ -56,12 +56,12 @@ class TooManyLinksError(Exception):
 
 
 @dataclass(slots=True)
-class Chooser:
+class PartEdits:
     """What holds for all parts of a copy. own_hosts: lower-case host[:port]; deadline: on `tick`'s clock."""
 
     decision: Decision
     links: CopyLinks
-    rules: Rules
+    rules: RewritingRules
     tick: Callable[[], float]
     deadline: float
     own_hosts: frozenset[bytes] = frozenset()
@@ -69,7 +69,7 @@ class Chooser:
     origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
     sublinks_ignored: int = 0
-    passed: list[Passed] = field(default_factory=list)
+    passed: list[LeftLink] = field(default_factory=list)
     pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
 
     def html(self, data: bytes) -> list[Change]:
@@ -205,7 +205,7 @@ class Chooser:
             if new is not None:
                 return new, target
             reason = Skip.LINK_TOO_LONG
-        self.passed.append(Passed(link.start, link.target, reason))
+        self.passed.append(LeftLink(link.start, link.target, reason))
         return None
 
     def _reason(self, link: Anchor | TextLink, target: bytes) -> Skip | None:
@@ -267,8 +267,8 @@ class Chooser:
         return changes
 
 
-def harmless(rules: Rules, own_hosts: frozenset[bytes]) -> set[bytes]:
-    """What stands before the path of targets that were judged fit: a `Chooser` looks up there, and adds.
+def harmless(rules: RewritingRules, own_hosts: frozenset[bytes]) -> set[bytes]:
+    """What stands before the path of targets that were judged fit: a `PartEdits` looks up there, and adds.
 
     Kept from one message to the next, as newsletters lead to the same few hosts; it only saves time.
     """

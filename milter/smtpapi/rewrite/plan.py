@@ -15,13 +15,13 @@ from smtpapi.mime.describe import IDENTITY, OF_BYTES
 from smtpapi.mime.fields import FieldSpan
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.quoted_printable import LooseQuotedPrintable
-from smtpapi.mime.transfer import Change, Placed
+from smtpapi.mime.transfer import Change, EncodedEdits
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import Chooser, Passed, TooManyLinksError, harmless
-from smtpapi.rewrite.rules import Rules
+from smtpapi.rewrite.part import LeftLink, PartEdits, TooManyLinksError, harmless
+from smtpapi.rewrite.rules import RewritingRules
 
 _ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
 _ARMOUR_LINE = re.compile(rb"^" + _ARMOUR.pattern, re.MULTILINE)
@@ -39,7 +39,7 @@ class _UntouchableError(Exception):
 
 
 def plan(
-    message: Message, decision: Decision, links: CopyLinks, rules: Rules, tick: Callable[[], float]
+    message: Message, decision: Decision, links: CopyLinks, rules: RewritingRules, tick: Callable[[], float]
 ) -> Plan | Leave:
     """All edits of the message for one copy. tick: seconds on any steady clock, for `rules.time_budget`.
 
@@ -51,7 +51,7 @@ def plan(
         return parts
     own_hosts = _own_hosts(rules.own_hosts, decision.domain)
     known = harmless(rules, own_hosts)
-    work = _Work(message, Chooser(decision, links, rules, tick, deadline, own_hosts, known))
+    work = _Work(message, PartEdits(decision, links, rules, tick, deadline, own_hosts, known))
     try:
         for part in parts:
             work.part(part)
@@ -70,7 +70,7 @@ def plan(
 
 
 def editable(
-    message: Message, rules: Rules, late: Callable[[], bool] = lambda: False
+    message: Message, rules: RewritingRules, late: Callable[[], bool] = lambda: False
 ) -> tuple[Part, ...] | Leave:
     """The parts that a plan looks into, or why there can be none, whoever the recipient is.
 
@@ -94,7 +94,7 @@ class _Work:
 
     __slots__ = ("chooser", "edits", "headers", "message", "readable", "skipped", "untrue")
 
-    def __init__(self, message: Message, chooser: Chooser) -> None:
+    def __init__(self, message: Message, chooser: PartEdits) -> None:
         self.message = message
         self.chooser = chooser
         self.edits: list[Edit] = []
@@ -177,13 +177,13 @@ class _Work:
                 self.skipped.append(Skipped(part.section, part.start + offset, url, Skip.BROKEN_ESCAPE))
         return kept
 
-    def _passed(self, part: Part, passed: list[Passed], offsets: Sequence[int]) -> None:
+    def _passed(self, part: Part, passed: list[LeftLink], offsets: Sequence[int]) -> None:
         """Note the links that stay; offsets: in the part as encoded."""
         for item, offset in paced(zip(passed, offsets, strict=True), self.chooser.check_time):
             url = item.url.decode("utf-8", "replace")
             self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
 
-    def _changes(self, part: Part, reading: charset.Reading) -> list[Change]:
+    def _changes(self, part: Part, reading: charset.DecodedText) -> list[Change]:
         chooser = self.chooser
         text = reading.text
         match part.content.type:
@@ -231,7 +231,7 @@ class _Work:
     def _skip(self, part: Part, reason: Skip) -> None:
         self.skipped.append(Skipped(part.section, -1, "", reason))
 
-    def _place(self, part: Part, placed: Placed) -> None:
+    def _place(self, part: Part, placed: EncodedEdits) -> None:
         if placed.encoding:
             self._new_encoding(part, placed.encoding)
         look = self.chooser.check_time

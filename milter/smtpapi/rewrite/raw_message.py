@@ -16,7 +16,7 @@ from smtpapi.rewrite.apply import apply_edits
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class RawMessage:
     """A raw message and its pieces. fields: spans of `message.fields`; header_stop: where one is added."""
 
     raw: bytes
@@ -100,7 +100,7 @@ class Whole:
         return Edit(self.header_stop, self.header_stop, new, "header", name=change.name)
 
 
-def split(raw: bytes) -> Whole:
+def split(raw: bytes) -> RawMessage:
     """Cut a raw message into fields and body."""
     start = 0
     if raw.startswith(b"From "):
@@ -113,7 +113,7 @@ def split(raw: bytes) -> Whole:
     )
     ends = header.body > header.stop or header.stop == len(raw)
     message = Message(fields, raw[header.body :], eol, clear=ends and message_block(raw[start : header.stop]))
-    return Whole(raw, message, header.fields, header.stop, header.body)
+    return RawMessage(raw, message, header.fields, header.stop, header.body)
 
 
 def _edit_line(edit: Edit) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RewritingRules:
     """own_hosts: lower-case host[:port] values that count as ours. time_budget: seconds a message."""
 
     text_links: bool = True

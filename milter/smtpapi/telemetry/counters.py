@@ -53,7 +53,7 @@ class CountersError(Exception):
     """The file is not a table of this version's counters."""
 
 
-class Row:
+class WorkerCounters:
     """One process's counters. Safe between the threads of that process."""
 
     def __init__(self, cells: memoryview) -> None:
@@ -131,12 +131,12 @@ class Counters:
             raise CountersError(f"{directory / FILE_NAME}: written by another version; restart the filter")
         return cls(table, rows)
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> WorkerCounters:
         """Row 0 is the parent's. Raises IndexError beyond the table."""
         if not 0 <= number < self.rows:
             raise IndexError(number)
         start = _HEAD.size + number * _ROW
-        return Row(memoryview(self._table)[start : start + _ROW].cast("Q"))
+        return WorkerCounters(memoryview(self._table)[start : start + _ROW].cast("Q"))
 
     def totals(self) -> dict[str, int]:
         """The sum of all rows, name by name."""

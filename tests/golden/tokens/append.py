@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from engagement.links.types import Identity, Kind, Link
 
-from engagement.links.keys import Key, Ring, Status
+from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.token import copy_sealer
 
 HERE = Path(__file__).resolve().parent
@@ -154,7 +154,7 @@ def line(what: str) -> dict[str, Any]:
         "token": copy_sealer(key, identity, tenant).seal(kind, link).decode("ascii"),
         "tenant": tenant,
         "key_id": key_id,
-        "opens": key.status is not Status.REVOKED,
+        "opens": key.status is not KeyStatus.REVOKED,
         "kind": kind.name,
         "identity": values,
         "link": link._asdict() | {"target": link.target.decode("latin-1")} if link else None,
@@ -170,10 +170,10 @@ def main() -> None:
     path = HERE / "v1.jsonl"
     if not (HERE / "ring").exists():
         keys = (
-            Key(1, Status.ACCEPTED, 1_700_000_000, bytes(range(32))),
-            Key(2, Status.REVOKED, 1_710_000_000, bytes(range(32, 64))),
-            Key(7, Status.SIGNING, 1_720_000_000, bytes(range(64, 96))),
-            Key(65535, Status.ACCEPTED, 1_730_000_000, bytes(range(96, 128))),
+            Key(1, KeyStatus.ACCEPTED, 1_700_000_000, bytes(range(32))),
+            Key(2, KeyStatus.REVOKED, 1_710_000_000, bytes(range(32, 64))),
+            Key(7, KeyStatus.SIGNING, 1_720_000_000, bytes(range(64, 96))),
+            Key(65535, KeyStatus.ACCEPTED, 1_730_000_000, bytes(range(96, 128))),
         )
         (HERE / "ring").write_text(Ring(keys).dump(), "utf-8")
     there = path.read_text("utf-8").splitlines() if path.exists() else []

@@ -24,7 +24,7 @@ from engagement.settings import (
     Where,
     load_file,
 )
-from engagement.settings.lint import View, views
+from engagement.settings.lint import ScopeView, views
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE, address_of, listen_of
@@ -109,7 +109,9 @@ def command(
         told = (*_files(path, settings), *_left_domains(settings), *_of_postfix(postfix, settings))
         settings = replace(settings, warnings=(*settings.warnings, *told))
         chosen = (
-            [View(_asked(where), settings.scoped(where))] if where != Where() else list(views(settings.table))
+            [ScopeView(_asked(where), settings.scoped(where))]
+            if where != Where()
+            else list(views(settings.table))
         )
         if as_json:
             click.echo(json_line(_document(path, settings, chosen)))
@@ -219,7 +221,7 @@ def _asked(where: Where) -> str:
     return "Connection: " + ", ".join(part for part in parts if part)
 
 
-def _print(path: Path | None, settings: Settings, chosen: list[View], *, whole: bool) -> None:
+def _print(path: Path | None, settings: Settings, chosen: list[ScopeView], *, whole: bool) -> None:
     for warning in settings.warnings:
         say("warning: ", err=True, nl=False, fg="yellow", bold=True)
         say(warning, err=True)
@@ -273,7 +275,7 @@ def _table(title: str, rows: list[tuple[Option, Value]]) -> None:
         say(f"  {name.ljust(names)}  {text.ljust(values)}  {origin}", dim=plain)
 
 
-def _document(path: Path, settings: Settings, chosen: list[View]) -> dict[str, Any]:
+def _document(path: Path, settings: Settings, chosen: list[ScopeView]) -> dict[str, Any]:
     return {
         "file": str(path),
         "valid": True,

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from engagement.links.keys import LAST_ID, SECRET_SIZE, Ring, RingError, Status
+from engagement.links.keys import LAST_ID, SECRET_SIZE, KeyStatus, Ring, RingError
 from engagement.links.ring_file import edit_ring, load_ring, save_ring
 from engagement.terminal import json_line, lines
 from smtpapi.commands.options import CONFIG_VARIABLE, say
@@ -183,7 +183,7 @@ def rotate(ring: Path | None, config: Path | None) -> None:
     _refuse_where_others_use_it(config)
     with failing():
         changed = edit_ring(path, lambda old: old.rotated(*_new_key(old)))
-    opening = ", ".join(str(key.id) for key in changed.keys if key.status is Status.ACCEPTED)
+    opening = ", ".join(str(key.id) for key in changed.keys if key.status is KeyStatus.ACCEPTED)
     click.echo(f"{path}: key {changed.signing.id} signs; links of {opening} still open. Back this file up.")
 
 

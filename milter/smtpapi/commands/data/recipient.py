@@ -12,7 +12,7 @@ import click
 
 from engagement.events.fields import Fields
 from engagement.settings import Settings, load_file
-from engagement.spool.erasure import Traces
+from engagement.spool.erasure import RecipientTraces
 from engagement.spool.read import CORRUPT
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
@@ -68,7 +68,7 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
         if not yes:
             _ask(store, address)
         directory = Path(settings.spool.directory)
-        traces = Traces(directory, address)
+        traces = RecipientTraces(directory, address)
         if not _gone(traces, wait):
             click.echo(
                 f"{directory}: events of this recipient still wait, or lie in segments in use (for a minute "
@@ -96,7 +96,7 @@ def _events(store: EventStore, address: str) -> Iterator[Fields]:
         query = replace(query, cursor=cursor_of(page[-1]))
 
 
-def _gone(traces: Traces, wait: float) -> bool:
+def _gone(traces: RecipientTraces, wait: float) -> bool:
     """Wait until what the spool holds of them now is in the store alone: what comes later may stay in it."""
     deadline = time.monotonic() + wait
     before = traces.segments()

@@ -16,13 +16,13 @@ import click
 
 from engagement.terminal import plain
 from smtpapi.commands.configuration.keys import Failed
-from smtpapi.commands.mail.preview_page import REMOVED, Row, page
+from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
 from smtpapi.commands.mail.reason_words import SKIP, WHY
 from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skipped
-from smtpapi.rewrite.raw_message import Whole
+from smtpapi.rewrite.raw_message import RawMessage
 
 _SOFT_BREAK = re.compile(rb"=\r?\n")
 _QUOTED = re.compile(rb"(?:\[\[)?[A-Za-z-]+=3D")  # an attribute as it stands in a quoted-printable part
@@ -84,11 +84,11 @@ def _verdict(outcome: Plan | Leave | Refuse) -> str:
             return "tracked"
 
 
-def _rows(message: Whole, outcome: Plan | Leave | Refuse) -> Iterator[Row]:
+def _rows(message: RawMessage, outcome: Plan | Leave | Refuse) -> Iterator[PreviewRow]:
     """Edits and skipped links in the order in which they stand in the message."""
     if not isinstance(outcome, Plan):
         return
-    lines: list[tuple[int, Row]] = []
+    lines: list[tuple[int, PreviewRow]] = []
     parts = {edit.part: f"{edit.part} {_TYPES.get(edit.type, '')}" for edit in outcome.edits}
     for edit in message.edits(outcome):
         inner = edit.inner or (edit,)
@@ -99,24 +99,24 @@ def _rows(message: Whole, outcome: Plan | Leave | Refuse) -> Iterator[Row]:
     yield from (row for _, row in sorted(lines, key=lambda line: line[0]))
 
 
-def _changed(message: Whole, outer: Edit, edit: Edit, part: str) -> Row:
+def _changed(message: RawMessage, outer: Edit, edit: Edit, part: str) -> PreviewRow:
     new = _SOFT_BREAK.sub(b"", edit.new).decode("ascii", "ignore").replace("\0", "")
     url = _URL.search(new)
     note = _NOTES.get(edit.kind, "")
     if edit.kind == "header":
         old = " ".join(message.raw[edit.start : edit.stop].decode("utf-8", "replace").split())
         note = "header field, " + ("added" if new.strip() else "taken out")
-        return Row("", "header", _short(old), _short(new.strip()) or REMOVED, edit.name, note)
+        return PreviewRow("", "header", _short(old), _short(new.strip()) or REMOVED, edit.name, note)
     before = edit.target
     if edit.kind in ("attribute", "macro") and edit is outer:
         before = _notation(message.raw[edit.start : edit.stop])
     after = url[0] if url else new or REMOVED
-    return Row(part, edit.kind, before, after, edit.name, note)
+    return PreviewRow(part, edit.kind, before, after, edit.name, note)
 
 
-def _kept(skipped: Skipped, part: str) -> Row:
+def _kept(skipped: Skipped, part: str) -> PreviewRow:
     what = "part" if skipped.offset < 0 else "link"
-    return Row(part, what, skipped.url, "", "", f"{SKIP[skipped.reason]} ({skipped.reason})")
+    return PreviewRow(part, what, skipped.url, "", "", f"{SKIP[skipped.reason]} ({skipped.reason})")
 
 
 def _notation(raw: bytes) -> str:
@@ -141,7 +141,7 @@ def _top_html(parsed: EmailMessage) -> str:
     return payload.decode(part.get_content_charset("utf-8"), "replace") if isinstance(payload, bytes) else ""
 
 
-def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[Row]) -> None:
+def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[PreviewRow]) -> None:
     say(plain(title), bold=True)
     for label, value in facts:
         say(f"  {label + ':':<11}{plain(value)}")

@@ -20,7 +20,7 @@ _FRAME_STYLE = "<style>a[href],area[href]{outline:2px solid #0b6b4f!important;ou
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PreviewRow:
     """One line of the preview. after: "" for what stays as it is; note: why, or what was done."""
 
     part: str
@@ -36,7 +36,7 @@ class Row:
         return bool(self.after)
 
 
-def page(title: str, facts: Sequence[tuple[str, str]], rows: Sequence[Row], rendered: str) -> str:
+def page(title: str, facts: Sequence[tuple[str, str]], rows: Sequence[PreviewRow], rendered: str) -> str:
     """The whole page. facts: (label, value) pairs of the message; rendered: HTML of the top part, or ""."""
     changed = sum(row.changed for row in rows)
     figures = [("links tracked", sum(r.what == "link" and r.changed for r in rows))]
@@ -66,7 +66,7 @@ def page(title: str, facts: Sequence[tuple[str, str]], rows: Sequence[Row], rend
     )
 
 
-def _table_row(row: Row) -> str:
+def _table_row(row: PreviewRow) -> str:
     tag = f'<span class="tag {"go" if row.changed else "stay"}">{escape(row.what)}</span>'
     sort = "removed" if row.after == REMOVED else "after"
     after = (

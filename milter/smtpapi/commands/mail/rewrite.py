@@ -30,7 +30,7 @@ from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
 from smtpapi.rewrite import raw_message
-from smtpapi.rewrite.raw_message import Whole
+from smtpapi.rewrite.raw_message import RawMessage
 
 EXAMPLE = (
     "smtpapi { }\nESMTP_Listener {\n  click_tracking_enabled = true\n  open_tracking_enabled = true\n}\n"
@@ -96,14 +96,14 @@ def _ring(settings: Settings) -> Ring | None:
     return load_ring(Path(settings.keys.ring)) if settings.active else None
 
 
-def considered(site: Site, raw: bytes, envelope: Envelope) -> tuple[Whole, Outcome]:
+def considered(site: Site, raw: bytes, envelope: Envelope) -> tuple[RawMessage, Outcome]:
     """What the milter would do with a raw message."""
     message = raw_message.split(raw)
     outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
     return message, outcome
 
 
-def made(message: Whole, outcome: Outcome) -> bytes:
+def made(message: RawMessage, outcome: Outcome) -> bytes:
     """The message after the outcome; a refused one as it was."""
     return message.apply(outcome) if isinstance(outcome, Plan) else message.raw
 

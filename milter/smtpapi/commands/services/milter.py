@@ -34,7 +34,7 @@ def command(config: Path, counters: bool) -> None:
             sys.stdout.write(_counted(loaded.settings.milter.counters_directory))
             return
         maillog.setup(loaded.settings.smtpapi.debug_level if loaded.settings.smtpapi else "ERROR")
-        supervisor.Daemon(config, loaded).run()
+        supervisor.Supervisor(config, loaded).run()
     except (supervisor.StartError, ListenError) as error:
         click.echo(f"smtpapi milter: {error}", err=True)
         sys.exit(2)

@@ -17,7 +17,7 @@ from engagement.shipper import status as news
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
 from engagement.spool.names import unknown_keys
-from engagement.spool.read import BUDGET, Reader
+from engagement.spool.read import BUDGET, SpoolReader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
 from smtpapi.commands.options import config_option, told
@@ -129,7 +129,7 @@ def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventSt
 
 
 def _print_status(directory: Path, as_json: bool) -> None:
-    waiting = Reader(directory).backlog()
+    waiting = SpoolReader(directory).backlog()
     last = news.load(directory)
     now = time.time()
     ages = [now - at for at in map(_at, waiting.firsts) if at is not None]

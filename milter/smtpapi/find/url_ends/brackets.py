@@ -18,14 +18,14 @@ _OPEN: Final = -2
 _EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
 
 
-class End(NamedTuple):
+class UrlEnd(NamedTuple):
     """Where a URL ends within its run, punctuation included; certain: whether that can be told."""
 
     stop: int
     certain: bool
 
 
-def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
+def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> UrlEnd:
     """Where the URL ends that begins at start, in data[start:run].
 
     A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
@@ -36,20 +36,20 @@ def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> End:
         quote = data.find(b"'", start, run)
         if quote >= 0:
             if _ON.match(data, quote + 1):  # an apostrophe as well as the end
-                return End(run, certain=False)
+                return UrlEnd(run, certain=False)
             run = quote
     unbalanced = _first_unbalanced(data, start, run, look)
     if unbalanced == _OPEN:
-        return End(run, certain=False)
+        return UrlEnd(run, certain=False)
     if unbalanced < 0:
-        return End(run, certain=True)
+        return UrlEnd(run, certain=True)
     opener = _OPENER[data[unbalanced : unbalanced + 1]]
     own = before == opener or (
         opener == b"[" and before == b"=" and _TAG.search(data, max(0, start - 22), start)
     )
     if own or only_punctuation(data, unbalanced, run):
-        return End(unbalanced, certain=True)
-    return End(run, certain=False)
+        return UrlEnd(unbalanced, certain=True)
+    return UrlEnd(run, certain=False)
 
 
 def only_punctuation(data: bytes, start: int, stop: int) -> bool:
