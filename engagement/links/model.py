@@ -24,6 +24,7 @@ CLICKS = frozenset({Kind.CLICK, Kind.AMP_CLICK})
 OPENS = frozenset({Kind.OPEN, Kind.INITIAL_OPEN, Kind.AMP_OPEN, Kind.AMP_INITIAL_OPEN})
 
 RAW_URL = "Raw URL"  # the name of a link without one (contract.md 5.3)
+PSEUDONYM_DOMAIN = "@pseudonym.invalid"  # ends the address that stands for a recipient in mode hygiene
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from smtpapi.model.outcome import Refuse
-from smtpapi.pipeline import transaction
+from smtpapi.pipeline.fallback import NO_COPIES_NOW
+from smtpapi.pipeline.several_recipients import COPIES_NOT_ENABLED
 from smtpapi.request.x_msys_api import parse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "x-msys-api.md").read_text("utf-8")
@@ -32,8 +33,8 @@ def test_the_page_has_the_words_of_the_reply(fields: dict[str, object]) -> None:
 
 
 def test_the_page_has_the_words_for_copies_that_cannot_be_made() -> None:
-    later = transaction.NO_COPIES_NOW
-    assert f"| `{transaction._NOT_ENABLED}` |" in PAGE
+    later = NO_COPIES_NOW
+    assert f"| `{COPIES_NOT_ENABLED}` |" in PAGE
     assert f"`{later.code} {later.status} {later.text}`" in PAGE
 
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.links.keys import Ring
-from smtpapi.hop.split_header import SplitRecipient, Unopened, seal, signature_id, unseal
+from smtpapi.hop.split_header import FirstPass, Unopened, seal, signature_id, unseal
 from smtpapi.model.envelope import Client
 
 RING = Ring(()).rotated(bytes(range(32)), 0)
 OTHER = Ring(()).rotated(bytes(range(1, 33)), 0)
-ENTRY = SplitRecipient(
+ENTRY = FirstPass(
     Client("192.0.2.7", "mx", "news@example.test", "127.0.0.1", 25, "smtpd", "client"),
     at=1_000_000,
     issued=999_999,
@@ -44,7 +44,7 @@ def test_what_is_sealed_comes_back(
     named_twice: tuple[str, ...],
     context: dict[str, str],
 ) -> None:
-    entry = SplitRecipient(
+    entry = FirstPass(
         client, 1_000_000, 7, first, bound, b"f" * 32, signatures, directive, named_twice, context, {}
     )
     value = seal(entry, RING.signing).encode()

@@ -17,7 +17,7 @@ from typing import Final
 from engagement.events.classify import DEFAULT, ClassificationRules
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
-from engagement.links.model import Identity, Kind, Link
+from engagement.links.model import PSEUDONYM_DOMAIN, Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
@@ -25,7 +25,6 @@ from tracker_web.links.application import HitSink
 
 MODES: Final = frozenset({"aggregate", "hygiene"})
 WITHHELD: Final = "withheld"  # stands for the User-Agent of a person's program, and is classed like one
-PSEUDONYM: Final = "@pseudonym.invalid"  # how the filter names a recipient in mode hygiene
 _DAY_MS: Final = 86_400_000
 
 
@@ -85,7 +84,7 @@ class PrivacySpool:
         lesser = replace(identity, metadata="")
         if self._hygiene:
             lesser = replace(lesser, campaign="", tags=())
-            named = named or identity.recipient.endswith(PSEUDONYM)
+            named = named or identity.recipient.endswith(PSEUDONYM_DOMAIN)
         if named or not identity.recipient:
             return lesser
         return self._apart(replace(lesser, recipient=""))

@@ -1,1 +1,1 @@
-"""Mail for several recipients: the header that takes it over the hop, and what is restored behind it."""
+"""The hop: the split header that takes a message over it, what is restored behind it, and our own marks."""

@@ -1,11 +1,11 @@
-"""Which of our links and pixels a body carries already, however it was encoded and wrapped since.
+"""Find our own links and pixels in a body, however it was encoded and wrapped since it left.
 
-Not whether the message is ours (`transaction`), nor what a token holds (`engagement.links.token`). A body
-that came back from a list server or a filter has other parts, other encodings and more text than the one
-that left, so it is not read as MIME here: tokens are looked for in the octets as they stand, as
-quoted-printable and as base64 (RFC 2045 6). What is found proves itself, by its authentication tag.
+A body that comes back from a list server or a content filter has other parts, other encodings and more text
+than the one that left. So it is not read as MIME here: tokens are looked for in the octets as they stand, as
+quoted-printable and as base64 (RFC 2045 6). Each token found proves itself by its authentication tag. Whether
+the message then counts as tracked is decided in `transaction`.
 
-Invariants: linear in the body; never raises; what does not open under the ring counts for nothing.
+Invariants: time linear in the body; never raises; a token that does not open under the ring does not count.
 """
 
 import binascii
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from engagement.links.keys import Ring
 from engagement.links.token import BadToken, open_token
 
-# Percent-encoded where a gateway put our address into one of its own, once or twice.
+# A gateway that put our URL into one of its own has percent-encoded it, once or twice.
 _SLASH = rb"(?:/|%(?:25)?2[Ff])"
 _TOKEN = re.compile(
     _SLASH
@@ -26,14 +26,14 @@ _TOKEN = re.compile(
     + rb"([A-Za-z0-9][A-Za-z0-9_-]{30,10000})"
 )
 _BASE64 = re.compile(rb"(?m)^[A-Za-z0-9+/]{40,}={0,2}[ \t]*(?:\r?\n[A-Za-z0-9+/]+={0,2}[ \t]*)*")
-_SIGNS = re.compile(rb"[^A-Za-z0-9+/]+")
-_MOST = 2000  # tokens that are opened: as many as a message may have links
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_MOST = 2000  # tokens that are opened; limits.max_links allows a message that many links by default
 
 
 def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float) -> bool:
-    """Whether a link or pixel in the body is ours, of one of these messages, and not older.
+    """Tell whether the body holds a link or pixel of ours that belongs to one of these messages.
 
-    since: Unix seconds; what was issued before does not count.
+    message_ids: 16 bytes each. since: Unix seconds; a link that was issued before does not count.
     """
     wanted = frozenset(message_ids)
     seen: set[bytes] = set()
@@ -55,11 +55,11 @@ def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float)
 
 
 def _views(body: bytes) -> Iterator[bytes]:
-    """The body as it stands, and as each transfer encoding would have it."""
+    """Yield the body as it stands, and as each transfer encoding would decode it."""
     yield body
     if b"=\n" in body or b"=\r\n" in body or b"=3D" in body:
         yield binascii.a2b_qp(body)
     for block in _BASE64.finditer(body):
-        signs = _SIGNS.sub(b"", block[0])
-        octets = binascii.a2b_base64(signs[: len(signs) // 4 * 4])
+        digits = _NOT_BASE64.sub(b"", block[0])
+        octets = binascii.a2b_base64(digits[: len(digits) // 4 * 4])
         yield octets.replace(b"\0", b"")  # ASCII in UTF-16 and UTF-32 has NULs between

@@ -1,10 +1,11 @@
-"""A message as it came in, and as it was meant: what the hop took from it is restored here.
+"""Restore on the second pass what only the first pass knew.
 
 A message for several recipients passes the filter twice (docs/decisions/0010). On the second pass its client
-is the MTA itself; the mark holds who it was before. Not the trust in anyone, nor what becomes of the message.
+is the MTA itself, and X-MSYS-API is gone; the split header holds both. Who is trusted, and what becomes of
+the message, is decided elsewhere (`smtpapi.pipeline`).
 
-Invariants: a mark counts only on the listener that the configuration names for it, only if it opens, and only
-with the message it was made for; everything else is as good as no mark.
+Invariants: a split header counts only on the listener that the configuration names, only if it opens, and
+only with the message it was made for. Any other gives no rights.
 """
 
 from collections.abc import Mapping
@@ -17,23 +18,23 @@ from engagement.links.keys import Key, Ring
 from engagement.settings.scopes import ListenAddress, address_of
 from smtpapi.hop import split_header
 from smtpapi.hop.fingerprint import Fingerprint
-from smtpapi.hop.split_header import SplitRecipient, Unopened
+from smtpapi.hop.split_header import FirstPass, Unopened
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange, removal
 from smtpapi.request import x_msys_api
 
 _SIGNATURE = "DKIM-Signature"
-_MARK = split_header.HEADER.lower()
-_OURS = (x_msys_api.NAME.lower(), _MARK)
+_SPLIT = split_header.HEADER.lower()
+_OURS = (x_msys_api.NAME.lower(), _SPLIT)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class MarkRefusal(Enum):
-    """Why a mark on the hop's listener does not count. The value is for the log.
+class SplitRefusal(Enum):
+    """Why a split header on the hop's listener does not count. The value is the note for the log.
 
-    FORGED may be anyone's mail. The others are ours: what their senders asked for is lost, or was not asked
-    of this text, so that they get no links.
+    A message with a FORGED one may be anyone's. The others are ours. They get no links, because what their
+    sender asked for is lost or was asked of another text. The later member is the stronger reason.
     """
 
     FORGED = f"an {split_header.HEADER} that is not ours"
@@ -43,49 +44,55 @@ class MarkRefusal(Enum):
 
 
 _REFUSED = {
-    Unopened.NOT_OURS: MarkRefusal.FORGED,
-    Unopened.NO_KEY: MarkRefusal.NO_KEY,
-    Unopened.TOO_OLD: MarkRefusal.TOO_OLD,
+    Unopened.NOT_OURS: SplitRefusal.FORGED,
+    Unopened.NO_KEY: SplitRefusal.NO_KEY,
+    Unopened.TOO_OLD: SplitRefusal.TOO_OLD,
 }
 
 
 class ResumedMessage(NamedTuple):
-    """The facts to judge by.
+    """The facts by which a message is decided.
 
-    envelope, message: with the first client and header on the second pass. came: the message as it is to
-    be changed. signatures: deletions of those that the site's own signer added meanwhile. entry, key: of the
-    mark that counts, None on a first pass. fingerprint: where it had to be made. expands: whether the message
-    may be sent over the hop now. refused: why a mark that came in by the hop's listener does not count.
+    envelope, message: on the second pass with the client and the X-MSYS-API of the first. received: the
+    message as the MTA has it, which the changes are for. session, message_context: variables. signatures:
+    deletions of DKIM signatures that the site's own signer added meanwhile. first_pass, key: of the split
+    header that counts, None on a first pass. expands: whether the message may be sent over the hop now.
+    refused: why a split header that came in by the hop's listener does not count. fingerprint: None where it
+    was not needed.
     """
 
     envelope: Envelope
     message: Message
-    came: Message
+    received: Message
     session: Mapping[str, str]
     signatures: tuple[HeaderChange, ...] = ()
-    entry: SplitRecipient | None = None
+    first_pass: FirstPass | None = None
     key: Key | None = None
     expands: bool = True
-    refused: MarkRefusal | None = None
+    refused: SplitRefusal | None = None
     message_context: Mapping[str, str] = _NOTHING
     fingerprint: Fingerprint | None = None
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether trust is still to be judged: no mark says that it was on the first pass.
+        """Tell whether trust is still to be decided, since no split header proves it.
 
-        Mail whose mark was ours and does not count was trusted too; it loses the mark and gets no links.
+        A message whose split header is ours but does not count was trusted on its first pass.
         """
-        return self.entry is None and self.refused in (None, MarkRefusal.FORGED)
+        return self.first_pass is None and self.refused in (None, SplitRefusal.FORGED)
 
     def headers(self) -> tuple[HeaderChange, ...]:
-        """The changes that take out what may not leave, if the mail may be edited at all."""
-        if self.came.lacks(_OURS):
+        """Return the changes that take out X-MSYS-API, split headers and our own signer's signatures."""
+        if self.received.lacks(_OURS):
             return self.signatures
-        return removal(self.came, x_msys_api.NAME) + removal(self.came, split_header.HEADER) + self.signatures
+        return (
+            removal(self.received, x_msys_api.NAME)
+            + removal(self.received, split_header.HEADER)
+            + self.signatures
+        )
 
 
-def resumed(
+def resume(
     hop: ListenAddress | None,
     ring: Ring | None,
     envelope: Envelope,
@@ -93,32 +100,36 @@ def resumed(
     session: Mapping[str, str],
     now: float,
 ) -> ResumedMessage:
-    """Reads the mark, if there is one. hop: where the second pass comes in, None for nowhere."""
+    """Return the facts of a message, restored from its split header if that counts.
+
+    hop: the listener by which the second pass comes in, None without one. now: Unix seconds.
+    """
     on_hop = hop is not None and is_at(envelope.client, hop)
-    values = message.all(_MARK)
+    values = message.all(_SPLIT)
     if not values:
         return ResumedMessage(envelope, message, message, session, expands=not on_hop)
     found = [split_header.unseal(value, ring, now) for value in values] if ring else [Unopened.NOT_OURS]
-    marks = [each for each in found if not isinstance(each, Unopened)]
-    # A mark of ours somewhere else is a hop that leads to the wrong listener: once round is enough.
-    ours = bool(marks) or Unopened.TOO_OLD in found
-    plain = ResumedMessage(envelope, message, message, session, expands=not on_hop and not ours)
+    opened = [each for each in found if not isinstance(each, Unopened)]
+    # One of ours on another listener: the hop leads astray, and the mail is not sent round again.
+    ours = bool(opened) or Unopened.TOO_OLD in found
+    as_received = ResumedMessage(envelope, message, message, session, expands=not on_hop and not ours)
     if not on_hop:
-        return plain
-    for entry, key in marks:
+        return as_received
+    for first_pass, key in opened:
         fingerprint = Fingerprint(envelope, message)
-        if fingerprint.is_bound(entry.bound):
-            return _restored(plain, entry, key, fingerprint)
-    why = [MarkRefusal.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
-    return plain._replace(refused=max(why, key=list(MarkRefusal).index))
+        if fingerprint.is_bound(first_pass.bound):
+            return _restored(as_received, first_pass, key, fingerprint)
+    why = [SplitRefusal.CHANGED if not isinstance(each, Unopened) else _REFUSED[each] for each in found]
+    return as_received._replace(refused=max(why, key=list(SplitRefusal).index))
 
 
 def _restored(
-    arrival: ResumedMessage, entry: SplitRecipient, key: Key, fingerprint: Fingerprint
+    as_received: ResumedMessage, first_pass: FirstPass, key: Key, fingerprint: Fingerprint
 ) -> ResumedMessage:
-    envelope, message = arrival.envelope, arrival.message
+    """Return the message with what the first pass knew of it."""
+    envelope, message = as_received.envelope, as_received.message
     fields = []
-    signatures = list(entry.signatures)
+    signatures = list(first_pass.signatures)
     count, ours = 0, []
     for each in message.fields:
         name = each.name.lower()
@@ -126,29 +137,29 @@ def _restored(
             continue
         if name == _SIGNATURE.lower():
             count += 1
-            # The site's own signer signed, between the passes, what was not final yet. Its field is known by
-            # its value, not by its place: signers differ in whether they add on top or at the end.
+            # Between the passes the site's own signer signed what was not final yet. Its field is known by
+            # its value, not by its place: some signers add theirs on top, others at the end.
             if (signature := split_header.signature_id(each.value)) not in signatures:
                 ours.append(HeaderChange(_SIGNATURE, count, None))
                 continue
             signatures.remove(signature)
         fields.append(each)
-    if entry.directive:
-        fields.append(Field(x_msys_api.NAME, entry.directive))
+    if first_pass.directive:
+        fields.append(Field(x_msys_api.NAME, first_pass.directive))
     return ResumedMessage(
-        replace(envelope, client=entry.client),
+        replace(envelope, client=first_pass.client),
         Message(tuple(fields), message.body, message.eol, message.clear, message.unkept),
         message,
-        entry.context,
+        first_pass.context,
         tuple(reversed(ours)),
-        entry,
+        first_pass,
         key,
         expands=False,
-        message_context=entry.message_context,
-        fingerprint=fingerprint.resumed(entry.fingerprint),
+        message_context=first_pass.message_context,
+        fingerprint=fingerprint.with_digest(first_pass.fingerprint),
     )
 
 
 def is_at(client: Client, listener: ListenAddress) -> bool:
-    """Whether a client came in by that very listener."""
+    """Tell whether a client came in by this listener."""
     return client.daemon_port == listener.port and address_of(client.daemon_address) == listener.address

@@ -1,13 +1,13 @@
-"""The mark that sends a message for several recipients over the hop, and what it remembers.
+"""The split header: it sends a message over the hop and carries what only the first pass knows.
 
-On the first pass the filter cannot give each recipient their own body: it seals what only this pass knows
-(client, login, listener, time, the X-MSYS-API header) into the mark, and the MTA's hop brings the message
-back once for each recipient (design.md 5). Not the routing, which is the MTA's configuration, and not the
-decision to split.
+On the first pass the filter cannot give each recipient a body of their own. It seals what only this pass
+knows (client, login, listener, time, the X-MSYS-API field) into X-Smtpapi-Split, and the MTA's hop brings the
+message back once for each recipient (design.md 5). Routing is the MTA's configuration; `smtpapi.pipeline`
+decides which messages take the hop.
 
-Invariants: a mark opens only with a key of ours and only within the time that a message may wait in the hop's
-queue; whether it is this message's, `Entry.bound` says. Nothing of what it holds can be read on the way: the
-header's bcc list is in it.
+Invariants: a split header opens only with a key of the ring, and only within the time that a message may wait
+in the hop's queue; `FirstPass.bound` says which message it belongs to. It is encrypted, since the bcc list is
+in it.
 """
 
 import binascii
@@ -29,25 +29,26 @@ HEADER = "X-Smtpapi-Split"
 
 _PURPOSE = b"split"
 _VERSION = b"1"
-# Postfix gives up queued mail after maximal_queue_lifetime, 5 days by default; clocks of one machine step.
+# Seconds. Postfix (maximal_queue_lifetime) and Sendmail (Timeout.queuereturn) give up after 5 days.
 _LONGEST_WAIT = 10 * 86_400
-_CLOCK_STEP = 86_400
-_LINE = 72  # characters of base64 a line: Sendmail cuts unfolded lines on relaying (docs/quirks.md)
+_CLOCK_STEP = 86_400  # seconds by which a clock may have been set back since the first pass
+_LINE = 72  # characters of base64 a line; Sendmail cuts unfolded lines on relaying (docs/quirks.md)
 _BLANKS = re.compile(rb"[\s]+")
-_NAME = 4  # bytes of a name's hash: a thousand recipients must fit into the field; nobody gains by a clash
-_LARGEST = 16 * 2**20  # bytes of an opened mark; we made it, so this only bounds a fault of ours
+_NAME = 4  # bytes of a name's hash; a thousand names must fit into the field, and nobody gains by a collision
+_LARGEST = 16 * 2**20  # bytes of an opened header; we made it, so this only bounds a fault of ours
 
 
 @dataclass(frozen=True, slots=True)
-class SplitRecipient:
-    """What the first pass knew. at, issued: Unix seconds of that pass, and of sending (`identity.issued_at`).
+class FirstPass:
+    """What the first pass knew.
 
-    first: the first RCPT TO, whose links an archive copy shares. bound, fingerprint: `identity.Fingerprint`'s
-    bound and digest. signatures: `signature_id` of each DKIM-Signature on entry. directive: the X-MSYS-API
-    value that counts, b"" without one. named_twice: recipients that also stand in its cc, bcc or archive
-    lists, and keep the role of an original. context, message_context: variables of the session and of the
-    message, before the hooks for each recipient. names: `name_of` each recipient and copy, and of whom their
-    ORCPTs name, where the MTA may add recipients of its own; b"" where it does not matter.
+    at: when it ran, Unix seconds. issued: when the message was sent, Unix seconds (`fingerprint.issued_at`).
+    first: the first RCPT TO, whose links an archive copy shares. bound, fingerprint: `bound` and `digest` of
+    the message's `Fingerprint`. signatures: `signature_id` of each DKIM-Signature on entry. directive: the
+    X-MSYS-API value that counts, b"" without one. named_twice: recipients who also stand in its cc, bcc or
+    archive lists; they keep the role of an original. context, message_context: variables of the session and
+    of the message, before the hooks for each recipient. names: the `name_of` hashes, one behind the other, of
+    each recipient, their ORCPT and each copy; b"" where the MTA adds no recipients of its own.
     """
 
     client: Client
@@ -64,15 +65,15 @@ class SplitRecipient:
     names: bytes = b""
 
     def has(self, name: bytes) -> bool:
-        """Whether `names` has this one."""
+        """Tell whether `names` holds this hash."""
         return any(self.names[at : at + _NAME] == name for at in range(0, len(self.names), _NAME))
 
 
-def seal(entry: SplitRecipient, key: Key) -> str:
-    """The mark's value, in folded lines."""
-    values = [getattr(entry, each.name) for each in fields(entry)]
-    values[0] = astuple(entry.client)
-    values[-3:-1] = dict(entry.context), dict(entry.message_context)
+def seal(first_pass: FirstPass, key: Key) -> str:
+    """Return the split header's value, in folded lines."""
+    values = [getattr(first_pass, each.name) for each in fields(first_pass)]
+    values[0] = astuple(first_pass.client)
+    values[-3:-1] = dict(first_pass.context), dict(first_pass.message_context)
     packed = msgpack.packb(values, unicode_errors="surrogateescape")
     sealed = _cipher(key).encrypt(zlib.compress(packed), None)
     text = binascii.b2a_base64(sealed, newline=False).decode("ascii")
@@ -81,23 +82,26 @@ def seal(entry: SplitRecipient, key: Key) -> str:
 
 
 class Unopened(Enum):
-    """Why a mark was not opened."""
+    """Why a split header was not opened."""
 
     NOT_OURS = "not a mark of ours"
     NO_KEY = "its key is not in the ring any more"
     TOO_OLD = "it is too old"
 
 
-def unseal(value: bytes, ring: Ring, now: float) -> tuple[SplitRecipient, Key] | Unopened:
-    """What a mark's value holds, and its key. Whether it belongs to a message, `Entry.bound` says."""
-    words = _BLANKS.split(value.strip())
-    if len(words) < 3 or words[0] != _VERSION or not words[1].isdigit() or len(words[1]) > 5:
+def unseal(value: bytes, ring: Ring, now: float) -> tuple[FirstPass, Key] | Unopened:
+    """Return what a split header holds and the key it was sealed with, or why it does not open.
+
+    It may be another message's: compare `FirstPass.bound`. now: Unix seconds.
+    """
+    parts = _BLANKS.split(value.strip())
+    if len(parts) < 3 or parts[0] != _VERSION or not parts[1].isdigit() or len(parts[1]) > 5:
         return Unopened.NOT_OURS
-    key = ring.get(int(words[1]))
+    key = ring.get(int(parts[1]))
     if key is None:
         return Unopened.NO_KEY
     try:
-        sealed = binascii.a2b_base64(b"".join(words[2:]), strict_mode=True)
+        sealed = binascii.a2b_base64(b"".join(parts[2:]), strict_mode=True)
         packed = _cipher(key).decrypt(sealed, None)
     except (InvalidTag, ValueError):
         return Unopened.NOT_OURS
@@ -107,16 +111,16 @@ def unseal(value: bytes, ring: Ring, now: float) -> tuple[SplitRecipient, Key] |
     )
     if not at - _CLOCK_STEP <= now <= at + _LONGEST_WAIT:
         return Unopened.TOO_OLD
-    return SplitRecipient(Client(*client), at, issued, first, bound, *rest), key
+    return FirstPass(Client(*client), at, issued, first, bound, *rest), key
 
 
 def name_of(address: str) -> bytes:
-    """Tells one recipient from another; equal addresses are to be given in one spelling."""
+    """Return a short hash of a recipient. Equal addresses must come in one spelling (`copies.same`)."""
     return hashlib.blake2b(address.encode("utf-8", "surrogateescape"), digest_size=_NAME).digest()
 
 
 def signature_id(value: bytes) -> bytes:
-    """Tells one DKIM-Signature from another, however it was folded since."""
+    """Return a hash that identifies a DKIM-Signature value, however it was folded since."""
     return hashlib.blake2b(b"".join(value.split()), digest_size=8).digest()
 
 

@@ -1,7 +1,9 @@
-"""What becomes of a message that a fault of ours kept from being judged.
+"""The result for a message that a fault of ours kept from being decided.
 
-It goes on as it came, but for the fields that must not leave the building. Not the faults themselves.
-Invariants: mail of the untrusted is not changed; mail that may ask for copies is not accepted without them.
+The message goes on as it came, without the fields that must not leave the building (design rule 10). Faults
+are caught in `transaction` and `smtpapi.mta.session`, not here.
+
+Invariants: untrusted mail is not changed; mail that may ask for copies is not accepted without them.
 """
 
 import traceback
@@ -19,15 +21,15 @@ NO_COPIES_NOW = Refuse("451", "4.3.0", "Copies cannot be made now, try again lat
 
 
 def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
-    """The fields to take out of mail that could not even be looked at; none of an untrusted client's.
+    """Return the changes that take X-MSYS-API and split headers out of mail that could not be decided.
 
-    On the hop's listener marks go whoever is trusted: what comes in there was trusted once.
+    Untrusted mail keeps both. On the hop's listener split headers go from any mail: it was trusted once.
     """
-    marks = removal(message, split_header.HEADER)
+    split_headers = removal(message, split_header.HEADER)
     client = envelope.client
     if site.untrusted(site.terms(client), client, message) is None:
-        return removal(message, x_msys_api.NAME) + marks
-    return marks if site.hop is not None and is_at(envelope.client, site.hop) else ()
+        return removal(message, x_msys_api.NAME) + split_headers
+    return split_headers if site.hop is not None and is_at(envelope.client, site.hop) else ()
 
 
 def failed_result(
@@ -35,11 +37,12 @@ def failed_result(
     removals: tuple[HeaderChange, ...],
     connection_context: Mapping[str, str],
     *,
-    owing: bool,
+    copies_promised: bool,
 ) -> MessageResult:
-    """A judgement that failed: the place for the log, not the text of the error, which may quote the mail.
+    """Return the result for a message whose decision raised an exception.
 
-    owing: copies were promised, so the mail is put off.
+    The note for the log names the exception's type and place, not its text, which may quote the mail.
+    copies_promised: whether the mail asks for copies; then it is put off with 451.
     """
     place = "an unknown place"
     for frame, line in traceback.walk_tb(error.__traceback__):
@@ -48,6 +51,6 @@ def failed_result(
     note = f"{type(error).__name__} in {place}"
     why = Why.INTERNAL_ERROR
     outcome: Outcome = Plan(removals, why=why, note=note) if removals else Leave(why, note)
-    if owing:
+    if copies_promised:
         return MessageResult(NO_COPIES_NOW, connection_context=connection_context, notes=(note,))
     return MessageResult(outcome, connection_context=connection_context)

@@ -1,7 +1,7 @@
-"""The event that a message came in: what the API counts as injected, and where labels are looked up later.
+"""The record that a message was injected: the API counts these, and the shipper looks up labels in them.
 
-Not an event of the reader's. Written for tracked and untracked mail alike; what the privacy mode keeps out of
-links, it keeps out of this record too.
+It is no event of a reader. Tracked and untracked mail get one alike. What the privacy mode keeps out of links
+(docs/privacy.md), it keeps out of this record too.
 """
 
 import re
@@ -17,16 +17,18 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import Outcome, Plan, Refuse
 from smtpapi.request.decision import Decision
 
-_LONGEST = 8192  # bytes of a field's value that are looked at; mail programs show a few hundred characters
+_LONGEST = 8192  # bytes of a field's value that are read; mail programs show a few hundred characters
 _LINE_END = re.compile(r"[\r\n]+")
-# What nearly all From fields look like; the rest is left to the standard library, ten times as slow.
-_PLAIN_FROM = re.compile(rb"""(?:"[^"\\]*"\s*|[^"<>(),:;@]*)<([^\s"<>(),:;@]+@[\w.-]+)>|([\w.+-]+@[\w.-]+)""")
+# The form of nearly all From fields; others are left to the standard library, which takes ten times as long.
+_COMMON_FROM = re.compile(
+    rb"""(?:"[^"\\]*"\s*|[^"<>(),:;@]*)<([^\s"<>(),:;@]+@[\w.-]+)>|([\w.+-]+@[\w.-]+)"""
+)
 _AMP = "text/x-amp-html"
 _type_of = attrgetter("type")  # of an edit
 
 
 class CopyFacts(NamedTuple):
-    """What of a record is each recipient's own, named as in `Injection`."""
+    """The fields of a record that differ between recipients, named as in `Injection`."""
 
     id: str
     message_id: bytes
@@ -38,7 +40,7 @@ class CopyFacts(NamedTuple):
 def describe(
     envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float, own: CopyFacts
 ) -> Injection:
-    """The record of a message for one recipient. now: Unix seconds."""
+    """Return the record of a message for one recipient. now: Unix seconds."""
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse) else outcome.why
     tracked = bool(edits) and why is None
@@ -69,13 +71,16 @@ def describe(
 
 
 def _domain(sender: str) -> str:
-    """An envelope sender without its local part, which may name the reader (VERP): `@domain`."""
+    """Return `@domain` of an envelope sender: its local part may name the reader (VERP)."""
     _, sign, domain = sender.rpartition("@")
     return sign + domain if sign else ""
 
 
 def decoded(value: bytes | None) -> str:
-    """A field's value for people: unfolded (RFC 5322 2.2.3), encoded words decoded, always valid UTF-8."""
+    """Return a field's value for people: unfolded (RFC 5322 2.2.3), encoded words decoded, valid UTF-8.
+
+    value: the octets as they came, None for a field that is not there, which gives "".
+    """
     if value is None:
         return ""
     text = value[:_LONGEST].decode("utf-8", "replace")
@@ -85,23 +90,23 @@ def decoded(value: bytes | None) -> str:
 
 
 def from_address(message: Message) -> str:
-    """The address in From, "" if there is none."""
+    """Return the address in From, "" if there is none."""
     values = message.all("from")
     return _address_in(values[0][:_LONGEST]) if values else ""
 
 
-@lru_cache(maxsize=64)  # many mails are of one author
+@lru_cache(maxsize=64)  # many mails have the same author
 def _address_in(value: bytes) -> str:
-    if plain := _PLAIN_FROM.fullmatch(value.strip()):
-        return (plain[1] or plain[2]).decode("ascii", "replace")
+    if found := _COMMON_FROM.fullmatch(value.strip()):
+        return (found[1] or found[2]).decode("ascii", "replace")
     try:
         # Not parseaddr: since CVE-2023-27043 some of its versions find nothing where there are several.
-        found = getaddresses([_LINE_END.sub("", value.decode("utf-8", "replace"))])
-        return found[0][1] if found else ""
+        addresses = getaddresses([_LINE_END.sub("", value.decode("utf-8", "replace"))])
+        return addresses[0][1] if addresses else ""
     except (ValueError, IndexError, RecursionError):  # the standard library's parser on what strangers write
         return ""
 
 
 def message_size(message: Message) -> int:
-    """Bytes of header and body as the MTA gave them."""
+    """Return the size of header and body in bytes, as the MTA gave them."""
     return message.header_size + len(message.eol) + message.body_size

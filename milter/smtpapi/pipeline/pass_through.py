@@ -1,9 +1,12 @@
-"""What of a message need not be kept in memory, and what becomes of mail that found no room there.
+"""Which messages need not be stored in memory, and what becomes of those that found no room there.
 
-At MAIL: mail of clients that nobody trusts. Nothing more is known at RCPT: a header may ask for anything, of
-recipients policy alone has a word, and where tracking is off the body's notation goes all the same. At the
-end of the header, before the first octet of the body: all that `reads` tells. Not the judging of what was
-collected (`transaction`), which comes to the same whether such a body was kept or not.
+Two moments allow a body to be dropped. At MAIL: an untrusted client's mail passes, whatever it holds. At the
+end of the header: `reads` says how much of the body any later step will read. RCPT adds nothing: the header
+may still ask for anything, a policy may decide by recipient, and the [[…]] notation is taken out of the body
+even where tracking is off.
+
+This module does not decide the message (`transaction`); the result there is the same with and without the
+body.
 """
 
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
 from smtpapi.pipeline.fallback import NO_COPIES_NOW, removable
 from smtpapi.pipeline.recipients import RecipientDecisions
 from smtpapi.pipeline.site import Site
-from smtpapi.pipeline.tracking import closed
+from smtpapi.pipeline.tracking import why_body_stays
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
 from smtpapi.request import copies, x_msys_api
@@ -30,10 +33,10 @@ _LATER = Refuse("451", "4.3.2", "Too much mail at once, try again later")
 
 
 def known_to_pass(site: Site, client: Client, pathway: str) -> Why | None:
-    """Why a client's mail passes whatever it holds; None where that depends on what it holds.
+    """Return why all mail of a client passes, whatever it holds; None where that depends on the message.
 
-    The same rule as `transaction.consider` has, so what it would say of all such mail. On the hop's listener
-    the mark says who the client was.
+    The rule is that of `transaction.consider`, which would give the same reason for each such message. On the
+    hop's listener the split header says who the client was, so nothing is known yet.
     """
     if site.hop is not None and is_at(client, site.hop):
         return None
@@ -43,7 +46,7 @@ def known_to_pass(site: Site, client: Client, pathway: str) -> Why | None:
 
 
 class Reads(Enum):
-    """What `transaction.consider` reads of a body, besides its size and hash."""
+    """How much of a body `transaction.consider` reads, besides its size and hash."""
 
     NOTHING = 0
     WHAT_FITS = 1  # nothing of one over limits.max_message_size
@@ -51,29 +54,34 @@ class Reads(Enum):
 
 
 def reads(site: Site, envelope: Envelope, header: Message, session: Mapping[str, str]) -> Reads:
-    """What will be read of a message's body, by all that comes before it. session: its variables.
+    """Return how much of a message's body will be read. session: the session's variables.
 
-    Sure, since nothing here changes under the message: not the ring, which may.
+    The answer cannot change before the end of the message, since it depends on nothing that does. The key
+    ring may change meanwhile, so it is not asked.
     """
     client = envelope.client
     if site.hop is not None and is_at(client, site.hop) and header.count(split_header.HEADER):
-        return Reads.ALL  # the mark may say anything
+        return Reads.ALL  # what the split header asks for is not known yet
     terms = site.terms(client, session.get("pathway", ""))
     if not site.settings.active or site.untrusted(terms, client, header) is not None:
         return Reads.NOTHING
     if site.policy is not None or header.count(MARK):
-        return Reads.ALL  # hooks may look at it, and links in it may prove a mark
-    if closed(site, envelope, header) is not None or settled(header):
+        return Reads.ALL  # hooks may read it, and links in it may prove a mark
+    if why_body_stays(site, envelope, header) is not None or settled(header):
         return Reads.NOTHING
     vctx = ValidationContext(terms.scoped.context, session)
-    judging = RecipientDecisions(
+    decisions = RecipientDecisions(
         site, envelope, terms.scoped, vctx, PolicyMessage(envelope, header), lambda _: None
     )
-    return Reads.NOTHING if judging.all_bypassed(("",)) else Reads.WHAT_FITS
+    return Reads.NOTHING if decisions.all_bypassed(("",)) else Reads.WHAT_FITS
 
 
 def without_room(site: Site, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
-    """What becomes of a message whose body could not be kept: it goes on without links, if it may."""
+    """Return the outcome for a message whose body found no room in memory.
+
+    It goes on without links. A copy on its second pass, and mail that may ask for copies, is put off with
+    451.
+    """
     if site.hop is not None and is_at(envelope.client, site.hop) and header.count(split_header.HEADER):
         return _LATER
     headers = removable(site, envelope, header)

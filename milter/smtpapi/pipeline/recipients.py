@@ -1,7 +1,9 @@
 """Policy and decision for each recipient of one message.
 
-Not what follows from it. Invariants: each recipient's hook runs once; what it sets on the message stays with
-that recipient.
+What follows from the decisions is in `transaction` and `tracking`.
+
+Invariants: the hook for each recipient runs once for each of them; what it sets on the message holds for that
+recipient only.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +22,11 @@ from smtpapi.request.x_msys_api import XMsysApi
 
 
 class RecipientDecision(NamedTuple):
-    """What was decided for one recipient. why: the first reason to make no links, note: more about it."""
+    """What was decided for one recipient.
+
+    decision: None where policy failed or switched the module off. why: the first reason to make no links,
+    None where links are made. note: more about the reason, for the log.
+    """
 
     recipient: str
     decision: Decision | None
@@ -29,22 +35,26 @@ class RecipientDecision(NamedTuple):
 
     @property
     def reason(self) -> tuple[Why | None, str]:
-        """why and note."""
+        """The pair (why, note)."""
         return self.why, self.note
 
 
 def by_configuration(
     decided: OptionDecision, recipients: list[str], reason: Callable[[Decision], Why | None]
 ) -> list[RecipientDecision]:
-    """Return what `RecipientDecisions.all` does where the configuration alone has a word (`ScopeTerms`)."""
+    """Return what `RecipientDecisions.decide_all` would return where the configuration alone decides.
+
+    decided: the default decision of the client's scope (`ScopeTerms`).
+    """
     why = reason(decided.decision)
     return [RecipientDecision(recipient, decided.decision, why) for recipient in recipients]
 
 
 class RecipientDecisions:
-    """One message's recipients. reason: why a decision makes no links (`making.Making.reason`).
+    """The decisions for one message's recipients.
 
-    settled: the last one's decision, and what should be told about it.
+    reason: says why a decision makes no links (`CopyTracking.reason`). notes: warnings for the log. last: the
+    decision made last, with its warnings.
     """
 
     def __init__(
@@ -53,67 +63,67 @@ class RecipientDecisions:
         envelope: Envelope,
         scoped: Scoped,
         vctx: ValidationContext,
-        seen: PolicyMessage,
+        policy_message: PolicyMessage,
         reason: Callable[[Decision], Why | None],
     ) -> None:
         self._site = site
         self._envelope = envelope
         self._scoped = scoped
         self._vctx = vctx
-        self._seen = seen
+        self._policy_message = policy_message
         self._reason = reason
         policy = site.policy
         self._policy = policy if policy is not None and phases.EACH in policy.hooks else None
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
         self.notes: list[str] = []
-        self.settled: OptionDecision | None = None
+        self.last: OptionDecision | None = None
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
-        """Whether policy switched the module off for every recipient: then not even the header is read."""
+        """Tell whether policy switched the module off for every recipient; then X-MSYS-API is not read."""
         return all(
             not isinstance(found := self._context(recipient), str) and bypassed(found[1])
             for recipient in recipients
         )
 
-    def all(self, asked: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
-        """A judgement for each, or what refuses them all."""
+    def decide_all(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
+        """Return a decision for each recipient, or the first reply that refuses the message."""
         same: RecipientDecision | None = None
-        judged = []
+        decisions = []
         for recipient in recipients:
-            one = same if same is not None else self._judge(asked, recipient)
+            one = same if same is not None else self._decide(directive, recipient)
             if isinstance(one, Refuse):
                 return one
-            if self._policy is None:  # nothing tells one from another
+            if self._policy is None:  # without a policy the decision is the same for all
                 same = one
-            judged.append(one if one.recipient == recipient else one._replace(recipient=recipient))
-        return judged
+            decisions.append(one if one.recipient == recipient else one._replace(recipient=recipient))
+        return decisions
 
-    def _judge(self, asked: XMsysApi, recipient: str) -> RecipientDecision | Refuse:
+    def _decide(self, directive: XMsysApi, recipient: str) -> RecipientDecision | Refuse:
         found = self._context(recipient)
         if isinstance(found, str):
             return RecipientDecision(recipient, None, Why.POLICY_FAILED, found)
         scoped, context = found
         if bypassed(context):
             return RecipientDecision(recipient, None, Why.BYPASSED)
-        settled = decide(scoped, self._site.wide, asked, context)
-        if isinstance(settled, Refuse):
-            return settled
-        self.settled = settled
-        self.notes += settled.warnings
-        return RecipientDecision(recipient, settled.decision, self._reason(settled.decision))
+        decided = decide(scoped, self._site.wide, directive, context)
+        if isinstance(decided, Refuse):
+            return decided
+        self.last = decided
+        self.notes += decided.warnings
+        return RecipientDecision(recipient, decided.decision, self._reason(decided.decision))
 
     def _context(self, recipient: str) -> tuple[Scoped, Mapping[str, str]] | str:
-        """Scope and variables of one recipient's copy, or the words of a policy that failed there."""
+        """Return scope and variables of one recipient's copy, or the error text of a policy that failed."""
         key = recipient if self._policy else ""
         if key not in self._contexts:
-            self._contexts[key] = self._ask(recipient)
+            self._contexts[key] = self._run_hook(recipient)
         return self._contexts[key]
 
-    def _ask(self, recipient: str) -> tuple[Scoped, Mapping[str, str]] | str:
+    def _run_hook(self, recipient: str) -> tuple[Scoped, Mapping[str, str]] | str:
         vctx = self._vctx.for_recipient()
         if self._policy is not None:
             try:
-                phases.each(self._policy, self._envelope, self._seen, recipient, vctx)
+                phases.each(self._policy, self._envelope, self._policy_message, recipient, vctx)
             except PolicyFailed as failed:
                 return str(failed)
         scoped = self._scoped

@@ -1,6 +1,6 @@
-"""What stays the same from message to message, and what is said of one: the values around `transaction`.
+"""What holds for all messages of a site, and the result for one of them: the values around `transaction`.
 
-Not the judging. Invariants: frozen values; a reload makes a new `Site`.
+Nothing is decided here. Invariants: a `Site` and a `MessageResult` are frozen; a reload makes a new `Site`.
 """
 
 import re
@@ -22,33 +22,34 @@ from smtpapi.request.decision import Decision, OptionDecision, SiteWide
 from smtpapi.request.trust import against, is_local, is_trusted
 from smtpapi.rewrite.rules import RewritingRules
 
-_PLACES = 4096  # client addresses a busy MTA sees within minutes
+_PLACES = 4096  # entries; about as many client addresses as a busy MTA sees within minutes
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class ScopeTerms:
-    """What a site's configuration says of mail from one place, whoever its readers are.
+    """What a site's configuration says about mail from one client and listener, whoever its recipients are.
 
-    trusted: whether the client is, without a login. usual: what is decided for mail that brings nothing that
-    could change it (no policy, no header, no variables), None until there was such mail.
+    trusted: whether the client is trusted without a login. default_decision: what is decided for mail without
+    policy, X-MSYS-API and variables, which alone could change it; None until there was such mail.
     """
 
-    __slots__ = ("scoped", "trusted", "usual")
+    __slots__ = ("default_decision", "scoped", "trusted")
 
     def __init__(self, scoped: Scoped, trusted: bool) -> None:
         self.scoped = scoped
         self.trusted = trusted
-        self.usual: OptionDecision | None = None
+        self.default_decision: OptionDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All that stays the same from message to message; a reload makes a new one.
+    """All that stays the same from message to message.
 
-    ring None: nothing is tracked. policy None: there is no policy file. hop: where second passes come in.
-    wide: what of the settings holds for all mail. first_hand: whether mail of trusted clients is taken as
-    their own whatever its header says, for commands that show what would become of it. key: what makes links,
-    None where there is none. _terms: by the MTA's address and port, the client's address and the pathway.
+    ring: None where nothing is tracked. policy: None without a policy file. hop: the listener by which second
+    passes come in. wide: the settings that hold for all mail. first_hand: whether mail of trusted clients
+    counts as their own whatever its trace says, as commands need that show what would become of a message.
+    key: the signing key, None where there is none. _terms: finds terms by the MTA's address and port, the
+    client's address and the pathway.
     """
 
     settings: Settings
@@ -66,7 +67,7 @@ class Site:
         object.__setattr__(self, "_terms", lru_cache(maxsize=_PLACES)(self._found))
 
     def terms(self, client: Client, pathway: str = "") -> ScopeTerms:
-        """What holds for a client's mail; found once for each place, as long as the site stays."""
+        """Return what holds for a client's mail. It is looked up once for each client and listener."""
         return self._terms(client.daemon_address, client.daemon_port, client.address, pathway)
 
     def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> ScopeTerms:
@@ -75,7 +76,7 @@ class Site:
         return ScopeTerms(scoped, is_trusted(client, scoped.relay_hosts))
 
     def untrusted(self, terms: ScopeTerms, client: Client, message: Message) -> Leave | None:
-        """How a message passes that nothing may be done to; None for one that may be acted on."""
+        """Return the outcome for an untrusted message, None for a trusted one (docs/decisions/0016)."""
         if not terms.trusted and not client.login:
             return Leave(Why.UNTRUSTED)
         if self.first_hand:
@@ -86,7 +87,7 @@ class Site:
 
     @classmethod
     def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
-        """A site from its configuration, its keys and its policy."""
+        """Build a site from its configuration, its keys and its policy."""
         rewriting, limits = settings.rewriting, settings.limits
         rules = RewritingRules(
             text_links=rewriting.text_links,
@@ -112,12 +113,12 @@ class Site:
 
 
 class MessageResult(NamedTuple):
-    """What becomes of a message, and what to write down and keep.
+    """What becomes of a message, and what to record about it.
 
-    decision: None where it did not come to one. injections: one event a recipient, to be written once the
-    orders were carried out. connection_context: to be handed in with the session's next message. notes:
-    warnings for the log about what was asked, with no address and no part of the header in them. counts:
-    names of `counters` that happened besides the outcome.
+    decision: None where none was made. injections: one record a recipient, to be written once the MTA has
+    taken the changes. connection_context: variables to hand in with the session's next message. notes:
+    warnings for the log, with no address and no part of the header in them. counts: names of counters to add
+    one to, besides that of the outcome.
     """
 
     outcome: Outcome
@@ -129,13 +130,16 @@ class MessageResult(NamedTuple):
 
 
 def where_of(client: Client, pathway: str = "") -> Where:
-    """Where scopes are looked up. Local submission comes by no Listen, which "" says (contract.md 2.5)."""
+    """Return the place that scopes are looked up for.
+
+    The client's address is "" for local submission, which no Listen matches (contract.md 2.5).
+    """
     address = "" if is_local(client) else client.address
     return Where(client.daemon_address, client.daemon_port, address, pathway)
 
 
 def signing(ring: Ring | None) -> Key | None:
-    """The key that makes links, None where there is none."""
+    """Return the key that signs new links, None where the ring has none."""
     try:
         return None if ring is None else ring.signing
     except RingError:

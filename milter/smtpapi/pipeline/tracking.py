@@ -1,7 +1,9 @@
-"""What one copy becomes: its identity, its links, the fields it loses, the record of it.
+"""How one message's copies are tracked: identity, links, header changes and injection records.
 
-Not who gets what (`transaction`). Invariants: nothing is made for a message that forbids any change; what
-must not leave the building goes whatever happens; without a key nothing is made.
+Who gets which copy is decided in `transaction`.
+
+Invariants: a message whose body must stay gets no edits; the fields that must not leave the building are
+taken out whatever happens (design rule 10); without a key there are no links and no records.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,47 +27,49 @@ from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.plan import editable, plan
 
+# Reasons not to track for which the [[…]] notation is taken out all the same.
 _CLEANED = frozenset(
     {Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT, Why.NOT_GRANTED}
 )
-# "[[" as it may stand in text or quoted-printable; base64 shows nothing, so a part near the top may hold it.
+# "[[" as it may stand in text or quoted-printable. Base64 hides it, so any base64 near the top counts.
 _NOTATION = (b"[[", b"[=", b"=5B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
-_TOP = 65536  # bytes: texts come before attachments
+_TOP = 65536  # bytes; text parts come before attachments
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
-# Of the body too: patatt's, Usenet's, and DKIM's forerunner (RFC 4870).
+# Signatures that cover the body too: patatt's, Usenet's, and DomainKeys' (RFC 4870).
 _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
 _SIGNATURES = _DKIM + _ARC + _OTHERS
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
 class CopyTracking:
-    """One message's copies.
+    """Makes the outcomes and records of one message's copies.
 
-    headers: changes for all of them; they may grow until the copy is made. already: it came with links of
-    ours.
+    fingerprint: what all ids are made of. key: makes links, None without one. headers: header changes of
+    every outcome; they may grow until the outcome is made. already_tracked: whether the message came with
+    links of ours.
     """
 
     def __init__(
         self,
         site: Site,
-        arrival: ResumedMessage,
+        resumed: ResumedMessage,
         now: float,
         tick: Callable[[], float],
         rights: GrantedActions = ALL,
     ) -> None:
         self._site = site
-        self._envelope = arrival.envelope
-        self._message = arrival.message
+        self._envelope = resumed.envelope
+        self._message = resumed.message
         self._now = now
         self._tick = tick
         self._rights = rights
-        self.fingerprint = arrival.fingerprint or Fingerprint(arrival.envelope, arrival.message)
-        # The key of the mark: a rotation between two copies must not make their links differ.
-        self.key = arrival.key or site.key
-        self.headers = arrival.headers()
-        self.already = False
-        self._issued = arrival.entry.issued if arrival.entry else None
+        self.fingerprint = resumed.fingerprint or Fingerprint(resumed.envelope, resumed.message)
+        # The split header's key: a rotation between two copies must not make their links differ.
+        self.key = resumed.key or site.key
+        self.headers = resumed.headers()
+        self.already_tracked = False
+        self._issued = resumed.first_pass.issued if resumed.first_pass else None
         self._transmission: int | None = None
         self._message_ids: dict[str, bytes] = {}  # by recipient
 
@@ -77,62 +81,70 @@ class CopyTracking:
         return self._issued
 
     def reason(self, decision: Decision) -> Why | None:
-        """The first reason why a recipient gets no links at all, whatever the message's MIME structure."""
-        if self.already:
+        """Return the first reason why a recipient gets no links, apart from the message's MIME structure."""
+        if self.already_tracked:
             return Why.ALREADY_TRACKED
         if decision.privacy == "off":
             return Why.PRIVACY_OFF
         if not decision.clicks and not decision.opens:
             return Why.TRACKING_OFF
-        return self.closed()
+        return self.why_body_stays()
 
-    def closed(self) -> Why | None:
-        """Why not one byte of the body may change, whoever the recipient is."""
-        return closed(self._site, self._envelope, self._message)
+    def why_body_stays(self) -> Why | None:
+        """Return why no byte of the body may change, whoever the recipient is; None where it may."""
+        return why_body_stays(self._site, self._envelope, self._message)
 
     def nothing_to_edit(self) -> Leave | None:
-        """Why no copy could have links, by the message's MIME structure."""
+        """Return the outcome of a message whose MIME structure has no place for links; None if it has one."""
         deadline = self._tick() + self._site.rules.time_budget
         parts = editable(self._message, self._site.rules, lambda: self._tick() > deadline)
         return parts if isinstance(parts, Leave) else None
 
-    def left(self, why: Why, note: str = "") -> Plan | Leave:
-        """Without links, but also without the fields that must not leave the building."""
+    def body_unchanged(self, why: Why, note: str = "") -> Plan | Leave:
+        """Return the outcome that leaves the body alone and takes out the fields that must not leave."""
         headers = self._rights.allowed(self.headers)
         return Plan(headers, why=why, note=note) if headers else Leave(why, note)
 
-    def tracked(self, decision: Decision, key: Key, identity: Identity, recipient: str) -> Plan | Leave:
-        """With links that say identity, in recipient's copy; "" for one that all share."""
+    def with_links(self, decision: Decision, key: Key, identity: Identity, recipient: str) -> Plan | Leave:
+        """Return the outcome with links and pixels that carry this identity.
+
+        recipient: whose copy it is, "" for one that all recipients share. Where no link can be made, or the
+        MTA does not grant what the edits need, the outcome is one without links.
+        """
         try:
             links = CopyLinks.build(key, identity, decision)
         except CannotSeal as error:
-            return self.left(Why.INTERNAL_ERROR, f"no link can be made: {error}")
+            return self.body_unchanged(Why.INTERNAL_ERROR, f"no link can be made: {error}")
         planned = plan(self._message, decision, links, self._site.rules, self._tick)
         if isinstance(planned, Leave):
-            return self.left(planned.why, planned.note)
+            return self.body_unchanged(planned.why, planned.note)
         headers = self.headers + planned.headers
-        if _made_links(planned.edits):
+        if _has_links(planned.edits):
             mark = self.fingerprint.mark(key, recipient, identity.message_id)
             headers += (HeaderChange(MARK, 0, mark),)
         if missing := self._rights.lacking(headers, planned.edits):
             note = f"the MTA does not grant {missing}"
-            return self.untracked(planned.why or Why.NOT_GRANTED, note, decision)
-        return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)  # half of `replace`
+            return self.without_links(planned.why or Why.NOT_GRANTED, note, decision)
+        # Not dataclasses.replace, which takes twice the time.
+        return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)
 
-    def untracked(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
-        """Without links, and without the [[…]] notation, which no reader should see (contract.md 5.3)."""
+    def without_links(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
+        """Return the outcome that makes no links and takes out the [[…]] notation (contract.md 5.3).
+
+        The notation stays where the body must not change or the MTA does not let it change.
+        """
         if decision is None or self.key is None or why not in _CLEANED:
-            return self.left(why, note)
-        if self.closed() is not None or not self._may_hold_notation():
-            return self.left(why, note)
+            return self.body_unchanged(why, note)
+        if self.why_body_stays() is not None or not self._may_hold_notation():
+            return self.body_unchanged(why, note)
         none = replace(decision, clicks=False, opens=False, initial_opens=False)
         links = CopyLinks.build(self.key, _NO_ONE, none)
         planned = plan(self._message, none, links, self._site.rules, self._tick)
         if isinstance(planned, Leave) or not planned.edits:
-            return self.left(why, note)
+            return self.body_unchanged(why, note)
         headers = self.headers + planned.headers
         if self._rights.lacking(headers, planned.edits):
-            return self.left(why, note)
+            return self.body_unchanged(why, note)
         return Plan(headers, planned.edits, why=why, note=note)
 
     def _may_hold_notation(self) -> bool:
@@ -141,11 +153,11 @@ class CopyTracking:
         return any(mark in body for mark in _NOTATION) or any(word in encodings for word in _BASE64)
 
     def identity(self, decision: Decision, key: Key, recipient: str, role: Role = Role.ORIGINAL) -> Identity:
-        """Who a copy is. An archive copy's links are those of an original."""
+        """Return what all links of one copy share. An archive copy's links are those of an original."""
         return Identity(
             message_id=self._message_id(key, recipient),
             transmission_id=self._transmission_id(key),
-            recipient=_told(decision, key, recipient),
+            recipient=_recorded_recipient(decision, key, recipient),
             issued=self.issued,
             expiry=self.issued + decision.expiry,
             rcpt_type="" if role is Role.ORIGINAL or role is Role.ARCHIVE else role.value,
@@ -163,7 +175,7 @@ class CopyTracking:
         return found
 
     def _transmission_id(self, key: Key) -> int:
-        """Of all copies; there is one key a message."""
+        """Return the id that all copies share; it is made once, since a message has one key."""
         if self._transmission is None:
             self._transmission = self.fingerprint.transmission_id(key)
         return self._transmission
@@ -171,35 +183,35 @@ class CopyTracking:
     def injections(
         self, outcome: Outcome, key: Key, copies: Iterable[tuple[RecipientDecision, Role]]
     ) -> tuple[Injection, ...]:
-        """One record for each recipient that has a decision.
+        """Return one injection record for each recipient that has a decision.
 
-        Mail that came with links of ours has its records; only the copies it asks for are new.
+        Mail that came with links of ours has its records already; only the copies it asks for get new ones.
         """
         records = []
-        about: dict[int, Injection] = {}  # by decision: what recipients share is made once
-        for judged, role in copies:
-            if (decision := judged.decision) is None or (self.already and role is Role.ORIGINAL):
+        shared: dict[int, Injection] = {}  # by the decision's id(): what recipients share is described once
+        for decided, role in copies:
+            if (decision := decided.decision) is None or (self.already_tracked and role is Role.ORIGINAL):
                 continue
-            message_id = self._message_id(key, judged.recipient)
+            message_id = self._message_id(key, decided.recipient)
             own = CopyFacts(
                 event_id(message_id, self.issued),
                 message_id,
                 self._transmission_id(key),
-                _told(decision, key, judged.recipient),
-                "" if role is Role.ORIGINAL else role.value,  # `value` is a call in Python
+                _recorded_recipient(decision, key, decided.recipient),
+                "" if role is Role.ORIGINAL else role.value,  # reading `value` is a call in Python
             )
-            like = about.get(id(decision))
-            if like is None:
+            first = shared.get(id(decision))
+            if first is None:
                 record = describe(self._envelope, self._message, decision, outcome, self._now, own)
-                about[id(decision)] = record
+                shared[id(decision)] = record
             else:
-                record = like._replace(**own._asdict())
+                record = first._replace(**own._asdict())
             records.append(record)
         return tuple(records)
 
 
-def closed(site: Site, envelope: Envelope, message: Message) -> Why | None:
-    """Why not one byte of a message's body may change, by envelope and header."""
+def why_body_stays(site: Site, envelope: Envelope, message: Message) -> Why | None:
+    """Return why no byte of a message's body may change, by envelope and header; None where it may."""
     lacks = message.lacks
     if not envelope.sender:
         return Why.NULL_SENDER
@@ -214,8 +226,8 @@ def closed(site: Site, envelope: Envelope, message: Message) -> Why | None:
     return None if lacks(_ARC) else Why.ARC_SEALED
 
 
-def _told(decision: Decision, key: Key, recipient: str) -> str:
-    """What links and events may say about the recipient (docs/privacy.md)."""
+def _recorded_recipient(decision: Decision, key: Key, recipient: str) -> str:
+    """Return what links and events may say about the recipient (docs/privacy.md)."""
     match decision.privacy:
         case "full":
             return recipient
@@ -225,5 +237,5 @@ def _told(decision: Decision, key: Key, recipient: str) -> str:
             return ""
 
 
-def _made_links(edits: tuple[Edit, ...]) -> bool:
-    return any(edit.kind in ("link", "pixel") or _made_links(edit.inner) for edit in edits)
+def _has_links(edits: tuple[Edit, ...]) -> bool:
+    return any(edit.kind in ("link", "pixel") or _has_links(edit.inner) for edit in edits)

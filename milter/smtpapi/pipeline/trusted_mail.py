@@ -1,0 +1,141 @@
+"""One message of a trusted client while it is decided: its facts, and the ways in which it may end.
+
+The steps are in `transaction`. The modules for several recipients and for the second pass take a
+`TrustedMail` and end it by one of its methods. It makes no links itself; `tracking` does.
+
+Invariants: each method that returns a `MessageResult` ends the transaction, and nothing follows it; without a
+signing key no links and no injection records are made.
+"""
+
+from collections.abc import Callable, Mapping
+
+from engagement.events.model import Injection
+from engagement.links.keys import Key
+from smtpapi.hop.resume import ResumedMessage
+from smtpapi.model.granted_actions import GrantedActions
+from smtpapi.model.outcome import Outcome, Refuse, Why
+from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
+from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
+from smtpapi.pipeline.tracking import CopyTracking
+from smtpapi.policy.vctx import ValidationContext
+from smtpapi.request import copies, x_msys_api
+from smtpapi.request.copies import Role
+from smtpapi.request.decision import Decision
+from smtpapi.request.x_msys_api import Copy, XMsysApi
+
+Tick = Callable[[], float]
+
+
+class TrustedMail:
+    """One trusted message on its way through the steps.
+
+    recipients: each mailbox once; ("",) where the transaction names none. first_pass: what the first pass
+    knew, None while this is the first pass. tracking: makes the copies. decisions: decides for each
+    recipient, None where the configuration's default decision holds. notes: warnings for the log. vctx: the
+    policy's variables, None where no policy has run. hook_context: the variables of session and message that
+    the hooks for each recipient begin with. copies_promised: whether X-MSYS-API asks for copies, None while
+    it is unread.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        resumed: ResumedMessage,
+        terms: ScopeTerms,
+        now: float,
+        tick: Tick,
+        connection_context: Mapping[str, str],
+        rights: GrantedActions,
+    ) -> None:
+        self.site = site
+        self.resumed = resumed
+        self.terms = terms
+        self.first_pass = resumed.first_pass
+        self.envelope = resumed.envelope
+        self.message = resumed.message
+        self.rights = rights
+        self.tracking = CopyTracking(site, resumed, now, tick, rights)
+        self.now = now
+        self.recipients = _distinct(self.envelope.recipients) or ("",)
+        self.notes: list[str] = []
+        self.decisions: RecipientDecisions | None = None
+        self.vctx: ValidationContext | None = None
+        self.hook_context: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}
+        self.copies_promised: bool | None = None
+        self._session = connection_context
+
+    def decide(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
+        """Return a decision for each of these recipients, or the reply that refuses the message."""
+        if self.decisions is not None:
+            return self.decisions.decide_all(directive, recipients)
+        assert self.terms.default_decision is not None
+        return by_configuration(self.terms.default_decision, recipients, self.tracking.reason)
+
+    def end(
+        self, outcome: Outcome, decision: Decision | None = None, injections: tuple[Injection, ...] = ()
+    ) -> MessageResult:
+        """Return the result with this outcome."""
+        session = self._session if self.vctx is None else self.vctx.session()
+        counts = ("marks-refused",) if self.resumed.refused else ()
+        return MessageResult(outcome, decision, injections, session, tuple(self.notes), counts)
+
+    def end_unchanged(self, why: Why, note: str = "") -> MessageResult:
+        """Return the result that leaves the body alone and takes out only the internal header fields."""
+        return self.end(self.tracking.body_unchanged(why, note))
+
+    def refuse(self, refusal: Refuse) -> MessageResult:
+        """Return the refusal for the client; on the second pass the copy goes on without links instead.
+
+        The copy was accepted on the first pass, so it is never sent back (docs/decisions/0010).
+        """
+        if self.first_pass is None:
+            return self.end(refusal)
+        return self.end_unchanged(Why.POLICY_FAILED, refusal.text)
+
+    def only_recipient(self, decided: RecipientDecision, directive: XMsysApi) -> MessageResult:
+        """Return the result for a message that has one recipient and needs no hop."""
+        recipient = self.recipients[0]
+        if directive is not x_msys_api.NOTHING:
+            self.tracking.headers += copies.fields(self.message, directive, Role.ORIGINAL, Copy(recipient))
+        return self.one_copy(decided, recipient, Role.ORIGINAL)
+
+    def one_copy(self, decided: RecipientDecision, recipient: str, role: Role) -> MessageResult:
+        """Return the result for a message that is one recipient's copy.
+
+        The links are those of `decided.recipient`: of the first RCPT TO where this copy is for the archive.
+        """
+        decision, key = decided.decision, self.tracking.key
+        if decision is None:
+            assert decided.why is not None
+            return self.end_unchanged(decided.why, decided.note)
+        if key is None:
+            return self.end(self.tracking.body_unchanged(Why.NO_KEY), decision)
+        if decided.why is None:
+            identity = self.tracking.identity(decision, key, decided.recipient, role)
+            outcome = self.tracking.with_links(decision, key, identity, recipient)
+        else:
+            outcome = self.tracking.without_links(decided.why, decided.note, decision)
+        recorded = decided._replace(recipient=recipient) if role is Role.ARCHIVE else decided
+        return self.end(outcome, decision, self.tracking.injections(outcome, key, [(recorded, role)]))
+
+    def end_untracked(self, decisions: list[RecipientDecision], why: Why, note: str = "") -> MessageResult:
+        """Return the result that gives nobody links; each recipient still has one injection record."""
+        decision, key = decisions[0].decision, self.tracking.key
+        outcome = self.tracking.without_links(why, note, decision)
+        return self.end(outcome, decision, self.original_injections(outcome, key, decisions) if key else ())
+
+    def original_injections(
+        self, outcome: Outcome, key: Key, decisions: list[RecipientDecision]
+    ) -> tuple[Injection, ...]:
+        """Return one injection record for each of these recipients, all in the role of an original."""
+        return self.tracking.injections(outcome, key, [(each, Role.ORIGINAL) for each in decisions])
+
+
+def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each mailbox once, as it was first spelled."""
+    if len(recipients) == 1:
+        return recipients
+    found: dict[str, str] = {}
+    for recipient in recipients:
+        found.setdefault(copies.same(recipient), recipient)
+    return tuple(found.values())
