@@ -31,7 +31,7 @@ from smtpapi.telemetry.counters import Counters
 # A generator that a fault hits while it is being closed reports it in no other way.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-_ROOT = Path(session.__file__).parents[2]
+_ROOT = Path(session.__file__).parents[3]
 _OURS = (str(_ROOT / "milter" / "smtpapi"), str(_ROOT / "engagement"))
 _NOW = 1_795_501_800.0
 _RING = Ring().rotated(b"k" * 32, 1)
@@ -126,7 +126,7 @@ _ENTRIES = {
         "_begin",
         "_release",
     )
-} | {"changes.py:carry_out"}
+} | {"modification_calls.py:apply_modifications"}
 # Not entered, it cannot answer; pymilter lets the mail pass as it came.
 _LAST = "session.py:eom"
 
