@@ -20,8 +20,9 @@ T = TypeVar("T")
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
-_TRUE = frozenset({"true", "on", "enabled", "1", "yes"})
-_FALSE = frozenset({"false", "off", "disabled", "0", "no"})
+# How a switch may be written (contract.md 2.1).
+TRUE_SPELLINGS = frozenset({"true", "on", "enabled", "1", "yes"})
+FALSE_SPELLINGS = frozenset({"false", "off", "disabled", "0", "no"})
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -75,9 +76,9 @@ def boolean() -> OptionType[bool]:
 
     def read(value: ValueNode) -> bool:
         text = _word(value, words).lower()
-        if text not in _TRUE | _FALSE:
+        if text not in TRUE_SPELLINGS | FALSE_SPELLINGS:
             raise OptionValueError(f"is {said(value)}", words)
-        return text in _TRUE
+        return text in TRUE_SPELLINGS
 
     return OptionType(words, read, lambda value: "true" if value else "false")
 

@@ -1,7 +1,4 @@
-"""Policy from its file, if root may run what it says.
-
-Not what is in it (`hooks`).
-"""
+"""Load a policy from its file, if root may run what the file says. `hooks` reads what is in it."""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +10,7 @@ from smtpapi.policy.ownership import weakness
 
 
 def load_named(config: Path, settings: Settings) -> Policy | None:
-    """The policy that a configuration names, None if it names none. Raises `PolicyError`."""
+    """Load the policy that a configuration names, None if it names none. Raises `PolicyError`."""
     if not settings.policy.file:
         return None
     origin = settings.origins.get(("policy", "file"))
@@ -22,9 +19,10 @@ def load_named(config: Path, settings: Settings) -> Policy | None:
 
 
 def load(path: Path, named_in: Iterable[Path] = ()) -> Policy:
-    """Reads and runs a policy file's top level. Raises `PolicyError`.
+    """Load a policy by running its file's top level.
 
-    named_in: the configuration's files. As root nothing is run that others can write.
+    named_in: the configuration's files. Raises `PolicyError` for a file that cannot be read or does not load,
+    and, as root, for one that others than root can change.
     """
     try:
         if os.geteuid() == 0:

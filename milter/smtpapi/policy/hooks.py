@@ -1,12 +1,11 @@
-"""A site's policy: a Python file whose functions carry the names of Momentum's hooks.
+"""A site's policy: a Python file whose functions have the names of Momentum's hooks.
 
-Not what the hooks' variables do (`smtpapi.request.decision`), nor when hooks run
-(`smtpapi.pipeline.transaction`). A policy runs in the filter's own process with all its rights: it is the
-operator's code, trusted as the configuration is. One that does not come back cannot be stopped from inside;
-the MTA's milter time-out ends the wait (docs/policy.md).
+`phases` says when hooks run, and `smtpapi.request.decision` what their variables do. A policy runs in the
+filter's own process with all its rights: it is the operator's code, as trusted as the configuration. A hook
+that never returns cannot be stopped from here; the MTA's milter time-out ends the wait (docs/policy.md).
 
-Invariants: a file either loads whole or raises `PolicyError`; whatever a hook raises comes out as
-`PolicyFailed` with the policy's own file and line.
+Invariants: a file loads as a whole or raises `PolicyError`; whatever a hook raises becomes a `PolicyFailed`
+with the policy's own file and line.
 """
 
 import difflib
@@ -30,11 +29,11 @@ HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 class PolicyError(ValueError):
-    """The policy file does not load. str(error): `file:line: what, what to do`."""
+    """Raised for a policy file that does not load. str(error): `file:line: what is wrong, what to do`."""
 
 
 class PolicyFailed(RuntimeError):
-    """A hook raised. str(error): `file:line: hook: what was raised`, one line."""
+    """Raised for a hook that raised. str(error): `file:line: hook: what was raised`, one line."""
 
 
 class Policy:
@@ -46,22 +45,24 @@ class Policy:
 
     @property
     def hooks(self) -> frozenset[str]:
-        """Names of the hooks the file defines."""
+        """The names of the hooks that the file defines."""
         return frozenset(self._hooks)
 
     def run(self, hook: str, *arguments: object) -> None:
-        """Calls a hook if the file has it. Raises `PolicyFailed`; what the hook returns is of no account."""
+        """Call a hook if the file has it; what it returns is ignored. Raises `PolicyFailed` if it raises."""
         function = self._hooks.get(hook)
         if function is None:
             return
         try:
             function(*arguments)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
-            raise PolicyFailed(f"{self.path}:{_line(error, self.path)}: {hook}: {_said(error)}") from None
+            raise PolicyFailed(
+                f"{self.path}:{_line(error, self.path)}: {hook}: {_error_text(error)}"
+            ) from None
 
 
 def parse(source: bytes | str, name: str) -> Policy:
-    """A policy from its text; name stands for the file in errors. Raises `PolicyError`."""
+    """Build a policy from its text; name stands for the file in errors. Raises `PolicyError`."""
     module = ModuleType("policy")
     module.__file__ = name
     try:
@@ -70,7 +71,7 @@ def parse(source: bytes | str, name: str) -> Policy:
     except SyntaxError as error:
         raise PolicyError(f"{error.filename or name}:{error.lineno or 1}: {error.msg}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
-        raise PolicyError(f"{name}:{_line(error, name)}: {_said(error)}") from None
+        raise PolicyError(f"{name}:{_line(error, name)}: {_error_text(error)}") from None
     hooks: dict[str, Callable[..., object]] = {}
     for attribute, value in vars(module).items():
         written_here = getattr(value, "__module__", None) == module.__name__
@@ -83,7 +84,10 @@ def parse(source: bytes | str, name: str) -> Policy:
 
 
 def _check(hook: str, function: Callable[..., object], name: str) -> None:
-    """A misspelt hook would never run, one of the wrong shape would fail on each mail: told at load."""
+    """Check a hook's name and arguments at load; else it would never run, or fail for each mail.
+
+    Raises `PolicyError`.
+    """
     where = f"{name}:{getattr(getattr(function, '__code__', None), 'co_firstlineno', 1)}"
     if hook not in HOOKS:
         near = difflib.get_close_matches(hook, HOOKS, 1)
@@ -98,7 +102,7 @@ def _check(hook: str, function: Callable[..., object], name: str) -> None:
 
 
 def _line(error: BaseException, path: str) -> int:
-    """The last line of the policy file that the error came through."""
+    """Return the last line of the policy file that the error came through."""
     found = 1
     for frame, line in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == path:
@@ -106,6 +110,7 @@ def _line(error: BaseException, path: str) -> int:
     return found
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
+    """Return an error's type and text in one line of at most 300 characters."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -1,8 +1,8 @@
-"""When a policy's hooks run: those of session and message first, then one for each recipient.
+"""Run a policy's hooks in order: those of session and message first, then one for each recipient.
 
-Not what the variables do. All of them run at the end of the message (docs/decisions/0008). A message for
-several recipients that goes over the hop meets the hooks of session and message once, on its first way
-through; only the hook for each recipient runs again for the copy.
+All of them run at the end of the message (docs/decisions/0008). For a message that goes over the hop, the
+hooks of session and message run once, on the first pass; only the hook for each recipient runs again for the
+copy.
 """
 
 from smtpapi.model.envelope import Envelope
@@ -16,14 +16,17 @@ _GREETED = "__smtpapi_greeted"  # in the session's context once the hooks of its
 
 
 def message(policy: Policy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
-    """The hooks up to validate_data_spool, in the order of their phases. Raises `PolicyFailed`."""
+    """Run the hooks up to validate_data_spool, in the order of their phases. Raises `PolicyFailed`.
+
+    The hooks of the connection run once a session.
+    """
     connection = Accept.of(envelope.client)
     if vctx.get(VCTX_CONN, _GREETED) is None:
         session = vctx.session()
         policy.run("validate_connect", connection, vctx)
         policy.run("validate_ehlo", connection.ehlo, connection, vctx)
         for name, value in session.items():
-            vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT came after these hooks' phases: it overwrites
+            vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT comes after these hooks' phases, so it wins
         vctx.set(VCTX_CONN, _GREETED, "true")
     policy.run("validate_mailfrom", envelope.sender, connection, vctx)
     for recipient in envelope.recipients:
@@ -35,6 +38,6 @@ def message(policy: Policy, envelope: Envelope, mail: PolicyMessage, vctx: Valid
 def each(
     policy: Policy, envelope: Envelope, mail: PolicyMessage, recipient: str, vctx: ValidationContext
 ) -> None:
-    """The hook for one recipient's copy. Raises `PolicyFailed`."""
+    """Run the hook for one recipient's copy. Raises `PolicyFailed`."""
     mail.recipient = recipient
     policy.run(EACH, mail, Accept.of(envelope.client), vctx)

@@ -1,7 +1,7 @@
 """The validation context: string variables on three levels, as Momentum's `vctx`.
 
-Not what the variables mean (`smtpapi.request.decision`). Invariants: all values are strings; an empty value
-counts as not set, and lets the next wider level show through.
+What the variables mean is in `smtpapi.request`. Invariants: all values are strings; an empty value counts as
+not set, so the value of the next wider level holds.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ _MAX_VALUE = 65536  # bytes; as long as an X-MSYS-API header may be
 class ValidationContext:
     """The context of one message of one session.
 
-    configured: the `context = [ … ]` of the scopes that match; session: what the session has set before
-    (SMTP AUTH, XSETCONTEXT, earlier hooks). Both are the connection level, the session's the stronger.
-    message: what the message's hooks set before, on its first way through the filter.
+    configured: the `context = [ … ]` of the scopes that match. session: what the session has set before (SMTP
+    AUTH, XSETCONTEXT, earlier hooks). Both are on the connection level, where the session's win. message:
+    what the message's hooks set on the first pass.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class ValidationContext:
         }
 
     def set(self, scope: ContextScope, name: str, value: str) -> None:
-        """Sets a variable; "" unsets it. Raises TypeError for no scope or no string, ValueError if too long.
+        """Set a variable; "" unsets it.
 
-        Momentum: `vctx:set(msys.core.VCTX_MESS, "smtpapi_campaign_id", "black friday")`.
+        As Momentum's `vctx:set(msys.core.VCTX_MESS, "smtpapi_campaign_id", "black friday")`. Raises TypeError
+        for a scope that is none and for what is no string, ValueError for a value above 65,536 bytes and for
+        half a surrogate pair.
         """
         level = self._level(scope)
         if not isinstance(name, str) or not isinstance(value, str):
@@ -49,30 +51,33 @@ class ValidationContext:
         level[name] = value
 
     def get(self, scope: ContextScope, name: str) -> str | None:
-        """The variable's value on that level alone, or None. The configuration is on the connection level."""
+        """Return the variable's value on that level only, or None. Raises TypeError for a scope that is none.
+
+        The configuration's variables are on the connection level.
+        """
         value = self._level(scope).get(name)
         if value is None and scope is ContextScope.CONNECTION:
             value = self.configured.get(name)
         return value
 
     def lookup(self, name: str) -> str:
-        """What holds for the recipient, or "": recipient, message, connection, configuration."""
+        """Return the value that holds for the recipient, from its narrowest level, "" without one."""
         for level in self._levels.values():
             if value := level.get(name):
                 return value
         return self.configured.get(name, "")
 
     def effective(self) -> dict[str, str]:
-        """All variables that are set, each from its narrowest level."""
+        """Return all variables that are set, each from its narrowest level."""
         merged = {name: value for name, value in self.configured.items() if value}
         for level in reversed(self._levels.values()):
             merged.update((name, value) for name, value in level.items() if value)
         return merged
 
     def for_recipient(self) -> "ValidationContext":
-        """The context of one recipient's copy: what is set there on the message stays with that copy.
+        """Return the context of one recipient's copy; what is set there on the message holds for that copy.
 
-        As in Momentum, whose policy sees one message for each recipient by then. The session is shared.
+        So it is in Momentum, whose policy sees one message for each recipient by then. The session is shared.
         """
         copy = ValidationContext(self.configured)
         copy._levels[ContextScope.MESSAGE] = dict(self._levels[ContextScope.MESSAGE])
@@ -80,11 +85,11 @@ class ValidationContext:
         return copy
 
     def message(self) -> dict[str, str]:
-        """The message's own variables."""
+        """Return the message's own variables."""
         return dict(self._levels[ContextScope.MESSAGE])
 
     def session(self) -> dict[str, str]:
-        """The session's own variables, for its next message."""
+        """Return the session's own variables, for its next message."""
         return dict(self._levels[ContextScope.CONNECTION])
 
     def _level(self, scope: ContextScope) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""What a policy hook sees of connection and message: names and text, read only.
+"""The objects that hooks get for connection and message, read only.
 
-Invariant: nothing that a hook does with these changes the mail.
+Invariant: nothing that a hook does with them changes the mail.
 """
 
 import re
@@ -17,7 +17,8 @@ class Accept:
     """The connection: `ac` in Momentum's hooks.
 
     remote_addr: the client's IP address, "" for local submission. login: the SMTP AUTH name or "".
-    local_addr, local_port: the MTA's side, "" and None where it does not tell. listener: the daemon's name.
+    local_addr, local_port: the MTA's side, "" and None where the MTA does not say. listener: the daemon's
+    name.
     """
 
     remote_addr: str
@@ -30,7 +31,7 @@ class Accept:
 
     @classmethod
     def of(cls, client: Client) -> "Accept":
-        """The view of a client."""
+        """Return the view of a client."""
         return cls(
             client.address,
             client.name,
@@ -43,7 +44,7 @@ class Accept:
 
 
 class PolicyMessage:
-    """The message: `msg` in Momentum's hooks. recipient: "" until the hooks that run for each recipient."""
+    """The message: `msg` in Momentum's hooks. recipient: "" except in the hook for each recipient."""
 
     __slots__ = ("_envelope", "_message", "recipient")
 
@@ -69,27 +70,27 @@ class PolicyMessage:
 
     @property
     def queue_id(self) -> str:
-        """The MTA's name for the message, "" where it has none yet."""
+        """The MTA's queue id, "" where the message has none yet."""
         return self._envelope.queue_id
 
     @property
     def size(self) -> int:
-        """Bytes of header and body."""
+        """The size of header and body in bytes."""
         fields = sum(len(field.name) + 1 + len(field.value) + 2 for field in self._message.fields)
         return fields + 2 + len(self._message.body)
 
     @property
     def body(self) -> bytes:
-        """The body as it came, transfer encodings and all."""
+        """The body as it came, in its transfer encodings."""
         return self._message.body
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Name and unfolded value of all header fields, in order. Encoded words stay encoded."""
+        """The pairs (name, unfolded value) of all header fields, in order. Encoded words stay encoded."""
         return tuple((field.name, _text(field.value)) for field in self._message.fields)
 
     def header(self, name: str) -> tuple[str, ...]:
-        """The unfolded values of all fields of that name, letter case ignored; Momentum's `msg:header`."""
+        """Return the unfolded values of all fields of that name, in any letter case (`msg:header`)."""
         return tuple(_text(value) for value in self._message.values(name))
 
 

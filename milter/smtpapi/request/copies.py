@@ -1,10 +1,11 @@
-"""Who gets a copy by the cc, bcc and archive lists of X-MSYS-API, in which role, under which Cc and Bcc.
+"""Who gets a copy by the cc, bcc and archive lists of X-MSYS-API, in which role, with which Cc and Bcc.
 
-Not who may ask (`trust`), how lists are read (`directive`), nor how copies come about (`transaction`). The
-rules are those of contract.md 9.
+The rules are those of contract.md 9. `trust` says who may ask, `x_msys_api` reads the lists, and
+`smtpapi.pipeline` has the copies made.
 
-Invariants: each address gets one message and has one role, the first of RCPT TO, cc, bcc, archive; addresses
-are the same if they are with the domain in lower case; only a bcc copy has a Bcc, with its own address alone.
+Invariants: each address gets one message and has one role, the first of RCPT TO, cc, bcc, archive; two
+addresses are the same if they are equal with the domain in lower case; only a bcc copy has a Bcc, with its
+own address alone.
 """
 
 import binascii
@@ -17,7 +18,7 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, removal
 from smtpapi.request.x_msys_api import NAME, Copy, XMsysApi
 
-HOP = "hop@smtpapi.invalid"  # while it is a recipient, Sendmail sends all that are added over the hop
+HOP = "hop@smtpapi.invalid"  # while it is a recipient, Sendmail sends all added recipients over the hop
 _LONGEST_QUOTED = 60  # characters of a name written as a quoted string; longer ones fold as encoded words
 _WORD = 45  # bytes of text in one encoded word: it must fit into 75 characters (RFC 2047 2)
 
@@ -32,36 +33,40 @@ class Role(StrEnum):
 
 
 def same(address: str) -> str:
-    """What equal addresses have in common (contract.md 9: domains without regard to letter case)."""
+    """Return the address with its domain in lower case: so equal addresses are known (contract.md 9)."""
     local, at, domain = address.rpartition("@")
     return f"{local}{at}{domain.lower()}"
 
 
 def sendable(address: str) -> str:
-    """The address, if it can be handed back to the MTA as it came. Raises ValueError, with words, if not."""
+    """Return the address if it can be handed back to the MTA as it came.
+
+    Raises ValueError, with a text for the reply, for an empty one or one with unprintable characters.
+    """
     if not address.isprintable() or not address:
         raise ValueError("a recipient's address is too odd for the hop")
     return address
 
 
-# Mailers of Sendmail's own that send the address on as it is. All others may look it up in the aliases.
-_ONWARD = frozenset({"smtp", "esmtp", "smtp8", "dsmtp", "relay"})
+# Sendmail's own mailers that send an address on as it is. All others may look it up in the aliases.
+_NETWORK_MAILERS = frozenset({"smtp", "esmtp", "smtp8", "dsmtp", "relay"})
 
 
 def may_overlap(recipients: Sequence[str], resolved: Sequence[Resolved]) -> bool:
-    """Whether Sendmail might find that two recipients lead to one person, who then gets one copy.
+    """Tell whether Sendmail might find that two recipients lead to one person, who then gets one copy.
 
-    Aliases are expanded after its filters, so only the mailer tells: those of the network expand nothing.
+    recipients, resolved: of equal length, in the same order. Sendmail expands aliases after its filters ran,
+    so only the mailer gives a hint: those of the network expand nothing.
     """
     distinct = dict(zip(recipients, resolved, strict=False))  # by spelling
     if len(distinct) < 2:
         return False
     ways = set(distinct.values())
-    return len(ways) < len(distinct) or any(way.mailer not in _ONWARD for way in ways)
+    return len(ways) < len(distinct) or any(way.mailer not in _NETWORK_MAILERS for way in ways)
 
 
 def listed(directive: XMsysApi) -> Iterator[tuple[Role, Copy]]:
-    """All entries of the three lists in the order of their roles, repeats and all."""
+    """Yield all entries of the three lists in the order of their roles, repeated addresses included."""
     for role, entries in (
         (Role.CC, directive.cc),
         (Role.BCC, directive.bcc),
@@ -72,16 +77,17 @@ def listed(directive: XMsysApi) -> Iterator[tuple[Role, Copy]]:
 
 
 def may_be_asked(message: Message) -> bool:
-    """Whether a header that was not read may ask for copies: nobody would make them if the mail went on.
+    """Tell whether an unread X-MSYS-API may ask for copies, which would be lost if the mail went on.
 
-    By what names the lists, or could hide a name: JSON's escapes and encoded words (RFC 2047).
+    It may if it holds the name of a list, or what could hide one: a JSON escape or an encoded word (RFC
+    2047).
     """
     lists = (b'"cc"', b'"bcc"', b'"archive"', b"\\u", b"=?")
     return any(name in value for value in message.values(NAME) for name in lists)
 
 
 def added(recipients: Iterable[str], directive: XMsysApi) -> tuple[tuple[Role, Copy], ...]:
-    """The copies to make: each address once, and no one who gets the message anyway."""
+    """Return the copies to make: each address once, and none of the recipients."""
     if not (directive.cc or directive.bcc or directive.archive):
         return ()
     seen = {same(recipient) for recipient in recipients}
@@ -94,15 +100,15 @@ def added(recipients: Iterable[str], directive: XMsysApi) -> tuple[tuple[Role, C
 
 
 def named_twice(recipients: Iterable[str], directive: XMsysApi) -> tuple[str, ...]:
-    """Recipients of the transaction that stand in one of the lists too."""
+    """Return the recipients of the transaction that stand in one of the lists too."""
     named = {same(entry.address) for _, entry in listed(directive)}
     return tuple(recipient for recipient in recipients if same(recipient) in named) if named else ()
 
 
 def find(address: str, originals: Iterable[str], directive: XMsysApi) -> tuple[Role, Copy]:
-    """The role of one recipient of the second pass, and the entry that gives it.
+    """Return the role of one recipient of the second pass, and the entry that gives it.
 
-    originals: who has the role of an original although a list names them.
+    originals: recipients who have the role of an original although a list names them.
     """
     key = same(address)
     if key not in map(same, originals):
@@ -113,7 +119,7 @@ def find(address: str, originals: Iterable[str], directive: XMsysApi) -> tuple[R
 
 
 def fields(message: Message, directive: XMsysApi, role: Role, entry: Copy) -> tuple[HeaderChange, ...]:
-    """The changes of Cc and Bcc in the copy of that role; none where the header lists no one."""
+    """Return the changes of Cc and Bcc in a copy of that role; none where X-MSYS-API lists nobody."""
     if not (directive.cc or directive.bcc or directive.archive):
         return ()
     changes = removal(message, "Bcc")
@@ -125,7 +131,7 @@ def fields(message: Message, directive: XMsysApi, role: Role, entry: Copy) -> tu
 
 
 def _cc(message: Message, entries: tuple[Copy, ...]) -> HeaderChange | None:
-    """The Cc field with the list's addresses behind those it has, or None if it has them all."""
+    """Return the change that appends the list's addresses to Cc, or None if it has them all."""
     values = tuple(message.values("Cc"))
     named = {same(address) for value in values for address in _addresses(value)}
     new = {same(entry.address): mailbox(entry) for entry in reversed(entries)}
@@ -135,13 +141,15 @@ def _cc(message: Message, entries: tuple[Copy, ...]) -> HeaderChange | None:
     if not written:
         return None
     text = ",\n ".join(written)
-    old = _text(values[0]) if values else None
-    if old is None:  # there is none, or one in a charset that cannot be written back: ours stands beside it
+    old = _utf8_text(values[0]) if values else None
+    if (
+        old is None
+    ):  # there is none, or one that is not UTF-8 and cannot be written back: ours stands beside it
         return HeaderChange("Cc", 0, text)
     return HeaderChange("Cc", 1, f"{old.rstrip()},\n {text}" if old.strip(" \t\r\n,") else text)
 
 
-def _text(value: bytes) -> str | None:
+def _utf8_text(value: bytes) -> str | None:
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -156,7 +164,7 @@ def _addresses(value: bytes) -> list[str]:
 
 
 def mailbox(entry: Copy) -> str:
-    """An entry as one address of a header field, in folded lines (RFC 5322 3.4, RFC 2047)."""
+    """Return an entry as one address of a header field, in folded lines (RFC 5322 3.4, RFC 2047)."""
     name = " ".join(entry.name.split())
     if not name:
         return entry.address
@@ -167,7 +175,7 @@ def mailbox(entry: Copy) -> str:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    """Encoded words, none of which ends within a character."""
+    """Yield the text as encoded words, none of which ends within a character."""
     chunk = b""
     for letter in text:
         octets = letter.encode()

@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 says it, no more: reading with words for what is wrong, and compact writing.
+"""Read JSON strictly by RFC 8259, with error texts for people, and write it compactly.
 
-Not a general JSON library: numbers keep the text their author wrote, so that what is read and written again
-is the same value to the last digit.
+It is no general JSON library: numbers keep the text that their author wrote, so that a value that is read and
+written again is the same to the last digit.
 
 Invariants: a value that was read can always be written, encodes as UTF-8, is nested at most `MAX_DEPTH` deep,
 and holds no NaN, no Infinity and no number that a double cannot hold.
@@ -12,12 +12,12 @@ import re
 from collections import Counter
 from typing import NoReturn
 
-MAX_DEPTH = 64  # deep enough for any label; far from Python's recursion limit of 1,000 frames
+MAX_DEPTH = 64  # deeper than any label needs, and far below Python's recursion limit of 1,000 frames
 
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
-# Our words for the reader's messages. The value itself never gets into a text: it may hold addresses.
-_WORDS = (
+# Our error texts for those of Python's json. None quotes the value, which may hold addresses.
+_ERROR_TEXTS = (
     ("Expecting property name", "expected a name in double quotes"),
     ("Expecting ':'", "expected a colon"),
     ("Expecting ','", "expected a comma or the end of the object or array"),
@@ -31,13 +31,13 @@ _WORDS = (
 
 
 class NotJSON(ValueError):
-    """The text is not JSON. str(error) is ASCII, one line, without any of the text.
+    """Raised for a text that is not JSON. str(error) is one ASCII line that quotes nothing of the text.
 
     position: offset of the fault in characters, -1 if it has none.
     """
 
-    def __init__(self, words: str, position: int = -1) -> None:
-        super().__init__(words if position < 0 else f"{words} at character {position + 1}")
+    def __init__(self, fault: str, position: int = -1) -> None:
+        super().__init__(fault if position < 0 else f"{fault} at character {position + 1}")
         self.position = position
 
 
@@ -51,9 +51,10 @@ Value = None | bool | str | Number | list["Value"] | dict[str, "Value"]
 
 
 def read(text: str) -> tuple[Value, tuple[str, ...]]:
-    """The value of a JSON text, and the names that some object of it says twice (the last one counts).
+    """Return the value of a JSON text, and the names that an object of it has twice (the last one counts).
 
-    Raises `NotJSON`. Objects are dicts in the order of the text, numbers are `Number` (test before str).
+    Objects are dicts in the order of the text. Numbers are `Number`, a str: test for it before str. Raises
+    `NotJSON`.
     """
     _check_depth(text)
     repeated: list[str] = []
@@ -73,8 +74,8 @@ def read(text: str) -> tuple[Value, tuple[str, ...]]:
             object_pairs_hook=object_of,
         )
     except json.JSONDecodeError as error:
-        words = next((ours for theirs, ours in _WORDS if error.msg.startswith(theirs)), "not JSON")
-        raise NotJSON(words, error.pos) from None
+        fault = next((ours for theirs, ours in _ERROR_TEXTS if error.msg.startswith(theirs)), "not JSON")
+        raise NotJSON(fault, error.pos) from None
     if "\\u" in text:
         try:
             compact(value).encode()
@@ -84,7 +85,7 @@ def read(text: str) -> tuple[Value, tuple[str, ...]]:
 
 
 def compact(value: Value) -> str:
-    """JSON text without spaces. Letters beyond ASCII stand as they are: what counts is UTF-8 bytes."""
+    """Return JSON text without spaces. Characters beyond ASCII are not escaped: sizes count UTF-8 bytes."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, list):
@@ -95,14 +96,14 @@ def compact(value: Value) -> str:
 
 
 def members(value: dict[str, Value]) -> tuple[str, ...]:
-    """The pairs of an object, each as compact text `"name":value`, in order."""
+    """Return the pairs of an object, each as compact text `"name":value`, in order."""
     return tuple(
         f"{json.dumps(name, ensure_ascii=False)}:{compact(member)}" for name, member in value.items()
     )
 
 
 def _check_depth(text: str) -> None:
-    """Raises `NotJSON` before the recursive reader would meet too many brackets."""
+    """Check the nesting before the recursive reader runs. Raises `NotJSON` if it is too deep."""
     depth = 0
     for token in _STRUCTURE.finditer(text):
         if token[0] in "[{":

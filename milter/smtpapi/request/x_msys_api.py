@@ -1,11 +1,11 @@
-r"""What a sender asks for in X-MSYS-API: header values to a frozen `XMsysApi`, or the reply that refuses.
+r"""Read what a sender asks for in X-MSYS-API: header values become an `XMsysApi`, or a reply that refuses.
 
-Not who may ask (`trust`) nor what wins (`decide`): this module only reads. Rules and reply texts are those
-of contract.md 3 and 9 (copy lists).
+Rules and reply texts are those of contract.md 3 and 9 (copy lists). `trust` says who may ask, and `decision`
+which source wins.
 
-Invariants: `parse` never raises, whatever the bytes; a reply is ASCII, one line, and holds nothing of the
-header; absent, false and empty stay distinct; no string of a directive holds half a surrogate pair, and no
-campaign, tag, address or name a CR, LF or NUL.
+Invariants: `parse` never raises, whatever the bytes; a reply is one ASCII line and quotes nothing of the
+header; absent, false and empty stay distinct; no string of an `XMsysApi` holds half a surrogate pair, and no
+campaign, tag, address or name holds CR, LF or NUL.
 """
 
 import re
@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from smtpapi.mime import encoded_words
 from smtpapi.model.outcome import Refuse
 from smtpapi.request import strict_json
+from smtpapi.request.labels import LINE_BREAKS, campaign_fault, choose_tags, wrong_type
 from smtpapi.request.strict_json import NotJSON, Number, Value
 
 NAME = "X-MSYS-API"
 MAX_HEADER = 65536  # bytes after unfolding (contract.md 3.1)
-MAX_CAMPAIGN = 64  # bytes of UTF-8
-MAX_TAGS = 10
-MAX_TAG = 64  # bytes of UTF-8
 MAX_COPIES = 1000
 
-# Where MTAs were seen to cut one header field (docs/quirks.md): Postfix near 60,000 bytes, Sendmail near
-# 2,300 when it relays an unfolded line. Only a hint in a reply hangs on these.
+# Lengths at which MTAs were seen to cut a header field (docs/quirks.md): Postfix near 60,000 bytes, Sendmail
+# near 2,300 when it relays an unfolded line. They are used only for a hint in a reply.
 _CUTS = ((59_000, 61_500, "Postfix"), (2_200, 2_400, "Sendmail"))
 
-_FOLD = re.compile(rb"(?<!\r)\r*\n[ \t]*")  # the lookbehind keeps rows of CRs linear
-_BREAKS = re.compile(r"[\r\n\0]")
+_FOLD = re.compile(rb"(?<!\r)\r*\n[ \t]*")  # the lookbehind keeps a long run of CRs linear
 _ADDRESS = re.compile(
     r"""(?:[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+(?:\.[^\s\x00-\x20\x7f"(),:;<>@\[\]\\.]+)*  # dot-string
         |"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*")                 # quoted-string, RFC 5321 4.1.2
@@ -40,7 +37,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One more recipient. name: for the To, Cc or Bcc header, "" without one."""
+    """An entry of a copy list. name: for the Cc or Bcc header, "" without one."""
 
     address: str
     name: str = ""
@@ -48,11 +45,12 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class XMsysApi:
-    """What the header says. None: it does not say (a field that is null does not say either).
+    """What the header says. None: the field is absent or null.
 
-    metadata: the object's pairs in order, each as compact JSON text `"name":value`. tags: at most ten,
-    without repeats. ip_pool, dkim_key, inline_css, skip_suppression: read and kept, nothing acts on them yet.
-    warnings: for the log, without any of the header's text.
+    present: whether there was a header with a value. metadata: the object's pairs in order, each as compact
+    JSON text `"name":value`. tags: at most ten, without repeats. ip_pool, dkim_key, inline_css,
+    skip_suppression: read, but nothing acts on them yet. warnings: for the log, without any of the header's
+    text.
     """
 
     present: bool = False
@@ -73,11 +71,14 @@ class XMsysApi:
     warnings: tuple[str, ...] = ()
 
 
-NOTHING = XMsysApi()  # that of a message without the header
+NOTHING = XMsysApi()  # for a message without the header
 
 
 def parse(values: Sequence[bytes]) -> XMsysApi | Refuse:
-    """Reads the values of a message's X-MSYS-API fields, in order; the first counts (contract.md 3.1)."""
+    """Read the values of a message's X-MSYS-API fields, in order; the first counts (contract.md 3.1).
+
+    Never raises: a faulty header gives the refusal for the client.
+    """
     if not values:
         return NOTHING
     warnings: list[str] = []
@@ -95,61 +96,31 @@ def parse(values: Sequence[bytes]) -> XMsysApi | Refuse:
 
 
 def unfold(value: bytes) -> bytes:
-    """Each line end with all white space that begins the next line becomes one space (contract.md 3.1).
+    """Replace each line end, with all white space behind it, by one space (contract.md 3.1).
 
-    This is not RFC 5322's unfolding, which keeps that white space. Outer white space goes.
+    This is not RFC 5322's unfolding, which keeps that white space. White space at both ends is removed.
     """
     return _FOLD.sub(b" ", value).strip(b" \t\r\n")
 
 
 def refusal(text: str) -> Refuse:
-    """A permanent refusal; the text is cut to what one reply line may hold."""
+    """Return a permanent refusal; its text is cut to 400 characters, so that it fits one reply line (512)."""
     return Refuse("550", "5.6.0", text[:400])
 
 
-def wrong_type(field: str, wanted: str) -> str:
-    """The words for a value of the wrong JSON type (contract.md 3.6)."""
-    return f"{field} must be of type '{wanted}'"
-
-
-def campaign_fault(campaign: str) -> str | None:
-    """Why this may not be a campaign, from whatever source it comes, in the reply's words; or None."""
-    if len(campaign.encode()) > MAX_CAMPAIGN:
-        return "smtpapi_campaign_id context is limited to 64 bytes"
-    if _BREAKS.search(campaign):
-        return "smtpapi_campaign_id context must not hold line breaks"
-    return None
-
-
-def choose_tags(values: Sequence[Value]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The first ten usable tags, without repeats, and warnings for what was left out (contract.md 3.2)."""
-    tags: dict[str, None] = {}
-    strange = 0
-    for value in values:
-        if not isinstance(value, str) or isinstance(value, Number):
-            strange += value is not None
-        elif not value or len(value.encode()) > MAX_TAG or _BREAKS.search(value):
-            strange += 1
-        else:
-            tags[value] = None
-    warnings = []
-    if strange:
-        warnings.append(
-            f"{strange} tags ignored: not a string, empty, with line breaks or above {MAX_TAG} bytes"
-        )
-    if len(tags) > MAX_TAGS:
-        warnings.append(f"{len(tags) - MAX_TAGS} tags ignored: a message has at most {MAX_TAGS}")
-    return tuple(tags)[:MAX_TAGS], tuple(warnings)
-
-
 class _Refused(Exception):
+    """Raised at the first fault that refuses the mail. text: of the reply."""
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
 
 
 def _object(value: bytes, warnings: list[str]) -> dict[str, Value]:
-    """The header's JSON object with the encoded words of its three label fields decoded."""
+    """Return the header's JSON object, with the encoded words of its three label fields decoded.
+
+    Raises `_Refused` for a header that is too long, `NotJSON` for one that is no JSON object.
+    """
     if len(value) > MAX_HEADER:
         raise _Refused(f"JSON parsing error in {NAME}: header too long")
     try:
@@ -176,7 +147,7 @@ def _object(value: bytes, warnings: list[str]) -> dict[str, Value]:
 
 
 def _decoded(value: Value) -> Value:
-    """The value with the encoded words in all its strings, names too, decoded."""
+    """Return the value with the encoded words in all its strings, names too, decoded."""
     if isinstance(value, Number):
         return value
     if isinstance(value, str):
@@ -189,7 +160,7 @@ def _decoded(value: Value) -> Value:
 
 
 class _Reading:
-    """Turns the header's object into a directive, field by field; raises `_Refused` at the first fault."""
+    """Turns the header's object into an `XMsysApi`, field by field. Raises `_Refused` at the first fault."""
 
     def __init__(self, warnings: list[str]) -> None:
         self._warnings = warnings
@@ -268,10 +239,13 @@ class _Reading:
 
 
 def _copy(field: str, entry: Value) -> Copy:
-    """One entry of a copy list: an address, or an object with `email` and perhaps `name` (contract.md 9)."""
+    """Read an entry of a copy list: an address, or an object with `email` and perhaps `name` (contract.md 9).
+
+    Raises `_Refused` for an invalid one.
+    """
     address, name = (entry.get("email"), entry.get("name")) if isinstance(entry, dict) else (entry, None)
     for text in (address, name):
-        if isinstance(text, str) and _BREAKS.search(text):
+        if isinstance(text, str) and LINE_BREAKS.search(text):
             raise _Refused(f"{NAME} '{field}' contains a line break or NUL")
     if not isinstance(address, str) or isinstance(address, Number) or not is_address(address):
         raise _Refused(f"{NAME} '{field}' contains an invalid address")
@@ -283,7 +257,7 @@ def _copy(field: str, entry: Value) -> Copy:
 
 
 def is_address(address: str) -> bool:
-    """Whether this is a mailbox by RFC 5321 4.1.2 (RFC 6531 letters allowed) within its lengths (4.5.3.1)."""
+    """Tell whether this is a mailbox by RFC 5321 4.1.2 and 4.5.3.1 (its lengths), letters of RFC 6531 too."""
     local = address.rpartition("@")[0]
     return (
         len(address.encode()) <= 254 and len(local.encode()) <= 64 and _ADDRESS.fullmatch(address) is not None
@@ -291,7 +265,7 @@ def is_address(address: str) -> bool:
 
 
 def _cut_hint(value: bytes, error: NotJSON) -> str:
-    """A hint when the value breaks off at its end and is as long as an MTA leaves of a long header."""
+    """Return a hint for a value that breaks off at a length at which an MTA cuts headers, else ""."""
     at_end = error.position < 0 or error.position >= len(value) - 1 or not value.endswith(b"}")
     for least, most, mta in _CUTS:
         if at_end and least <= len(value) <= most:
