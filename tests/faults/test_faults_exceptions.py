@@ -194,7 +194,7 @@ def _send(one: session.Session, case: Case) -> int:
     for step in steps:
         try:
             answer = step()
-        except Injected:  # as `serving` has it told
+        except Injected:  # as `milter_loop` records it
             answer = Milter.CONTINUE
             one.failed()
     return answer
