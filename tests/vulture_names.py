@@ -7,7 +7,7 @@ from typing import Any
 
 _: Any = None
 
-# libmilter's callbacks and pymilter's hooks (smtpapi.mta.session)
+# libmilter's callbacks and pymilter's hooks (smtpapi.mta.session, smtpapi.mta.connection)
 _ = (_.hello, _.unknown, _.abort, _.eom, _.envfrom_bytes, _.envrcpt_bytes, _.header_bytes, _.factory)
 _ = (_.negotiate, _._actions, _.milter_protocol)
 
@@ -43,6 +43,3 @@ _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
 
 # what the logging module reads (smtpapi.telemetry.maillog)
 _ = (_.logThreads, _.logMultiprocessing)
-
-# parameters named as the MTA's methods name them (smtpapi.mta.modification_calls)
-_ = (_.idx, _.rcpt, _.params)

@@ -22,7 +22,7 @@ def _install(fault: str) -> None:
     replace = session.Session.replacebody
 
     def replacebody(self: session.Session, body: bytes) -> None:
-        if not any(value.endswith(b"-dies") for value in (each.value for each in self._fields)):
+        if not any(value.endswith(b"-dies") for value in (each.value for each in self._incoming.fields)):
             replace(self, body)
             return
         if fault == "die-after-headers":

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from smtpapi.commands import main
-from smtpapi.mta import milter_loop, session
+from smtpapi.mta import message_end, milter_loop, session
 from smtpapi.process import supervisor, worker
 
 
@@ -23,7 +23,7 @@ def _install(fault: str) -> None:
         case "consider" | "record":
             setattr(worker.WorkerServices, fault, _raises)
         case "orders":
-            session.modifications_of = _raises
+            message_end.modifications_of = _raises
         case "chgheader" | "addheader" | "replacebody" | "addrcpt" | "delrcpt":
             setattr(session.Session, fault, _raises)
         case "envfrom":

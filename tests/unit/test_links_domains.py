@@ -102,9 +102,9 @@ def test_the_filter_notes_the_domain_of_the_links_it_made_and_no_other(tmp_path:
     ring = tmp_path / "keys"
     save_ring(ring, Ring((Key(7, KeyStatus.SIGNING, int(NOW), bytes(range(32))),)))
     settings = load_text(f'spool {{ directory = "{tmp_path}" }}\n')
-    desk = WorkerServices(settings, None, RingFile(ring), Counters.create(2).row(1))
+    services = WorkerServices(settings, None, RingFile(ring), Counters.create(2).row(1))
     left = Decision(True, True, False, "http", "http", "untouched.example", 77)
-    desk.record(MessageResult(Leave(Why.NO_LINK), left))
-    desk.record(MessageResult(Plan(), replace(left, domain="links.example")))
-    desk.close()
+    services.record(MessageResult(Leave(Why.NO_LINK), left))
+    services.record(MessageResult(Plan(), replace(left, domain="links.example")))
+    services.close()
     assert [(each.domain, each.until - each.last) for each in read(tmp_path)] == [("links.example", 77)]

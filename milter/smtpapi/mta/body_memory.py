@@ -1,7 +1,8 @@
-"""The memory that mail under way may take in all workers together, so that no number of sessions exhausts it.
+"""The memory that messages under way may take in all workers together, however many sessions there are.
 
-One number for each process, in memory that they share; only that process adds to it, so that one that is
-killed at any moment leaves what the parent sets to nothing. Not what is counted (`session`).
+One number for each process, in memory that all of them share. Only that process adds to its number. So a
+process that is killed at any moment leaves a number that the parent can set back to 0. Not what is counted
+(`incoming_message`).
 """
 
 import mmap
@@ -11,22 +12,24 @@ _NUMBER = 8  # octets
 
 
 class BodyMemory:
-    """What one process takes of it. limit: octets for all messages of all processes. Safe between threads.
+    """The share of one process. Safe between the threads of that process.
 
-    numbers: of all the processes, the first of them how far those that count go. mine: which is this one's.
-    Without them this process is the only one.
+    limit: octets that the messages of all processes may take. numbers: what each process took; the first one
+    says up to which number processes count. mine: the number of this process. Without numbers this process
+    is the only one.
     """
 
     def __init__(self, limit: int, numbers: memoryview | None = None, mine: int = 1) -> None:
         self._limit = limit
-        self._numbers = numbers if numbers is not None else Rooms(2).numbers
+        self._numbers = numbers if numbers is not None else BodyMemoryTable(2).numbers
         self._mine = mine
         self._lock = threading.Lock()
 
     def take(self, octets: int) -> bool:
-        """Whether there was room for so much more; then it is taken.
+        """Take so many octets more; return False, with nothing taken, where there is no room.
 
-        Taken first and then looked at: of two processes that do so at once, one at least sees both.
+        They are added first and the sum is checked then: of two processes that do so at once, one at least
+        sees both.
         """
         numbers = self._numbers
         with self._lock:
@@ -37,26 +40,26 @@ class BodyMemory:
             return False
 
     def give(self, octets: int) -> None:
-        """Give back what was taken."""
+        """Give back octets that were taken."""
         with self._lock:
             self._numbers[self._mine] -= octets
 
 
-class Rooms:
-    """All the numbers. Made by the parent before it forks; it has none itself."""
+class BodyMemoryTable:
+    """The numbers of all processes. Made by the parent before it forks; the parent has none itself."""
 
-    def __init__(self, most: int) -> None:
-        self.numbers = memoryview(mmap.mmap(-1, most * _NUMBER)).cast("Q")
+    def __init__(self, size: int) -> None:
+        self.numbers = memoryview(mmap.mmap(-1, size * _NUMBER)).cast("Q")
 
-    def room(self, number: int, limit: int) -> BodyMemory:
-        """Of the process with that number, from 1."""
+    def share(self, number: int, limit: int) -> BodyMemory:
+        """Return the share of the process with that number, from 1. limit: octets for all processes."""
         return BodyMemory(limit, self.numbers, number)
 
     def begin(self, number: int) -> None:
-        """Count a process that is about to be made."""
+        """Count a process that is about to start."""
         self.numbers[number] = 0
         self.numbers[0] = max(self.numbers[0], number)
 
     def end(self, number: int) -> None:
-        """A process is gone, however it went: what its mail took is free."""
+        """Free what the messages of a process took; it is gone, however it ended."""
         self.numbers[number] = 0

@@ -1,7 +1,7 @@
-"""The options of RCPT TO that tell who is to be reported to, and about whom (RFC 3461 4), and their xtext.
+"""The options of RCPT TO for delivery status notifications (RFC 3461 4), and their encoding, xtext.
 
-Not what reports say. A recipient that takes another's place takes over NOTIFY and ORCPT, so that the sender
-is told about the address they wrote to.
+Not what such notifications say. A recipient that takes another's place takes over NOTIFY and ORCPT, so that
+the sender hears of the address they wrote to.
 """
 
 import binascii
@@ -13,7 +13,7 @@ _TO_ENCODE = re.compile(r"[^\x21-\x7e]|[+=]")
 
 
 def from_xtext(text: str) -> str:
-    """Decode (RFC 3461 4). Raises ValueError for what is no xtext, or no UTF-8 inside."""
+    """Decode xtext (RFC 3461 4). Raises ValueError for what is no xtext, or no UTF-8 inside."""
     if _NOT_XTEXT.search(text):
         raise ValueError("not xtext (RFC 3461 4)")
     return re.sub(rb"\+(..)", lambda match: binascii.unhexlify(match[1]), text.encode("ascii")).decode(
@@ -22,12 +22,15 @@ def from_xtext(text: str) -> str:
 
 
 def to_xtext(text: str) -> str:
-    """Encode ASCII text (RFC 3461 4)."""
+    """Encode ASCII text as xtext (RFC 3461 4)."""
     return _TO_ENCODE.sub(lambda match: f"+{ord(match[0]):02X}", text)
 
 
 def original(options: Iterable[bytes]) -> str:
-    """The address that ORCPT names, "" without a readable one (RFC 3461 4.2)."""
+    """Return the address that ORCPT names, "" without a readable one (RFC 3461 4.2).
+
+    options: the parameters of one RCPT TO.
+    """
     for option in options:
         name, _, value = option.partition(b"=")
         kind, _, address = value.partition(b";")
@@ -40,15 +43,16 @@ def original(options: Iterable[bytes]) -> str:
 
 
 def inherited(options: Iterable[bytes], named: str) -> str:
-    """The options of a recipient added: NOTIFY and ORCPT of the one whose place it takes.
+    """Return the options of a recipient that takes another's place: that one's NOTIFY and ORCPT.
 
-    named: whom ORCPT names where options have none; "" leaves it out, as for what ASCII cannot say.
+    options: the other's. named: the address for ORCPT where options have none. ORCPT is left out for "" and
+    for an address that is not ASCII.
     """
-    kept = [
+    taken = [
         option.decode("ascii")
         for option in options
         if option.upper().startswith((b"NOTIFY=", b"ORCPT=")) and option.isascii()
     ]
-    if named and named.isascii() and not any(option.upper().startswith("ORCPT=") for option in kept):
-        kept.append(f"ORCPT=rfc822;{to_xtext(named)}")
-    return " ".join(kept)
+    if named and named.isascii() and not any(option.upper().startswith("ORCPT=") for option in taken):
+        taken.append(f"ORCPT=rfc822;{to_xtext(named)}")
+    return " ".join(taken)

@@ -1,17 +1,17 @@
-"""What the C library does with memory that was given back to it: by default it may keep it for ever.
+"""The C library's heap: by default it may keep memory that was freed for ever.
 
-Only GNU's is known here; with another nothing is done.
+Only GNU's library is known here; with another one nothing is done.
 """
 
 import contextlib
 import ctypes
 
 _ARENA_MAX = -8  # M_ARENA_MAX of its malloc.h
-_ARENAS = 2  # Python runs one thread at a time; the library's usual number is eight a core
+_ARENAS = 2  # Python runs one thread at a time; the library's default is eight a core
 
 
 def few_arenas() -> None:
-    """Let all threads share two heaps, before there are any.
+    """Let all threads share two heaps. Call it before there are threads.
 
     With one for each thread 45 sessions took 1.4 GB of addresses, and what one heap had given back no other
     could use.
@@ -21,6 +21,6 @@ def few_arenas() -> None:
 
 
 def trim() -> None:
-    """Give the system what is free."""
+    """Give free memory back to the system."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))

@@ -1,4 +1,4 @@
-"""libmilter's loop: it serves our sessions in one process until it is told to stop.
+"""libmilter's loop: it serves our sessions in one process until it is stopped.
 
 Not what a session does (`session`), nor the process (`worker`).
 """
@@ -12,7 +12,7 @@ from types import TracebackType
 import Milter
 
 import milter
-from smtpapi.mta.services import J, SessionServices
+from smtpapi.mta.services import SessionServices
 from smtpapi.mta.session import Session
 from smtpapi.telemetry import maillog
 
@@ -20,7 +20,7 @@ _MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idl
 
 
 class OneRecipientSession(Session):
-    """A session whose trusted clients name one recipient a transaction (`several_recipients = defer`).
+    """A session whose trusted clients name one recipient in a transaction (`several_recipients = defer`).
 
     It asks the MTA to wait for an answer to each RCPT, which others need not.
     """
@@ -30,8 +30,8 @@ class OneRecipientSession(Session):
 
     @Milter.decode("bytes")
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
-        """RCPT TO that the MTA accepted; the second one is put off, as RFC 5321 4.5.3.1.10 has it."""
-        if self._recipients and self._is_limited():
+        """Take a recipient that the MTA accepted; put the second one off (RFC 5321 4.5.3.1.10)."""
+        if self._incoming.recipients and self._is_limited():
             self.setreply("452", "4.5.3", "One recipient a transaction here, send this one again")
             return Milter.TEMPFAIL
         self._take_recipient(recipient, params)
@@ -40,9 +40,9 @@ class OneRecipientSession(Session):
     envrcpt_bytes = envrcpt
 
     def _is_limited(self) -> bool:
-        limit = self._works.one_recipient
+        limit = self._services.one_recipient
         try:
-            return limit is not None and limit(replace(self._client, login=self._login))
+            return limit is not None and limit(replace(self._client, login=self._incoming.login))
         except Exception:  # noqa: BLE001 - then the message passes untracked, reason several-recipients
             return False
 
@@ -51,10 +51,10 @@ class OneRecipientSession(Session):
 _here = threading.local()
 
 
-def _note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What ended a callback beside our code; pymilter tells it as it tells all that escapes, by this hook.
+def _note_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Note what ended a callback outside our code. pymilter reports all that escapes by this hook.
 
-    Octets that are no UTF-8 in a header's name, a host's name or a command fail in its C, before ours.
+    Octets that are no UTF-8 in a header's name, a host's name or a command fail in its C, before our code.
     """
     session: Session | None = getattr(_here, "session", None)
     if isinstance(error, UnicodeDecodeError) and trace is None:
@@ -66,18 +66,22 @@ def _note(kind: type[BaseException], error: BaseException, trace: TracebackType 
     maillog.lost_callback(error)
 
 
-def serve(works: SessionServices[J], name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
-    """Serve until told to stop (`stop`, SIGTERM). name: libmilter's socket, opened within around_open."""
+def serve(services: SessionServices, name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
+    """Serve until `stop` or SIGTERM.
+
+    name: the socket that libmilter opens. around_open: called with the function that opens it. Raises what
+    libmilter raises where it cannot serve, and what around_open raises.
+    """
     real = milter.opensocket
     milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
     # After another answer to a step that the MTA waits for no answer to, libmilter ignores the rest of the
     # message, its end too. What was lost is noted instead, and `Session.eom` answers.
     milter.set_exception_policy(Milter.CONTINUE)
-    sys.excepthook = _note
-    kind = Session if works.one_recipient is None else OneRecipientSession
+    sys.excepthook = _note_failure
+    kind = Session if services.one_recipient is None else OneRecipientSession
 
     def session() -> Session:
-        made = _here.session = kind(works)
+        made = _here.session = kind(services)
         return made
 
     Milter.factory = session
@@ -88,5 +92,5 @@ def serve(works: SessionServices[J], name: str, around_open: Callable[[Callable[
 
 
 def stop() -> None:
-    """Let `serve` return; from any thread."""
+    """Let `serve` return; callable from any thread."""
     milter.stop()

@@ -1,8 +1,8 @@
-"""A plan as the calls that carry it out, computed to the last octet: nothing of it can fail any more.
+"""A plan as the calls that carry it out, computed to the last octet, so that nothing here fails later.
 
-Not the calls (`session`). Invariants: deletions come first and go from the highest index down, since Postfix
-renumbers after each and Sendmail does not; what is added brings its own space after the colon, where the
-MTA puts none there.
+Not the calls (`modification_calls`). Invariants: deletions come first and go from the highest index down,
+since Postfix renumbers after each and Sendmail does not. What is added brings its own space after the colon,
+where the MTA puts none there.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from smtpapi.rewrite.apply import apply_edits
 
 @dataclass(slots=True)
 class Modifications:
-    """The changes in their order. body: the new one, None for the one that came."""
+    """The changes of one message, in their order. body: the new body; None leaves the one that came."""
 
     deletions: list[tuple[str, int]]
     replacements: list[tuple[str, int, str]]
     additions: list[tuple[str, str]]
-    leaving: list[str]  # recipients
-    joining: list[tuple[str, str]]  # recipients with their ESMTP parameters
-    through: str  # the recipient who is there only while others join, or ""
+    leaving: list[str]  # recipients to delete
+    joining: list[tuple[str, str]]  # recipients to add, with their ESMTP parameters
+    through: str  # a recipient who is there only while others join, or ""
     body: bytes | None
 
 
@@ -35,10 +35,11 @@ def modifications_of(
     *,
     exact: bool = True,
 ) -> Modifications | None:
-    """The calls that carry an outcome out, None where there are none.
+    """Return the changes that carry an outcome out, None for an outcome without changes.
 
-    recipients, options: of each RCPT TO of the client. exact: the MTA takes values to the octet, else it puts
-    a space before each.
+    recipients, options: address and ESMTP parameters of each RCPT TO of the client. exact: the MTA takes
+    header values to the octet; else it puts a space before each. Raises ValueError for edits that do not fit
+    the body, and for recipients and options of different number.
     """
     if not isinstance(outcome, Plan):
         return None
@@ -54,17 +55,17 @@ def modifications_of(
     body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
     if not outcome.recipients:
         return Modifications(deletions, replacements, additions, [], [], outcome.through, body)
-    there = dict(zip(recipients, options, strict=True))
+    options_of = dict(zip(recipients, options, strict=True))
     leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
-        (each.address, dsn.inherited(there.get(each.instead_of, ()), each.original))
+        (each.address, dsn.inherited(options_of.get(each.instead_of, ()), each.original))
         for each in outcome.recipients
     ]
     return Modifications(deletions, replacements, additions, leaving, joining, outcome.through, body)
 
 
 def _spaced(value: str, exact: bool) -> str:
-    r"""With the space after the colon, and folds as libmilter wants them ("\n" and a blank)."""
+    r"""Return a value with its space after the colon and folds as libmilter wants them ("\n" and a blank)."""
     value = value.replace("\r\n", "\n")
     if not exact:
         return value.removeprefix(" ")

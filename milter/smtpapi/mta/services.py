@@ -1,11 +1,10 @@
-"""What all sessions of one worker process share: what they ask, and where they are counted.
+"""What all sessions of one worker process share: the functions they call, the counters, the memory.
 
-Not what stands behind it (`worker`), nor a session (`session`).
+Not what stands behind the functions (`worker`), nor a session (`session`).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
 
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
@@ -13,62 +12,47 @@ from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Outcome, Why
 from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.pipeline.pass_through import Reads
+from smtpapi.pipeline.site import MessageResult
 from smtpapi.telemetry.counters import WorkerCounters
 
 
-class Judged(Protocol):
-    """What `transaction.consider` gives."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What becomes of the message."""
-
-    @property
-    def connection_context(self) -> Mapping[str, str]:
-        """The session's context variables, for its next message."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """For the log."""
-
-    @property
-    def counts(self) -> tuple[str, ...]:
-        """Counters to add to, besides the outcome's."""
-
-
-J = TypeVar("J", bound=Judged)
-
-
 @dataclass(slots=True)
-class SessionServices(Generic[J]):
-    """Made after the fork.
+class SessionServices:
+    """The services of a session. One object for each worker process, made after the fork.
 
-    consider: facts to judgement. removable: the fields to take out of a message that a fault kept from being
-    judged. record: writes the events of a message that was accepted. takes_context: whether XSETCONTEXT
-    counts on a connection. max_size: octets of a body kept in memory; one octet more is kept, so that
-    `consider` sees that it was too large. one_recipient: whether a client may name one recipient a
-    transaction only; None where no client is asked to. resolves: whether to ask where recipients lead.
-    passing: why a client's mail is known to pass as it comes, with the session's variables; None where it is
-    to be collected. reads: what will be read of a body, by envelope, header and variables. without_room:
-    what becomes of a message whose header alone is there. room: for all messages under way. missing: what of
-    the actions that are needed here an MTA does not grant. told: those that the log has heard of.
+    consider: `transaction.consider` with clock, keys and configuration bound to it; takes envelope, message,
+    the session's context variables and the granted actions.
+    removable: the header fields to take out of a message for which a fault left no result.
+    record: writes the injection events of a message that was accepted.
+    takes_context: tells whether XSETCONTEXT counts on a connection (contract.md 4.3).
+    max_size: octets of a body that are kept in memory. One octet more is kept, so that `consider` sees that
+    the body was too large.
+    passing: why a client's mail passes untouched whatever it holds, by client and context variables; None
+    where that depends on the message.
+    reads: what `consider` will read of a body, by envelope, header and context variables.
+    without_room: what becomes of a message of which only the header is in memory.
+    body_memory: the memory that all messages of all workers share.
+    missing: the names of the actions that are needed here and that an MTA does not grant; "" for none.
+    one_recipient: tells whether a client may name only one recipient in a transaction; None where no client
+    is held to that.
+    resolves: whether the MTA is asked where each recipient leads.
     """
 
-    consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], J]
+    consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], MessageResult]
     removable: Callable[[Envelope, Message], tuple[HeaderChange, ...]]
-    record: Callable[[J], None]
+    record: Callable[[MessageResult], None]
     takes_context: Callable[[Client], bool]
-    tally: WorkerCounters
+    counters: WorkerCounters
     tick: Callable[[], float]
     max_size: int
     passing: Callable[[Client, Mapping[str, str]], Why | None]
     reads: Callable[[Envelope, Message, Mapping[str, str]], Reads]
     without_room: Callable[[Envelope, Message, GrantedActions], Outcome]
-    room: BodyMemory
+    body_memory: BodyMemory
     missing: Callable[[GrantedActions], str]
     one_recipient: Callable[[Client], bool] | None = None
     resolves: bool = False
-    told: set[str] = field(default_factory=set)
-    sessions: set[int] = field(default_factory=set)  # ids of those that are open
-    underway: set[int] = field(default_factory=set)  # of those between MAIL and the answer to the message
-    judging: set[int] = field(default_factory=set)  # of those whose message is whole and being answered
+    reported_missing: set[str] = field(default_factory=set)  # what of `missing` the log has already
+    sessions: set[int] = field(default_factory=set)  # ids of the sessions that are open
+    in_transaction: set[int] = field(default_factory=set)  # of those between MAIL and the message's answer
+    at_end_of_message: set[int] = field(default_factory=set)  # of those whose message is being answered

@@ -1,4 +1,4 @@
-"""The SMTP command XSETCONTEXT: a session's own context variables (contract.md 4.3).
+"""The SMTP command XSETCONTEXT, by which a client sets context variables of its session (contract.md 4.3).
 
 Not who may use it (`worker`). Pure.
 """
@@ -13,9 +13,10 @@ _MOST = 100  # variables a session may set: Momentum names no limit, its users s
 
 
 def merged(context: Mapping[str, str], rest: str) -> Mapping[str, str]:
-    """The session's variables with those of one more command. rest: the line behind the verb.
+    """Return the session's variables with those of one more command.
 
-    Raises ValueError, with words for the log.
+    rest: the line after the verb. Raises ValueError, with a text for the log, for a line without variables or
+    with one that is malformed, and for too many variables.
     """
     if not rest.strip():
         raise ValueError("no variables; Postfix tells only the command's name: set them by policy")
@@ -26,7 +27,7 @@ def merged(context: Mapping[str, str], rest: str) -> Mapping[str, str]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """name=value pairs in xtext (RFC 3461 4)."""
+    """Parse name=value pairs in xtext (RFC 3461 4). Raises ValueError."""
     pairs = {}
     for word in text.split():
         name, equals, value = word.partition("=")

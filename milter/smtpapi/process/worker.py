@@ -1,8 +1,8 @@
-"""One worker process of the filter: made by fork, it serves sessions until it is told to stop, and exits.
+"""One worker process of the filter: made by fork, it serves sessions until it is stopped, and exits.
 
 Spool writer and key ring file are opened here, after the fork, since they hold threads and locks that two
-processes must not share. The parent speaks to it over a socket pair: DRAIN (new workers
-serve already: go when the last session ends), STOP or end of file (finish the messages under way, then go).
+processes must not share. The parent sends its orders over a socket pair. DRAIN: new workers serve already;
+exit when the last session ends. STOP or end of file: finish the messages under way, then exit.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from engagement.events.record import encode
 from engagement.links.domains_file import DomainsFile
 from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
-from engagement.settings import Scoped, Settings, Where
+from engagement.settings import Scoped, Settings
 from engagement.spool.write import SpoolWriter
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
@@ -32,10 +32,11 @@ from smtpapi.mta import heap, milter_loop
 from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads, known_to_pass, reads, without_room
-from smtpapi.pipeline.transaction import MessageResult, Site, consider, removable
+from smtpapi.pipeline.site import MessageResult, Site, where_of
+from smtpapi.pipeline.transaction import consider, removable
 from smtpapi.policy.hooks import Policy
 from smtpapi.process.listener import BorrowedListener
-from smtpapi.request.trust import is_local, is_trusted
+from smtpapi.request.trust import is_trusted
 from smtpapi.telemetry import maillog
 from smtpapi.telemetry.counters import WorkerCounters
 
@@ -52,21 +53,21 @@ _RETURN_SECONDS = 10.0  # for libmilter to return once it was stopped: its loop 
 
 
 class WorkerServices:
-    """What the sessions of this process need, with the world behind it: clock, ring file, spool."""
+    """What stands behind the `SessionServices` of this process: configuration, clock, ring file, spool."""
 
     def __init__(
         self,
         settings: Settings,
         policy: Policy | None,
         ring: RingFile,
-        tally: WorkerCounters,
-        room: Callable[[int], BodyMemory] = BodyMemory,
+        counters: WorkerCounters,
+        body_memory: Callable[[int], BodyMemory] = BodyMemory,
     ) -> None:
         self._settings = settings
         self._ring = ring
         self._site = Site.build(settings, ring.current(), policy)
-        self._tally = tally
-        self._room = room(settings.limits.max_memory)
+        self._counters = counters
+        self._body_memory = body_memory(settings.limits.max_memory)
         self._spool = SpoolWriter(
             Path(settings.spool.directory),
             sync=settings.spool.sync,
@@ -76,21 +77,21 @@ class WorkerServices:
         )
         self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
 
-    def works(self) -> SessionServices[MessageResult]:
-        """The callables of a session."""
+    def for_sessions(self) -> SessionServices:
+        """Return what the sessions of this process share."""
         rewriting = self._settings.rewriting
         return SessionServices(
             consider=self.consider,
             removable=self.removable,
             record=self.record,
             takes_context=self.takes_context,
-            tally=self._tally,
+            counters=self._counters,
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
             passing=self.passing,
             reads=self.reads,
             without_room=self.without_room,
-            room=self._room,
+            body_memory=self._body_memory,
             missing=lambda rights: rights.missing(rewriting.several_recipients),
             one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
             resolves=rewriting.several_recipients == "readdress" and rewriting.overlapping_aliases,
@@ -99,7 +100,7 @@ class WorkerServices:
     def consider(
         self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: GrantedActions
     ) -> MessageResult:
-        """Judge with the ring as it is on disk now."""
+        """Return what becomes of a message, with the key ring as it is on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
@@ -108,47 +109,45 @@ class WorkerServices:
         )
 
     def passing(self, client: Client, context: Mapping[str, str]) -> Why | None:
-        """Why a client's mail is known to pass as it comes."""
+        """Return why a client's mail passes untouched whatever it holds; None where that depends on it."""
         return known_to_pass(self._site, client, context.get("pathway", ""))
 
     def reads(self, envelope: Envelope, header: Message, context: Mapping[str, str]) -> Reads:
-        """What will be read of a message's body."""
+        """Return what `consider` will read of a message's body."""
         return reads(self._site, envelope, header, context)
 
     def without_room(self, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
-        """What becomes of a message that found no room in memory."""
+        """Return what becomes of a message that found no room in memory."""
         return without_room(self._site, envelope, header, rights)
 
     def removable(self, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
-        """The fields to take out of what could not be judged."""
+        """Return the fields to take out of a message for which a fault left no result."""
         return removable(self._site, envelope, message)
 
-    def record(self, considered: MessageResult) -> None:
-        """Put the injection events into the spool; count what the spool could not take.
+    def record(self, result: MessageResult) -> None:
+        """Write the injection events to the spool; count those that it could not take.
 
-        And note which domain the links name, as it must be answered for as long as they live.
+        Note also which domain the links name: it must be answered for as long as they live.
         """
-        if considered.decision is not None and isinstance(considered.outcome, Plan):
-            self._domains.used(considered.decision.domain, considered.decision.expiry)
-        for injection in considered.injections:
+        if result.decision is not None and isinstance(result.outcome, Plan):
+            self._domains.used(result.decision.domain, result.decision.expiry)
+        for injection in result.injections:
             if not self._spool.append(encode(injection)):
-                self._tally.add("events-dropped")
+                self._counters.add("events-dropped")
 
     def takes_context(self, client: Client) -> bool:
-        """Whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
+        """Tell whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
         return "XSETCONTEXT" in self._scoped(client).smtp_extensions and self.is_trusted(client)
 
     def is_trusted(self, client: Client) -> bool:
-        """Whether a client's mail may be tracked at all."""
+        """Tell whether a client's mail may be tracked at all."""
         return is_trusted(client, self._scoped(client).relay_hosts)
 
     def _scoped(self, client: Client) -> Scoped:
-        """Local submission comes by no Listen, which "" says (contract.md 2.5)."""
-        address = "" if is_local(client) else client.address
-        return self._settings.scoped(Where(client.daemon_address, client.daemon_port, address))
+        return self._settings.scoped(where_of(client))
 
     def close(self) -> None:
-        """Flush the spool."""
+        """Flush and close the spool."""
         self._spool.close()
 
 
@@ -158,19 +157,20 @@ def run(
     ring: Ring,
     listener: socket.socket,
     control: socket.socket,
-    tally: WorkerCounters,
-    room: Callable[[int], BodyMemory] = BodyMemory,
+    counters: WorkerCounters,
+    body_memory: Callable[[int], BodyMemory] = BodyMemory,
 ) -> NoReturn:
-    """The child's life, from fork to exit. Signals stay blocked: libmilter takes them with sigwait.
+    """Serve in this process, made by fork, until the parent's order or end, then exit.
 
-    ring: to go on with while its file cannot be read. room: this process's share of what all of them may
-    take, by the limit.
+    ring: in use while its file cannot be read. control: the socket pair's end for orders. body_memory: makes
+    this process's share of the memory that all of them may take, from the limit.
 
-    A parent that is killed shows as the end of file on control, so that messages under way finish then, too.
+    Signals stay blocked: libmilter takes them with sigwait. A parent that is killed shows as end of file on
+    control, so messages under way finish then, too.
     """
     status = 1
     try:
-        _serve(settings, policy, ring, listener, control, tally, room)
+        _serve(settings, policy, ring, listener, control, counters, body_memory)
         status = 0
     except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
         maillog.worker_failed()
@@ -183,72 +183,72 @@ def _serve(
     known: Ring,
     listener: socket.socket,
     control: socket.socket,
-    tally: WorkerCounters,
-    room: Callable[[int], BodyMemory],
+    counters: WorkerCounters,
+    body_memory: Callable[[int], BodyMemory],
 ) -> None:
     ring = RingFile(
         Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)), known=known
     )
-    desk = WorkerServices(settings, policy, ring, tally, room)
-    works = desk.works()
+    worker_services = WorkerServices(settings, policy, ring, counters, body_memory)
+    services = worker_services.for_sessions()
     heap.few_arenas()
     gc.collect()
-    gc.freeze()  # what was loaded stays; collections need not look at it again
+    gc.freeze()  # what was loaded stays; collections need not scan it again
     returned = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smtpapi-") as directory:
-        lent = BorrowedListener(listener, Path(directory))
+        borrowed = BorrowedListener(listener, Path(directory))
 
         def leave() -> None:
-            # What libmilter did not hear the end of it will never hear: those clients get their 451 at once.
-            _wait_until(lambda: not works.judging, _CALLBACK_SECONDS)
-            desk.close()
+            # A message whose end did not reach us is not waited for: its client gets 451 when we exit.
+            _wait_until(lambda: not services.at_end_of_message, _CALLBACK_SECONDS)
+            worker_services.close()
 
-        def see_out() -> None:
-            _watch(control, lent, works)
+        def see_sessions_out() -> None:
+            _watch(control, borrowed, services)
             if not returned.wait(_RETURN_SECONDS):
-                # Stopped, it destroys its pool's lock, which a thread may hold: then all wait for ever.
+                # When it stops, it destroys the lock of its pool. If a thread holds it, all wait for ever.
                 maillog.never_returned()
                 leave()
                 shutil.rmtree(directory, ignore_errors=True)
                 os._exit(0)
 
-        watch = threading.Thread(target=see_out, daemon=True)
+        watch = threading.Thread(target=see_sessions_out, daemon=True)
 
         def around_open(open_dummy: Callable[[], None]) -> None:
-            lent.around_open(open_dummy)
+            borrowed.around_open(open_dummy)
             watch.start()
             control.send(READY)
 
-        milter_loop.serve(works, lent.dummy(), around_open)
+        milter_loop.serve(services, borrowed.dummy(), around_open)
         returned.set()
         leave()
 
 
-def _watch(control: socket.socket, lent: BorrowedListener, works: SessionServices[MessageResult]) -> None:
+def _watch(control: socket.socket, borrowed: BorrowedListener, services: SessionServices) -> None:
     """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
     order = _order(control)
-    lent.take_back()
+    borrowed.take_back()
     if order == DRAIN:
         control.settimeout(0.1)
         end = time.monotonic() + DRAIN_SECONDS
         quiet = time.monotonic() + _SETTLE_SECONDS
-        while (now := time.monotonic()) < end and (works.sessions or now < quiet):
-            if works.sessions:
+        while (now := time.monotonic()) < end and (services.sessions or now < quiet):
+            if services.sessions:
                 quiet = now + _SETTLE_SECONDS
             with contextlib.suppress(TimeoutError):
                 _order(control)  # STOP, or the parent's end
                 break
-    _wait_until(lambda: not works.underway, STOP_SECONDS)
+    _wait_until(lambda: not services.in_transaction, STOP_SECONDS)
     stopping = threading.Thread(target=milter_loop.stop, daemon=True)
     stopping.start()
     end = time.monotonic() + _RETURN_SECONDS
     while stopping.is_alive() and time.monotonic() < end:  # it waits for libmilter's loop to turn
-        lent.wake()
+        borrowed.wake()
         stopping.join(0.05)
 
 
 def _order(control: socket.socket) -> bytes:
-    """What the parent says; b"" at its end, which is a reset where it had not yet read READY."""
+    """Return the parent's order; b"" at its end, which is a reset where it had not yet read READY."""
     try:
         return control.recv(1)
     except ConnectionError:

@@ -24,18 +24,19 @@ def command(config: Path, counters: bool) -> None:
         raise click.ClickException(
             "pymilter is not installed: apt-get install libmilter-dev gcc, then pip install pymilter"
         ) from error
-    from smtpapi.process import supervisor
     from smtpapi.process.listener import ListenError
+    from smtpapi.process.startup import StartError, load
+    from smtpapi.process.supervisor import Supervisor
     from smtpapi.telemetry import maillog
 
     try:
-        loaded = supervisor.load(config)
+        loaded = load(config)
         if counters:
             sys.stdout.write(_counted(loaded.settings.milter.counters_directory))
             return
         maillog.setup(loaded.settings.smtpapi.debug_level if loaded.settings.smtpapi else "ERROR")
-        supervisor.Supervisor(config, loaded).run()
-    except (supervisor.StartError, ListenError) as error:
+        Supervisor(config, loaded).run()
+    except (StartError, ListenError) as error:
         click.echo(f"smtpapi milter: {error}", err=True)
         sys.exit(2)
 

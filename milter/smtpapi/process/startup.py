@@ -1,0 +1,74 @@
+"""What the parent needs before it serves: configuration, policy and key ring, and the account to run as.
+
+Not the serving (`supervisor`).
+"""
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from engagement.links.keys import Ring, RingError
+from engagement.links.ring_file import load_ring
+from engagement.settings import Settings, SettingsError, load_file
+from smtpapi.policy import hooks
+from smtpapi.policy.files import load_named
+
+
+class StartError(Exception):
+    """The filter cannot start, or not with the new configuration. The text has one line for each problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfiguration:
+    """All that a worker is made from, read and checked as a whole."""
+
+    settings: Settings
+    policy: hooks.Policy | None
+    ring: Ring
+
+
+def load(path: Path) -> LoadedConfiguration:
+    """Read configuration, policy and key ring. Raises StartError for whatever cannot be used."""
+    try:
+        settings = load_file(path)
+        policy = load_named(path, settings)
+        ring = load_ring(Path(settings.keys.ring))
+    except (SettingsError, hooks.PolicyError, RingError) as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
+    except Exception as error:  # ours or a policy's: it must not end a parent that serves
+        raise StartError(f"{path}: {type(error).__name__}: {error}") from error
+    return LoadedConfiguration(settings, policy, ring)
+
+
+def account_of(settings: Settings) -> pwd.struct_passwd | None:
+    """Return the account to take after binding, None to stay who we are.
+
+    Root stays root only where the configuration says so (`user = "root"`): mail is strangers' bytes. Raises
+    StartError where root has no user to become, or the user or group does not exist.
+    """
+    if os.geteuid() != 0:
+        return None
+    name = settings.milter.user
+    if not name:
+        raise StartError(
+            "milter.user is not set, and the filter does not work as root: name the user it shall become in "
+            'milter { user = "…" } (or "root" if you must)'
+        )
+    try:
+        account = pwd.getpwnam(name)
+        group = grp.getgrnam(settings.milter.group).gr_gid if settings.milter.group else account.pw_gid
+    except KeyError as error:
+        raise StartError(f"milter.user, milter.group: {error.args[0]}; make it, or name another") from error
+    return pwd.struct_passwd((*account[:3], group, *account[4:]))
+
+
+def become(account: pwd.struct_passwd | None) -> None:
+    """Drop root's rights for good; None or root: keep them. Raises OSError."""
+    if account is not None and account.pw_uid != 0:
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
