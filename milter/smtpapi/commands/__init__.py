@@ -31,7 +31,7 @@ class _Lazy(click.Group):
     """Imports a command's module only when that command runs: `rewrite` need not load the web's libraries."""
 
     def main(self, *arguments: Any, **named: Any) -> Any:
-        """Run, with nothing for a terminal to obey in whatever is printed, click's own errors included."""
+        """Run, with control sequences taken out of all that a terminal gets, click's own errors included."""
         terminal.guard()
         return super().main(*arguments, **named)
 

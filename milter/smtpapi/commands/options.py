@@ -1,4 +1,4 @@
-"""What several commands share: the option that names the configuration, and an end when it is broken."""
+"""What several commands share: the option for the configuration, output, and the exit after an error."""
 
 import sys
 from collections.abc import Iterator
@@ -34,13 +34,16 @@ optional_config_option = click.option(
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True, **style: Any) -> None:
-    """Write lines for a person: whoever's words are in them, a terminal finds nothing to obey."""
+    """Write lines for a person, without control sequences that a terminal would obey."""
     click.secho(lines(text), err=err, nl=nl, **style)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Say what is wrong on standard error, and end: 2 for a broken configuration, 1 for store or disk."""
+def exit_on_error() -> Iterator[None]:
+    """Print an error on standard error and exit: 2 for a broken configuration, 1 for store or disk.
+
+    Raises BrokenPipeError unchanged, and SystemExit for the others.
+    """
     try:
         yield
     except SettingsError as error:

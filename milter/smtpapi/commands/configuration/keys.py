@@ -1,4 +1,4 @@
-"""`smtpapi keys`: look at, begin and change the key ring. Never prints a secret.
+"""`smtpapi keys`: list, make and change the key ring. Never prints a secret.
 
 The running programs follow the file; none of these commands needs a restart.
 """
@@ -22,17 +22,17 @@ from smtpapi.commands.options import CONFIG_VARIABLE, say
 
 
 class Failed(click.ClickException):
-    """Said to the person at the terminal; exit status 2."""
+    """An error for the person at the terminal; exit status 2."""
 
     exit_code = 2
 
     def format_message(self) -> str:
-        """The words, with nothing in them that a terminal might obey."""
+        """Return the text without control sequences that a terminal would obey."""
         return lines(self.message)
 
 
 def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --ring and --config, of which one is needed; the command asks `ring_path` for the outcome."""
+    """Add --ring and --config to a command, which hands both to `ring_path`; one of them is needed."""
     for option in (
         click.option("--ring", type=click.Path(path_type=Path), help="The key ring's file."),
         click.option(
@@ -47,7 +47,7 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ring_path(ring: Path | None, config: Path | None) -> Path:
-    """Find the ring's file. Raises Failed when neither option was given or the configuration is broken."""
+    """Return the ring's file. Raises Failed where neither option was given or the configuration is broken."""
     if ring is not None:
         return ring
     if config is None:
@@ -61,8 +61,8 @@ def ring_path(ring: Path | None, config: Path | None) -> Path:
 
 
 @contextmanager
-def failing() -> Iterator[None]:
-    """Turn a RingError into a sentence and exit status 2."""
+def reporting_ring_errors() -> Iterator[None]:
+    """Raise Failed, with its text and exit status 2, for a RingError."""
     try:
         yield
     except RingError as error:
@@ -79,7 +79,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a key.")
 def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
     """Print id, status, creation and note of each key."""
-    with failing():
+    with reporting_ring_errors():
         keys = load_ring(ring_path(ring, config)).keys
     if not as_json:
         click.echo(f"{'id':>5}  {'status':<8}  created")
@@ -99,7 +99,7 @@ def init(ring: Path | None, config: Path | None, owner: str | None) -> None:
     """Make a ring with one fresh key. Refuses when the file is there."""
     path = ring_path(ring, config)
     uid, gid = _user(owner) if owner else (-1, -1)
-    with failing():
+    with reporting_ring_errors():
         save_ring(path, Ring().rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())), new=True)
     try:
         os.chown(path, uid, gid)
@@ -125,16 +125,16 @@ def add(ring: Path | None, config: Path | None) -> None:
     `smtpapi keys use ID` on each that makes links.
     """
     path = ring_path(ring, config)
-    made: list[int] = []
+    new: list[int] = []
 
     def change(old: Ring) -> Ring:
         secret, now, key_id = _new_key(old)
-        made[:] = [key_id]
+        new[:] = [key_id]
         return old.added(secret, now, key_id)
 
-    with failing():
+    with reporting_ring_errors():
         edit_ring(path, change)
-    say(f"{path}: key {made[0]} opens links. Copy this file to all hosts, then `smtpapi keys use {made[0]}`.")
+    say(f"{path}: key {new[0]} opens links. Copy this file to all hosts, then `smtpapi keys use {new[0]}`.")
 
 
 @command.command("use")
@@ -143,13 +143,16 @@ def add(ring: Path | None, config: Path | None) -> None:
 def use(key_id: int, ring: Path | None, config: Path | None) -> None:
     """Let key ID sign from now on; links already sent stay good."""
     path = ring_path(ring, config)
-    with failing():
+    with reporting_ring_errors():
         edit_ring(path, lambda old: old.used(key_id))
     say(f"{path}: key {key_id} signs.")
 
 
 def _new_key(ring: Ring) -> tuple[bytes, int, int]:
-    """Make a secret, its time and its id: drawn by chance, so that two hosts do not give out the same one."""
+    """Return a secret, its time and its id, drawn by chance so that two hosts do not give out the same one.
+
+    Raises RingError where all ids are used up.
+    """
     taken = {key.id for key in ring.keys}
     free = [number for number in range(1, LAST_ID + 1) if number not in taken]
     if not free:
@@ -181,7 +184,7 @@ def rotate(ring: Path | None, config: Path | None) -> None:
     """Let a fresh key sign; links already sent stay good. Where several hosts share the ring: `keys add`."""
     path = ring_path(ring, config)
     _refuse_where_others_use_it(config)
-    with failing():
+    with reporting_ring_errors():
         changed = edit_ring(path, lambda old: old.rotated(*_new_key(old)))
     opening = ", ".join(str(key.id) for key in changed.keys if key.status is KeyStatus.ACCEPTED)
     click.echo(f"{path}: key {changed.signing.id} signs; links of {opening} still open. Back this file up.")
@@ -193,6 +196,6 @@ def rotate(ring: Path | None, config: Path | None) -> None:
 def revoke(key_id: int, ring: Path | None, config: Path | None) -> None:
     """Let key ID open nothing any more: all links sealed with it die. For keys that strangers got hold of."""
     path = ring_path(ring, config)
-    with failing():
+    with reporting_ring_errors():
         edit_ring(path, lambda old: old.revoked(key_id))
     click.echo(f"{path}: key {key_id} is revoked; links sealed with it are answered with 404 from now on.")

@@ -1,4 +1,4 @@
-"""What in a Postfix's configuration keeps the filter from seeing mail, asked of Postfix's own postconf(1).
+"""What in a Postfix's configuration keeps the filter from seeing mail, read by Postfix's own postconf(1).
 
 Not whether Postfix works, and nothing is changed.
 """
@@ -14,29 +14,32 @@ _LOOPBACK = re.compile(r"(?:\[?(?:127\.[\d.]+|::1)\]?|localhost):(\w+)$")
 
 
 class Unreadable(Exception):
-    """Postfix's configuration could not be asked for. The text is for the person at the terminal."""
+    """Postfix's configuration could not be read. The text is for the person at the terminal."""
 
 
 class Smtpd(NamedTuple):
-    """One smtpd of master.cf. service: its first column. options: what is in force for it, by name."""
+    """One smtpd of master.cf. service: its first column. options: the values in force for it, by name."""
 
     service: str
     options: Mapping[str, str]
 
     @property
     def proxy(self) -> str:
-        """Where it hands each message before it is queued, "" for nowhere."""
+        """Return where it hands each message before it is queued, "" for nowhere."""
         return self.options["smtpd_proxy_filter"]
 
     @property
     def has_milters(self) -> bool:
-        """Whether it asks milters."""
+        """Tell whether it asks milters."""
         without = "no_milters" in self.options["receive_override_options"]
         return bool(self.options["smtpd_milters"]) and not without
 
 
 def smtpds(folder: Path) -> list[Smtpd]:
-    """The smtpds of the Postfix whose configuration is in this folder. Raises Unreadable."""
+    """Return the smtpds of the Postfix whose configuration is in this folder.
+
+    Raises Unreadable where postconf(1) cannot be run or fails.
+    """
     main = dict(zip(_ASKED, _postconf(folder, "-hx", *_ASKED), strict=True))
     own: dict[str, dict[str, str]] = {}
     for line in _postconf(folder, "-Px"):
@@ -53,7 +56,7 @@ def smtpds(folder: Path) -> list[Smtpd]:
 
 
 def advice(found: list[Smtpd], hop_port: int | None = None) -> Iterator[str]:
-    """Warnings. hop_port: of the filter's own second pass, which takes no mail back from others."""
+    """Yield warnings about smtpds. hop_port: of the filter's second pass, which takes no others' mail."""
     behind = [
         each
         for each in found
@@ -72,8 +75,8 @@ def advice(found: list[Smtpd], hop_port: int | None = None) -> Iterator[str]:
             )
 
 
-def _postconf(folder: Path, *words: str) -> list[str]:
-    command = ["/usr/sbin/postconf", "-c", str(folder), *words]
+def _postconf(folder: Path, *arguments: str) -> list[str]:
+    command = ["/usr/sbin/postconf", "-c", str(folder), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - the program is fixed, the folder the operator's own
             command, capture_output=True, text=True, check=False, timeout=30

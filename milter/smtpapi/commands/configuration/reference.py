@@ -20,7 +20,7 @@ standard error that says what to do; other statuses are named below.
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     context = click.Context(main, info_name="smtpapi")
     lines = [_HEAD]
     for name in main.list_commands(context):

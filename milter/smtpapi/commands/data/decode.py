@@ -1,4 +1,4 @@
-"""`smtpapi decode`: what tracked links hold, for the person who keeps the keys."""
+"""`smtpapi decode`: print what tracked links hold, for the person who has the keys."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from engagement.links.ring_file import load_ring
 from engagement.links.token import BadToken, Reason, open_token
 from engagement.links.urls import read_url
 from engagement.terminal import json_line
-from smtpapi.commands.configuration.keys import failing, ring_options, ring_path
+from smtpapi.commands.configuration.keys import reporting_ring_errors, ring_options, ring_path
 
 _ERRORS: dict[Reason, str] = {
     "length": "the token is too short or too long; part of the link is missing",
@@ -35,7 +35,7 @@ def command(urls: tuple[str, ...], ring: Path | None, config: Path | None) -> No
 
     A URL that cannot be read gives {"error": ...}, and exit status 1 at the end.
     """
-    with failing():
+    with reporting_ring_errors():
         keys = load_ring(ring_path(ring, config))
     now = time.time()
     lines = [_describe(url, keys, now) for url in urls]

@@ -1,4 +1,4 @@
-"""`smtpapi events`: show what is in the store, or follow what comes in."""
+"""`smtpapi events`: print what is in the store, or follow what comes in."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from engagement.settings import load_file
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
 from engagement.terminal import json_line, plain
-from smtpapi.commands.options import config_option, say, told
+from smtpapi.commands.options import config_option, exit_on_error, say
 
 _POLL_SECONDS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -103,18 +103,18 @@ def command(
     )
     show = _csv_printer() if as_csv else _print_json if as_json else _print_line
     try:
-        with told(), closing(open_store(load_file(config))) as store:
+        with exit_on_error(), closing(open_store(load_file(config))) as store:
             if follow:
                 _follow(store, query, show, past=since is not None)
             else:
                 show(_past(store, query))
     except BrokenPipeError:
-        # Whoever read us has seen enough. Python would complain once more when it flushes at exit.
+        # The reader of our output is gone. Python would report that once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _past(store: EventStore, query: Query) -> list[Fields]:
-    """The newest query.limit events, oldest first: page by page, as a store gives at most MAX_LIMIT."""
+    """Return the newest query.limit events, oldest first. A store returns at most MAX_LIMIT at once."""
     found: list[Fields] = []
     cursor = ""
     while len(found) < query.limit:
@@ -136,10 +136,10 @@ def _follow(store: EventStore, query: Query, show: Callable[[Iterable[Fields]], 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     mark = store.arrivals("").mark  # before what is there: an event between the two comes twice, not never
-    told: set[str] = set()
+    printed: set[str] = set()
     if past:
         shown = _past(store, query)
-        told = {event["event_id"] for event in shown}
+        printed = {event["event_id"] for event in shown}
         show(shown)
     else:
         show([])
@@ -154,7 +154,9 @@ def _follow(store: EventStore, query: Query, show: Callable[[Iterable[Fields]], 
             stop.wait(1)
             continue
         mark, trouble = arrivals.mark, ""
-        show([event for event in arrivals.events if event["event_id"] not in told and _wanted(event, query)])
+        show(
+            [event for event in arrivals.events if event["event_id"] not in printed and _wanted(event, query)]
+        )
         if not arrivals.events:
             stop.wait(_POLL_SECONDS)
 
@@ -188,19 +190,19 @@ def line(event: Fields) -> str:
         *(word for word in ("repeat", "expired", "spoiled") if event.get(f"x_{word}")),
         *([event["x_outcome"]] if event.get("x_outcome") else []),
     ]
-    words = [
+    columns = [
         f"{moment:%Y-%m-%d %H:%M:%S}",
         f"{event['type']:<16}",
         event.get("raw_rcpt_to", "-"),
         event.get("campaign_id", "-"),
     ]
     if event["type"] == INJECTION:
-        words.append(event.get("subject", "-"))
+        columns.append(event.get("subject", "-"))
     elif "target_link_url" in event:
-        words += [event["target_link_name"], event["target_link_url"]]
+        columns += [event["target_link_name"], event["target_link_url"]]
     if remarks:
-        words.append(f"({', '.join(remarks)})")
-    return "  ".join(plain(word) for word in words)
+        columns.append(f"({', '.join(remarks)})")
+    return "  ".join(plain(word) for word in columns)
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:

@@ -1,4 +1,4 @@
-"""`smtpapi links`: stop links that are out there, let them lead on again, point them elsewhere.
+"""`smtpapi links`: stop links in sent mail, let them lead on again, point them elsewhere.
 
 The trackers of this host follow the list within seconds; none of these commands needs a restart.
 """
@@ -17,7 +17,7 @@ from engagement.links.stops import Stops, StopsError, edit, load
 from engagement.links.urls import refusal
 from engagement.settings import load_file
 from engagement.terminal import plain
-from smtpapi.commands.options import config_option, say, told
+from smtpapi.commands.options import config_option, exit_on_error, say
 
 _MESSAGE = re.compile(r"[0-9a-fA-F]{32}")
 _TRANSMISSION = re.compile(r"[0-9]{1,20}")
@@ -87,7 +87,7 @@ def stop(config: Path, message: str | None, campaign: str | None, target: str | 
     sort, name = _chosen(message, campaign, target)
     with _list(config) as path:
         edit(path, lambda stops: replace(stops, **{sort: {**getattr(stops, sort), name: sender}}))
-        say(f"stopped: {_spoken(sort, name)}")
+        say(f"stopped: {_description(sort, name)}")
 
 
 @command.command()
@@ -98,10 +98,10 @@ def allow(config: Path, message: str | None, campaign: str | None, target: str |
     with _list(config) as path:
         known = load(path)
         if name not in getattr(known, sort) and not (sort == "targets" and name in known.points):
-            say(f"{path}: {_spoken(sort, name)} was not stopped; nothing was changed", err=True)
+            say(f"{path}: {_description(sort, name)} was not stopped; nothing was changed", err=True)
             sys.exit(1)
         edit(path, lambda stops: _without(stops, sort, name))
-        say(f"leads on again: {_spoken(sort, name)}")
+        say(f"leads on again: {_description(sort, name)}")
 
 
 def _without(stops: Stops, sort: str, name: str) -> Stops:
@@ -137,18 +137,18 @@ def show(config: Path) -> None:
         stops = load(path)
     for sort in ("messages", "transmissions", "campaigns", "targets"):
         for name, sender in getattr(stops, sort).items():
-            say(plain(f"stopped  {_spoken(sort, name)}" + (f"  by {sender}" if sender else "")))
+            say(plain(f"stopped  {_description(sort, name)}" + (f"  by {sender}" if sender else "")))
     for target, to in stops.points.items():
         say(plain(f"pointed  target {target}  to {to}"))
 
 
-def _spoken(sort: str, name: str) -> str:
+def _description(sort: str, name: str) -> str:
     return plain(f"{sort.removesuffix('s')} {name}")
 
 
 @contextmanager
 def _list(config: Path) -> Iterator[Path]:
-    with told():
+    with exit_on_error():
         path = Path(load_file(config).tracker.stop_list)
         try:
             yield path

@@ -1,4 +1,4 @@
-"""`smtpapi recipient`: hand out, or remove, what is kept of one recipient (GDPR 15, 17 and 20)."""
+"""`smtpapi recipient`: export, or erase, what is stored about one recipient (GDPR 15, 17 and 20)."""
 
 import json
 import sys
@@ -16,13 +16,13 @@ from engagement.spool.erasure import RecipientTraces
 from engagement.spool.read import CORRUPT
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
-from smtpapi.commands.options import config_option, told
+from smtpapi.commands.options import config_option, exit_on_error
 
 _POLL_SECONDS = 0.2
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """Take what is an address, so that a slip of the pen is not answered by "0 events"."""
+    """Return the address. Refuse what is none, so that a typing error is not answered by "0 events"."""
     local, at, domain = text.rpartition("@")
     if not (at and local and domain) or " " in domain or not text.isprintable():
         raise click.BadParameter(f"'{text}' is no address: expected NAME@DOMAIN, as in the envelope")
@@ -82,7 +82,7 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
 
 
 def _ask(store: EventStore, address: str) -> None:
-    """Say what would go, and end without a change unless the person agrees."""
+    """Print what would be removed, and exit without a change unless the person agrees."""
     times = [event["timestamp"] for event in _events(store, address)]
     span = f", from {times[-1]} to {times[0]}" if times else ""
     click.echo(f"{len(times)} event(s) of messages to {address} are stored{span}.")
@@ -97,7 +97,10 @@ def _events(store: EventStore, address: str) -> Iterator[Fields]:
 
 
 def _gone(traces: RecipientTraces, wait: float) -> bool:
-    """Wait until what the spool holds of them now is in the store alone: what comes later may stay in it."""
+    """Wait until what the spool now holds of the recipient is in the store alone; later events may stay.
+
+    wait: seconds. Return False where that takes longer.
+    """
     deadline = time.monotonic() + wait
     before = traces.segments()
     while before:
@@ -110,7 +113,7 @@ def _gone(traces: RecipientTraces, wait: float) -> bool:
 
 @contextmanager
 def _store(config: Path, *, writing: bool = False) -> Iterator[tuple[Settings, EventStore]]:
-    with told():
+    with exit_on_error():
         settings = load_file(config)
         with closing(open_store(settings, writing=writing)) as store:
             yield settings, store

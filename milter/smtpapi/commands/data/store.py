@@ -1,4 +1,4 @@
-"""`smtpapi store`: make and upgrade the tables of the store, and say how it stands."""
+"""`smtpapi store`: make and upgrade the tables of the store, and print its state."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import click
 
 from engagement.settings import Settings, load_file
 from engagement.stores import check_store, migrate_store
-from smtpapi.commands.options import config_option, told
+from smtpapi.commands.options import config_option, exit_on_error
 
 T = TypeVar("T")
 
@@ -29,20 +29,20 @@ def migrate(config: Path) -> None:
 
     May be run at any time, also by two at once and while events come in.
     """
-    _done(config, lambda settings: migrate_store(settings, click.echo))
+    _with_settings(config, lambda settings: migrate_store(settings, click.echo))
 
 
 @command.command()
 @config_option
 def check(config: Path) -> None:
     """Say whether the store can be reached, and how its schema and its copies stand."""
-    lines, good = _done(config, check_store)
+    lines, good = _with_settings(config, check_store)
     for line in lines:
         click.echo(line)
     if not good:
         sys.exit(1)
 
 
-def _done(config: Path, work: Callable[[Settings], T]) -> T:
-    with told():
+def _with_settings(config: Path, work: Callable[[Settings], T]) -> T:
+    with exit_on_error():
         return work(load_file(config))

@@ -1,6 +1,6 @@
-"""A folder that gets many files, whose names come from elsewhere: nothing is written outside of it.
+"""A folder for many files whose names come from elsewhere: nothing is written outside of it.
 
-No symbolic link below it is followed; a file is there whole or not at all.
+Invariants: no symbolic link below it is followed; a file is there whole or not at all.
 """
 
 import os
@@ -12,9 +12,9 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_below(folder: Path, name: str, data: bytes) -> None:
-    """Write a file below the folder, which is made where it is missing. Raises OSError.
+    """Write a file below the folder, which is made where it is missing.
 
-    name: relative, with "/" between its parts.
+    name: relative, with "/" between its parts. Raises OSError, and ValueError for a name that leads outside.
     """
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts:

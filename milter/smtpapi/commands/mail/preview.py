@@ -1,7 +1,7 @@
-"""`smtpapi preview`: shows a person what the milter would change in a message, and what not.
+"""`smtpapi preview`: show a person what the milter would change in a message, and what not.
 
-Coloured text in a terminal, or a page of its own. Makes the same plan by the same functions as the milter;
-writes nothing but the page that is asked for.
+The output is coloured text in a terminal, or an HTML page. The plan is made by the same functions as in the
+milter. Nothing is written but the page that is asked for.
 """
 
 import email
@@ -18,7 +18,7 @@ from engagement.terminal import plain
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
 from smtpapi.commands.mail.reason_words import SKIP, WHY
-from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, considered, load_site, made
+from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, apply_outcome, consider_raw, load_site
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skipped
@@ -56,11 +56,11 @@ def command(
     site = load_site(config)
     client = Client("127.0.0.1", daemon_address=listen[0], daemon_port=listen[1])
     envelope = Envelope(client, sender, (recipient,))
-    message, outcome = considered(site, file.read_bytes(), envelope)
-    parsed = email.message_from_bytes(made(message, outcome), policy=email.policy.default)
+    message, outcome = consider_raw(site, file.read_bytes(), envelope)
+    parsed = email.message_from_bytes(apply_outcome(message, outcome), policy=email.policy.default)
     title = _header(parsed, "subject") or file.name
     facts = [("From", _header(parsed, "from")), ("Recipient", recipient), ("File", file.name)]
-    facts.append(("Outcome", _verdict(outcome)))
+    facts.append(("Outcome", _outcome_text(outcome)))
     rows = list(_rows(message, outcome))
     if html_out is None:
         _show(title, facts, rows)
@@ -72,7 +72,7 @@ def command(
     say(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
 
 
-def _verdict(outcome: Plan | Leave | Refuse) -> str:
+def _outcome_text(outcome: Plan | Leave | Refuse) -> str:
     match outcome:
         case Leave(why):
             return f"passes byte for byte: {WHY[why]} ({why})"
@@ -85,7 +85,7 @@ def _verdict(outcome: Plan | Leave | Refuse) -> str:
 
 
 def _rows(message: RawMessage, outcome: Plan | Leave | Refuse) -> Iterator[PreviewRow]:
-    """Edits and skipped links in the order in which they stand in the message."""
+    """Yield edits and skipped links in the order in which they stand in the message."""
     if not isinstance(outcome, Plan):
         return
     lines: list[tuple[int, PreviewRow]] = []
@@ -94,7 +94,7 @@ def _rows(message: RawMessage, outcome: Plan | Leave | Refuse) -> Iterator[Previ
         inner = edit.inner or (edit,)
         lines += [(edit.start, _changed(message, edit, one, parts.get(edit.part, ""))) for one in inner]
     for skipped in outcome.skipped:
-        row = _kept(skipped, parts.get(skipped.part, skipped.part))
+        row = _skipped(skipped, parts.get(skipped.part, skipped.part))
         lines.append((message.body_start + skipped.offset, row))
     yield from (row for _, row in sorted(lines, key=lambda line: line[0]))
 
@@ -114,13 +114,13 @@ def _changed(message: RawMessage, outer: Edit, edit: Edit, part: str) -> Preview
     return PreviewRow(part, edit.kind, before, after, edit.name, note)
 
 
-def _kept(skipped: Skipped, part: str) -> PreviewRow:
+def _skipped(skipped: Skipped, part: str) -> PreviewRow:
     what = "part" if skipped.offset < 0 else "link"
     return PreviewRow(part, what, skipped.url, "", "", f"{SKIP[skipped.reason]} ({skipped.reason})")
 
 
 def _notation(raw: bytes) -> str:
-    """An attribute or macro as its author wrote it."""
+    """Return an attribute or macro as its author wrote it."""
     raw = _SOFT_BREAK.sub(b"", raw.strip())
     return (quopri.decodestring(raw) if _QUOTED.match(raw) else raw).decode("utf-8", "replace")
 

@@ -1,6 +1,6 @@
 """The preview as one self-contained HTML page. No script, nothing loaded from anywhere.
 
-Everything shown comes from strangers' mail: text is escaped, the rendered part stands in a sandboxed frame
+What is shown comes from strangers' mail. So text is escaped, and the rendered part is in a sandboxed frame
 whose policy loads nothing.
 """
 
@@ -32,12 +32,15 @@ class PreviewRow:
 
     @property
     def changed(self) -> bool:
-        """Whether the message changes here."""
+        """Tell whether the message changes here."""
         return bool(self.after)
 
 
 def page(title: str, facts: Sequence[tuple[str, str]], rows: Sequence[PreviewRow], rendered: str) -> str:
-    """The whole page. facts: (label, value) pairs of the message; rendered: HTML of the top part, or ""."""
+    """Return the page, as HTML.
+
+    facts: (label, value) pairs about the message. rendered: the HTML of its top part, or "".
+    """
     changed = sum(row.changed for row in rows)
     figures = [("links tracked", sum(r.what == "link" and r.changed for r in rows))]
     figures += [

@@ -1,4 +1,4 @@
-"""Each reason in a few words, for the person who looks at one mail; what to do about it: docs/reasons.md."""
+"""Each reason in a few words, for a person who reads about one mail. What to do about it: docs/reasons.md."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

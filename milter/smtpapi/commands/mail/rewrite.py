@@ -1,4 +1,4 @@
-"""`smtpapi rewrite`: does to whole messages what the milter would, by the same functions.
+"""`smtpapi rewrite`: change whole messages as the milter would, by the same functions.
 
 Standard input to standard output, or files and folders into an output folder, with one report line a message.
 """
@@ -42,14 +42,14 @@ _STRANGER = "192.0.2.1"  # RFC 5737: nobody's
 
 
 class Job(NamedTuple):
-    """One message to do. source: None for standard input; path: what the report calls it."""
+    """One message to rewrite. source: None for standard input. path: its name in the report."""
 
     source: Path | None
     path: str
 
 
 def listener(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, int | None]:
-    """The address and port that --listen names, for `Client`."""
+    """Return the address and port that --listen names, for `Client`. Raises BadParameter."""
     if not text:
         return "", None
     listen = listen_of(text)
@@ -68,9 +68,9 @@ LISTEN = click.option(
 
 
 def load_site(config: Path | None) -> Site:
-    """The site a configuration describes; without one, tracking is on, with a key of this process alone.
+    """Return the site of a configuration; without one, tracking is on, with a key of this process alone.
 
-    Raises Failed with what to do about it.
+    Raises Failed for a configuration, key ring or policy that cannot be used.
     """
     if config is None:
         click.echo(
@@ -82,8 +82,8 @@ def load_site(config: Path | None) -> Site:
         return replace(Site.build(load_text(EXAMPLE, "built-in example"), ring), first_hand=True)
     try:
         settings = load_file(config)
-        # There is no MTA here to bring a mail to one recipient back over the hop: made at once, its links are
-        # the same.
+        # There is no MTA here that brings mail for one recipient back over the hop. Its links are the same
+        # when they are made at once.
         rewriting = replace(settings.rewriting, added_recipients="shared")
         settings = replace(settings, rewriting=rewriting)
         site = Site.build(settings, _ring(settings), load_named(config, settings))
@@ -96,15 +96,15 @@ def _ring(settings: Settings) -> Ring | None:
     return load_ring(Path(settings.keys.ring)) if settings.active else None
 
 
-def considered(site: Site, raw: bytes, envelope: Envelope) -> tuple[RawMessage, Outcome]:
-    """What the milter would do with a raw message."""
+def consider_raw(site: Site, raw: bytes, envelope: Envelope) -> tuple[RawMessage, Outcome]:
+    """Return a raw message, split into its parts, and what the milter would do with it."""
     message = raw_message.split(raw)
     outcome = consider(site, envelope, message.message, now=time.time(), tick=time.monotonic).outcome
     return message, outcome
 
 
-def made(message: RawMessage, outcome: Outcome) -> bytes:
-    """The message after the outcome; a refused one as it was."""
+def apply_outcome(message: RawMessage, outcome: Outcome) -> bytes:
+    """Return the message as it goes on; a refused one as it came."""
     return message.apply(outcome) if isinstance(outcome, Plan) else message.raw
 
 
@@ -145,8 +145,8 @@ def command(
     with ExitStack() as stack:
         lines = _report_file(report, stack)
         for job in _shown(jobs, stack):
-            message, outcome = considered(site, _read(job), envelope)
-            _write(job, made(message, outcome), output_dir)
+            message, outcome = consider_raw(site, _read(job), envelope)
+            _write(job, apply_outcome(message, outcome), output_dir)
             ends[_end(outcome)] += 1
             if lines is not None:
                 lines.write(json.dumps(message.report(outcome, job.path)) + "\n")
@@ -182,7 +182,7 @@ def _summary(ends: Counter[str], seconds: float) -> str:
 
 
 def _jobs(paths: Iterable[Path]) -> Iterator[Job]:
-    """The messages the arguments name, folders in the order of their names."""
+    """Yield the messages that the arguments name, those of a folder by their names. Raises UsageError."""
     paths = list(paths)
     if not paths:
         yield Job(None, "-")

@@ -1,4 +1,4 @@
-"""`smtpapi send`: hands a message file to an SMTP server, octets as they are."""
+"""`smtpapi send`: send a message file to an SMTP server, octet for octet."""
 
 import re
 import smtplib
@@ -29,7 +29,7 @@ def command(recipients: tuple[str, ...], sender: str, server: str, file: IO[byte
     try:
         code, answer = _send(host, port, sender, recipients, message)
     except (OSError, smtplib.SMTPException) as error:
-        raise click.ClickException(f"{server}: {_said(error)}") from error
+        raise click.ClickException(f"{server}: {_error_text(error)}") from error
     say(f"{code} {answer}")
     sys.exit(0 if code < 400 else 1)
 
@@ -44,7 +44,7 @@ def _address(server: str) -> tuple[str, int]:
 
 
 def _send(host: str, port: int, sender: str, recipients: tuple[str, ...], message: bytes) -> tuple[int, str]:
-    """The server's last answer: to the message, or to what it refused before."""
+    """Return the server's last answer: to the message, or to the command that it refused."""
     with smtplib.SMTP(host, port, timeout=60) as smtp:
         smtp.ehlo_or_helo_if_needed()
         options = ["BODY=8BITMIME"] if smtp.has_extn("8bitmime") else []
@@ -61,7 +61,7 @@ def _send(host: str, port: int, sender: str, recipients: tuple[str, ...], messag
     return code, text.decode("utf-8", "replace").replace("\n", " ")
 
 
-def _said(error: OSError | smtplib.SMTPException) -> str:
+def _error_text(error: OSError | smtplib.SMTPException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nobody answers there; is the server running (make run), and the port right?"
     return str(error)

@@ -17,7 +17,7 @@ def command(config: Path, counters: bool) -> None:
     With --counters: print the running filter's counts in Prometheus's text format (needs
     milter.counters_directory in the configuration).
     """
-    # Imported late: pymilter may be missing, and the other commands do without it.
+    # Imported here, since pymilter may be missing and the other commands do not need it.
     try:
         import Milter  # noqa: F401 - asked whether it is there
     except ImportError as error:
@@ -32,7 +32,7 @@ def command(config: Path, counters: bool) -> None:
     try:
         loaded = load(config)
         if counters:
-            sys.stdout.write(_counted(loaded.settings.milter.counters_directory))
+            sys.stdout.write(_exposition(loaded.settings.milter.counters_directory))
             return
         maillog.setup(loaded.settings.smtpapi.debug_level if loaded.settings.smtpapi else "ERROR")
         Supervisor(config, loaded).run()
@@ -41,7 +41,7 @@ def command(config: Path, counters: bool) -> None:
         sys.exit(2)
 
 
-def _counted(directory: str) -> str:
+def _exposition(directory: str) -> str:
     from smtpapi.telemetry.counters import Counters, CountersError, exposition
 
     if not directory:

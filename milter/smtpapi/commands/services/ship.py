@@ -1,4 +1,4 @@
-"""`smtpapi ship`: carry events from the spool to the store, in the foreground; or tell how it stands."""
+"""`smtpapi ship`: carry events from the spool to the store, in the foreground; or print its status."""
 
 import json
 import logging
@@ -13,16 +13,16 @@ import click
 
 from engagement.events.record import BadRecord, decode
 from engagement.settings import Settings, load_file
-from engagement.shipper import status as news
+from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
 from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, SpoolReader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
-from smtpapi.commands.options import config_option, told
+from smtpapi.commands.options import config_option, exit_on_error
 
-# A second or two of a cluster's time, so that news come soon and a stop need not wait.
+# Octets for a second or two of a cluster's time, so that the status is fresh and a stop need not wait.
 _CLUSTER_PORTION = 128 * 1024
 
 
@@ -38,7 +38,7 @@ def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
 
     Exit status: 1 when --once could not carry all or reach the store, 2 for a broken configuration.
     """
-    with told():
+    with exit_on_error():
         settings = load_file(config)
     directory = Path(settings.spool.directory)
     if status:
@@ -49,11 +49,11 @@ def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(stop))
     try:
-        whole = _ship(settings, directory, stop, once=once)
+        shipped_all = _ship(settings, directory, stop, once=once)
     except OSError as error:
         click.echo(f"{directory}: {error.strerror}. May this user write there?", err=True)
         sys.exit(1)
-    if once and not whole:
+    if once and not shipped_all:
         sys.exit(1)
 
 
@@ -65,7 +65,7 @@ def _stopper(stop: threading.Event) -> "signal._HANDLER":
 
 
 def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: bool) -> bool:
-    """Ship until stop, or once; tell whether nothing waits any more."""
+    """Ship until stop, or once; return whether nothing waits any more."""
     lock = ShipperLock(directory)
     try:
         if not lock.take():
@@ -95,32 +95,32 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
 
 
 def _once(shipper: Shipper) -> bool:
-    """Ship what is there; tell whether nothing waits, and the store works."""
+    """Ship what is there; return whether nothing waits and the store can be used."""
     if not shipper.drain():
         return False
-    # With nothing to carry, only making the figures meets the store: no loop tells of that, it tries again.
+    # With nothing to carry, only the update of the figures uses the store. No loop prints its error here.
     if shipper.status.failing:
         click.echo(shipper.status.last_error, err=True)
     return not shipper.status.failing
 
 
 def _named(settings: Settings) -> str:
-    """Where events go, for people."""
+    """Return where events go, for people."""
     if settings.store.engine == "cassandra" and settings.cassandra_client is not None:
         return f"keyspace {settings.cassandra_client.keyspace} of Cassandra"
     return settings.store.path
 
 
 def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventStore | None:
-    """The store, waited for: a database that comes up later than the shipper needs nobody's help."""
-    wait, said = FIRST_WAIT, ""
+    """Open the store, and wait until that works: a database may come up later. None: stopped, or once."""
+    wait, printed = FIRST_WAIT, ""
     while not stop.is_set():
         try:
             return open_store(settings, writing=True)
         except StoreError as error:
-            if str(error) != said:
-                said = str(error)
-                click.echo(said, err=True)
+            if str(error) != printed:
+                printed = str(error)
+                click.echo(printed, err=True)
             if once:
                 return None
         stop.wait(wait)
@@ -130,7 +130,7 @@ def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventSt
 
 def _print_status(directory: Path, as_json: bool) -> None:
     waiting = SpoolReader(directory).backlog()
-    last = news.load(directory)
+    last = shipper_status.load(directory)
     now = time.time()
     ages = [now - at for at in map(_at, waiting.firsts) if at is not None]
     state = {
@@ -162,8 +162,8 @@ def _print_status(directory: Path, as_json: bool) -> None:
         click.echo(f"oldest    {max(ages):.1f} s")
     if unknown := unknown_keys(directory):
         names = {key: "others" if key == "0" else f"key {key}" for key in unknown}
-        told = ", ".join(f"{count} of {names[key]}" for key, count in unknown.items())
-        click.echo(f"unknown   links of keys that the ring here lacks, answered with 404: {told}")
+        counts = ", ".join(f"{count} of {names[key]}" for key, count in unknown.items())
+        click.echo(f"unknown   links of keys that the ring here lacks, answered with 404: {counts}")
     if last is None:
         return
     click.echo(f"carried   {last.carried} since it began, {last.rate:.1f} a second lately")

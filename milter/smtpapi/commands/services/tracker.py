@@ -1,7 +1,6 @@
 """`smtpapi tracker`: become the web tracker.
 
-The filter and the tracker are strangers to each other, so nothing of it is imported: this process turns into
-`python -m tracker_web`.
+The filter imports nothing of the tracker. So this process turns into `python -m tracker_web`.
 """
 
 import os

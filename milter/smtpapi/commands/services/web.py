@@ -1,7 +1,6 @@
 """`smtpapi web`: become the program that shows the events.
 
-The filter and the pages are strangers to each other, so nothing of them is imported: this process turns into
-`python -m tracker_web.pages`.
+The filter imports nothing of the pages. So this process turns into `python -m tracker_web.pages`.
 """
 
 import os
@@ -21,6 +20,6 @@ def command(config: Path, url: bool, new_token: bool) -> None:
     """Show the events on a page for whoever has the token, in the foreground."""
     sys.stdout.flush()
     sys.stderr.flush()
-    words = [sys.executable, "-P", "-m", "tracker_web.pages", "--config", str(config)]
-    words += ["--url"] * url + ["--new-token"] * new_token
-    os.execv(sys.executable, words)  # noqa: S606 - no shell
+    arguments = [sys.executable, "-P", "-m", "tracker_web.pages", "--config", str(config)]
+    arguments += ["--url"] * url + ["--new-token"] * new_token
+    os.execv(sys.executable, arguments)  # noqa: S606 - no shell

@@ -1,0 +1,86 @@
+"""Warnings about what a valid configuration names: its files, the domains of links sent before, Postfix.
+
+Not the errors and warnings of the configuration's own text, which `engagement.settings` finds.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engagement import objections
+from engagement.links import domains_file
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
+from engagement.settings import Settings
+from engagement.settings.scopes import listen_of
+from smtpapi.commands.configuration import postfix_advice
+from smtpapi.policy import files as policies
+from smtpapi.policy import hooks
+
+
+def _naming_policy(settings: Settings) -> Iterator[Path]:
+    """Yield the file that names the policy."""
+    origin = settings.origins.get(("policy", "file"))
+    if origin is not None and origin.file:
+        yield Path(origin.file)
+
+
+def of_files(config: Path, settings: Settings) -> Iterator[str]:
+    """Yield what keeps the files that a configuration names from being used, as this user sees them."""
+    readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
+        ("keys", "ring", load_ring),
+        ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
+        ("privacy", "objections", objections.load),
+        ("tracker", "apple_app_site_association", Path.read_bytes),
+        ("tracker", "assetlinks", Path.read_bytes),
+    )
+    for stanza, option, read in readers:
+        named = settings.origins.get((stanza, option))
+        if named is None or not named.value:
+            continue
+        try:
+            read(Path(str(named.value)))
+        except (RingError, hooks.PolicyError, objections.ObjectionsError) as error:
+            yield f"{named.file}:{named.line}: {option}: {error}"
+        except OSError as error:
+            yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
+
+
+def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
+    """Yield what keeps Postfix from showing its mail to the filter. folder: its configuration, or None."""
+    if folder is None:
+        return
+    hop = listen_of(settings.rewriting.split_listener)
+    try:
+        yield from postfix_advice.advice(postfix_advice.smtpds(folder), hop.port if hop else None)
+    except postfix_advice.Unreadable as error:
+        yield f"--postfix: {error}"
+
+
+def of_domains(settings: Settings) -> Iterator[str]:
+    """Yield the domains in links still alive that this configuration no longer names."""
+    directory = Path(settings.spool.directory)
+    try:
+        used = domains_file.read(directory)
+    except (OSError, ValueError) as error:
+        yield f"{directory}: which domains stand in links sent before cannot be read: {error}"
+        return
+    named = {domains_file.host_of(each) for each in (*settings.tracking_domains(), *settings.tracker.hosts)}
+    now = time.time()
+    for each in used:
+        name = domains_file.host_of(each.domain)
+        if each.until > now and name not in named and not settings.tracker.any_host:
+            last, until = (_day(moment) for moment in (each.last, each.until))
+            yield (
+                f"tracker.hosts: links to {name} were sent until {last} and live until {until}, and nothing "
+                f'here names it any more: add "{name}" to hosts in tracker {{ }}, and keep its DNS record, '
+                "its certificate and its place in the proxy in front"
+            )
+
+
+def _day(moment: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return "for ever"
