@@ -1,4 +1,4 @@
-"""The parts of the demonstration as processes and ports: started, asked whether they answer, stopped."""
+"""The parts of the demonstration as processes and ports: start them, see whether they answer, stop them."""
 
 import ctypes
 import http.client
@@ -17,25 +17,25 @@ _CASSANDRA_SERVER = Path(__file__).resolve().parents[1] / "tests" / "cassandra_n
 class Program:
     """One of our programs, its log in RUN_DIR/log."""
 
-    def __init__(self, name: str, place: Place, *words: str) -> None:
+    def __init__(self, name: str, place: Place, *arguments: str) -> None:
         self.name = name
         self.log = place.run / "log" / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(SMTPAPI), *words, "--config", str(place.config)],
+                [str(SMTPAPI), *arguments, "--config", str(place.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; we stop the parts in order
+                start_new_session=True,  # Ctrl-C reaches only us; we stop the parts in order
                 preexec_fn=_die_with_parent,
             )
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Tell whether it runs."""
         return self.process.poll() is None
 
     def stop(self, seconds: float = 20.0) -> None:
-        """Terminate and wait."""
+        """Terminate it and wait for its end. seconds: after these it is killed."""
         if self.alive():
             self.process.terminate()
         try:
@@ -50,17 +50,17 @@ def _die_with_parent() -> None:
 
 
 def tail(path: Path, count: int = 8) -> str:
-    """The last lines of a log, indented; "" if there is none."""
+    """Return the last lines of a log, indented; "" if there is none."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     return "\n".join(f"    {line}" for line in lines[-count:])
 
 
-def cassandra(place: Place, verb: str, *words: str) -> None:
-    """Start or stop the one node in the folder. Raises Unable."""
+def cassandra(place: Place, verb: str, *arguments: str) -> None:
+    """Start or stop the one node in the folder. verb: "start" or "stop". Raises Unable where that fails."""
     log_file = place.run / "log" / "cassandra.log"
     with log_file.open("a+") as log:
         done = subprocess.run(
-            [sys.executable, str(_CASSANDRA_SERVER), verb, "--dir", str(place.run / "cassandra"), *words],
+            [sys.executable, str(_CASSANDRA_SERVER), verb, "--dir", str(place.run / "cassandra"), *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, start_new_session=True,
         )  # fmt: skip
     if done.returncode != 0:
@@ -83,7 +83,7 @@ def check_port(name: str, port: int) -> None:
 
 
 def answers_unix(path: Path) -> bool:
-    """Whether somebody listens on a unix socket."""
+    """Tell whether a program listens on a unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -93,7 +93,7 @@ def answers_unix(path: Path) -> bool:
 
 
 def answers_http(port: int) -> bool:
-    """Whether a program answers requests there."""
+    """Tell whether a program answers HTTP requests on a port of loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/", headers={"Host": f"localhost:{port}"})

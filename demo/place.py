@@ -1,4 +1,4 @@
-"""Where the demonstration lives: its folder, its ports, its configuration. Nothing is started here."""
+"""Folder, ports and configuration of the demonstration. Nothing is started here."""
 
 import re
 from collections.abc import Mapping
@@ -52,13 +52,16 @@ class Unable(Exception):
 
 
 def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:
-    """A port out of the environment. others: those of the other parts. Raises Unable."""
+    """Return a port named by the environment. others: ports of the other parts.
+
+    Raises Unable for what is no port number, and for a port of another part.
+    """
     text = environment.get(name) or str(default)
-    said = f"{name}={text}" + ("" if environment.get(name) else " (the default)")
+    setting = f"{name}={text}" + ("" if environment.get(name) else " (the default)")
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise Unable(f"{said}: expected a port number, 1 to 65535; choose one with {name}=…")
+        raise Unable(f"{setting}: expected a port number, 1 to 65535; choose one with {name}=…")
     if int(text) in others:
-        raise Unable(f"{said}: another part of the demonstration listens there; choose one with {name}=…")
+        raise Unable(f"{setting}: another part of the demonstration listens there; choose one with {name}=…")
     return int(text)
 
 
@@ -66,7 +69,8 @@ def _port(name: str, environment: Mapping[str, str], default: int, others: tuple
 class Place:
     """Folder and ports.
 
-    hop: where mail to several recipients comes back; web: of the page of events; cassandra: None for SQLite.
+    run: the folder. hop: the port where mail for several recipients comes back. web: the port of the page of
+    events. cassandra: its port, None for SQLite.
     """
 
     run: Path
@@ -78,7 +82,10 @@ class Place:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Place":
-        """RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, PORT_WEB, STORE, PORT_CASSANDRA. Raises Unable."""
+        """Read RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP, PORT_WEB, STORE and PORT_CASSANDRA.
+
+        Raises Unable for a value that cannot be used.
+        """
         store = environment.get("STORE") or "sqlite"
         if store not in ("sqlite", "cassandra"):
             raise Unable(f"STORE={store}: expected sqlite or cassandra")
@@ -98,16 +105,16 @@ class Place:
 
     @property
     def web_url(self) -> Path:
-        """The file that holds the URL which opens the page of events signed in."""
+        """Return the file with the URL that opens the page of events signed in."""
         return self.run / "web-url"
 
     @property
     def config(self) -> Path:
-        """The configuration file in use."""
+        """Return the configuration file in use."""
         return self.run / "etc" / "smtpapi.conf"
 
     def configuration(self, milter_socket: Path) -> str:
-        """The text of the configuration file. milter_socket: where the filter listens."""
+        """Return the text of the configuration file. milter_socket: where the filter listens."""
         store = (_CASSANDRA if self.cassandra else _SQLITE).format(run=self.run, port=self.cassandra)
         return _CONFIG.format(
             made_by=MADE_BY,

@@ -1,10 +1,10 @@
-"""A Postfix of one's own in one folder: for `make run` and for the tests.
+"""A private Postfix in one folder: for `make run` and for the tests.
 
-It is not the system's Postfix and never touches it: configuration, queue, data and log lie below the folder
-given, only loopback is listened on, and all mail, whatever its domain, lands in one Maildir (or goes where
-`transport_maps` says). The folder may lie below one
-that only root can enter (/root): what unprivileged Postfix processes must reach by an absolute path then goes
-to /run, and the Maildir into the queue folder, with a link to it. Starting needs root, as Postfix does.
+It is not the system's Postfix and never touches it. Configuration, queue, data and log are below the folder
+given, and only loopback is listened on. All mail, whatever its domain, is delivered to one Maildir (or where
+`transport_maps` says). The folder may be below one that only root can enter (/root). What unprivileged
+Postfix processes must reach by an absolute path then goes to /run, and the Maildir into the queue folder,
+with a link to it. Starting needs root, as Postfix does.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class Smtpd:
     address: str = "127.0.0.1"
 
     def line(self) -> str:
-        """The master.cf entry."""
+        """Return the master.cf entry."""
         options = "".join(f"\n  -o {{ {name} = {value} }}" for name, value in self.options.items())
         address = f"[{self.address}]" if ":" in self.address else self.address
         return f"{address}:{self.port} inet n - n - - smtpd{options}\n"
@@ -68,7 +68,11 @@ def _others_may_enter(folder: Path) -> bool:
 
 
 class PrivatePostfix:
-    """Writes a configuration, starts and stops that Postfix, and reads its Maildir, log and queue."""
+    """A Postfix in one folder: its configuration, its start and stop, its Maildir, log and queue.
+
+    maildir, log: below the folder unless named. options: main.cf parameters. hop_port: of the hop of
+    etc/postfix, which makes a copy for each recipient; None without the hop.
+    """
 
     def __init__(
         self,
@@ -91,25 +95,25 @@ class PrivatePostfix:
         self.log = (log or directory / "mail.log").resolve()
         self.more_services = ""  # master.cf lines
         self._options = dict(options or {})
-        self._hop_port = hop_port  # with the hop of etc/postfix, a copy for each recipient, on this port
+        self._hop_port = hop_port
         owner = int(os.environ.get("SUDO_UID", "0"))
         self._owner = pwd.getpwuid(owner) if owner >= 100 else pwd.getpwnam("nobody")
         self._open = _others_may_enter(self.maildir.parent)
 
     @property
     def milter_socket(self) -> Path:
-        """Where a milter binds; `smtpd_milters = unix:milter/milter.sock` finds it."""
+        """Return where a milter binds; `smtpd_milters = unix:milter/milter.sock` finds it."""
         return self.queue / "milter" / "milter.sock"
 
     def start(self) -> None:
-        """Configure and start; returns when the ports listen."""
+        """Configure and start; return when the ports listen. Raises PostfixError."""
         self._make_folders()
         self.configure()
         self._run("start")
         self._wait_for_listener()
 
     def configure(self) -> None:
-        """(Re)write main.cf and master.cf from smtpds and options."""
+        """Write main.cf and master.cf anew from smtpds and options."""
         main = self._main() | self._hop_options() | self._options
         (self.config / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
         (self.config / "master.cf").write_text(
@@ -121,34 +125,34 @@ class PrivatePostfix:
         (self.config / "smtpapi_hop").write_text(self._hop("smtpapi_hop"))
 
     def reload(self) -> None:
-        """Take a changed configuration."""
+        """Let Postfix read a changed configuration. Raises PostfixError."""
         self._run("reload")
 
     def stop(self) -> None:
-        """Stop, quietly also when it does not run."""
+        """Stop it; do nothing when it does not run. Raises PostfixError."""
         if self.running():
             self._run("stop")
         if not self.data.is_relative_to(self.directory):
             shutil.rmtree(self.data, ignore_errors=True)
 
     def running(self) -> bool:
-        """Whether this folder's master process lives."""
+        """Tell whether this folder's master process runs."""
         return subprocess.run(self._command("status"), capture_output=True, check=False).returncode == 0
 
     def flush(self) -> None:
-        """Try all queued mail now."""
+        """Let Postfix try all queued mail now."""
         subprocess.run(
             ["/usr/sbin/postqueue", "-c", str(self.config), "-f"], capture_output=True, check=False
         )
 
     def delivered(self) -> Iterator[Path]:
-        """Files in the Maildir, oldest first."""
+        """Return the files in the Maildir, oldest first."""
         new = self.maildir / "new"
         files = [file for file in new.iterdir() if file.is_file()] if new.is_dir() else []
         return iter(sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name)))
 
     def queued(self) -> int:
-        """How many mails wait in the queue."""
+        """Return how many mails are in the queue."""
         folders = ("maildrop", "incoming", "active", "deferred", "hold")
         return sum(1 for name in folders for path in (self.queue / name).rglob("*") if path.is_file())
 
@@ -197,7 +201,7 @@ class PrivatePostfix:
         }
 
     def _hop(self, name: str) -> str:
-        """A file of etc/postfix with this Postfix's places in it; "" without the hop."""
+        """Return a file of etc/postfix with this Postfix's paths and ports in it; "" without the hop."""
         if self._hop_port is None:
             return ""
         text = (_SHIPPED / name).read_text()
@@ -241,16 +245,16 @@ class PrivatePostfix:
         os.chown(milter, 0, postfix.pw_gid)
         milter.chmod(0o2750)  # setgid: the socket gets the group postfix
 
-    def _command(self, word: str) -> list[str]:
-        return ["/usr/sbin/postfix", "-c", str(self.config), word]
+    def _command(self, verb: str) -> list[str]:
+        return ["/usr/sbin/postfix", "-c", str(self.config), verb]
 
-    def _run(self, word: str) -> None:
-        done = subprocess.run(self._command(word), capture_output=True, text=True, check=False, timeout=60)
+    def _run(self, verb: str) -> None:
+        done = subprocess.run(self._command(verb), capture_output=True, text=True, check=False, timeout=60)
         if done.returncode != 0:
-            raise PostfixError(f"postfix {word} failed: {done.stderr.strip() or self.last_lines()}")
+            raise PostfixError(f"postfix {verb} failed: {done.stderr.strip() or self.last_lines()}")
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of the mail log."""
+        """Return the end of the mail log."""
         return (
             "\n".join(self.log.read_text(errors="replace").splitlines()[-count:]) if self.log.exists() else ""
         )

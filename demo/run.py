@@ -1,9 +1,9 @@
 """`make run`: the whole product on this machine's loopback, in one folder, until Ctrl-C.
 
-A private Postfix, the filter, the tracker, the shipper and the page of events, with SQLite or a real
-Cassandra; one sample newsletter; then the events as they come. It is a demonstration and a place to try
-one's own mail, no way to install anything: nothing outside the folder is touched (see `postfix` for the one
-exception), and nothing is left running.
+It starts a private Postfix, the filter, the tracker, the shipper and the page of events, with SQLite or a
+real Cassandra. It sends one sample newsletter and prints events as they come. It is a demonstration and a
+place to try one's own mail, not a way to install anything: nothing outside the folder is touched (`postfix`
+names the one exception), and nothing is left running.
 
 Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients),
 PORT_WEB, STORE (sqlite, cassandra), PORT_CASSANDRA.
@@ -31,12 +31,12 @@ from engagement.stores.port import StoreError
 _NEWSLETTER = Path(__file__).resolve().parent / "newsletter.eml"
 
 
-class Told(Exception):
-    """Ctrl-C or SIGTERM."""
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM ended the demonstration."""
 
 
 class Demonstration:
-    """Start, show, stop."""
+    """All parts together: started, shown, stopped."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -52,7 +52,10 @@ class Demonstration:
         )
 
     def prepare(self) -> None:
-        """Folders, configuration, keys; everything that can be wrong is found here. Raises Unable."""
+        """Make folders, configuration and keys.
+
+        Raises Unable for all that is wrong before anything is started.
+        """
         if os.geteuid() != 0:
             raise Unable("make run needs root, as Postfix does: use `sudo make run`")
         try:
@@ -96,11 +99,11 @@ class Demonstration:
         self._lock_file.flush()
 
     def start(self) -> None:
-        """Start all parts and wait until each answers. Raises Unable."""
+        """Start all parts and wait until each answers. Raises Unable, or PostfixError."""
         if self.place.cassandra:
             self._start_cassandra(self.place.cassandra)
-        for name, word in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter"), ("web", "web")):
-            self.programs.append(Program(name, self.place, word))
+        for name, verb in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter"), ("web", "web")):
+            self.programs.append(Program(name, self.place, verb))
         self.postfix.start()
         for what, answers in (
             ("milter", partial(answers_unix, self.postfix.milter_socket)),
@@ -113,20 +116,20 @@ class Demonstration:
                 if time.monotonic() > end:
                     raise Unable(f"the {what} does not answer; its log says:\n{tail(self._log_of(what))}")
                 time.sleep(0.05)
-        self._keep_url()
+        self._write_url()
 
-    def _keep_url(self) -> None:
-        """Put the address that opens the page signed in where only root reads it. Raises Unable."""
-        told = subprocess.run(
+    def _write_url(self) -> None:
+        """Write the URL that opens the page signed in to a file that only root reads. Raises Unable."""
+        done = subprocess.run(
             [str(SMTPAPI), "web", "--url", "--config", str(self.place.config)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if told.returncode != 0:
-            raise Unable(f"no address for the page: {(told.stdout + told.stderr).strip()}")
+        if done.returncode != 0:
+            raise Unable(f"no address for the page: {(done.stdout + done.stderr).strip()}")
         file = self.place.web_url
         file.touch(0o600)
         file.chmod(0o600)
-        file.write_text(told.stdout)
+        file.write_text(done.stdout)
 
     def _start_cassandra(self, port: int) -> None:
         print(
@@ -153,7 +156,7 @@ class Demonstration:
                 )
 
     def stop(self) -> None:
-        """Mail first, then what it needs, the events last, so that none is left in the spool."""
+        """Stop Postfix first, then what it needs, the shipper last: so no event is left in the spool."""
         with contextlib.suppress(PostfixError, OSError, subprocess.SubprocessError):
             self.postfix.stop()
         for name in ("milter", "tracker", "web", "shipper"):
@@ -165,7 +168,7 @@ class Demonstration:
                 cassandra(self.place, "stop")
 
     def send_sample(self) -> Path:
-        """Send the newsletter; the file it was delivered to. Raises Unable."""
+        """Send the newsletter and return the file it was delivered to. Raises Unable where it is not."""
         before = set(self.postfix.delivered())
         done = subprocess.run(
             [
@@ -186,16 +189,16 @@ class Demonstration:
         raise Unable(f"the sample was not delivered; Postfix says:\n{tail(self.postfix.log)}")
 
 
-def _told(number: int, frame: object) -> None:
+def _stop(number: int, frame: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # while stopping, a second Ctrl-C must not leave half of it
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Told
+    raise Stopped
 
 
 def main() -> int:
-    """Run the demonstration; the exit status."""
-    signal.signal(signal.SIGINT, _told)
-    signal.signal(signal.SIGTERM, _told)
+    """Run the demonstration and return the exit status."""
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
     demonstration = None
     try:
         demonstration = Demonstration(Place.from_environment(os.environ))
@@ -208,7 +211,7 @@ def main() -> int:
             follow(store, mark, demonstration.check)
         finally:
             demonstration.stop()
-    except Told:
+    except Stopped:
         print("\nstopped")
         return 0
     except (Unable, PostfixError, SettingsError, RingError, StoreError) as error:

@@ -1,10 +1,10 @@
-"""A Sendmail of one's own in one folder, for the tests and for trying: the sister of `demo.postfix`.
+"""A private Sendmail in one folder, for the tests and to try mail with; `demo.postfix` is its counterpart.
 
-It is not the system's Sendmail and never touches it: configuration, queue and logs lie below the folder
-given, only loopback is listened on, and all mail, whatever its domain, goes to one SMTP server. The programs
+It is not the system's Sendmail and never touches it. Configuration, queue and logs are below the folder
+given, and only loopback is listened on. All mail, whatever its domain, goes to one SMTP server. The programs
 are not installed, since Debian's packages exclude Postfix: `.ci/sendmail` unpacks them below
-`.test/sendmail`. What is tested is what ships: the configuration is a site's part, then
-`etc/sendmail/smtpapi.mc`. Starting needs root, as Sendmail does.
+`.test/sendmail`. The configuration is a site's own part, then `etc/sendmail/smtpapi.mc` as it ships.
+Starting needs root, as Sendmail does.
 """
 
 import os
@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = _ROOT / ".test" / "sendmail"
 SMTPAPI_MC = _ROOT / "etc" / "sendmail" / "smtpapi.mc"
 
-# Everything a site has of its own. {…} are filled in; m4's quotes are ` and '.
+# All that is a site's own. {…} are filled in; m4's quotes are ` and '.
 _SITE = """\
 divert(-1)
 define(`_CF_DIR_', `{cf}/')
@@ -65,7 +65,10 @@ class SendmailError(RuntimeError):
 
 
 def make_cf(mc: Path, programs: Path = PROGRAMS) -> str:
-    """The sendmail.cf that m4 makes from this file. Raises SendmailError."""
+    """Return the sendmail.cf that m4 makes from this file.
+
+    programs: where Sendmail was unpacked. Raises SendmailError where it or m4 is missing, or m4 fails.
+    """
     if not (programs / "hostname.so").exists() or shutil.which("m4") is None:
         raise SendmailError(
             f"there is no Sendmail below {programs}, or no m4: run .ci/sendmail (make system does)"
@@ -77,7 +80,7 @@ def make_cf(mc: Path, programs: Path = PROGRAMS) -> str:
 
 
 class PrivateSendmail:
-    """Writes a configuration, starts and stops that Sendmail, and reads its queue.
+    """A Sendmail in one folder: its configuration, its start and stop, its queue.
 
     ports: the names of the ordinary ports (DaemonPortOptions' Name) and their numbers. split_port: the second
     port of etc/sendmail/smtpapi.mc. next_hop: where all mail goes. milter: the filter's socket.
@@ -113,7 +116,7 @@ class PrivateSendmail:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Configure and start; returns when the ports listen."""
+        """Configure and start; return when the ports listen. Raises SendmailError."""
         if os.geteuid() != 0:
             raise SendmailError("Sendmail needs root to start: run this as root or with sudo")
         self.configure()
@@ -125,7 +128,7 @@ class PrivateSendmail:
         self._wait_for_ports()
 
     def configure(self) -> None:
-        """(Re)write all files."""
+        """Write all files anew. Raises SendmailError."""
         for folder in (self.directory, self.queue):
             folder.mkdir(parents=True, exist_ok=True)
         self.queue.chmod(0o700)
@@ -151,7 +154,7 @@ class PrivateSendmail:
         self.config.write_text(make_cf(mc, self._programs))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it and what it started, quietly also when it does not run."""
+        """Stop it and what it started; do nothing when it does not run."""
         if self._process is None:
             return
         try:
@@ -165,7 +168,7 @@ class PrivateSendmail:
         self._process = None
 
     def run_queue(self) -> None:
-        """Try all queued mail now; returns when it was tried."""
+        """Let Sendmail try all queued mail; return when it did."""
         self._run("-q", "-v")
 
     def new_aliases(self) -> None:
@@ -173,17 +176,17 @@ class PrivateSendmail:
         self._run("-bi")
 
     def queued(self) -> list[str]:
-        """Who waits in the queue, and why: what mailq prints."""
+        """Return who waits in the queue, and why: the lines of mailq."""
         return self._run("-bp").splitlines()
 
     def waiting(self) -> int:
-        """How many mails are in the queue."""
+        """Return how many mails are in the queue."""
         return sum(1 for _ in self.queue.glob("qf*"))
 
     def resolve(self, *addresses: str, macros: Mapping[str, str] | None = None) -> str:
-        """What the rules make of addresses while macros have values: the output of `sendmail -bt`."""
-        asked = "".join(f".D{{{name}}}{value}\n" for name, value in (macros or {}).items())
-        return self._run("-bt", asked=asked + "".join(f"3,0 {address}\n" for address in addresses))
+        """Return what the rules make of addresses while macros have values: the output of `sendmail -bt`."""
+        commands = "".join(f".D{{{name}}}{value}\n" for name, value in (macros or {}).items())
+        return self._run("-bt", given=commands + "".join(f"3,0 {address}\n" for address in addresses))
 
     def __enter__(self) -> "PrivateSendmail":
         self.start()
@@ -194,13 +197,13 @@ class PrivateSendmail:
     ) -> None:
         self.stop()
 
-    def _command(self, *words: str) -> list[str]:
-        return [str(self._programs / "usr/libexec/sendmail/sendmail"), f"-C{self.config}", *words]
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(self._programs / "usr/libexec/sendmail/sendmail"), f"-C{self.config}", *arguments]
 
-    def _run(self, *words: str, asked: str = "") -> str:
+    def _run(self, *arguments: str, given: str = "") -> str:
         done = subprocess.run(
-            self._command(*words),
-            input=asked, env=self._environment(), capture_output=True, text=True, check=False, timeout=60,
+            self._command(*arguments),
+            input=given, env=self._environment(), capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         return done.stdout
 

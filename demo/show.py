@@ -19,11 +19,11 @@ from engagement.stores.port import EventStore, StoreError
 
 
 def show(place: Place, maildir: Path, delivered: Path) -> None:
-    """The links of the sample, before and after, and what to do next."""
+    """Print the links of the sample, before and after, and what to do next."""
     ring = load_ring(Path(load_file(place.config).keys.ring))
-    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    print(f"\n{bold}A newsletter was sent and delivered{plain} to\n  {delivered}\n")
-    print(f"{bold}Its links, before and after:{plain}")
+    bold, normal = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    print(f"\n{bold}A newsletter was sent and delivered{normal} to\n  {delivered}\n")
+    print(f"{bold}Its links, before and after:{normal}")
     first = ""
     for kind, url in _tracked_urls(delivered, place.http):
         requested = read_path(re.sub(r"^https?://[^/]+", "", url).encode())
@@ -35,7 +35,7 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
     example = f"curl -sI '{first}'" if first else ""
     print(
         f"""
-{bold}Try it:{plain}
+{bold}Try it:{normal}
   open      {place.web_url.read_text().strip()}
             the latest events; the address signs you in, so keep it to yourself
   click     {example or "any link above"}
@@ -47,14 +47,14 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
   settings  {place.config}
   logs      {place.run}/log/
 
-{bold}Events as they come{plain} (Ctrl-C stops everything):""",
+{bold}Events as they come{normal} (Ctrl-C stops everything):""",
         flush=True,
     )
 
 
 def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
-    """Print a line for each event until something ends us. check: raises when a part has died."""
-    seen: dict[str, None] = {}  # the store may tell one twice
+    """Print a line for each event, for ever. check: called often; raises when a part has died."""
+    seen: dict[str, None] = {}  # the store may return one twice
     while True:
         try:
             arrivals = store.arrivals(mark)
@@ -74,7 +74,7 @@ def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
 
 def _line(event: Mapping[str, object]) -> str:
     moment = datetime.fromisoformat(str(event["timestamp"])).astimezone()
-    words = [
+    columns = [
         f"{moment:%H:%M:%S}",
         f"{event['type']!s:16}",
         str(event.get("rcpt_to") or "-"),
@@ -82,14 +82,14 @@ def _line(event: Mapping[str, object]) -> str:
     ]
     machine = event.get("x_client_class")
     if machine not in (None, "human"):
-        words[1] = f"{event['type']} ({machine})".ljust(16)
+        columns[1] = f"{event['type']} ({machine})".ljust(16)
     if event.get("target_link_url"):
-        words.append(f"link={event.get('target_link_name') or RAW_URL} {event['target_link_url']}")
-    return "  " + "  ".join("".join(c if c.isprintable() else "?" for c in word) for word in words)
+        columns.append(f"link={event.get('target_link_name') or RAW_URL} {event['target_link_url']}")
+    return "  " + "  ".join("".join(c if c.isprintable() else "?" for c in text) for text in columns)
 
 
 def _tracked_urls(file: Path, port: int) -> Iterator[tuple[str, str]]:
-    """Tracked links of a delivered file, by part, each once."""
+    """Yield the tracked links of a delivered file as (subtype of the part, URL), each once a part."""
     message = message_from_bytes(file.read_bytes(), policy=policy.default)
     assert isinstance(message, EmailMessage)
     for part in message.walk():

@@ -24,9 +24,13 @@ from smtpapi.request import trust, x_msys_api
 # that show whose mail it is.
 _ALWAYS_KEPT = frozenset({x_msys_api.NAME.lower(), split_header.HEADER.lower(), *trust.TRACES})
 _FIELD = 300  # octets that Python takes for one more field, besides its text
-_HEADER = 65_536  # octets of a header that are free of account, so that an ordinary one costs no call
+# Octets of a header that are not counted, so that an ordinary one costs no call. Sendmail takes headers of
+# 32,768 octets by default (MaxHeadersLength).
+_HEADER = 65_536
 _LARGE = 16_777_216  # octets; after a message that held more, the system gets back what it can
-_SMALL = 65_536  # octets of a body that are kept without asking whether anything will read them
+# Octets of a body that are kept without asking whether anything will read them: one chunk of the milter
+# protocol, of 65,535 octets, and no more.
+_SMALL = 65_536
 
 
 class IncomingMessage:

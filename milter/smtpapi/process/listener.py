@@ -1,9 +1,9 @@
-"""The milter's listening socket, made by us and lent to libmilter.
+"""The milter's listening socket, which the parent binds and libmilter uses in each worker.
 
-libmilter cannot take an inherited socket, unlinks a unix socket's path when one of its workers stops, and
-takes a live socket away from another program. So the parent binds, and each worker lets libmilter open a
-dummy of the same family, over whose descriptor ours is put (`lend`). Putting the dummy's kind of socket back
-(`take_back`) makes a worker deaf while its sessions go on.
+libmilter cannot use an inherited socket. It unlinks a unix socket's path when one of its workers stops, and
+it takes a live socket away from another program. So the parent binds. Each worker lets libmilter open a dummy
+of the same family, and then puts our socket on the dummy's descriptor (`around_open`). An unused socket put
+on it later (`take_back`) keeps new sessions away from a worker while those it has go on.
 """
 
 import contextlib
@@ -15,14 +15,15 @@ from pathlib import Path
 
 
 class ListenError(Exception):
-    """The socket cannot be had. The text says what to do."""
+    """The socket cannot be bound. The text says what to do."""
 
 
 def bind(name: str) -> socket.socket:
-    """Bind and listen: "unix:PATH" (also "local:PATH", a bare path) or "inet:PORT@ADDRESS", "inet6:…".
+    """Return a listening socket.
 
-    The socket does not block, since of several workers woken for one connection only one gets it and the
-    others must not hang in accept. Raises ListenError.
+    name: "unix:PATH" (also "local:PATH" or a bare path), "inet:PORT@ADDRESS" or "inet6:…". The socket does
+    not block: of several workers woken for one connection only one gets it, and the others must not hang in
+    accept. Raises ListenError for a name that is none, and where the socket cannot be bound.
     """
     kind, _, rest = name.partition(":")
     if kind in ("inet", "inet6"):
@@ -31,7 +32,7 @@ def bind(name: str) -> socket.socket:
 
 
 def path_of(name: str) -> Path | None:
-    """The file a socket name stands for, or None for inet."""
+    """Return the file that a socket name stands for, or None for inet."""
     kind, _, rest = name.partition(":")
     if kind in ("inet", "inet6"):
         return None
@@ -91,16 +92,16 @@ def _listen(listener: socket.socket) -> socket.socket:
 
 
 class BorrowedListener:
-    """Our listener in libmilter's hands, in one worker. directory: private to this worker."""
+    """Our listener as libmilter uses it in one worker. directory: private to this worker."""
 
     def __init__(self, listener: socket.socket, directory: Path) -> None:
         self._listener = listener
         self._directory = directory
         self._handle = -1
-        self._deaf: socket.socket | None = None
+        self._unused_listener: socket.socket | None = None
 
     def dummy(self) -> str:
-        """A socket name for libmilter to open: unused, of our listener's family (libmilter checks that)."""
+        """Return an unused socket name for libmilter to open, of our listener's family, which it checks."""
         if self._listener.family == socket.AF_UNIX:
             return f"unix:{self._directory / 'dummy'}"
         with self._unused() as free:
@@ -108,28 +109,31 @@ class BorrowedListener:
         return f"{'inet6' if ':' in address else 'inet'}:{port}@{address}"
 
     def around_open(self, open_dummy: Callable[[], None]) -> None:
-        """Let libmilter open the dummy, then put our listener over its descriptor."""
+        """Let libmilter open the dummy, then put our listener on its descriptor.
+
+        open_dummy: opens it. Raises ValueError where that opened no socket, and what open_dummy raises.
+        """
         before = _sockets()
         open_dummy()
         (self._handle,) = _sockets() - before
         os.dup2(self._listener.fileno(), self._handle, inheritable=False)
 
     def take_back(self) -> None:
-        """From now on no new session reaches this worker; those it has are not touched."""
-        if self._deaf is None and self._handle >= 0:
-            self._deaf = _listen(self._unused())
-            os.dup2(self._deaf.fileno(), self._handle, inheritable=False)
-            # A poll(2) under way sleeps on what was there before, but looks at what is there now when it is
-            # woken: so something to find here, and a knock there. Else it would turn deaf 5 s late.
-            _call(self._deaf)
+        """Let no new session reach this worker; those it has go on."""
+        if self._unused_listener is None and self._handle >= 0:
+            self._unused_listener = _listen(self._unused())
+            os.dup2(self._unused_listener.fileno(), self._handle, inheritable=False)
+            # A poll(2) under way waits on the socket that was there before, but examines the one that is
+            # there now when it wakes. So both get a call. Else this would take effect 5 s late.
+            _call(self._unused_listener)
             _call(self._listener)
             # When no process holds it any more, callers are refused at once, and a new parent may bind.
             self._listener.close()
 
     def wake(self) -> None:
-        """Let libmilter's loop turn once, by a call: by itself it looks only every 5 s whether to stop."""
-        if self._deaf is not None:
-            _call(self._deaf)
+        """Let libmilter's loop turn once, by a call; by itself it checks only every 5 s whether to stop."""
+        if self._unused_listener is not None:
+            _call(self._unused_listener)
 
     def _unused(self) -> socket.socket:
         unused = socket.socket(self._listener.family)
@@ -141,7 +145,7 @@ class BorrowedListener:
 
 
 def _call(listener: socket.socket) -> None:
-    """Connect and hang up. Another worker may take the call; it sees a session that ends at once."""
+    """Connect and close. Another worker may accept that; it sees a session that ends at once."""
     with socket.socket(listener.family) as caller:
         caller.setblocking(False)
         with contextlib.suppress(OSError):

@@ -40,9 +40,9 @@ _DRAINING = 64  # workers that wait for their sessions to end after reloads, at 
 # were told to stop and have not stopped yet.
 _ROWS = 512
 _FREE_ROWS_SECONDS = 60.0  # for rows to become free; each worker that was told to stop is gone sooner
-_READY_SECONDS = 20.0
+_READY_SECONDS = 20.0  # for new workers to serve; below the 90 s that systemd gives a start by default
 _SHORT_LIFE = 1.0  # a worker that lived shorter is restarted only after a wait
-_LONGEST_WAIT = 30.0
+_LONGEST_WAIT = 30.0  # Postfix's master waits 60 s for a service that fails (service_throttle_time)
 
 
 class Supervisor:

@@ -1,1 +1,1 @@
-"""What the filter says of its work: log lines and counters."""
+"""The filter's log lines and counters."""

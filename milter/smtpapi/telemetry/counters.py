@@ -1,11 +1,11 @@
 """Counts of what the filter did, summed over all worker processes.
 
 One table of 64-bit numbers in shared memory, a row for each worker and row 0 for the parent. Each row has one
-writing process, so adding needs no lock between processes, and a worker killed at any moment leaves what it
-had counted. With a file the table can be read by another program while the filter runs. It is no time series:
-whoever scrapes it (`smtpapi milter --counters`) keeps the history.
+writing process. So adding needs no lock between processes, and a worker that is killed at any moment leaves
+what it had counted. With a file, another program can read the table while the filter runs. It is no time
+series: the program that scrapes it (`smtpapi milter --counters`) stores the history.
 
-The names are the closed lists of `outcome` plus a few events; docs/reasons.md explains each.
+The names are the reasons of `outcome` and a few events; docs/reasons.md explains each.
 """
 
 import mmap
@@ -54,14 +54,14 @@ class CountersError(Exception):
 
 
 class WorkerCounters:
-    """One process's counters. Safe between the threads of that process."""
+    """The counters of one process. Safe between the threads of that process."""
 
     def __init__(self, cells: memoryview) -> None:
         self._cells = cells
         self._lock = threading.Lock()
 
     def add(self, name: str, count: int = 1) -> None:
-        """Count. Raises KeyError for a name that is not in NAMES."""
+        """Add to a counter. Raises KeyError for a name that is not in NAMES."""
         place = _AT[name]
         with self._lock:
             self._cells[place] += count
@@ -90,7 +90,7 @@ class WorkerCounters:
 
 
 class Counters:
-    """The whole table. Made by the parent before it forks; children write their own row."""
+    """The table of all processes. Made by the parent before it forks; each child writes its own row."""
 
     def __init__(self, table: mmap.mmap, rows: int) -> None:
         self._table = table
@@ -98,9 +98,10 @@ class Counters:
 
     @classmethod
     def create(cls, rows: int, directory: Path | None = None) -> "Counters":
-        """A new table of zeros: a file in directory (replaced at once if there is one), else memory only.
+        """Return a new table of zeros.
 
-        Raises OSError when the file cannot be made.
+        directory: where its file is; one that is there is replaced in one step. None: in memory only. Raises
+        OSError where the file cannot be made.
         """
         size = _HEAD.size + rows * _ROW
         if directory is None:
@@ -121,7 +122,10 @@ class Counters:
 
     @classmethod
     def open(cls, directory: Path) -> "Counters":
-        """The table a running filter writes. Raises CountersError, or OSError where there is none."""
+        """Return the table that a running filter writes, to be read only.
+
+        Raises CountersError for a file of another version or kind, OSError where there is none.
+        """
         with (directory / FILE_NAME).open("rb") as file:
             table = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if len(table) < _HEAD.size:
@@ -132,14 +136,14 @@ class Counters:
         return cls(table, rows)
 
     def row(self, number: int) -> WorkerCounters:
-        """Row 0 is the parent's. Raises IndexError beyond the table."""
+        """Return the counters of one process; row 0 is the parent's. Raises IndexError beyond the table."""
         if not 0 <= number < self.rows:
             raise IndexError(number)
         start = _HEAD.size + number * _ROW
         return WorkerCounters(memoryview(self._table)[start : start + _ROW].cast("Q"))
 
     def totals(self) -> dict[str, int]:
-        """The sum of all rows, name by name."""
+        """Return the sums over all rows, by name."""
         rows = [
             struct.unpack_from(f"={len(NAMES)}Q", self._table, _HEAD.size + n * _ROW)
             for n in range(self.rows)
@@ -148,7 +152,7 @@ class Counters:
 
 
 def exposition(totals: Mapping[str, int], names: Iterable[str] = NAMES) -> str:
-    """The counts in Prometheus's text format, one metric a family (events, reasons, skipped)."""
+    """Return the counts in Prometheus's text format, one metric for each of events, reasons and skipped."""
     lines = ["# TYPE smtpapi_events_total counter"]
     families = {"why": "smtpapi_untouched_total", "skip": "smtpapi_skipped_total"}
     seen = set()

@@ -1,10 +1,10 @@
-"""The words of the filter's log: one function for each thing that can happen, none elsewhere.
+"""The lines of the filter's log: one function for each thing that can happen, and no line elsewhere.
 
 Lines have Postfix's style, `queue id: key=value, …`, so that the same tools read both logs. No token, no body
 text and no header value of a message is ever written; addresses are, as the MTA writes them too.
 
-What happens to mail and to the service itself is always logged. The stanza's `debug_level` governs only
-`debug` and `info` lines, which explain how a decision came about.
+What happens to mail and to the service itself is always logged. The stanza's `debug_level` governs only the
+lines that explain how a decision came about.
 """
 
 import logging
@@ -30,7 +30,7 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CR
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Writes lines of one shape; time of day and process are written out once a second, not for each."""
+    """A handler whose lines have one shape. Time and process are formatted once a second, not for each."""
 
     def __init__(self, stream: TextIO, *, timed: bool) -> None:
         super().__init__(stream)
@@ -38,14 +38,14 @@ class _Lines(logging.StreamHandler[TextIO]):
         self._second = -1
         self._head = ""
         self._descriptor: int | None
-        # Past the stream's layers, which hold nothing back between two lines.
+        # Lines are written past the stream's layers, which buffer nothing between two lines.
         try:
             self._descriptor = stream.fileno()
         except (AttributeError, OSError, ValueError):  # one without a file
             self._descriptor = None
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record, and its traceback."""
+        """Return the line of a record, and its traceback."""
         text = self._line(record.levelname, record.getMessage(), record.created)
         return f"{text}\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else text
 
@@ -58,11 +58,11 @@ class _Lines(logging.StreamHandler[TextIO]):
         return f"{self._head}{level}: {text}"
 
     def forked(self) -> None:
-        """Forget whose lines these were."""
+        """Forget the process in the head of a line, after a fork."""
         self._second = -1
 
     def info(self, text: str) -> None:
-        """Write a line of level INFO without a record, which costs thrice as much as the line."""
+        """Write a line of level INFO without a record, which would cost three times as much as the line."""
         lock, stream = self.lock, self.stream
         assert lock is not None
         with lock:
@@ -72,7 +72,7 @@ class _Lines(logging.StreamHandler[TextIO]):
                 stream.flush()
                 return
             data = line.encode(stream.encoding, "backslashreplace")
-            while data:  # nearly always at once
+            while data:  # nearly always written at once
                 data = data[os.write(self._descriptor, data) :]
 
 
@@ -88,7 +88,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def setup(debug_level: str = "ERROR") -> None:
-    """Log to standard error. Under systemd the journal adds time and process itself."""
+    """Let the log go to standard error. Under systemd the journal adds time and process itself.
+
+    debug_level: as for `set_level`.
+    """
     global _lines  # one process, one log
     handler = _lines = _Lines(sys.stderr, timed="JOURNAL_STREAM" not in os.environ)
     for name in ("smtpapi", "engagement"):  # the latter: spool and key ring of this process
@@ -101,41 +104,41 @@ def setup(debug_level: str = "ERROR") -> None:
 
 
 def set_level(debug_level: str) -> None:
-    """What the stanza's `debug_level` says, by name or number (contract.md 1.4)."""
+    """Set the level of the details. debug_level: a name or number, as in the stanza (contract.md 1.4)."""
     names = tuple(LEVELS)
     name = names[int(debug_level)] if debug_level in "012345" and debug_level else debug_level.upper()
     _details.setLevel(LEVELS.get(name, logging.ERROR))
 
 
-def _plain(text: str) -> str:
-    """Text from outside, safe in one log line."""
+def _escaped(text: str) -> str:
+    """Return text from outside, cut and escaped so that it is safe in one log line."""
     if text.isprintable() and len(text) <= _LONGEST:
         return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_LONGEST])
 
 
 def _who(envelope: Envelope) -> str:
-    to = _plain(envelope.recipients[0]) if envelope.recipients else ""
+    to = _escaped(envelope.recipients[0]) if envelope.recipients else ""
     more = f", nrcpt={len(envelope.recipients)}" if len(envelope.recipients) != 1 else ""
-    return f"{envelope.queue_id or 'NOQUEUE'}: from=<{_plain(envelope.sender)}>, to=<{to}>{more}"
+    return f"{envelope.queue_id or 'NOQUEUE'}: from=<{_escaped(envelope.sender)}>, to=<{to}>{more}"
 
 
 def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> None:
-    """The one line of a message."""
+    """Log what became of a message, in one line. size: octets. seconds: from its end to the answer."""
     match outcome:
         case Refuse(code=code, status=status, text=text):
             what = f"status=refused, reply={code} {status} {text}"
         case Leave(why=why, note=note):
-            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+            what = f"status=untouched, reason={why.value}" + (f", note={_escaped(note)}" if note else "")
         case Plan(why=Why.SPLIT, note=note):
-            what = f"status=split, note={_plain(note)}"
+            what = f"status=split, note={_escaped(note)}"
         case Plan(why=Why() as why, headers=headers, edits=edits, note=note):
-            what = f"status=untouched, reason={why.value}" + (f", note={_plain(note)}" if note else "")
+            what = f"status=untouched, reason={why.value}" + (f", note={_escaped(note)}" if note else "")
             if headers or edits:
                 what += f", headers={len(headers)}, edits={len(edits)}"
         case Plan(edits=edits, skipped=skipped, note=note):
             what = f"status=tracked, edits={len(edits)}, links={_links(edits)}, skipped={len(skipped)}"
-            what += f", note={_plain(note)}" if note else ""
+            what += f", note={_escaped(note)}" if note else ""
     text = f"{_who(envelope)}, size={size}, ms={seconds * 1000:.1f}, {what}"
     if _lines is None:
         _log.info("%s", text)
@@ -144,91 +147,91 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
 
 
 def _links(edits: Sequence[Edit]) -> int:
-    """Links among the edits and in what was encoded anew, which is no link itself."""
+    """Return how many links are among the edits and in parts that were encoded anew."""
     kinds = list(map(_kind_of, edits))
     found = kinds.count("link")
     return found + sum(_links(edit.inner) for edit in edits) if "reencoded" in kinds else found
 
 
 def failed_before_change(envelope: Envelope) -> None:
-    """An exception of ours; the message goes on as it came."""
+    """Log the exception being handled, which came before any change; the message goes on as it came."""
     _log.exception("%s: status=untouched, reason=internal-error, traceback follows", _who(envelope))
 
 
 def failed_in_change(envelope: Envelope, error: Exception) -> None:
-    """A change was begun and could not be finished; the client gets 451 and keeps the message."""
+    """Log that the changes of a message were not all made; its client gets 451 and keeps the message."""
     _log.error("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope), exc_info=error)
 
 
 def lost_callback(error: BaseException) -> None:
-    """A callback that our code did not end; the end of the message answers."""
+    """Log a callback of libmilter that an exception ended; the end of the message answers."""
     _log.error("a callback of libmilter failed, traceback follows", exc_info=error)
 
 
 def not_utf8(octets: bytes) -> None:
-    """Octets that pymilter cannot hand over: a header's name, a host's name or a command."""
-    _log.warning("octets that are no UTF-8 in a name or command: %s", _plain(octets.decode("latin-1")))
+    """Log octets that pymilter cannot hand over: a header's name, a host's name or a command."""
+    _log.warning("octets that are no UTF-8 in a name or command: %s", _escaped(octets.decode("latin-1")))
 
 
 def not_granted(missing: str) -> None:
-    """Actions that the MTA does not let the filter use."""
+    """Log actions that the MTA does not let the filter use."""
     _log.warning(
         "the MTA does not grant %s: mail that needs it goes on without links (docs/postfix.md)", missing
     )
 
 
 def event_lost(envelope: Envelope) -> None:
-    """The injection record could not be written. The mail is not affected."""
+    """Log that an injection record could not be written. The mail is not affected."""
     _log.exception("%s: warning: injection event not recorded, the mail goes on", _who(envelope))
 
 
 def detail(envelope: Envelope, note: str) -> None:
-    """What a person who looks into one message's decision wants to know."""
-    _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _plain(note))
+    """Log a detail of how one message's decision came about."""
+    _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(note))
 
 
 def context_refused(client: str, why: str) -> None:
-    """An XSETCONTEXT line that is not taken."""
-    _details.info("%s: XSETCONTEXT not taken: %s", _plain(client), why)
+    """Log an XSETCONTEXT line that is not taken."""
+    _details.info("%s: XSETCONTEXT not taken: %s", _escaped(client), why)
 
 
 def ring_trouble(text: str) -> None:
-    """The key ring on disk cannot be used; the one in memory stays."""
+    """Log that the key ring on disk cannot be used; the one in memory stays in use."""
     _log.error("%s; the keys read before stay in use", text)
 
 
 def worker_failed() -> None:
-    """A worker cannot go on, within an exception."""
+    """Log the exception being handled, which ends a worker."""
     _log.exception("worker stops, traceback follows")
 
 
 def ready(socket: str, workers: int) -> None:
-    """The service answers."""
+    """Log that the service answers."""
     _log.info("ready: listening on %s with %d workers", socket, workers)
 
 
 def notice(text: str) -> None:
-    """A notice or warning of the configuration."""
+    """Log a notice or warning of the configuration."""
     _log.warning("%s", text)
 
 
 def never_returned() -> None:
-    """A worker that was stopped ends without libmilter, which hangs."""
+    """Log that a worker that was stopped ends without libmilter, which hangs."""
     _log.warning("libmilter did not return when it was stopped; its sessions are cut")
 
 
 def worker_died(pid: int, status: str, wait: float) -> None:
-    """A worker ended that should not have."""
+    """Log that a worker ended by itself. status: how. wait: seconds until the next one starts."""
     _log.error("worker %d %s; a new one starts in %.1f s", pid, status, wait)
 
 
 def worker_not_started(why: str, wait: float) -> None:
-    """A worker that is missing could not be started."""
+    """Log that a worker could not be started. wait: seconds until the next attempt."""
     _log.error("%s; tried again in %.1f s", why, wait)
 
 
 def cut_short(count: int) -> None:
-    """Reloads follow each other faster than sessions end."""
+    """Log that workers of earlier reloads are stopped, since reloads come faster than sessions end."""
     _log.warning(
         "%d workers of earlier reloads do not wait for their sessions any longer: their clients get 451",
         count,
@@ -236,32 +239,32 @@ def cut_short(count: int) -> None:
 
 
 def reconfigured() -> None:
-    """SIGHUP: the new configuration serves."""
+    """Log that the new configuration is in use (SIGHUP)."""
     _log.info("Reconfigured: new workers serve, the old ones finish what they have")
 
 
 def reconfigure_failed(problems: str) -> None:
-    """SIGHUP: the new configuration is broken."""
+    """Log that the new configuration cannot be used (SIGHUP). problems: one line for each."""
     _log.error("Reconfigure failed. The old configuration stays in use:")
     for line in problems.splitlines():
         _log.error("%s", line)
 
 
 def needs_restart(setting: str) -> None:
-    """SIGHUP: a changed setting that only a restart can take."""
+    """Log a changed setting that takes effect only after a restart (SIGHUP)."""
     _log.warning("%s was changed: restart to use it; the old value stays in use", setting)
 
 
 def stopping() -> None:
-    """SIGTERM: no new sessions."""
+    """Log that no new sessions are taken (SIGTERM)."""
     _log.info("stopping: messages under way are finished")
 
 
 def stopped() -> None:
-    """The end."""
+    """Log the end of the service."""
     _log.info("stopped")
 
 
 def killed(pid: int) -> None:
-    """A worker that did not finish in time."""
+    """Log that a worker did not finish in time and was killed."""
     _log.error("worker %d did not finish in time and was killed; its clients get 451", pid)

@@ -43,6 +43,6 @@ def check(config: Path) -> None:
         sys.exit(1)
 
 
-def _with_settings(config: Path, work: Callable[[Settings], T]) -> T:
+def _with_settings(config: Path, action: Callable[[Settings], T]) -> T:
     with exit_on_error():
-        return work(load_file(config))
+        return action(load_file(config))
