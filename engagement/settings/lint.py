@@ -119,7 +119,7 @@ def _default_domain(table: Table) -> Iterator[str]:
     told = set()
     for view in views(table):
         switched_on = [view.scoped.value(name) for name in _SWITCHES if view.scoped.value(name).value]
-        given = view.scoped.context.get("smtpapi_tracking_domain")
+        given = view.scoped.options.context.get("smtpapi_tracking_domain")
         if not view.served or not switched_on or given:
             continue
         if view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:

@@ -91,7 +91,6 @@ def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 
-_HOPS = frozenset({"split", "readdress"})
 _OPTIONAL = frozenset({"smtpapi", "cassandra_client"})
 
 
@@ -127,7 +126,7 @@ class _Loader:
     def _check_hop(self) -> None:
         rewriting = self.stanza("rewriting")
         mode = self.origins.get(("rewriting", "several_recipients"))
-        if mode is not None and rewriting.several_recipients in _HOPS and not rewriting.split_listener:
+        if mode is not None and rewriting.several_recipients.needs_hop and not rewriting.split_listener:
             what = f"several_recipients = {mode.value} without a split_listener"
             expected = "the address and port of the MTA's second pass, as in split_listener = 127.0.0.1:10026"
             self.problems.append(Problem(Place(mode.file, mode.line, mode.column), what, expected))

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
@@ -17,12 +18,14 @@ from engagement.settings.errors import OptionValueError
 from engagement.settings.syntax_tree import PairsNode, TextListNode, TextNode, ValueNode, quoted, written
 
 T = TypeVar("T")
+S = TypeVar("S", bound=str)
+E = TypeVar("E", bound=StrEnum)
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 # How a switch may be written (contract.md 2.1).
-TRUE_SPELLINGS = frozenset({"true", "on", "enabled", "1", "yes"})
-FALSE_SPELLINGS = frozenset({"false", "off", "disabled", "0", "no"})
+_TRUE = frozenset({"true", "on", "enabled", "1", "yes"})
+_FALSE = frozenset({"false", "off", "disabled", "0", "no"})
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -70,15 +73,21 @@ def _show_list(values: tuple[str, ...]) -> str:
     return f"({' '.join(written(value) for value in values)})"
 
 
+def truth_of(text: str) -> bool | None:
+    """Return what a text says in one of Momentum's spellings, None for any other (contract.md 2.1)."""
+    lower = text.lower()
+    return True if lower in _TRUE else False if lower in _FALSE else None
+
+
 def boolean() -> OptionType[bool]:
-    """True or false in all of Momentum's spellings (contract.md 2.1)."""
+    """Return the type of true or false, in all of Momentum's spellings (contract.md 2.1)."""
     words = "true or false (or on/off, yes/no, enabled/disabled, 1/0)"
 
     def read(value: ValueNode) -> bool:
-        text = _word(value, words).lower()
-        if text not in TRUE_SPELLINGS | FALSE_SPELLINGS:
+        found = truth_of(_word(value, words))
+        if found is None:
             raise OptionValueError(f"is {said(value)}", words)
-        return text in TRUE_SPELLINGS
+        return found
 
     return OptionType(words, read, lambda value: "true" if value else "false")
 
@@ -109,18 +118,23 @@ def text(words: str = "text", *, empty: bool = True) -> OptionType[str]:
     return OptionType(words, read, quoted)
 
 
-def choice(*values: str) -> OptionType[str]:
-    """One of a closed list; letter case of what is written does not matter."""
+def choice(*values: S) -> OptionType[S]:
+    """Return the type of one of a closed list of texts. Letter case in the file does not matter."""
     words = " or ".join(values)
     canonical = {value.lower(): value for value in values}
 
-    def read(value: ValueNode) -> str:
+    def read(value: ValueNode) -> S:
         found = canonical.get(_word(value, words).lower())
         if found is None:
             raise OptionValueError(f"is {said(value)}", words)
         return found
 
     return OptionType(words, read, quoted)
+
+
+def member(values: type[E]) -> OptionType[E]:
+    """Return the type of one member of an enumeration, written as its text."""
+    return choice(*values)
 
 
 _LEVELS = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeAlias
 
 from engagement.settings.option_types import Network, is_host_and_port
-from engagement.settings.schema import SCOPED
+from engagement.settings.schema import SCOPED, ScopedOptions
 
 DEFAULT_SCOPE = "built-in default"
 _LOCAL = "127.0.0.1"  # mail without a network client counts as coming from here
@@ -95,35 +95,27 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """What is in force for one connection. pathway: the effective one, "default" where nothing names one."""
+    """What is in force for one connection.
+
+    values: each option's value with the scope that sets it. options: the values alone, one attribute an
+    option. pathway: the effective one, "default" where nothing names one.
+    """
 
     values: Mapping[str, Value]
+    options: ScopedOptions
     pathway: str
 
     def value(self, option: str) -> Value:
-        """The option's value and its origin, the built-in default included. Raises KeyError."""
+        """Return the option's value and its origin, the built-in default included.
+
+        Raises KeyError for an option that no scope has.
+        """
         return self.values[option]
 
     @property
-    def relay_hosts(self) -> tuple[Network, ...]:
-        """The clients trusted without a login."""
-        return tuple(self.values["relay_hosts"].value)
-
-    @property
-    def local_submission(self) -> bool:
-        """Whether mail that was handed in on this machine is trusted."""
-        return bool(self.values["local_submission"].value)
-
-    @property
-    def context(self) -> Mapping[str, str]:
-        """Context variables each message of the connection begins with."""
-        found: Mapping[str, str] = self.values["context"].value
-        return found
-
-    @property
     def smtp_extensions(self) -> frozenset[str]:
-        """Names of the SMTP extensions offered, in capitals."""
-        return frozenset(name.upper() for name in self.values["smtp_extensions"].value)
+        """Return the names of the SMTP extensions offered, in capitals."""
+        return frozenset(name.upper() for name in self.options.smtp_extensions)
 
 
 def address_of(text: str) -> Address | None:
@@ -176,7 +168,8 @@ class Table:
         values = {
             option: _first(order, option) or Value(declared.default) for option, declared in SCOPED.items()
         }
-        return Scoped(values, name)
+        options = ScopedOptions(**{option: found.value for option, found in values.items()})
+        return Scoped(values, options, name)
 
     def pathway_rows(self, name: str) -> Iterator[Block]:
         """Rows 5 to 7: the pathway in a group, the pathway, the group."""

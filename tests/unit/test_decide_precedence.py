@@ -6,15 +6,15 @@ from collections.abc import Mapping
 import pytest
 
 from engagement.settings import Where, load_text
-from engagement.settings.scopes import Scoped
+from engagement.settings.schema import ScopedOptions
 from smtpapi.model.outcome import Refuse
 from smtpapi.request.decision import Decision, SiteWide, bypassed, decide
 from smtpapi.request.x_msys_api import XMsysApi, parse
 
 
-def scope(**options: str) -> Scoped:
+def scope(**options: str) -> ScopedOptions:
     lines = " ".join(f'{name} = "{value}"' for name, value in options.items())
-    return load_text(f"smtpapi {{ }} ESMTP_Listener {{ {lines} }}").scoped(Where())
+    return load_text(f"smtpapi {{ }} ESMTP_Listener {{ {lines} }}").scoped(Where()).options
 
 
 def header(fields: object = None) -> XMsysApi:
@@ -23,7 +23,7 @@ def header(fields: object = None) -> XMsysApi:
     return directive
 
 
-def decided(options: Scoped, directive: XMsysApi, context: Mapping[str, str]) -> Decision:
+def decided(options: ScopedOptions, directive: XMsysApi, context: Mapping[str, str]) -> Decision:
     settled = decide(options, SiteWide(), directive, context)
     assert not isinstance(settled, Refuse)
     return settled.decision

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from engagement.settings import Where, load_text
+from engagement.settings.schema import PrivacyMode
 from smtpapi.model.outcome import Refuse
 from smtpapi.request.decision import Decision, OptionDecision, SiteWide, decide
 from smtpapi.request.x_msys_api import XMsysApi, parse
@@ -18,7 +19,7 @@ def settled(
 ) -> OptionDecision | Refuse:
     directive = parse([json.dumps(fields).encode()] if fields is not None else [])
     assert isinstance(directive, XMsysApi)
-    return decide(_SCOPE, site or SiteWide(), directive, context)
+    return decide(_SCOPE.options, site or SiteWide(), directive, context)
 
 
 def decided(context: Mapping[str, str], fields: object = None, site: SiteWide | None = None) -> Decision:
@@ -180,32 +181,31 @@ def test_full_takes_nothing_away() -> None:
     decision = decided(_POLICY, _ALL_ON)
     assert (decision.clicks, decision.opens, decision.initial_opens) == (True, True, True)
     assert (decision.campaign, decision.tags, decision.metadata) == ("c", ("t",), '{"m":1}')
-    assert decision.privacy == "full"
+    assert decision.privacy is PrivacyMode.FULL
 
 
 def test_aggregate_keeps_what_says_nothing_of_a_person() -> None:
-    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy="aggregate"))
+    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy=PrivacyMode.AGGREGATE))
     assert (decision.clicks, decision.opens, decision.initial_opens) == (True, True, True)
     assert (decision.campaign, decision.tags) == ("c", ("t",))
     assert (decision.metadata, decision.custom) == ("", ())
-    assert decision.privacy == "aggregate"
+    assert decision.privacy is PrivacyMode.AGGREGATE
 
 
 def test_hygiene_keeps_opens_alone() -> None:
-    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy="hygiene"))
+    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy=PrivacyMode.HYGIENE))
     assert (decision.clicks, decision.opens, decision.initial_opens) == (False, True, False)
     assert (decision.campaign, decision.tags, decision.metadata, decision.custom) == ("", (), "", ())
     assert decision.customer_id == "17"
 
 
-@pytest.mark.parametrize("mode", ["off", "a mode of the future"])
-def test_off_cannot_be_lifted_by_header_or_policy(mode: str) -> None:
-    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy=mode))
+def test_off_cannot_be_lifted_by_header_or_policy() -> None:
+    decision = decided(_POLICY, _ALL_ON, SiteWide(privacy=PrivacyMode.OFF))
     assert (decision.clicks, decision.opens, decision.initial_opens) == (False, False, False)
-    assert decision.privacy == "off"
+    assert decision.privacy is PrivacyMode.OFF
 
 
-@pytest.mark.parametrize("mode", ["aggregate", "hygiene", "off"])
-def test_no_mode_adds_anything(mode: str) -> None:
+@pytest.mark.parametrize("mode", list(PrivacyMode))
+def test_no_mode_adds_anything(mode: PrivacyMode) -> None:
     decision = decided({}, None, SiteWide(privacy=mode))
     assert (decision.clicks, decision.opens, decision.initial_opens) == (False, False, False)

@@ -8,7 +8,7 @@ from engagement.settings import option_types
 from engagement.settings.errors import OptionValueError
 from engagement.settings.option import Option, options_of
 from engagement.settings.option_types import OptionType
-from engagement.settings.schema import SCOPED, STANZAS
+from engagement.settings.schema import SCOPED, STANZAS, PrivacyMode
 from engagement.settings.syntax import parse
 from engagement.settings.syntax_tree import AssignNode, ValueNode
 
@@ -41,6 +41,7 @@ CASES: list[tuple[str, OptionType[Any], str, object]] = [
     ("integer", option_types.integer(-5, 5), '"-5"', -5),
     ("integer", option_types.integer(0, 500), "007", 7),
     ("choice", option_types.choice("full", "off"), "FULL", "full"),
+    ("choice", option_types.member(PrivacyMode), "Aggregate", PrivacyMode.AGGREGATE),
     ("scheme", option_types.scheme(), "HTTPS", "https"),
     ("level", option_types.debug_level(), "5", "CRITICAL"),
     ("level", option_types.debug_level(), '"warning"', "WARNING"),

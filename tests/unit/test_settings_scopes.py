@@ -246,7 +246,7 @@ def test_pathway_is_policys_then_the_options_then_default(where: Where, pathway:
 )
 def test_relay_hosts_come_from_the_narrowest_scope_that_sets_them(text: str, trusted: list[str]) -> None:
     scoped = load_text(text).scoped(Where("", 25, "10.0.0.9"))
-    assert [str(network) for network in scoped.relay_hosts] == trusted
+    assert [str(network) for network in scoped.options.relay_hosts] == trusted
 
 
 def test_context_and_extensions_are_given_ready_for_use() -> None:
@@ -254,8 +254,14 @@ def test_context_and_extensions_are_given_ready_for_use() -> None:
         "ESMTP_Listener { context = [ cust_a = 1 ] SMTP_Extensions = (xsetcontext XCLIENT) }"
     )
     scoped = settings.scoped(Where())
-    assert dict(scoped.context) == {"cust_a": "1"}
+    assert dict(scoped.options.context) == {"cust_a": "1"}
     assert scoped.smtp_extensions == {"XSETCONTEXT", "XCLIENT"}
+
+
+def test_options_by_attribute_are_the_values_that_are_in_force() -> None:
+    scoped = configured(3).scoped(HERE)
+    for name in SCOPED:
+        assert getattr(scoped.options, name) == scoped.value(name).value
 
 
 def test_scoped_is_cached_for_each_connection() -> None:

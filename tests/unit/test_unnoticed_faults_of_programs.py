@@ -17,6 +17,7 @@ from engagement.links.model import Identity, Kind
 from engagement.links.ring_file import RingFile, save_ring
 from engagement.links.token import copy_sealer, opener, unseal
 from engagement.settings import load_text
+from engagement.settings.schema import SeveralRecipients
 from engagement.settings.scopes import DEFAULT_SCOPE, Where
 from engagement.shipper.loop import Shipper
 from engagement.spool.names import UNKNOWN_KEYS, unknown_keys
@@ -189,12 +190,18 @@ def test_a_field_is_added_or_changed_only_where_that_right_was_granted() -> None
 
 
 def test_what_the_hop_needs_and_is_missing_is_said_by_name() -> None:
-    assert granted_by(0x01 | 0x02 | 0x10).missing("split") == "ADDRCPT"
-    assert granted_by(0).missing("readdress") == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
+    assert granted_by(0x01 | 0x02 | 0x10).missing(SeveralRecipients.SPLIT) == "ADDRCPT"
+    assert (
+        granted_by(0).missing(SeveralRecipients.READDRESS)
+        == "CHGBODY, ADDHDRS, CHGHDRS, ADDRCPT, DELRCPT, ADDRCPT_PAR"
+    )
     assert granted_by(0x9F) is ALL
     for missing, split, readdress in ((0x04, False, False), (0x08, True, False), (0x80, True, False)):
         rights = granted_by(0x9F & ~missing)
-        assert (rights.hops("split"), rights.hops("readdress")) == (split, readdress)
+        assert (rights.hops(SeveralRecipients.SPLIT), rights.hops(SeveralRecipients.READDRESS)) == (
+            split,
+            readdress,
+        )
 
 
 # links/token.py

@@ -20,6 +20,7 @@ from engagement.links.ring_file import edit_ring
 from engagement.links.token import copy_sealer, unpack
 from engagement.objections import ObjectionsFile, parse
 from engagement.settings import load_file
+from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import LinksApplication
 from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, ObjectionsSpool, PrivacySpool, class_word
 from tracker_web.server import per_process
@@ -39,7 +40,7 @@ AGENTS = (
 )
 
 
-def recorded(mode: str, *, agent: str = AGENTS[3], method: str = "GET", **link: object) -> Hit:
+def recorded(mode: PrivacyMode, *, agent: str = AGENTS[3], method: str = "GET", **link: object) -> Hit:
     """What is left of one request in a spool behind the ceiling."""
     spool = MemorySpool()
     kind = link.pop("kind", Kind.CLICK)
@@ -53,15 +54,15 @@ def recorded(mode: str, *, agent: str = AGENTS[3], method: str = "GET", **link: 
     return event
 
 
-@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
-def test_neither_address_nor_program_of_a_reader_is_recorded(mode: str) -> None:
+@pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
+def test_neither_address_nor_program_of_a_reader_is_recorded(mode: PrivacyMode) -> None:
     event = recorded(mode)
     assert (event.client_address, event.accept_language, event.user_agent) == ("", "", WITHHELD)
     assert (event.host, event.method) == (HOST, "GET")
 
 
-@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
-def test_link_sent_in_a_wider_mode_names_its_reader_no_more(mode: str) -> None:
+@pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
+def test_link_sent_in_a_wider_mode_names_its_reader_no_more(mode: PrivacyMode) -> None:
     event = recorded(mode, metadata='{"shop":"north"}', tags=("letter",))
     told, link = unpack(event.kind, event.packed)
     before = identity()
@@ -69,12 +70,14 @@ def test_link_sent_in_a_wider_mode_names_its_reader_no_more(mode: str) -> None:
     assert told.message_id != before.message_id
     assert told.transmission_id != before.transmission_id
     assert link == Link(TARGET, "top banner")
-    assert (told.campaign, told.tags) == (("autumn-letter", ("letter",)) if mode == "aggregate" else ("", ()))
+    assert (told.campaign, told.tags) == (
+        ("autumn-letter", ("letter",)) if mode is PrivacyMode.AGGREGATE else ("", ())
+    )
 
 
 def test_events_of_a_reduced_hit_hold_no_word_of_the_reader() -> None:
     """As the store keeps them, all fields together."""
-    shown = json.dumps([row.fields for row in rows(recorded("aggregate"))]).lower()
+    shown = json.dumps([row.fields for row in rows(recorded(PrivacyMode.AGGREGATE))]).lower()
     for word in ("ida.holm", "example.net", "203.0.113", "firefox", "nb-no"):
         assert word not in shown
 
@@ -82,9 +85,9 @@ def test_events_of_a_reduced_hit_hold_no_word_of_the_reader() -> None:
 def test_one_message_keeps_one_id_so_that_unique_counts_hold() -> None:
     first, again = (
         unpack(event.kind, event.packed)[0].message_id
-        for event in (recorded("aggregate"), recorded("aggregate", kind=Kind.OPEN))
+        for event in (recorded(PrivacyMode.AGGREGATE), recorded(PrivacyMode.AGGREGATE, kind=Kind.OPEN))
     )
-    other = recorded("aggregate", message_id=bytes(15) + b"\1")
+    other = recorded(PrivacyMode.AGGREGATE, message_id=bytes(15) + b"\1")
     assert first == again != unpack(other.kind, other.packed)[0].message_id
 
 
@@ -107,17 +110,17 @@ def test_one_message_keeps_one_id_while_keys_are_rotated(
 
 def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
     made = {"recipient": "", "metadata": ""}
-    event = recorded("aggregate", **made)
+    event = recorded(PrivacyMode.AGGREGATE, **made)
     assert unpack(event.kind, event.packed)[0] == identity(**made)
     named = {"recipient": "0123456789abcdef0123" + PSEUDONYM, "campaign": "", "kind": Kind.OPEN}
-    event = recorded("hygiene", **named)
+    event = recorded(PrivacyMode.HYGIENE, **named)
     assert unpack(event.kind, event.packed)[0].recipient == named["recipient"]
     assert unpack(event.kind, event.packed)[0].message_id == identity().message_id
 
 
 def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
     spool = MemorySpool()
-    keep = PrivacySpool(spool, "hygiene", bytes(32), EventIds(bytes(8)).next)
+    keep = PrivacySpool(spool, PrivacyMode.HYGIENE, bytes(32), EventIds(bytes(8)).next)
     full = MemorySpool()
     ask(hot(full), environ(f"/q/{token(Kind.OPEN)}"))
     (record,) = full.records
@@ -131,7 +134,7 @@ def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
 
 def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> None:
     spool = MemorySpool()
-    front = hot(PrivacySpool(spool, "aggregate", bytes(32), EventIds(bytes(8)).next))
+    front = hot(PrivacySpool(spool, PrivacyMode.AGGREGATE, bytes(32), EventIds(bytes(8)).next))
     path = f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}"
     assert ask(front, environ(path, "POST")).status == 200
     event = decode(spool.records[0])
@@ -141,8 +144,10 @@ def test_who_unsubscribes_is_kept_for_the_wish_cannot_be_followed_without() -> N
 
 
 @pytest.mark.parametrize("kind", [Kind.LIST_UNSUBSCRIBE, Kind.CLICK])
-@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
-def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(mode: str, kind: Kind) -> None:
+@pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
+def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(
+    mode: PrivacyMode, kind: Kind
+) -> None:
     spool = MemorySpool()
     keep = PrivacySpool(spool, mode, bytes(32), EventIds(bytes(8)).next)
     link = None if kind is Kind.LIST_UNSUBSCRIBE else Link(TARGET, "leave", unsubscribe=True)
@@ -151,7 +156,9 @@ def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(mode: s
     ask(hot(keep), environ(path, "GET" if link else "POST"))
     event = decode(spool.records[0])
     assert isinstance(event, Hit)
-    labels = {"metadata": ""} if mode == "aggregate" else {"metadata": "", "campaign": "", "tags": ()}
+    labels = (
+        {"metadata": ""} if mode is PrivacyMode.AGGREGATE else {"metadata": "", "campaign": "", "tags": ()}
+    )
     assert unpack(event.kind, event.packed) == (replace(told, **labels), link)
 
 
@@ -159,7 +166,7 @@ def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(mode: s
 @pytest.mark.parametrize("kind", [Kind.CLICK, Kind.OPEN])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_hit_is_classed_as_its_whole_user_agent_is(agent: str, kind: Kind, method: str) -> None:
-    event = recorded("aggregate", agent=agent, kind=kind, method=method)
+    event = recorded(PrivacyMode.AGGREGATE, agent=agent, kind=kind, method=method)
     assert classify(event) == classify(replace(event, user_agent=agent))
 
 
@@ -172,14 +179,16 @@ def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
 def test_what_cannot_be_read_is_not_passed_on() -> None:
     spool = MemorySpool()
     with pytest.raises(BadRecord):
-        PrivacySpool(spool, "aggregate", bytes(32), EventIds(bytes(8)).next).append(b"ida.holm@example.net")
+        PrivacySpool(spool, PrivacyMode.AGGREGATE, bytes(32), EventIds(bytes(8)).next).append(
+            b"ida.holm@example.net"
+        )
     assert spool.records == []
     with pytest.raises(ValueError, match="full"):
-        PrivacySpool(spool, "full", bytes(32), EventIds(bytes(8)).next)
+        PrivacySpool(spool, PrivacyMode.FULL, bytes(32), EventIds(bytes(8)).next)
 
 
-@pytest.mark.parametrize("mode", ["aggregate", "hygiene"])
-def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
+def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path, mode: PrivacyMode) -> None:
     site = make_site(tmp_path, more=f'privacy {{ mode = "{mode}" }}')
     headers = {"User_Agent": AGENTS[8], "Accept_Language": "nb-NO", "X_Forwarded_For": "203.0.113.9"}
     with running(site):

@@ -21,9 +21,10 @@ from engagement.links.model import PSEUDONYM_DOMAIN, Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
+from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import HitSink
 
-MODES: Final = frozenset({"aggregate", "hygiene"})
+MODES: Final = frozenset({PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE})
 WITHHELD: Final = "withheld"  # stands for the User-Agent of a person's program, and is classed like one
 _DAY_MS: Final = 86_400_000
 
@@ -55,11 +56,11 @@ class PrivacySpool:
     makes no others.
     """
 
-    def __init__(self, spool: HitSink, mode: str, key: bytes, day_id: Callable[[int], str]) -> None:
+    def __init__(self, spool: HitSink, mode: PrivacyMode, key: bytes, day_id: Callable[[int], str]) -> None:
         if mode not in MODES:
             raise ValueError(f"no mode that withholds: {mode}")
         self._spool = spool
-        self._hygiene = mode == "hygiene"
+        self._hygiene = mode == PrivacyMode.HYGIENE
         self._key = key
         self._day_id = day_id
 

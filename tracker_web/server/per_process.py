@@ -16,6 +16,7 @@ from weakref import WeakSet
 from engagement.events.ids import EventIds
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
+from engagement.settings.schema import PrivacyMode
 from engagement.spool.fold import Folding
 from engagement.spool.write import SpoolWriter
 from tracker_web.links.application import HitSink, LinksApplication
@@ -79,7 +80,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
     keys = ring_of(settings)
     ids = EventIds(secrets.token_bytes(8))
     spool: HitSink | None = None
-    if settings.privacy.mode != "off":
+    if settings.privacy.mode is not PrivacyMode.OFF:
         spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)

@@ -18,6 +18,7 @@ from engagement.links.ring_file import load_ring
 from engagement.objections import ObjectionsError
 from engagement.objections import load as load_objections
 from engagement.settings import Settings, SettingsError, load_file
+from engagement.settings.schema import PrivacyMode
 from tracker_web.links.hosts import parse_listen, tracking_hosts
 from tracker_web.server import build, log
 from tracker_web.server.asgi import Asgi
@@ -77,7 +78,7 @@ def serve(settings: Settings, config: Path) -> None:
     """Serve until SIGTERM or SIGINT. SMTPAPI_CONFIG must name config, the file `settings` came from."""
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
-    log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode != "off")
+    log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode is not PrivacyMode.OFF)
     if told := extensions.notice("tracker_web"):
         log.notice(told)
     server = Granian(

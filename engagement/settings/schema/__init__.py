@@ -9,6 +9,7 @@ between scopes (`scopes`).
 from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
+from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.site import (
@@ -30,15 +31,18 @@ __all__ = [
     "STANZAS",
     "TRACKING_OPTIONS",
     "TRACKING_SCOPES",
+    "AddedRecipients",
     "CassandraClientStanza",
     "EngagementTrackerStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
     "PolicyStanza",
+    "PrivacyMode",
     "PrivacyStanza",
     "RewritingStanza",
     "ScopedOptions",
+    "SeveralRecipients",
     "SmtpapiStanza",
     "SpoolStanza",
     "StoreStanza",

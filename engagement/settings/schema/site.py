@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
+from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
 
 _DAY = 86400
 _MIB = 1024 * 1024
@@ -91,17 +92,17 @@ class RewritingStanza:
         "signature holds; track: links like any other mail, which breaks that signature, so only where the "
         "mail is signed anew behind the filter. ARC-sealed mail is left alone with either.",
     )
-    several_recipients: str = declared(
-        option_types.choice("untracked", "shared", "defer", "split", "readdress"),
-        "untracked",
+    several_recipients: SeveralRecipients = declared(
+        option_types.member(SeveralRecipients),
+        SeveralRecipients.UNTRACKED,
         "What a message to several recipients in one transaction gets. untracked: no links; shared: the same "
         "links for all, with no recipient in them; defer: a client may name one recipient at a time (452), "
         "which slows mail down; split: a copy each over Postfix's hop; readdress: the same over Sendmail's. "
         "cc, bcc and archive of X-MSYS-API need split or readdress.",
     )
-    added_recipients: str = declared(
-        option_types.choice("own", "none", "shared"),
-        "own",
+    added_recipients: AddedRecipients = declared(
+        option_types.member(AddedRecipients),
+        AddedRecipients.OWN,
         "With several_recipients = split: what recipients get whom Postfix adds by itself (always_bcc, "
         "sender_bcc_maps, recipient_bcc_maps, members of virtual aliases). own: links of their own, so that "
         "mail to one recipient takes the hop, too; none: the same, but what always_bcc and the bcc maps add "
@@ -296,9 +297,9 @@ class WebStanza:
 class PrivacyStanza:
     """A ceiling for all mail, which no header and no policy can lift."""
 
-    mode: str = declared(
-        option_types.choice("full", "off", "aggregate", "hygiene"),
-        "full",
+    mode: PrivacyMode = declared(
+        option_types.member(PrivacyMode),
+        PrivacyMode.FULL,
         "full: per recipient, as configured; aggregate: counts, no recipient in links and no reader in "
         "events; hygiene: opens alone, by day, under a pseudonym; off: no tracking.",
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from engagement.settings.schema import SeveralRecipients
 from smtpapi.model.outcome import Edit, HeaderChange
 
 # libmilter's SMFIF_*, as the protocol has them.
@@ -21,8 +22,8 @@ _BITS = {
 }
 _EACH_MAIL = ("CHGBODY", "ADDHDRS", "CHGHDRS")
 _HOP = {
-    "split": ("ADDHDRS", "CHGHDRS", "ADDRCPT"),
-    "readdress": ("ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT", "ADDRCPT_PAR"),
+    SeveralRecipients.SPLIT: ("ADDHDRS", "CHGHDRS", "ADDRCPT"),
+    SeveralRecipients.READDRESS: ("ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT", "ADDRCPT_PAR"),
 }
 
 
@@ -36,11 +37,11 @@ class GrantedActions:
         """Those of `needed` that are missing, in words; "" where none is."""
         return ", ".join(name for name in needed if name not in self.granted)
 
-    def missing(self, mode: str) -> str:
+    def missing(self, mode: SeveralRecipients) -> str:
         """What of all that a site needs is missing. mode: of `rewriting.several_recipients`."""
         return self.all_but(dict.fromkeys((*_EACH_MAIL, *_HOP.get(mode, ()))))
 
-    def hops(self, mode: str) -> bool:
+    def hops(self, mode: SeveralRecipients) -> bool:
         """Whether a message can be sent over the hop."""
         return self is ALL or not self.all_but(_HOP.get(mode, ()))
 

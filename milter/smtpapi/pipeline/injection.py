@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from engagement.events.model import Injection
+from engagement.settings.schema import PrivacyMode
 from smtpapi.mime import encoded_words
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.message import Message
@@ -50,7 +51,7 @@ def describe(
         own.message_id,
         own.transmission_id,
         own.recipient,
-        envelope.sender if decision.privacy == "full" else _domain(envelope.sender),
+        envelope.sender if decision.privacy is PrivacyMode.FULL else _domain(envelope.sender),
         from_address(message),
         decoded(next(iter(message.all("subject")), None)),
         decision.campaign,

@@ -69,7 +69,7 @@ def reads(site: Site, envelope: Envelope, header: Message, session: Mapping[str,
         return Reads.ALL  # hooks may read it, and links in it may prove a mark
     if why_body_stays(site, envelope, header) is not None or settled(header):
         return Reads.NOTHING
-    vctx = ValidationContext(terms.scoped.context, session)
+    vctx = ValidationContext(terms.scoped.options.context, session)
     decisions = RecipientDecisions(
         site, envelope, terms.scoped, vctx, PolicyMessage(envelope, header), lambda _: None
     )

@@ -105,7 +105,7 @@ class RecipientDecisions:
         scoped, context = found
         if bypassed(context):
             return RecipientDecision(recipient, None, Why.BYPASSED)
-        decided = decide(scoped, self._site.wide, directive, context)
+        decided = decide(scoped.options, self._site.wide, directive, context)
         if isinstance(decided, Refuse):
             return decided
         self.last = decided
@@ -130,5 +130,5 @@ class RecipientDecisions:
         pathway = vctx.lookup("pathway")
         if pathway and pathway != scoped.pathway:
             scoped = self._site.settings.scoped(where_of(self._envelope.client, pathway))
-            vctx.configured = scoped.context
+            vctx.configured = scoped.options.context
         return scoped, vctx.effective()

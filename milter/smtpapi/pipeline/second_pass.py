@@ -5,6 +5,7 @@ same (`transaction`). Here the copy gets its role (original, cc, bcc or archive)
 brings several recipients together, against docs/postfix.md, leaves a copy without links.
 """
 
+from engagement.settings.schema import AddedRecipients
 from smtpapi.hop import split_header
 from smtpapi.hop.split_header import FirstPass
 from smtpapi.model.envelope import Envelope
@@ -34,7 +35,7 @@ def copy_result(mail: TrustedMail, first_pass: FirstPass, directive: XMsysApi) -
     decided = decisions[0]
     if role is Role.ORIGINAL and _is_added(mail.envelope, first_pass, recipient):
         role = Role.BCC
-        if decided.why is None and mail.site.settings.rewriting.added_recipients == "none":
+        if decided.why is None and mail.site.settings.rewriting.added_recipients is AddedRecipients.NONE:
             decided = decided._replace(why=Why.ADDED_RECIPIENT)
     return mail.one_copy(decided, recipient, role)
 

@@ -10,6 +10,7 @@ Invariants: mail that asks for copies goes over the hop or is refused; links for
 from dataclasses import replace
 
 from engagement.links.keys import Key
+from engagement.settings.schema import SeveralRecipients
 from smtpapi.hop import split_header
 from smtpapi.hop.split_header import FirstPass
 from smtpapi.model.message import Message
@@ -22,7 +23,6 @@ from smtpapi.request import copies, x_msys_api
 from smtpapi.request.x_msys_api import XMsysApi
 
 _HEADER = x_msys_api.NAME.lower()
-_HOPS = frozenset({"split", "readdress"})
 # Postfix cuts a header field near 60,000 bytes; Sendmail refuses more than 32,768 bytes of header
 # (docs/quirks.md). Both limits leave room for what the MTA and other filters add.
 _LONGEST_SPLIT_FIELD = 45_000
@@ -40,7 +40,7 @@ def several_result(
     """
     mode, tracking = mail.site.settings.rewriting.several_recipients, mail.tracking
     key = tracking.key
-    hops = mode in _HOPS and mail.resumed.expands and mail.rights.hops(mode)
+    hops = mode.needs_hop and mail.resumed.expands and mail.rights.hops(mode)
     if added and not hops:
         return mail.end(x_msys_api.refusal(COPIES_NOT_ENABLED))
     if key is None:
@@ -56,9 +56,9 @@ def several_result(
             return mail.end_untracked(decisions, why, note)
     if hops:
         return over_hop(mail, key, decisions, directive, added)
-    if mode == "shared":
+    if mode is SeveralRecipients.SHARED:
         return _shared(mail, key, decisions)
-    missing = mail.rights.missing(mode) if mode in _HOPS else ""
+    missing = mail.rights.missing(mode) if mode.needs_hop else ""
     note = f"the MTA does not grant {missing}" if missing else ""
     return mail.end_untracked(decisions, Why.SEVERAL_RECIPIENTS, note)
 
@@ -76,7 +76,7 @@ def over_hop(
     the hop. Then mail that asks for copies is refused, mail to one recipient is finished at once, and other
     mail goes on without links.
     """
-    readdress = mail.site.settings.rewriting.several_recipients == "readdress"
+    readdress = mail.site.settings.rewriting.several_recipients is SeveralRecipients.READDRESS
     value = split_header.seal(_first_pass(mail, directive, added), key)
     others = tuple(each for each in mail.message.fields if each.name.lower() != _HEADER)
     room = _LONGEST_HEADER - Message(others, b"").header_size if readdress else _LONGEST_SPLIT_FIELD
@@ -101,7 +101,7 @@ def over_hop(
 def _may_overlap(mail: TrustedMail) -> bool:
     """Tell whether Sendmail might send fewer copies than its hop brings (docs/sendmail.md, Limits)."""
     rewriting, envelope = mail.site.settings.rewriting, mail.envelope
-    if rewriting.several_recipients != "readdress" or not rewriting.overlapping_aliases:
+    if rewriting.several_recipients is not SeveralRecipients.READDRESS or not rewriting.overlapping_aliases:
         return False
     return copies.may_overlap(envelope.recipients, envelope.resolved)
 
@@ -128,7 +128,7 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi, added: tuple[str, ...]) 
 
 def _names(mail: TrustedMail, added: tuple[str, ...]) -> bytes:
     """Return hashes of all whom the sender named; none for Sendmail, which adds nobody before its hop."""
-    if mail.site.settings.rewriting.several_recipients != "split":
+    if mail.site.settings.rewriting.several_recipients is not SeveralRecipients.SPLIT:
         return b""
     named = (*mail.envelope.recipients, *filter(None, mail.envelope.originals), *added)
     return b"".join(split_header.name_of(name) for name in dict.fromkeys(map(copies.same, named)))

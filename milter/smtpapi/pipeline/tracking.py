@@ -13,6 +13,7 @@ from engagement.events.model import Injection
 from engagement.links.keys import Key
 from engagement.links.model import Identity
 from engagement.links.token import CannotSeal
+from engagement.settings.schema import PrivacyMode
 from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.envelope import Envelope
@@ -84,7 +85,7 @@ class CopyTracking:
         """Return the first reason why a recipient gets no links, apart from the message's MIME structure."""
         if self.already_tracked:
             return Why.ALREADY_TRACKED
-        if decision.privacy == "off":
+        if decision.privacy is PrivacyMode.OFF:
             return Why.PRIVACY_OFF
         if not decision.clicks and not decision.opens:
             return Why.TRACKING_OFF
@@ -229,9 +230,9 @@ def why_body_stays(site: Site, envelope: Envelope, message: Message) -> Why | No
 def _recorded_recipient(decision: Decision, key: Key, recipient: str) -> str:
     """Return what links and events may say about the recipient (docs/privacy.md)."""
     match decision.privacy:
-        case "full":
+        case PrivacyMode.FULL:
             return recipient
-        case "hygiene":
+        case PrivacyMode.HYGIENE:
             return pseudonym(key, recipient)
         case _:
             return ""

@@ -60,6 +60,7 @@ What cannot happen:
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from engagement.settings.schema import AddedRecipients, SeveralRecipients
 from smtpapi.hop.fingerprint import LONGEST_WAY, MARK, marked_id
 from smtpapi.hop.own_links import carries
 from smtpapi.hop.resume import SplitRefusal, resume
@@ -157,7 +158,7 @@ def _steps(mail: TrustedMail) -> MessageResult:
         mail.notes += mail.terms.default_decision.warnings
         return _with_notes(mail, _pass_result(mail, x_msys_api.NOTHING))
     resumed = mail.resumed
-    vctx = ValidationContext(mail.terms.scoped.context, resumed.session, resumed.message_context)
+    vctx = ValidationContext(mail.terms.scoped.options.context, resumed.session, resumed.message_context)
     seen = PolicyMessage(mail.envelope, mail.message)
     if mail.site.policy is not None and mail.first_pass is None:
         try:
@@ -251,9 +252,9 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
     key = mail.tracking.key
     decided = decisions[0]
     if key is not None and _may_grow(mail) and _is_trackable(mail, decided):
-        if mail.rights.hops("split"):
+        if mail.rights.hops(SeveralRecipients.SPLIT):
             return over_hop(mail, key, decisions, directive, ())
-        missing = mail.rights.missing("split")
+        missing = mail.rights.missing(SeveralRecipients.SPLIT)
         decided = decided._replace(why=Why.NOT_GRANTED, note=f"the MTA does not grant {missing}")
     return mail.only_recipient(decided, directive)
 
@@ -261,8 +262,8 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
 def _may_grow(mail: TrustedMail) -> bool:
     """Tell whether Postfix may add recipients behind the filter, who are to have copies of their own."""
     rewriting = mail.site.settings.rewriting
-    split_here = rewriting.several_recipients == "split" and mail.resumed.expands
-    return split_here and rewriting.added_recipients != "shared"
+    split_here = rewriting.several_recipients is SeveralRecipients.SPLIT and mail.resumed.expands
+    return split_here and rewriting.added_recipients is not AddedRecipients.SHARED
 
 
 def _is_trackable(mail: TrustedMail, decided: RecipientDecision) -> bool:

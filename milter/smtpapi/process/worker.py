@@ -23,6 +23,7 @@ from engagement.links.domains_file import DomainsFile
 from engagement.links.keys import Ring
 from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings
+from engagement.settings.schema import SeveralRecipients
 from engagement.spool.write import SpoolWriter
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
@@ -80,6 +81,7 @@ class WorkerServices:
     def for_sessions(self) -> SessionServices:
         """Return what the sessions of this process share."""
         rewriting = self._settings.rewriting
+        mode = rewriting.several_recipients
         return SessionServices(
             consider=self.consider,
             removable=self.removable,
@@ -93,8 +95,11 @@ class WorkerServices:
             without_room=self.without_room,
             body_memory=self._body_memory,
             missing=lambda rights: rights.missing(rewriting.several_recipients),
-            one_recipient=self.is_trusted if rewriting.several_recipients == "defer" else None,
-            resolves=rewriting.several_recipients == "readdress" and rewriting.overlapping_aliases,
+            one_recipient=self.is_trusted
+            if rewriting.several_recipients is SeveralRecipients.DEFER
+            else None,
+            resolves=rewriting.several_recipients is SeveralRecipients.READDRESS
+            and rewriting.overlapping_aliases,
         )
 
     def consider(
@@ -141,7 +146,7 @@ class WorkerServices:
 
     def is_trusted(self, client: Client) -> bool:
         """Tell whether a client's mail may be tracked at all."""
-        return is_trusted(client, self._scoped(client).relay_hosts)
+        return is_trusted(client, self._scoped(client).options.relay_hosts)
 
     def _scoped(self, client: Client) -> Scoped:
         return self._settings.scoped(where_of(client))

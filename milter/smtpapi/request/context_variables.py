@@ -8,7 +8,7 @@ Invariants: an empty variable counts as not set; a value that is ignored gives a
 import re
 from collections.abc import Mapping
 
-from engagement.settings.option_types import FALSE_SPELLINGS, TRUE_SPELLINGS, is_host_and_port
+from engagement.settings.option_types import is_host_and_port, truth_of
 from smtpapi.request import strict_json
 from smtpapi.request.labels import campaign_fault, choose_tags, wrong_type
 from smtpapi.request.strict_json import NotJSON, Value
@@ -116,5 +116,4 @@ class ContextVariables:
 
 def switch_value(text: str) -> bool | None:
     """Return the switch that a text spells as in the configuration, None if it spells none."""
-    spelled = text.strip().lower()
-    return True if spelled in TRUE_SPELLINGS else False if spelled in FALSE_SPELLINGS else None
+    return truth_of(text.strip())

@@ -9,8 +9,9 @@ header cannot set schemes, domain and expiry; the privacy mode is applied last a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from engagement.settings.schema import PrivacyMode, ScopedOptions
 from smtpapi.model.outcome import Refuse
 from smtpapi.request.context_variables import BadVariable, ContextVariables, switch_value
 from smtpapi.request.x_msys_api import XMsysApi, refusal
@@ -28,7 +29,7 @@ class Decision:
 
     expiry: seconds. metadata: compact JSON object text within max_metadata_len, or "".
     click_metadata: whether click links carry it too (engagement_tracker.click_tracking_include_metadata).
-    privacy: the mode in force, "full", "hygiene", "aggregate" or "off" (docs/privacy.md).
+    privacy: the mode in force (docs/privacy.md).
     custom: the `cust_*` context variables, by name.
     """
 
@@ -45,7 +46,7 @@ class Decision:
     click_metadata: bool = True
     customer_id: str = ""
     transactional: bool = False
-    privacy: str = "full"
+    privacy: PrivacyMode = PrivacyMode.FULL
     custom: tuple[tuple[str, str], ...] = ()
 
 
@@ -66,22 +67,7 @@ class SiteWide:
 
     click_metadata: bool = True
     max_metadata_len: int = 1000
-    privacy: str = "full"
-
-
-class Setting(Protocol):
-    """An option's value in a scope."""
-
-    @property
-    def value(self) -> object:
-        """The value: a bool, int or str, by the option's type."""
-
-
-class Options(Protocol):
-    """The configuration as seen from one message: `engagement.settings.Scoped`."""
-
-    def value(self, option: str) -> Setting:
-        """Return the most specific setting, or the built-in default."""
+    privacy: PrivacyMode = PrivacyMode.FULL
 
 
 def bypassed(context: Mapping[str, str]) -> bool:
@@ -90,7 +76,7 @@ def bypassed(context: Mapping[str, str]) -> bool:
 
 
 def decide(
-    options: Options, site: SiteWide, directive: XMsysApi, context: Mapping[str, str]
+    options: ScopedOptions, site: SiteWide, directive: XMsysApi, context: Mapping[str, str]
 ) -> OptionDecision | Refuse:
     """Return the decision for one recipient, each option decided by itself (contract.md 1.2, 4.1).
 
@@ -103,18 +89,16 @@ def decide(
         campaign, tags, members = variables.campaign(), variables.tags(), variables.metadata()
     except BadVariable as bad:
         return refusal(str(bad))
-    opens = _first(
-        variables.boolean("smtpapi_open_tracking"), directive.opens, _flag(options, "open_tracking_enabled")
-    )
+    opens = _first(variables.boolean("smtpapi_open_tracking"), directive.opens, options.open_tracking_enabled)
     clicks = _first(
         variables.boolean("smtpapi_click_tracking"),
         directive.clicks,
-        _flag(options, "click_tracking_enabled"),
+        options.click_tracking_enabled,
     )
     initial = _first(
         variables.boolean("smtpapi_initial_open"),
         directive.initial_opens,
-        _flag(options, "initial_open_tracking_enabled"),
+        options.initial_open_tracking_enabled,
     )
     metadata, dropped = _fitting_pairs(_first(members, directive.metadata, ()), site.max_metadata_len)
     if dropped:
@@ -125,12 +109,10 @@ def decide(
         clicks=clicks,
         opens=opens,
         initial_opens=initial and opens,
-        click_scheme=variables.scheme("smtpapi_click_tracking_scheme")
-        or _text(options, "click_tracking_scheme"),
-        open_scheme=variables.scheme("smtpapi_open_tracking_scheme")
-        or _text(options, "open_tracking_scheme"),
-        domain=variables.domain() or _text(options, "tracking_domain"),
-        expiry=_bounded(_first(variables.expiry(), _seconds(options, "tracking_link_expiry"))),
+        click_scheme=variables.scheme("smtpapi_click_tracking_scheme") or options.click_tracking_scheme,
+        open_scheme=variables.scheme("smtpapi_open_tracking_scheme") or options.open_tracking_scheme,
+        domain=variables.domain() or options.tracking_domain,
+        expiry=_bounded(_first(variables.expiry(), options.tracking_link_expiry)),
         campaign=_first(campaign, directive.campaign, ""),
         tags=_first(tags, directive.tags, ()),
         metadata=metadata,
@@ -144,14 +126,14 @@ def decide(
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 
 
-def _within_privacy(decision: Decision, mode: str) -> Decision:
-    """Return what a privacy mode allows of the decision (docs/privacy.md); an unknown mode tracks nothing."""
+def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
+    """Return what a privacy mode allows of the decision (docs/privacy.md)."""
     match mode:
-        case "full":
+        case PrivacyMode.FULL:
             return decision
-        case "aggregate":
+        case PrivacyMode.AGGREGATE:
             return replace(decision, privacy=mode, metadata="", custom=())
-        case "hygiene":
+        case PrivacyMode.HYGIENE:
             return replace(
                 decision,
                 privacy=mode,
@@ -162,10 +144,10 @@ def _within_privacy(decision: Decision, mode: str) -> Decision:
                 metadata="",
                 custom=(),
             )
-        case _:
+        case PrivacyMode.OFF:
             return replace(
                 decision,
-                privacy="off",
+                privacy=mode,
                 clicks=False,
                 opens=False,
                 initial_opens=False,
@@ -202,17 +184,3 @@ def _first(value: _T | None, *others: _T | None) -> _T:
 
 def _bounded(expiry: int) -> int:
     return max(-_MAX_EXPIRY, min(expiry, _MAX_EXPIRY))
-
-
-def _flag(options: Options, option: str) -> bool:
-    return bool(options.value(option).value)
-
-
-def _text(options: Options, option: str) -> str:
-    return str(options.value(option).value)
-
-
-def _seconds(options: Options, option: str) -> int:
-    value = options.value(option).value
-    assert isinstance(value, int)
-    return value

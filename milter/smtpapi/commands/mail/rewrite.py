@@ -19,6 +19,7 @@ import click
 from engagement.links.keys import SECRET_SIZE, Ring, RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
+from engagement.settings.schema import AddedRecipients
 from engagement.settings.scopes import listen_of
 from engagement.terminal import plain
 from smtpapi.commands.configuration.keys import Failed
@@ -84,7 +85,7 @@ def load_site(config: Path | None) -> Site:
         settings = load_file(config)
         # There is no MTA here that brings mail for one recipient back over the hop. Its links are the same
         # when they are made at once.
-        rewriting = replace(settings.rewriting, added_recipients="shared")
+        rewriting = replace(settings.rewriting, added_recipients=AddedRecipients.SHARED)
         settings = replace(settings, rewriting=rewriting)
         site = Site.build(settings, _ring(settings), load_named(config, settings))
         return replace(site, first_hand=True)
