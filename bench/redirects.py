@@ -26,7 +26,7 @@ from urllib.parse import unquote_to_bytes
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import MAX_TARGET
-from engagement.links.ring_file import save_ring
+from engagement.links.ring_file import RingFile, save_ring
 from engagement.links.token import copy_sealer
 from engagement.links.urls import click_url, refusal
 from tracker_web.links.application import LinksApplication
@@ -86,7 +86,7 @@ def escaped(chance: random.Random, path: str) -> str:
     return path + chance.choice(["?utm_source=gateway", "%27", ".", "?", "&x=1", "%3E"])
 
 
-class Keys:
+class Keys(RingFile):
     def __init__(self, ring: Ring) -> None:
         self.ring = ring
 

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engagement.settings import Settings
+    from engagement.settings.schema import StoreStanza
     from engagement.stores.cassandra.queries import Lifetimes
     from engagement.stores.port import EventStore
-
-
-class StoreStanza(Protocol):
-    """What of the settings' `store { }` stanza is needed for a file."""
-
-    @property
-    def engine(self) -> str:
-        """The engine's name."""
-
-    @property
-    def path(self) -> str:
-        """The SQLite file."""
 
 
 def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> EventStore:

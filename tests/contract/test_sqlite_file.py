@@ -12,17 +12,19 @@ from types import SimpleNamespace
 import pytest
 from store_samples import AT, Telling
 
+from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
 from engagement.stores.aggregate import Figures
+from engagement.stores.json_text import as_text
 from engagement.stores.minute_rollup import Hour, MinuteRollup
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite import migrate
-from engagement.stores.sqlite.queries import as_text, event_values
+from engagement.stores.sqlite.queries import event_values
 from engagement.stores.sqlite.store import SqliteStore
 
 
-def stanza(path: Path, engine: str = "sqlite") -> SimpleNamespace:
-    return SimpleNamespace(engine=engine, path=str(path))
+def stanza(path: Path, engine: str = "sqlite") -> StoreStanza:
+    return StoreStanza(engine=engine, path=str(path))
 
 
 def test_a_reader_may_come_before_the_file(tmp_path: Path, tell: Telling) -> None:

@@ -18,12 +18,14 @@ from engagement.links.fast_open import Asked, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.links.payload import glance
+from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
 from engagement.links.token import BadToken, unseal
 from engagement.links.urls import read_path, refusal
 from tracker_web.links import responses
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import recorded_name
+from tracker_web.links.stop_list import StopListFollower
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,26 +43,10 @@ class HitSink(Protocol):
         """Keep one record."""
 
 
-class RingSource(Protocol):
-    """The key ring of the moment; `engagement.links.ring_file.RingFile` is one."""
-
-    def current(self) -> Ring:
-        """The ring as last read."""
-
-    def refreshed(self) -> Ring:
-        """The ring after a look at its file now."""
-
-
-class StopSource(Protocol):
-    """The operator's list of stopped links; `tracker_web.links.stop_list.Following` is one."""
-
-    @property
-    def stops(self) -> Stops | None:
-        """The list of the moment, None if nothing is stopped."""
-
-
 class _NothingStopped:
-    stops = None
+    """Stands where nobody follows a list of stopped links."""
+
+    stops: Stops | None = None
 
 
 class LinksApplication:
@@ -69,13 +55,13 @@ class LinksApplication:
     event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
     carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off").
     well_known: path to (media type, body). sender: who has stopped a link, where the list does not say.
-    unknown_key: hears of tokens whose key is not in the ring.
+    stops: None where nobody follows a list. unknown_key: hears of tokens whose key is not in the ring.
     """
 
     def __init__(
         self,
         *,
-        keys: RingSource,
+        keys: RingFile,
         event_id: Callable[[int], str],
         spool: HitSink | None,
         otherwise: "WSGIApplication",
@@ -84,7 +70,7 @@ class LinksApplication:
         lost: Callable[[Exception], None],
         truncate_addresses: bool = False,
         well_known: Mapping[str, tuple[str, bytes]] | None = None,
-        stops: StopSource = _NothingStopped(),  # noqa: B008 - holds nothing
+        stops: StopListFollower | None = None,
         unknown_key: Callable[[bytes], None] = lambda _token: None,
         sender: str = "",
         clock: Callable[[], float] = time.time,
@@ -99,7 +85,7 @@ class LinksApplication:
         self._lost = lost
         self._truncate = truncate_addresses
         self._clock = clock
-        self._stops = stops
+        self._stops = stops or _NothingStopped()
         self._unknown_key = unknown_key
         self._sender = sender or "The sender of the mail"
         self._fixed = {

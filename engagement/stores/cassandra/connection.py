@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from cassandra import (
     AuthenticationFailed,
@@ -30,6 +30,7 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
+from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.port import StoreError
 
 T = TypeVar("T")
@@ -47,58 +48,6 @@ _OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
 
 # What it logs of each lost connection, with tracebacks, we say in a line of our own.
 logging.getLogger("cassandra").setLevel(logging.CRITICAL)
-
-
-class ClientStanza(Protocol):
-    """What of the settings' `cassandra_client { }` stanza is needed here."""
-
-    @property
-    def uri(self) -> tuple[str, ...]:
-        """The nodes."""
-
-    @property
-    def keyspace(self) -> str:
-        """Name of the keyspace."""
-
-    @property
-    def replication(self) -> Mapping[str, str]:
-        """Copies by data centre."""
-
-    @property
-    def local_dc(self) -> str:
-        """The data centre asked."""
-
-    @property
-    def consistency(self) -> str:
-        """Name of the consistency level."""
-
-    @property
-    def shards(self) -> int:
-        """Parts of an hour."""
-
-    @property
-    def user(self) -> str:
-        """Who logs in."""
-
-    @property
-    def password_file(self) -> str:
-        """Where the password is."""
-
-    @property
-    def tls(self) -> bool:
-        """Whether connections are encrypted."""
-
-    @property
-    def ca_file(self) -> str:
-        """Who vouches for the nodes."""
-
-    @property
-    def connect_timeout(self) -> int:
-        """Milliseconds."""
-
-    @property
-    def request_timeout(self) -> int:
-        """Milliseconds."""
 
 
 class RefusedError(Exception):
@@ -133,7 +82,7 @@ class Connection:
 
     def __init__(
         self,
-        stanza: ClientStanza,
+        stanza: CassandraClientStanza,
         statements: Mapping[str, str],
         *,
         ready: Callable[["Connection"], None] = lambda _: None,

@@ -21,8 +21,8 @@ from engagement.events.fields import Fields, join
 from engagement.events.rows import EventRow
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import TagSet, set_id
+from engagement.stores.json_text import as_text
 from engagement.stores.port import Query
-from engagement.stores.sqlite.queries import as_text
 
 PERIOD_MS: Final = 30 * 24 * HOUR_MS
 ARRIVALS_IN_PART: Final = 10_000

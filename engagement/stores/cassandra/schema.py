@@ -14,7 +14,8 @@ from importlib.resources import files
 from typing import Final
 from uuid import NAMESPACE_DNS, uuid5
 
-from engagement.stores.cassandra.connection import ClientStanza, Connection, RefusedError
+from engagement.settings.schema import CassandraClientStanza
+from engagement.stores.cassandra.connection import Connection, RefusedError
 from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Lifetimes
 from engagement.stores.port import StoreError
 
@@ -65,7 +66,7 @@ def _window(life: int) -> int:
     return max(1, life // WINDOWS // 3600) if life else 24
 
 
-def replication(stanza: ClientStanza, local_dc: str) -> str:
+def replication(stanza: CassandraClientStanza, local_dc: str) -> str:
     """Return a keyspace's replication as CQL."""
     copies = dict(stanza.replication) or {local_dc: "3"}
     inner = "".join(f", '{name}': {number}" for name, number in copies.items())

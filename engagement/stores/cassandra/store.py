@@ -16,13 +16,15 @@ from uuid import UUID
 
 from engagement.events.fields import Fields, valid
 from engagement.events.rows import EventRow
+from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.aggregate import HOUR_MS, minutes_to_count, to_text
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.connection import RENEW_SECONDS, ClientStanza, Connection, RefusedError
+from engagement.stores.cassandra.connection import RENEW_SECONDS, Connection, RefusedError
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.schema import check_version
 from engagement.stores.cassandra.turns import RollupTurns, stamp
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, tags_of
+from engagement.stores.json_text import as_text
 from engagement.stores.minute_rollup import MINUTES, Hour, Minute, MinuteRollup, by_turns
 from engagement.stores.port import (
     SWEEP_LIMIT,
@@ -31,7 +33,6 @@ from engagement.stores.port import (
     Query,
     RowRefusedError,
 )
-from engagement.stores.sqlite.queries import as_text
 
 ARRIVALS_LIFE: Final = 7 * 86400
 _REMEMBERED: Final = 200_000
@@ -65,7 +66,7 @@ class CassandraStore:
 
     def __init__(
         self,
-        stanza: ClientStanza,
+        stanza: CassandraClientStanza,
         *,
         life: queries.Lifetimes = queries.Lifetimes(),  # noqa: B008 - a frozen value, safe to share
         now: Callable[[], float] = time.time,

@@ -7,6 +7,7 @@ from uuid import UUID
 from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.fields import LINK_UNSUBSCRIBE, Fields, join
 from engagement.events.rows import REPEAT_MS, EventRow, RowSource, kept_fields
+from engagement.stores.json_text import as_text
 from engagement.stores.port import Query
 
 _FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
@@ -133,11 +134,6 @@ def event_values(row: EventRow, tags: bytes | None = None) -> tuple[object, ...]
         body,
         row.hits,
     )
-
-
-as_text = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
-).encode
 
 
 def shown(line: tuple[Any, ...]) -> Fields:

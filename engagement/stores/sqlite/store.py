@@ -29,6 +29,7 @@ from engagement.stores.aggregate import (
     to_text,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
+from engagement.stores.json_text import as_text
 from engagement.stores.minute_rollup import MINUTES, Hour, Minute, MinuteRollup, by_turns
 from engagement.stores.port import (
     SWEEP_LIMIT,
@@ -63,7 +64,6 @@ from engagement.stores.sqlite.queries import (
     SWEEP_MESSAGES,
     SWEEP_TAG_SETS,
     TAG_SETS,
-    as_text,
     conditions,
     counts_of,
     event_values,
