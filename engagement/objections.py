@@ -1,10 +1,10 @@
-"""Who objected to being tracked: the operator's list, followed while it changes (docs/privacy.md).
+"""Who objected to being tracked: the operator's list, read again when it changes (docs/privacy.md).
 
-Not what an objection means for a mail or an event: who asks decides. One address or @domain a line, `#`
-before a remark, in any letter case.
+Not what an objection means for a mail or an event: the caller decides that. The file has one address or
+@domain a line, in any letter case; `#` begins a comment.
 
-Invariants: a line that is neither is told and costs no other line; a list that was read once stays in force
-while its file cannot be read.
+Invariants: a line that is neither is reported and the other lines count all the same; a list that was read
+once stays in force while its file cannot be read.
 """
 
 import os
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_RECHECK = 1.0  # seconds between two looks at the file
+_RECHECK = 1.0  # seconds between two checks whether the file has changed
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what stands for a dot in a domain
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-z0-9.:-]+\]")
 # In no recipient: brackets around one, controls, and what came along unseen when it was copied.
@@ -29,9 +29,10 @@ class ObjectionsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Objections:
-    """The list. strange: what is wrong with it.
+    """The list as it was read.
 
-    addresses, domains: in lower case, domains in ASCII and without the @.
+    addresses, domains: in lower case, domains in ASCII and without the @. strange: one message for each line
+    that has no effect.
     """
 
     addresses: frozenset[str] = frozenset()
@@ -39,7 +40,7 @@ class Objections:
     strange: tuple[str, ...] = ()
 
     def hold(self, recipient: str) -> bool:
-        """Whether this recipient, or all of their domain, objected."""
+        """Tell whether this recipient, or all of their domain, objected."""
         local, sign, domain = recipient.lower().rpartition("@")
         domain = _ascii(domain)
         return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)
@@ -48,7 +49,7 @@ class Objections:
 def _ascii(domain: str) -> str:
     """Return a domain, in lower case, as the DNS has it (IDNA 2008).
 
-    Without its checks: what is no domain comes out as something that is none.
+    Nothing is checked: what is no domain gives another text that is none.
     """
     if not domain.isascii():
         labels = _DOTS.split(unicodedata.normalize("NFKC", domain).lower())
@@ -60,15 +61,15 @@ def _ascii(domain: str) -> str:
 
 
 def parse(text: str, name: str) -> Objections:
-    """Read a list; name stands for its file in `strange`."""
+    """Read a list from its text. name: of the file, for the messages in `strange`."""
     addresses, domains, strange = set(), set(), []
     for number, line in enumerate(text.splitlines(), 1):
-        entry = line.partition("#")[0].strip().lower()
-        if not entry:
+        subject = line.partition("#")[0].strip().lower()
+        if not subject:
             continue
-        local, sign, written = entry.rpartition("@")
+        local, sign, written = subject.rpartition("@")
         domain = _ascii(written)
-        if not sign or _ODD.search(entry) or not _DOMAIN.fullmatch(domain):
+        if not sign or _ODD.search(subject) or not _DOMAIN.fullmatch(domain):
             # Not the line itself: it may hold somebody's address.
             strange.append(f"{name}:{number}: neither an address nor @domain; the line has no effect")
         elif local:
@@ -79,7 +80,7 @@ def parse(text: str, name: str) -> Objections:
 
 
 def load(path: Path) -> Objections:
-    """Read the file. Raises ObjectionsError when there is none to read."""
+    """Read the list from its file. Raises ObjectionsError when the file cannot be read."""
     try:
         text = path.read_text("utf-8-sig", "surrogateescape")
     except OSError as error:
@@ -90,11 +91,10 @@ def load(path: Path) -> Objections:
 
 
 class ObjectionsFile:
-    """The list as the file has it, looked at once a second; safe to share between threads.
+    """The list as its file has it, checked once a second; safe to share between threads.
 
-    report: hears of each trouble once. first: a list read elsewhere, which holds until the file could be
-    read here. Nothing is raised here: `current` raises ObjectionsError for as long as there is neither, since
-    nobody knows who is in it.
+    report: called once with the text of each trouble. first: a list that was read elsewhere; it is in force
+    until the file could be read here. The constructor raises nothing.
     """
 
     def __init__(
@@ -110,39 +110,42 @@ class ObjectionsFile:
         self._lock = threading.Lock()
         self._list = first
         self._seen: tuple[int, int, int] | None = None
-        self._told: tuple[str, ...] = ()
+        self._reported: tuple[str, ...] = ()
         self._due = float("-inf")
 
     def current(self) -> Objections:
-        """Return the list to go by now."""
+        """Return the list in force.
+
+        Raises ObjectionsError while no list was ever read, as nobody knows who is in it.
+        """
         if self._clock() >= self._due and self._lock.acquire(blocking=False):
             try:
                 self._due = self._clock() + _RECHECK
-                self._look()
+                self._check_file()
             finally:
                 self._lock.release()
         if self._list is None:
             raise ObjectionsError(f"{self._path}: the list of objections was never read")
         return self._list
 
-    def _look(self) -> None:
+    def _check_file(self) -> None:
         try:
             state = os.stat(self._path)
             stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
         except OSError:
-            stamp = None  # `load` says it in words
+            stamp = None  # `load` reports it
         if stamp is not None and stamp == self._seen:
             return
         try:
             self._list = load(self._path)
             self._seen = stamp
-            self._tell(self._list.strange)
+            self._report_new(self._list.strange)
         except ObjectionsError as error:
             self._seen = None
-            self._tell((str(error),))
+            self._report_new((str(error),))
 
-    def _tell(self, troubles: tuple[str, ...]) -> None:
+    def _report_new(self, troubles: tuple[str, ...]) -> None:
         for trouble in troubles:
-            if trouble not in self._told:
+            if trouble not in self._reported:
                 self._report(trouble)
-        self._told = troubles
+        self._reported = troubles

@@ -1,10 +1,10 @@
-"""What a terminal may be shown: other people's words as text, never as orders to it.
+"""Makes text of strangers safe to print on a terminal.
 
 Subjects, link names, addresses and file names are written by strangers. A terminal obeys ESC and C1 controls,
 an OSC sequence may set its title or clipboard, and bidirectional controls show a host's name backwards.
 
-Invariants: what `plain` and `lines` give is printable, but for the ends of lines; a guarded terminal gets
-nothing that moves, colours or names it but the sequences of this program's own styles and progress bars.
+Invariants: what `plain` and `lines` return is printable, except the ends of lines; a guarded terminal
+gets no control sequences except those of this program's own styles and progress bars.
 """
 
 import json
@@ -25,17 +25,17 @@ class _Stream(Protocol):
 
 
 def plain(text: str) -> str:
-    """The text in one line, with nothing a terminal might obey."""
+    """Return a text in one line, each character that a terminal might obey replaced."""
     return text if text.isprintable() else "".join(map(_sign, text))
 
 
 def lines(text: str) -> str:
-    """The text with its lines, each of them plain."""
+    """Return a text with its lines, each of them `plain`."""
     return "\n".join(plain(line.removesuffix("\r")) for line in text.split("\n"))
 
 
 def json_line(value: Any) -> str:
-    """A value as JSON in one line of printable ASCII."""
+    """Return a value as JSON in one line of printable ASCII. Raises TypeError for what JSON cannot hold."""
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
@@ -46,13 +46,13 @@ def _sign(sign: str) -> str:
 
 
 class _Guarded:
-    """A terminal's stream that writes text alone; all else is the stream's own."""
+    """A terminal's stream whose `write` is safe; everything else is passed on to the stream."""
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write what `_OWN` allows and what is printable."""
+        """Write the sequences of `_OWN` and what is printable, the rest replaced; return a length."""
         if text.isprintable():
             return self._stream.write(text)
         pieces: list[str] = []
@@ -65,7 +65,7 @@ class _Guarded:
         return len(text)
 
     def writelines(self, texts: list[str]) -> None:
-        """Write each of them."""
+        """Write each text."""
         for text in texts:
             self.write(text)
 
@@ -74,12 +74,12 @@ class _Guarded:
 
 
 def guarded(stream: TextIO) -> TextIO:
-    """The stream, and if it is a terminal, one that gives it nothing to obey."""
+    """Return a guarded stream for a terminal, any other stream as it is."""
     if isinstance(stream, _Guarded) or not stream.isatty():
         return stream
     return cast(TextIO, _Guarded(stream))
 
 
 def guard() -> None:
-    """Let standard output and standard error be guarded for the rest of this process."""
+    """Guard standard output and standard error for the rest of this process."""
     sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)

@@ -1,4 +1,4 @@
-"""The web tracker: answers pixels and redirects, and shows what happened."""
+"""The web tracker, which answers pixels and redirects, and the pages that show the events."""
 
 from engagement import extensions
 

@@ -1,7 +1,7 @@
 """Serve the tracker in the foreground: `python -m tracker_web --config FILE`.
 
 SIGTERM or Ctrl-C stop it cleanly; at SIGHUP new workers read the configuration. Not a daemon: that is the
-supervisor's work. Exit 2 for what the configuration must put right.
+supervisor's job. Exit status 2 for what must be corrected in the configuration.
 """
 
 import os
@@ -13,7 +13,7 @@ import click
 from engagement import terminal
 from tracker_web.server import log
 from tracker_web.server.build import CONFIG_VARIABLE, DEFAULT_CONFIG
-from tracker_web.server.last_good import keep
+from tracker_web.server.last_good import remember
 from tracker_web.server.listening import CannotServe
 from tracker_web.server.serve import prepare, serve
 
@@ -37,7 +37,7 @@ def main(config: Path) -> None:
     except CannotServe as error:
         click.echo(f"smtpapi tracker: {error}", err=True)
         sys.exit(2)
-    keep(settings)
+    remember(settings)
     os.environ[CONFIG_VARIABLE] = str(config.resolve())
     serve(settings, config.resolve())
 

@@ -1,4 +1,4 @@
-"""The configuration: its grammar, every option declared once, and what is in force where."""
+"""The configuration: its grammar, every option declared once, and the value in force for each connection."""
 
 from engagement.settings.errors import NoConfiguration, Problem, SettingsError
 from engagement.settings.load import load_file, load_text

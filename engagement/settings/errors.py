@@ -1,7 +1,7 @@
 """What can be wrong with a configuration, and where: problems as values, collected before anything is raised.
 
-Not the checks themselves (`kinds`, `load`). Invariant: every problem names a place in a file and says what
-would have been right.
+Not the checks themselves (`option_types`, `load`). Invariant: every problem names a place in a file and says
+what would have been right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that must be changed. near: the word Momentum's own syntax message would point at."""
+    """One thing that must be changed. near: the text that Momentum's own syntax message would name."""
 
     place: Place
     what: str
@@ -30,7 +30,7 @@ class Problem:
     near: str | None = None
 
     def lines(self) -> Iterator[str]:
-        """The problem as printed: our line, then Momentum's where it has one (contract.md 2.3)."""
+        """Yield the problem as it is printed: our line, then Momentum's if it has one (contract.md 2.3)."""
         yield f"{self.place}: {self.what}" + (f", expected {self.expected}" if self.expected else "")
         if self.near is not None:
             yield f"Syntax error in {self.place.file} at line {self.place.line} near '{self.near}'"
@@ -49,7 +49,7 @@ class NoConfiguration(SettingsError):
 
 
 class OptionValueError(ValueError):
-    """A value is not of its option's kind. what: what it is or holds instead; expected: what would do."""
+    """A value is not of its option's type. what: what it is or holds instead. expected: what is valid."""
 
     def __init__(self, what: str, expected: str) -> None:
         super().__init__(f"{what}, expected {expected}")

@@ -1,7 +1,7 @@
 """The sample file and the reference page, written from the declarations.
 
 `python -m engagement.settings.explain sample` prints etc/smtpapi.conf, `… reference` prints docs/settings.md.
-A test holds that the committed files equal what this prints. Not what is in force in a given file: that is
+A test compares the committed files with what this prints. Not what is in force in a given file: that is
 `smtpapi check-config`.
 """
 
@@ -15,14 +15,14 @@ from engagement.settings.option import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 
 _WIDTH = 96
-_PLAIN = frozenset(
-    {option_types.boolean().words, option_types.text().words, option_types.path().words}
-)  # names say it all
+_OBVIOUS = frozenset(
+    {option_types.boolean().expected, option_types.text().expected, option_types.path().expected}
+)  # the options' names say enough
 _GLOBAL = frozenset({"relay_hosts", "local_submission"})  # also valid outside all scopes
 
 
 def sample() -> str:
-    """The sample configuration: every option in its place, commented out, with its default."""
+    """Return the sample configuration: every option in its place, commented out, with its default."""
     return "\n".join(_sample()) + "\n"
 
 
@@ -57,8 +57,8 @@ def _commented(option: Option, indent: str = "    ") -> Iterator[str]:
     if indent:
         yield ""
     yield from _prose(option.help, indent)
-    if option.kind.words not in _PLAIN:
-        yield from _prose(f"Value: {option.kind.words}", indent)
+    if option.kind.expected not in _OBVIOUS:
+        yield from _prose(f"Value: {option.kind.expected}", indent)
     if option.example is not None:
         yield from _prose(f"Example: {option.kind.show(option.example)}", indent)
     yield f"{indent}#{option.title} = {option.written}"
@@ -73,7 +73,7 @@ def _prose(text: str, indent: str) -> Iterator[str]:
 
 
 def reference() -> str:
-    """The reference page, Markdown."""
+    """Return the reference page as Markdown."""
     return "\n".join(_reference()) + "\n"
 
 
@@ -100,7 +100,7 @@ def _entry(option: Option) -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(option.help, 110, break_on_hyphens=False)
     yield ""
-    yield f"* value: {option.kind.words}"
+    yield f"* value: {option.kind.expected}"
     yield f"* default: `{option.written}`"
     if option.example is not None:
         yield f"* example: `{option.title} = {option.kind.show(option.example)}`"
@@ -117,7 +117,7 @@ def _first(stanza: type) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print one of the two. Exit status 2 for anything else."""
+    """Print one of the two pages. Return the exit status, 2 for an unknown page."""
     pages = {"sample": sample, "reference": reference}
     if len(arguments) != 1 or arguments[0] not in pages:
         sys.stderr.write("usage: python -m engagement.settings.explain sample|reference\n")

@@ -1,7 +1,8 @@
-"""Reads a configuration file with everything it includes, and gives one tree (contract.md 2.2).
+"""Reads a configuration file with everything it includes into one tree (contract.md 2.2).
 
-No meaning of options but `Local_Changes_File`, which names a file read last. Invariants: reading ends,
-whatever the files include; problems are collected, and one broken file does not hide those of the others.
+Options have no meaning yet, except `Local_Changes_File`, which names a file that is read last. Invariants:
+reading ends, whatever the files include; problems are collected, and one broken file does not hide those of
+the others.
 """
 
 import os
@@ -14,7 +15,7 @@ from engagement.settings.errors import NoConfiguration, Place, Problem
 from engagement.settings.syntax import MAX_DEPTH, SyntaxProblem, parse
 from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, ScopeNode, TextNode
 
-MAX_INCLUDES = 32
+MAX_INCLUDES = 32  # levels; real configurations have two or three
 MAX_FILES = 10_000  # files that include each other twice double at every level
 _TOO_MANY = "too many files are included"
 _MAX_FILE = 64 * 1024 * 1024
@@ -32,7 +33,7 @@ class FileReader:
         self._local_changes: list[TextNode] = []
 
     def read(self, path: Path) -> tuple[Item, ...]:
-        """The tree of a file, includes put in place. Raises NoConfiguration where there is no such file."""
+        """Return the tree of a file, includes put in place. Raises NoConfiguration where there is none."""
         if not path.exists():
             raise NoConfiguration([Problem(Place(str(path)), "no such file", "a configuration file")])
         if self.base is None:
@@ -41,7 +42,7 @@ class FileReader:
         return items + self._last(path.parent)
 
     def text(self, text: str, name: str) -> tuple[Item, ...]:
-        """The tree of a text. It is no file, so it has nothing to include from."""
+        """Return the tree of a text, which is no file and so has no folder to include from."""
         items = self._parsed(text, name)
         return tuple(self._expanded(items, None, _Within((), 0)))
 
@@ -50,7 +51,7 @@ class FileReader:
         return ()
 
     def _last(self, folder: Path) -> tuple[Item, ...]:
-        """The local changes; a later assignment wins, and a file not yet there is no changes."""
+        """Return the tree of Local_Changes_File, () if it does not exist yet. A later assignment wins."""
         if not self._local_changes or self._find(self._local_changes[-1].text, folder) is None:
             return ()
         return self._included(self._local_changes[-1], folder, _Within((), 0))
@@ -63,7 +64,7 @@ class FileReader:
         if len(within.files) > MAX_INCLUDES:
             return self._problem(place, "includes are nested too deeply", f"at most {MAX_INCLUDES} levels")
         if self._files > MAX_FILES:
-            too_many = self._files == MAX_FILES + 1  # told once
+            too_many = self._files == MAX_FILES + 1  # reported once
             return self._problem(place, _TOO_MANY, f"at most {MAX_FILES}") if too_many else ()
         try:
             if not path.is_file() or path.stat().st_size > _MAX_FILE:
@@ -139,18 +140,18 @@ class FileReader:
 
 @dataclass(frozen=True, slots=True)
 class _Within:
-    """What an item stands in: the files that include each other down to it, and how many scopes."""
+    """Where an item stands: the files that include each other down to it, and how many scopes deep."""
 
     files: tuple[Path, ...]
     scopes: int
 
 
 def _base_above(path: Path) -> Path | None:
-    """Momentum's etc/conf folder that the file lies below, if any; relative where the file's path is."""
+    """Return Momentum's etc/conf folder above the file, if any; relative where the file's path is."""
     found = next((each for each in path.absolute().parents if each.parts[-2:] == ("etc", "conf")), None)
     return found if found is None or path.is_absolute() else Path(os.path.relpath(found))
 
 
 def _members(folder: Path) -> list[Path]:
-    """A folder's files in alphabetical order, without hidden ones and sub-folders. Raises OSError."""
+    """Return a folder's files in alphabetical order, without hidden ones and sub-folders. Raises OSError."""
     return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_file())

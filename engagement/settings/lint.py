@@ -1,6 +1,7 @@
-"""What an operator should hear about a configuration that is valid: rules between options.
+"""Warnings and notices about a configuration that is valid: rules between options.
 
-Not errors: everything here is accepted and works as asked. Each warning begins with the place to look at.
+Not errors: everything here is accepted and has the effect that was asked for. Each warning begins with the
+place to look at.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 @dataclass(frozen=True, slots=True)
 class ScopeView:
-    """What is in force in one scope of the file. served: not switched off by `Enable`."""
+    """One scope of the file and what is in force in it. served: not switched off by `Enable`."""
 
     label: str
     scoped: Scoped
@@ -39,7 +40,7 @@ class ScopeView:
 
 
 def views(table: Table) -> Iterator[ScopeView]:
-    """Each scope of the file, in its order; first the file itself if no listener takes all connections."""
+    """Yield each scope of the file in order; first the file itself if no listener takes all connections."""
     if not any(listener.serves() for listener in table.top.of_kind("esmtp_listener")):
         yield ScopeView(table.top.label, table.along([]))
     for outer in table.top.inner:
@@ -64,7 +65,7 @@ def _listener_views(table: Table, listener: Block) -> Iterator[ScopeView]:
 
 
 def warnings(settings: "Settings") -> Iterator[str]:
-    """All warnings that arise from several options together."""
+    """Yield the warnings that come from several options together."""
     top = settings.table.top
     if not settings.active:
         yield from _passive(settings, top)
@@ -87,7 +88,7 @@ def warnings(settings: "Settings") -> Iterator[str]:
 
 
 def notices(settings: "Settings") -> Iterator[str]:
-    """What is good to know about options that are read and not acted on."""
+    """Yield what is good to know about options that are read and have no effect."""
     if settings.cassandra_client is None:
         return
     origin = settings.origins.get(("cassandra_client", "uri"))
@@ -116,7 +117,7 @@ def _passive(settings: "Settings", top: Block) -> Iterator[str]:
 
 
 def _default_domain(table: Table) -> Iterator[str]:
-    told = set()
+    reported = set()
     for view in views(table):
         switched_on = [view.scoped.value(name) for name in _SWITCHES if view.scoped.value(name).value]
         given = view.scoped.options.context.get("smtpapi_tracking_domain")
@@ -124,8 +125,8 @@ def _default_domain(table: Table) -> Iterator[str]:
             continue
         if view.scoped.value("tracking_domain").scope != DEFAULT_SCOPE:
             continue
-        if (place := _at(switched_on[0])) not in told:
-            told.add(place)
+        if (place := _at(switched_on[0])) not in reported:
+            reported.add(place)
             yield (
                 f"{place}: {view.label} tracks with the default tracking_domain {DEFAULT_DOMAIN}, which no "
                 "recipient can reach; set tracking_domain"
@@ -135,13 +136,13 @@ def _default_domain(table: Table) -> Iterator[str]:
 def _top_pixel_alone(table: Table) -> Iterator[str]:
     for view in views(table):
         initial = view.scoped.value("initial_open_tracking_enabled")
-        alone = not view.scoped.value("open_tracking_enabled").value
+        alone = not view.scoped.options.open_tracking_enabled
         if view.served and initial.value and initial.scope == view.label and alone:
             yield f"{_at(initial)}: initial_open_tracking_enabled has no effect without open_tracking_enabled"
 
 
 def _context(context: Value) -> Iterator[str]:
-    """Context variables whose value no message could use."""
+    """Yield a warning for each context variable whose value no message could use."""
     for variable, text in context.value.items():
         if variable in _VARIABLES and text:
             try:

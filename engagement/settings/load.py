@@ -1,8 +1,8 @@
-"""A configuration's tree to settings: which name is valid where, every value checked (contract.md 1, 2).
+"""Turns a configuration's tree into settings: each name in its place, each value checked (contract.md 1, 2).
 
-Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`kinds`, `schema`).
-Invariants: raises nothing but `SettingsError`, and then with all that is wrong; what is not ours is accepted
-and told once.
+Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`option_types`, `schema`).
+Invariants: raises nothing but `SettingsError`, and then with all that is wrong; names that only Momentum has
+are accepted and reported once.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from engagement.settings import lint
 from engagement.settings.errors import OptionValueError, Place, Problem, SettingsError
 from engagement.settings.files import FileReader
 from engagement.settings.option import Option, options_of
-from engagement.settings.option_types import Network, network, said
+from engagement.settings.option_types import Network, network, quoted_value
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
 from engagement.settings.scopes import Block, ListenAddress, Table, Value, listen_of
 from engagement.settings.settings import Settings
@@ -43,7 +43,7 @@ _INSIDE = {
     "pathway": (),
     "peer": (),
 }
-# What serves here instead, for stanzas that someone who comes from Momentum will look for.
+# What takes their place here, for stanzas that someone who comes from Momentum will look for.
 _INSTEAD = {
     "http_listener": "tracker { listen } says where links are answered",
     "httpsrv": "tracker { } has the web server's options",
@@ -60,7 +60,7 @@ _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
 def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settings:
-    """The settings of a file and all it includes.
+    """Return the settings of a file and all it includes.
 
     base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself
     where the file lies below one. Raises SettingsError, NoConfiguration where there is no such file.
@@ -71,7 +71,7 @@ def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settin
 
 
 def load_text(text: str, name: str = "<text>") -> Settings:
-    """The settings of a text, which cannot include anything. Raises SettingsError."""
+    """Return the settings of a text, which cannot include anything. Raises SettingsError."""
     reader = FileReader()
     items = reader.text(text, name)
     return _settings(items, reader)
@@ -107,7 +107,7 @@ class _Loader:
         self._blocks: dict[tuple[int, str, object], Block] = {}
 
     def check_together(self) -> None:
-        """Bounds between two options."""
+        """Check the rules between two options."""
         size = self.origins.get(("spool", "segment_size"))
         most = self.origins.get(("spool", "max_size"))
         spool = self.stanza("spool")
@@ -132,19 +132,19 @@ class _Loader:
             self.problems.append(Problem(Place(mode.file, mode.line, mode.column), what, expected))
 
     def stanza(self, name: str) -> Any:
-        """The stanza's object, from the values set and the declared defaults."""
+        """Return the stanza's object, from the values set and the declared defaults."""
         given = {option: value.value for (stanza, option), value in self.origins.items() if stanza == name}
         return STANZAS[name](**given)
 
     def item(self, item: Item, block: Block) -> None:
-        """One item of a scope we know."""
+        """Read one item of a scope that is known."""
         match item:
             case AssignNode():
                 self._assign(item, block)
             case ScopeNode():
                 self._scope(item, block)
             case IncludeNode():
-                pass  # the reader has put in its text, or told why not
+                pass  # the reader has put in its text, or reported why not
 
     def _assign(self, item: AssignNode, block: Block) -> None:
         name = item.name.lower()
@@ -176,7 +176,7 @@ class _Loader:
             self._foreign(item)
 
     def _foreign(self, item: ScopeNode) -> None:
-        """A scope that means nothing here; still the tracking options must not stand just anywhere."""
+        """Check a scope that has no meaning here: tracking options must not stand in it all the same."""
         if item.name.lower() in _OWN_OPTIONS:
             return
         for each in item.items:
@@ -192,7 +192,7 @@ class _Loader:
     def _stanza(self, item: ScopeNode, name: str) -> None:
         self.seen.add(name)
         if item.instance is not None:
-            what = f"{name} has an instance name, {said(item.instance)}"
+            what = f"{name} has an instance name, {quoted_value(item.instance)}"
             self.problems.append(Problem(item.instance.place, what, f"{name} {{ … }}", item.instance.text))
         declared = {option.name: option for option in options_of(STANZAS[name])}
         for each in item.items:
@@ -234,7 +234,7 @@ class _Loader:
         return Value(found, label, *astuple(item.place))
 
     def _block(self, item: ScopeNode, kind: str, outer: Block) -> Block | None:
-        """The block of a scope, a new one or that of its earlier appearance."""
+        """Return the block of a scope, a new one or that of its earlier appearance."""
         display = _DISPLAY[kind]
         instance = item.instance.text if item.instance else ""
         matches = self._matches(kind, instance)
@@ -275,7 +275,7 @@ class _Loader:
         self.problems.append(Problem(place, what, _homes(name.lower()), name))
 
     def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
-        """Something that is not ours: told once, and warned of where it may be a slip of the pen."""
+        """Report a name that is unknown here: once, or as a warning where it looks like a misspelt one."""
         where = "" if block is self.top else f" in {_DISPLAY[block.kind]}"
         name = key[1].removesuffix(" {")
         if name == key[1]:
@@ -300,7 +300,7 @@ def _nearest(name: str, names: tuple[str, ...]) -> str | None:
 
 
 def _homes(name: str) -> str:
-    """Where an option or scope may stand, in words."""
+    """Return where an option or scope may stand, as a message says it."""
     if name in TRACKING_OPTIONS:
         found = list(TRACKING_SCOPES)
     else:

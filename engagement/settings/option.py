@@ -1,6 +1,6 @@
-"""How an option is declared: a dataclass field that carries kind, default and words in its metadata.
+"""How an option is declared: a dataclass field whose metadata holds its type, default and help text.
 
-No option stands here (`schema`).
+No option is declared here (`schema`).
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One declaration, as its readers see it.
+    """One declaration of an option.
 
     scopes: where it is valid, () for an option of a stanza. example: a value to show where the default says
-    little. aliases: other names, read with a warning. display: the name in Momentum's capitals.
+    little. aliases: other names, read with a warning. display: the name in Momentum's capitals. since: the
+    first version of this program that has it.
     """
 
     name: str
@@ -32,12 +33,12 @@ class Option:
 
     @property
     def title(self) -> str:
-        """The name as people write it."""
+        """Return the name as people write it."""
         return self.display or self.name
 
     @property
     def written(self) -> str:
-        """The default as it may stand in a file."""
+        """Return the default as it may stand in a file."""
         return self.kind.show(self.default)
 
 
@@ -52,7 +53,7 @@ def declared(
     aliases: tuple[str, ...] = (),
     display: str = "",
 ) -> T:
-    """A dataclass field that carries its declaration; typed as the value, as dataclasses expect."""
+    """Return a dataclass field that holds its declaration; typed as the value, as dataclasses expect."""
     metadata = {
         "kind": kind,
         "default": default,
@@ -67,7 +68,7 @@ def declared(
 
 
 def options_of(stanza: type) -> Iterator[Option]:
-    """The declarations of a stanza's class, in order."""
+    """Yield the declarations of a stanza's class, in order."""
     for each in fields(stanza):
         if "kind" in each.metadata:
             yield Option(name=each.name, **each.metadata)

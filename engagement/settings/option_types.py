@@ -1,4 +1,4 @@
-"""The kinds of value an option may have: how each is read, what it is called, how it is written again.
+"""The types of value an option may have: how each is read, what it is called, how it is written again.
 
 No option is declared here (`schema`). Invariants: `read` raises nothing but `OptionValueError`; a value
 written with `show` and read again is the same value.
@@ -35,15 +35,19 @@ _MAX_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class OptionType(Generic[T]):
-    """A kind of value. words: what a person should write there, as in "expected …"."""
+    """A type of value: how it is read from a file and written again.
 
-    words: str
+    expected: what a person should write, as messages have it after "expected". read: raises OptionValueError
+    for anything else.
+    """
+
+    expected: str
     read: Callable[[ValueNode], T]
     show: Callable[[T], str]
 
 
-def said(value: ValueNode) -> str:
-    """A value as a message quotes it."""
+def quoted_value(value: ValueNode) -> str:
+    """Return a value as a message quotes it, cut where it is long."""
     match value:
         case TextNode(text):
             return f"'{text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + '…'}'"
@@ -53,20 +57,20 @@ def said(value: ValueNode) -> str:
             return "a list of pairs [ … ]"
 
 
-def _word(value: ValueNode, expected: str) -> str:
+def _text(value: ValueNode, expected: str) -> str:
     if not isinstance(value, TextNode):
-        raise OptionValueError(f"is {said(value)}", expected)
+        raise OptionValueError(f"is {quoted_value(value)}", expected)
     if any(ord(character) < 32 or ord(character) == 127 for character in value.text):
         raise OptionValueError("holds a control character", expected)
     return value.text
 
 
-def _words(value: ValueNode, expected: str) -> tuple[str, ...]:
-    """A list; a single value counts as a list of one (contract.md 2.1)."""
+def _texts(value: ValueNode, expected: str) -> tuple[str, ...]:
+    """Return a list's texts; a single value counts as a list of one (contract.md 2.1)."""
     if isinstance(value, PairsNode):
-        raise OptionValueError(f"is {said(value)}", expected)
+        raise OptionValueError(f"is {quoted_value(value)}", expected)
     items = value.items if isinstance(value, TextListNode) else (value,)
-    return tuple(_word(item, expected) for item in items)
+    return tuple(_text(item, expected) for item in items)
 
 
 def _show_list(values: tuple[str, ...]) -> str:
@@ -81,55 +85,55 @@ def truth_of(text: str) -> bool | None:
 
 def boolean() -> OptionType[bool]:
     """Return the type of true or false, in all of Momentum's spellings (contract.md 2.1)."""
-    words = "true or false (or on/off, yes/no, enabled/disabled, 1/0)"
+    expected = "true or false (or on/off, yes/no, enabled/disabled, 1/0)"
 
     def read(value: ValueNode) -> bool:
-        found = truth_of(_word(value, words))
+        found = truth_of(_text(value, expected))
         if found is None:
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, lambda value: "true" if value else "false")
+    return OptionType(expected, read, lambda value: "true" if value else "false")
 
 
-def integer(low: int, high: int, unit: str = "", *, words: str = "") -> OptionType[int]:
-    """A whole number within bounds, without a suffix."""
+def integer(low: int, high: int, unit: str = "", *, expected: str = "") -> OptionType[int]:
+    """Return the type of a whole number from low to high, without a suffix."""
     of_unit = f" of {unit}" if unit else ""
-    words = words or f"a whole number{of_unit} from {low} to {high}"
+    expected = expected or f"a whole number{of_unit} from {low} to {high}"
 
     def read(value: ValueNode) -> int:
-        text = _word(value, words)
+        text = _text(value, expected)
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return int(text)
 
-    return OptionType(words, read, str)
+    return OptionType(expected, read, str)
 
 
-def text(words: str = "text", *, empty: bool = True) -> OptionType[str]:
-    """Any text on one line."""
+def text(expected: str = "text", *, empty: bool = True) -> OptionType[str]:
+    """Return the type of any text on one line."""
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         if not found and not empty:
-            raise OptionValueError("is empty", words)
+            raise OptionValueError("is empty", expected)
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def choice(*values: S) -> OptionType[S]:
     """Return the type of one of a closed list of texts. Letter case in the file does not matter."""
-    words = " or ".join(values)
+    expected = " or ".join(values)
     canonical = {value.lower(): value for value in values}
 
     def read(value: ValueNode) -> S:
-        found = canonical.get(_word(value, words).lower())
+        found = canonical.get(_text(value, expected).lower())
         if found is None:
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def member(values: type[E]) -> OptionType[E]:
@@ -141,61 +145,61 @@ _LEVELS = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
 def debug_level() -> OptionType[str]:
-    """A level's name, or its number from 0 (contract.md 1.4)."""
-    words = f"{', '.join(_LEVELS[:-1])} or {_LEVELS[-1]} (or 0 to 5)"
+    """Return the type of a log level: its name, or its number from 0 (contract.md 1.4)."""
+    expected = f"{', '.join(_LEVELS[:-1])} or {_LEVELS[-1]} (or 0 to 5)"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words).upper()
+        found = _text(value, expected).upper()
         if found in tuple("012345"):
             return _LEVELS[int(found)]
         if found not in _LEVELS:
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, written)
+    return OptionType(expected, read, written)
 
 
 def path() -> OptionType[str]:
-    """A file or folder; a relative one counts from the folder of the file that names it."""
-    words = "a path"
+    """Return the type of a path; a relative one counts from the folder of the file that names it."""
+    expected = "a path"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         if not found or value.place.file.startswith("<"):  # a text without a file has no folder
             return found
         return posixpath.abspath(posixpath.join(posixpath.dirname(value.place.file), found))
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def milter_socket() -> OptionType[str]:
-    """Where the MTA finds the filter, as libmilter writes it."""
-    words = '"unix:/absolute/path" or "inet:PORT@ADDRESS" or "inet6:PORT@ADDRESS"'
+    """Return the type of the address at which the MTA finds the filter, as libmilter writes it."""
+    expected = '"unix:/absolute/path" or "inet:PORT@ADDRESS" or "inet6:PORT@ADDRESS"'
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         family, _, rest = found.partition(":")
         if family in ("unix", "local") and rest.startswith("/"):
             return found
         port, at, address = rest.partition("@")
         if family in ("inet", "inet6") and at and address and _port(port) is not None:
             return found
-        raise OptionValueError(f"is {said(value)}", words)
+        raise OptionValueError(f"is {quoted_value(value)}", expected)
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
-def words_list(words: str) -> OptionType[tuple[str, ...]]:
-    """A list of words."""
-    return OptionType(words, lambda value: _words(value, words), _show_list)
+def text_list(expected: str) -> OptionType[tuple[str, ...]]:
+    """Return the type of a list of texts."""
+    return OptionType(expected, lambda value: _texts(value, expected), _show_list)
 
 
 def patterns() -> OptionType[tuple[str, ...]]:
-    """Regular expressions that compile."""
-    words = 'a list of regular expressions, as in ("//login\\.example\\.com/" "[?&]token=")'
+    """Return the type of a list of regular expressions that compile."""
+    expected = 'a list of regular expressions, as in ("//login\\.example\\.com/" "[?&]token=")'
 
     def read(value: ValueNode) -> tuple[str, ...]:
-        found = _words(value, words)
+        found = _texts(value, expected)
         for pattern in found:
             try:
                 with warnings.catch_warnings():
@@ -205,66 +209,68 @@ def patterns() -> OptionType[tuple[str, ...]]:
                     re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
                 raise OptionValueError(
-                    f"holds '{pattern}', which is no regular expression ({error})", words
+                    f"holds '{pattern}', which is no regular expression ({error})", expected
                 ) from None
             except UnicodeEncodeError:
-                raise OptionValueError(f"holds {pattern!a}, which is no text", words) from None
+                raise OptionValueError(f"holds {pattern!a}, which is no text", expected) from None
         return found
 
-    return OptionType(words, read, _show_list)
+    return OptionType(expected, read, _show_list)
 
 
 def network(found: str) -> Network:
-    """The CIDR block of a text; a bare address is a block of one. Raises ValueError.
+    """Return the CIDR block of a text; an address alone is a block of one.
 
-    Host bits may be set, as in "10.0.0.1/8": Momentum takes them, so 10.0.0.0/8 is meant.
+    Host bits may be set: Momentum takes "10.0.0.1/8" for 10.0.0.0/8. Raises ValueError for other text.
     """
     return ip_network(found.strip("[]") if found.startswith("[") else found, strict=False)
 
 
-def _networks(value: ValueNode, words: str) -> tuple[Network, ...]:
+def _networks(value: ValueNode, expected: str) -> tuple[Network, ...]:
     found = []
-    for each in _words(value, words):
+    for each in _texts(value, expected):
         try:
             found.append(network(each))
         except ValueError:
-            raise OptionValueError(f"holds '{each}'", words) from None
+            raise OptionValueError(f"holds '{each}'", expected) from None
     return tuple(found)
 
 
 def networks() -> OptionType[tuple[Network, ...]]:
-    """A list of CIDR blocks."""
-    words = 'a list of addresses or CIDR blocks, as in ("10.0.0.0/8" "fd00::/8")'
+    """Return the type of a list of CIDR blocks."""
+    expected = 'a list of addresses or CIDR blocks, as in ("10.0.0.0/8" "fd00::/8")'
     show = _show_list
     return OptionType(
-        words, lambda value: _networks(value, words), lambda value: show(tuple(map(str, value)))
+        expected, lambda value: _networks(value, expected), lambda value: show(tuple(map(str, value)))
     )
 
 
 def network_texts() -> OptionType[tuple[str, ...]]:
-    """A list of CIDR blocks, kept as text in canonical form."""
-    words = networks().words
-    return OptionType(words, lambda value: tuple(str(each) for each in _networks(value, words)), _show_list)
+    """Return the type of a list of CIDR blocks, each as text in canonical form."""
+    expected = networks().expected
+    return OptionType(
+        expected, lambda value: tuple(str(each) for each in _networks(value, expected)), _show_list
+    )
 
 
 def pairs() -> OptionType[Mapping[str, str]]:
-    """`[ name = "value" … ]`."""
-    words = 'pairs, as in [ name = "value" ]'
+    """Return the type of `[ name = "value" … ]`."""
+    expected = 'pairs, as in [ name = "value" ]'
 
     def read(value: ValueNode) -> Mapping[str, str]:
         if not isinstance(value, PairsNode):
-            raise OptionValueError(f"is {said(value)}", words)
-        return MappingProxyType({key.text: _word(each, words) for key, each in value.pairs})
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
+        return MappingProxyType({key.text: _text(each, expected) for key, each in value.pairs})
 
     def show(value: Mapping[str, str]) -> str:
         inner = " ".join(f"{written(key)} = {quoted(each)}" for key, each in value.items())
         return f"[ {inner} ]" if inner else "[ ]"
 
-    return OptionType(words, read, show)
+    return OptionType(expected, read, show)
 
 
 def scheme() -> OptionType[str]:
-    """http or https, read lower-cased (contract.md 1.1)."""
+    """Return the type of a URL scheme, http or https in lower case (contract.md 1.1)."""
     return choice("http", "https")
 
 
@@ -273,7 +279,7 @@ def _port(found: str) -> int | None:
 
 
 def is_host_and_port(found: str, *, port_needed: bool = False) -> bool:
-    """Whether the text is host[:port]: a name of A-labels, an IPv4 address or [IPv6] (contract.md 1.1)."""
+    """Tell whether a text is host[:port]: a name of A-labels, IPv4, or [IPv6] (contract.md 1.1)."""
     if bracketed := _BRACKETED.fullmatch(found):
         host, port = bracketed["inner"], bracketed["port"]
         try:
@@ -297,103 +303,103 @@ def _is_ipv4(host: str) -> bool:
 
 
 def tracking_domain() -> OptionType[str]:
-    """A link's host[:port], kept as written."""
-    words = "a host name or address with an optional :port, and nothing else"
+    """Return the type of a link's host[:port], in the letter case of the file."""
+    expected = "a host name or address with an optional :port, and nothing else"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         if not is_host_and_port(found):
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def hosts() -> OptionType[tuple[str, ...]]:
-    """A list of host[:port], lower-cased."""
-    words = 'a list of host names, as in ("track.example.com")'
+    """Return the type of a list of host[:port], in lower case."""
+    expected = 'a list of host names, as in ("track.example.com")'
 
     def read(value: ValueNode) -> tuple[str, ...]:
-        found = _words(value, words)
+        found = _texts(value, expected)
         for each in found:
             if not is_host_and_port(each):
-                raise OptionValueError(f"holds '{each}'", words)
+                raise OptionValueError(f"holds '{each}'", expected)
         return tuple(each.lower() for each in found)
 
-    return OptionType(words, read, _show_list)
+    return OptionType(expected, read, _show_list)
 
 
 def http_listen() -> OptionType[str]:
-    """Where the web tracker listens."""
-    words = "ADDRESS:PORT, with IPv6 addresses in brackets"
+    """Return the type of the address and port that an HTTP server listens on."""
+    expected = "ADDRESS:PORT, with IPv6 addresses in brackets"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         if not is_host_and_port(found, port_needed=True):
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def second_pass_listener() -> OptionType[str]:
-    """Where copies come in the second time: an IP address and a port, or empty."""
-    words = "IP-ADDRESS:PORT, with IPv6 addresses in brackets, or empty for no hop"
+    """Return the type of the second pass's listener: an IP address and a port, or empty."""
+    expected = "IP-ADDRESS:PORT, with IPv6 addresses in brackets, or empty for no hop"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         host = found.rpartition(":")[0]
         if found and not (is_host_and_port(found, port_needed=True) and (host[:1] == "[" or _is_ipv4(host))):
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         if found and ip_address(host.strip("[]")).is_unspecified:
             raise OptionValueError(
-                f"is {said(value)}", "the one address that the hop comes to, as in 127.0.0.1:10026"
+                f"is {quoted_value(value)}", "the one address that the hop comes to, as in 127.0.0.1:10026"
             )
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def cassandra_nodes() -> OptionType[tuple[str, ...]]:
-    """Momentum's contact strings, each with a host (contract.md 1.5)."""
-    words = 'a list of "name=NAME;host=HOST;port=PORT"'
+    """Return the type of a list of Momentum's contact strings, each with a host (contract.md 1.5)."""
+    expected = 'a list of "name=NAME;host=HOST;port=PORT"'
 
     def read(value: ValueNode) -> tuple[str, ...]:
-        found = _words(value, words)
+        found = _texts(value, expected)
         for each in found:
             parts = dict(part.strip().partition("=")[::2] for part in each.split(";"))
             port = parts.get("port", "9042")
             if not is_host_and_port(parts.get("host", "")) or _port(port) is None:
-                raise OptionValueError(f"holds '{each}'", words)
+                raise OptionValueError(f"holds '{each}'", expected)
         return found
 
-    return OptionType(words, read, _show_list)
+    return OptionType(expected, read, _show_list)
 
 
 def keyspace() -> OptionType[str]:
-    """A name that CQL takes without quotes (CQL 3.4.7, identifiers)."""
-    words = "a name of at most 48 small letters, digits and _, beginning with a letter"
+    """Return the type of a name that CQL takes without quotes (CQL 3.4.7, identifiers)."""
+    expected = "a name of at most 48 small letters, digits and _, beginning with a letter"
 
     def read(value: ValueNode) -> str:
-        found = _word(value, words)
+        found = _text(value, expected)
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", found):
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 
-    return OptionType(words, read, quoted)
+    return OptionType(expected, read, quoted)
 
 
 def copies() -> OptionType[Mapping[str, str]]:
-    """How many copies each data centre keeps."""
-    words = 'data centres and their copies, as in [ dc1 = "3" ]'
+    """Return the type of the number of copies in each data centre."""
+    expected = 'data centres and their copies, as in [ dc1 = "3" ]'
     inner = pairs()
 
     def read(value: ValueNode) -> Mapping[str, str]:
         if not isinstance(value, PairsNode):
-            raise OptionValueError(f"is {said(value)}", words)
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
         found = inner.read(value)
         if not all(re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[1-9]", n) for name, n in found.items()):
-            raise OptionValueError(f"is {said(value)} of something else", words)
+            raise OptionValueError(f"is {quoted_value(value)} of something else", expected)
         return found
 
-    return OptionType(words, read, inner.show)
+    return OptionType(expected, read, inner.show)

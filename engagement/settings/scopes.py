@@ -1,9 +1,9 @@
 """Which scope's value is in force for a connection (contract.md 1.3 and 2.5).
 
-Not the reading of values (`load`). The order, first wins: Peer in the matching Listen, Peer in the
-ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway inside a pathway_group, the pathway, the
-pathway_group, the top level (where an option is valid there), the built-in default. Each option goes its own
-way down this list.
+Not the reading of values (`load`). For each option by itself, the first of these that sets it wins: Peer in
+the matching Listen, Peer in the ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway inside a
+pathway_group, the pathway, the pathway_group, the top level (where the option is valid there), the built-in
+default.
 
 Invariants: values are converted before they come here, so nothing can fail; an unknown client address matches
 no Peer, an unknown port no exact Listen.
@@ -29,7 +29,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 class Where:
     """A connection, as far as scopes depend on it.
 
-    local_address, local_port: the MTA's own side, "" and None where it does not tell. client_address: "" for
+    local_address, local_port: the MTA's own side, "" and None where it is not known. client_address: "" for
     local submission. pathway: "" means the one that the `pathway` option names.
     """
 
@@ -59,7 +59,7 @@ class ListenAddress:
 
     @property
     def wildcard(self) -> bool:
-        """Whether it takes connections to any address."""
+        """Tell whether it takes connections to any address."""
         return self.address in ("", "[*]")
 
 
@@ -67,7 +67,7 @@ class ListenAddress:
 class Block:
     """One scope of the file, all its appearances merged.
 
-    kind: lower-case name, "global" for the file itself. label: the way to it, as in
+    kind: its name in lower case, "global" for the file itself. label: its path through the scopes, as in
     `ESMTP_Listener > Listen ":25"`. matches: a Listen, a Network or a pathway's name.
     """
 
@@ -78,16 +78,16 @@ class Block:
     inner: list["Block"] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> Iterator["Block"]:
-        """The blocks of one kind directly inside."""
+        """Return the blocks of one kind directly inside."""
         return (block for block in self.inner if block.kind == kind)
 
     def serves(self, default: bool = True) -> bool:
-        """Whether the stanza is in force: its `Enable`, or what is given."""
+        """Tell whether the stanza is in force: by its `Enable`, else by the default."""
         found = self.values.get("enable")
         return default if found is None else bool(found.value)
 
     def walk(self) -> Iterator["Block"]:
-        """This block and all below it, in the order of the file."""
+        """Yield this block and all below it, in the order of the file."""
         yield self
         for block in self.inner:
             yield from block.walk()
@@ -119,9 +119,10 @@ class Scoped:
 
 
 def address_of(text: str) -> Address | None:
-    """An address as MTAs write it, also in brackets, with the prefix IPv6: or a zone; None if it is none.
+    """Return the address in a text as MTAs write it; None if it is none.
 
-    An IPv4 address mapped into IPv6 is the IPv4 address.
+    It may stand in brackets, with the prefix "IPv6:" or a zone. An IPv4 address mapped into IPv6 is the IPv4
+    address.
     """
     bare = text.strip("[]").removeprefix("IPv6:").partition("%")[0]
     try:
@@ -133,7 +134,7 @@ def address_of(text: str) -> Address | None:
 
 
 def listen_of(instance: str) -> ListenAddress | None:
-    """A Listen's instance (contract.md 2.5), None if it is none of the forms."""
+    """Read a Listen's instance (contract.md 2.5); None if it has none of the forms."""
     if instance.startswith("/"):
         return ListenAddress(instance)
     host, colon, port = instance.rpartition(":")
@@ -150,7 +151,7 @@ def listen_of(instance: str) -> ListenAddress | None:
 
 
 class Table:
-    """All scopes of one file, and the way down through them."""
+    """All scopes of one file, and the search through them."""
 
     def __init__(self, top: Block | None = None) -> None:
         self.top = top or Block("global", "Global")
@@ -160,7 +161,7 @@ class Table:
         return self.along(self._listener_rows(where), where.pathway)
 
     def along(self, rows: Iterable[Block], pathway: str = "") -> Scoped:
-        """What is in force where these listener scopes apply, narrowest first."""
+        """Return what is in force where these listener scopes apply, narrowest first."""
         narrow = list(rows)
         named = _first(narrow, "pathway")
         name = pathway or (named.value if named else SCOPED["pathway"].default)
@@ -172,17 +173,17 @@ class Table:
         return Scoped(values, options, name)
 
     def pathway_rows(self, name: str) -> Iterator[Block]:
-        """Rows 5 to 7: the pathway in a group, the pathway, the group."""
+        """Yield rows 5 to 7 of contract.md 1.3: the pathway in a group, the pathway, the group."""
         groups = list(self.top.of_kind("pathway_group"))
-        held = [
+        found = [
             (block, group) for group in groups for block in group.of_kind("pathway") if block.matches == name
         ]
-        yield from (block for block, _ in held[:1])
+        yield from (block for block, _ in found[:1])
         yield from (block for block in self.top.of_kind("pathway") if block.matches == name)
-        yield from (group for _, group in held[:1])
+        yield from (group for _, group in found[:1])
 
     def _listener_rows(self, where: Where) -> Iterator[Block]:
-        """Rows 1 to 4."""
+        """Yield rows 1 to 4."""
         listener, listen = self._listener(where)
         if listener is None:
             return
@@ -195,9 +196,9 @@ class Table:
         yield listener
 
     def _listener(self, where: Where) -> tuple[Block | None, Block | None]:
-        """The listener that takes the connection, and its Listen that does, if any.
+        """Return the listener that takes the connection, and its Listen that does, if any.
 
-        With several listeners and no Listen that matches, the first one stands for all.
+        Where no Listen matches, it is the first listener that is in force.
         """
         listeners = list(self.top.of_kind("esmtp_listener"))
         local = address_of(where.local_address)
@@ -215,7 +216,7 @@ class Table:
 
 
 def longest_peer(block: Block, client: Address | None) -> Iterator[Block]:
-    """The Peer directly inside the block whose network holds the client most narrowly; none or one."""
+    """Yield the Peer directly inside with the longest network that holds the client; none or one."""
     best: Block | None = None
     longest = -1
     for peer in block.of_kind("peer"):
@@ -228,14 +229,14 @@ def longest_peer(block: Block, client: Address | None) -> Iterator[Block]:
 
 
 def longest_covering(block: Block, peer: Block) -> Iterator[Block]:
-    """The Peer directly inside the block that holds the whole network of another one; none or one."""
+    """Yield the Peer directly inside the block that holds the whole network of another one; none or one."""
     inner = peer.matches
     assert not isinstance(inner, ListenAddress | str)
     yield from longest_peer(block, inner.network_address)
 
 
 def _rank(listen: object, where: Where, local: Address | None) -> int:
-    """How well a Listen takes a connection: 0 not at all, 3 exactly, 2 by family, 1 by any address.
+    """Return how well a Listen matches a connection: 0 not at all, 3 exactly, 2 by family, 1 by any address.
 
     Without a port from the MTA only wildcards match (contract.md 2.5).
     """

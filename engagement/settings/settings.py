@@ -1,7 +1,7 @@
-"""The settings as programs use them: one attribute a stanza, and the scopes behind `scoped`.
+"""The settings as programs use them: an attribute for each stanza, and `scoped` for options of scopes.
 
-Not how they are read (`load`). Invariant: everything is checked and converted; `Settings()` is what an empty
-file means.
+Not the reading of files (`load`). Invariant: every value is checked and converted; `Settings()` is what an
+empty file means.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,11 @@ from engagement.settings.scopes import Scoped, Table, Value, Where
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A configuration. smtpapi, cassandra_client: None where the stanza is absent.
+    """A whole configuration.
 
-    warnings: what the operator should change; notices: what was read and means nothing here. origins: the
-    options of stanzas that the file sets, by stanza and option.
+    smtpapi, cassandra_client: None where the stanza is absent. warnings: what the operator should change.
+    notices: what was read and has no effect here. origins: the options of stanzas that the file sets, by
+    stanza and option.
     """
 
     smtpapi: SmtpapiStanza | None = None
@@ -56,15 +57,15 @@ class Settings:
 
     @property
     def active(self) -> bool:
-        """Whether anything may be tracked at all: the stanza smtpapi { } is there and enabled."""
+        """Tell whether anything may be tracked at all: the stanza smtpapi { } is there and enabled."""
         return self.smtpapi is not None and self.smtpapi.enabled
 
     def scoped(self, where: Where) -> Scoped:
-        """What is in force for a connection; cached."""
+        """Return what is in force for a connection; cached."""
         return self.table.scoped(where)
 
     def tracking_domains(self) -> frozenset[str]:
-        """All host[:port] of links this configuration can make, lower-case, whatever the scope.
+        """Return each host[:port] that links of any scope may have, in lower case.
 
         Policy can name others; the operator lists those in tracker.hosts.
         """
@@ -83,7 +84,7 @@ class Settings:
         return frozenset(domain.lower() for domain in found)
 
     def longest_expiry(self) -> int:
-        """The longest time in seconds that links of any scope are recorded; the default if that is more."""
+        """Return for how many seconds hits are recorded, at most: of all scopes, and of the default."""
         option = SCOPED["tracking_link_expiry"]
         set_here = (block.values.get(option.name) for block in self.table.top.walk())
         return max([int(option.default), *(int(value.value) for value in set_here if value)])

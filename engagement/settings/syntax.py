@@ -1,6 +1,6 @@
-"""Text of a configuration file to its tree (contract.md 2.1).
+"""Parses the text of a configuration file into a tree (contract.md 2.1).
 
-Not the reading of files nor of includes (`files`), and no knowledge of any option. Invariants: `parse` raises
+Not the reading of files or includes (`files`), and no knowledge of any option. Invariants: `parse` raises
 nothing but `SyntaxProblem`; every node carries file, line and column; nesting is bounded, so that later
 stages may recurse.
 """
@@ -35,7 +35,7 @@ _OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")  # NAS-IP-Address, ho
 _ESCAPED = re.compile(r"\\([\\\"nrt\u201c\u201d])")
 _TRANSLATED = {"n": "\n", "r": "\r", "t": "\t"}  # the others stand for themselves
 _CURLY_QUOTES = "\u201c\u201d"
-_WORDS = {
+_TERMINALS = {
     "WORD": "a name or value",
     "STRING": "a quoted string",
     "EQUAL": "=",
@@ -59,7 +59,7 @@ class SyntaxProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A file's tree. curly: places of typographic quotes, which deserve a warning."""
+    """A file's tree. curly: places of typographic quotes, for a warning."""
 
     items: tuple[Item, ...]
     curly: tuple[Place, ...]
@@ -189,7 +189,7 @@ def _parser() -> tuple[Lark, _Builder]:
 
 
 def parse(text: str, file: str) -> Parsed:
-    """The tree of a file's text. Raises SyntaxProblem at the first thing that is not of the language."""
+    """Return the tree of a file's text. Raises SyntaxProblem at the first syntax error."""
     with _lock:  # one parser, whose builder knows one file at a time
         lark, builder = _parser()
         builder.file, builder.curly = file, []
@@ -201,7 +201,7 @@ def parse(text: str, file: str) -> Parsed:
 
 
 def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
-    """Words for a parser's complaint."""
+    """Put a parser's error into plain text."""
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         return _unfinished(error, text, file)
     place = Place(file, max(error.line, 1), max(error.column, 1))
@@ -221,7 +221,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
 
 
 def _without_equals(error: UnexpectedToken) -> Problem | None:
-    """`name value` with something else than a brace behind: most likely an equals sign was forgotten."""
+    """Return the problem of `name value` without a brace behind it: a forgotten equals sign, most likely."""
     stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
     if len(stack) < 2 or (error.accepts or error.expected) != {"LBRACE"}:
         return None
@@ -237,7 +237,7 @@ def _without_equals(error: UnexpectedToken) -> Problem | None:
 
 
 def _unfinished(error: UnexpectedToken, text: str, file: str) -> Problem:
-    """The file ends inside something: point at its end, and say what is still open."""
+    """Return the problem of a file that ends too early: its end, and the bracket that is still open."""
     last = text.rstrip()
     line = last.count("\n") + 1
     place = Place(file, line, len(last) - (last.rfind("\n") + 1) + 1)
@@ -258,5 +258,5 @@ def _cut(near: str) -> str:
 
 
 def _wanted(terminals: set[str]) -> str:
-    words = [words for name, words in _WORDS.items() if name in terminals]
-    return " or ".join(words) if words else "something else"
+    wanted = [text for name, text in _TERMINALS.items() if name in terminals]
+    return " or ".join(wanted) if wanted else "something else"

@@ -1,7 +1,7 @@
 """A configuration file as a tree: what was written, in its order, each node with its place.
 
-No meaning yet: an unknown name is as good as a known one, and includes are still unread. Two trees are equal
-if they say the same; places and the way a value was quoted do not count.
+Names have no meaning here, and includes are not read yet. Two trees are equal if they say the same: places,
+and how a value was quoted, do not count.
 """
 
 import re
@@ -74,7 +74,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quoted(text: str) -> str:
-    """The text as a quoted string of the language."""
+    """Return a text as a quoted string of the language."""
     return (
         '"'
         + re.sub(r'[\\"\u201c\u201d\n\r\t]', lambda found: _ESCAPES.get(found[0], "\\" + found[0]), text)
@@ -83,12 +83,12 @@ def quoted(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """The text bare where that is safe, else quoted."""
+    """Return a text as it may stand in a file: without quotes where that is safe."""
     return text if _BARE.fullmatch(text) else quoted(text)
 
 
 def written_value(value: ValueNode) -> str:
-    """A value on one line, as it may stand in a file."""
+    """Return a value on one line, as it may stand in a file."""
     match value:
         case TextNode(text):
             return written(text)
@@ -100,7 +100,7 @@ def written_value(value: ValueNode) -> str:
 
 
 def lines(items: tuple[Item, ...], depth: int = 0) -> Iterator[str]:
-    """The tree as the lines of a file; parsing them gives an equal tree."""
+    """Yield a tree as the lines of a file; parsing them gives an equal tree."""
     indent = "  " * depth
     for item in items:
         match item:

@@ -32,7 +32,7 @@ def test_defaults_and_examples_read_as_they_are_written(option: Option) -> None:
 def test_every_option_has_words_for_a_person(option: Option) -> None:
     assert option.help.endswith(".")
     assert option.since == "0.1.0"
-    assert option.kind.words
+    assert option.kind.expected
 
 
 CASES: list[tuple[str, OptionType[Any], str, object]] = [
@@ -45,8 +45,8 @@ CASES: list[tuple[str, OptionType[Any], str, object]] = [
     ("scheme", option_types.scheme(), "HTTPS", "https"),
     ("level", option_types.debug_level(), "5", "CRITICAL"),
     ("level", option_types.debug_level(), '"warning"', "WARNING"),
-    ("list", option_types.words_list("words"), "one", ("one",)),
-    ("list", option_types.words_list("words"), "()", ()),
+    ("list", option_types.text_list("words"), "one", ("one",)),
+    ("list", option_types.text_list("words"), "()", ()),
     ("domain", option_types.tracking_domain(), "T.Example.Net", "T.Example.Net"),
     ("domain", option_types.tracking_domain(), "localhost:8080", "localhost:8080"),
     ("domain", option_types.tracking_domain(), "xn--bcher-kva.example", "xn--bcher-kva.example"),
@@ -121,7 +121,7 @@ REFUSED: list[tuple[str, OptionType[Any], list[str]]] = [
 def test_value_is_refused_with_what_was_expected(kind: OptionType[Any], written: str) -> None:
     with pytest.raises(OptionValueError) as caught:
         kind.read(value(written))
-    assert caught.value.expected == kind.words
+    assert caught.value.expected == kind.expected
 
 
 def test_relative_path_counts_from_the_folder_of_its_file() -> None:

@@ -71,11 +71,11 @@ def test_the_list_of_stopped_links_is_looked_at_now_and_then_and_not_all_the_tim
     over = threading.Event()
 
     class Counted(StopListFollower):
-        def look(self) -> None:
+        def check(self) -> None:
             looks.append(time.monotonic())
             if over.is_set() or len(looks) > 100:
                 threading.Event().wait()  # the thread is a daemon: it must not spin, nor outlive this test
-            super().look()
+            super().check()
 
     Counted(tmp_path / "stopped", lambda _: None, every=0.1).start()
     time.sleep(0.85)

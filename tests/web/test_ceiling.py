@@ -22,7 +22,7 @@ from engagement.objections import ObjectionsFile, parse
 from engagement.settings import load_file
 from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import LinksApplication
-from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, ObjectionsSpool, PrivacySpool, class_word
+from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, ObjectionsSpool, PrivacySpool, class_pattern
 from tracker_web.server import per_process
 
 AGENTS = (
@@ -172,8 +172,8 @@ def test_hit_is_classed_as_its_whole_user_agent_is(agent: str, kind: Kind, metho
 
 @pytest.mark.parametrize("word", [*DEFAULT.own, *DEFAULT.proxies, *DEFAULT.scanners, *DEFAULT.bare])
 def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
-    assert class_word(class_word(f"Some {word} of mine")) == class_word(f"Some {word} of mine")
-    assert len(class_word(f"Some {word} of mine")) <= len(word) + len(WITHHELD)
+    assert class_pattern(class_pattern(f"Some {word} of mine")) == class_pattern(f"Some {word} of mine")
+    assert len(class_pattern(f"Some {word} of mine")) <= len(word) + len(WITHHELD)
 
 
 def test_what_cannot_be_read_is_not_passed_on() -> None:

@@ -21,15 +21,15 @@ def test_a_forked_child_builds_its_own(tmp_path: Path) -> None:
     application = PerProcess(load_file(config), lambda _environ, _start: [])
     request = environ("/robots.txt", host="localhost")
     assert ask(application, request).status == 200
-    parents = application._hot
+    parents = application._application
     assert parents is not None
     ask(application, request)
-    assert application._hot is parents
+    assert application._application is parents
 
     child = os.fork()
     if child == 0:
-        answered = application._hot is None and ask(application, request).status == 200
-        os._exit(0 if answered and application._hot is not parents else 1)
+        answered = application._application is None and ask(application, request).status == 200
+        os._exit(0 if answered and application._application is not parents else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert application._hot is parents
+    assert application._application is parents

@@ -171,7 +171,7 @@ def test_ring_of_a_good_reload_outlives_its_file(tmp_path: Path) -> None:
 def test_where_nothing_was_kept_a_broken_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "smtpapi.conf"
     path.write_text("bogus")
-    assert last_good._kept == []
+    assert last_good._remembered == []
     with pytest.raises(SettingsError):
         last_good.configured(path)
 
@@ -179,7 +179,7 @@ def test_where_nothing_was_kept_a_broken_file_is_an_error(tmp_path: Path) -> Non
 def test_small_files_that_are_lost_at_a_reload_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(last_good, "_kept", [])
+    monkeypatch.setattr(last_good, "_remembered", [])
     links = tmp_path / "assetlinks.json"
     links.write_bytes(b"[]")
     save_ring(tmp_path / "keys", Ring((KEY,)))
@@ -187,7 +187,7 @@ def test_small_files_that_are_lost_at_a_reload_are_told(
         f'keys {{ ring = "{tmp_path}/keys" }}\ntracker {{ assetlinks = "{links}" }}\n'
         f'spool {{ directory = "{tmp_path}/spool" }}\n'
     )
-    last_good.keep(settings)
+    last_good.remember(settings)
     links.unlink()
     with caplog.at_level("ERROR", "smtpapi.tracker"):
         assert last_good.files_of(settings)["/.well-known/assetlinks.json"] == ("application/json", b"[]")

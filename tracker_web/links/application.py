@@ -1,11 +1,11 @@
-"""The answering path: pixel and redirect, from the token alone, as a raw WSGI callable.
+"""Answers tracked links and pixels from the token alone, as a raw WSGI callable.
 
-Not the pages: whatever is not a tracked link goes to `otherwise`. No framework, no store, no network.
+Not the pages: what is not a tracked link goes to `otherwise`. No framework, no store, no network.
 
-Invariants: Location is byte for byte what the token holds. The record of a hit stands in the spool before the
+Invariants: Location is byte for byte what the token holds. The record of a hit is in the spool before the
 answer starts, and a spool that fails never changes the answer. Nothing of the request is echoed, and no token
-is logged. A pixel is always the same 200; only a genuine click token redirects, and it does so under any
-name, as mail that was sent lives longer than the domain in it.
+is logged. A pixel is always the same 200. Only a genuine click token redirects, and it does so under any host
+name, as mail may outlive the domain in its links.
 """
 
 import time
@@ -30,17 +30,17 @@ from tracker_web.links.stop_list import StopListFollower
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_MAX_AGENT: Final = 2000  # characters of User-Agent kept; the longest in the wild lie below 1,000
+_MAX_AGENT: Final = 2000  # characters of User-Agent recorded; the longest in the wild are below 1,000
 _MAX_LANGUAGE: Final = 200
-_SHORTEST: Final = 40  # characters of a path; none with a token is shorter
-_CLOCK_SLACK: Final = 300  # seconds a link lives on past its expiry, for clocks that disagree
+_SHORTEST: Final = 40  # characters; no path with a token is shorter
+_CLOCK_SLACK: Final = 300  # seconds that hits count past the expiry, for clocks that disagree
 
 
 class HitSink(Protocol):
-    """Where records go. Must not raise, and says False when a record was dropped (and counted)."""
+    """Where records of hits are written."""
 
     def append(self, record: bytes) -> bool:
-        """Keep one record."""
+        """Write one record; return False when it was dropped, which the sink counts."""
 
 
 class _NothingStopped:
@@ -50,12 +50,14 @@ class _NothingStopped:
 
 
 class LinksApplication:
-    """The fast path. One per process, made after fork; safe to call from several threads.
+    """The WSGI application of the tracker. One per process, made after fork; safe to share between threads.
 
-    event_id: a new id for a time in milliseconds. hosts: names, as `host_name` gives them, under which what
-    carries no genuine token is looked at; None for any. spool: None records nothing (privacy mode "off").
-    well_known: path to (media type, body). sender: who has stopped a link, where the list does not say.
-    stops: None where nobody follows a list. unknown_key: hears of tokens whose key is not in the ring.
+    event_id: returns a new id for a time in milliseconds. hosts: names, as `host_name` returns them, under
+    which requests without a genuine token are answered; None for any. spool: None records nothing (privacy
+    mode "off"). otherwise: answers what is no tracked link. lost: called with the error when a hit could not
+    be recorded. well_known: path to (media type, body). stops: None where no list of stopped links is
+    followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
+    token whose key is not in the ring. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class LinksApplication:
         }
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request: a plain link at once, everything else by parts."""
+        """Answer one request: a link in its common form at once, everything else in `_by_parts`."""
         ring = self._keys.current()
         openers = self._openers
         if openers.ring is not ring:
@@ -104,7 +106,7 @@ class LinksApplication:
             method: str = environ["REQUEST_METHOD"]
             if method == "GET" or method == "HEAD":
                 if asked[4] and self._stops.stops is not None:
-                    return self._judged(asked, environ, start_response)
+                    return self._follow(asked, environ, start_response)
                 self._record(asked, environ)
                 return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
         return self._by_parts(environ, start_response)
@@ -139,10 +141,10 @@ class LinksApplication:
         if refusal(asked[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return _not_found(method, start)
-        return self._judged(asked, environ, start)
+        return self._follow(asked, environ, start)
 
-    def _judged(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        """Answer a click by the operator's list of stopped links."""
+    def _follow(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer a click: a redirect, or what the operator's list of stopped links says."""
         stops, target = self._stops.stops, asked[4]
         if stops is not None:
             sender = stops.sender(asked[0], asked[1], target)
@@ -156,7 +158,7 @@ class LinksApplication:
     def _not_fetched(
         self, asked: Asked | None, method: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes]:
-        """A link asked with another method: a one-click unsubscribe, or a mistake."""
+        """Answer another method than GET or HEAD: a one-click unsubscribe (RFC 8058), or a mistake."""
         if method == "POST" and asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
             self._record(asked, environ)
             return _unsubscribed(start)
@@ -184,19 +186,19 @@ class LinksApplication:
         return [] if method == "HEAD" else [body]
 
     def _is_ours(self, environ: "WSGIEnvironment") -> bool:
-        """Whether the request was sent to one of our names. Asked where no token proves it to be ours."""
+        """Tell whether the request was sent to one of our names, where no token proves it to be ours."""
         name = host_name(environ.get("HTTP_HOST", ""))
         return name != "" and (self._hosts is None or name in self._hosts)
 
     def _host(self, environ: "WSGIEnvironment") -> str:
-        """The name that a genuine link was asked by, as far as it can be one; a stranger may write any."""
+        """Return the host name that a genuine link was asked by, "" for text that can be none."""
         host: str = environ.get("HTTP_HOST", "")
         if self._hosts is not None and host in self._hosts:
             return host  # as nearly all come: lower case, without port
         return recorded_name(host)
 
     def _asked(self, path: str) -> Asked | None:
-        """What the path asks for; None without a genuine token."""
+        """Return what the path asks for; None without a genuine token."""
         requested = read_path(raw_path(path))
         if requested is None:
             return None
@@ -213,7 +215,7 @@ class LinksApplication:
             except BadToken as error:
                 if error.reason != "key":
                     return None
-                # Sealed with a key that is younger than our last look at the ring.
+                # Sealed with a key that is younger than the ring as it was last read.
                 return self._read(token, self._keys.refreshed(), spoiled)
         except BadToken as error:
             if error.reason == "key":
@@ -221,7 +223,7 @@ class LinksApplication:
             return None
 
     def _read(self, token: bytes, ring: Ring, spoiled: bool) -> Asked:
-        """Raises BadToken."""
+        """Return what a token holds. Raises BadToken."""
         kind, _, packed = unseal(token, ring)
         issued, expiry, target = glance(kind, packed)
         return kind, packed, issued, expiry, target, spoiled
@@ -258,9 +260,9 @@ class LinksApplication:
 
 
 def raw_path(path_info: str) -> bytes:
-    """PATH_INFO (PEP 3333: decoded once, as latin-1) as a path that decodes to it, whatever the server.
+    """Return a path that decodes to PATH_INFO, which PEP 3333 has decoded once, as latin-1.
 
-    Servers disagree on whether and how they hand over the path as it was sent; all of them give PATH_INFO.
+    Servers disagree on whether and how they pass on the path as it was sent; all of them pass on PATH_INFO.
     """
     path = path_info.encode("latin-1", "replace")
     if b"%" in path or b"?" in path or b"#" in path:
@@ -269,7 +271,7 @@ def raw_path(path_info: str) -> bytes:
 
 
 def _text(header: str) -> str:
-    """A header's value (PEP 3333: latin-1) as text: UTF-8 where it is, else latin-1, as it was once meant."""
+    """Return a header's value (PEP 3333: latin-1) as text: UTF-8 if it is valid, else latin-1."""
     try:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -293,7 +295,7 @@ def _gone(sender: str, method: str, start: "StartResponse") -> Iterable[bytes]:
 
 
 def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:
-    start(responses.NOT_FOUND, responses.plain_headers(responses.NOT_FOUND_BODY))
+    start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
     return [] if method == "HEAD" else [responses.NOT_FOUND_BODY]
 
 
@@ -301,10 +303,10 @@ def _other_method(method: str, start: "StartResponse") -> Iterable[bytes]:
     if method == "OPTIONS":
         start(responses.NO_CONTENT, [responses.ALLOW, ("Cache-Control", "no-store")])
         return []
-    start(responses.NOT_ALLOWED, responses.plain_headers(responses.NOT_ALLOWED_BODY, responses.ALLOW))
+    start(responses.NOT_ALLOWED, responses.text_headers(responses.NOT_ALLOWED_BODY, responses.ALLOW))
     return [responses.NOT_ALLOWED_BODY]
 
 
 def _unsubscribed(start: "StartResponse") -> Iterable[bytes]:
-    start(responses.OK, responses.plain_headers(b""))  # RFC 8058 3.1: no content is looked at
+    start(responses.OK, responses.text_headers(b""))  # RFC 8058 3.1: no content is looked at
     return []

@@ -1,4 +1,4 @@
-"""Who asked, and for which host: facts of a request read from its headers.
+"""The client's address and the host name of a request, read from its headers.
 
 Not authentication. A header counts only as far as the peer that wrote it is trusted (contract.md 6.3), and
 nothing here raises, whatever a stranger sends.
@@ -15,9 +15,10 @@ _LOCAL_PEER = "127.0.0.1"  # what a unix socket's peer, which has no address, co
 
 
 def host_name(host: str) -> str:
-    """The name in a `Host` field (RFC 9110 7.2) or a `tracking_domain`: lower case, no port, no final dot.
+    """Return the name in a `Host` field (RFC 9110 7.2) or a `tracking_domain`.
 
-    "" for a missing or malformed one. An IPv6 address keeps its brackets.
+    In lower case, without port and final dot; "" for a missing or malformed one. An IPv6 address keeps its
+    brackets.
     """
     host = host.lower()
     if host.startswith("["):
@@ -37,7 +38,10 @@ def _is_port(text: str) -> bool:
 
 
 def as_address(text: str) -> Address | None:
-    """The address in `text`, with or without port and zone; IPv4 inside IPv6 becomes IPv4. None if none."""
+    """Return the address in a text, which may have a port or zone; None if there is none.
+
+    An IPv4 address mapped into IPv6 is the IPv4 address.
+    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -53,19 +57,20 @@ def as_address(text: str) -> Address | None:
 
 
 class Proxies:
-    """The peers whose X-Forwarded-For is believed. networks: CIDR blocks."""
+    """The peers whose X-Forwarded-For is trusted. networks: CIDR blocks; raises ValueError for other text."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(ip_network(network, strict=False) for network in networks)
         self._known = lru_cache(maxsize=4096)(self._lookup)
 
     def client(self, peer: str, forwarded: str | None) -> str:
-        """The address of the client, from the socket's peer ("" for a unix socket) and X-Forwarded-For.
+        """Return the address of the client, "" where it cannot be known.
 
-        The rightmost entry that no trusted proxy wrote about another trusted proxy; everything left of it is
-        the client's own claim. "" where that cannot be told: a trusted proxy wrote what is no address
-        (`unknown`, an empty value, odd bytes), and never the proxy's own address instead. forwarded: None
-        where there is no such header.
+        peer: the socket's, "" for a unix socket. forwarded: X-Forwarded-For, None where there is no such
+        header. Its entries are read from the right, as long as the one who wrote them is a trusted proxy; the
+        first address that is none is the client's, and everything left of it is the client's own claim. It
+        cannot be known where a trusted proxy wrote what is no address (`unknown`, an empty value, odd bytes);
+        the proxy's own address is never returned instead.
         """
         if forwarded is None:
             return self._known(peer)[0] if peer else ""
@@ -82,7 +87,7 @@ class Proxies:
         return at
 
     def _lookup(self, text: str) -> tuple[str, bool]:
-        """The address in one spelling of its own, and whether it is a trusted proxy."""
+        """Return the address in its canonical spelling, and whether it is a trusted proxy."""
         address = as_address(text)
         if address is None:
             return "", False

@@ -1,6 +1,6 @@
-"""Which names the tracker answers to, for what is no genuine link.
+"""Host names under which the tracker answers requests that carry no genuine token.
 
-Not DNS: names are compared as `Host` gives them, without port and letter case.
+Not DNS: names are compared as `Host` has them, without port and letter case.
 """
 
 import re
@@ -16,7 +16,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]
 
 
 def recorded_name(host: str) -> str:
-    """Return the name in a `Host` field if it can be a host's, else "": events keep no stranger's text."""
+    """Return the name in a `Host` field if it can be a host's, else "", as anybody may write it."""
     name = host_name(host)
     return name if len(name) <= _MAX_NAME and _NAME.fullmatch(name) else ""
 
@@ -33,12 +33,12 @@ class HttpListen:
 
     @property
     def address(self) -> Address | None:
-        """The host, if it is written as an address."""
+        """Return the host, if it is written as an address."""
         return as_address(self.host)
 
     @property
     def local(self) -> bool:
-        """Whether loopback's names lead here: it listens on loopback, or on every address."""
+        """Tell whether loopback's names lead here: it listens on loopback, or on every address."""
         address = self.address
         if address is None:
             return self.host.lower() == "localhost"
@@ -46,7 +46,7 @@ class HttpListen:
 
     @property
     def names(self) -> frozenset[str]:
-        """What `host_name` gives for a request sent straight to this address."""
+        """Return what `host_name` may return for a request sent to this address without a proxy."""
         address = self.address
         own = (
             frozenset({host_name(str(self))})
@@ -63,6 +63,6 @@ def parse_listen(text: str) -> HttpListen:
 
 
 def tracking_hosts(settings: Settings) -> frozenset[str]:
-    """The names under which pixels are shown without a genuine token, and refusals say what they are."""
+    """Return the names under which requests without a genuine token are answered, as `host_name` has them."""
     named = {host_name(domain) for domain in (*settings.tracking_domains(), *settings.tracker.hosts)}
     return (parse_listen(settings.tracker.listen).names | named) - {""}

@@ -1,12 +1,12 @@
-"""The ceiling of privacy over what the tracker records: spools that take readers, or their hits, out.
+"""Spools that remove the reader from hits, or drop whole hits, as privacy modes and objections ask for.
 
-Not what links say: the filter keeps the reader out of new ones (docs/privacy.md). This is for the request
-itself, which names an address and a program, and for links that were sent while the mode was a wider one.
+Not the content of links: the filter leaves the reader out of new ones (docs/privacy.md). This is for the
+request itself, which names an address and a program, and for links that were sent in a wider mode.
 
-Invariants: no client address, header or recipient reaches the spool behind; a hit keeps the class that its
-whole User-Agent gave it (`engagement.events.classify`). Two exceptions: who unsubscribes is kept, as the wish
-cannot be followed without, and a link's target, which is the sender's text, whatever it names.
-A record that cannot be read is not passed on: `append` raises.
+Invariants: no client address, header or recipient reaches the inner spool; a hit has the class that its whole
+User-Agent gave it (`engagement.events.classify`). Two exceptions: the recipient who unsubscribes, as nobody
+could act on that request otherwise; and a link's target, which is the sender's text, whatever it names. A
+record that cannot be read is not passed on: `append` raises.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import HitSink
 
 MODES: Final = frozenset({PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE})
-WITHHELD: Final = "withheld"  # stands for the User-Agent of a person's program, and is classed like one
+WITHHELD: Final = "withheld"  # in the place of the User-Agent of a person's program, and classified like one
 _DAY_MS: Final = 86_400_000
 
 
 class ObjectionsSpool:
-    """Keeps no hit of a reader who objected, whenever their mail was sent; but their unsubscribing is kept.
+    """Drops hits of readers who objected, whenever their mail was sent; unsubscribe requests are recorded.
 
-    objections: the list of the moment, which may raise while nobody knows who is in it.
+    objections: returns the list in force, or raises ObjectionsError while it was never read.
     """
 
     def __init__(self, spool: HitSink, objections: Callable[[], Objections]) -> None:
@@ -40,20 +40,23 @@ class ObjectionsSpool:
         self._objections = objections
 
     def append(self, record: bytes) -> bool:
-        """Keep one record, or not. Raises BadRecord, BadToken, ObjectionsError: then it is not kept."""
+        """Write one record unless its reader objected; return False when the inner spool dropped it.
+
+        Raises BadRecord, BadToken or ObjectionsError; then nothing was written.
+        """
         hit = _hit(record)
         identity, link = unpack(hit.kind, hit.packed)
-        if self._objections().hold(identity.recipient) and not _wish(hit, link):
-            return True  # not dropped: it was not to be kept
+        if self._objections().hold(identity.recipient) and not _is_unsubscribe(hit, link):
+            return True  # not lost: it was not to be recorded
         return self._spool.append(record)
 
 
 class PrivacySpool:
-    """Takes readers out of records on their way into `spool`. One per process.
+    """Removes readers from records on their way into `spool`. One per process.
 
-    mode: one of MODES. key: for ids that stand in for those of links from a wider mode, 16 to 64 bytes; one
-    key gives one message the same id. day_id: a new event id for a time in milliseconds, from a source that
-    makes no others.
+    mode: one of MODES. key: 16 to 64 bytes; it makes the ids that replace those of links from a wider mode,
+    the same for all hits of one message. day_id: returns a new event id for a time in milliseconds; nothing
+    else may draw ids from its source. Raises ValueError for another mode.
     """
 
     def __init__(self, spool: HitSink, mode: PrivacyMode, key: bytes, day_id: Callable[[int], str]) -> None:
@@ -65,33 +68,38 @@ class PrivacySpool:
         self._day_id = day_id
 
     def append(self, record: bytes) -> bool:
-        """Keep what may be kept of one record. Raises BadRecord or BadToken for what is none of ours."""
+        """Write what may be recorded of one record; return False when the inner spool dropped it.
+
+        Raises BadRecord or BadToken for a record that is none of ours.
+        """
         return self._spool.append(encode(self._reduced(_hit(record))))
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
-        kept = replace(hit, client_address="", accept_language="", user_agent=class_word(hit.user_agent))
+        reduced = replace(
+            hit, client_address="", accept_language="", user_agent=class_pattern(hit.user_agent)
+        )
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
-            kept = replace(kept, at_ms=day, id=self._day_id(day))
-        lesser = self._lesser(identity, named=_wish(hit, link))
-        if lesser == identity:
-            return kept
-        packed = payload(pack_identity(lesser), b"" if link is None else pack_link(link), filler=False)
-        return replace(kept, packed=packed)
+            reduced = replace(reduced, at_ms=day, id=self._day_id(day))
+        narrowed = self._narrowed(identity, named=_is_unsubscribe(hit, link))
+        if narrowed == identity:
+            return reduced
+        packed = payload(pack_identity(narrowed), b"" if link is None else pack_link(link), filler=False)
+        return replace(reduced, packed=packed)
 
-    def _lesser(self, identity: Identity, named: bool) -> Identity:
-        """What a link made now would say of its copy. named: with its reader all the same."""
-        lesser = replace(identity, metadata="")
+    def _narrowed(self, identity: Identity, named: bool) -> Identity:
+        """Return the identity that a link made in this mode would have. named: its recipient stays."""
+        narrowed = replace(identity, metadata="")
         if self._hygiene:
-            lesser = replace(lesser, campaign="", tags=())
-            named = named or identity.recipient.endswith(PSEUDONYM_DOMAIN)
+            narrowed = replace(narrowed, campaign="", tags=())
+            named = named or identity.recipient.endswith(PSEUDONYM)
         if named or not identity.recipient:
-            return lesser
-        return self._apart(replace(lesser, recipient=""))
+            return narrowed
+        return self._unlinked(replace(narrowed, recipient=""))
 
-    def _apart(self, identity: Identity) -> Identity:
-        """Under ids that lead to no message in the store, whose record may name the recipient."""
+    def _unlinked(self, identity: Identity) -> Identity:
+        """Return the identity under ids of no message in the store, whose record may name the recipient."""
         stand_in = blake2b(
             identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=24
         ).digest()
@@ -107,13 +115,13 @@ def _hit(record: bytes) -> Hit:
     return hit
 
 
-def _wish(hit: Hit, link: Link | None) -> bool:
-    """Whether the reader unsubscribes by it."""
+def _is_unsubscribe(hit: Hit, link: Link | None) -> bool:
+    """Tell whether the reader unsubscribes by this hit."""
     return hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe)
 
 
-def class_word(user_agent: str, rules: ClassificationRules = DEFAULT) -> str:
-    """The least that is classed as this User-Agent is: the list's word that it was known by, or WITHHELD."""
+def class_pattern(user_agent: str, rules: ClassificationRules = DEFAULT) -> str:
+    """Return the least text with the class of this User-Agent: the pattern it matched, or WITHHELD."""
     agent = user_agent.strip().lower()
     if not agent or agent in rules.bare:
         return agent

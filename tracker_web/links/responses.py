@@ -1,6 +1,6 @@
-"""What the fast path says, prepared once: statuses, header lists, the pixel's bytes (contract.md 6.2).
+"""The tracker's answers, prepared once: statuses, header lists, the pixel's bytes (contract.md 6.2).
 
-No answer holds anything of the request. A redirect's target is the only byte string that comes from a token.
+No answer holds anything of the request. A redirect's target is the only text that comes from a token.
 """
 
 from html import escape
@@ -15,7 +15,7 @@ PIXEL: Final = (
     b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
 
-# A 302 is never cached unless told to; no-store says it to every cache. 301 and 308 would be kept for good.
+# A 302 is not cached by default; no-store forbids it to every cache. 301 and 308 would be cached for good.
 FOUND: Final = "302 Found"
 _REDIRECT: Final = (
     ("Content-Length", "0"),
@@ -37,7 +37,7 @@ PIXEL_HEADERS: Final = (
 NOT_FOUND: Final = "404 Not Found"
 NOT_FOUND_BODY: Final = b"This link is not known here.\n"
 
-# What somebody sees who opens the bare name of a tracking host: no data, no word of who runs it.
+# What somebody sees who opens the bare name of a tracking host: no data, and not who runs it.
 PAGE_BODY: Final = (
     b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Links of e-mail</title>\n'
     b'<meta name="viewport" content="width=device-width"></head>\n'
@@ -65,7 +65,7 @@ ROBOTS_BODY: Final = b"User-Agent: *\nDisallow: /\n"
 
 
 def redirect_headers(target: bytes) -> Headers:
-    """The header list of a redirect to `target`, whose bytes stand in Location as they are.
+    """Return the header list of a redirect to `target`, whose bytes stand in Location as they are.
 
     target: ASCII, checked by `engagement.links.urls.refusal`.
     """
@@ -73,7 +73,7 @@ def redirect_headers(target: bytes) -> Headers:
 
 
 def gone(sender: str) -> tuple[Headers, bytes]:
-    """The header list and the body for a link that was stopped. sender: any text; it is escaped."""
+    """Return the header list and the body for a link that was stopped. sender: any text; it is escaped."""
     body = _GONE_PAGE.replace("{sender}", escape(sender)).encode("utf-8", "replace")
     more = (
         ("Cache-Control", "no-store"),
@@ -83,20 +83,20 @@ def gone(sender: str) -> tuple[Headers, bytes]:
     return typed_headers(body, "text/html; charset=utf-8", *more), body
 
 
-def plain_headers(body: bytes, *more: tuple[str, str]) -> Headers:
-    """The header list of a short plain text."""
+def text_headers(body: bytes, *more: tuple[str, str]) -> Headers:
+    """Return the header list of a short text."""
     return typed_headers(body, "text/plain; charset=utf-8", ("Cache-Control", "no-store"), *more)
 
 
 def page_headers() -> Headers:
-    """The header list of the page at a tracking host's bare name."""
+    """Return the header list of the page at a tracking host's bare name."""
     policy = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    plain = ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-store")
-    return typed_headers(PAGE_BODY, "text/html; charset=utf-8", policy, *plain)
+    others = ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-store")
+    return typed_headers(PAGE_BODY, "text/html; charset=utf-8", policy, *others)
 
 
 def typed_headers(body: bytes, media_type: str, *more: tuple[str, str]) -> Headers:
-    """The header list of a body of any type."""
+    """Return the header list of a body of any type."""
     return [
         ("Content-Type", media_type),
         ("Content-Length", str(len(body))),

@@ -1,6 +1,6 @@
-"""Following the list of stopped links while it changes, beside the answering path.
+"""Reads the list of stopped links again when it changes, on a thread of its own.
 
-A thread of its own looks at the file once a second, so that a link costs no look. Not what the list means
+The thread checks the file once a second, so that a request costs no check. Not what the list means
 (`engagement.links.stops`).
 
 Invariant: while the file is broken or missing its copy is in force, and without one what was read before.
@@ -14,7 +14,7 @@ from typing import Final
 
 from engagement.links.stops import Stops, recovered
 
-LOOK_EVERY: Final = 1.0  # seconds
+CHECK_EVERY: Final = 1.0  # seconds
 
 _Stamp = tuple[int, int, int, int]
 
@@ -22,7 +22,9 @@ _Stamp = tuple[int, int, int, int]
 class StopListFollower:
     """The list as its file has it. One per process, made after fork.
 
-    report: hears of each trouble once. first: a list read elsewhere, in force until the file was read here.
+    report: called once with the text of each trouble. first: a list that was read elsewhere, in force until
+    the file was read here. every: seconds between two checks. stops: the list in force, None if nothing is
+    stopped.
     """
 
     def __init__(
@@ -31,23 +33,23 @@ class StopListFollower:
         report: Callable[[str], None],
         first: Stops | None = None,
         *,
-        every: float = LOOK_EVERY,
+        every: float = CHECK_EVERY,
     ) -> None:
         self._path = path
         self._report = report
         self._every = every
         self._seen: _Stamp | None = None
-        self._told = ""
+        self._reported = ""
         self.stops: Stops | None = first or None  # None: nothing is stopped
-        self.look()
+        self.check()
 
     def start(self) -> "StopListFollower":
-        """Begin to look, until the process ends."""
+        """Start checking, until the process ends; return this object."""
         threading.Thread(target=self._run, name="stopped-links", daemon=True).start()
         return self
 
-    def look(self) -> None:
-        """Read the file if it is another one. Raises nothing."""
+    def check(self) -> None:
+        """Read the file if it has changed. Raises nothing."""
         stamp = self._stamp()
         if stamp is not None and stamp == self._seen:
             return
@@ -61,15 +63,15 @@ class StopListFollower:
         if stops is not None:
             self.stops = stops or None
         self._seen = None if trouble else stamp
-        if trouble and trouble != self._told:
+        if trouble and trouble != self._reported:
             self._report(trouble)
-        self._told = trouble
+        self._reported = trouble
 
     def _stamp(self) -> _Stamp | None:
         try:
             state = os.stat(self._path)
         except OSError:
-            return None  # `recovered` says it in words
+            return None  # `recovered` reports it
         return state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size
 
     def _run(self) -> None:
@@ -77,6 +79,6 @@ class StopListFollower:
         while True:
             pause.wait(self._every)
             try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
+                self.check()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next check must come
                 self._report(f"{self._path}: {type(error).__name__}: {error}")

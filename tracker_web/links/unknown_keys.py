@@ -1,7 +1,7 @@
-"""Links whose key this host does not have: counted, told once a minute, and shown by `ship --status`.
+"""Counts links whose key this host does not have; logged once a minute, and shown by `ship --status`.
 
-Most often another host sealed them with a key that was not copied here; a stranger who guesses looks the
-same, so no answer depends on it. Nothing of a token but its key's id is kept.
+Most often another host sealed them with a key that was not copied here. A guessing stranger looks the same,
+so no answer depends on it. Nothing of a token but its key's id is stored.
 """
 
 import json
@@ -17,12 +17,12 @@ from typing import Final
 from engagement.spool.names import UNKNOWN_KEYS
 
 _REPEAT: Final = 60.0  # seconds between two lines in the log
-_WRITE: Final = 1.0  # seconds between two writings of the file, so that a stranger costs one a second
-_MOST_IDS: Final = 16  # told apart; a stranger can name 65,535
+_WRITE: Final = 1.0  # seconds between two writings of the file, whatever a stranger sends
+_MOST_IDS: Final = 16  # counted each by itself; a stranger can name 65,535
 
 
 class UnknownKeys:
-    """Counts of one process. report: hears of the counts so far. directory: the spool's."""
+    """Counts of one process. directory: the spool's. report: called with the counts so far, as text."""
 
     def __init__(
         self, directory: Path, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -32,10 +32,10 @@ class UnknownKeys:
         self._clock = clock
         self._lock = Lock()
         self._counts: Counter[int] = Counter()
-        self._said = self._written = float("-inf")
+        self._reported = self._written = float("-inf")
 
     def add(self, token: bytes) -> None:
-        """Count one more. Raises nothing."""
+        """Count one more token whose key is unknown. Raises nothing."""
         try:
             number = int.from_bytes(urlsafe_b64decode(token[:8])[2:4], "big")
         except ValueError:
@@ -45,11 +45,11 @@ class UnknownKeys:
                 number = 0  # the rest, together
             self._counts[number] += 1
             now = self._clock()
-            write, tell = now - self._written >= _WRITE, now - self._said >= _REPEAT
+            write, report = now - self._written >= _WRITE, now - self._reported >= _REPEAT
             self._written = now if write else self._written
-            self._said = now if tell else self._said
-            counts = dict(self._counts.most_common()) if write or tell else {}
-        if tell:
+            self._reported = now if report else self._reported
+            counts = dict(self._counts.most_common()) if write or report else {}
+        if report:
             self._report(", ".join(f"{count} of key {each or 'others'}" for each, count in counts.items()))
         if write:
             self._write(counts)

@@ -10,10 +10,10 @@ Files: TypeAlias = dict[str, tuple[str, bytes]]
 
 
 def well_known(settings: Settings) -> Files:
-    """The small files a tracking host serves: path to (media type, body). Raises OSError for one unreadable.
+    """Return the small files a tracking host serves: path to (media type, body).
 
-    The two association files let links open in apps (contract.md 6.2); both are JSON without a file
-    extension's help.
+    The two association files let links open in apps (contract.md 6.2); both are JSON, though their names do
+    not say so. Raises OSError for a file that cannot be read.
     """
     files = {"/robots.txt": ("text/plain; charset=utf-8", responses.ROBOTS_BODY)}
     for path, source in (

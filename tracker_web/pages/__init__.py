@@ -1,4 +1,4 @@
-"""The read side as a program of its own, `smtpapi web`: what people look at.
+"""The pages that show the events, a program of its own: `smtpapi web`.
 
-Never in the tracker's processes, and reached by another listener: what is here shows recipients' addresses.
+Never in the tracker's processes, and on a listener of its own, as the pages show recipients' addresses.
 """

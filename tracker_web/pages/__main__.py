@@ -1,7 +1,7 @@
 """Serve the pages in the foreground: `python -m tracker_web.pages --config FILE`.
 
-SIGTERM or Ctrl-C stop it cleanly; at SIGHUP a new worker reads the configuration. Exit 2 for what the
-configuration must put right.
+SIGTERM or Ctrl-C stop it cleanly; at SIGHUP a new worker reads the configuration. Exit status 2 for what must
+be corrected in the configuration.
 """
 
 import sys

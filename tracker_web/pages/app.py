@@ -1,4 +1,4 @@
-"""The pages' application: a Flask factory, behind the door that `guard` is."""
+"""The pages' application: a Flask factory, with `guard` before it."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -29,18 +29,18 @@ _HEADERS = {
 
 
 def web_hosts(settings: Settings) -> frozenset[str]:
-    """The names that requests may be sent to: loopback's, the listen address, and `web { hosts }`."""
+    """Return the names that requests may be sent to: of loopback, the listen address, `web { hosts }`."""
     listen = parse_listen(settings.web.listen)
     return (_LOOPBACK | listen.names | {host_name(host) for host in settings.web.hosts}) - {""}
 
 
 def listen_of(settings: Settings) -> HttpListen:
-    """Where the program listens."""
+    """Return the address and port that the program listens on."""
     return parse_listen(settings.web.listen)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application with its door. Raises TokenError where the token cannot be read or made."""
+    """Return the application and its guard. Raises TokenError where the token cannot be read or made."""
     app = Flask(__name__)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -52,15 +52,15 @@ def create_app(settings: Settings) -> Flask:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        """Plain words for every error; nothing of the request in them."""
+        """Answer an error with its status's phrase; nothing of the request is in it."""
         if isinstance(error, HTTPException):
-            response = plain(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR))
+            response = status_answer(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR))
             allowed = getattr(error, "valid_methods", None)
             if allowed:
                 response.headers["Allow"] = ", ".join(sorted(allowed))
             return response
         log.page_failed(error)
-        return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+        return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     app.register_blueprint(page.blueprint(settings))
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
@@ -73,6 +73,6 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def plain(status: HTTPStatus) -> Response:
-    """The status in words."""
+def status_answer(status: HTTPStatus) -> Response:
+    """Return an answer whose text is the status's phrase."""
     return Response(f"{status.phrase}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,9 +1,9 @@
-"""Who may see the pages: whoever has the token, from wherever the request seems to come. Raw WSGI, no page.
+"""Lets requests through to the pages that carry the token, wherever they come from. Raw WSGI, no page.
 
-An address proves nothing behind a proxy, so none opens anything. A request must be sent to one of this
-program's names (which keeps out web sites that let their own name point here), and carry a session's cookie,
-or the token as `Authorization: Bearer` or once as `?token=`, which is exchanged for a cookie and taken out of
-the address. Nothing here is logged, and no answer repeats what was sent.
+A client address proves nothing behind a proxy, so none gives access. A request must be sent to one of this
+program's names (which shuts out web sites whose name was pointed here, DNS rebinding), and carry a session's
+cookie, or the token: as `Authorization: Bearer`, or once as `?token=`, which is exchanged for a cookie and
+removed from the URL. Nothing here is logged, and no answer repeats what was sent.
 """
 
 import base64
@@ -59,11 +59,11 @@ class Failures:
         self._known: dict[str, tuple[int, float]] = {}
 
     def wait(self, address: str) -> float:
-        """Seconds until a try of this address is looked at; 0: now."""
+        """Return the seconds until a token from this address is checked; 0 for now."""
         return max(0.0, self._known.get(address, (0, 0.0))[1] - self._clock())
 
     def add(self, address: str) -> None:
-        """One more wrong token."""
+        """Count one more wrong token."""
         count = self._known.pop(address, (0, 0.0))[0] + 1
         pause = min(_LONGEST_WAIT, 2.0 ** min(count - _FREE_FAILURES, 10)) if count >= _FREE_FAILURES else 0.0
         self._known[address] = count, self._clock() + pause
@@ -71,14 +71,15 @@ class Failures:
             del self._known[next(iter(self._known))]
 
     def forget(self, address: str) -> None:
-        """A right token."""
+        """Reset an address that sent the right token."""
         self._known.pop(address, None)
 
 
 class Guard:
-    """The pages behind a door. hosts: names that requests may be sent to, as `host_name` gives them.
+    """The application `pages` for requests with the token.
 
-    port: makes the cookie's name, as cookies of one host are shared by its ports.
+    hosts: names that requests may be sent to, as `host_name` returns them. port: a part of the cookie's name,
+    as all ports of a host share its cookies. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Guard:
         self._key = hashlib.sha256(b"smtpapi web session\0" + self._token).digest()
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        """Answer one request, or hand it on."""
+        """Answer one request, or pass it on."""
         if host_name(environ.get("HTTP_HOST", "")) not in self._hosts:
             return _answer(start, "404 Not Found", _NOT_FOUND)
         method = environ["REQUEST_METHOD"]
@@ -133,7 +134,7 @@ class Guard:
     def _exchange(
         self, offered: str, to: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes]:
-        """A token against a session's cookie, and on to the address without it."""
+        """Exchange a token for a session's cookie, and redirect to the URL without it."""
         refused = self._refused(offered.strip(), environ, start)
         if refused is not None:
             return refused
@@ -147,10 +148,11 @@ class Guard:
     def _refused(
         self, offered: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes] | None:
-        """The answer to a token that does not open; None if it does.
+        """Return the answer to a wrong token; None for the right one.
 
-        The right one opens whatever came before from that address, which may be a proxy's that strangers use,
-        too. It has 256 bits: who guesses is slowed for this machine's sake, not for the token's.
+        The right one is accepted whatever came before from that address, which may be that of a proxy that
+        strangers use, too. The token has 256 bits: guesses are slowed to spare this machine, not to protect
+        the token.
         """
         client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
         address = truncated(client)
@@ -183,7 +185,7 @@ class Guard:
 
 
 def _unknown(start: "StartResponse") -> Iterable[bytes]:
-    """Who has not said who they are gets the form, and no word of what there is (RFC 9110 15.5.2)."""
+    """Answer a request without a valid token: the form, and nothing of the pages (RFC 9110 15.5.2)."""
     asks = ("WWW-Authenticate", 'Bearer realm="smtpapi web"')
     return _answer(start, "401 Unauthorized", _FORM, asks, media_type="text/html; charset=utf-8")
 

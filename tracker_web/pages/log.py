@@ -1,4 +1,4 @@
-"""What the pages' program says in the log, in the style of a mail log. No request is logged, and no token."""
+"""The log lines of the pages' program, in the style of a mail log. No request is logged, and no token."""
 
 import logging
 import logging.config
@@ -29,22 +29,22 @@ def to_stderr() -> None:
 
 
 def started(listen: str, token_file: str) -> None:
-    """The program is about to take requests."""
+    """Log that the program is about to take requests."""
     _logger.info(
         "start: listen=%s token_file=%s (`smtpapi web --url` prints what opens it)", listen, token_file
     )
 
 
 def stopped() -> None:
-    """It has stopped because it was told to."""
+    """Log that the program has stopped on request."""
     _logger.info("stop")
 
 
 def reconfigure_failed(error: Exception) -> None:
-    """The configuration, or the token's file, is broken; the last that was good stays."""
+    """Log that the configuration, or the token's file, is broken, so that the last good one stays."""
     _logger.error("Reconfigure failed. The last good configuration stays in use: %s", error)
 
 
 def page_failed(error: BaseException) -> None:
-    """A page could not be made."""
+    """Log that a page could not be made."""
     _logger.error("page failed: %s: %s", type(error).__name__, error)

@@ -1,8 +1,8 @@
-"""The first page: how many events of each type, by people and by machines, and the latest of them.
+"""The page of events: counts of each type, by people and by machines, and the latest events.
 
-Reads the store through its port alone, and renders on the server. Everything shown may come from strangers (a
+Reads the store through its port only, and renders on the server. Everything shown may come from strangers (a
 User-Agent, a target, a campaign): templates escape it, and no link to a target is made. Recipients and
-campaigns link to the page itself, narrowed to them.
+campaigns link to the page itself, filtered by them.
 """
 
 import os
@@ -43,7 +43,7 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class FigureCard:
-    """One type's figures. machines: counted hits that no person made; share: of people, 0 to 100."""
+    """The counts of one event type. machines: counted hits that no person made."""
 
     type: str
     title: str
@@ -55,13 +55,13 @@ class FigureCard:
 
     @property
     def share(self) -> float:
-        """The people's part of the total in per cent."""
+        """Return the people's part of the total in per cent."""
         return 100.0 * self.people / self.total if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event as the page shows it. client: "" for what no client fetched; subject: "" but for messages."""
+    """One event as the page shows it. client, subject: "" where a type has none."""
 
     id: str
     time: str
@@ -80,7 +80,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class EventFilters:
-    """What the reader of the page asked for. Empty means everything."""
+    """What the user of the page asked for. Empty means everything."""
 
     campaign: str = ""
     recipient: str = ""
@@ -88,11 +88,11 @@ class EventFilters:
 
     @property
     def any(self) -> bool:
-        """Whether something is left out."""
+        """Tell whether something is left out."""
         return bool(self.campaign or self.recipient or self.type)
 
     def query(self, limit: int = LATEST) -> Query:
-        """The question to the store; expired hits are shown, and marked."""
+        """Return the query for the store; expired hits are shown, and marked."""
         return Query(
             types=(self.type,) if self.type else (),
             recipients=(self.recipient.lower(),) if self.recipient else (),
@@ -103,7 +103,10 @@ class EventFilters:
 
 
 def cards(counts: Mapping[str, Count], only: str = "") -> list[FigureCard]:
-    """The figures in a fixed order; types without any event are left out, but for clicks and opens."""
+    """Return the counts in a fixed order, without types that have no event, except clicks and opens.
+
+    only: the type that the page is filtered by, which is always shown.
+    """
     made = []
     for name in dict.fromkeys((*_TITLES, *ALL_TYPES, *counts)):
         count = counts.get(name, Count())
@@ -119,7 +122,7 @@ def cards(counts: Mapping[str, Count], only: str = "") -> list[FigureCard]:
 
 
 def line(fields: Mapping[str, Any]) -> EventLine:
-    """An event's row. fields: as `engagement.events.fields` makes them."""
+    """Return an event's row. fields: as `engagement.events.fields` makes them."""
     day, _, time = str(fields.get("timestamp", "")).partition("T")
     sort = str(fields.get("type", ""))
     why = [str(fields["x_client_reason"])] if fields.get("x_client_reason") else []
@@ -144,12 +147,12 @@ def line(fields: Mapping[str, Any]) -> EventLine:
 
 
 def blueprint(settings: Settings) -> Blueprint:
-    """The page's two addresses, `/` and `/events.json`."""
+    """Return the page's two addresses, `/` and `/events.json`."""
     pages = Blueprint("page", __name__)
 
     @pages.get("/")
     def front() -> ResponseReturnValue:
-        """The page. Query: campaign, recipient, type."""
+        """Return the page. Query parameters: campaign, recipient, type."""
         filters = _filters()
         state: dict[str, Any] = {"filters": filters, "types": ALL_TYPES, "latest": LATEST}
         try:
@@ -167,7 +170,7 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @pages.get("/events.json")
     def arrivals() -> ResponseReturnValue:
-        """What came in after the mark `after`, and the next mark: {"mark": …, "events": […]}."""
+        """Return what came in after the mark `after`, and the next mark: {"mark": …, "events": […]}."""
         try:
             with _store(settings) as store:
                 came = store.arrivals(request.args.get("after", ""), limit=LATEST)
@@ -186,20 +189,20 @@ def _filters() -> EventFilters:
     )
 
 
-_kept: dict[int, EventStore] = {}  # by process: the driver's threads do not come along into a child
+_open_stores: dict[int, EventStore] = {}  # by process: the driver's threads do not come along into a child
 
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[EventStore]:
-    """The store for one request.
+    """Give the store for one request. Raises StoreError.
 
-    A page is a person's business: a file is not kept open between two. A cluster takes half a second to
-    connect to, so that connection is kept.
+    Pages are rare, so a file is closed after each. Connecting to a cluster takes half a second, so that
+    connection stays open.
     """
     if settings.store.engine == "cassandra":
-        if os.getpid() not in _kept:
-            _kept[os.getpid()] = open_store(settings)
-        yield _kept[os.getpid()]
+        if os.getpid() not in _open_stores:
+            _open_stores[os.getpid()] = open_store(settings)
+        yield _open_stores[os.getpid()]
         return
     store = open_store(settings)
     try:

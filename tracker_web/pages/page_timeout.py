@@ -1,8 +1,8 @@
-"""Pages within a bound of time, so that a store that takes long does not take all threads.
+"""Limits the time that a request for a page may take, so that a slow store does not block all threads.
 
-A page asks a store, and a store may be slow or far away. So a page is made on a thread of its own. When it
-takes longer than the bound, the request is told to come again, and the page that was made meanwhile waits for
-that next try: one question to the store, however often somebody reloads.
+A page queries a store, and a store may be slow or far away. So each page is made on a thread of its own. When
+it takes longer than the limit, the answer asks the client to retry, and the page waits for that retry once it
+is made: one query to the store, however often somebody reloads.
 """
 
 import io
@@ -16,12 +16,12 @@ from tracker_web.links import responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATIENCE = 1.0  # seconds a page may hold a thread; a next try for it, a twentieth of that
-_KEPT = 60.0  # seconds a page waits for the next try
+_TIMEOUT = 1.0  # seconds a page may hold a thread of the server; its retries, a twentieth of that
+_UNCLAIMED = 60.0  # seconds a page waits for the retry
 _AT_ONCE = 4  # pages being made; more would only wait for each other
 
 # What a page depends on: two requests that agree in these may share one answer.
-_TOLD_BY = (
+_DEPENDS_ON = (
     *("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_HOST"),
     *("HTTP_X_FORWARDED_FOR", "HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_ACCEPT"),
 )
@@ -65,54 +65,54 @@ class _Page:
 
 
 class PageTimeout:
-    """`pages`, with a bound on the time that one request waits. One per process, made after fork.
+    """The application `pages` with a limit on the time that one request waits, in seconds.
 
-    Everything but GET and HEAD is handed over as it is.
+    One per process, made after fork. Other methods than GET and HEAD are passed on without a limit.
     """
 
-    def __init__(self, pages: "WSGIApplication", patience: float = _PATIENCE) -> None:
+    def __init__(self, pages: "WSGIApplication", timeout: float = _TIMEOUT) -> None:
         self._pages = pages
-        self._patience = patience
+        self._timeout = timeout
         self._lock = Lock()
-        self._making: dict[_Key, _Page] = {}
+        self._pending: dict[_Key, _Page] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return self._pages(environ, start_response)
-        key = tuple(environ.get(name) for name in _TOLD_BY)
-        patience = self._patience if key not in self._making else self._patience / 20
+        key = tuple(environ.get(name) for name in _DEPENDS_ON)
+        timeout = self._timeout if key not in self._pending else self._timeout / 20
         page = self._page(key, environ)
-        if page is None or not page.done.wait(patience):
+        if page is None or not page.done.wait(timeout):
             return _later(start_response)
         with self._lock:
-            if self._making.get(key) is page:
-                del self._making[key]
+            if self._pending.get(key) is page:
+                del self._pending[key]
         if page.error is not None:
             raise page.error
         start_response(page.status, list(page.headers))
         return list(page.body)
 
     def _page(self, key: _Key, environ: "WSGIEnvironment") -> _Page | None:
-        """The answer being made for this key, begun now if there is none. None: too many are being made."""
-        oldest = time.monotonic() - _KEPT
+        """Return the answer being made for this key, begun now if there is none; None: too many."""
+        oldest = time.monotonic() - _UNCLAIMED
         with self._lock:
-            page = self._making.get(key)
+            page = self._pending.get(key)
             if page is not None:
                 return page
-            self._making = {
+            self._pending = {
                 name: each
-                for name, each in self._making.items()
+                for name, each in self._pending.items()
                 if each.begun > oldest or not each.done.is_set()
             }
-            if sum(not each.done.is_set() for each in self._making.values()) >= _AT_ONCE:
+            if sum(not each.done.is_set() for each in self._pending.values()) >= _AT_ONCE:
                 return None
             # The server takes its input back with the first answer; a GET has none.
-            page = self._making[key] = _Page(self._pages, environ | {"wsgi.input": io.BytesIO()})
+            page = self._pending[key] = _Page(self._pages, environ | {"wsgi.input": io.BytesIO()})
             return page
 
 
 def _later(start: "StartResponse") -> Iterable[bytes]:
     # Refresh is what browsers go by, Retry-After (RFC 9110 10.2.3) is for programs.
-    start(LATER, responses.plain_headers(LATER_BODY, ("Retry-After", "1"), ("Refresh", "1")))
+    start(LATER, responses.text_headers(LATER_BODY, ("Retry-After", "1"), ("Refresh", "1")))
     return [LATER_BODY]

@@ -1,6 +1,6 @@
-"""Start the pages' server: what must be right beforehand, and granian on a listener of its own.
+"""Starts the pages' server: checks beforehand, then granian on a listener of its own.
 
-One process with a few threads: people look here, no mail's reader waits for it.
+One process with a few threads: only the operator uses it, and no reader of mail waits for it.
 """
 
 import os
@@ -33,11 +33,11 @@ class _Good:
     settings: Settings
 
 
-_good: list[_Good] = []  # what could be read last; a worker that is made inherits it
+_good: list[_Good] = []  # what was read last without an error; a new worker inherits it
 
 
 def prepare(config: Path) -> Settings:
-    """The settings, after everything that would fail later was tried. Raises CannotServe."""
+    """Return the settings, after everything that would fail later was tried. Raises CannotServe."""
     try:
         settings = load_file(config)
         token_of(Path(settings.web.token_file))
@@ -59,15 +59,15 @@ def _renew(config: Path) -> None:
 
 
 def application() -> "WSGIApplication":
-    """What the server's worker calls."""
+    """Return the application that the server's worker calls. Raises TokenError."""
     return create_app(_good[0].settings).wsgi_app
 
 
 def _forget_variables() -> None:
-    """Take out of the environment what could pass for a part of a request.
+    """Remove from the environment what could be taken for a part of a request.
 
-    The server mixes the environment into each request's variables: HTTP_COOKIE, set by chance or ill will,
-    would be a header of every request that has none.
+    The server mixes the environment into each request's variables: HTTP_COOKIE, set by accident or on
+    purpose, would be a header of every request that has none.
     """
     for name in list(os.environ):
         if name.startswith(("HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "wsgi")):

@@ -1,6 +1,6 @@
-"""The secret that opens the pages: made once, kept in a file that its owner alone can read.
+"""The secret that opens the pages: made once, in a file that only its owner can read.
 
-Not a password of somebody's: 256 bits of chance, for whoever runs this machine. A new one ends all sessions.
+Not a person's password: 256 random bits, for whoever runs this machine. A new one ends all sessions.
 """
 
 import os
@@ -13,11 +13,11 @@ _SHORTEST = 32  # characters; ours have 43
 
 
 class TokenError(Exception):
-    """The file, what is wrong with it, and what to do."""
+    """The file cannot be used; the text says why, and what to do."""
 
 
 def read_token(path: Path) -> str:
-    """Return the token. Raises TokenError where there is none that only its owner can read."""
+    """Return the token. Raises TokenError where there is none, or where others can read it."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -35,16 +35,17 @@ def read_token(path: Path) -> str:
 
 
 def token_of(path: Path) -> str:
-    """Return the token, made now if there is no file yet. Raises TokenError."""
+    """Return the token; make it if there is no file yet. Raises TokenError."""
     if not path.exists():
         write_token(path, replace=False)
     return read_token(path)
 
 
 def write_token(path: Path, replace: bool = True) -> None:
-    """Put a new token into the file, whole or not at all. replace: False keeps one that came meanwhile.
+    """Put a new token into the file, whole or not at all. replace: False leaves one that is there meanwhile.
 
-    Root writes it for whoever owns the folder, which is the user that the program runs as. Raises TokenError.
+    Root gives the file to the owner of the folder, which is the user that the program runs as. Raises
+    TokenError.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

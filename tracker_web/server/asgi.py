@@ -1,8 +1,9 @@
-"""What the tracker's own server calls: the links' WSGI callable behind an ASGI interface.
+"""The ASGI interface of the links' WSGI application, which the tracker's own server calls.
 
-Servers hand WSGI applications decoded text, and granian leaves out a header that holds an octet beyond ASCII,
-as if it were absent. ASGI has the octets themselves, so nothing that a client or proxy sent is lost. Only
-what the answering path reads is handed on. No waiting: each request is answered at once, without a body.
+Servers pass decoded text to WSGI applications, and granian leaves out a header that holds an octet beyond
+ASCII, as if it were absent. ASGI has the octets themselves, so nothing that a client or proxy sent is lost.
+Only what the application reads is passed on. Nothing is awaited: each request is answered at once, its body
+unread.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -48,7 +49,7 @@ class Asgi:
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:
-    """Return what the answering path reads of a request, as PEP 3333 has it: text is latin-1 of octets.
+    """Return what the application reads of a request as PEP 3333 has it: octets decoded as latin-1.
 
     Fields of one name are joined with a comma (RFC 9110 5.3).
     """

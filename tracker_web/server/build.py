@@ -1,6 +1,6 @@
-"""The answering application as a WSGI callable: links, pixels, small files, and a plain word for all else.
+"""Builds the tracker's WSGI application: links, pixels, small files, and short pages for everything else.
 
-No framework, no store, no page of data: who runs this looks at events by `smtpapi web`, a program of its own.
+No framework, no store, no page of data: events are shown by `smtpapi web`, a program of its own.
 """
 
 import os
@@ -23,7 +23,7 @@ DEFAULT_CONFIG: Final = "/etc/smtpapi/smtpapi.conf"
 
 
 def application(settings: Settings | None = None) -> PerProcess:
-    """The WSGI callable. settings: None reads the file that SMTPAPI_CONFIG names.
+    """Return the WSGI application. settings: None reads the file that SMTPAPI_CONFIG names.
 
     Raises SettingsError for a broken file, OSError for one that cannot be read.
     """
@@ -33,7 +33,10 @@ def application(settings: Settings | None = None) -> PerProcess:
 
 
 def otherwise(hosts: frozenset[str] | None) -> "WSGIApplication":
-    """What answers that is no link: a reader's page at `/` of our own names, else not found."""
+    """Return the application for what is no link: a page at `/` of our own names, else not found.
+
+    hosts: our names, as `host_name` returns them; None for any.
+    """
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
@@ -43,7 +46,7 @@ def otherwise(hosts: frozenset[str] | None) -> "WSGIApplication":
             start(responses.OK, responses.page_headers())
             body = responses.PAGE_BODY
         else:
-            start(responses.NOT_FOUND, responses.plain_headers(responses.NOT_FOUND_BODY))
+            start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
             body = responses.NOT_FOUND_BODY
         return [] if method == "HEAD" else [body]
 

@@ -1,6 +1,6 @@
 """The answering application as a Flask factory, for `flask --app tracker_web.server.flask_app run`.
 
-Flask is the shell alone: every request is answered by `links` before its routing, and the tracker's own
+Flask is only the shell: every request is answered by `links` before Flask's routing, and the tracker's own
 server never loads this module.
 """
 
@@ -11,7 +11,7 @@ from tracker_web.server import build
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The Flask object. settings: None reads the file that SMTPAPI_CONFIG names.
+    """Return the Flask object. settings: None reads the file that SMTPAPI_CONFIG names.
 
     Raises SettingsError for a broken file, OSError for one that cannot be read.
     """

@@ -1,11 +1,12 @@
-"""What could be read last, for workers that are made while the files are broken.
+"""The last good configuration, keys and lists, for workers that start while the files are broken.
 
-A server makes new workers at SIGHUP and whenever one died, and each reads configuration and keys anew. A file
-that is being edited, or was edited badly, must not cost the links of mail already sent: then the worker goes
-by what its parent had read, at the start or at a reload since, which it inherits when it is forked. Not a
-cache: what can be read is read.
+A server starts new workers at SIGHUP and whenever one died, and each reads configuration and keys again. A
+file that is being edited, or was edited badly, must not cost the links of mail already sent: then the worker
+takes what its parent had read, at the start or at a later reload, and what it got by the fork. Not a cache:
+what can be read is read.
 
-Where nothing was kept (another server loads the application by itself) a broken file raises as it ever did.
+Where nothing was remembered (another server loads the application by itself) a broken file raises its
+error.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from tracker_web.server import log
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _LastGood:
     settings: Settings
     files: Files
     ring: RingFile
@@ -30,70 +31,72 @@ class _Kept:
     stops: Stops | None
 
 
-_kept: list[_Kept] = []  # none or one
+_remembered: list[_LastGood] = []  # none or one
 
 
-def keep(settings: Settings) -> None:
-    """Remember what was found good. Raises RingError, OSError for a file that cannot be read now.
+def remember(settings: Settings) -> None:
+    """Remember a configuration and the files it names. Raises RingError, OSError for one that cannot be read.
 
-    The list of objections alone may be missing: then nothing is recorded until it can be read.
+    Only the list of objections may be missing: then nothing is recorded until it can be read.
     """
     ring = RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
-    _kept[:] = [_Kept(settings, well_known(settings), ring, _objections(settings), _stopped(settings))]
+    _remembered[:] = [
+        _LastGood(settings, well_known(settings), ring, _objections(settings), _stopped(settings))
+    ]
 
 
 def renew(path: Path) -> None:
-    """Keep what is good of a configuration at a reload; what is broken stays as it was, and the log says so.
+    """Remember what is good of a configuration at a reload; what is broken stays as it was, and is logged.
 
-    Raises nothing once something was kept.
+    Raises nothing once something was remembered.
     """
     settings = configured(path)
-    _kept[:] = [
-        _Kept(settings, files_of(settings), ring_of(settings), _objections(settings), _stopped(settings))
+    _remembered[:] = [
+        _LastGood(settings, files_of(settings), ring_of(settings), _objections(settings), _stopped(settings))
     ]
 
 
 def configured(path: Path) -> Settings:
-    """Return the settings of a file, or those kept, and say so. Raises SettingsError if there are none."""
+    """Return the settings of a file, else the last good ones. Raises SettingsError if there are none."""
     try:
         return load_file(path)
     except SettingsError as error:
-        if not _kept:
+        if not _remembered:
             raise
         log.reconfigure_failed(error)
-        return _kept[0].settings
+        return _remembered[0].settings
 
 
 def files_of(settings: Settings) -> Files:
-    """Return the small files to serve, or those kept. Raises OSError if there are none."""
+    """Return the small files to serve, else the last good ones. Raises OSError if there are none."""
     try:
         return well_known(settings)
     except OSError as error:
-        if not _kept:
+        if not _remembered:
             raise
         log.reconfigure_failed(error)
-        return _kept[0].files
+        return _remembered[0].files
 
 
 def ring_of(settings: Settings) -> RingFile:
-    """Return the key ring, or the one kept. Raises RingError if there is none."""
+    """Return the key ring, else the last good one. Raises RingError if there is none."""
     try:
         return RingFile(Path(settings.keys.ring), report=log.ring_not_loaded)
     except RingError as error:
-        if not _kept:
+        if not _remembered:
             raise
         log.ring_not_loaded(error)
-        return _kept[0].ring
+        return _remembered[0].ring
 
 
 def objections() -> Objections | None:
-    """Return who had objected at the start, or at the last reload that could read it; None if none could."""
-    return _kept[0].objections if _kept else None
+    """Return the list of objections that was read last; None if it never could be read."""
+    return _remembered[0].objections if _remembered else None
 
 
 def stopped() -> Stops | None:
-    """Return what was stopped at the start, or at the last reload that could tell; None for nothing."""
-    return _kept[0].stops if _kept else None
+    """Return the list of stopped links that was read last; None for nothing stopped."""
+    return _remembered[0].stops if _remembered else None
 
 
 def _stopped(settings: Settings) -> Stops | None:

@@ -1,4 +1,4 @@
-"""Whether a program can listen where it is to: tried beforehand, and said in words."""
+"""Checks whether a program can listen at its address, before its server would fail with a traceback."""
 
 import socket
 from pathlib import Path
@@ -7,11 +7,11 @@ from tracker_web.links.hosts import HttpListen
 
 
 class CannotServe(Exception):
-    """What stands in the way, and what to do about it."""
+    """The server cannot start; the text says why, and what to do."""
 
 
 def try_listen(listen: HttpListen, option: str, config: Path) -> None:
-    """Fail now, in words, where the server would fail in a traceback. Raises CannotServe."""
+    """Check that an address can be listened on. option: that holds it. Raises CannotServe."""
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,7 +1,7 @@
-"""One worker process's share of the tracker: its spool writer, key ring and event ids, made after fork.
+"""Builds the part of the tracker that each worker process has for itself, after the fork.
 
-Nothing here is shared between processes: two that wrote one spool segment, or drew ids from one node, would
-spoil both.
+Spool writer, key ring and event ids are not shared between processes: two that wrote one spool segment, or
+drew ids from one node, would damage each other's records.
 """
 
 import os
@@ -36,47 +36,50 @@ if TYPE_CHECKING:
 
 
 class PerProcess:
-    """The WSGI callable every server gets: builds the process's `LinksApplication` at its first request."""
+    """The WSGI callable that servers get: it builds the process's `LinksApplication` at the first request.
+
+    otherwise: answers what is no tracked link.
+    """
 
     def __init__(self, settings: Settings, otherwise: "WSGIApplication") -> None:
         self._settings = settings
         self._otherwise = otherwise
         self._well_known = files_of(settings)
-        self._begin_life()
+        self._reset()
         _all.add(self)
 
-    def _begin_life(self) -> None:
+    def _reset(self) -> None:
         self._lock = Lock()
-        self._hot: LinksApplication | None = None
+        self._application: LinksApplication | None = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request."""
-        hot = self._hot
-        if hot is None:
-            hot = self._build()
-        return hot(environ, start_response)
+        """Answer one request. Raises RingError when there is no key ring."""
+        application = self._application
+        if application is None:
+            application = self._build()
+        return application(environ, start_response)
 
     def _build(self) -> LinksApplication:
         with self._lock:
-            if self._hot is None:
-                self._hot = build(self._settings, self._otherwise, self._well_known)
-            return self._hot
+            if self._application is None:
+                self._application = build(self._settings, self._otherwise, self._well_known)
+            return self._application
 
 
-# A forked child makes its own. It is told at the fork, as asking for its number at each request costs more.
+# A forked child builds its own application. Comparing process ids at each request would cost more.
 _all: "WeakSet[PerProcess]" = WeakSet()
 
 
 def _after_fork() -> None:
     for each in list(_all):
-        each._begin_life()  # noqa: SLF001 - this module's own class
+        each._reset()  # noqa: SLF001 - this module's own class
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
 def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> LinksApplication:
-    """This process's fast path. Raises RingError when there is no key ring."""
+    """Build this process's application. Raises RingError when there is no key ring."""
     keys = ring_of(settings)
     ids = EventIds(secrets.token_bytes(8))
     spool: HitSink | None = None

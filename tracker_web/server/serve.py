@@ -1,6 +1,6 @@
-"""Start the server: what must be right beforehand, and granian with the configuration's figures.
+"""Starts the tracker's server: checks beforehand, then granian with the configuration's values.
 
-Why granian, and why these figures: docs/decisions/0004-fast-path.md.
+Why granian, and why these values: docs/decisions/0004-fast-path.md.
 """
 
 import resource
@@ -29,14 +29,14 @@ from tracker_web.server.per_process import well_known
 # What a worker holds at once, idle connections and those that send slowly included: at 1,024, granian's own
 # limit, so many idle ones kept every reader waiting for 10 s. One costs some 10 kB.
 _CONNECTIONS = 16_384
-_OTHER_FILES = 256  # descriptors that a worker needs besides
+_OTHER_FILES = 256  # descriptors that a worker needs besides those of connections
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
 _BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
 
 
 def prepare(config: Path) -> Settings:
-    """The settings, after everything that would fail later was tried. Raises CannotServe."""
+    """Return the settings, after everything that would fail later was tried. Raises CannotServe."""
     try:
         settings = load_file(config)
     except SettingsError as error:
@@ -57,7 +57,7 @@ def prepare(config: Path) -> Settings:
     return settings
 
 
-def _room() -> int:
+def _max_connections() -> int:
     """Return how many connections a worker may hold: as many as the limit of open files leaves."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _CONNECTIONS + _OTHER_FILES
@@ -70,7 +70,7 @@ def _room() -> int:
 
 
 def application() -> Asgi:
-    """Make what the server's worker calls."""
+    """Return the application that a worker of the server calls."""
     return Asgi(build.application())
 
 
@@ -79,8 +79,8 @@ def serve(settings: Settings, config: Path) -> None:
     listen = parse_listen(settings.tracker.listen)
     hosts = [] if settings.tracker.any_host else sorted(tracking_hosts(settings))
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode is not PrivacyMode.OFF)
-    if told := extensions.notice("tracker_web"):
-        log.notice(told)
+    if notice := extensions.notice("tracker_web"):
+        log.notice(notice)
     server = Granian(
         "tracker_web.server.serve:application",
         factory=True,
@@ -92,7 +92,7 @@ def serve(settings: Settings, config: Path) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
         websockets=False,
         backlog=_BACKLOG,
-        backpressure=_room(),
+        backpressure=_max_connections(),
         log_level=LogLevels.warning,
         log_dictconfig=log.CONFIG,
         log_access=False,

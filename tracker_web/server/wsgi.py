@@ -3,6 +3,6 @@
 The same callable that the tracker's own server calls (`python -m tracker_web`), for gunicorn and others.
 """
 
-from tracker_web.server.build import application as _made
+from tracker_web.server.build import application as _build
 
-application = _made()
+application = _build()

@@ -1,9 +1,8 @@
-"""Every option, declared once: name, type, default, bounds, words, and since when.
+"""Every option, declared once: name, type, default, bounds, help text, and the version it came with.
 
 The loader's checks, the sample file, the reference page and `check-config` come from these declarations; no
-other module repeats a default or a bound. The declarations stand by topic in `schema_momentum`, `schema_site`
-and `schema_scoped`; here they are put together. Not the rules between options (`load`, `advice`), nor those
-between scopes (`scopes`).
+other module repeats a default or a bound. They are grouped by topic in `momentum`, `site` and `scoped`, and
+collected here. Not the rules between options (`load`, `lint`), nor those between scopes (`scopes`).
 """
 
 from collections.abc import Mapping

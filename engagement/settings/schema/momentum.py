@@ -1,7 +1,7 @@
 """Declarations of the stanzas that Momentum has too: names and meanings are its own.
 
-What Momentum has no word for is said by further options in the same stanza (`cassandra_client`). Options of
-scopes: `schema_scoped`; stanzas that only this program has: `schema_site`.
+Where Momentum lacks an option that is needed here, its stanza gets one more (`cassandra_client`). Options of
+scopes: `scoped`. Stanzas that only this program has: `site`.
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,10 @@ _SMALLEST, _LARGEST = -(2**62), 2**62  # Momentum takes any integer; sums with a
 
 @dataclass(frozen=True, slots=True)
 class ScopedOptions:
-    """Options whose value is that of the narrowest scope that sets them (contract.md 1.3)."""
+    """The options of scopes: each has the value of the narrowest scope that sets it (contract.md 1.3).
+
+    As the declarations, and as the values in force for one connection (`scopes.Scoped.options`).
+    """
 
     click_tracking_enabled: bool = declared(
         option_types.boolean(),
@@ -54,7 +57,7 @@ class ScopedOptions:
         example="track.example.com",
     )
     tracking_link_expiry: int = declared(
-        option_types.integer(_SMALLEST, _LARGEST, words="a whole number of seconds"),
+        option_types.integer(_SMALLEST, _LARGEST, expected="a whole number of seconds"),
         365 * _DAY,
         "How long after sending a click or open is still recorded (365 days). Expired links still take their "
         "reader to the target. Zero or less: never record.",
@@ -101,7 +104,7 @@ class ScopedOptions:
         display="Local_Submission",
     )
     smtp_extensions: tuple[str, ...] = declared(
-        option_types.words_list("a list of extension names, as in (XSETCONTEXT)"),
+        option_types.text_list("a list of extension names, as in (XSETCONTEXT)"),
         (),
         "Momentum's SMTP extensions offered to clients. XSETCONTEXT is honoured from trusted clients.",
         scopes=_LISTENER_SCOPES,

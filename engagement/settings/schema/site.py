@@ -1,7 +1,7 @@
-"""Declarations of the stanzas that only this program has: the filter, the way of events, the tracker.
+"""Declarations of the stanzas that only this program has: filter, spool, store, tracker, pages, privacy.
 
-Stanzas of Momentum's: `schema_momentum`. Each option holds for the whole site; what differs by listener or
-client is an option of scopes (`schema_scoped`).
+Momentum's stanzas: `momentum`. Each option here holds for the whole site; what differs by listener or client
+is an option of scopes (`scoped`).
 """
 
 from dataclasses import dataclass

@@ -94,12 +94,9 @@ class WorkerServices:
             reads=self.reads,
             without_room=self.without_room,
             body_memory=self._body_memory,
-            missing=lambda rights: rights.missing(rewriting.several_recipients),
-            one_recipient=self.is_trusted
-            if rewriting.several_recipients is SeveralRecipients.DEFER
-            else None,
-            resolves=rewriting.several_recipients is SeveralRecipients.READDRESS
-            and rewriting.overlapping_aliases,
+            missing=lambda rights: rights.missing(mode),
+            one_recipient=self.is_trusted if mode is SeveralRecipients.DEFER else None,
+            resolves=mode is SeveralRecipients.READDRESS and rewriting.overlapping_aliases,
         )
 
     def consider(
