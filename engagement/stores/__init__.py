@@ -1,4 +1,4 @@
-"""Where events are kept and asked for: one port, several engines."""
+"""Stores and finds events: one port, several engines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> EventStore:
-    """Return the store that the settings name; a `store { }` stanza alone is enough for a file.
+    """Return the store that the settings name; for a file the stanza `store { }` is enough.
 
-    Read-only unless writing (the shipper alone writes): then a store that does not exist yet is an empty
-    one, and appears as soon as the shipper has made it. Raises StoreError.
+    Without `writing` it is read-only, and a file that does not exist yet is an empty store until the shipper,
+    the only program that writes, has made it. Raises StoreError.
     """
     from engagement.settings import Settings
     from engagement.stores.port import StoreError
@@ -28,7 +28,7 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
 
         return SqliteStore(Path(stanza.path), writing=writing)
     if stanza.engine == "cassandra" and isinstance(settings, Settings) and settings.cassandra_client:
-        # Here alone: who has a file needs no driver, which takes a quarter of a second to load.
+        # Imported here: a store in a file needs no driver, which takes a quarter of a second to load.
         from engagement.stores.cassandra.store import CassandraStore
 
         return CassandraStore(settings.cassandra_client, life=life(settings))
@@ -36,18 +36,21 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
 
 
 def life(settings: Settings) -> Lifetimes:
-    """Return how long rows are kept: what events borrow as long as a link of the message may be followed."""
+    """Return how long rows live: what events take from an injection, as long as its links are recorded."""
     from engagement.stores.cassandra.queries import Lifetimes
 
     retention = settings.store.retention
     return Lifetimes(retention, retention + max(0, settings.longest_expiry()))
 
 
-def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Make the store's tables, or bring them to the newest schema. tell: of each step. Raises StoreError."""
+def migrate_store(settings: Settings, report: Callable[[str], None]) -> None:
+    """Create the store's tables, or bring them to the newest schema. Raises StoreError.
+
+    report: called with the text of each step.
+    """
     if settings.store.engine != "cassandra" or settings.cassandra_client is None:
         open_store(settings, writing=True).close()
-        tell(f"{settings.store.path} has the newest schema")
+        report(f"{settings.store.path} has the newest schema")
         return
     from engagement.stores.cassandra.connection import Connection, RefusedError
     from engagement.stores.cassandra.schema import migrate
@@ -55,8 +58,8 @@ def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:
 
     connection = Connection(settings.cassandra_client, {})
     try:
-        migrate(connection, life(settings), tell)
-        tell(f"keyspace {settings.cassandra_client.keyspace} has the newest schema")
+        migrate(connection, life(settings), report)
+        report(f"keyspace {settings.cassandra_client.keyspace} has the newest schema")
     except RefusedError as error:
         raise StoreError(f"Cassandra: {error}") from error
     finally:
@@ -64,7 +67,7 @@ def migrate_store(settings: Settings, tell: Callable[[str], None]) -> None:
 
 
 def check_store(settings: Settings) -> tuple[list[str], bool]:
-    """Return how the store stands, in words, and whether all is well. Raises StoreError."""
+    """Return the store's state as lines of text, and whether all is well. Raises StoreError."""
     from engagement.stores.port import Query
 
     if settings.store.engine != "cassandra" or settings.cassandra_client is None:
@@ -75,10 +78,10 @@ def check_store(settings: Settings) -> tuple[list[str], bool]:
             return [f"file        {path} is not there yet; the shipper makes it"], True
         return [f"file        {path}, {path.stat().st_size} bytes", "schema      as needed"], True
     from engagement.stores.cassandra.connection import Connection
-    from engagement.stores.cassandra.schema import report
+    from engagement.stores.cassandra.schema import report_state
 
     connection = Connection(settings.cassandra_client, {})
     try:
-        return report(connection)
+        return report_state(connection)
     finally:
         connection.close()

@@ -1,6 +1,6 @@
-"""Figures, as every engine makes them: repeats in time order, counts by type, an hour's figures as text.
+"""Computes figures, alike for every engine: repeats in time order, counts by type, an hour's figures as text.
 
-Pure. What is counted is said in contract.md 6.2 to 6.4 and 7.6; the same in SQL is in `statements`.
+Pure. The rules of counting are in contract.md 6.2 to 6.4 and 7.6; `sqlite.queries` has the same in SQL.
 """
 
 import json
@@ -23,7 +23,7 @@ _FORGET_AT: Final = 100_000
 
 
 class RepeatFinder:
-    """Tells repeats in a stream of hits whose links' times never go back, mixed in any way."""
+    """Finds repeats in a stream of hits. Those of one link must come in time order."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, _Link, str], int] = {}
@@ -38,7 +38,7 @@ class RepeatFinder:
         return before is not None and at_ms - before < REPEAT_MS
 
     def forget(self, before_ms: int) -> None:
-        """Let go of what no hit at before_ms or later can repeat, if there is much of it."""
+        """Drop what no hit at before_ms or later can repeat, if there is much of it."""
         if len(self._last) > _FORGET_AT:
             limit = before_ms - REPEAT_MS
             self._last = {key: at for key, at in self._last.items() if at > limit}
@@ -58,9 +58,9 @@ class Aggregate:
     def add(
         self, kind: str, message: Hashable, client: str, *, expired: bool, repeat: bool, hits: int = 1
     ) -> None:
-        """Count one event. kind: its type. message: anything that stands for its message.
+        """Count one event. kind: its type. message: any key of its message.
 
-        hits: so many requests it stands for. All but the first repeat that one.
+        hits: the number of requests that the event stands for; all but the first are repeats.
         """
         if expired:
             self._expired[kind] += hits
@@ -89,7 +89,7 @@ class Aggregate:
         for kind, numbers in self._numbers():
             messages = array("q", map(hash, self._messages.get(kind, ())))
             people = self._people_messages.get(kind, set())
-            same = len(people) == len(messages)  # as there are no more, they are the same
+            same = len(people) == len(messages)  # a subset of the same size is the same set
             found[kind] = AggregatePart(
                 numbers, messages, messages if same else array("q", map(hash, people))
             )
@@ -105,7 +105,10 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class AggregatePart:
-    """numbers: recorded, expired, counted, people. messages: 64 bits each; for this process alone."""
+    """The counts of some minutes. numbers: recorded, expired, counted, people.
+
+    messages, people_messages: hashes of 64 bits, valid in this process only.
+    """
 
     numbers: tuple[int, int, int, int]
     messages: "array[int]"
@@ -114,7 +117,7 @@ class AggregatePart:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """As `Count`, but recorded is without hits on expired links, which stand beside it."""
+    """As `Count`, but hits on expired links are in `expired` and not in `recorded`."""
 
     recorded: int = 0
     expired: int = 0
@@ -135,7 +138,7 @@ Figures = Mapping[str, Figure]
 
 
 def as_counts(figures: Figures, *, expired: bool = False, types: tuple[str, ...] = ()) -> dict[str, Count]:
-    """Return figures as a query wants to see them: with or without expired, of some types or all."""
+    """Return figures as a query asks for them: with or without expired hits, of some types or all."""
     found = {}
     for kind, figure in figures.items():
         recorded = figure.recorded + (figure.expired if expired else 0)
@@ -147,7 +150,7 @@ def as_counts(figures: Figures, *, expired: bool = False, types: tuple[str, ...]
 
 
 def together(several: Iterable[Figures]) -> Figures:
-    """Return the sums: of hours, or of campaigns. Messages are then different ones in each of the parts."""
+    """Return the sums of figures of hours or campaigns; different messages are counted in each of them."""
     sums: dict[str, list[int]] = {}
     for figures in several:
         for kind, figure in figures.items():
@@ -157,14 +160,14 @@ def together(several: Iterable[Figures]) -> Figures:
 
 
 def to_text(figures: Figures) -> str:
-    """Return figures as JSON, for an engine to keep."""
+    """Return figures as JSON, for an engine to store."""
     return json.dumps(
         {kind: figure.numbers() for kind, figure in figures.items()}, separators=(",", ":"), sort_keys=True
     )
 
 
 def from_texts(texts: Iterable[str]) -> Figures:
-    """Return the sums of what `to_text` made texts of, as `together` does. Some thousand hours are 10 ms."""
+    """Return the sums of figures that `to_text` wrote, as `together` does. A thousand hours: some 10 ms."""
     sums: dict[str, list[int]] = {}
     for text in texts:
         for kind, numbers in json.loads(text).items():
@@ -174,7 +177,7 @@ def from_texts(texts: Iterable[str]) -> Figures:
 
 
 def is_by_hours(query: Query) -> bool:
-    """Tell whether the hours' figures know the answer."""
+    """Tell whether the figures of hours answer a query."""
     return not (query.recipients or query.messages or query.transmissions or query.ids)
 
 
@@ -187,23 +190,23 @@ def hours_of(query: Query) -> tuple[int, int | None]:
 def minutes_to_count(at_ms: int) -> tuple[int, ...]:
     """Return the minutes since 1970 whose figures an event at this time may change.
 
-    What it makes a repeat comes later.
+    An event may turn a later one into a repeat, so these may be two.
     """
     first, last = at_ms // MINUTE_MS, (at_ms + REPEAT_MS - 1) // MINUTE_MS
     return (first,) if first == last else (first, last)
 
 
 class MinuteAggregate:
-    """The figures of some minutes by campaign, and which messages they are of.
+    """The figures of some minutes by campaign, and the messages in them.
 
-    Hand it events from `REPEAT_MS` before the first minute on, those of one link in time order; those before
-    it are looked at for repeats only.
+    Add all events from `REPEAT_MS` before the first minute on, those of one link in time order; the ones
+    before it only serve to find repeats. begins_ms: of the first minute.
     """
 
     def __init__(self, begins_ms: int) -> None:
         self._begins = begins_ms
         self._repeats = RepeatFinder()
-        self._tallies: defaultdict[tuple[int, str], Aggregate] = defaultdict(Aggregate)
+        self._aggregates: defaultdict[tuple[int, str], Aggregate] = defaultdict(Aggregate)
 
     def add(
         self,
@@ -217,15 +220,15 @@ class MinuteAggregate:
         expired: bool,
         hits: int = 1,
     ) -> None:
-        """Count one event, which stands for so many requests."""
+        """Count one event. hits: the number of requests that it stands for."""
         repeat = self._repeats.is_repeat(kind, link, client, at_ms)
         if at_ms >= self._begins:
-            tally = self._tallies[at_ms // MINUTE_MS, campaign]
-            tally.add(kind, message, client, expired=expired, repeat=repeat, hits=hits)
+            aggregate = self._aggregates[at_ms // MINUTE_MS, campaign]
+            aggregate.add(kind, message, client, expired=expired, repeat=repeat, hits=hits)
 
     def seen(self) -> dict[int, dict[str, dict[str, "AggregatePart"]]]:
-        """Return by minute since 1970, campaign and type what was counted."""
+        """Return what was counted, by minute since 1970, campaign and type."""
         found: dict[int, dict[str, dict[str, AggregatePart]]] = {}
-        for (minute, campaign), tally in self._tallies.items():
-            found.setdefault(minute, {})[campaign] = tally.seen()
+        for (minute, campaign), aggregate in self._aggregates.items():
+            found.setdefault(minute, {})[campaign] = aggregate.seen()
         return found

@@ -1,8 +1,7 @@
-"""The tags that customers use: which sets of them their messages carry, each set kept once.
+"""The sets of tags that messages of each customer have, each set stored once.
 
-As Momentum keeps tags beside its events (contract.md 3.2): at most `TAGS` different tags of a customer are
-listed. An event keeps its tags in any case; what is not listed cannot be asked for. Pure, but for the time
-that is handed in.
+As in Momentum, at most `TAGS` different tags of a customer are listed (contract.md 3.2). An event has its
+tags in any case, but it cannot be found by one that is not listed. Pure; the time is handed in.
 """
 
 import json
@@ -15,7 +14,7 @@ from engagement.events.fields import valid
 
 TAGS: Final = 100  # different ones of a customer (contract.md 3.2)
 SETS: Final = 2_000  # of them in one customer's list: a partition of some hundred kilobytes
-LIFE_SECONDS: Final = 600.0  # of what is known (contract.md 3.2), then it is asked for anew
+LIFE_SECONDS: Final = 600.0  # of what is cached (contract.md 3.2), then it is read again
 DAY_MS: Final = 86_400_000
 _CUSTOMERS: Final = 1_000
 
@@ -24,7 +23,7 @@ Customer = tuple[str, str]  # tenant, customer id
 
 @dataclass(frozen=True, slots=True)
 class TagSet:
-    """set_id: 8 bytes, of `set_id`. tags: sorted. used: the day since 1970 of the last message seen."""
+    """A set of tags. set_id: 8 bytes, of `set_id`. tags: sorted. used: day since 1970, the last one."""
 
     set_id: bytes
     tags: tuple[str, ...]
@@ -33,7 +32,7 @@ class TagSet:
 
 @dataclass(slots=True)
 class _Known:
-    """until: when it is asked for anew. listed: day by set. refused: sets that there was no room for."""
+    """What is cached of a customer. until: when it expires. listed: day by set. refused: no room for them."""
 
     until: float
     listed: dict[bytes, int] = field(default_factory=dict)
@@ -42,7 +41,7 @@ class _Known:
 
 
 def set_id(customer: Customer, tags: Iterable[str]) -> bytes:
-    """Return what a set of tags of a customer is known by, whatever their order."""
+    """Return the id of a set of tags of a customer, whatever their order."""
     named = json.dumps((*customer, *sorted(set(tags)))).encode("utf-8", "surrogatepass")
     return blake2b(named, digest_size=8).digest()
 
@@ -53,9 +52,9 @@ def tags_of(sets: Iterable[TagSet]) -> tuple[str, ...]:
 
 
 class TagBook:
-    """What of a customer's tags is listed, remembered for ten minutes; also that there is no room for more.
+    """A cache of the listed tags of customers, and of the sets that there was no room for.
 
-    load: asks the store for the sets of a customer. Not safe to share between threads.
+    load: returns the sets of a customer from the store. Not safe to share between threads.
     """
 
     def __init__(self, load: Callable[[Customer], Iterable[TagSet]]) -> None:
@@ -64,11 +63,11 @@ class TagBook:
         self._ids: dict[tuple[Customer, tuple[str, ...]], bytes] = {}
 
     def forget(self) -> None:
-        """Ask anew, as what is written may not have come through."""
+        """Drop the cache, as what was to be written may not be in the store."""
         self._known.clear()
 
     def set_id(self, customer: Customer, tags: tuple[str, ...]) -> bytes:
-        """Return `set_id`, remembered."""
+        """Return `set_id`, cached."""
         key = (customer, tags)
         found = self._ids.get(key)
         if found is None:

@@ -1,4 +1,4 @@
-"""A store in memory, gone with the process: the fake that passes the suite the real ones pass."""
+"""A store in memory for tests, gone with the process. It passes the same suite as the real engines."""
 
 import json
 import math
@@ -43,13 +43,13 @@ class MemoryStore:
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
-        handed = list(events)
+        rows = list(events)
         try:
-            json.dumps([row.fields for row in handed], allow_nan=False)
+            json.dumps([row.fields for row in rows], allow_nan=False)
         except (ValueError, TypeError, RecursionError) as error:
             raise RowRefusedError(str(error)) from error
         with self._lock:
-            for row in handed:
+            for row in rows:
                 self._rows[row.event_id] = row
                 if row.event_id not in self._order:
                     self._order[row.event_id] = self._next
@@ -58,7 +58,7 @@ class MemoryStore:
                     self._note((row.tenant, row.customer), row)
                 if row.message is not None:
                     self._messages[row.message_id] = (row.at_ms, row.message)
-        return len(handed)
+        return len(rows)
 
     def _note(self, customer: Customer, row: EventRow) -> None:
         for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
@@ -77,10 +77,10 @@ class MemoryStore:
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
         with self._lock:
-            return as_counts(self._tally(query), expired=query.expired)
+            return as_counts(self._figures(query), expired=query.expired)
 
     def totals(self, query: Query) -> Mapping[str, Count]:
-        """See the port. There is no roll-up here: made anew each time, hour by hour."""
+        """See the port. There is no roll-up here: the figures are computed at each call, hour by hour."""
         if not is_by_hours(query):
             return self.counts(query)
         first, last = hours_of(query)
@@ -96,7 +96,7 @@ class MemoryStore:
                         tenant=query.tenant,
                         expired=True,
                     )
-                    parts.append(self._tally(span))
+                    parts.append(self._figures(span))
         return as_counts(together(parts), expired=query.expired, types=query.types)
 
     def roll_up(self, seconds: float = math.inf) -> int:
@@ -122,18 +122,18 @@ class MemoryStore:
                 self._messages.pop(message, None)
         return len(gone)
 
-    def _tally(self, query: Query) -> Figures:
+    def _figures(self, query: Query) -> Figures:
         repeated = repeats(self._rows.values())
-        tally = Aggregate()
+        aggregate = Aggregate()
         for row in self._matching(query):
             repeat = row.event_id in repeated
-            tally.add(
+            aggregate.add(
                 *(row.type, row.message_id or row.event_id, row.client),
                 expired=row.expired,
                 repeat=repeat,
                 hits=row.hits,
             )
-        return tally.figures()
+        return aggregate.figures()
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""

@@ -1,8 +1,8 @@
-"""An hour's figures from those of its minutes, so that of a busy hour only what has changed is read again.
+"""Computes an hour's figures from those of its minutes, so that only changed minutes are read again.
 
-In the memory of the process that makes the figures, some 20 bytes an event for the hours it works on. Pure:
-an engine reads the events (`read`) and keeps the figures. The figures are the same as if the whole hour had
-been read: an hour's different messages are those of its minutes put together.
+The minutes are in the memory of the process that computes the figures, some 20 bytes an event for the hours
+under way. Pure: an engine reads the events (`read`) and stores the figures. They are the same as if the whole
+hour had been read: an hour's different messages are the union of those of its minutes.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Final
 
 from engagement.stores.aggregate import HOUR_MS, MINUTE_MS, AggregatePart, Figure, Figures
 
-HOURS: Final = 3  # kept at a time: the hour itself, the one before, and one that late events belong to
+HOURS: Final = 3  # in memory at a time: the hour itself, the one before, and one that late events belong to
 MINUTES: Final = HOUR_MS // MINUTE_MS
 _QUICK: Final = 0.1  # seconds
 
@@ -21,7 +21,11 @@ Minute = Mapping[str, Mapping[str, AggregatePart]]  # by campaign and type
 
 
 class _OneHour:
-    """What is known of an hour. stale: minutes to be read. whole: its figures have been made once."""
+    """What is known of an hour.
+
+    stale: minutes to be read. touched: campaigns whose figures may have changed. whole: all its figures have
+    been stored once.
+    """
 
     def __init__(self) -> None:
         self.stale = set(range(MINUTES))
@@ -30,7 +34,7 @@ class _OneHour:
         self.whole = False
 
     def next(self, most: int, *, newest: bool) -> tuple[int, int]:
-        """Return the first and the last of the stale minutes, at most so many, at one end of the hour."""
+        """Return the first and the last of at most `most` stale minutes, at one end of the hour."""
         first = last = max(self.stale) if newest else min(self.stale)
         while newest and first - 1 in self.stale and last - first + 1 < most:
             first -= 1
@@ -40,17 +44,17 @@ class _OneHour:
 
 
 class MinuteRollup:
-    """The hours worked on. Not safe to share between threads."""
+    """The hours under way. Not safe to share between threads."""
 
     def __init__(self) -> None:
         self._hours: dict[Hour, _OneHour] = {}
 
     def forget(self) -> None:
-        """Know nothing any more, as others may have changed what was read."""
+        """Forget all hours, as others may have changed what was read."""
         self._hours.clear()
 
     def forget_hour(self, hour: Hour) -> None:
-        """The same for one hour."""
+        """Forget one hour."""
         self._hours.pop(hour, None)
 
     def changed(self, tenant: str, minute: int) -> None:
@@ -60,11 +64,11 @@ class MinuteRollup:
             known.stale.add(within)
 
     def bring_up(self, hour: Hour, read: Callable[[int, int], Mapping[int, Minute]], until: float) -> bool:
-        """Read the stale minutes of an hour, from both ends by turns; tell whether all are read.
+        """Read the stale minutes of an hour, from both ends in turn; tell whether all are read.
 
-        read: tells of the minutes from one to another (since 1970, exclusive) that have events. until: by the
-        monotonic clock; the newest and the oldest are read in any case, as the newest is often stale again
-        at each call. More are read at a time while that is quick.
+        read: returns those of the minutes from one to another (since 1970, exclusive) that have events.
+        until: by the monotonic clock. The newest and the oldest are read in any case, as the newest is often
+        stale again at each call. More are read at a time while that is quick.
         """
         known = self._hours.pop(hour, None) or _OneHour()
         self._hours[hour] = known  # now the last to be dropped
@@ -90,7 +94,7 @@ class MinuteRollup:
     def figures(self, hour: Hour) -> tuple[dict[str, Figures], bool]:
         """Return an hour's figures by campaign ("" for all its events), and whether these are all of them.
 
-        Otherwise they are those that may have changed since `written`.
+        If not, they are the ones that may have changed since `written`.
         """
         known = self._hours[hour]
         found: dict[str, Figures] = {}
@@ -102,13 +106,13 @@ class MinuteRollup:
         return found, not known.whole
 
     def written(self, hour: Hour) -> None:
-        """Note that what `figures` returned is in the store."""
+        """Note that what `figures` returned was stored."""
         known = self._hours[hour]
         known.touched, known.whole = set(), True
 
 
 def by_turns(hours: Iterable[Hour]) -> Iterator[Hour]:
-    """Yield the newest, the oldest, and so on: who stops after two leaves none waiting for ever."""
+    """Yield the newest hour, the oldest, and so on, so that a caller who stops after two starves none."""
     left = deque(sorted(hours, key=lambda hour: hour[1]))
     while left:
         yield left.pop()

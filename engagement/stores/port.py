@@ -1,9 +1,9 @@
-"""What a store of events must do. Engines: `memory` (for tests), `sqlite`, `cassandra`.
+"""The interface of every engine that stores events: `memory` (for tests), `sqlite`, `cassandra`.
 
-Written so that an engine without transactions, insert order or secondary indexes can do it too: rows are
-upserts under ids fixed long before; every question names a time range, a message, a recipient or a campaign;
-pages go on from a cursor, never from an offset; what events borrow from their injection is joined on read,
-as the two arrive in any order.
+An engine without transactions, insert order or secondary indexes can implement it: rows are upserts under
+ids that were made with the event; every query names a time range, a message, a recipient or a campaign; a
+page continues from a cursor, never from an offset; the fields that an event takes from its injection are
+joined when it is read, as the two arrive in any order.
 """
 
 import math
@@ -18,11 +18,11 @@ from engagement.events.rows import EventRow
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 
-SWEEP_LIMIT: Final = 5_000  # a transaction of some tens of milliseconds, so that nobody waits
+SWEEP_LIMIT: Final = 5_000  # rows; a transaction of some tens of milliseconds blocks nobody for long
 
 
 class StoreError(Exception):
-    """The store cannot do it now: not reachable, locked, full. Its text says what to do; then try again."""
+    """The store failed for now: not reachable, locked, full. The text says what to do before a retry."""
 
 
 class RowRefusedError(Exception):
@@ -31,13 +31,12 @@ class RowRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which events. Empty means any; several values of one sort mean any of them; sorts are all to be met.
+    """Which events. An empty field matches any event, one of several values any of them; all must match.
 
     from_ms, to_ms: Unix milliseconds, from inclusive, to exclusive. types: names of `fields.ALL_TYPES`.
     recipients: compared in lower case. messages: hex. transmissions: decimal. expired: also hits on expired
-    links, which no figure holds (contract.md 6.4). limit: rows of one page. cursor: of the page before
-    (`cursor_of` its last event), for the ones that are older. ids: event ids. tags: found while `tags` lists
-    them.
+    links, which are in no figure (contract.md 6.4). limit: rows of one page. cursor: of the page before
+    (`cursor_of` its last event), for older events. ids: event ids. tags: found while `tags` lists them.
     """
 
     from_ms: int | None = None
@@ -57,10 +56,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Figures of one type of event. No probe, no repeat, no expired link is in `counted` and what follows.
+    """Figures of one type of event.
 
-    recorded: every row. counted: each hit once. people: counted without prefetching and scanners, the
-    `nonprefetched` figures of contract.md 7.6. messages, people_messages: different messages among them.
+    recorded: every row. counted: each hit once, without probes, repeats and expired links. people: counted
+    without prefetching and scanners, the `nonprefetched` figures of contract.md 7.6. messages,
+    people_messages: different messages among counted and among people.
     """
 
     recorded: int = 0
@@ -72,20 +72,21 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What came in since a mark. mark: for the next call. events: in about the order of their coming."""
+    """What came in since a mark. mark: for the next call. events: roughly in the order of their arrival."""
 
     events: tuple[Fields, ...]
     mark: str
 
 
 class EventStore(Protocol):
-    """Safe to use from several threads. All methods raise StoreError when the engine fails."""
+    """A store of events, safe to share between threads. All methods raise StoreError when it fails."""
 
     def add(self, events: Iterable[EventRow]) -> int:
-        """Keep the rows, durably, when this returns; return how many were handed in.
+        """Store the rows, durably when this returns; return their number.
 
-        A row whose id is there already takes its place, if the rules it was judged by are not older. Raises
-        RowRefusedError; then none may be counted on, and those that can be kept are to be handed in again.
+        A row replaces the one with its id, unless the rules it was classified by are older. Raises
+        RowRefusedError if a row can never be stored; then the others may or may not be, and must be added
+        again without it.
         """
 
     def find(self, query: Query) -> Iterator[Fields]:
@@ -95,58 +96,59 @@ class EventStore(Protocol):
         """
 
     def counts(self, query: Query) -> Mapping[str, Count]:
-        """Return figures by event type, made anew from all these events: costs as much as there are.
+        """Return figures by event type, computed from all these events; the cost grows with their number.
 
-        limit and cursor mean nothing here, nor in `totals`.
+        limit and cursor have no effect here, nor in `totals`.
         """
 
     def totals(self, query: Query) -> Mapping[str, Count]:
-        """Return figures for a page that must not wait: of whole hours, as they were at the last `roll_up`.
+        """Return figures of whole hours, as they were at the last `roll_up`; fast enough for a page.
 
-        The hours that from_ms and to_ms lie in belong to them. Different messages are told by the hour (and
-        campaign), and added up (contract.md 7.6: unique within one roll-up increment). A question by
-        recipient, message, transmission or id is small; `counts` answers that.
+        The hours of from_ms and to_ms are included. Different messages are counted within each hour (and
+        campaign), and these counts are added up (contract.md 7.6: unique within one roll-up increment). A
+        query by recipient, message, transmission or id is small; it is answered by `counts`.
         """
 
     def roll_up(self, seconds: float = math.inf) -> int:
-        """Make the figures of hours that have changed anew, as absolute numbers; return how many hours.
+        """Compute the figures of hours that have changed again, as absolute numbers; return how many hours.
 
-        For the shipper alone. Done twice, or by two, it gives the same numbers. Of an hour only the minutes
-        that have changed are read again. After about so many seconds it stops, and goes on when next called.
+        For the shipper only. Done twice, or by two shippers, it gives the same numbers. Of an hour only the
+        minutes that have changed are read again. seconds: after about this time it stops; the next call
+        continues.
         """
 
     def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:
-        """Return the tags that messages of a customer (`customer_id`, "" for none) have carried, sorted.
+        """Return the tags that messages of a customer (`customer_id`, "" for none) have had, sorted.
 
-        At most 100, the first that came (contract.md 3.2). A tag nobody uses goes with the events.
+        At most 100, the first that came (contract.md 3.2). A tag that is used no more ends with its events.
         """
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """Return events that came in after the mark; "" returns none, and the mark of now.
 
-        At most limit of them, and none on expired links unless asked for. An engine may tell an event twice;
-        the caller knows it by its id. What is no mark of this store counts as "".
+        At most limit of them; expired: also hits on expired links. An engine may return an event twice, under
+        the same id. What is no mark of this store counts as "".
         """
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
-        """Remove what happened before (Unix milliseconds), at most limit rows; return how many went.
+        """Remove what happened before (Unix milliseconds), at most limit rows; return how many.
 
         Fewer than limit: nothing is left to remove. An injection's record stays while an event needs it. An
-        engine whose rows end by themselves removes none.
+        engine whose rows expire by themselves removes none.
         """
 
     def erase(self, recipient: str, tenant: str = "") -> int:
-        """Remove all events of this recipient's messages, and what they borrow; return how many events.
+        """Remove all events of this recipient's messages, and their injections; return how many events.
 
-        Figures stay: they name nobody. An event of those messages that happens later is kept again.
+        Figures stay: they name nobody. An event of those messages that happens later is stored again.
         """
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 def cursor_of(event: Fields) -> str:
-    """Return where the page goes on after this event of it."""
+    """Return the cursor of the page after this event."""
     return f"{event['timestamp']}/{event['event_id']}"
 
 
@@ -165,5 +167,5 @@ def cursor_position(cursor: str) -> tuple[int, str]:
 
 
 def is_place(mark: str) -> bool:
-    """Tell whether a mark is the number of a row, as engines that count their rows use it."""
+    """Tell whether a mark is the number of a row, as engines that number their rows use it."""
     return mark.isascii() and mark.isdigit() and len(mark) < 19

@@ -17,7 +17,7 @@ from cassandra_site import Node
 from engagement.links.model import Kind
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.queries import Lifetimes
-from engagement.stores.cassandra.schema import migrate, report, scripts, version
+from engagement.stores.cassandra.schema import migrate, report_state, scripts, version
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, StoreError
 from smtpapi.commands import main
@@ -173,7 +173,7 @@ def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Nod
 
     connection = Vanishing(cassandra_node.client(keyspace), {})
     migrate(connection, Lifetimes(), lambda _: None)
-    lines, good = report(connection)
+    lines, good = report_state(connection)
     connection.close()
     assert not good
     assert any("is gone: run `smtpapi store migrate`" in line for line in lines)

@@ -1,6 +1,6 @@
-"""The connection to a Cassandra cluster: made late, made anew when it is no use, its errors put into words.
+"""The connection to a Cassandra cluster: opened at first use, replaced when it fails, its errors explained.
 
-No statement of ours stands here (`cql`). One object a process; safe to use from several threads.
+No statement of the store is here (`queries`). One object a process; safe to share between threads.
 """
 
 import logging
@@ -36,7 +36,7 @@ from engagement.stores.port import StoreError
 T = TypeVar("T")
 Values = Sequence[object]
 
-RENEW_SECONDS: Final = 60.0  # nothing succeeded for so long: a new Cluster, with names looked up again
+RENEW_SECONDS: Final = 60.0  # after so long without a success a new Cluster resolves names again
 SCHEMA_SECONDS: Final = 60.0
 CONCURRENT: Final = 64  # writes under way at a time, where the cluster keeps up;
 LEAST_CONCURRENT: Final = 4  # halved down to this at each time-out, and slowly raised again
@@ -46,29 +46,32 @@ SMALL_BATCH: Final = 4
 SMALL_BATCHES: Final = frozenset({"event_by_message"})
 _OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
 
-# What it logs of each lost connection, with tracebacks, we say in a line of our own.
+# It logs each lost connection with a traceback; the programs log one line of their own.
 logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 class RefusedError(Exception):
-    """Cassandra will not take a statement: the tables are not as we know them, or a value is too much."""
+    """Cassandra refused a statement: the tables are not as expected, or a value is too long."""
 
 
 class _Login(PlainTextAuthProvider):
-    """Reads the password at each login, so that it may be changed while we run."""
+    """Reads the password at each login, so that it may change while the program runs."""
 
     def __init__(self, user: str, password_file: str) -> None:
         super().__init__(user, "")
         self._file = password_file
 
     def new_authenticator(self, host: str) -> object:
-        """Called by the driver for each connection."""
+        """Read the password; the driver calls this for each connection. Raises OSError."""
         self.password = Path(self._file).read_text("utf-8").partition("\n")[0] if self._file else ""
         return super().new_authenticator(host)
 
 
 def nodes(uri: Iterable[str]) -> tuple[list[str], int]:
-    """Return the hosts to begin with, and the port of all: that of the first node (contract.md 1.5)."""
+    """Return the hosts to begin with, and the port of all: that of the first node (contract.md 1.5).
+
+    uri: checked contact strings, as `cassandra_client.uri` has them.
+    """
     hosts, port = [], ""
     for node in uri:
         parts = dict(part.strip().partition("=")[::2] for part in node.split(";"))
@@ -78,7 +81,12 @@ def nodes(uri: Iterable[str]) -> tuple[list[str], int]:
 
 
 class Connection:
-    """Statements by their names: `statements` maps those to CQL with `{keyspace}` in it."""
+    """Runs prepared statements by name. statements: CQL by name, with `{keyspace}` in it.
+
+    ready: called with each new connection; it raises StoreError if the keyspace is not fit for use.
+    renew_after: seconds without a success until a new Cluster is made. All methods raise StoreError and
+    RefusedError.
+    """
 
     def __init__(
         self,
@@ -88,7 +96,6 @@ class Connection:
         ready: Callable[["Connection"], None] = lambda _: None,
         renew_after: float = RENEW_SECONDS,
     ) -> None:
-        """ready: looks at each new connection, and raises StoreError if it is not fit for use."""
         self.stanza = stanza
         self._statements = statements
         self._ready = ready
@@ -98,39 +105,39 @@ class Connection:
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement] = {}
-        self._good = 0.0  # when something last succeeded, or the connection was made
+        self._last_success = 0.0  # when something last succeeded, or the connection was made
         self._closed = False
         self.concurrent = CONCURRENT
-        self.made = 0  # how many Clusters there have been
+        self.made = 0  # how many Clusters were made
 
     # --- asking ---
 
     def read(self, name: str, values: Values) -> list[tuple[Any, ...]]:
-        """Return the lines of one answer, all of them."""
+        """Return all lines of one result."""
         return self._guarded(lambda session: list(session.execute(self._bound(session, name, values))))
 
     def read_each(self, name: str, several: Sequence[Values]) -> list[list[tuple[Any, ...]]]:
-        """Return the lines of several answers, in the order of the questions, which are asked at once."""
+        """Return the lines of several results, in the order of `several`; all are queried at once."""
         if not several:
             return []
 
         def work(session: Session) -> list[list[tuple[Any, ...]]]:
-            asked = [(self._bound(session, name, values), None) for values in several]
-            answers = execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+            bound = [(self._bound(session, name, values), None) for values in several]
+            answers = execute_concurrent(session, bound, concurrency=CONCURRENT, raise_on_first_error=True)
             return [list(answer) for _, answer in answers]
 
         return self._guarded(work)
 
     def stream_each(self, name: str, several: Sequence[Values], page: int) -> list[Iterator[tuple[Any, ...]]]:
-        """Return the lines of several answers, the first pages asked for at once, the others when needed."""
+        """Return the lines of several results; only the first pages are fetched at once."""
 
         def work(session: Session) -> list[Any]:
-            asked = []
+            bound: list[Any] = []
             for values in several:
-                bound = self._bound(session, name, values)
-                bound.fetch_size = page
-                asked.append((bound, None))
-            answers = execute_concurrent(session, asked, concurrency=CONCURRENT, raise_on_first_error=True)
+                statement = self._bound(session, name, values)
+                statement.fetch_size = page
+                bound.append((statement, None))
+            answers = execute_concurrent(session, bound, concurrency=CONCURRENT, raise_on_first_error=True)
             return [answer for _, answer in answers]
 
         return [self._lines(answer) for answer in self._guarded(work)] if several else []
@@ -145,17 +152,17 @@ class Connection:
     # --- writing ---
 
     def write(self, several: Sequence[tuple[str, Values]]) -> None:
-        """Write all, or raise; then some may have been written. The order means nothing."""
+        """Write all, in any order, or raise; then some may have been written."""
         self.write_batches([(name, [values]) for name, values in several])
 
     def write_batches(self, several: Sequence[tuple[str, Sequence[Values]]]) -> None:
-        """Write rows, each item's in one partition and so in one step of Cassandra's (unlogged batches)."""
+        """Write rows in unlogged batches. The rows of each item must be in one partition."""
         if not several:
             return
 
         def work(session: Session) -> None:
-            asked = [(each, None) for name, rows in several for each in self._batches(session, name, rows)]
-            execute_concurrent(session, asked, concurrency=self.concurrent, raise_on_first_error=True)
+            bound = [(each, None) for name, rows in several for each in self._batches(session, name, rows)]
+            execute_concurrent(session, bound, concurrency=self.concurrent, raise_on_first_error=True)
 
         self._guarded(work)
         self.concurrent = min(CONCURRENT, self.concurrent + 1)
@@ -173,7 +180,7 @@ class Connection:
             yield batch
 
     def say(self, cql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        """Say something that is not prepared: for schemas, whose changes take their time. values: for %s."""
+        """Run a statement that is not prepared, for changes of the schema, which are slow. values: for %s."""
         return self._guarded(
             lambda session: list(session.execute(cql, values or None, timeout=SCHEMA_SECONDS) or ())
         )
@@ -194,7 +201,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         with self._lock:
             self._closed = True
             self._drop()
@@ -214,29 +221,29 @@ class Connection:
             result = work(self._connected())
         except InvalidRequest as error:
             raise RefusedError(str(error)) from error
-        except struct.error as error:  # the driver, of a key's part of more than 64 KiB
+        except struct.error as error:  # of the driver, for a part of a key of more than 64 KiB
             raise RefusedError(f"a value is too long for a key ({error})") from error
         except (DriverException, NoHostAvailable, ConnectionException, OSError) as error:
             with self._lock:
                 if isinstance(error, Timeout | OperationTimedOut):
                     self.concurrent = max(LEAST_CONCURRENT, self.concurrent // 2)
-                if time.monotonic() - self._good > self._renew_after:
+                if time.monotonic() - self._last_success > self._renew_after:
                     self._drop()
-            raise StoreError(self._words(error)) from error
-        self._good = time.monotonic()
+            raise StoreError(self._explain(error)) from error
+        self._last_success = time.monotonic()
         return result
 
     def _connected(self) -> Session:
         with self._lock:
             if self._closed:
                 raise StoreError(f"{self._name()}: the store was closed")
-            if self._process != os.getpid():  # the driver's threads do not come along into a child
+            if self._process != os.getpid():  # the driver's threads do not exist in a forked child
                 self._cluster = self._session = None
                 self._prepared = {}
                 self._process = os.getpid()
             if self._session is None:
                 self._session = self._connect()
-                self._good = time.monotonic()
+                self._last_success = time.monotonic()
                 try:
                     self._ready(self)
                 except BaseException:
@@ -283,7 +290,7 @@ class Connection:
             cluster.shutdown()
 
     def recheck(self) -> None:
-        """Look again whether what is there is fit for use, as something was refused. Raises StoreError."""
+        """Check again whether the keyspace is fit for use, after a refusal. Raises StoreError."""
         with self._lock:
             self._prepared = {}
         self._ready(self)
@@ -292,8 +299,8 @@ class Connection:
         hosts, port = nodes(self.stanza.uri)
         return f"Cassandra ({', '.join(hosts)}, port {port})"
 
-    def _words(self, error: Exception) -> str:
-        """What happened, and who may do something about it."""
+    def _explain(self, error: Exception) -> str:
+        """Explain an error, and what the operator may do about it."""
         causes: list[Exception] = [error]
         if isinstance(error, NoHostAvailable) and isinstance(
             error.errors, Mapping

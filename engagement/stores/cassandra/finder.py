@@ -1,6 +1,6 @@
-"""How Cassandra is asked: by message, by recipient, by id, or by going back through the hours.
+"""The queries of the Cassandra store: by message, by recipient, by id, or backwards through the hours.
 
-Reads only. A question by transmission goes through the hours too: give it a span.
+Reads only. A query by transmission goes through the hours too, so it should have a time range.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,11 +32,14 @@ from engagement.stores.port import Count, Query, StoreError, clamped, cursor_pos
 
 _LAST_MS = 1 << 48  # ids hold no later time
 _PAGE = 500
-_DATED_MS = (3_600_000, 8 * 86_400_000)  # an injection's id is at most so much ahead, or older
+_DATED_MS = (
+    3_600_000,
+    8 * 86_400_000,
+)  # an injection's id is at most so far ahead of its event, or behind it
 
 
 class Finder:
-    """The reading half of `CassandraStore`."""
+    """The reading half of `CassandraStore`. now: returns Unix seconds."""
 
     def __init__(self, connection: Connection, life: queries.Lifetimes, now: Callable[[], float]) -> None:
         self._connection = connection
@@ -44,7 +47,7 @@ class Finder:
         self._now = now
         self._secret = b""
 
-    # --- the port's questions ---
+    # --- the port's queries ---
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""
@@ -64,14 +67,14 @@ class Finder:
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
-        tally = Aggregate()
+        aggregate = Aggregate()
         if query.ids or query.messages or query.recipients:
             wants = Filter(query, self._oldest(), self._sets(query)).wants
             for rows in self.whole(self._messages(query)).values():
                 repeated = _repeated(rows)
                 for row in filter(wants, rows):
                     repeat = row.event_id in repeated
-                    tally.add(
+                    aggregate.add(
                         *(row.type, row.message, row.client),
                         expired=row.expired,
                         repeat=repeat,
@@ -84,13 +87,13 @@ class Finder:
                 repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
                 repeat = repeats.is_repeat(slim.type, slim.link, slim.client, slim.at_ms)
                 if wanted(slim):
-                    tally.add(
+                    aggregate.add(
                         *(slim.type, slim.message, slim.client),
                         expired=slim.expired,
                         repeat=repeat,
                         hits=slim.hits,
                     )
-        return as_counts(tally.figures(), expired=query.expired)
+        return as_counts(aggregate.figures(), expired=query.expired)
 
     def totals(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -106,27 +109,27 @@ class Finder:
         return as_counts(found, expired=query.expired, types=query.types)
 
     def minutes(self, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
-        """Return what was seen in minutes since 1970, from first to last, exclusive."""
+        """Return what was counted in minutes since 1970, from first to last, exclusive."""
         begins = first * MINUTE_MS
-        tally = MinuteAggregate(begins)
+        aggregate = MinuteAggregate(begins)
         span = Query(tenant=tenant, from_ms=begins, to_ms=last * MINUTE_MS)
         for slim in self._forward_through_hours(span, begins - REPEAT_MS):
-            tally.add(
+            aggregate.add(
                 *(slim.at_ms, slim.type, slim.message, slim.client, slim.link, slim.campaign),
                 expired=slim.expired,
                 hits=slim.hits,
             )
-        return tally.seen()
+        return aggregate.seen()
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""
-        return [queries.kept_tag_set(line) for line in self.asked("tag_sets", (queries.PLACE, *customer))]
+        return [queries.stored_tag_set(line) for line in self.asked("tag_sets", (queries.PLACE, *customer))]
 
     def _sets(self, query: Query) -> frozenset[bytes]:
-        """The ids of sets that hold a tag which is asked for."""
+        """Return the ids of tag sets with a tag that the query names."""
         if not query.tags:
             return frozenset()
-        sets = map(queries.kept_tag_set, self.asked("all_tag_sets", (queries.PLACE, query.tenant)))
+        sets = map(queries.stored_tag_set, self.asked("all_tag_sets", (queries.PLACE, query.tenant)))
         return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
 
     # --- by message ---
@@ -134,26 +137,26 @@ class Finder:
     def whole(
         self, messages: Iterable[bytes], low: int = 0, high: int = _LAST_MS
     ) -> dict[bytes, list[StoredEvent]]:
-        """Return all rows of messages, each message's in time order; of hits only those in the span."""
+        """Return all rows of messages, each message's in time order; of hits only those in the time range."""
         keys = list(dict.fromkeys(messages))
         events = self.asked_each("events", [(key, low, high) for key in keys])
         injections = self.asked_each("injections", [(key,) for key in keys])
         oldest = self._oldest()
         found: dict[bytes, list[StoredEvent]] = {}
         for key, hits, others in zip(keys, events, injections, strict=True):
-            rows = [*map(queries.kept_event, hits), *map(queries.kept_injection, others)]
+            rows = [*map(queries.stored_event, hits), *map(queries.stored_injection, others)]
             found[key] = sorted(
-                (row for row in rows if row.lent is not None or row.at_ms >= oldest),
+                (row for row in rows if row.injected is not None or row.at_ms >= oldest),
                 key=lambda row: row.order,
             )
         return found
 
     def _oldest(self) -> int:
-        """What is shown at least happened then, in Unix milliseconds: what is lent is kept for longer."""
+        """Return the time of the oldest event to show, Unix milliseconds; injections live longer."""
         return int((self._now() - self._life.events) * 1000) if self._life.events else 0
 
     def shown(self, places: Sequence[tuple[bytes, int, UUID]]) -> list[Fields]:
-        """Return the events at (message, time, id), as far as they are there, in that order."""
+        """Return the events at (message, time, id) that exist, in that order."""
         times = [at for _, at, _ in places]
         low = max(0, min(times, default=0) - REPEAT_MS)
         whole = self.whole((message for message, _, _ in places), low, max(times, default=0))
@@ -167,14 +170,14 @@ class Finder:
         return list(dict.fromkeys(key for lines in self.asked_each("messages", asked) for (key,) in lines))
 
     def periods(self, tenant: str, from_ms: int | None = None, to_ms: int | None = None) -> range:
-        """Return the periods in which a tenant has events, within a span."""
+        """Return the periods in which a tenant has events, within a time range."""
         first, last = self._extent(tenant)
         low = max(first * HOUR_MS, from_ms or 0)
         high = (last + 1) * HOUR_MS if to_ms is None else min((last + 1) * HOUR_MS, to_ms)
         return range(low // queries.PERIOD_MS, (high - 1) // queries.PERIOD_MS + 1 if high > low else 0)
 
     def _messages(self, query: Query) -> list[bytes]:
-        """The messages that may hold what is asked for by message, recipient or id."""
+        """Return the messages that a query by message, recipient or id may find."""
         if query.messages:
             return [key for key in map(_key, query.messages) if key]
         if query.ids:
@@ -199,7 +202,7 @@ class Finder:
         ]
 
     def _dated(self, tenant: str, name: UUID) -> list[bytes]:
-        """The message of an injection whose id begins with its mail's Date: the hours are gone through."""
+        """Return the message of an injection whose id begins with its mail's Date: search the hours."""
         at_ms = name.int >> 80
         ahead, older = _DATED_MS
         span = Query(tenant=tenant, types=(INJECTION,), from_ms=max(0, at_ms - ahead), to_ms=at_ms + older)
@@ -240,7 +243,7 @@ class Finder:
                 last = slim.event_id
 
     def _forward_through_hours(self, query: Query, low: int) -> Iterator[HourlyEvent]:
-        """All events of a tenant from low on; those of one link in time order, as they share a shard."""
+        """Yield all events of a tenant from low on; those of one link, which share a shard, in time order."""
         low = max(0, low)
         high = _LAST_MS if query.to_ms is None else max(query.to_ms, 0)
         # By campaign too: what repeats what is a matter of one message, and so of one campaign.
@@ -265,7 +268,7 @@ class Finder:
         return [map(_slim, stream) for stream in streams]
 
     def _hours(self, query: Query, low: int, high: int) -> list[tuple[int, set[int]]]:
-        """The hours that may have such events, newest first, each with the numbers of shards it had."""
+        """Return the hours that may have such events, newest first, with the numbers of shards they had."""
         first, last = low // HOUR_MS, min(high // HOUR_MS, 2**31 - 1)
         asked = [
             (query.tenant, campaign, min(first, 2**31 - 1), last)
@@ -284,14 +287,14 @@ class Finder:
         return [shards for _, shards in self.asked("hours", (tenant, "", hour, hour))]
 
     def _extent(self, tenant: str) -> tuple[int, int]:
-        """The first and the last hour in which a tenant has events; the last is before the first if none."""
+        """Return the first and the last hour in which a tenant has events; (0, -1) for none."""
         (first, last) = self.asked_each("first_hour", [(tenant,)]) + self.asked_each("last_hour", [(tenant,)])
         return (first[0][0], last[0][0]) if first and last else (0, -1)
 
     # --- asking ---
 
     def secret(self) -> bytes:
-        """Return what pseudonyms are made with."""
+        """Return the key of recipients' pseudonyms. Raises StoreError."""
         if not self._secret:
             found = self.asked("secret", ())
             if not found:
@@ -302,14 +305,14 @@ class Finder:
         return self._secret
 
     def asked(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Return the lines of an answer. Raises StoreError."""
+        """Return the lines of a result. Raises StoreError."""
         try:
             return self._connection.read(name, values)
         except RefusedError as error:
             raise self._refused(error) from error
 
     def asked_each(self, name: str, several: Sequence[tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
-        """Return the lines of several answers. Raises StoreError."""
+        """Return the lines of several results. Raises StoreError."""
         try:
             return self._connection.read_each(name, several)
         except RefusedError as error:
@@ -343,7 +346,7 @@ def _key(message: str) -> bytes:
 
 
 def _repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
-    """The rows of one message, in time order, that repeat another."""
+    """Return the ids of rows that are repeats. rows: of one message, in time order."""
     repeats: dict[str, RepeatFinder] = {}
     return {
         row.event_id
@@ -353,15 +356,15 @@ def _repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
 
 
 def _shown(rows: Iterable[StoredEvent], whole: Mapping[bytes, list[StoredEvent]]) -> list[Fields]:
-    """The events of rows. whole: all that may matter to them, by message."""
+    """Return the events of rows. whole: all rows of their messages that matter, by message."""
     repeated = {key: _repeated(found) for key, found in whole.items()}
-    lent: dict[bytes, Fields] = {
-        key: next((row.lent for row in reversed(found) if row.lent is not None), {})
+    injected: dict[bytes, Fields] = {
+        key: next((row.injected for row in reversed(found) if row.injected is not None), {})
         for key, found in whole.items()
     }
     return [
         row.shown(
-            lent[row.message] if "message_id" in row.fields else {},
+            injected[row.message] if "message_id" in row.fields else {},
             repeat=row.event_id in repeated[row.message],
         )
         for row in rows

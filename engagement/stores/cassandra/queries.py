@@ -1,10 +1,10 @@
-"""What is said to Cassandra: the statements, and how rows become their values. No connections, no clock.
+"""The CQL statements, and the conversion of rows into their values. No connections, no clock.
 
-Every write is an upsert under a key fixed when the event happened, within one partition, with the event's
-time as timestamp and the rest of its life as TTL. So writing again, late or out of order gives the same
-rows, and never brings back what was erased since. What has no event's time is written by one writer alone, or
-with a number in the place of a time (`turns`): no statement carries the clock of the host that says it, but
-for those of one row that is written once.
+Every write is an upsert under a key that was made with the event, within one partition, with the event's time
+as timestamp and the rest of its life as TTL. So writing again, late or out of order gives the same rows, and
+never brings back what was erased since. Rows that belong to no event's time have a single writer, or a number
+in the place of a timestamp (`turns`): no statement uses the clock of its host, except for rows that are
+written only once.
 """
 
 import hmac
@@ -28,12 +28,12 @@ PERIOD_MS: Final = 30 * 24 * HOUR_MS
 ARRIVALS_IN_PART: Final = 10_000
 EVENTS_IN_ARRIVAL: Final = 500
 PLACE: Final = "here"  # the one partition of tables of a few rows
-# Cassandra 4 and 5, as delivered, refuse what would end after January 2038.
+# Cassandra 4 and 5 refuse, by default, rows that would expire after January 2038.
 _LAST_END: Final = 2**31 - 2
 _LONGEST_TTL: Final = 20 * 365 * 86400
 _ARRIVAL: Final = struct.Struct(">16sQ16s")
-# A mark is never set again once it was taken away: these two alone order it. Far ahead of any clock, as
-# earlier programs wrote marks by theirs.
+# A mark is never set again once it was removed, so two timestamps are enough. They are far ahead of any
+# clock, as earlier versions used theirs.
 _MARKED_AT: Final = 1 << 61
 
 WRITES: Final = {
@@ -138,14 +138,17 @@ READS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long rows live, in seconds; 0 for ever. message: what is borrowed, beyond the life of events."""
+    """How long rows live, in seconds; 0 for ever. message: of injections, beyond the life of events."""
 
     events: int = 0
     message: int = 0
 
 
 def ttl(ends_ms: int, life: int, now: float) -> int | None:
-    """Return the TTL of a row that begins to count at ends_ms, 0 for none, None if its life is over."""
+    """Return the TTL of a row in seconds, 0 for none, None if its life is over.
+
+    ends_ms: Unix milliseconds at which its life of `life` seconds begins. now: Unix seconds.
+    """
     if not life:
         return 0
     end = ends_ms // 1000 + life
@@ -156,19 +159,19 @@ def ttl(ends_ms: int, life: int, now: float) -> int | None:
 
 
 def written_at(row: EventRow) -> int:
-    """Return the timestamp of a row in microseconds. A judgement by later rules wins over the one before."""
+    """Return the timestamp of a row in microseconds. A classification by later rules wins."""
     version = row.rules
     rules = int(version) if version.isascii() and version.isdigit() and len(version) < 4 else 0
     return row.at_ms * 1000 + rules
 
 
-def told_at(number: int) -> int:
-    """Return the timestamp of how much a shipper has told: the more, the later, whatever its clock says."""
+def arrivals_written_at(number: int) -> int:
+    """Return the timestamp of a shipper's number of arrivals: the more, the later, whatever its clock."""
     return _MARKED_AT + number
 
 
 def message_key(row: EventRow) -> bytes:
-    """Return what a row's message is known by: 16 bytes, those of the event if it has no message id."""
+    """Return the key of a row's message: 16 bytes, of its event id if it has no message id."""
     return bytes.fromhex(row.message_id) or UUID(row.event_id).bytes
 
 
@@ -178,7 +181,7 @@ def shard_of(message: bytes, shards: int) -> int:
 
 
 def pseudonym(secret: bytes, tenant: str, recipient: str) -> bytes:
-    """Return what a recipient is found by. recipient: in lower case."""
+    """Return the key by which a recipient is found, 16 bytes. recipient: in lower case."""
     return hmac.new(secret, f"{tenant}\0{recipient}".encode(), sha256).digest()[:16]
 
 
@@ -188,9 +191,9 @@ def signed(number: int) -> int:
 
 
 def whole_values(row: EventRow, key: bytes) -> tuple[str, tuple[object, ...]]:
-    """Return the table of a whole row and its values, but for TTL and timestamp.
+    """Return the table of a whole row and its values, without TTL and timestamp.
 
-    Raises ValueError, TypeError, RecursionError.
+    Raises ValueError, TypeError or RecursionError for a row that cannot be stored.
     """
     head = (key, row.at_ms, UUID(row.event_id), row.tenant)
     if row.message is not None:
@@ -199,9 +202,9 @@ def whole_values(row: EventRow, key: bytes) -> tuple[str, tuple[object, ...]]:
 
 
 def hour_values(row: EventRow, key: bytes, shards: int, tags: bytes | None) -> tuple[object, ...]:
-    """Return a row's values in `event_by_hour`, but for TTL and timestamp. tags: id of its set.
+    """Return a row's values in `event_by_hour`, without TTL and timestamp. tags: id of its set.
 
-    Raises ValueError, OverflowError.
+    Raises ValueError or OverflowError for a row that cannot be stored.
     """
     return (
         row.tenant,
@@ -221,7 +224,7 @@ def hour_values(row: EventRow, key: bytes, shards: int, tags: bytes | None) -> t
     )
 
 
-def kept_tag_set(found: tuple[Any, ...]) -> TagSet:
+def stored_tag_set(found: tuple[Any, ...]) -> TagSet:
     """Return the set of a line of `tag_sets`."""
     name, tags, used = found
     return TagSet(name, tuple(json.loads(tags)), used)
@@ -229,7 +232,7 @@ def kept_tag_set(found: tuple[Any, ...]) -> TagSet:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A whole row as it was kept. lent: what events of the message borrow, None if it lends nothing."""
+    """A whole row as it was stored. injected: what events take from an injection, None for other rows."""
 
     message: bytes
     at_ms: int
@@ -237,54 +240,54 @@ class StoredEvent:
     tenant: str
     link: bytes
     fields: Fields
-    lent: Fields | None
+    injected: Fields | None
 
     @property
     def type(self) -> str:
-        """The event's type."""
+        """Return the event's type."""
         return str(self.fields["type"])
 
     @property
     def client(self) -> str:
-        """The class of who fetched it, "" for an injection."""
+        """Return the class of the client, "" for an injection."""
         return str(self.fields.get("x_client_class", ""))
 
     @property
     def expired(self) -> bool:
-        """Whether the link's time was over."""
+        """Tell whether the link had expired."""
         return "x_expired" in self.fields
 
     @property
     def hits(self) -> int:
-        """So many requests it stands for."""
+        """Return the number of requests that it stands for."""
         return int(self.fields.get("x_hits", 1))
 
     @property
     def order(self) -> tuple[int, int]:
-        """By this events are sorted."""
+        """Return the key that events are sorted by."""
         return self.at_ms, self.event_id.int
 
-    def shown(self, lent: Fields, *, repeat: bool) -> Fields:
+    def shown(self, injected: Fields, *, repeat: bool) -> Fields:
         """Return the event as the port shows it."""
-        joined = join(self.fields, lent)
+        joined = join(self.fields, injected)
         return joined | {"x_repeat": True} if repeat else joined
 
 
-def kept_event(found: tuple[Any, ...]) -> StoredEvent:
+def stored_event(found: tuple[Any, ...]) -> StoredEvent:
     """Return the row of a line of `events`."""
     message, at_ms, event_id, tenant, link, fields = found
     return StoredEvent(message, at_ms, event_id, tenant or "", link or b"", json.loads(fields), None)
 
 
-def kept_injection(found: tuple[Any, ...]) -> StoredEvent:
+def stored_injection(found: tuple[Any, ...]) -> StoredEvent:
     """Return the row of a line of `injections`."""
-    message, at_ms, event_id, tenant, fields, lent = found
-    return StoredEvent(message, at_ms, event_id, tenant or "", b"", json.loads(fields), json.loads(lent))
+    message, at_ms, event_id, tenant, fields, injected = found
+    return StoredEvent(message, at_ms, event_id, tenant or "", b"", json.loads(fields), json.loads(injected))
 
 
 @dataclass(frozen=True, slots=True)
 class HourlyEvent:
-    """A line of `hour`."""
+    """A line of the result of `hour`."""
 
     at_ms: int
     event_id: UUID
@@ -300,12 +303,15 @@ class HourlyEvent:
 
     @property
     def order(self) -> tuple[int, int]:
-        """By this events are sorted."""
+        """Return the key that events are sorted by."""
         return self.at_ms, self.event_id.int
 
 
 class Filter:
-    """A query's conditions, besides those its way of asking has met. sets: with a tag that is asked for."""
+    """The conditions of a query that the statement itself has not met.
+
+    oldest: Unix milliseconds; events before are not wanted. sets: ids of tag sets with a wanted tag.
+    """
 
     def __init__(self, query: Query, oldest: int = 0, sets: frozenset[bytes] = frozenset()) -> None:
         self._query = query
@@ -318,7 +324,7 @@ class Filter:
         self._signed = frozenset(signed(number) for number in self._transmissions if number is not None)
 
     def wants_slim(self, row: HourlyEvent) -> bool:
-        """Tell whether a line of an hour is wanted; recipients, messages and ids are not looked at."""
+        """Tell whether a line of an hour is wanted; recipients, messages and ids are not checked."""
         query = self._query
         return (
             self._from <= row.at_ms < self._to
@@ -364,5 +370,5 @@ def pack_arrival(rows: list[tuple[bytes, int, bytes]]) -> bytes:
 
 
 def unpack_arrival(packed: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Return what was packed."""
+    """Return what `pack_arrival` packed."""
     return _ARRIVAL.iter_unpack(packed)

@@ -1,7 +1,7 @@
-"""Brings a keyspace to the newest schema, and says in words how it stands.
+"""Brings a keyspace to the newest schema, and reports its state.
 
-Numbered scripts, each applied once; all their statements are "if not exists", so one that was cut short is
-applied again. Two that migrate at once take turns by a lightweight transaction.
+Numbered scripts, each applied once; all their statements are "if not exists", so one that was interrupted is
+applied again. A lock, taken by a lightweight transaction, keeps two migrations from running at once.
 """
 
 import os
@@ -19,11 +19,11 @@ from engagement.stores.cassandra.connection import Connection, RefusedError
 from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Lifetimes
 from engagement.stores.port import StoreError
 
-LOCK_SECONDS: Final = 600  # a migration that died lets the next one begin after this
+LOCK_SECONDS: Final = 600  # after a migration that died the next one may begin
 WINDOWS: Final = 30  # TWCS: some tens of windows in a table's life
 _LOCK: Final = 0  # the number that is no script's
 
-# With an id fixed beforehand, two nodes that are told at once make one table of it and not two.
+# With a fixed id, two nodes that get the statement at once create one table and not two.
 _MIGRATION: Final = """
     CREATE TABLE IF NOT EXISTS {keyspace}.migration (number int PRIMARY KEY, name text, holder text)
     WITH ID = {id}
@@ -62,7 +62,7 @@ def statements(text: str, keyspace: str, life: Lifetimes) -> Iterator[str]:
 
 
 def _window(life: int) -> int:
-    """Hours of a window: a day where rows never end, never more than Cassandra's own limit of none."""
+    """Return the hours of a compaction window; 24 where rows never expire. life: seconds."""
     return max(1, life // WINDOWS // 3600) if life else 24
 
 
@@ -92,7 +92,7 @@ def tables() -> frozenset[str]:
 
 
 def missing(connection: Connection) -> list[str]:
-    """Return the tables that are not there."""
+    """Return the names of tables that do not exist. Raises StoreError, RefusedError."""
     found = connection.say(
         "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (connection.stanza.keyspace,)
     )
@@ -100,7 +100,7 @@ def missing(connection: Connection) -> list[str]:
 
 
 def check_version(connection: Connection) -> None:
-    """Raise StoreError unless the schema is this program's, and whole."""
+    """Check that the schema is this program's, and complete. Raises StoreError."""
     found, newest, keyspace = version(connection), scripts()[-1][0], connection.stanza.keyspace
     if found is None or found < newest:
         what = "has no tables" if not found else f"has schema {found}, this program needs {newest}"
@@ -116,11 +116,11 @@ def check_version(connection: Connection) -> None:
 
 
 def migrate(
-    connection: Connection, life: Lifetimes, tell: Callable[[str], None], *, wait: float = 120.0
+    connection: Connection, life: Lifetimes, report: Callable[[str], None], *, wait: float = 120.0
 ) -> None:
-    """Make or upgrade the schema. Does nothing where it is there. Raises StoreError, RefusedError.
+    """Create or upgrade the schema. Does nothing if it is the newest. Raises StoreError, RefusedError.
 
-    wait: seconds for another migration to end.
+    report: called with the text of each step. wait: seconds for another migration to end.
     """
     keyspace = connection.stanza.keyspace
     newest = scripts()[-1][0]
@@ -130,7 +130,7 @@ def migrate(
     if found != newest or missing(connection):
         _begin(connection)
         holder = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
-        _lock(connection, holder, tell, wait)
+        _lock(connection, holder, report, wait)
         try:
             done = 0 if missing(connection) else version(connection) or 0
             for number, name, text in scripts():
@@ -142,7 +142,7 @@ def migrate(
                         _APPLIED.format(keyspace=keyspace),
                         (number, name),
                     )
-                    tell(f"applied {name}")
+                    report(f"applied {name}")
         finally:
             connection.say(
                 _UNLOCK.format(keyspace=keyspace),
@@ -172,9 +172,9 @@ def _agree(connection: Connection) -> None:
         )
 
 
-def _lock(connection: Connection, holder: str, tell: Callable[[str], None], wait: float) -> None:
+def _lock(connection: Connection, holder: str, report: Callable[[str], None], wait: float) -> None:
     keyspace = connection.stanza.keyspace
-    deadline, told = time.monotonic() + wait, False
+    deadline, reported = time.monotonic() + wait, False
     while True:
         answer = connection.say(
             _TAKE_LOCK.format(keyspace=keyspace, seconds=LOCK_SECONDS),
@@ -187,14 +187,14 @@ def _lock(connection: Connection, holder: str, tell: Callable[[str], None], wait
                 f"Cassandra: another migration of {keyspace} is at work, or died less than "
                 f"{LOCK_SECONDS} s ago. Try again then."
             )
-        if not told:
-            tell("another migration is at work; waiting")
-            told = True
+        if not reported:
+            report("another migration is at work; waiting")
+            reported = True
         time.sleep(0.25)
 
 
-def report(connection: Connection) -> tuple[list[str], bool]:
-    """Return how the cluster and the keyspace stand, in words, and whether all is well. Raises StoreError."""
+def report_state(connection: Connection) -> tuple[list[str], bool]:
+    """Return the state of cluster and keyspace as text, and whether all is well. Raises StoreError."""
     stanza, lines, good = connection.stanza, [], True
     reached = connection.nodes_up()
     for address, centre, up in reached:

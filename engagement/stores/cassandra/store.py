@@ -1,9 +1,9 @@
-"""The store of a large site: a Cassandra cluster. What is asked is in `cassandra_find`, the rows in `cql`.
+"""The store of a large site: a Cassandra cluster. Its queries are in `finder`, its statements in `queries`.
 
-No counters, secondary indexes or filtering; each row is an upsert. The only transactions are turns at making
-an hour's figures (`turns`). An event costs two or three
-rows: whole by message, slim by hour, and the first of a message in a period by recipient. Rows end by
-themselves. `arrivals` may tell an event twice: when the spool was read twice.
+No counters, secondary indexes or filtering; each row is an upsert. The only transactions are turns at
+computing an hour's figures (`turns`). An event costs two or three rows: whole by message, slim by hour, and
+the first of a message in a period by recipient. Rows expire by themselves. `arrivals` may return an event
+twice: when the spool was read twice.
 """
 
 import math
@@ -36,15 +36,15 @@ from engagement.stores.port import (
 
 ARRIVALS_LIFE: Final = 7 * 86400
 _REMEMBERED: Final = 200_000
-_CLOSED_MS: Final = 600_000  # after an hour's end; until then its mark as stale stays, as more will come
-_APART_HOURS: Final = 26  # so much longer stay the marks of others: their clocks may be a day behind ours
-_TURNS_OUTLIVE: Final = 7 * 86400  # seconds: the numbers must not begin again while there are figures
+_CLOSED_MS: Final = 600_000  # after an hour's end; its mark as stale stays until then, as more will come
+_APART_HOURS: Final = 26  # marks of others stay so much longer: their clocks may be a day behind
+_TURNS_OUTLIVE: Final = 7 * 86400  # seconds: numbers must not start again while there are figures
 
 _Writes = list[tuple[str, list[tuple[object, ...]]]]
 
 
-class _Remembered:
-    """What was written lately and need not be written again. Forgetting costs a row, nothing else."""
+class _RecentKeys:
+    """The keys of rows written recently, which need not be written again. A forgotten one costs a row."""
 
     def __init__(self, most: int = _REMEMBERED) -> None:
         self._most = most
@@ -55,14 +55,17 @@ class _Remembered:
         return key in self._new or key in self._old
 
     def add(self, keys: Iterable[object]) -> None:
-        """Remember, and forget the older half when there is too much."""
+        """Add keys, and forget the older half when there are too many."""
         self._new.update(keys)
         if len(self._new) > self._most // 2:
             self._old, self._new = self._new, set()
 
 
 class CassandraStore:
-    """An `EventStore` in a cluster. Connects when first asked. life: of the rows, 0 for ever."""
+    """An `EventStore` in a cluster. It connects at first use.
+
+    life: of the rows. now: returns Unix seconds. renew_after: as in `Connection`.
+    """
 
     def __init__(
         self,
@@ -84,18 +87,18 @@ class CassandraStore:
 
     def forget(self) -> None:
         """Forget what was written before, as a new process would."""
-        self._remembered = _Remembered()
+        self._remembered = _RecentKeys()
         self._tags = TagBook(self._finder.tag_sets)
         self._minutes = MinuteRollup()
         self._shipper = secrets.token_hex(6)
-        self._told = 0  # arrivals written under this name
-        self._stale: set[Hour] | None = None  # None: not asked yet what others left behind
+        self._arrival_rows = 0  # rows of arrivals written under this name
+        self._stale: set[Hour] | None = None  # None: marks of others were not read yet
         self._marks_made = 0
         self._mark = self._shipper  # the name of marks to come
         self._marked: dict[Hour, set[str]] = {}
         self._turns = RollupTurns(self._asked, self._shipper)
-        self._under_way: dict[Hour, int] = {}  # the turn of hours begun to be read
-        self._added: set[Hour] = set()  # what has got events since its turn was taken
+        self._under_way: dict[Hour, int] = {}  # the turn of each hour that is being read
+        self._added: set[Hour] = set()  # hours that got events since their turn was taken
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -121,7 +124,7 @@ class CassandraStore:
                 raise
             self._remembered.add(remembered)
             if arrived:
-                self._tell(arrived)
+                self._write_arrivals(arrived)
         return len(rows)
 
     def find(self, query: Query) -> Iterator[Fields]:
@@ -141,69 +144,69 @@ class CassandraStore:
         return tags_of(self._finder.tag_sets((tenant, customer)))
 
     def roll_up(self, seconds: float = math.inf) -> int:
-        """See the port. At the first time also what shippers before this one left undone.
+        """See the port. The first call includes what earlier shippers left undone.
 
-        What another shipper has added to an hour, its own turn will tell (`turns`): of an hour in which
-        nobody else had one, only the minutes that we changed are read again.
+        Another shipper that adds to an hour takes a turn of its own (`turns`). So of an hour in which nobody
+        else had a turn, only the minutes that this one changed are read again.
         """
         until = time.monotonic() + seconds
         with self._lock:
-            stale = self._stale if self._stale is not None else self._left_behind()
+            stale = self._stale if self._stale is not None else self._read_marks()
             done = 0
             for place, hour in enumerate(by_turns(stale)):
-                if self._is_made(hour, until):
+                if self._finish(hour, until):
                     stale.discard(hour)
                     done += 1
                 if place and time.monotonic() >= until:
                     break
-            self._take_marks_away(stale)
+            self._remove_marks(stale)
         return done
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
-        """See the port. The mark names each shipper, and how far it was read."""
-        told = dict(self._asked("shippers", (queries.PLACE,)))
-        read = _marks_read(mark)
+        """See the port. The mark holds each shipper's name, and how far it was read."""
+        newest_of = dict(self._asked("shippers", (queries.PLACE,)))
+        read = _places_of(mark)
         if read is None:
-            return Arrivals((), _mark({name: (number, 0) for name, number in told.items()}))
+            return Arrivals((), _mark({name: (number, 0) for name, number in newest_of.items()}))
         refs: list[tuple[bytes, int, bytes]] = []
-        for name, newest in sorted(told.items()):
+        for name, newest in sorted(newest_of.items()):
             place = read.get(name, (0, 0))
             while len(refs) < limit and place[0] < newest:
                 place = self._read_arrivals(name, place, limit - len(refs), refs, newest)
             read[name] = place
         shown = self._finder.shown([(message, at, UUID(bytes=name)) for message, at, name in refs])
         events = tuple(event for event in shown if expired or "x_expired" not in event)
-        return Arrivals(events, _mark({name: place for name, place in read.items() if name in told}))
+        return Arrivals(events, _mark({name: place for name, place in read.items() if name in newest_of}))
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
-        """See the port: rows end by themselves."""
+        """See the port: rows expire by themselves."""
         return 0
 
     def erase(self, recipient: str, tenant: str = "") -> int:
         """See the port."""
         lower = recipient.lower()
         messages = self._finder.messages_of(lower, tenant)
-        kept = [row for rows in self._finder.whole(messages).values() for row in rows]
-        newest = max((row.at_ms * 1000 + 999 for row in kept), default=0)
+        found = [row for rows in self._finder.whole(messages).values() for row in rows]
+        newest = max((row.at_ms * 1000 + 999 for row in found), default=0)
         at = max(int(self._now() * 1_000_000), newest)
         writes: _Writes = []
         for message in messages:
             writes.append(("erase_message", [(at, message)]))
             writes.append(("erase_injection", [(at, message)]))
-        for row in kept:
+        for row in found:
             hour = row.at_ms // HOUR_MS
             for shards in self._finder.shards_of(row.tenant, hour):
                 shard = queries.shard_of(row.message, shards)
                 writes.append(("erase_in_hour", [(at, row.tenant, hour, shard, row.at_ms, row.event_id)]))
         self._written(writes)
         name = queries.pseudonym(self._finder.secret(), tenant, lower)
-        # Last, so that an erasure cut short finds its way again.
+        # Last, so that an interrupted erasure finds the messages again.
         self._written(
             [("erase_recipient", [(at, tenant, name, period)]) for period in self._finder.periods(tenant)]
         )
         with self._lock:
-            self._remembered = _Remembered()
-        return len(kept)
+            self._remembered = _RecentKeys()
+        return len(found)
 
     def close(self) -> None:
         """See the port."""
@@ -212,7 +215,7 @@ class CassandraStore:
     # --- writing ---
 
     def _writes(self, rows: list[EventRow]) -> tuple[_Writes, set[object], list[tuple[bytes, int, bytes]]]:
-        """Return what the rows are in tables; what to remember of it; what to tell as arrived."""
+        """Return the writes for rows, the keys to remember, and (message, at_ms, event id) of each row."""
         now = self._now()
         single: _Writes = []
         hours: dict[tuple[str, int, int], list[tuple[object, ...]]] = {}
@@ -247,7 +250,7 @@ class CassandraStore:
         return single + self._tag_sets(used, now), remembered, arrived
 
     def _tag_sets(self, used: Iterable[tuple[Customer, tuple[str, ...], int]], now: float) -> _Writes:
-        """The tag sets that are new, or were not used today so far."""
+        """Return the writes for tag sets that are new, or are used for the first time today."""
         writes: _Writes = []
         for (tenant, customer), each in self._tags.news(used, time.monotonic()):
             ends = (each.used + 1) * DAY_MS
@@ -258,7 +261,7 @@ class CassandraStore:
         return writes
 
     def _index(self, row: EventRow, key: bytes, now: float, stamp: int, remembered: set[object]) -> _Writes:
-        """The rows by which this one is found and that others before it may have written."""
+        """Return the writes for a row's index entries, except those that earlier rows have written."""
         writes: _Writes = []
 
         def new(entry: object) -> bool:
@@ -288,11 +291,11 @@ class CassandraStore:
         return writes
 
     def _written(self, writes: _Writes) -> None:
-        """Write, then note the marks among it. Raises RowRefusedError, StoreError."""
+        """Write rows, and note the marks among them. Raises RowRefusedError, StoreError."""
         try:
             self.connection.write_batches(writes)
         except RefusedError:
-            self.connection.recheck()  # are the tables gone? then it is not the row's fault
+            self.connection.recheck()  # raises if the tables are gone: then it is not the row's fault
             try:
                 self.connection.write_batches(writes)  # they may have come back just now
             except RefusedError as error:
@@ -302,23 +305,22 @@ class CassandraStore:
                 for _, tenant, hour, shipper in lines:
                     self._marked.setdefault((str(tenant), int(str(hour))), set()).add(str(shipper))
 
-    def _tell(self, arrived: list[tuple[bytes, int, bytes]]) -> None:
-        """Tell what came in, once it is there: a row for many."""
+    def _write_arrivals(self, arrived: list[tuple[bytes, int, bytes]]) -> None:
+        """Write what came in to the table of arrivals, many events a row; after the events themselves."""
         writes: _Writes = []
-        number = self._told
+        number = self._arrival_rows
         for start in range(0, len(arrived), queries.EVENTS_IN_ARRIVAL):
             packed = queries.pack_arrival(arrived[start : start + queries.EVENTS_IN_ARRIVAL])
             part = number // queries.ARRIVALS_IN_PART
             writes.append(("arrival", [(self._shipper, part, number, packed, ARRIVALS_LIFE)]))
             number += 1
         self._written(writes)
-        self._written(
-            [("shipper", [(queries.PLACE, self._shipper, number, ARRIVALS_LIFE, queries.told_at(number))])]
-        )
-        self._told = number
+        at = queries.arrivals_written_at(number)
+        self._written([("shipper", [(queries.PLACE, self._shipper, number, ARRIVALS_LIFE, at)])])
+        self._arrival_rows = number
 
-    def _left_behind(self) -> set[Hour]:
-        """The hours that are marked, by whomever; from now on ours to make."""
+    def _read_marks(self) -> set[Hour]:
+        """Read the hours that any shipper has marked; this one takes them over."""
         stale = set()
         for tenant, hour, name in self._asked("stale", (queries.PLACE,)):
             stale.add((tenant, hour))
@@ -326,8 +328,8 @@ class CassandraStore:
         self._stale = stale
         return stale
 
-    def _take_marks_away(self, stale: set[Hour]) -> None:
-        """Take away the marks of hours that are made and over, those of others once they must know it too."""
+    def _remove_marks(self, stale: set[Hour]) -> None:
+        """Remove the marks of hours that are done and over; those of other shippers later."""
         closed = (self._now() * 1000 - _CLOSED_MS) // HOUR_MS
         gone = [
             (hour, name)
@@ -343,12 +345,12 @@ class CassandraStore:
             self._marked[hour].discard(name)
             if not self._marked[hour]:
                 del self._marked[hour]
-        # A mark that was taken away cannot be set again: later ones have a name of their own.
+        # A removed mark cannot be set again (`queries`), so later marks get another name.
         self._marks_made += 1
         self._mark = f"{self._shipper}.{self._marks_made}"
 
-    def _is_made(self, hour: Hour, until: float) -> bool:
-        """Go on with an hour's figures; tell whether nothing of it is left to do."""
+    def _finish(self, hour: Hour, until: float) -> bool:
+        """Continue with an hour's figures; tell whether the hour is done."""
         tenant, number = hour
         ends = queries.ttl((number + 1) * HOUR_MS, self._life.events, self._now())
         if ends is None:
@@ -356,7 +358,7 @@ class CassandraStore:
             return True
         if hour not in self._under_way:
             turn, was_ours = self._turns.take(hour, ends + _TURNS_OUTLIVE if ends else 0)
-            if not was_ours:  # it may have got events since that we know nothing of
+            if not was_ours:  # others may have added events since
                 self._minutes.forget_hour(hour)
             self._under_way[hour] = turn
             self._added.discard(hour)
@@ -376,7 +378,7 @@ class CassandraStore:
         )
         self._minutes.written(hour)
         del self._under_way[hour]
-        return hour not in self._added  # what came while it was read needs a turn of its own
+        return hour not in self._added  # events that came while it was read need another turn
 
     # --- reading ---
 
@@ -406,7 +408,7 @@ class CassandraStore:
             if len(taken) < len(found):
                 return number, offset + len(taken)
             number, offset = number + 1, 0
-        if not lines:  # their time is over: go on with the next part, or where the newest are
+        if not lines:  # expired: continue with the next part, or at the newest
             number = min((part + 1) * queries.ARRIVALS_IN_PART, newest)
         return number, 0 if not lines else offset
 
@@ -415,7 +417,7 @@ def _mark(places: Mapping[str, tuple[int, int]]) -> str:
     return ",".join(f"{name}:{number}:{offset}" for name, (number, offset) in sorted(places.items())) or "0"
 
 
-def _marks_read(mark: str) -> dict[str, tuple[int, int]] | None:
+def _places_of(mark: str) -> dict[str, tuple[int, int]] | None:
     if mark == "0":  # of a store that no shipper has written to
         return {}
     places = {}

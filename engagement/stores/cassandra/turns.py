@@ -1,8 +1,8 @@
-"""Turns at making an hour's figures, so that those made last win, however far apart clocks are.
+"""Turns of shippers at computing an hour's figures, so that the latest win, however far apart clocks are.
 
-A turn is taken before the hour is read, and its number is the timestamp that the figures are written with.
-Whoever takes a turn has stored its events before; so the reading of the highest turn has seen all that any
-lower turn was taken for, and it does not matter whose write comes first. Pure, but for what it asks.
+A shipper takes a turn before it reads the hour, and the turn's number is the timestamp of the figures that it
+writes. It has stored its own events before. So whoever has the highest turn has read all events that any
+lower turn was taken for, and the order of their writes does not matter. Pure, except for the query.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.minute_rollup import Hour
 from engagement.stores.port import StoreError
 
-# The figures' timestamps begin two days after the hour. Earlier programs wrote with the shippers' clocks, of
-# which none was more than a day ahead.
+# The figures' timestamps begin two days after the hour. Earlier versions used the shippers' clocks, none of
+# which was more than a day ahead.
 _AFTER_HOUR_MS: Final = 2 * 24 * HOUR_MS
 _TRIES: Final = 20  # others take a turn every few seconds at most
 _REMEMBERED: Final = 1_000  # hours
@@ -22,12 +22,12 @@ Ask = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
 
 
 def stamp(hour: int, turn: int) -> int:
-    """Return the timestamp, in microseconds, of an hour's figures that were made in that turn."""
+    """Return the timestamp, in microseconds, of figures of an hour that were computed in a turn."""
     return ((hour + 1) * HOUR_MS + _AFTER_HOUR_MS) * 1000 + turn
 
 
 class RollupTurns:
-    """The turns of one shipper. ask: `take_turn` of `cql.WRITES`. Not safe to share between threads."""
+    """The turns of one shipper. ask: runs a statement by name. Not safe to share between threads."""
 
     def __init__(self, ask: Ask, shipper: str) -> None:
         self._ask = ask

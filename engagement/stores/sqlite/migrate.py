@@ -13,14 +13,14 @@ from typing import Final
 from engagement.stores.port import StoreError
 
 ROOM: Final = 3  # times the file: its copy, and the log of both
-_ANEW: Final = 3  # the last script that writes all of the file anew
+_REWRITES: Final = 3  # the last script that rewrites the whole file
 
 _log = logging.getLogger("engagement.stores")
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """number: from 1, without gaps; it becomes the file's user_version."""
+    """One script. number: from 1, without gaps; it becomes the file's user_version."""
 
     number: int
     name: str
@@ -46,7 +46,7 @@ def version(connection: sqlite3.Connection) -> int:
 def check(connection: sqlite3.Connection, path: str) -> bool:
     """Tell whether the file has this program's schema, False if its writer has yet to make it.
 
-    Raises StoreError for the file of a later program, and of an earlier one: its events are not to be seen.
+    Raises StoreError for the file of a later program, and of an earlier one, whose events cannot be read.
     """
     number, newest = _numbers(connection, path)
     if 0 < number < newest:
@@ -68,9 +68,9 @@ def _numbers(connection: sqlite3.Connection, path: str) -> tuple[int, int]:
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Apply what is missing. Two processes may do this at once: the second finds nothing left to do.
+    """Apply the scripts that are missing. Two processes may do this at once: the second finds nothing to do.
 
-    The connection must be in autocommit mode. Raises StoreError, also if there is too little room;
+    The connection must be in autocommit mode. Raises StoreError for a later schema or too little room;
     sqlite3.Error, OSError.
     """
     number, newest = _numbers(connection, path)
@@ -78,7 +78,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         return
     if number:
         _log.info("%s: bringing up its schema from number %d to %d", path, number, newest)
-    if 0 < number < _ANEW:
+    if 0 < number < _REWRITES:
         _log.info("%s: that writes all of the file anew", path)
         _make_sure_of_room(path)
     _apply(connection)
@@ -87,7 +87,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _make_sure_of_room(path: str) -> None:
-    """Raise StoreError where a migration would fill the disk."""
+    """Check that a migration would not fill the disk. Raises StoreError."""
     needed, free = ROOM * Path(path).stat().st_size, shutil.disk_usage(Path(path).absolute().parent).free
     if free < needed:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""What is said to SQLite: the statements, and how rows and queries become their values. No connections."""
+"""The SQL statements, and the conversion of rows and queries into their values. No connections."""
 
 import json
 from typing import Any, Final
@@ -89,13 +89,13 @@ def counts_of(where: list[str]) -> str:
     """Return the statement for the figures of events that meet the conditions."""
     machines = ", ".join(f"'{client.value}'" for client in sorted(MACHINES))
     return f"""
-        WITH judged AS MATERIALIZED (  -- else the search for repeats is done once for each figure
+        WITH hit AS MATERIALIZED (  -- else the search for repeats is done once for each figure
             SELECT type, client, hits,
                 CASE WHEN message_id = x'' THEN event_id ELSE message_id END AS message,
                 client <> '{ReaderClass.PROBE.value}' AND NOT expired AND NOT {_REPEAT} AS counted
             FROM event WHERE {" AND ".join(where)}
         ), figures AS (
-            SELECT type, hits, counted, counted AND client NOT IN ({machines}) AS person, message FROM judged
+            SELECT type, hits, counted, counted AND client NOT IN ({machines}) AS person, message FROM hit
         )
         SELECT type, sum(hits), sum(counted), sum(person),
             count(DISTINCT CASE WHEN counted THEN message END),
@@ -105,9 +105,9 @@ def counts_of(where: list[str]) -> str:
 
 
 def event_values(row: EventRow, tags: bytes | None = None) -> tuple[object, ...]:
-    """Return a row as `ADD_EVENT` wants it. tags: id of its set.
+    """Return a row as the values of `ADD_EVENT`. tags: id of its set.
 
-    Raises ValueError, TypeError, RecursionError, OverflowError.
+    Raises ValueError, TypeError, RecursionError or OverflowError for a row that cannot be stored.
     """
     source = row.source
     if isinstance(source, RowSource):

@@ -1,7 +1,7 @@
 """The store of a small site: one SQLite file, written by the shipper alone, read by any number.
 
 In WAL mode readers do not wait for the writer. synchronous = FULL: when `add` returns, the rows survive a
-power cut, as the spool forgets them then. Not for a folder shared over a network (WAL needs shared memory).
+power cut, as the spool deletes its copy then. Not for a folder on a network (WAL needs shared memory).
 """
 
 import json
@@ -74,14 +74,17 @@ T = TypeVar("T")
 
 _FOR_EVER = 2**62
 
-_BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to tell of
+_BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to report
 _LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
-_LOG_BYTES = 4096 * _LOG_PAGES  # what the write-ahead log keeps of its size once it was carried over
+_LOG_BYTES = 4096 * _LOG_PAGES  # the size of the write-ahead log after a checkpoint
 _CACHE_KIB = 32_768  # the inner pages of six indexes at some ten million events
 
 
 class SqliteStore:
-    """An `EventStore` in one file. writing: make and migrate it; otherwise it may not be there yet."""
+    """An `EventStore` in one file.
+
+    writing: create and migrate it, or raise StoreError; otherwise it may not exist yet.
+    """
 
     def __init__(self, path: Path, *, writing: bool = False) -> None:
         self._path = path
@@ -91,7 +94,7 @@ class SqliteStore:
         self._process = os.getpid()
         self._closed = False
         self._file: tuple[int, int] | None = None  # device and inode of the connection's file
-        self._frozen = False  # the connection believes that nobody writes: not to be kept
+        self._frozen = False  # opened as a file that nobody writes: closed after each use
         self._minutes = MinuteRollup()
         self._seen_version = -1  # of the file, when the minutes were read
         self._tags = TagBook(self._tag_sets)
@@ -123,7 +126,7 @@ class SqliteStore:
                 return len(rows)
 
             try:
-                done = self._do(lambda connection: _whole(connection, insert), 0)
+                done = self._do(lambda connection: _in_transaction(connection, insert), 0)
             except BaseException:
                 self._tags.forget()
                 raise
@@ -132,7 +135,7 @@ class SqliteStore:
         return done
 
     def _values(self, rows: list[EventRow]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-        """Return the rows as `ADD_EVENT` wants them, and as `ADD_TAG_SET` does the tag sets that are new."""
+        """Return the values of `ADD_EVENT` for the rows, and of `ADD_TAG_SET` for new tag sets."""
         values = []
         used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
         for row in rows:
@@ -222,7 +225,7 @@ class SqliteStore:
             connection.execute(NO_LONGER_STALE, hour)
             return True
 
-        done = self._do(lambda connection: _whole(connection, write), False)
+        done = self._do(lambda connection: _in_transaction(connection, write), False)
         self._minutes.written(hour)
         return done
 
@@ -252,7 +255,7 @@ class SqliteStore:
         return self._do(delete, 0)
 
     def erase(self, recipient: str, tenant: str = "") -> int:
-        """See the port. What is gone is overwritten, also in the write-ahead log."""
+        """See the port. What is removed is overwritten, also in the write-ahead log."""
         whose = (recipient.lower(), tenant)
 
         def delete(connection: sqlite3.Connection) -> int:
@@ -264,7 +267,7 @@ class SqliteStore:
 
         def erase(connection: sqlite3.Connection) -> int:
             connection.execute("PRAGMA secure_delete = ON")
-            gone = _whole(connection, delete)
+            gone = _in_transaction(connection, delete)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return gone
 
@@ -280,7 +283,10 @@ class SqliteStore:
         return self._do(lambda connection: connection.execute(statement, values).fetchall(), [])
 
     def _do(self, work: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        """Do the work, or return nothing for a reader who comes before the writer has made the file."""
+        """Run `work`; return `nothing` while the writer has not made the file yet.
+
+        Raises RowRefusedError, StoreError.
+        """
         with self._lock:
             try:
                 connection = self._connected()
@@ -288,7 +294,7 @@ class SqliteStore:
                     return nothing
                 done = work(connection)
                 if self._writing:
-                    self._same_file()  # else it may stand in a file that has no name any more
+                    self._same_file()  # else it may be in a file that has no name any more
                     self._shorten_log(connection)
                 return done
             except (
@@ -299,7 +305,7 @@ class SqliteStore:
             ) as error:
                 raise RowRefusedError(str(error)) from error
             except (sqlite3.Error, OSError) as error:
-                self._drop()  # after a failed disk or a replaced file only a new connection sees the truth
+                self._drop()  # after a failed disk or a replaced file only a new connection is right
                 raise StoreError(
                     f"{self._path}: {error}. Is there room, and may this user use it?"
                 ) from error
@@ -321,9 +327,9 @@ class SqliteStore:
         return self._connection
 
     def _same_file(self) -> None:
-        """See that the path still leads to the connection's file; a reader then opens the other one.
+        """Check that the path still leads to the connection's file; if not, a reader opens the new one.
 
-        Raises StoreError for the writer: SQLite would go on in a file that nobody can open any more.
+        Raises StoreError for the writer: SQLite would write on to a file that nobody can open any more.
         """
         if self._frozen or self._file == _identity(self._path):
             return
@@ -336,16 +342,16 @@ class SqliteStore:
             )
 
     def _shorten_log(self, connection: sqlite3.Connection) -> None:
-        """Carry a write-ahead log that a long reader has made long over into the file, and cut it.
+        """Checkpoint a write-ahead log that grew while somebody read, and truncate it.
 
-        SQLite's own limit (journal_size_limit) acts when the log begins anew, which each reader puts off.
+        SQLite's own limit (journal_size_limit) acts when the log restarts, which each reader delays.
         """
         try:
             if os.stat(f"{self._path}-wal").st_size <= 2 * _LOG_BYTES:
                 return
         except OSError:
             return
-        connection.execute("PRAGMA busy_timeout = 0")  # who reads now is not waited for: next time then
+        connection.execute("PRAGMA busy_timeout = 0")  # do not wait for readers: next time then
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError:
@@ -355,7 +361,7 @@ class SqliteStore:
 
     def _open_writing(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        # Whom mail went to concerns nobody outside the group. SQLite gives its other files this mode, too.
+        # Nobody outside the group may read recipients. SQLite gives its other files this mode, too.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -426,8 +432,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Do the work in one transaction."""
+def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Run `work` in one transaction; return its result."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)
@@ -440,15 +446,15 @@ def _whole(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], 
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """Return a number that is another one once another connection has written."""
+    """Return a number that changes when another connection writes."""
     (number,) = connection.execute("PRAGMA data_version").fetchone()
     return int(number)
 
 
 def _minutes(connection: sqlite3.Connection, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
-    """Return what was seen in minutes since 1970, from first to last, exclusive."""
-    tally = MinuteAggregate(first * MINUTE_MS)
+    """Return what was counted in minutes since 1970, from first to last, exclusive."""
+    aggregate = MinuteAggregate(first * MINUTE_MS)
     span = (first * MINUTE_MS - REPEAT_MS, last * MINUTE_MS, tenant)
     for at_ms, kind, message, client, link, campaign, expired, hits in connection.execute(OF_MINUTE, span):
-        tally.add(at_ms, kind, message, client, link, campaign, expired=bool(expired), hits=hits)
-    return tally.seen()
+        aggregate.add(at_ms, kind, message, client, link, campaign, expired=bool(expired), hits=hits)
+    return aggregate.seen()
