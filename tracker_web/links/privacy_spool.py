@@ -93,7 +93,7 @@ class PrivacySpool:
         narrowed = replace(identity, metadata="")
         if self._hygiene:
             narrowed = replace(narrowed, campaign="", tags=())
-            named = named or identity.recipient.endswith(PSEUDONYM)
+            named = named or identity.recipient.endswith(PSEUDONYM_DOMAIN)
         if named or not identity.recipient:
             return narrowed
         return self._unlinked(replace(narrowed, recipient=""))
