@@ -22,7 +22,13 @@ from engagement.objections import ObjectionsFile, parse
 from engagement.settings import load_file
 from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import LinksApplication
-from tracker_web.links.privacy_spool import PSEUDONYM, WITHHELD, ObjectionsSpool, PrivacySpool, class_pattern
+from tracker_web.links.privacy_spool import (
+    PSEUDONYM_DOMAIN,
+    WITHHELD,
+    ObjectionsSpool,
+    PrivacySpool,
+    class_pattern,
+)
 from tracker_web.server import per_process
 
 AGENTS = (
@@ -112,7 +118,7 @@ def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
     made = {"recipient": "", "metadata": ""}
     event = recorded(PrivacyMode.AGGREGATE, **made)
     assert unpack(event.kind, event.packed)[0] == identity(**made)
-    named = {"recipient": "0123456789abcdef0123" + PSEUDONYM, "campaign": "", "kind": Kind.OPEN}
+    named = {"recipient": "0123456789abcdef0123" + PSEUDONYM_DOMAIN, "campaign": "", "kind": Kind.OPEN}
     event = recorded(PrivacyMode.HYGIENE, **named)
     assert unpack(event.kind, event.packed)[0].recipient == named["recipient"]
     assert unpack(event.kind, event.packed)[0].message_id == identity().message_id
