@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something stands. line and column count from 1; line 0 means the file as a whole."""
+    """A place in a file. line and column count from 1; line 0 means the file as a whole."""
 
     file: str
     line: int = 0

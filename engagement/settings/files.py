@@ -18,7 +18,7 @@ from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, Scope
 MAX_INCLUDES = 32  # levels; real configurations have two or three
 MAX_FILES = 10_000  # files that include each other twice double at every level
 _TOO_MANY = "too many files are included"
-_MAX_FILE = 64 * 1024 * 1024
+_MAX_FILE = 64 * 1024 * 1024  # bytes; real files have a few kilobytes
 
 
 class FileReader:
@@ -118,8 +118,8 @@ class FileReader:
             )
         found = self._find(name, folder)
         if found is None:
-            looked = ", ".join(str(each) for each in self._search(folder))
-            return self._problem(target.place, f"'{name}' does not exist", f"it in {looked}")
+            searched = ", ".join(str(each) for each in self._search(folder))
+            return self._problem(target.place, f"'{name}' does not exist", f"it in {searched}")
         try:
             paths = _members(found) if found.is_dir() else [found]
         except OSError as error:
@@ -140,7 +140,7 @@ class FileReader:
 
 @dataclass(frozen=True, slots=True)
 class _Within:
-    """Where an item stands: the files that include each other down to it, and how many scopes deep."""
+    """The context of an item: the files that include each other down to it, and how many scopes deep."""
 
     files: tuple[Path, ...]
     scopes: int

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _MAX_AGENT: Final = 2000  # characters of User-Agent recorded; the longest in the wild are below 1,000
-_MAX_LANGUAGE: Final = 200
+_MAX_LANGUAGE: Final = 200  # characters of Accept-Language recorded; browsers send some tens
 _SHORTEST: Final = 40  # characters; no path with a token is shorter
 _CLOCK_SLACK: Final = 300  # seconds that hits count past the expiry, for clocks that disagree
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 Address = IPv4Address | IPv6Address
 
-_MAX_HOPS = 16  # entries of X-Forwarded-For looked at, from the right; real chains have two or three
+_MAX_HOPS = 16  # entries of X-Forwarded-For read, from the right; real chains have two or three
 _LOCAL_PEER = "127.0.0.1"  # what a unix socket's peer, which has no address, counts as
 
 

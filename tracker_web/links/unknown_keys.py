@@ -59,4 +59,4 @@ class UnknownKeys:
             self._file.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
             self._file.write_text(json.dumps({str(each): count for each, count in counts.items()}))
         except OSError:
-            return  # the line in the log stands
+            return  # the log has the counts, too

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 SIGN_IN: Final = "/sign-in"
 _LIFETIME: Final = 86_400  # seconds of a session
-_LONGEST_FORM: Final = 4096
+_LONGEST_FORM: Final = 4096  # bytes; a token has 43 characters
 _FREE_FAILURES: Final = 3  # before an address must wait
-_LONGEST_WAIT: Final = 60.0
-_MOST_ADDRESSES: Final = 10_000
+_LONGEST_WAIT: Final = 60.0  # seconds
+_MOST_ADDRESSES: Final = 10_000  # beyond, the oldest are forgotten
 
 _PLAIN: Final = (
     ("Cache-Control", "no-store"),

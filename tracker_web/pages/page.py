@@ -159,7 +159,7 @@ def blueprint(settings: Settings) -> Blueprint:
             with _store(settings) as store:
                 mark = store.arrivals(
                     ""
-                ).mark  # before the rows: an event between the two is told again, not missed
+                ).mark  # before the rows: an event between the two is shown twice rather than missed
                 counts = store.totals(filters.query())
                 lines = [line(fields) for fields in store.find(filters.query())]
         except StoreError as error:

@@ -26,8 +26,8 @@ from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.per_process import well_known
 
-# What a worker holds at once, idle connections and those that send slowly included: at 1,024, granian's own
-# limit, so many idle ones kept every reader waiting for 10 s. One costs some 10 kB.
+# Connections of a worker at once, idle ones and slow senders included. With granian's own limit, 1,024, as
+# many idle ones made every reader wait for 10 s. One costs some 10 kB.
 _CONNECTIONS = 16_384
 _OTHER_FILES = 256  # descriptors that a worker needs besides those of connections
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)

@@ -27,7 +27,7 @@ class SeveralRecipients(StrEnum):
 
     @property
     def needs_hop(self) -> bool:
-        """Whether the copies come back through a second listener, rewriting.split_listener."""
+        """Tell whether copies come back through a second listener, rewriting.split_listener."""
         return self in _OVER_THE_HOP
 
 

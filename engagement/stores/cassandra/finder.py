@@ -101,11 +101,11 @@ class Finder:
             return self.counts(query)
         first, last = hours_of(query)
         most = 2**31 - 1
-        asked = [
+        bound = [
             (query.tenant, campaign, min(first, most), most if last is None else min(last, most))
             for campaign in dict.fromkeys(query.campaigns or ("",))
         ]
-        found = from_texts(text for lines in self.asked_each("figures_of", asked) for (text,) in lines)
+        found = from_texts(text for lines in self.read_each("figures_of", bound) for (text,) in lines)
         return as_counts(found, expired=query.expired, types=query.types)
 
     def minutes(self, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
@@ -123,13 +123,13 @@ class Finder:
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""
-        return [queries.stored_tag_set(line) for line in self.asked("tag_sets", (queries.PLACE, *customer))]
+        return [queries.stored_tag_set(line) for line in self.read("tag_sets", (queries.PLACE, *customer))]
 
     def _sets(self, query: Query) -> frozenset[bytes]:
         """Return the ids of tag sets with a tag that the query names."""
         if not query.tags:
             return frozenset()
-        sets = map(queries.stored_tag_set, self.asked("all_tag_sets", (queries.PLACE, query.tenant)))
+        sets = map(queries.stored_tag_set, self.read("all_tag_sets", (queries.PLACE, query.tenant)))
         return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
 
     # --- by message ---
@@ -139,8 +139,8 @@ class Finder:
     ) -> dict[bytes, list[StoredEvent]]:
         """Return all rows of messages, each message's in time order; of hits only those in the time range."""
         keys = list(dict.fromkeys(messages))
-        events = self.asked_each("events", [(key, low, high) for key in keys])
-        injections = self.asked_each("injections", [(key,) for key in keys])
+        events = self.read_each("events", [(key, low, high) for key in keys])
+        injections = self.read_each("injections", [(key,) for key in keys])
         oldest = self._oldest()
         found: dict[bytes, list[StoredEvent]] = {}
         for key, hits, others in zip(keys, events, injections, strict=True):
@@ -166,8 +166,8 @@ class Finder:
     def messages_of(self, recipient: str, tenant: str) -> list[bytes]:
         """Return the messages of a recipient, given in lower case."""
         name = queries.pseudonym(self.secret(), tenant, recipient)
-        asked = [(tenant, name, period) for period in self.periods(tenant)]
-        return list(dict.fromkeys(key for lines in self.asked_each("messages", asked) for (key,) in lines))
+        bound = [(tenant, name, period) for period in self.periods(tenant)]
+        return list(dict.fromkeys(key for lines in self.read_each("messages", bound) for (key,) in lines))
 
     def periods(self, tenant: str, from_ms: int | None = None, to_ms: int | None = None) -> range:
         """Return the periods in which a tenant has events, within a time range."""
@@ -184,18 +184,18 @@ class Finder:
             return self._messages_of_ids(query)
         secret, periods = self.secret(), self.periods(query.tenant, query.from_ms, query.to_ms)
         names = {queries.pseudonym(secret, query.tenant, name.lower()) for name in query.recipients}
-        asked = [(query.tenant, name, period) for name in names for period in periods]
-        return [key for lines in self.asked_each("messages", asked) for (key,) in lines]
+        bound = [(query.tenant, name, period) for name in names for period in periods]
+        return [key for lines in self.read_each("messages", bound) for (key,) in lines]
 
     def _messages_of_ids(self, query: Query) -> list[bytes]:
-        asked = []
+        bound = []
         names = [UUID(text) for text in query.ids if is_event_id(text)]
         for name in names:
             at_ms = name.int >> 80  # RFC 9562 5.7
             for shards in self.shards_of(query.tenant, at_ms // HOUR_MS):
-                asked += [(query.tenant, at_ms // HOUR_MS, shard, at_ms, name) for shard in range(shards)]
-        found = self.asked_each("one", asked)
-        missing = set(names) - {values[4] for values, lines in zip(asked, found, strict=True) if lines}
+                bound += [(query.tenant, at_ms // HOUR_MS, shard, at_ms, name) for shard in range(shards)]
+        found = self.read_each("one", bound)
+        missing = set(names) - {values[4] for values, lines in zip(bound, found, strict=True) if lines}
         return [
             *(key for lines in found for (key,) in lines),
             *(key for name in missing for key in self._dated(query.tenant, name)),
@@ -232,11 +232,11 @@ class Finder:
         page = max(2, min(limit, _PAGE))
         last: UUID | None = None
         for hour, several in self._hours(query, low, before[0]):
-            asked = [
+            bound = [
                 (query.tenant, hour, shard, low, before[0], UUID(int=before[1]))
                 for shard in range(max(several))
             ]
-            streams = self._streams("hour_before", asked, page)
+            streams = self._streams("hour_before", bound, page)
             for slim in merge(*streams, key=lambda slim: slim.order, reverse=True):
                 if slim.event_id != last and wants(slim):  # twice where the number of shards was changed
                     yield slim
@@ -249,8 +249,8 @@ class Finder:
         # By campaign too: what repeats what is a matter of one message, and so of one campaign.
         hours = self._hours(query, low, max(low, high - 1))
         for hour, several in reversed(hours):
-            asked = [(query.tenant, hour, shard, low, high) for shard in range(max(several))]
-            streams = self._streams("hour", asked, 5000)
+            bound = [(query.tenant, hour, shard, low, high) for shard in range(max(several))]
+            streams = self._streams("hour", bound, 5000)
             if len(several) == 1:
                 for stream in streams:
                     yield from sorted(stream, key=lambda slim: slim.order)
@@ -259,10 +259,10 @@ class Finder:
                 yield from sorted(once.values(), key=lambda slim: slim.order)
 
     def _streams(
-        self, name: str, asked: Sequence[tuple[object, ...]], page: int
+        self, name: str, bound: Sequence[tuple[object, ...]], page: int
     ) -> list[Iterator[HourlyEvent]]:
         try:
-            streams = self._connection.stream_each(name, asked, page)
+            streams = self._connection.stream_each(name, bound, page)
         except RefusedError as error:
             raise self._refused(error) from error
         return [map(_slim, stream) for stream in streams]
@@ -270,12 +270,12 @@ class Finder:
     def _hours(self, query: Query, low: int, high: int) -> list[tuple[int, set[int]]]:
         """Return the hours that may have such events, newest first, with the numbers of shards they had."""
         first, last = low // HOUR_MS, min(high // HOUR_MS, 2**31 - 1)
-        asked = [
+        bound = [
             (query.tenant, campaign, min(first, 2**31 - 1), last)
             for campaign in dict.fromkeys(query.campaigns or ("",))
         ]
         found: dict[int, set[int]] = {}
-        for lines in self.asked_each("hours", asked):
+        for lines in self.read_each("hours", bound):
             for hour, shards in lines:
                 found.setdefault(hour, set()).add(shards)
         return sorted(found.items(), reverse=True)
@@ -284,19 +284,19 @@ class Finder:
         """Return the numbers of shards an hour was spread over."""
         if not 0 <= hour < 2**31:
             return []
-        return [shards for _, shards in self.asked("hours", (tenant, "", hour, hour))]
+        return [shards for _, shards in self.read("hours", (tenant, "", hour, hour))]
 
     def _extent(self, tenant: str) -> tuple[int, int]:
         """Return the first and the last hour in which a tenant has events; (0, -1) for none."""
-        (first, last) = self.asked_each("first_hour", [(tenant,)]) + self.asked_each("last_hour", [(tenant,)])
+        (first, last) = self.read_each("first_hour", [(tenant,)]) + self.read_each("last_hour", [(tenant,)])
         return (first[0][0], last[0][0]) if first and last else (0, -1)
 
-    # --- asking ---
+    # --- statements ---
 
     def secret(self) -> bytes:
         """Return the key of recipients' pseudonyms. Raises StoreError."""
         if not self._secret:
-            found = self.asked("secret", ())
+            found = self.read("secret", ())
             if not found:
                 raise StoreError(
                     "Cassandra: the secret of pseudonyms is missing. Run `smtpapi store migrate`."
@@ -304,14 +304,14 @@ class Finder:
             self._secret = bytes(found[0][0])
         return self._secret
 
-    def asked(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def read(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """Return the lines of a result. Raises StoreError."""
         try:
             return self._connection.read(name, values)
         except RefusedError as error:
             raise self._refused(error) from error
 
-    def asked_each(self, name: str, several: Sequence[tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
+    def read_each(self, name: str, several: Sequence[tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
         """Return the lines of several results. Raises StoreError."""
         try:
             return self._connection.read_each(name, several)

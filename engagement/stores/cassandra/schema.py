@@ -213,7 +213,7 @@ def report_state(connection: Connection) -> tuple[list[str], bool]:
     keyspaces = connection.say(
         "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (stanza.keyspace,)
     )
-    if not keyspaces:  # dropped since its tables were looked at
+    if not keyspaces:  # dropped since its tables were read
         lines.append(f"copies      keyspace {stanza.keyspace} is gone: run `smtpapi store migrate`")
         return lines, False
     ((copies,),) = keyspaces

@@ -96,7 +96,7 @@ class CassandraStore:
         self._marks_made = 0
         self._mark = self._shipper  # the name of marks to come
         self._marked: dict[Hour, set[str]] = {}
-        self._turns = RollupTurns(self._asked, self._shipper)
+        self._turns = RollupTurns(self._read, self._shipper)
         self._under_way: dict[Hour, int] = {}  # the turn of each hour that is being read
         self._added: set[Hour] = set()  # hours that got events since their turn was taken
 
@@ -164,7 +164,7 @@ class CassandraStore:
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark holds each shipper's name, and how far it was read."""
-        newest_of = dict(self._asked("shippers", (queries.PLACE,)))
+        newest_of = dict(self._read("shippers", (queries.PLACE,)))
         read = _places_of(mark)
         if read is None:
             return Arrivals((), _mark({name: (number, 0) for name, number in newest_of.items()}))
@@ -322,7 +322,7 @@ class CassandraStore:
     def _read_marks(self) -> set[Hour]:
         """Read the hours that any shipper has marked; this one takes them over."""
         stale = set()
-        for tenant, hour, name in self._asked("stale", (queries.PLACE,)):
+        for tenant, hour, name in self._read("stale", (queries.PLACE,)):
             stale.add((tenant, hour))
             self._marked.setdefault((tenant, hour), set()).add(name)
         self._stale = stale
@@ -382,8 +382,8 @@ class CassandraStore:
 
     # --- reading ---
 
-    def _asked(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        return self._finder.asked(name, values)
+    def _read(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return self._finder.read(name, values)
 
     def _read_arrivals(
         self,
@@ -397,7 +397,7 @@ class CassandraStore:
         number, offset = place
         part = number // queries.ARRIVALS_IN_PART
         most = wanted // queries.EVENTS_IN_ARRIVAL + 2
-        lines = self._asked("arrivals", (name, part, number, most))
+        lines = self._read("arrivals", (name, part, number, most))
         for at, packed in lines:
             if at != number:
                 number, offset = at, 0
