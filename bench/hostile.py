@@ -16,9 +16,9 @@ import program  # noqa: F401 - finds what follows
 from rewriting import DECISION, copy_links  # it also makes the packages known
 
 from hostile_mail import HOSTILE
+from smtpapi.model.edit import splice
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Plan
-from smtpapi.rewrite.apply import apply_edits
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import RewritingRules
 
@@ -40,7 +40,7 @@ def cost(message: Message, budget: float) -> tuple[float, float, str]:
     outcome = plan(message, DECISION, copy_links(1), rules, tick)
     tick()
     if isinstance(outcome, Plan):
-        apply_edits(message.body, outcome.edits)
+        splice(message.body, outcome.edits)
     seconds = time.process_time() - started
     left = outcome.why or (f"{len(outcome.edits)} edits" if isinstance(outcome, Plan) else "")
     return seconds, gap, str(left)

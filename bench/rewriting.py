@@ -27,7 +27,7 @@ import program  # noqa: F401 - finds what follows
 from engagement.links.keys import Ring
 from engagement.links.model import Identity
 from engagement.settings import load_text
-from smtpapi.mime.transfer import splice
+from smtpapi.model.edit import splice
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Plan
 from smtpapi.pipeline.transaction import Site, consider

@@ -11,12 +11,12 @@ from engagement.links.model import Identity
 from engagement.links.token import open_token, unpack
 from engagement.links.urls import read_path
 from engagement.settings import load_text
+from smtpapi.model.edit import splice
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Plan
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
-from smtpapi.rewrite.apply import apply_edits
 
 NOW = 1_795_501_800.0
 RING = Ring().rotated(b"k" * 32, 1)
@@ -108,7 +108,7 @@ def applied(message: Message, plan: Plan) -> Message:
             fields[places[change.index - 1]] = new
         else:
             fields.append(new)
-    return Message(tuple(fields), bytes(apply_edits(message.body, plan.edits)), message.eol)
+    return Message(tuple(fields), splice(message.body, plan.edits), message.eol)
 
 
 def identities(body: bytes, ring: Ring = RING) -> set[Identity]:

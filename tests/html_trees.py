@@ -13,7 +13,7 @@ import html5lib
 from html5lib.constants import DataLossWarning
 from selectolax.lexbor import LexborHTMLParser
 
-from smtpapi.mime.transfer import splice
+from smtpapi.model.edit import splice
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.part import PartEdits, TooManyLinksError
 from smtpapi.rewrite.rules import RewritingRules

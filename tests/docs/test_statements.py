@@ -16,7 +16,7 @@ from engagement.events.rows import rows
 from engagement.settings import load_file
 from engagement.stores import open_store
 from smtpapi.commands import main
-from smtpapi.model.outcome import Edit
+from smtpapi.model.edit import Edit
 from unit.event_samples import hit, injection
 
 ROOT = Path(__file__).parents[2]

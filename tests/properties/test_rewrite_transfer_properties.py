@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smtpapi.mime import charset, transfer
 from smtpapi.mime.quoted_printable import encode_quoted_printable, loose_quoted_printable, quoted_printable
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 
 modest = settings(max_examples=100, deadline=None)
 
@@ -45,11 +45,11 @@ def decoded(encoded: bytes) -> bytes:
 
 
 @st.composite
-def changes_of(draw: Callable[..., int], length: int) -> list[Change]:
+def changes_of(draw: Callable[..., int], length: int) -> list[Edit]:
     """Ascending changes that do not overlap."""
     edges = sorted(draw(st.lists(st.integers(0, length), max_size=8)))
     pairs = zip(edges[::2], edges[1::2], strict=False)
-    return [Change(start, stop, draw(NEW), "link") for start, stop in pairs]
+    return [Edit(start, stop, draw(NEW), "link") for start, stop in pairs]
 
 
 @modest
@@ -67,7 +67,7 @@ def test_changes_of_quoted_printable_come_out_where_they_were_meant(
     view = quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     placed = view.place(changes, b"\r\n")
-    assert decoded(splice(encoded, placed.changes)) == splice(view.data, changes)
+    assert decoded(splice(encoded, placed.edits)) == splice(view.data, changes)
 
 
 @modest
@@ -88,15 +88,15 @@ def test_changes_of_loose_quoted_printable_come_out_where_they_were_meant(
     view = loose_quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     placed = view.place(changes, b"\r\n")
-    pieces = [encoded[a:b] for a, b in _gaps(encoded, placed.changes)]
+    pieces = [encoded[a:b] for a, b in _gaps(encoded, placed.edits)]
     if any(
         piece.endswith((b"=", b"=\r")) or re.search(rb"=[ \t]+\Z|=[0-9A-Fa-f]\Z", piece) for piece in pieces
     ):
         return  # a malformed escape right before the edit takes the edit's first bytes for its own
-    assert decoded(splice(encoded, placed.changes)) == splice(view.data, changes)
+    assert decoded(splice(encoded, placed.edits)) == splice(view.data, changes)
 
 
-def _gaps(encoded: bytes, changes: list[Change]) -> list[tuple[int, int]]:
+def _gaps(encoded: bytes, changes: list[Edit]) -> list[tuple[int, int]]:
     starts = [0, *(change.stop for change in changes)]
     return list(zip(starts, [change.start for change in changes], strict=False))
 
@@ -107,7 +107,7 @@ def test_edited_lines_of_quoted_printable_stay_short(words: list[bytes], data: s
     encoded = encode_quoted_printable(decoded(b"".join(words)), b"\r\n")
     view = quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
-    after = splice(encoded, view.place(changes, b"\r\n").changes)
+    after = splice(encoded, view.place(changes, b"\r\n").edits)
     assert max(map(len, after.split(b"\r\n"))) <= 76
     assert decoded(after) == splice(view.data, changes)
 
@@ -134,7 +134,7 @@ def test_base64_keeps_its_shape(raw: bytes, length: int, eol: bytes, data: st.Da
     assert view.data == raw
     changes = data.draw(changes_of(len(raw)))
     placed = view.place(changes, eol)
-    after = splice(encoded, placed.changes)
+    after = splice(encoded, placed.edits)
     assert binascii.a2b_base64(after) == splice(raw, changes)
     if changes and len(code) > length:
         lines = after.removesuffix(tail).split(eol) if tail else after.split(eol)
@@ -150,7 +150,7 @@ def test_identity_lines_never_pass_the_limit_by_an_edit(raw: bytes, data: st.Dat
     assert view is not None
     changes = data.draw(changes_of(len(raw)))
     placed = view.place(changes, b"\n")
-    after = splice(raw, placed.changes)
+    after = splice(raw, placed.edits)
     if placed.encoding:
         assert decoded(after) == splice(raw, changes)
         assert max(map(len, after.split(b"\n"))) <= 77
@@ -191,7 +191,7 @@ def test_changes_of_other_charsets_come_out_where_they_were_meant(
     if not marks:
         return
     at = data.draw(st.sampled_from(marks))
-    change = Change(at, at + 1, b"https://x/", "link")
+    change = Edit(at, at + 1, b"https://x/", "link")
     placed = charset.place([change], reading, raw)
     if placed is None:
         return

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.model.edit import Edit
+from smtpapi.model.outcome import Leave, Plan, Refuse, Skip, Skipped, Why
 from smtpapi.telemetry.counters import FILE_NAME, NAMES, Counters, CountersError, WorkerCounters, exposition
 
 

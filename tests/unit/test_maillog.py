@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Refuse, Why
+from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Refuse, Why
 from smtpapi.telemetry import maillog
 
 _ENVELOPE = Envelope(Client(), "a@s.test", ("b@r.test",), "4bXyZ")

@@ -3,7 +3,7 @@
 import pytest
 
 from smtpapi.mime import charset
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_bytes_that_readers_take_differently_are_left(label: str, raw: bytes) ->
     reading = charset.read(raw, label, html=False)
     assert (
         reading is None
-        or charset.place([Change(len(reading.text), len(reading.text), b"x", "pixel")], reading, raw) is None
+        or charset.place([Edit(len(reading.text), len(reading.text), b"x", "pixel")], reading, raw) is None
     )
 
 
@@ -90,7 +90,7 @@ def test_byte_order_marks_stay(label: str, codec: str, mark: str) -> None:
     reading = charset.read(raw, label, html=True)
     assert reading is not None
     at = reading.text.index(b"a")
-    placed = charset.place([Change(at, at + 1, b"new", "link")], reading, raw)
+    placed = charset.place([Edit(at, at + 1, b"new", "link")], reading, raw)
     assert placed is not None
     assert splice(raw, placed).decode(codec) == mark + 'ä "new" ü'
 
@@ -101,9 +101,9 @@ def test_iso_2022_jp_is_hidden_but_for_ascii() -> None:
     assert reading is not None
     assert bytes(byte for byte in reading.text if byte < 128) == b"a bc d"
     assert len(reading.text) == len(raw)
-    pixel = Change(raw.index(b"<a"), raw.index(b"<a"), b"x", "pixel")
+    pixel = Edit(raw.index(b"<a"), raw.index(b"<a"), b"x", "pixel")
     assert charset.place([pixel], reading, raw) is None
-    behind = Change(raw.index(b" b"), raw.index(b" b"), b"x", "pixel")
+    behind = Edit(raw.index(b" b"), raw.index(b" b"), b"x", "pixel")
     assert charset.place([behind], reading, raw) == [behind]
 
 

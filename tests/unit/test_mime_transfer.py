@@ -9,13 +9,13 @@ from smtpapi.mime.quoted_printable import (
     encode_quoted_printable,
     quoted_printable,
 )
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 
 
 def edited(encoded: bytes, encoding: str, *changes: tuple[int, int, bytes]) -> bytes:
     view = transfer.view(encoded, encoding)
     assert view is not None
-    return splice(encoded, view.place([Change(*change, "link") for change in changes], b"\r\n").changes)
+    return splice(encoded, view.place([Edit(*change, "link") for change in changes], b"\r\n").edits)
 
 
 @pytest.mark.parametrize("encoding", ["x-uuencode", "gzip", "8 bit", "text/html", "quotedprintable"])
@@ -33,7 +33,7 @@ def test_base64_with_anything_foreign_has_no_view(body: bytes) -> None:
 def test_empty_bodies_are_fine(body: bytes, encoding: str) -> None:
     view = transfer.view(body, encoding)
     assert view is not None
-    assert splice(body, view.place([], b"\n").changes) == body
+    assert splice(body, view.place([], b"\n").edits) == body
 
 
 def test_sound_quoted_printable_takes_the_fast_way() -> None:
@@ -112,17 +112,17 @@ def test_identity_turns_to_quoted_printable_only_past_the_limit() -> None:
     line = b"x" * 980 + b"a\n"
     view = transfer.view(line, "7bit")
     assert view is not None
-    assert view.place([Change(980, 981, b"n" * 10, "link")], b"\n").encoding == ""
-    placed = view.place([Change(980, 981, b"n" * 11, "link")], b"\n")
+    assert view.place([Edit(980, 981, b"n" * 10, "link")], b"\n").encoding == ""
+    placed = view.place([Edit(980, 981, b"n" * 11, "link")], b"\n")
     assert placed.encoding == "quoted-printable"
-    assert [change.kind for change in placed.changes] == [transfer.REENCODED]
+    assert [change.kind for change in placed.edits] == [transfer.REENCODED]
     assert len(placed.inner) == 1
 
 
 def test_long_lines_without_an_edit_do_not_matter() -> None:
     view = transfer.view(b"x" * 2000 + b"\na", "8bit")
     assert view is not None
-    assert view.place([Change(2001, 2002, b"n", "link")], b"\n").encoding == ""
+    assert view.place([Edit(2001, 2002, b"n", "link")], b"\n").encoding == ""
 
 
 @pytest.mark.parametrize(

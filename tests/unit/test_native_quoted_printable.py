@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import fidelity
 from smtpapi.mime import _quoted_printable as native
 from smtpapi.mime import quoted_printable as qp
-from smtpapi.mime.edits import Change, line_end, splice
+from smtpapi.mime.edits import line_end
+from smtpapi.model.edit import Edit, splice
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.plan import editable
 from smtpapi.rewrite.rules import RewritingRules
@@ -60,20 +61,20 @@ def without_c() -> Iterator[None]:
         qp._IN_C = True
 
 
-def exact(changes: Sequence[Change]) -> list[list[Any]]:
+def exact(changes: Sequence[Edit]) -> list[list[Any]]:
     """The changes with the types of all that is in them."""
     return [[type(change), *((type(value), value) for value in change)] for change in changes]
 
 
-def both_place(encoded: bytes, changes: Sequence[Change], eol: bytes) -> Sequence[Change]:
+def both_place(encoded: bytes, changes: Sequence[Edit], eol: bytes) -> Sequence[Edit]:
     """What the twin places; C must say the same, and be in no doubt."""
     with without_c():
         twin = qp.quoted_printable(encoded)
-        placed = twin.place(changes, eol).changes
-    in_c = native.place(encoded, changes, b"=" + line_end(encoded, eol), Change)
+        placed = twin.place(changes, eol).edits
+    in_c = native.place(encoded, changes, b"=" + line_end(encoded, eol), Edit)
     assert type(in_c) is list
     assert exact(in_c) == exact(placed)
-    assert exact(qp.quoted_printable(encoded).place(changes, eol).changes) == exact(placed)
+    assert exact(qp.quoted_printable(encoded).place(changes, eol).edits) == exact(placed)
     assert decoded(splice(encoded, in_c)) == splice(twin.data, changes)
     return placed
 
@@ -96,13 +97,13 @@ def both_encode(data: bytes, eol: bytes) -> bytes:
 
 
 @st.composite
-def changes_of(draw: st.DrawFn, length: int) -> list[Change]:
+def changes_of(draw: st.DrawFn, length: int) -> list[Edit]:
     """Ascending changes that do not overlap; neighbours and empty ones among them."""
     edges = sorted(draw(st.lists(st.integers(0, length), max_size=12)))
     if draw(st.booleans()):
         edges = [edge for edge in edges for _ in range(2)][1:-1]  # each begins where the last one ended
     return [
-        Change(start, stop, draw(NEW), "link", b"https://a.example/", str(start))
+        Edit(start, stop, draw(NEW), "link", b"https://a.example/", str(start), "1.2", "text/html")
         for start, stop in zip(edges[::2], edges[1::2], strict=False)
     ]
 
@@ -167,7 +168,7 @@ def test_native_breaks_lines_of_every_length_where_the_twin_does(byte: bytes, eo
         for rest in (0, 1, 2, 60, 74, 75, 76, 77, 989, 990, 991, 992, 993):
             for new in (b"", byte, byte * 30, byte * 75, byte * 151):
                 body = b"a\n" + b"b" * column + b"c" * rest + b"\n"
-                both_place(body, [Change(2 + column, 2 + column, new, "link")], eol)
+                both_place(body, [Edit(2 + column, 2 + column, new, "link")], eol)
 
 
 def test_native_passes_every_soft_break_before_an_edit_but_the_last() -> None:
@@ -176,7 +177,7 @@ def test_native_passes_every_soft_break_before_an_edit_but_the_last() -> None:
             for tail in (b"", b"y", b'"', b"=3D", b"\n"):
                 encoded = b"x" + soft * breaks + tail
                 at = len(encoded) - len(tail) - (len(soft) if breaks and not tail else 0)
-                changes = [Change(1, 1, b"n", "link")] * 2 + [Change(1, 1 + bool(tail), b"m", "link")]
+                changes = [Edit(1, 1, b"n", "link")] * 2 + [Edit(1, 1 + bool(tail), b"m", "link")]
                 assert [change.start for change in both_place(encoded, changes, b"\n")] == [at] * 3
                 assert both_offsets(encoded, [0, 1, 1]) == [0, at, at]
 
@@ -188,8 +189,8 @@ def test_changes_that_are_out_of_order_or_past_the_end_are_the_twins(body: bytes
         *([(0, length + 1)], [(length + 1, length + 1)], [(length, length + 9)], [(-1, 0)], [(-5, -4)]),
         *([(3, 2)], [(4, 4), (2, 4)], [(0, 3), (2, 4)], [(2**70, 2**70)], [(0, 2**63)]),
     ):
-        changes = [Change(start, stop, b"n", "link") for start, stop in spans]
-        assert native.place(body, changes, b"=\n", Change) is None
+        changes = [Edit(start, stop, b"n", "link") for start, stop in spans]
+        assert native.place(body, changes, b"=\n", Edit) is None
         assert native.encoded_offsets(body, [stop for span in spans for stop in span]) is None or all(
             0 <= start <= stop <= length for start, stop in spans
         )
@@ -199,8 +200,8 @@ def test_what_lies_past_the_end_is_put_where_the_twin_puts_it() -> None:
     for body in (b"ab=\r\ncd" * 300, b"abcd=\n", b"=3D" * 500):
         length = len(decoded(body))
         for changes in (
-            [Change(length + 1, length + 2, b"n", "link")],
-            [Change(1, 2, b"n", "link"), Change(length - 1, length + 3, b"n", "link")],
+            [Edit(length + 1, length + 2, b"n", "link")],
+            [Edit(1, 2, b"n", "link"), Edit(length - 1, length + 3, b"n", "link")],
         ):
             with without_c():
                 placed = qp.quoted_printable(body).place(changes, b"\n")
@@ -215,7 +216,7 @@ class Value(bytes):
     pass
 
 
-class Kind(Change):
+class Kind(Edit):
     pass
 
 
@@ -224,36 +225,36 @@ class Kind(Change):
     [
         Kind(0, 1, b"n", "link"),
         (0, 1, b"n", "link", b"", ""),
-        Change(Offset(0), 1, b"n", "link"),
-        Change(False, True, b"n", "link"),
-        Change(0, 1.0, b"n", "link"),  # type: ignore[arg-type]
-        Change(0, 1, Value(b"n"), "link"),
-        Change(0, 1, bytearray(b"n"), "link"),  # type: ignore[arg-type]
-        Change(0, 1, None, "link"),  # type: ignore[arg-type]
-        tuple.__new__(Change, (0, 1, b"n")),
-        tuple.__new__(Change, ()),
+        Edit(Offset(0), 1, b"n", "link"),
+        Edit(False, True, b"n", "link"),
+        Edit(0, 1.0, b"n", "link"),  # type: ignore[arg-type]
+        Edit(0, 1, Value(b"n"), "link"),
+        Edit(0, 1, bytearray(b"n"), "link"),  # type: ignore[arg-type]
+        Edit(0, 1, None, "link"),  # type: ignore[arg-type]
+        tuple.__new__(Edit, (0, 1, b"n")),
+        tuple.__new__(Edit, ()),
         None,
     ],
 )
 def test_native_is_in_doubt_about_odd_changes(change: Any) -> None:
-    good = Change(0, 0, b"n", "link")
-    assert native.place(b"abc", [good, change], b"=\n", Change) is None
-    assert native.place(b"abc", [good], b"=\n", Change) == [good]
+    good = Edit(0, 0, b"n", "link")
+    assert native.place(b"abc", [good, change], b"=\n", Edit) is None
+    assert native.place(b"abc", [good], b"=\n", Edit) == [good]
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_native_is_in_doubt_about_malformed_escapes(odd: bytes) -> None:
     if native.decode(odd + b"!") is None:
-        assert native.place(odd + b"!", [Change(1, 1, b"", "link")], b"=\n", Change) is None
-        assert native.place(odd + b"!", [Change(0, 0, b"", "link")], b"=\n", Change) is None
+        assert native.place(odd + b"!", [Edit(1, 1, b"", "link")], b"=\n", Edit) is None
+        assert native.place(odd + b"!", [Edit(0, 0, b"", "link")], b"=\n", Edit) is None
         assert native.encoded_offsets(odd + b"!", [0]) is None
 
 
 @pytest.mark.parametrize("soft", [b"", b"=", b"\n", b"=\r", b"=\n\n", b"\n=", b"=\r\n ", b"=" * 400 + b"\n"])
 def test_native_is_in_doubt_about_other_line_ends(soft: bytes) -> None:
-    assert native.place(b"abc", [], soft, Change) is None
+    assert native.place(b"abc", [], soft, Edit) is None
     assert native.encode(b"abc", soft) is None
-    assert native.place(b"abc", iter([]), b"=\n", Change) is None  # type: ignore[arg-type]
+    assert native.place(b"abc", iter([]), b"=\n", Edit) is None  # type: ignore[arg-type]
     assert native.encoded_offsets(b"abc", iter([0])) is None  # type: ignore[arg-type]
     assert native.encoded_offsets(b"abc", [0, None]) is None  # type: ignore[list-item]
 
@@ -264,7 +265,7 @@ def test_native_is_in_doubt_about_other_line_ends(soft: bytes) -> None:
         (native.decode, [b""]),
         (native.encode, [b"", b"=\n"]),
         (native.encoded_offsets, [b""]),
-        (native.place, [b"", [], b"=\n", Change]),
+        (native.place, [b"", [], b"=\n", Edit]),
     ],
 )
 def test_native_takes_no_value_of_another_type(function: Any, arguments: list[Any]) -> None:
@@ -282,10 +283,10 @@ def test_native_takes_no_value_of_another_type(function: Any, arguments: list[An
 
 def test_native_takes_very_many_changes() -> None:
     encoded = b"=3D=\r\nx" * 10_000
-    changes = [Change(at, at + at % 2, b"=" * (at % 9), "link") for at in range(20_000)]
+    changes = [Edit(at, at + at % 2, b"=" * (at % 9), "link") for at in range(20_000)]
     both_place(encoded, changes, b"\n")
     both_place(encoded, changes[:1] * 20_000, b"\n")
-    both_place(b"=\n" * 2_000, [Change(0, 0, b"n", "link")] * 1_000, b"\n")
+    both_place(b"=\n" * 2_000, [Edit(0, 0, b"n", "link")] * 1_000, b"\n")
     both_place(b"x" * 20_000, changes, b"\n")
     both_offsets(encoded, ())
     both_offsets(encoded, list(range(20_000)))
@@ -293,7 +294,7 @@ def test_native_takes_very_many_changes() -> None:
 
 def test_native_writes_a_value_of_any_size() -> None:
     for new in (b"x" * 300_000, b"=" * 100_000, b"x=" * 100_001):
-        both_place(b"a" * 40 + b"\n", [Change(20, 21, new, "link"), Change(21, 22, new, "link")], b"\n")
+        both_place(b"a" * 40 + b"\n", [Edit(20, 21, new, "link"), Edit(21, 22, new, "link")], b"\n")
     both_encode(b"x=\t" * 200_000 + b" ", b"\r\n")
 
 
@@ -316,7 +317,7 @@ def test_native_agrees_on_real_mail() -> None:
                 continue
             edges = sorted(chance.choices(range(len(view.data) + 1), k=40))
             spans = zip(edges[::2], edges[1::2], strict=True)
-            changes = [Change(start, stop, b"https://a/=" * 15, "link") for start, stop in spans]
+            changes = [Edit(start, stop, b"https://a/=" * 15, "link") for start, stop in spans]
             both_place(encoded, changes, b"\r\n")
             both_offsets(encoded, edges)
             parts += 1
@@ -326,8 +327,8 @@ def test_native_agrees_on_real_mail() -> None:
 def test_native_leaves_nothing_behind() -> None:
     """Each way out of it, over and over: what it took is given back."""
     body = b"=3D=\r\nx\n" * 9
-    changes = [Change(at, at + 1, b"=" * at * 9, "link", b"t", "n") for at in range(18)]
-    late = [*changes, Change(999, 999, b"", "link")]
+    changes = [Edit(at, at + 1, b"=" * at * 9, "link", b"t", "n") for at in range(18)]
+    late = [*changes, Edit(999, 999, b"", "link")]
     before = 0
     for turn in range(3000):
         if turn == 1000:
@@ -335,8 +336,8 @@ def test_native_leaves_nothing_behind() -> None:
         for encoded in (body, b"", body + b"=", b"x" * 600, b"=\n" * 20):
             native.decode(encoded)
             native.encode(encoded, b"=\n")
-        assert native.place(body, changes, b"=\n", Change) is not None
-        assert native.place(body, late, b"=\n", Change) is None
+        assert native.place(body, changes, b"=\n", Edit) is not None
+        assert native.place(body, late, b"=\n", Edit) is None
         assert native.encoded_offsets(body, [0, 5, 1000]) is None
         native.encoded_offsets(body, (0, 5))
         for wrong in (None, int):
@@ -347,10 +348,10 @@ def test_native_leaves_nothing_behind() -> None:
 
 def test_native_keeps_the_count_of_what_it_passes_on() -> None:
     kind, target, name, new = "".join(("li", "nk")), bytes(b"t" * 40), "n" * 40, b"n" * 40
-    counted = (kind, target, name, new, Change)
+    counted = (kind, target, name, new, Edit)
     before = [sys.getrefcount(one) for one in counted]
-    changes = [Change(at, at + 1, new, kind, target, name) for at in range(50)]
-    placed = native.place(b"abc\n" * 20, changes, b"=\n", Change)
+    changes = [Edit(at, at + 1, new, kind, target, name) for at in range(50)]
+    placed = native.place(b"abc\n" * 20, changes, b"=\n", Edit)
     assert placed is not None
     assert all(one.target is target and one.name is name for one in placed)
     del placed, changes

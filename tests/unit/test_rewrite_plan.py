@@ -11,10 +11,10 @@ from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity, Kind
 from engagement.links.token import open_token
 from engagement.links.urls import read_url
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Skip, Why
+from smtpapi.model.edit import Edit, splice
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Skip, Why
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite import raw_message
-from smtpapi.rewrite.apply import apply_edits
 from smtpapi.rewrite.copy_links import LONG_LINK, MAX_LINK, CopyLinks
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import RewritingRules
@@ -228,12 +228,12 @@ def test_pixel_stands_once_where_bodies_are_many() -> None:
 )
 def test_edits_that_overlap_are_never_applied(edits: tuple[Edit, ...]) -> None:
     with pytest.raises(ValueError, match="edit"):
-        apply_edits(b"abcd", edits)
+        splice(b"abcd", edits)
 
 
 def test_applying_keeps_everything_else() -> None:
     edits = (Edit(0, 0, b">", "pixel"), Edit(1, 2, b"", "attribute"), Edit(4, 4, b"<", "pixel"))
-    assert apply_edits(b"abcd", edits) == b">acd<"
+    assert splice(b"abcd", edits) == b">acd<"
 
 
 @pytest.mark.parametrize(

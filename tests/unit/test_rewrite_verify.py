@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpapi.mime.transfer import Change
+from smtpapi.model.edit import Edit
 from smtpapi.rewrite.verify import same_but_for
 
 PAGE = (
@@ -12,13 +12,13 @@ PAGE = (
 NEW = b"https://track.example.net/f/a/AAAA"
 
 
-def link(target: bytes, new: bytes = NEW, source: bytes | None = None) -> Change:
+def link(target: bytes, new: bytes = NEW, source: bytes | None = None) -> Edit:
     start = PAGE.index(source or target)
-    return Change(start, start + len(source or target), new, "link", target)
+    return Edit(start, start + len(source or target), new, "link", target)
 
 
-def pixel(at: int, new: bytes = b'<img src="https://track.example.net/q/AAAA" width="1">') -> Change:
-    return Change(at, at, new, "pixel")
+def pixel(at: int, new: bytes = b'<img src="https://track.example.net/q/AAAA" width="1">') -> Edit:
+    return Edit(at, at, new, "pixel")
 
 
 END = PAGE.index(b"</body>")
@@ -37,7 +37,7 @@ END = PAGE.index(b"</body>")
         [pixel(END)],
     ],
 )
-def test_links_and_pixels_are_all_that_differs(changes: list[Change]) -> None:
+def test_links_and_pixels_are_all_that_differs(changes: list[Edit]) -> None:
     assert same_but_for(PAGE, changes)
 
 
@@ -48,11 +48,11 @@ def test_links_and_pixels_are_all_that_differs(changes: list[Change]) -> None:
         [link(b"https://wrong.example/", source=b"https://b.example/")],
         [pixel(END, b"<b>")],
         [pixel(END, b"words")],
-        [Change(PAGE.index(b"text"), PAGE.index(b"text") + 4, b"", "attribute")],
+        [Edit(PAGE.index(b"text"), PAGE.index(b"text") + 4, b"", "attribute")],
         [pixel(PAGE.index(b"href"))],
     ],
 )
-def test_anything_else_is_seen(changes: list[Change]) -> None:
+def test_anything_else_is_seen(changes: list[Edit]) -> None:
     assert not same_but_for(PAGE, changes)
 
 

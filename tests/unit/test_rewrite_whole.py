@@ -2,7 +2,8 @@
 
 import pytest
 
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.model.edit import Edit
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse, Skip, Skipped, Why
 from smtpapi.rewrite.raw_message import split
 
 RAW = b"A: 1\nX-MSYS-API: {}\nB: 2\nx-msys-api:\n {}\n\nbody\n"
@@ -48,7 +49,7 @@ def test_added_field_stands_last(raw: bytes, out: bytes) -> None:
 def test_report_counts_from_the_start_of_the_file() -> None:
     plan = Plan(
         headers=(HeaderChange("X-MSYS-API", 1, None),),
-        edits=(Edit(0, 4, b"new", "link", "1", "text/plain", "https://x.example/", "n"),),
+        edits=(Edit(0, 4, b"new", "link", b"https://x.example/", "n", "1", "text/plain"),),
         skipped=(Skipped("1", 4, "mailto:a", Skip.NOT_HTTP), Skipped("2", -1, "", Skip.PART_CHARSET)),
     )
     report = split(RAW).report(plan, "a.eml")

@@ -8,7 +8,7 @@ from engagement.events.classify import DEFAULT, ClassificationRules, ReaderClass
 from engagement.links.keys import Key, KeyStatus
 from engagement.links.model import Identity
 from smtpapi.find import html, text
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 from smtpapi.model.outcome import Plan, Skip
 from smtpapi.request.copies import mailbox
 from smtpapi.request.decision import Decision
@@ -132,8 +132,8 @@ def test_only_the_part_concerned_says_that_its_pixel_is_too_long() -> None:
 
 
 def test_the_second_opinion_on_what_its_parser_makes_nothing_of() -> None:
-    pixel = Change(0, 0, b'<img src="https://t.example/q/A">', "pixel")
-    link = Change(0, 0, b"https://t.example/f/a/A", "link", b"http://a.example/")
+    pixel = Edit(0, 0, b'<img src="https://t.example/q/A">', "pixel")
+    link = Edit(0, 0, b"https://t.example/f/a/A", "link", b"http://a.example/")
     assert same_but_for(b" ", [pixel])
     assert not same_but_for(b" ", [pixel, link])
 
@@ -141,7 +141,7 @@ def test_the_second_opinion_on_what_its_parser_makes_nothing_of() -> None:
 def test_the_second_opinion_on_another_element_or_link() -> None:
     data = b'<a href="http://a.example/">'
     new = b"https://t.example/f/a/A"
-    links = {new.decode(): Change(9, 26, new, "link", b"http://a.example/")}
+    links = {new.decode(): Edit(9, 26, new, "link", b"http://a.example/")}
     old = ("a", {"href": "http://a.example/"})
     assert _relinked(old, ("a", {"href": new.decode()}), links, data)
     assert not _relinked(old, ("area", {"href": new.decode()}), links, data)

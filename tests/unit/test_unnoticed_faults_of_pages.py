@@ -13,7 +13,7 @@ from smtpapi.find.html_syntax.unclosed import among_skipped
 from smtpapi.find.model import Page
 from smtpapi.mime import charset, quoted_printable
 from smtpapi.mime.edits import line_end
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 from smtpapi.model.outcome import Leave, Plan
 from smtpapi.request.decision import Decision
 from smtpapi.request.strict_json import MAX_DEPTH, NotJSON, compact, read
@@ -73,7 +73,7 @@ def test_a_line_end_is_that_of_the_first_line_even_an_empty_one(data: bytes, end
 
 def test_the_second_opinion_lets_notation_go() -> None:
     data = b'<a data-msys-sublink="x" href="http://a.example/">a</a>'
-    gone = Change(2, 24, b"", "attribute")
+    gone = Edit(2, 24, b"", "attribute")
     assert same_but_for(data, [gone])
     assert not same_but_for(data.replace(b"msys", b"else"), [gone])
 
@@ -168,10 +168,10 @@ def test_links_in_quoted_printable_are_exchanged_and_nothing_else(
     encoded = b'<a href=3D"http://a.example/=3Fx=3D1">\xe4=E4</a>=\n<a href=3D"http://b.example/">b</a>\n' * 3
     view = quoted_printable.quoted_printable(encoded)
     changes = [
-        Change(found.start(), found.end(), b"http://t.example/=%d" % found.start(), "link")
+        Edit(found.start(), found.end(), b"http://t.example/=%d" % found.start(), "link")
         for found in re.finditer(rb'http[^"]+', view.data)
     ]
-    placed = view.place(changes, b"\n").changes
+    placed = view.place(changes, b"\n").edits
     assert len(placed) == 6
     assert binascii.a2b_qp(splice(encoded, placed)) == splice(view.data, changes)
     assert splice(encoded, placed).count(b"=E4") == 3

@@ -2,7 +2,7 @@
 
 Not a second authority. Each function has its twin in Python, in `smtpapi.mime.quoted_printable`, which says
 what it does, is used where this was not built, and which tests/unit/test_native_quoted_printable.py holds it
-against. Whatever is not as the filter makes it (malformed escapes, changes out of order or past the end, other
+against. Whatever is not as the filter makes it (malformed escapes, edits out of order or past the end, other
 types) is answered with None: the twin decides then.
 
 Invariants: it reads strangers' mail, so nothing is read or written past the end of what was given; each
@@ -15,8 +15,9 @@ function is linear in its arguments; nothing is kept between two calls. */
 
 enum { LINE = 76 };                /* RFC 2045 6.7 (5) */
 enum { ROOM = LINE - 1 };          /* beside the "=" of a soft break */
-enum { MAX_REST = 990 + 2 };       /* `changes.MAX_LINE` and a line end: what is longer is too long anyway */
-enum { MAX_SOFT = 3, FIELDS = 6 }; /* "=\r\n"; start, stop, new, kind, target, name of a `Change` */
+enum { MAX_REST = 990 + 2 };       /* `edits.MAX_LINE` and a line end: what is longer is too long anyway */
+enum { MAX_SOFT = 3 };             /* "=\r\n" */
+enum { START, STOP, NEW, FIELDS = 9 }; /* of an `Edit` */
 
 typedef const unsigned char *Bytes;
 
@@ -138,7 +139,7 @@ static int pass_soft_breaks(Walk *walk)
     return 1;
 }
 
-/* An offset as `Change` has it. Returns -1 for anything else. */
+/* An offset as `Edit` has it. Returns -1 for anything else. */
 static Py_ssize_t offset_of(PyObject *number)
 {
     Py_ssize_t offset = PyLong_CheckExact(number) ? PyLong_AsSsize_t(number) : -1;
@@ -292,7 +293,7 @@ typedef struct {
     Py_ssize_t column, rest;
 } Line;
 
-/* A change's new bytes, encoded; NULL with an exception set. */
+/* A edit's new bytes, encoded; NULL with an exception set. */
 static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
 {
     Bytes at = (Bytes)PyBytes_AS_STRING(new), end = at + PyBytes_GET_SIZE(new);
@@ -348,14 +349,14 @@ static Py_ssize_t rest_of_line(Bytes at, Bytes end)
     return stop - at - (stop > at && stop[-1] == '\r');
 }
 
-/* A change in encoded offsets, of a type made of a tuple; NULL with an exception set. */
-static PyObject *placed_change(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new,
-                               PyObject *change)
+/* A edit in encoded offsets, of a type made of a tuple; NULL with an exception set. */
+static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new,
+                               PyObject *edit)
 {
     PyObject *values[FIELDS] = {PyLong_FromSsize_t(start), PyLong_FromSsize_t(stop), Py_NewRef(new)};
     PyObject *placed = values[0] == NULL || values[1] == NULL ? NULL : type->tp_alloc(type, FIELDS);
-    for (int field = 3; field < FIELDS; field++)
-        values[field] = Py_NewRef(PyTuple_GET_ITEM(change, field));
+    for (int field = NEW + 1; field < FIELDS; field++)
+        values[field] = Py_NewRef(PyTuple_GET_ITEM(edit, field));
     for (int field = 0; field < FIELDS; field++)
         if (placed == NULL)
             Py_XDECREF(values[field]);
@@ -364,15 +365,15 @@ static PyObject *placed_change(PyTypeObject *type, Py_ssize_t start, Py_ssize_t 
     return placed;
 }
 
-/* One change placed, None where the twin is to do it all, NULL with an exception set. column: of the edited
+/* One edit placed, None where the twin is to do it all, NULL with an exception set. column: of the edited
 line at the walk's place. */
-static PyObject *place_one(Walk *walk, Bytes text, PyObject *change, PyTypeObject *type, PyObject *soft,
+static PyObject *place_one(Walk *walk, Bytes text, PyObject *edit, PyTypeObject *type, PyObject *soft,
                            Py_ssize_t *column)
 {
-    if (Py_TYPE(change) != type || PyTuple_GET_SIZE(change) != FIELDS)
+    if (Py_TYPE(edit) != type || PyTuple_GET_SIZE(edit) != FIELDS)
         Py_RETURN_NONE;
-    Py_ssize_t first = offset_of(PyTuple_GET_ITEM(change, 0)), end = offset_of(PyTuple_GET_ITEM(change, 1));
-    PyObject *new = PyTuple_GET_ITEM(change, 2);
+    Py_ssize_t first = offset_of(PyTuple_GET_ITEM(edit, START)), end = offset_of(PyTuple_GET_ITEM(edit, STOP));
+    PyObject *new = PyTuple_GET_ITEM(edit, NEW);
     Bytes before = walk->at;
     if (first < 0 || end < first || !PyBytes_CheckExact(new))
         Py_RETURN_NONE;
@@ -386,7 +387,7 @@ static PyObject *place_one(Walk *walk, Bytes text, PyObject *change, PyTypeObjec
     if (encoded == NULL)
         return NULL;
     *column = line.column;
-    PyObject *placed = placed_change(type, start - text, walk->at - text, encoded, change);
+    PyObject *placed = placed_edit(type, start - text, walk->at - text, encoded, edit);
     Py_DECREF(encoded);
     return placed;
 }
@@ -395,28 +396,28 @@ static PyObject *place(PyObject *Py_UNUSED(module), PyObject *const *given, Py_s
 {
     if (count != 4 || !PyBytes_Check(given[0]) || !PyBytes_Check(given[2]) || !PyType_Check(given[3]) ||
         !PyType_IsSubtype((PyTypeObject *)given[3], &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "place takes a body, changes, a soft break and a type of tuples");
+        PyErr_SetString(PyExc_TypeError, "place takes a body, edits, a soft break and a type of tuples");
         return NULL;
     }
     if (!is_list(given[1]) || !is_soft_break(given[2]))
         Py_RETURN_NONE;
     Py_ssize_t items = PySequence_Fast_GET_SIZE(given[1]), column = 0;
-    PyObject *changes = PyList_New(items);
-    if (changes == NULL)
+    PyObject *edits = PyList_New(items);
+    if (edits == NULL)
         return NULL;
     Bytes text = (Bytes)PyBytes_AS_STRING(given[0]);
     Walk walk = {text, text + PyBytes_GET_SIZE(given[0]), 0};
     for (Py_ssize_t number = 0; number < items; number++) {
-        PyObject *change = item_at(given[1], number);
-        PyObject *placed = place_one(&walk, text, change, (PyTypeObject *)given[3], given[2], &column);
-        Py_DECREF(change);
+        PyObject *edit = item_at(given[1], number);
+        PyObject *placed = place_one(&walk, text, edit, (PyTypeObject *)given[3], given[2], &column);
+        Py_DECREF(edit);
         if (placed == NULL || placed == Py_None) {
-            Py_DECREF(changes);
+            Py_DECREF(edits);
             return placed;
         }
-        PyList_SET_ITEM(changes, number, placed);
+        PyList_SET_ITEM(edits, number, placed);
     }
-    return changes;
+    return edits;
 }
 
 static void put_line(Writer *into, Bytes at, Bytes end)

@@ -16,8 +16,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from smtpapi.mime.deadline import Look, paced, unhurried
-from smtpapi.mime.edits import LOOK_CHANGES
-from smtpapi.mime.transfer import Change
+from smtpapi.mime.edits import LOOK_EDITS
+from smtpapi.model.edit import Edit
 
 Family = Literal["raw", "trail", "shift", "wide", "foreign", "unknown"]
 
@@ -106,24 +106,24 @@ def read(
     return None
 
 
-def place(changes: Sequence[Change], reading: DecodedText, data: bytes) -> list[Change] | None:
-    """Changes of `reading.text` as changes of `data`; None if they would not be read there as they are."""
+def place(edits: Sequence[Edit], reading: DecodedText, data: bytes) -> list[Edit] | None:
+    """Edits of `reading.text` as edits of `data`; None if they would not be read there as they are."""
     if not reading.codec:
-        if reading.shifts and not all(_in_ascii(reading.text, data, change.start) for change in changes):
+        if reading.shifts and not all(_in_ascii(reading.text, data, edit.start) for edit in edits):
             return None
-        return list(changes)
+        return list(edits)
     placed = []
     position = offset = 0
-    for change in changes:
-        before = _encode(reading.text[position : change.start], reading.codec)
-        within = _encode(reading.text[change.start : change.stop], reading.codec)
+    for edit in edits:
+        before = _encode(reading.text[position : edit.start], reading.codec)
+        within = _encode(reading.text[edit.start : edit.stop], reading.codec)
         start = offset + len(before)
         offset = start + len(within)
         if data[start - len(before) : offset] != before + within:
             return None
-        new = change.new.decode("ascii").encode(reading.codec)
-        placed.append(change._replace(start=start, stop=offset, new=new))
-        position = change.stop
+        new = edit.new.decode("ascii").encode(reading.codec)
+        placed.append(edit._replace(start=start, stop=offset, new=new))
+        position = edit.stop
     if data[offset:] != _encode(reading.text[position:], reading.codec):
         return None
     return placed
@@ -154,7 +154,7 @@ def _shifted(data: bytes, look: Look) -> DecodedText | None:
     """ISO-2022-JP by its escapes, nothing decoded: what is no ASCII is hidden, and so are the escapes."""
     pieces = []
     escape = b""
-    for number, piece in enumerate(paced(_ESCAPE.split(data), look, LOOK_CHANGES)):
+    for number, piece in enumerate(paced(_ESCAPE.split(data), look, LOOK_EDITS)):
         if number % 2:
             escape = piece
             pieces.append(piece.translate(_HIDE))

@@ -1,44 +1,27 @@
-"""Changes of a part's bytes, and how they are measured against its lines.
+"""Edits under a transfer encoding, and how they are measured against the lines of the encoded part.
 
-What every view of `transfer` and `charset` is given and gives. Nothing here knows an encoding.
+Nothing here knows an encoding.
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from smtpapi.model.edit import Edit
+
 MAX_LINE: Final = 990  # RFC 5321 4.5.3.1.6 allows 998; Sendmail cuts lines at 990
-LOOK_CHANGES: Final = 256  # changes put back between two looks at the clock
-
-
-class Change(NamedTuple):
-    """data[start:stop] becomes new; kind, target and name as in `outcome.Edit`."""
-
-    start: int
-    stop: int
-    new: bytes
-    kind: str
-    target: bytes = b""
-    name: str = ""
+LOOK_EDITS: Final = 256  # edits put back between two looks at the clock
 
 
 class EncodedEdits(NamedTuple):
-    """Changes in encoded offsets. inner: of a "reencoded" one. encoding: the part's new encoding, or ""."""
+    """Edits in encoded offsets.
 
-    changes: Sequence[Change]
-    inner: Sequence[Change] = ()
+    inner: of a "reencoded" one, the edits made before the encoding, in decoded offsets. encoding: the part's
+    new encoding, "" where it stays.
+    """
+
+    edits: Sequence[Edit]
+    inner: Sequence[Edit] = ()
     encoding: str = ""
-
-
-def splice(data: bytes, changes: Sequence[Change]) -> bytes:
-    """The data with all changes made."""
-    pieces = []
-    position = 0
-    for change in changes:
-        pieces.append(data[position : change.start])
-        pieces.append(change.new)
-        position = change.stop
-    pieces.append(data[position:])
-    return b"".join(pieces)
 
 
 def line_end(data: bytes, default: bytes) -> bytes:

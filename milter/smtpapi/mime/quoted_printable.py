@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from smtpapi.mime.deadline import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
-from smtpapi.mime.edits import LOOK_CHANGES, Change, EncodedEdits, column_at, line_end, rest_of_line
+from smtpapi.mime.edits import LOOK_EDITS, EncodedEdits, column_at, line_end, rest_of_line
+from smtpapi.model.edit import Edit
 
 try:
     from smtpapi.mime import _quoted_printable as _native
@@ -76,21 +77,21 @@ class QuotedPrintable:
     decoded_starts: Sequence[int] = field(default=(), repr=False)
     encoded_starts: Sequence[int] = field(default=(), repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The changes spliced into the encoded text."""
+    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
+        """The edits spliced into the encoded text."""
         text = self.encoded
         if _IN_C:
-            placed = _native.place(text, changes, b"=" + line_end(text, eol), Change)
+            placed = _native.place(text, edits, b"=" + line_end(text, eol), Edit)
             if placed is not None:
                 return EncodedEdits(placed)
         spans = []
         encoded = decoded = 0
-        for change in paced(changes, look, LOOK_CHANGES):
-            start = self._offset(change.start, encoded, decoded)
-            stop = self._end(start, change)
+        for edit in paced(edits, look, LOOK_EDITS):
+            start = self._offset(edit.start, encoded, decoded)
+            stop = self._end(start, edit)
             spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
-            encoded, decoded = stop, change.stop
-        return EncodedEdits(_spliced(self.encoded, changes, spans, eol, look))
+            encoded, decoded = stop, edit.stop
+        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, look))
 
     def _offset(self, offset: int, encoded: int, decoded: int) -> int:
         """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
@@ -99,11 +100,11 @@ class QuotedPrintable:
             encoded, decoded = self.encoded_starts[line], self.decoded_starts[line]
         return _after(self.encoded, encoded, offset - decoded)
 
-    def _end(self, start: int, change: Change) -> int:
-        """Where the change's span ends: tried at the next delimiter first, which is nearly always right."""
+    def _end(self, start: int, edit: Edit) -> int:
+        """Where the edit's span ends: tried at the next delimiter first, which is nearly always right."""
         text = self.encoded
-        length = change.stop - change.start
-        if length and (mark := self.data[change.stop : change.stop + 1]) in _DELIMITERS:
+        length = edit.stop - edit.start
+        if length and (mark := self.data[edit.stop : edit.stop + 1]) in _DELIMITERS:
             stop = text.find(mark, start, start + 4 * length + 8)
             if stop > start and text[stop - 1] != _LF and len(binascii.a2b_qp(text[start:stop])) == length:
                 return stop
@@ -132,13 +133,13 @@ class LooseQuotedPrintable:
     decoded_starts: Sequence[int] = field(repr=False)
     encoded_starts: Sequence[int] = field(repr=False)
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The changes spliced into the encoded text."""
+    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
+        """The edits spliced into the encoded text."""
         spans = []
-        for change in paced(changes, look, LOOK_CHANGES):
-            start = _past_soft_breaks(self.encoded, self._offset(change.start))
-            spans.append((start, self._offset(change.stop)))
-        return EncodedEdits(_spliced(self.encoded, changes, spans, eol, look))
+        for edit in paced(edits, look, LOOK_EDITS):
+            start = _past_soft_breaks(self.encoded, self._offset(edit.start))
+            spans.append((start, self._offset(edit.stop)))
+        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, look))
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The first byte of the escape or character at each decoded offset."""
@@ -240,23 +241,24 @@ def _past_soft_breaks(encoded: bytes, position: int) -> int:
 
 
 def _spliced(
-    encoded: bytes, changes: Sequence[Change], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
-) -> list[Change]:
-    """Each change with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
+    encoded: bytes, edits: Sequence[Edit], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
+) -> list[Edit]:
+    """Each edit with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
     soft = b"=" + line_end(encoded, eol)
     placed = []
     column = before = 0
-    pairs = zip(changes, spans, strict=True)
-    for (_, _, new, kind, target, name), (start, stop) in paced(pairs, look, LOOK_CHANGES):
+    pairs = zip(edits, spans, strict=True)
+    for edit, (start, stop) in paced(pairs, look, LOOK_EDITS):
         if stop < start:
             stop = start
         column = column_at(encoded, start, before, column)
+        new = edit.new
         if new.translate(None, _SAFE):
             new = _UNSAFE.sub(_escape, new)
         new = _wrapped(new, column, rest_of_line(encoded, stop), soft)
         line = new.rfind(b"\n") + 1
         column = len(new) - line if line else column + len(new)
-        placed.append(Change(start, stop, new, kind, target, name))
+        placed.append(Edit(start, stop, new, *edit[3:]))
         before = stop
     return placed
 

@@ -1,6 +1,6 @@
 """Views of a part's body with its transfer encoding taken off, and edits put back under it.
 
-A view is the decoded bytes, plus the way back: changes given in decoded offsets become changes of the encoded
+A view is the decoded bytes, plus the way back: edits given in decoded offsets become edits of the encoded
 body. Quoted-printable is spliced in its encoded form, so that lines without an edit stay as they were; base64
 has to be encoded anew as a whole, with the same line length and line ends. A 7bit or 8bit part whose edited
 line would pass `MAX_LINE` octets turns into quoted-printable. Charsets are another layer: `charset`.
@@ -13,26 +13,23 @@ from typing import Protocol
 
 from smtpapi.mime.deadline import LOOK_STEPS, Look, paced, unhurried
 from smtpapi.mime.edits import (
-    LOOK_CHANGES,
+    LOOK_EDITS,
     MAX_LINE,
-    Change,
     EncodedEdits,
     column_at,
     line_end,
     rest_of_line,
-    splice,
 )
 from smtpapi.mime.quoted_printable import LINE, encode_quoted_printable, quoted_printable
+from smtpapi.model.edit import Edit, splice
 
 __all__ = [
     "REENCODED",
     "Base64",
-    "Change",
     "EncodedEdits",
     "IdentityView",
     "PartView",
     "line_end",
-    "splice",
     "view",
 ]
 
@@ -46,8 +43,8 @@ class PartView(Protocol):
     def data(self) -> bytes:
         """The decoded bytes."""
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The changes, sorted and without overlap, in encoded offsets."""
+    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
+        """The edits, sorted and without overlap, in encoded offsets."""
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """Where decoded offsets, in ascending order, lie in the encoded body."""
@@ -76,17 +73,19 @@ class IdentityView:
 
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The changes as they are; quoted-printable for the whole part if a line would grow too long."""
+    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
+        """The edits as they are; quoted-printable for the whole part if a line would grow too long."""
         column = before = 0
-        for change in paced(changes, look, LOOK_CHANGES):
-            column = column_at(self.data, change.start, before, column) + len(change.new)
-            if column + rest_of_line(self.data, change.stop) > MAX_LINE:
-                new = encode_quoted_printable(splice(self.data, changes), line_end(self.data, eol), look)
-                whole = Change(0, len(self.data), new, REENCODED)
-                return EncodedEdits([whole], changes, "quoted-printable")
-            before = change.stop
-        return EncodedEdits(changes)
+        for edit in paced(edits, look, LOOK_EDITS):
+            column = column_at(self.data, edit.start, before, column) + len(edit.new)
+            if column + rest_of_line(self.data, edit.stop) > MAX_LINE:
+                new = encode_quoted_printable(
+                    splice(self.data, paced(edits, look, LOOK_EDITS)), line_end(self.data, eol), look
+                )
+                whole = Edit(0, len(self.data), new, REENCODED)
+                return EncodedEdits([whole], edits, "quoted-printable")
+            before = edit.stop
+        return EncodedEdits(edits)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The same offsets."""
@@ -100,10 +99,10 @@ class Base64:
     encoded: bytes
     data: bytes
 
-    def place(self, changes: Sequence[Change], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """One change for the whole body; line length, line ends and what follows the last line are kept."""
-        if not changes:
-            return EncodedEdits(changes)
+    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
+        """One edit for the whole body; line length, line ends and what follows the last line are kept."""
+        if not edits:
+            return EncodedEdits(edits)
         text = self.encoded.strip(b" \t\r\n")
         first, broken, _ = text.partition(b"\n")
         length = len(first.rstrip(b" \t\r"))
@@ -112,7 +111,7 @@ class Base64:
         start = self.encoded.find(text) if text else 0
         stop = start + len(text)
         ends = line_end(self.encoded, eol)
-        new = binascii.b2a_base64(splice(self.data, changes), newline=False)
+        new = binascii.b2a_base64(splice(self.data, paced(edits, look, LOOK_EDITS)), newline=False)
         lines: list[bytes] = []
         for block in range(0, len(new), length * LOOK_STEPS):
             if block:
@@ -120,7 +119,7 @@ class Base64:
             most = min(block + length * LOOK_STEPS, len(new))
             lines += [new[at : at + length] for at in range(block, most, length)]
         whole = self.encoded[:start] + ends.join(lines) + self.encoded[stop:]
-        return EncodedEdits([Change(0, len(self.encoded), whole, REENCODED)], changes)
+        return EncodedEdits([Edit(0, len(self.encoded), whole, REENCODED)], edits)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
         """The start: the body is replaced as a whole."""

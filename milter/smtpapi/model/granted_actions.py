@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engagement.settings.schema import SeveralRecipients
-from smtpapi.model.outcome import Edit, HeaderChange
+from smtpapi.model.edit import Edit
+from smtpapi.model.outcome import HeaderChange
 
 # libmilter's SMFIF_*, as the protocol has them.
 _BITS = {

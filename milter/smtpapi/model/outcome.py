@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from smtpapi.model.edit import Edit
 from smtpapi.model.message import Message
 
 
@@ -75,25 +76,6 @@ class Skip(StrEnum):
     QUOTED_REPLY = "quoted-reply"
     UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
     BROKEN_ESCAPE = "broken-escape"  # quoted-printable that readers decode in their own ways
-
-
-class Edit(NamedTuple):
-    """body[start:stop] becomes new. Spans are byte offsets in the message's body, as encoded.
-
-    kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation taken out), "macro" (a brace
-    macro), "header" (a field of a part's own header), "reencoded" (a whole part's body encoded anew; the
-    edits inside it are `inner`, their offsets in the decoded part).
-    """
-
-    start: int
-    stop: int
-    new: bytes
-    kind: str
-    part: str = ""  # IMAP-style section number, "1" for a body without parts
-    type: str = ""  # media type of the part
-    target: str = ""
-    name: str = ""
-    inner: tuple["Edit", ...] = ()
 
 
 class Skipped(NamedTuple):

@@ -8,10 +8,10 @@ where the MTA puts none there.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smtpapi.model.edit import splice
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Outcome, Plan
 from smtpapi.mta import dsn
-from smtpapi.rewrite.apply import apply_edits
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ def modifications_of(
         else:
             additions.append((change.name, _spaced(value, exact)))
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
-    body = bytes(apply_edits(message.body, outcome.edits)) if outcome.edits else None
+    body = splice(message.body, outcome.edits) if outcome.edits else None
     if not outcome.recipients:
         return Modifications(deletions, replacements, additions, [], [], outcome.through, body)
     options_of = dict(zip(recipients, options, strict=True))

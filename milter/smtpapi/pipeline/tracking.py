@@ -16,10 +16,11 @@ from engagement.links.token import CannotSeal
 from engagement.settings.schema import PrivacyMode
 from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.hop.resume import ResumedMessage
+from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Outcome, Plan, Why
+from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Why
 from smtpapi.pipeline.injection import CopyFacts, describe
 from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import Site

@@ -1,7 +1,7 @@
-"""Which of the found links are tracked, and the changes this makes in one part's text.
+"""Which of the found links are tracked, and the edits this makes in one part's text.
 
 Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into those. Finding is
-`smtpapi.find`'s task, putting the changes back under the part's encoding `plan`'s.
+`smtpapi.find`'s task, putting the edits back under the part's encoding `plan`'s.
 """
 
 import re
@@ -17,7 +17,7 @@ from engagement.links.urls import refusal
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.model import Anchor, TextLink
 from smtpapi.mime.deadline import Look, OverTimeError, in_turns, paced
-from smtpapi.mime.transfer import Change
+from smtpapi.model.edit import Edit
 from smtpapi.model.outcome import Skip
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite import pixels, places
@@ -39,7 +39,7 @@ _text_says = itemgetter(
     )
 )
 _TEXT_NOTHING = _text_says(TextLink(0, 0, b""))
-_CHANGE = tuple.__new__  # of the class and its six values: half the time of the class's own
+_NEW = tuple.__new__  # of the class and its nine values: half the time of the class's own
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ class PartEdits:
     passed: list[LeftLink] = field(default_factory=list)
     pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
 
-    def html(self, data: bytes) -> list[Change]:
+    def html(self, data: bytes) -> list[Edit]:
         """Changes of a text/html part."""
         decision = self.decision
         rules = self.rules
@@ -82,18 +82,18 @@ class PartEdits:
         )
         if len(page.anchors) > most:
             raise TooManyLinksError
-        changes = self._anchors(page.anchors, amp=False) if decision.clicks else []
+        edits = self._anchors(page.anchors, amp=False) if decision.clicks else []
         if decision.opens and data and not data.isspace():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
-                changes += self._pixel(
+                edits += self._pixel(
                     places.first(data, page, self.check_time), pixels.html, initial=True, amp=False
                 )
-            changes += self._pixel(
+            edits += self._pixel(
                 places.last(data, page, self.check_time), pixels.html, initial=False, amp=False
             )
-        return self._finished(data, changes)
+        return self._finished(data, edits)
 
-    def amp(self, data: bytes) -> list[Change]:
+    def amp(self, data: bytes) -> list[Edit]:
         """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
         decision = self.decision
         most = _UNTRACKED * self.rules.max_links
@@ -102,18 +102,18 @@ class PartEdits:
             raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
         opens = decision.opens and decision.open_scheme == "https"
-        changes = self._anchors(page.anchors, amp=True) if clicks else []
+        edits = self._anchors(page.anchors, amp=True) if clicks else []
         if opens and data.strip():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
-                changes += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
-            changes += self._pixel(
+                edits += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
+            edits += self._pixel(
                 places.last(data, page, self.check_time), pixels.amp, initial=False, amp=True
             )
-        return self._finished(data, changes)
+        return self._finished(data, edits)
 
-    def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Change]:
+    def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Edit]:
         """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
-        changes: list[Change] = []
+        edits: list[Edit] = []
         tracks = self.decision.clicks and self.rules.text_links
         most = _UNTRACKED * self.rules.max_links
         look = self.check_time
@@ -124,19 +124,17 @@ class PartEdits:
         for some in in_turns(links, self.check_time, _LOOK_EVERY):
             if tracks:
                 plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
-                self._some_links(some, plain, False, known, changes)
-            changes += [
-                Change(*link.notation, b"", "attribute") for link in some if link.notation is not None
-            ]
-        return self._finished(data, changes)
+                self._some_links(some, plain, False, known, edits)
+            edits += [Edit(*link.notation, b"", "attribute") for link in some if link.notation is not None]
+        return self._finished(data, edits)
 
-    def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Change]:
-        changes: list[Change] = []
+    def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Edit]:
+        edits: list[Edit] = []
         known: dict[bytes, bytes] = {}
         for some in in_turns(anchors, self.check_time, _LOOK_EVERY):
             plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
-            self._some_links(some, plain, amp, known, changes)
-        return changes
+            self._some_links(some, plain, amp, known, edits)
+        return edits
 
     def _some_links(
         self,
@@ -144,9 +142,9 @@ class PartEdits:
         plain: list[bytes | None],
         amp: bool,
         known: dict[bytes, bytes],
-        changes: list[Change],
+        edits: list[Edit],
     ) -> None:
-        """Add the changes of so few links that the clock need not be looked at.
+        """Add the edits of so few links that the clock need not be looked at.
 
         plain: their targets, None for a link that says more. known: URLs by such targets, as a picture and
         its title often lead to the same place.
@@ -155,41 +153,41 @@ class PartEdits:
             urls = self.links.usual_clicks(plain, self.harmless, known, amp)
             if urls:
                 self._count(len(urls))
-                changes += [
-                    _CHANGE(Change, (link.start, link.stop, url, "link", link.target, ""))
+                edits += [
+                    _NEW(Edit, (link.start, link.stop, url, "link", link.target, "", "", "", ()))
                     for link, url in zip(links, urls, strict=False)
                 ]
             count = len(urls)
             if count == len(plain):
                 return
-            new = self._unusual(links[count], amp, changes)
+            new = self._unusual(links[count], amp, edits)
             if new is not None and plain[count] == new.target:
                 known[new.target] = new.new
             links, plain = links[count + 1 :], plain[count + 1 :]
 
-    def _unusual(self, link: Anchor | TextLink, amp: bool, changes: list[Change]) -> Change | None:
-        """Judge a link by itself, and add its changes; that of its URL, if there is one."""
+    def _unusual(self, link: Anchor | TextLink, amp: bool, edits: list[Edit]) -> Edit | None:
+        """Judge a link by itself, and add its edits; that of its URL, if there is one."""
         name, attributes = (link.name, link.attributes) if isinstance(link, Anchor) else ("", ())
         judged = self._judged(link, name, amp=amp)
         if judged is None:
             return None
-        change = Change(link.start, link.stop, judged[0], "link", judged[1], name)
-        changes.append(change)
+        edit = Edit(link.start, link.stop, judged[0], "link", judged[1], name)
+        edits.append(edit)
         if attributes:
-            if len(changes) + len(attributes) > _UNTRACKED * self.rules.max_links:
+            if len(edits) + len(attributes) > _UNTRACKED * self.rules.max_links:
                 raise TooManyLinksError
-            changes += [Change(*span, b"", "attribute") for span in attributes]
-        return change
+            edits += [Edit(*span, b"", "attribute") for span in attributes]
+        return edit
 
     def _pixel(
         self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
-    ) -> tuple[Change, ...]:
-        """The pixel's change; none if its address would be too long, or it has no place."""
+    ) -> tuple[Edit, ...]:
+        """The pixel's edit; none if its address would be too long, or it has no place."""
         address = self.links.pixel(initial, amp) if place >= 0 else None
         if address is None:
             self.pixels_passed.append(Skip.PIXEL_TOO_LONG if place >= 0 else Skip.PIXEL_WITHOUT_PLACE)
             return ()
-        return (Change(place, place, markup(address), "pixel"),)
+        return (Edit(place, place, markup(address), "pixel"),)
 
     def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
@@ -254,17 +252,17 @@ class PartEdits:
         if self.tick() > self.deadline:
             raise OverTimeError
 
-    def _finished(self, data: bytes, changes: list[Change]) -> list[Change]:
+    def _finished(self, data: bytes, edits: list[Edit]) -> list[Edit]:
         """In order; with the part's brace macros, whether or not anything else changes (contract.md 5.4)."""
         if self.rules.brace_macros:
             most = _UNTRACKED * self.rules.max_links
             found = macros.scan(data, most + 1, self.check_time)
-            if len(changes) + len(found) > most:
+            if len(edits) + len(found) > most:
                 raise TooManyLinksError
             if found:
-                changes += _outside(changes, paced(found, self.check_time))
-        changes.sort(key=_SPAN)
-        return changes
+                edits += _outside(edits, paced(found, self.check_time))
+        edits.sort(key=_SPAN)
+        return edits
 
 
 def harmless(rules: RewritingRules, own_hosts: frozenset[bytes]) -> set[bytes]:
@@ -280,16 +278,16 @@ def _harmless(_own_hosts: frozenset[bytes]) -> set[bytes]:
     return set()
 
 
-def _outside(changes: list[Change], found: Iterable[tuple[int, int, bytes]]) -> list[Change]:
-    """The macros that lie in no change's span."""
-    spans = sorted((change.start, change.stop) for change in changes)
+def _outside(edits: list[Edit], found: Iterable[tuple[int, int, bytes]]) -> list[Edit]:
+    """The macros that lie in no edit's span."""
+    spans = sorted((edit.start, edit.stop) for edit in edits)
     kept = []
     at = 0
     for start, stop, new in found:
         while at < len(spans) and spans[at][1] <= start:
             at += 1
         if at == len(spans) or spans[at][0] >= stop:
-            kept.append(Change(start, stop, new, "macro"))
+            kept.append(Edit(start, stop, new, "macro"))
     return kept
 
 

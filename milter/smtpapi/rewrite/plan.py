@@ -1,7 +1,7 @@
 """From a message and a decision to all its edits; nothing is changed here.
 
 Part by part: take off the transfer encoding and the charset, let `choose` say what changes, and bring the
-changes back to offsets in the body. A part that cannot be decoded exactly is skipped with a reason, the
+edits back to offsets in the body. A part that cannot be decoded exactly is skipped with a reason, the
 others are done. What makes the whole message untouchable is a `Leave`.
 """
 
@@ -15,9 +15,10 @@ from smtpapi.mime.describe import IDENTITY, OF_BYTES
 from smtpapi.mime.fields import FieldSpan
 from smtpapi.mime.locate import Part, locate, top_parts
 from smtpapi.mime.quoted_printable import LooseQuotedPrintable
-from smtpapi.mime.transfer import Change, EncodedEdits
+from smtpapi.mime.transfer import EncodedEdits
+from smtpapi.model.edit import Edit
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Skip, Skipped, Why, removal
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.part import LeftLink, PartEdits, TooManyLinksError, harmless
@@ -27,7 +28,7 @@ _ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
 _ARMOUR_LINE = re.compile(rb"^" + _ARMOUR.pattern, re.MULTILINE)
 _ENCODING = "Content-Transfer-Encoding"
 _AMP = "text/x-amp-html"
-_EDIT = tuple.__new__  # of the class and its nine values: half the time of the class's own
+_NEW = tuple.__new__  # of the class and its nine values: half the time of the class's own
 
 
 class _UntouchableError(Exception):
@@ -110,7 +111,7 @@ class _Work:
                 self.headers += removal(self.message, name)
         if self.untrue:
             self.edits += [
-                Edit(span.start, span.stop, b"", "header", part.section, part.content.type, name=span.name)
+                Edit(span.start, span.stop, b"", "header", b"", span.name, part.section, part.content.type)
                 for span, part in self.untrue.items()
             ]
             self.edits.sort(key=lambda edit: (edit.start, edit.stop))
@@ -139,18 +140,18 @@ class _Work:
         if b"BEGIN" in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
         look()
-        changes = charset.place(self._changes(part, reading), reading, view.data)
-        if changes and isinstance(view, LooseQuotedPrintable):
-            changes = self._without_doubtful(part, changes, view)
+        edits = charset.place(self._edits_of(part, reading), reading, view.data)
+        if edits and isinstance(view, LooseQuotedPrintable):
+            edits = self._without_doubtful(part, edits, view)
         ends_matter = part.encoding == "quoted-printable" or "format" in part.content.parameters
-        if changes and ends_matter and not reading.codec:
-            changes = [_before_blanks(change, view.data) for change in changes]
+        if edits and ends_matter and not reading.codec:
+            edits = [_before_blanks(edit, view.data) for edit in edits]
         passed = self.chooser.passed
         self.chooser.passed = []
         for reason in sorted(set(self.chooser.pixels_passed)):
             self._skip(part, reason)
         self.chooser.pixels_passed = []
-        if changes is None:
+        if edits is None:
             self._skip(part, Skip.PART_CHARSET)
             return
         self.readable = True
@@ -158,22 +159,18 @@ class _Work:
             look()
             offsets = charset.offsets_in_part([item.offset for item in passed], reading)
             self._passed(part, passed, view.encoded_offsets(offsets))
-        if changes:
+        if edits:
             look()
-            self._place(part, view.place(changes, self.message.eol, look))
+            self._place(part, view.place(edits, self.message.eol, look))
 
-    def _without_doubtful(
-        self, part: Part, changes: list[Change], view: LooseQuotedPrintable
-    ) -> list[Change]:
-        """The changes but those over escapes that readers take in their own ways; links are noted."""
+    def _without_doubtful(self, part: Part, edits: list[Edit], view: LooseQuotedPrintable) -> list[Edit]:
+        """The edits but those over escapes that readers take in their own ways; links are noted."""
         kept = []
-        for change, offset in zip(
-            changes, view.encoded_offsets([item.start for item in changes]), strict=True
-        ):
-            if not view.doubtful(change.start, change.stop):
-                kept.append(change)
-            elif change.kind == "link":
-                url = change.target.decode("ascii", "replace")
+        for edit, offset in zip(edits, view.encoded_offsets([item.start for item in edits]), strict=True):
+            if not view.doubtful(edit.start, edit.stop):
+                kept.append(edit)
+            elif edit.kind == "link":
+                url = edit.target.decode("ascii", "replace")
                 self.skipped.append(Skipped(part.section, part.start + offset, url, Skip.BROKEN_ESCAPE))
         return kept
 
@@ -183,19 +180,19 @@ class _Work:
             url = item.url.decode("utf-8", "replace")
             self.skipped.append(Skipped(part.section, part.start + offset, url, item.reason))
 
-    def _changes(self, part: Part, reading: charset.DecodedText) -> list[Change]:
+    def _edits_of(self, part: Part, reading: charset.DecodedText) -> list[Edit]:
         chooser = self.chooser
         text = reading.text
         match part.content.type:
             case "text/html":
-                changes = chooser.html(text)
-                if changes and chooser.rules.verify:
+                edits = chooser.html(text)
+                if edits and chooser.rules.verify:
                     chooser.check_time()
                     from smtpapi.rewrite.verify import same_but_for  # lxml: only for those who ask
 
-                    if not same_but_for(text, changes):
+                    if not same_but_for(text, edits):
                         raise _UntouchableError(Why.VERIFY_FAILED)
-                return changes
+                return edits
             case "text/plain":
                 parameters = part.content.parameters
                 return chooser.text(
@@ -236,7 +233,7 @@ class _Work:
             self._new_encoding(part, placed.encoding)
         look = self.chooser.check_time
         inner = tuple(_edits(placed.inner, look, part, 0)) if placed.inner else ()
-        self.edits += _edits(placed.changes, look, part, part.start, inner)
+        self.edits += _edits(placed.edits, look, part, part.start, inner)
         self.untrue.update((span, part) for span in part.of_bytes)
 
     def _new_encoding(self, part: Part, encoding: str) -> None:
@@ -254,34 +251,33 @@ class _Work:
         else:
             start = stop = part.fields_stop
             new = f"{_ENCODING}: {encoding}".encode("ascii") + transfer.line_end(self.message.body, eol)
-        self.edits.append(Edit(start, stop, new, "header", part.section, part.content.type, name=_ENCODING))
+        self.edits.append(Edit(start, stop, new, "header", b"", _ENCODING, part.section, part.content.type))
 
 
-def _before_blanks(change: Change, data: bytes) -> Change:
+def _before_blanks(edit: Edit, data: bytes) -> Edit:
     """A pixel that comes last in its line, set before that line's last blanks.
 
-    Quoted-printable and format=flowed give those a meaning, which what follows them would change.
+    Quoted-printable and format=flowed give those a meaning, which what follows them would edit.
     """
-    at = change.start
+    at = edit.start
     if (
-        change.kind == "pixel"
+        edit.kind == "pixel"
         and data[at - 1 : at] in (b" ", b"\t")
         and data[at : at + 1] in (b"", b"\r", b"\n")
     ):
         at = len(data[:at].rstrip(b" \t"))
-        return change._replace(start=at, stop=at)
-    return change
+        return edit._replace(start=at, stop=at)
+    return edit
 
 
 def _edits(
-    changes: Sequence[Change], look: Look, part: Part, base: int, inner: tuple[Edit, ...] = ()
+    placed: Sequence[Edit], look: Look, part: Part, base: int, inner: tuple[Edit, ...] = ()
 ) -> list[Edit]:
     section, type_ = part.section, part.content.type
     edits: list[Edit] = []
-    for some in in_turns(changes, look):
-        for start, stop, new, kind, target, name in some:
-            said = target.decode("ascii", "replace")
-            edits.append(
-                _EDIT(Edit, (base + start, base + stop, new, kind, section, type_, said, name, inner))
-            )
+    for some in in_turns(placed, look):
+        edits += [
+            _NEW(Edit, (base + start, base + stop, new, kind, target, name, section, type_, inner))
+            for start, stop, new, kind, target, name, _, _, _ in some
+        ]
     return edits

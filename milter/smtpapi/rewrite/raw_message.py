@@ -10,9 +10,9 @@ from typing import Any
 
 from smtpapi.mime.clear import message_block
 from smtpapi.mime.fields import FieldSpan, parse_header
+from smtpapi.model.edit import Edit, splice
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Edit, HeaderChange, Leave, Plan, Refuse
-from smtpapi.rewrite.apply import apply_edits
+from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +29,14 @@ class RawMessage:
         """The message as the plan makes it."""
         header = self.raw[: self.body_start]
         if plan.headers:
-            header = apply_edits(header, self._header_edits(plan))
-        return header + apply_edits(self.message.body, plan.edits)
+            header = splice(header, self._header_edits(plan))
+        return header + splice(self.message.body, plan.edits)
 
     def edits(self, plan: Plan) -> list[Edit]:
         """All of the plan, header changes included, as edits of the raw bytes, in order."""
         header = self._header_edits(plan)
         base = self.body_start
-        body = [
-            Edit(
-                edit.start + base,
-                edit.stop + base,
-                edit.new,
-                edit.kind,
-                edit.part,
-                edit.type,
-                edit.target,
-                edit.name,
-                edit.inner,
-            )
-            for edit in plan.edits
-        ]
+        body = [edit._replace(start=edit.start + base, stop=edit.stop + base) for edit in plan.edits]
         return header + body
 
     def report(self, outcome: Plan | Leave | Refuse, path: str) -> dict[str, Any]:
@@ -124,7 +111,7 @@ def _edit_line(edit: Edit) -> dict[str, Any]:
         "start": edit.start,
         "end": edit.stop,
         "length": len(edit.new),
-        "target": edit.target,
+        "target": edit.target.decode("ascii", "replace"),
         "name": edit.name,
     }
     if edit.inner:

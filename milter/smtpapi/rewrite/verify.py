@@ -9,23 +9,18 @@ from collections.abc import Iterator, Sequence
 
 from lxml import etree, html
 
-from smtpapi.mime.transfer import Change, splice
+from smtpapi.model.edit import Edit, splice
 
 _SOURCE = re.compile(rb'src="([^"]*)"')
 _Element = tuple[str, dict[str, str]]
 
 
-def same_but_for(data: bytes, changes: Sequence[Change]) -> bool:
-    """Whether an HTML part's changes alter links, pixels, data-msys-* attributes and nothing else."""
-    links = {_text(change.new): change for change in changes if change.kind == "link"}
-    pixels = {
-        _text(source)
-        for change in changes
-        if change.kind == "pixel"
-        for source in _SOURCE.findall(change.new)
-    }
-    old = _parse(splice(data, [change for change in changes if change.kind == "macro"]))
-    new = _parse(splice(data, changes))
+def same_but_for(data: bytes, edits: Sequence[Edit]) -> bool:
+    """Whether an HTML part's edits alter links, pixels, data-msys-* attributes and nothing else."""
+    links = {_text(edit.new): edit for edit in edits if edit.kind == "link"}
+    pixels = {_text(source) for edit in edits if edit.kind == "pixel" for source in _SOURCE.findall(edit.new)}
+    old = _parse(splice(data, [edit for edit in edits if edit.kind == "macro"]))
+    new = _parse(splice(data, edits))
     if old is None or new is None:
         return old is new or not links
     if "".join(old.itertext()) != "".join(new.itertext()):
@@ -53,15 +48,15 @@ def _elements(tree: html.HtmlElement, pixels: frozenset[str] | set[str]) -> Iter
         yield str(element.tag), attributes
 
 
-def _relinked(old: _Element, new: _Element, links: dict[str, Change], data: bytes) -> bool:
+def _relinked(old: _Element, new: _Element, links: dict[str, Edit], data: bytes) -> bool:
     """Whether the pair differs in its href alone, and the new one is that link's."""
-    change = links.get(new[1].get("href", "").strip())
-    if change is None or old[0] != new[0]:
+    edit = links.get(new[1].get("href", "").strip())
+    if edit is None or old[0] != new[0]:
         return False
     if {**old[1], "href": ""} != {**new[1], "href": ""}:
         return False
-    target = _text(change.target)
-    return old[1].get("href", "").strip() == target or b"&" in data[change.start : change.stop]
+    target = _text(edit.target)
+    return old[1].get("href", "").strip() == target or b"&" in data[edit.start : edit.stop]
 
 
 def _text(data: bytes) -> str:

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TextIO
 
+from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
-from smtpapi.model.outcome import Edit, Leave, Outcome, Plan, Refuse, Why
+from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
 
 _log = logging.getLogger("smtpapi.milter")
 _details = logging.getLogger("smtpapi.details")

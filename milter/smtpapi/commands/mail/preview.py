@@ -20,8 +20,9 @@ from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
 from smtpapi.commands.mail.reason_words import SKIP, WHY
 from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, apply_outcome, consider_raw, load_site
 from smtpapi.commands.options import optional_config_option, say
+from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.outcome import Edit, Leave, Plan, Refuse, Skipped
+from smtpapi.model.outcome import Leave, Plan, Refuse, Skipped
 from smtpapi.rewrite.raw_message import RawMessage
 
 _SOFT_BREAK = re.compile(rb"=\r?\n")
@@ -107,7 +108,7 @@ def _changed(message: RawMessage, outer: Edit, edit: Edit, part: str) -> Preview
         old = " ".join(message.raw[edit.start : edit.stop].decode("utf-8", "replace").split())
         note = "header field, " + ("added" if new.strip() else "taken out")
         return PreviewRow("", "header", _short(old), _short(new.strip()) or REMOVED, edit.name, note)
-    before = edit.target
+    before = edit.target.decode("ascii", "replace")
     if edit.kind in ("attribute", "macro") and edit is outer:
         before = _notation(message.raw[edit.start : edit.stop])
     after = url[0] if url else new or REMOVED
