@@ -367,3 +367,13 @@ def test_quoted_printable_is_the_same_without_the_part_in_c() -> None:
         "tests/unit/test_rewrite_budget.py",
         *("-k", "transfer or quoted or soft or encode or base64"),
     )
+
+
+def test_placed_edits_hash_as_their_values_do() -> None:
+    """From Python 3.14 on a tuple keeps its hash, which must not be one that nobody computed."""
+    edits = [Edit(0, 1, b"n", "link", b"t", "name"), Edit(2, 2, b"p" * 90, "pixel")]
+    placed = native.place(b"abc", edits, b"=\n", Edit)
+    assert placed is not None
+    assert len(placed) == 2
+    assert [hash(edit) for edit in placed] == [hash((*edit,)) for edit in placed]
+    assert {Edit(*edit) for edit in placed} == set(placed)

@@ -359,3 +359,13 @@ def test_the_walk_survives_a_second_interpreter() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_anchors_hash_as_their_values_do() -> None:
+    """From Python 3.14 on a tuple keeps its hash, which must not be one that nobody computed."""
+    anchors: list[Anchor] = []
+    data = b'<a href="http://x/"><area href=y data-msys-linkname="n" data-msys-unsubscribe="1">'
+    _walk.walk(data, 0, len(data), anchors, sys.maxsize, False, False)
+    assert len(anchors) == 2
+    assert [hash(anchor) for anchor in anchors] == [hash((*anchor,)) for anchor in anchors]
+    assert {Anchor(*anchor) for anchor in anchors} == set(anchors)

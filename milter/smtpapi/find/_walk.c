@@ -513,6 +513,18 @@ static int take_ours(const Byte *document, Said *said, PyObject **values)
     return 1;
 }
 
+/* A tuple of that type, whose items are to be set; NULL with an exception set. From Python 3.14 on a tuple
+keeps its hash: -1 says that there is none yet, and `tp_alloc` alone would leave 0, a wrong one. */
+static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
+{
+    PyObject *tuple = type->tp_alloc(type, size);
+#if PY_VERSION_HEX >= 0x030E0000
+    if (tuple != NULL)
+        ((PyTupleObject *)tuple)->ob_hash = -1;
+#endif
+    return tuple;
+}
+
 /* A reference to Anchor(*values), whose references it takes; NULL with an exception set. */
 static PyObject *new_anchor(PyObject **values)
 {
@@ -521,7 +533,7 @@ static PyObject *new_anchor(PyObject **values)
     while (place < FIELDS && values[place] != NULL)
         place++;
     if (place == FIELDS)
-        anchor = anchor_type->tp_alloc(anchor_type, FIELDS);
+        anchor = new_tuple(anchor_type, FIELDS);
     for (place = 0; place < FIELDS; place++)
         if (anchor == NULL)
             Py_XDECREF(values[place]);

@@ -293,7 +293,7 @@ typedef struct {
     Py_ssize_t column, rest;
 } Line;
 
-/* A edit's new bytes, encoded; NULL with an exception set. */
+/* An edit's new bytes, encoded; NULL with an exception set. */
 static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
 {
     Bytes at = (Bytes)PyBytes_AS_STRING(new), end = at + PyBytes_GET_SIZE(new);
@@ -349,12 +349,24 @@ static Py_ssize_t rest_of_line(Bytes at, Bytes end)
     return stop - at - (stop > at && stop[-1] == '\r');
 }
 
-/* A edit in encoded offsets, of a type made of a tuple; NULL with an exception set. */
+/* A tuple of that type, whose items are to be set; NULL with an exception set. From Python 3.14 on a tuple
+keeps its hash: -1 says that there is none yet, and `tp_alloc` alone would leave 0, a wrong one. */
+static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
+{
+    PyObject *tuple = type->tp_alloc(type, size);
+#if PY_VERSION_HEX >= 0x030E0000
+    if (tuple != NULL)
+        ((PyTupleObject *)tuple)->ob_hash = -1;
+#endif
+    return tuple;
+}
+
+/* An edit in encoded offsets, of a type made of a tuple; NULL with an exception set. */
 static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new,
                                PyObject *edit)
 {
     PyObject *values[FIELDS] = {PyLong_FromSsize_t(start), PyLong_FromSsize_t(stop), Py_NewRef(new)};
-    PyObject *placed = values[0] == NULL || values[1] == NULL ? NULL : type->tp_alloc(type, FIELDS);
+    PyObject *placed = values[0] == NULL || values[1] == NULL ? NULL : new_tuple(type, FIELDS);
     for (int field = NEW + 1; field < FIELDS; field++)
         values[field] = Py_NewRef(PyTuple_GET_ITEM(edit, field));
     for (int field = 0; field < FIELDS; field++)
