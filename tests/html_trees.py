@@ -33,7 +33,7 @@ class NumberedLinks:
     targets: list[str] = field(default_factory=list)
     pixels: int = 0
 
-    def usual_clicks(self, *_: object) -> list[bytes]:
+    def common_clicks(self, *_: object) -> list[bytes]:
         return []
 
     def click(self, target: bytes, *_: object) -> bytes:

@@ -312,4 +312,4 @@ class TestPixelPlaces:
 def test_the_text_of_links_is_judged_on_demand() -> None:
     data = HREF + b"http://x/</a>" + b"<a data-msys-linkname=n href=http://x/>http://x/</a>"
     assert [anchor.text_is_url for anchor in html.scan(data).anchors] == [True, True]
-    assert [anchor.text_is_url for anchor in html.scan(data, judge_text=False).anchors] == [False, False]
+    assert [anchor.text_is_url for anchor in html.scan(data, check_text=False).anchors] == [False, False]

@@ -32,9 +32,9 @@ Scan = Callable[..., Page]
 def both(data: bytes, most: int = sys.maxsize) -> Page:
     """The page, which is the same with all options, to the types."""
     for vml in (False, True):
-        for judge_text in (False, True):
+        for check_text in (False, True):
             swift, plain = (
-                scan(data, vml=vml, judge_text=judge_text, most=most)
+                scan(data, vml=vml, check_text=check_text, most=most)
                 for scan in (html.scan, html.scan_by_expressions)
             )
             assert swift == plain
@@ -247,7 +247,7 @@ def test_usual_anchors_need_no_python() -> None:
         (b'<a href=x data-msys-linkname="&lt;">', _walk.TAG),
         (b'<a href="' + b"&lt;" * 1025 + b'">', _walk.TAG),
         (b"<!--[if mso]>", _walk.COMMENT),
-        (b'<a href="x">x.example</a>', _walk.JUDGE),
+        (b'<a href="x">x.example</a>', _walk.CHECK_TEXT),
     ):
         assert what in ways(handed)
 
@@ -273,7 +273,7 @@ def test_the_walk_lets_look_at_the_clock() -> None:
 
         if unit[:1] == b"<":
             with pytest.raises(OverTimeError):
-                html.scan(data, look=late)
+                html.scan(data, check_time=late)
 
 
 def test_the_walk_takes_no_value_of_another_type() -> None:

@@ -115,7 +115,7 @@ def test_a_tag_of_many_attributes_is_read_like_one_of_few() -> None:
                 + attribute * count
                 + b">x</a>"
             )
-            (anchor,) = scan(raw, look=lambda: None).anchors
+            (anchor,) = scan(raw, check_time=lambda: None).anchors
             assert raw[anchor.start : anchor.stop] == b"https://www.example.com/"
 
 

@@ -203,7 +203,7 @@ def test_amp_links_that_stay_are_bounded_as_well() -> None:
 
 
 def test_the_short_way_past_usual_tags_is_for_none_that_matters() -> None:
-    usual = re.compile(markup._USUAL_TAG, re.IGNORECASE)
+    usual = re.compile(markup._COMMON_TAG, re.IGNORECASE)
     assert not [name for name in _STOPS if usual.match(name + b">") or usual.match(name + b' x="">')]
     assert usual.match(b'td class="x" width=""  nowrap>')
 

@@ -53,7 +53,7 @@ def test_end_tags_of_html_leave_svg_and_no_others(
 @pytest.mark.parametrize("piece", [b"<p>x</p>", b"<a href=http://a.e/>", b"<!-- x -->", b"<i title='>'>"])
 def test_the_clock_is_looked_at_throughout_a_long_page(scan: Callable[..., Page], piece: bytes) -> None:
     looks = []
-    scan(piece * (2_000_000 // len(piece)), look=lambda: looks.append(1))
+    scan(piece * (2_000_000 // len(piece)), check_time=lambda: looks.append(1))
     assert len(looks) >= 10
 
 

@@ -230,7 +230,7 @@ typedef struct {
     const Byte *document, *at, *end, *document_end;
     PyObject *anchors;
     Py_ssize_t most, decodable;
-    int comments, judge;
+    int comments, check_text;
     const Byte *start, *body_open, *body_close, *unclosed;
     int has_html, odd;
 } Walk;
@@ -610,7 +610,7 @@ static int may_be_url(const Byte *at, const Byte *end)
 /* --- the walk --- */
 
 /* What `walk` came back for: see _walk.pyi. ON: for nothing yet; FAILED: an exception is set. */
-enum { MORE, TAG, COMMENT, JUDGE, ON, FAILED };
+enum { MORE, TAG, COMMENT, CHECK_TEXT, ON, FAILED };
 
 /* On from `at`, or to the end where it is NULL: the document ends inside what begins at walk->start. */
 static void go_to(Walk *walk, const Byte *at)
@@ -637,8 +637,8 @@ static int take_anchor(Walk *walk, PyObject *tag)
         if (taken <= 0)
             return taken ? FAILED : TAG;
         walk->at = at;
-        if (walk->judge && tag == tag_a && may_be_url(at, walk->document_end))
-            return JUDGE;
+        if (walk->check_text && tag == tag_a && may_be_url(at, walk->document_end))
+            return CHECK_TEXT;
         return PyList_GET_SIZE(walk->anchors) > walk->most ? MORE : ON;
     }
     walk->at = at;
@@ -743,7 +743,7 @@ static PyObject *walk_on(PyObject *Py_UNUSED(module), PyObject *const *given, Py
     walk.end = walk.document + limit;
     walk.document_end = walk.document + size;
     walk.comments = given[5] == Py_True;
-    walk.judge = given[6] == Py_True;
+    walk.check_text = given[6] == Py_True;
     int what = go(&walk);
     if (what == FAILED)
         return NULL;
@@ -824,7 +824,7 @@ PyMODINIT_FUNC PyInit__walk(void)
     PyObject *made = PyModule_Create(&module);
     if (made != NULL &&
         (PyModule_AddIntConstant(made, "MORE", MORE) || PyModule_AddIntConstant(made, "TAG", TAG) ||
-         PyModule_AddIntConstant(made, "COMMENT", COMMENT) || PyModule_AddIntConstant(made, "JUDGE", JUDGE)))
+         PyModule_AddIntConstant(made, "COMMENT", COMMENT) || PyModule_AddIntConstant(made, "CHECK_TEXT", CHECK_TEXT)))
         Py_CLEAR(made);
     return made;
 }

@@ -8,16 +8,18 @@ from typing import Final
 
 from smtpapi.find import html
 from smtpapi.find.model import Page
-from smtpapi.mime.deadline import Look, unhurried
+from smtpapi.mime.deadline import CheckTime, no_deadline
 
 _MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
 
 
-def scan(data: bytes, *, most: int = sys.maxsize, judge_text: bool = True, look: Look = unhurried) -> Page:
-    """The page's `a` anchors whose targets hold no mustache, and the places for its pixels.
+def scan(
+    data: bytes, *, most: int = sys.maxsize, check_text: bool = True, check_time: CheckTime = no_deadline
+) -> Page:
+    """Return the page's `a` anchors whose targets hold no mustache, and the places for its pixels.
 
-    most, judge_text, look: as for `html.scan`.
+    most, check_text, check_time: as for `html.scan`.
     """
-    page = html.scan(data, most=most, judge_text=judge_text, look=look)
+    page = html.scan(data, most=most, check_text=check_text, check_time=check_time)
     anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)
     return page._replace(anchors=anchors)

@@ -9,7 +9,7 @@ from typing import Final
 from smtpapi.find.html_syntax import markup
 from smtpapi.find.html_syntax.entities import decode
 from smtpapi.find.model import WHITE_SPACE, Anchor
-from smtpapi.mime.deadline import Look, unhurried
+from smtpapi.mime.deadline import CheckTime, no_deadline
 
 SUBLINK: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_BYTES: Final = 63
@@ -27,20 +27,26 @@ _NO_VALUE: Final = (-1, -1, b"")
 
 
 def read_anchor(
-    data: bytes, tag: str, start: int, limit: int, *, conditional: bool = False, look: Look = unhurried
+    data: bytes,
+    tag: str,
+    start: int,
+    limit: int,
+    *,
+    conditional: bool = False,
+    check_time: CheckTime = no_deadline,
 ) -> tuple[int, Anchor | None]:
     """Where the tag ends whose name ends at start, and its anchor: None without an href's value.
 
     limit: where the document ends, and what is given if it does so inside the tag.
     """
-    stop = markup.tag_end(data, start, limit, look)
+    stop = markup.tag_end(data, start, limit, check_time)
     if stop < 0:
         return limit, None
     values: dict[bytes, tuple[int, int, bytes]] = {}
     marks: list[tuple[int, int]] = []
     opt_out = False
     before = start
-    for found in markup.attributes(data, start, stop, look):
+    for found in markup.attributes(data, start, stop, check_time):
         name = found[1].lower()
         ours = name.startswith(b"data-msys-")
         if ours:
@@ -56,20 +62,20 @@ def read_anchor(
     if href == _NO_VALUE:
         return stop, None
     first, last, quote = href
-    anchor = plain_anchor(first, data[first:last], look)
+    anchor = plain_anchor(first, data[first:last], check_time)
     if tag != "a" or quote != b'"' or conditional or opt_out:
         anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional, opt_out=opt_out)
-    return stop, _with_attributes(anchor, data, values, marks, look) if values else anchor
+    return stop, _with_attributes(anchor, data, values, marks, check_time) if values else anchor
 
 
-def plain_anchor(start: int, value: bytes, look: Look = unhurried) -> Anchor:
+def plain_anchor(start: int, value: bytes, check_time: CheckTime = no_deadline) -> Anchor:
     """The anchor of `<a href="value">`, whose value begins at start."""
     target = value.strip(WHITE_SPACE)
     length = len(target)
     if length != len(value):
         start += len(value) - len(value.lstrip(WHITE_SPACE))
     if b"&" in target:
-        target = decode(target, look).strip(WHITE_SPACE)
+        target = decode(target, check_time).strip(WHITE_SPACE)
     return Anchor(start, start + length, b'"', target)
 
 
@@ -78,10 +84,11 @@ def _with_attributes(
     data: bytes,
     values: dict[bytes, tuple[int, int, bytes]],
     marks: list[tuple[int, int]],
-    look: Look,
+    check_time: CheckTime,
 ) -> Anchor:
     said = {
-        name: decode(data[first:last], look).strip(WHITE_SPACE) for name, (first, last, _) in values.items()
+        name: decode(data[first:last], check_time).strip(WHITE_SPACE)
+        for name, (first, last, _) in values.items()
     }
     sublink = said.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None

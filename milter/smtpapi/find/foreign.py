@@ -2,14 +2,14 @@
 
 Not the tree: a stack of the open svg, math and integration points alone. With it `<style>` or `<title>` there
 hold markup, not raw text, and `<![CDATA[…]]>` is text. Where markup is so broken that only the whole tree
-could tell, the nearest plausible end is taken.
+could decide, the nearest plausible end is taken.
 """
 
 import re
 from typing import Final
 
 from smtpapi.find.html_syntax import markup
-from smtpapi.mime.deadline import Look, unhurried
+from smtpapi.mime.deadline import CheckTime, no_deadline
 
 ROOTS: Final = (b"svg", b"math")
 
@@ -37,15 +37,15 @@ _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 
 
 class Foreign:
-    """The open foreign elements; `inside` tells whether the next token is read by their rules.
+    """The open foreign elements; `inside` says whether the next token is read by their rules.
 
-    lost: there was markup so broken that only the whole tree could tell whether it does.
+    lost: there was markup so broken that only the whole tree could decide whether it does.
     """
 
-    __slots__ = ("_links", "_look", "_open", "lost")
+    __slots__ = ("_check_time", "_links", "_open", "lost")
 
-    def __init__(self, look: Look = unhurried) -> None:
-        self._look = look
+    def __init__(self, check_time: CheckTime = no_deadline) -> None:
+        self._check_time = check_time
         self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
         self._links = 0  # svg's own
         self.lost = False
@@ -104,10 +104,12 @@ class Foreign:
                 pass
 
     def _has(self, data: bytes, start: int, stop: int, names: frozenset[bytes]) -> bool:
-        return any(found[1].lower() in names for found in markup.attributes(data, start, stop, self._look))
+        return any(
+            found[1].lower() in names for found in markup.attributes(data, start, stop, self._check_time)
+        )
 
     def _is_xhtml(self, data: bytes, start: int, stop: int) -> bool:
-        for found in markup.attributes(data, start, stop, self._look):
+        for found in markup.attributes(data, start, stop, self._check_time):
             if found[1].lower() == b"encoding":
                 return found[found.lastindex or 1].lower() in _XHTML
         return False

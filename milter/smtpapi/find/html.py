@@ -3,10 +3,11 @@
 Not a parser, and nothing is changed here. The tokens are those of a browser's tokenizer in a reader without
 scripts; the elements around an anchor (tables, forms, a select) are not looked at.
 
-There are two of `scan`, which find the same: by the expressions of `markup`, or in less time with what is
-usual done in C where that was built (`_walk.c`).
+There are two of `scan`, which find the same: by the expressions of `markup`, or in less time with common
+markup read in C where that was built (`_walk.c`).
 
-Invariants: never raises, whatever the bytes, but what `look` raises; linear in their number (see `markup`).
+Invariants: never raises, whatever the bytes, but what `check_time` raises; linear in their number
+(see `markup`).
 """
 
 import re
@@ -20,7 +21,7 @@ from smtpapi.find import (
 from smtpapi.find.anchors import plain_anchor, read_anchor
 from smtpapi.find.html_syntax import markup, raw_text, unclosed
 from smtpapi.find.model import Anchor, Page
-from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 try:
     from smtpapi.find import _walk
@@ -47,53 +48,54 @@ def scan_by_expressions(
     *,
     vml: bool = False,
     most: int = sys.maxsize,
-    judge_text: bool = True,
-    look: Look = unhurried,
+    check_text: bool = True,
+    check_time: CheckTime = no_deadline,
 ) -> Page:
-    """The page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
+    """Return the page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
 
     vml: report `a` and VML links inside Outlook's conditional comments too. most: a page with more anchors
-    than this is of no use to the caller, and is read only until that is known. judge_text: find out
-    text_is_url, for an eighth of the time; it is False without. look: at the clock, again and again.
+    than this is of no use to the caller, and is read only until that is known. check_text: find out
+    text_is_url, for an eighth of the time; it is False without. check_time: called again and again; what it
+    raises is raised here.
     """
-    walk = _Walk(data, vml, most, judge_text, look)
+    walk = _Walk(data, vml, most, check_text, check_time)
     walk.run(0, len(data))
     return walk.page()
 
 
-def _scan_swiftly(
+def _scan_native(
     data: bytes,
     *,
     vml: bool = False,
     most: int = sys.maxsize,
-    judge_text: bool = True,
-    look: Look = unhurried,
+    check_text: bool = True,
+    check_time: CheckTime = no_deadline,
 ) -> Page:
-    walk = _SwiftWalk(data, vml, most, judge_text, look)
+    walk = _NativeWalk(data, vml, most, check_text, check_time)
     walk.run(0, len(data))
     return walk.page()
 
 
-scan = scan_by_expressions if _walk is None else _scan_swiftly
+scan = scan_by_expressions if _walk is None else _scan_native
 
 
 class _Walk:
     __slots__ = (
         *("anchors", "body_close", "body_open", "has_html", "odd", "unclosed"),
-        *("data", "foreign", "foreign_start", "judge_text", "look", "look_at", "most", "vml"),
+        *("data", "foreign", "foreign_start", "check_text", "check_time", "check_at", "most", "vml"),
     )
 
-    def __init__(self, data: bytes, vml: bool, most: int, judge_text: bool, look: Look) -> None:
+    def __init__(self, data: bytes, vml: bool, most: int, check_text: bool, check_time: CheckTime) -> None:
         self.data = data
-        self.look = look
-        self.look_at = LOOK_EVERY
+        self.check_time = check_time
+        self.check_at = CHECK_BYTES
         self.vml = vml
         self.most = most
-        self.judge_text = judge_text
+        self.check_text = check_text
         self.anchors: list[Anchor] = []
         self.body_open = self.body_close = self.unclosed = -1
         self.has_html = self.odd = False
-        self.foreign = foreign.Foreign(look)
+        self.foreign = foreign.Foreign(check_time)
         self.foreign_start = -1
 
     def page(self) -> Page:
@@ -110,12 +112,12 @@ class _Walk:
         match = (_PAGE_WITH_COMMENTS if self.vml else _PAGE).match
         while len(self.anchors) <= self.most and (found := match(data, position, limit)):
             begun, position = position, found.end()
-            if position > self.look_at:
+            if position > self.check_at:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.look)
-                if self.judge_text:
+                anchor = plain_anchor(found.start(3), target, self.check_time)
+                if self.check_text:
                     self._add(anchor, position)
                 else:
                     self.anchors.append(anchor)
@@ -123,7 +125,7 @@ class _Walk:
             if token is None:
                 if position >= limit:
                     if begun < limit:
-                        self.unclosed = unclosed.among_skipped(data, begun, limit, self.look)
+                        self.unclosed = unclosed.among_skipped(data, begun, limit, self.check_time)
                     return
             elif token == b"!--":
                 position = self._comment(position, limit)
@@ -133,11 +135,11 @@ class _Walk:
                     position = self._run_foreign(position, limit)
 
     def _pause(self, position: int) -> None:
-        self.look()
-        self.look_at = position + LOOK_EVERY
+        self.check_time()
+        self.check_at = position + CHECK_BYTES
 
     def _add(self, anchor: Anchor, after: int) -> None:
-        if self.judge_text and anchor.tag == "a" and link_text.is_url(self.data, after):
+        if self.check_text and anchor.tag == "a" and link_text.is_url(self.data, after):
             anchor = anchor._replace(text_is_url=True)
         self.anchors.append(anchor)
 
@@ -149,7 +151,7 @@ class _Walk:
             and (found := foreign.TOKEN.match(data, position, limit))
         ):
             position = found.end()
-            if position > self.look_at:
+            if position > self.check_at:
                 self._pause(position)
             token = found[1]
             if token is None:
@@ -163,7 +165,7 @@ class _Walk:
                 position = self._after(b">", found.start(1) - 1, position, limit)
             elif token:
                 name, start = token.lower(), found.start(1) - 1
-                after = markup.tag_end(data, position, limit, self.look)
+                after = markup.tag_end(data, position, limit, self.check_time)
                 if after < 0:
                     self.unclosed = start
                     return limit
@@ -178,7 +180,7 @@ class _Walk:
     def _behind_end_tag(self, name: bytes, start: int, position: int, limit: int) -> int:
         """Behind the end tag at position of a raw text: it is not one of svg's title."""
         if position < limit:
-            position = markup.tag_end(self.data, position + len(b"</") + len(name), limit, self.look)
+            position = markup.tag_end(self.data, position + len(b"</") + len(name), limit, self.check_time)
             if position < 0:
                 self.unclosed = start
         return limit if position < 0 else position
@@ -186,13 +188,15 @@ class _Walk:
     def _tag(self, name: bytes, start: int, attributes: int, limit: int) -> int:
         """Take in a tag of HTML's own, whose name ends at attributes; where to go on."""
         if name == b"a" or name == b"area":
-            after, anchor = read_anchor(self.data, name.decode("ascii"), attributes, limit, look=self.look)
+            after, anchor = read_anchor(
+                self.data, name.decode("ascii"), attributes, limit, check_time=self.check_time
+            )
             if anchor is not None:
                 self._add(anchor, after)
-            elif after == limit and markup.tag_end(self.data, attributes, limit, self.look) < 0:
+            elif after == limit and markup.tag_end(self.data, attributes, limit, self.check_time) < 0:
                 self.unclosed = start
             return after
-        after = markup.tag_end(self.data, attributes, limit, self.look)
+        after = markup.tag_end(self.data, attributes, limit, self.check_time)
         if after < 0:
             self.unclosed = start
             return limit
@@ -210,7 +214,7 @@ class _Walk:
             if not self.foreign.lost:
                 self.foreign_start = start
         elif name in raw_text.NAMES:
-            end = raw_text.end(self.data, name, after, limit, self.look)
+            end = raw_text.end(self.data, name, after, limit, self.check_time)
             if end == limit:
                 self.unclosed = start
             return end
@@ -240,11 +244,11 @@ class _Walk:
         data = self.data
         while len(self.anchors) <= self.most and (found := _OUTLOOK.match(data, position, limit)):
             position = found.end()
-            if position > self.look_at:
+            if position > self.check_at:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.look)
+                anchor = plain_anchor(found.start(3), target, self.check_time)
                 self._add(anchor._replace(conditional=True), position)
                 continue
             if token is None:
@@ -257,20 +261,20 @@ class _Walk:
             name = token.lower()
             if name in _LINKS:
                 position, link = read_anchor(
-                    data, name.decode("ascii"), position, limit, conditional=True, look=self.look
+                    data, name.decode("ascii"), position, limit, conditional=True, check_time=self.check_time
                 )
                 if link is not None:
                     self._add(link, position)
                 continue
-            position = markup.tag_end(data, position, limit, self.look)
+            position = markup.tag_end(data, position, limit, self.check_time)
             if position < 0:
                 return
             if name in raw_text.NAMES:
-                position = raw_text.end(data, name, position, limit, self.look)
+                position = raw_text.end(data, name, position, limit, self.check_time)
 
 
-class _SwiftWalk(_Walk):
-    """Passes over what is usual in C (`_walk.c`); the rest, and what is found, are the same."""
+class _NativeWalk(_Walk):
+    """Passes over common markup in C (`_walk.c`); the rest is done as in `_Walk`, and the same is found."""
 
     __slots__ = ()
 
@@ -278,7 +282,7 @@ class _SwiftWalk(_Walk):
         data, anchors, most, walk = self.data, self.anchors, self.most, _walk.walk
         while position < limit and len(anchors) <= most:
             position, what, start, opened, closed, self.unclosed, has_html, odd = walk(
-                data, position, limit, anchors, most, self.vml, self.judge_text
+                data, position, limit, anchors, most, self.vml, self.check_text
             )
             if self.body_open < 0:
                 self.body_open = opened
@@ -286,7 +290,7 @@ class _SwiftWalk(_Walk):
                 self.body_close = closed
             self.has_html |= has_html
             self.odd |= odd
-            if position > self.look_at:
+            if position > self.check_at:
                 self._pause(position)
             if what == _walk.TAG:
                 position = self._tag(data[start + 1 : position].lower(), start, position, limit)
@@ -294,5 +298,5 @@ class _SwiftWalk(_Walk):
                     position = self._run_foreign(position, limit)
             elif what == _walk.COMMENT:
                 position = self._comment(position, limit)
-            elif what == _walk.JUDGE:
+            elif what == _walk.CHECK_TEXT:
                 self._add(anchors.pop(), position)

@@ -9,7 +9,7 @@ from typing import Final
 from smtpapi.find.html_syntax.entities import decode
 from smtpapi.find.model import WHITE_SPACE
 
-_VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be judged
+_VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be examined
 _CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")
 _MARKUP: Final = re.compile(rb"<[^<>]*+>")
 _URL_TEXT: Final = re.compile(
@@ -19,7 +19,7 @@ _URL_TEXT: Final = re.compile(
 
 
 def is_url(data: bytes, start: int) -> bool:
-    """Whether the text from start to the next `</a>` is a URL or a bare host; False if none is near."""
+    """Tell whether the text from start to the next `</a>` is a URL or a bare host; False if none is near."""
     close = _CLOSE.search(data, start, start + _VISIBLE)
     if close is None:
         return False

@@ -1,6 +1,6 @@
 """What the finders report: links and pixel places, as spans of a decoded part's bytes.
 
-Not what becomes of them: a link is reported whatever its scheme or host, and the caller judges it.
+Not what becomes of them: a link is reported whatever its scheme or host, and the caller decides.
 
 Invariants: spans are half open, lie inside the scanned bytes, ascend and do not overlap.
 """
@@ -59,8 +59,8 @@ class TextLink(NamedTuple):
     """One http(s) URL in plain text (contract.md 5.2, 5.3).
 
     start, stop: the URL alone. notation: span of the `[[data-msys-…]]` brackets after it, to be taken out
-    whether or not the link is tracked. quoted: in a line of a quoted reply. broken: where the URL ends cannot
-    be told (it may go on in non-ASCII characters or on the next line), so it must be left as it is; target
+    whether or not the link is tracked. quoted: in a line of a quoted reply. broken: where the URL ends is not
+    certain (it may go on in non-ASCII characters or on the next line), so it must be left as it is; target
     then holds what was seen of it.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from smtpapi.find.anchors import SUBLINK
-from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 _VALUE: Final = rb"=(?:\"[^\"\r\n\]]*+\"|'[^'\r\n\]]*+'|[^\"'\s\]]++)"
 _ATTRIBUTE: Final = rb"data-msys-(?:clicktrack|unsubscribe|sublink)" + _VALUE
@@ -29,16 +29,16 @@ class Notation:
     sublink_ignored: bool
 
 
-def read(data: bytes, position: int, look: Look = unhurried) -> Notation | None:
+def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Notation | None:
     """The brackets that begin at position, one or several in a row; None if there are none of ours."""
     said: dict[bytes, bytes] = {}
     stop = position
-    look_at = position + LOOK_EVERY
+    check_at = position + CHECK_BYTES
     while found := _BRACKET.match(data, stop):
         stop = found.end()
-        if stop > look_at:
-            look()
-            look_at = stop + LOOK_EVERY
+        if stop > check_at:
+            check_time()
+            check_at = stop + CHECK_BYTES
         for each in _EACH.finditer(found[1]):
             said.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
     if stop == position:

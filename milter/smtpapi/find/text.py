@@ -1,9 +1,9 @@
 """The http(s) URLs of a plain text part, found by position (contract.md 5.2, text rules).
 
-Not a mail reader's autolinker: a URL whose end cannot be told for certain is reported as broken, so that it
+Not a mail reader's autolinker: a URL whose end is not certain is reported as broken, so that it
 is left as the author wrote it, rather than cut.
 
-Invariants: never raises, but what `look` raises; linear in the number of bytes.
+Invariants: never raises, but what `check_time` raises; linear in the number of bytes.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Final
 from smtpapi.find import notation
 from smtpapi.find.model import TextLink
 from smtpapi.find.url_ends import brackets, ends
-from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 # RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
 # The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives (gh-106052).
@@ -45,15 +45,17 @@ def scan(
     delsp: bool = False,
     charset: str = "",
     most: int = sys.maxsize,
-    look: Look = unhurried,
+    check_time: CheckTime = no_deadline,
 ) -> tuple[TextLink, ...]:
-    """The part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676). charset: its label,
-    by which characters are told that end a URL, where the bytes are no UTF-8.
+    """Return the part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676). charset:
+    its label,
+    which says what characters end a URL, where the bytes are no UTF-8.
 
     most: more links than this are of no use to the caller, and the text is read only until that is known.
-    look: at the clock, again and again.
+    check_time: called again and again; what it raises is
+    raised here.
     """
-    return tuple(_Text(data, flowed and delsp, charset, most, look).links())
+    return tuple(_Text(data, flowed and delsp, charset, most, check_time).links())
 
 
 class _Text:
@@ -62,17 +64,17 @@ class _Text:
         "_line_start",
         "_quoted",
         "charset",
+        "check_time",
         "closing_tag",
         "data",
         "joined",
-        "look",
         "most",
         "run_end",
     )
 
-    def __init__(self, data: bytes, joined: bool, charset: str, most: int, look: Look) -> None:
+    def __init__(self, data: bytes, joined: bool, charset: str, most: int, check_time: CheckTime) -> None:
         self.data = data
-        self.look = look
+        self.check_time = check_time
         self.joined = joined
         self.most = most
         self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
@@ -86,11 +88,11 @@ class _Text:
         data = self.data
         links: list[TextLink] = []
         position = 0  # what was read
-        look_at = LOOK_EVERY
+        check_at = CHECK_BYTES
         while len(links) <= self.most and (colon := data.find(b"://", position)) >= 0:
-            if position > look_at:
-                self.look()
-                look_at = position + LOOK_EVERY
+            if position > check_at:
+                self.check_time()
+                check_at = position + CHECK_BYTES
             host = colon + 3
             start = self._scheme(position, colon)
             position = host
@@ -132,15 +134,15 @@ class _Text:
     def _link(self, start: int, host: int, run: int) -> tuple[TextLink | None, int]:
         """The URL that begins at start, and where to look for the next."""
         data = self.data
-        if self._ends_plainly(start, host, run):
+        if self._ends_clearly(start, host, run):
             return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
         if self.closing_tag < host:
             self.closing_tag = ends.closing_tag(data, host)
         run = min(run, self.closing_tag)
-        end = brackets.url_end(data, start, run, self.look)
+        end = brackets.url_end(data, start, run, self.check_time)
         if end.certain and ends.is_list(data, start, host, end.stop):
             end = brackets.UrlEnd(run, certain=False)
-        marks = notation.read(data, run, self.look)
+        marks = notation.read(data, run, self.check_time)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
             marks = None  # they belong to what follows this URL in the same run
         stop = end.stop
@@ -166,8 +168,8 @@ class _Text:
         )
         return marked, marks.stop
 
-    def _ends_plainly(self, start: int, host: int, run: int) -> bool:
-        """Whether nothing at the URL's ends needs thought: most URLs, told at little cost."""
+    def _ends_clearly(self, start: int, host: int, run: int) -> bool:
+        """Whether nothing at the URL's ends is unclear. This settles most URLs at little cost."""
         data = self.data
         if self.joined or data[run - 1] in _MAY_BE_PUNCTUATION or not _PLAIN.fullmatch(data, host, run):
             return False

@@ -5,8 +5,9 @@ else stands in them, so that a wrong label does no harm. Where characters have b
 (Shift_JIS, Big5, ISO-2022-JP), those are hidden, each by one byte. UTF-16 is decoded to UTF-8, and only
 touched if encoding again gives the very same bytes.
 
-Labels mean what WHATWG Encoding says, as in browsers, where the bytes bear it out. What it
-does not know (UTF-7, UTF-32, HZ, EBCDIC) is read by some programs and not by others: left alone.
+Labels mean what the WHATWG Encoding standard says, as in browsers, where the bytes agree with it. Charsets
+that it does not know (UTF-7, UTF-32, HZ, EBCDIC) are read by some programs and not by others: such parts are
+left alone.
 """
 
 import codecs
@@ -15,8 +16,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from smtpapi.mime.deadline import Look, paced, unhurried
-from smtpapi.mime.edits import LOOK_EDITS
+from smtpapi.mime.deadline import CheckTime, no_deadline, paced
+from smtpapi.mime.edits import CHECK_EDITS
 from smtpapi.model.edit import Edit
 
 Family = Literal["raw", "trail", "shift", "wide", "foreign", "unknown"]
@@ -71,9 +72,9 @@ _NOT_ASCII_IN_ROMAN = bytes(code | 128 if code in b"\\~" else code for code in r
 
 
 class DecodedText(NamedTuple):
-    """What to search: UTF-8 or ASCII-compatible bytes.
+    """The text in which links are searched: UTF-8 or ASCII-compatible bytes.
 
-    codec: "" if offsets in the text are offsets in the part. shifts: the part has runs that are no ASCII.
+    codec: "" if offsets in the text are offsets in the part. shifts: the part has runs that are not ASCII.
     """
 
     text: bytes
@@ -82,11 +83,12 @@ class DecodedText(NamedTuple):
 
 
 def read(
-    data: bytes, label: str, *, html: bool, encoded: bool = True, look: Look = unhurried
+    data: bytes, label: str, *, html: bool, encoded: bool = True, check_time: CheckTime = no_deadline
 ) -> DecodedText | None:
-    """The reading of a part's bytes under its charset label; None if they cannot be edited without doubt.
+    """Return a part's text, read under its charset label; None if the part cannot be edited safely.
 
-    encoded: by base64 or quoted-printable. Without, no MTA lets NUL and lone line ends through as they are.
+    html: the part is HTML. encoded: it has base64 or quoted-printable; without, MTAs change NUL and lone line
+    ends on the way, so UTF-16 is refused. Raises whatever `check_time` raises. Source: contract.md 5.1.
     """
     family, codec = _classify(label.strip().lower())
     if family == "raw" or family == "trail":
@@ -100,14 +102,14 @@ def read(
     if family == "unknown":
         return None if _SHIFTS.search(data) else DecodedText(data)
     if family == "shift":
-        return _shifted(data, look)
+        return _shifted(data, check_time)
     if family == "wide" and encoded:
         return _wide(data, codec)
     return None
 
 
 def place(edits: Sequence[Edit], reading: DecodedText, data: bytes) -> list[Edit] | None:
-    """Edits of `reading.text` as edits of `data`; None if they would not be read there as they are."""
+    """Return the edits of `reading.text` as edits of `data`; None if a reader would see other text there."""
     if not reading.codec:
         if reading.shifts and not all(_in_ascii(reading.text, data, edit.start) for edit in edits):
             return None
@@ -130,7 +132,7 @@ def place(edits: Sequence[Edit], reading: DecodedText, data: bytes) -> list[Edit
 
 
 def offsets_in_part(offsets: Sequence[int], reading: DecodedText) -> list[int]:
-    """Where offsets of `reading.text`, in ascending order, lie in the part's bytes."""
+    """Return where offsets of `reading.text` lie in the part's bytes. offsets: in ascending order."""
     if not reading.codec:
         return list(offsets)
     found = []
@@ -150,11 +152,11 @@ def _hidden(found: re.Match[bytes]) -> bytes:
     return found[0].translate(_HIDE)
 
 
-def _shifted(data: bytes, look: Look) -> DecodedText | None:
-    """ISO-2022-JP by its escapes, nothing decoded: what is no ASCII is hidden, and so are the escapes."""
+def _shifted(data: bytes, check_time: CheckTime) -> DecodedText | None:
+    """Return ISO-2022-JP with all that is not ASCII hidden, the escapes too; nothing is decoded."""
     pieces = []
     escape = b""
-    for number, piece in enumerate(paced(_ESCAPE.split(data), look, LOOK_EDITS)):
+    for number, piece in enumerate(paced(_ESCAPE.split(data), check_time, CHECK_EDITS)):
         if number % 2:
             escape = piece
             pieces.append(piece.translate(_HIDE))
@@ -170,7 +172,7 @@ def _shifted(data: bytes, look: Look) -> DecodedText | None:
 
 
 def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
-    """Whether what is put there is read as ASCII."""
+    """Tell whether an insertion at offset is read as ASCII."""
     if not offset or text[offset - 1] < 128:
         return True
     escape = data.rfind(b"\x1b", 0, offset)
@@ -178,7 +180,7 @@ def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
 
 
 def _wide(data: bytes, codec: str) -> DecodedText | None:
-    """UTF-16 in the order that its label means, if its mark and most of its bytes say so too."""
+    """Decode UTF-16 in the byte order of its label, if its mark and most of its bytes agree with that."""
     halves = data[1::2].count(0), data[::2].count(0)
     zeros, others = halves if codec == "utf-16-le" else halves[::-1]
     marked = data.startswith(_MARKS) and not data.startswith(_MARKS[codec == "utf-16-be"])
@@ -193,7 +195,7 @@ def _wide(data: bytes, codec: str) -> DecodedText | None:
 
 @lru_cache(maxsize=256)
 def _classify(label: str) -> tuple[Family, str]:
-    """How bytes under that label are worked on, and Python's name for it."""
+    """Return how bytes under that label are handled, and Python's name for it."""
     if not label:
         return "raw", "ascii"
     if label in _LITTLE or label in _BIG:

@@ -1,7 +1,7 @@
-"""What all readers read alike, by the way it is written: all else about a part is doubtful.
+"""The MIME fields that all readers read alike. Anything written in another way is ambiguous.
 
 The grammar is narrower than RFC 2045's. Comments, quoted pairs, RFC 2231 pieces and obsolete blanks are
-right, and readers differ about them all the same (docs/known-faults.md, H2).
+allowed there, and still readers differ about them (docs/known-faults.md, H2).
 """
 
 import re
@@ -24,13 +24,13 @@ _HARMLESS = re.compile(rb"(?i)(?:(?!charset|boundary)[^\"\\()\0-\x08\x0a-\x1f\x7
 _BLANK_LINE = re.compile(rb"\n[ \t]+\r?(?:\n|\Z)")
 _BLANK_BEFORE_COLON = re.compile(rb"(?i)(?:\A|\n)content-[!-9;-~]*+[ \t]++:")
 _CONTROLS = bytes((0, 11, 12))  # some readers take the latter two for line ends or blanks
-_USUAL_SIZE = 200
+_CACHED_SIZE = 200
 
 
 def message_block(text: bytes) -> bool:
-    """Whether all readers cut a message's header block into the same fields, and find the Content-* fields.
+    """Tell whether all readers cut a message's header block into the same fields, and find Content-* there.
 
-    The block ends with its last field's line end.
+    text: the block up to and with its last field's line end.
     """
     if text.count(b"\r") != text.count(b"\r\n") or len(text.translate(None, _CONTROLS)) != len(text):
         return False
@@ -38,18 +38,21 @@ def message_block(text: bytes) -> bool:
 
 
 def part_block(text: bytes) -> bool:
-    """As `message_block` for a part, whose header no MTA has read: to some, a fold of blanks is its end."""
+    """Tell the same as `message_block` for a part's header, which no MTA has read.
+
+    There some readers take a folded line that holds only blanks for the end of the header.
+    """
     return message_block(text) and not ((b"\n " in text or b"\n\t" in text) and _BLANK_LINE.search(text))
 
 
 def media_type(value: bytes) -> bool:
-    """Whether a Content-Type's type is beyond doubt, whatever its parameters are."""
+    """Tell whether all readers see the same type in a Content-Type, whatever its parameters are."""
     return _TYPE.match(value) is not None
 
 
 def parameters(value: bytes) -> bool:
-    """Whether all of a Content-Type is clear: its type, its charset and its boundary."""
-    return _usual_parameters(value) if len(value) <= _USUAL_SIZE else _clear_parameters(value)
+    """Tell whether all readers see the same type, charset and boundary in a Content-Type."""
+    return _cached_parameters(value) if len(value) <= _CACHED_SIZE else _clear_parameters(value)
 
 
 def _clear_parameters(value: bytes) -> bool:
@@ -71,14 +74,14 @@ def _clear_parameters(value: bytes) -> bool:
     return True
 
 
-_usual_parameters = lru_cache(maxsize=256)(_clear_parameters)
+_cached_parameters = lru_cache(maxsize=256)(_clear_parameters)
 
 
 def encoding(value: bytes) -> bool:
-    """Whether a Content-Transfer-Encoding is one bare word, or nothing."""
+    """Tell whether a Content-Transfer-Encoding is one token, or empty."""
     return _WORD.fullmatch(value) is not None
 
 
 def disposition(value: bytes) -> bool:
-    """Whether a Content-Disposition begins with a bare word, or is empty."""
+    """Tell whether a Content-Disposition begins with a token, or is empty."""
     return _DISPOSITION.match(value) is not None

@@ -1,17 +1,17 @@
-"""The clock, as the loops over a message see it.
+"""The deadline of a message, as the loops over its bytes see it.
 
-No message may take longer than `limits.time_budget`. Whatever loops over its bytes therefore looks at the
-clock again after about `LOOK_EVERY` bytes or `LOOK_STEPS` short steps; one call of C over the whole body (a
-search, a codec) is bounded by `limits.max_message_size` instead. Who looks knows neither clock nor deadline.
+No message may take longer than `limits.time_budget`. Every loop over its bytes therefore calls `check_time`
+after about `CHECK_BYTES` bytes or `CHECK_STEPS` short steps. One call of C over the whole body (a search, a
+codec) is bounded by `limits.max_message_size` instead. The loops know neither the clock nor the deadline.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-Look = Callable[[], None]  # returns in time, or raises OverTimeError
+CheckTime = Callable[[], None]  # returns in time, or raises OverTimeError
 
-LOOK_EVERY: Final = 4096
-LOOK_STEPS: Final = 2048
+CHECK_BYTES: Final = 4096
+CHECK_STEPS: Final = 2048
 
 _Item = TypeVar("_Item")
 
@@ -20,24 +20,32 @@ class OverTimeError(Exception):
     """The message's time is used up."""
 
 
-def unhurried() -> None:
-    """There is no deadline."""
+def no_deadline() -> None:
+    """Return at once: the check for callers without a deadline."""
 
 
-def paced(items: Iterable[_Item], look: Look, every: int = LOOK_STEPS) -> Iterator[_Item]:
-    """The items, none read ahead, with a look at the clock after each `every` of them."""
+def paced(items: Iterable[_Item], check_time: CheckTime, every: int = CHECK_STEPS) -> Iterator[_Item]:
+    """Yield the items, none read ahead, and check the time after each `every` of them.
+
+    Raises whatever `check_time` raises.
+    """
     for number, item in enumerate(items, 1):
         yield item
         if not number % every:
-            look()
+            check_time()
 
 
-def in_turns(items: Sequence[_Item], look: Look, every: int = LOOK_STEPS) -> Iterator[Sequence[_Item]]:
-    """The items, `every` at a time, with a look at the clock after each time that there were so many."""
+def in_turns(
+    items: Sequence[_Item], check_time: CheckTime, every: int = CHECK_STEPS
+) -> Iterator[Sequence[_Item]]:
+    """Yield the items in slices of `every`, and check the time after each full slice.
+
+    Raises whatever `check_time` raises.
+    """
     if len(items) < every:
         yield items
         return
     for start in range(0, len(items), every):
         yield items[start : start + every]
         if len(items) - start >= every:
-            look()
+            check_time()

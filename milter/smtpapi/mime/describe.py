@@ -1,7 +1,7 @@
 """What the MIME fields of one header say, a part's or the message's.
 
-Where two readers could take them differently nobody is right: `AmbiguousError`. What matters for a part that
-will not be edited is its type alone.
+Where two readers could take them differently, `AmbiguousError` is raised. Of a part that will not be edited
+only the type matters.
 """
 
 import re
@@ -29,7 +29,10 @@ class AmbiguousError(Exception):
 
 
 class PartDescription(NamedTuple):
-    """What the MIME fields of one header say. named: it has a file's name; of_bytes: see `OF_BYTES`."""
+    """What the MIME fields of one header say.
+
+    named: it has a file's name. of_bytes: the fields of `OF_BYTES` that it has.
+    """
 
     content: ContentType
     encoding: str
@@ -41,7 +44,10 @@ class PartDescription(NamedTuple):
 
 
 def describe(fields: Iterable[Given], default: ContentType) -> PartDescription:
-    """Read all Content-* fields of one header; default: the type where none is named."""
+    """Read all Content-* fields of one header.
+
+    default: the type where none is named. Raises AmbiguousError where two readers could see different things.
+    """
     types: list[bytes] = []
     encodings: list[bytes] = []
     dispositions: list[bytes] = []

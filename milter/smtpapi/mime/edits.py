@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from smtpapi.model.edit import Edit
 
 MAX_LINE: Final = 990  # RFC 5321 4.5.3.1.6 allows 998; Sendmail cuts lines at 990
-LOOK_EDITS: Final = 256  # edits put back between two looks at the clock
+CHECK_EDITS: Final = 256  # edits put back between two checks of the time
 
 
 class EncodedEdits(NamedTuple):
@@ -25,7 +25,7 @@ class EncodedEdits(NamedTuple):
 
 
 def line_end(data: bytes, default: bytes) -> bytes:
-    """What the first line of the data ends with."""
+    """Return the line end of the data's first line, b"\\n" or b"\\r\\n"; default where it has none."""
     at = data.find(b"\n")
     if at < 0:
         return default
@@ -33,13 +33,16 @@ def line_end(data: bytes, default: bytes) -> bytes:
 
 
 def column_at(data: bytes, start: int, before: int, column: int) -> int:
-    """How long the edited line is at `start`; column: what it was after the change that ended at `before`."""
+    """Return the column of the edited line at `start`, in octets.
+
+    column: the column after the edit that ended at `before`.
+    """
     line = data.rfind(b"\n", before, start) + 1
     return start - line if line else column + start - before
 
 
 def rest_of_line(data: bytes, position: int) -> int:
-    """Octets from there to the line's end; where they are over the limit, how many does not matter."""
+    """Return the number of octets from there to the line's end, counted to just over `MAX_LINE` at most."""
     most = position + MAX_LINE + 2
     stop = data.find(b"\n", position, most)
     if stop < 0:

@@ -1,8 +1,8 @@
-"""Encoded words of RFC 2047 in text, back to characters.
+"""Encoded words of RFC 2047, decoded.
 
 Not a header parser: any `=?charset?B|Q?text?=` is decoded wherever it stands, and white space between two
-of them goes. A word that cannot be decoded (unknown charset, broken base64, wrong bytes) stays as written.
-Neighbours of one charset are decoded as one run, since real senders split characters between words.
+of them is dropped. A word that cannot be decoded (unknown charset, broken base64, wrong bytes) stays as
+written. Neighbours of one charset are decoded as one run, since real senders split characters between words.
 """
 
 import binascii
@@ -19,12 +19,12 @@ _NOT_CHARSETS = frozenset(
 
 
 def present(text: str) -> bool:
-    """Whether something in the text has the form of an encoded word."""
+    """Tell whether something in the text has the form of an encoded word."""
     return _WORD.search(text) is not None
 
 
 def decode(text: str) -> str:
-    """The text with its encoded words decoded. The result always encodes as UTF-8 if the text does."""
+    """Return the text with its encoded words decoded. The result can be encoded as UTF-8 if the text can."""
     if "=?" not in text:
         return text
     out: list[str] = []
@@ -65,7 +65,7 @@ class _Run:
         self.content = (self.content or b"") + content
 
     def text(self) -> str:
-        """The decoded run, or its source. Sets `decoded`."""
+        """Return the decoded run and set `decoded`, or return its source."""
         if self.charset is None or self.content is None:
             return self.source
         try:

@@ -1,8 +1,7 @@
-"""Header blocks as spans, and the MIME fields' values.
+"""Header blocks as spans, and the values of MIME fields.
 
-Reads header blocks and `Content-*` values; decides nothing and rewrites nothing. Every offset is into the
-bytes given. Where parsers in the field disagree about a value, the result says `ambiguous` and the caller
-leaves the mail alone.
+Nothing is decided and nothing is changed here. Every offset is into the bytes given. Where common parsers
+disagree about a value, the result is marked `ambiguous` and the caller leaves the mail alone.
 """
 
 import re
@@ -19,12 +18,12 @@ _TYPE = re.compile(rb"\s*([^\s/;=\"]+)\s*/\s*([^\s/;=\"]+)\s*(?:;|\Z)")
 _PARAMETER = re.compile(rb'\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"\s*([^;]*)|([^;]*))', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb'"(?:[^"\\]|\\.)*"|\\.|[()]', re.DOTALL)
-_USUAL_SIZE = 200  # bytes of a value that is worth remembering
-_MATTER = frozenset({"boundary", "charset"})
+_CACHED_SIZE = 200  # bytes of a value that is worth remembering
+_DECISIVE = frozenset({"boundary", "charset"})
 
 
 class FieldSpan(NamedTuple):
-    """One field: name, [start, stop) with its line end, [value_start, value_stop) all after the colon."""
+    """One field: [start, stop) is all with the line end, [value_start, value_stop) all after the colon."""
 
     name: str
     start: int
@@ -34,7 +33,7 @@ class FieldSpan(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A header block. stop: where a new field would go; body: first byte after the block's empty line."""
+    """A header block. stop: where a new field would go. body: the first byte after the block's empty line."""
 
     fields: tuple[FieldSpan, ...]
     stop: int
@@ -43,7 +42,11 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ContentType:
-    """type: "text/html", lower case, "" if unreadable. parameters: the first of each name, in lower case."""
+    """A Content-Type.
+
+    type: as "text/html", in lower case; "" if unreadable. parameters: by name in lower case, the first of
+    each.
+    """
 
     type: str
     parameters: Mapping[str, str]
@@ -54,10 +57,11 @@ PLAIN = ContentType("text/plain", {})
 
 
 def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int = sys.maxsize) -> Header:
-    """Spans of the block at `start`, up to its empty line, its first line that is no field, or the end.
+    """Return the spans of the header block at `start`.
 
-    Ending at a line that is no field is what Postfix does. part: a line that begins with "--" is no field, so
-    that no MIME delimiter is ever taken for one. most: where to stop counting; the block then ends early.
+    It ends at its empty line, at its first line that is no field (as in Postfix), or with the data. part: a
+    line that begins with "--" is no field, so that no MIME delimiter is taken for one. most: the block ends
+    after so many fields.
     """
     spans: list[FieldSpan] = []
     match = _FIELD.match
@@ -80,8 +84,8 @@ def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int =
 
 
 def parse_content_type(value: bytes) -> ContentType:
-    """Type and parameters (RFC 2045 5.1, RFC 2231 3 for a boundary in pieces)."""
-    return _usual_content_type(value) if len(value) <= _USUAL_SIZE else _content_type(value)
+    """Return a Content-Type's type and parameters (RFC 2045 5.1, RFC 2231 3 for a boundary in pieces)."""
+    return _cached_content_type(value) if len(value) <= _CACHED_SIZE else _content_type(value)
 
 
 def _content_type(value: bytes) -> ContentType:
@@ -92,8 +96,8 @@ def _content_type(value: bytes) -> ContentType:
     parameters: dict[str, str] = {}
     ambiguous = False
     for name, text, clean in _parameters(value, head.end()):
-        doubtful = not clean or (name in parameters and parameters[name] != text)
-        ambiguous |= doubtful and name.partition("*")[0] in _MATTER
+        ambiguous_at = not clean or (name in parameters and parameters[name] != text)
+        ambiguous |= ambiguous_at and name.partition("*")[0] in _DECISIVE
         parameters.setdefault(name, text)
     if any(name.startswith("boundary*") for name in parameters):
         joined = _continued(parameters, "boundary")
@@ -103,23 +107,23 @@ def _content_type(value: bytes) -> ContentType:
     return ContentType(media_type, parameters, ambiguous)
 
 
-_usual_content_type = lru_cache(maxsize=256)(_content_type)  # a few values make up nearly all mail
+_cached_content_type = lru_cache(maxsize=256)(_content_type)  # a few values make up nearly all mail
 
 
 def parse_token(value: bytes) -> str:
-    """The leading token of a field such as Content-Transfer-Encoding or Content-Disposition, lower case."""
-    return _usual_token(value) if len(value) <= _USUAL_SIZE else _token(value)
+    """Return the first token of a field such as Content-Transfer-Encoding, in lower case; "" without one."""
+    return _cached_token(value) if len(value) <= _CACHED_SIZE else _token(value)
 
 
 def _token(value: bytes) -> str:
     return _text(_without_comments(value).partition(b";")[0].strip()).strip('"').lower()
 
 
-_usual_token = lru_cache(maxsize=256)(_token)
+_cached_token = lru_cache(maxsize=256)(_token)
 
 
 def _parameters(value: bytes, position: int) -> Iterator[tuple[str, str, bool]]:
-    """(name, text, clean) of each; not clean: readers of such a value are known to differ."""
+    """Yield (name, text, clean) of each; not clean: readers are known to differ about such a value."""
     while position < len(value):
         found = _PARAMETER.match(value, position)
         if found is None:
@@ -140,7 +144,7 @@ def _after_semicolon(value: bytes, position: int) -> int:
 
 
 def _continued(parameters: Mapping[str, str], name: str) -> str | None:
-    """A value given as name*0, name*1, … or as name*; None if a piece is missing or repeated in doubt."""
+    """Return a value given as name*0, name*1, … or as name*; None if a piece is missing or stands twice."""
     if (whole := parameters.get(f"{name}*")) is not None:
         return _text(unquote_to_bytes(whole.rpartition("'")[2]))
     pieces = []
@@ -158,19 +162,19 @@ def _continued(parameters: Mapping[str, str], name: str) -> str | None:
 def _without_comments(value: bytes) -> bytes:
     if b"(" not in value:
         return value
-    kept = []
+    remaining = []
     depth = position = 0
     for found in _COMMENT.finditer(value):
         if found[0] == b"(":
             if not depth:
-                kept.append(value[position : found.start()])
+                remaining.append(value[position : found.start()])
             depth += 1
         elif found[0] == b")" and depth:
             depth -= 1
             position = found.end()
     if not depth:
-        kept.append(value[position:])
-    return b" ".join(kept)
+        remaining.append(value[position:])
+    return b" ".join(remaining)
 
 
 def _text(data: bytes) -> str:

@@ -1,8 +1,8 @@
-"""Where a message's parts are: spans over the body, no copies, nothing decoded.
+"""Where a message's parts lie, as spans of the body: nothing is copied or decoded.
 
 One pass over the lines that begin with "--". Parts that must not be touched (attached messages, signed,
-encrypted and report parts) are counted but not entered. A structure that two readers could see differently is
-not read at all: the answer is `Leave`.
+encrypted and report parts) are counted but not entered. For a structure that two readers could see
+differently the answer is `Leave`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ from smtpapi.model.outcome import Leave, Why
 
 MAX_DEPTH = 50
 MAX_FIELDS = 1000  # of a part's own header
-_CHECK_EVERY = 4096  # lines between two looks at the clock
+_CHECK_EVERY = 4096  # lines between two checks of the time
 _CHECK_PARTS = 2  # the same, parts: each may have a thousand fields
 
 _CLOSED = {
@@ -34,12 +34,15 @@ _TEXT = frozenset({"text/html", "text/plain"})
 
 
 class Part(NamedTuple):
-    """A leaf. [start, stop): its body as encoded. encoding: Content-Transfer-Encoding, "" if none.
+    """A part that holds no other parts.
 
-    encoding_value: span of that field's value, None if there is none. fields_stop: where a field could be
-    added. Both are offsets in the body too, and -1 / None for a message without parts, whose fields the MTA
-    holds. named: it has a file's name. version: its multipart/alternative's own, whatever its name. of_bytes:
-    fields of its own and of the multiparts around it that an edit makes untrue (`describe.OF_BYTES`).
+    section: IMAP-style number. start, stop: its body as encoded. encoding: the Content-Transfer-Encoding, ""
+    without one.
+    encoding_value: span of that field's value, None without one. fields_stop: where a field could be added.
+    Both are offsets in the body; None and -1 for a message without parts, whose fields the MTA holds.
+    alternatives: numbers of the multipart/alternatives around it. named: it has a file's name. version: it is
+    one of a multipart/alternative's versions, whatever its name. of_bytes: fields of its own and of the
+    multiparts around it that an edit makes untrue (`describe.OF_BYTES`).
     """
 
     section: str
@@ -58,9 +61,9 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Multipart:
-    """An open multipart. alternatives: numbers of the multipart/alternatives around it.
+    """An open multipart. alternatives, version, of_bytes: as of `Part`.
 
-    version, of_bytes: as of `Part`. start: the Content-ID that says which part is the root, "" if none does.
+    start: the Content-ID that names the root part, "" without one.
     """
 
     boundary: bytes
@@ -73,7 +76,7 @@ class _Multipart:
     count: int = 0
 
     def chooses(self, content_id: bytes) -> bool:
-        """Whether the part it has come to stands for one of an alternative's versions."""
+        """Tell whether its current part, with that Content-ID, stands for an alternative's version."""
         if self.kind == "multipart/alternative":
             return True
         root = content_id == self.start if self.start else self.count == 1
@@ -81,13 +84,16 @@ class _Multipart:
 
 
 class _TooManyError(Exception):
-    """More parts, or deeper ones, than the site wants to look at."""
+    """More parts, or more deeply nested ones, than the limits allow."""
 
 
 def locate(
     message: Message, max_parts: int = 1000, late: Callable[[], bool] = lambda: False
 ) -> tuple[Part, ...] | Leave:
-    """All leaf parts that may be edited, in document order (contract.md 5.1). late: is the time used up?"""
+    """Return all leaf parts that may be edited, in document order, or why there are none (contract.md 5.1).
+
+    late: returns whether the message's time is used up.
+    """
     try:
         top = _top(message)
         if why := _CLOSED.get(top.content.type):
@@ -95,16 +101,16 @@ def locate(
         if not top.content.type.startswith("multipart/"):
             return (_only(top, message),)
         return tuple(_Pass(message.body, top, max_parts, late).run())
-    except AmbiguousError as doubt:
-        return Leave(Why.AMBIGUOUS_MIME, str(doubt))
-    except _TooManyError as excess:
-        return Leave(Why.TOO_MANY_PARTS, str(excess))
+    except AmbiguousError as error:
+        return Leave(Why.AMBIGUOUS_MIME, str(error))
+    except _TooManyError as error:
+        return Leave(Why.TOO_MANY_PARTS, str(error))
     except OverTimeError:
         return Leave(Why.OVER_TIME, "while its parts were looked for")
 
 
 def settled(header: Message) -> bool:
-    """Whether no part may be edited whatever the body holds: the header says all that matters then."""
+    """Tell whether the header alone rules out that any part is edited, whatever the body holds."""
     try:
         top = _top(header)
     except AmbiguousError:
@@ -124,15 +130,16 @@ def _top(message: Message) -> PartDescription:
 
 
 def _only(top: PartDescription, message: Message) -> Part:
-    """The part that a message without parts is."""
+    """Return a message without parts as its only part."""
     return Part("1", top.content, top.encoding, top.attachment, 0, len(message.body), named=top.named)
 
 
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The first text/plain, text/html and text/x-amp-html that is no attachment, in document order.
+    """Return the first text/plain, text/html and text/x-amp-html that is no attachment, in document order.
 
-    One with a name is a file, where any text has none and it is no version of that. AMP counts only below a
-    multipart/alternative that also holds HTML or plain text (contract.md 5.1).
+    A text with a file's name is taken for a file if another text has no name, unless it is a version of a
+    multipart/alternative. AMP counts only below a multipart/alternative that also holds HTML or plain text
+    (contract.md 5.1).
     """
     shown = [part for part in parts if not part.attachment]
     if any(part.named for part in shown) and any(

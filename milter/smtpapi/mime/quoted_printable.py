@@ -1,10 +1,10 @@
 """Quoted-printable (RFC 2045 6.7): read, written, and edits put back into its encoded text.
 
-Lines without an edit stay as they were. Lower-case hex is read, malformed escapes stay as they are, and
-blanks at line ends, which only a gateway can have added, stay too: they never matter to a link.
+Lines without an edit stay as they were. Lower-case hex is read. Malformed escapes stay as they are, and so do
+blanks at line ends, which only a gateway can have added: they are never part of a link.
 
-Invariant: whether `_quoted_printable.c` was built changes the time it takes and nothing else. Where that says
-None, and for bodies with malformed escapes, it is all done here.
+Invariant: whether `_quoted_printable.c` was built changes only the time. Where it returns None, and for
+bodies with malformed escapes, all is done here.
 """
 
 import binascii
@@ -13,8 +13,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from smtpapi.mime.deadline import LOOK_EVERY, LOOK_STEPS, Look, paced, unhurried
-from smtpapi.mime.edits import LOOK_EDITS, EncodedEdits, column_at, line_end, rest_of_line
+from smtpapi.mime.deadline import CHECK_BYTES, CHECK_STEPS, CheckTime, no_deadline, paced
+from smtpapi.mime.edits import CHECK_EDITS, EncodedEdits, column_at, line_end, rest_of_line
 from smtpapi.model.edit import Edit
 
 try:
@@ -27,9 +27,9 @@ LINE = 76  # RFC 2045 6.7 (5)
 _IN_C = _native is not None
 _SOFT_BREAKS = re.compile(rb"(?:=[ \t]*\r?\n){1,1000}")
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
-_MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the usual first: a sixth faster
+_MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the common one first: a sixth faster
 # Malformed ones that readers differ about; "=" before two other characters is itself to all.
-_DOUBTFUL = re.compile(rb"=(?!\r?\n)[0-9A-Fa-f]?[\0- =]")
+_AMBIGUOUS = re.compile(rb"=(?!\r?\n)[0-9A-Fa-f]?[\0- =]")
 _UNSAFE = re.compile(rb"[^ -<>-~]")
 _DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
 _LF = 10
@@ -40,13 +40,15 @@ _UNSAFE_INSIDE = re.compile(rb"[^ -<>-~\t]")
 _UNSAFE_LINE = re.compile(rb"[^ -<>-~\t]|[ \t]\Z")
 
 
-def quoted_printable(encoded: bytes, look: Look = unhurried) -> "QuotedPrintable | LooseQuotedPrintable":
-    """The view of a quoted-printable body."""
+def quoted_printable(
+    encoded: bytes, check_time: CheckTime = no_deadline
+) -> "QuotedPrintable | LooseQuotedPrintable":
+    """Return the view of a quoted-printable body. Raises whatever `check_time` raises."""
     if _IN_C:
         data = _native.decode(encoded)
-        return loose_quoted_printable(encoded, look) if data is None else QuotedPrintable(encoded, data)
+        return loose_quoted_printable(encoded, check_time) if data is None else QuotedPrintable(encoded, data)
     if _MALFORMED.search(encoded):
-        return loose_quoted_printable(encoded, look)
+        return loose_quoted_printable(encoded, check_time)
     pieces: list[bytes] = []
     decoded_starts: list[int] = []
     encoded_starts: list[int] = []
@@ -66,10 +68,10 @@ def quoted_printable(encoded: bytes, look: Look = unhurried) -> "QuotedPrintable
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrintable:
-    """A body whose every "=" begins a well-formed escape: offsets are found by counting, at C speed.
+    """A body whose every "=" begins a well-formed escape: offsets are found by counting bytes.
 
-    decoded_starts, encoded_starts: where some of the lines begin, so that little is to be counted; nowhere
-    where the counting is C's.
+    decoded_starts, encoded_starts: where some of the lines begin, so that few bytes have to be counted; empty
+    where C does the counting.
     """
 
     encoded: bytes
@@ -77,8 +79,11 @@ class QuotedPrintable:
     decoded_starts: Sequence[int] = field(default=(), repr=False)
     encoded_starts: Sequence[int] = field(default=(), repr=False)
 
-    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The edits spliced into the encoded text."""
+    def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
+        """Return the edits in encoded offsets, with their new bytes encoded.
+
+        Raises whatever `check_time` raises.
+        """
         text = self.encoded
         if _IN_C:
             placed = _native.place(text, edits, b"=" + line_end(text, eol), Edit)
@@ -86,22 +91,22 @@ class QuotedPrintable:
                 return EncodedEdits(placed)
         spans = []
         encoded = decoded = 0
-        for edit in paced(edits, look, LOOK_EDITS):
+        for edit in paced(edits, check_time, CHECK_EDITS):
             start = self._offset(edit.start, encoded, decoded)
             stop = self._end(start, edit)
             spans.append((_past_soft_breaks(text, start) if text.startswith(b"=", start) else start, stop))
             encoded, decoded = stop, edit.stop
-        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, look))
+        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, check_time))
 
     def _offset(self, offset: int, encoded: int, decoded: int) -> int:
-        """Where that decoded offset lies; encoded, decoded: a place before it that is known already."""
+        """Return where that decoded offset lies. encoded, decoded: a known place before it."""
         line = bisect_right(self.decoded_starts, offset) - 1
         if line >= 0 and self.encoded_starts[line] > encoded:
             encoded, decoded = self.encoded_starts[line], self.decoded_starts[line]
         return _after(self.encoded, encoded, offset - decoded)
 
     def _end(self, start: int, edit: Edit) -> int:
-        """Where the edit's span ends: tried at the next delimiter first, which is nearly always right."""
+        """Return where the edit's span ends: nearly always at the next delimiter, which is tried first."""
         text = self.encoded
         length = edit.stop - edit.start
         if length and (mark := self.data[edit.stop : edit.stop + 1]) in _DELIMITERS:
@@ -111,7 +116,7 @@ class QuotedPrintable:
         return _after(text, start, length)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """The first byte of the escape or character at each decoded offset."""
+        """Return the first byte of the escape or character at each decoded offset. offsets: ascending."""
         if not offsets:
             return []
         if _IN_C and (places := _native.encoded_offsets(self.encoded, offsets)) is not None:
@@ -126,35 +131,38 @@ class QuotedPrintable:
 
 @dataclass(frozen=True, slots=True)
 class LooseQuotedPrintable:
-    """A body with malformed escapes, by a table of where each well-formed one lies."""
+    """A body with malformed escapes; offsets are found in a table of the well-formed ones."""
 
     encoded: bytes
     data: bytes
     decoded_starts: Sequence[int] = field(repr=False)
     encoded_starts: Sequence[int] = field(repr=False)
 
-    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The edits spliced into the encoded text."""
+    def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
+        """Return the edits in encoded offsets, with their new bytes encoded.
+
+        Raises whatever `check_time` raises.
+        """
         spans = []
-        for edit in paced(edits, look, LOOK_EDITS):
+        for edit in paced(edits, check_time, CHECK_EDITS):
             start = _past_soft_breaks(self.encoded, self._offset(edit.start))
             spans.append((start, self._offset(edit.stop)))
-        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, look))
+        return EncodedEdits(_spliced(self.encoded, edits, spans, eol, check_time))
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """The first byte of the escape or character at each decoded offset."""
+        """Return the first byte of the escape or character at each decoded offset. offsets: ascending."""
         return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
 
-    def doubtful(self, start: int, stop: int) -> bool:
-        """Whether an escape that readers decode in their own ways is in what stands for data[start:stop]."""
+    def ambiguous_at(self, start: int, stop: int) -> bool:
+        """Tell whether data[start:stop] is encoded with an escape that readers decode differently."""
         if stop <= start:
             return False
         end = self._offset(stop)
-        found = _DOUBTFUL.search(self.encoded, self._offset(start), end + 3)  # what follows decides too
+        found = _AMBIGUOUS.search(self.encoded, self._offset(start), end + 3)  # what follows decides too
         return found is not None and found.start() < end
 
     def _offset(self, offset: int) -> int:
-        """The end of the unit before that decoded offset."""
+        """Return the end of the unit before that decoded offset."""
         if not offset:
             return 0
         run = bisect_right(self.decoded_starts, offset - 1) - 1
@@ -164,8 +172,8 @@ class LooseQuotedPrintable:
         return escape.end() if escape is not None and escape[1] is not None else encoded
 
 
-def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuotedPrintable:
-    """As `quoted_printable`, for any input."""
+def loose_quoted_printable(encoded: bytes, check_time: CheckTime = no_deadline) -> LooseQuotedPrintable:
+    """Return the view of a body that may hold malformed escapes. Raises whatever `check_time` raises."""
     pieces: list[bytes] = []
     decoded_starts: list[int] = []
     encoded_starts: list[int] = []
@@ -179,7 +187,7 @@ def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuote
             pieces.append(piece)
             length += len(piece)
 
-    for escape in paced(_ESCAPE.finditer(encoded), look):
+    for escape in paced(_ESCAPE.finditer(encoded), check_time):
         add(encoded[position : escape.start()], position)
         if escape[1] is not None:
             add(bytes.fromhex(escape[1].decode("ascii")), escape.start())
@@ -188,28 +196,31 @@ def loose_quoted_printable(encoded: bytes, look: Look = unhurried) -> LooseQuote
     return LooseQuotedPrintable(encoded, b"".join(pieces), decoded_starts, encoded_starts)
 
 
-def encode_quoted_printable(data: bytes, eol: bytes, look: Look = unhurried) -> bytes:
-    """All of it anew; the line ends of the data stay what they are, soft breaks are `eol`."""
+def encode_quoted_printable(data: bytes, eol: bytes, check_time: CheckTime = no_deadline) -> bytes:
+    """Encode the data. Its line ends stay what they are, soft breaks get `eol`.
+
+    Raises whatever `check_time` raises.
+    """
     soft = b"=" + eol
     if _IN_C and (encoded := _native.encode(data, soft)) is not None:
         return encoded
     lines = []
     *ended, last = data.split(b"\n")
-    for line in paced(ended, look):
+    for line in paced(ended, check_time):
         bare, carriage = (line[:-1], b"\r") if line.endswith(b"\r") else (line, b"")
-        lines.append(_wrapped(_escaped_line(bare, look), 0, 0, soft, look) + carriage)
-    lines.append(_wrapped(_escaped_line(last, look), 0, 0, soft, look))
+        lines.append(_wrapped(_escaped_line(bare, check_time), 0, 0, soft, check_time) + carriage)
+    lines.append(_wrapped(_escaped_line(last, check_time), 0, 0, soft, check_time))
     return b"\n".join(lines)
 
 
-def _escaped_line(line: bytes, look: Look) -> bytes:
-    if len(line) <= LOOK_EVERY:
+def _escaped_line(line: bytes, check_time: CheckTime) -> bytes:
+    if len(line) <= CHECK_BYTES:
         return _UNSAFE_LINE.sub(_escape, line)
     pieces = []
-    for at in range(0, len(line), LOOK_EVERY):
-        look()
-        unsafe = _UNSAFE_INSIDE if at + LOOK_EVERY < len(line) else _UNSAFE_LINE
-        pieces.append(unsafe.sub(_escape, line[at : at + LOOK_EVERY]))
+    for at in range(0, len(line), CHECK_BYTES):
+        check_time()
+        unsafe = _UNSAFE_INSIDE if at + CHECK_BYTES < len(line) else _UNSAFE_LINE
+        pieces.append(unsafe.sub(_escape, line[at : at + CHECK_BYTES]))
     return b"".join(pieces)
 
 
@@ -218,7 +229,7 @@ def _escape(found: re.Match[bytes]) -> bytes:
 
 
 def _after(text: bytes, position: int, missing: int) -> int:
-    """The least offset between which and `position` lie `missing` decoded bytes of well-formed text."""
+    """Return the least offset with `missing` decoded bytes of well-formed text between `position` and it."""
     while missing:
         stop = position + missing
         escapes = text.count(b"=", position, stop)
@@ -241,14 +252,14 @@ def _past_soft_breaks(encoded: bytes, position: int) -> int:
 
 
 def _spliced(
-    encoded: bytes, edits: Sequence[Edit], spans: Sequence[tuple[int, int]], eol: bytes, look: Look
+    encoded: bytes, edits: Sequence[Edit], spans: Sequence[tuple[int, int]], eol: bytes, check_time: CheckTime
 ) -> list[Edit]:
-    """Each edit with its new bytes encoded and its lines kept short by soft breaks inside or after them."""
+    """Return the edits with their new bytes encoded, and with soft breaks so that no line is too long."""
     soft = b"=" + line_end(encoded, eol)
     placed = []
     column = before = 0
     pairs = zip(edits, spans, strict=True)
-    for edit, (start, stop) in paced(pairs, look, LOOK_EDITS):
+    for edit, (start, stop) in paced(pairs, check_time, CHECK_EDITS):
         if stop < start:
             stop = start
         column = column_at(encoded, start, before, column)
@@ -263,8 +274,8 @@ def _spliced(
     return placed
 
 
-def _wrapped(text: bytes, column: int, rest: int, soft: bytes, look: Look = unhurried) -> bytes:
-    """Encoded text set at `column`, with soft breaks where it or the `rest` octets after it need them."""
+def _wrapped(text: bytes, column: int, rest: int, soft: bytes, check_time: CheckTime = no_deadline) -> bytes:
+    """Return encoded text for `column`, with the soft breaks that it and `rest` octets after it need."""
     if column + len(text) + rest <= LINE:
         return text
     room = max(LINE - 1 - column, 0)
@@ -272,15 +283,15 @@ def _wrapped(text: bytes, column: int, rest: int, soft: bytes, look: Look = unhu
         lines = [text]
         last = column + len(text)
     else:
-        lines = _cut(text, room, look)
+        lines = _cut(text, room, check_time)
         last = len(lines[-1])
     if rest and last + rest > LINE:
         lines.append(b"")
     return soft.join(lines)
 
 
-def _cut(text: bytes, room: int, look: Look) -> list[bytes]:
-    """The text in pieces that fit: the first in `room`, the others in a line; no escape is cut."""
+def _cut(text: bytes, room: int, check_time: CheckTime) -> list[bytes]:
+    """Cut the text into pieces: the first fits in `room`, the others in a line; no escape is cut."""
     if b"=" not in text:
         return [text[:room], *_LINES(text, room)]
     lines = []
@@ -291,8 +302,8 @@ def _cut(text: bytes, room: int, look: Look) -> list[bytes]:
         if escape >= 0:
             stop = escape
         lines.append(text[position:stop])
-        if not len(lines) % LOOK_STEPS:
-            look()
+        if not len(lines) % CHECK_STEPS:
+            check_time()
         position, room = stop, LINE - 1
     lines.append(text[position:])
     return lines

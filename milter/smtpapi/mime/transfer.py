@@ -1,4 +1,4 @@
-"""Views of a part's body with its transfer encoding taken off, and edits put back under it.
+"""Views of a part's body without its transfer encoding, and edits put back under that encoding.
 
 A view is the decoded bytes, plus the way back: edits given in decoded offsets become edits of the encoded
 body. Quoted-printable is spliced in its encoded form, so that lines without an edit stay as they were; base64
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from smtpapi.mime.deadline import LOOK_STEPS, Look, paced, unhurried
+from smtpapi.mime.deadline import CHECK_STEPS, CheckTime, no_deadline, paced
 from smtpapi.mime.edits import (
-    LOOK_EDITS,
+    CHECK_EDITS,
     MAX_LINE,
     EncodedEdits,
     column_at,
@@ -37,26 +37,32 @@ REENCODED = "reencoded"
 
 
 class PartView(Protocol):
-    """What is behind a transfer encoding."""
+    """A part's body without its transfer encoding."""
 
     @property
     def data(self) -> bytes:
         """The decoded bytes."""
 
-    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The edits, sorted and without overlap, in encoded offsets."""
+    def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
+        """Return the edits in encoded offsets. edits: ascending, without overlap.
+
+        Raises whatever `check_time` raises.
+        """
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """Where decoded offsets, in ascending order, lie in the encoded body."""
+        """Return where decoded offsets lie in the encoded body. offsets: in ascending order."""
 
 
-def view(encoded: bytes, encoding: str, look: Look = unhurried) -> PartView | None:
-    """The view of a body under an encoding (lower case), or None if it cannot be decoded exactly."""
+def view(encoded: bytes, encoding: str, check_time: CheckTime = no_deadline) -> PartView | None:
+    """Return the view of a body under an encoding, or None if it cannot be decoded exactly.
+
+    encoding: in lower case. Raises whatever `check_time` raises.
+    """
     match encoding:
         case "" | "7bit" | "8bit" | "binary":
             return IdentityView(encoded)
         case "quoted-printable":
-            return quoted_printable(encoded, look)
+            return quoted_printable(encoded, check_time)
         case "base64":
             dense = encoded.translate(None, b" \t\r\n")
             try:
@@ -69,18 +75,20 @@ def view(encoded: bytes, encoding: str, look: Look = unhurried) -> PartView | No
 
 @dataclass(frozen=True, slots=True)
 class IdentityView:
-    """7bit, 8bit, binary, or no encoding named."""
+    """A body under 7bit, 8bit, binary, or no named encoding."""
 
     data: bytes
 
-    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """The edits as they are; quoted-printable for the whole part if a line would grow too long."""
+    def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
+        """Return the edits as they are; one that writes quoted-printable if a line would grow too long."""
         column = before = 0
-        for edit in paced(edits, look, LOOK_EDITS):
+        for edit in paced(edits, check_time, CHECK_EDITS):
             column = column_at(self.data, edit.start, before, column) + len(edit.new)
             if column + rest_of_line(self.data, edit.stop) > MAX_LINE:
                 new = encode_quoted_printable(
-                    splice(self.data, paced(edits, look, LOOK_EDITS)), line_end(self.data, eol), look
+                    splice(self.data, paced(edits, check_time, CHECK_EDITS)),
+                    line_end(self.data, eol),
+                    check_time,
                 )
                 whole = Edit(0, len(self.data), new, REENCODED)
                 return EncodedEdits([whole], edits, "quoted-printable")
@@ -88,19 +96,19 @@ class IdentityView:
         return EncodedEdits(edits)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """The same offsets."""
+        """Return the same offsets."""
         return list(offsets)
 
 
 @dataclass(frozen=True, slots=True)
 class Base64:
-    """RFC 2045 6.8, without any foreign character."""
+    """A body under base64 (RFC 2045 6.8) without any character that does not belong there."""
 
     encoded: bytes
     data: bytes
 
-    def place(self, edits: Sequence[Edit], eol: bytes, look: Look = unhurried) -> EncodedEdits:
-        """One edit for the whole body; line length, line ends and what follows the last line are kept."""
+    def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
+        """Return one edit for the whole body; line length, line ends and what follows them stay."""
         if not edits:
             return EncodedEdits(edits)
         text = self.encoded.strip(b" \t\r\n")
@@ -111,16 +119,16 @@ class Base64:
         start = self.encoded.find(text) if text else 0
         stop = start + len(text)
         ends = line_end(self.encoded, eol)
-        new = binascii.b2a_base64(splice(self.data, paced(edits, look, LOOK_EDITS)), newline=False)
+        new = binascii.b2a_base64(splice(self.data, paced(edits, check_time, CHECK_EDITS)), newline=False)
         lines: list[bytes] = []
-        for block in range(0, len(new), length * LOOK_STEPS):
+        for block in range(0, len(new), length * CHECK_STEPS):
             if block:
-                look()
-            most = min(block + length * LOOK_STEPS, len(new))
+                check_time()
+            most = min(block + length * CHECK_STEPS, len(new))
             lines += [new[at : at + length] for at in range(block, most, length)]
         whole = self.encoded[:start] + ends.join(lines) + self.encoded[stop:]
         return EncodedEdits([Edit(0, len(self.encoded), whole, REENCODED)], edits)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """The start: the body is replaced as a whole."""
+        """Return the start of the body for each: the body is replaced as a whole."""
         return [0] * len(offsets)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The injector and where it came in.
+    """The SMTP client that injects the mail, and where it came in.
 
     address: IP address as text, "" for local submission. login: the SMTP AUTH name, "" without one.
     daemon_address, daemon_port, daemon_name: the MTA's own side ({daemon_addr}, {daemon_port},
-    {daemon_name}); "" or None where the MTA does not tell. helo: what the client called itself. host: the
-    MTA's own name ({j}), as it stands in the Received fields that it writes.
+    {daemon_name}); "" or None where the MTA does not report it. helo: what the client called itself. host:
+    the MTA's own name ({j}), as it stands in the Received fields that it writes.
     """
 
     address: str = ""
@@ -26,10 +26,12 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One transaction. sender, recipients: addresses without angle brackets; "" is the null sender.
+    """One SMTP transaction.
+
+    sender, recipients: addresses without angle brackets; "" is the null sender.
 
     originals: for each recipient the address its ORCPT names (RFC 3461 4.2), "" without one; () if none has.
-    resolved: for each recipient where the MTA would deliver it, () where that was not asked.
+    resolved: where the MTA would deliver each recipient; () where the MTA was not asked.
     """
 
     client: Client
@@ -41,7 +43,7 @@ class Envelope:
 
 
 class Resolved(NamedTuple):
-    """Where the MTA would deliver a recipient, by its macros {rcpt_…}; "" what it does not tell."""
+    """Where the MTA would deliver a recipient, from its macros {rcpt_…}; "" for a macro without a value."""
 
     mailer: str = ""
     host: str = ""

@@ -1,7 +1,7 @@
-"""What an MTA lets the filter do: the actions that it granted when the milter protocol was negotiated.
+"""The actions that an MTA granted when the milter protocol was negotiated: what the filter may do.
 
-Not the negotiation (`session`). MTAs may grant fewer than all, by their age or by their operator's choice;
-what needs one that is missing is left undone.
+Not the negotiation itself (`smtpapi.mta.session`). An MTA may grant fewer than all, because it is old or
+because its operator chose so. What needs a missing action is left undone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,31 +30,34 @@ _HOP = {
 
 @dataclass(frozen=True, slots=True)
 class GrantedActions:
-    """granted: the actions' names, without libmilter's SMFIF_."""
+    """The set of granted actions. granted: their names, without libmilter's SMFIF_."""
 
     granted: frozenset[str] = frozenset(_BITS)
 
     def all_but(self, needed: Iterable[str]) -> str:
-        """Those of `needed` that are missing, in words; "" where none is."""
+        """Return the missing ones of `needed`, joined by commas; "" where none is missing."""
         return ", ".join(name for name in needed if name not in self.granted)
 
     def missing(self, mode: SeveralRecipients) -> str:
-        """What of all that a site needs is missing. mode: of `rewriting.several_recipients`."""
+        """Return what is missing of all that a site needs, as `all_but` does.
+
+        mode: the value of `rewriting.several_recipients`.
+        """
         return self.all_but(dict.fromkeys((*_EACH_MAIL, *_HOP.get(mode, ()))))
 
     def hops(self, mode: SeveralRecipients) -> bool:
-        """Whether a message can be sent over the hop."""
+        """Tell whether a message can be sent over the hop. mode: as in `missing`."""
         return self is ALL or not self.all_but(_HOP.get(mode, ()))
 
     def lacking(self, headers: Iterable[HeaderChange], edits: Sequence[Edit]) -> str:
-        """What these changes need and is missing."""
+        """Return what these changes need and is missing, as `all_but` does."""
         if self is ALL:
             return ""
         needed = dict.fromkeys(map(_right_of, headers))
         return self.all_but((*needed, *(("CHGBODY",) if edits else ())))
 
     def allowed(self, headers: tuple[HeaderChange, ...]) -> tuple[HeaderChange, ...]:
-        """Those of the changes that can be made."""
+        """Return those of the changes that the granted actions allow."""
         if self is ALL:
             return headers
         return tuple(change for change in headers if _right_of(change) in self.granted)
@@ -70,6 +73,6 @@ def _right_of(change: HeaderChange) -> str:
 
 @lru_cache(maxsize=64)
 def granted_by(actions: int) -> GrantedActions:
-    """The rights that the bits of a negotiation stand for; `ALL` itself if none is missing."""
+    """Return the actions that the bits of a negotiation stand for; `ALL` itself if none is missing."""
     granted = frozenset(name for name, bit in _BITS.items() if actions & bit)
     return ALL if granted == ALL.granted else GrantedActions(granted)

@@ -7,14 +7,17 @@ from typing import NamedTuple
 
 
 class Field(NamedTuple):
-    """One header field. value: all bytes after the colon, folds included, without the last line end."""
+    """One header field.
+
+    value: all bytes after the colon, folds included, without the last line end.
+    """
 
     name: str
     value: bytes
 
 
 class Unkept(NamedTuple):
-    """What is known of a body that was not kept. digest: its SHA-256."""
+    """Size and digest of a body that is not held in memory. size: in bytes. digest: its SHA-256."""
 
     size: int
     digest: bytes
@@ -22,12 +25,13 @@ class Unkept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    r"""Header and body.
+    r"""A message's header and body.
 
-    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has. clear: all readers cut the
-    header into these fields; an MTA's word counts, what a file holds is looked at. unkept: in place of a
-    body that nothing reads (`passing.reads`), which is b"" then. header_size: bytes of the fields with their
-    line ends.
+    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has.
+    clear: all readers cut the header into these fields. From an MTA that is taken as true, of a file it is
+    checked (`smtpapi.mime.clear`).
+    unkept: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
+    header_size: bytes of the fields with their line ends.
     """
 
     fields: tuple[Field, ...]
@@ -54,34 +58,37 @@ class Message:
 
     @property
     def body_size(self) -> int:
-        """Bytes of the body, kept or not."""
+        """The number of the body's bytes, whether it is held in memory or not."""
         return len(self.body) if self.unkept is None else self.unkept.size
 
     def body_digest(self) -> bytes:
-        """SHA-256 of the body, kept or not; in hardware on most machines: half of BLAKE2's time."""
+        """Return the SHA-256 of the body, whether it is held in memory or not.
+
+        Most processors compute it in hardware, in half the time of BLAKE2.
+        """
         return hashlib.sha256(self.body).digest() if self.unkept is None else self.unkept.digest
 
     def values(self, name: str) -> Iterator[bytes]:
-        """Values of all fields of that name, letter case ignored, in order."""
+        """Return the values of all fields of that name, in order. The case of letters does not matter."""
         return iter(self._named.get(name.lower(), ()))
 
     def all(self, lower: str) -> Sequence[bytes]:
-        """Values of all fields of that name, which is in lower case here, in order."""
+        """Return the values of all fields of that name, in order. lower: the name in lower case."""
         return self._named.get(lower, ())
 
     def lacks(self, names: Iterable[str]) -> bool:
-        """Whether there is no field of any of these names, which are in lower case here."""
+        """Tell whether no field has any of these names. names: in lower case."""
         return self._named.keys().isdisjoint(names)
 
     def is_plain(self) -> bool:
-        """Whether all names are ASCII; programs differ in whether another one ends the header."""
+        """Tell whether all field names are ASCII. Programs differ in whether another name ends the header."""
         return all(map(str.isascii, self._named))
 
     def first(self, name: str) -> bytes | None:
-        """Value of the first field of that name, or None."""
+        """Return the value of the first field of that name, or None. The case of letters does not matter."""
         found = self._named.get(name.lower())
         return found[0] if found else None
 
     def count(self, name: str) -> int:
-        """How many fields of that name there are."""
+        """Return how many fields have that name. The case of letters does not matter."""
         return len(self._named.get(name.lower(), ()))

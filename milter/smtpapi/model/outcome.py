@@ -74,12 +74,12 @@ class Skip(StrEnum):
     PATTERN = "pattern"
     TEXT_IS_URL = "text-is-url"
     QUOTED_REPLY = "quoted-reply"
-    UNCLEAR_END = "unclear-end"  # plain text: where the URL ends cannot be told
+    UNCLEAR_END = "unclear-end"  # plain text: it is not certain where the URL ends
     BROKEN_ESCAPE = "broken-escape"  # quoted-printable that readers decode in their own ways
 
 
 class Skipped(NamedTuple):
-    """A link or part that was found and left. offset: in the body, -1 for a whole part."""
+    """A link or part that was found and left as it is. offset: in the body, -1 for a whole part."""
 
     part: str
     offset: int
@@ -89,7 +89,11 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeaderChange:
-    """value None deletes the index-th (from 1) field of that name; index 0 adds a field at the end."""
+    """A change of one field of the message's header.
+
+    index: which field of that name, from 1; 0 adds a field at the end. value: the new value; None deletes the
+    field.
+    """
 
     name: str
     index: int
@@ -100,8 +104,9 @@ class HeaderChange:
 class Recipient:
     """An envelope recipient to add.
 
-    instead_of: the RCPT TO that goes for it, as the client spelled it, whose DSN options it takes over; ""
-    for one more recipient. original: whom ORCPT names where the client named no one; "" leaves ORCPT out.
+    instead_of: the RCPT TO that is deleted for it, as the client spelled it; its DSN options are taken over.
+    "" where no recipient is deleted. original: the address for ORCPT where the client named none; "" leaves
+    ORCPT out.
     """
 
     address: str
@@ -111,11 +116,12 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes to make: all computed, none made. With `why`, no link is tracked, for that reason.
+    """The changes to make: all computed, none made yet.
 
-    note: more about `why`, for the log only. recipients: changes of the envelope; all deletions come before
-    the first addition. through: Sendmail's order for the hop (etc/sendmail/smtpapi.mc), a recipient that is
-    added between deletions and additions, and deleted after them.
+    why: set where no link is tracked, for that reason. note: more about `why`, for the log only.
+    recipients: changes of the envelope; all deletions come before the first addition.
+    through: a recipient that is added between the deletions and the additions, and deleted after them. With
+    it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc).
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -129,7 +135,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The message passes byte for byte. note: for the log only."""
+    """The message passes byte for byte. note: more about `why`, for the log only."""
 
     why: Why
     note: str = ""
@@ -137,7 +143,11 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """An SMTP reply in place of acceptance (contract.md 3.6). Texts are ASCII, one line, no address data."""
+    """An SMTP reply that refuses the message (contract.md 3.6).
+
+    code: as "550". status: an enhanced code, as "5.7.1". text: one line of ASCII, no addresses in
+    it.
+    """
 
     code: str
     status: str
@@ -148,6 +158,9 @@ Outcome = Plan | Leave | Refuse
 
 
 def removal(message: Message, name: str) -> tuple[HeaderChange, ...]:
-    """Deletes all fields of a name, from the highest index down: MTAs differ in whether they renumber."""
+    """Return the deletions of all fields of a name, from the highest index down.
+
+    MTAs differ in whether they number the remaining fields anew after each deletion.
+    """
     count = message.count(name)
     return tuple(HeaderChange(name, index, None) for index in range(count, 0, -1)) if count else ()

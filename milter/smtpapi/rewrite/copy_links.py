@@ -35,7 +35,9 @@ class CopyLinks:
 
     @classmethod
     def build(cls, key: Key, identity: Identity, decision: Decision, tenant: str = "") -> "CopyLinks":
-        """Sealers for the copy (contract.md 1.5: metadata is an option in click links, not in pixels).
+        """Return the links of the copy, with sealers of their own.
+
+        Metadata is an option in click links, not in pixels (contract.md 1.5).
 
         Raises engagement.links.token.CannotSeal when the identity is out of bounds.
         """
@@ -46,7 +48,7 @@ class CopyLinks:
         return cls(opens if decision.click_metadata else bare, opens, decision, bare)
 
     def click(self, target: bytes, name: str, unsubscribe: bool, sublink: str, amp: bool) -> bytes | None:
-        """The tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
+        """Return the tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
         kind = _AMP_CLICK if amp else _CLICK
         link = Link(target, name, unsubscribe)
         decision = self._decision
@@ -62,10 +64,10 @@ class CopyLinks:
                 return url
         return None
 
-    def usual_clicks(
+    def common_clicks(
         self, targets: list[bytes | None], origins: set[bytes], known: dict[bytes, bytes], amp: bool
     ) -> list[bytes]:
-        """What `click` gives for the first of the targets, up to one that it has to be asked for.
+        """Return what `click` gives for the first of the targets, up to one that it has to be asked for.
 
         origins, known: as `engagement.links.fast_seal.seal_usual` takes them. None: the link says more.
         """
@@ -74,7 +76,7 @@ class CopyLinks:
         return seal_usual(sealing, self._click_prefix, most, origins, known, targets)
 
     def pixel(self, initial: bool, amp: bool) -> bytes | None:
-        """The address of an open pixel, or None if it would be too long (contract.md 5.2)."""
+        """Return the address of an open pixel, or None if it would be too long (contract.md 5.2)."""
         if amp:
             kind = Kind.AMP_INITIAL_OPEN if initial else Kind.AMP_OPEN
         else:

@@ -16,7 +16,7 @@ from engagement.links.payload import MAX_TARGET
 from engagement.links.urls import refusal
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.model import Anchor, TextLink
-from smtpapi.mime.deadline import Look, OverTimeError, in_turns, paced
+from smtpapi.mime.deadline import CheckTime, OverTimeError, in_turns, paced
 from smtpapi.model.edit import Edit
 from smtpapi.model.outcome import Skip
 from smtpapi.request.decision import Decision
@@ -25,9 +25,9 @@ from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.rules import RewritingRules
 
 _UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
-_LOOK_EVERY = 64  # links judged between two looks at the clock
+_CHECK_LINKS = 64  # links handled between two checks of the time
 _MOST_ORIGINS = 4096  # remembered for a set of own hosts
-_LONGEST_ORIGIN = 100  # bytes; a longer one is judged again
+_LONGEST_ORIGIN = 100  # bytes; a longer one is checked each time
 _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)
 _SAYS = slice(Anchor._fields.index("name"), Anchor._fields.index("conditional"))
@@ -73,12 +73,12 @@ class PartEdits:
     pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
 
     def html(self, data: bytes) -> list[Edit]:
-        """Changes of a text/html part."""
+        """Return the edits of a text/html part. Raises TooManyLinksError and OverTimeError."""
         decision = self.decision
         rules = self.rules
         most = _UNTRACKED * rules.max_links
         page = html.scan(
-            data, vml=rules.vml_links, most=most, judge_text=rules.skip_url_text, look=self.check_time
+            data, vml=rules.vml_links, most=most, check_text=rules.skip_url_text, check_time=self.check_time
         )
         if len(page.anchors) > most:
             raise TooManyLinksError
@@ -94,10 +94,10 @@ class PartEdits:
         return self._finished(data, edits)
 
     def amp(self, data: bytes) -> list[Edit]:
-        """Changes of a text/x-amp-html part; schemes other than https are left out (contract.md 5.6)."""
+        """Return the edits of a text/x-amp-html part, for https alone (contract.md 5.6). Raises as `html`."""
         decision = self.decision
         most = _UNTRACKED * self.rules.max_links
-        page = amp.scan(data, most=most, judge_text=self.rules.skip_url_text, look=self.check_time)
+        page = amp.scan(data, most=most, check_text=self.rules.skip_url_text, check_time=self.check_time)
         if len(page.anchors) > most:
             raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
@@ -112,16 +112,19 @@ class PartEdits:
         return self._finished(data, edits)
 
     def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Edit]:
-        """Changes of a text/plain part. The [[…]] notation goes whether or not anything is tracked."""
+        """Return the edits of a text/plain part. Raises as `html`.
+
+        The [[…]] notation goes whether or not anything is tracked.
+        """
         edits: list[Edit] = []
         tracks = self.decision.clicks and self.rules.text_links
         most = _UNTRACKED * self.rules.max_links
-        look = self.check_time
-        links = text.scan(data, flowed=flowed, delsp=delsp, charset=charset, most=most, look=look)
+        check_time = self.check_time
+        links = text.scan(data, flowed=flowed, delsp=delsp, charset=charset, most=most, check_time=check_time)
         if len(links) > most:
             raise TooManyLinksError
         known: dict[bytes, bytes] = {}
-        for some in in_turns(links, self.check_time, _LOOK_EVERY):
+        for some in in_turns(links, self.check_time, _CHECK_LINKS):
             if tracks:
                 plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
                 self._some_links(some, plain, False, known, edits)
@@ -131,7 +134,7 @@ class PartEdits:
     def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Edit]:
         edits: list[Edit] = []
         known: dict[bytes, bytes] = {}
-        for some in in_turns(anchors, self.check_time, _LOOK_EVERY):
+        for some in in_turns(anchors, self.check_time, _CHECK_LINKS):
             plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
             self._some_links(some, plain, amp, known, edits)
         return edits
@@ -144,13 +147,13 @@ class PartEdits:
         known: dict[bytes, bytes],
         edits: list[Edit],
     ) -> None:
-        """Add the edits of so few links that the clock need not be looked at.
+        """Add the edits of a few links, without a check of the time.
 
         plain: their targets, None for a link that says more. known: URLs by such targets, as a picture and
         its title often lead to the same place.
         """
         while plain:
-            urls = self.links.usual_clicks(plain, self.harmless, known, amp)
+            urls = self.links.common_clicks(plain, self.harmless, known, amp)
             if urls:
                 self._count(len(urls))
                 edits += [
@@ -160,18 +163,18 @@ class PartEdits:
             count = len(urls)
             if count == len(plain):
                 return
-            new = self._unusual(links[count], amp, edits)
+            new = self._add_link(links[count], amp, edits)
             if new is not None and plain[count] == new.target:
                 known[new.target] = new.new
             links, plain = links[count + 1 :], plain[count + 1 :]
 
-    def _unusual(self, link: Anchor | TextLink, amp: bool, edits: list[Edit]) -> Edit | None:
-        """Judge a link by itself, and add its edits; that of its URL, if there is one."""
+    def _add_link(self, link: Anchor | TextLink, amp: bool, edits: list[Edit]) -> Edit | None:
+        """Decide about one link and add its edits. Return that of its URL, or None if the link stays."""
         name, attributes = (link.name, link.attributes) if isinstance(link, Anchor) else ("", ())
-        judged = self._judged(link, name, amp=amp)
-        if judged is None:
+        tracked = self._tracked_url(link, name, amp=amp)
+        if tracked is None:
             return None
-        edit = Edit(link.start, link.stop, judged[0], "link", judged[1], name)
+        edit = Edit(link.start, link.stop, tracked[0], "link", tracked[1], name)
         edits.append(edit)
         if attributes:
             if len(edits) + len(attributes) > _UNTRACKED * self.rules.max_links:
@@ -189,7 +192,7 @@ class PartEdits:
             return ()
         return (Edit(place, place, markup(address), "pixel"),)
 
-    def _judged(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
+    def _tracked_url(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
         target = link.target
         if b"{{" in target and self.rules.brace_macros and len(target) <= _MACRO_SIZE * MAX_TARGET:
@@ -266,9 +269,10 @@ class PartEdits:
 
 
 def harmless(rules: RewritingRules, own_hosts: frozenset[bytes]) -> set[bytes]:
-    """What stands before the path of targets that were judged fit: a `PartEdits` looks up there, and adds.
+    """Return the origins whose targets may be tracked: a `PartEdits` looks there, and adds to them.
 
-    Kept from one message to the next, as newsletters lead to the same few hosts; it only saves time.
+    They are remembered from one message to the next, as newsletters lead to the same few hosts. It only saves
+    time.
     """
     return set() if rules.skip_patterns else _harmless(own_hosts)
 
@@ -281,20 +285,20 @@ def _harmless(_own_hosts: frozenset[bytes]) -> set[bytes]:
 def _outside(edits: list[Edit], found: Iterable[tuple[int, int, bytes]]) -> list[Edit]:
     """The macros that lie in no edit's span."""
     spans = sorted((edit.start, edit.stop) for edit in edits)
-    kept = []
+    remaining = []
     at = 0
     for start, stop, new in found:
         while at < len(spans) and spans[at][1] <= start:
             at += 1
         if at == len(spans) or spans[at][0] >= stop:
-            kept.append(Edit(start, stop, new, "macro"))
-    return kept
+            remaining.append(Edit(start, stop, new, "macro"))
+    return remaining
 
 
-def _with_braces(target: bytes, look: Look) -> bytes:
+def _with_braces(target: bytes, check_time: CheckTime) -> bytes:
     pieces: list[bytes] = []
     position = 0
-    for start, stop, new in paced(macros.scan(target, look=look), look):
+    for start, stop, new in paced(macros.scan(target, check_time=check_time), check_time):
         pieces += target[position:start], new
         position = stop
     return b"".join(pieces) + target[position:]

@@ -1,4 +1,4 @@
-"""The images whose fetching tells of an open, as markup.
+"""The images whose fetching reports an open, as markup.
 
 Visible one-pixel images with an empty alt and no style: some readers skip hidden images (contract.md 5.5).
 """

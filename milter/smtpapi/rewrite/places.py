@@ -1,7 +1,7 @@
 """Where an HTML part's pixels stand (contract.md 5.5): where a browser makes images of them, no more.
 
-Not a tree. The few documents in which an image might change more than itself are read once more here; what
-is usual costs nothing.
+Not a tree. The few documents in which an image might change more than itself are read once more here; common
+ones cost nothing.
 """
 
 import re
@@ -14,7 +14,7 @@ from smtpapi.find import (
 )
 from smtpapi.find.html_syntax import markup, raw_text
 from smtpapi.find.model import WHITE_SPACE, Page
-from smtpapi.mime.deadline import LOOK_EVERY, Look, paced
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, paced
 
 NONE: Final = -1
 
@@ -43,60 +43,62 @@ _DEEPEST: Final = 512  # only broken or hostile markup nests deeper; each end ta
 _VOID: Final = frozenset(b"area base br col embed hr img input link meta param source track wbr".split())
 
 
-def first(data: bytes, page: Page, look: Look) -> int:
+def first(data: bytes, page: Page, check_time: CheckTime) -> int:
     """Right behind the first `<body>`; -1 if there is no place for a pixel."""
     place = page.body_open
-    if page.odd and _is_hidden(data, place, look):
+    if page.odd and _is_hidden(data, place, check_time):
         return NONE
-    return place if not _shows(data, place, look) or _is_settled(data, place, look) else NONE
+    return place if not _shows(data, place, check_time) or _is_settled(data, place, check_time) else NONE
 
 
-def last(data: bytes, page: Page, look: Look) -> int:
+def last(data: bytes, page: Page, check_time: CheckTime) -> int:
     """Before the last `</body>`, or behind the last character; -1 if there is no place for a pixel."""
-    place = _last(data, page, look)
-    return NONE if place >= 0 and page.odd and _is_hidden(data, place, look) else place
+    place = _last(data, page, check_time)
+    return NONE if place >= 0 and page.odd and _is_hidden(data, place, check_time) else place
 
 
-def _last(data: bytes, page: Page, look: Look) -> int:
+def _last(data: bytes, page: Page, check_time: CheckTime) -> int:
     if page.body_close < len(data):
         behind = _NOTHING_BEHIND.match(data, page.body_close)
         assert behind is not None
         quiet = behind.end() == len(data) or _OPENS_AGAIN.match(data, behind.end()) is not None
-        fits = quiet and not _may_be_in_table(data, page.body_close, look)
+        fits = quiet and not _may_be_in_table(data, page.body_close, check_time)
         if fits and page.body_open >= 0:  # as nearly always
             return page.body_close
-        if _shows(data, page.body_close, look) and (fits or _is_settled(data, page.body_close, look)):
+        if _shows(data, page.body_close, check_time) and (
+            fits or _is_settled(data, page.body_close, check_time)
+        ):
             return page.body_close
     if page.unclosed >= 0:
-        return _before_unclosed(data, page.unclosed, look)
-    return _at_end(data, look) if _shows(data, len(data), look) else NONE
+        return _before_unclosed(data, page.unclosed, check_time)
+    return _at_end(data, check_time) if _shows(data, len(data), check_time) else NONE
 
 
-def _at_end(data: bytes, look: Look) -> int:
+def _at_end(data: bytes, check_time: CheckTime) -> int:
     """Behind the last character but line ends, unless where these go depends on what is before them."""
     place = len(data.rstrip(b"\r\n"))
     if place == len(data):
         return place
     if _PREFORMATTED.search(data, max(0, place - _LONGEST_TAG), place):  # drops one that follows
         return len(data)
-    return len(data) if _table_is_open(data, look) else place
+    return len(data) if _table_is_open(data, check_time) else place
 
 
-def _may_be_in_table(data: bytes, place: int, look: Look) -> bool:
+def _may_be_in_table(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether white space behind a pixel at place could leave a table with it (13.2.6.4.9, anything else)."""
     latest = _OF_TABLE.findall(data, max(0, place - _NEAR), place)
     return (
         bool(latest)
         and latest[-1].lower() != b"/table"
-        and _table_is_open(data[:place], look)
-        and not _is_settled(data, place, look)
+        and _table_is_open(data[:place], check_time)
+        and not _is_settled(data, place, check_time)
     )
 
 
-def _table_is_open(data: bytes, look: Look) -> bool:
+def _table_is_open(data: bytes, check_time: CheckTime) -> bool:
     """Whether white space at the end stays in a table, which it leaves with text (13.2.6.4.10)."""
     depth = 0
-    for is_end in paced(_table_tags(data.lower()), look):
+    for is_end in paced(_table_tags(data.lower()), check_time):
         depth = max(0, depth - 1) if is_end else depth + 1
     return depth > 0
 
@@ -113,32 +115,32 @@ def _table_tags(small: bytes) -> Iterator[bool]:
             start = small.find(b"<table", start + 1)
 
 
-def _before_unclosed(data: bytes, place: int, look: Look) -> int:
+def _before_unclosed(data: bytes, place: int, check_time: CheckTime) -> int:
     """Before what the document ends inside, which is at place: there the page ends for a reader."""
     if _END_OF_RAW_TEXT.match(data, place):  # then the element before it does not end either
-        before = html.scan(data[:place], judge_text=False, look=look).unclosed
+        before = html.scan(data[:place], check_text=False, check_time=check_time).unclosed
         place = place if before < 0 else before
-    if not _shows(data, place, look):
+    if not _shows(data, place, check_time):
         return NONE
     if data.startswith(b"</", place) and len(data) == place + 2:  # text, up to now (13.2.5.7)
-        return NONE if _table_is_open(data, look) else place
-    if _is_cut_tag(data, place, look) or _is_settled(data, place, look, comment=True):
+        return NONE if _table_is_open(data, check_time) else place
+    if _is_cut_tag(data, place, check_time) or _is_settled(data, place, check_time, comment=True):
         return place
     return NONE
 
 
-def _is_cut_tag(data: bytes, place: int, look: Look) -> bool:
+def _is_cut_tag(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether it is a tag without its end, of which nothing comes into the tree."""
     found = foreign.TOKEN.match(data, place)
     assert found is not None
     name = found[1] or b"!"
-    return name[:1] != b"!" and markup.tag_end(data, found.end(), len(data), look) < 0
+    return name[:1] != b"!" and markup.tag_end(data, found.end(), len(data), check_time) < 0
 
 
-def _is_hidden(data: bytes, place: int, look: Look) -> bool:
+def _is_hidden(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether the place is in a template or a select, or in a page of frames."""
     opened = {b"select": 0, b"template": 0}
-    for found in paced(_ODD.finditer(data), look):
+    for found in paced(_ODD.finditer(data), check_time):
         name = found[1].lower()
         kind = name.removeprefix(b"/")
         if name == b"frameset":
@@ -148,10 +150,10 @@ def _is_hidden(data: bytes, place: int, look: Look) -> bool:
     return any(opened.values())
 
 
-def _shows(data: bytes, stop: int, look: Look) -> bool:
+def _shows(data: bytes, stop: int, check_time: CheckTime) -> bool:
     """Whether anything stands in data[:stop] that is not for the head: else a pixel would begin the body."""
     position = 0
-    for name, start, after in _tags(data, stop, look):
+    for name, start, after in _tags(data, stop, check_time):
         if data[position:start].strip(WHITE_SPACE):
             return True
         if name == b"template":
@@ -162,7 +164,7 @@ def _shows(data: bytes, stop: int, look: Look) -> bool:
     return bool(data[position:stop].strip(WHITE_SPACE))
 
 
-def _is_settled(data: bytes, stop: int, look: Look, *, comment: bool = False) -> bool:
+def _is_settled(data: bytes, stop: int, check_time: CheckTime, *, comment: bool = False) -> bool:
     """Whether what follows stop has the same place in the tree if an image stands before it.
 
     No element of `_FORMATTING` is or could be opened again there, and no svg or math is open. comment: what
@@ -170,7 +172,7 @@ def _is_settled(data: bytes, stop: int, look: Look, *, comment: bool = False) ->
     """
     opened: list[bytes] = []
     ended, latest = -1, b""
-    for name, _, after in _tags(data, stop, look):
+    for name, _, after in _tags(data, stop, check_time):
         if name:
             latest = name
             if name != b"html":
@@ -185,19 +187,21 @@ def _is_settled(data: bytes, stop: int, look: Look, *, comment: bool = False) ->
             while (inner := opened.pop()) != name[1:]:
                 if inner in _FORMATTING:
                     return False
-    if comment and (latest in _COLUMNS or (ended >= 0 and not _shows(data[ended:stop], stop - ended, look))):
+    if comment and (
+        latest in _COLUMNS or (ended >= 0 and not _shows(data[ended:stop], stop - ended, check_time))
+    ):
         return False
     return _FORMATTING.isdisjoint(opened) and not any(name in foreign.ROOTS for name in opened)
 
 
-def _tags(data: bytes, stop: int, look: Look) -> Iterator[tuple[bytes, int, int]]:
+def _tags(data: bytes, stop: int, check_time: CheckTime) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each tag, and of each comment, which has no name; raw text is passed over."""
     position = 0
-    look_at = LOOK_EVERY
+    check_at = CHECK_BYTES
     while found := foreign.TOKEN.match(data, position, stop):
-        if position > look_at:
-            look()
-            look_at = position + LOOK_EVERY
+        if position > check_at:
+            check_time()
+            check_at = position + CHECK_BYTES
         position, token = found.end(), found[1]
         if token is None:
             return
@@ -208,10 +212,10 @@ def _tags(data: bytes, stop: int, look: Look) -> Iterator[tuple[bytes, int, int]
             position = data.find(b">", position, stop) + 1 or stop
         elif token:
             name = token.lower()
-            after = markup.tag_end(data, position, stop, look)
+            after = markup.tag_end(data, position, stop, check_time)
             position = stop if after < 0 else after
             if name in raw_text.NAMES:
-                position = raw_text.end(data, name, position, stop, look)
+                position = raw_text.end(data, name, position, stop, check_time)
         else:
             continue
         yield name, start, position

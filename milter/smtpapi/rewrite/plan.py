@@ -1,6 +1,6 @@
 """From a message and a decision to all its edits; nothing is changed here.
 
-Part by part: take off the transfer encoding and the charset, let `choose` say what changes, and bring the
+Part by part: take off the transfer encoding and the charset, let `part` say what changes, and bring the
 edits back to offsets in the body. A part that cannot be decoded exactly is skipped with a reason, the
 others are done. What makes the whole message untouchable is a `Leave`.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from smtpapi.mime import charset, transfer
-from smtpapi.mime.deadline import Look, OverTimeError, in_turns, paced
+from smtpapi.mime.deadline import CheckTime, OverTimeError, in_turns, paced
 from smtpapi.mime.describe import IDENTITY, OF_BYTES
 from smtpapi.mime.fields import FieldSpan
 from smtpapi.mime.locate import Part, locate, top_parts
@@ -42,7 +42,9 @@ class _UntouchableError(Exception):
 def plan(
     message: Message, decision: Decision, links: CopyLinks, rules: RewritingRules, tick: Callable[[], float]
 ) -> Plan | Leave:
-    """All edits of the message for one copy. tick: seconds on any steady clock, for `rules.time_budget`.
+    """Return all edits of the message for one copy.
+
+    tick: seconds on any steady clock, for `rules.time_budget`.
 
     A `Plan` without edits says in `why` that nothing was found to change. Source: contract.md 5.
     """
@@ -73,7 +75,7 @@ def plan(
 def editable(
     message: Message, rules: RewritingRules, late: Callable[[], bool] = lambda: False
 ) -> tuple[Part, ...] | Leave:
-    """The parts that a plan looks into, or why there can be none, whoever the recipient is.
+    """Return the parts that a plan edits, or why there can be none, whoever the recipient is.
 
     late: is the message's time used up?
     """
@@ -120,29 +122,29 @@ class _Work:
         """Plan one part; whatever forbids it is noted or raised."""
         if part.content.type == _AMP and self._amp_is_off(part):
             return
-        look = self.chooser.check_time
+        check_time = self.chooser.check_time
         encoded = self.message.body[part.start : part.stop]
         if encoded.count(b"\r") != encoded.count(b"\r\n"):
             raise _UntouchableError(Why.AMBIGUOUS_MIME, "a bare carriage return in a part")
-        view = transfer.view(encoded, part.encoding, look)
+        view = transfer.view(encoded, part.encoding, check_time)
         if view is None:
             self._skip(part, Skip.PART_ENCODING)
             return
-        look()
+        check_time()
         plain = part.content.type == "text/plain"
         label = part.content.parameters.get("charset", "")
         reading = charset.read(
-            view.data, label, html=not plain, encoded=part.encoding not in IDENTITY, look=look
+            view.data, label, html=not plain, encoded=part.encoding not in IDENTITY, check_time=check_time
         )
         if reading is None:
             self._skip(part, Skip.PART_CHARSET)
             return
         if b"BEGIN" in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
             raise _UntouchableError(Why.PGP_INLINE)
-        look()
+        check_time()
         edits = charset.place(self._edits_of(part, reading), reading, view.data)
         if edits and isinstance(view, LooseQuotedPrintable):
-            edits = self._without_doubtful(part, edits, view)
+            edits = self._without_ambiguous(part, edits, view)
         ends_matter = part.encoding == "quoted-printable" or "format" in part.content.parameters
         if edits and ends_matter and not reading.codec:
             edits = [_before_blanks(edit, view.data) for edit in edits]
@@ -156,23 +158,23 @@ class _Work:
             return
         self.readable = True
         if passed:
-            look()
+            check_time()
             offsets = charset.offsets_in_part([item.offset for item in passed], reading)
             self._passed(part, passed, view.encoded_offsets(offsets))
         if edits:
-            look()
-            self._place(part, view.place(edits, self.message.eol, look))
+            check_time()
+            self._place(part, view.place(edits, self.message.eol, check_time))
 
-    def _without_doubtful(self, part: Part, edits: list[Edit], view: LooseQuotedPrintable) -> list[Edit]:
+    def _without_ambiguous(self, part: Part, edits: list[Edit], view: LooseQuotedPrintable) -> list[Edit]:
         """The edits but those over escapes that readers take in their own ways; links are noted."""
-        kept = []
+        remaining = []
         for edit, offset in zip(edits, view.encoded_offsets([item.start for item in edits]), strict=True):
-            if not view.doubtful(edit.start, edit.stop):
-                kept.append(edit)
+            if not view.ambiguous_at(edit.start, edit.stop):
+                remaining.append(edit)
             elif edit.kind == "link":
                 url = edit.target.decode("ascii", "replace")
                 self.skipped.append(Skipped(part.section, part.start + offset, url, Skip.BROKEN_ESCAPE))
-        return kept
+        return remaining
 
     def _passed(self, part: Part, passed: list[LeftLink], offsets: Sequence[int]) -> None:
         """Note the links that stay; offsets: in the part as encoded."""
@@ -231,9 +233,9 @@ class _Work:
     def _place(self, part: Part, placed: EncodedEdits) -> None:
         if placed.encoding:
             self._new_encoding(part, placed.encoding)
-        look = self.chooser.check_time
-        inner = tuple(_edits(placed.inner, look, part, 0)) if placed.inner else ()
-        self.edits += _edits(placed.edits, look, part, part.start, inner)
+        check_time = self.chooser.check_time
+        inner = tuple(_edits(placed.inner, check_time, part, 0)) if placed.inner else ()
+        self.edits += _edits(placed.edits, check_time, part, part.start, inner)
         self.untrue.update((span, part) for span in part.of_bytes)
 
     def _new_encoding(self, part: Part, encoding: str) -> None:
@@ -271,11 +273,11 @@ def _before_blanks(edit: Edit, data: bytes) -> Edit:
 
 
 def _edits(
-    placed: Sequence[Edit], look: Look, part: Part, base: int, inner: tuple[Edit, ...] = ()
+    placed: Sequence[Edit], check_time: CheckTime, part: Part, base: int, inner: tuple[Edit, ...] = ()
 ) -> list[Edit]:
     section, type_ = part.section, part.content.type
     edits: list[Edit] = []
-    for some in in_turns(placed, look):
+    for some in in_turns(placed, check_time):
         edits += [
             _NEW(Edit, (base + start, base + stop, new, kind, target, name, section, type_, inner))
             for start, stop, new, kind, target, name, _, _, _ in some

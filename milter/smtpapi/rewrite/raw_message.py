@@ -26,21 +26,21 @@ class RawMessage:
     body_start: int
 
     def apply(self, plan: Plan) -> bytes:
-        """The message as the plan makes it."""
+        """Return the message with the plan's changes. Raises ValueError for edits that overlap."""
         header = self.raw[: self.body_start]
         if plan.headers:
             header = splice(header, self._header_edits(plan))
         return header + splice(self.message.body, plan.edits)
 
     def edits(self, plan: Plan) -> list[Edit]:
-        """All of the plan, header changes included, as edits of the raw bytes, in order."""
+        """Return all of the plan, header changes included, as edits of the raw bytes, in order."""
         header = self._header_edits(plan)
         base = self.body_start
         body = [edit._replace(start=edit.start + base, stop=edit.stop + base) for edit in plan.edits]
         return header + body
 
     def report(self, outcome: Plan | Leave | Refuse, path: str) -> dict[str, Any]:
-        """What was done, as one line of `smtpapi rewrite --report`; offsets are into the raw input."""
+        """Return what was done, as one line of `smtpapi rewrite --report`; offsets are into the raw input."""
         line: dict[str, Any] = {"file": path, "action": "untouched", "reason": "", "edits": [], "skipped": []}
         if not isinstance(outcome, Refuse) and outcome.note:
             line["note"] = outcome.note

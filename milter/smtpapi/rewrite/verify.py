@@ -1,7 +1,7 @@
 """A second opinion by a real parser: the page keeps its elements and text, and only links differ.
 
 For sites that set `verify = true`. lxml repairs broken markup in its own way, but in the same way before and
-after. It sees no links in comments, so those are not judged here.
+after. It sees no links in comments, so those are not compared.
 """
 
 import re
@@ -16,7 +16,7 @@ _Element = tuple[str, dict[str, str]]
 
 
 def same_but_for(data: bytes, edits: Sequence[Edit]) -> bool:
-    """Whether an HTML part's edits alter links, pixels, data-msys-* attributes and nothing else."""
+    """Tell whether an HTML part's edits alter links, pixels, data-msys-* attributes and nothing else."""
     links = {_text(edit.new): edit for edit in edits if edit.kind == "link"}
     pixels = {_text(source) for edit in edits if edit.kind == "pixel" for source in _SOURCE.findall(edit.new)}
     old = _parse(splice(data, [edit for edit in edits if edit.kind == "macro"]))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html.entities import html5
 from typing import Final
 
-from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 # Possessive: the name is all letters and digits there are, so "&ampx" and "&amp=" are no references.
 _REFERENCE: Final = re.compile(rb"&(?:#(?:[xX]([0-9a-fA-F]++)|([0-9]++));?|([A-Za-z][A-Za-z0-9]*+)(;|(?!=)))")
@@ -28,24 +28,24 @@ _REPLACEMENT: Final = "\ufffd".encode()
 _MOST_DIGITS: Final = 8  # more significant digits than this are out of range, decimal or hexadecimal
 
 
-def decode(value: bytes, look: Look = unhurried) -> bytes:
+def decode(value: bytes, check_time: CheckTime = no_deadline) -> bytes:
     """The value with each reference decoded once; the same object if there is none."""
     references = value.count(b"&")
     if not references:
         return value
     if references == value.count(b"&amp;"):  # as nearly always in links
         return value.replace(b"&amp;", b"&")
-    if len(value) <= LOOK_EVERY:
+    if len(value) <= CHECK_BYTES:
         return _REFERENCE.sub(_decoded, value)
-    return b"".join(_REFERENCE.sub(_decoded, piece) for piece in _pieces(value, look))
+    return b"".join(_REFERENCE.sub(_decoded, piece) for piece in _pieces(value, check_time))
 
 
-def _pieces(value: bytes, look: Look) -> Iterator[bytes]:
+def _pieces(value: bytes, check_time: CheckTime) -> Iterator[bytes]:
     """A long value cut before references: none of them holds another "&"."""
     position = 0
     while position < len(value):
-        look()
-        stop = value.find(b"&", position + LOOK_EVERY)
+        check_time()
+        stop = value.find(b"&", position + CHECK_BYTES)
         yield value[position : stop if stop >= 0 else len(value)]
         position = stop if stop >= 0 else len(value)
 

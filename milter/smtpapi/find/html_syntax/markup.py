@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from smtpapi.mime.deadline import LOOK_EVERY, Look, paced, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline, paced
 
 _NAME: Final = rb"[^ \t\n\f\r/>]*+"  # 13.2.5.8, tag name state
 _BOGUS: Final = rb"[^>]*+(?:>|\Z)"  # 13.2.5.41; a doctype and "</>" end the same way
@@ -29,8 +29,8 @@ def _rest(closed: bytes) -> bytes:
     # After the tag name. Nearly every attribute in mail is ` name="value"`; a tag without quotes ends at ">".
     # The end of the document inside a tag: no tag, and nothing after it.
     # More attributes than that are for `tag_end`.
-    usual = rb"(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z)){0,40}+[^>\"'=]*+" + closed
-    return rb"(?:%s|(?:%s){0,40}+[ \t\n\f\r/]*+(?:%s|\Z))" % (usual, _ATTRIBUTE, closed)
+    common = rb"(?:[ \t\n\f\r]++[A-Za-z:_-]++=\"[^\"]*+(?:\"|\Z)){0,40}+[^>\"'=]*+" + closed
+    return rb"(?:%s|(?:%s){0,40}+[ \t\n\f\r/]*+(?:%s|\Z))" % (common, _ATTRIBUTE, closed)
 
 
 _REST: Final = _rest(rb">")
@@ -39,13 +39,13 @@ _MANY_ATTRIBUTES: Final = re.compile(rb"(?:%s){0,1000}+[ \t\n\f\r/]*+(>)?" % _AT
 _MOST_AT_ONCE: Final = 200  # bounds the memory of one match; 1000 made no document faster
 
 # By far the most start tags, of names that hardly anybody waits for. A shape of `_rest`, sooner tried.
-_USUAL_TAG: Final = (
+_COMMON_TAG: Final = (
     rb"(?:[tT][abdrhABDRH]|[cdeluCDELU]|[fF](?![rR][aA])|[sS][pmuPMU]|[bBiIpP](?=[ >])|[iI][mM]|[bB][rR]"
     rb"|[sS][tT][rR]|[hH][1-6rR]|[mM][eE])[A-Za-z0-9]*+"
     rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++)){0,40}+[^>\"'=]*+>"
 )
 _PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
-_USUAL_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
+_COMMON_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # the others are for `comment_end`
 
 # One search for both: the one that is not there would be looked for to the document's end, in each comment.
 _COMMENT_END: Final = re.compile(rb"-->|--!>")
@@ -53,7 +53,7 @@ _COMMENT_END: Final = re.compile(rb"-->|--!>")
 # By far the most anchors: one href in double quotes, other attributes too, none of them ours or an opt-out
 # (`anchors` knows those; their names end so).
 _OTHER: Final = rb"[ \t\n\f\r]++(?![hH][rR][eE][fF]=|[dD][aA][tT][aA]-)[A-Za-z:_-]++(?<![kKgG])=\"[^\"]*+\""
-_USUAL_ANCHOR: Final = (
+_COMMON_ANCHOR: Final = (
     rb"(?:%s){0,20}[ \t\n\f\r]++[hH][rR][eE][fF]=\"([^\"]*+)\"(?:%s){0,20}[ \t\n\f\r]*+/?>" % (_OTHER, _OTHER)
 )
 
@@ -88,16 +88,16 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     tag = rb"[A-Za-z]" + _NAME + _REST
     skipped = (
         rb"/(?:[AC-Zac-z]|[bB](?=>))[^>\"']*+>",
-        *(() if any(re.match(_USUAL_TAG, start + b">") for start in starts) else (_USUAL_TAG,)),
+        *(() if any(re.match(_COMMON_TAG, start + b">") for start in starts) else (_COMMON_TAG,)),
         rb"(?!%s)%s" % (wanted, tag),
-        *(() if comments else (_PLAIN_COMMENT, _USUAL_COMMENT)),
+        *(() if comments else (_PLAIN_COMMENT, _COMMON_COMMENT)),
         rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(b"body"), after, tag, _BOGUS),
         rb"(?:!(?!--)|\?)" + _BOGUS,
         rb"(?![A-Za-z/!?])",  # text
     )
     return re.compile(
         rb"(?:[^<]*+<(?:%s)){0,%d}[^<]*+(?:<(!--|(?=[aA]%s)([aA])|/?[A-Za-z]%s)(?(2)(?:%s)?))?"
-        % (rb"|".join(skipped), _MOST_AT_ONCE, after, _NAME, _USUAL_ANCHOR)
+        % (rb"|".join(skipped), _MOST_AT_ONCE, after, _NAME, _COMMON_ANCHOR)
     )
 
 
@@ -106,7 +106,7 @@ def _by_letter(words: tuple[bytes, ...]) -> Iterator[tuple[bytes, list[bytes]]]:
         yield letter, [_either_case(word[1:]) for word in words if word[:1] == letter]
 
 
-def tag_end(data: bytes, position: int, limit: int, look: Look = unhurried) -> int:
+def tag_end(data: bytes, position: int, limit: int, check_time: CheckTime = no_deadline) -> int:
     """Just after the ">" of the tag whose name ends at position; -1 if the document ends inside it."""
     found = _TAG_END.match(data, position, limit)
     while found is None:
@@ -115,7 +115,7 @@ def tag_end(data: bytes, position: int, limit: int, look: Look = unhurried) -> i
         position = found.end()
         if found.lastindex is None and position < limit:
             found = None
-            look()
+            check_time()
     return -1 if found.lastindex is None else found.end()
 
 
@@ -135,7 +135,9 @@ def closed_comment_end(data: bytes, position: int, limit: int) -> int:
     return -1 if found is None else found.end()
 
 
-def attributes(data: bytes, start: int, stop: int, look: Look = unhurried) -> Iterator[re.Match[bytes]]:
+def attributes(
+    data: bytes, start: int, stop: int, check_time: CheckTime = no_deadline
+) -> Iterator[re.Match[bytes]]:
     """Each attribute between a tag's name and its ">", duplicates too: a name and one of three values."""
     found = _READ.finditer(data, start, stop)
-    return found if stop - start < LOOK_EVERY else paced(found, look)
+    return found if stop - start < CHECK_BYTES else paced(found, check_time)

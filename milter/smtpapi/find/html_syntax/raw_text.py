@@ -6,7 +6,7 @@ Not their meaning. `noscript` is none of them here: mail readers run no script, 
 import re
 from typing import Final
 
-from smtpapi.mime.deadline import LOOK_EVERY, Look, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 NAMES: Final = (
     b"script",
@@ -30,24 +30,24 @@ _CLOSE: Final = {
 }
 
 
-def end(data: bytes, name: bytes, position: int, limit: int, look: Look = unhurried) -> int:
+def end(data: bytes, name: bytes, position: int, limit: int, check_time: CheckTime = no_deadline) -> int:
     """Offset of the end tag that closes the element whose content begins at position; limit if none does."""
     if name == b"plaintext":
         return limit
     if name == b"script":
-        return _script_end(data, position, limit, look)
+        return _script_end(data, position, limit, check_time)
     close = _CLOSE[name].search(data, position, limit)
     return limit if close is None else close.start()
 
 
-def _script_end(data: bytes, position: int, limit: int, look: Look) -> int:
+def _script_end(data: bytes, position: int, limit: int, check_time: CheckTime) -> int:
     escaped = twice = False
-    look_at = position + LOOK_EVERY
+    check_at = position + CHECK_BYTES
     while turn := _SCRIPT_TURN.search(data, position, limit):
         position = turn.end()
-        if position > look_at:
-            look()
-            look_at = position + LOOK_EVERY
+        if position > check_at:
+            check_time()
+            check_at = position + CHECK_BYTES
         if turn[1] is None:
             if turn[0] == b"-->":
                 escaped = twice = False

@@ -5,10 +5,10 @@ Of what stands there a browser shows nothing, and what is put behind it becomes 
 
 from smtpapi.find import foreign
 from smtpapi.find.html_syntax import markup
-from smtpapi.mime.deadline import Look
+from smtpapi.mime.deadline import CheckTime
 
 
-def among_skipped(data: bytes, position: int, limit: int, look: Look) -> int:
+def among_skipped(data: bytes, position: int, limit: int, check_time: CheckTime) -> int:
     """Where the last token from position on begins if limit cuts it; -1 if it does not.
 
     position: where the tokenizer is in the data state, with no element of raw text between it and limit.
@@ -24,7 +24,7 @@ def among_skipped(data: bytes, position: int, limit: int, look: Look) -> int:
         elif token[:1] == b"!" or (not token and data[position : position + 1] in (b"!", b"?", b"/")):
             position = data.find(b">", position, limit) + 1 or -1
         elif token:
-            position = markup.tag_end(data, position, limit, look)
+            position = markup.tag_end(data, position, limit, check_time)
         if position < 0:
             return start
     return -1

@@ -6,7 +6,7 @@ Not which bytes a URL may hold: that is `text`'s business, which hands in the ru
 import re
 from typing import Final, NamedTuple
 
-from smtpapi.mime.deadline import LOOK_EVERY, Look, paced, unhurried
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline, paced
 
 _BRACKET: Final = re.compile(rb"[()\[\]{}]")
 _OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
@@ -19,13 +19,13 @@ _EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before th
 
 
 class UrlEnd(NamedTuple):
-    """Where a URL ends within its run, punctuation included; certain: whether that can be told."""
+    """Where a URL ends within its run, punctuation included; certain: whether all readers agree."""
 
     stop: int
     certain: bool
 
 
-def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> UrlEnd:
+def url_end(data: bytes, start: int, run: int, check_time: CheckTime = no_deadline) -> UrlEnd:
     """Where the URL ends that begins at start, in data[start:run].
 
     A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
@@ -38,7 +38,7 @@ def url_end(data: bytes, start: int, run: int, look: Look = unhurried) -> UrlEnd
             if _ON.match(data, quote + 1):  # an apostrophe as well as the end
                 return UrlEnd(run, certain=False)
             run = quote
-    unbalanced = _first_unbalanced(data, start, run, look)
+    unbalanced = _first_unbalanced(data, start, run, check_time)
     if unbalanced == _OPEN:
         return UrlEnd(run, certain=False)
     if unbalanced < 0:
@@ -65,11 +65,11 @@ def without_punctuation(data: bytes, start: int, stop: int) -> int:
     return start + len(data[start:stop].rstrip(trailing))
 
 
-def _first_unbalanced(data: bytes, start: int, stop: int, look: Look) -> int:
+def _first_unbalanced(data: bytes, start: int, stop: int, check_time: CheckTime) -> int:
     """Where the first closing bracket is that nothing opens; -1 without one, `_OPEN` if one is left open."""
     opened: list[bytes] = []
     brackets = _BRACKET.finditer(data, start, stop)
-    for found in brackets if stop - start < LOOK_EVERY else paced(brackets, look):
+    for found in brackets if stop - start < CHECK_BYTES else paced(brackets, check_time):
         bracket = found[0]
         if bracket not in _OPENER:
             opened.append(bracket)
