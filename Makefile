@@ -17,6 +17,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 BIN := .venv/bin
+C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
+  milter/smtpapi/find/_walk.c milter/smtpapi/mime/_quoted_printable.c
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
@@ -42,7 +44,7 @@ sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and 
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 
-.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg setup.py engagement/_native.c engagement/links/_seal.c milter/smtpapi/find/_walk.c milter/smtpapi/mime/_quoted_printable.c | version
+.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg setup.py $(C_SOURCES) | version
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Preparing .venv"
 	@$(PIP) -r requirements.txt -r requirements-dev.txt
@@ -94,5 +96,5 @@ lock:  ## write requirements.lock from what .venv holds; make it with the oldest
 
 clean:  ## remove what make run and make test made (the demonstration must not be running)
 	@rm -rf $(RUN_DIR) .test build dist .coverage .coverage.* .hypothesis
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache engagement/*.so engagement/links/*.so milter/smtpapi/find/*.so milter/smtpapi/mime/*.so
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache engagement/links/*.so milter/smtpapi/find/*.so milter/smtpapi/mime/*.so
 	@find . -name .venv -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -print0 | xargs -0 rm -rf

@@ -4,9 +4,9 @@ from setuptools import Extension, setup
 
 setup(
     ext_modules=[
-        Extension("engagement._native", ["engagement/_native.c"], optional=True),
-        Extension("smtpapi.find._walk", ["milter/smtpapi/find/_walk.c"], optional=True),
+        Extension("engagement.links._open", ["engagement/links/_open.c"], optional=True),
         Extension("engagement.links._seal", ["engagement/links/_seal.c"], optional=True),
+        Extension("smtpapi.find._walk", ["milter/smtpapi/find/_walk.c"], optional=True),
         Extension(
             "smtpapi.mime._quoted_printable", ["milter/smtpapi/mime/_quoted_printable.c"], optional=True
         ),

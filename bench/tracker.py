@@ -114,7 +114,7 @@ def plain_flask() -> Flask:
 
 def in_python() -> Asgi:
     """The tracker as it is where its part in C was not built."""
-    sys.modules["engagement._native"] = None  # type: ignore[assignment] # how an import is made to fail
+    sys.modules["engagement.links._open"] = None  # type: ignore[assignment] # how an import is made to fail
     from engagement.links import fast_open
     from tracker_web.server.serve import application
 

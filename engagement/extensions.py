@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Final
 
 NAMES: Final = (
-    "engagement._native",
+    "engagement.links._open",
     "engagement.links._seal",
     "smtpapi.find._walk",
     "smtpapi.mime._quoted_printable",

@@ -5,14 +5,14 @@ telling of the same event is known by its id.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from engagement.links.model import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True, array_like=True, gc=False):
     """A tracked link was fetched (contract.md 6.5).
 
     id: UUID text of `ids.EventIds`. at_ms: Unix milliseconds. packed: the token's authenticated payload
@@ -26,7 +26,7 @@ class Hit:
     id: str
     kind: Kind
     at_ms: int
-    packed: bytes = field(repr=False)
+    packed: bytes
     tenant: str
     client_address: str
     user_agent: str
@@ -35,7 +35,12 @@ class Hit:
     host: str
     spoiled: bool
     expired: bool
-    hits: int = 1
+    hits: int = 1  # stays the last one: records of version 1 end before it
+
+    def __repr__(self) -> str:
+        """Return all fields as text but `packed`, which names a person."""
+        shown = [name for name in self.__struct_fields__ if name != "packed"]
+        return f"Hit({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 class Injection(NamedTuple):

@@ -5,7 +5,7 @@ with its path, a target that is fit for Location. What is not plain may still be
 not told from it: `token`, `payload` and `urls` say, part by part.
 
 Invariant: what `read` returns is what those parts return; None where they return nothing, and whenever in
-doubt. There are two of it: in C where that was built (`engagement/_native.c`), else `read_by_parts`.
+doubt. There are two of it: in C where that was built (`engagement/links/_open.c`), else `read_by_parts`.
 """
 
 from typing import Final
@@ -17,9 +17,9 @@ from engagement.links.token import Opener, opener, unseal
 from engagement.links.urls import refusal
 
 try:
-    from engagement import _native
+    from engagement.links import _open
 except ImportError:  # not built here: the same in more time
-    _native = None  # type: ignore[assignment] # a name for a module
+    _open = None  # type: ignore[assignment] # a name for a module
 
 CLICK: Final = "/f/a/"  # how a link without a sublink begins
 PIXEL: Final = "/q/"
@@ -63,4 +63,4 @@ def read_by_parts(path: str, openers: RingOpeners) -> Asked | None:
     return kind, packed, issued, expiry, target, False
 
 
-read = read_by_parts if _native is None else _native.read
+read = read_by_parts if _open is None else _open.read

@@ -19,7 +19,7 @@ SUBLINK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # con
 _START = re.compile(rb"https?://", re.IGNORECASE)
 # A host as nearly all links have it, with port, path, query and fragment; others are looked at in pieces.
 # The last label begins with a letter, so it is no IPv4 number; the whole is within _MAX_HOST (6 * 31 + 63).
-_PLAIN = re.compile(
+_COMMON = re.compile(
     # Both cases spelled out: re.IGNORECASE would fold each byte of the target, for half the time again.
     rb"[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9_-]{1,30}\.){1,6}[A-Za-z][A-Za-z0-9-]{0,62}"
     rb"(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?",
@@ -41,7 +41,7 @@ def refusal(target: bytes) -> str | None:
     Codes, as in the filter's list of reasons: not-http, target-too-long, control-character, white-space,
     non-ascii, backslash, user-info, no-host. Source: contract.md 5.2; browsers' ways: WHATWG URL Standard.
     """
-    if len(target) <= MAX_TARGET and _PLAIN.fullmatch(target):
+    if len(target) <= MAX_TARGET and _COMMON.fullmatch(target):
         return None
     start = _START.match(target)
     if start is None:

@@ -15,11 +15,6 @@ from enum import StrEnum
 from typing import Final
 from zlib import crc32
 
-try:
-    from engagement import _native
-except ImportError:  # not built here: the same in more time
-    _native = None  # type: ignore[assignment] # a name for a module
-
 MAGIC: Final = b"smtpspl1"
 HEADER: Final = struct.Struct("<II")
 # A record holds one request or one message's labels: some hundred bytes, at most what headers of 64 kB and
@@ -44,15 +39,12 @@ class ScanResult:
     end: ScanEnd
 
 
-def frame_by_zlib(record: bytes) -> bytes:
+def frame(record: bytes) -> bytes:
     """Return the record with its length and checksum. Raises ValueError for one of more than MAX_RECORD."""
     if len(record) > MAX_RECORD:
         raise ValueError(f"a record of {len(record)} bytes: at most {MAX_RECORD} can be kept")
     size = len(record)
     return HEADER.pack(size, crc32(record, crc32(size.to_bytes(4, "little")))) + record
-
-
-frame = frame_by_zlib if _native is None else _native.frame
 
 
 def scan(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:

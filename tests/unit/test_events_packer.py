@@ -2,10 +2,10 @@
 
 import sys
 import threading
-from dataclasses import replace
 
 import pytest
 from event_samples import hit
+from msgspec.structs import replace
 
 from engagement.events.record import decode, encode
 

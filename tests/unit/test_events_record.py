@@ -1,14 +1,15 @@
 """Events as bytes: what was written comes back, and nothing else is taken for an event."""
 
-from dataclasses import replace
+from typing import Any
 
 import msgpack
 import pytest
 from event_samples import IDS, hit, injection
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from engagement.events.model import Event
+from engagement.events.model import Event, Hit
 from engagement.events.record import BadRecord, decode, encode
 from engagement.links.model import Kind
 
@@ -30,6 +31,37 @@ def test_any_text_survives(agent: str, subject: str) -> None:
     """Also lone surrogates, which stand for bytes that are no UTF-8."""
     for event in (hit(user_agent=agent), injection(subject=subject, context={"cust_a": agent})):
         assert decode(encode(event)) == event
+
+
+TEXTS = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(
+    ("a" * 255, "a" * 256, "a" * 70_000)
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    values=st.tuples(
+        TEXTS,
+        st.sampled_from(Kind),
+        st.integers(0, 2**64 - 1),
+        st.binary(max_size=400) | st.just(bytes(70_000)),
+        *[TEXTS] * 6,
+        st.booleans(),
+        st.booleans(),
+    )
+)
+def test_a_hit_is_written_as_msgpack_writes_it(values: tuple[Any, ...]) -> None:
+    """Both with lone surrogates and without: old segments and new ones are the same bytes."""
+    for hits, begin in ((1, (1, 1)), (41, (2, 1))):
+        written = encode(Hit(*values, hits))
+        rest = () if hits == 1 else (hits,)
+        assert written == msgpack.packb((*begin, *values, *rest), unicode_errors="surrogatepass")
+
+
+def test_a_hit_shows_all_but_its_payload() -> None:
+    shown = repr(hit(packed=b"whose"))
+    assert "whose" not in shown
+    assert "client_address='203.0.113.9'" in shown
 
 
 @settings(max_examples=100)
@@ -93,6 +125,24 @@ def test_every_value_of_an_injection_has_its_type(place: int) -> None:
 def test_values_out_of_range_are_refused(event: Event, why: str) -> None:
     with pytest.raises(BadRecord, match=why):
         decode(encode(event))
+
+
+@pytest.mark.parametrize("event", [hit(), injection()])
+def test_text_is_not_taken_for_bytes(event: Event) -> None:
+    values = msgpack.unpackb(encode(event))
+    place = next(place for place, value in enumerate(values) if isinstance(value, bytes))
+    values[place] = "cGF5bG9hZA=="  # base64
+    with pytest.raises(BadRecord, match=r"^(packed|message_id): "):
+        decode(msgpack.packb(values))
+
+
+def test_a_hit_of_version_1_stands_for_one() -> None:
+    values = msgpack.unpackb(encode(hit()))
+    with pytest.raises(BadRecord, match="13 values, not 12"):
+        decode(msgpack.packb([*values, 2]))
+    for hits in (0, 1, -1, 1 << 31, True, 2.0):
+        with pytest.raises(BadRecord, match="hits"):
+            decode(msgpack.packb([2, *values[1:], hits]))
 
 
 def test_a_later_version_is_not_guessed_at() -> None:

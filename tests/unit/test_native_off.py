@@ -17,10 +17,8 @@ LOOK = """
 import sys
 import {package}
 from engagement import extensions
-from engagement.events import record
 from engagement.links import fast_open, fast_seal, token
-from engagement.spool import format
-used = [fast_open._native, record._native, format._native, token._seal, fast_seal._seal]
+used = [fast_open._open, token._seal, fast_seal._seal]
 if "{package}" != "tracker_web":
     from smtpapi.find import html
     from smtpapi.mime import quoted_printable
@@ -49,7 +47,7 @@ def said(package: str, value: str | None) -> list[str]:
 def test_off_leaves_all_of_them_out(value: str) -> None:
     begin = "without the parts in C, so slower (SMTPAPI_NATIVE=off): "
     assert said("smtpapi.commands", value) == ["{False}", begin + ", ".join(extensions.NAMES)]
-    assert said("tracker_web", value) == ["{False}", f"{begin}engagement._native, engagement.links._seal"]
+    assert said("tracker_web", value) == ["{False}", f"{begin}engagement.links._open, engagement.links._seal"]
 
 
 @pytest.mark.parametrize("package", ["smtpapi.commands", "tracker_web"])

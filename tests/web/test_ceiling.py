@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from servers import fetch, make_site, running
 from web_cases import HOST, KEY, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
 
@@ -173,7 +174,7 @@ def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_hit_is_classed_as_its_whole_user_agent_is(agent: str, kind: Kind, method: str) -> None:
     event = recorded(PrivacyMode.AGGREGATE, agent=agent, kind=kind, method=method)
-    assert classify(event) == classify(replace(event, user_agent=agent))
+    assert classify(event) == classify(structs.replace(event, user_agent=agent))
 
 
 @pytest.mark.parametrize("word", [*DEFAULT.own, *DEFAULT.proxies, *DEFAULT.scanners, *DEFAULT.bare])

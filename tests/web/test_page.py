@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from chromium import browser
 from flask import Flask
 from flask.testing import FlaskClient
+from msgspec.structs import replace
 from servers import Site, make_site, opener, running, web
 from web_events import a_hit
 from web_events import put as keep

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engagement.events.addresses import truncated
-from engagement.events.record import encode_hit
+from engagement.events.model import Hit
+from engagement.events.record import encode
 from engagement.links.fast_open import Asked, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
@@ -239,22 +240,22 @@ class LinksApplication:
             header = environ.get
             address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR"))
             agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
-            record = encode_hit(
-                self._event_id(now_ms),
-                kind,
-                now_ms,
-                packed,
-                "",
-                truncated(address) if self._truncate else address,
-                (agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
-                (language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
-                environ["REQUEST_METHOD"],
-                self._host(environ),
-                spoiled,
+            hit = Hit(
+                id=self._event_id(now_ms),
+                kind=kind,
+                at_ms=now_ms,
+                packed=packed,
+                tenant="",
+                client_address=truncated(address) if self._truncate else address,
+                user_agent=(agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
+                accept_language=(language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
+                method=environ["REQUEST_METHOD"],
+                host=self._host(environ),
+                spoiled=spoiled,
                 # One sealed with no time at all is over at once (contract.md 6.4).
-                expiry <= issued or now > expiry + _CLOCK_SLACK,
+                expired=expiry <= issued or now > expiry + _CLOCK_SLACK,
             )
-            self._spool.append(record)
+            self._spool.append(encode(hit))
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
 

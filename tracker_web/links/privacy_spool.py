@@ -14,6 +14,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
+from msgspec import structs
+
 from engagement.events.classify import DEFAULT, ClassificationRules
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
@@ -76,17 +78,17 @@ class PrivacySpool:
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
-        reduced = replace(
+        reduced = structs.replace(
             hit, client_address="", accept_language="", user_agent=class_pattern(hit.user_agent)
         )
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
-            reduced = replace(reduced, at_ms=day, id=self._day_id(day))
+            reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))
         narrowed = self._narrowed(identity, named=_is_unsubscribe(hit, link))
         if narrowed == identity:
             return reduced
         packed = payload(pack_identity(narrowed), b"" if link is None else pack_link(link), filler=False)
-        return replace(reduced, packed=packed)
+        return structs.replace(reduced, packed=packed)
 
     def _narrowed(self, identity: Identity, named: bool) -> Identity:
         """Return the identity that a link made in this mode would have. named: its recipient stays."""

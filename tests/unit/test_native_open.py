@@ -1,11 +1,9 @@
-"""The part in C agrees with its twins in Python, and a copy without it works the same.
+"""The opening of links in C agrees with its twin in Python, and a tracker without it answers the same.
 
 It is built with the rest where there is a compiler, as wherever these tests run: without it they fail here.
 """
 
 import sys
-import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement import _native
-from engagement.events.record import decode, encode_hit_by_msgpack
+from engagement.links import _open
 from engagement.links import token as tokens
 from engagement.links.fast_open import RingOpeners, read_by_parts
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
 from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_identity, pack_link, payload
-from engagement.links.urls import _PLAIN
-from engagement.spool.format import MAX_RECORD, frame_by_zlib
+from engagement.links.urls import _COMMON
 from without_c import passes_without
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +37,7 @@ def sealed(kind: int, packed: bytes, key: Key = KEY) -> str:
 
 def both(path: str, ring: Ring = RING) -> Any:
     """What the twin in Python reads; the one in C must say the same, or None where that is in doubt."""
-    read = _native.read(path, RingOpeners(ring))
+    read = _open.read(path, RingOpeners(ring))
     by_parts = read_by_parts(path, RingOpeners(ring))
     assert read is None or read == by_parts
     if read is not None:
@@ -90,18 +86,18 @@ def test_native_reads_what_the_parts_read(
         fits = begin == "/f/a/" if kind in CLICKS else begin == "/q/" and kind in OPENS
         if not fits or not text[-1].isalnum():
             assert read is None
-        elif kind in OPENS or _PLAIN.fullmatch(target):
+        elif kind in OPENS or _COMMON.fullmatch(target):
             assert read == by_parts is not None  # never in doubt about what it is for
 
 
 @settings(max_examples=80, deadline=None)
 @given(target=TARGETS)
-def test_native_takes_for_plain_what_the_pattern_takes(target: bytes) -> None:
+def test_native_takes_for_common_what_the_pattern_takes(target: bytes) -> None:
     packed = payload(pack_identity(Identity(bytes(16), 1, "a", 1, 2)), pack_link(Link(target)), filler=False)
     text = sealed(Kind.CLICK, packed)
     if text[-1].isalnum():
         read, _ = both("/f/a/" + text)
-        assert (read is not None) == (_PLAIN.fullmatch(target) is not None and len(target) <= MAX_TARGET)
+        assert (read is not None) == (_COMMON.fullmatch(target) is not None and len(target) <= MAX_TARGET)
 
 
 @settings(max_examples=100, deadline=None)
@@ -197,57 +193,7 @@ def test_native_errors_of_the_cipher_are_not_hidden() -> None:
     raw = tokens._encode(b"\x01\x01\x00\x07").decode()
     openers[b"\x01\x01\x00\x07"] = (Kind.CLICK, broken, [raw.encode()])
     with pytest.raises(OSError, match="no cipher"):
-        _native.read(f"/f/a/{genuine()}", openers)
-
-
-TEXTS = st.one_of(st.text(max_size=400), st.text(st.characters(), max_size=40), st.just("a" * 70_000))
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    values=st.tuples(
-        TEXTS,
-        st.sampled_from(Kind),
-        st.integers(0, 2**64 - 1),
-        st.binary(max_size=400) | st.just(bytes(70_000)),
-        *[TEXTS] * 6,
-        st.booleans(),
-        st.booleans(),
-    )
-)
-def test_native_writes_the_record_that_msgpack_writes(values: tuple[Any, ...]) -> None:
-    assert _native.encode_hit(*values) == encode_hit_by_msgpack(*values)
-
-
-def test_native_record_is_read_back() -> None:
-    id = "0189f7a0-0000-7000-8000-000000000000"
-    record = _native.encode_hit(id, Kind.OPEN, 1, b"p", "", "::1", "agent", "nb", "GET", "host", True, False)
-    hit = decode(record)
-    assert (hit.id, hit.kind, hit.at_ms) == (id, Kind.OPEN, 1)
-
-
-@pytest.mark.parametrize("place", range(12))
-def test_native_takes_no_value_of_another_type(place: int) -> None:
-    values: list[Any] = ["", Kind.OPEN, 1, b"", "", "", "", "", "", "", True, False]
-    values[place] = [values[place]]
-    with pytest.raises(TypeError):
-        _native.encode_hit(*values)
-    with pytest.raises(TypeError):
-        _native.encode_hit(*values[:place])
-
-
-@given(record=st.one_of(st.binary(max_size=600), st.integers(0, 5000).map(bytes)))
-def test_native_frames_as_zlib_does(record: bytes) -> None:
-    assert _native.frame(record) == frame_by_zlib(record)
-
-
-def test_native_frames_up_to_the_same_size() -> None:
-    longest = bytes(range(256)) * (MAX_RECORD // 256)
-    assert _native.frame(longest) == frame_by_zlib(longest)
-    assert int.from_bytes(_native.frame(b"x" * 9)[4:8], "little") == zlib.crc32(b"\t\0\0\0" + b"x" * 9)
-    for frame in (_native.frame, frame_by_zlib):
-        with pytest.raises(ValueError, match="1048577 bytes: at most 1048576"):
-            frame(longest + b"x")
+        _open.read(f"/f/a/{genuine()}", openers)
 
 
 def test_native_leaves_nothing_behind() -> None:
@@ -265,21 +211,16 @@ def test_native_leaves_nothing_behind() -> None:
         if turn == 1000:
             before = sys.getallocatedblocks()
         for path in paths:
-            _native.read(path, openers)
-        record = _native.encode_hit("é\ud800", Kind.OPEN, 1, b"p", "", "", "", "", "", "", True, False)
-        _native.frame(record)
-        with suppress(TypeError):
-            _native.encode_hit("é", Kind.OPEN, 1, b"p", "", "", "", "", "", 1, True, False)  # type: ignore[arg-type]
+            _open.read(path, openers)
     assert sys.getallocatedblocks() - before < 500
 
 
 def test_prefixes_are_those_of_the_payload() -> None:
-    source = (ROOT / "engagement/_native.c").read_text()
+    source = (ROOT / "engagement/links/_open.c").read_text()
     for prefix in _PREFIXES:
         assert f'{{"{prefix.decode()}", {len(prefix)}}}' in source
 
 
 def test_tracker_is_the_same_without_the_part_in_c() -> None:
-    """Its table of requests, its spool and its records."""
-    files = ("tests/web/test_hot.py", "tests/unit/test_spool_write.py", "tests/unit/test_events_record.py")
-    passes_without("engagement._native", *files)
+    """Its table of requests, and what is read of payloads."""
+    passes_without("engagement.links._open", "tests/web/test_hot.py", "tests/unit/test_links_glance.py")

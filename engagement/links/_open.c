@@ -1,9 +1,8 @@
-/* The answering path's work on bytes, in C: reading a plain link, writing the record of a hit and its frame.
+/* Opening links, in C: from the path of a common request to payload, times and target.
 
-Not a second authority. `read` answers for what nearly all requests are and says None whenever in doubt; each
-function has its twin in Python (in `engagement.links.fast_open`, `engagement.events.record`, `engagement.spool`),
-which is used where this was not built, and which tests/unit/test_native.py holds it against. Why:
-docs/decisions/0014-native-path.md.
+Not a second authority. `read` answers for what nearly all requests are, and returns None whenever in doubt. Its
+twin in Python is `engagement.links.fast_open.read_by_parts`, which is used where this was not built, and which
+tests/unit/test_native_open.py compares it with. Why: docs/decisions/0014-native-path.md.
 
 Invariants: nothing is read or written past the end of what was given; nothing of a payload is read before the
 cipher said that it is authentic; nothing is kept between two calls. No cipher is here. */
@@ -217,12 +216,12 @@ static int glance(const unsigned char *packed, Py_ssize_t size, int with_link, G
     return from.at == from.end;
 }
 
-/* --- the target: the form that nearly all have, `urls._PLAIN` --- */
+/* --- the target: the form that nearly all have, `urls._COMMON` --- */
 
 static int is_letter(unsigned char sign) { return (sign | 32) >= 'a' && (sign | 32) <= 'z'; }
 static int is_digit(unsigned char sign) { return sign >= '0' && sign <= '9'; }
 
-static int is_plain(const unsigned char *at, Py_ssize_t size)
+static int is_common(const unsigned char *at, Py_ssize_t size)
 {
     const unsigned char *end = at + size;
     if (size < 8 || size > MAX_TARGET || (at[0] | 32) != 'h' || (at[1] | 32) != 't' || (at[2] | 32) != 't' ||
@@ -270,7 +269,7 @@ static const struct {
 
 static PyObject *invalid_tag; /* cryptography.exceptions.InvalidTag */
 
-/* The path's token as bytes; the number of them, or -1 for a path that is not plain. */
+/* The path's token as bytes; the number of them, or -1 for a path that is not common. */
 static Py_ssize_t token_of(PyObject *path, int *is_click, unsigned char *raw)
 {
     if (!PyUnicode_Check(path) || !PyUnicode_IS_COMPACT_ASCII(path))
@@ -305,7 +304,7 @@ static PyObject *decrypted(PyObject *decrypt, const void *sealed, Py_ssize_t siz
     return packed;
 }
 
-/* The target as bytes, None where it is not plain, NULL with an exception set. */
+/* The target as bytes, None where it is not common, NULL with an exception set. */
 static PyObject *target_of(const Glance *seen)
 {
     unsigned char target[MAX_TARGET + 16];
@@ -315,7 +314,7 @@ static PyObject *target_of(const Glance *seen)
     memcpy(target, prefixes[seen->flags & 3].text, before);
     memcpy(target + before, seen->rest, seen->rest_size);
     Py_ssize_t size = (Py_ssize_t)(before + seen->rest_size);
-    return is_plain(target, size) ? PyBytes_FromStringAndSize((char *)target, size) : Py_NewRef(Py_None);
+    return is_common(target, size) ? PyBytes_FromStringAndSize((char *)target, size) : Py_NewRef(Py_None);
 }
 
 /* What `read` returns for a genuine token of this kind and payload. */
@@ -339,7 +338,7 @@ static PyObject *asked_for(PyObject *kind, PyObject *packed, int is_click)
     return asked;
 }
 
-static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+static PyObject *read_common(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     unsigned char raw[MAX_RAW];
     int is_click;
@@ -370,201 +369,18 @@ static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *const *argume
     return result;
 }
 
-/* --- the record --- */
-
-static unsigned char *put_head(unsigned char *to, const unsigned char *marks, uint64_t size)
-{
-    /* marks: those for lengths of 8, 16 and 32 bits */
-    if (size < 1 << 8) {
-        *to++ = marks[0];
-    } else if (size < 1 << 16) {
-        *to++ = marks[1];
-        *to++ = (unsigned char)(size >> 8);
-    } else {
-        *to++ = marks[2];
-        *to++ = (unsigned char)(size >> 24);
-        *to++ = (unsigned char)(size >> 16);
-        *to++ = (unsigned char)(size >> 8);
-    }
-    *to++ = (unsigned char)size;
-    return to;
-}
-
-static unsigned char *put_number(unsigned char *to, uint64_t number)
-{
-    int width = number < 128 ? 0 : number >> 8 == 0 ? 1 : number >> 16 == 0 ? 2 : number >> 32 == 0 ? 4 : 8;
-    if (width == 0)
-        *to++ = (unsigned char)number;
-    else
-        *to++ = width == 1 ? 0xcc : width == 2 ? 0xcd : width == 4 ? 0xce : 0xcf;
-    while (width--)
-        *to++ = (unsigned char)(number >> (8 * width));
-    return to;
-}
-
-/* One value of a record. bytes: of a text ('s') or of bytes ('b'). number: 'i', or 0 and 1 of a truth ('o').
-encoded: a reference that `bytes` lies in, or NULL. */
-typedef struct {
-    char type;
-    const char *bytes;
-    Py_ssize_t size;
-    uint64_t number;
-    PyObject *encoded;
-} Value;
-
-static int take_value(PyObject *given, Value *value)
-{
-    if (value->type == 's' && PyUnicode_Check(given) && PyUnicode_IS_COMPACT_ASCII(given)) {
-        value->bytes = PyUnicode_DATA(given);
-        value->size = PyUnicode_GET_LENGTH(given);
-    } else if (value->type == 's' && PyUnicode_Check(given)) {
-        value->encoded = PyUnicode_AsEncodedString(given, "utf-8", "surrogatepass");
-        if (value->encoded == NULL)
-            return 0;
-        value->bytes = PyBytes_AS_STRING(value->encoded);
-        value->size = PyBytes_GET_SIZE(value->encoded);
-    } else if (value->type == 'b' && PyBytes_Check(given)) {
-        value->bytes = PyBytes_AS_STRING(given);
-        value->size = PyBytes_GET_SIZE(given);
-    } else if (value->type == 'i' && PyLong_Check(given)) {
-        value->number = PyLong_AsUnsignedLongLong(given);
-        return PyErr_Occurred() == NULL;
-    } else if (value->type == 'o' && PyBool_Check(given)) {
-        value->number = given == Py_True;
-    } else {
-        PyErr_SetString(PyExc_TypeError, "a value of a hit is of another type");
-        return 0;
-    }
-    return 1;
-}
-
-static unsigned char *put_value(unsigned char *to, const Value *value)
-{
-    static const unsigned char texts[] = {0xd9, 0xda, 0xdb}, binaries[] = {0xc4, 0xc5, 0xc6};
-    if (value->type == 'i')
-        return put_number(to, value->number);
-    if (value->type == 'o') {
-        *to++ = (unsigned char)(0xc2 | value->number);
-        return to;
-    }
-    if (value->type == 's' && value->size < 32)
-        *to++ = (unsigned char)(0xa0 | value->size);
-    else
-        to = put_head(to, value->type == 's' ? texts : binaries, (uint64_t)value->size);
-    memcpy(to, value->bytes, (size_t)value->size);
-    return to + value->size;
-}
-
-/* id kind at_ms packed tenant address agent language method host spoiled expired */
-static const char types[] = "siibssssssoo";
-enum { ITEMS = sizeof types - 1, LONGEST_HEAD = 9 };
-static const unsigned char start_of_hit[] = {0x92 + ITEMS, 1, 1}; /* an array; version 1, a hit */
-
-static PyObject *encode_hit(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
-{
-    Value values[ITEMS] = {{0}};
-    PyObject *record = NULL;
-    Py_ssize_t room = (Py_ssize_t)sizeof start_of_hit;
-    int at = 0;
-    if (count != ITEMS) {
-        PyErr_Format(PyExc_TypeError, "a hit has %d values, not %zd", ITEMS, count);
-        return NULL;
-    }
-    for (; at < ITEMS; at++) {
-        values[at].type = types[at];
-        if (!take_value(given[at], &values[at]))
-            goto done;
-        room += LONGEST_HEAD + values[at].size;
-    }
-    record = PyBytes_FromStringAndSize(NULL, room);
-    if (record != NULL) {
-        unsigned char *start = (unsigned char *)PyBytes_AS_STRING(record), *to = start + sizeof start_of_hit;
-        memcpy(start, start_of_hit, sizeof start_of_hit);
-        for (at = 0; at < ITEMS; at++)
-            to = put_value(to, &values[at]);
-        _PyBytes_Resize(&record, to - start); /* NULL where that fails */
-    }
-done:
-    for (at = 0; at < ITEMS; at++)
-        Py_XDECREF(values[at].encoded);
-    return record;
-}
-
-/* --- the frame around a record --- */
-
-enum { MAX_RECORD = 1 << 20 };
-static uint32_t crc_after[4][256]; /* CRC-32 (RFC 1952 8) of a byte with 0 to 3 zero bytes behind it */
-
-static void prepare_crc(void)
-{
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t crc = byte;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-        crc_after[0][byte] = crc;
-    }
-    for (int zeros = 1; zeros < 4; zeros++)
-        for (int byte = 0; byte < 256; byte++) {
-            uint32_t before = crc_after[zeros - 1][byte];
-            crc_after[zeros][byte] = before >> 8 ^ crc_after[0][before & 255];
-        }
-}
-
-static uint32_t crc_of(uint32_t crc, const unsigned char *at, size_t size)
-{
-    crc = ~crc;
-    for (; size >= 4; size -= 4, at += 4) {
-        crc ^= (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-        crc = crc_after[3][crc & 255] ^ crc_after[2][crc >> 8 & 255] ^ crc_after[1][crc >> 16 & 255] ^
-              crc_after[0][crc >> 24];
-    }
-    for (; size; size--, at++)
-        crc = crc >> 8 ^ crc_after[0][(crc ^ *at) & 255];
-    return ~crc;
-}
-
-static void put_little(unsigned char *to, uint32_t number)
-{
-    for (int place = 0; place < 4; place++, number >>= 8)
-        to[place] = (unsigned char)number;
-}
-
-static PyObject *frame(PyObject *Py_UNUSED(module), PyObject *record)
-{
-    char *bytes;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(record, &bytes, &size) < 0)
-        return NULL;
-    if (size > MAX_RECORD) {
-        PyErr_Format(PyExc_ValueError, "a record of %zd bytes: at most %d can be kept", size, MAX_RECORD);
-        return NULL;
-    }
-    PyObject *framed = PyBytes_FromStringAndSize(NULL, 8 + size);
-    if (framed == NULL)
-        return NULL;
-    unsigned char *to = (unsigned char *)PyBytes_AS_STRING(framed);
-    memcpy(to + 8, bytes, (size_t)size);
-    put_little(to, (uint32_t)size);
-    put_little(to + 4, crc_of(crc_of(0, to, 4), to + 8, (size_t)size));
-    return framed;
-}
-
 static PyMethodDef functions[] = {
-    {"read", (PyCFunction)(void (*)(void))read_plain, METH_FASTCALL, PyDoc_STR("As plain.read_by_parts.")},
-    {"encode_hit", (PyCFunction)(void (*)(void))encode_hit, METH_FASTCALL, 
-     PyDoc_STR("As record.encode_hit_by_msgpack.")},
-    {"frame", frame, METH_O, PyDoc_STR("As format.frame_by_zlib.")},
+    {"read", (PyCFunction)(void (*)(void))read_common, METH_FASTCALL, PyDoc_STR("As fast_open.read_by_parts.")},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_native", NULL, 0, functions, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_open", NULL, 0, functions, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__native(void)
+PyMODINIT_FUNC PyInit__open(void)
 {
     prepare_values();
-    prepare_crc();
     PyObject *exceptions = PyImport_ImportModule("cryptography.exceptions");
     invalid_tag = exceptions == NULL ? NULL : PyObject_GetAttrString(exceptions, "InvalidTag");
     Py_XDECREF(exceptions);
