@@ -22,7 +22,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize venv system system-run check lint format types imports unused spelling docs lock clean root version
+.PHONY: help run test faults sanitize venv system system-run check lint format types imports unused spelling warnings docs lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,7 +65,7 @@ system:  ## Debian packages the tests need
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run
 
-check: lint types imports unused spelling  ## lint, types, import contracts, unused code, spelling
+check: lint types imports unused spelling warnings  ## lint, types, import contracts, unused code, spelling, C's warnings
 
 lint:
 	$(BIN)/ruff check .
@@ -85,6 +85,12 @@ unused:
 
 spelling:
 	$(BIN)/codespell
+
+warnings:
+	@include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	for source in $(C_SOURCES); do \
+	  $(CC) -std=c11 -O2 -Wall -Wextra -Wconversion -Werror -isystem "$$include" -c -o /dev/null $$source || exit 1; \
+	done
 
 docs:  ## write the sample configuration and the reference pages from the code
 	$(BIN)/python -m engagement.settings.explain sample > etc/smtpapi.conf
