@@ -19,7 +19,7 @@ import msgpack
 import program  # noqa: F401 - finds what follows
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from engagement.links.fast_seal import origin, seal_common_by_parts, seal_usual
+from engagement.links.fast_seal import origin, seal_common, seal_common_by_parts
 from engagement.links.keys import Ring
 from engagement.links.model import Identity, Kind, Link, Opened
 from engagement.links.payload import pack_link
@@ -108,7 +108,7 @@ def times() -> dict[str, float]:
         "same, 500 bytes of metadata": best(lambda: copy_sealer(RING.signing, full)),
         "seal": best(lambda: sealer.seal(Kind.CLICK, link)),
         "seal, in Python": best(lambda: seal_by_parts(sealing, pack_link(link))),
-        "URL of a usual link, of 20": best(run(seal_usual), 1000) / len(page),
+        "URL of a usual link, of 20": best(run(seal_common), 1000) / len(page),
         "same, in Python": best(run(seal_common_by_parts), 1000) / len(page),
         "open": best(lambda: open_token(token, RING)),
         "seal+open": best(both),

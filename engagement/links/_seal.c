@@ -1,8 +1,9 @@
 /* Sealing links, in C: the payload, the base64 and the URL around a cipher that is Python's.
 
 Not a second authority: each function has its twin in Python (`token.seal_by_parts`,
-`usual.seal_usual_by_parts`), which is used where this was not built, and which tests/unit/test_native_seal.py
-holds it against; None, or an early stop, sends the caller there. Why: docs/decisions/0015-native-rewriting.md.
+`fast_seal.seal_common_by_parts`), which is used where this was not built, and which
+tests/unit/test_native_seal.py compares it with. After None, or a stop before the end, the caller uses the twin.
+Why: docs/decisions/0015-native-rewriting.md.
 
 Invariants: nothing is read or written past the end of what was given; no target is sealed whose origin is not
 among those given; nothing is kept between two calls. No cipher is here. */
@@ -175,17 +176,17 @@ static PyObject *seal(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ss
     return spelled(&sealing, &link, NULL, PY_SSIZE_T_MAX);
 }
 
-/* --- a run of usual links --- */
+/* --- a run of common links --- */
 
-/* What `seal_usual` was given. All borrowed, but for last: the origin found last among origins, or NULL. */
+/* What `seal_common` was given. All borrowed, but for last: the origin found last among origins, or NULL. */
 typedef struct {
     Sealing sealing;
     PyObject *prefix, *origins, *known, *last;
     Py_ssize_t most;
-} Usual;
+} Run;
 
 /* Whether what stands before the path is among the origins: 1, 0, or -1 with an exception set. */
-static int is_of_origins(Usual *of, const char *origin, Py_ssize_t size)
+static int is_of_origins(Run *of, const char *origin, Py_ssize_t size)
 {
     if (of->last != NULL && PyBytes_GET_SIZE(of->last) == size &&
         memcmp(PyBytes_AS_STRING(of->last), origin, (size_t)size) == 0)
@@ -199,8 +200,8 @@ static int is_of_origins(Usual *of, const char *origin, Py_ssize_t size)
     return found;
 }
 
-/* As `usual._is_usual`: 1, 0, or -1 with an exception set. */
-static int is_usual(Usual *of, const char *target, Py_ssize_t size)
+/* As `fast_seal._is_common`: 1, 0, or -1 with an exception set. */
+static int is_common(Run *of, const char *target, Py_ssize_t size)
 {
     if (size <= AFTER_SCHEME || size > MAX_TARGET)
         return 0;
@@ -213,17 +214,17 @@ static int is_usual(Usual *of, const char *target, Py_ssize_t size)
     return unfit ? 0 : is_of_origins(of, target, slash - target);
 }
 
-/* The URL of a target, also one seen before; None where it is not usual; NULL with an exception set. */
-static PyObject *url_of(Usual *of, PyObject *target)
+/* The URL of a target, also one seen before; None where it is not common; NULL with an exception set. */
+static PyObject *url_of(Run *of, PyObject *target)
 {
     if (!PyBytes_CheckExact(target))
         Py_RETURN_NONE;
     PyObject *url = PyDict_GetItemWithError(of->known, target);
     if (url != NULL || PyErr_Occurred())
         return Py_XNewRef(url);
-    int usual = is_usual(of, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target));
-    if (usual <= 0)
-        return usual == 0 ? Py_NewRef(Py_None) : NULL;
+    int common = is_common(of, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target));
+    if (common <= 0)
+        return common == 0 ? Py_NewRef(Py_None) : NULL;
     Packed link;
     pack(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), &link);
     url = spelled(&of->sealing, &link, of->prefix, of->most);
@@ -232,12 +233,12 @@ static PyObject *url_of(Usual *of, PyObject *target)
     return url;
 }
 
-/* The arguments of `seal_usual`: its twin in Python says what they are. */
-static int take_usual(PyObject *const *given, Py_ssize_t count, Usual *to)
+/* The arguments of `seal_common`: its twin in Python says what they are. */
+static int take_run(PyObject *const *given, Py_ssize_t count, Run *to)
 {
     if (count != 6 || !PyBytes_Check(given[1]) || !PyLong_Check(given[2]) || !PyAnySet_Check(given[3]) ||
         !PyDict_Check(given[4]) || !PyList_Check(given[5])) {
-        PyErr_SetString(PyExc_TypeError, "seal_usual takes a Sealing, bytes, int, set, dict and list");
+        PyErr_SetString(PyExc_TypeError, "seal_common takes a Sealing, bytes, int, set, dict and list");
         return 0;
     }
     to->prefix = given[1];
@@ -248,16 +249,16 @@ static int take_usual(PyObject *const *given, Py_ssize_t count, Usual *to)
     return !(to->most == -1 && PyErr_Occurred()) && take_sealing(given[0], &to->sealing);
 }
 
-static PyObject *seal_usual(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+static PyObject *seal_common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
-    Usual usual;
-    if (!take_usual(given, count, &usual))
+    Run run;
+    if (!take_run(given, count, &run))
         return NULL;
     PyObject *targets = given[5], *urls = PyList_New(0), *url = NULL;
-    /* The list's size is looked at again: what encrypts may let another thread run. */
+    /* The list's size is read again: what encrypts may let another thread run. */
     for (Py_ssize_t at = 0; urls != NULL && at < PyList_GET_SIZE(targets); at++) {
         PyObject *target = Py_NewRef(PyList_GET_ITEM(targets, at));
-        url = url_of(&usual, target);
+        url = url_of(&run, target);
         Py_DECREF(target);
         if (url == Py_None)
             break;
@@ -266,14 +267,14 @@ static PyObject *seal_usual(PyObject *Py_UNUSED(module), PyObject *const *given,
         Py_CLEAR(url);
     }
     Py_XDECREF(url);
-    Py_XDECREF(usual.last);
+    Py_XDECREF(run.last);
     return urls;
 }
 
 static PyMethodDef functions[] = {
     {"seal", (PyCFunction)(void (*)(void))seal, METH_FASTCALL, PyDoc_STR("As token.seal_by_parts.")},
-    {"seal_usual", (PyCFunction)(void (*)(void))seal_usual, METH_FASTCALL,
-     PyDoc_STR("As usual.seal_usual_by_parts.")},
+    {"seal_common", (PyCFunction)(void (*)(void))seal_common, METH_FASTCALL,
+     PyDoc_STR("As fast_seal.seal_common_by_parts.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -3,7 +3,7 @@
 from engagement.links.token import Sealing
 
 def seal(sealing: Sealing, link: bytes, /) -> bytes | None: ...
-def seal_usual(
+def seal_common(
     sealing: Sealing,
     prefix: bytes,
     most: int,

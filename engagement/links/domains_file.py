@@ -21,7 +21,10 @@ _AGAIN: Final = 3600.0  # seconds for which a process need not write the same do
 
 @dataclass(frozen=True, slots=True)
 class DomainUse:
-    """A domain that stands in links. last: when the last of them was made. until: the end of the latest."""
+    """A domain that stands in links.
+
+    last: when the last of these links was made. until: when the last of them expires. Both in Unix seconds.
+    """
 
     domain: str
     last: int
@@ -35,13 +38,16 @@ def host_of(domain: str) -> str:
 
 
 def read(directory: Path) -> tuple[DomainUse, ...]:
-    """Return what is remembered. Raises OSError, ValueError; no file is nothing remembered."""
+    """Return the domains in the directory's file, none without a file.
+
+    Raises OSError for a file that cannot be read, ValueError for one that holds no list of domains.
+    """
     try:
-        kept = json.loads((directory / NAME).read_bytes())
+        content = json.loads((directory / NAME).read_bytes())
     except FileNotFoundError:
         return ()
     try:
-        domains = kept["domains"]
+        domains = content["domains"]
         return tuple(
             DomainUse(str(name), int(one["last"]), int(one["until"])) for name, one in domains.items()
         )
@@ -50,7 +56,10 @@ def read(directory: Path) -> tuple[DomainUse, ...]:
 
 
 class DomainsFile:
-    """Notes the domains that one process makes links for. report: hears why it could not be done."""
+    """Notes the domains that one process makes links for.
+
+    report: called with the reason when a domain could not be noted. clock: returns Unix seconds.
+    """
 
     def __init__(
         self, directory: Path, report: Callable[[str], None], clock: Callable[[], float] = time.time
@@ -61,7 +70,7 @@ class DomainsFile:
         self._noted: dict[str, tuple[float, int]] = {}
 
     def used(self, domain: str, expiry: int) -> None:
-        """Note that links for domain are made now that live for expiry seconds. Raises nothing."""
+        """Note that links for domain are made now which live for expiry seconds. Raises nothing."""
         noted = self._noted.get(domain)
         if noted is not None and self._clock() < noted[0] and expiry <= noted[1]:
             return

@@ -1,11 +1,12 @@
-"""Plain links: the request that nearly all requests are, read in one step.
+"""Opening a common link in one step, from the request's path to what the answer needs.
 
-`/f/a/TOKEN` or `/q/TOKEN` with nothing behind the token, the token of a known key and of the kind that goes
-with its path, a target that is fit for Location. What is not plain may still be a link, and a forged one is
-not told from it: `token`, `payload` and `urls` say, part by part.
+A common link is `/f/a/TOKEN` or `/q/TOKEN` with nothing behind the token. The token is of a known key and of
+the kind that goes with its path, and a click's target may stand in a Location header. Nearly all requests
+have this form. Not every link: where `read` returns None it may be a link with something odd about it, or a
+forged one. `token`, `payload` and `urls` find out which.
 
-Invariant: what `read` returns is what those parts return; None where they return nothing, and whenever in
-doubt. There are two of it: in C where that was built (`engagement/links/_open.c`), else `read_by_parts`.
+Invariant: `read` returns what those three would, or None. There are two of it: one in C where that was built
+(`engagement/links/_open.c`), else `read_by_parts`.
 """
 
 from typing import Final
@@ -24,13 +25,16 @@ except ImportError:  # not built here: the same in more time
 CLICK: Final = "/f/a/"  # how a link without a sublink begins
 PIXEL: Final = "/q/"
 
-# What a genuine token says, as far as an answer needs it: kind, payload, issued, expiry (Unix seconds),
-# target (b"" of a pixel), whether something stood behind the token.
+# What a genuine token says, as far as an answer needs it: kind, payload, issued and expiry (Unix seconds),
+# target (b"" for a pixel), whether something stood behind the token.
 Asked = tuple[Kind, bytes, int, int, bytes, bool]
 
 
 class RingOpeners(dict[bytes, Opener | None]):
-    """By a token's first four bytes: what opens it. Filled as they come, by kinds times keys at most."""
+    """What opens a token, by the token's first four bytes (version, kind, key id).
+
+    Filled when a token first asks for it. It holds at most one entry for each kind and key of the ring.
+    """
 
     def __init__(self, ring: Ring) -> None:
         super().__init__()
@@ -45,7 +49,10 @@ class RingOpeners(dict[bytes, Opener | None]):
 
 
 def read_by_parts(path: str, openers: RingOpeners) -> Asked | None:
-    """Read a path (PEP 3333's PATH_INFO) of a plain link. None: it is not plain."""
+    """Return what the path of a common link asks for, None for any other path.
+
+    path: as PEP 3333's PATH_INFO.
+    """
     begin = len(CLICK) if path.startswith(CLICK) else len(PIXEL) if path.startswith(PIXEL) else 0
     # A token ends with a letter or digit; what ends otherwise has something added.
     if not begin or not path.isascii() or not path[-1].isalnum():

@@ -1,12 +1,12 @@
-"""Usual links: what nearly all links of a page are, from target to tracked URL in one step.
+"""Sealing common links in one step, from the targets to the tracked URLs.
 
-A target that has nothing but its path, query and fragment to itself, plain signs all of them: what stands
-before was judged with another target. The link says nothing else, no name and no sublink. What is not usual
-may be carried all the same: `urls.refusal` judges it, `token.CopySealer` seals it.
+A common link has a target of printable ASCII characters whose origin (scheme, host, port) was checked before,
+with another target. It has no name and no sublink. Nearly all links of a page are such. Not every link that
+may be tracked: for the others `urls.refusal` checks the target, and `token.CopySealer` seals it.
 
-Invariants: a usual link's URL is the prefix and what `CopySealer.seal` gives; no target is sealed whose
-origin was not given. There are two of `seal_usual`: in C where that was built (`engagement/links/_seal.c`),
-else `seal_usual_by_parts`. Both leave the cipher to the library.
+Invariants: the URL of a common link is the prefix and what `CopySealer.seal` returns. No target is sealed
+whose origin was not given. There are two of `seal_common`: one in C where that was built
+(`engagement/links/_seal.c`), else `seal_common_by_parts`. Both leave the cipher to the library.
 """
 
 from typing import Final
@@ -21,14 +21,14 @@ except ImportError:  # not built here: the same in more time
     _seal = None  # type: ignore[assignment] # a name for a module
 
 _AFTER_SCHEME: Final = len("https://")
-# What `urls.refusal` lets pass, but for the brace, with which the caller's macros begin.
+# The characters that `urls.refusal` allows, without the brace, which begins the caller's macros.
 _FIT: Final = bytes(code for code in range(0x21, 0x7F) if code not in b"\\{")
 
 
 def origin(target: bytes) -> bytes | None:
-    """What stands before a target's path, as `seal_usual` compares it; None where there is no path.
+    """Return what stands before a target's path, None where there is no path.
 
-    Two fit targets with the same one have the same scheme, host and port, spelled alike.
+    Two targets of allowed characters with the same origin have the same scheme, host and port, spelled alike.
     """
     slash = target.find(b"/", _AFTER_SCHEME)
     return target[:slash] if slash > 0 else None
@@ -42,10 +42,11 @@ def seal_common_by_parts(
     known: dict[bytes, bytes],
     targets: list[bytes | None],
 ) -> list[bytes]:
-    """The URLs of the first of the targets, up to one that is not usual, or whose URL would be too long.
+    """Return the URLs of the first targets, up to the first that is not common or whose URL is too long.
 
-    prefix: the URL up to the token. most: bytes of a URL. origins: those of targets that may be carried.
-    known: URLs by their targets, to be taken as they are; those made here are added. None is never usual.
+    sealing: of the copy and kind. prefix: the URL up to the token. most: the most bytes a URL may have.
+    origins: those of targets that may be tracked. known: URLs by target, which are used again; new ones are
+    added. targets: None stands for a link that is not common.
     """
     urls = []
     for target in targets:
@@ -53,7 +54,7 @@ def seal_common_by_parts(
             break
         url = known.get(target)
         if url is None:
-            if not _is_usual(target, origins):
+            if not _is_common(target, origins):
                 break
             try:
                 url = prefix + seal_by_parts(sealing, pack_link(Link(target)))
@@ -66,8 +67,8 @@ def seal_common_by_parts(
     return urls
 
 
-def _is_usual(target: bytes, origins: set[bytes]) -> bool:
+def _is_common(target: bytes, origins: set[bytes]) -> bool:
     return origin(target) in origins and len(target) <= MAX_TARGET and not target.translate(None, _FIT)
 
 
-seal_usual = seal_common_by_parts if _seal is None else _seal.seal_usual
+seal_common = seal_common_by_parts if _seal is None else _seal.seal_common

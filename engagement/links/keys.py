@@ -1,6 +1,6 @@
 """The key ring: which secrets seal links, and which still open them.
 
-Pure values and their text form; files are `ring_file`'s business, and chance and time are handed in.
+Pure values and their text form. Files are in `ring_file`; random bytes and time are arguments.
 
 The text form has one key a line, `#` begins a comment:
 
@@ -9,10 +9,10 @@ The text form has one key a line, `#` begins a comment:
       2   signing   2026-07-01T08:00:00Z  b87e…                             e01f77aa
 
 CHECK (optional when written by hand) is the start of the secret's SHA-256, so that a damaged line is noticed
-at load and not by readers of old mail. A comment behind a key is kept as its note; comments on lines of their
-own are not kept when the ring is written anew.
+at load and not by readers of old mail. A comment behind a key becomes its note. Comments on lines of their
+own are lost when the ring is written anew.
 
-Invariants: exactly one key signs. An id (1 to 65535, it stands in each link) is never given twice: a key that
+Invariants: exactly one key signs. An id (1 to 65535, it stands in each link) is never used twice: a key that
 leaves service stays in the ring as "revoked". Only `derive` hands out bytes that come from a secret, and each
 purpose and tenant gets its own.
 """
@@ -40,7 +40,7 @@ _HEADING = """\
 
 
 class RingError(ValueError):
-    """The ring cannot be used; the text says where and what to do."""
+    """The ring cannot be used. The text says where the fault is and what to do."""
 
 
 class KeyStatus(StrEnum):
@@ -68,7 +68,7 @@ class Key:
 
 @lru_cache(maxsize=1024)
 def derive(secret: bytes, purpose: bytes, tenant: str, size: int) -> bytes:
-    """Do what `Key.derive` says, for callers that keep results by secret and not by key."""
+    """Derive bytes as `Key.derive` does, for callers that cache results by secret and not by key."""
     # The length before the purpose keeps ("a", "bc") and ("ab", "c") apart.
     info = b"smtpapi-engagement" + bytes((len(purpose),)) + purpose + tenant.encode("utf-8", "surrogatepass")
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(secret)
@@ -76,9 +76,10 @@ def derive(secret: bytes, purpose: bytes, tenant: str, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """All keys, in the order of their ids. Raises RingError when built from keys that break an invariant.
+    """All keys, in the order of their ids.
 
-    A ring without any key may be built, as the start of `rotated`, but has nothing that signs.
+    A ring without any key may be made, as the start of `rotated`, but nothing in it signs. Raises RingError
+    for keys that break an invariant.
     """
 
     keys: tuple[Key, ...] = ()
@@ -113,13 +114,14 @@ class Ring:
         raise RingError("the key ring is empty; make a first key with `smtpapi keys init`")
 
     def get(self, key_id: int) -> Key | None:
-        """Find the key that may open links of this id; None when there is none or it was revoked."""
+        """Return the key that may open links of this id, None when there is none or it was revoked."""
         return self._opening.get(key_id)
 
     def rotated(self, secret: bytes, now: int, key_id: int | None = None) -> "Ring":
         """Return a ring in which a new key made of `secret` signs, and the one before it still opens.
 
-        key_id: None for the one behind the last. Raises RingError.
+        key_id: None for the last id plus one. Raises RingError for an id that cannot be used, or a known
+        secret.
         """
         status = KeyStatus.ACCEPTED if self.keys else KeyStatus.SIGNING  # a ring's first key must sign
         added = Ring((*self.keys, self._fresh(secret, now, key_id, status)))
@@ -128,7 +130,8 @@ class Ring:
     def added(self, secret: bytes, now: int, key_id: int | None = None) -> "Ring":
         """Return a ring in which a new key opens links and does not sign yet: the first step of two.
 
-        Raises RingError.
+        key_id: None for the last id plus one. Raises RingError for an id that cannot be used, or a known
+        secret.
         """
         return Ring((*self.keys, self._fresh(secret, now, key_id, KeyStatus.ACCEPTED)))
 
@@ -142,7 +145,10 @@ class Ring:
         return Key(key_id, status, now, secret)
 
     def used(self, key_id: int) -> "Ring":
-        """Return a ring in which this key signs, and the one before it still opens. Raises RingError."""
+        """Return a ring in which this key signs, and the one that signed before still opens links.
+
+        Raises RingError for a key that is unknown or revoked.
+        """
         found = next((key for key in self.keys if key.id == key_id), None)
         if found is None:
             raise RingError(f"there is no key {key_id} in the ring; see `smtpapi keys list`")
@@ -160,7 +166,10 @@ class Ring:
         )
 
     def revoked(self, key_id: int) -> "Ring":
-        """Return a ring in which this key opens nothing any more. Raises RingError for the signing key."""
+        """Return a ring in which this key opens nothing any more.
+
+        Raises RingError for a key that is unknown or signs.
+        """
         found = next((key for key in self.keys if key.id == key_id), None)
         if found is None:
             raise RingError(f"there is no key {key_id} in the ring; see `smtpapi keys list`")
@@ -171,7 +180,7 @@ class Ring:
         )
 
     def dump(self) -> str:
-        """Write the text form, secrets and all; `parse` reads it back to an equal ring."""
+        """Return the text form, with the secrets; `parse` returns an equal ring."""
         lines = (
             f"{key.id} {key.status} {datetime.fromtimestamp(key.created, UTC).strftime(_TIME)}"
             f" {key.secret.hex()} {_check(key.secret)}{_comment(key.note)}\n"
@@ -181,7 +190,10 @@ class Ring:
 
     @staticmethod
     def parse(text: str, name: str = "key ring") -> "Ring":
-        """Read the text form. Raises RingError("name:line: what, what to do"), never quoting a secret."""
+        """Return the ring of a text form.
+
+        Raises RingError ("name:line: fault, what to do") for any other text; it never quotes a secret.
+        """
         keys: list[Key] = []
         for number, line in enumerate(text.splitlines(), 1):
             line, _, note = line.partition("#")

@@ -6,7 +6,10 @@ from typing import Literal, NamedTuple
 
 
 class Kind(IntEnum):
-    """What fetching the link means. Stands in the token's clear header and is authenticated with it."""
+    """What a request for the link means.
+
+    It stands in the token's clear header and is authenticated with it.
+    """
 
     CLICK = 1
     OPEN = 2
@@ -16,7 +19,8 @@ class Kind(IntEnum):
     AMP_INITIAL_OPEN = 6
     LIST_UNSUBSCRIBE = 7
 
-    # A member is equal to its number, so it may hash like it; Enum's own is a call in Python at each look-up.
+    # A member is equal to its number, so it may hash like it. Enum's own hash is a call in Python for each
+    # look-up.
     __hash__ = int.__hash__
 
 
@@ -60,7 +64,7 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A token that proved genuine. link is None for pixels."""
+    """What a genuine token holds. link is None for pixels."""
 
     kind: Kind
     key_id: int

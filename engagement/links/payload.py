@@ -1,15 +1,16 @@
-"""What stands inside a sealed token: identity and link packed into few bytes, and read back with suspicion.
+"""The payload of a token: identity and link, packed into few bytes.
 
-Not the sealing (`token`). Reading trusts nothing although in a link it follows authentication: the payloads
-in event records on disk go the same way.
+Not the sealing (`token`). Reading checks every field. In a link the payload was authenticated before, but
+event records on disk hold payloads too, and those are read here as well.
 
     payload  := MessagePack array [identity, link, filler]
     identity := [ids, recipient, issued, life, campaign, tags, metadata, flags, customer id]
     link     := [flags, rest of target, name]
 
-What is empty at the end of an array is left out; the filler is nil. Each field: docs/links.md.
+Empty values at the end of an array are left out. The filler is nil. Each field: docs/links.md.
 
-Invariant: what was packed comes back equal; what is not of this shape raises BadToken("payload"), no more.
+Invariant: what was packed is read back equal. Anything of another shape raises BadToken("payload"), and
+nothing else.
 """
 
 import zlib
@@ -19,7 +20,7 @@ import msgpack
 
 from engagement.links.model import CLICKS, OPENS, BadToken, CannotSeal, Identity, Kind, Link
 
-MAX_PAYLOAD: Final = 8192  # bytes; four times what fits a URL that contract.md 5.2 allows
+MAX_PAYLOAD: Final = 8192  # bytes; a URL of contract.md 5.2 has 2,000 at most, so four times what fits
 MAX_TARGET: Final = 4096  # bytes; contract.md 5.2
 MAX_METADATA: Final = 8192  # bytes; the default of max_metadata_len is 1000 (contract.md 1.5)
 MAX_TEXT: Final = 1024  # characters of a name, label or address; RFC 5321 4.5.3.1 allows an address 320
@@ -41,16 +42,20 @@ _PREFIXES: Final = (
 _PREFIX_SIZES: Final = tuple(map(len, _PREFIXES))
 _ARRAYS: Final = (b"", b"\x91", b"\x92", b"\x93")  # msgpack's arrays by their number of items
 
-# Deflating pays from about 70 bytes of JSON (docs/decisions/0001); it is done once a copy, not once a link.
+# Deflating saves bytes from about 70 bytes of JSON on (docs/decisions/0001). Done once a copy, not once a
+# link.
 _DEFLATE_FROM: Final = 64
 _DEFLATE_MUST_SAVE: Final = 16
 
-# Any Python string comes back as it went in, also one with half a surrogate pair out of somebody's JSON.
+# Any Python string is read back as it was, also with half a surrogate pair, which JSON can hold.
 _SURROGATES: Final = "surrogatepass"
 
 
 def pack_identity(identity: Identity) -> bytes:
-    """Pack what all links of a copy share. Raises CannotSeal when a field is over its bound."""
+    """Return the packed identity, which all links of a copy share.
+
+    Raises CannotSeal for a field over its bound.
+    """
     try:
         ids = identity.message_id + identity.transmission_id.to_bytes(8, "big")
         flags = _RCPT_TYPES.index(identity.rcpt_type) | (_TRANSACTIONAL if identity.transactional else 0)
@@ -76,7 +81,7 @@ def pack_identity(identity: Identity) -> bytes:
 
 
 def pack_link(link: Link) -> bytes:
-    """Pack one link of a copy. Raises CannotSeal when a field is over its bound."""
+    """Return one packed link of a copy. Raises CannotSeal for a field over its bound."""
     target = link.target
     if len(target) > MAX_TARGET or len(link.name) > MAX_TEXT:
         raise CannotSeal(f"a target over {MAX_TARGET} bytes or a name over {MAX_TEXT} characters")
@@ -94,7 +99,11 @@ def pack_link(link: Link) -> bytes:
 
 
 def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
-    """Join packed parts to a payload; link b"" for none. Raises CannotSeal over MAX_PAYLOAD."""
+    """Return the payload of a packed identity and link.
+
+    link: b"" for none. filler: add a byte that says nothing. Raises CannotSeal for more than MAX_PAYLOAD
+    bytes.
+    """
     joined = _ARRAYS[1 + (link != b"") + filler] + identity + link
     if filler:
         joined += b"\xc0"
@@ -104,10 +113,10 @@ def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
 
 
 def glance(kind: Kind, packed: bytes) -> tuple[int, int, bytes]:
-    """Read the little that an answer needs: issued, expiry (Unix seconds), target (b"" without a link).
+    """Return the little that an answer needs: issued, expiry (Unix seconds), target (b"" without a link).
 
-    What it does not return it does not check: whoever reads the rest calls `unpack`, at six times the cost.
-    Raises BadToken("payload").
+    Other fields are not checked. `unpack` reads all of them, at six times the cost.
+    Raises BadToken("payload") for a payload in which these fields do not have this shape.
     """
     items = _items(packed)
     identity, link = items[0], items[1] if len(items) > 1 else None
@@ -124,12 +133,18 @@ def glance(kind: Kind, packed: bytes) -> tuple[int, int, bytes]:
 
 
 def message_of(packed: bytes) -> bytes:
-    """Return the message id of a payload, without a look at the rest. Raises BadToken("payload")."""
+    """Return the message id (16 bytes) of a payload; the rest is not read.
+
+    Raises BadToken("payload") for a payload without one.
+    """
     return _ids(packed)[:16]
 
 
 def transmission_of(packed: bytes) -> int:
-    """Return the transmission id of a payload, without a look at the rest. Raises BadToken("payload")."""
+    """Return the transmission id of a payload; the rest is not read.
+
+    Raises BadToken("payload") for a payload without one.
+    """
     return int.from_bytes(_ids(packed)[16:], "big")
 
 
@@ -143,7 +158,10 @@ def _ids(packed: bytes) -> bytes:
 
 
 def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
-    """Read a payload, as `Opened.packed` and event records hold it. Raises BadToken("payload")."""
+    """Return identity and link (None for none) of a payload, as `Opened.packed` and event records hold it.
+
+    Raises BadToken("payload") for a payload of another shape, or a field over its bound.
+    """
     items = _items(packed)
     identity = _read_identity(items[0])
     match items[1:]:
@@ -217,7 +235,7 @@ def _read_link(fields: Any) -> Link:
 
 
 def _identity_is_sound(fields: Any) -> bool:
-    """Whether the nine fields have their types and bounds. Asked before packing and after reading."""
+    """Tell whether the nine fields have their types and bounds. Used before packing and after reading."""
     ids, recipient, issued, life, campaign, tags, metadata, flags, customer_id = fields
     return (
         type(ids) is bytes
@@ -243,7 +261,10 @@ def _identity_is_sound(fields: Any) -> bool:
 
 
 def _deflated(metadata: str) -> str | bytes:
-    """Shorten metadata when it saves enough; as bytes then, which is how the reader tells."""
+    """Return metadata deflated, as bytes, where that saves enough, else as text. The type says which.
+
+    Raises CannotSeal for more than MAX_METADATA bytes.
+    """
     if len(metadata) < _DEFLATE_FROM:
         return metadata
     plain = metadata.encode("utf-8", _SURROGATES)

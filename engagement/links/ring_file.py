@@ -1,7 +1,7 @@
-"""The key ring on disk: reading it with care, replacing it whole, following its changes.
+"""The key ring's file: reading it, replacing it as a whole, following its changes.
 
-Not the ring itself (`keys`). The file holds secrets, so one that others may read is refused, and a new one is
-complete on disk, with its mode and owner, before it takes the old one's name.
+Not the ring itself (`keys`). Invariants: a file that others may read is refused, as it holds secrets. A new
+file is complete on disk, with its mode and owner, before it takes the old one's name.
 """
 
 import fcntl
@@ -17,11 +17,11 @@ from pathlib import Path
 from engagement.links.keys import Ring, RingError
 
 _MAX_SIZE = 1 << 23  # bytes; all 65535 keys take 7 MB
-_RECHECK = 1.0  # seconds between two looks at the file
+_RECHECK = 1.0  # seconds between two checks of the file: a new key is used a second after `keys rotate`
 
 
 def load_ring(path: Path) -> Ring:
-    """Read a ring. Raises RingError that says what is wrong with the file and what to do."""
+    """Return the ring in a file. Raises RingError that says what is wrong with the file and what to do."""
     ring, _ = _load(path)
     return ring
 
@@ -30,7 +30,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    # The time of change besides that of writing: it also tells a mended mode or owner.
+    # The time of change besides that of writing: it also changes with a mended mode or owner.
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
@@ -39,7 +39,7 @@ def _load(path: Path) -> tuple[Ring, _Stamp]:
         # O_NONBLOCK: opening a FIFO by mistake must not hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            status = os.fstat(descriptor)  # of the file that was opened, not of what has that name by now
+            status = os.fstat(descriptor)  # of the file that was opened: another one may have its name by now
             _refuse_unsafe(path, status)
             content = _read(descriptor)
         finally:
@@ -75,12 +75,11 @@ def _read(descriptor: int) -> bytes:
 
 
 def save_ring(path: Path, ring: Ring, *, new: bool = False) -> None:
-    """Replace the ring's file as a whole, mode 0600, on disk when this returns. Raises RingError.
+    """Replace the ring's file as a whole, mode 0600; it is on disk when this returns.
 
-    new: never replace; raise when there is a file of that name.
-
-    Where a file was before, its owner stays the owner: root may rotate the keys of a service. A symbolic link
-    stays one; the file it leads to is replaced.
+    new: write only where there is no file of that name yet. The owner of a replaced file stays its owner:
+    root may rotate the keys of a service. A symbolic link stays one; the file it leads to is replaced. Raises
+    RingError for a file that cannot be written, or with `new` is there already.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -123,7 +122,10 @@ def _sync_directory(path: Path) -> None:
 
 
 def edit_ring(path: Path, change: Callable[[Ring], Ring]) -> Ring:
-    """Read, change and save a ring; two such edits at once follow each other. Raises RingError."""
+    """Read, change and save a ring, and return it. Edits of several processes take turns.
+
+    Raises RingError for a file that cannot be read, changed or written.
+    """
     directory = os.path.dirname(os.path.realpath(path))
     try:
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -141,10 +143,10 @@ def edit_ring(path: Path, change: Callable[[Ring], Ring]) -> Ring:
 class RingFile:
     """A ring that follows its file; safe to share between threads.
 
-    known: a ring from before, to go on with while the file cannot be read; without one the first load raises
-    RingError. Afterwards a broken or missing file keeps the ring in use: `last_error` says why (None when all
-    is well), and `report` hears of each broken state once. A new ring that lacks keys of the one before is
-    taken, and reported.
+    known: a ring read before, to be used while the file cannot be read. Without one, making a RingFile raises
+    RingError for a file that cannot be read. Later such a file changes nothing: the ring read last stays in
+    use, `last_error` says why (None when all is well), and `report` is called once for each new fault. A new
+    ring that lacks keys of the one before is used, and reported.
     """
 
     def __init__(
@@ -168,30 +170,30 @@ class RingFile:
         self._due = clock() + _RECHECK
 
     def current(self) -> Ring:
-        """Return the ring to use now. Looks at the file at most once a second."""
+        """Return the ring to use now. The file is checked at most once a second."""
         if self._clock() >= self._due:
-            self._look(again=True)
+            self._check(again=True)
         return self._ring
 
     def refreshed(self) -> Ring:
-        """Return the ring after a look at the file now: for a link whose key id is not known yet.
+        """Return the ring after checking the file now: for a link whose key id is not known yet.
 
-        Costs one stat while the file stays as it was, so that strangers' links cost no more either.
+        It costs one stat while the file stays as it was, so forged links cost no more than that.
         """
-        self._look(again=False)
+        self._check(again=False)
         return self._ring
 
-    def _look(self, *, again: bool) -> None:
+    def _check(self, *, again: bool) -> None:
         """Load the file if it changed. again: also if it did not, but could not be loaded the last time."""
         if not self._lock.acquire(blocking=False):
-            return  # another thread is looking this very moment
+            return  # another thread checks at this moment
         try:
             if again:
                 self._due = self._clock() + _RECHECK
             try:
                 stamp = _stamp(os.stat(self.path))
             except OSError:
-                stamp = None  # `_load` says it in words
+                stamp = None  # `_load` says why
             if stamp != self._seen or (again and self.last_error is not None):
                 self._reload(stamp)
         finally:
@@ -205,20 +207,20 @@ class RingFile:
             known = self.last_error is not None and str(self.last_error) == str(error)
             self.last_error = error
             if not known:
-                self._tell(error)
+                self._say(error)
             return
         self.last_error = None
         there = {key.id for key in ring.keys}
         gone = [str(key.id) for key in self._ring.keys if key.id not in there]
         self._ring = ring
         if gone:
-            self._tell(
+            self._say(
                 RingError(
                     f"{self.path}: keys that were in the ring are gone: {', '.join(gone)}; put their lines"
                     " back from a backup, or all links sealed with them stay dead"
                 )
             )
 
-    def _tell(self, error: RingError) -> None:
+    def _say(self, error: RingError) -> None:
         if self._report is not None:
             self._report(error)

@@ -1,11 +1,11 @@
 """Links that the operator stopped or pointed elsewhere: a list file that `smtpapi links` writes.
 
-Not who follows it (`tracker_web.links.stop_list`), nor what a reader is shown. A list is one file, replaced
-as a whole, so whoever reads it has the old one or the new one.
+Not how the tracker follows its changes (`tracker_web.links.stop_list`), nor what a reader is shown. A list is
+one file, replaced as a whole, so a program that reads it has the old list or the new one.
 
-Beside the list lies a copy of it (`.last`), written first: a list that is lost or damaged must not let links
-lead on that were stopped. Invariants: what cannot be read is told and never taken for an empty list where
-there was one; a target to point to is one that could have been sealed.
+Beside the list lies a copy of it (`.last`), which is written first: when the list is lost or damaged, links
+that were stopped must stay stopped. Invariants: a list that cannot be read is reported, and never taken for
+an empty one. A link is pointed only to a target that could have been sealed.
 """
 
 import fcntl
@@ -29,12 +29,12 @@ _MAX_SIZE: Final = 1 << 26  # bytes
 
 
 class StopsError(ValueError):
-    """The list cannot be used; the text says where and what to do."""
+    """The list cannot be used. The text says where the fault is and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stops:
-    """What is stopped, each with the sender's name to show ("" for the configured one), and what leads on.
+    """What is stopped, each with the sender's name to show ("": the configured one), and what is redirected.
 
     messages: hex, one recipient's copy each. transmissions: decimal, all copies of a message. targets: URLs
     as the author wrote them. points: from such a URL to another.
@@ -47,11 +47,11 @@ class Stops:
     points: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything is in it."""
+        """Tell whether anything is in the list."""
         return bool(self.messages or self.transmissions or self.campaigns or self.targets or self.points)
 
     def sender(self, kind: Kind, packed: bytes, target: bytes) -> str | None:
-        """Return whose link was stopped ("" if the list does not say), None for a link that leads on."""
+        """Return who stopped the link, "" if the list has no name, None if the link is not stopped."""
         url = target.decode("latin-1")
         for found in (
             self.targets.get(url),
@@ -64,7 +64,7 @@ class Stops:
 
     def _of_mail(self, kind: Kind, packed: bytes) -> str | None:
         found = None
-        with suppress(BadToken):  # genuine, but written by a faulty program: it names no mail
+        with suppress(BadToken):  # genuine, but made by a faulty program: it names no message
             if self.messages:
                 found = self.messages.get(message_of(packed).hex())
             if found is None and self.transmissions:
@@ -74,27 +74,30 @@ class Stops:
         return found
 
     def leads_to(self, target: bytes) -> bytes:
-        """Return where a link leads now."""
+        """Return where a link with this target leads now."""
         other = self.points.get(target.decode("latin-1"))
         return target if other is None else other.encode("ascii")
 
 
 def copy_of(path: Path) -> Path:
-    """Return where the copy of a list lies."""
+    """Return the path of a list's copy."""
     return path.with_name(f"{path.name}.last")
 
 
 def load(path: Path) -> Stops:
-    """Read a list, or its copy where it is gone; without either it is empty. Raises StopsError."""
+    """Return a list, its copy where the list is gone, or an empty one where both are.
+
+    Raises StopsError for a file that cannot be read.
+    """
     if not path.exists() and copy_of(path).exists():
         return _load(copy_of(path))
     return _load(path)
 
 
 def recovered(path: Path) -> tuple[Stops | None, str]:
-    """Return what is stopped, and what is wrong with the list in words, "" for nothing.
+    """Return what is stopped, and what is wrong with the list ("" for nothing).
 
-    A list that is gone or broken is taken from its copy; None where that cannot be read either.
+    Of a list that is gone or broken the copy is used. None where that cannot be read either.
     """
     copy = copy_of(path)
     try:
@@ -126,10 +129,10 @@ def _load(path: Path) -> Stops:
         raise StopsError(f"{path}: not a list that `smtpapi links` wrote ({error}); {mend}") from None
 
 
-def _read(kept: Any) -> Stops:
-    if kept["version"] != VERSION:
-        raise ValueError(f"its version is {kept['version']!r:.20}, this program knows {VERSION}")
-    maps = {name: dict(kept.get(name, {})) for name in (*_SORTS, "points")}
+def _read(content: Any) -> Stops:
+    if content["version"] != VERSION:
+        raise ValueError(f"its version is {content['version']!r:.20}, this program knows {VERSION}")
+    maps = {name: dict(content.get(name, {})) for name in (*_SORTS, "points")}
     for each in maps.values():
         if not all(type(one) is str and type(other) is str for one, other in each.items()):
             raise ValueError("something in it is no text")
@@ -140,9 +143,9 @@ def _read(kept: Any) -> Stops:
 
 
 def edit(path: Path, change: Callable[[Stops], Stops]) -> Stops:
-    """Read, change and save a list, on disk when this returns; two such edits at once follow each other.
+    """Read, change and save a list, and return it once it is on disk. Edits of several processes take turns.
 
-    Raises StopsError.
+    Raises StopsError for a list that cannot be read or written.
     """
     try:
         path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
@@ -150,7 +153,7 @@ def edit(path: Path, change: Callable[[Stops], Stops]) -> Stops:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             stops = change(load(path))
-            for each in (copy_of(path), path):  # the copy first: it must never know of less than the list
+            for each in (copy_of(path), path):  # the copy first: it must never hold less than the list
                 _save(each, stops)
             os.fsync(lock)
         finally:
@@ -162,8 +165,8 @@ def edit(path: Path, change: Callable[[Stops], Stops]) -> Stops:
 
 def _save(path: Path, stops: Stops) -> None:
     """Replace the file as a whole. Its owner is that of the file before, or else of its folder."""
-    kept = {name: dict(sorted(getattr(stops, name).items())) for name in (*_SORTS, "points")}
-    text = json.dumps({"version": VERSION, **kept}, indent=1, ensure_ascii=False) + "\n"
+    content = {name: dict(sorted(getattr(stops, name).items())) for name in (*_SORTS, "points")}
+    text = json.dumps({"version": VERSION, **content}, indent=1, ensure_ascii=False) + "\n"
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:

@@ -1,8 +1,8 @@
-"""The token: what a tracked link carries, sealed so that only our keys make it and only our tracker reads it.
+"""The token of a tracked link, sealed so that only our keys make it and only our tracker reads it.
 
-Not the layout of what is inside (`payload`), not the URL around it (`urls`), not the keys' keeping (`keys`,
-`ring_file`). Pure: times and keys come in as arguments, and equal arguments give equal bytes, so a message
-that is filtered twice has the same links.
+Not the layout of the payload (`payload`), the URL around the token (`urls`) or the keys (`keys`,
+`ring_file`). Pure: times and keys are arguments, and equal arguments give equal bytes, so a message that is
+filtered twice has the same links.
 
     token   := base64url without padding (RFC 4648 5) of version | kind | key id | sealed
     version := one byte; kind := one byte (`Kind`); key id := two bytes, big-endian
@@ -73,7 +73,8 @@ _ENDINGS: Final = ((b"", _URL_SIGNS), (b"", b""), (b"==", _URL_SIGNS[::16]), (b"
 class Sealing(NamedTuple):
     """What all tokens of one copy and kind share.
 
-    header: version to key id. identity: packed. encrypt: AES-SIV under the key, of a payload and associated.
+    header: version, kind and key id. identity: packed. encrypt: AES-SIV under the key, takes a payload and
+    `associated`.
     """
 
     header: bytes
@@ -83,16 +84,17 @@ class Sealing(NamedTuple):
 
 
 def seal_by_parts(sealing: Sealing, link: bytes) -> bytes:
-    """Make the token of a packed link, b"" for none. Raises CannotSeal for a payload over MAX_PAYLOAD."""
-    # Were the size a multiple of 3, any character could come last. Else the last one holds two or four
-    # bits above zeros: one of AQgw or AEIMQUYcgkosw048. The first holds the version's high bits: A.
+    """Return the token of a packed link (b"" for none). Raises CannotSeal for a payload over MAX_PAYLOAD."""
+    # The last character must be a letter or digit. With a size that is a multiple of 3 it could be any one,
+    # so a filler is added. Else it holds two or four bits above zeros: one of AQgw or AEIMQUYcgkosw048. The
+    # first character holds the version's high bits: A.
     size = _CLEAR_SIZE + 1 + len(sealing.identity) + len(link)
     plain = payload(sealing.identity, link, filler=size % 3 == 0)
     return _encode(sealing.header + sealing.encrypt(plain, sealing.associated))
 
 
 class CopySealer:
-    """Seals the links of one recipient's copy. Made by `copy_sealer`."""
+    """Seals the links of one recipient's copy. `copy_sealer` makes it."""
 
     __slots__ = ("_cipher", "_identity", "_key_id", "_sealings", "_tenant")
 
@@ -104,7 +106,7 @@ class CopySealer:
         self._sealings: list[Sealing | None] = [None] * _KIND_NUMBERS
 
     def sealing(self, kind: Kind) -> Sealing:
-        """What the copy's tokens of that kind share; made once, since a link's cost is what counts."""
+        """Return what the copy's tokens of that kind share. Made once for each kind, as links are many."""
         found = self._sealings[kind]
         if found is None:
             header = b"%c%c%b" % (VERSION, kind, self._key_id)
@@ -115,10 +117,11 @@ class CopySealer:
         return found
 
     def seal(self, kind: Kind, link: Link | None = None) -> bytes:
-        """Make the token of one link or pixel.
+        """Return the token of one link or pixel.
 
-        A click needs its link, a pixel takes none, an unsubscribe address may have one.
-        Raises CannotSeal when it breaks a bound (a target over 4096 bytes, a payload over 8192).
+        link: needed for a click, None for a pixel, either for an unsubscribe address.
+        Raises CannotSeal for a link that does not fit the kind, a target over 4096 bytes, a payload over
+        8192.
         """
         if (link is None) if kind in CLICKS else (link is not None and kind in OPENS):
             raise CannotSeal(f"a token of kind {kind.name} with{'out' if link is None else ''} a link")
@@ -130,16 +133,19 @@ class CopySealer:
 
 
 def copy_sealer(key: Key, identity: Identity, tenant: str = "") -> CopySealer:
-    """Prepare sealing the links of one copy; the identity is packed once. Raises CannotSeal."""
+    """Return what seals the links of one copy; the identity is packed once.
+
+    Raises CannotSeal for an identity with a field over its bound.
+    """
     return CopySealer(key, identity, tenant)
 
 
 def open_token(token: bytes, ring: Ring, tenant: str = "") -> Opened:
-    """Check and read a token.
+    """Return what a genuine token holds. An expired token opens too: the caller compares the expiry.
 
     Raises BadToken with reason "length", "encoding", "version", "kind", "key" (unknown or revoked), "forged"
     (the tag does not match: altered, or of another key, kind or tenant) or "payload" (genuine, but not of
-    this format). An expired token opens; expiry is the caller's to compare.
+    this format).
     """
     kind, key_id, packed = unseal(token, ring, tenant)
     identity, link = unpack(kind, packed)
@@ -147,9 +153,9 @@ def open_token(token: bytes, ring: Ring, tenant: str = "") -> Opened:
 
 
 def unseal(token: bytes, ring: Ring, tenant: str = "") -> tuple[Kind, int, bytes]:
-    """Check a token; return its kind, key id and payload, which is authentic and not read yet.
+    """Return kind, key id and payload of a genuine token. The payload is authenticated and not parsed.
 
-    Raises BadToken as `open_token` does, but for "payload".
+    Raises BadToken with each reason of `open_token` but "payload".
     """
     size = len(token)
     if not 0 < size <= _MAX_TOKEN:
@@ -169,14 +175,15 @@ def unseal(token: bytes, ring: Ring, tenant: str = "") -> tuple[Kind, int, bytes
     return reader(raw, ring, tenant)
 
 
-# Kind; what decrypts; the associated data it wants. One for all tokens that begin with the same four bytes.
+# Kind, decrypting function, its associated data. One for all tokens that begin with the same four bytes.
 Opener = tuple[Kind, Callable[[bytes, list[bytes]], bytes], list[bytes]]
 
 
 def opener(clear: bytes, ring: Ring) -> Opener | None:
-    """What opens tokens of no tenant that begin with these bytes, version to key id; None where nothing does.
+    """Return what opens tokens without a tenant that begin with these bytes; None where nothing does.
 
-    The decrypting function takes what follows them, and raises InvalidTag.
+    clear: version, kind and key id, 4 bytes. The decrypting function takes the bytes behind them, and raises
+    InvalidTag for a forged token.
     """
     version, kind, *key_id = clear
     key = ring.get(key_id[0] << 8 | key_id[1])

@@ -1,11 +1,11 @@
-"""The URLs around tokens: which targets may be carried, how links are spelled, how requests are read back.
+"""The URLs around tokens: which targets may be tracked, how links are written, how requests are read.
 
-Pure, over bytes. Not the token's inside (`token`), and no judgement whose host it is (the caller knows its
+Pure functions over bytes. Not the token itself (`token`), and not whose host it is (the caller knows its
 own).
 
 Invariants: a target for which `refusal` is None can stand in a Location header byte for byte, and leads where
-a browser would have gone from the author's own link; what is odd is refused, never repaired. What `click_url`
-and `pixel_url` write, `read_path` reads back.
+a browser would have gone from the author's own link. An odd target is refused, never repaired. `read_path`
+reads what `click_url` and `pixel_url` write.
 """
 
 import re
@@ -17,8 +17,9 @@ from engagement.links.payload import MAX_TARGET
 SUBLINK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # contract.md 5.3
 
 _START = re.compile(rb"https?://", re.IGNORECASE)
-# A host as nearly all links have it, with port, path, query and fragment; others are looked at in pieces.
-# The last label begins with a letter, so it is no IPv4 number; the whole is within _MAX_HOST (6 * 31 + 63).
+# A target as nearly all links have it: host, port, path, query and fragment. Others are checked piece by
+# piece. The last label begins with a letter, so it is no IPv4 number; the whole is within _MAX_HOST (6 * 31 +
+# 63).
 _COMMON = re.compile(
     # Both cases spelled out: re.IGNORECASE would fold each byte of the target, for half the time again.
     rb"[Hh][Tt][Tt][Pp][Ss]?://(?:[A-Za-z0-9_-]{1,30}\.){1,6}[A-Za-z][A-Za-z0-9-]{0,62}"
@@ -36,10 +37,10 @@ _UNFIT = re.compile(rb"[^!-~]|\\")
 
 
 def refusal(target: bytes) -> str | None:
-    """Say why a target cannot be carried exactly and safely; None when it can.
+    """Return why a target cannot be tracked exactly and safely, None when it can.
 
-    Codes, as in the filter's list of reasons: not-http, target-too-long, control-character, white-space,
-    non-ascii, backslash, user-info, no-host. Source: contract.md 5.2; browsers' ways: WHATWG URL Standard.
+    The codes are in the filter's list of reasons: not-http, target-too-long, control-character, white-space,
+    non-ascii, backslash, user-info, no-host. Source: contract.md 5.2; what browsers do: WHATWG URL Standard.
     """
     if len(target) <= MAX_TARGET and _COMMON.fullmatch(target):
         return None
@@ -87,22 +88,25 @@ def _is_host(host: bytes) -> bool:
 
 
 def click_url(scheme: str, domain: str, token: bytes, sublink: str = "") -> bytes:
-    """Spell a click link: scheme://domain/f/a/TOKEN, with a sublink in the place of "a" (contract.md 6.1)."""
+    """Return a click link: scheme://domain/f/a/TOKEN, with a sublink in the place of "a" (contract.md 6.1).
+
+    Raises ValueError for a sublink that is not of the form `SUBLINK`.
+    """
     if sublink and not SUBLINK.fullmatch(sublink):
         raise ValueError("a sublink is a letter or digit, then up to 63 letters, digits, dots, _ or -")
     return f"{scheme}://{domain}/f/{sublink or 'a'}/".encode("ascii") + token
 
 
 def pixel_url(scheme: str, domain: str, token: bytes) -> bytes:
-    """Spell an open pixel's address: scheme://domain/q/TOKEN (contract.md 6.1)."""
+    """Return an open pixel's address: scheme://domain/q/TOKEN (contract.md 6.1)."""
     return f"{scheme}://{domain}/q/".encode("ascii") + token
 
 
 class Requested(NamedTuple):
-    """What a request asks for. spoiled: something stood in or behind the token that we did not write.
+    """What a request asks for.
 
-    token: what it most likely is. others: what it may be instead, where something stood in it; the token's
-    own proof decides.
+    token: the most likely one. others: what the token may be instead, where something stood in it; which of
+    them is genuine decides. spoiled: something stood in or behind the token that we did not write.
     """
 
     family: Literal["click", "open"]
@@ -137,11 +141,11 @@ _MAX_TRIES = 40  # tokens tried for one path
 
 
 def read_path(raw_path: bytes) -> Requested | None:
-    """Read a request's path, with or without its query, as it came over the wire.
+    """Return what a path asks for, None for no address of ours.
 
-    Gateways escape what needs no escape (contract.md 6.3), sometimes twice and sometimes all; mail programs
-    and people leave quotes, brackets, dots, slashes and queries behind the link, and break it in its middle.
-    None: no address of ours.
+    raw_path: as it came over the wire, with or without its query. Gateways escape characters that need no
+    escape (contract.md 6.3), sometimes twice and sometimes all. Mail programs and people leave quotes,
+    brackets, dots, slashes and queries behind the link, and break it in its middle.
     """
     if len(raw_path) > _MAX_PATH:
         return None
@@ -163,9 +167,10 @@ def _family(path: bytes) -> Literal["click", "open"]:
 
 
 def _read_broken(path: bytes, whole: bytes | None) -> Requested | None:
-    """Read an unescaped path with something in or behind it. whole: its token if nothing stood in that.
+    """Return what an unescaped path with something in or behind its token asks for.
 
-    Every place where the token may end is one to try: behind its first piece, or any piece after it.
+    whole: the token if nothing stood in it. The token may end behind its first piece or any later one, and
+    each of these ends is to be tried.
     """
     start = _BROKEN.match(path)
     if start is None:
@@ -198,5 +203,8 @@ _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 def read_url(url: bytes) -> Requested | None:
-    """Read a whole tracked URL, or its path alone, whatever its host. None: not shaped like one of ours."""
+    """Return what a whole tracked URL, or its path alone, asks for, whatever its host.
+
+    None: not one of ours.
+    """
     return read_path(url[start.end() :] if (start := _URL.match(url)) else url)

@@ -121,7 +121,7 @@ def test_native_run_is_that_of_the_parts(
 ) -> None:
     targets += targets[:again]
     seen = ({target: b"seen" for target in known}, {target: b"seen" for target in known})
-    urls = _seal.seal_usual(sealing(), PREFIX, most, ORIGINS, seen[0], targets)
+    urls = _seal.seal_common(sealing(), PREFIX, most, ORIGINS, seen[0], targets)
     assert urls == seal_common_by_parts(sealing(), PREFIX, most, ORIGINS, seen[1], targets)
     assert seen[0] == seen[1]
     assert set(map(type, urls)) <= {bytes}
@@ -131,7 +131,7 @@ def test_native_run_is_that_of_the_parts(
 @given(target=TARGETS)
 def test_native_seals_what_was_not_refused_and_comes_back(target: bytes) -> None:
     fit = {before for before in ORIGINS if refusal(before + b"/") is None}
-    for url in _seal.seal_usual(sealing(), PREFIX, 10_000, fit, {}, [target]):
+    for url in _seal.seal_common(sealing(), PREFIX, 10_000, fit, {}, [target]):
         assert refusal(target) is None
         assert origin(target) in fit
         opened = open_token(url.removeprefix(PREFIX), RING)
@@ -144,15 +144,15 @@ def test_native_run_takes_targets_of_every_size(size: int) -> None:
         target = (before + b"/").ljust(size, b"x")
         for most in (400, 1000, 10_000):
             arguments = (sealing(), PREFIX, most, ORIGINS)
-            urls = _seal.seal_usual(*arguments, {}, [target])
+            urls = _seal.seal_common(*arguments, {}, [target])
             assert urls == seal_common_by_parts(*arguments, {}, [target])
             assert all(len(url) <= most for url in urls)
 
 
 def test_native_run_stops_where_a_url_is_one_byte_too_long() -> None:
     target = b"https://shop.example.org/a"
-    (url,) = _seal.seal_usual(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
-    for run in (_seal.seal_usual, seal_common_by_parts):
+    (url,) = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
+    for run in (_seal.seal_common, seal_common_by_parts):
         assert run(sealing(), PREFIX, len(url), ORIGINS, {}, [target, target]) == [url, url]
         assert run(sealing(), PREFIX, len(url) - 1, ORIGINS, {}, [target]) == []
         assert run(sealing(), PREFIX, -1, ORIGINS, {}, [target]) == []
@@ -161,7 +161,7 @@ def test_native_run_stops_where_a_url_is_one_byte_too_long() -> None:
 def test_native_fits_the_same_signs() -> None:
     for code in range(256):
         target = b"https://shop.example.org/" + bytes([code])
-        urls = _seal.seal_usual(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
+        urls = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
         assert urls == seal_common_by_parts(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
         assert bool(urls) == (refusal(target) is None and code != ord("{"))
 
@@ -173,8 +173,8 @@ def test_native_run_stops_at_an_origin_that_was_not_given() -> None:
         b"https://shop.example.or/3",
         b"https://shop.example.org/4",
     ]
-    assert len(_seal.seal_usual(sealing(), PREFIX, 2000, ORIGINS, {}, targets)) == 2
-    assert _seal.seal_usual(sealing(), PREFIX, 2000, set(), {}, targets) == []
+    assert len(_seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, targets)) == 2
+    assert _seal.seal_common(sealing(), PREFIX, 2000, set(), {}, targets) == []
 
 
 def other_cipher(size: int) -> Sealing:
@@ -184,7 +184,7 @@ def other_cipher(size: int) -> Sealing:
 def test_native_is_in_doubt_about_a_cipher_that_adds_no_tag() -> None:
     for size in (0, 1, 16, 50, 9000):
         assert _seal.seal(other_cipher(size), b"") is None
-        assert _seal.seal_usual(other_cipher(size), PREFIX, 2000, ORIGINS, {}, [b"http://a/"]) == []
+        assert _seal.seal_common(other_cipher(size), PREFIX, 2000, ORIGINS, {}, [b"http://a/"]) == []
 
 
 def test_native_errors_of_the_cipher_are_not_hidden() -> None:
@@ -195,7 +195,7 @@ def test_native_errors_of_the_cipher_are_not_hidden() -> None:
     with pytest.raises(OSError, match="no cipher"):
         _seal.seal(of, b"")
     with pytest.raises(OSError, match="no cipher"):
-        _seal.seal_usual(of, PREFIX, 2000, ORIGINS, {}, [b"http://a/"])
+        _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, [b"http://a/"])
 
 
 def test_native_bears_a_cipher_that_empties_what_it_was_given() -> None:
@@ -209,7 +209,7 @@ def test_native_bears_a_cipher_that_empties_what_it_was_given() -> None:
         return bytes(16) + plain
 
     of = sealing()._replace(encrypt=emptying)
-    assert len(_seal.seal_usual(of, PREFIX, 2000, origins, known, targets)) == 1
+    assert len(_seal.seal_common(of, PREFIX, 2000, origins, known, targets)) == 1
 
 
 @pytest.mark.parametrize("place", range(6))
@@ -218,15 +218,15 @@ def test_native_takes_no_value_of_another_type(place: int) -> None:
     for wrong in (None, "text", (1, 2, 3, 4), sealing()._replace(header=b"")):
         arguments[place] = wrong
         with pytest.raises(TypeError):
-            _seal.seal_usual(*arguments)
+            _seal.seal_common(*arguments)
         with pytest.raises(TypeError):
-            _seal.seal_usual(*arguments[:place])
+            _seal.seal_common(*arguments[:place])
         with pytest.raises(TypeError):
             _seal.seal(wrong, b"")
     with pytest.raises(TypeError):
         _seal.seal(sealing(), "text")  # type: ignore[arg-type]
     with pytest.raises(OverflowError):
-        _seal.seal_usual(sealing(), PREFIX, 1 << 64, ORIGINS, {}, [])
+        _seal.seal_common(sealing(), PREFIX, 1 << 64, ORIGINS, {}, [])
 
 
 def test_native_leaves_nothing_behind() -> None:
@@ -245,13 +245,13 @@ def test_native_leaves_nothing_behind() -> None:
         _seal.seal(of, b"link")
         _seal.seal(of, bytes(9000))
         for some in (targets, *odd):
-            _seal.seal_usual(of, PREFIX, 2000, ORIGINS, {}, some)
-            _seal.seal_usual(of, PREFIX, 100, ORIGINS, {}, some)
-            _seal.seal_usual(other_cipher(9), PREFIX, 2000, ORIGINS, {}, some)
+            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, some)
+            _seal.seal_common(of, PREFIX, 100, ORIGINS, {}, some)
+            _seal.seal_common(other_cipher(9), PREFIX, 2000, ORIGINS, {}, some)
             with suppress(OSError):
-                _seal.seal_usual(of._replace(encrypt=broken), PREFIX, 2000, ORIGINS, {}, some)
+                _seal.seal_common(of._replace(encrypt=broken), PREFIX, 2000, ORIGINS, {}, some)
         with suppress(TypeError):
-            _seal.seal_usual(of, PREFIX, 2000, ORIGINS, {}, None)  # type: ignore[arg-type]
+            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, None)  # type: ignore[arg-type]
     assert sys.getallocatedblocks() - before < 500
 
 

@@ -5,7 +5,7 @@ Not which links may be tracked (`plan`), nor what a token holds (`engagement.lin
 
 from dataclasses import replace
 
-from engagement.links.fast_seal import seal_usual
+from engagement.links.fast_seal import seal_common
 from engagement.links.keys import Key
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import CannotSeal, CopySealer, copy_sealer
@@ -69,11 +69,11 @@ class CopyLinks:
     ) -> list[bytes]:
         """Return what `click` gives for the first of the targets, up to one that it has to be asked for.
 
-        origins, known: as `engagement.links.fast_seal.seal_usual` takes them. None: the link says more.
+        origins, known: as `engagement.links.fast_seal.seal_common` takes them. None: the link says more.
         """
         sealer, most = self._ways[0]
         sealing = sealer.sealing(_AMP_CLICK if amp else _CLICK)
-        return seal_usual(sealing, self._click_prefix, most, origins, known, targets)
+        return seal_common(sealing, self._click_prefix, most, origins, known, targets)
 
     def pixel(self, initial: bool, amp: bool) -> bytes | None:
         """Return the address of an open pixel, or None if it would be too long (contract.md 5.2)."""
