@@ -1,4 +1,4 @@
-"""How long it takes to write an event down: encode, append under group commit, append with a sync each.
+"""How long it takes to write an event: encode, append under group commit, append with a sync each.
 
 Prints microseconds an event and events a second, and append's cost against a bare os.write of the same
 bytes in the same run. `--json` for other programs.

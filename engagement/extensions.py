@@ -1,10 +1,10 @@
-"""The parts in C: which there are, and doing without them.
+"""The parts in C: which there are, and running without them.
 
 Each is used where it was built, by the module beside it, whose Python does the same in more time. With
-SMTPAPI_NATIVE=off in its environment a program does without all of them: for the night in which one is under
-suspicion (docs/decisions/0015-native-rewriting.md).
+SMTPAPI_NATIVE=off in its environment a program runs without all of them, for the case that one is suspected
+of a fault (docs/decisions/0015-native-rewriting.md).
 
-Not a switch at run time: the programs look at it before they import what uses them.
+Not a switch at run time: a program reads the variable before it imports what uses them.
 """
 
 import os
@@ -22,19 +22,22 @@ VARIABLE: Final = "SMTPAPI_NATIVE"
 
 
 def is_off() -> bool:
-    """Whether the environment says to do without."""
+    """Tell whether the environment says to run without them."""
     return os.environ.get(VARIABLE, "").strip().lower() in ("off", "no", "0", "false")
 
 
 def leave_out_if_off() -> None:
-    """Let importing any of them fail as if it had not been built, where the environment says so."""
+    """Make each of their imports fail, as if they had not been built, where the environment says so."""
     if is_off():
         for name in NAMES:
             sys.modules.setdefault(name, None)  # type: ignore[arg-type] # with None there, importing it fails
 
 
 def notice(program: str) -> str:
-    """A line for the log of a program ("smtpapi", "tracker_web") that does without some of them; "" else."""
+    """Return a line for the log of a program that runs without some of them, "" if it has all.
+
+    program: "smtpapi" or "tracker_web".
+    """
     mine = [name for name in NAMES if name.startswith(("engagement.", f"{program}."))]
     missing = [name for name in mine if not _is_there(name)]
     if not missing:

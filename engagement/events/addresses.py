@@ -1,4 +1,4 @@
-"""Network addresses with their last part taken away, for sites that must not keep them whole."""
+"""Network addresses without their last part, for sites that must not keep whole ones."""
 
 from ipaddress import IPv4Address, ip_address
 
@@ -7,9 +7,10 @@ _V6_BITS = 48
 
 
 def truncated(address: str) -> str:
-    """Return an IPv4 address with all but 24 bits zero, IPv6 all but 48; "" for what is no address.
+    """Return an IPv4 address with its first 24 bits, an IPv6 address with its first 48; "" for no address.
 
-    IPv4 mapped into IPv6 is treated as the IPv4 address it stands for. A zone ("%eth0") goes away.
+    The other bits are zero. IPv4 mapped into IPv6 is treated as the IPv4 address. A zone ("%eth0") is
+    removed.
     """
     try:
         parsed = ip_address(address.partition("%")[0].strip())

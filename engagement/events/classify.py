@@ -1,7 +1,7 @@
-"""Who fetched a link, and why we think so. A label, never a verdict: every hit is kept (contract.md 7.5).
+"""Who fetched a link, and why we think so: a label. No hit is dropped for its label (contract.md 7.5).
 
-The first, small set of rules: by method and User-Agent alone. The lists are handed in as
-`ClassificationRules`, with a version that each label carries, so that hits can be classified anew when the
+The first, small set of rules goes by method and User-Agent alone. The lists are an argument,
+`ClassificationRules`, with a version that each label holds, so that hits can be classified anew when the
 rules have changed.
 """
 
@@ -14,10 +14,10 @@ from engagement.links.model import OPENS
 
 
 class ReaderClass(StrEnum):
-    """What stood behind a request."""
+    """What sent a request."""
 
     HUMAN = "human"
-    PROXY = "proxy"  # an image proxy that a person's opening of the mail sets off
+    PROXY = "proxy"  # an image proxy, which fetches when a person opens the mail
     PREFETCH = "prefetch"  # a mail service that loads pictures whether anyone looks or not
     SCANNER = "scanner"  # a filter that follows links
     PROBE = "probe"  # HEAD: answered, recorded, counted nowhere
@@ -29,7 +29,7 @@ MACHINES = frozenset({ReaderClass.PREFETCH, ReaderClass.SCANNER})  # `is_prefetc
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """client: the class. reason: one word for the rule that decided. rules: the version of the rule set."""
+    """A hit's label. client: the class. reason: the rule that decided. rules: the version of the rules."""
 
     client: ReaderClass
     reason: str
@@ -38,9 +38,9 @@ class Classification:
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: known by identity, which makes a fast key
 class ClassificationRules:
-    """Lists of User-Agent parts, lower case, looked for anywhere in the header; `bare` are whole values.
+    """Lists of User-Agent parts, lower case, which may stand anywhere in the header; `bare` are whole values.
 
-    own: programs of people that other lists take for robots; looked at first.
+    own: programs of people that the other lists would take for robots; compared first.
     """
 
     version: str
@@ -75,12 +75,12 @@ DEFAULT = ClassificationRules(
 
 
 def classify(hit: Hit, rules: ClassificationRules = DEFAULT) -> Classification:
-    """Return the label of one hit, seen alone."""
-    client, reason = _judge(hit, rules)
+    """Return the label of one hit, whatever other hits there are."""
+    client, reason = _by_rules(hit, rules)
     return Classification(client, reason, rules.version)
 
 
-def _judge(hit: Hit, rules: ClassificationRules) -> tuple[ReaderClass, str]:
+def _by_rules(hit: Hit, rules: ClassificationRules) -> tuple[ReaderClass, str]:
     if hit.method == "HEAD":
         return ReaderClass.PROBE, "head"
     client, reason = _by_agent(hit.user_agent, hit.kind in OPENS, rules)

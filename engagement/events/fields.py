@@ -1,8 +1,9 @@
 """An event's fields as users know them (contract.md 7.2), in the shape of the Events API.
 
 Numbers are decimal text, switches are booleans, a field without a value is left out, text is valid Unicode.
-Fields of our own begin with `x_`. What an event does not know itself (subject, sender, …) it borrows from
-the injection of the same message: `to_fields` at once, or a store later with `borrowed` and `join`.
+Fields of our own begin with `x_`. Values that an event does not have itself (subject, sender, …) it borrows
+from the injection of the same message: at once in `to_fields`, or later in a store with `borrowed` and
+`join`.
 """
 
 import hmac
@@ -33,7 +34,7 @@ TYPES: Final[Mapping[Kind, str]] = {
 INJECTION: Final = "injection"
 LINK_UNSUBSCRIBE: Final = "link_unsubscribe"
 ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION)
-# Of metadata: no filter of ours writes deeper, and what was stored can be shown, far from Python's own limit.
+# Levels of metadata. Our filter writes no deeper ones, and Python's own limit of about 1,000 is far away.
 _DEPTH: Final = 64
 UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
 
@@ -45,10 +46,11 @@ def to_fields(
     label: Classification | None = None,
     hash_key: bytes = b"",
 ) -> Fields:
-    """Return the event's fields. label: made by `classify` with its default rules if not given.
+    """Return the event's fields (contract.md 7.2).
 
-    hash_key: for `rcpt_hash`, which is left out without one. Raises what `links.token.unpack` raises for a
-    payload it did not make.
+    injection: of the same message, None if it is not known. label: of `classify` with its default rules if
+    not given. hash_key: for `rcpt_hash`, which is left out without one. Raises BadToken for a hit whose
+    payload our keys did not seal in this form.
     """
     if isinstance(event, Injection):
         return injection_fields(event, rcpt_hash=recipient_hash(event.recipient, hash_key))
@@ -61,7 +63,10 @@ def to_fields(
 def hit_fields(
     hit: Hit, identity: Identity, link: Link | None, *, label: Classification, rcpt_hash: str = ""
 ) -> Fields:
-    """Return what a hit and its link know by themselves. rcpt_hash: of `recipient_hash`, "" for none."""
+    """Return the fields that a hit and its link have by themselves.
+
+    rcpt_hash: of `recipient_hash`, "" for none.
+    """
     fields: Fields = {
         "type": TYPES[hit.kind],
         "event_id": hit.id,
@@ -95,13 +100,16 @@ def hit_fields(
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
-    if _is_plain(hit, identity, link):
+    if _needs_no_repair(hit, identity, link):
         return {name: value for name, value in fields.items() if value}
     return filled(fields)
 
 
-def _is_plain(hit: Hit, identity: Identity, link: Link | None) -> bool:
-    """Tell whether nothing of a hit needs `valid`, as of nearly all: half the time of making its fields."""
+def _needs_no_repair(hit: Hit, identity: Identity, link: Link | None) -> bool:
+    """Tell whether no text of a hit needs `valid`.
+
+    Nearly none does, and this halves the time of `hit_fields`.
+    """
     text = "".join(
         (hit.client_address, hit.user_agent, hit.accept_language, hit.host)
         + (identity.recipient, identity.campaign, identity.customer_id, identity.metadata, *identity.tags)
@@ -139,9 +147,9 @@ def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
 
 
 def borrowed(injection: Injection) -> Fields:
-    """Return what all events of the message take from its injection.
+    """Return the fields that all events of the message take from its injection.
 
-    Never the recipient: if a link was made without one, its events stay without one.
+    The recipient is not among them: if a link was made without one, its events have none.
     """
     return filled(
         {
@@ -166,9 +174,9 @@ def borrowed(injection: Injection) -> Fields:
 
 
 def join(fields: Mapping[str, Any], message: Mapping[str, Any]) -> Fields:
-    """Return the fields with the message's put where they have none.
+    """Return the fields, and those of the message that are not among them.
 
-    The injection's time takes the place of the link's, which knows it to the second only.
+    The injection's time replaces the link's, which is in whole seconds.
     """
     joined = {**fields, **{name: value for name, value in message.items() if name not in fields}}
     if "injection_time" in message:
@@ -185,9 +193,9 @@ def timestamp(ms: int) -> str:
     return f"{prefix}.{rest:03d}Z" if prefix else "9999-12-31T23:59:59.999Z"
 
 
-@lru_cache(maxsize=4096)  # events come by the hundred a second, and links by the thousand from one mailing
+@lru_cache(maxsize=4096)  # hundreds of events share a second, and thousands of links one mailing
 def _second(seconds: int) -> str:
-    """Return a second without its zone, "" after the year 9999: a clock that is wrong, not an error."""
+    """Return Unix seconds as ISO 8601 without a zone, "" after the year 9999 (of a wrong clock)."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
     except (ValueError, OverflowError, OSError):
@@ -195,7 +203,7 @@ def _second(seconds: int) -> str:
 
 
 def filled(fields: Mapping[str, Any]) -> Fields:
-    """Return the fields that have a value, their text made valid. False is a value, 0, "" and [] are none."""
+    """Return the fields that have a value, with valid text. False is a value; 0, "" and [] are none."""
     result: Fields = {}
     for name, value in fields.items():
         if value:
@@ -206,7 +214,7 @@ def filled(fields: Mapping[str, Any]) -> Fields:
 
 
 def valid(text: str) -> str:
-    """Return the text with what UTF-8 cannot carry (lone surrogates) replaced, and without NUL."""
+    """Return the text with lone surrogates, which UTF-8 cannot hold, and NUL replaced."""
     if not text.isascii():
         errors = "surrogateescape" if _escaped(text) else "replace"
         text = text.encode("utf-8", errors).decode("utf-8", "replace")
@@ -214,7 +222,7 @@ def valid(text: str) -> str:
 
 
 def _escaped(text: str) -> bool:
-    """Tell whether all surrogates of the text are bytes that `surrogateescape` hid."""
+    """Tell whether all surrogates of the text stand for bytes (`surrogateescape`)."""
     return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
 
 
@@ -230,7 +238,7 @@ def _valid_inside(value: Any) -> Any:
 
 
 def recipient_hash(recipient: str, hash_key: bytes) -> str:
-    """Return the keyed hash of an address, 40 hex digits, "" without a key or an address."""
+    """Return the keyed hash of an address, 40 hexadecimal digits; "" without a key or an address."""
     if not recipient or not hash_key:
         return ""
     return hmac.new(hash_key, valid(recipient).lower().encode(), sha256).hexdigest()[:40]
@@ -263,7 +271,7 @@ def _object(text: str) -> Fields:
 
 
 def _depth(text: str) -> int:
-    """Return how deep JSON text is nested; brackets inside strings may make it more."""
+    """Return how deep JSON text is nested. Brackets inside strings count too, so it may be less deep."""
     depth = most = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth += 1 if bracket in "[{" else -1

@@ -1,14 +1,14 @@
-"""Ids of events: 128 bits, ordered by time, drawn without asking anyone.
+"""Ids of events: 128 bits, ordered by time, made without asking another process.
 
-The layout is RFC 9562 5.7 (UUID version 7), so any engine that knows UUIDs stores and sorts them:
+The layout is RFC 9562 5.7 (UUID version 7), so any database with UUIDs stores and sorts them:
 
-    48 bits  Unix milliseconds, as handed in
+    48 bits  Unix milliseconds, an argument
     24 bits  counter within the millisecond   (12 in rand_a, 12 at the head of rand_b)
     48 bits  node, moved on by one at each backward step of the clock
-     2 bits  part: 0 the event itself, 1..3 what was derived from it
+     2 bits  part: 0 the event itself, 1 to 3 events that were derived from it
 
-Ids of one `EventIds` are unique whatever its clock does: while the clock does not go back, (millisecond,
-counter) grows; when it goes back, the node changes. Two processes differ by their random nodes.
+Invariant: ids of one `EventIds` are unique whatever its clock does. While the clock does not go back,
+(millisecond, counter) grows; when it goes back, the node changes. Two processes differ by their random nodes.
 """
 
 import re
@@ -19,11 +19,14 @@ _NODE_BITS = 48
 _COUNTER_BITS = 24
 _LAST = (1 << _COUNTER_BITS) - 1
 _MAX_MS = (1 << 48) - 1
-_FEW = 16  # ids in a millisecond whose text is written beforehand
+_FEW = 16  # ids in a millisecond whose text is made in advance
 
 
 class EventIds:
-    """The ids of one process. node: 8 bytes of chance, drawn after fork. Safe to share between threads."""
+    """Makes the ids of one process. Safe to share between threads.
+
+    node: 8 random bytes, drawn after fork. Raises ValueError for another number of bytes.
+    """
 
     __slots__ = ("_counter", "_few", "_head", "_lock", "_ms", "_node")
     _counter: int
@@ -37,7 +40,7 @@ class EventIds:
         self._begin(0)
 
     def next(self, now_ms: int) -> str:
-        """Return a new id for an event at now_ms (Unix milliseconds)."""
+        """Return a new id, UUID text, for an event at now_ms (Unix milliseconds)."""
         if not 0 <= now_ms <= _MAX_MS:
             now_ms = 0 if now_ms < 0 else _MAX_MS
         with self._lock:
@@ -50,29 +53,32 @@ class EventIds:
             return self._head + self._few[0]
 
     def _begin(self, now_ms: int) -> None:
-        """Take a new millisecond: counter 0, and the part of the text that stays while it lasts."""
+        """Begin a new millisecond: counter 0, and the part of the text that all its ids share."""
         self._ms = now_ms
         self._counter = 0
         self._head = now_ms.to_bytes(6, "big").hex("-", -4) + "-7"
 
     def _take_node(self, node: int) -> None:
-        """Take a node, and write beforehand what it gives the first ids of each millisecond."""
+        """Begin with a node, and make the text of the first ids of each millisecond in advance."""
         self._node = node & ((1 << _NODE_BITS) - 1)
         self._few = tuple(map(self._rest, range(_FEW)))
 
     def _rest(self, counter: int) -> str:
-        """The text behind the version's digit."""
+        """Return an id's text behind the version's digit."""
         upper = 0b10 << 14 | (counter & 0xFFF) << 2 | self._node >> _NODE_BITS - 2
         return f"{counter >> 12:03x}-{upper:04x}-{(self._node << 2) & ((1 << 48) - 1):012x}"
 
 
 def derived(event_id: str, part: int) -> str:
-    """Return the id of the part-th (1 to 3) event that follows from event_id. The same each time."""
+    """Return the id of an event derived from event_id. Equal arguments give equal ids.
+
+    part: 1 to 3, which of the derived events. Raises ValueError for another part.
+    """
     if not 1 <= part <= 3:
         raise ValueError("part is 1, 2 or 3")
     return event_id[:-1] + f"{int(event_id[-1], 16) & ~0b11 | part:x}"
 
 
 def is_event_id(text: str) -> bool:
-    """Tell whether text is a UUID in its usual lower-case form."""
+    """Tell whether text is a UUID in lower case with hyphens."""
     return _UUID.fullmatch(text) is not None

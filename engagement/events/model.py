@@ -1,7 +1,9 @@
-"""What happened, as plain values. How it is written down: `record`; how users see it: `fields`.
+"""Events as values. How they are written is in `record`, how users see them in `fields`.
 
-An event's id and time are fixed where it happened, so that everything after may be done again: a second
-telling of the same event is known by its id.
+Invariant: an event's id and time are fixed where it happened, so that every later step may be repeated: the
+same event coming a second time is known by its id.
+
+The order of fields is that of the records on disk: a new field is added at the end (`record`).
 """
 
 from collections.abc import Mapping
@@ -16,11 +18,11 @@ class Hit(Struct, frozen=True, array_like=True, gc=False):
     """A tracked link was fetched (contract.md 6.5).
 
     id: UUID text of `ids.EventIds`. at_ms: Unix milliseconds. packed: the token's authenticated payload
-    (`links.types.Opened.packed`), with whom and what the link was made for. tenant: "" unless used.
+    (`links.model.Opened.packed`), which names whom and what the link was made for. tenant: "" unless used.
     client_address: as cut by `addresses.truncated` where privacy asks for it. user_agent, accept_language:
     as sent, "" if not sent. method: of the request. host: the Host it asked for. spoiled: the token had a
-    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). hits: so many of one
-    client that are told together (`spool.fold`); id and at_ms are those of the last.
+    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). hits: how many
+    requests of one client this stands for (`spool.fold`); id and at_ms are those of the last.
     """
 
     id: str
@@ -48,7 +50,7 @@ class Injection(NamedTuple):
 
     id: UUID text. at_ms: Unix milliseconds. message_id: 16 bytes, that of the copy's links.
     transmission_id: unsigned 64 bits. recipient: envelope recipient as sent, "" where the privacy mode
-    keeps it out. sender: envelope sender. friendly_from: the From field's address. subject: decoded.
+    leaves it out. sender: envelope sender. friendly_from: the From field's address. subject: decoded.
     metadata: JSON object text or "". opens, clicks, initial_opens, amp: what was tracked. size: bytes.
     outcome: "" for tracked, else the reason (`smtpapi.model.outcome.Why`). context: the `cust_*` variables.
     rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive".

@@ -115,9 +115,10 @@ def _typed(values: list[object], sort: type[_Event], names: tuple[str, ...]) -> 
 
 
 def link_and_client(record: bytes) -> bytes | None:
-    """Return what names the link and the client's address in the record of a hit.
+    """Return bytes that name the link and the client's address in the record of a hit.
 
-    None for what is no hit as the answering path writes it, or stands for several already.
+    Of IPv6 the first 64 bits of the address are in it. None for a record that is no hit as the tracker writes
+    it, or stands for several already.
     """
     # 0x9e: an array of 14; 0xd9 0x24: text of 36 bytes; 0xcf: a number of 8, as times since 1970 are.
     if record[:5] != _HIT_HEAD or record[_AT] != 0xCF:
@@ -130,7 +131,7 @@ def link_and_client(record: bytes) -> bytes | None:
     else:
         return None
     length = record[stop + 1]
-    if record[stop] != 0xA0 or not 0xA0 <= length <= 0xBF:  # no tenant; an address is shorter than 32
+    if record[stop] != 0xA0 or not 0xA0 <= length <= 0xBF:  # a tenant, or longer than an address
         return None
     if record.find(b":", stop, stop + 2 + length - 0xA0) < 0:
         return record[_AFTER : stop + 2 + length - 0xA0]
@@ -138,7 +139,7 @@ def link_and_client(record: bytes) -> bytes | None:
 
 
 def _network(address: bytes) -> bytes:
-    """Of IPv6 the first 64 bits: whoever has one address has all that share them."""
+    """Return the first 64 bits of an IPv6 address: a client with one such address has all that share them."""
     try:
         return IPv6Address(address.decode("ascii")).packed[:8]
     except ValueError:
@@ -146,7 +147,7 @@ def _network(address: bytes) -> bytes:
 
 
 def differ_in_time_alone(one: bytes, other: bytes) -> bool:
-    """Tell whether two records that have a `link_and_client` are of the same but for id and time."""
+    """Tell whether two records that have a `link_and_client` are equal in all but id and time."""
     return one[_AT - 1] == other[_AT - 1] and one[_AFTER:] == other[_AFTER:]
 
 
@@ -161,9 +162,9 @@ def event_id(record: bytes) -> str:
 
 
 def several(record: bytes, id: str, at_ms: int, hits: int) -> bytes:
-    """Return the record of so many hits like this one, the last of them with this id and time.
+    """Return the record that stands for a number of hits like this one.
 
-    Raises BadRecord.
+    id, at_ms: of the last of them. Raises BadRecord for a record that is no hit.
     """
     hit = decode(record)
     if not isinstance(hit, Hit):

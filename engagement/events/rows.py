@@ -1,7 +1,7 @@
-"""Events as a store keeps them: a few values to ask by, and the fields to show.
+"""Events as rows of a store: a few values to search by, and the fields to show.
 
-One hit gives one row, a click on an unsubscribe link two. Everything in a row follows from the event and
-the rules, so making it again gives the same row under the same id.
+A hit is one row, a click on an unsubscribe link two. Invariant: a row follows from the event and the rules
+alone, so making it again gives the same row under the same id.
 """
 
 from collections.abc import Iterable
@@ -33,10 +33,10 @@ REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """What a row's fields are made of, when somebody wants to see them.
+    """What a row's fields are made from, when they are read.
 
-    event: as it happened. label: what a hit was judged to be. rcpt_hash: of `fields.recipient_hash`.
-    second: the event id of a hit's second row, "" for its first. kept: the event as the spool's record.
+    label: of a hit. rcpt_hash: of `fields.recipient_hash`. second: the event id of a hit's second row, "" for
+    its first. kept: the event as the spool's record, b"" if it is to be made.
     """
 
     event: Event
@@ -47,11 +47,11 @@ class RowSource:
 
     @property
     def record(self) -> bytes:
-        """The event as a record (`events.record`)."""
+        """The event's record (`events.record`)."""
         return self.kept or encode(self.event)
 
     def fields(self) -> Fields:
-        """Return the fields, without what is borrowed."""
+        """Return the fields, without the borrowed ones. Raises BadToken for a payload of another form."""
         event = self.event
         if isinstance(event, Injection):
             return injection_fields(event, rcpt_hash=self.rcpt_hash)
@@ -63,12 +63,13 @@ class RowSource:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """event_id: UUID text. at_ms: Unix milliseconds. message_id: hex. recipient: lower case, "" if not kept.
+    """One row of a store.
 
+    event_id: UUID text. at_ms: Unix milliseconds. message_id: hex. recipient: lower case, "" if not known.
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
     injections. customer, tags: the message's, for the tags a customer uses. source: where the fields come
     from, or the fields. message: what other events of the message borrow, None unless this row is the
-    injection of one that has an id. hits: so many requests it stands for.
+    injection of one that has an id. hits: how many requests the row stands for.
     """
 
     event_id: str
@@ -90,12 +91,12 @@ class EventRow:
 
     @property
     def fields(self) -> Fields:
-        """The fields as `events.fields` makes them, without what is borrowed; made anew each time."""
+        """The fields as `events.fields` makes them, without the borrowed ones; made anew each time."""
         return self.source.fields() if isinstance(self.source, RowSource) else self.source
 
     @property
     def rules(self) -> str:
-        """The version of the rules that judged it, "" for none."""
+        """The version of the rules that classified the hit, "" for none."""
         if isinstance(self.source, RowSource):
             return self.source.label.rules if self.source.label else ""
         return str(self.source.get("x_client_rules", ""))
@@ -104,9 +105,10 @@ class EventRow:
 def rows(
     event: Event, rules: ClassificationRules = DEFAULT, hash_key: bytes = b"", record: bytes = b""
 ) -> tuple[EventRow, ...]:
-    """Return the rows of one event. Raises what `links.token.unpack` raises for a payload it did not make.
+    """Return the rows of one event.
 
-    record: what the event was decoded from, if it was; saves making it again.
+    hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
+    saves encoding it again. Raises BadToken for a hit whose payload is of another form.
     """
     if not isinstance(event, Hit):
         return (_of_injection(event, hash_key, record),)
@@ -185,9 +187,9 @@ def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
 
 
 def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = "") -> Fields:
-    """Return the fields of a row whose source was kept as its record.
+    """Return the fields of a row whose source is stored as its record.
 
-    Raises BadRecord, BadToken for what no version of this program has written.
+    Raises BadRecord or BadToken for a record that no version of this program has written.
     """
     return RowSource(decode(record), label, rcpt_hash, second).fields()
 
@@ -195,8 +197,8 @@ def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = ""
 def repeats(stored: Iterable[EventRow]) -> frozenset[str]:
     """Return the ids of rows that repeat one of the same tenant, type, link and class, less than 10 s older.
 
-    A repeat of a repeat is one too, so the answer does not depend on the order rows came in. Probes are in it
-    like others.
+    A repeat of a repeat is one too, so the answer does not depend on the order of the rows. Probes count like
+    other classes. Source: contract.md 6.3.
     """
     last: dict[tuple[str, str, str, str], int] = {}
     found = set()

@@ -1,1 +1,1 @@
-"""The one writer of the store: carries the spool into it."""
+"""The shipper, the only writer of the store: it moves events from the spool into it."""

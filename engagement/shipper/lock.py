@@ -1,4 +1,7 @@
-"""One shipper a spool: a lock on a file in its directory, let go by the system when its holder dies."""
+"""The lock that allows one shipper for each spool: an flock on a file in the spool's directory.
+
+The system releases it when its holder dies.
+"""
 
 import fcntl
 import os
@@ -22,9 +25,9 @@ class ShipperLock:
         self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def was_lost(self) -> bool:
-        """Tell whether somebody removed the file with the lock on it; then it is taken anew.
+        """Tell whether the locked file was removed; if so, make it and take the lock again.
 
-        Raises OSError if the directory cannot be made again.
+        Raises OSError if the directory or the file cannot be made again.
         """
         ours = os.fstat(self._descriptor)
         try:
@@ -41,7 +44,10 @@ class ShipperLock:
         return True
 
     def take(self) -> bool:
-        """Take the lock if it is free; tell whether it is ours. Outlasts the moment that `is_held` needs."""
+        """Take the lock if it is free; return whether it is ours.
+
+        It tries for longer than `is_held` holds the lock. Raises OSError if the file cannot be written.
+        """
         for _ in range(_TRIES):
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +61,10 @@ class ShipperLock:
         return True
 
     def wait(self, stop: threading.Event) -> bool:
-        """Wait until the lock is ours, or stop is set; tell whether it is ours."""
+        """Wait until the lock is ours or stop is set; return whether it is ours.
+
+        Raises OSError if the file cannot be written.
+        """
         while not stop.is_set():
             if self.take():
                 return True
@@ -63,16 +72,16 @@ class ShipperLock:
         return False
 
     def holder(self) -> str:
-        """Return the process id of the holder as text, "" if it has not told."""
+        """Return the process id of the holder as text, "" if it has not written it."""
         return os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
 
     def release(self) -> None:
-        """Let the lock go."""
+        """Release the lock. It cannot be taken again."""
         os.close(self._descriptor)
 
 
 def is_held(directory: Path) -> bool:
-    """Tell whether a shipper is at work on the directory. Changes nothing there."""
+    """Tell whether a shipper runs on the directory. Nothing is changed there."""
     try:
         descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,8 +1,9 @@
-"""The shipper: carries the spool into the store, and is the store's only writer.
+"""The shipper: moves events from the spool into the store, and is the store's only writer.
 
-Each step reads some records, makes rows of them, adds them, and only then commits the spool's cursor, so
-that whatever fails is done again under the same ids. A record that cannot be read or stored is set aside and
-never stops those behind it; a store that fails stops all, until it works again.
+Not the reading of segments (`engagement.spool.read`). Invariants: each step reads some records, makes rows of
+them, adds them, and only then commits the spool's cursor, so that a step that fails is repeated under the
+same ids. A record that cannot be read or stored is set aside and does not stop those behind it. A store that
+fails stops all, until it succeeds again.
 """
 
 import logging
@@ -24,23 +25,24 @@ from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, Sto
 
 _log = logging.getLogger("engagement.shipper")
 
-IDLE_SECONDS: Final = 0.1  # an event is seen within 200 ms, also when the machine is busy
+IDLE_SECONDS: Final = 0.1  # so an event is in the store within 200 ms, also on a busy machine
 FIRST_WAIT: Final = 0.2  # seconds after a failure; doubled each time
 LONGEST_WAIT: Final = 10.0
 DRAIN_SECONDS: Final = 5.0  # at the end: service supervisors kill after ten or more
 SWEEP_SECONDS: Final = 3600.0
-ROLL_UP_SECONDS: Final = 2.0  # from one making of the figures to the next,
+ROLL_UP_SECONDS: Final = 2.0  # from one roll-up of the figures to the next,
 ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
-ROLL_UP_BUDGET: Final = 1.0  # which is about so long at most: what is left is done the next time
+ROLL_UP_BUDGET: Final = 1.0  # seconds of one roll-up, about; the rest is done by the next one
 
 _Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 
 
 class Shipper:
-    """The loop over one spool directory. The caller holds the spool's lock; given, it is watched over.
+    """The loop over one spool directory. The caller holds the spool's lock.
 
-    retention: seconds that events are kept, 0 for ever. portion: bytes of the spool in one step. now: tells
-    Unix seconds.
+    rules: to classify hits by. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
+    kept, 0 for ever. portion: bytes of the spool in one step. now: returns Unix seconds. lock: to notice when
+    it is removed; None for not checking.
     """
 
     def __init__(
@@ -65,14 +67,17 @@ class Shipper:
         self._now = now
         self._reader = SpoolReader(directory)
         self._outdated = SpoolRetention(directory, retention, _moment) if retention else None
-        self._looked = float("-inf")  # for what is outdated
+        self._checked = float("-inf")  # for what is too old
         self._swept = float("-inf")
-        self._told = float("-inf")
+        self._status_saved = float("-inf")
         self._next_roll_up = float("-inf")
         self.status = ShipperStatus.begun(now())
 
     def step(self) -> int:
-        """Carry the next records over; return how many. Raises StoreError, OSError: nothing is lost then."""
+        """Ship the next records; return how many.
+
+        Raises StoreError if the store, OSError if the spool fails; nothing is lost then.
+        """
         entries = self._reader.read(self._portion)
         if entries:
             batch: _Batch = []
@@ -86,11 +91,11 @@ class Shipper:
         return len(entries)
 
     def run(self, stop: threading.Event) -> None:
-        """Ship until stop is set, then what is there already, for a few seconds at most."""
+        """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
         wait = FIRST_WAIT
         while not stop.is_set():
-            self._look_at_lock()
-            self._end_outdated()
+            self._check_lock()
+            self._remove_outdated()
             if self._attempt() is None:
                 stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -103,35 +108,35 @@ class Shipper:
         self.drain(DRAIN_SECONDS)
 
     def drain(self, seconds: float = float("inf")) -> bool:
-        """Ship until nothing waits, an error comes, or the time is over; tell whether nothing waits."""
+        """Ship until nothing waits, a step fails, or the seconds are over; return whether nothing waits."""
         deadline = time.monotonic() + seconds
         shipped: int | None = 1
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
             self._roll_up(now=True, seconds=deadline - time.monotonic())
-        self._tell(force=True)
+        self._save_status(force=True)
         return shipped == 0
 
-    def _look_at_lock(self) -> None:
-        """Say that somebody removed the spool's folder, or the lock in it, and go on in the one there now."""
+    def _check_lock(self) -> None:
+        """Report that the spool's folder, or the lock in it, was removed, and go on in the new one."""
         try:
             if self._lock is None or not self._lock.was_lost():
                 return
         except OSError as error:
             _log.error("spool %s: %s", self._directory, error.strerror)
             return
-        told = (
+        report = (
             "the folder was removed while events were shipped from it; those that had not been carried are "
             "lost. It is used anew as it is now."
         )
-        _log.error("spool %s: %s", self._directory, told)
-        self.status.failed(f"{self._directory}: {told}", self._now())
+        _log.error("spool %s: %s", self._directory, report)
+        self.status.failed(f"{self._directory}: {report}", self._now())
         self._reader = SpoolReader(self._directory)
-        self._tell(force=True)
+        self._save_status(force=True)
 
     def _attempt(self) -> int | None:
-        """One step, its failure noted. None: it failed."""
+        """Do one step and record its result; return how many records it shipped, None if it failed."""
         try:
             shipped = self.step()
         except (StoreError, OSError) as error:
@@ -139,12 +144,12 @@ class Shipper:
             if not self.status.failing:
                 _log.error("not shipping: %s Events wait in %s.", error, self._directory)
             self.status.failed(str(error), self._now())
-            self._tell()
+            self._save_status()
             return None
         if self.status.failing:
             _log.warning("shipping again")
         self.status.shipped(shipped, self._reader.set_aside_count, self._reader.trouble, self._now())
-        self._tell()
+        self._save_status()
         return shipped
 
     def _rows(self, entry: SpoolEntry) -> tuple[EventRow, ...]:
@@ -157,7 +162,10 @@ class Shipper:
         return ()
 
     def _add(self, batch: _Batch) -> None:
-        """Add all; if the store refuses, halve until the one it refuses stands alone, and set that aside."""
+        """Add all rows.
+
+        If the store refuses, halve the batch until the refused record is alone, and set it aside.
+        """
         if not batch:
             return
         try:
@@ -178,15 +186,15 @@ class Shipper:
         except StoreError as error:
             self.status.failed(str(error), self._now())
             removed = 0
-        if removed < SWEEP_LIMIT:  # else there is more: next time round, after what waits in the spool
+        if removed < SWEEP_LIMIT:  # else there is more: in the next turn, after what waits in the spool
             self._swept = time.monotonic()
 
-    def _end_outdated(self) -> None:
-        """Remove what the spool has longer than events are kept; once an hour, also while the store fails."""
+    def _remove_outdated(self) -> None:
+        """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""
         now = time.monotonic()
-        if self._outdated is None or now - self._looked < SWEEP_SECONDS:
+        if self._outdated is None or now - self._checked < SWEEP_SECONDS:
             return
-        self._looked = now
+        self._checked = now
         try:
             removed = self._outdated.remove(self._reader, self._now(), now)
         except OSError as error:
@@ -206,7 +214,7 @@ class Shipper:
             )
 
     def _roll_up(self, *, now: bool = False, seconds: float = ROLL_UP_BUDGET) -> None:
-        """Bring the store's figures up to date, in a twentieth of the time at most unless it must be now."""
+        """Bring the store's figures up to date, in at most a twentieth of the time unless `now` is set."""
         began = time.monotonic()
         if not now and began < self._next_roll_up:
             return
@@ -217,15 +225,15 @@ class Shipper:
         ended = time.monotonic()
         self._next_roll_up = ended + max(ROLL_UP_SECONDS, ROLL_UP_SHARE * (ended - began))
 
-    def _tell(self, *, force: bool = False) -> None:
-        """Write the status for `smtpapi ship --status`, at most once a second: it is no more than news."""
-        if force or time.monotonic() - self._told >= 1:
-            self._told = time.monotonic()
+    def _save_status(self, *, force: bool = False) -> None:
+        """Write the status for `smtpapi ship --status`, at most once a second unless forced."""
+        if force or time.monotonic() - self._status_saved >= 1:
+            self._status_saved = time.monotonic()
             save(self._directory, self.status)
 
 
 def _moment(record: bytes) -> float | None:
-    """When the event of a record happened, Unix seconds; None if it is no event."""
+    """Return when the event of a record happened, Unix seconds; None if it is no event."""
     try:
         return decode(record).at_ms / 1000
     except BadRecord:

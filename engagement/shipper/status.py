@@ -1,4 +1,4 @@
-"""What the shipper tells of itself, in a small file beside the segments. News: losing it costs nothing."""
+"""The shipper's status, in a small file beside the segments. Losing the file costs nothing."""
 
 import json
 import os
@@ -11,11 +11,12 @@ FILE: Final = "shipper.json"
 
 @dataclass(slots=True)
 class ShipperStatus:
-    """pid: of the shipper. began, at, last_error_at: Unix seconds. carried: records since it began.
+    """What a shipper has done so far.
 
+    began, at, last_error_at: Unix seconds. carried: records since it began.
     rate: records a second, over about the last minute. set_aside: records and rests put into `corrupt/`.
     outdated: records removed unshipped, older than events are kept. trouble: a segment that cannot be read.
-    failing: the last attempt failed. busy: the last one carried some.
+    failing: the last attempt failed. busy: the last attempt shipped records.
     """
 
     pid: int = 0
@@ -37,7 +38,7 @@ class ShipperStatus:
         return cls(pid=os.getpid(), began=now, at=now)
 
     def shipped(self, records: int, set_aside: int, trouble: str, now: float) -> None:
-        """Note a step that worked."""
+        """Record a step that succeeded. records: shipped by it. now: Unix seconds."""
         elapsed = max(now - self.at, 0.001)
         weight = min(1.0, elapsed / 60)
         self.rate += weight * (records / elapsed - self.rate)
@@ -49,7 +50,7 @@ class ShipperStatus:
         self.busy = records > 0
 
     def failed(self, error: str, now: float) -> None:
-        """Note a step that did not."""
+        """Record a step that failed. now: Unix seconds."""
         self.at = self.last_error_at = now
         self.last_error = error
         self.failing = True
@@ -57,7 +58,7 @@ class ShipperStatus:
 
 
 def save(directory: Path, status: ShipperStatus) -> None:
-    """Put the status beside the spool; a disk that takes no news stops nothing."""
+    """Write the status to the spool's directory. Raises nothing: without it shipping goes on."""
     temporary = directory / f"{FILE}.new"
     try:
         temporary.write_text(json.dumps(asdict(status)), "utf-8")
@@ -67,7 +68,7 @@ def save(directory: Path, status: ShipperStatus) -> None:
 
 
 def load(directory: Path) -> ShipperStatus | None:
-    """Return what the last shipper told, None if none has run here."""
+    """Return the status of the last shipper on the directory, None if there is none that can be read."""
     try:
         values = json.loads((directory / FILE).read_bytes())
         known = {field.name for field in fields(ShipperStatus)}

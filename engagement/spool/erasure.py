@@ -1,7 +1,8 @@
-"""One recipient's records in the spool: where they still lie, and their end among what was set aside.
+"""Finding one recipient's records in the spool, and erasing them from files that were set aside.
 
-Segments are never changed here: what a recipient has in one is shipped, and goes with its segment. Set-aside
-files nobody ships, so there the recipient's bytes are overwritten where they stand, the others' stay.
+Not from segments: a recipient's records in one are shipped, and removed with the segment. Nobody ships files
+that were set aside, so there the recipient's bytes are overwritten where they stand. Invariant: the bytes of
+others stay as they are.
 """
 
 import os
@@ -16,8 +17,8 @@ from engagement.spool.format import HEADER, MAX_RECORD, scan
 from engagement.spool.names import OPEN, READY, REPEATS
 from engagement.spool.read import CORRUPT
 
-_WORK = 64  # bytes to sum up for each byte passed, at most
-# How a frame may begin behind damage: a length of 1 to some MAX_RECORD, a checksum, and an array of msgpack,
+_WORK = 64  # bytes whose checksum is computed for each byte passed, at most
+# How a frame may begin behind damage: a length from 1 to about MAX_RECORD, a checksum, a MessagePack array,
 # as each record is one (`engagement.events.record`).
 _LIKELY = re.compile(rb"(?!\0{4})(?=..[\0-\x10]\0.{4}[\x90-\x9f\xdc])", re.DOTALL)
 
@@ -31,29 +32,31 @@ class RecipientTraces:
         self._repeats: set[str] = set()  # of what `segments` returned
 
     def segments(self) -> set[str]:
-        """Return the segments, by names without endings, with anything of the recipient, shipped or not.
+        """Return the names without ending of segments that hold anything of the recipient, shipped or not.
 
-        Raises OSError.
+        Raises OSError for a segment that cannot be read.
         """
         found = {path for path in self._segments() if any(self._theirs(_read(path)))}
         self._repeats |= {path.stem for path in found if path.suffix == REPEATS}
         return {path.stem for path in found}
 
     def left(self, segments: set[str]) -> set[str]:
-        """Return those of the segments that are still there. Raises OSError.
+        """Return those of the segments that are still there.
 
-        What was in a repeats file that is gone is in a segment now, so then all are looked at again.
+        What was in a repeats file that is gone is in a segment now; then all segments are searched again.
+        Raises OSError for a segment that cannot be read.
         """
         there = {path.stem for path in self._segments()}
-        if told := (segments & self._repeats) - there:
-            self._repeats -= told
+        if moved := (segments & self._repeats) - there:
+            self._repeats -= moved
             return self.segments()
         return segments & there
 
     def blank(self) -> int:
-        """Overwrite the recipient's bytes in set-aside files with zeros; return in how many files.
+        """Overwrite the recipient's bytes in set-aside files with zeros; return the number of files changed.
 
-        A file with nothing else in it is removed. Zeros are no record (`format`). Raises OSError.
+        A file with nothing else in it is removed. Zeros are no record (`format`). Raises OSError for a file
+        that cannot be read or written.
         """
         blanked = 0
         for path in self._files(self._directory / CORRUPT):
@@ -79,7 +82,7 @@ class RecipientTraces:
             return []
 
     def _theirs(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield what is the recipient's: whole records by what they say, damage between them by its bytes."""
+        """Yield start and stop of the recipient's records, and of damage with the address in it."""
         if not self._is_in(data):
             return
         damage = 0
@@ -107,15 +110,15 @@ class RecipientTraces:
 def _frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield start, stop and record of each whole frame, also behind damage.
 
-    Checksums over no more than `_WORK` times the data and two longest records: damage that is full of what
-    look like lengths may hide a whole frame, which is then damage as well.
+    Checksums are computed over at most `_WORK` times the data and two longest records, so the time is linear.
+    Damage in which very much looks like lengths may hide a whole frame, which then counts as damage too.
     """
     position, seen, work = 0, 0, 2 * MAX_RECORD
     while position < len(data):
         work += (position - seen) * _WORK
         seen = position
         length = int.from_bytes(data[position : position + 4], "little")
-        # At most half of what is left, so that one long try costs no short one behind it.
+        # At most half of what is left, so that one long attempt leaves enough for the short ones behind it.
         if length <= min(MAX_RECORD, len(data) - position - HEADER.size, work // 2):
             work -= length
             found = scan(data, position, 1)
@@ -136,7 +139,10 @@ def _read(path: Path) -> bytes:
 
 
 def _overwrite(path: Path, places: list[tuple[int, int]]) -> None:
-    """Put zeros there, on the disk then; the file keeps its time, as its retention goes by it."""
+    """Overwrite these places with zeros, on the disk too.
+
+    The file keeps its time: its retention goes by that.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         before = os.fstat(descriptor)

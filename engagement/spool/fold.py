@@ -1,16 +1,17 @@
-"""Repeats of one link by one client are counted, not recorded each time. Stands before a `write.SpoolWriter`.
+"""Counting repeated requests of one client for one link, in place of a record for each.
 
-The first hits of a client for a link are recorded at once. One that differs from them in id and time alone,
-within `WINDOW` seconds, is a repeat: it adds one to a number in a repeats file (`repeats`). When the window
-ends, one record says how many there were. Its id and time are those of the last repeat, so what the rule of
-10 s counts (contract.md 6.3) is the same as if each repeat had its own record.
+Not the writing of records: that is `write.SpoolWriter`, which this stands before. The first hits of a client
+for a link are recorded at once. A later hit that differs from them only in id and time, within `WINDOW`
+seconds, is a repeat: it adds one to a number in a repeats file (`repeats`). When the window ends, one record
+holds that number. Its id and time are those of the last repeat, so the rule of 10 s (contract.md 6.3) counts
+the same as if each repeat had its own record.
 
 Invariants: an answered hit is never in memory alone. A repeat is in the file before `append` returns, and on
-the disk when the writer's `sync` promises it; what a killed process leaves there, the spool's reader reads. A
-file goes only when its records are in a segment and on the disk. No number counts twice: records made again
-from one slot are the same bytes, under the same id.
+the disk when the writer's `sync` promises it. After a process was killed, the spool's reader reads its file.
+A file is removed only when its records are in a segment and on the disk. No number counts twice: records made
+again from one slot are the same bytes, under the same id.
 
-What one client can cost is bounded by `ROOM`, what is held in memory by `MOST`.
+`ROOM` bounds what one client can cost, `MOST` what is held in memory.
 """
 
 import logging
@@ -28,18 +29,20 @@ from engagement.spool.write import SpoolWriter
 
 _log = logging.getLogger("engagement.spool")
 
-WINDOW: Final = 5.0  # seconds: less than the 10 s within which a hit repeats another, by far
-# Bytes of records that one client (an address; of IPv6 its /64) may fill with one link in a window by
-# changing its request each time: some four with a browser's header. Further ones count with the last.
+WINDOW: Final = 5.0  # seconds: half of the 10 s within which a hit repeats another (contract.md 6.3)
+# Bytes of records for one client (an address; of IPv6 its /64) and one link in a window. A client that
+# changes its request each time fills them: with a browser's header after about four. Further hits count with
+# the last.
 ROOM: Final = 1024
-SINGLE: Final = 2  # hits recorded each for itself; a second one is common, and cheaper so
-MOST: Final = 20_000  # some 10 MB; a window that has seen more ends
+SINGLE: Final = 2  # hits with a record each: a second one is common, and a record costs less than a slot
+MOST: Final = 20_000  # clients and links, about 10 MB; a window with that many ends
 
 
 class _Variant:
-    """Equal requests of one client for one link. record: of the first. single: recorded each for itself.
+    """Equal requests of one client for one link.
 
-    start, size, hits: of their slot, if any.
+    record: of the first. single: number of hits that have a record each.
+    start, size, hits: of their slot, if there is one.
     """
 
     __slots__ = ("hits", "record", "single", "size", "start")
@@ -54,7 +57,11 @@ class _Variant:
 
 @dataclass(slots=True, eq=False)
 class _Window:
-    """Hits since a moment. first_ms: event time. tick: monotonic. descriptor, path, size: the file."""
+    """The hits of `WINDOW` seconds.
+
+    first_ms: Unix milliseconds of its first hit. tick: monotonic seconds of its begin. descriptor, path,
+    size: of its repeats file.
+    """
 
     first_ms: int
     tick: float
@@ -63,16 +70,17 @@ class _Window:
     path: Path | None = None
     size: int = 0
     unsynced: bool = False
-    failed: bool = False  # cannot be made safe: nothing more is counted in it
+    failed: bool = False  # cannot be put on the disk: nothing more is counted in it
 
     def covers(self, at_ms: int) -> bool:
         return 0 <= at_ms - self.first_ms < WINDOW * 1000 and len(self.seen) < MOST
 
 
 class Folding:
-    """Counts repeats on their way into `writer`, whose `sync` it keeps. Safe to share between threads.
+    """Counts repeats on their way into a writer. Safe to share between threads.
 
-    always: a repeat is on the disk before `append` returns. group: seconds after which it is otherwise.
+    always: a repeat is on the disk before `append` returns; to be given where the writer's `sync` is
+    "always". group: seconds after which a repeat is on the disk otherwise.
     """
 
     def __init__(self, writer: SpoolWriter, *, always: bool = False, group: float = 0.1) -> None:
@@ -88,7 +96,10 @@ class Folding:
         self._thread: threading.Thread | None = None
 
     def append(self, record: bytes) -> bool:
-        """Keep one record. False: it was dropped, and counted (`Writer.append`)."""
+        """Record or count one hit.
+
+        Return False if it was dropped, and counted as such (`SpoolWriter.append`).
+        """
         client = link_and_client(record)
         if client is None:
             return self._writer.append(record)
@@ -112,7 +123,7 @@ class Folding:
         return not self._always or self._synced(window)
 
     def close(self) -> None:
-        """Tell what was counted, and close the writer."""
+        """Write the records of what was counted, and close the writer."""
         with self._lock:
             self._closing = True
             self._begin(0)
@@ -132,15 +143,15 @@ class Folding:
         return self._window
 
     def _repeat(self, window: _Window, variant: _Variant, record: bytes, at_ms: int) -> bool:
-        """Count one; False if there is no place for it."""
+        """Count one repeat; return False if there is no place for it."""
         if window.failed:
             return False
         try:
             if not variant.hits:
                 return self._first_repeat(window, variant, record, at_ms)
-            told = state(variant.hits + 1, event_id(record), at_ms)
+            counted = state(variant.hits + 1, event_id(record), at_ms)
             place = variant.start + place_of_state(variant.size, variant.hits + 1)
-            if os.pwrite(window.descriptor, told, place) != len(told):
+            if os.pwrite(window.descriptor, counted, place) != len(counted):
                 return False
         except OSError:  # the disk is full: the writer drops and counts
             return False
@@ -149,7 +160,7 @@ class Folding:
         return True
 
     def _first_repeat(self, window: _Window, variant: _Variant, record: bytes, at_ms: int) -> bool:
-        """Raises OSError."""
+        """Begin a slot; return False if there is no place for it. Raises OSError if it cannot be written."""
         data = slot(record, event_id(record), at_ms)
         if not self._writer.takes(len(data)):
             return False
@@ -182,7 +193,7 @@ class Folding:
     def _synced(self, window: _Window) -> bool:
         with self._file_lock:
             if window.descriptor < 0:
-                return True  # told, and on the disk
+                return True  # its records are in a segment, on the disk
             window.unsynced = False
             try:
                 os.fdatasync(window.descriptor)
@@ -211,15 +222,15 @@ class Folding:
         return None if window.path is None else max(0.0, window.tick + WINDOW - time.monotonic())
 
     def _flush(self) -> None:
-        """Put what was counted in windows that are over into a segment, and let their files go."""
+        """Write what windows that are over have counted into a segment, and remove their files."""
         with self._lock:
             ended, self._ended = self._ended, []
         for window in ended:
             with self._file_lock:
                 try:
                     data = os.pread(window.descriptor, window.size, 0)
-                    for told in slots(data, len(MAGIC)):
-                        self._writer.append(told.record, told.hits)
+                    for counted in slots(data, len(MAGIC)):
+                        self._writer.append(counted.record, counted.hits)
                     self._writer.make_safe()
                     if window.path is not None:
                         window.path.unlink(missing_ok=True)
@@ -230,7 +241,10 @@ class Folding:
 
 
 def _variant(variants: list[_Variant], record: bytes) -> _Variant | None:
-    """The variant that a hit is counted with: its own, or the last where there is no room for one more."""
+    """Return the variant that a hit is counted with: its own, or the last where no more is allowed.
+
+    None: it is a new variant.
+    """
     for variant in variants:
         if differ_in_time_alone(variant.record, record):
             return variant

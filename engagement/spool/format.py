@@ -1,4 +1,4 @@
-"""The bytes of a spool segment. Pure: no files here (`write`, `read`).
+"""The bytes of a spool segment. Not its files (`write`, `read`): pure functions over bytes.
 
 A segment is `MAGIC`, then frames back to back:
 
@@ -6,7 +6,7 @@ A segment is `MAGIC`, then frames back to back:
     4 bytes  CRC-32 over those four bytes and the record
     n bytes  the record
 
-The length is inside the checksum, so that a stretch of zeros, as a power cut may leave behind, is no frame.
+The checksum covers the length too, so that a stretch of zeros, which a power cut may leave, is no frame.
 """
 
 import struct
@@ -17,22 +17,26 @@ from zlib import crc32
 
 MAGIC: Final = b"smtpspl1"
 HEADER: Final = struct.Struct("<II")
-# A record holds one request or one message's labels: some hundred bytes, at most what headers of 64 kB and
-# metadata allow. What claims to be longer is damage.
+# A record holds one request or one message's labels: a few hundred bytes, at most what headers of 64 kB and
+# metadata allow. A longer length is damage.
 MAX_RECORD: Final = 1 << 20
 
 
 class ScanEnd(StrEnum):
     """How the scanned bytes end."""
 
-    WHOLE = "whole"  # with the last byte of a frame
-    TORN = "torn"  # within a frame: its writer is still at it, or died
-    CORRUPT = "corrupt"  # something that is no frame
+    WHOLE = "whole"  # behind the last byte of a frame
+    TORN = "torn"  # within a frame: its writer has not finished it, or died
+    CORRUPT = "corrupt"  # before bytes that are no frame
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """records: whole ones, each with the offset just after its frame. stop: where the whole part ends."""
+    """What a scan found.
+
+    records: each with the offset just behind its frame. stop: where the last whole frame ends. end: what is
+    there.
+    """
 
     records: tuple[tuple[bytes, int], ...]
     stop: int
@@ -40,7 +44,7 @@ class ScanResult:
 
 
 def frame(record: bytes) -> bytes:
-    """Return the record with its length and checksum. Raises ValueError for one of more than MAX_RECORD."""
+    """Return the record with its length and checksum. Raises ValueError for more than MAX_RECORD bytes."""
     if len(record) > MAX_RECORD:
         raise ValueError(f"a record of {len(record)} bytes: at most {MAX_RECORD} can be kept")
     size = len(record)
@@ -50,8 +54,8 @@ def frame(record: bytes) -> bytes:
 def scan(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:
     """Return the whole frames of data from start on, at most limit of them.
 
-    data may begin anywhere in a segment, if start is a frame's first byte; offsets are in data. `MAGIC` is
-    not looked for (`magic_end`).
+    data: may begin anywhere in a segment. start: offset of a frame's first byte. All offsets are in data.
+    `MAGIC` is not expected (`magic_end`).
     """
     records: list[tuple[bytes, int]] = []
     position, size, head = start, len(data), HEADER.size
@@ -74,7 +78,7 @@ def scan(data: bytes, start: int = 0, limit: int | None = None) -> ScanResult:
 
 
 def magic_end(data: bytes) -> ScanEnd:
-    """Tell how a segment begins: whole `MAGIC`, a torn one, or something else."""
+    """Return how a segment begins: WHOLE for `MAGIC`, TORN for a part of it, CORRUPT for other bytes."""
     if data.startswith(MAGIC):
         return ScanEnd.WHOLE
     return ScanEnd.TORN if MAGIC.startswith(data) else ScanEnd.CORRUPT

@@ -1,4 +1,4 @@
-"""What a spool's writers and its reader agree on besides the format: endings of names, durable steps."""
+"""What a spool's writers and its reader share: endings of file names, durable file operations."""
 
 import errno
 import fcntl
@@ -9,14 +9,14 @@ from typing import Final
 
 OPEN: Final = ".open"  # being written; its writer holds an exclusive flock
 READY: Final = ".ready"  # complete
-FRESH: Final = ".fresh"  # being made: not locked yet, so not to be looked at
+FRESH: Final = ".fresh"  # being made: not locked yet, so not to be read
 REPEATS: Final = ".repeats"  # hits counted together (`repeats`); its writer holds an exclusive flock
 
-UNKNOWN_KEYS = "unknown-keys."  # and a process id: what trackers tell of links whose key they lack
+UNKNOWN_KEYS = "unknown-keys."  # and a process id: counts of links whose key a tracker lacks
 
 
 def unknown_keys(directory: Path) -> dict[str, int]:
-    """Return how many links of each unknown key trackers on this spool have seen, by key id ("0": others)."""
+    """Return how many links of unknown keys this spool's trackers have seen, by key id ("0": others)."""
     found: dict[str, int] = {}
     for path in sorted(directory.glob(f"{UNKNOWN_KEYS}*")):
         try:
@@ -24,27 +24,27 @@ def unknown_keys(directory: Path) -> dict[str, int]:
             for key, count in counts.items():
                 found[key] = found.get(key, 0) + int(count)
         except (OSError, ValueError, AttributeError, TypeError):
-            continue  # news only, and the next writing mends it
+            continue  # only information, and the next write replaces it
     return found
 
 
 def directory_size(directory: Path) -> int:
-    """Return the bytes of all segments in the directory. Raises OSError."""
+    """Return the size of all segments in the directory, in bytes. Raises OSError if it cannot be listed."""
     total = 0
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith((OPEN, READY, REPEATS)):
                 try:
                     total += entry.stat().st_size
-                except FileNotFoundError:  # shipped in this moment
+                except FileNotFoundError:  # shipped at this moment
                     continue
     return total
 
 
 def room(directory: Path, share: int) -> int:
-    """Return so many percent of the size of the directory's file system, in bytes; it may be yet to be made.
+    """Return a share (percent) of the directory's file system, in bytes. The directory need not exist yet.
 
-    Raises OSError.
+    Raises OSError if the file system cannot be measured.
     """
     there = next((path for path in (directory, *directory.parents) if path.exists()), directory)
     found = os.statvfs(there)
@@ -52,10 +52,10 @@ def room(directory: Path, share: int) -> int:
 
 
 def begun(directory: Path, name: str, ending: str, head: bytes) -> int:
-    """Make a file with these first bytes; return its descriptor, for appending, with an exclusive lock.
+    """Make a file that begins with head, and return its descriptor, with an exclusive lock.
 
-    It is locked before it has the name that a reader looks for: a reader takes an unlocked one for a dead
-    process's, and would remove it under our feet. Raises OSError, having left nothing.
+    The file is locked before it gets its final name: a reader takes an unlocked file for one whose process
+    died, and would remove it. Raises OSError if it cannot be made; nothing is left then.
     """
     fresh, final = directory / (name + FRESH), directory / (name + ending)
     descriptor = -1
@@ -84,7 +84,7 @@ def _unlink(path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """See that names made or changed in the directory survive a power cut. Raises OSError."""
+    """Put names made or changed in the directory on the disk. Raises OSError if that fails."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -93,9 +93,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def replace_durably(path: Path, data: bytes) -> None:
-    """Put a file with this content in the place of path: after a power cut the old one or the new.
+    """Replace the file at path by one with this content; after a power cut it is the old one or the new one.
 
-    Raises OSError, having left no half file.
+    Raises OSError if it cannot be written; no half file is left then.
     """
     temporary = path.with_name(path.name + ".new")
     try:

@@ -1,10 +1,12 @@
 """The reading end of the spool: one reader follows the segments of any number of writers in one directory.
 
-Open segments are read as they grow, so an event is seen at once. What was read is not done with until
-`commit`: it puts the positions on the disk and only then removes segments, so a reader that dies anywhere
-reads some records twice and none never. A segment that is gone is no trouble. Damage costs what is damaged:
-whole records before it are read, the rest is moved to `corrupt/` for a person to look at. A repeats file
-(`repeats`) is its writer's to put into a segment; it is read, as a whole, only when that writer is gone.
+Not what is done with the records (`engagement.shipper`). Open segments are read as they grow, so an event is
+seen at once. A segment that is gone is no error. A repeats file (`repeats`) is put into a segment by its
+writer; it is read here, as a whole, only when that writer is gone.
+
+Invariants: every record is read at least once. `commit` puts the positions on the disk and only then removes
+segments, so a reader that dies at any moment reads some records twice. Damage costs only what is damaged:
+whole records before it are read, and the rest is moved to `corrupt/` for a person to examine.
 """
 
 import fcntl
@@ -26,18 +28,18 @@ _log = logging.getLogger("engagement.spool")
 
 CURSOR: Final = "cursor.json"
 CORRUPT: Final = "corrupt"
-BUDGET: Final = 512 * 1024  # bytes of one `read`: some 1,700 events, a store's transaction of 30 ms
+BUDGET: Final = 512 * 1024  # bytes of one `read`: about 1,700 events, a store's transaction of 30 ms
 
 _NAME = re.compile(
     r"(?P<stem>[^-]+-[0-9]+-(?P<start>[0-9]+)-(?P<number>[0-9]+))\.(?:open|ready|repeats)", re.ASCII
 )
-_FRESH_SECONDS = 60.0  # a segment is made within milliseconds; an older one's maker died
+_FRESH_SECONDS = 60.0  # making a segment takes milliseconds; the process that made an older one died
 _COMPLAIN_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
-    """One record, and where it stood: the segment's name without its ending, the offset of its frame."""
+    """One record, and where it stood. segment: name without its ending. start: offset of its frame."""
 
     record: bytes
     segment: str
@@ -46,7 +48,7 @@ class SpoolEntry:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits after the committed positions. size: bytes. firsts: each segment's first waiting record."""
+    """What waits behind the committed positions. size: bytes. firsts: each segment's first waiting record."""
 
     size: int
     records: int
@@ -66,23 +68,27 @@ class _Segment:
 
 
 class SpoolReader:
-    """The spool's one reader at a time; the lock that makes it so is its caller's."""
+    """The reader of one spool directory.
+
+    There must be one at a time; its caller holds the lock for that. set_aside_count: files put into
+    `corrupt/`. trouble: the last segment that could not be read, and why.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._committed = _load(directory / CURSOR)
         self._written = dict(self._committed)
         self._segments: dict[str, _Segment] = {}
-        self._looked = False  # until then the cursor is all that is known of the segments
+        self._was_listed = False  # before, the cursor is all that is known of the segments
         self._complained = float("-inf")
         self.set_aside_count = 0
-        self.trouble = ""  # the last segment that could not be read, and why
+        self.trouble = ""
         self._tidy()
 
     def read(self, budget: int = BUDGET) -> tuple[SpoolEntry, ...]:
         """Return the next records, about budget bytes of them; none if there is nothing new.
 
-        Raises OSError if the directory cannot be listed; one that is not there yet is empty.
+        A directory that is not there yet is empty. Raises OSError if the directory cannot be listed.
         """
         entries: list[SpoolEntry] = []
         for segment in self._listed():
@@ -93,7 +99,7 @@ class SpoolReader:
             before = segment.position
             try:
                 entries += self._read(segment, budget)
-            except FileNotFoundError:  # renamed in this moment, or taken away: the next list will tell
+            except FileNotFoundError:  # renamed or removed at this moment: the next listing shows which
                 continue
             except OSError as error:
                 segment.position = before  # what was read of it is not in entries
@@ -102,8 +108,11 @@ class SpoolReader:
         return tuple(entries)
 
     def commit(self) -> None:
-        """Note that all that was read is done, then remove the segments that are. Raises OSError."""
-        if not self._looked:
+        """Save that all records read are done, then remove the segments that are done with.
+
+        Raises OSError if the positions cannot be saved or a segment cannot be removed; nothing is lost then.
+        """
+        if not self._was_listed:
             return
         positions = {stem: segment.position for stem, segment in self._segments.items() if segment.position}
         done = [segment for segment in self._segments.values() if segment.done]
@@ -113,8 +122,8 @@ class SpoolReader:
                 self._written = positions
             self._committed = positions
         except OSError:
-            # On a full disk room must come first. What is done is in the store, durably; a cursor that does
-            # not know so yet costs nothing, as it names a segment that is gone.
+            # On a full disk room must be made first. What is done is in the store, durably. A cursor that
+            # still names a segment that is gone costs nothing.
             for segment in done:
                 self._remove(segment)
             raise
@@ -126,19 +135,25 @@ class SpoolReader:
         return any(segment.done for segment in self._segments.values())
 
     def rewind(self) -> None:
-        """Forget what was read since the last commit; it will be read again."""
+        """Go back to the last commit: what was read since will be read again."""
         for stem, segment in self._segments.items():
             segment.position = self._committed.get(stem, 0)
             segment.done = segment.stuck = False
 
     def set_aside(self, entry: SpoolEntry, why: str) -> None:
-        """Keep a whole record that nobody can use, framed, in `corrupt/`. Raises OSError."""
+        """Write a whole record that nobody can use, with its frame, to `corrupt/`.
+
+        why: for the log. Raises OSError if it cannot be written.
+        """
         name = f"{entry.segment}.{entry.start}.record"
-        self._keep(name, frame(entry.record))
+        self._write_aside(name, frame(entry.record))
         self._report(name, why)
 
     def backlog(self) -> Backlog:
-        """Measure what waits. Reads it all: for a person's question, not for each second."""
+        """Return how much waits. It reads all of it, so it is for a person's question, not for every second.
+
+        Raises OSError if the directory cannot be listed.
+        """
         size = records = segments = 0
         firsts = []
         for segment in self._listed():
@@ -157,15 +172,21 @@ class SpoolReader:
         return Backlog(size, records, segments, tuple(firsts))
 
     def finished(self) -> list[Path]:
-        """Return the segments, oldest first, that nobody writes any more."""
+        """Return the segments that nobody writes any more, oldest first.
+
+        Raises OSError if the directory cannot be listed.
+        """
         return [segment.path for segment in self._listed() if _is_finished(segment.path)]
 
     def waiting_in(self, path: Path) -> Iterator[SpoolEntry]:
-        """Yield the whole records of a segment that are not committed. Raises OSError."""
+        """Yield the whole records of a segment that are not committed.
+
+        Raises OSError if it cannot be read.
+        """
         return _entries(path, path.stem, self._committed.get(path.stem, 0))
 
     def _listed(self) -> list[_Segment]:
-        """The segments there are, oldest first, with what is known of them."""
+        """Return the segments there are, oldest first, with what is known of them."""
         found: dict[str, tuple[int, int, Path]] = {}
         try:
             names = os.listdir(self._directory)
@@ -181,7 +202,7 @@ class SpoolReader:
         }
         for stem, segment in self._segments.items():
             segment.path = found[stem][2]
-        self._looked = True
+        self._was_listed = True
         return list(self._segments.values())
 
     def _read(self, segment: _Segment, budget: int) -> list[SpoolEntry]:
@@ -219,14 +240,14 @@ class SpoolReader:
             os.close(descriptor)
 
     def _read_repeats(self, segment: _Segment, descriptor: int) -> list[SpoolEntry]:
-        if os.fstat(descriptor).st_nlink == 0:  # told in a segment in this moment
+        if os.fstat(descriptor).st_nlink == 0:  # its writer put it into a segment at this moment
             return []
         size = os.fstat(descriptor).st_size
-        told = list(repeats.slots(os.pread(descriptor, size, 0), max(segment.position, len(repeats.MAGIC))))
-        segment.position = told[-1].stop if told else max(segment.position, len(repeats.MAGIC))
+        slots = list(repeats.slots(os.pread(descriptor, size, 0), max(segment.position, len(repeats.MAGIC))))
+        segment.position = slots[-1].stop if slots else max(segment.position, len(repeats.MAGIC))
         segment.done = True
         segment.stuck = segment.position < size
-        return [SpoolEntry(each.record, segment.stem, each.start) for each in told]
+        return [SpoolEntry(each.record, segment.stem, each.start) for each in slots]
 
     def _remove(self, segment: _Segment) -> None:
         if segment.stuck:
@@ -245,7 +266,7 @@ class SpoolReader:
         name = f"{segment.stem}.{segment.position}.rest"
         if rest:
             try:
-                self._keep(name, rest)
+                self._write_aside(name, rest)
             except OSError:  # no room to copy the rest: moving the whole segment needs none
                 segment.path.rename(self._directory / CORRUPT / f"{segment.stem}.{segment.position}.segment")
                 self._report(name, "damaged")
@@ -253,7 +274,7 @@ class SpoolReader:
             self._report(name, f"{len(rest)} bytes that are no whole record")
         segment.path.unlink(missing_ok=True)
 
-    def _keep(self, name: str, data: bytes) -> None:
+    def _write_aside(self, name: str, data: bytes) -> None:
         folder = self._directory / CORRUPT
         folder.mkdir(mode=0o770, exist_ok=True)
         replace_durably(folder / name, data)
@@ -272,7 +293,7 @@ class SpoolReader:
             )
 
     def _tidy(self) -> None:
-        """Remove what a writer left that died while it made a segment: there is no record in it."""
+        """Remove files of writers that died while they made a segment: there is no record in them."""
         if not self._directory.is_dir():
             return
         for path in self._directory.glob("*" + FRESH):
@@ -287,8 +308,8 @@ def _entries(path: Path, stem: str, position: int) -> Iterator[SpoolEntry]:
     """Yield the whole records of a segment from position on."""
     with path.open("rb") as file:
         if path.suffix == REPEATS:
-            for told in repeats.slots(file.read(), max(position, len(repeats.MAGIC))):
-                yield SpoolEntry(told.record, stem, told.start)
+            for slot in repeats.slots(file.read(), max(position, len(repeats.MAGIC))):
+                yield SpoolEntry(slot.record, stem, slot.start)
             return
         if position == 0:
             if file.read(len(MAGIC)) != MAGIC:
@@ -311,7 +332,7 @@ def _is_finished(path: Path) -> bool:
         return True
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # renamed in this moment, or not ours to read: whether somebody writes it is not known
+    except OSError:  # renamed at this moment, or not readable for us: whether it is written is not known
         return False
     try:
         return _writer_is_gone(descriptor)
@@ -320,7 +341,7 @@ def _is_finished(path: Path) -> bool:
 
 
 def _writer_is_gone(descriptor: int) -> bool:
-    """A writer holds an exclusive lock on its open segment as long as it lives."""
+    """Tell whether nobody holds the lock on a segment. Its writer does as long as it lives."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""What the spool has kept longer than events are kept at all: unshipped segments, and what was set aside.
+"""Removing what the spool holds longer than events are kept: unshipped segments, and set-aside files.
 
-Not the ordinary end of a segment (`read.Reader.commit`). Invariants: a segment goes only when nobody writes
-it and every record of it that waits is older than the age; nothing goes at the first look, so a clock that is
-wrong for a while takes nothing away.
+Not the ordinary end of a segment (`read.SpoolReader.commit`). Invariants: a segment is removed only when
+nobody writes it and every record of it that waits is older than the age. Nothing is removed at the first
+check, so a clock that is wrong for a while removes nothing.
 """
 
 import os
@@ -14,14 +14,14 @@ from typing import Final
 
 from engagement.spool.read import CORRUPT, SpoolReader
 
-GRACE: Final = 3000.0  # seconds between the first look at something too old and its end; less than an hour
+GRACE: Final = 3000.0  # seconds from finding something too old to removing it; below the hour between checks
 
 _ASIDE = re.compile(r".+\.(?:record|rest|segment)(?:\.new)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedFiles:
-    """set_aside: files of `corrupt/`. segments: that waited. records: whole ones in them, not shipped."""
+    """Numbers of what was removed. set_aside: files of `corrupt/`. records: unshipped, in segments."""
 
     set_aside: int = 0
     segments: int = 0
@@ -29,21 +29,23 @@ class RemovedFiles:
 
 
 class SpoolRetention:
-    """Removes what is older than age (seconds). moment: tells when a record happened, None if it cannot.
+    """Removes what is older than an age.
 
-    What cannot be read, or tells no time, is as old as its file was last written.
+    age: seconds. moment: returns the Unix seconds of a record's event, None for what is no event. What cannot
+    be read or has no time is as old as its file's last change.
     """
 
     def __init__(self, directory: Path, age: float, moment: Callable[[bytes], float | None]) -> None:
         self._directory = directory
         self._age = age
         self._moment = moment
-        self._seen: dict[Path, float] = {}  # too old: since when we know so
+        self._seen: dict[Path, float] = {}  # too old: monotonic seconds since when that is known
 
     def remove(self, reader: SpoolReader, now: float, tick: float) -> RemovedFiles:
-        """Remove what is too old now (Unix seconds) and was so GRACE earlier by tick (monotonic seconds).
+        """Remove what is too old now and was so GRACE seconds earlier; return how much.
 
-        Raises OSError; what went until then is gone.
+        now: Unix seconds. tick: monotonic seconds. Raises OSError if something cannot be listed or removed;
+        what was removed before is gone.
         """
         limit = now - self._age
         old = {path: -1 for path in self._set_aside(limit)}
@@ -69,7 +71,7 @@ class SpoolRetention:
                 yield path
 
     def _segments(self, reader: SpoolReader, limit: float) -> Iterator[tuple[Path, int]]:
-        """Each segment that is too old, and how many records wait in it."""
+        """Yield each segment that is too old, and how many records wait in it."""
         for path in reader.finished():
             if _written(path) >= limit:
                 continue
@@ -87,7 +89,7 @@ class SpoolRetention:
 
 
 def _written(path: Path) -> float:
-    """When the file was last written, Unix seconds; never, if it is gone."""
+    """Return when the file was last written, Unix seconds; infinity if it is gone."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -1,14 +1,14 @@
-"""The writing end of the spool: one process's own segments, appended to.
+"""The writing end of the spool: the segments of one process.
 
-It never raises and never waits for anything but the local disk: what cannot be kept is dropped, counted in
-`Writer.dropped` and said once a minute, the rest at the end. The caller's answer to the reader of a mail does
-not depend on it.
+Not how they are read (`read`). A segment is `HOST-PID-START-N.open` while its writer holds an exclusive flock
+on it, `….ready` once it is complete. An open one whose lock is free belonged to a process that died. sync
+"group" calls fdatasync `group_ms` after the first unsynced record, "always" before `append` returns.
 
-A segment is `HOST-PID-START-N.open` while its writer holds an exclusive flock on it, `….ready` once it is
-complete; an open one whose lock is free belonged to a process that died. Each record is one write(2) at the
-end of the file, so a killed process leaves whole records. sync "group" calls fdatasync `group_ms` after the
-first unsynced record, "always" before `append` returns. After a failed sync nothing more goes to that file:
-the kernel may have dropped its pages, and a second fdatasync would claim success.
+Invariants: `append` never raises, and waits for nothing but the local disk, so the answer to a reader of a
+mail does not depend on it. A record that cannot be written is dropped, counted in `SpoolWriter.dropped` and
+logged, once a minute and at the end. Each record is one write(2) at the end of the file, so a killed process
+leaves whole records. After a failed sync nothing more is written to that file: the kernel may have dropped
+its pages, and a second fdatasync would report success.
 """
 
 import errno
@@ -28,8 +28,8 @@ from engagement.spool.names import OPEN, READY, begun, directory_size, room, syn
 _log = logging.getLogger("engagement.spool")
 
 _COMPLAIN_EVERY = 60.0  # seconds between two lines about the same trouble
-_RETRY_EVERY = 0.1  # seconds between two attempts to begin a segment, or to see whether there is room again
-_MEASURE_EVERY = 1.0  # seconds for which the measured size of the directory is believed
+_RETRY_EVERY = 0.1  # seconds between two attempts to begin a segment, or to measure the room again
+_MEASURE_EVERY = 1.0  # seconds for which the measured size of the directory is used
 
 
 class _Segment:
@@ -48,12 +48,13 @@ class _Segment:
 
 
 class SpoolWriter:
-    """One process's way into the spool. Made after fork, shared by its threads.
+    """Appends records to one process's segments. Made after fork, shared by its threads.
 
-    segment_size: bytes after which a new segment begins. segment_age: seconds after which one with records
-    in it ends, so that disk space comes back. max_size: bytes of all segments of the directory together
-    beyond which records are dropped; max_share: the same in percent of the file system, the lesser counts. A
-    forked child begins segments of its own.
+    sync: "group" or "always". segment_size: bytes after which a new segment begins. segment_age: seconds
+    after which a segment with records ends, so that disk space is freed. max_size: bytes of all segments of
+    the directory together beyond which records are dropped. max_share: the same in percent of the file
+    system; the lesser of both counts. dropped: events dropped so far. sync_failures: fdatasync calls that
+    failed. A forked child begins segments of its own. Raises ValueError for another sync.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class SpoolWriter:
         self._lock = threading.Lock()  # current, retiring, sizes, counters
         self._sync_lock = threading.Lock()  # held around fdatasync and close; taken before _lock, never after
         self._wake = threading.Event()
-        self._awake = False  # whether the thread was told of the records since its last round
+        self._awake = False  # whether the thread was woken for the records since its last round
         self._current: _Segment | None = None
         self._retiring: list[_Segment] = []
         self._thread: threading.Thread | None = None
@@ -98,14 +99,14 @@ class SpoolWriter:
         self._measured = float("-inf")
         self._tried = float("-inf")
         self._complained = float("-inf")
-        self._untold = 0
+        self._unreported = 0
         self._why = ""
 
     def append(self, record: bytes, events: int = 1) -> bool:
-        """Keep one record of so many events. False: dropped, and counted. Never raises.
+        """Append one record; return False if it was dropped, and counted. Never raises.
 
-        True under sync "always" means that it is on the disk; under "group", that it survives this process
-        and will be on the disk within group_ms.
+        events: how many the record stands for. With sync "always" True means that the record is on the disk,
+        with "group" that it survives this process and will be on the disk within group_ms.
         """
         if len(record) > MAX_RECORD:
             return self._drop(f"a record of {len(record)} bytes", events)
@@ -124,27 +125,30 @@ class SpoolWriter:
                 if segment is None:
                     return False
                 end = segment.size
-                if end == len(MAGIC) + len(data):  # the thread has an age to watch from now on
+                if end == len(MAGIC) + len(data):  # from now on the thread has to watch the segment's age
                     self._wake.set()
             if self._synced(segment, end):
                 return True
         return self._drop("fdatasync failed twice", events)
 
     def make_safe(self) -> bool:
-        """Put on the disk what was appended before; False if it cannot be."""
+        """Put on the disk what was appended before; return False if that fails."""
         with self._lock:
             waiting = [*self._retiring, *([self._current] if self._current else [])]
         return all([self._synced(segment, segment.size) for segment in waiting])
 
     def begin_beside(self, ending: str, head: bytes) -> tuple[int, Path]:
-        """Begin a file of this process's beside its segments (`names.begun`). Raises OSError."""
+        """Begin a file beside this process's segments (`names.begun`); return its descriptor and path.
+
+        Raises OSError if it cannot be made.
+        """
         with self._lock:
             name = f"{self._prefix}-{self._number:06d}"
             self._number += 1
         return begun(self._directory, name, ending, head), self._directory / (name + ending)
 
     def takes(self, size: int) -> bool:
-        """Tell whether so many bytes more are within what the spool may take, and count them as there."""
+        """Tell whether the spool may take size bytes more; if so, count them as taken."""
         with self._lock:
             if not self._has_room(size):
                 return False
@@ -152,11 +156,11 @@ class SpoolWriter:
             return True
 
     def close(self) -> None:
-        """Finish the segment and let it be read to its end. Appending afterwards drops."""
+        """Finish the segment, so that it can be read to its end. Records appended afterwards are dropped."""
         with self._lock:
             self._closing = True
             self._retire()
-            self._tell_drops()
+            self._report_drops()
             thread = self._thread
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
@@ -199,7 +203,7 @@ class SpoolWriter:
         return segment
 
     def _cut(self, segment: _Segment) -> None:
-        """Take away what a failed write may have left; a file that refuses is not written to again."""
+        """Remove what a failed write may have left. If that fails too, the file is not written to again."""
         try:
             os.ftruncate(segment.descriptor, segment.size)
         except OSError:
@@ -235,7 +239,7 @@ class SpoolWriter:
             self._thread.start()
 
     def _measure(self) -> None:
-        """Learn how much the directory holds: other processes write to it, the shipper takes away."""
+        """Measure how much the directory holds: others write to it, and the shipper removes from it."""
         now = time.monotonic()
         if now - self._measured < _RETRY_EVERY:
             return
@@ -248,23 +252,23 @@ class SpoolWriter:
 
     def _note_drop(self, why: str, events: int) -> None:
         self.dropped += events
-        self._untold += events
+        self._unreported += events
         self._why = why
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
-            self._tell_drops()
+            self._report_drops()
 
-    def _tell_drops(self) -> None:
-        """Say how many were dropped since it was last said; the lines of a process add up to all of them."""
-        if self._untold:
+    def _report_drops(self) -> None:
+        """Log how many events were dropped since the last such line. The lines of a process add up to all."""
+        if self._unreported:
             _log.error(
                 "spool %s: %d event(s) dropped, last because of: %s. Make room, or raise spool.max_size "
                 "or max_share.",
                 self._directory,
-                self._untold,
+                self._unreported,
                 self._why,
             )
             self._complained = time.monotonic()
-            self._untold = 0
+            self._unreported = 0
 
     # without self._lock
 
@@ -274,7 +278,10 @@ class SpoolWriter:
         return False
 
     def _synced(self, segment: _Segment, end: int) -> bool:
-        """See that the first end bytes are on the disk. One fdatasync serves all threads that wait for it."""
+        """Put the first end bytes on the disk; return whether they are.
+
+        One fdatasync serves all waiting threads.
+        """
         with self._sync_lock:
             if segment.synced >= end:
                 return True
@@ -304,11 +311,13 @@ class SpoolWriter:
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(self._patience())
+            self._wake.wait(self._seconds_to_age())
             if self._wake.is_set() and not self._closing:
                 time.sleep(self._group)
             self._wake.clear()
-            self._awake = False  # after it: who still reads True has written what is synced below
+            self._awake = (
+                False  # in this order: a thread that still reads True has written what is synced below
+            )
             with self._lock:
                 segment = self._current
                 if segment is not None and self._is_old(segment):
@@ -316,7 +325,7 @@ class SpoolWriter:
                 if time.monotonic() - self._measured > _MEASURE_EVERY:
                     self._measure()
                 if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
-                    self._tell_drops()
+                    self._report_drops()
             if segment is not None and not self._always and segment.synced < segment.size:
                 self._synced(segment, segment.size)
             self._finish_retired()
@@ -324,14 +333,17 @@ class SpoolWriter:
     def _is_old(self, segment: _Segment) -> bool:
         return segment.size > len(MAGIC) and time.monotonic() - segment.started >= self._segment_age
 
-    def _patience(self) -> float | None:
+    def _seconds_to_age(self) -> float | None:
         segment = self._current
         if segment is None or segment.size == len(MAGIC):
             return None
         return max(0.0, segment.started + self._segment_age - time.monotonic())
 
     def _finish_retired(self) -> None:
-        """Give each complete segment its name and close it: here alone, so no one syncs a closed file."""
+        """Give each complete segment its name and close it.
+
+        Only here, so that no thread syncs a closed file.
+        """
         with self._lock:
             retired, self._retiring = self._retiring, []
         for segment in retired:
@@ -341,14 +353,17 @@ class SpoolWriter:
                     os.rename(
                         self._directory / (segment.name + OPEN), self._directory / (segment.name + READY)
                     )
-                except OSError as error:  # the lock is free below all the same, so it will be read
+                except OSError as error:  # its lock becomes free below all the same, so it will be read
                     _log.warning("spool %s: %s: %s", self._directory, segment.name, error.strerror)
                 os.close(segment.descriptor)
                 segment.failed = segment.failed or segment.synced < segment.size
 
     def _forked(self) -> None:
-        """In the child: the parent's file stays the parent's. Its descriptor is closed, its lock is kept
-        by the parent, as both share one open file."""
+        """Begin anew in a forked child.
+
+        The parent's segments stay the parent's: the child closes its descriptors, and the parent keeps the
+        lock, as both share one open file.
+        """
         inherited = [*self._retiring, *([self._current] if self._current else [])]
         self._begin_life()
         for segment in inherited:
