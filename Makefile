@@ -70,9 +70,11 @@ check: lint types imports unused spelling warnings  ## lint, types, import contr
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check -q .
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 
 format:  ## lay the code out
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
 
 types:
 	$(BIN)/mypy

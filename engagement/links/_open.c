@@ -192,9 +192,9 @@ static int glance(const unsigned char *packed, Py_ssize_t size, int with_link, G
     Reader from = {packed, packed + size};
     uint64_t items, fields;
     int64_t flags;
-    if (size > MAX_PAYLOAD || !array(&from, &items) || items < (with_link ? 2u : 1u) ||
-        !array(&from, &fields) || fields < 4 || !skip(&from, 0) || !skip(&from, 0) ||
-        !integer(&from, &found->issued) || !integer(&from, &found->life))
+    if (size > MAX_PAYLOAD || !array(&from, &items) || items < (with_link ? 2u : 1u) || !array(&from, &fields) ||
+        fields < 4 || !skip(&from, 0) || !skip(&from, 0) || !integer(&from, &found->issued) ||
+        !integer(&from, &found->life))
         return 0;
     for (fields -= 4; fields; fields--)
         if (!skip(&from, 1))

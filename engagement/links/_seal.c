@@ -103,10 +103,7 @@ static PyObject *payload_of(const Sealing *of, const Packed *link, Py_ssize_t si
 }
 
 /* How many signs of base64url (RFC 4648 5) so many bytes are, without padding. */
-static Py_ssize_t signs_of(Py_ssize_t bytes)
-{
-    return bytes / 3 * 4 + (bytes % 3 ? bytes % 3 + 1 : 0);
-}
+static Py_ssize_t signs_of(Py_ssize_t bytes) { return bytes / 3 * 4 + (bytes % 3 ? bytes % 3 + 1 : 0); }
 
 static const char signs[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -282,7 +279,4 @@ static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_seal", NULL, 0, functions, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__seal(void)
-{
-    return PyModule_Create(&module);
-}
+PyMODINIT_FUNC PyInit__seal(void) { return PyModule_Create(&module); }

@@ -194,11 +194,12 @@ static const struct {
     Py_ssize_t size;
     Element element;
 } elements[] = {
-    {"a", 1, ANCHOR},          {"area", 4, AREA},         {"html", 4, HTML},         {"body", 4, BODY},
-    {"style", 5, RAW_TEXT},    {"title", 5, RAW_TEXT},    {"textarea", 8, RAW_TEXT}, {"xmp", 3, RAW_TEXT},
-    {"iframe", 6, RAW_TEXT},   {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"script", 6, FOR_PYTHON},
-    {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},   {"plaintext", 9, FOR_PYTHON}, {"frameset", 8, ODD},
-    {"select", 6, ODD},        {"template", 8, ODD},
+    {"a", 1, ANCHOR},          {"area", 4, AREA},         {"html", 4, HTML},
+    {"body", 4, BODY},         {"style", 5, RAW_TEXT},    {"title", 5, RAW_TEXT},
+    {"textarea", 8, RAW_TEXT}, {"xmp", 3, RAW_TEXT},      {"iframe", 6, RAW_TEXT},
+    {"noembed", 7, RAW_TEXT},  {"noframes", 8, RAW_TEXT}, {"script", 6, FOR_PYTHON},
+    {"svg", 3, FOR_PYTHON},    {"math", 4, FOR_PYTHON},   {"plaintext", 9, FOR_PYTHON},
+    {"frameset", 8, ODD},      {"select", 6, ODD},        {"template", 8, ODD},
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0], LONGEST_NAME = 9 };
 
@@ -254,8 +255,8 @@ static const struct {
     Py_ssize_t size;
     int kind;
 } opt_outs[] = {
-    {"clicktracking", 13, SWITCH}, {"autotrack", 9, SWITCH},
-    {"no-track", 8, FLAG},         {"notrack", 7, FLAG},     {"disable-tracking", 16, FLAG},
+    {"clicktracking", 13, SWITCH}, {"autotrack", 9, SWITCH},       {"no-track", 8, FLAG},
+    {"notrack", 7, FLAG},          {"disable-tracking", 16, FLAG},
 };
 enum { OPT_OUTS = sizeof opt_outs / sizeof opt_outs[0] };
 
@@ -435,8 +436,21 @@ static PyObject *decoded(Span value)
 
 /* Anchor and its fields, in their order. */
 enum {
-    START, STOP, QUOTE, TARGET, TAG_NAME, NAME, UNSUBSCRIBES, CLICKTRACKS, SUBLINKS, ATTRIBUTES, TEXT_IS_URL,
-    SUBLINK_IGNORED, OPT_OUT, CONDITIONAL, FIELDS
+    START,
+    STOP,
+    QUOTE,
+    TARGET,
+    TAG_NAME,
+    NAME,
+    UNSUBSCRIBES,
+    CLICKTRACKS,
+    SUBLINKS,
+    ATTRIBUTES,
+    TEXT_IS_URL,
+    SUBLINK_IGNORED,
+    OPT_OUT,
+    CONDITIONAL,
+    FIELDS
 };
 static const char fields[] = "start stop quote target tag name unsubscribe clicktrack sublink attributes "
                              "text_is_url sublink_ignored opt_out conditional";

@@ -254,8 +254,7 @@ static void put_soft_break(Writer *into)
 
 /* The bytes escaped, with soft breaks: as much on the first line as there is room, the rest on lines of their
 own. at, bare, end, own: as in `escaped_size`. Each turn takes something or begins a line that has room. */
-static void put_escaped(Writer *into, Bytes at, Bytes bare, Bytes end, const unsigned char *own,
-                        Py_ssize_t room)
+static void put_escaped(Writer *into, Bytes at, Bytes bare, Bytes end, const unsigned char *own, Py_ssize_t room)
 {
     static const char digits[] = "0123456789ABCDEF";
     while (!into->is_full) {
@@ -478,8 +477,7 @@ static PyMethodDef functions[] = {
     {"decode", decode, METH_O, PyDoc_STR("The bytes behind it; None where an escape is malformed.")},
     {"encoded_offsets", (PyCFunction)(void (*)(void))encoded_offsets, METH_FASTCALL,
      PyDoc_STR("As QuotedPrintable.encoded_offsets, or None.")},
-    {"place", (PyCFunction)(void (*)(void))place, METH_FASTCALL,
-     PyDoc_STR("As QuotedPrintable.place, or None.")},
+    {"place", (PyCFunction)(void (*)(void))place, METH_FASTCALL, PyDoc_STR("As QuotedPrintable.place, or None.")},
     {"encode", (PyCFunction)(void (*)(void))encode, METH_FASTCALL,
      PyDoc_STR("As encode_quoted_printable, or None.")},
     {NULL, NULL, 0, NULL},
