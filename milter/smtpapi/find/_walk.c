@@ -838,7 +838,8 @@ PyMODINIT_FUNC PyInit__walk(void)
     PyObject *made = PyModule_Create(&module);
     if (made != NULL &&
         (PyModule_AddIntConstant(made, "MORE", MORE) || PyModule_AddIntConstant(made, "TAG", TAG) ||
-         PyModule_AddIntConstant(made, "COMMENT", COMMENT) || PyModule_AddIntConstant(made, "CHECK_TEXT", CHECK_TEXT)))
+         PyModule_AddIntConstant(made, "COMMENT", COMMENT) ||
+         PyModule_AddIntConstant(made, "CHECK_TEXT", CHECK_TEXT)))
         Py_CLEAR(made);
     return made;
 }

@@ -361,8 +361,7 @@ static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
 }
 
 /* An edit in encoded offsets, of a type made of a tuple; NULL with an exception set. */
-static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new,
-                               PyObject *edit)
+static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new, PyObject *edit)
 {
     PyObject *values[FIELDS] = {PyLong_FromSsize_t(start), PyLong_FromSsize_t(stop), Py_NewRef(new)};
     PyObject *placed = values[0] == NULL || values[1] == NULL ? NULL : new_tuple(type, FIELDS);
