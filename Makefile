@@ -78,6 +78,7 @@ format:  ## lay the code out
 
 types:
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file mypy-workshop.ini
 
 imports:
 	$(BIN)/lint-imports

@@ -18,6 +18,7 @@ import os
 import socket
 import statistics
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filters import Ours, letter, ready_filter, tracked
-from machine import busy_seconds, processor_seconds
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.filters import Ours, letter, ready_filter, tracked
+from bench.machine import busy_seconds, processor_seconds
 
 _PACKET = struct.Struct("!IB")
 _OFFER = struct.pack("!III", 6, 0x1FF, 0x1FFFFF)

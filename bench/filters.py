@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from program import ROOT
-
+from bench.program import ROOT
 from engagement.links.keys import Ring
 from engagement.links.model import Kind
 from engagement.links.ring_file import load_ring, save_ring

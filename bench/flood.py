@@ -10,14 +10,16 @@ time, and how many bytes the spool held at most.
 import argparse
 import json
 import socket
+import sys
 import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
 
-from program import ROOT  # noqa: F401 - puts the program on the path
-from tracker import AGENT, HOST, TARGET, configuration, served
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import program  # noqa: F401 - finds what follows
+from bench.tracker import AGENT, HOST, TARGET, configuration, served
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.links.model import Identity, Kind, Link

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
@@ -76,7 +76,7 @@ def _raw(token: bytes) -> bytes:
     return base64.urlsafe_b64decode(token + b"=" * (-len(token) % 4))
 
 
-def _text(raw: bytes) -> bytes:
+def _text(raw: bytes | bytearray) -> bytes:
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 

@@ -10,11 +10,14 @@ tests/unit/test_rewrite_budget.py proves the bound without a clock.
 
 import argparse
 import math
+import sys
 import time
+from pathlib import Path
 
-import program  # noqa: F401 - finds what follows
-from rewriting import DECISION, copy_links  # it also makes the packages known
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import program  # noqa: F401 - finds what follows
+from bench.rewriting import DECISION, copy_links  # it also makes the packages known
 from hostile_mail import HOSTILE
 from smtpapi.model.edit import splice
 from smtpapi.model.message import Message

@@ -29,6 +29,7 @@ import re
 import smtplib
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -36,10 +37,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filters import ROOT, Ours, letter, ready_filter, tracked
-from machine import Pace, busy_seconds, client_seconds, free_port, processor_seconds
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo.postfix import PrivatePostfix, Smtpd
+from bench.filters import ROOT, Ours, letter, ready_filter, tracked
+from bench.machine import Pace, busy_seconds, client_seconds, free_port, processor_seconds
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 KINDS = ("none", "ready", "ours")
 SIZES = (10, 50)  # kB

@@ -16,14 +16,16 @@ import binascii
 import email
 import email.policy
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-import program  # noqa: F401 - finds what follows
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import program  # noqa: F401 - finds what follows
 from engagement.links.keys import Ring
 from engagement.links.model import Identity
 from engagement.settings import load_text

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cassandra.concurrent import execute_concurrent_with_args
 
+from bench.store_events import batches, compared, hits
 from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, rows
@@ -98,8 +99,6 @@ def time_drain(store: CassandraStore, folder: Path, events: list[Hit]) -> float:
 
 
 def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, float]:
-    from bench.store import batches
-
     made = [row for event in events for row in rows(event)]
     told: dict[str, list[float]] = defaultdict(list)
     rows_each = 0.0
@@ -119,8 +118,6 @@ def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, 
 
 def sample(count: int) -> list[EventRow]:
     """Some rows of what `fill` writes."""
-    from bench.store import hits
-
     starts = random.Random(2).sample(range(0, count, PART), min(12, -(-count // PART)))
     made = [
         row
@@ -135,8 +132,6 @@ def sample(count: int) -> list[EventRow]:
 
 def fill(client: CassandraClientStanza, count: int, writer: int, writers: int) -> None:
     """Write every so manieth part of the events, as one of several shippers would."""
-    from bench.store import hits
-
     store = opened(client)
     for start in range(writer * PART, count, writers * PART):
         made = [row for hit in hits(min(PART, count - start), first=start) for row in rows(hit)]
@@ -172,8 +167,6 @@ def filled(port: int, keyspace: str, count: int, writers: int) -> CassandraClien
 
 
 def growth(port: int, count: int, data: Path | None, writers: int) -> dict[str, list[float]]:
-    from bench.store import compared
-
     sizes = (count // 100, count)
     stores = []
     for size in sizes:

@@ -41,8 +41,10 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
-from machine import busy_seconds, client_seconds, free_port, processor_seconds
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.machine import busy_seconds, client_seconds, free_port, processor_seconds
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Identity, Kind, Link, Opened
 from engagement.links.ring_file import load_ring, save_ring
@@ -62,11 +64,11 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 TARGET = b"https://shop.example.org/a?x=1&y=%20"
 _COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("X-Robots-Tag", "noindex"))
 APPLICATIONS = {
-    "flask": "tracker:plain_flask",
+    "flask": "bench.tracker:plain_flask",
     "fast": "tracker_web.server.serve:application",
-    "python": "tracker:in_python",
+    "python": "bench.tracker:in_python",
     "no spool": "tracker_web.server.serve:application",
-    "nothing": "tracker:nothing",
+    "nothing": "bench.tracker:nothing",
 }
 FACTORIES = frozenset({"flask", "fast", "python", "no spool"})
 ASGI = frozenset({"fast", "python", "no spool"})  # as the product is served; the others as WSGI
@@ -177,7 +179,7 @@ def served(
         command.append("--factory")
     if label == "no spool":
         config = config.with_suffix(".off")
-    path = os.pathsep.join((str(ROOT), str(ROOT / "milter"), str(ROOT / "bench")))
+    path = os.pathsep.join((str(ROOT), str(ROOT / "milter")))
     variables = {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
     variables |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True)

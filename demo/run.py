@@ -21,12 +21,12 @@ from pathlib import Path
 
 from demo.parts import SMTPAPI, Program, answers_http, answers_unix, cassandra, check_port, tail
 from demo.place import MADE_BY, Place, Unable
-from demo.postfix import PostfixError, PrivatePostfix, Smtpd
 from demo.show import follow, show
 from engagement.links.keys import RingError
 from engagement.settings import SettingsError, load_file
 from engagement.stores import open_store
 from engagement.stores.port import StoreError
+from private_mta.postfix import PostfixError, PrivatePostfix, Smtpd
 
 _NEWSLETTER = Path(__file__).resolve().parent / "newsletter.eml"
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.connection import Connection
@@ -83,14 +84,14 @@ class Node:
     def client(self, keyspace: str, **options: object) -> CassandraClientStanza:
         """A stanza that leads here. One copy of each row, as there is one node."""
         uri = (f"name=cassandra_db;host=127.0.0.1;port={self.port}",)
-        given = {
+        given: dict[str, Any] = {
             "uri": uri,
             "keyspace": keyspace,
             "replication": {"datacenter1": "1"},
             "shards": 3,
             **options,
         }
-        return CassandraClientStanza(**given)  # type: ignore[arg-type]
+        return CassandraClientStanza(**given)
 
     def stanza(self, keyspace: str, **options: object) -> str:
         """The same as text."""

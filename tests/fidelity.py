@@ -112,7 +112,7 @@ def _encodings(raw: bytes) -> dict[str, str]:
     def walk(part: email.message.Message, section: str) -> None:
         if part.get_content_maintype() == "multipart" and part.is_multipart():
             for number, inner in enumerate(part.get_payload(), 1):
-                walk(inner, f"{section}.{number}".removeprefix("."))  # type: ignore[arg-type]
+                walk(inner, f"{section}.{number}".removeprefix("."))
         else:
             found[section or "1"] = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
 
@@ -128,7 +128,7 @@ def links(before: bytes, report: dict[str, Any]) -> list[str]:
 
 def _follow(before: bytes, after: bytes, edits: list[dict[str, Any]], problems: list[str]) -> list[Done]:
     """Walk both messages side by side: equal outside the edits, which ascend."""
-    done = []
+    done: list[Done] = []
     here = there = 0
     for edit in edits:
         start, stop, length = edit["start"], edit["end"], edit["length"]
@@ -164,7 +164,7 @@ def _top_parts(raw: bytes) -> dict[str, Part]:
         if kind in _CLOSED or kind.startswith("message/"):
             return
         if part.is_multipart():
-            inside: list[Any] = part.get_payload()  # type: ignore[assignment]
+            inside: Any = part.get_payload()
             root = inside[0] if inside else None
             if kind == "multipart/related" and (start := str(part.get_param("start") or "")):
                 roots = [one for one in inside if str(one.get("Content-ID", "")).strip() == start]
@@ -177,8 +177,9 @@ def _top_parts(raw: bytes) -> dict[str, Part]:
         if kind in ("text/html", "text/plain", "text/x-amp-html") and disposition in ("", "inline"):
             encoding = re.sub(r"\(.*?\)|;.*", "", str(part.get("Content-Transfer-Encoding", "")))
             encoding = encoding.strip().lower()
+            payload: object
             if encoding == "quoted-printable":
-                payload = _unquoted(part._payload.encode("ascii", "surrogateescape"))  # type: ignore[attr-defined]
+                payload = _unquoted(part._payload.encode("ascii", "surrogateescape"))  # type: ignore[attr-defined] # the octets as they came
             else:
                 payload = part.get_payload(decode=True)
             charset = str(part.get_param("charset") or "")
@@ -289,19 +290,20 @@ def _attribute(value: bytes) -> str:
     return found[0] if found else ""
 
 
-class _Tokens(HTMLTokenizer):  # type: ignore[misc]
+class _Tokens(HTMLTokenizer):
     """Keeps each a and area start tag's href as it passes to the parser, before the tree repairs anything."""
 
     def __iter__(self) -> Iterator[Any]:
         for token in super().__iter__():
             if token["type"] == tokenTypes["StartTag"] and token["name"] in ("a", "area"):
-                href = token["data"].get("href")
+                attributes: Any = token["data"]
+                href = attributes.get("href")
                 if href is not None:
                     self.parser.found.append(href.strip(" \t\n\f\r"))
             yield token
 
 
-class _Parser(html5lib.HTMLParser):  # type: ignore[misc]
+class _Parser(html5lib.HTMLParser):
     found: list[str]
 
     def mainLoop(self) -> None:  # noqa: N802 - html5lib's name
@@ -444,8 +446,8 @@ def foreign(folder: Path, reports: dict[str, dict[str, Any]]) -> Iterator[str]:
         for name, report in reports.items():
             before, after = ((folder / place / name).read_bytes() for place in ("in", "out"))
             if before != after:
-                views = readers.see([f"in/{name}", f"out/{name}"])
-                for difference in differences(*views, replaced(before, after, report)):
+                old, new = readers.see([f"in/{name}", f"out/{name}"])
+                for difference in differences(old, new, replaced(before, after, report)):
                     yield f"{name}: {difference}"
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engagement.links.keys import Ring
 from engagement.links.model import Identity
@@ -49,7 +50,7 @@ def site(
     return Site.build(settings, ring, policy_of(policy, "p.py") if policy else None)
 
 
-def api(**members: object) -> Field:
+def api(**members: Any) -> Field:
     return Field("X-MSYS-API", b" " + json.dumps(members).encode())
 
 
@@ -82,16 +83,16 @@ class Mail:
         recipients += [each.address for each in plan.recipients]
         return replace(self, message=applied(self.message, plan), recipients=tuple(recipients))
 
-    def hop(self, recipient: str, **facts: object) -> "Mail":
+    def hop(self, recipient: str, **facts: Any) -> "Mail":
         """The copy of one recipient, as the hop brings it in."""
         there = replace(
             self, recipients=(recipient,), client=HOP, queue_id=f"Q-{recipient}", now=self.now + 60
         )
-        return replace(there, **facts)  # type: ignore[arg-type]
+        return replace(there, **facts)
 
 
-def mail(where: Site, *fields: Field, body: bytes = BODY, **facts: object) -> Mail:
-    return replace(Mail(where, Message((*FIELDS, *fields), body)), **facts)  # type: ignore[arg-type]
+def mail(where: Site, *fields: Field, body: bytes = BODY, **facts: Any) -> Mail:
+    return replace(Mail(where, Message((*FIELDS, *fields), body)), **facts)
 
 
 def applied(message: Message, plan: Plan) -> Message:

@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 
 from milter_client import Answer, MilterClient
+from mta.mta_site import LISTENER, SMTPAPI, Filter, until
 
 _HERE = Path(__file__).parent
-sys.path.insert(0, str(_HERE / "mta"))
-
-from mta_site import LISTENER, Filter, until  # noqa: E402 - it lies with the tests of real MTAs
-
 _DIALOGS = sorted((_HERE / "dialogs").glob("*.dlg"))
 _CONTEXT = LISTENER.replace("ESMTP_Listener {", "ESMTP_Listener {\n  SMTP_Extensions = (XSETCONTEXT)")
 
@@ -57,8 +54,8 @@ class _Run:
                 self.client.unknown(_octets(rest))
             case "mail":
                 address, *words = shlex.split(rest)
-                macros = {"{auth_authen}": words[0].removeprefix("login=")} if words else {}
-                self.client.step("M", b"<" + _octets(address) + b">\0", macros)
+                login = {"{auth_authen}": words[0].removeprefix("login=")} if words else {}
+                self.client.step("M", b"<" + _octets(address) + b">\0", login)
                 self.fields, self.body = [], b""
             case "rcpt":
                 self.client.step("R", b"<" + _octets(rest) + b">\0")
@@ -129,12 +126,13 @@ def test_dialog(
     limits = " ".join("{} = {}".format(*line.split()[1:]) for line in lines if line.startswith("limit "))
     site = filters.get((fault, limits))
     if site is None:
-        program = (sys.executable, str(_HERE / "mta" / "faulty_filter.py"), fault)
+        faulty = (sys.executable, str(_HERE / "mta" / "faulty_filter.py"), fault)
+        program = faulty if fault else (str(SMTPAPI),)
         site = Filter(
             tmp_path_factory.mktemp("dialogs"),
             _CONTEXT,
             more=f"limits {{ {limits} }}",
-            **({"program": program} if fault else {}),
+            program=program,
         )
         filters[fault, limits] = site.start()
     run = _Run(site, before=site.counts(), log_from=len(site.log_text()))

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from store_samples import RING
-
+from contract.store_samples import RING
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import encode

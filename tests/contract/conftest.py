@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_samples import Telling
 
 from cassandra_site import Node, empty
+from contract.store_samples import Telling
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore

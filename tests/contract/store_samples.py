@@ -73,30 +73,8 @@ class Telling:
     ) -> list[EventRow]:
         """The row of one injection. dated: what its id begins with, the mail's Date, after AT as well."""
         event = Injection(
-            *(
-                self._ids.next(AT + (at if dated is None else dated)),
-                AT + at,
-                message.to_bytes(16, "big"),
-                7,
-                "Ida@Example.net",
-                "b@example.org",
-            ),
-            *(
-                "news@example.org",
-                subject,
-                "autumn",
-                (),
-                "",
-                "",
-                False,
-                True,
-                True,
-                False,
-                False,
-                20480,
-                "q",
-                "",
-            ),
-            {},
-        )
+            self._ids.next(AT + (at if dated is None else dated)), AT + at, message.to_bytes(16, "big"), 7,
+            "Ida@Example.net", "b@example.org", "news@example.org", subject, "autumn", (), "", "",
+            False, True, True, False, False, 20480, "q", "", {},
+        )  # fmt: skip
         return list(rows(event))

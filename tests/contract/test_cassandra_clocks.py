@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cassandra_faults import until
-from store_samples import AT, RING, Telling
 
 from cassandra_site import ROOT, Node, empty
+from contract.cassandra_faults import until
+from contract.store_samples import AT, RING, Telling
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import encode
@@ -36,8 +37,9 @@ def shipper(client: CassandraClientStanza, ahead: float) -> CassandraStore:
     """A store whose host's clock is wrong by so many seconds, for the program and for the driver."""
     store = CassandraStore(client, life=Lifetimes(YEAR, YEAR), now=lambda: time.time() + ahead)
     store.totals(Query())
-    assert store.connection._cluster is not None
-    store.connection._cluster.timestamp_generator = lambda: int((time.time() + ahead) * 1e6)
+    cluster: Any = store.connection._cluster
+    assert cluster is not None
+    cluster.timestamp_generator = lambda: int((time.time() + ahead) * 1e6)
     return store
 
 
@@ -110,7 +112,7 @@ def test_what_was_left_to_do_is_done_whatever_the_clocks_say(
     try:
         behind.add(tell.hit(at=now, message=1))
         ahead.roll_up()
-        assert ahead._asked("stale", (PLACE,))  # it is for the other to take it away
+        assert ahead._read("stale", (PLACE,))  # it is for the other to take it away
         behind.roll_up()
         behind.add(tell.hit(at=now + 1, message=2))
     finally:
@@ -129,9 +131,9 @@ def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClientStan
     try:
         for message in (1, 2):
             store.add(tell.hit(at=message, message=message))
-            assert len(store._asked("stale", (PLACE,))) == 1
+            assert len(store._read("stale", (PLACE,))) == 1
             store.roll_up()
-            assert store._asked("stale", (PLACE,)) == []  # the hour is long over
+            assert store._read("stale", (PLACE,)) == []  # the hour is long over
         store.add(tell.hit(at=3, message=3))
     finally:
         store.close()

@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cassandra_faults import check, under_load, until
-from store_samples import Telling
 
 from cassandra_site import Node
 from cassandra_wire import Wire
+from contract.cassandra_faults import check, under_load, until
+from contract.store_samples import Telling
 from engagement.events.record import encode
 from engagement.settings.schema import CassandraClientStanza
 from engagement.shipper.loop import Shipper
@@ -22,14 +23,14 @@ from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
 
-SHORT = {"connect_timeout": 1500, "request_timeout": 1500}
+SHORT: dict[str, Any] = {"connect_timeout": 1500, "request_timeout": 1500}
 
 
 @pytest.fixture
 def client(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[CassandraClientStanza]:
     """A keyspace for one test, and a client that soon loses patience."""
     name = f"fault_{abs(hash(request.node.name)) % 10**8}"
-    yield replace(cassandra_node.migrated(name), **SHORT)  # type: ignore[arg-type]
+    yield replace(cassandra_node.migrated(name), **SHORT)
     connection = Connection(cassandra_node.client(name), {})
     connection.say(f"DROP KEYSPACE IF EXISTS {name}")
     connection.close()
@@ -132,7 +133,7 @@ def test_a_slow_node_is_waited_for(
 
 
 def test_tables_that_are_missing_are_waited_for(tmp_path: Path, cassandra_node: Node) -> None:
-    client = replace(cassandra_node.client("late"), **SHORT)  # type: ignore[arg-type]
+    client = replace(cassandra_node.client("late"), **SHORT)
     with under_load(tmp_path, client) as site:
         until(lambda: site.shipper.status.failing, 20, "an error")
         assert "Run `smtpapi store migrate`" in site.shipper.status.last_error

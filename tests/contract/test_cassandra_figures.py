@@ -3,9 +3,8 @@
 import math
 import time
 
-from store_samples import AT, Telling
-
 from cassandra_site import Node
+from contract.store_samples import AT, Telling
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Count, Query
@@ -84,7 +83,7 @@ def test_marks_of_hours_not_made_yet_outlive_the_shipper(cassandra_node: Node, t
         try:
             store.roll_up(seconds)
             made = store.totals(Query()).get("click", Count()).counted
-            marks = store._asked("stale", (PLACE,))
+            marks = store._read("stale", (PLACE,))
             assert len(marks) == (0 if seconds else 4)
         finally:
             store.close()

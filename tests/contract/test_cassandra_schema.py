@@ -5,15 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from store_samples import Telling
 
 from cassandra_site import Node
+from contract.store_samples import Telling
 from engagement.links.model import Kind
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.queries import Lifetimes
@@ -166,7 +166,7 @@ def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Nod
     class Vanishing(Connection):
         """Somebody drops the keyspace after its tables were looked at."""
 
-        def say(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        def say(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
             if "system_schema.keyspaces" in statement:
                 super().say(f"DROP KEYSPACE {keyspace}")
             return super().say(statement, values)

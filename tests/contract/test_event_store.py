@@ -5,17 +5,18 @@ import random
 import time
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
-from store_samples import AT, Telling
 
+from contract.store_samples import AT, Telling
 from engagement.events.rows import EventRow
 from engagement.links.model import Kind
 from engagement.stores.port import Count, EventStore, Query, RowRefusedError, cursor_of
 
 
-def found(store: EventStore, **query: object) -> list[str]:
-    return [event["event_id"] for event in store.find(Query(**query))]  # type: ignore[arg-type]
+def found(store: EventStore, **query: Any) -> list[str]:
+    return [event["event_id"] for event in store.find(Query(**query))]
 
 
 def ids(rows: list[EventRow]) -> list[str]:
@@ -55,7 +56,7 @@ def test_any_order_any_number_of_times_gives_the_same_store(store: EventStore, t
     for order in permutations(parts):
         for part in order:
             store.add(part)
-        told = [list(store.find(Query())), dict(store.counts(Query()))]
+        told: list[object] = [list(store.find(Query())), dict(store.counts(Query()))]
         expected = expected or told
         assert told == expected
 
@@ -107,7 +108,7 @@ def test_events_survive_the_way_through_json(store: EventStore, tell: Telling) -
     json.dumps(event)
 
 
-QUERIES = {
+QUERIES: dict[str, tuple[dict[str, Any], set[int]]] = {
     "from is inclusive": ({"from_ms": AT + 2000}, {2, 3, 4, 5}),
     "to is exclusive": ({"to_ms": AT + 2000}, {0, 1}),
     "a span": ({"from_ms": AT + 1000, "to_ms": AT + 3000}, {1, 2}),
@@ -141,7 +142,7 @@ def test_a_query_finds_what_it_asks_for(store: EventStore, tell: Telling, case: 
     store.add(rows)
     query, places = QUERIES[case]
     assert set(found(store, **query)) == {rows[place].event_id for place in places}
-    assert sum(count.recorded for count in store.counts(Query(**query)).values()) == len(places)  # type: ignore[arg-type]
+    assert sum(count.recorded for count in store.counts(Query(**query)).values()) == len(places)
 
 
 def test_an_event_is_found_by_its_id(store: EventStore, tell: Telling) -> None:
@@ -283,9 +284,9 @@ def test_engines_count_alike(store: EventStore, tell: Telling) -> None:
     assert store.counts(Query())["click"].counted == counted
 
 
-def hourly(store: EventStore, **query: object) -> dict[str, Count]:
+def hourly(store: EventStore, **query: Any) -> dict[str, Count]:
     store.roll_up()
-    return dict(store.totals(Query(**query)))  # type: ignore[arg-type]
+    return dict(store.totals(Query(**query)))
 
 
 def test_totals_are_the_figures_of_whole_hours(store: EventStore, tell: Telling) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from store_samples import Telling
 
+from contract.store_samples import Telling
 from engagement.events.ids import EventIds
 from engagement.events.record import encode
 from engagement.shipper.lock import ShipperLock, is_held

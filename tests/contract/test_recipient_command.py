@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from store_samples import Telling
 
 from cassandra_site import Node
+from contract.store_samples import Telling
 from engagement.settings import load_file
 from engagement.spool.write import SpoolWriter
 from engagement.stores import migrate_store, open_store

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from store_samples import RING
 
 from cassandra_site import TABLES, Node
+from contract.store_samples import RING
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import encode

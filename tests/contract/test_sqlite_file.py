@@ -10,8 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from store_samples import AT, Telling
 
+from contract.store_samples import AT, Telling
 from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
 from engagement.stores.aggregate import Figures
@@ -293,7 +293,7 @@ def test_a_store_that_failed_works_again_when_the_cause_is_gone(tmp_path: Path, 
     store = SqliteStore(path, writing=True)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    store._connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+    store._connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr] # open by now
     with pytest.raises(StoreError, match="locked"):
         store.add(tell.hit())
     blocker.execute("ROLLBACK")
@@ -381,9 +381,9 @@ BY_TIME = "event_by_time"
 def test_each_question_has_its_index(tmp_path: Path, query: Query, index: str) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
     asked: list[str] = []
-    store._connection.set_trace_callback(asked.append)  # type: ignore[union-attr]
+    store._connection.set_trace_callback(asked.append)  # type: ignore[union-attr] # open by now
     list(store.find(query))
-    store._connection.set_trace_callback(None)  # type: ignore[union-attr]
+    store._connection.set_trace_callback(None)  # type: ignore[union-attr] # open by now
     plan = " ".join(row[3] for row in store._ask(f"EXPLAIN QUERY PLAN {asked[-1]}", []))
     assert index in plan
     assert "SCAN event" not in plan.replace("SCAN event USING INDEX " + BY_TIME, "")

@@ -19,15 +19,16 @@ class _Recorder(html5lib.HTMLParser):
         self.hrefs: list[str] = []
 
     def mainLoop(self) -> None:  # noqa: N802 - html5lib's name
-        emit = self.tokenizer.emitCurrentToken
+        tokenizer: Any = self.tokenizer
+        emit = tokenizer.emitCurrentToken
 
         def note_and_emit() -> None:
-            token = self.tokenizer.currentToken
+            token = tokenizer.currentToken
             if token["type"] == tokenTypes["StartTag"]:
                 self._note(token["name"].lower(), token["data"])
             emit()
 
-        self.tokenizer.emitCurrentToken = note_and_emit
+        tokenizer.emitCurrentToken = note_and_emit
         super().mainLoop()
 
     def _note(self, name: str, attributes: list[list[str]]) -> None:

@@ -17,6 +17,7 @@ import lxml.html
 import pytest
 from html5lib.constants import DataLossWarning
 
+from corpus_checks.html5lib_links import as_html5lib_reads, hrefs, is_http
 from smtpapi.find import (
     amp,
     foreign,
@@ -25,7 +26,6 @@ from smtpapi.find import (
 )
 from smtpapi.find.html_syntax import markup, raw_text
 from smtpapi.find.html_syntax.entities import decode
-from tests.corpus_checks.html5lib_links import as_html5lib_reads, hrefs, is_http
 
 CHECKOUT = Path(__file__).parents[2]
 CORPUS = CHECKOUT.parent / "shared" / "corpus"

@@ -10,7 +10,7 @@ import pytest
 
 import fidelity
 import odd_mime
-from test_golden_messages import cases, run
+from golden_cases import cases, run
 
 SEEDS = 50_000
 EVERYDAY = 500

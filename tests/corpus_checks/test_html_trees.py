@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from html_mutants import documents
+from html_trees import Html5lib, Lexbor, differences, tracked
 from smtpapi.find import html
-from tests.html_mutants import documents
-from tests.html_trees import Html5lib, Lexbor, differences, tracked
 
 EVERYDAY, SLOWLY = 2000, 300
 ALL = 200_000

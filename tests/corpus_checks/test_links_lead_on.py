@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import fidelity
-import test_golden_messages as golden
+import golden_cases as golden
 from engagement.links.token import open_token
 from engagement.links.urls import read_path
 from engagement.settings import load_text

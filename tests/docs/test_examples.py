@@ -24,9 +24,9 @@ import pytest
 
 from engagement.links.ring_file import save_ring
 from engagement.settings import load_file
+from golden_cases import RING
 from smtpapi.commands import main
 from smtpapi.policy.hooks import parse as parse_policy
-from test_golden_messages import RING
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -31,7 +31,7 @@ def _install(fault: str) -> None:
         _die()
 
     if fault.startswith("die-"):
-        session.Session.replacebody = replacebody
+        setattr(session.Session, replace.__name__, replacebody)
         return
     assert fault == "clock"
     real, flag = time.time, Path(sys.argv[-1]).with_name("clock-back")

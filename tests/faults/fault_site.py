@@ -1,7 +1,6 @@
 """A private Postfix and a filter to break, with and without the hop."""
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -9,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
-from demo.postfix import PrivatePostfix, Smtpd
 from faults.fault_load import Sent, Verdict, judge
 from mta.mta_site import DOMAIN, SMTPAPI, Filter, free_port, open_folders, until
+from mta.site_parts import need_postfix
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 MILTER = (
     "{{ unix:milter/milter.sock, connect_timeout={0}, command_timeout={0}, content_timeout={0}, "
@@ -42,8 +40,7 @@ class Site:
         options: dict[str, str] | None = None,
         silence: str = "10s",
     ) -> None:
-        if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
-            pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
+        need_postfix()
         folder.mkdir(parents=True, exist_ok=True)
         open_folders(folder)
         self.folder = folder

@@ -57,17 +57,17 @@ def _around(before: str, work: Callable[..., Any], after: str) -> Callable[..., 
 
 def _install() -> None:
     for engine in (SqliteStore, CassandraStore):
-        engine.add = _around("add", engine.add, "added")  # type: ignore[method-assign]
+        engine.add = _around("add", engine.add, "added")  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
     connect, write = sqlite3.connect, Connection.write_batches
-    sqlite3.connect = lambda *words, **named: connect(*words, factory=_Half, **named)  # type: ignore[assignment]
+    sqlite3.connect = lambda *words, **named: connect(*words, factory=_Half, **named)  # type: ignore[assignment] # a fault put in: the real thing, cut or watched
 
     def in_halves(self: Connection, several: Sequence[Any]) -> None:
         write(self, several[: len(several) // 2])
         _die_at("half")
         write(self, several[len(several) // 2 :])
 
-    Connection.write_batches = in_halves  # type: ignore[method-assign]
-    read.replace_durably = _around("cursor", read.replace_durably, "replaced")  # type: ignore[assignment]
+    Connection.write_batches = in_halves  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
+    read.replace_durably = _around("cursor", read.replace_durably, "replaced")
     unlink = Path.unlink
 
     def unlinking(self: Path, missing_ok: bool = False) -> None:
@@ -77,8 +77,8 @@ def _install() -> None:
         if self.suffix == ".ready":
             _die_at("unlinked")
 
-    Path.unlink = unlinking  # type: ignore[method-assign]
-    ship.BUDGET = ship._CLUSTER_PORTION = PORTION  # type: ignore[misc]
+    Path.unlink = unlinking  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
+    ship.BUDGET = ship._CLUSTER_PORTION = PORTION  # type: ignore[misc] # a fault put in: the real thing, cut or watched
 
 
 def _life(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import Milter
 import pytest
 
+import milter
 from engagement.links.keys import Ring
 from engagement.settings import load_text
 from smtpapi.mta import connection, incoming_message, session
@@ -183,7 +184,7 @@ def _mark() -> str:
 def _connected(services: SessionServices, context: Context, case: Case) -> session.Session:
     one = session.Session(services)
     one._ctx = context
-    one.negotiate([Milter.CURR_ACTS, 0, 0, 0])
+    one.negotiate([milter.CURR_ACTS, 0, 0, 0])
     one.connect("localhost", socket.AF_INET, (case.client, 4000))
     one.hello("client.test")
     return one
@@ -335,7 +336,7 @@ def _break_changes(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
     def broken(real: Callable[..., None]) -> Callable[..., None]:
         def call(self: Context, *arguments: object) -> None:
             if done[0] == allowed:
-                raise Milter.milter.error("the connection to the MTA broke")
+                raise Milter.error("the connection to the MTA broke")
             done[0] += 1
             real(self, *arguments)
 

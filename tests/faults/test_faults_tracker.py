@@ -34,7 +34,7 @@ def _campaign(site: Pipeline, kills: int) -> dict[str, int]:
             while done < kills:
                 time.sleep(chance.uniform(0.0, 0.4))
                 answered = _progress(crew)
-                until(lambda: answered() or process.poll() is not None, 20, f"an answer (seed {seed})")  # noqa: B023
+                until(lambda: answered() or process.poll() is not None, 20, f"an answer (seed {seed})")  # noqa: B023 - called within this turn of the loop
                 if process.poll() is not None:  # a worker died twice within seconds: a supervisor's work
                     process = site.start_tracker()
                     continue

@@ -1,13 +1,12 @@
 """One private Postfix with one filter, for all tests that need a real MTA."""
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from mta_site import DOMAIN, Filter, Mta, free_port, open_folders
 
-from demo.postfix import PrivatePostfix, Smtpd
+from mta.mta_site import Filter, Mta, free_port, open_folders
+from mta.site_parts import four_listeners, need_postfix
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 _POLICY = '''
 """Sets what the sender asks for in X-Test-Policy, so that a test can turn policy on for one message."""
@@ -23,8 +22,7 @@ def validate_data_spool(msg, ac, vctx):
 
 @pytest.fixture(scope="session")
 def mta(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mta]:
-    if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
-        pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
+    need_postfix()
     folder = tmp_path_factory.mktemp("mta")
     open_folders(folder)
     names = ("on", "off", "untrusted", "down", "accept-down", "manual", "context")
@@ -41,17 +39,7 @@ def mta(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mta]:
     (folder / "policy.py").write_text(_POLICY)
     listener = f"""
 policy {{ file = "{folder}/policy.py" }}
-ESMTP_Listener {{
-  tracking_domain = "{DOMAIN}"
-  Listen ":{ports["on"]}" {{ click_tracking_enabled = true open_tracking_enabled = true }}
-  Listen ":{ports["off"]}" {{ click_tracking_enabled = false open_tracking_enabled = false }}
-  Listen ":{ports["untrusted"]}" {{
-    Relay_Hosts = ( "192.0.2.0/24" ) click_tracking_enabled = true open_tracking_enabled = true
-  }}
-  Listen ":{ports["context"]}" {{
-    SMTP_Extensions = (XSETCONTEXT) click_tracking_enabled = true open_tracking_enabled = true
-  }}
-}}
+{four_listeners(ports)}
 """
     with postfix:
         site = Filter(folder / "filter", listener, workers=2, socket_path=postfix.milter_socket)

@@ -8,13 +8,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from smtpapi.commands import main
 from smtpapi.mta import message_end, milter_loop, session
 from smtpapi.process import supervisor, worker
 
 
-def _raises(*_: object, **__: object) -> None:
+def _raises(*_: object, **__: object) -> Any:
     raise OSError("a fault of the test's")
 
 
@@ -31,11 +32,11 @@ def _install(fault: str) -> None:
         case "slow":
             real = worker.WorkerServices.consider
 
-            def consider(self: worker.WorkerServices, *facts: object) -> object:
+            def consider(*facts: Any) -> object:
                 time.sleep(1.5)
-                return real(self, *facts)
+                return real(*facts)
 
-            worker.WorkerServices.consider = consider
+            setattr(worker.WorkerServices, real.__name__, consider)
         case "few-rows":
             supervisor._ROWS, supervisor._DRAINING = 10, 3
         case "no-fork":
@@ -51,14 +52,14 @@ def _install(fault: str) -> None:
         case _ if fault.startswith("dies-while:"):
             flag, served = Path(fault.partition(":")[2]), milter_loop.serve
 
-            def serve(*arguments: object) -> None:
+            def serve(*arguments: Any) -> None:
                 if flag.exists():
                     raise OSError("a fault of the test's")
                 served(*arguments)
 
-            milter_loop.serve = serve
+            setattr(milter_loop, served.__name__, serve)
         case "start":
-            milter_loop.serve = _raises
+            setattr(milter_loop, milter_loop.serve.__name__, _raises)
         case _:
             raise SystemExit(f"no such fault: {fault}")
 

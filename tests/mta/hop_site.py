@@ -1,36 +1,17 @@
 """A real Postfix with the shipped hop, the filter, and a sink behind it that shows envelopes."""
 
-import os
-import shutil
-import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from mta_site import DOMAIN, Filter, free_port, open_folders, until
-from smtp_sink import Delivery, Sink
-
-from demo.postfix import PrivatePostfix, Smtpd
 from engagement.links.model import Opened
+from mta.mta_site import DOMAIN, Filter, free_port, open_folders, until
+from mta.site_parts import hand_in, need_postfix
+from mta.smtp_sink import Delivery, Sink
+from private_mta.postfix import PrivatePostfix, Smtpd
 
-HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1&amp;c=2">this</a>.</p></body></html>\r\n'
 FILTER = "{ unix:milter/milter.sock, content_timeout=20s, default_action=tempfail }"
-
-
-def message(html: bytes = HTML, **fields: str) -> bytes:
-    head = [
-        b"From: sender@sender.test",
-        b"To: someone@sink.test",
-        b"Subject: Hello",
-        b"Date: Tue, 24 Nov 2026 10:00:00 +0000",
-        b"Message-ID: <1@sender.test>",
-        b"MIME-Version: 1.0",
-        b"Content-Type: text/html; charset=utf-8",
-        *(f"{name.replace('_', '-')}: {value}".encode() for name, value in fields.items()),
-    ]
-    return b"\r\n".join(head) + b"\r\n\r\n" + html
 
 
 @dataclass
@@ -41,6 +22,7 @@ class HopSite:
     filter: Filter
     sink: Sink
     ports: Mapping[str, int]
+    added: str = "own"  # the filter's added_recipients
 
     def send(
         self,
@@ -53,15 +35,7 @@ class HopSite:
         rcpt: Sequence[str] = (),
     ) -> None:
         """Raises smtplib's errors. rcpt: ESMTP parameters, {} stands for the recipient."""
-        with smtplib.SMTP("127.0.0.1", self.ports[port], timeout=30) as smtp:
-            smtp.ehlo("client.test")
-            smtp.command_encoding = "utf-8"
-            _expect(*smtp.mail(sender, options))
-            for recipient in recipients:
-                _expect(*smtp.rcpt(recipient, [each.format(recipient) for each in rcpt]))
-            code, answer = smtp.data(mail)
-            if code != 250:
-                raise smtplib.SMTPDataError(code, answer)
+        hand_in(self.ports[port], sender, recipients, mail, mail=options, rcpt=rcpt)
 
     def idle(self) -> None:
         until(lambda: self.postfix.queued() == 0, 30, "an empty queue")
@@ -94,11 +68,6 @@ class HopSite:
         return found
 
 
-def _expect(code: int, answer: bytes) -> None:
-    if code // 100 != 2:
-        raise smtplib.SMTPResponseException(code, answer)
-
-
 @contextmanager
 def running(
     folder: Path,
@@ -110,8 +79,7 @@ def running(
     workers: int = 2,
 ) -> Iterator[HopSite]:
     """milters: of both passes. more: configuration of the filter. services: lines of master.cf."""
-    if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
-        pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
+    need_postfix()
     folder.mkdir(parents=True, exist_ok=True)
     open_folders(folder)
     ports = {name: free_port() for name in ("in", "untrusted", "hop", "sink")}

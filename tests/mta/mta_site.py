@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.postfix import PrivatePostfix
 from engagement.events.model import Injection
 from engagement.events.record import decode
 from engagement.links.keys import SECRET_SIZE, Ring
@@ -21,9 +20,10 @@ from engagement.links.ring_file import save_ring
 from engagement.links.token import open_token
 from engagement.links.urls import read_path
 from engagement.spool.read import SpoolReader
+from mta.site_parts import DOMAIN
+from private_mta.postfix import PrivatePostfix
 from smtpapi.telemetry.counters import Counters
 
-DOMAIN = "track.example.test"
 SECRET = bytes(range(SECRET_SIZE))
 SMTPAPI = Path(sys.executable).with_name("smtpapi")
 

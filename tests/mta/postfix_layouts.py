@@ -5,8 +5,6 @@ that Postfix runs put mail into a folder, from which it is handed in again as ro
 """
 
 import contextlib
-import os
-import shutil
 import smtplib
 import socketserver
 import subprocess
@@ -19,10 +17,9 @@ from email.parser import BytesParser
 from email.policy import compat32
 from pathlib import Path
 
-import pytest
-from mta_site import DOMAIN, Filter, free_port, open_folders, until
-
-from demo.postfix import PrivatePostfix, Smtpd
+from mta.mta_site import DOMAIN, Filter, free_port, open_folders, until
+from mta.site_parts import need_postfix
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 MILTER = "{ unix:milter/milter.sock, content_timeout=20s, default_action=tempfail }"
 _SCRIPT = """#!/bin/sh
@@ -123,7 +120,7 @@ def _last_of_each(mail: Mail) -> Mail:
     kept = dict(mail.items())
     fields = [(name, value) for name, value in kept.items() if name not in ("Delivered-To", "X-Original-To")]
     delivered = [(name, kept[name]) for name in ("Delivered-To",) if name in kept]
-    mail._headers = [*delivered, *fields]  # type: ignore[attr-defined]
+    mail._headers = [*delivered, *fields]  # type: ignore[attr-defined] # a Mail cannot put its fields in order
     return mail
 
 
@@ -252,8 +249,7 @@ def _programs(site: Layouts, drop: Path, stop: threading.Event) -> None:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Layouts]:
-    if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
-        pytest.fail("a real Postfix is needed, and root to start it: run `make test` as root")
+    need_postfix()
     open_folders(folder)
     names = ("all", "bare", "after", "after-bare", "before", "piped", "piped-bare", "held", "submission")
     more = ("hop", "back", "content", "front-alone", "back-alone", "content-alone")

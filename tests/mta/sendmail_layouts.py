@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mta_site import open_folders
-from sendmail_site import Site, running
 
-from demo.sendmail import PROGRAMS, make_cf
+from mta.mta_site import open_folders
+from mta.sendmail_site import Site, running
+from private_mta.sendmail import PROGRAMS, make_cf
 
 _SIOCGIFADDR = 0x8915
 # By cell, so that the script knows whom to send to.

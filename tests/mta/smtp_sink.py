@@ -67,6 +67,9 @@ class Sink(socketserver.ThreadingTCPServer):
 
 class _Session(socketserver.StreamRequestHandler):
     server: Sink
+    _sender: str
+    _mail: tuple[str, ...]
+    _recipients: list[tuple[str, tuple[str, ...]]]
 
     def handle(self) -> None:
         self._say("220 sink.test ESMTP")
@@ -90,8 +93,8 @@ class _Session(socketserver.StreamRequestHandler):
                     self._say("354 go on")
                     message = self._data()
                     people = tuple(who for who, _ in self._recipients)
-                    params = tuple(params for _, params in self._recipients)
-                    self.server.got.append(Delivery(self._sender, people, self._mail, params, message))
+                    wanted = tuple(params for _, params in self._recipients)
+                    self.server.got.append(Delivery(self._sender, people, self._mail, wanted, message))
                     self._say("250 2.0.0 kept")
                 case "QUIT":
                     self._say("221 2.0.0 bye")
@@ -103,9 +106,8 @@ class _Session(socketserver.StreamRequestHandler):
                     self._say("503 5.5.1 no")
 
     def _reset(self) -> None:
-        self._sender = ""
-        self._mail: tuple[str, ...] = ()
-        self._recipients: list[tuple[str, tuple[str, ...]]] = []
+        self._sender, self._mail = "", ()
+        self._recipients = []
 
     def _data(self) -> bytes:
         lines = []

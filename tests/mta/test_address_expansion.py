@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hop_site import HTML, HopSite, message, running
-from mta_site import free_port, until
-from smtp_sink import Sink
+
+from mta.hop_site import HopSite, running
+from mta.mta_site import free_port, until
+from mta.site_parts import HTML, html_mail
+from mta.smtp_sink import Sink
 
 pytestmark = pytest.mark.mta
 
@@ -35,7 +37,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             one.filter.stop()
             one.filter.log.unlink()
             one.filter.start()
-        one.added = request.param  # type: ignore[attr-defined]
+        one.added = request.param
         yield one
 
 
@@ -69,8 +71,10 @@ def test_h17_nobody_has_the_links_of_another(site: HopSite, named: list[str], re
     site.sink.got.clear()
     before = {record.id for record in site.filter.injections()}
     html = HTML.replace(b"See", " ".join(["See", *named]).encode())  # a mail of its own
-    site.send(named, message(html), rcpt=["ORCPT=rfc822;client+2B{}"] if named == ["team@alias.test"] else [])
-    mode = site.added  # type: ignore[attr-defined]
+    site.send(
+        named, html_mail(html), rcpt=["ORCPT=rfc822;client+2B{}"] if named == ["team@alias.test"] else []
+    )
+    mode = site.added
     owners = _owners(site, [*reached, *added])
     if mode == "shared" and len(named) == 1:
         assert set(owners.values()) == set(named)  # docs/postfix.md says so
@@ -90,8 +94,8 @@ def test_h17_an_alias_and_its_member_reach_the_member_as_often_as_untracked(site
     named = ["team@alias.test", "t1@b.sink.test"]
     counts = []
     for sent in (
-        message(),
-        message(X_MSYS_API='{"options": {"click_tracking": false, "open_tracking": false}}'),
+        html_mail(),
+        html_mail(X_MSYS_API='{"options": {"click_tracking": false, "open_tracking": false}}'),
     ):
         site.sink.got.clear()
         site.send(named, sent)
@@ -107,7 +111,7 @@ def test_h17_local_submission_gets_copies_of_their_own(tmp_path: Path) -> None:
         subprocess.run(
             ["/usr/sbin/sendmail", "-C", str(site.postfix.config), "-i", "-f", "cron@sender.test",
              "one@b.sink.test"],
-            input=message().replace(b"\r\n", b"\n"), check=True, timeout=20,
+            input=html_mail().replace(b"\r\n", b"\n"), check=True, timeout=20,
         )  # fmt: skip
         people = ["one@b.sink.test", *ADDED[:2]]
         assert _owners(site, people) == {who: who for who in people}
@@ -120,7 +124,7 @@ def test_h17_a_content_filter_sees_final_links_and_what_comes_back_is_known(tmp_
     service = f"127.0.0.1:{back} inet n - n - - smtpd -o content_filter= -o smtpd_milters="
     service += " -o receive_override_options=no_address_mappings\n"
     with running(tmp_path, options=options, services=service) as site, Sink(port) as content_filter:
-        site.send(["one@b.sink.test"], message())
+        site.send(["one@b.sink.test"], html_mail())
         people = ["one@b.sink.test", *ADDED]
         until(lambda: len(content_filter.got) == len(people), what="each copy at the content filter")
         site.idle()

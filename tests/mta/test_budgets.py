@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
-from mta_site import Filter
 
 from engagement.links.keys import Ring
 from engagement.settings import load_text
 from hostile_mail import HOSTILE
 from milter_client import MilterClient
+from mta.mta_site import Filter
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
@@ -106,7 +107,7 @@ def test_memory_is_bounded_by_the_size_of_the_mail() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_a_hostile_mail_does_not_keep_others_waiting(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_hostile_mail_does_not_keep_others_waiting(tmp_path: Path) -> None:
     """Python runs one thread at a time in a worker, but hands over in the middle of a judgement."""
     with Filter(tmp_path, workers=1) as site:
         evil = MilterClient(site.socket, timeout=60)

@@ -8,51 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dkim
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from hop_site import FILTER, HTML, HopSite, message, running
-from mta_site import until
+
+from mta.dkim_keys import Keys
+from mta.hop_site import FILTER, HopSite, running
+from mta.mta_site import until
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
 _SIGNER = " { unix:milter/opendkim.sock, default_action=tempfail }"
-
-
-class Keys:
-    """RSA keys by selector, and the DNS that has their public halves."""
-
-    def __init__(self) -> None:
-        self._records: dict[bytes, bytes] = {}
-
-    def make(self, selector: str, domain: str) -> bytes:
-        """The private key in PEM."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        public = key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        record = b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
-        self._records[f"{selector}._domainkey.{domain}.".encode()] = record
-        return key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-
-    def lookup(self, name: bytes | str, timeout: int = 5) -> bytes | None:
-        return self._records.get(name if isinstance(name, bytes) else name.encode())
-
-    def selectors(self, mail: bytes) -> list[str]:
-        """Selectors of all signatures, each of which must verify."""
-        verifier = dkim.DKIM(mail)
-        found = []
-        for number, value in enumerate(
-            v for name, v in verifier.headers if name.lower() == b"dkim-signature"
-        ):
-            assert verifier.verify(idx=number, dnsfunc=self.lookup), value
-            selector = re.search(rb"\bs=([^;\s]+)", value)
-            assert selector is not None
-            found.append(selector[1].decode())
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +49,26 @@ def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[HopSi
 
 
 def _quoted() -> bytes:
-    mail = message(b'<p>=C3=A4 <a href=3D"https://shop.example/q?a=3D1">x=\r\n</a></p></body>\r\n' * 3)
+    mail = html_mail(b'<p>=C3=A4 <a href=3D"https://shop.example/q?a=3D1">x=\r\n</a></p></body>\r\n' * 3)
     return mail.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", 1)
 
 
 def _encoded() -> bytes:
     body = base64.encodebytes(HTML * 20).replace(b"\n", b"\r\n")
-    return message(body).replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
+    return html_mail(body).replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)
 
 
 _MAILS: dict[str, Callable[[], bytes]] = {
-    "tracked": message,
-    "asked": lambda: message(X_MSYS_API='{"campaign_id": "c", "metadata": {"a": "b"}}'),
-    "no link": lambda: message(b"<p>nothing to follow\r\n").replace(b"text/html", b"application/x-odd"),
-    "not wanted": lambda: message(
+    "tracked": html_mail,
+    "asked": lambda: html_mail(X_MSYS_API='{"campaign_id": "c", "metadata": {"a": "b"}}'),
+    "no link": lambda: html_mail(b"<p>nothing to follow\r\n").replace(b"text/html", b"application/x-odd"),
+    "not wanted": lambda: html_mail(
         X_MSYS_API='{"options": {"click_tracking": false, "open_tracking": false}}'
     ),
     "quoted-printable": _quoted,
     "base64": _encoded,
-    "trailing blank lines": lambda: message(HTML + b"\r\n\r\n"),
-    "large": lambda: message(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML),
+    "trailing blank lines": lambda: html_mail(HTML + b"\r\n\r\n"),
+    "large": lambda: html_mail(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML),
 }
 
 
@@ -130,7 +94,7 @@ def test_a_signature_that_the_mail_came_with_stays_valid(
     site: HopSite, keys: Keys, people: Sequence[str]
 ) -> None:
     people = [f"x@{who}.sink.test" for who in people]
-    mail = message(From="first@other.test")
+    mail = html_mail(From="first@other.test")
     signature = dkim.sign(mail, b"theirs", b"other.test", keys.make("theirs", "other.test"))
     site.send(people, signature + mail)
     for who in people:

@@ -9,10 +9,10 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from foreign_clients import Mail, Offer, Peer, offer, through_go, through_miltertest
-from mta_site import Filter, until
 
 from milter_client import Answer, MilterClient, parsed
+from mta.foreign_clients import Mail, Offer, Peer, offer, through_go, through_miltertest
+from mta.mta_site import Filter, until
 
 _RAW = (
     b"Message-ID: <1@s.test>\r\nDate: Sun, 29 Nov 2026 02:00:00 +0000\r\nSubject: x\r\nX-MSYS-API: {}\r\n"

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hop_site import HTML, HopSite, message, running
-from mta_site import until
 
 from engagement.links.model import Kind
 from engagement.settings import load_text
 from milter_client import MilterClient
+from mta.hop_site import HopSite, running
+from mta.mta_site import until
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -46,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HopSite]:
 
 def test_each_recipient_gets_one_copy_with_links_of_their_own(site: HopSite) -> None:
     people = ["ann@a.sink.test", "bob+tag@b.sink.test", '"cy dee"@c.sink.test', "DEE@a.sink.test"]
-    site.send(people, message(X_MSYS_API='{"campaign_id": "autumn"}'))
+    site.send(people, html_mail(X_MSYS_API='{"campaign_id": "autumn"}'))
     ids, transmissions = set(), set()
     for recipient, got in site.copies(people).items():
         assert site.owner(got.body) == recipient
@@ -56,7 +57,7 @@ def test_each_recipient_gets_one_copy_with_links_of_their_own(site: HopSite) -> 
         assert click.identity.campaign == "autumn"
         ids.add(click.identity.message_id)
         transmissions.add(click.identity.transmission_id)
-        for line in message().partition(b"\r\n\r\n")[0].split(b"\r\n"):
+        for line in html_mail().partition(b"\r\n\r\n")[0].split(b"\r\n"):
             assert line in got.head.split(b"\r\n")
     assert len(ids) == len(people)
     assert len(transmissions) == 1
@@ -65,7 +66,7 @@ def test_each_recipient_gets_one_copy_with_links_of_their_own(site: HopSite) -> 
 def test_nothing_of_the_hop_and_of_other_recipients_stands_in_a_copy(site: HopSite) -> None:
     """So somebody who is in neither To nor Cc is learned of by nobody."""
     people = ["eve@a.sink.test", "fay@a.sink.test", "gus@b.sink.test"]
-    site.send(people, message(X_MSYS_API='{"metadata": {"a": "b"}}'))
+    site.send(people, html_mail(X_MSYS_API='{"metadata": {"a": "b"}}'))
     for recipient, got in site.copies(people).items():
         for word in (b"msys", b"x-smtpapi-split"):
             assert word not in got.message.lower()
@@ -75,7 +76,7 @@ def test_nothing_of_the_hop_and_of_other_recipients_stands_in_a_copy(site: HopSi
 
 def test_policy_decides_for_each_recipient(site: HopSite) -> None:
     people = ["quiet1@a.sink.test", "clicks1@a.sink.test", "both1@a.sink.test"]
-    sent = message()
+    sent = html_mail()
     site.send(people, sent)
     got = site.copies(people)
     assert got["quiet1@a.sink.test"].body == HTML
@@ -85,7 +86,7 @@ def test_policy_decides_for_each_recipient(site: HopSite) -> None:
 
 def test_a_mail_that_nobody_wants_tracked_takes_no_hop(site: HopSite) -> None:
     before = site.filter.counts()["messages"]
-    site.send(["quiet2@a.sink.test", "quiet3@a.sink.test"], message())
+    site.send(["quiet2@a.sink.test", "quiet3@a.sink.test"], html_mail())
     for got in ("quiet2@a.sink.test", "quiet3@a.sink.test"):
         assert site.sink.wait_for(got).body == HTML
     site.idle()
@@ -97,7 +98,7 @@ def test_a_wrong_header_is_refused_before_anything_is_queued(site: HopSite, head
     site.idle()
     before = len(site.sink.got)
     with pytest.raises(smtplib.SMTPDataError) as refused:
-        site.send(["hal@a.sink.test", "ida@a.sink.test"], message(X_MSYS_API=header))
+        site.send(["hal@a.sink.test", "ida@a.sink.test"], html_mail(X_MSYS_API=header))
     assert refused.value.smtp_code == 550
     assert site.postfix.queued() == 0
     assert len(site.sink.got) == before
@@ -107,7 +108,7 @@ def test_sender_dsn_options_and_eight_bit_text_survive(site: HopSite) -> None:
     people = ["jon@a.sink.test", "kay@b.sink.test"]
     html = HTML.replace(b"See", b"\xc3\xa4 \xe2\x82\xac")
     site.send(
-        people, message(html), sender="bounces+7=x@sender.test",
+        people, html_mail(html), sender="bounces+7=x@sender.test",
         options=["BODY=8BITMIME", "RET=HDRS", "ENVID=QQ+2B7"],
         rcpt=["NOTIFY=DELAY,FAILURE", "ORCPT=rfc822;old+2B{}"],
     )  # fmt: skip
@@ -123,7 +124,7 @@ def test_sender_dsn_options_and_eight_bit_text_survive(site: HopSite) -> None:
 
 def test_a_success_report_is_asked_for_once_and_of_the_last_hop(site: HopSite) -> None:
     people = ["lou@a.sink.test", "mia@a.sink.test"]
-    site.send(people, message(), sender="reports@rcpt.test", rcpt=["NOTIFY=SUCCESS"])
+    site.send(people, html_mail(), sender="reports@rcpt.test", rcpt=["NOTIFY=SUCCESS"])
     for got in site.copies(people).values():
         assert "NOTIFY=SUCCESS" in got.rcpt[0]
     assert site.local("reports@rcpt.test") == []
@@ -131,7 +132,7 @@ def test_a_success_report_is_asked_for_once_and_of_the_last_hop(site: HopSite) -
 
 def test_no_dsn_option_is_invented(site: HopSite) -> None:
     people = ["ned@a.sink.test", "oda@a.sink.test"]
-    site.send(people, message())
+    site.send(people, html_mail())
     for recipient, got in site.copies(people).items():
         # Postfix names the original recipient wherever DSN is offered, hop or not.
         assert set(got.rcpt[0]) <= {f"ORCPT=rfc822;{recipient}"}
@@ -140,7 +141,7 @@ def test_no_dsn_option_is_invented(site: HopSite) -> None:
 
 def test_a_bounce_goes_to_the_sender_and_names_one_address(site: HopSite) -> None:
     site.send(
-        ["nobody1@a.sink.test", "pam@a.sink.test"], message(), sender="list@rcpt.test", options=["ENVID=N1"]
+        ["nobody1@a.sink.test", "pam@a.sink.test"], html_mail(), sender="list@rcpt.test", options=["ENVID=N1"]
     )
     site.sink.wait_for("pam@a.sink.test")
     until(lambda: site.local("list@rcpt.test"), 15, "the bounce")
@@ -153,7 +154,7 @@ def test_a_bounce_goes_to_the_sender_and_names_one_address(site: HopSite) -> Non
 
 def test_internationalised_addresses_survive(site: HopSite) -> None:
     people = ["jörg@rcpt.test", "zoë@rcpt.test"]
-    site.send(people, message(Subject="Grüße"), options=["SMTPUTF8", "BODY=8BITMIME"])
+    site.send(people, html_mail(Subject="Grüße"), options=["SMTPUTF8", "BODY=8BITMIME"])
     for recipient in people:
         (got,) = site.local(recipient)
         assert site.owner(got) == recipient
@@ -161,7 +162,7 @@ def test_internationalised_addresses_survive(site: HopSite) -> None:
 
 
 def test_a_recipient_named_twice_gets_one_copy(site: HopSite) -> None:
-    site.send(["quin@a.sink.test", "ray@a.sink.test", "quin@a.sink.test"], message())
+    site.send(["quin@a.sink.test", "ray@a.sink.test", "quin@a.sink.test"], html_mail())
     for recipient, got in site.copies(["quin@a.sink.test", "ray@a.sink.test"]).items():
         assert site.owner(got.body) == recipient
 
@@ -169,7 +170,7 @@ def test_a_recipient_named_twice_gets_one_copy(site: HopSite) -> None:
 def test_a_long_header_in_one_line_reaches_every_copy(site: HopSite) -> None:
     header = json.dumps({"campaign_id": "long", "metadata": {f"k{n}": "v" * 80 for n in range(100)}})
     people = ["sue@a.sink.test", "tom@a.sink.test"]
-    site.send(people, message(X_MSYS_API=header, X_After="still here"))
+    site.send(people, html_mail(X_MSYS_API=header, X_After="still here"))
     for got in site.copies(people).values():
         assert site.links(got.body)[0].identity.campaign == "long"
         assert got.field("X-After") == "still here"
@@ -178,7 +179,7 @@ def test_a_long_header_in_one_line_reaches_every_copy(site: HopSite) -> None:
 def test_long_lines_are_not_cut_on_the_way(site: HopSite) -> None:
     """To a recipient whose last hop does not cut either."""
     html = b"<p>" + b"x" * 30_000 + b"</p>\r\n" + HTML
-    site.send(["una@rcpt.test", "vic@rcpt.test"], message(html, X_Long="y" * 5000))
+    site.send(["una@rcpt.test", "vic@rcpt.test"], html_mail(html, X_Long="y" * 5000))
     for recipient in ("una@rcpt.test", "vic@rcpt.test"):
         (got,) = site.local(recipient)
         assert site.owner(got) == recipient
@@ -189,7 +190,7 @@ def test_long_lines_are_not_cut_on_the_way(site: HopSite) -> None:
 def test_a_mail_of_the_largest_size_needs_room_to_grow(tmp_path: Path) -> None:
     """By mark, trace fields and links, after smtpd has accepted it: main.cf.hop names the command."""
     filling = (b"<p>" + b"z" * 74 + b"\r\n") * 4000
-    mail = message(HTML.replace(b"<p>", filling[:300_000] + b"<p>", 1))
+    mail = html_mail(HTML.replace(b"<p>", filling[:300_000] + b"<p>", 1))
     mail += b"\r\n" * ((399_600 - len(mail)) // 2)
     people = ["wil@a.sink.test", "xia@a.sink.test"]
     (command,) = re.findall(r"(?m)^#\s+(postconf -P .*)$", (_ETC / "main.cf.hop").read_text())
@@ -209,7 +210,7 @@ def test_mail_of_local_programs_takes_the_hop_too(site: HopSite) -> None:
     people = ["yan@rcpt.test", "zed@rcpt.test"]
     subprocess.run(
         ["/usr/sbin/sendmail", "-C", str(site.postfix.config), "-i", "-f", "cron@sender.test", *people],
-        input=message().replace(b"\r\n", b"\n"), check=True, timeout=20,
+        input=html_mail().replace(b"\r\n", b"\n"), check=True, timeout=20,
     )  # fmt: skip
     until(lambda: all(site.local(who) for who in people), 15, "the copies")
     for recipient in people:
@@ -225,7 +226,7 @@ def test_copies_of_the_header_get_links_and_fields_of_their_own(site: HopSite) -
         "archive": ["arc1@a.sink.test"],
         "campaign_id": "copies",
     }
-    site.send(["orig1@a.sink.test"], message(X_MSYS_API=json.dumps(asked)))
+    site.send(["orig1@a.sink.test"], html_mail(X_MSYS_API=json.dumps(asked)))
     got = site.copies(["orig1@a.sink.test", "cc1@a.sink.test", "bcc1@a.sink.test", "arc1@a.sink.test"])
     types = {who: {one.identity.rcpt_type for one in site.links(copy.body)} for who, copy in got.items()}
     assert types == {
@@ -246,7 +247,7 @@ def test_no_copy_goes_when_the_mail_is_refused(site: HopSite) -> None:
     before = len(site.sink.got)
     asked = {"cc": ["cc2@a.sink.test"], "bcc": ["no address"]}
     with pytest.raises(smtplib.SMTPDataError) as refused:
-        site.send(["orig2@a.sink.test"], message(X_MSYS_API=json.dumps(asked)))
+        site.send(["orig2@a.sink.test"], html_mail(X_MSYS_API=json.dumps(asked)))
     assert refused.value.smtp_error == b"5.6.0 X-MSYS-API 'bcc' contains an invalid address"
     site.idle()
     assert len(site.sink.got) == before
@@ -272,7 +273,7 @@ _FORGED = "1 1\r\n AAECAwQFBgcICQoLDA0ODw=="
 @pytest.mark.parametrize("people", [["frg1"], ["frg2", "frg3"]], ids=["one", "several"])
 def test_a_forged_mark_is_never_honoured_and_never_kept(site: HopSite, port: str, people: list[str]) -> None:
     people = [f"{who}.{port}@a.sink.test" for who in people]
-    site.send(people, message(X_Smtpapi_Split=_FORGED), port=port)
+    site.send(people, html_mail(X_Smtpapi_Split=_FORGED), port=port)
     for who in people:
         got = site.sink.wait_for(who)
         assert b"x-smtpapi-split" not in got.head.lower()
@@ -286,10 +287,10 @@ def test_a_strangers_mail_passes_as_it_came_and_its_mark_leads_nowhere(site: Hop
     site.idle()
     before = site.filter.counts()["messages"]
     people = ["str1@rcpt.test", "str2@rcpt.test"]
-    sent = message(X_Smtpapi_Split=_FORGED, X_MSYS_API='{"campaign_id": "x"}')
+    sent = html_mail(X_Smtpapi_Split=_FORGED, X_MSYS_API='{"campaign_id": "x"}')
     site.send(people, sent, port="untrusted")
     for who in people:
-        until(lambda: site.local(who), 15, "the mail")  # noqa: B023
+        until(lambda: site.local(who), 15, "the mail")  # noqa: B023 - called within this turn of the loop
         (got,) = site.local(who)
         assert got.endswith(sent)
     assert site.filter.counts()["messages"] == before + 1
@@ -297,18 +298,18 @@ def test_a_strangers_mail_passes_as_it_came_and_its_mark_leads_nowhere(site: Hop
 
 def test_a_real_mark_counts_only_with_its_message_and_on_the_hop(site: HopSite) -> None:
     people = ["rpl1@a.sink.test", "rpl2@a.sink.test"]
-    mark = _mark(site, message(X_MSYS_API='{"campaign_id": "first"}'), people)
+    mark = _mark(site, html_mail(X_MSYS_API='{"campaign_id": "first"}'), people)
     other = HTML.replace(b"See", b"Another: see")
-    cases = (
+    cases: tuple[tuple[str, bytes, str, set[str]], ...] = (
         (
             "hop",
-            message(X_Smtpapi_Split=mark),
+            html_mail(X_Smtpapi_Split=mark),
             "rpl1@a.sink.test",
             {"first"},
         ),  # what Postfix itself would send
-        ("hop", message(other, X_Smtpapi_Split=mark), "rpl3@a.sink.test", set()),  # in doubt, no links
-        ("in", message(X_Smtpapi_Split=mark), "rpl4@a.sink.test", {""}),
-        ("in", message(other, X_Smtpapi_Split=mark), "rpl5@a.sink.test", {""}),
+        ("hop", html_mail(other, X_Smtpapi_Split=mark), "rpl3@a.sink.test", set()),  # in doubt, no links
+        ("in", html_mail(X_Smtpapi_Split=mark), "rpl4@a.sink.test", {""}),
+        ("in", html_mail(other, X_Smtpapi_Split=mark), "rpl5@a.sink.test", {""}),
     )
     for port, mail, who, campaigns in cases:
         site.send([who], mail, port=port)
@@ -327,7 +328,7 @@ def test_address_mappings_happen_once(tmp_path: Path) -> None:
         "virtual_alias_domains": "alias.test",
     }
     with running(tmp_path, options=options) as site:
-        site.send(["one@b.sink.test", "team@alias.test"], message())
+        site.send(["one@b.sink.test", "team@alias.test"], html_mail())
         people = ["one@b.sink.test", "t1@b.sink.test", "always@b.sink.test"]
         got = site.copies(people)
         assert len(site.sink.got) == 3

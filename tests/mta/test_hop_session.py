@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mta_site import Filter, until
 
 from milter_client import Answer, MilterClient
+from mta.mta_site import Filter, until
 from smtpapi.request import copies
 
 RAW = b"""Message-ID: <m@sender.test>\r

@@ -12,9 +12,9 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from mta_site import DOMAIN, until
-from postfix_layouts import STRANGER, Layouts, Sender, running
 
+from mta.mta_site import DOMAIN, until
+from mta.postfix_layouts import STRANGER, Layouts, Sender, running
 from smtpapi.commands.configuration.postfix_advice import advice, smtpds
 
 pytestmark = pytest.mark.mta
@@ -126,7 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layouts]:
 def test_h3_strangers_mail_that_comes_back_stays_a_strangers(site: Layouts, name: str, kind: str) -> None:
     layout, (_, more) = LAYOUTS[name], STRANGERS[kind]
     cell = _cell(name, kind)
-    (got,) = site.found.get(f"{cell}@rcpt.test", ())
+    (got,) = site.found.get(f"{cell}@rcpt.test", [])
     assert DOMAIN.encode() not in got
     assert b"X-Smtpapi" not in got
     assert got.endswith(_HTML.replace(b"\r\n", b"\n"))
@@ -144,7 +144,7 @@ def test_h3_strangers_mail_that_comes_back_stays_a_strangers(site: Layouts, name
 @pytest.mark.parametrize("kind", OWN)
 @pytest.mark.parametrize("name", _OWN_LAYOUTS)
 def test_own_mail_is_tracked_in_the_same_layout(site: Layouts, name: str, kind: str) -> None:
-    (got,) = site.found.get(f"{_cell(name, kind)}@rcpt.test", ())
+    (got,) = site.found.get(f"{_cell(name, kind)}@rcpt.test", [])
     assert len(site.filter.links(got)) == 2
 
 

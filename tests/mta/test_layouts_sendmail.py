@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mta_site import DOMAIN, until
-from sendmail_layouts import by_program, layouts, own_address, program
-from sendmail_site import HTML, Site
-from sendmail_site import mail as mail_of
+
+from mta.mta_site import DOMAIN, until
+from mta.sendmail_layouts import by_program, layouts, own_address, program
+from mta.sendmail_site import Site
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -22,10 +23,10 @@ _GARBAGE = (
     b"Received: from \xff\xfe (x [127.0.0.1]) by mail.example.test (8.17.1/8.17.1) with ESMTPA id 1; x\r\n"
 )
 STRANGERS = {
-    "plain": mail_of(),
-    "with-orders": mail_of(X_MSYS_API=_VICTIM),
-    "with-a-forged-login": _FORGED + mail_of(X_MSYS_API=_VICTIM),
-    "with-garbage": _GARBAGE + mail_of(X_MSYS_API=_VICTIM),
+    "plain": html_mail(),
+    "with-orders": html_mail(X_MSYS_API=_VICTIM),
+    "with-a-forged-login": _FORGED + html_mail(X_MSYS_API=_VICTIM),
+    "with-garbage": _GARBAGE + html_mail(X_MSYS_API=_VICTIM),
 }
 _CELLS = [f"{way}-{kind}" for way in ("pipe", "strip") for kind in STRANGERS]
 
@@ -97,8 +98,8 @@ def test_an_alias_that_forwards(site: Site) -> None:
 
 
 def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> None:
-    site.send(["program@rcpt.test"], mail_of())
-    status, said = by_program(folder, mail_of(), f"-C{folder}/submit.cf", "-Ac", "-i", "cron@rcpt.test")
+    site.send(["program@rcpt.test"], html_mail())
+    status, said = by_program(folder, html_mail(), f"-C{folder}/submit.cf", "-Ac", "-i", "cron@rcpt.test")
     assert status == 0, said
     for recipient in ("program@rcpt.test", "cron@rcpt.test"):
         assert len(site.filter.links(site.sink.wait_for(recipient).body)) == 2
@@ -108,7 +109,7 @@ def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> No
     assert site.sink.all_for("program@rcpt.test")[1].body == site.sink.all_for("program@rcpt.test")[0].body
     off = site.sendmail.ports["off"]
     with smtplib.SMTP("127.0.0.1", off, timeout=30) as smtp:  # the filter behind the content filter alone
-        smtp.sendmail("a@sender.test", ["later@rcpt.test"], mail_of())
+        smtp.sendmail("a@sender.test", ["later@rcpt.test"], html_mail())
     site.send(["tracked@rcpt.test"], site.sink.wait_for("later@rcpt.test").message)
     assert len(site.filter.links(site.sink.wait_for("tracked@rcpt.test").body)) == 2
 
@@ -116,7 +117,7 @@ def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> No
 def test_h30_sendmail_i_without_its_submission_program_goes_past_the_filter(site: Site, folder: Path) -> None:
     """docs/sendmail.md says so; should a Sendmail ask its filters here, that page is to be mended."""
     config = f"-C{site.sendmail.config}"
-    status, said = by_program(folder, mail_of(), config, "-Am", "-i", "past-i@rcpt.test")
+    status, said = by_program(folder, html_mail(), config, "-Am", "-i", "past-i@rcpt.test")
     assert status == 0, said
     assert site.sink.wait_for("past-i@rcpt.test").body == HTML
     assert _lines(site, "past-i@rcpt.test") == []
@@ -131,8 +132,8 @@ def test_h30_sendmail_bs_without_its_submission_program_is_nobody(site: Site, fo
             running.stdin.write(line + b"\r\n" if line else b"")
             running.stdin.flush()
             assert running.stdout.readline()[:1] in b"23"
-        running.communicate(mail_of(X_MSYS_API=_VICTIM) + b".\r\nQUIT\r\n", timeout=30)
+        running.communicate(html_mail(X_MSYS_API=_VICTIM) + b".\r\nQUIT\r\n", timeout=30)
     site.sink.wait_for("past-bs@rcpt.test")
     _assert_theirs(site, "past-bs@rcpt.test", STRANGERS["with-orders"])
-    (line,) = _lines(site, "past-bs@rcpt.test")
-    assert line.endswith("reason=untrusted")
+    (said,) = _lines(site, "past-bs@rcpt.test")
+    assert said.endswith("reason=untrusted")

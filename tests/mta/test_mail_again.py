@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hop_site import HopSite, message
-from hop_site import running as with_postfix
-from mta_site import until
-from sendmail_site import READDRESS, Site, mail
-from sendmail_site import running as with_sendmail
+
+from mta.hop_site import HopSite
+from mta.hop_site import running as with_postfix
+from mta.mta_site import until
+from mta.sendmail_site import READDRESS, Site
+from mta.sendmail_site import running as with_sendmail
+from mta.site_parts import html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -67,7 +69,7 @@ def _list_of(folder: Path, port: int) -> Path:
 def test_h22_members_of_a_real_list_get_one_pixel_and_no_second_record(site: HopSite, tmp_path: Path) -> None:
     """mlmmj takes Message-ID and Date out, tags the subject, sends from a bounce address to each member."""
     fields = {"To": _TEAM}
-    sent = message(X_Test="list").replace(b"To: someone@sink.test", f"To: {fields['To']}".encode())
+    sent = html_mail(X_Test="list").replace(b"To: someone@rcpt.test", f"To: {fields['To']}".encode())
     site.send([_TEAM], sent)
     there = site.copies([_TEAM])[_TEAM]
     records = {record.id for record in site.filter.injections()}
@@ -97,7 +99,7 @@ def _asking(tracked: bytes) -> bytes:
 
 
 def test_h7_postfix_gets_the_copies_of_mail_that_was_tracked_before(site: HopSite) -> None:
-    site.send(["again@a.sink.test"], message(X_Test="copies"))
+    site.send(["again@a.sink.test"], html_mail(X_Test="copies"))
     tracked = site.copies(["again@a.sink.test"])["again@a.sink.test"]
     site.sink.got.clear()
     site.send(["again@a.sink.test"], _asking(tracked.message))
@@ -110,7 +112,7 @@ def test_h7_postfix_gets_the_copies_of_mail_that_was_tracked_before(site: HopSit
 
 
 def test_h7_sendmail_gets_the_copies_of_mail_that_was_tracked_before(sendmail: Site) -> None:
-    sendmail.send(["again@a.sink.test"], mail())
+    sendmail.send(["again@a.sink.test"], html_mail())
     tracked = sendmail.sink.wait_for("again@a.sink.test")
     assert len(sendmail.filter.links(tracked.body)) == 2
     sendmail.idle()

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mta_site import free_port, open_folders, until
+
+from mta.mta_site import free_port, open_folders, until
 
 pytestmark = pytest.mark.mta
 
@@ -58,7 +59,7 @@ class _Run:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+    def redirect_request(self, *_: object) -> None:
         return None
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from mta_site import free_port, open_folders, until
 
 import cassandra_site
+from mta.mta_site import free_port, open_folders, until
 
 pytestmark = [pytest.mark.mta, pytest.mark.timeout(900)]
 

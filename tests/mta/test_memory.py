@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mta_site import Filter, until
 
 from milter_client import Answer, MilterClient
+from mta.mta_site import Filter, until
 
 _MAIL = b"Content-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 _NEWSLETTER = Path(__file__).parents[2] / "demo" / "newsletter.eml"

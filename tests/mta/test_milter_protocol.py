@@ -5,9 +5,9 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from mta_site import Filter, until
 
 from milter_client import ACTIONS, PROTOCOL, Answer, MilterClient, parsed
+from mta.mta_site import Filter, until
 
 ADDHDRS, CHGBODY, ADDRCPT, DELRCPT, CHGHDRS, ADDRCPT_PAR, SETSYMLIST = 0x1, 0x2, 0x4, 0x8, 0x10, 0x80, 0x100
 V2_ACTIONS, V2_PROTOCOL = 0x3F, 0x7F

@@ -7,30 +7,16 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mta_site import Filter, Mta, open_folders, until
 
-from demo.postfix import PrivatePostfix, Smtpd
 from engagement.links.model import CLICKS, OPENS, Kind
+from mta.mta_site import Filter, Mta, open_folders, until
+from mta.site_parts import HTML, html_mail
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 pytestmark = pytest.mark.mta
-
-_HTML = b'<html><body><p>See <a href="https://shop.example/a?b=1&amp;c=2">this</a>.</p></body></html>\r\n'
-
-
-def _mail(html: bytes = _HTML, **fields: str) -> bytes:
-    head = [
-        b"From: sender@sender.test",
-        b"To: someone@rcpt.test",
-        b"Subject: Hello",
-        b"Date: Tue, 24 Nov 2026 10:00:00 +0000",
-        b"Message-ID: <1@sender.test>",
-        b"MIME-Version: 1.0",
-        b"Content-Type: text/html; charset=utf-8",
-        *(f"{name.replace('_', '-')}: {value}".encode() for name, value in fields.items()),
-    ]
-    return b"\r\n".join(head) + b"\r\n\r\n" + html
 
 
 def _kinds(mta: Mta, mail: bytes) -> tuple[bool, bool]:
@@ -40,7 +26,7 @@ def _kinds(mta: Mta, mail: bytes) -> tuple[bool, bool]:
 
 
 def test_mail_is_tracked_per_recipient_and_otherwise_untouched(mta: Mta) -> None:
-    sent = _mail()
+    sent = html_mail()
     mta.send("on", ["ann+x@rcpt.test"], sent)
     got = mta.delivered("ann+x@rcpt.test")
     opened = mta.filter.links(got)
@@ -49,16 +35,16 @@ def test_mail_is_tracked_per_recipient_and_otherwise_untouched(mta: Mta) -> None
     assert opened[0].link.target == b"https://shop.example/a?b=1&c=2"
     assert {one.identity.recipient for one in opened} == {"ann+x@rcpt.test"}
     body = got.partition(b"\r\n\r\n")[2]
-    head, _, tail = _HTML.partition(b"https://shop.example/a?b=1&amp;c=2")
+    head, _, tail = HTML.partition(b"https://shop.example/a?b=1&amp;c=2")
     assert body.startswith(head)
     assert tail.partition(b"</body>")[0] in body
     for line in sent.partition(b"\r\n\r\n")[0].split(b"\r\n"):
         assert line in got.split(b"\r\n")
 
 
-def test_swaks_sends_a_tracked_mail(mta: Mta, tmp_path: Path) -> None:
+def test_swaks_sends_a_trackedhtml_mail(mta: Mta, tmp_path: Path) -> None:
     file = tmp_path / "mail.eml"
-    file.write_bytes(_mail())
+    file.write_bytes(html_mail())
     done = subprocess.run(
         ["swaks", "--server", "127.0.0.1", "--port", str(mta.ports["on"]), "--from", "a@sender.test",
          "--to", "swaks@rcpt.test", "--data", f"@{file}", "--suppress-data"],
@@ -70,7 +56,7 @@ def test_swaks_sends_a_tracked_mail(mta: Mta, tmp_path: Path) -> None:
 
 def test_the_send_command_prints_the_servers_answer(mta: Mta, tmp_path: Path) -> None:
     file = tmp_path / "mail.eml"
-    file.write_bytes(b"From nobody Thu Jan  1 00:00:00 1970\n" + _mail().replace(b"\r\n", b"\n"))
+    file.write_bytes(b"From nobody Thu Jan  1 00:00:00 1970\n" + html_mail().replace(b"\r\n", b"\n"))
     command = [str(Path(mta.filter._program[0])), "send", "--server", f"127.0.0.1:{mta.ports['on']}"]
     done = subprocess.run(
         [*command, "--to", "send@rcpt.test", str(file)],
@@ -82,7 +68,7 @@ def test_the_send_command_prints_the_servers_answer(mta: Mta, tmp_path: Path) ->
     assert done.returncode == 0
     assert done.stdout.startswith("250 2.0.0 Ok: queued as")
     assert _kinds(mta, mta.delivered("send@rcpt.test")) == (True, True)
-    file.write_bytes(_mail(X_MSYS_API="{"))
+    file.write_bytes(html_mail(X_MSYS_API="{"))
     done = subprocess.run(
         [*command, "--to", "send@rcpt.test", str(file)],
         capture_output=True,
@@ -96,19 +82,19 @@ def test_the_send_command_prints_the_servers_answer(mta: Mta, tmp_path: Path) ->
 
 def test_a_wrong_header_is_refused_with_momentums_words(mta: Mta) -> None:
     with pytest.raises(smtplib.SMTPDataError) as refused:
-        mta.send("on", ["x@rcpt.test"], _mail(X_MSYS_API='{"metadata": []}'))
+        mta.send("on", ["x@rcpt.test"], html_mail(X_MSYS_API='{"metadata": []}'))
     assert refused.value.smtp_code == 550
     assert refused.value.smtp_error == b"5.6.0 X-MSYS-API 'metadata' must be of type 'json object'"
 
 
 def test_a_campaign_of_65_bytes_is_refused(mta: Mta) -> None:
     with pytest.raises(smtplib.SMTPDataError) as refused:
-        mta.send("on", ["x@rcpt.test"], _mail(X_MSYS_API=json.dumps({"campaign_id": "c" * 65})))
+        mta.send("on", ["x@rcpt.test"], html_mail(X_MSYS_API=json.dumps({"campaign_id": "c" * 65})))
     assert refused.value.smtp_error == b"5.6.0 smtpapi_campaign_id context is limited to 64 bytes"
 
 
 def test_untrusted_mail_is_delivered_byte_for_byte_header_and_all(mta: Mta) -> None:
-    sent = _mail(X_MSYS_API='{"campaign_id": "x"}', X_Odd="\t two  spaces ")
+    sent = html_mail(X_MSYS_API='{"campaign_id": "x"}', X_Odd="\t two  spaces ")
     mta.send("untrusted", ["untrusted@rcpt.test"], sent)
     assert mta.delivered("untrusted@rcpt.test").endswith(sent)
 
@@ -116,7 +102,7 @@ def test_untrusted_mail_is_delivered_byte_for_byte_header_and_all(mta: Mta) -> N
 def test_the_header_never_leaves_with_trusted_mail_tracked_or_not(mta: Mta) -> None:
     for port in ("on", "off"):
         header = '{"options": {}}\r\nx-msys-api: second\r\nX-Msys-Api:\r\n  third'
-        mta.send(port, [f"gone-{port}@rcpt.test"], _mail(X_MSYS_API=header))
+        mta.send(port, [f"gone-{port}@rcpt.test"], html_mail(X_MSYS_API=header))
         assert b"msys" not in mta.delivered(f"gone-{port}@rcpt.test").lower()
 
 
@@ -128,7 +114,7 @@ def test_precedence_policy_then_header_then_configuration(
 ) -> None:
     """Each source says the opposite of the one below it, so the result tells who won; clicks and opens."""
     expected = config == "on"
-    fields = {}
+    fields: dict[str, Any] = {}
     if header:
         expected = not expected
         fields["X_MSYS_API"] = json.dumps(
@@ -139,7 +125,7 @@ def test_precedence_policy_then_header_then_configuration(
         word = "true" if expected else "0"
         fields["X_Test_Policy"] = f"smtpapi_click_tracking={word} smtpapi_open_tracking={word}"
     recipient = f"{config}-{header}-{policy}@rcpt.test".lower()
-    mta.send(config, [recipient], _mail(**fields))
+    mta.send(config, [recipient], html_mail(**fields))
     assert _kinds(mta, mta.delivered(recipient)) == (expected, expected)
 
 
@@ -147,28 +133,28 @@ def test_precedence_policy_then_header_then_configuration(
 def test_each_switch_is_settled_by_itself(mta: Mta, clicks: bool, opens: bool) -> None:
     """Opens by policy, clicks by header, against a configuration of the opposite."""
     recipient = f"each-{clicks}-{opens}@rcpt.test".lower()
-    fields = {
+    fields: dict[str, Any] = {
         "X_MSYS_API": json.dumps({"options": {"click_tracking": clicks}}),
         "X_Test_Policy": f"smtpapi_open_tracking={str(opens).lower()}",
     }
-    mta.send("off" if clicks else "on", [recipient], _mail(**fields))
+    mta.send("off" if clicks else "on", [recipient], html_mail(**fields))
     assert _kinds(mta, mta.delivered(recipient)) == (clicks, opens)
 
 
 def test_several_recipients_get_the_mail_untracked(mta: Mta) -> None:
-    mta.send("on", ["one@rcpt.test", "two@rcpt.test"], _mail())
+    mta.send("on", ["one@rcpt.test", "two@rcpt.test"], html_mail())
     for name in ("one", "two"):
         assert _kinds(mta, mta.delivered(f"{name}@rcpt.test")) == (False, False)
 
 
 def test_without_the_filter_mail_waits_at_the_client(mta: Mta) -> None:
     with pytest.raises(smtplib.SMTPSenderRefused) as refused:
-        mta.send("down", ["x@rcpt.test"], _mail())
+        mta.send("down", ["x@rcpt.test"], html_mail())
     assert refused.value.smtp_code == 451
 
 
 def test_default_action_accept_lets_mail_pass_without_the_filter(mta: Mta) -> None:
-    mta.send("accept-down", ["accepted@rcpt.test"], _mail())
+    mta.send("accept-down", ["accepted@rcpt.test"], html_mail())
     assert _kinds(mta, mta.delivered("accepted@rcpt.test")) == (False, False)
 
 
@@ -178,7 +164,7 @@ def test_one_session_of_many_messages_and_a_reset_between(mta: Mta) -> None:
             smtp.mail("a@sender.test")
             smtp.rcpt("nobody@rcpt.test")
             smtp.rset()
-            smtp.sendmail("a@sender.test", [f"session-{number}@rcpt.test"], _mail())
+            smtp.sendmail("a@sender.test", [f"session-{number}@rcpt.test"], html_mail())
     for number in range(5):
         opened = mta.filter.links(mta.delivered(f"session-{number}@rcpt.test"))
         assert {one.identity.recipient for one in opened} == {f"session-{number}@rcpt.test"}
@@ -187,7 +173,7 @@ def test_one_session_of_many_messages_and_a_reset_between(mta: Mta) -> None:
 def test_sessions_side_by_side_never_mix(mta: Mta) -> None:
     def send(number: int) -> None:
         html = b"<a href=https://shop.example/%d>x</a>\r\n" % number * 20
-        mta.send("on", [f"side-{number}@rcpt.test"], _mail(html))
+        mta.send("on", [f"side-{number}@rcpt.test"], html_mail(html))
 
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(send, range(40)))
@@ -200,8 +186,8 @@ def test_sessions_side_by_side_never_mix(mta: Mta) -> None:
 
 def test_a_large_mail_comes_through_whole(mta: Mta) -> None:
     filler = b"<p>" + b"long and dull " * 5 + b"</p>\r\n"
-    html = _HTML.replace(b"</body>", b"\r\n" + filler * 60_000 + b"</body>")
-    mta.send("on", ["large@rcpt.test"], _mail(html))
+    html = HTML.replace(b"</body>", b"\r\n" + filler * 60_000 + b"</body>")
+    mta.send("on", ["large@rcpt.test"], html_mail(html))
     got = mta.delivered("large@rcpt.test", 40)
     assert _kinds(mta, got) == (True, True)
     assert got.count(filler) == 60_000
@@ -217,7 +203,7 @@ def test_bare_line_feeds_dots_and_null_octets_survive(mta: Mta) -> None:
             stream.write(line + b"\r\n")
             stream.flush()
             assert stream.readline()[:1] in b"23"
-        stream.write(_mail(stuffed) + b".\r\n")
+        stream.write(html_mail(stuffed) + b".\r\n")
         stream.flush()
         assert stream.readline().startswith(b"250")
     got = mta.delivered("bare@rcpt.test")
@@ -231,13 +217,13 @@ def test_postfix_tells_no_variables_of_an_unknown_command_and_mail_goes_on(mta: 
     with smtplib.SMTP("127.0.0.1", mta.ports["context"]) as smtp:
         smtp.ehlo()
         assert smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=spring")[0] == 500
-        smtp.sendmail("a@sender.test", ["context@rcpt.test"], _mail())
+        smtp.sendmail("a@sender.test", ["context@rcpt.test"], html_mail())
     assert _kinds(mta, mta.delivered("context@rcpt.test")) == (True, True)
     assert mta.filter.counts()["context-refused"] == before + 1
 
 
-def test_one_injection_event_is_recorded_for_a_tracked_mail(mta: Mta) -> None:
-    mta.send("on", ["event@rcpt.test"], _mail(X_MSYS_API='{"campaign_id": "autumn", "tags": ["a", "b"]}'))
+def test_one_injection_event_is_recorded_for_a_trackedhtml_mail(mta: Mta) -> None:
+    mta.send("on", ["event@rcpt.test"], html_mail(X_MSYS_API='{"campaign_id": "autumn", "tags": ["a", "b"]}'))
     opened = mta.filter.links(mta.delivered("event@rcpt.test"))
     events = [event for event in mta.filter.injections() if event.recipient == "event@rcpt.test"]
     assert [event.message_id for event in events] == [opened[0].identity.message_id]
@@ -270,7 +256,7 @@ ESMTP_Listener {
         Filter(tmp_path / "f", listener, socket_path=postfix.milter_socket) as site,
     ):
         with smtplib.SMTP("127.0.0.1", 8650) as smtp:
-            smtp.sendmail("a@sender.test", ["m@rcpt.test"], _mail())
+            smtp.sendmail("a@sender.test", ["m@rcpt.test"], html_mail())
         until(lambda: list(postfix.delivered()), what="the delivery")
         opened = site.links(next(postfix.delivered()).read_bytes())
         assert [one.kind for one in opened] == [Kind.CLICK]

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mta_site import LISTENER, Filter, open_folders, until
 
 from engagement.links.ring_file import save_ring
 from milter_client import Gone, MilterClient
+from mta.mta_site import LISTENER, Filter, open_folders, until
 
 _MAIL = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 _FAULTY = str(Path(__file__).with_name("faulty_filter.py"))
@@ -392,7 +392,7 @@ def test_reload_under_load_drops_no_connection(tmp_path: Path) -> None:
         for number in range(3):
             time.sleep(0.7)
             site.hup()
-            until(lambda: site.counts()["reloads"] == number + 1, 20, "the reload")  # noqa: B023
+            until(lambda: site.counts()["reloads"] == number + 1, 20, "the reload")  # noqa: B023 - called within this turn of the loop
         done.set()
         for thread in threads:
             thread.join()

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mta_site import until
-from sendmail_site import HTML, READDRESS, Site, mail, running
+
+from mta.mta_site import until
+from mta.sendmail_site import READDRESS, Site, running
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -45,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def _delivered(site: Site, people: list[str], port: str, number: int) -> tuple[Counter[str], set[str]]:
     """How many copies each got, and whose links stand in them."""
     name = f"{number}-{port}"
-    site.send(people, mail(X_Number=name), port=port)
+    site.send(people, html_mail(X_Number=name), port=port)
     until(lambda: any(each.field("X-Number") == name for each in site.sink.got), what="a delivery")
     site.idle()
     got = [each for each in site.sink.got if each.field("X-Number") == name]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.sendmail import PROGRAMS, SMTPAPI_MC, PrivateSendmail, make_cf
 from engagement.settings.load import load_text
+from private_mta.sendmail import PROGRAMS, SMTPAPI_MC, PrivateSendmail, make_cf
 
 pytestmark = pytest.mark.mta
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import dkim
 import pytest
-from mta_site import until
-from sendmail_site import HTML, READDRESS, Site, mail, running
-from test_dkim import Keys
+
+from mta.dkim_keys import Keys
+from mta.mta_site import until
+from mta.sendmail_site import READDRESS, Site, running
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -48,12 +50,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Site]
 @pytest.mark.parametrize(
     ("name", "message", "tracked"),
     [
-        ("plain", mail(), True),
-        ("asked", mail(X_MSYS_API=_ASKED), True),
-        ("unlabelled", mail(labels=False), True),
-        ("unwanted", mail(X_MSYS_API=_NOT_WANTED), False),
-        ("two lines", mail(Cc="b@d.test, c@d.test,\r\n  Dee <d@d.test>"), True),
-        ("large", mail(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML), True),
+        ("plain", html_mail(), True),
+        ("asked", html_mail(X_MSYS_API=_ASKED), True),
+        ("unlabelled", html_mail(labels=False), True),
+        ("unwanted", html_mail(X_MSYS_API=_NOT_WANTED), False),
+        ("two lines", html_mail(Cc="b@d.test, c@d.test,\r\n  Dee <d@d.test>"), True),
+        ("large", html_mail(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML), True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -72,7 +74,7 @@ def test_each_copy_has_one_signature_of_the_site_and_it_verifies(
 
 @pytest.mark.parametrize("people", [["eve@s.test"], ["fay@s.test", "gus@s.test"]], ids=["one", "several"])
 def test_a_signature_that_the_mail_came_with_stays_valid(site: Site, keys: Keys, people: list[str]) -> None:
-    message = mail().replace(b"sender@sender.test", b"first@other.test")
+    message = html_mail().replace(b"sender@sender.test", b"first@other.test")
     signature = dkim.sign(message, b"theirs", b"other.test", keys.make("theirs", "other.test"))
     site.send(people, signature + message)
     for who in people:

@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mta_site import until
-from sendmail_site import READDRESS, Site, mail, running
+
+from mta.mta_site import until
+from mta.sendmail_site import READDRESS, Site, running
+from mta.site_parts import html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -52,7 +54,7 @@ def _assert_own_copies(site: Site, people: list[str]) -> None:
 
 def test_mail_waits_before_the_second_port_while_the_filter_is_away(queueing: Site) -> None:
     people = ["ann@wait.test", "bob@wait.test", "cy@wait.test"]
-    queueing.send(people, mail())
+    queueing.send(people, html_mail())
     queueing.filter.stop()
     queueing.sendmail.run_queue()
     assert queueing.sendmail.waiting() == 1
@@ -66,7 +68,7 @@ def test_mail_waits_before_the_second_port_while_the_filter_is_away(queueing: Si
 
 def test_mail_on_its_way_over_the_hop_survives_sendmails_death(queueing: Site) -> None:
     people = ["dee@death.test", "eve@death.test"]
-    queueing.send(people, mail())
+    queueing.send(people, html_mail())
     queueing.sendmail.stop(signal.SIGKILL)
     queueing.sendmail.start()
     _deliver_all(queueing)
@@ -76,7 +78,7 @@ def test_mail_on_its_way_over_the_hop_survives_sendmails_death(queueing: Site) -
 def test_a_copy_that_the_next_server_puts_off_is_not_tracked_again(queueing: Site) -> None:
     people = ["fay@later.test", "gus@later.test"]
     queueing.sink.answer = lambda recipient: "451 4.2.0 later" if recipient.endswith("@later.test") else ""
-    queueing.send(people, mail())
+    queueing.send(people, html_mail())
     _run_queue_until(
         queueing, lambda: "".join(queueing.sendmail.queued()).count("451 4.2.0") == 2, "both behind the hop"
     )
@@ -94,7 +96,7 @@ def test_a_fault_among_the_changes_of_recipients_is_a_451_and_nothing_is_queued(
     program = (sys.executable, str(_FAULTY), fault)
     with running(tmp_path, READDRESS, program=program) as site:
         with pytest.raises(smtplib.SMTPResponseException) as refused:
-            site.send(["a@fault.test", "b@fault.test"], mail())
+            site.send(["a@fault.test", "b@fault.test"], html_mail())
         assert refused.value.smtp_code == 451
         site.idle()
         assert site.sink.got == []
@@ -110,7 +112,7 @@ def test_nobody_gets_anothers_link_while_workers_are_killed_and_configuration_is
     def send(number: int) -> None:
         people = [f"k{number}-{place}@kill.test" for place in range(number % 7 + 1)]
         try:
-            site.send(people, mail(b"<a href=https://shop.example/%d>x</a>\r\n" % number * 3))
+            site.send(people, html_mail(b"<a href=https://shop.example/%d>x</a>\r\n" % number * 3))
         except smtplib.SMTPResponseException as error:
             answers.add(error.smtp_code)
         else:

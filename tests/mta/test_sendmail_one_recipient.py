@@ -4,12 +4,14 @@ import json
 import smtplib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from mta_site import until
-from sendmail_site import HTML, Site, mail, running
 
 from engagement.links.model import Kind
+from mta.mta_site import until
+from mta.sendmail_site import Site, running
+from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
@@ -21,7 +23,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_mail_is_tracked_for_its_recipient_and_otherwise_untouched(site: Site) -> None:
-    sent = mail(X_Odd="\t two  spaces ")
+    sent = html_mail(X_Odd="\t two  spaces ")
     site.send(["ann+x@rcpt.test"], sent)
     got = site.sink.wait_for("ann+x@rcpt.test")
     click, pixel = site.filter.links(got.body)
@@ -39,7 +41,7 @@ def test_mail_is_tracked_for_its_recipient_and_otherwise_untouched(site: Site) -
 def test_the_header_is_obeyed_and_never_leaves(site: Site) -> None:
     for port in ("on", "off"):
         header = '{"campaign_id": "autumn", "options": {"open_tracking": false, "click_tracking": true}}'
-        site.send([f"header-{port}@rcpt.test"], mail(X_MSYS_API=header), port=port)
+        site.send([f"header-{port}@rcpt.test"], html_mail(X_MSYS_API=header), port=port)
         got = site.sink.wait_for(f"header-{port}@rcpt.test")
         (click,) = site.filter.links(got.body)
         assert (click.kind, click.identity.campaign) == (Kind.CLICK, "autumn")
@@ -49,13 +51,17 @@ def test_the_header_is_obeyed_and_never_leaves(site: Site) -> None:
 def test_all_of_several_headers_are_gone(site: Site) -> None:
     header = '{"options": {}}\r\nx-msys-api: second\r\nX-Msys-Api:\r\n  third'
     for port in ("on", "off"):
-        site.send([f"gone-{port}@rcpt.test"], mail(X_MSYS_API=header), port=port)
+        site.send([f"gone-{port}@rcpt.test"], html_mail(X_MSYS_API=header), port=port)
         assert b"msys" not in site.sink.wait_for(f"gone-{port}@rcpt.test").message.lower()
 
 
 def test_untracked_and_untrusted_mail_has_the_same_body_and_fields(site: Site) -> None:
-    for port, fields in (("off", {}), ("untrusted", {"X_MSYS_API": '{"campaign_id": "x"}'})):
-        sent = mail(**fields)
+    orders: dict[str, dict[str, Any]] = {
+        "off": {},
+        "untrusted": {"X_MSYS_API": '{"campaign_id": "x"}'},
+    }
+    for port, fields in orders.items():
+        sent = html_mail(**fields)
         site.send([f"{port}@rcpt.test"], sent, port=port)
         got = site.sink.wait_for(f"{port}@rcpt.test")
         assert got.body == HTML
@@ -75,13 +81,13 @@ def test_untracked_and_untrusted_mail_has_the_same_body_and_fields(site: Site) -
 )
 def test_a_wrong_header_is_refused_with_momentums_words(site: Site, header: str, answer: bytes) -> None:
     with pytest.raises(smtplib.SMTPResponseException) as refused:
-        site.send(["x@rcpt.test"], mail(X_MSYS_API=header))
+        site.send(["x@rcpt.test"], html_mail(X_MSYS_API=header))
     assert (refused.value.smtp_code, refused.value.smtp_error) == (550, answer)
 
 
 def test_percent_signs_in_a_refusal_stand_once(site: Site) -> None:
     with pytest.raises(smtplib.SMTPResponseException) as refused:
-        site.send(["x@rcpt.test"], mail(X_MSYS_API="{ %s %n"))
+        site.send(["x@rcpt.test"], html_mail(X_MSYS_API="{ %s %n"))
     assert refused.value.smtp_code == 550
     assert b"%%" not in refused.value.smtp_error
 
@@ -90,7 +96,7 @@ def test_a_header_of_3000_octets_in_one_line_is_read_whole(site: Site) -> None:
     metadata = {f"key{number}": "v" * 80 for number in range(30)}
     header = json.dumps({"metadata": metadata, "campaign_id": "long"})
     assert len(header) > 2800
-    site.send(["long@rcpt.test"], mail(X_MSYS_API=header, X_After="still here"))
+    site.send(["long@rcpt.test"], html_mail(X_MSYS_API=header, X_After="still here"))
     got = site.sink.wait_for("long@rcpt.test")
     assert {one.identity.campaign for one in site.filter.links(got.body)} == {"long"}
     assert b"msys" not in got.head.lower()
@@ -99,7 +105,7 @@ def test_a_header_of_3000_octets_in_one_line_is_read_whole(site: Site) -> None:
 
 def test_sendmail_itself_refuses_headers_beyond_its_limit(site: Site) -> None:
     with pytest.raises(smtplib.SMTPResponseException) as refused:
-        site.send(["x@rcpt.test"], mail(X_MSYS_API=json.dumps({"metadata": {"k": "v" * 40_000}})))
+        site.send(["x@rcpt.test"], html_mail(X_MSYS_API=json.dumps({"metadata": {"k": "v" * 40_000}})))
     assert (refused.value.smtp_code, refused.value.smtp_error[:37]) == (
         552,
         b"5.6.0 Headers too large (32768 max)",
@@ -109,7 +115,7 @@ def test_sendmail_itself_refuses_headers_beyond_its_limit(site: Site) -> None:
 def test_equal_mails_without_date_and_message_id_are_two_mails(site: Site) -> None:
     """Sendmail adds both only after the filter, so its queue id tells them apart."""
     for _ in range(2):
-        site.send(["twice@rcpt.test"], mail(labels=False))
+        site.send(["twice@rcpt.test"], html_mail(labels=False))
     until(lambda: len(site.sink.all_for("twice@rcpt.test")) == 2, what="both mails")
     first, second = site.sink.all_for("twice@rcpt.test")
     ids = [{one.identity.message_id for one in site.filter.links(got.body)} for got in (first, second)]
@@ -120,7 +126,7 @@ def test_equal_mails_without_date_and_message_id_are_two_mails(site: Site) -> No
 
 
 def test_the_event_names_sendmails_queue_id(site: Site) -> None:
-    answer = site.send(["event@rcpt.test"], mail(X_MSYS_API='{"campaign_id": "autumn", "tags": ["a"]}'))
+    answer = site.send(["event@rcpt.test"], html_mail(X_MSYS_API='{"campaign_id": "autumn", "tags": ["a"]}'))
     got = site.sink.wait_for("event@rcpt.test")
     (event,) = [event for event in site.filter.injections() if event.recipient == "event@rcpt.test"]
     assert {one.identity.message_id for one in site.filter.links(got.body)} == {event.message_id}
@@ -133,14 +139,14 @@ def test_xsetcontext_reaches_the_filter_with_its_variables(site: Site) -> None:
     with smtplib.SMTP("127.0.0.1", site.sendmail.ports["context"]) as smtp:
         smtp.ehlo()
         assert smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=spring")[0] == 500
-        smtp.sendmail("a@sender.test", ["context@rcpt.test"], mail())
+        smtp.sendmail("a@sender.test", ["context@rcpt.test"], html_mail())
     got = site.sink.wait_for("context@rcpt.test")
     assert {one.identity.campaign for one in site.filter.links(got.body)} == {"spring"}
 
 
 def test_eight_bit_text_dots_and_null_octets_survive(site: Site) -> None:
     html = b'<a href="https://shop.example/x">x</a>\r\n.\r\n..two\r\n\xc3\xa4\xff\xfe\x00\r\n.end\r\n'
-    site.send(["octets@rcpt.test"], mail(html), mail=["BODY=8BITMIME"])
+    site.send(["octets@rcpt.test"], html_mail(html), mail=["BODY=8BITMIME"])
     got = site.sink.wait_for("octets@rcpt.test")
     assert [one.link.target for one in site.filter.links(got.body) if one.link] == [b"https://shop.example/x"]
     assert b"\r\n.\r\n..two\r\n\xc3\xa4\xff\xfe\x00\r\n.end<img" in got.body
@@ -150,7 +156,7 @@ def test_eight_bit_text_dots_and_null_octets_survive(site: Site) -> None:
 def test_400_mails_of_20_sessions_at_once_never_mix(site: Site) -> None:
     def send(number: int) -> None:
         html = b"<a href=https://shop.example/%d>x</a>\r\n" % number * 5
-        site.send([f"side-{number}@rcpt.test"], mail(html))
+        site.send([f"side-{number}@rcpt.test"], html_mail(html))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(send, range(400)))
@@ -165,10 +171,10 @@ def test_without_the_filter_mail_waits_at_the_client(site: Site) -> None:
     site.filter.stop()
     try:
         with pytest.raises(smtplib.SMTPResponseException) as refused:
-            site.send(["x@rcpt.test"], mail())
+            site.send(["x@rcpt.test"], html_mail())
         assert refused.value.smtp_code == 451
     finally:
         site.filter.log.write_bytes(b"")
         site.filter.start()
-    site.send(["back@rcpt.test"], mail())
+    site.send(["back@rcpt.test"], html_mail())
     assert site.filter.links(site.sink.wait_for("back@rcpt.test").body)

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mta_site import until
-from sendmail_site import HTML, READDRESS, Site, mail, running
-from smtp_sink import Delivery
 
 from engagement.links.model import Kind
+from mta.mta_site import until
+from mta.sendmail_site import READDRESS, Site, running
+from mta.site_parts import HTML, html_mail
+from mta.smtp_sink import Delivery
 
 pytestmark = pytest.mark.mta
 
@@ -51,7 +52,7 @@ def _bounce(site: Site, sender: str) -> str:
 
 def test_each_recipient_gets_one_copy_with_links_of_their_own(site: Site) -> None:
     people = ["ann@d.test", "bob+tag@e.test", '"cy dee"@f.test', "DEE@d.test"]
-    sent = mail(X_MSYS_API='{"campaign_id": "autumn"}')
+    sent = html_mail(X_MSYS_API='{"campaign_id": "autumn"}')
     site.send(people, sent)
     links = set()
     for recipient, got in _copies(site, people).items():
@@ -62,14 +63,14 @@ def test_each_recipient_gets_one_copy_with_links_of_their_own(site: Site) -> Non
         assert click.link is not None
         assert click.link.target == b"https://shop.example/a?b=1&c=2"
         links |= {click.identity.message_id}
-        for line in mail().partition(b"\r\n\r\n")[0].split(b"\r\n"):
+        for line in html_mail().partition(b"\r\n\r\n")[0].split(b"\r\n"):
             assert line in got.head.split(b"\r\n")
     assert len(links) == len(people)
 
 
 def test_nothing_of_the_hop_and_of_other_recipients_stands_in_a_copy(site: Site) -> None:
     people = ["eve@d.test", "fay@d.test", "gus@e.test"]
-    site.send(people, mail(X_MSYS_API='{"metadata": {"a": "b"}}'))
+    site.send(people, html_mail(X_MSYS_API='{"metadata": {"a": "b"}}'))
     for recipient, got in _copies(site, people).items():
         for word in ("msys", "x-smtpapi-split", "smtpapi.invalid"):
             assert word.encode() not in got.message.lower()
@@ -81,7 +82,7 @@ def test_dsn_options_and_eight_bit_text_survive_the_hop(site: Site) -> None:
     people = ["hal@d.test", "ida@e.test"]
     html = b"<a href=https://shop.example/x>\xc3\xa4 \xe2\x82\xac</a>\r\n"
     site.send(
-        people, mail(html), mail=["RET=HDRS", "ENVID=QQ+2B7", "BODY=8BITMIME"],
+        people, html_mail(html), mail=["RET=HDRS", "ENVID=QQ+2B7", "BODY=8BITMIME"],
         rcpt=["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;old+2B{}"],
     )  # fmt: skip
     for recipient, got in _copies(site, people).items():
@@ -92,14 +93,14 @@ def test_dsn_options_and_eight_bit_text_survive_the_hop(site: Site) -> None:
 
 def test_no_dsn_option_is_invented(site: Site) -> None:
     people = ["jon@d.test", "kay@e.test"]
-    site.send(people, mail())
+    site.send(people, html_mail())
     assert {got.rcpt for got in _copies(site, people).values()} == {((),)}
 
 
 def test_recipients_without_a_domain_or_with_an_address_literal_go_too(tmp_path: Path) -> None:
     """Sendmail completes them; the copy is its recipient's, by the name that the hop saw."""
     with running(tmp_path, f"{READDRESS} overlapping_aliases = false") as site:
-        site.send(["postmaster", "lou@[127.0.0.1]"], mail())
+        site.send(["postmaster", "lou@[127.0.0.1]"], html_mail())
         until(lambda: len(site.sink.all_for("lou@[127.0.0.1]")) == 1, what="the literal")
         until(lambda: len(site.sink.all_for("postmaster@[127.0.0.1]")) == 1, what="the local name")
         for name in ("lou", "postmaster"):
@@ -109,7 +110,7 @@ def test_recipients_without_a_domain_or_with_an_address_literal_go_too(tmp_path:
 
 
 def test_a_bounce_of_the_next_server_names_the_address(site: Site) -> None:
-    site.send(["nobody1@d.test", "mia@d.test"], mail(), sender="ned@sender.test", mail=["ENVID=N1"])
+    site.send(["nobody1@d.test", "mia@d.test"], html_mail(), sender="ned@sender.test", mail=["ENVID=N1"])
     text = _bounce(site, "ned@sender.test")
     assert "<nobody1@d.test>" in text
     assert "Final-Recipient: RFC822; nobody1@d.test" in text
@@ -121,7 +122,7 @@ def test_a_bounce_of_the_next_server_names_the_address(site: Site) -> None:
 
 def test_a_bounce_of_the_hop_itself_names_the_address(site: Site) -> None:
     people = ["refused@d.test", "oda@d.test"]
-    site.send(people, mail(), sender="pam@sender.test", rcpt=["ORCPT=rfc822;list-{}"])
+    site.send(people, html_mail(), sender="pam@sender.test", rcpt=["ORCPT=rfc822;list-{}"])
     text = _bounce(site, "pam@sender.test")
     assert "fatal errors -----\r\n<refused@d.test>\r\n    (reason: 550 5.7.1 " in text
     assert "Not on the second port" in text
@@ -136,7 +137,7 @@ def test_a_long_header_in_one_line_reaches_every_copy(site: Site) -> None:
     """Sendmail would cut it on the way to the second port, so the mark carries it, in short lines."""
     header = json.dumps({"campaign_id": "long", "metadata": {f"k{n}": "v" * 80 for n in range(33)}})
     assert len(header) > 3000
-    site.send(["quin@d.test", "ray@d.test"], mail(X_MSYS_API=header, X_After="still here"))
+    site.send(["quin@d.test", "ray@d.test"], html_mail(X_MSYS_API=header, X_After="still here"))
     for got in _copies(site, ["quin@d.test", "ray@d.test"]).values():
         assert {one.identity.campaign for one in site.filter.links(got.body)} == {"long"}
         assert got.field("X-After") == "still here"
@@ -144,7 +145,7 @@ def test_a_long_header_in_one_line_reaches_every_copy(site: Site) -> None:
 
 def test_long_body_lines_reach_the_second_pass_unbroken(site: Site) -> None:
     html = b"<p>" + b"x" * 30_000 + b"</p>" + HTML
-    site.send(["sue@d.test", "tom@d.test"], mail(html))
+    site.send(["sue@d.test", "tom@d.test"], html_mail(html))
     for recipient, got in _copies(site, ["sue@d.test", "tom@d.test"]).items():
         body = got.body.replace(b"=\r\n", b"")
         assert b"x" * 30_000 in body
@@ -154,7 +155,7 @@ def test_long_body_lines_reach_the_second_pass_unbroken(site: Site) -> None:
 
 def test_a_wrong_header_is_refused_before_anything_is_queued(site: Site) -> None:
     with pytest.raises(smtplib.SMTPResponseException) as refused:
-        site.send(["x@d.test", "y@d.test"], mail(X_MSYS_API='{"metadata": []}'))
+        site.send(["x@d.test", "y@d.test"], html_mail(X_MSYS_API='{"metadata": []}'))
     assert refused.value.smtp_code == 550
     assert site.sendmail.waiting() == 0
 
@@ -162,7 +163,7 @@ def test_a_wrong_header_is_refused_before_anything_is_queued(site: Site) -> None
 def test_mail_that_is_not_tracked_does_not_go_over_the_hop(site: Site) -> None:
     for port, sender in (("off", "a@sender.test"), ("untrusted", "a@sender.test"), ("on", "")):
         people = [f"{name}-{port}@d.test" for name in ("uma", "vic")]
-        site.send(people, mail(), port=port, sender=sender)
+        site.send(people, html_mail(), port=port, sender=sender)
         got = site.sink.wait_for(people[0])
         assert sorted(got.recipients) == people
         assert got.body == HTML
@@ -175,7 +176,7 @@ def test_clients_cannot_give_the_order_for_the_hop(site: Site) -> None:
             smtp.mail("a@sender.test", ["SIZE=400"])
             assert smtp.rcpt("hop@smtpapi.invalid")[0] == 553
             assert smtp.rcpt(recipient)[0] == 250
-            assert smtp.data(mail())[0] == 250
+            assert smtp.data(html_mail())[0] == 250
             got = site.sink.wait_for(recipient)
             assert got.head.count(b"Received:") == 1
             assert got.body == HTML
@@ -183,7 +184,7 @@ def test_clients_cannot_give_the_order_for_the_hop(site: Site) -> None:
 
 def test_a_mark_that_a_client_wrote_is_removed_and_means_nothing(site: Site) -> None:
     people = ["xia@d.test", "yan@d.test"]
-    site.send(people, mail(X_Smtpapi_Split="1 1 AAAA"))
+    site.send(people, html_mail(X_Smtpapi_Split="1 1 AAAA"))
     for recipient, got in _copies(site, people).items():
         assert b"x-smtpapi-split" not in got.message.lower()
         assert {one.identity.recipient for one in site.filter.links(got.body)} == {recipient}
@@ -192,7 +193,7 @@ def test_a_mark_that_a_client_wrote_is_removed_and_means_nothing(site: Site) -> 
 def test_equal_mails_without_labels_are_two_mails_and_copies_share_a_message_id(site: Site) -> None:
     people = ["zoe@d.test", "abe@d.test"]
     for _ in range(2):
-        site.send(people, mail(labels=False))
+        site.send(people, html_mail(labels=False))
     until(lambda: all(len(site.sink.all_for(one)) == 2 for one in people), what="four copies")
     site.idle()
     ids = set()
@@ -210,7 +211,7 @@ def test_equal_mails_without_labels_are_two_mails_and_copies_share_a_message_id(
 
 def test_one_event_a_recipient_is_recorded(site: Site) -> None:
     people = ["ben@d.test", "cat@d.test"]
-    answer = site.send(people, mail())
+    answer = site.send(people, html_mail())
     copies = _copies(site, people)
     events = {event.recipient: event for event in site.filter.injections() if event.recipient in people}
     assert sorted(events) == people
@@ -226,7 +227,7 @@ def test_variables_of_the_session_reach_every_copy(site: Site) -> None:
     with smtplib.SMTP("127.0.0.1", site.sendmail.ports["context"]) as smtp:
         smtp.ehlo()
         smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=winter")
-        smtp.sendmail("a@sender.test", ["eli@d.test", "fee@d.test"], mail())
+        smtp.sendmail("a@sender.test", ["eli@d.test", "fee@d.test"], html_mail())
     for recipient, got in _copies(site, ["eli@d.test", "fee@d.test"]).items():
         found = {(one.identity.recipient, one.identity.campaign) for one in site.filter.links(got.body)}
         assert found == {(recipient, "winter")}
@@ -238,7 +239,7 @@ def test_cc_bcc_and_archive_copies_are_made(site: Site) -> None:
         "bcc": [{"email": "bcc@d.test"}],
         "archive": [{"email": "arc@d.test"}],
     }
-    site.send(["dan@d.test"], mail(X_MSYS_API=json.dumps(header)))
+    site.send(["dan@d.test"], html_mail(X_MSYS_API=json.dumps(header)))
     got = _copies(site, ["dan@d.test", "cc@d.test", "bcc@d.test", "arc@d.test"])
     roles = {
         who: {(one.identity.recipient, one.identity.rcpt_type) for one in site.filter.links(each.body)}
@@ -261,7 +262,7 @@ def test_nobody_gets_anothers_link_in_twenty_sessions_at_once(site: Site) -> Non
 
     def send(number: int) -> None:
         html = b"".join(b"<a href=https://shop.example/%d/%d>x</a>\r\n" % (number, n) for n in range(5))
-        site.send(batches[number], mail(html, X_Number=str(number)))
+        site.send(batches[number], html_mail(html, X_Number=str(number)))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(send, range(len(batches))))
@@ -306,7 +307,7 @@ def test_masquerading_virtual_users_and_checks_of_a_site_go_with_the_hop(tmp_pat
         "x@routed.test": "x@routed.test",
     }
     with running(tmp_path, READDRESS, features=_FEATURES) as site:
-        site.send(list(reached), mail(), sender="ann@host.test")
+        site.send(list(reached), html_mail(), sender="ann@host.test")
         for named, recipient in reached.items():
             got = site.sink.wait_for(recipient)
             assert got.sender == "ann@corp.test"
@@ -315,7 +316,7 @@ def test_masquerading_virtual_users_and_checks_of_a_site_go_with_the_hop(tmp_pat
 
 def test_without_the_hop_several_recipients_share_links_that_name_nobody(tmp_path: Path) -> None:
     with running(tmp_path, 'several_recipients = "shared"') as site:
-        site.send(["a@d.test", "b@d.test"], mail())
+        site.send(["a@d.test", "b@d.test"], html_mail())
         got = site.sink.wait_for("a@d.test")
         assert sorted(got.recipients) == ["a@d.test", "b@d.test"]
         assert {one.identity.recipient for one in site.filter.links(got.body)} == {""}
@@ -324,7 +325,7 @@ def test_without_the_hop_several_recipients_share_links_that_name_nobody(tmp_pat
 def test_without_the_hop_a_client_may_be_told_to_send_one_by_one(tmp_path: Path) -> None:
     with running(tmp_path, 'several_recipients = "defer"') as site:
         with smtplib.SMTP("127.0.0.1", site.sendmail.ports["on"]) as smtp:
-            refused = smtp.sendmail("a@sender.test", ["a@d.test", "b@d.test"], mail())
+            refused = smtp.sendmail("a@sender.test", ["a@d.test", "b@d.test"], html_mail())
         assert {who: code for who, (code, _) in refused.items()} == {"b@d.test": 452}
         got = site.sink.wait_for("a@d.test")
         assert {one.identity.recipient for one in site.filter.links(got.body)} == {"a@d.test"}
@@ -334,5 +335,5 @@ def test_without_the_hop_several_recipients_get_the_mail_untracked_unless_told_o
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as site:
-        site.send(["a@d.test", "b@d.test"], mail())
+        site.send(["a@d.test", "b@d.test"], html_mail())
         assert site.sink.wait_for("a@d.test").body == HTML

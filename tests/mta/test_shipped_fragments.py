@@ -5,10 +5,10 @@ import smtplib
 from pathlib import Path
 
 import pytest
-from mta_site import Filter, free_port, open_folders, until
 
-from demo.postfix import PrivatePostfix, Smtpd
 from engagement.links.model import Kind
+from mta.mta_site import Filter, free_port, open_folders, until
+from private_mta.postfix import PrivatePostfix, Smtpd
 
 pytestmark = pytest.mark.mta
 
@@ -46,6 +46,6 @@ ESMTP_Listener {{
             for number, port in enumerate((plain, own), 1):
                 with smtplib.SMTP("127.0.0.1", port) as smtp:
                     smtp.sendmail("a@sender.test", [f"u{port}@rcpt.test"], _MAIL)
-                until(lambda: len(list(postfix.delivered())) == number, what="the delivery")  # noqa: B023
+                until(lambda: len(list(postfix.delivered())) == number, what="the delivery")  # noqa: B023 - called within this turn of the loop
             for file in postfix.delivered():
                 assert [one.kind for one in site.links(file.read_bytes())] == [Kind.CLICK]

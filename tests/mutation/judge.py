@@ -221,7 +221,7 @@ class Map:
     def _in_turn(self, tests: set[str]) -> list[str]:
         """First the quickest test of each file, then the second of each, and so on."""
         seen: Counter[str] = Counter()
-        turns = []
+        turns: list[tuple[int, int, str]] = []
         for test in sorted(tests, key=lambda each: (self._seconds.get(each, 1.0), each)):
             file = test.partition("::")[0]
             seen[file] += 1

@@ -5,10 +5,10 @@ from typing import Final
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from corpus_checks.html5lib_links import as_html5lib_reads, hrefs
 from smtpapi.find import amp, html, macros, text
 from smtpapi.find.html_syntax.entities import decode
 from smtpapi.find.model import WHITE_SPACE
-from tests.corpus_checks.html5lib_links import as_html5lib_reads, hrefs
 
 MARKUP: Final = [
     *(

@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -45,7 +45,7 @@ def decoded(encoded: bytes) -> bytes:
 
 
 @st.composite
-def changes_of(draw: Callable[..., int], length: int) -> list[Edit]:
+def changes_of(draw: st.DrawFn, length: int) -> list[Edit]:
     """Ascending changes that do not overlap."""
     edges = sorted(draw(st.lists(st.integers(0, length), max_size=8)))
     pairs = zip(edges[::2], edges[1::2], strict=False)
@@ -96,7 +96,7 @@ def test_changes_of_loose_quoted_printable_come_out_where_they_were_meant(
     assert decoded(splice(encoded, placed.edits)) == splice(view.data, changes)
 
 
-def _gaps(encoded: bytes, changes: list[Edit]) -> list[tuple[int, int]]:
+def _gaps(encoded: bytes, changes: Sequence[Edit]) -> list[tuple[int, int]]:
     starts = [0, *(change.stop for change in changes)]
     return list(zip(starts, [change.start for change in changes], strict=False))
 

@@ -1,5 +1,7 @@
 """Events for tests, made from real tokens. Not a test; imported by those beside it."""
 
+from typing import Any
+
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection
 from engagement.links.keys import Ring
@@ -13,8 +15,8 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0"
 LINK = Link(b"https://shop.example.org/a?x=1&y=", "top banner")
 
 
-def identity(message: int = 1, **changes: object) -> Identity:
-    values: dict[str, object] = {
+def identity(message: int = 1, **changes: Any) -> Identity:
+    values: dict[str, Any] = {
         "message_id": message.to_bytes(16, "big"),
         "transmission_id": 73120948816540217,
         "recipient": "Ida.Holm@Example.net",
@@ -25,7 +27,7 @@ def identity(message: int = 1, **changes: object) -> Identity:
         "metadata": '{"shop":"north","n":[1,2]}',
         "customer_id": "12",
     }
-    return Identity(**(values | changes))  # type: ignore[arg-type]
+    return Identity(**(values | changes))
 
 
 def packed(kind: Kind, whose: Identity, link: Link | None = None) -> bytes:
@@ -39,9 +41,9 @@ def hit(
     at_ms: int = AT,
     whose: Identity | None = None,
     link: Link | None = None,
-    **changes: object,
+    **changes: Any,
 ) -> Hit:
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "id": IDS.next(at_ms),
         "kind": kind,
         "at_ms": at_ms,
@@ -55,11 +57,11 @@ def hit(
         "spoiled": False,
         "expired": False,
     }
-    return Hit(**(values | changes))  # type: ignore[arg-type]
+    return Hit(**(values | changes))
 
 
-def injection(message: int = 1, *, at_ms: int = AT - 60_000, **changes: object) -> Injection:
-    values: dict[str, object] = {
+def injection(message: int = 1, *, at_ms: int = AT - 60_000, **changes: Any) -> Injection:
+    values: dict[str, Any] = {
         "id": IDS.next(at_ms),
         "at_ms": at_ms,
         "message_id": message.to_bytes(16, "big"),
@@ -82,4 +84,4 @@ def injection(message: int = 1, *, at_ms: int = AT - 60_000, **changes: object) 
         "outcome": "",
         "context": {"cust_plan": "gold", "other": "not copied"},
     }
-    return Injection(**(values | changes))  # type: ignore[arg-type]
+    return Injection(**(values | changes))

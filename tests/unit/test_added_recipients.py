@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def why(considered: MessageResult) -> Why | None:
     return considered.outcome.why
 
 
-def queued(added: str, *fields: Field, **facts: object) -> Mail:
+def queued(added: str, *fields: Field, **facts: Any) -> Mail:
     return mail(site(added=added), *fields, **{"recipients": TO[:1], **facts}).queued()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ MODES = ("split", "readdress", "untracked", "shared")
     ],
 )
 def test_h5_what_a_header_settles_needs_no_body(
-    fields: tuple[Field, ...], facts: dict[str, object], expected: Reads, body: bytes
+    fields: tuple[Field, ...], facts: dict[str, Any], expected: Reads, body: bytes
 ) -> None:
     if not any(field.name == "Content-Type" for field in fields):
         fields = (*fields, FIELDS[0])
@@ -93,7 +94,7 @@ def test_h5_what_a_header_settles_needs_no_body(
             for asked in ((), (ASKING,), (Field("X-MSYS-API", b" {"),)):
                 for recipients in (TO, TO[:1]):
                     message = Message((*FIELDS[1:], *fields, *asked), body)
-                    given = replace(mail(where), **facts)  # type: ignore[arg-type]
+                    given = replace(mail(where), **facts)
                     envelope = Envelope(given.client, given.sender, recipients, "Q1")
                     assert check(where, envelope, message, given.context or {}) is expected
 

@@ -131,7 +131,7 @@ def test_null_tags_are_skipped() -> None:
 
 
 def test_repeats_and_what_is_no_string_are_dropped_before_counting_ten() -> None:
-    values = ["a", 1, "a", None, {}, [], True, 1.5, *[f"t{n}" for n in range(9)]]
+    values: list[object] = ["a", 1, "a", None, {}, [], True, 1.5, *[f"t{n}" for n in range(9)]]
     assert said(tags=values).tags == ("a", *[f"t{n}" for n in range(9)])
 
 

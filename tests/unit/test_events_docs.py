@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-from event_samples import hit, injection
-
 from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
 from engagement.links.model import Kind
+from unit.event_samples import hit, injection
 
 TEXT = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
 

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-from event_samples import AT, hit, identity, injection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,9 @@ from engagement.events.classify import ClassificationRules, classify
 from engagement.events.fields import ALL_TYPES, borrowed, join, timestamp, to_fields
 from engagement.events.rows import repeats, rows
 from engagement.links.model import BadToken, Kind, Link
+from unit.event_samples import AT, hit, identity, injection
 
-LEFT_OUT = ("", [], {}, None, 0)
+LEFT_OUT: tuple[object, ...] = ("", [], {}, None, 0)
 
 
 def test_a_click_has_the_fields_of_the_contract() -> None:

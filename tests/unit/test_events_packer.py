@@ -4,10 +4,10 @@ import sys
 import threading
 
 import pytest
-from event_samples import hit
 from msgspec.structs import replace
 
 from engagement.events.record import decode, encode
+from unit.event_samples import hit
 
 
 def test_threads_do_not_mix_their_records() -> None:

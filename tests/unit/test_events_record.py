@@ -4,7 +4,6 @@ from typing import Any
 
 import msgpack
 import pytest
-from event_samples import IDS, hit, injection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from msgspec.structs import replace
 from engagement.events.model import Event, Hit
 from engagement.events.record import BadRecord, decode, encode
 from engagement.links.model import Kind
+from unit.event_samples import IDS, hit, injection
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -53,7 +53,7 @@ TEXTS = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(
 def test_a_hit_is_written_as_msgpack_writes_it(values: tuple[Any, ...]) -> None:
     """Both with lone surrogates and without: old segments and new ones are the same bytes."""
     for hits, begin in ((1, (1, 1)), (41, (2, 1))):
-        written = encode(Hit(*values, hits))
+        written = encode(Hit(*values, hits))  # type: ignore[call-arg] # takes the values for many
         rest = () if hits == 1 else (hits,)
         assert written == msgpack.packb((*begin, *values, *rest), unicode_errors="surrogatepass")
 
@@ -118,8 +118,8 @@ def test_every_value_of_an_injection_has_its_type(place: int) -> None:
         (injection()._replace(at_ms=1 << 48), "time"),
         (injection()._replace(transmission_id=-1), "number"),
         (injection()._replace(size=-1), "number"),
-        (injection()._replace(tags=(1,)), "tag"),  # type: ignore[arg-type]
-        (injection()._replace(context={"cust_a": 1}), "context"),  # type: ignore[dict-item]
+        (injection()._replace(tags=(1,)), "tag"),  # type: ignore[arg-type] # a wrong value on purpose
+        (injection()._replace(context={"cust_a": 1}), "context"),  # type: ignore[dict-item] # a wrong value on purpose
     ],
 )
 def test_values_out_of_range_are_refused(event: Event, why: str) -> None:

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from event_samples import hit, identity, injection
 
 from engagement.events.fields import to_fields
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.events.rows import RowSource, kept_fields, rows
 from engagement.links.model import Link
+from unit.event_samples import hit, identity, injection
 
 
 @pytest.mark.parametrize("key", [b"", b"key"])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from corpus_checks.html5lib_links import as_html5lib_reads, hrefs
 from smtpapi.find import html, text
-from tests.corpus_checks.html5lib_links import as_html5lib_reads, hrefs
 
 DOCUMENTS = Path(__file__).parents[1] / "golden" / "documents"
 

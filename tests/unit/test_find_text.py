@@ -1,18 +1,20 @@
 """URLs in plain text: where they begin, where they end, and when that cannot be told."""
 
+from typing import Any
+
 import pytest
 
 from smtpapi.find import text
 from smtpapi.find.model import TextLink
 
 
-def targets(data: bytes, **form: bool) -> list[bytes]:
+def targets(data: bytes, **form: Any) -> list[bytes]:
     links = text.scan(data, **form)
     assert all(data[link.start : link.stop] == link.target for link in links)
     return [link.target for link in links if not link.broken]
 
 
-def only(data: bytes, **form: bool) -> TextLink:
+def only(data: bytes, **form: Any) -> TextLink:
     (link,) = text.scan(data, **form)
     return link
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from email.parser import BytesParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,12 +29,12 @@ DAY = 86_400
 LABELS = ("Date", "Message-ID")
 
 
-def tracked(*fields: Field, **facts: object) -> Mail:
+def tracked(*fields: Field, **facts: Any) -> Mail:
     """As it leaves the filter for one recipient."""
     return mail(site("untracked"), *fields, recipients=TO[:1], **facts).queued()
 
 
-def changed(sent: Mail, body: bytes | None = None, **values: str) -> Mail:
+def changed(sent: Mail, body: bytes | None = None, **values: Any) -> Mail:
     """By another program: fields of these names with other values."""
     kept = [each for each in sent.message.fields if each.name.replace("-", "_") not in values]
     kept += [Field(name.replace("_", "-"), f" {value}".encode()) for name, value in values.items()]
@@ -41,7 +42,7 @@ def changed(sent: Mail, body: bytes | None = None, **values: str) -> Mail:
     return replace(sent, message=message, now=NOW + 60)
 
 
-def relabelled(sent: Mail, body: bytes | None = None, **values: str) -> Mail:
+def relabelled(sent: Mail, body: bytes | None = None, **values: Any) -> Mail:
     labels = {"Message_ID": "<list.7@lists.example>", "Date": "Wed, 25 Nov 2026 06:30:00 +0000"}
     return changed(sent, body, **(labels | values))
 
@@ -57,7 +58,7 @@ def why(considered: MessageResult) -> Why | None:
 @pytest.mark.parametrize(
     "label", [{"Message_ID": "<n@l.example>"}, {"Date": "Wed, 25 Nov 2026 06:30:00 +0000"}]
 )
-def test_h22_mail_with_another_message_id_or_date_is_known_again(label: dict[str, str]) -> None:
+def test_h22_mail_with_another_message_id_or_date_is_known_again(label: dict[str, Any]) -> None:
     again = changed(tracked(), **label).consider()
     assert again.outcome == Leave(Why.ALREADY_TRACKED)
     assert again.injections == ()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import test_golden_messages as golden
+import golden_cases as golden
 from engagement.links.keys import Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.ring_file import save_ring
@@ -22,6 +22,7 @@ from made_links import made
 from smtpapi.commands import main
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Leave, Outcome, Plan, Why
+from smtpapi.pipeline import tracking
 from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.rewrite import raw_message
 
@@ -117,7 +118,7 @@ def test_b11_fault_of_ours_sends_the_mail_on_as_it_came(monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("smtpapi.pipeline.tracking.plan", broken)
+    monkeypatch.setattr(tracking, "plan", broken)
     outcome, sent = _sent_to("ida@example.org")
     assert isinstance(outcome, Leave)
     assert (outcome.why, sent) == (Why.INTERNAL_ERROR, HTML)

@@ -172,7 +172,7 @@ def test_init_makes_a_private_ring_once(tmp_path: Path) -> None:
 
 def test_init_gives_the_ring_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr("os.chown", lambda *words: given.append(words))
+    monkeypatch.setattr(os, "chown", lambda *words: given.append(words))
     user = pwd.getpwuid(os.getuid())
     assert run("keys", "init", "--ring", tmp_path / "a", "--owner", user.pw_name).exit_code == 0
     assert given == [(tmp_path / "a", user.pw_uid, user.pw_gid)]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_owner_stays_the_owner_when_root_saves(path: Path, monkeypatch: pytest.M
     save_ring(path, SECOND)
     assert given == []
 
-    theirs = SimpleNamespace(stat=lambda: SimpleNamespace(st_uid=12345, st_gid=23456))
+    theirs: Any = SimpleNamespace(stat=lambda: SimpleNamespace(st_uid=12345, st_gid=23456))
     ring_file._write(os.open(path, os.O_WRONLY), b"", theirs)
     assert given == [(12345, 23456)]
 

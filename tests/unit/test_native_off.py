@@ -64,7 +64,7 @@ def test_each_extension_that_is_built_has_its_name() -> None:
 def test_what_was_not_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(extensions.VARIABLE, raising=False)
     assert import_module("smtpapi.find._walk")
-    monkeypatch.setitem(sys.modules, "smtpapi.find._walk", None)  # type: ignore[arg-type] # as if not built
+    monkeypatch.setitem(sys.modules, "smtpapi.find._walk", None)  # as if not built
     assert extensions.notice("smtpapi") == (
         "without the parts in C, so slower (not built; with a C compiler, install again): smtpapi.find._walk"
     )

@@ -41,6 +41,7 @@ def both(path: str, ring: Ring = RING) -> Any:
     by_parts = read_by_parts(path, RingOpeners(ring))
     assert read is None or read == by_parts
     if read is not None:
+        assert by_parts is not None
         assert list(map(type, read)) == list(map(type, by_parts))
     return read, by_parts
 

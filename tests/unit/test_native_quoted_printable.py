@@ -342,7 +342,7 @@ def test_native_leaves_nothing_behind() -> None:
         native.encoded_offsets(body, (0, 5))
         for wrong in (None, int):
             with suppress(TypeError):
-                native.place(body, changes, b"=\n", wrong)  # type: ignore[arg-type]
+                native.place(body, changes, b"=\n", wrong)  # type: ignore[arg-type] # a wrong value on purpose
     assert sys.getallocatedblocks() - before < 500
 
 

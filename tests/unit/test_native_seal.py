@@ -215,7 +215,8 @@ def test_native_bears_a_cipher_that_empties_what_it_was_given() -> None:
 @pytest.mark.parametrize("place", range(6))
 def test_native_takes_no_value_of_another_type(place: int) -> None:
     arguments: list[Any] = [sealing(), PREFIX, 2000, ORIGINS, {}, [b"http://a/"]]
-    for wrong in (None, "text", (1, 2, 3, 4), sealing()._replace(header=b"")):
+    wrongs: tuple[Any, ...] = (None, "text", (1, 2, 3, 4), sealing()._replace(header=b""))
+    for wrong in wrongs:
         arguments[place] = wrong
         with pytest.raises(TypeError):
             _seal.seal_common(*arguments)
@@ -224,7 +225,7 @@ def test_native_takes_no_value_of_another_type(place: int) -> None:
         with pytest.raises(TypeError):
             _seal.seal(wrong, b"")
     with pytest.raises(TypeError):
-        _seal.seal(sealing(), "text")  # type: ignore[arg-type]
+        _seal.seal(sealing(), "text")  # type: ignore[arg-type] # a wrong value on purpose
     with pytest.raises(OverflowError):
         _seal.seal_common(sealing(), PREFIX, 1 << 64, ORIGINS, {}, [])
 

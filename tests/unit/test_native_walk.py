@@ -282,11 +282,11 @@ def test_the_walk_takes_no_value_of_another_type() -> None:
     for place in range(len(good)):
         for wrong in (None, "<p>", bytearray(b"<p>"), 1.0, ()):
             with pytest.raises(TypeError):
-                _walk.walk(*good[:place], wrong, *good[place + 1 :])
+                _walk.walk(*[*good[:place], wrong, *good[place + 1 :]])
         with pytest.raises(TypeError):
             _walk.walk(*good[:place])
     with pytest.raises(TypeError):
-        _walk.walk(*good, 1)  # type: ignore[call-arg]
+        _walk.walk(*[*good, 1])
 
 
 @pytest.mark.parametrize(("position", "limit"), [(-1, 3), (0, 4), (3, 2), (4, 4), (0, -1)])

@@ -28,7 +28,7 @@ def test_addresses_and_domains_hold_in_any_letter_case(recipient: str, held: boo
 
 def test_line_that_is_neither_is_told_without_its_words_and_costs_no_other() -> None:
     found = parse("ida\na b@example.net\nkim@\nole@example.net\n", "list")
-    assert (found.addresses, found.domains) == ({"ole@example.net"}, frozenset())
+    assert (found.addresses, found.domains) == (frozenset({"ole@example.net"}), frozenset())
     assert found.strange == tuple(
         f"list:{number}: neither an address nor @domain; the line has no effect" for number in (1, 2, 3)
     )

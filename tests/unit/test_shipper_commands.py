@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from event_samples import AT, hit, identity, injection
 
 from engagement.events.model import Event
 from engagement.events.record import encode
@@ -26,6 +25,7 @@ from engagement.spool.write import SpoolWriter
 from engagement.stores import open_store
 from smtpapi.commands import main
 from smtpapi.commands.data.events import cell, line
+from unit.event_samples import AT, hit, identity, injection
 
 PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TZ": "UTC", "PYTHONUTF8": "1"}

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
-from event_samples import AT, hit, identity, injection
 
 from engagement.events.model import Event
 from engagement.events.record import encode
@@ -26,6 +26,7 @@ from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, RowRefusedError, StoreError
 from engagement.stores.sqlite.store import SqliteStore
+from unit.event_samples import AT, hit, identity, injection
 
 Dump = list[dict[str, object]]
 
@@ -174,10 +175,10 @@ def test_a_fault_of_ours_in_one_record_stops_nothing(
     spooled(spool, [bad, good])
     real = rows
 
-    def faulty(event: Event, *rest: object) -> tuple[EventRow, ...]:
+    def faulty(event: Event, *rest: Any) -> tuple[EventRow, ...]:
         if getattr(event, "user_agent", "") == "trips":
             raise ZeroDivisionError
-        return real(event, *rest)  # type: ignore[arg-type]
+        return real(event, *rest)
 
     monkeypatch.setattr(loop, "rows", faulty)
     assert Shipper(spool, store).drain()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from event_samples import hit
 
 from engagement.events.record import encode
 from engagement.shipper import status
@@ -16,6 +15,7 @@ from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
 from smtpapi.commands import main
+from unit.event_samples import hit
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """The second pass: a copy that comes back over the hop, and all that only looks like one."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from engagement.links.model import Identity
 from engagement.settings import load_text
 from hop_mail import (
     BODY,
@@ -25,6 +27,7 @@ from smtpapi.hop import resume, split_header
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.pipeline import tracking
 from smtpapi.pipeline.transaction import MessageResult, Site
 
 MARK = "X-Smtpapi-Split"
@@ -36,7 +39,7 @@ def why(considered: MessageResult) -> Why | None:
     return considered.outcome.why
 
 
-def queued(*fields: Field, where: Site | None = None, **facts: object) -> Mail:
+def queued(*fields: Field, where: Site | None = None, **facts: Any) -> Mail:
     return mail(where or site(), *fields, **facts).queued()
 
 
@@ -74,7 +77,7 @@ def test_copies_without_date_and_message_id_are_of_one_time_and_transmission() -
     sent.message = Message(FIELDS[:1], BODY)
     there = sent.queued()
     added = (Field("Date", b" Tue, 24 Nov 2026 06:59:00 +0000"), Field("Message-Id", b" <added@mx.example>"))
-    copies = []
+    copies: list[Identity] = []
     for recipient in TO:
         copy = there.hop(recipient)
         copy.message = replace(copy.message, fields=(*copy.message.fields, *added))  # as an MTA completes it
@@ -334,10 +337,10 @@ def test_a_fault_while_the_mark_is_read_leaves_the_body(monkeypatch: pytest.Monk
 def test_a_fault_on_the_second_pass_still_takes_the_mark_out(monkeypatch: pytest.MonkeyPatch) -> None:
     there = queued()
 
-    def fails(*_: object, **__: object) -> None:
+    def fails(*_: object, **__: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.pipeline.tracking.plan", fails)
+    monkeypatch.setattr(tracking, "plan", fails)
     copy = there.hop(TO[0])
     assert why(copy.consider()) is Why.INTERNAL_ERROR
     assert MARK not in names(copy.queued().message)

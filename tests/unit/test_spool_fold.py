@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from event_samples import AT, IDS, hit, identity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +27,7 @@ from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query
 from engagement.stores.sqlite.store import SqliteStore
+from unit.event_samples import AT, IDS, hit, identity
 
 
 def told(directory: Path) -> list[Hit]:
@@ -42,8 +43,8 @@ def told(directory: Path) -> list[Hit]:
     return found
 
 
-def record(at_ms: int = AT, **changes: object) -> bytes:
-    return encode(hit(at_ms=at_ms, **changes))  # type: ignore[arg-type]
+def record(at_ms: int = AT, **changes: Any) -> bytes:
+    return encode(hit(at_ms=at_ms, **changes))
 
 
 def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: Path) -> None:
@@ -61,8 +62,18 @@ def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: 
 
 def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
     folding = Folding(SpoolWriter(tmp_path))
-    ways = [{}, {"user_agent": "curl/8.0"}, {"method": "HEAD"}, {"host": "h"}, {"expired": True}]
-    others = [{"client_address": "203.0.113.10"}, {"whose": identity(2)}, {"client_address": "2001:db8::1"}]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"user_agent": "curl/8.0"},
+        {"method": "HEAD"},
+        {"host": "h"},
+        {"expired": True},
+    ]
+    others: list[dict[str, Any]] = [
+        {"client_address": "203.0.113.10"},
+        {"whose": identity(2)},
+        {"client_address": "2001:db8::1"},
+    ]
     for _ in range(4):
         for changes in ways[:3] + others:
             assert folding.append(record(**changes))
@@ -230,8 +241,13 @@ def test_h6_figures_are_those_of_a_record_for_each_hit(
     events = []
     for step, message, (agent, method), factor in several:
         at += step // factor
-        values = {"user_agent": agent, "method": method, "expired": message == 2, "id": IDS.next(at)}
-        events.append(hit(at_ms=at, whose=identity(message), **values))  # type: ignore[arg-type]
+        values: dict[str, Any] = {
+            "user_agent": agent,
+            "method": method,
+            "expired": message == 2,
+            "id": IDS.next(at),
+        }
+        events.append(hit(at_ms=at, whose=identity(message), **values))
     for directory, folded in _counted(events):
         single = MemoryStore()
         single.add([row for event in events for row in rows(event)])

@@ -8,16 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
-from event_samples import AT, hit
 
 from engagement.events.record import encode
 from engagement.shipper import loop, status
 from engagement.shipper.loop import Shipper
+from engagement.spool import retention
 from engagement.spool.format import MAGIC, frame
 from engagement.spool.read import CORRUPT, SpoolReader
 from engagement.spool.retention import GRACE, RemovedFiles, SpoolRetention
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
+from unit.event_samples import AT, hit
 
 DAY = 86400.0
 NOW = AT / 1000
@@ -129,7 +130,7 @@ def test_the_shipper_ends_it_while_the_store_is_away(
     monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.02)
     monkeypatch.setattr(loop, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(loop, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr("engagement.spool.retention.GRACE", 0.01)
+    monkeypatch.setattr(retention, "GRACE", 0.01)
     old, young = segment(tmp_path, 1, 40 * DAY, 35 * DAY), segment(tmp_path, 2, 29 * DAY)
     stop = threading.Event()
     shipper = Shipper(tmp_path, Down(), retention=int(AGE), now=lambda: NOW)

@@ -64,7 +64,9 @@ hit = st.tuples(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(hit, max_size=12), max_size=6))
 def test_however_the_hits_come_the_figures_are_those_of_the_whole_hour(parts: list[list[Hit]]) -> None:
-    minutes, hits, told = MinuteRollup(), [], {}
+    minutes = MinuteRollup()
+    hits: list[Hit] = []
+    told: dict[str, Figures] = {}
     for part in parts:
         hits += part
         for at, *_ in part:
@@ -78,7 +80,8 @@ def test_however_the_hits_come_the_figures_are_those_of_the_whole_hour(parts: li
 
 
 def test_only_the_minutes_that_changed_are_read_again() -> None:
-    minutes, asked = MinuteRollup(), []
+    minutes = MinuteRollup()
+    asked: list[tuple[int, int]] = []
     hits: list[Hit] = [(BEGINS + n * 20_000, "click", n, "human", "", False) for n in range(180)]
     read = reader(hits, asked)
     minutes.bring_up(HOUR, read, float("inf"))
@@ -93,7 +96,8 @@ def test_only_the_minutes_that_changed_are_read_again() -> None:
 
 
 def test_when_the_time_is_over_the_rest_waits_for_the_next_call() -> None:
-    minutes, asked = MinuteRollup(), []
+    minutes = MinuteRollup()
+    asked: list[tuple[int, int]] = []
     hits: list[Hit] = [(BEGINS + n * 60_000, "click", n, "human", "", False) for n in range(60)]
     calls = 1
     while not minutes.bring_up(HOUR, reader(hits, asked), time.monotonic()):
@@ -121,7 +125,8 @@ def test_hours_are_taken_by_turns_from_both_ends() -> None:
 
 @pytest.mark.parametrize("forget", ["all", "hour", "others"])
 def test_what_is_forgotten_is_read_as_a_whole(forget: str) -> None:
-    minutes, asked = MinuteRollup(), []
+    minutes = MinuteRollup()
+    asked: list[tuple[int, int]] = []
     minutes.bring_up(HOUR, reader([], asked), float("inf"))
     minutes.figures(HOUR)
     minutes.written(HOUR)

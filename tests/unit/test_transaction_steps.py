@@ -2,6 +2,7 @@
 
 import time
 from itertools import permutations
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from engagement.settings import Settings, load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse, Why
+from smtpapi.pipeline import recipients, tracking
+from smtpapi.pipeline import site as pipeline_site
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
 
@@ -137,8 +140,8 @@ _LEFT = [
 
 
 @pytest.mark.parametrize(("reason", "facts"), _LEFT)
-def test_untracked_mail_loses_the_header_and_nothing_else(reason: Why, facts: dict[str, object]) -> None:
-    considered = run(site(), API, **facts)  # type: ignore[arg-type]
+def test_untracked_mail_loses_the_header_and_nothing_else(reason: Why, facts: dict[str, Any]) -> None:
+    considered = run(site(), API, **facts)
     assert isinstance(considered.outcome, Plan)
     assert considered.outcome.edits == ()
     assert considered.outcome.headers == (HeaderChange("X-MSYS-API", 1, None),)
@@ -146,8 +149,8 @@ def test_untracked_mail_loses_the_header_and_nothing_else(reason: Why, facts: di
 
 
 @pytest.mark.parametrize(("reason", "facts"), _LEFT)
-def test_untracked_mail_without_the_header_is_not_touched(reason: Why, facts: dict[str, object]) -> None:
-    outcome = run(site(), **facts).outcome  # type: ignore[arg-type]
+def test_untracked_mail_without_the_header_is_not_touched(reason: Why, facts: dict[str, Any]) -> None:
+    outcome = run(site(), **facts).outcome
     assert not isinstance(outcome, Refuse)
     assert outcome.why is reason
     assert isinstance(outcome, Leave) or outcome == Plan(why=reason)
@@ -326,14 +329,23 @@ def test_bypassed_mail_is_not_refused_for_its_header() -> None:
 
 
 @pytest.mark.parametrize(
-    "step",
-    ["tracking.plan", "recipients.decide", "tracking.Fingerprint", "tracking.issued_at", "tracking.describe"],
+    ("module", "step"),
+    [
+        (tracking, "plan"),
+        (recipients, "decide"),
+        (tracking, "Fingerprint"),
+        (tracking, "issued_at"),
+        (tracking, "describe"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_fault_of_ours_costs_no_mail(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_costs_no_mail(
+    module: ModuleType, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("address@example.net")
 
-    monkeypatch.setattr(f"smtpapi.pipeline.{step}", fails)
+    monkeypatch.setattr(module, step, fails)
     considered = run(site(), API)
     assert isinstance(considered.outcome, Plan)
     assert considered.outcome.headers == (HeaderChange("X-MSYS-API", 1, None),)
@@ -347,7 +359,7 @@ def test_a_fault_before_trust_is_known_leaves_the_header_too(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("smtpapi.pipeline.site.is_trusted", fails)
+    monkeypatch.setattr(pipeline_site, "is_trusted", fails)
     outcome = run(site(), API).outcome
     assert isinstance(outcome, Leave)
     assert outcome.why is Why.INTERNAL_ERROR

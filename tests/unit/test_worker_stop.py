@@ -44,7 +44,7 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
     pid = os.fork()
     if pid == 0:
         ours.close()
-        worker.tempfile.tempdir = None  # type: ignore[attr-defined] # TMPDIR is looked at anew
+        worker.tempfile.tempdir = None  # TMPDIR is looked at anew
         worker.run(settings, None, ring, listening, theirs, tally)
     theirs.close()
     assert ours.recv(1) == worker.READY

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from web_cases import HOST, RING, Answer
-
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.links.ring_file import save_ring
 from engagement.spool.format import MAGIC, ScanEnd, scan
 from engagement.spool.repeats import MAGIC as REPEATS_MAGIC
 from engagement.spool.repeats import slots
+from web.web_cases import HOST, RING, Answer
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds; a busy machine starts Python slowly

@@ -4,18 +4,19 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
-from servers import fetch, make_site, running
-from web_cases import HOST, KEY, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
 
 from engagement.events.classify import DEFAULT, classify
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import rows
+from engagement.links.keys import Ring
 from engagement.links.model import Kind, Link
 from engagement.links.ring_file import edit_ring
 from engagement.links.token import copy_sealer, unpack
@@ -31,6 +32,8 @@ from tracker_web.links.privacy_spool import (
     class_pattern,
 )
 from tracker_web.server import per_process
+from web.servers import fetch, make_site, running
+from web.web_cases import HOST, KEY, NOW, TARGET, MemorySpool, ask, elsewhere, environ, hot, identity, token
 
 AGENTS = (
     "",
@@ -47,13 +50,13 @@ AGENTS = (
 )
 
 
-def recorded(mode: PrivacyMode, *, agent: str = AGENTS[3], method: str = "GET", **link: object) -> Hit:
+def recorded(mode: PrivacyMode, *, agent: str = AGENTS[3], method: str = "GET", **link: Any) -> Hit:
     """What is left of one request in a spool behind the ceiling."""
     spool = MemorySpool()
     kind = link.pop("kind", Kind.CLICK)
     assert isinstance(kind, Kind)
     front = hot(PrivacySpool(spool, mode, bytes(32), EventIds(bytes(8)).next))
-    path = ("/f/a/" if kind is Kind.CLICK else "/q/") + token(kind, **link)  # type: ignore[arg-type] # a test's
+    path = ("/f/a/" if kind is Kind.CLICK else "/q/") + token(kind, **link)
     ask(front, environ(path, method, HTTP_USER_AGENT=agent, HTTP_ACCEPT_LANGUAGE="nb-NO"))
     (record,) = spool.records
     event = decode(record)
@@ -108,7 +111,7 @@ def test_one_message_keeps_one_id_while_keys_are_rotated(
     settings = load_file(site.config)
     for secret in (bytes(range(2, 34)), bytes(range(3, 35))):
         ask(per_process.build(settings, elsewhere), environ(f"/q/{token(Kind.OPEN)}"))
-        edit_ring(tmp_path / "keys", lambda ring, secret=secret: ring.rotated(secret, NOW))
+        edit_ring(tmp_path / "keys", partial(Ring.rotated, secret=secret, now=NOW))
     for end in ends:
         end()
     first, again = (unpack(hit.kind, hit.packed)[0] for hit in site.hits())
@@ -116,10 +119,14 @@ def test_one_message_keeps_one_id_while_keys_are_rotated(
 
 
 def test_link_of_the_mode_itself_is_kept_as_it_is() -> None:
-    made = {"recipient": "", "metadata": ""}
+    made: dict[str, Any] = {"recipient": "", "metadata": ""}
     event = recorded(PrivacyMode.AGGREGATE, **made)
     assert unpack(event.kind, event.packed)[0] == identity(**made)
-    named = {"recipient": "0123456789abcdef0123" + PSEUDONYM_DOMAIN, "campaign": "", "kind": Kind.OPEN}
+    named: dict[str, Any] = {
+        "recipient": "0123456789abcdef0123" + PSEUDONYM_DOMAIN,
+        "campaign": "",
+        "kind": Kind.OPEN,
+    }
     event = recorded(PrivacyMode.HYGIENE, **named)
     assert unpack(event.kind, event.packed)[0].recipient == named["recipient"]
     assert unpack(event.kind, event.packed)[0].message_id == identity().message_id

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import HOST, Site, kill_all, make_site, running
-from web_cases import token
 
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.spool.names import directory_size
 from engagement.spool.read import SpoolReader
+from web.servers import HOST, Site, kill_all, make_site, running
+from web.web_cases import token
 
 
 class Flood(threading.Thread):

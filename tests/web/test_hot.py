@@ -1,12 +1,21 @@
 """The answering path, as a bare callable (contract.md 6.2 to 6.5)."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from web_cases import (
+
+from engagement.events.model import Hit
+from engagement.events.record import decode
+from engagement.links.keys import Ring
+from engagement.links.model import Kind
+from engagement.links.urls import refusal
+from tracker_web.links.application import raw_path
+from tracker_web.links.responses import PIXEL
+from web.web_cases import (
     HOST,
     KEY,
     NOW,
@@ -22,14 +31,6 @@ from web_cases import (
     hot,
     token,
 )
-
-from engagement.events.model import Hit
-from engagement.events.record import decode
-from engagement.links.keys import Ring
-from engagement.links.model import Kind
-from engagement.links.urls import refusal
-from tracker_web.links.application import raw_path
-from tracker_web.links.responses import PIXEL
 
 
 def hit(spool: MemorySpool) -> Hit:
@@ -218,7 +219,12 @@ def test_failing_spool_changes_no_answer() -> None:
 def test_record_stands_before_the_answer_starts() -> None:
     spool = MemorySpool()
     seen: list[int] = []
-    hot(spool)(click(), lambda *facts: seen.append(len(spool.records)))
+
+    def start(*_: object) -> Callable[[bytes], object]:
+        seen.append(len(spool.records))
+        return lambda _: None
+
+    hot(spool)(click(), start)
     assert seen == [1]
 
 

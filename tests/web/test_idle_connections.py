@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from servers import fetch, make_site, running
-from web_cases import token
+
+from web.servers import fetch, make_site, running
+from web.web_cases import token
 
 
 def _slowest(port: int, idle: int) -> float:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers import Site, fetch, make_site, running
-from web_cases import KEY, token
 
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Kind
 from engagement.links.ring_file import save_ring
 from engagement.settings import SettingsError, load_text
 from tracker_web.server import last_good
+from web.servers import Site, fetch, make_site, running
+from web.web_cases import KEY, token
 
 NEW = Key(8, KeyStatus.ACCEPTED, KEY.created, bytes(range(2, 34)))
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
-from web_cases import HOST, STRANGER, TARGET, FixedKeys, MemorySpool, ask, environ, hot, token
 
-import test_golden_messages as golden
+import golden_cases as golden
+from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.links.model import Kind
 from made_links import made
 from tracker_web.links.responses import PIXEL
+from web.web_cases import HOST, STRANGER, TARGET, FixedKeys, MemorySpool, ask, environ, hot, token
 
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
@@ -86,7 +87,9 @@ def test_d2_one_click_post_is_done_at_once_without_redirect_or_cookie() -> None:
     assert (answer.status, answer.body) == (200, b"")
     assert not answer.headers.keys() & {"location", "set-cookie", "refresh"}
     (record,) = spool.records
-    assert decode(record).kind is Kind.LIST_UNSUBSCRIBE  # type: ignore[union-attr]
+    event = decode(record)
+    assert isinstance(event, Hit)
+    assert event.kind is Kind.LIST_UNSUBSCRIBE
 
 
 def test_d3_redirect_asks_nothing_of_the_target() -> None:

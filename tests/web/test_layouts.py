@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from servers import Site, fetch, free_port, make_site, raw, running, stop, wait_for_port, web
-from web_cases import token
-from web_events import RECIPIENT, a_hit, an_injection, put
+
+from web.servers import Site, fetch, free_port, make_site, raw, running, stop, wait_for_port, web
+from web.web_cases import token
+from web.web_events import RECIPIENT, a_hit, an_injection, put
 
 HABITS = {
     "nothing": b"",

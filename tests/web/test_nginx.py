@@ -11,10 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers import ROOT, Site, fetch, free_port, make_site, parse, raw, running, stop, wait_for_port, wire
-from web_cases import HOST, TARGET, Case, cases, token
 
 from engagement.links.model import Kind
+from web.servers import (
+    ROOT,
+    Site,
+    fetch,
+    free_port,
+    make_site,
+    parse,
+    raw,
+    running,
+    stop,
+    wait_for_port,
+    wire,
+)
+from web.web_cases import HOST, TARGET, Case, cases, token
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 MISSING = "nginx is not installed: .ci/system test, or apt-get install nginx-light"

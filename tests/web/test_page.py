@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import browser
 from flask import Flask
 from flask.testing import FlaskClient
 from msgspec.structs import replace
-from servers import Site, make_site, opener, running, web
-from web_events import a_hit
-from web_events import put as keep
 
 from engagement.links.model import Kind
 from engagement.settings import load_file
 from engagement.stores.port import Count
 from tracker_web.pages.app import create_app
 from tracker_web.pages.page import cards, line
+from web.chromium import browser
+from web.servers import Site, make_site, opener, running, web
+from web.web_events import a_hit
+from web.web_events import put as keep
 
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 SCANNER = "Mozilla/5.0 (compatible; Barracuda Sentinel (EE))"

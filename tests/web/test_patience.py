@@ -6,9 +6,9 @@ from threading import Event
 from typing import Any
 
 import pytest
-from web_cases import ask, environ
 
 from tracker_web.pages.page_timeout import LATER_BODY, PageTimeout
+from web.web_cases import ask, environ
 
 
 class Store:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from html_mutants import CORPUS
 from smtpapi.find import html
 from smtpapi.rewrite import pixels, places
-from tests.html_mutants import CORPUS
 from web.chromium import Page, browser
 
 GIF = b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import Site, fetch, make_site, running
-from web_cases import TARGET, identity, token
 
 from engagement.links.model import Kind
 from engagement.links.stops import Stops, StopsError, edit, load
+from web.servers import Site, fetch, make_site, running
+from web.web_cases import TARGET, identity, token
 
 URL = TARGET.decode()
 SMTPAPI = Path(sys.executable).with_name("smtpapi")

@@ -5,10 +5,9 @@ import statistics
 import time
 from pathlib import Path
 
-from servers import Site, fetch, free_port, make_site, running
-from web_cases import HOST, token
-
 from engagement.links.model import Kind
+from web.servers import Site, fetch, free_port, make_site, running
+from web.web_cases import HOST, token
 
 TARGET = b"https://shop.example.org/a?x=1&y="
 

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from servers import (
+
+from engagement.links.model import Kind
+from tracker_web.links.responses import NOT_FOUND_BODY, PAGE_BODY
+from web.servers import (
     Site,
     environment,
     fetch,
@@ -30,15 +33,12 @@ from servers import (
     web,
     wire,
 )
-from web_cases import HOST, NOW, Case, cases, token
-
-from engagement.links.model import Kind
-from tracker_web.links.responses import NOT_FOUND_BODY, PAGE_BODY
+from web.web_cases import HOST, NOW, Case, cases, token
 
 SERVERS = {"own": own, "gunicorn": gunicorn, "flask-run": flask_run}
 
 
-@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())
+@pytest.fixture(scope="module", params=list(SERVERS.values()), ids=list(SERVERS))
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = make_site(tmp_path_factory.mktemp("site"))
     with running(made, request.param):

@@ -4,10 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from servers import fetch, make_site, running
-from web_cases import KEY, token
-
 from engagement.links.keys import Ring
+from web.servers import fetch, make_site, running
+from web.web_cases import KEY, token
 
 SMTPAPI = Path(sys.executable).with_name("smtpapi")
 

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from web_cases import MemorySpool, ask, environ, hot, token
 
 from engagement.links.model import CLICKS, Kind
 from engagement.links.stops import Stops
+from web.web_cases import MemorySpool, ask, environ, hot, token
 
 
 @pytest.mark.parametrize("kind", sorted(CLICKS))

@@ -1,7 +1,6 @@
 """Events in a site's store, for tests of what the pages show. Not a test."""
 
-from servers import Site
-from web_cases import KEY, NOW, identity, token
+from typing import Any
 
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection
@@ -11,6 +10,8 @@ from engagement.links.model import Kind
 from engagement.links.token import open_token
 from engagement.settings import load_file
 from engagement.stores import open_store
+from web.servers import Site
+from web.web_cases import KEY, NOW, identity, token
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 IDS = EventIds(bytes(8))
@@ -24,7 +25,7 @@ def a_hit(
     method: str = "GET",
     target: bytes = b"https://shop.example.org/a?x=1&y=",
     expired: bool = False,
-    **facts: str,
+    **facts: Any,
 ) -> Hit:
     at_ms = (NOW + seconds) * 1000 + 114
     text = token(kind, target, message_id=bytes([seconds % 256]) * 16, **facts)

@@ -13,13 +13,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from engagement.links.types import Identity, Kind, Link
-
 from engagement.links.keys import Key, KeyStatus, Ring
+from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer
 
 HERE = Path(__file__).resolve().parent
-IDS = {"message_id": bytes(range(16)), "transmission_id": 1234567890123456789}
+IDS: dict[str, Any] = {"message_id": bytes(range(16)), "transmission_id": 1234567890123456789}
 PLAIN = Identity(
     **IDS,
     recipient="reader@mail.example",
