@@ -44,11 +44,10 @@ sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and 
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 
-.venv/stamp: requirements.txt requirements-dev.txt requirements.lock pyproject.toml setup.cfg setup.py $(C_SOURCES) | version
+.venv/stamp: requirements-dev.txt requirements.lock pyproject.toml setup.cfg setup.py $(C_SOURCES) | version
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo "Preparing .venv"
-	@$(PIP) -r requirements.txt -r requirements-dev.txt
-	@$(BIN)/python -m pip install -q --no-deps -e .
+	@$(PIP) -r requirements-dev.txt -e '.[all]'
 	@touch $@
 
 version:

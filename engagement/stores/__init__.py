@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engagement.extras import need
+
 if TYPE_CHECKING:
     from engagement.settings import Settings
     from engagement.settings.schema import StoreStanza
@@ -17,7 +19,8 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
     """Return the store that the settings name; for a file the stanza `store { }` is enough.
 
     Without `writing` it is read-only, and a file that does not exist yet is an empty store until the shipper,
-    the only program that writes, has made it. Raises StoreError.
+    the only program that writes, has made it. Raises StoreError, and NotInstalledError
+    without the engine's driver.
     """
     from engagement.settings import Settings
     from engagement.stores.port import StoreError
@@ -28,11 +31,18 @@ def open_store(settings: Settings | StoreStanza, *, writing: bool = False) -> Ev
 
         return SqliteStore(Path(stanza.path), writing=writing)
     if stanza.engine == "cassandra" and isinstance(settings, Settings) and settings.cassandra_client:
+        need_driver(settings)
         # Imported here: a store in a file needs no driver, which takes a quarter of a second to load.
         from engagement.stores.cassandra.store import CassandraStore
 
         return CassandraStore(settings.cassandra_client, life=life(settings))
     raise StoreError(f"store.engine: {stanza.engine} is not known here; known: sqlite, cassandra")
+
+
+def need_driver(settings: Settings) -> None:
+    """Import the driver of the engine that the settings name. Raises NotInstalledError."""
+    if settings.store.engine == "cassandra":
+        need("cassandra", "cassandra.cluster")
 
 
 def life(settings: Settings) -> Lifetimes:
@@ -52,6 +62,7 @@ def migrate_store(settings: Settings, report: Callable[[str], None]) -> None:
         open_store(settings, writing=True).close()
         report(f"{settings.store.path} has the newest schema")
         return
+    need_driver(settings)
     from engagement.stores.cassandra.connection import Connection, RefusedError
     from engagement.stores.cassandra.schema import migrate
     from engagement.stores.port import StoreError
@@ -77,6 +88,7 @@ def check_store(settings: Settings) -> tuple[list[str], bool]:
         if not path.exists():
             return [f"file        {path} is not there yet; the shipper makes it"], True
         return [f"file        {path}, {path.stat().st_size} bytes", "schema      as needed"], True
+    need_driver(settings)
     from engagement.stores.cassandra.connection import Connection
     from engagement.stores.cassandra.schema import report_state
 

@@ -1,6 +1,9 @@
 """The packaging names every package there is, and no name shadows pymilter's modules."""
 
+import ast
 import configparser
+import re
+import sys
 from pathlib import Path
 
 import milter
@@ -32,3 +35,56 @@ def test_milter_is_pymilters_c_module() -> None:
     assert not (ROOT / "milter/__init__.py").exists()
     ours = [path for folder in ROOTS.values() for path in (ROOT / folder).rglob("mime.py")]
     assert not ours, "pymilter installs a module of that name"
+
+
+# What a later issue uses, by the extra that it is in.
+AWAITED = {"dnspython": "tracker", "prometheus-client": "tracker"}
+MODULES = {
+    "pymilter": {"Milter", "milter"},
+    "cassandra-driver": {"cassandra"},
+    "flask": {"flask", "werkzeug"},
+}
+OURS = {*ROOTS, "_typeshed"}  # the latter is there for mypy alone
+
+
+def _requirements() -> dict[str, set[str]]:
+    """Names of what is required, by extra; "" for the base."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lists = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
+    return {extra: {re.split("[>=<[]", line)[0] for line in text.split()} for extra, text in lists.items()}
+
+
+def _imported() -> set[tuple[str, str]]:
+    """(room, module) of every import of what is neither ours nor Python's."""
+    found = set()
+    for folder in ROOTS.values():
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names.append(node.module)
+                found |= {(path.relative_to(ROOT).as_posix(), name.split(".")[0]) for name in names}
+    return {(room, top) for room, top in found if top not in sys.stdlib_module_names and top not in OURS}
+
+
+def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> None:
+    required = _requirements()
+    assert required.pop("all") == {"smtpapi-engagement"}
+    of_module = {
+        module: extra
+        for extra, names in required.items()
+        for name in names
+        for module in MODULES.get(name, {name})
+    }
+    places = {
+        "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py"),
+        "tracker": ("tracker_web/",),
+        "cassandra": ("engagement/stores/cassandra/",),
+        "": ("",),
+    }
+    imports = _imported()
+    astray = [(room, module) for room, module in imports if not room.startswith(places[of_module[module]])]
+    assert astray == []
+    idle = set(of_module) - {module for _, module in imports}
+    assert {name: of_module[name] for name in idle} == AWAITED

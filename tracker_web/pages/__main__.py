@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from engagement.extras import NotInstalledError
 from engagement.settings import SettingsError, load_file
+from engagement.stores import need_driver
 from tracker_web.pages import log
 from tracker_web.pages.app import listen_of
 from tracker_web.pages.serve import prepare, serve
@@ -37,7 +39,8 @@ def main(config: Path, url: bool, new_token: bool) -> None:
             return
         log.to_stderr()
         settings = prepare(config)
-    except (SettingsError, TokenError, CannotServe) as error:
+        need_driver(settings)
+    except (SettingsError, TokenError, CannotServe, NotInstalledError) as error:
         click.echo(f"smtpapi web: {error}", err=True)
         sys.exit(2)
     serve(settings, config.resolve())

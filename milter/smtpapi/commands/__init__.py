@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from engagement import extensions, terminal
+from engagement.extras import NotInstalledError
 
 extensions.leave_out_if_off()  # before any command's module is imported
 
@@ -34,6 +35,14 @@ class _Lazy(click.Group):
         """Run, with control sequences taken out of all that a terminal gets, click's own errors included."""
         terminal.guard()
         return super().main(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where a part of the program is not installed, say so in one line: status 2."""
+        try:
+            return super().invoke(ctx)
+        except NotInstalledError as error:
+            click.echo(f"smtpapi {ctx.invoked_subcommand}: {error}", err=True)
+            ctx.exit(2)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)

@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 import click
 
+from engagement.extras import need
 from engagement.links.keys import SECRET_SIZE, Ring, RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
@@ -87,6 +88,8 @@ def load_site(config: Path | None) -> Site:
         # when they are made at once.
         rewriting = replace(settings.rewriting, added_recipients=AddedRecipients.SHARED)
         settings = replace(settings, rewriting=rewriting)
+        if rewriting.verify:
+            need("milter", "lxml.html")
         site = Site.build(settings, _ring(settings), load_named(config, settings))
         return replace(site, first_hand=True)
     except (SettingsError, RingError, hooks.PolicyError) as error:

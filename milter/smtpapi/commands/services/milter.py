@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from engagement.extras import need
 from smtpapi.commands.options import config_option
 
 
@@ -17,13 +18,8 @@ def command(config: Path, counters: bool) -> None:
     With --counters: print the running filter's counts in Prometheus's text format (needs
     milter.counters_directory in the configuration).
     """
+    need("milter", "Milter", "lxml.html")
     # Imported here, since pymilter may be missing and the other commands do not need it.
-    try:
-        import Milter  # noqa: F401 - asked whether it is there
-    except ImportError as error:
-        raise click.ClickException(
-            "pymilter is not installed: apt-get install libmilter-dev gcc, then pip install pymilter"
-        ) from error
     from smtpapi.process.listener import ListenError
     from smtpapi.process.startup import StartError, load
     from smtpapi.process.supervisor import Supervisor

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from engagement.extras import need
 from smtpapi.commands.options import config_option
 
 
@@ -16,6 +17,7 @@ from smtpapi.commands.options import config_option
 @config_option
 def command(config: Path) -> None:
     """Answer tracked links and pixels, in the foreground."""
+    need("tracker", "granian")
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "tracker_web", "--config", str(config)])  # noqa: S606 - no shell
