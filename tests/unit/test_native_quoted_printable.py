@@ -227,10 +227,10 @@ class Kind(Edit):
         (0, 1, b"n", "link", b"", ""),
         Edit(Offset(0), 1, b"n", "link"),
         Edit(False, True, b"n", "link"),
-        Edit(0, 1.0, b"n", "link"),  # type: ignore[arg-type]
+        Edit(0, 1.0, b"n", "link"),  # type: ignore[arg-type] # a wrong value on purpose
         Edit(0, 1, Value(b"n"), "link"),
-        Edit(0, 1, bytearray(b"n"), "link"),  # type: ignore[arg-type]
-        Edit(0, 1, None, "link"),  # type: ignore[arg-type]
+        Edit(0, 1, bytearray(b"n"), "link"),  # type: ignore[arg-type] # a wrong value on purpose
+        Edit(0, 1, None, "link"),  # type: ignore[arg-type] # a wrong value on purpose
         tuple.__new__(Edit, (0, 1, b"n")),
         tuple.__new__(Edit, ()),
         None,
@@ -254,9 +254,9 @@ def test_native_is_in_doubt_about_malformed_escapes(odd: bytes) -> None:
 def test_native_is_in_doubt_about_other_line_ends(soft: bytes) -> None:
     assert native.place(b"abc", [], soft, Edit) is None
     assert native.encode(b"abc", soft) is None
-    assert native.place(b"abc", iter([]), b"=\n", Edit) is None  # type: ignore[arg-type]
-    assert native.encoded_offsets(b"abc", iter([0])) is None  # type: ignore[arg-type]
-    assert native.encoded_offsets(b"abc", [0, None]) is None  # type: ignore[list-item]
+    assert native.place(b"abc", iter([]), b"=\n", Edit) is None  # type: ignore[arg-type] # a wrong value on purpose
+    assert native.encoded_offsets(b"abc", iter([0])) is None  # type: ignore[arg-type] # a wrong value on purpose
+    assert native.encoded_offsets(b"abc", [0, None]) is None  # type: ignore[list-item] # a wrong value on purpose
 
 
 @pytest.mark.parametrize(

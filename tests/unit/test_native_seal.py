@@ -252,7 +252,7 @@ def test_native_leaves_nothing_behind() -> None:
             with suppress(OSError):
                 _seal.seal_common(of._replace(encrypt=broken), PREFIX, 2000, ORIGINS, {}, some)
         with suppress(TypeError):
-            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, None)  # type: ignore[arg-type]
+            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, None)  # type: ignore[arg-type] # a wrong value on purpose
     assert sys.getallocatedblocks() - before < 500
 
 
