@@ -26,6 +26,8 @@ SEVERAL: Final = 2
 _HIT: Final = 1
 _INJECTION: Final = 2
 _CONTEXT: Final = Injection._fields.index("context")
+_SINGLE_HEAD: Final = bytes((0x9E, VERSION, _HIT))  # an array of 14: version, sort, and 12 fields
+_SEVERAL_HEAD: Final = bytes((0x9F, SEVERAL, _HIT))
 _HIT_HEAD: Final = b"\x9e\x01\x01\xd9\x24"  # how `encode` begins a hit of version 1: then id, kind, time
 _AT: Final = 42  # where the time begins in such a record: its mark, then 8 bytes
 _AFTER: Final = _AT + 9  # where the link's payload begins
@@ -48,13 +50,14 @@ def encode(event: Event) -> bytes:
 
     Raises OverflowError for a number of more than 64 bits.
     """
-    values: tuple[object, ...]
     if isinstance(event, Hit):
-        fields = astuple(event)
-        values = (VERSION, _HIT, *fields[:-1]) if event.hits == 1 else (SEVERAL, _HIT, *fields)
-    else:
-        context = dict(event.context)  # may be any Mapping
-        values = (VERSION, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :])
+        try:
+            fields = _encode(event)  # an array of 13: its head is one byte, and so is the number 1 at its end
+        except UnicodeEncodeError:
+            fields = _encode_any_text(astuple(event))
+        return _SINGLE_HEAD + fields[1:-1] if event.hits == 1 else _SEVERAL_HEAD + fields[1:]
+    context = dict(event.context)  # may be any Mapping
+    values = (VERSION, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :])
     try:
         return _encode(values)
     except UnicodeEncodeError:
@@ -149,6 +152,16 @@ def _network(address: bytes) -> bytes:
 def differ_in_time_alone(one: bytes, other: bytes) -> bool:
     """Tell whether two records that have a `link_and_client` are equal in all but id and time."""
     return one[_AT - 1] == other[_AT - 1] and one[_AFTER:] == other[_AFTER:]
+
+
+def time_in_record(record: bytes) -> bytes:
+    """Return the time in a record that has a `link_and_client`: bytes, in the times' order."""
+    return record[_AT:_AFTER]
+
+
+def later(time: bytes, ms: int) -> bytes:
+    """Return a time of `time_in_record` and so many milliseconds."""
+    return time[:1] + (int.from_bytes(time[1:], "big") + ms).to_bytes(8, "big")
 
 
 def moment(record: bytes) -> int:

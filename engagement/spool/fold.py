@@ -22,7 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engagement.events.record import differ_in_time_alone, event_id, link_and_client, moment
+from engagement.events.record import (
+    differ_in_time_alone,
+    event_id,
+    later,
+    link_and_client,
+    moment,
+    time_in_record,
+)
 from engagement.spool.names import REPEATS, sync_directory
 from engagement.spool.repeats import MAGIC, place_of_state, slot, slots, state
 from engagement.spool.write import SpoolWriter
@@ -59,21 +66,20 @@ class _Variant:
 class _Window:
     """The hits of `WINDOW` seconds.
 
-    first_ms: Unix milliseconds of its first hit. tick: monotonic seconds of its begin. descriptor, path,
-    size: of its repeats file.
+    first, end: time of its first hit and of its end, as in a record (`time_in_record`). tick: its begin in
+    seconds of the monotonic clock. seen: by link and client the record of the only hit so far, or the
+    variants. descriptor, path, size: of its repeats file.
     """
 
-    first_ms: int
+    first: bytes
+    end: bytes
     tick: float
-    seen: dict[bytes, list[_Variant]] = field(default_factory=dict)
+    seen: dict[bytes, bytes | list[_Variant]] = field(default_factory=dict)
     descriptor: int = -1
     path: Path | None = None
     size: int = 0
     unsynced: bool = False
     failed: bool = False  # cannot be put on the disk: nothing more is counted in it
-
-    def covers(self, at_ms: int) -> bool:
-        return 0 <= at_ms - self.first_ms < WINDOW * 1000 and len(self.seen) < MOST
 
 
 class Folding:
@@ -89,7 +95,7 @@ class Folding:
         self._group = group
         self._lock = threading.Lock()  # the windows
         self._file_lock = threading.Lock()  # around what is done with a window's descriptor besides writing
-        self._window = _Window(0, float("-inf"))
+        self._window = _Window(b"", b"", float("-inf"))
         self._ended: list[_Window] = []
         self._wake = threading.Event()
         self._closing = False
@@ -103,21 +109,28 @@ class Folding:
         client = link_and_client(record)
         if client is None:
             return self._writer.append(record)
-        at_ms = moment(record)
+        at = time_in_record(record)
         with self._lock:
             window = self._window
-            if not window.covers(at_ms):
-                window = self._begin(at_ms)
+            if not window.first <= at < window.end or len(window.seen) >= MOST:
+                window = self._begin(at)
             variants = window.seen.get(client)
-            variant = None if variants is None else _variant(variants, record)
+            if variants is None:
+                kept = self._writer.append(record)
+                if kept:
+                    window.seen[client] = record
+                return kept
+            if isinstance(variants, bytes):
+                variants = window.seen[client] = [_Variant(variants)]
+            variant = _variant(variants, record)
             if variant is None or variant.single < SINGLE:
                 kept = self._writer.append(record)
                 if kept and variant is not None:
                     variant.single += 1
                 elif kept:
-                    window.seen.setdefault(client, []).append(_Variant(record))
+                    variants.append(_Variant(record))
                 return kept
-            counted = self._repeat(window, variant, record, at_ms)
+            counted = self._repeat(window, variant, record, moment(record))
         if not counted:
             return self._writer.append(record)
         return not self._always or self._synced(window)
@@ -126,7 +139,7 @@ class Folding:
         """Write the records of what was counted, and close the writer."""
         with self._lock:
             self._closing = True
-            self._begin(0)
+            self._end_window()
             thread = self._thread
         self._wake.set()
         if thread is not None:
@@ -135,12 +148,16 @@ class Folding:
 
     # with self._lock held
 
-    def _begin(self, at_ms: int) -> _Window:
+    def _begin(self, at: bytes) -> _Window:
+        self._end_window()
+        self._window = _Window(at, later(at, int(WINDOW * 1000)), time.monotonic())
+        return self._window
+
+    def _end_window(self) -> None:
         if self._window.path is not None:
             self._ended.append(self._window)
             self._wake.set()
-        self._window = _Window(at_ms, time.monotonic())
-        return self._window
+        self._window = _Window(b"", b"", time.monotonic())
 
     def _repeat(self, window: _Window, variant: _Variant, record: bytes, at_ms: int) -> bool:
         """Count one repeat; return False if there is no place for it."""
@@ -210,7 +227,7 @@ class Folding:
             with self._lock:
                 window = self._window
                 if window.path is not None and time.monotonic() - window.tick >= WINDOW:
-                    self._begin(0)
+                    self._end_window()
             if window.unsynced and not self._closing:
                 time.sleep(self._group)
                 self._synced(window)
