@@ -133,12 +133,18 @@ def link_and_client(record: bytes) -> bytes | None:
         stop = _AFTER + 3 + int.from_bytes(record[_AFTER + 1 : _AFTER + 3], "big")
     else:
         return None
-    length = record[stop + 1]
-    if record[stop] != 0xA0 or not 0xA0 <= length <= 0xBF:  # a tenant, or longer than an address
+    if record[stop] != 0xA0:  # a tenant
         return None
-    if record.find(b":", stop, stop + 2 + length - 0xA0) < 0:
-        return record[_AFTER : stop + 2 + length - 0xA0]
-    return record[_AFTER:stop] + _network(record[stop + 2 : stop + 2 + length - 0xA0])
+    length = record[stop + 1]
+    if 0xA0 <= length <= 0xBF:  # text of up to 31 bytes
+        start, end = stop + 2, stop + 2 + length - 0xA0
+    elif length == 0xD9:  # longer, as most addresses of IPv6 are
+        start, end = stop + 3, stop + 3 + record[stop + 2]
+    else:
+        return None
+    if record.find(b":", start, end) < 0:
+        return record[_AFTER:end]
+    return record[_AFTER:stop] + _network(record[start:end])
 
 
 def _network(address: bytes) -> bytes:

@@ -18,6 +18,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -93,6 +94,10 @@ class Folding:
         self._writer = writer
         self._always = always
         self._group = group
+        self._begin_life()
+        _foldings.add(self)
+
+    def _begin_life(self) -> None:
         self._lock = threading.Lock()  # the windows
         self._file_lock = threading.Lock()  # around what is done with a window's descriptor besides writing
         self._window = _Window(b"", b"", float("-inf"))
@@ -114,26 +119,21 @@ class Folding:
             window = self._window
             if not window.first <= at < window.end or len(window.seen) >= MOST:
                 window = self._begin(at)
-            variants = window.seen.get(client)
-            if variants is None:
-                kept = self._writer.append(record)
-                if kept:
-                    window.seen[client] = record
-                return kept
-            if isinstance(variants, bytes):
-                variants = window.seen[client] = [_Variant(variants)]
-            variant = _variant(variants, record)
-            if variant is None or variant.single < SINGLE:
-                kept = self._writer.append(record)
-                if kept and variant is not None:
-                    variant.single += 1
-                elif kept:
-                    variants.append(_Variant(record))
-                return kept
-            counted = self._repeat(window, variant, record, moment(record))
-        if not counted:
-            return self._writer.append(record)
-        return not self._always or self._synced(window)
+            seen = window.seen.get(client)
+            variant = _variant(seen, record) if isinstance(seen, list) else None
+            counted = (
+                variant is not None
+                and variant.single >= SINGLE
+                and self._repeat(window, variant, record, moment(record))
+            )
+        if counted:
+            return not self._always or self._synced(window)
+        # Without the lock: where the writer waits for the disk, one sync is to serve all who wait.
+        if not self._writer.append(record):
+            return False
+        with self._lock:
+            _note(window, client, record)
+        return True
 
     def close(self) -> None:
         """Write the records of what was counted, and close the writer."""
@@ -238,6 +238,13 @@ class Folding:
         window = self._window
         return None if window.path is None else max(0.0, window.tick + WINDOW - time.monotonic())
 
+    def _forked(self) -> None:
+        """In the child: the parent's files stay the parent's. An open descriptor would keep their locks."""
+        inherited = [window.descriptor for window in (*self._ended, self._window) if window.descriptor >= 0]
+        self._begin_life()
+        for descriptor in inherited:
+            os.close(descriptor)
+
     def _flush(self) -> None:
         """Write what windows that are over have counted into a segment, and remove their files."""
         with self._lock:
@@ -246,15 +253,29 @@ class Folding:
             with self._file_lock:
                 try:
                     data = os.pread(window.descriptor, window.size, 0)
-                    for counted in slots(data, len(MAGIC)):
-                        self._writer.append(counted.record, counted.hits)
-                    self._writer.make_safe()
-                    if window.path is not None:
+                    told = all([self._writer.append(each.record, 0) for each in slots(data, len(MAGIC))])
+                    if window.path is not None and told and self._writer.make_safe():
                         window.path.unlink(missing_ok=True)
-                except OSError as error:  # left as it is, without a lock: the reader reads it
+                    # else left as it is, without a lock: the reader reads it
+                except OSError as error:
                     _log.error("spool: %s: %s", window.path, error.strerror)
                 os.close(window.descriptor)
                 window.descriptor = -1
+
+
+def _note(window: _Window, client: bytes, record: bytes) -> None:
+    """Note a hit that has a record of its own, so that later ones can count as its repeats."""
+    seen = window.seen.get(client)
+    if seen is None:
+        window.seen[client] = record
+        return
+    if isinstance(seen, bytes):
+        seen = window.seen[client] = [_Variant(seen)]
+    variant = _variant(seen, record)
+    if variant is None:
+        seen.append(_Variant(record))
+    else:
+        variant.single += 1
 
 
 def _variant(variants: list[_Variant], record: bytes) -> _Variant | None:
@@ -268,3 +289,14 @@ def _variant(variants: list[_Variant], record: bytes) -> _Variant | None:
     if sum(len(variant.record) for variant in variants) + len(record) > ROOM:
         return variants[-1]
     return None
+
+
+_foldings: "weakref.WeakSet[Folding]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for folding in list(_foldings):
+        folding._forked()  # noqa: SLF001 - this module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)

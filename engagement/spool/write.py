@@ -105,8 +105,9 @@ class SpoolWriter:
     def append(self, record: bytes, events: int = 1) -> bool:
         """Append one record; return False if it was dropped, and counted. Never raises.
 
-        events: how many the record stands for. With sync "always" True means that the record is on the disk,
-        with "group" that it survives this process and will be on the disk within group_ms.
+        events: how many the record stands for; 0 where a dropped one is not lost. True means with sync
+        "always" that the record is on the disk, with "group" that it survives this process and will be on the
+        disk within group_ms.
         """
         if len(record) > MAX_RECORD:
             return self._drop(f"a record of {len(record)} bytes", events)

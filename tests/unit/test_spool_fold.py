@@ -5,9 +5,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,86 @@ def test_a_client_that_asks_in_ever_new_ways_fills_a_bounded_room(tmp_path: Path
     assert directory_size(tmp_path) < 2 * (ROOM + 200) + 1_000
     folding.close()
     assert sum(each.hits for each in told(tmp_path)) == 2_000
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["2001:db8:1111:2222:3333:4444:5555:6666", "2001:db8::1", "203.0.113.9", "255.255.255.255", ""],
+)
+def test_an_address_of_any_length_is_a_client(tmp_path: Path, address: str) -> None:
+    """Most addresses of IPv6 that people have are longer than 31 characters."""
+    folding = Folding(SpoolWriter(tmp_path))
+    for number in range(1_000):
+        assert folding.append(record(AT + number, client_address=address))
+    folding.close()
+    assert [each.hits for each in told(tmp_path)] == [1, 1, 998]
+
+
+def test_what_finds_no_room_in_a_segment_is_left_to_the_reader(tmp_path: Path) -> None:
+    class Full(SpoolWriter):
+        full = False
+
+        def append(self, record: bytes, events: int = 1) -> bool:
+            return not self.full and super().append(record, events)
+
+    writer = Full(tmp_path)
+    folding = Folding(writer)
+    for number in range(10):
+        assert folding.append(record(AT + number))
+    writer.full = True
+    folding.close()
+    assert sorted(each.hits for each in told(tmp_path)) == [1, 1, 8]
+    assert writer.dropped == 0
+
+
+def test_a_segment_that_cannot_be_made_safe_keeps_the_file_of_repeats(tmp_path: Path) -> None:
+    class Unsafe(SpoolWriter):
+        def make_safe(self) -> bool:
+            return False
+
+    folding = Folding(Unsafe(tmp_path))
+    for number in range(10):
+        assert folding.append(record(AT + number))
+    folding.close()
+    hits = {each.id: each.hits for each in told(tmp_path)}  # told twice, as one event
+    assert sum(hits.values()) == 10
+    assert len(list(tmp_path.glob("*.repeats"))) == 1
+
+
+def test_a_forked_child_lets_the_parents_file_go(tmp_path: Path) -> None:
+    """Else its lock outlives the parent, and nobody reads what a killed parent had counted."""
+    child = os.fork()
+    if child == 0:
+        folding = Folding(SpoolWriter(tmp_path))
+        for number in range(10):
+            folding.append(record(AT + number))
+        grandchild = os.fork()
+        if grandchild == 0:
+            time.sleep(30)
+            os._exit(0)
+        (tmp_path / "grandchild").write_text(str(grandchild))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    try:
+        assert sum(each.hits for each in told(tmp_path)) == 10
+    finally:
+        os.kill(int((tmp_path / "grandchild").read_text()), signal.SIGKILL)
+
+
+def test_threads_wait_for_the_disk_together(tmp_path: Path) -> None:
+    """With sync always one fdatasync serves all hits that wait for it."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Slow(SpoolWriter):
+        def append(self, record: bytes, events: int = 1) -> bool:
+            both.wait()  # breaks, and raises, if the other one cannot come in
+            return super().append(record, events)
+
+    folding = Folding(Slow(tmp_path, sync="always"), always=True)
+    hits = [record(AT, whose=identity(number)) for number in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(folding.append, hits)) == [True, True]
+    folding.close()
 
 
 def test_a_span_ends_and_the_next_one_begins_with_a_record(
