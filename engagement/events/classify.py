@@ -24,16 +24,36 @@ class ReaderClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Verdict(StrEnum):
+    """What a figure stands for. The three are disjoint, and every hit that counts is in one of them."""
+
+    PEOPLE = "people"
+    MACHINES = "machines"
+    UNSURE = "unsure"
+
+
+def verdict(client: str, *, certain: bool) -> Verdict:
+    """Return where figures count a class. certain: False for a class that its rule calls probable."""
+    if client in (ReaderClass.HUMAN, ReaderClass.PROXY):
+        return Verdict.PEOPLE
+    return Verdict.MACHINES if certain and client != ReaderClass.UNKNOWN else Verdict.UNSURE
+
+
 MACHINES = frozenset({ReaderClass.PREFETCH, ReaderClass.SCANNER})  # `is_prefetched` (contract.md 7.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """A hit's label. client: the class. reason: the rule that decided. rules: the version of the rules."""
+    """A hit's label.
+
+    client: the class. reason: the rule that decided. rules: the version of the rules. certain: False where
+    the rule calls its class no more than probable.
+    """
 
     client: ReaderClass
     reason: str
     rules: str
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: known by identity, which makes a fast key

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from engagement.events.classify import MACHINES, Classification, ReaderClass, classify
-from engagement.events.model import Event, Hit, Injection
+from engagement.events.model import Event, Hit, Injection, MessageEvent, about
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
 
@@ -33,7 +33,9 @@ TYPES: Final[Mapping[Kind, str]] = {
 }
 INJECTION: Final = "injection"
 LINK_UNSUBSCRIBE: Final = "link_unsubscribe"
-ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION)
+# What becomes of a message, as the MTA's log or a mail that comes back says (SparkPost's names).
+MESSAGE_TYPES: Final = ("delivery", "delay", "bounce", "expiration", "out_of_band", "spam_complaint")
+ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION, *MESSAGE_TYPES)
 # Levels of metadata. Our filter writes no deeper ones, and Python's own limit of about 1,000 is far away.
 _DEPTH: Final = 64
 UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
@@ -54,6 +56,10 @@ def to_fields(
     """
     if isinstance(event, Injection):
         return injection_fields(event, rcpt_hash=recipient_hash(event.recipient, hash_key))
+    if isinstance(event, MessageEvent):
+        event = event if injection is None else about(event, injection)
+        fields = message_event_fields(event, rcpt_hash=recipient_hash(event.recipient, hash_key))
+        return fields if injection is None else join(fields, borrowed(injection))
     identity, link = unpack(event.kind, event.packed)
     hashed = recipient_hash(identity.recipient, hash_key)
     fields = hit_fields(event, identity, link, label=label or classify(event), rcpt_hash=hashed)
@@ -142,6 +148,42 @@ def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
             **borrowed(injection),
             "x_queue_id": injection.queue_id,
             "x_outcome": injection.outcome,
+            "x_links": str(injection.links) if injection.links else "",
+            "x_parts": str(injection.parts) if injection.parts else "",
+            "x_client_address": injection.client_address,
+            "x_consent": injection.consent,
+            "node_name": injection.node_name,
+        }
+    )
+
+
+def message_event_fields(event: MessageEvent, *, rcpt_hash: str = "") -> Fields:
+    """Return the fields of what became of a message (contract.md 7.2). rcpt_hash: of `recipient_hash`."""
+    return filled(
+        {
+            "type": event.type,
+            "event_id": event.id,
+            "timestamp": timestamp(event.at_ms),
+            "message_id": event.message_id.hex(),
+            "transmission_id": str(event.transmission_id) if event.transmission_id else "",
+            **_recipient(event.recipient, rcpt_hash),
+            "rcpt_type": event.rcpt_type,
+            "raw_reason": event.raw_reason,
+            "reason": event.raw_reason,
+            "error_code": event.error_code,
+            "bounce_class": str(event.bounce_class) if event.bounce_class else "",
+            "queue_time": str(event.queue_time) if event.queue_time >= 0 else "",
+            "num_retries": str(event.num_retries) if event.num_retries >= 0 else "",
+            "sending_ip": event.sending_ip,
+            "ip_address": event.remote_address,
+            "routing_domain": event.routing_domain,
+            "delv_method": event.delv_method,
+            "fbtype": event.fbtype,
+            "node_name": event.node_name,
+            "x_enhanced_code": event.enhanced_code,
+            "x_remote_host": event.remote_host,
+            "x_queue_id": event.queue_id,
+            "x_message_id_header": event.message_id_header,
         }
     )
 
@@ -158,10 +200,11 @@ def borrowed(injection: Injection) -> Fields:
             "rcpt_meta": _object(injection.metadata),
             "rcpt_tags": list(injection.tags),
             "friendly_from": injection.friendly_from,
-            "sending_domain": _domain(injection.friendly_from),
+            "sending_domain": domain_of(injection.friendly_from),
             "msg_from": injection.sender,
             "subject": injection.subject,
             "msg_size": str(injection.size),
+            "x_message_id_header": injection.message_id_header,
             "injection_time": timestamp(injection.at_ms),
             "transactional": "1" if injection.transactional else "0",
             "open_tracking": injection.opens,
@@ -252,11 +295,12 @@ def _recipient(recipient: str, hashed: str) -> Fields:
         "rcpt_to": lower,
         "raw_rcpt_to": recipient,
         "rcpt_hash": hashed,
-        "recipient_domain": _domain(lower),
+        "recipient_domain": domain_of(lower),
     }
 
 
-def _domain(address: str) -> str:
+def domain_of(address: str) -> str:
+    """Return the domain of an address in lower case, "" for none."""
     return address.rpartition("@")[2].strip("<> ").lower() if "@" in address else ""
 
 

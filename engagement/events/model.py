@@ -7,6 +7,7 @@ The order of fields is that of the records on disk: a new field is added at the 
 """
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -21,8 +22,9 @@ class Hit(Struct, frozen=True, array_like=True, gc=False):
     (`links.model.Opened.packed`), which names whom and what the link was made for. tenant: "" unless used.
     client_address: as cut by `addresses.truncated` where privacy asks for it. user_agent, accept_language:
     as sent, "" if not sent. method: of the request. host: the Host it asked for. spoiled: the token had a
-    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). hits: how many
-    requests of one client this stands for (`spool.fold`); id and at_ms are those of the last.
+    tail that does not belong to it. expired: the link's time was over (contract.md 6.4). signals: bits of
+    `signals.Signals`, 0 in records of versions 1 and 2. hits: how many requests of one client this stands for
+    (`spool.fold`); id and at_ms are those of the last.
     """
 
     id: str
@@ -37,7 +39,8 @@ class Hit(Struct, frozen=True, array_like=True, gc=False):
     host: str
     spoiled: bool
     expired: bool
-    hits: int = 1  # stays the last one: records of version 1 end before it
+    signals: int = 0
+    hits: int = 1  # stays the last one: the records of a single hit end before it
 
     def __repr__(self) -> str:
         """Return all fields as text but `packed`, which names a person."""
@@ -53,7 +56,11 @@ class Injection(NamedTuple):
     leaves it out. sender: envelope sender. friendly_from: the From field's address. subject: decoded.
     metadata: JSON object text or "". opens, clicks, initial_opens, amp: what was tracked. size: bytes.
     outcome: "" for tracked, else the reason (`smtpapi.model.outcome.Why`). context: the `cust_*` variables.
-    rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive".
+    rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive". From here on 0 or "" in records
+    of version 1. message_id_header: the Message-ID field's value. links: tracked links. parts: parts of the
+    body that were edited or could have been. client_address: of the SMTP client. node_name: the MTA's host.
+    recipient_mark: `recipient_mark` of the envelope recipient, which tells the recipients of one queue id
+    apart without naming them. consent: the reference of the recipient's consent, "" for none.
     """
 
     id: str
@@ -78,6 +85,95 @@ class Injection(NamedTuple):
     outcome: str
     context: Mapping[str, str]
     rcpt_type: str = ""
+    message_id_header: str = ""
+    links: int = 0
+    parts: int = 0
+    client_address: str = ""
+    node_name: str = ""
+    recipient_mark: int = 0
+    consent: str = ""
 
 
-Event = Hit | Injection
+class MessageEvent(NamedTuple):
+    """What became of a message, as the MTA's log or a mail that came back says (contract.md 7.1).
+
+    id: UUID text that follows from the other values, so that a line read twice is one event. at_ms: Unix
+    milliseconds. type: one of `fields.MESSAGE_TYPES`. node_name, queue_id: of the MTA that says so, "" where
+    a message came back. recipient_mark: of the recipient, 0 for not known. message_id: 16 bytes where the
+    bounce names the message itself, else b"". message_id_header: the Message-ID field, "" for not known. raw_reason:
+    the text of the other side without addresses. error_code: three digits or "". enhanced_code: RFC 3463, or
+    "". bounce_class: Momentum's number, 0 for none. queue_time: milliseconds in the queue, -1 for not known.
+    num_retries: failed tries before this one, -1 for not known. sending_ip, remote_host, remote_address,
+    routing_domain: "" where the log does not say. delv_method: "esmtp", "lmtp", "local", … fbtype: of a
+    complaint (RFC 5965 3.1), else "". transmission_id, recipient, rcpt_type, and message_id where it is not
+    known from the start: of the injection, once that is found (`about`); never in the spool, as only the
+    injection knows which of them privacy allows.
+    """
+
+    id: str
+    at_ms: int
+    type: str
+    node_name: str
+    queue_id: str
+    recipient_mark: int
+    message_id: bytes = b""
+    message_id_header: str = ""
+    raw_reason: str = ""
+    error_code: str = ""
+    enhanced_code: str = ""
+    bounce_class: int = 0
+    queue_time: int = -1
+    num_retries: int = -1
+    sending_ip: str = ""
+    remote_host: str = ""
+    remote_address: str = ""
+    routing_domain: str = ""
+    delv_method: str = ""
+    fbtype: str = ""
+    tenant: str = ""
+    transmission_id: int = 0
+    recipient: str = ""
+    rcpt_type: str = ""
+
+
+Event = Hit | Injection | MessageEvent
+
+
+class MessageName(NamedTuple):
+    """A name that the world outside has for a message, by which its injection is found.
+
+    what: "queue_id", with the MTA's host in node_name, or "message_id_header" with "" there.
+    """
+
+    what: str
+    node_name: str
+    text: str
+
+
+def names_of(event: Injection | MessageEvent) -> tuple[MessageName, ...]:
+    """Return the names of the message that the event is about, as far as it says them."""
+    found = []
+    if event.queue_id:
+        found.append(MessageName("queue_id", event.node_name, event.queue_id))
+    if event.message_id_header:
+        found.append(MessageName("message_id_header", "", event.message_id_header))
+    return tuple(found)
+
+
+def about(event: MessageEvent, injection: Injection) -> MessageEvent:
+    """Return the event with what it says of its message and recipient: that of the injection."""
+    return event._replace(
+        message_id=injection.message_id,
+        transmission_id=injection.transmission_id,
+        recipient=injection.recipient,
+        rcpt_type=injection.rcpt_type,
+    )
+
+
+def recipient_mark(node_name: str, queue_id: str, recipient: str) -> int:
+    """Return a number from 1 to 65,535 that tells the recipients of one queue id apart.
+
+    So short that it names nobody: among any ten thousand addresses several have the same one.
+    """
+    text = f"{node_name}\0{queue_id}\0{recipient.strip('<>').lower()}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(blake2b(text, digest_size=4).digest(), "big") % 65_535 + 1

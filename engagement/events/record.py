@@ -2,7 +2,11 @@
 
 A record is a MessagePack array: the version, the sort of event, then the event's values in the order of its
 class in `model`, which is the only place that lists them. A version is read for ever; a new one adds values
-at the end. Version 2 is a hit that stands for several: it ends with their number, which version 1 leaves out.
+at the end.
+
+    hits        version 1: 12 values   2: and hits   3: 12 and signals   4: 12, signals and hits
+    injections  version 1: 22 values   2: all
+    message events  version 1: all
 
 Invariant: reading is strict. What `encode` cannot have written is `BadRecord`.
 
@@ -19,26 +23,38 @@ import msgspec
 from msgspec.structs import astuple, replace
 
 from engagement.events.ids import is_event_id
-from engagement.events.model import Event, Hit, Injection
+from engagement.events.model import Event, Hit, Injection, MessageEvent
 
-VERSION: Final = 1
-SEVERAL: Final = 2
 _HIT: Final = 1
 _INJECTION: Final = 2
+_MESSAGE_EVENT: Final = 3
+_HIT_NAMES: Final = Hit.__struct_fields__
+_OLD_HIT_NAMES: Final = _HIT_NAMES[:-2]  # without signals and hits
+_HIT_VERSIONS: Final = {
+    1: _OLD_HIT_NAMES,
+    2: (*_OLD_HIT_NAMES, "hits"),
+    3: _HIT_NAMES[:-1],
+    4: _HIT_NAMES,
+}
+_INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields}
 _CONTEXT: Final = Injection._fields.index("context")
-_SINGLE_HEAD: Final = bytes((0x9E, VERSION, _HIT))  # an array of 14: version, sort, and 12 fields
-_SEVERAL_HEAD: Final = bytes((0x9F, SEVERAL, _HIT))
-_HIT_HEAD: Final = b"\x9e\x01\x01\xd9\x24"  # how `encode` begins a hit of version 1: then id, kind, time
+_SINGLE_HEAD: Final = bytes((0x9E, 1, _HIT))  # an array of 14: version, sort, and 12 values
+_SIGNALS_HEAD: Final = bytes((0x9F, 3, _HIT))
+_SEVERAL_HEAD: Final = bytes((0xDC, 0, 16, 4, _HIT))
+# How `encode` begins a single hit: then id, kind, time.
+_HIT_HEADS: Final = (b"\x9e\x01\x01\xd9\x24", b"\x9f\x03\x01\xd9\x24")
 _AT: Final = 42  # where the time begins in such a record: its mark, then 8 bytes
 _AFTER: Final = _AT + 9  # where the link's payload begins
 _MAX_MS: Final = 1 << 48  # what an id can hold: the year 10889
 _MAX_HITS: Final = 1 << 31  # one more than what an integer column of each store holds
+_MAX_SIGNALS: Final = 1 << 31
+_MAX_MARK: Final = 0xFFFF
 
 # One of each for all threads: they hold nothing between two calls, and no other thread runs within a call.
 _encode: Final = msgspec.msgpack.Encoder().encode
 _encode_any_text: Final = msgpack.Packer(unicode_errors="surrogatepass").pack
 
-_Event = TypeVar("_Event", Hit, Injection)
+_Event = TypeVar("_Event", Hit, Injection, MessageEvent)
 
 
 class BadRecord(ValueError):
@@ -51,13 +67,26 @@ def encode(event: Event) -> bytes:
     Raises OverflowError for a number of more than 64 bits.
     """
     if isinstance(event, Hit):
+        if not event.signals:
+            return _without_signals(event)
         try:
-            fields = _encode(event)  # an array of 13: its head is one byte, and so is the number 1 at its end
+            fields = _encode(event)  # an array of 14: its head is one byte, and so is the number 1 at its end
         except UnicodeEncodeError:
             fields = _encode_any_text(astuple(event))
-        return _SINGLE_HEAD + fields[1:-1] if event.hits == 1 else _SEVERAL_HEAD + fields[1:]
+        return _SIGNALS_HEAD + fields[1:-1] if event.hits == 1 else _SEVERAL_HEAD + fields[1:]
+    if isinstance(event, MessageEvent):
+        return _any_text((1, _MESSAGE_EVENT, *event))
     context = dict(event.context)  # may be any Mapping
-    values = (VERSION, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :])
+    return _any_text((2, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
+
+
+def _without_signals(hit: Hit) -> bytes:
+    """Return the record of a hit as programs wrote it that recorded no signals."""
+    values = astuple(hit)[:-2]
+    return _any_text((1, _HIT, *values) if hit.hits == 1 else (2, _HIT, *values, hit.hits))
+
+
+def _any_text(values: tuple[object, ...]) -> bytes:
     try:
         return _encode(values)
     except UnicodeEncodeError:
@@ -73,28 +102,47 @@ def decode(data: bytes) -> Event:
     if not isinstance(values, list) or len(values) < 3:
         raise BadRecord("not an array")
     version, sort, *rest = values
-    if type(version) is not int or version not in (VERSION, SEVERAL):
-        raise BadRecord(f"version {version!r:.20}")
-    if sort == _HIT:
+    if type(version) is not int or type(sort) is not int:
+        raise BadRecord(f"version {version!r:.20}, sort {sort!r:.20}")
+    if sort == _HIT and version in _HIT_VERSIONS:
         return _hit(rest, version)
-    if sort == _INJECTION and version == VERSION:
-        return _injection(rest)
-    raise BadRecord(f"sort {sort!r:.20}")
+    if sort == _INJECTION and version in _INJECTION_VERSIONS:
+        return _injection(rest, version)
+    if sort == _MESSAGE_EVENT and version == 1:
+        return _message_event(rest)
+    raise BadRecord(f"version {version!r:.20} of sort {sort!r:.20}")
 
 
 def _hit(values: list[object], version: int) -> Hit:
-    names = Hit.__struct_fields__
-    hit = _typed(values, Hit, names[:-1] if version == VERSION else names)
-    if version == SEVERAL and not 1 < hit.hits < _MAX_HITS:
+    names = _HIT_VERSIONS[version]
+    if version == 2 and len(values) == len(names):
+        values = [*values[:-1], 0, values[-1]]  # no signals
+        names = _HIT_NAMES
+    hit = _typed(values, Hit, names)
+    if version in (2, 4) and not 1 < hit.hits < _MAX_HITS:
         raise BadRecord(f"{hit.hits!r:.20} hits")
+    if not 0 <= hit.signals < _MAX_SIGNALS or (version >= 3 and not hit.signals):
+        raise BadRecord(f"signals {hit.signals!r:.20}")
     return hit
 
 
-def _injection(values: list[object]) -> Injection:
-    injection = _typed(values, Injection, Injection._fields)
-    if not 0 <= injection.transmission_id < 1 << 64 or injection.size < 0:
+def _injection(values: list[object], version: int) -> Injection:
+    injection = _typed(values, Injection, _INJECTION_VERSIONS[version])
+    least = min(injection.size, injection.links, injection.parts, injection.recipient_mark)
+    if not 0 <= injection.transmission_id < 1 << 64 or least < 0:
+        raise BadRecord("number out of range")
+    if injection.recipient_mark > _MAX_MARK:
         raise BadRecord("number out of range")
     return injection
+
+
+def _message_event(values: list[object]) -> MessageEvent:
+    event = _typed(values, MessageEvent, MessageEvent._fields)
+    if not 0 <= event.recipient_mark <= _MAX_MARK or not 0 <= event.bounce_class < 1000:
+        raise BadRecord("number out of range")
+    if event.queue_time < -1 or event.num_retries < -1 or len(event.message_id) not in (0, 16):
+        raise BadRecord("number out of range")
+    return event
 
 
 def _typed(values: list[object], sort: type[_Event], names: tuple[str, ...]) -> _Event:
@@ -123,8 +171,8 @@ def link_and_client(record: bytes) -> bytes | None:
     Of IPv6 the first 64 bits of the address are in it. None for a record that is no hit as the tracker writes
     it, or stands for several already.
     """
-    # 0x9e: an array of 14; 0xd9 0x24: text of 36 bytes; 0xcf: a number of 8, as times since 1970 are.
-    if record[:5] != _HIT_HEAD or record[_AT] != 0xCF:
+    # 0xd9 0x24: text of 36 bytes; 0xcf: a number of 8, as times since 1970 are.
+    if record[:5] not in _HIT_HEADS or record[_AT] != 0xCF:
         return None
     sort = record[_AFTER]  # the link's payload: binary of up to 255 bytes, or of more
     if sort == 0xC4:

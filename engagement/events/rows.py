@@ -16,14 +16,16 @@ from engagement.events.fields import (
     TYPES,
     Fields,
     borrowed,
+    domain_of,
     hit_fields,
     injection_fields,
     link_unsubscribe,
+    message_event_fields,
     recipient_hash,
     valid,
 )
 from engagement.events.ids import derived
-from engagement.events.model import Event, Hit, Injection
+from engagement.events.model import Event, Injection, MessageEvent, MessageName, about, names_of
 from engagement.events.record import decode, encode
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
@@ -55,6 +57,8 @@ class RowSource:
         event = self.event
         if isinstance(event, Injection):
             return injection_fields(event, rcpt_hash=self.rcpt_hash)
+        if isinstance(event, MessageEvent):
+            return message_event_fields(event, rcpt_hash=self.rcpt_hash)
         identity, link = unpack(event.kind, event.packed)
         label = self.label or classify(event)
         fields = hit_fields(event, identity, link, label=label, rcpt_hash=self.rcpt_hash)
@@ -69,7 +73,10 @@ class EventRow:
     link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
     injections. customer, tags: the message's, for the tags a customer uses. source: where the fields come
     from, or the fields. message: what other events of the message borrow, None unless this row is the
-    injection of one that has an id. hits: how many requests the row stands for.
+    injection of one that has an id. hits: how many requests the row stands for. certain: False for a class
+    that is no more than probable. domain: the recipient's, sending_domain: of the From field. ordinal: the
+    link's place in its part, from 0; -1 for none, or in a token of format 1. bounce_class: Momentum's number,
+    0 for none. names: of the message, of an injection.
     """
 
     event_id: str
@@ -88,6 +95,12 @@ class EventRow:
     source: RowSource | Fields = field(hash=False)
     message: Fields | None = field(default=None, hash=False)
     hits: int = 1
+    certain: bool = True
+    domain: str = ""
+    sending_domain: str = ""
+    ordinal: int = -1
+    bounce_class: int = 0
+    names: tuple[MessageName, ...] = ()
 
     @property
     def fields(self) -> Fields:
@@ -103,14 +116,21 @@ class EventRow:
 
 
 def rows(
-    event: Event, rules: ClassificationRules = DEFAULT, hash_key: bytes = b"", record: bytes = b""
+    event: Event,
+    rules: ClassificationRules = DEFAULT,
+    hash_key: bytes = b"",
+    record: bytes = b"",
+    injection: Injection | None = None,
 ) -> tuple[EventRow, ...]:
     """Return the rows of one event.
 
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
-    saves encoding it again. Raises BadToken for a hit whose payload is of another form.
+    saves encoding it again. injection: the message that a `MessageEvent` is about. Raises BadToken for a hit
+    whose payload is of another form.
     """
-    if not isinstance(event, Hit):
+    if isinstance(event, MessageEvent):
+        return (_of_message_event(event, injection, hash_key),)
+    if isinstance(event, Injection):
         return (_of_injection(event, hash_key, record),)
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules)
@@ -140,6 +160,8 @@ def rows(
         source,
         None,
         event.hits,
+        label.certain,
+        domain_of(valid(recipient)),
     )
     return (first, _second(first, source, second)) if second else (first,)
 
@@ -161,6 +183,36 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
         event.tags,
         RowSource(event, None, recipient_hash(event.recipient, hash_key), "", record),
         borrowed(event) if event.message_id else None,
+        domain=domain_of(valid(event.recipient)),
+        sending_domain=domain_of(valid(event.friendly_from)),
+        names=names_of(event),
+    )
+
+
+def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key: bytes) -> EventRow:
+    campaign, customer = "", ""
+    tags: tuple[str, ...] = ()
+    if injection is not None:
+        event = about(event, injection)
+        campaign, customer, tags = injection.campaign, injection.customer_id, injection.tags
+    return EventRow(
+        event.id,
+        event.type,
+        event.at_ms,
+        event.tenant,
+        event.message_id.hex(),
+        str(event.transmission_id),
+        valid(event.recipient).lower(),
+        valid(campaign),
+        "",
+        "",
+        False,
+        customer,
+        tags,
+        RowSource(event, None, recipient_hash(event.recipient, hash_key)),
+        domain=domain_of(valid(event.recipient)),
+        sending_domain=domain_of(valid(injection.friendly_from)) if injection else "",
+        bounce_class=event.bounce_class,
     )
 
 
@@ -183,6 +235,10 @@ def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
         made,
         None,
         first.hits,
+        first.certain,
+        first.domain,
+        first.sending_domain,
+        first.ordinal,
     )
 
 

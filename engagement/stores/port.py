@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from engagement.events.classify import Classification
 from engagement.events.fields import Fields
 from engagement.events.ids import is_event_id
+from engagement.events.model import Hit, Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
@@ -37,6 +39,8 @@ class Query:
     recipients: compared in lower case. messages: hex. transmissions: decimal. expired: also hits on expired
     links, which are in no figure (contract.md 6.4). limit: rows of one page. cursor: of the page before
     (`cursor_of` its last event), for older events. ids: event ids. tags: found while `tags` lists them.
+    classes: names of `ReaderClass`. domains: of recipients, sending_domains: of From fields, lower case.
+    ordinals: of links. bounce_classes: Momentum's numbers. queue_ids, message_id_headers: of the message.
     """
 
     from_ms: int | None = None
@@ -48,6 +52,13 @@ class Query:
     transmissions: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    sending_domains: tuple[str, ...] = ()
+    ordinals: tuple[int, ...] = ()
+    bounce_classes: tuple[int, ...] = ()
+    queue_ids: tuple[str, ...] = ()
+    message_id_headers: tuple[str, ...] = ()
     tenant: str = ""
     expired: bool = False
     limit: int = 1000
@@ -76,6 +87,60 @@ class Arrivals:
 
     events: tuple[Fields, ...]
     mark: str
+
+
+class LabelledHit(NamedTuple):
+    """A stored hit and its present label."""
+
+    hit: Hit
+    label: Classification
+
+
+class PastLabel(NamedTuple):
+    """A label that a hit had until it was classified anew. until_ms: Unix milliseconds, when that was."""
+
+    label: Classification
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FigureQuery:
+    """Which figures (docs/figures.md). Empty fields match all.
+
+    from_ms, to_ms: Unix milliseconds, rounded outwards to whole increments; None for no end. precision: the
+    increment, one of `engagement.figures.PRECISIONS`, within which a message is unique (contract.md 7.6).
+    series: a row for each increment, else they are added up. by: "" or one of `engagement.figures.GROUPS`.
+    metrics: names of `engagement.figures`, all if empty. limit: groups, the first by order_by, descending.
+    """
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    precision: str = "day"
+    series: bool = False
+    by: str = ""
+    metrics: tuple[str, ...] = ()
+    campaigns: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    tenant: str = ""
+    limit: int = 1000
+    order_by: str = ""
+
+
+class FigureRow(NamedTuple):
+    """Figures of one group and increment.
+
+
+    group: "" without `by`. at_ms: where the increment begins, None without series. figures: by the metric's
+    name; those that are 0 may be left out.
+    """
+
+    group: str
+    at_ms: int | None
+    figures: Mapping[str, int]
+
+
+class UnsupportedQueryError(ValueError):
+    """This engine does not offer such a query. The text says what to add or leave out."""
 
 
 class EventStore(Protocol):
@@ -129,6 +194,60 @@ class EventStore(Protocol):
         At most limit of them; expired: also hits on expired links. An engine may return an event twice, under
         the same id. What is no mark of this store counts as "".
         """
+
+    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+        """Return the injections of messages that these names stand for, newest first.
+
+        One queue id stands for one message of several recipients, or, used again, for several messages. Names
+        that are not known are left out.
+        """
+
+    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """Store events whose message is not known yet, durably. An event put again changes nothing."""
+
+    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
+        """Return the waiting events about messages with one of these names."""
+
+    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """Remove events that wait no more. Those that do not wait change nothing."""
+
+    def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
+        """Return hits of a time, oldest first by time and id, to be classified anew.
+
+        after: `timestamp/event id` of the last one before, as `cursor_of` makes it.
+        """
+
+    def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
+        """Return the hits of messages (ids of 16 bytes), oldest first, at most 1,000 of each, the newest."""
+
+    def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
+        """Return when messages were delivered first, Unix milliseconds; those that were not are left out."""
+
+    def relabel(self, labels: Iterable[LabelledHit], at_ms: int) -> int:
+        """Give stored hits the labels named here, with the figures that follow; return how many changed.
+
+        The label before goes into the hit's history, with at_ms. A hit that is gone, or whose rules are newer
+        than those of the label, stays as it is. The second row of a hit changes with it.
+        """
+
+    def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
+        """Return the labels that a hit had before, oldest first."""
+
+    def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
+        """Return figures, by group (the greatest `order_by` first) and then time.
+
+        They are made up to a moment shortly before now. Raises UnsupportedQueryError for what this engine
+        does not offer at this size.
+        """
+
+    def recount(self, day: int) -> int:
+        """Count a day (since 1970) again from its events; return how many figures were wrong.
+
+        They are right afterwards.
+        """
+
+    def sweep_waiting(self, before_ms: int) -> int:
+        """Remove events that happened before (Unix milliseconds) and still wait; return how many."""
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """Remove what happened before (Unix milliseconds), at most limit rows; return how many.
