@@ -129,7 +129,6 @@ class FigureQuery:
 class FigureRow(NamedTuple):
     """Figures of one group and increment.
 
-
     group: "" without `by`. at_ms: where the increment begins, None without series. figures: by the metric's
     name; those that are 0 may be left out.
     """
