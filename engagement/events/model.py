@@ -98,16 +98,16 @@ class MessageEvent(NamedTuple):
     """What became of a message, as the MTA's log or a mail that came back says (contract.md 7.1).
 
     id: UUID text that follows from the other values, so that a line read twice is one event. at_ms: Unix
-    milliseconds. type: one of `fields.MESSAGE_TYPES`. node_name, queue_id: of the MTA that says so, "" where
-    a message came back. recipient_mark: of the recipient, 0 for not known. message_id: 16 bytes where the
-    bounce names the message itself, else b"". message_id_header: the Message-ID field, "" for not known. raw_reason:
-    the text of the other side without addresses. error_code: three digits or "". enhanced_code: RFC 3463, or
-    "". bounce_class: Momentum's number, 0 for none. queue_time: milliseconds in the queue, -1 for not known.
-    num_retries: failed tries before this one, -1 for not known. sending_ip, remote_host, remote_address,
-    routing_domain: "" where the log does not say. delv_method: "esmtp", "lmtp", "local", … fbtype: of a
-    complaint (RFC 5965 3.1), else "". transmission_id, recipient, rcpt_type, and message_id where it is not
-    known from the start: of the injection, once that is found (`about`); never in the spool, as only the
-    injection knows which of them privacy allows.
+    milliseconds. type: one of `fields.MESSAGE_TYPES`. node_name, queue_id: of the MTA that says so, ""
+    where a message came back. recipient_mark: of the recipient, 0 for not known. message_id: 16 bytes where
+    the bounce names the message itself, else b"". message_id_header: the Message-ID field, "" for not
+    known. raw_reason: the text of the other side without addresses. error_code: three digits or "".
+    enhanced_code: RFC 3463, or "". bounce_class: Momentum's number, 0 for none. queue_time: milliseconds in
+    the queue, -1 for not known. num_retries: failed tries before this one, -1 for not known. sending_ip,
+    remote_host, remote_address, routing_domain: "" where the log does not say. delv_method: "esmtp",
+    "lmtp", "local", … fbtype: of a complaint (RFC 5965 3.1), else "". transmission_id, recipient,
+    rcpt_type, and message_id where it is not known from the start: of the injection, once that is found
+    (`about`); never in the spool, as only the injection knows which of them privacy allows.
     """
 
     id: str
