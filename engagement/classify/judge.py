@@ -68,7 +68,7 @@ class RuleSet:
 
         A word, and no agent at all, stands for itself.
         """
-        agent = user_agent.strip()[:MOST].lower()
+        agent = user_agent[:MOST].strip()
         if not agent or is_word(agent):
             return agent
         names = [rule.name for rule in self._known(agent) if rule.agent]

@@ -41,8 +41,9 @@ class AsDatabase:
             self._reader = maxminddb.open_database(path)
         except maxminddb.InvalidDatabaseError as error:
             raise ValueError(f"{path}: {error}") from error
+        self.of = lru_cache(maxsize=4096)(self._of)
 
-    def of(self, address: str) -> int:
+    def _of(self, address: str) -> int:
         """Return its number, 0 for not known."""
         try:
             found: Any = self._reader.get(address)

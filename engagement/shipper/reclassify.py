@@ -1,7 +1,7 @@
 """Classifies what is stored anew, whatever its age: in portions, so that it may be stopped and done again."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -40,7 +40,7 @@ class Outcome:
 
 def reclassify(
     store: EventStore, rules: RuleSet, from_ms: int, to_ms: int, *, now_ms: int | None, portion: int = 200
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Judge all hits of a time, oldest first; yield the outcome so far after each portion.
 
     now_ms: for the history of those that change; None changes nothing. Raises StoreError.

@@ -21,7 +21,8 @@ from engagement.stores.port import EventStore, LabelledHit
 
 MESSAGES: Final = 500  # judged in one turn
 _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the oldest keep their labels
-_RECENT: Final = 100_000  # clicks that are remembered by address
+_RECENT: Final = 100_000  # clicks that are remembered by address,
+_TURNS: Final = 60.0  # and for so many seconds longer than rules ask, so that turns may be late
 _EVERY: Final = 2.0  # seconds from one turn to the next,
 _SHARE: Final = 10  # and at least so many times as long as it took
 
@@ -103,12 +104,12 @@ class RecentClicks:
         self.span = span
         self._span_ms = int(span * 1000)
         self._order: deque[tuple[int, str]] = deque()
-        self.by_address: dict[str, deque[Seen]] = {}
+        self.by_address: dict[str, list[Seen]] = {}
 
     def add(self, hit: Hit, message: bytes) -> Sequence[Seen]:
         """Note a click; return all of its address that are remembered."""
         self._forget(hit.at_ms)
-        seen = self.by_address.setdefault(hit.client_address, deque())
+        seen = self.by_address.setdefault(hit.client_address, [])
         place = len(seen)
         while place and seen[place - 1].at_ms > hit.at_ms:
             place -= 1
@@ -120,7 +121,7 @@ class RecentClicks:
         while self._order and (self._order[0][0] < now_ms - self._span_ms or len(self._order) > _RECENT):
             _, address = self._order.popleft()
             seen = self.by_address[address]
-            seen.popleft()  # one of the oldest of this address, if not just this one
+            del seen[0]  # its oldest, if not just this one
             if not seen:
                 del self.by_address[address]
 
@@ -175,9 +176,16 @@ class Rejudge:
         """Return how many messages of one address the first rule asks for, 0 without such a rule."""
         rules = [rule.recipients for rule in self._rules().rules if rule.recipients]
         longest = max((each.seconds for each in rules), default=0.0)
-        if self._recent.span != longest:
-            self._recent = RecentClicks(longest)
+        if self._recent.span != longest + _TURNS:
+            self._recent = RecentClicks(longest + _TURNS)
         return min((each.number for each in rules), default=0)
+
+    def _forgotten(self, judged: Judged) -> bool:
+        """Tell whether a label would go only because what an address did elsewhere is remembered no more."""
+        order = [rule.name for rule in self._rules().rules]
+        places = {rule.name: place for place, rule in enumerate(self._rules().rules) if rule.recipients}
+        before, after = places.get(judged.before.reason), judged.label.reason
+        return before is not None and (after not in order or order.index(after) > before)
 
     def turn(self, *, now: bool = False) -> int:
         """Judge what waits, if it is time; return how many labels changed. now: also if it is not.
@@ -191,7 +199,9 @@ class Rejudge:
         oldest = (self._now() - self._within) * 1000
         judged = judge_messages(self._store, messages, self._rules(), self._recent.by_address)
         news = [
-            LabelledHit(each.hit, each.label) for each in judged if each.changed and each.hit.at_ms >= oldest
+            LabelledHit(each.hit, each.label)
+            for each in judged
+            if each.changed and each.hit.at_ms >= oldest and not self._forgotten(each)
         ]
         changed = self._store.relabel(news, int(self._now() * 1000)) if news else 0
         for message in messages:
