@@ -17,6 +17,7 @@ from types import FrameType
 
 import click
 
+from engagement.events.agents import with_agent
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
 from engagement.settings import load_file
 from engagement.stores import open_store
@@ -173,7 +174,7 @@ def _wanted(event: Fields, query: Query) -> bool:
 
 def _print_json(events: Iterable[Fields]) -> None:
     for event in events:
-        sys.stdout.write(json_line(event) + "\n")
+        sys.stdout.write(json_line(with_agent(event)) + "\n")
     sys.stdout.flush()
 
 
@@ -208,7 +209,7 @@ def line(event: Fields) -> str:
 
 def _client(event: Fields) -> str:
     """Return the class of a hit's client, with a question mark where it is no more than probable."""
-    return event["x_client_class"] + ("?" if event.get("x_client_certain") is False else "")
+    return f"{event['x_client_class']}{'?' if event.get('x_client_certain') is False else ''}"
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:
