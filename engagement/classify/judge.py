@@ -49,7 +49,7 @@ class RuleSet:
         self._tests = {rule.name: tuple(self._tests_of(rule)) for rule in self.rules}
         self._nameless = Classification(ReaderClass.UNKNOWN, NO_AGENT, version)
         self._unknown = Classification(ReaderClass.UNKNOWN, NO_RULE, version)
-        self._candidates = lru_cache(maxsize=4096)(self._candidates_of)
+        self._candidates = lru_cache(maxsize=8192)(self._candidates_of)
 
     def judge(self, hit: Hit, context: Context = NOTHING) -> Classification:
         """Return the label of a hit."""

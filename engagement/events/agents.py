@@ -1,7 +1,7 @@
 """What program, system and device a User-Agent names, for people to read (contract.md 7.2).
 
-Not for rules: those look at the agent itself. ua-parser does the work; it takes half a second to load and some
-300 µs for an agent that was not seen before, so stores do not ask it: whoever shows fields does, with
+Not for rules: those look at the agent itself. ua-parser does the work. It takes half a second to load and
+300 µs for an agent that was not seen before, so stores do not ask it; whoever shows fields does, with
 `with_agent`. Where it is not installed nothing is added.
 """
 
