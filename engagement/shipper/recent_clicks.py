@@ -27,8 +27,8 @@ class RecentClicks:
     def add(self, address: str, seen: Seen, within: Within) -> list[bytes]:
         """Note a click; return the messages that should be judged for it.
 
-        That is none while its address clicked in fewer messages than within says, then all of those, and later
-        each one as it comes.
+        That is none while its address clicked in fewer messages than within says, then all of those, and
+        later each one as it comes.
         """
         clicks = self.by_address.setdefault(address, [])
         place = bisect_right(clicks, seen.at_ms, key=_moment)

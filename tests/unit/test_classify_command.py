@@ -14,7 +14,7 @@ from contract.store_samples import AT, Telling
 from engagement.stores.memory import MemoryStore
 from smtpapi.commands import main
 from smtpapi.commands.data import classify
-from unit.test_rejudge import old
+from unit.label_samples import old
 
 PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
 SINCE = "2026-10-01T00:00"

@@ -26,10 +26,10 @@ from engagement.shipper.rejudge import Rejudge, is_withheld
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, StoreError
+from unit.label_samples import FIRST, old
 
 IDS = EventIds(b"outcomes")
 LINKS = [f"https://example.org/{number}" for number in range(5)]
-FIRST = Classification(ReaderClass.HUMAN, "user-agent", "1")
 
 
 class Site:
@@ -240,15 +240,6 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
 def last(site: Site, *, now_ms: int | None = None, portion: int = 200) -> Outcome:
     steps = reclassify(site.store, site.rules, AT - 10_000, AT + 10**9, now_ms=now_ms, portion=portion)
     return list(steps)[-1]
-
-
-def old(made: list[EventRow], label: Classification = FIRST) -> list[EventRow]:
-    """Rows as an earlier version would have classified them."""
-    changed = []
-    for row in made:
-        assert isinstance(row.source, RowSource)
-        changed.append(replace(row, client=label.client.value, source=replace(row.source, label=label)))
-    return changed
 
 
 @pytest.mark.parametrize("portion", [1, 2, 200])
