@@ -120,6 +120,11 @@ class Rejudge:
         """Return the rules in force."""
         return self._rules()
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether messages wait for their turn."""
+        return bool(self._waiting)
+
     def note(self, rows: Iterable[EventRow]) -> None:
         """Remember the messages of rows that were stored: of young hits, and of deliveries."""
         if not self._within:

@@ -234,6 +234,37 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
     assert site.labels() == {"burst": 5}
 
 
+def test_before_it_ends_the_shipper_judges_all_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejudge, "MESSAGES", 2)
+    site = Site()
+    for message in range(7):
+        site.add(
+            *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
+        )
+    tmp_path.joinpath("spool").mkdir()
+    shipper = Shipper(tmp_path / "spool", site.store, rejudge=site.rejudge, now=lambda: site.now)
+    assert shipper.drain()
+    assert site.labels() == {"burst": 35}
+    assert not site.rejudge.waits
+
+
+def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site()
+    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+
+    def fail(*_: object) -> int:
+        raise StoreError("locked")
+
+    monkeypatch.setattr(site.store, "relabel", fail)
+    shipper = Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now)
+    assert shipper.drain()
+    assert (shipper.status.last_error, site.rejudge.waits) == ("locked", True)
+
+
 # Whatever its age: `smtpapi classify --since`
 
 
