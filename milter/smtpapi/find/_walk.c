@@ -1,15 +1,15 @@
-/* The walk over an HTML part, in C: to the next tag that needs thought, with the anchors on the way.
+/* The walk over an HTML part, in C: it collects anchors up to the next tag that Python must handle.
 
-Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
-13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
-and scripts, comments that may be conditional, names of links that are not ASCII, long values with character
-references (`smtpapi.find.html_syntax.entities` decodes those in short ones). Where this was not built, the expressions of
-`smtpapi.find.html_syntax.markup` do the same; tests/unit/test_native_walk.py holds the two against each other.
+Not a second authority. It skips tags by the tokenizer's rules (WHATWG HTML 13.2.5) and makes anchors as
+`smtpapi.find.anchors` does. Whatever is rare is left to Python: svg, math and scripts, comments that may be
+conditional, names of links that are not ASCII, and long values with character references
+(`smtpapi.find.html_syntax.entities` decodes those in short values). Where this was not built, the expressions of
+`smtpapi.find.html_syntax.markup` do the same; tests/unit/test_native_walk.py compares the two.
 
-Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
-goes forward, but over a tag that is handed over (read once more, by Python) and the text after an anchor
-(VISIBLE bytes, which are read as markup too): so the time is linear. One call reads MOST_TAGS tags or
-MOST_BYTES bytes, and the token that they end in, so that its caller can look at the clock. */
+Invariants: nothing is read past the end of the bytes given; nothing is stored between two calls. Each pointer
+only goes forward, with two exceptions: a tag that Python must handle is read once more, by Python, and the text
+after an anchor (VISIBLE bytes) is read as markup too. So the time is linear. One call reads MOST_TAGS tags or
+MOST_BYTES bytes, and the rest of the token they end in, so that its caller can check the time. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -17,7 +17,9 @@ MOST_BYTES bytes, and the token that they end in, so that its caller can look at
 
 typedef unsigned char Byte;
 
+/* They bound the work between two checks of the time. MOST_DECODED is deadline.CHECK_BYTES. */
 enum { MOST_TAGS = 2048, MOST_BYTES = 1 << 16, MOST_DECODED = 4096 }; /* in one call */
+/* Only hostile tags have more; Python reads those. The numbers are guesses. */
 enum { MOST_ATTRIBUTES = 1000, MOST_MARKS = 16 };                      /* in one tag */
 enum { VISIBLE = 1024 };                       /* as link_text._VISIBLE */
 enum { NAME_BYTES = 63, SUBLINK_BYTES = 64 };  /* as in anchors */
@@ -44,7 +46,7 @@ static void prepare_classes(void)
     class_of['='] = EQUALS;
 }
 
-/* Bytes of the document; start is NULL where there are none to speak of. */
+/* Bytes of the document; start is NULL where there are none. */
 typedef struct {
     const Byte *start, *stop;
 } Span;
@@ -288,13 +290,13 @@ static int attribute_of(Span name)
 /* Whether the value is one of anchors._NO. */
 static int is_no(Span value)
 {
-    static const char *const words[] = {"0", "no", "off", "false"};
+    static const char *const refusals[] = {"0", "no", "off", "false"};
     if (value.start == NULL)
         return 0;
     value = trimmed(value);
     for (int place = 0; place < 4; place++)
-        if (size_of(value) == (Py_ssize_t)strlen(words[place]) &&
-            is_word(value.start, words[place], size_of(value)))
+        if (size_of(value) == (Py_ssize_t)strlen(refusals[place]) &&
+            is_word(value.start, refusals[place], size_of(value)))
             return 1;
     return 0;
 }
@@ -562,7 +564,7 @@ static int append_anchor(Walk *walk, Said *said, PyObject *tag)
     const Byte *document = walk->document;
     PyObject *values[FIELDS] = {NULL};
     Span target = trimmed(said->values[HREF]);
-    if (size_of(target) > MOST_BYTES) /* where Python looks at the clock */
+    if (size_of(target) > MOST_BYTES) /* where Python checks the time */
         return 0;
     Py_ssize_t amps = count_amps(target);
     if (amps == -2)

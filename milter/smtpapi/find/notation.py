@@ -1,4 +1,4 @@
-"""`[[data-msys-…="…"]]` after a URL in plain text (contract.md 5.3, text notation).
+"""The notation `[[data-msys-…="…"]]` after a URL in plain text (contract.md 5.3, text notation).
 
 Not a general attribute syntax: a bracket with any other attribute in it is the author's text.
 """
@@ -20,7 +20,7 @@ _EACH: Final = re.compile(rb"data-msys-([a-z]+)=(?:\"([^\"]*)\"|'([^']*)'|([^\"'
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """What the brackets say; stop: just after the last of them."""
+    """What the brackets say. stop: the offset just after the last of them."""
 
     stop: int
     unsubscribe: bool
@@ -30,7 +30,10 @@ class Notation:
 
 
 def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Notation | None:
-    """The brackets that begin at position, one or several in a row; None if there are none of ours."""
+    """Return what the brackets at position say, one pair or several in a row; None if none of them is ours.
+
+    Raises whatever `check_time` raises.
+    """
     said: dict[bytes, bytes] = {}
     stop = position
     check_at = position + CHECK_BYTES

@@ -1,12 +1,11 @@
 /* Quoted-printable (RFC 2045 6.7) in C: read, written, and edits put back into its encoded text.
 
-Not a second authority. Each function has its twin in Python, in `smtpapi.mime.quoted_printable`, which says
-what it does, is used where this was not built, and which tests/unit/test_native_quoted_printable.py holds it
-against. Whatever is not as the filter makes it (malformed escapes, edits out of order or past the end, other
-types) is answered with None: the twin decides then.
+Not a second authority. Each function has its twin in Python, in `smtpapi.mime.quoted_printable`. The twin
+documents it, and is used where this was not built; tests/unit/test_native_quoted_printable.py compares the two.
+Malformed escapes, edits out of order or past the end, and values of other types give None: the twin decides then.
 
-Invariants: it reads strangers' mail, so nothing is read or written past the end of what was given; each
-function is linear in its arguments; nothing is kept between two calls. */
+Invariants: it reads strangers' mail, so nothing is read or written past the end of the bytes given; each
+function is linear in its arguments; nothing is stored between two calls. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

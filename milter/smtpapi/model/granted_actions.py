@@ -46,7 +46,7 @@ class GrantedActions:
         return self.all_but(dict.fromkeys((*_EACH_MAIL, *_HOP.get(mode, ()))))
 
     def hops(self, mode: SeveralRecipients) -> bool:
-        """Tell whether a message can be sent over the hop. mode: as in `missing`."""
+        """Return whether a message can be sent over the hop. mode: as in `missing`."""
         return self is ALL or not self.all_but(_HOP.get(mode, ()))
 
     def lacking(self, headers: Iterable[HeaderChange], edits: Sequence[Edit]) -> str:

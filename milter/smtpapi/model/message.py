@@ -27,8 +27,8 @@ class Unkept(NamedTuple):
 class Message:
     r"""A message's header and body.
 
-    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has.
-    clear: all readers cut the header into these fields. From an MTA that is taken as true, of a file it is
+    eol: the end of inserted lines: b"\r\n" for mail from an MTA, else what the file has.
+    clear: all programs split the header into these fields. An MTA is trusted to do so; for a file it is
     checked (`smtpapi.mime.clear`).
     unkept: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
     header_size: bytes of the fields with their line ends.
@@ -77,11 +77,11 @@ class Message:
         return self._named.get(lower, ())
 
     def lacks(self, names: Iterable[str]) -> bool:
-        """Tell whether no field has any of these names. names: in lower case."""
+        """Return whether no field has any of these names. names: in lower case."""
         return self._named.keys().isdisjoint(names)
 
     def is_plain(self) -> bool:
-        """Tell whether all field names are ASCII. Programs differ in whether another name ends the header."""
+        """Return whether all field names are ASCII. At another name some programs end the header."""
         return all(map(str.isascii, self._named))
 
     def first(self, name: str) -> bytes | None:

@@ -79,7 +79,7 @@ class Skip(StrEnum):
 
 
 class Skipped(NamedTuple):
-    """A link or part that was found and left as it is. offset: in the body, -1 for a whole part."""
+    """A link or part that stays as it is. offset: in the body, -1 for a whole part."""
 
     part: str
     offset: int
@@ -104,8 +104,8 @@ class HeaderChange:
 class Recipient:
     """An envelope recipient to add.
 
-    instead_of: the RCPT TO that is deleted for it, as the client spelled it; its DSN options are taken over.
-    "" where no recipient is deleted. original: the address for ORCPT where the client named none; "" leaves
+    instead_of: the RCPT TO that it replaces, as the client spelled it; it inherits that one's DSN options. ""
+    where no recipient is deleted. original: the address for ORCPT where the client named none; "" leaves
     ORCPT out.
     """
 

@@ -102,7 +102,7 @@ class Supervisor:
     # -- one turn of the loop
 
     def _busy(self) -> bool:
-        """Tell whether something is due without a signal: a worker to start, or one that has to exit."""
+        """Return whether something is due without a signal: a worker to start, or one that has to exit."""
         return len(self._children.serving()) < len(self._children) or self._missing() > 0
 
     def _missing(self) -> int:

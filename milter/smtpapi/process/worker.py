@@ -138,11 +138,11 @@ class WorkerServices:
                 self._counters.add("events-dropped")
 
     def takes_context(self, client: Client) -> bool:
-        """Tell whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
+        """Return whether XSETCONTEXT counts: the scope lists it, the client is trusted (contract.md 4.3)."""
         return "XSETCONTEXT" in self._scoped(client).smtp_extensions and self.is_trusted(client)
 
     def is_trusted(self, client: Client) -> bool:
-        """Tell whether a client's mail may be tracked at all."""
+        """Return whether a client's mail may be tracked at all."""
         return is_trusted(client, self._scoped(client).options.relay_hosts)
 
     def _scoped(self, client: Client) -> Scoped:

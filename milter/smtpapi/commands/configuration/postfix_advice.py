@@ -30,7 +30,7 @@ class Smtpd(NamedTuple):
 
     @property
     def has_milters(self) -> bool:
-        """Tell whether it asks milters."""
+        """Return whether it asks milters."""
         without = "no_milters" in self.options["receive_override_options"]
         return bool(self.options["smtpd_milters"]) and not without
 
