@@ -48,7 +48,7 @@ cassandra_client {{
 
 
 class Unable(Exception):
-    """The demonstration cannot start or go on; one line that says what to do."""
+    """The demonstration cannot start or go on. The text is one line that says what to do."""
 
 
 def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:

@@ -53,7 +53,10 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
 
 
 def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
-    """Print a line for each event, for ever. check: called often; raises when a part has died."""
+    """Print a line for each event, for ever.
+
+    check: called often. Raises what it raises when a part has died.
+    """
     seen: dict[str, None] = {}  # the store may return one twice
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The sample file and the reference page, written from the declarations.
+"""Write the sample file and the reference page from the declarations.
 
 `python -m engagement.settings.explain sample` prints etc/smtpapi.conf, `… reference` prints docs/settings.md.
 A test compares the committed files with what this prints. Not what is in force in a given file: that is

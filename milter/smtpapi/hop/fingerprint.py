@@ -69,7 +69,8 @@ class Fingerprint:
 
     @property
     def bound(self) -> tuple[bytes, bytes, bytes]:
-        """What a split header is bound to: hashes of Message-ID and Date (b"" without one) and of the body.
+        """The facts that a split header is bound to: hashes of Message-ID and Date (b"" without one) and of
+        the body.
 
         White space in the two fields does not count. The sender is left out, since MTAs complete and rewrite
         it between the passes.
