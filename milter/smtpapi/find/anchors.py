@@ -65,13 +65,13 @@ def read_anchor(
     if href == _NO_VALUE:
         return stop, None
     first, last, quote = href
-    anchor = plain_anchor(first, data[first:last], check_time)
+    anchor = href_anchor(first, data[first:last], check_time)
     if tag != "a" or quote != b'"' or conditional or opt_out:
         anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional, opt_out=opt_out)
     return stop, _with_attributes(anchor, data, values, marks, check_time) if values else anchor
 
 
-def plain_anchor(start: int, value: bytes, check_time: CheckTime = no_deadline) -> Anchor:
+def href_anchor(start: int, value: bytes, check_time: CheckTime = no_deadline) -> Anchor:
     """Return the anchor of `<a href="value">`, whose value begins at start.
 
     Raises whatever `check_time` raises.
@@ -92,19 +92,19 @@ def _with_attributes(
     marks: list[tuple[int, int]],
     check_time: CheckTime,
 ) -> Anchor:
-    said = {
+    given = {
         name: decode(data[first:last], check_time).strip(WHITE_SPACE)
         for name, (first, last, _) in values.items()
     }
-    sublink = said.get(b"data-msys-sublink", b"")
+    sublink = given.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
     return anchor._replace(
-        name=_link_name(said),
-        unsubscribe=said.get(b"data-msys-unsubscribe") == b"1",
-        clicktrack=said.get(b"data-msys-clicktrack") != b"0",
+        name=_link_name(given),
+        unsubscribe=given.get(b"data-msys-unsubscribe") == b"1",
+        clicktrack=given.get(b"data-msys-clicktrack") != b"0",
         sublink=sublink.decode("ascii") if valid else "",
         attributes=tuple(marks),
-        sublink_ignored=b"data-msys-sublink" in said and not valid,
+        sublink_ignored=b"data-msys-sublink" in given and not valid,
     )
 
 
@@ -126,8 +126,8 @@ def _taken_out(data: bytes, found: re.Match[bytes], before: int) -> tuple[int, i
     return start, stop
 
 
-def _link_name(said: dict[bytes, bytes]) -> str:
-    raw = next((said[spelling] for spelling in _NAME_SPELLINGS if said.get(spelling)), b"")
+def _link_name(given: dict[bytes, bytes]) -> str:
+    raw = next((given[spelling] for spelling in _NAME_SPELLINGS if given.get(spelling)), b"")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:

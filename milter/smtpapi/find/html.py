@@ -18,7 +18,7 @@ from smtpapi.find import (
     foreign,
     link_text,
 )
-from smtpapi.find.anchors import plain_anchor, read_anchor
+from smtpapi.find.anchors import href_anchor, read_anchor
 from smtpapi.find.html_syntax import markup, raw_text, unclosed
 from smtpapi.find.model import Anchor, Page
 from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
@@ -115,7 +115,7 @@ class _Walk:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.check_time)
+                anchor = href_anchor(found.start(3), target, self.check_time)
                 if self.check_text:
                     self._add(anchor, position)
                 else:
@@ -250,7 +250,7 @@ class _Walk:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.check_time)
+                anchor = href_anchor(found.start(3), target, self.check_time)
                 self._add(anchor._replace(conditional=True), position)
                 continue
             if token is None:

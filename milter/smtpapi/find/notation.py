@@ -34,7 +34,7 @@ def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Not
 
     Raises whatever `check_time` raises.
     """
-    said: dict[bytes, bytes] = {}
+    given: dict[bytes, bytes] = {}
     stop = position
     check_at = position + CHECK_BYTES
     while found := _BRACKET.match(data, stop):
@@ -43,15 +43,15 @@ def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Not
             check_time()
             check_at = stop + CHECK_BYTES
         for each in _EACH.finditer(found[1]):
-            said.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
+            given.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
     if stop == position:
         return None
-    sublink = said.get(b"sublink", b"")
+    sublink = given.get(b"sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
     return Notation(
         stop,
-        unsubscribe=said.get(b"unsubscribe") == b"1",
-        clicktrack=said.get(b"clicktrack") != b"0",
+        unsubscribe=given.get(b"unsubscribe") == b"1",
+        clicktrack=given.get(b"clicktrack") != b"0",
         sublink=sublink.decode("ascii") if valid else "",
-        sublink_ignored=b"sublink" in said and not valid,
+        sublink_ignored=b"sublink" in given and not valid,
     )

@@ -149,7 +149,7 @@ def _restored(
         fields.append(Field(x_msys_api.NAME, first_pass.directive))
     return ResumedMessage(
         replace(envelope, client=first_pass.client),
-        Message(tuple(fields), message.body, message.eol, message.clear, message.unkept),
+        Message(tuple(fields), message.body, message.eol, message.clear, message.hashed),
         message,
         first_pass.context,
         tuple(reversed(ours)),

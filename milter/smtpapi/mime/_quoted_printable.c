@@ -21,7 +21,7 @@ enum { START, STOP, NEW, FIELDS = 9 }; /* of an `Edit` */
 typedef const unsigned char *Bytes;
 
 static int8_t value_of[256];        /* of a hexadecimal digit; -1 of all else */
-static unsigned char is_plain[256]; /* stands for itself in a value */
+static unsigned char is_literal[256]; /* stands for itself in a value */
 static unsigned char is_text[256];  /* stands for itself inside a line */
 
 static void prepare_tables(void)
@@ -32,7 +32,7 @@ static void prepare_tables(void)
     for (int value = 10; value < 16; value++)
         value_of['A' + value - 10] = value_of['a' + value - 10] = (int8_t)value;
     for (int code = ' '; code <= '~'; code++)
-        is_plain[code] = is_text[code] = code != '=';
+        is_literal[code] = is_text[code] = code != '=';
     is_text['\t'] = 1;
 }
 
@@ -205,7 +205,7 @@ static int is_soft_break(PyObject *soft)
 
 static uint64_t has_less(uint64_t word, unsigned byte) { return (word - EACH(byte)) & ~word & EACH(0x80); }
 
-/* Whether `is_plain` holds for each of eight bytes; nearly all of a link's do. */
+/* Whether `is_literal` holds for each of eight bytes; nearly all of a link's do. */
 static int are_plain(Bytes at)
 {
     uint64_t word;
@@ -297,7 +297,7 @@ static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
     Bytes at = (Bytes)PyBytes_AS_STRING(new), end = at + PyBytes_GET_SIZE(new);
     if (end - at > PY_SSIZE_T_MAX / 8)
         return PyErr_NoMemory();
-    Py_ssize_t escaped = escaped_size(at, end, end, is_plain), room = escaped;
+    Py_ssize_t escaped = escaped_size(at, end, end, is_literal), room = escaped;
     if (line->column + escaped + line->rest <= LINE) {
         if (escaped == end - at) {
             line->column += escaped;
@@ -313,7 +313,7 @@ static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
         return NULL;
     unsigned char *start = (unsigned char *)PyBytes_AS_STRING(encoded);
     Writer into = {start, start + PyBytes_GET_SIZE(encoded), soft, 0, 0, 0};
-    put_escaped(&into, at, end, end, is_plain, room);
+    put_escaped(&into, at, end, end, is_literal, room);
     Py_ssize_t last = into.last + (into.is_broken ? 0 : line->column);
     if (line->rest && last + line->rest > LINE) {
         put_soft_break(&into);

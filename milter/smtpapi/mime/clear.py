@@ -64,13 +64,13 @@ def _clear_parameters(value: bytes) -> bool:
     assert clear is not None  # it may be empty
     if clear.end() < len(value) and not _HARMLESS.fullmatch(value, clear.end()):
         return False
-    said: dict[bytes, bytes] = {}
+    given: dict[bytes, bytes] = {}
     for name, text in _PARAMETER.findall(value, head.end(), clear.end()):
         matter = name.lower()
         if matter.startswith((b"boundary", b"charset")):
             bare = text.strip(b'"')
             grammar = _BOUNDARY if matter == b"boundary" else _CHARSET
-            if b"*" in matter or not grammar.fullmatch(bare) or said.setdefault(matter, bare) != bare:
+            if b"*" in matter or not grammar.fullmatch(bare) or given.setdefault(matter, bare) != bare:
                 return False
     return True
 

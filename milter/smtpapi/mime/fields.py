@@ -53,7 +53,7 @@ class ContentType:
     ambiguous: bool = False
 
 
-PLAIN = ContentType("text/plain", {})
+TEXT_PLAIN = ContentType("text/plain", {})
 
 
 def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int = sys.maxsize) -> Header:

@@ -13,7 +13,7 @@ from smtpapi.mime.clear import part_block
 from smtpapi.mime.deadline import OverTimeError
 from smtpapi.mime.describe import AmbiguousError, PartDescription, describe
 from smtpapi.mime.edits import MAX_LINE
-from smtpapi.mime.fields import PLAIN, ContentType, FieldSpan, Header, parse_header
+from smtpapi.mime.fields import TEXT_PLAIN, ContentType, FieldSpan, Header, parse_header
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Why
 
@@ -126,7 +126,7 @@ def _top(message: Message) -> PartDescription:
         raise AmbiguousError("a header whose fields or end can be read in two ways")
     return describe(
         ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
-        PLAIN,
+        TEXT_PLAIN,
     )
 
 
@@ -234,7 +234,7 @@ class _Pass:
                 for item in header.fields
                 if item.name[:8].lower() == "content-"
             ),
-            _MESSAGE if around.kind == "multipart/digest" else PLAIN,
+            _MESSAGE if around.kind == "multipart/digest" else TEXT_PLAIN,
         )
         kind = described.content.type
         multipart = kind.startswith("multipart/")

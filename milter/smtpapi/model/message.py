@@ -16,7 +16,7 @@ class Field(NamedTuple):
     value: bytes
 
 
-class Unkept(NamedTuple):
+class HashedBody(NamedTuple):
     """Size and digest of a body that is not held in memory. size: in bytes. digest: its SHA-256."""
 
     size: int
@@ -30,7 +30,7 @@ class Message:
     eol: the end of inserted lines: b"\r\n" for mail from an MTA, else what the file has.
     clear: all programs split the header into these fields. An MTA is trusted to do so; for a file it is
     checked (`smtpapi.mime.clear`).
-    unkept: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
+    hashed: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
     header_size: bytes of the fields with their line ends.
     """
 
@@ -38,7 +38,7 @@ class Message:
     body: bytes
     eol: bytes = b"\r\n"
     clear: bool = True
-    unkept: Unkept | None = None
+    hashed: HashedBody | None = None
     header_size: int = field(init=False, repr=False, compare=False)
     # By lower-case name: fields are looked up a dozen times a message.
     _named: dict[str, list[bytes]] = field(init=False, repr=False, compare=False)
@@ -59,14 +59,14 @@ class Message:
     @property
     def body_size(self) -> int:
         """The number of the body's bytes, whether it is held in memory or not."""
-        return len(self.body) if self.unkept is None else self.unkept.size
+        return len(self.body) if self.hashed is None else self.hashed.size
 
     def body_digest(self) -> bytes:
         """Return the SHA-256 of the body, whether it is held in memory or not.
 
         Most processors compute it in hardware, in half the time of BLAKE2.
         """
-        return hashlib.sha256(self.body).digest() if self.unkept is None else self.unkept.digest
+        return hashlib.sha256(self.body).digest() if self.hashed is None else self.hashed.digest
 
     def values(self, name: str) -> Iterator[bytes]:
         """Return the values of all fields of that name, in order. The case of letters does not matter."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from smtpapi.hop import split_header
 from smtpapi.model.envelope import Resolved
-from smtpapi.model.message import Field, Message, Unkept
+from smtpapi.model.message import Field, HashedBody, Message
 from smtpapi.model.outcome import Why
 from smtpapi.mta import heap
 from smtpapi.mta.services import SessionServices
@@ -156,7 +156,7 @@ class IncomingMessage:
         fields = tuple(self.fields)
         if self._digest is not None:
             size = min(self.body_size, self._services.max_size + 1)
-            return Message(fields, b"", unkept=Unkept(size, self._digest.digest()))
+            return Message(fields, b"", hashed=HashedBody(size, self._digest.digest()))
         message = Message(fields, b"".join(self._chunks))
         self._chunks = []
         return message

@@ -124,18 +124,20 @@ class MessageEnd:
             return TRY_AGAIN, None
         lost = (Field(name, b"") for name in incoming.lost_fields)  # deletions go by the fields' numbers
         header = Message((*incoming.fields, *lost), b"")
-        owing = copies.may_be_asked(header) or x_msys_api.NAME.lower() in map(str.lower, incoming.lost_fields)
+        at_risk = copies.may_be_asked(header) or x_msys_api.NAME.lower() in map(
+            str.lower, incoming.lost_fields
+        )
         outcome: Outcome = Leave(Why.INTERNAL_ERROR, note)
         changes = None
         try:
             headers = self.rights.allowed(self.services.removable(envelope, header))
-            owing = owing and any(change.name == x_msys_api.NAME for change in headers)
+            at_risk = at_risk and any(change.name == x_msys_api.NAME for change in headers)
             if headers:
                 without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
                 outcome, changes = without, modifications_of(without, header)
         except Exception:  # noqa: BLE001 - the fields to remove are not known: the mail passes as it came
             maillog.failed_before_change(envelope)
-        return (TRY_AGAIN, None) if owing and result is None else (outcome, changes)
+        return (TRY_AGAIN, None) if at_risk and result is None else (outcome, changes)
 
     def _count_and_log(self, envelope: Envelope, outcome: Outcome, seconds: float) -> None:
         counters = self.services.counters

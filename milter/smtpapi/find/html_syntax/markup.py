@@ -47,7 +47,7 @@ _COMMON_TAG: Final = (
     rb"|[sS][tT][rR]|[hH][1-6rR]|[mM][eE])[A-Za-z0-9]*+"
     rb"(?: [A-Za-z:_-]++=(?:\"[^\"]*+\"|[A-Za-z0-9#%_.-]++)){0,40}+[^>\"'=]*+>"
 )
-_PLAIN_COMMENT: Final = rb"!--[^->][^-]*+-->"
+_SIMPLE_COMMENT: Final = rb"!--[^->][^-]*+-->"
 _COMMON_COMMENT: Final = rb"!--(?!-?>)[^-]*+(?:-(?!-)[^-]*+){0,60}-->"  # `comment_end` reads the others
 
 # One search for both. A search for one of them alone could run to the end of the document in each comment.
@@ -95,7 +95,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
         rb"/(?:[AC-Zac-z]|[bB](?=>))[^>\"']*+>",
         *(() if any(re.match(_COMMON_TAG, start + b">") for start in starts) else (_COMMON_TAG,)),
         rb"(?!%s)%s" % (wanted, tag),
-        *(() if comments else (_PLAIN_COMMENT, _COMMON_COMMENT)),
+        *(() if comments else (_SIMPLE_COMMENT, _COMMON_COMMENT)),
         rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(b"body"), after, tag, _BOGUS),
         rb"(?:!(?!--)|\?)" + _BOGUS,
         rb"(?![A-Za-z/!?])",  # text
