@@ -54,7 +54,7 @@ class Unable(Exception):
 def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:
     """Return a port named by the environment. others: ports of the other parts.
 
-    Raises Unable for what is no port number, and for a port of another part.
+    Raises Unable for a text that is no port number, and for a port of another part.
     """
     text = environment.get(name) or str(default)
     setting = f"{name}={text}" + ("" if environment.get(name) else " (the default)")

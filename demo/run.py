@@ -66,7 +66,7 @@ class Demonstration:
                 f"{error.filename}: {error.strerror}; choose another folder with RUN_DIR=…"
             ) from error
         self._lock()
-        self.postfix.stop()  # one that a killed run left behind
+        self.postfix.stop()  # it may still run after an earlier run was killed
         for name, port in (
             ("PORT_SMTP", self.place.smtp),
             ("PORT_HTTP", self.place.http),
@@ -156,7 +156,7 @@ class Demonstration:
                 )
 
     def stop(self) -> None:
-        """Stop Postfix first, then what it needs, the shipper last: so no event is left in the spool."""
+        """Stop all parts: Postfix first, and the shipper last, so that no event is left in the spool."""
         with contextlib.suppress(PostfixError, OSError, subprocess.SubprocessError):
             self.postfix.stop()
         for name in ("milter", "tracker", "web", "shipper"):

@@ -1,4 +1,4 @@
-"""What the demonstration prints: the sample's links before and after, what to try, events as they come."""
+"""Print the links of the sample before and after, what to try next, and events as they come."""
 
 import re
 import sys

@@ -14,7 +14,7 @@ from engagement.settings.doc_text import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 
-_WIDTH = 96
+_WIDTH = 96  # columns of the sample file
 _OBVIOUS = frozenset(
     {option_types.boolean().expected, option_types.text().expected, option_types.path().expected}
 )  # the options' names say enough

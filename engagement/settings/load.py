@@ -43,7 +43,7 @@ _INSIDE = {
     "pathway": (),
     "peer": (),
 }
-# What takes their place here, for stanzas that someone who comes from Momentum will look for.
+# For stanzas that users of Momentum may expect: what replaces them here.
 _INSTEAD = {
     "http_listener": "tracker { listen } says where links are answered",
     "httpsrv": "tracker { } has the web server's options",
@@ -55,15 +55,16 @@ _OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract
 _OTHERS = frozenset(
     {"ecstream_listener", "http_listener", "xmpp_listener", "msgc_listener", "eccluster_listener"}
 )
-_NEAR = 0.85  # of the letters in common: takes a slip of the pen, and none of Momentum's other names
+_NEAR = 0.85  # of the letters in common: finds misspellings, and none of Momentum's other names
 _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
 def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settings:
     """Return the settings of a file and all it includes.
 
-    base: Momentum's …/etc/conf folder, where includes are also searched. Without it, one above the file is
-    used. Raises SettingsError for a configuration with problems, NoConfiguration where there is no such file.
+    base: Momentum's …/etc/conf folder, where included files are also searched for. Without it, one above the
+    file is used. Raises SettingsError for a configuration with problems, NoConfiguration where there is no
+    such file.
     """
     reader = FileReader(base, node)
     items = reader.read(path)

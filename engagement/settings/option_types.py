@@ -30,7 +30,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 _BRACKETED = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?", re.DOTALL)
-_MAX_SHOWN = 60
+_MAX_SHOWN = 60  # characters of a value in a message, which is one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def patterns() -> OptionType[tuple[str, ...]]:
                 with warnings.catch_warnings():
                     warnings.simplefilter(
                         "ignore", FutureWarning
-                    )  # "[[" is legal today, which is what counts
+                    )  # "[[" is valid in this version of Python, with a warning
                     re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
                 raise OptionValueError(

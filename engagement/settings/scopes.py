@@ -134,7 +134,7 @@ def address_of(text: str) -> Address | None:
 
 
 def listen_of(instance: str) -> ListenAddress | None:
-    """Read a Listen's instance (contract.md 2.5); None if it has none of the forms."""
+    """Return the address that a Listen's instance names (contract.md 2.5); None if it is malformed."""
     if instance.startswith("/"):
         return ListenAddress(instance)
     host, colon, port = instance.rpartition(":")

@@ -221,7 +221,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
 
 
 def _without_equals(error: UnexpectedToken) -> Problem | None:
-    """Return the problem of `name value` without a brace behind it: a forgotten equals sign, most likely."""
+    """Return the problem of `name value` without a brace after it: most likely a forgotten equals sign."""
     stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
     if len(stack) < 2 or (error.accepts or error.expected) != {"LBRACE"}:
         return None

@@ -32,13 +32,14 @@ _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
 }
-_FRAME_32 = (32).to_bytes(8, "big")  # what `_frame` puts before a hash
+_FRAME_32 = (32).to_bytes(8, "big")  # the prefix that `_frame` gives a hash
 _BLAKE = hashlib.blake2b(digest_size=32)
 _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
 _CACHED_SIZE = 200  # bytes of a Date that may be cached: enough for any real one; bounds the memory
-# Seconds before and after now. A Date outside is no time of sending, since mail queues give up after days.
+# Seconds before and after now. A Date outside cannot be the time of sending, since mail queues give up after
+# days.
 _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR
 
 

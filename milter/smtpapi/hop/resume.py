@@ -58,7 +58,7 @@ class ResumedMessage(NamedTuple):
     message as the MTA has it, to which the changes apply. session, message_context: variables. signatures:
     deletions of DKIM signatures that the site's own signer added meanwhile. first_pass, key: of the split
     header that counts, None on a first pass. expands: whether the message may be sent over the hop now.
-    refused: why a split header that came in by the hop's listener does not count. fingerprint: None where it
+    refused: why a split header on the hop's listener does not count. fingerprint: None where it
     was not needed.
     """
 
@@ -127,7 +127,7 @@ def resume(
 def _restored(
     as_received: ResumedMessage, first_pass: FirstPass, key: Key, fingerprint: Fingerprint
 ) -> ResumedMessage:
-    """Return the message with what the first pass knew of it."""
+    """Return the message with the facts of the first pass."""
     envelope, message = as_received.envelope, as_received.message
     fields = []
     signatures = list(first_pass.signatures)

@@ -45,7 +45,7 @@ class FirstPass:
     at: when it ran, Unix seconds. issued: when the message was sent, Unix seconds (`fingerprint.issued_at`).
     first: the first RCPT TO; an archive copy has the same links. bound, fingerprint: `bound` and `digest` of
     the message's `Fingerprint`. signatures: `signature_id` of each DKIM-Signature on entry. directive: the
-    X-MSYS-API value that counts, b"" without one. named_twice: recipients who also stand in its cc, bcc or
+    X-MSYS-API value that counts, b"" without one. named_twice: recipients who are also in its cc, bcc or
     archive lists; they keep the role of an original. context, message_context: variables of the session and
     of the message, before the hooks for each recipient. names: the joined `name_of` hashes of each
     recipient, their ORCPT and each copy; b"" where the MTA adds no recipients of its own.

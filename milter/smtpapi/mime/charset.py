@@ -5,7 +5,7 @@ whatever else stands in them, so that a wrong label does no harm. In Shift_JIS, 
 characters may have bytes that look like ASCII: each of these bytes is replaced by one that does not. UTF-16
 is decoded to UTF-8, and edited only if encoding it again gives the very same bytes.
 
-Labels mean what the WHATWG Encoding standard says, as in browsers, where the bytes agree with it. Charsets
+Labels have the meaning of the WHATWG Encoding standard, as in browsers, if the bytes agree with it. Charsets
 that it does not know (UTF-7, UTF-32, HZ, EBCDIC) are read by some programs and not by others: such parts are
 left alone.
 """
@@ -64,8 +64,8 @@ _ESCAPE_TO_SET = re.compile(rb"\x1b[$(]")
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASCII = bytes(range(128))
 _HIDE = bytes(range(128, 256)) * 2
-# ISO-2022-JP, and what senders put under its label: ASCII, JIS Roman, kana of one byte; then sets of two
-# bytes.
+# The sets of ISO-2022-JP, and others that senders use under its label: ASCII, JIS Roman and kana with one
+# byte for each character; then those with two bytes.
 _ESCAPE = re.compile(rb"(\x1b(?:\([BJI]|\$[@B]|\$\([DOPQ]))")
 _TO_ASCII = (b"\x1b(B", b"\x1b(J")
 _KANA = re.compile(rb"[!-~]*+")

@@ -23,7 +23,7 @@ class OverTimeError(Exception):
 
 
 def no_deadline() -> None:
-    """Return at once: the check for callers without a deadline."""
+    """Do nothing: the check for callers without a deadline."""
 
 
 def paced(items: Iterable[_Item], check_time: CheckTime, every: int = CHECK_STEPS) -> Iterator[_Item]:

@@ -143,7 +143,7 @@ def _after_semicolon(value: bytes, position: int) -> int:
 
 
 def _continued(parameters: Mapping[str, str], name: str) -> str | None:
-    """Return a value given as name*0, name*1, … or as name*; None if a piece is missing or stands twice."""
+    """Return a value given as name*0, name*1, … or as name*; None if a piece is missing or repeated."""
     if (whole := parameters.get(f"{name}*")) is not None:
         return _text(unquote_to_bytes(whole.rpartition("'")[2]))
     pieces = []

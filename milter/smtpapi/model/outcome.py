@@ -55,7 +55,7 @@ class Skip(StrEnum):
     PART_CHARSET = "part-charset"
     PART_ENCODING = "part-encoding"
     AMP_NOT_HTTPS = "amp-not-https"
-    PIXEL_TOO_LONG = "pixel-too-long"  # the part is done, but for its pixel
+    PIXEL_TOO_LONG = "pixel-too-long"  # the part is rewritten, but without a pixel
     PIXEL_WITHOUT_PLACE = (
         "pixel-without-place"  # HTML that shows no image: frames, or cut off before its text
     )

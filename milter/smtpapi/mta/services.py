@@ -1,4 +1,4 @@
-"""What all sessions of one worker process share: the functions they call, the counters, the memory.
+"""The services that all sessions of one worker process share: functions to call, counters, memory.
 
 Not how these functions are implemented (`worker`), nor a session (`session`).
 """

@@ -4,8 +4,8 @@ Not who the client is (`connection`), what is held of a message (`incoming_messa
 (`message_end`). Besides these only `milter_loop` and `modification_calls` know pymilter.
 
 Invariants (design rule 1):
-- An exception in a callback never ends the session. Its message passes untouched, or gets 451 where it is not
-  known what was lost.
+- An exception in a callback never ends the session. Its message passes untouched, or gets 451 if the
+  lost data is not known.
 - No callback waits for anything, since libmilter serves many sessions with few threads.
 """
 

@@ -1,6 +1,6 @@
 """The workers that the parent has started and that have not ended yet.
 
-Not when one is started or stopped (`supervisor`). Each child has a number of its own. It selects its row of
+Not when one is started or stopped (`supervisor`). Each child has a number, which selects its row of
 counters and its share of the memory for messages.
 """
 

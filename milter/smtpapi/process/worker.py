@@ -103,7 +103,7 @@ class WorkerServices:
     def consider(
         self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: GrantedActions
     ) -> MessageResult:
-        """Return what becomes of a message, with the key ring as it is on disk now."""
+        """Return the outcome of a message, with the key ring that is on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
@@ -116,11 +116,11 @@ class WorkerServices:
         return known_to_pass(self._site, client, context.get("pathway", ""))
 
     def reads(self, envelope: Envelope, header: Message, context: Mapping[str, str]) -> Reads:
-        """Return what `consider` will read of a message's body."""
+        """Return how much of a message's body `consider` will read."""
         return reads(self._site, envelope, header, context)
 
     def without_room(self, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
-        """Return what becomes of a message that found no room in memory."""
+        """Return the outcome of a message that found no room in memory."""
         return without_room(self._site, envelope, header, rights)
 
     def removable(self, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:

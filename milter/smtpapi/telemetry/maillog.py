@@ -127,7 +127,7 @@ def _who(envelope: Envelope) -> str:
 
 
 def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> None:
-    """Log what became of a message, in one line. size: octets. seconds: from its end to the answer."""
+    """Log the outcome of a message, in one line. size: octets. seconds: from its end to the answer."""
     match outcome:
         case Refuse(code=code, status=status, text=text):
             what = f"status=refused, reply={code} {status} {text}"

@@ -1,4 +1,4 @@
-"""Warnings about what a valid configuration names: its files, the domains of links sent before, Postfix.
+"""Warnings about things that a valid configuration names: files, Postfix, and domains of links sent before.
 
 Not the errors and warnings of the configuration's own text, which `engagement.settings` finds.
 """

@@ -32,7 +32,7 @@ class Failed(click.ClickException):
 
 
 def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --ring and --config to a command, which hands both to `ring_path`; one of them is needed."""
+    """Add --ring and --config to a command, which must pass both to `ring_path`. Users give one of them."""
     for option in (
         click.option("--ring", type=click.Path(path_type=Path), help="The key ring's file."),
         click.option(

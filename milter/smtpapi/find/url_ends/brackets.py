@@ -1,6 +1,6 @@
 """The end of a URL in running text: brackets, quotation marks and the sentence's own punctuation.
 
-Not which bytes a URL may hold: `text` decides that, and hands in the run of such bytes.
+Not which bytes a URL may hold: `text` decides that, and passes in the run of such bytes.
 """
 
 import re
@@ -14,8 +14,8 @@ _PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
 _TRAILING: Final = b".,;:!?'\"|^"
 _TAG: Final = re.compile(rb"\[[A-Za-z]{1,20}=\Z")  # [url=https://x.example]label[/url]
 _ON: Final = re.compile(rb"[A-Za-z0-9/?&=%#+\-_~$@*]")  # after a mark: the URL may go on
-_OPEN: Final = -2
-_EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
+_OPEN: Final = -2  # no offset: a bracket stays open
+_EMPHASIS: Final = b"*_~"  # removed from the end if the same mark stands before the URL
 
 
 class UrlEnd(NamedTuple):
@@ -54,7 +54,7 @@ def url_end(data: bytes, start: int, run: int, check_time: CheckTime = no_deadli
 
 
 def only_punctuation(data: bytes, start: int, stop: int) -> bool:
-    """Return whether nothing but closing brackets and punctuation stands in data[start:stop]."""
+    """Return whether data[start:stop] holds only closing brackets and punctuation."""
     found = _PUNCTUATION.match(data, start, stop)
     return found is not None and found.end() == stop
 
