@@ -68,9 +68,6 @@ milter/smtpapi/rewrite/verify.py same_but_for
 )
 NO_RAISES_YET = frozenset(
     """
-engagement/stores/cassandra/store.py CassandraStore.add
-engagement/stores/memory.py MemoryStore.add
-engagement/stores/sqlite/store.py SqliteStore.add
 milter/smtpapi/rewrite/part.py PartEdits.amp
 milter/smtpapi/rewrite/part.py PartEdits.check_time
 milter/smtpapi/rewrite/part.py PartEdits.text
@@ -179,7 +176,7 @@ def has_a_capital(one: Documented) -> bool:
 def says_what_it_raises(one: Documented) -> bool:
     """Whether it names each class that its body raises. What is raised from a variable needs only the verb.
 
-    `__init__` and its kind may say so in their class. "See `Port.method`" leads to where it is said.
+    `__init__` and its kind may say so in their class. "See the port" leads to where it is said.
     """
     if not one.is_function or one.decorators() & COMMANDS or not (names := set(raised(one.node))):
         return True
@@ -188,7 +185,7 @@ def says_what_it_raises(one: Documented) -> bool:
         text += ast.get_docstring(one.around) or ""
     classes = {name for name in names if name[:1].isupper()}
     says = re.search(r"\b[Rr]aises\b", text) is not None and all(name in text for name in classes)
-    return says or text.startswith("See `")
+    return says or text.startswith("See ")
 
 
 def everything() -> list[Documented]:
