@@ -21,49 +21,26 @@ FOLDERS = ("milter/smtpapi", "engagement", "tracker_web", "private_mta", "demo")
 
 # What a function does, in the imperative. Add a verb that is missing; nouns and third persons stay out.
 VERB = re.compile(
-    r"Add|Answer|Append|Apply|Ask|Begin|Bind|Build|Call|Carry|Check|Choose|Close|Collect|Compare|"
-    r"Compute|Configure|Connect|Convert|Copy|Count|Create|Cut|Decide|Decode|Delete|Derive|Describe|"
-    r"Discard|Do|Drop|Encode|End|Erase|Escape|Fetch|Fill|Find|Finish|Flush|Fold|Follow|Forget|Free|"
-    r"Give|Go|Group|Guard|Hand|Handle|Import|Join|Kill|Let|List|Load|Log|Make|Mark|Match|Merge|Move|"
-    r"Name|Note|Open|Order|Overwrite|Parse|Point|Print|Put|Raise|Read|Record|Refuse|Release|Remember|"
-    r"Remove|Rename|Render|Replace|Report|Request|Reset|Restore|Return|Rewrite|Run|Save|Say|Seal|"
-    r"Search|See|Select|Send|Serve|Set|Ship|Show|Sort|Split|Start|Stop|Store|Switch|Take|Terminate|"
-    r"Turn|Undo|Update|Use|Verify|Wait|Wake|Walk|Warn|Write|Yield"
+    r"Add|Answer|Append|Apply|Ask|Begin|Bind|Bring|Build|Call|Carry|Change|Check|Choose|Close|"
+    r"Collect|Compare|Compute|Configure|Connect|Convert|Copy|Count|Create|Cut|Decide|Decode|Delete|"
+    r"Derive|Describe|Discard|Do|Drop|Encode|End|Erase|Escape|Fetch|Fill|Find|Finish|Flush|Fold|"
+    r"Follow|Forget|Free|Give|Go|Group|Guard|Hand|Handle|Import|Join|Judge|Keep|Kill|Let|List|Load|"
+    r"Log|Look|Make|Mark|Match|Merge|Move|Name|Note|Open|Order|Overwrite|Parse|Point|Print|Put|Raise|"
+    r"Read|Record|Refuse|Release|Remember|Remove|Rename|Render|Replace|Report|Request|Reset|Restore|"
+    r"Return|Rewrite|Run|Save|Say|Seal|Search|See|Select|Send|Serve|Set|Ship|Show|Sort|Split|Start|"
+    r"Stop|Store|Switch|Take|Tell|Terminate|Turn|Undo|Update|Use|Verify|Wait|Wake|Walk|Warn|Write|"
+    r"Yield"
 )
 
 # Files and names that still have to be mended. The test fails for a line that is no longer needed, so the
 # lists only get shorter.
 NO_VERB_YET = frozenset(
     """
-engagement/events/ids.py is_event_id
-engagement/events/record.py differ_in_time_alone
-engagement/extensions.py is_off
-engagement/links/stops.py Stops.__bool__
-engagement/objections.py Objections.hold
-engagement/shipper/lock.py ShipperLock.was_lost
-engagement/shipper/lock.py is_held
-engagement/spool/read.py SpoolReader.has_done
-engagement/spool/write.py SpoolWriter.takes
-engagement/stores/aggregate.py RepeatFinder.is_repeat
-engagement/stores/aggregate.py is_by_hours
-engagement/stores/cassandra/connection.py Connection.agreed
-engagement/stores/cassandra/queries.py Filter.wants
-engagement/stores/cassandra/queries.py Filter.wants_slim
-engagement/stores/port.py is_place
-engagement/stores/sqlite/migrate.py check
-milter/smtpapi/pipeline/recipients.py RecipientDecisions.all_bypassed
-milter/smtpapi/request/copies.py may_be_asked
-milter/smtpapi/request/copies.py may_overlap
-milter/smtpapi/request/decision.py bypassed
-milter/smtpapi/request/trust.py is_local
-milter/smtpapi/request/trust.py is_trusted
-milter/smtpapi/request/x_msys_api.py is_address
 milter/smtpapi/rewrite/pixels.py amp
 milter/smtpapi/rewrite/pixels.py html
 milter/smtpapi/rewrite/places.py first
 milter/smtpapi/rewrite/places.py last
 milter/smtpapi/rewrite/rules.py RewritingRules
-milter/smtpapi/rewrite/verify.py same_but_for
 """.strip().splitlines()
 )
 NO_RAISES_YET = frozenset(

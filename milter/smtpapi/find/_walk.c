@@ -799,8 +799,8 @@ static int has_known_fields(PyObject *type)
 
 static int prepare(void)
 {
-    if (PyInterpreterState_Get() !=
-        PyInterpreterState_Main()) { /* the objects of another one end before the process does */
+    /* The objects of another interpreter end before the process does. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "_walk is for the main interpreter");
         return 0;
     }

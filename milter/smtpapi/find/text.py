@@ -149,7 +149,7 @@ class _Text:
             end = brackets.UrlEnd(run, certain=False)
         marks = notation.read(data, run, self.check_time)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
-            marks = None  # they belong to another URL later in the same run
+            marks = None  # they belong to what follows this URL in the run
         stop = end.stop
         if marks is None and end.certain:
             stop = brackets.without_punctuation(data, start, stop)
