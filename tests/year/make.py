@@ -159,7 +159,7 @@ class _Maker:
             self._became(letter, "delay", at, retries=tries)
             tries += 1
         at += chance.randint(SECOND, HOUR)
-        if tries > 2 and self._likely(0.3):
+        if tries > 1 and self._likely(0.5):
             self._became(letter, "expiration", at, category=self._category(), retries=tries)
             return 0
         if self._likely(0.05):

@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 
-from contract.figure_story import labelled
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Hit, MessageEvent
-from engagement.events.rows import EventRow, rows
+from engagement.events.rows import EventRow, relabelled, rows
 from engagement.stores.port import EventStore, LabelledHit
 from year.make import BEGIN, DAY, HOUR, YEAR, Year, labels
 from year.told import Letter, Told
@@ -128,4 +127,4 @@ def _rows(told: Told, rules: int) -> list[EventRow]:
     if not isinstance(told.event, Hit):
         return list(rows(told.event))
     label = replace(_label_of(told), rules=str(rules))
-    return [labelled(row, label) for row in rows(told.event)]
+    return [relabelled(row, label) for row in rows(told.event)]
