@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from engagement.events.fields import Fields, join
+from engagement.events.model import Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow, repeats
 from engagement.stores.aggregate import (
     HOUR_MS,
@@ -17,6 +18,7 @@ from engagement.stores.aggregate import (
     together,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
+from engagement.stores.memory_messages import MemoryMessages
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -40,6 +42,7 @@ class MemoryStore:
         self._next = 1
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
         self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
+        self._known = MemoryMessages()
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -58,6 +61,7 @@ class MemoryStore:
                     self._note((row.tenant, row.customer), row)
                 if row.message is not None:
                     self._messages[row.message_id] = (row.at_ms, row.message)
+                self._known.note(row)
         return len(rows)
 
     def _note(self, customer: Customer, row: EventRow) -> None:
@@ -117,6 +121,7 @@ class MemoryStore:
                 name for name, row in self._rows.items() if row.message_id in messages
             }
             for name in gone:
+                self._known.forget(self._rows[name])
                 del self._rows[name], self._order[name]
             for message in messages:
                 self._messages.pop(message, None)
@@ -146,11 +151,37 @@ class MemoryStore:
             events = tuple(self._shown(row, repeated) for row in wanted)
             return Arrivals(events, str(self._order[after[-1]]) if after else mark)
 
+    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+        """See the port."""
+        with self._lock:
+            return self._known.injections(names)
+
+    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.put_waiting(events)
+
+    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
+        """See the port."""
+        with self._lock:
+            return self._known.waiting(names)
+
+    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.drop_waiting(events)
+
+    def sweep_waiting(self, before_ms: int) -> int:
+        """See the port."""
+        with self._lock:
+            return self._known.sweep_waiting(before_ms)
+
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
         with self._lock:
             old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
             for name in old:
+                self._known.forget(self._rows[name])
                 del self._rows[name], self._order[name]
             if len(old) < limit:
                 for sets in self._sets.values():
