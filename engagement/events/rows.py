@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Classification, ClassificationRules, ReaderClass, classify
+from engagement.classify.judge import RuleSet
+from engagement.classify.model import Context
+from engagement.classify.shipped import classify
+from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import (
     INJECTION,
     LINK_UNSUBSCRIBE,
@@ -127,13 +130,14 @@ class EventRow:
 
 def rows(
     event: Event,
-    rules: ClassificationRules = DEFAULT,
+    rules: RuleSet | None = None,
     hash_key: bytes = b"",
     record: bytes = b"",
     injection: Injection | None = None,
 ) -> tuple[EventRow, ...]:
     """Return the rows of one event.
 
+    rules: to judge by, those shipped if not given; later evidence judges anew (`shipper.rejudge`).
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
     saves encoding it again. injection: the message that a `MessageEvent` is about. Raises BadToken for a hit
     whose payload is of another form.
@@ -143,7 +147,7 @@ def rows(
     if isinstance(event, Injection):
         return (_of_injection(event, hash_key, record),)
     identity, link = unpack(event.kind, event.packed)
-    label = classify(event, rules)
+    label = classify(event, rules, Context(injected_ms=identity.issued * 1000))
     recipient, campaign = identity.recipient, identity.campaign
     source = RowSource(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
     second = (

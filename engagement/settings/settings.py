@@ -12,6 +12,7 @@ from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,
     CassandraClientStanza,
+    ClassifyStanza,
     EngagementTrackerStanza,
     KeysStanza,
     LimitsStanza,
@@ -45,6 +46,7 @@ class Settings:
     limits: LimitsStanza = field(default_factory=LimitsStanza)
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
+    classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.events.classify import DEFAULT, ClassificationRules
+from engagement.classify.judge import RuleSet
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
 from engagement.shipper.lock import ShipperLock
+from engagement.shipper.rejudge import Rejudge
 from engagement.shipper.status import ShipperStatus, save
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
 from engagement.spool.retention import SpoolRetention
@@ -40,7 +41,8 @@ _Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 class Shipper:
     """The loop over one spool directory. The caller holds the spool's lock.
 
-    rules: to classify hits by. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
+    rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
+    alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
     kept, 0 for ever. portion: bytes of the spool in one step. now: returns Unix seconds. lock: to notice when
     it is removed; None for not checking.
     """
@@ -50,7 +52,7 @@ class Shipper:
         directory: Path,
         store: EventStore,
         *,
-        rules: ClassificationRules = DEFAULT,
+        rejudge: Rejudge | None = None,
         hash_key: bytes = b"",
         retention: int = 0,
         portion: int = BUDGET,
@@ -60,7 +62,8 @@ class Shipper:
         self._lock = lock
         self._directory = directory
         self._store = store
-        self._rules = rules
+        self._rejudge = rejudge
+        self._rules: RuleSet | None = None
         self._hash_key = hash_key
         self._retention = retention
         self._portion = portion
@@ -80,12 +83,15 @@ class Shipper:
         """
         entries = self._reader.read(self._portion)
         if entries:
+            self._rules = self._rejudge.rules() if self._rejudge else None
             batch: _Batch = []
             for entry in entries:
                 made = self._rows(entry)
                 if made:
                     batch.append((entry, made))
             self._add(batch)
+            if self._rejudge:
+                self._rejudge.note(row for _, made in batch for row in made)
         if entries or self._reader.has_done():
             self._reader.commit()
         return len(entries)
@@ -102,6 +108,7 @@ class Shipper:
                 continue
             wait = FIRST_WAIT
             self._sweep()
+            self._judge_again()
             self._roll_up()
             if not self.status.busy:
                 stop.wait(IDLE_SECONDS)
@@ -114,6 +121,7 @@ class Shipper:
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
+            self._judge_again(now=True)
             self._roll_up(now=True, seconds=deadline - time.monotonic())
         self._save_status(force=True)
         return shipped == 0
@@ -188,6 +196,14 @@ class Shipper:
             removed = 0
         if removed < SWEEP_LIMIT:  # else there is more: in the next turn, after what waits in the spool
             self._swept = time.monotonic()
+
+    def _judge_again(self, *, now: bool = False) -> None:
+        """Judge hits anew whose message something more came in about, a bounded number."""
+        try:
+            if self._rejudge:
+                self._rejudge.turn(now=now)
+        except StoreError as error:
+            self.status.failed(str(error), self._now())
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

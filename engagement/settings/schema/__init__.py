@@ -12,6 +12,7 @@ from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, Sever
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.site import (
+    ClassifyStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -32,6 +33,7 @@ __all__ = [
     "TRACKING_SCOPES",
     "AddedRecipients",
     "CassandraClientStanza",
+    "ClassifyStanza",
     "EngagementTrackerStanza",
     "KeysStanza",
     "LimitsStanza",
@@ -64,6 +66,7 @@ STANZAS: Mapping[str, type] = {
     "limits": LimitsStanza,
     "spool": SpoolStanza,
     "store": StoreStanza,
+    "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,
     "web": WebStanza,

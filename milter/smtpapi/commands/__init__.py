@@ -12,6 +12,7 @@ extensions.leave_out_if_off()  # before any command's module is imported
 
 _COMMANDS = {
     "check-config": "configuration.check_config",
+    "classify": "data.classify",
     "decode": "data.decode",
     "events": "data.events",
     "keys": "configuration.keys",

@@ -30,18 +30,19 @@ _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
     *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
     *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
-    "x_hits",
+    *("x_hits", "x_client_certain"),
 )
 # OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-class _Since(click.ParamType[int]):
+class Since(click.ParamType[int]):
     """A span back from now ("90s", "10m", "2h", "7d") or a moment in ISO 8601, as Unix milliseconds."""
 
     name = "since"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the moment; fail the option for what is none."""
         text = str(value)
         span = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
         if span:
@@ -66,7 +67,7 @@ class _Since(click.ParamType[int]):
 @click.option(
     "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
 )
-@click.option("--since", type=_Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
+@click.option("--since", type=Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most events shown."
 )
@@ -186,7 +187,7 @@ def line(event: Fields) -> str:
     """Return an event as a person reads it: time, type, recipient, campaign, link name, target, remarks."""
     moment = datetime.fromisoformat(event["timestamp"]).astimezone()
     remarks = [
-        *([event["x_client_class"]] if event.get("x_client_class", "human") != "human" else []),
+        *([_client(event)] if event.get("x_client_class", "human") != "human" else []),
         *(word for word in ("repeat", "expired", "spoiled") if event.get(f"x_{word}")),
         *([event["x_outcome"]] if event.get("x_outcome") else []),
     ]
@@ -203,6 +204,11 @@ def line(event: Fields) -> str:
     if remarks:
         columns.append(f"({', '.join(remarks)})")
     return "  ".join(plain(word) for word in columns)
+
+
+def _client(event: Fields) -> str:
+    """Return the class of a hit's client, with a question mark where it is no more than probable."""
+    return event["x_client_class"] + ("?" if event.get("x_client_certain") is False else "")
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:
