@@ -14,6 +14,7 @@ from engagement.settings.schema import (
     CassandraClientStanza,
     ClassifyStanza,
     EngagementTrackerStanza,
+    FollowStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -50,6 +51,7 @@ class Settings:
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)
+    follow: FollowStanza = field(default_factory=FollowStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
     notices: tuple[str, ...] = ()
