@@ -58,13 +58,13 @@ cassandra_client {{
 
 
 class Unable(Exception):
-    """The demonstration cannot start or go on; one line that says what to do."""
+    """The demonstration cannot start or go on. The text is one line that says what to do."""
 
 
 def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:
     """Return a port named by the environment. others: ports of the other parts.
 
-    Raises Unable for what is no port number, and for a port of another part.
+    Raises Unable for a text that is no port number, and for a port of another part.
     """
     text = environment.get(name) or str(default)
     setting = f"{name}={text}" + ("" if environment.get(name) else " (the default)")

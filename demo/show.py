@@ -1,4 +1,4 @@
-"""What the demonstration prints: the sample's links before and after, what to try, events as they come."""
+"""Print the links of the sample before and after, what to try next, and events as they come."""
 
 import re
 import sys
@@ -54,7 +54,10 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
 
 
 def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
-    """Print a line for each event, for ever. check: called often; raises when a part has died."""
+    """Print a line for each event, for ever.
+
+    check: called often. Raises what it raises when a part has died.
+    """
     seen: dict[str, None] = {}  # the store may return one twice
     while True:
         try:

@@ -215,7 +215,7 @@ def line(event: Fields) -> str:
 
 def _client(event: Fields) -> str:
     """Return the class of a hit's client, with a question mark where it is no more than probable."""
-    return event["x_client_class"] + ("?" if event.get("x_client_certain") is False else "")
+    return str(event["x_client_class"]) + ("?" if event.get("x_client_certain") is False else "")
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:
