@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# Addresses that Postfix does not deliver to; all others are delivered.
+BOUNCING, DEFERRING = "bounce@example.test", "defer@example.test"
+TRANSPORTS = f"inline:{{ {{ {BOUNCING} = bouncing: }}, {{ {DEFERRING} = deferring: }} }}"
+# Two lines of master.cf: pipe(8) tells what happened by the status of a program (sysexits.h).
+SERVICES = """\
+bouncing  unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "no such user here"; exit 67 }
+deferring unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "mailbox full"; exit 75 }
+"""
+
 MADE_BY = "# Made by `make run` at each start. Remove this line to keep your own changes."
 
 _CONFIG = """\
@@ -31,6 +40,7 @@ rewriting {{
   split_listener = "127.0.0.1:{hop}"
 }}
 spool {{ directory = "{run}/spool" }}
+follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = "{run}/follow.db" }}
 {store}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}

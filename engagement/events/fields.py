@@ -15,7 +15,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
-from engagement.events.classify import MACHINES, Classification, ReaderClass, classify
+from engagement.classify.shipped import classify
+from engagement.events.agents import parsed_agent
+from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.model import Event, Hit, Injection, MessageEvent, about
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
@@ -95,6 +97,7 @@ def hit_fields(
         fields["user_agent_parsed"] = {
             "is_proxy": label.client is ReaderClass.PROXY,
             "is_prefetched": label.client in MACHINES,
+            **parsed_agent(hit.user_agent),
         }
     if hit.kind in CLICKS and link is not None:
         fields["target_link_url"] = link.target.decode("utf-8", "replace")
@@ -107,8 +110,10 @@ def hit_fields(
     fields["x_spoiled"] = hit.spoiled or None
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _needs_no_repair(hit, identity, link):
-        return {name: value for name, value in fields.items() if value}
-    return filled(fields)
+        made = {name: value for name, value in fields.items() if value}
+    else:
+        made = filled(fields)
+    return made if label.certain else made | {"x_client_certain": False}
 
 
 def _needs_no_repair(hit: Hit, identity: Identity, link: Link | None) -> bool:

@@ -5,11 +5,14 @@ alone, so making it again gives the same row under the same id.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.classify import DEFAULT, Classification, ClassificationRules, ReaderClass, classify
+from engagement.classify.judge import RuleSet
+from engagement.classify.model import Context
+from engagement.classify.shipped import classify
+from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import (
     INJECTION,
     LINK_UNSUBSCRIBE,
@@ -25,9 +28,9 @@ from engagement.events.fields import (
     valid,
 )
 from engagement.events.ids import derived
-from engagement.events.model import Event, Injection, MessageEvent, MessageName, about, names_of
+from engagement.events.model import Event, Hit, Injection, MessageEvent, MessageName, about, names_of
 from engagement.events.record import decode, encode
-from engagement.links.model import CLICKS
+from engagement.links.model import CLICKS, RAW_URL
 from engagement.links.token import unpack
 
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
@@ -76,7 +79,8 @@ class EventRow:
     injection of one that has an id. hits: how many requests the row stands for. certain: False for a class
     that is no more than probable. domain: the recipient's, sending_domain: of the From field. ordinal: the
     link's place in its part, from 0; -1 for none, or in a token of format 1. bounce_class: Momentum's number,
-    0 for none. names: of the message, of an injection.
+    0 for none. names: of the message, of an injection. link_name: of a click, as `fields` shows it. size:
+    bytes of the message, of an injection and of what became of one.
     """
 
     event_id: str
@@ -101,6 +105,8 @@ class EventRow:
     ordinal: int = -1
     bounce_class: int = 0
     names: tuple[MessageName, ...] = ()
+    link_name: str = ""
+    size: int = 0
 
     @property
     def fields(self) -> Fields:
@@ -114,16 +120,24 @@ class EventRow:
             return self.source.label.rules if self.source.label else ""
         return str(self.source.get("x_client_rules", ""))
 
+    @property
+    def reason(self) -> str:
+        """The rule that gave the hit its class, "" for none."""
+        if isinstance(self.source, RowSource):
+            return self.source.label.reason if self.source.label else ""
+        return str(self.source.get("x_client_reason", ""))
+
 
 def rows(
     event: Event,
-    rules: ClassificationRules = DEFAULT,
+    rules: RuleSet | None = None,
     hash_key: bytes = b"",
     record: bytes = b"",
     injection: Injection | None = None,
 ) -> tuple[EventRow, ...]:
     """Return the rows of one event.
 
+    rules: to judge by, those shipped if not given; later evidence judges anew (`shipper.rejudge`).
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
     saves encoding it again. injection: the message that a `MessageEvent` is about. Raises BadToken for a hit
     whose payload is of another form.
@@ -133,7 +147,7 @@ def rows(
     if isinstance(event, Injection):
         return (_of_injection(event, hash_key, record),)
     identity, link = unpack(event.kind, event.packed)
-    label = classify(event, rules)
+    label = classify(event, rules, Context(injected_ms=identity.issued * 1000))
     recipient, campaign = identity.recipient, identity.campaign
     source = RowSource(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
     second = (
@@ -162,6 +176,7 @@ def rows(
         event.hits,
         label.certain,
         domain_of(valid(recipient)),
+        link_name=valid(link.name or RAW_URL) if link is not None and event.kind in CLICKS else "",
     )
     return (first, _second(first, source, second)) if second else (first,)
 
@@ -186,6 +201,7 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
         domain=domain_of(valid(event.recipient)),
         sending_domain=domain_of(valid(event.friendly_from)),
         names=names_of(event),
+        size=event.size,
     )
 
 
@@ -213,6 +229,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
         domain=domain_of(valid(event.recipient)),
         sending_domain=domain_of(valid(injection.friendly_from)) if injection else "",
         bounce_class=event.bounce_class,
+        size=injection.size if injection else 0,
     )
 
 
@@ -239,7 +256,16 @@ def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
         first.domain,
         first.sending_domain,
         first.ordinal,
+        link_name=first.link_name,
     )
+
+
+def relabelled(row: EventRow, label: Classification) -> EventRow:
+    """Return a hit's row with another label. Raises TypeError for a row that is not made from a hit."""
+    source = row.source
+    if not isinstance(source, RowSource) or not isinstance(source.event, Hit):
+        raise TypeError("only hits have labels")
+    return replace(row, client=label.client.value, certain=label.certain, source=replace(source, label=label))
 
 
 def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = "") -> Fields:

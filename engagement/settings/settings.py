@@ -12,7 +12,9 @@ from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,
     CassandraClientStanza,
+    ClassifyStanza,
     EngagementTrackerStanza,
+    FollowStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -45,9 +47,11 @@ class Settings:
     limits: LimitsStanza = field(default_factory=LimitsStanza)
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
+    classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)
+    follow: FollowStanza = field(default_factory=FollowStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
     notices: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ def test_every_type_is_described_and_no_other() -> None:
 def test_every_field_is_described_and_no_other() -> None:
     made = {"x_repeat", "cust_…"}  # the store's, and a family of names
     events = [hit(kind, spoiled=True, expired=True, hits=2) for kind in Kind]
+    events.append(hit(user_agent="okhttp/4"))  # no more than probable
     for event in events:
         made |= set(to_fields(event, injection(rcpt_type="cc"), hash_key=b"key"))
     made |= set(to_fields(injection(outcome="no-link", rcpt_type="cc")))

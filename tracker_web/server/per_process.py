@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from engagement.classify.followed import FollowedRules
 from engagement.events.ids import EventIds
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
@@ -27,7 +28,13 @@ from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
 from tracker_web.server.last_good import files_of, objections, ring_of, stopped
-from tracker_web.server.log import LostRecords, objections_trouble, stop_list_trouble, unknown_key
+from tracker_web.server.log import (
+    LostRecords,
+    objections_trouble,
+    rules_trouble,
+    stop_list_trouble,
+    unknown_key,
+)
 
 __all__ = ["PerProcess", "build", "well_known"]
 
@@ -90,7 +97,9 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         if settings.privacy.mode in MODES:
             # The oldest: a rotation must not part workers made before it from those made after.
             key = keys.current().keys[0].derive(b"ceiling")
-            spool = PrivacySpool(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+            day_ids = EventIds(secrets.token_bytes(8))
+            rules = FollowedRules(settings.classify, rules_trouble).current()
+            spool = PrivacySpool(writer, settings.privacy.mode, key, day_ids.next, rules)
         if settings.privacy.objections:
             file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
             spool = ObjectionsSpool(spool, file.current)
