@@ -8,7 +8,7 @@ from pathlib import Path
 # Addresses that Postfix does not deliver to; all others are delivered.
 BOUNCING, DEFERRING = "bounce@example.test", "defer@example.test"
 TRANSPORTS = f"inline:{{ {{ {BOUNCING} = bouncing: }}, {{ {DEFERRING} = deferring: }} }}"
-# Two lines of master.cf: pipe(8) tells what happened by the status of a program (sysexits.h).
+# Two lines of master.cf: pipe(8) goes by the exit status of the program (sysexits.h).
 SERVICES = """\
 bouncing  unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "no such user here"; exit 67 }
 deferring unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "mailbox full"; exit 75 }

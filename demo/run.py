@@ -1,9 +1,9 @@
 """Run the whole product on this machine's loopback, in one folder, until Ctrl-C: `make run`.
 
-This starts a private Postfix, the filter, the tracker, the shipper, the follower of Postfix's log and the page
-of events, with SQLite or a real Cassandra. It sends one sample newsletter and prints events as they come. It is
-a demonstration and a place to try one's own mail. It installs nothing: nothing outside the folder is changed
-(`private_mta.postfix` names the one exception), and nothing is left running.
+This starts a private Postfix, the filter, the tracker, the shipper, the follower of Postfix's log and the
+page of events, with SQLite or a real Cassandra. It sends one sample newsletter and prints events as they
+come. It is a demonstration and a place to try one's own mail. It installs nothing: nothing outside the folder
+is changed (`private_mta.postfix` names the one exception), and nothing is left running.
 
 Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients),
 PORT_WEB, STORE (sqlite, cassandra), PORT_CASSANDRA.
