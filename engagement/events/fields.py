@@ -16,7 +16,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 from engagement.classify.shipped import classify
-from engagement.events.agents import parsed_agent
 from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.model import Event, Hit, Injection, MessageEvent, about
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
@@ -97,7 +96,6 @@ def hit_fields(
         fields["user_agent_parsed"] = {
             "is_proxy": label.client is ReaderClass.PROXY,
             "is_prefetched": label.client in MACHINES,
-            **parsed_agent(hit.user_agent),
         }
     if hit.kind in CLICKS and link is not None:
         fields["target_link_url"] = link.target.decode("utf-8", "replace")

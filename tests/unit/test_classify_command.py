@@ -14,7 +14,7 @@ from contract.store_samples import AT, Telling
 from engagement.stores.memory import MemoryStore
 from smtpapi.commands import main
 from smtpapi.commands.data import classify
-from unit.test_rejudge import old
+from unit.label_samples import old
 
 PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
 SINCE = "2026-10-01T00:00"
@@ -167,5 +167,5 @@ def on_a_store() -> None:
     """Run the command on a store with one hit; for a process of its own."""
     store = MemoryStore()
     store.add(old(Telling().hit(agent="curl/8")))
-    classify.open_store = lambda *_, **__: store  # type: ignore[assignment, misc] # this process's own
+    classify.open_store = lambda *_, **__: store  # type: ignore[assignment] # this process's own
     main(["classify", "--since", SINCE])

@@ -286,6 +286,32 @@ def test_judging_takes_less_than_ten_microseconds_with_agents_as_they_come() -> 
     assert (time.process_time() - began) / len(hits) < 10e-6
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "bot",
+        "mozilla/5.0 (",
+        "(http://",
+        "windows ",
+        "1.",
+        "crawl",
+        " ",
+        "\xe9",
+        "\0",
+        "gecko ",
+        "khtml",
+    ],
+)
+def test_no_agent_takes_long(part: str) -> None:
+    agent = (part * 8192)[:8192]
+    for begin in ("", "mozilla/5.0 (", "mail/", "opera/9.8 "):
+        event = asked(Kind.CLICK, begin + agent)
+        began = time.process_time()
+        shipped().judge(event)
+        assert time.process_time() - began < 0.05
+
+
 def test_the_lists_say_where_they_were_found() -> None:
     text = (Path(__file__).parents[1] / "agents" / "README.md").read_text("utf-8")
     for path in (Path(__file__).parents[1] / "agents" / "people").iterdir():
