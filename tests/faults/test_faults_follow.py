@@ -36,7 +36,7 @@ class Site:
         )
         self.expected: Counter[tuple[str, str, int]] = Counter()
         self._rng = random.Random(seed)
-        self._number = 0
+        self._number = self._rotated = 0
         self._waiting: list[str] = []
 
     def mail(self) -> list[str]:
@@ -73,11 +73,8 @@ class Site:
                 file.write(f"2026-11-29T10:00:00.{self._number % 1000000:06d}+00:00 mx postfix/{line}\n")
 
     def rotate(self) -> None:
-        for number in range(8, 0, -1):
-            old = self.log.with_name(f"mail.log.{number}")
-            if old.exists():
-                old.rename(self.log.with_name(f"mail.log.{number + 1}"))
-        self.log.rename(self.log.with_name("mail.log.1"))
+        self._rotated += 1
+        self.log.rename(self.log.with_name(f"mail.log-{self._rotated:06d}"))
 
     def once(self) -> None:
         subprocess.run([str(_SMTPAPI), "follow", "--once", "--config", str(self.config)], check=True)
@@ -134,11 +131,14 @@ def _killed(site: Site, kills: int, seed: int) -> None:
     try:
         for _ in range(kills):
             process = subprocess.Popen(
-                [str(_SMTPAPI), "follow", "--config", str(site.config)], stderr=subprocess.DEVNULL
+                [str(_SMTPAPI), "follow", "--config", str(site.config)], stderr=subprocess.PIPE
             )
-            time.sleep(rng.uniform(0.3, 1.2))
+            assert process.stderr is not None
+            process.stderr.readline()  # it follows
+            time.sleep(rng.uniform(0, 0.5))
             process.kill()
             process.wait()
+            process.stderr.close()
     finally:
         stop.set()
         writer.join()
