@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
+from engagement.events.signals import Signals
 from engagement.links.model import Kind
 from unit.event_samples import hit, injection
 
@@ -24,11 +25,15 @@ def test_every_type_is_described_and_no_other() -> None:
 
 def test_every_field_is_described_and_no_other() -> None:
     made = {"x_repeat", "cust_…"}  # the store's, and a family of names
-    events = [hit(kind, spoiled=True, expired=True, hits=2) for kind in Kind]
+    events = [hit(kind, spoiled=True, expired=True, signals=1, hits=2) for kind in Kind]
     for event in events:
         made |= set(to_fields(event, injection(rcpt_type="cc"), hash_key=b"key"))
     made |= set(to_fields(injection(outcome="no-link", rcpt_type="cc")))
     assert named("Fields") == {name for name in made if name != "cust_plan"}
+
+
+def test_every_signal_is_described() -> None:
+    assert named("Signals") == {str(signal.name).lower() for signal in Signals}
 
 
 def test_every_class_is_described() -> None:
