@@ -31,8 +31,9 @@ from engagement.events.record import encode
 from engagement.events.rows import EventRow, rows
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import SpoolWriter
+from engagement.stores.sqlite.connection import CACHE_KIB, LOG_PAGES
 from engagement.stores.sqlite.queries import ADD_EVENT, event_values
-from engagement.stores.sqlite.store import _CACHE_KIB, _LOG_PAGES, SqliteStore
+from engagement.stores.sqlite.store import SqliteStore
 
 Took = tuple[float, float]  # seconds of the clock, of the processor
 
@@ -59,7 +60,7 @@ def time_bare(path: Path, made: list[EventRow]) -> Took:
     SqliteStore(path, writing=True).close()
     values = [[event_values(row) for row in batch] for batch in batches(made)]
     connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("synchronous = FULL", f"wal_autocheckpoint = {_LOG_PAGES}", f"cache_size = -{_CACHE_KIB}"):
+    for pragma in ("synchronous = FULL", f"wal_autocheckpoint = {LOG_PAGES}", f"cache_size = -{CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
     statement = ADD_EVENT.partition("ON CONFLICT")[0]
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from engagement.classify.shipped import classify
 from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.model import Event, Hit, Injection, MessageEvent, about
+from engagement.events.signals import signal_names
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
 
@@ -106,6 +107,7 @@ def hit_fields(
     fields["x_host"] = hit.host
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
+    fields["x_signals"] = signal_names(hit.signals)
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _needs_no_repair(hit, identity, link):
         made = {name: value for name, value in fields.items() if value}

@@ -140,6 +140,8 @@ def _message_event(values: list[object]) -> MessageEvent:
     event = _typed(values, MessageEvent, MessageEvent._fields)
     if not 0 <= event.recipient_mark <= _MAX_MARK or not 0 <= event.bounce_class < 1000:
         raise BadRecord("number out of range")
+    if not all(0 <= mark <= _MAX_MARK for _, mark in event.earlier):
+        raise BadRecord("number out of range")
     if event.queue_time < -1 or event.num_retries < -1 or len(event.message_id) not in (0, 16):
         raise BadRecord("number out of range")
     return event

@@ -9,15 +9,17 @@ fails stops all, until it succeeds again.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from engagement.classify.judge import RuleSet
+from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
 from engagement.shipper.lock import ShipperLock
+from engagement.shipper.messages import MessageMatcher
 from engagement.shipper.rejudge import Rejudge
 from engagement.shipper.status import ShipperStatus, save
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
@@ -68,6 +70,7 @@ class Shipper:
         self._retention = retention
         self._portion = portion
         self._now = now
+        self._messages = MessageMatcher(store, hash_key, now)
         self._reader = SpoolReader(directory)
         self._outdated = SpoolRetention(directory, retention, _moment) if retention else None
         self._checked = float("-inf")  # for what is too old
@@ -83,18 +86,34 @@ class Shipper:
         """
         entries = self._reader.read(self._portion)
         if entries:
-            self._rules = self._rejudge.rules() if self._rejudge else None
-            batch: _Batch = []
-            for entry in entries:
-                made = self._rows(entry)
-                if made:
-                    batch.append((entry, made))
-            self._add(batch)
-            if self._rejudge:
-                self._rejudge.note(row for _, made in batch for row in made)
+            self._ship(entries)
         if entries or self._reader.has_done():
             self._reader.commit()
         return len(entries)
+
+    def _ship(self, entries: Sequence[SpoolEntry]) -> None:
+        """Add the rows of these records, and those of events that waited for their injections."""
+        self._rules = self._rejudge.rules() if self._rejudge else None
+        batch: _Batch = []
+        told: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
+        injections: list[Injection] = []
+        for entry in entries:
+            event = self._event(entry)
+            if isinstance(event, MessageEvent):
+                told[event.id] = (entry, event)
+            elif event is not None and (made := self._rows(entry, event)):
+                batch.append((entry, made))
+                if isinstance(event, Injection):
+                    injections.append(event)
+        matches = []
+        if told or injections:
+            matches = self._messages.matched([event for _, event in told.values()], injections)
+        # Where a row of one that waited is refused, the record is put aside that it came with.
+        batch += [(told.get(each.event.id, (entries[-1],))[0], (each.row,)) for each in matches]
+        self._add(batch)
+        self._messages.done(matches)
+        if self._rejudge:
+            self._rejudge.note(row for _, made in batch for row in made)
 
     def run(self, stop: threading.Event) -> None:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
@@ -108,6 +127,7 @@ class Shipper:
                 continue
             wait = FIRST_WAIT
             self._sweep()
+            self._look_again()
             self._judge_again()
             self._roll_up()
             if not self.status.busy:
@@ -160,10 +180,19 @@ class Shipper:
         self._save_status()
         return shipped
 
-    def _rows(self, entry: SpoolEntry) -> tuple[EventRow, ...]:
+    def _event(self, entry: SpoolEntry) -> Event | None:
         try:
-            return rows(decode(entry.record), self._rules, self._hash_key, entry.record)
-        except (BadRecord, BadToken) as error:
+            return decode(entry.record)
+        except BadRecord as error:
+            self._reader.set_aside(entry, f"no event: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
+            self._reader.set_aside(entry, f"{type(error).__name__} while reading it")
+        return None
+
+    def _rows(self, entry: SpoolEntry, event: Event) -> tuple[EventRow, ...]:
+        try:
+            return rows(event, self._rules, self._hash_key, entry.record)
+        except BadToken as error:
             self._reader.set_aside(entry, f"no event: {error}")
         except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
             self._reader.set_aside(entry, f"{type(error).__name__} while making rows of it")
@@ -185,6 +214,13 @@ class Shipper:
             middle = len(batch) // 2
             self._add(batch[:middle])
             self._add(batch[middle:])
+
+    def _look_again(self) -> None:
+        """Look for the messages of events that wait."""
+        try:
+            self._messages.look_again()
+        except (StoreError, RowRefusedError) as error:
+            self.status.failed(str(error), self._now())
 
     def _sweep(self) -> None:
         if not self._retention or time.monotonic() - self._swept < SWEEP_SECONDS:

@@ -196,7 +196,7 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_reader_of_an_older_schema_is_told_so(older: Path) -> None:
     reader = SqliteStore(older)
-    with pytest.raises(StoreError, match=r"number 2, this program needs 4.*shipper"):
+    with pytest.raises(StoreError, match=r"number 2, this program needs 5.*shipper"):
         list(reader.find(Query()))
     SqliteStore(older, writing=True).close()
     assert list(reader.find(Query())) == []
@@ -208,9 +208,9 @@ def test_a_migration_says_what_it_does(older: Path, caplog: pytest.LogCaptureFix
     SqliteStore(older, writing=True).close()
     SqliteStore(older, writing=True).close()
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "bringing up its schema from number 2 to 4",
+        "bringing up its schema from number 2 to 5",
         "that writes all of the file anew",
-        "its schema has number 4",
+        "its schema has number 5",
     ]
 
 

@@ -8,6 +8,7 @@ collected here. Not the rules between options (`load`, `lint`), nor those betwee
 from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
+from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
@@ -35,6 +36,7 @@ __all__ = [
     "CassandraClientStanza",
     "ClassifyStanza",
     "EngagementTrackerStanza",
+    "FollowStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
@@ -70,6 +72,7 @@ STANZAS: Mapping[str, type] = {
     "keys": KeysStanza,
     "tracker": TrackerStanza,
     "web": WebStanza,
+    "follow": FollowStanza,
     "privacy": PrivacyStanza,
     "policy": PolicyStanza,
 }

@@ -1,6 +1,7 @@
 """The SQL statements, and the conversion of rows and queries into their values. No connections."""
 
 import json
+from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,13 +15,16 @@ _FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
 
 ADD_EVENT = """
 INSERT INTO event (event_id, type, at_ms, tenant, message_id, transmission_id, recipient, campaign, link,
-    client, expired, reason, rules, rcpt_hash, tags, body, hits)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    client, expired, reason, rules, rcpt_hash, tags, body, hits, certain, domain, sending_domain, ordinal,
+    bounce_class)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id) DO UPDATE SET type = excluded.type, at_ms = excluded.at_ms, tenant = excluded.tenant,
     message_id = excluded.message_id, transmission_id = excluded.transmission_id,
     recipient = excluded.recipient, campaign = excluded.campaign, link = excluded.link,
     client = excluded.client, expired = excluded.expired, reason = excluded.reason, rules = excluded.rules,
-    rcpt_hash = excluded.rcpt_hash, tags = excluded.tags, body = excluded.body, hits = excluded.hits
+    rcpt_hash = excluded.rcpt_hash, tags = excluded.tags, body = excluded.body, hits = excluded.hits,
+    certain = excluded.certain, domain = excluded.domain, sending_domain = excluded.sending_domain,
+    ordinal = excluded.ordinal, bounce_class = excluded.bounce_class
 WHERE (body, client, reason, rules, rcpt_hash)
     IS NOT (excluded.body, excluded.client, excluded.reason, excluded.rules, excluded.rcpt_hash)
 """
@@ -41,7 +45,7 @@ _REPEAT = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
 ) END"""  # noqa: S608 - a number of ours
 SHOWN = f"""
 SELECT event.event_id, event.type, event.client, event.reason, event.rules, event.rcpt_hash, event.body,
-    message.fields, {_REPEAT}, event.place
+    message.fields, {_REPEAT}, event.certain, event.place
 FROM event LEFT JOIN message ON message.message_id = event.message_id
 """  # noqa: S608 - fixed text
 SWEEP_EVENTS = "DELETE FROM event WHERE place IN (SELECT place FROM event WHERE at_ms < ? LIMIT ?)"
@@ -74,6 +78,11 @@ TAGGED = """
 SELECT set_id FROM tag_set
 WHERE tag_set.tenant = event.tenant AND EXISTS (SELECT 1 FROM json_each(tag_set.tags) WHERE value IN
 """
+# By the message: a name, or the From field, is known from its injection alone.
+NAMED = """event.message_id <> x'' AND event.message_id IN (SELECT message_id FROM lookup WHERE name IN"""
+SENT_FROM = """event.message_id <> x'' AND event.message_id IN (
+    SELECT message_id FROM event AS injection WHERE type = 'injection' AND sending_domain IN"""
+ADD_NAME = "INSERT INTO lookup (name, event_id, message_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 SWEEP_TAG_SETS = "DELETE FROM tag_set WHERE used < ?"
 SWEEP_FIGURES = "DELETE FROM figure WHERE hour < ?"
 FIGURES = "SELECT figures FROM figure WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?"
@@ -133,16 +142,21 @@ def event_values(row: EventRow, tags: bytes | None = None) -> tuple[object, ...]
         tags,
         body,
         row.hits,
+        row.certain,
+        row.domain,
+        row.sending_domain,
+        row.ordinal,
+        row.bounce_class,
     )
 
 
 def shown(line: tuple[Any, ...]) -> Fields:
     """Return the event of one line of `SHOWN`."""
-    event_id, kind, client, reason, rules, rcpt_hash, body, message, repeat, _place = line
+    event_id, kind, client, reason, rules, rcpt_hash, body, message, repeat, certain, _place = line
     if body[:1] == b"{":
         fields: Fields = json.loads(body)
     else:
-        label = Classification(ReaderClass(client), reason, rules) if client else None
+        label = Classification(ReaderClass(client), reason, rules, bool(certain)) if client else None
         second = str(UUID(bytes=event_id)) if kind == LINK_UNSUBSCRIBE else ""
         fields = kept_fields(body, label, rcpt_hash or "", second)
     joined = join(fields, json.loads(message) if message else {})
@@ -166,11 +180,22 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
         ("message_id", tuple(_bytes(text) for text in query.messages)),
         ("transmission_id", tuple(_eight_bytes(text) for text in query.transmissions)),
         ("event_id", tuple(_uuid(text) for text in query.ids)),
+        ("client", query.classes),
+        ("domain", tuple(domain.lower() for domain in query.domains)),
+        ("ordinal", query.ordinals),
+        ("bounce_class", query.bounce_classes),
     )
     for column, wanted in named:
         if wanted:
             where.append(f"event.{column} IN ({', '.join('?' * len(wanted))})")
             bound += wanted
+    for name, texts in (("queue_id", query.queue_ids), ("message_id_header", query.message_id_headers)):
+        if texts:
+            where.append(f"{NAMED} ({', '.join('?' * len(texts))}))")
+            bound += [name_key(name, text) for text in texts]
+    if query.sending_domains:
+        where.append(f"{SENT_FROM} ({', '.join('?' * len(query.sending_domains))}))")
+        bound += [domain.lower() for domain in query.sending_domains]
     if query.recipients:
         where.append("event.recipient <> ''")  # lets the partial index be used
     if query.campaigns:
@@ -201,3 +226,8 @@ def _uuid(text: str) -> bytes:
         return UUID(text).bytes
     except ValueError:
         return b""
+
+
+def name_key(what: str, text: str) -> bytes:
+    """Return eight bytes that stand for a name of a message, whatever host gave it."""
+    return blake2b(f"{what}\0{text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -1,18 +1,14 @@
 """The store of a small site: one SQLite file, written by the shipper alone, read by any number.
 
-In WAL mode readers do not wait for the writer. synchronous = FULL: when `add` returns, the rows survive a
-power cut, as the spool deletes its copy then. Not for a folder on a network (WAL needs shared memory).
+The connection is in `connection`, labels in `labels`, events that wait in `waiting`.
 """
 
 import json
 import math
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 from uuid import UUID
 
 from engagement.events.fields import Fields, valid
@@ -35,18 +31,22 @@ from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
     Count,
+    FigureQuery,
+    FigureRow,
     Query,
     RowRefusedError,
-    StoreError,
+    UnsupportedQueryError,
     clamped,
     cursor_position,
     is_place,
 )
-from engagement.stores.sqlite.migrate import check, migrate
+from engagement.stores.sqlite.connection import in_transaction
+from engagement.stores.sqlite.labels import LabelledEvents
 from engagement.stores.sqlite.queries import (
     ADD_EVENT,
     ADD_FIGURE,
     ADD_MESSAGE,
+    ADD_NAME,
     ADD_TAG_SET,
     ERASE_EVENTS,
     ERASE_LONE_EVENTS,
@@ -67,39 +67,31 @@ from engagement.stores.sqlite.queries import (
     conditions,
     counts_of,
     event_values,
+    name_key,
     shown,
 )
-
-T = TypeVar("T")
+from engagement.stores.sqlite.waiting import event_key
 
 _FOR_EVER = 2**62
 
-_BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to report
-_LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
-_LOG_BYTES = 4096 * _LOG_PAGES  # the size of the write-ahead log after a checkpoint
-_CACHE_KIB = 32_768  # the inner pages of six indexes at some ten million events
 
-
-class SqliteStore:
+class SqliteStore(LabelledEvents):
     """An `EventStore` in one file.
 
     writing: create and migrate it, or raise StoreError; otherwise it may not exist yet.
     """
 
     def __init__(self, path: Path, *, writing: bool = False) -> None:
-        self._path = path
-        self._writing = writing
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = os.getpid()
-        self._closed = False
-        self._file: tuple[int, int] | None = None  # device and inode of the connection's file
-        self._frozen = False  # opened as a file that nobody writes: closed after each use
         self._minutes = MinuteRollup()
         self._seen_version = -1  # of the file, when the minutes were read
         self._tags = TagBook(self._tag_sets)
-        if writing:
-            self._do(lambda connection: None, None)
+        super().__init__(path, writing=writing)
+
+    def _forget(self) -> None:
+        self._seen_version = -1
+
+    def _changed(self, tenant: str, minute: int) -> None:
+        self._minutes.changed(tenant, minute)
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -114,19 +106,26 @@ class SqliteStore:
                 ]
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise RowRefusedError(str(error)) from error
+            names = [
+                (name_key(name.what, name.text), event_key(row.event_id), bytes.fromhex(row.message_id))
+                for row in rows
+                for name in row.names
+            ]
             changed = {(row.tenant, minute) for row in rows for minute in minutes_to_count(row.at_ms)}
 
             def insert(connection: sqlite3.Connection) -> int:
                 connection.executemany(ADD_EVENT, values)
                 if messages:
                     connection.executemany(ADD_MESSAGE, messages)
+                if names:
+                    connection.executemany(ADD_NAME, names)
                 if sets:
                     connection.executemany(ADD_TAG_SET, sets)
                 connection.executemany(MARK_STALE, {(tenant, at // MINUTES) for tenant, at in changed})
                 return len(rows)
 
             try:
-                done = self._do(lambda connection: _in_transaction(connection, insert), 0)
+                done = self._do(lambda connection: in_transaction(connection, insert), 0)
             except BaseException:
                 self._tags.forget()
                 raise
@@ -225,7 +224,7 @@ class SqliteStore:
             connection.execute(NO_LONGER_STALE, hour)
             return True
 
-        done = self._do(lambda connection: _in_transaction(connection, write), False)
+        done = self._do(lambda connection: in_transaction(connection, write), False)
         self._minutes.written(hour)
         return done
 
@@ -240,6 +239,14 @@ class SqliteStore:
         )
         events = tuple(event for event in map(shown, found) if expired or "x_expired" not in event)
         return Arrivals(events, str(found[-1][-1]) if found else mark)
+
+    def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
+        """See the port."""
+        raise UnsupportedQueryError("these figures are not made yet: ask `totals`")
+
+    def recount(self, day: int) -> int:
+        """See the port."""
+        return 0
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
@@ -267,182 +274,11 @@ class SqliteStore:
 
         def erase(connection: sqlite3.Connection) -> int:
             connection.execute("PRAGMA secure_delete = ON")
-            gone = _in_transaction(connection, delete)
+            gone = in_transaction(connection, delete)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return gone
 
         return self._do(erase, 0)
-
-    def close(self) -> None:
-        """See the port."""
-        with self._lock:
-            self._closed = True
-            self._drop()
-
-    def _ask(self, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
-        return self._do(lambda connection: connection.execute(statement, values).fetchall(), [])
-
-    def _do(self, work: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        """Run `work`; return `nothing` while the writer has not made the file yet.
-
-        Raises RowRefusedError, StoreError.
-        """
-        with self._lock:
-            try:
-                connection = self._connected()
-                if connection is None:
-                    return nothing
-                done = work(connection)
-                if self._writing:
-                    self._same_file()  # else it may be in a file that has no name any more
-                    self._shorten_log(connection)
-                return done
-            except (
-                sqlite3.IntegrityError,
-                sqlite3.DataError,
-                sqlite3.InterfaceError,
-                OverflowError,
-            ) as error:
-                raise RowRefusedError(str(error)) from error
-            except (sqlite3.Error, OSError) as error:
-                self._drop()  # after a failed disk or a replaced file only a new connection is right
-                raise StoreError(
-                    f"{self._path}: {error}. Is there room, and may this user use it?"
-                ) from error
-            finally:
-                if self._frozen:
-                    self._drop()
-
-    def _connected(self) -> sqlite3.Connection | None:
-        if self._closed:
-            raise StoreError(f"{self._path}: the store was closed")
-        if self._process != os.getpid():  # after a fork the parent's connection is not ours to use or close
-            self._connection = None
-            self._process = os.getpid()
-        if self._connection is not None:
-            self._same_file()
-        if self._connection is None:
-            self._connection = self._open_writing() if self._writing else self._open_reading()
-            self._file = _identity(self._path) if self._connection is not None else None
-        return self._connection
-
-    def _same_file(self) -> None:
-        """Check that the path still leads to the connection's file; if not, a reader opens the new one.
-
-        Raises StoreError for the writer: SQLite would write on to a file that nobody can open any more.
-        """
-        if self._frozen or self._file == _identity(self._path):
-            return
-        self._drop()
-        if self._writing:
-            raise StoreError(
-                f"{self._path}: the file was removed or replaced while it was in use. What was being written "
-                "stays in the spool and goes into the file that is there now, or into a new one; what only "
-                "the old one held is gone unless you put it back"
-            )
-
-    def _shorten_log(self, connection: sqlite3.Connection) -> None:
-        """Checkpoint a write-ahead log that grew while somebody read, and truncate it.
-
-        SQLite's own limit (journal_size_limit) acts when the log restarts, which each reader delays.
-        """
-        try:
-            if os.stat(f"{self._path}-wal").st_size <= 2 * _LOG_BYTES:
-                return
-        except OSError:
-            return
-        connection.execute("PRAGMA busy_timeout = 0")  # do not wait for readers: next time then
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:
-            return
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
-
-    def _open_writing(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        # Nobody outside the group may read recipients. SQLite gives its other files this mode, too.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            (before,) = connection.execute("PRAGMA secure_delete").fetchone()
-            connection.execute("PRAGMA secure_delete = ON")  # what a migration has copied is overwritten
-            migrate(connection, str(self._path))
-            connection.execute(f"PRAGMA secure_delete = {('OFF', 'ON', 'FAST')[before]}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _open_reading(self) -> sqlite3.Connection | None:
-        if not self._path.exists():
-            return None
-        connection = self._read_only("mode=ro")
-        try:
-            try:
-                ready = check(connection, str(self._path))
-            except sqlite3.OperationalError:
-                # Of a file nobody writes now a user who may not write to its folder cannot make the shared
-                # memory; without a write-ahead log there is nothing in it to miss.
-                if Path(f"{self._path}-wal").exists():
-                    raise
-                connection.close()
-                connection = self._read_only("mode=ro&immutable=1")
-                self._frozen = True
-                ready = check(connection, str(self._path))
-        except BaseException:
-            connection.close()
-            raise
-        if not ready:
-            connection.close()
-            return None
-        return connection
-
-    def _read_only(self, options: str) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?{options}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-    def _drop(self) -> None:
-        if self._connection is not None and self._process == os.getpid():
-            self._connection.close()
-        self._connection = None
-        self._file = None
-        self._frozen = False
-        self._seen_version = -1
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of the file at a path, None where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Run `work` in one transaction; return its result."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
 
 
 def _version(connection: sqlite3.Connection) -> int:

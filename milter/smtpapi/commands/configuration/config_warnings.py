@@ -1,4 +1,4 @@
-"""Warnings about what a valid configuration names: its files, the domains of links sent before, Postfix.
+"""Warnings about things that a valid configuration names: files, Postfix, and domains of links sent before.
 
 Not the errors and warnings of the configuration's own text, which `engagement.settings` finds.
 """
@@ -39,7 +39,7 @@ def _naming_policy(settings: Settings) -> Iterator[Path]:
 
 
 def of_files(config: Path, settings: Settings) -> Iterator[str]:
-    """Yield what keeps the files that a configuration names from being used, as this user sees them."""
+    """Yield a warning for each file that a configuration names and that this user could not use."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
         ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
@@ -62,7 +62,7 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
 
 
 def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
-    """Yield what keeps Postfix from showing its mail to the filter. folder: its configuration, or None."""
+    """Yield warnings where Postfix does not pass mail to the filter. folder: its configuration, or None."""
     if folder is None:
         return
     hop = listen_of(settings.rewriting.split_listener)
@@ -73,7 +73,7 @@ def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
 
 
 def of_domains(settings: Settings) -> Iterator[str]:
-    """Yield the domains in links still alive that this configuration no longer names."""
+    """Yield a warning for each domain in links still alive that this configuration no longer names."""
     directory = Path(settings.spool.directory)
     try:
         used = domains_file.read(directory)

@@ -18,7 +18,7 @@ from types import FrameType
 import click
 
 from engagement.events.agents import with_agent
-from engagement.events.fields import ALL_TYPES, INJECTION, Fields
+from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES, Fields
 from engagement.settings import load_file
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
@@ -31,7 +31,8 @@ _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
     *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
     *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
-    *("x_hits", "x_client_certain"),
+    *("x_hits", "x_client_certain", "bounce_class", "error_code", "x_enhanced_code", "reason", "num_retries"),
+    "queue_time",
 )
 # OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -185,7 +186,10 @@ def _print_line(events: Iterable[Fields]) -> None:
 
 
 def line(event: Fields) -> str:
-    """Return an event as a person reads it: time, type, recipient, campaign, link name, target, remarks."""
+    """Return an event as a person reads it: time, type, recipient, campaign, what of it, remarks.
+
+    What: the subject of an injection; of a link its name and target; of a delivery or bounce code and reason.
+    """
     moment = datetime.fromisoformat(event["timestamp"]).astimezone()
     remarks = [
         *([_client(event)] if event.get("x_client_class", "human") != "human" else []),
@@ -200,6 +204,9 @@ def line(event: Fields) -> str:
     ]
     if event["type"] == INJECTION:
         columns.append(event.get("subject", "-"))
+    elif event["type"] in MESSAGE_TYPES:
+        code = event.get("x_enhanced_code") or event.get("error_code") or event.get("fbtype", "-")
+        columns += [code, event.get("reason", "-")]
     elif "target_link_url" in event:
         columns += [event["target_link_name"], event["target_link_url"]]
     if remarks:
@@ -209,7 +216,7 @@ def line(event: Fields) -> str:
 
 def _client(event: Fields) -> str:
     """Return the class of a hit's client, with a question mark where it is no more than probable."""
-    return f"{event['x_client_class']}{'?' if event.get('x_client_certain') is False else ''}"
+    return str(event["x_client_class"]) + ("?" if event.get("x_client_certain") is False else "")
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:
