@@ -36,12 +36,13 @@ _COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-class _Since(click.ParamType[int]):
+class Since(click.ParamType[int]):
     """A span back from now ("90s", "10m", "2h", "7d") or a moment in ISO 8601, as Unix milliseconds."""
 
     name = "since"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the moment; fail the option for what is none."""
         text = str(value)
         span = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
         if span:
@@ -66,7 +67,7 @@ class _Since(click.ParamType[int]):
 @click.option(
     "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
 )
-@click.option("--since", type=_Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
+@click.option("--since", type=Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most events shown."
 )
