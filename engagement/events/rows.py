@@ -162,6 +162,8 @@ def rows(
         event.hits,
         label.certain,
         domain_of(valid(recipient)),
+        "",
+        -1 if link is None else link.ordinal,
     )
     return (first, _second(first, source, second)) if second else (first,)
 

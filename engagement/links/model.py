@@ -55,11 +55,18 @@ class Identity:
 
 
 class Link(NamedTuple):
-    """One link of a copy. target: the author's URL, entities decoded once. name: "" means `RAW_URL`."""
+    """One link of a copy.
+
+    target: the author's URL, entities decoded once. name: "" means `RAW_URL`. ordinal: its place among the
+    tracked links of its part, from 0; -1 where that is not told, as in tokens of format 1. part: "html",
+    "text" or "amp", where the ordinal is told, else "".
+    """
 
     target: bytes
     name: str = ""
     unsubscribe: bool = False
+    ordinal: int = -1
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
 from engagement.events.signals import Signals
 from engagement.links.model import Kind
-from unit.event_samples import hit, injection
+from unit.event_samples import LINK, hit, injection
 
 NAMES: dict[str, Any] = {
     "message_id_header": "<a@b>",
@@ -33,7 +33,9 @@ def test_every_type_is_described_and_no_other() -> None:
 
 def test_every_field_is_described_and_no_other() -> None:
     made = {"x_repeat", "cust_…"}  # the store's, and a family of names
-    events = [hit(kind, spoiled=True, expired=True, signals=1, hits=2) for kind in Kind]
+    facts: dict[str, Any] = {"spoiled": True, "expired": True, "signals": 1, "hits": 2}
+    events = [hit(kind, **facts) for kind in Kind]
+    events.append(hit(link=LINK._replace(ordinal=0, part="html"), **facts))
     for event in events:
         made |= set(to_fields(event, injection(rcpt_type="cc"), hash_key=b"key"))
     made |= set(to_fields(injection(outcome="no-link", rcpt_type="cc", **NAMES)))

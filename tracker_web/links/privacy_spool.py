@@ -103,11 +103,11 @@ class PrivacySpool:
     def _unlinked(self, identity: Identity) -> Identity:
         """Return the identity under ids of no message in the store, whose record may name the recipient."""
         stand_in = blake2b(
-            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=24
+            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=20
         ).digest()
-        return replace(
-            identity, message_id=stand_in[:16], transmission_id=int.from_bytes(stand_in[16:], "big")
-        )
+        # Neighbours of their time in a store, as the filter's are.
+        message_id = (identity.issued & 0xFFFFFFFF).to_bytes(4, "big") + stand_in[:12]
+        return replace(identity, message_id=message_id, transmission_id=int.from_bytes(stand_in[12:], "big"))
 
 
 def _hit(record: bytes) -> Hit:
