@@ -78,8 +78,8 @@ def hit_fields(
         "type": TYPES[hit.kind],
         "event_id": hit.id,
         "timestamp": timestamp(hit.at_ms),
-        "message_id": identity.message_id.hex(),
-        "transmission_id": str(identity.transmission_id),
+        "message_id": "" if identity.is_shared else identity.message_id.hex(),
+        "transmission_id": "" if identity.is_shared else str(identity.transmission_id),
         "customer_id": identity.customer_id,
         "campaign_id": identity.campaign,
         **_recipient(identity.recipient, rcpt_hash),
@@ -108,6 +108,7 @@ def hit_fields(
     fields["x_host"] = hit.host
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
+    fields["x_shared"] = identity.is_shared or None
     fields["x_signals"] = signal_names(hit.signals)
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _needs_no_repair(hit, identity, link):

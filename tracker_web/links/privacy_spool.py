@@ -18,8 +18,8 @@ from msgspec import structs
 
 from engagement.events.classify import DEFAULT, ClassificationRules
 from engagement.events.model import Hit
-from engagement.events.record import decode, encode
-from engagement.links.model import PSEUDONYM_DOMAIN, Identity, Kind, Link
+from engagement.events.record import OF_NOBODY, decode, encode
+from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
@@ -53,6 +53,35 @@ class ObjectionsSpool:
         return self._spool.append(record)
 
 
+class SharedPixelSpool:
+    """Removes readers from the hits of shared pixels, which stand for a campaign and need no consent.
+
+    every: all opens become such hits, also those of pixels that mail sent before has for itself.
+    """
+
+    def __init__(self, spool: HitSink, *, every: bool) -> None:
+        self._spool = spool
+        self._every = every
+
+    def append(self, record: bytes) -> bool:
+        """Write one record; return False when the inner spool dropped it. Raises BadRecord or BadToken."""
+        if self._every or OF_NOBODY in record:
+            hit = _hit(record)
+            identity = unpack(hit.kind, hit.packed)[0]
+            if self._every and hit.kind in OPENS and not identity.is_shared:
+                life = identity.expiry - identity.issued
+                identity = shared_identity(identity.campaign, identity.customer_id, identity.issued, life)
+                hit = structs.replace(hit, packed=payload(pack_identity(identity), b"", filler=False))
+            if identity.is_shared:
+                record = encode(_of_nobody(hit))
+        return self._spool.append(record)
+
+
+def _of_nobody(hit: Hit) -> Hit:
+    agent = class_pattern(hit.user_agent)
+    return structs.replace(hit, client_address="", accept_language="", user_agent=agent)
+
+
 class PrivacySpool:
     """Removes readers from records on their way into `spool`. One per process.
 
@@ -78,9 +107,7 @@ class PrivacySpool:
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
-        reduced = structs.replace(
-            hit, client_address="", accept_language="", user_agent=class_pattern(hit.user_agent)
-        )
+        reduced = _of_nobody(hit)
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))

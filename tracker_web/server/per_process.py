@@ -16,13 +16,13 @@ from weakref import WeakSet
 from engagement.events.ids import EventIds
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
-from engagement.settings.schema import PrivacyMode
+from engagement.settings.schema import Pixel, PrivacyMode
 from engagement.spool.fold import Folding
 from engagement.spool.write import SpoolWriter
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.hosts import tracking_hosts
-from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool
+from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool, SharedPixelSpool
 from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
@@ -84,13 +84,14 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
     ids = EventIds(secrets.token_bytes(8))
     spool: HitSink | None = None
     if settings.privacy.mode is not PrivacyMode.OFF:
-        spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
+        writer = Folding(_writer(settings), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)
+        spool = SharedPixelSpool(writer, every=settings.privacy.pixel is Pixel.SHARED)
         if settings.privacy.mode in MODES:
             # The oldest: a rotation must not part workers made before it from those made after.
             key = keys.current().keys[0].derive(b"ceiling")
-            spool = PrivacySpool(writer, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
+            spool = PrivacySpool(spool, settings.privacy.mode, key, EventIds(secrets.token_bytes(8)).next)
         if settings.privacy.objections:
             file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
             spool = ObjectionsSpool(spool, file.current)
