@@ -79,8 +79,8 @@ def hit_fields(
         "type": TYPES[hit.kind],
         "event_id": hit.id,
         "timestamp": timestamp(hit.at_ms),
-        "message_id": identity.message_id.hex(),
-        "transmission_id": str(identity.transmission_id),
+        "message_id": "" if identity.is_shared else identity.message_id.hex(),
+        "transmission_id": "" if identity.is_shared else str(identity.transmission_id),
         "customer_id": identity.customer_id,
         "campaign_id": identity.campaign,
         **_recipient(identity.recipient, rcpt_hash),
@@ -101,12 +101,15 @@ def hit_fields(
     if hit.kind in CLICKS and link is not None:
         fields["target_link_url"] = link.target.decode("utf-8", "replace")
         fields["target_link_name"] = link.name or RAW_URL
+        fields["x_link_ordinal"] = str(link.ordinal) if link.ordinal >= 0 else ""
+        fields["x_link_part"] = link.part
     fields["x_client_class"] = label.client.value
     fields["x_client_reason"] = label.reason
     fields["x_client_rules"] = label.rules
     fields["x_host"] = hit.host
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
+    fields["x_shared"] = identity.is_shared or None
     fields["x_signals"] = signal_names(hit.signals)
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _needs_no_repair(hit, identity, link):

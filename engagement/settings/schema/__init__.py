@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
-from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.site import (
@@ -40,6 +40,7 @@ __all__ = [
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
+    "Pixel",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",

@@ -86,9 +86,14 @@ class Fingerprint:
             was in (b"", now) for was, now in zip(bound[:2], labels, strict=True)
         )
 
-    def message_id(self, key: Key, recipient: str) -> bytes:
-        """Return the id of one recipient's copy, 16 bytes."""
-        return _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))[:16]
+    def message_id(self, key: Key, recipient: str, issued: int) -> bytes:
+        """Return the id of one recipient's copy, 16 bytes: 4 of the time, then a keyed hash.
+
+        Ids of one time are neighbours, so a store writes to few places of its indexes. issued: Unix seconds,
+        of `issued_at`.
+        """
+        unique = _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))
+        return time_of_id(issued) + unique[:12]
 
     def transmission_id(self, key: Key) -> int:
         """Return the id that all copies of the message share, unsigned 64 bits (contract.md 3.7)."""
@@ -110,6 +115,11 @@ class Fingerprint:
         """Return the MAC over Message-ID, Date and recipient. The body is left out, since we edit it."""
         framed = _frame(message_id) + _frame(_octets(recipient)) + _FRAME_32 + _blake(self._framed)
         return _hmac(key, b"mark", framed)[:16].hex()
+
+
+def time_of_id(issued: int) -> bytes:
+    """Return the 4 bytes that a message id begins with. issued: Unix seconds, in order until 2106."""
+    return (max(issued, 0) & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def marked_id(value: bytes) -> bytes | None:

@@ -86,6 +86,7 @@ def describe(
         client_address,
         envelope.client.host,
         own.recipient_mark,
+        decision.consent_reference,
     )
 
 

@@ -174,7 +174,7 @@ class CopyTracking:
     def _message_id(self, key: Key, recipient: str) -> bytes:
         found = self._message_ids.get(recipient)
         if found is None:
-            found = self._message_ids[recipient] = self.fingerprint.message_id(key, recipient)
+            found = self._message_ids[recipient] = self.fingerprint.message_id(key, recipient, self.issued)
         return found
 
     def _transmission_id(self, key: Key) -> int:

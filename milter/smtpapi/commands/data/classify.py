@@ -28,8 +28,8 @@ _KINDS = {"open": Kind.OPEN, "click": Kind.CLICK}
     "--config",
     type=click.Path(path_type=Path),
     envvar=CONFIG_VARIABLE,
-    help="The configuration; without it (and without SMTPAPI_CONFIG) --agents and --rules go by the "
-    "rules that come with the program.",
+    help="The configuration; without it (and without SMTPAPI_CONFIG) --agents and --rules go by the rules "
+    "that come with the program.",
 )
 @click.option(
     "--agents",
