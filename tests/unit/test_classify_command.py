@@ -216,5 +216,5 @@ def on_a_store() -> None:
     """Run the command on a store with one hit; for a process of its own."""
     store = MemoryStore()
     store.add(old(Telling().hit(agent="curl/8")))
-    classify.open_store = lambda *_, **__: store  # type: ignore[assignment] # this process's own
+    classify.open_store = lambda *_, **__: store
     main(["classify", "--since", SINCE])
