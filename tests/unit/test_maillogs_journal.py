@@ -69,7 +69,8 @@ def test_any_octets_are_read_without_an_error(data: bytes) -> None:
 @pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="no journalctl here")
 def test_an_empty_journal_is_followed_by_the_real_program(tmp_path: Path) -> None:
     """It takes our options, with a cursor and without, and runs until it is closed."""
-    for cursor in ({}, {"journal": GONE}):
+    cursors: tuple[dict[str, object], ...] = ({}, {"journal": GONE})
+    for cursor in cursors:
         journal = Journal(cursor, [f"--directory={tmp_path}"])
         for _ in range(3):
             assert journal.read() == []
