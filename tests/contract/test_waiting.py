@@ -141,6 +141,15 @@ def test_a_waiting_event_is_found_by_each_of_its_names_and_whole(store: EventSto
     assert set(store.waiting([*names_of(one), *names_of(other), queue("none")])) == {one, other}
 
 
+def test_an_event_is_found_by_the_queue_ids_on_its_way(store: EventStore) -> None:
+    one = event(earlier=(("4XyZ12first9s", 5), ("4XyZ12abcdz9s", 6), ("4XyZ12second9s", 65_535)))
+    store.put_waiting([one])
+    for text in ("4XyZ12first9s", "4XyZ12abcdz9s", "4XyZ12second9s"):
+        assert store.waiting([queue(text)]) == (one,)
+    store.drop_waiting([one])
+    assert store.waiting(names_of(one)) == ()
+
+
 def test_an_event_of_any_text_waits(store: EventStore) -> None:
     one = event(raw_reason="Zürich 🍂 \udcff\0'\"", remote_host="x" * 5000)
     store.put_waiting([one])
