@@ -10,6 +10,7 @@ from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
 from engagement.events.model import Hit, Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow, RowSource, relabelled, repeats
+from engagement.figures.query import FigureQuery, FigureRow
 from engagement.stores.aggregate import (
     HOUR_MS,
     Aggregate,
@@ -20,6 +21,7 @@ from engagement.stores.aggregate import (
     together,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
+from engagement.stores.memory_figures import MemoryFigures
 from engagement.stores.memory_messages import MemoryMessages
 from engagement.stores.port import (
     HITS_OF_A_MESSAGE,
@@ -47,8 +49,9 @@ class MemoryStore:
         self._next = 1
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
         self._past: dict[str, list[PastLabel]] = {}
-        self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
         self._known = MemoryMessages()
+        self._counted = MemoryFigures()
+        self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -58,8 +61,8 @@ class MemoryStore:
         except (ValueError, TypeError, RecursionError) as error:
             raise RowRefusedError(str(error)) from error
         with self._lock:
+            self._put([row for row in rows if not self._is_older(row)])
             for row in rows:
-                self._rows[row.event_id] = row
                 if row.event_id not in self._order:
                     self._order[row.event_id] = self._next
                     self._next += 1
@@ -69,6 +72,15 @@ class MemoryStore:
                     self._messages[row.message_id] = (row.at_ms, row.message)
                 self._known.note(row)
         return len(rows)
+
+    def _put(self, rows: list[EventRow]) -> None:
+        self._rows.update((row.event_id, row) for row in rows)
+        self._counted.put(rows)
+
+    def _is_older(self, row: EventRow) -> bool:
+        """Tell whether a row was classified by older rules than the one that is there."""
+        there = self._rows.get(row.event_id)
+        return there is not None and rules_number(row.rules) < rules_number(there.rules)
 
     def _note(self, customer: Customer, row: EventRow) -> None:
         for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
@@ -126,8 +138,7 @@ class MemoryStore:
             gone = {row.event_id for row in self._matching(of)} | {
                 name for name, row in self._rows.items() if row.message_id in messages
             }
-            for name in gone:
-                self._forget(name)
+            self._forget(gone)
             for message in messages:
                 self._messages.pop(message, None)
         return len(gone)
@@ -188,9 +199,8 @@ class MemoryStore:
                 newer = rules_number(before.label.rules) > rules_number(label.rules)
                 if newer or before.label == label:
                     continue
-                for name in (hit.id, derived(hit.id, 1)):
-                    if name in self._rows:
-                        self._rows[name] = relabelled(self._rows[name], label)
+                names = [name for name in (hit.id, derived(hit.id, 1)) if name in self._rows]
+                self._put([relabelled(self._rows[name], label) for name in names])
                 self._past.setdefault(hit.id, []).append(PastLabel(before.label, at_ms))
                 changed += 1
         return changed
@@ -208,21 +218,14 @@ class MemoryStore:
             if isinstance(source, RowSource) and isinstance(source.event, Hit) and not source.second:
                 yield LabelledHit(source.event, source.label or classify(source.event))
 
-    def _forget(self, name: str) -> None:
-        self._known.forget(self._rows[name])
-        del self._rows[name], self._order[name]
-        self._past.pop(name, None)
-
-    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
-        """See the port."""
-        with self._lock:
-            if not is_place(mark):
-                return Arrivals((), str(self._next - 1))
-            after = [name for name, place in self._order.items() if place > int(mark)][:limit]
-            repeated = repeats(self._rows.values())
-            wanted = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
-            events = tuple(self._shown(row, repeated) for row in wanted)
-            return Arrivals(events, str(self._order[after[-1]]) if after else mark)
+    def _forget(self, names: Iterable[str]) -> None:
+        """Drop rows and what goes with them; their figures stay."""
+        rows = [self._rows.pop(name) for name in names]
+        self._counted.forget(rows)
+        for row in rows:
+            del self._order[row.event_id]
+            self._past.pop(row.event_id, None)
+            self._known.forget(row)
 
     def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
@@ -249,12 +252,32 @@ class MemoryStore:
         with self._lock:
             return self._known.sweep_waiting(before_ms)
 
+    def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
+        """See the port."""
+        with self._lock:
+            return self._counted.answer(query)
+
+    def recount(self, day: int) -> int:
+        """See the port."""
+        with self._lock:
+            return self._counted.recount(day)
+
+    def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
+        """See the port."""
+        with self._lock:
+            if not is_place(mark):
+                return Arrivals((), str(self._next - 1))
+            after = [name for name, place in self._order.items() if place > int(mark)][:limit]
+            repeated = repeats(self._rows.values())
+            wanted = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
+            events = tuple(self._shown(row, repeated) for row in wanted)
+            return Arrivals(events, str(self._order[after[-1]]) if after else mark)
+
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""
         with self._lock:
             old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
-            for name in old:
-                self._forget(name)
+            self._forget(old)
             if len(old) < limit:
                 for sets in self._sets.values():
                     for unused in [each for each in sets.values() if each.used < before_ms // DAY_MS]:
@@ -270,6 +293,8 @@ class MemoryStore:
 
     def _matching(self, query: Query) -> Iterator[EventRow]:
         recipients = {recipient.lower() for recipient in query.recipients}
+        names = (query.queue_ids, query.message_id_headers)
+        messages = self._named(*names) if any(names) else frozenset[str]()
         for row in self._rows.values():
             customer = (row.tenant, row.customer)
             name = self._tags.set_id(customer, row.tags)
@@ -286,8 +311,31 @@ class MemoryStore:
                 and (not query.transmissions or row.transmission_id in query.transmissions)
                 and (not query.ids or row.event_id in query.ids)
                 and (not query.tags or not listed.isdisjoint(query.tags))
+                and (not query.classes or row.client in query.classes)
+                and (not query.domains or row.domain in query.domains)
+                and (not query.sending_domains or self._sending_domain(row) in query.sending_domains)
+                and (not query.ordinals or row.ordinal in query.ordinals)
+                and (not query.bounce_classes or row.bounce_class in query.bounce_classes)
+                and (not any(names) or row.message_id in messages)
             ):
                 yield row
+
+    def _named(self, queue_ids: tuple[str, ...], headers: tuple[str, ...]) -> frozenset[str]:
+        """Return the messages with one of these queue ids and one of these Message-IDs; () means any."""
+        wanted = [("queue_id", queue_ids), ("message_id_header", headers)]
+        return frozenset(
+            row.message_id
+            for row in self._rows.values()
+            if row.names
+            and all(
+                not texts or any(name.what == what and name.text in texts for name in row.names)
+                for what, texts in wanted
+            )
+        )
+
+    def _sending_domain(self, row: EventRow) -> str:
+        _, message = self._messages.get(row.message_id, (0, {}))
+        return row.sending_domain or str(message.get("sending_domain", ""))
 
     def _shown(self, row: EventRow, repeated: frozenset[str]) -> Fields:
         message = self._messages.get(row.message_id)
