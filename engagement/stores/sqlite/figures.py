@@ -6,15 +6,16 @@ decides that figures stay, in the same transaction.
 """
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from engagement.figures.contribution import ALONE, Contribution, Cube, Ever, add, contribution, difference
+from engagement.figures.contribution import Contribution, Ever, add, contribution, difference
 from engagement.figures.facts import Fact
+from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.sqlite import hourly
 from engagement.stores.sqlite.codes import TYPE_CODES
 from engagement.stores.sqlite.ever import from_text
 from engagement.stores.sqlite.facts import COLUMNS, facts
+from engagement.stores.sqlite.quick import Sums, is_alone
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Arrived, set_state, state
 
@@ -54,6 +55,7 @@ class Differences:
     def __init__(self) -> None:
         self._cells: dict[int, Contribution] = {}
         self._hours: dict[int, hourly.Sums] = {}
+        self._sums: dict[int, Sums] = {}
 
     def change(
         self, tenant: int, before: list[Fact], after: list[Fact], ever: Ever, *, hours: bool = True
@@ -69,39 +71,43 @@ class Differences:
             hourly.add(sums, hourly.hourly(after))
             hourly.add(sums, hourly.hourly(before), -1)
 
-    def add_alone(self, tenant: int, events: list[Fact]) -> None:
-        """Add events that contribute by themselves to all but the figures of hours."""
-        add(self._cells.setdefault(tenant, {}), contribution(events))
-
-    def add_hours(self, tenant: int, sums: hourly.Sums, sign: int = 1) -> None:
-        """Add to the figures of hours."""
-        hourly.add(self._hours.setdefault(tenant, {}), sums, sign)
+    def add(self, tenant: int, sums: Sums) -> None:
+        """Add sums. Of each tenant once."""
+        self._sums[tenant] = sums
 
     @property
     def hours(self) -> set[tuple[int, int]]:
         """The hours, with their tenants, that change."""
-        return {(tenant, hour) for tenant, sums in self._hours.items() for hour, _, _ in sums}
+        quick = {(tenant, hour) for tenant, sums in self._sums.items() for _, hour, _ in sums.hours}
+        return quick | {(tenant, hour) for tenant, sums in self._hours.items() for hour, _, _ in sums}
 
     def apply(self, connection: sqlite3.Connection, terms: Terms) -> None:
         """Write all, in a transaction of the caller's."""
-        for tenant, cells in self._cells.items():
-            numbers = terms.added(connection, {text for cell in cells for text in cell[3:]})
-            values = [
+        cells: list[tuple[int, ...]] = []
+        hours: list[tuple[int, ...]] = []
+        for tenant, made in self._cells.items():
+            numbers = terms.added(connection, {text for cell in made for text in cell[3:]})
+            cells += [
                 (tenant, int(cube), bucket, int(counter), numbers[a], numbers[b], n)
-                for (cube, bucket, counter, a, b), n in cells.items()
+                for (cube, bucket, counter, a, b), n in made.items()
             ]
-            values.sort()  # neighbours in the tree, one after the other
-            connection.executemany(UPSERT, values)
         for tenant, sums in self._hours.items():
             numbers = terms.added(connection, {campaign for _, campaign, _ in sums})
-            connection.executemany(
-                UPSERT_HOUR,
-                sorted(
-                    (tenant, numbers[campaign], hour, TYPE_CODES[kind], *each)
-                    for (hour, campaign, kind), each in sums.items()
-                    if any(each)
-                ),
+            hours += [
+                (tenant, numbers[campaign], hour, TYPE_CODES[kind], *each)
+                for (hour, campaign, kind), each in sums.items()
+                if any(each)
+            ]
+        for tenant, quick in self._sums.items():
+            found = quick.cells(
+                lambda text: terms.added(connection, (text,))[text],
+                lambda number: terms.text(connection, number),
             )
+            cells += [(tenant, *cell, n) for cell, n in found.items()]
+            hours += [(tenant, *cell, *each) for cell, each in quick.hours.items() if any(each)]
+        cells.sort()  # neighbours in the tree, one after the other
+        connection.executemany(UPSERT, cells)
+        connection.executemany(UPSERT_HOUR, hours)
 
 
 def of_message(
@@ -117,49 +123,52 @@ def ever_of(connection: sqlite3.Connection, message: bytes) -> Ever:
     return from_text(line[0]) if line and line[0] else {}
 
 
-def arrivals(connection: sqlite3.Connection, terms: Terms, after: int, limit: int) -> list[Arrived]:
+def arrivals(connection: sqlite3.Connection, after: int, limit: int) -> list[Arrived]:
     """Return the rows that came after a place, in order."""
     lines = connection.execute(_ARRIVED, (after, limit)).fetchall()
-    made = facts(connection, terms, lines)
-    return [Arrived(line[17], line[18], line[19], each, 0) for line, each in zip(lines, made, strict=True)]
+    return [Arrived(line[17], line[18], line[19], line, 0) for line in lines]
 
 
 def follow(connection: sqlite3.Connection, terms: Terms, arrived: list[Arrived], rolled: int) -> int:
     """Add what these rows change, the first ones behind `rolled`; return how many hours changed."""
-    made = Differences()
+    made, sums = Differences(), dict[int, Sums]()
     groups: dict[tuple[int, bytes], list[Arrived]] = {}
-    alone: dict[int, list[Fact]] = {}
     for each in arrived:
         if each.message:
             groups.setdefault((each.tenant, each.message), []).append(each)
         else:
-            made.change(each.tenant, [], [each.fact], {})
+            sums.setdefault(each.tenant, Sums()).add_message([each.line])
     for (tenant, message), rows in groups.items():
-        new = [each.fact for each in rows]
-        fresh = rows[0].fresh_from > rolled
-        if all(each.type in ALONE for each in new):
-            alone.setdefault(tenant, []).extend(new)
-            before = [] if fresh else connection.execute(_OTHER_TYPES, (message, tenant, rolled)).fetchall()
-            made.add_hours(tenant, _hours_alone(new, before))
+        new, fresh = [each.line for each in rows], rows[0].fresh_from > rolled
+        of_tenant = sums.get(tenant)
+        if of_tenant is None:
+            of_tenant = sums[tenant] = Sums()
+        whose = message, tenant, rolled
+        if all(is_alone(line[1]) for line in new):
+            had = set() if fresh else _had(connection, whose)
+            for line in new:
+                of_tenant.add_alone(line)
+            of_tenant.add_hours(new, had)
             continue
-        old = [] if fresh else of_message(connection, terms, tenant, message, rolled)
-        made.change(tenant, old, old + new, {} if fresh else ever_of(connection, message))
-    for tenant, events in alone.items():
-        made.add_alone(tenant, events)
+        old = [] if fresh else connection.execute(_OF_MESSAGE, whose).fetchall()
+        ever = {} if fresh else ever_of(connection, message)
+        if ever:
+            before = facts(connection, terms, old)
+            made.change(tenant, before, before + facts(connection, terms, new), ever)
+            continue
+        of_tenant.add_message([*old, *new])
+        if old:
+            of_tenant.add_message(old, -1)
+    for tenant, each_sums in sums.items():
+        made.add(tenant, each_sums)
     made.apply(connection, terms)
     set_state(connection, "rolled", arrived[-1].place)
     return len(made.hours)
 
 
-def _hours_alone(new: list[Fact], before: Iterable[tuple[Any, ...]]) -> hourly.Sums:
-    """Return what events that are no hits add to the hours. before: type and time of the message's rows."""
-    sums: hourly.Sums = {}
-    had = {(kind, at_ms // hourly.HOUR_MS) for kind, at_ms in before}
-    for fact in new:
-        key = TYPE_CODES[fact.type], fact.at_ms // hourly.HOUR_MS
-        hourly.add_one(sums, fact, first=key not in had)
-        had.add(key)
-    return sums
+def _had(connection: sqlite3.Connection, whose: tuple[bytes, int, int]) -> set[tuple[int, int]]:
+    """Return the types and hours that a message's rows have."""
+    return {(kind, at_ms // HOUR_MS) for kind, at_ms in connection.execute(_OTHER_TYPES, whose)}
 
 
 def roll(
@@ -176,13 +185,8 @@ def roll(
     if pending and pending[0].place == rolled + 1:
         arrived = pending[:limit]
     else:
-        arrived = arrivals(connection, terms, rolled, limit)
+        arrived = arrivals(connection, rolled, limit)
     if not arrived:
         set_state(connection, "rolled", last)
         return 0, 0
     return follow(connection, terms, arrived, rolled), len(arrived)
-
-
-def day_cubes() -> tuple[int, ...]:
-    """Return the cubes whose buckets lie within days."""
-    return tuple(int(cube) for cube in Cube if cube is not Cube.CAMPAIGN_LIFE)

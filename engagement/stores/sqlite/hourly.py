@@ -9,7 +9,7 @@ from typing import Final
 from engagement.events.classify import MACHINES, ReaderClass
 from engagement.events.rows import REPEAT_MS
 from engagement.figures.facts import Fact
-from engagement.stores.aggregate import HOUR_MS as HOUR_MS
+from engagement.stores.aggregate import HOUR_MS
 
 # (hour, campaign, type); campaign "" is all events.
 Cell = tuple[int, str, str]
@@ -46,17 +46,6 @@ def hourly(facts: Iterable[Fact]) -> Sums:
                 numbers[3] += 1
                 numbers[5] = 1
     return sums
-
-
-def add_one(sums: Sums, fact: Fact, *, first: bool) -> None:
-    """Add an event that is no hit. first: the only one of its type in its message and hour so far."""
-    for campaign in {"", fact.campaign}:
-        cell = (fact.at_ms // HOUR_MS, campaign, fact.type)
-        numbers = sums.get(cell)
-        if numbers is None:
-            numbers = sums[cell] = list(_NONE)
-        for place in (0, 2, 3, 4, 5) if first else (0, 2, 3):
-            numbers[place] += 1
 
 
 def add(sums: Sums, more: Sums, sign: int = 1) -> None:

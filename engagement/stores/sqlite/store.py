@@ -43,7 +43,6 @@ from engagement.stores.sqlite.writing import Arrived, state
 T = TypeVar("T")
 N = TypeVar("N")
 
-_REMEMBERED: Final = 50_000  # rows whose figures are not made yet: some 30 MB
 _ADD_TAG_SET: Final = """
 INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
@@ -95,8 +94,9 @@ class SqliteStore(WaitingEvents):
                 arrived = self._write(insert, [])
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise RowRefusedError(str(error)) from error
-            if len(self._pending) < _REMEMBERED:
-                self._pending += arrived
+            self._pending += arrived
+            if len(self._pending) >= figures.PORTION:
+                self._roll()
         return len(rows)
 
     def _tag_values(self, rows: list[EventRow]) -> tuple[list[int], list[tuple[object, ...]]]:
@@ -162,15 +162,18 @@ class SqliteStore(WaitingEvents):
         until, hours = time.monotonic() + seconds, 0
         with self._lock:
             while True:
-                changed, rows = self._write(
-                    lambda connection: figures.roll(connection, self._terms, self._pending), (0, 0)
-                )
-                del self._pending[:rows]
+                changed, rows = self._roll()
                 hours += changed
                 if not rows or time.monotonic() >= until:
                     break
             self._write(lambda connection: before.move(connection, self._terms, until), None)
         return hours
+
+    def _roll(self) -> tuple[int, int]:
+        """Bring the figures up by one portion; return how many hours changed, and by how many rows."""
+        done = self._write(lambda connection: figures.roll(connection, self._terms, self._pending), (0, 0))
+        del self._pending[: done[1]]
+        return done
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port. The mark is the place of the last row seen."""

@@ -5,9 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from engagement.events.classify import rules_number
 from engagement.events.rows import EventRow
-from engagement.figures.facts import Fact
 from engagement.stores.json_text import as_text
-from engagement.stores.sqlite.facts import fact
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.written import (
     ADD_BODY,
@@ -32,12 +30,13 @@ WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
 
 
 class Arrived(NamedTuple):
-    """A new row, for the figures. fresh_from: its message has no rows before this place; 0 for not known."""
+    """A new row, for the figures. line: `facts.COLUMNS`. fresh_from: its message has no rows
+    before this place; 0 for not known."""
 
     place: int
     tenant: int
     message: bytes
-    fact: Fact
+    line: tuple[Any, ...]
     fresh_from: int
 
 
@@ -85,7 +84,7 @@ def add(
     store(connection, portion)
     set_state(connection, "next", first + len(rows))
     arrived = [
-        _arrived(connection, terms, values, first if values[9] and portion.messages[values[9]].new else 0)
+        _arrived(values, first if values[9] and portion.messages[values[9]].new else 0)
         for values in portion.events
     ]
     return arrived, changes
@@ -110,16 +109,13 @@ def replace(connection: sqlite3.Connection, changes: list[Change]) -> None:
     connection.executemany(_LEND, [(change.lent, change.message) for change in changes if change.lent])
 
 
-def _arrived(
-    connection: sqlite3.Connection, terms: Terms, values: tuple[Any, ...], fresh_from: int
-) -> Arrived:
-    (tenant, at_ms, event_id, place, kind, client, certain, expired, hits, message, _recipient, link) = (
-        values[:12]
-    )
-    (ordinal, campaign, domain, _sender, _tags, bounce, reason, _rules, name, size, tries, wait) = values[12:]
+def _arrived(values: tuple[Any, ...], fresh_from: int) -> Arrived:
+    (tenant, at_ms, event_id, place, kind, client, certain, expired, hits, message, _, link) = values[:12]
+    (ordinal, campaign, domain, _, _, bounce, reason, _, name, size, tries, wait) = values[12:]
     line = (at_ms, kind, event_id, campaign, domain, link, client, certain, reason, expired, hits)
-    known = fact(connection, terms, (*line, ordinal, name, size, bounce, tries, wait))
-    return Arrived(place, tenant, message, known, fresh_from)
+    return Arrived(
+        place, tenant, message, (*line, ordinal, name, size, bounce, tries, wait, place), fresh_from
+    )
 
 
 def _only_new(
