@@ -1,7 +1,8 @@
 """A month of mail with what became of it, as `bench.store` writes it: injections, deliveries, bounces, hits.
 
-3.3 events a message, 600 campaigns and single mails, 5,000 recipient domains of which the first few have most,
-a person gets six mails, one event in a hundred comes late. Message ids begin with time, as links of format 2 do.
+3.3 events a message, 600 campaigns and single mails, 5,000 recipient domains of which the first few have
+most, a person gets six mails, one event in a hundred comes late. Message ids begin with time, as links of
+format 2 do.
 """
 
 import random
@@ -63,10 +64,10 @@ class Mail:
         tags = ("letter", "nl") if campaign else ("single",)
         sender = f"news@sender{chance.randrange(5)}.example.org"
         injection = Injection(
-            self._ids.next(at_ms - 1000), at_ms, name, chance.getrandbits(63), person, "b@example.org", sender,
-            f"The letter {number % 50}", campaign, tags, '{"shop":"north"}', "12", False, True, True, False, False,
-            20_480, f"4Xy{number:x}", "", {}, "", f"<{number}@example.org>", 5, 2, "192.0.2.1", "mx1.example.org",
-            1 + number % 60_000,
+            self._ids.next(at_ms - 1000), at_ms, name, chance.getrandbits(63), person, "b@example.org",
+            sender, f"The letter {number % 50}", campaign, tags, '{"shop":"north"}', "12", False, True, True,
+            False, False, 20_480, f"4Xy{number:x}", "", {}, "", f"<{number}@example.org>", 5, 2,
+            "192.0.2.1", "mx1.example.org", 1 + number % 60_000,
         )  # fmt: skip
         yield injection, None
         fate = chance.random()

@@ -10,9 +10,7 @@ from engagement.events.rows import EventRow, rows
 from engagement.stores.port import EventStore, Query
 
 # Engines without these methods yet. Whoever adds them removes the engine's line.
-LACKING = (
-    "cassandra",
-)
+LACKING = ("cassandra",)
 
 
 @pytest.fixture(autouse=True)

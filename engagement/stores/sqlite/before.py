@@ -6,7 +6,6 @@ lists are merged, and whatever is killed when, each event is in one place. What 
 """
 
 import sqlite3
-import time
 from collections.abc import Iterable, Mapping
 from heapq import merge
 from typing import Final
@@ -21,7 +20,7 @@ from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import set_state, state, store
 from engagement.stores.sqlite.written import ADD_EVENT, Portion
 
-_PORTION: Final = 2_000  # events, and the others of their messages
+PORTION: Final = 2_000  # events, and the others of their messages
 _NEWEST: Final = "SELECT place, message_id FROM event_before ORDER BY at_ms DESC, event_id DESC LIMIT ?"
 _OF_HOUR: Final = """
 SELECT event.place, event.message_id FROM event_before AS event INDEXED BY event_by_time
@@ -59,32 +58,29 @@ def is_moving(connection: sqlite3.Connection) -> bool:
     return state(connection, "moving") != 0
 
 
-def move(connection: sqlite3.Connection, terms: Terms, until: float) -> None:
-    """Move a portion in a transaction of the caller's, until a moment of the monotonic clock, about."""
+def move(connection: sqlite3.Connection, terms: Terms) -> bool:
+    """Move a portion, in a transaction of the caller's; return whether there was one."""
     if not is_moving(connection):
-        return
-    while time.monotonic() < until or until == float("-inf"):
-        stale = connection.execute(_STALE).fetchone()
-        if stale is not None:
-            _settle(connection, terms, *stale)
-        elif not _move(connection, terms, connection.execute(_NEWEST, (_PORTION,)).fetchall()):
-            _finish(connection)
-            return
-        if until == float("-inf"):
-            return
+        return False
+    stale = connection.execute(_STALE).fetchone()
+    if stale is not None:
+        _settle(connection, terms, *stale)
+    elif not _move(connection, terms, connection.execute(_NEWEST, (PORTION,)).fetchall()):
+        _finish(connection)
+    return True
 
 
 def _settle(connection: sqlite3.Connection, terms: Terms, tenant: str, hour: int) -> None:
-    """Move an hour's events whose figures were not made yet, and make them."""
+    """Move events of an hour whose figures were not made yet; when all have moved, make them."""
     span = hour * before_rows.HOUR_MS, (hour + 1) * before_rows.HOUR_MS
-    while _move(connection, terms, connection.execute(_OF_HOUR, (*span, _PORTION)).fetchall()):
-        pass
+    if _move(connection, terms, connection.execute(_OF_HOUR, (*span, PORTION)).fetchall()):
+        return
     counted.recount_hour(connection, terms, terms.added(connection, [tenant])[tenant], hour)
     connection.execute("DELETE FROM stale_hour WHERE tenant = ? AND hour = ?", (tenant, hour))
 
 
 def _finish(connection: sqlite3.Connection) -> None:
-    lent = connection.execute(_LENT_ALONE, (_PORTION,)).fetchall()
+    lent = connection.execute(_LENT_ALONE, (PORTION,)).fetchall()
     connection.executemany(_KEEP_LENT, lent)
     connection.executemany("DELETE FROM message_before WHERE message_id = ?", [line[:1] for line in lent])
     if not lent:

@@ -253,7 +253,8 @@ def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
         bound += [*values, *common, limit]
     keys = " UNION ALL ".join(parts)
     if len(parts) > 1:
-        keys = f"SELECT DISTINCT tenant, at_ms, event_id FROM ({keys}) ORDER BY {_ORDER} LIMIT ?"  # noqa: S608 - ours
+        only = "DISTINCT " if lead.index == "by_message" else ""
+        keys = f"SELECT {only}tenant, at_ms, event_id FROM ({keys}) ORDER BY {_ORDER} LIMIT ?"  # noqa: S608 - ours
         bound.append(limit)
     statement = f"""{_SHOWN} FROM ({keys}) AS key
         CROSS JOIN event INDEXED BY {_KEY} ON event.tenant = key.tenant
@@ -268,6 +269,7 @@ def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
     machines = ", ".join(str(CLASS_CODES[client]) for client in sorted(MACHINES))
     where, common = conditions(asked, lead)
     parts, bound = [], list[object]()
+    union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
     for condition, values in lead.ranges:
         parts.append(f"SELECT event.* {_from(lead, condition)} WHERE {' AND '.join([condition, *where])}")
         bound += [*values, *common]
@@ -275,7 +277,7 @@ def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
         WITH hit AS MATERIALIZED (  -- else the search for repeats is done once for each figure
             SELECT type, class, hits, CASE WHEN message = x'' THEN event_id ELSE message END AS whose,
                 class <> {PROBE} AND expired = 0 AND NOT {_REPEAT} AS counted
-            FROM ({" UNION ".join(parts)}) AS event
+            FROM ({union.join(parts)}) AS event
         ), figures AS (
             SELECT type, hits, counted, counted AND class NOT IN ({machines}) AS person, whose FROM hit
         )

@@ -164,7 +164,9 @@ def lead(connection: sqlite3.Connection, query: Asked) -> Lead:
         statement, values = plan.size(query, way, fewest)
         entries = connection.execute(statement, values).fetchone()[0]
         if entries < fewest:
-            best, fewest = way, max(1, entries)
+            best, fewest = way, entries
+        if not fewest:
+            break
     return best
 
 

@@ -166,7 +166,9 @@ class SqliteStore(WaitingEvents):
                 hours += changed
                 if not rows or time.monotonic() >= until:
                     break
-            self._write(lambda connection: before.move(connection, self._terms, until), None)
+            while self._write(lambda connection: before.move(connection, self._terms), nothing=False):
+                if time.monotonic() >= until:
+                    break
         return hours
 
     def _roll(self) -> tuple[int, int]:
