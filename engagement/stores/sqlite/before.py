@@ -75,7 +75,7 @@ def _settle(connection: sqlite3.Connection, terms: Terms, tenant: str, hour: int
     span = hour * before_rows.HOUR_MS, (hour + 1) * before_rows.HOUR_MS
     if _move(connection, terms, connection.execute(_OF_HOUR, (*span, PORTION)).fetchall()):
         return
-    counted.recount_hour(connection, terms, terms.added(connection, [tenant])[tenant], hour)
+    counted.recount_hour(connection, terms, terms.numbers(connection)[tenant], hour)
     connection.execute("DELETE FROM stale_hour WHERE tenant = ? AND hour = ?", (tenant, hour))
 
 
@@ -115,7 +115,7 @@ def _move(connection: sqlite3.Connection, terms: Terms, found: Iterable[tuple[in
     made = Differences()
     for (tenant, _), each in groups.items():
         known = [fact_of(row) for row in each]
-        made.change(terms.added(connection, [tenant])[tenant], [], known, {}, hours=False)
+        made.change(terms.numbers(connection)[tenant], [], known, {}, hours=False)
     made.apply(connection, terms)
     before_rows.forget(connection, [place for place, _, _ in rows], messages)
     return len(rows)

@@ -185,7 +185,7 @@ def take_figures(connection: sqlite3.Connection, terms: Terms) -> None:
     for tenant, campaign, hour, text in connection.execute(
         "SELECT tenant, campaign, hour, figures FROM figure"
     ).fetchall():
-        numbers = terms.added(connection, (tenant, campaign))
+        numbers = terms.numbers(connection)
         connection.executemany(
             _ADD_HOUR,
             [

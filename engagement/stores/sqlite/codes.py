@@ -1,6 +1,7 @@
 """The numbers that stand for types, classes and ids in the file. They never change; new ones go last."""
 
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -58,9 +59,12 @@ def hashed(*parts: str) -> int:
 
 def signed(number: int) -> int:
     """Return an unsigned number of 64 bits as SQLite holds it. Raises OverflowError for a larger one."""
-    return int.from_bytes(number.to_bytes(8, "big"), "big", signed=True)
+    if number >> 64:
+        raise OverflowError("more than 64 bits")
+    return number - (1 << 64) if number >> 63 else number
 
 
+@lru_cache(maxsize=4096)  # the events of a message come soon after each other
 def recipient_hash(tenant: str, recipient: str) -> int:
     """Return what a recipient is found by, 0 for none. recipient: in lower case."""
     return hashed(tenant, recipient) if recipient else 0

@@ -112,7 +112,7 @@ def recount_hour(connection: sqlite3.Connection, terms: Terms, tenant: int, hour
     for group in groups:
         hourly.add(right, hourly.hourly(group))
     connection.execute("DELETE FROM hourly WHERE tenant = ? AND hour = ?", (tenant, hour))
-    numbers = terms.added(connection, {campaign for _, campaign, _ in right})
+    numbers = terms.numbers(connection)
     connection.executemany(
         UPSERT_HOUR,
         [
@@ -149,7 +149,7 @@ def _mend(
         if cell[0] == cube and first <= cell[1] < first + count
     }
     wrong = {cell for cell in stored.keys() | wanted.keys() if stored.get(cell) != wanted.get(cell)}
-    numbers = terms.added(connection, {text for cell in wrong for text in cell[3:]})
+    numbers = terms.numbers(connection)
     connection.executemany(
         UPSERT,
         [

@@ -15,7 +15,7 @@ from engagement.stores.sqlite import hourly
 from engagement.stores.sqlite.codes import TYPE_CODES
 from engagement.stores.sqlite.ever import from_text
 from engagement.stores.sqlite.facts import COLUMNS, facts
-from engagement.stores.sqlite.quick import Sums, is_alone
+from engagement.stores.sqlite.quick import Sums, is_alone, is_uniform
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Arrived, set_state, state
 
@@ -86,23 +86,20 @@ class Differences:
         cells: list[tuple[int, ...]] = []
         hours: list[tuple[int, ...]] = []
         for tenant, made in self._cells.items():
-            numbers = terms.added(connection, {text for cell in made for text in cell[3:]})
+            numbers = terms.numbers(connection)
             cells += [
                 (tenant, int(cube), bucket, int(counter), numbers[a], numbers[b], n)
                 for (cube, bucket, counter, a, b), n in made.items()
             ]
         for tenant, sums in self._hours.items():
-            numbers = terms.added(connection, {campaign for _, campaign, _ in sums})
+            numbers = terms.numbers(connection)
             hours += [
                 (tenant, numbers[campaign], hour, TYPE_CODES[kind], *each)
                 for (hour, campaign, kind), each in sums.items()
                 if any(each)
             ]
         for tenant, quick in self._sums.items():
-            found = quick.cells(
-                lambda text: terms.added(connection, (text,))[text],
-                lambda number: terms.text(connection, number),
-            )
+            found = quick.cells(terms.numbers(connection), lambda number: terms.text(connection, number))
             cells += [(tenant, *cell, n) for cell, n in found.items()]
             hours += [(tenant, *cell, *each) for cell, each in quick.hours.items() if any(each)]
         cells.sort()  # neighbours in the tree, one after the other
@@ -152,7 +149,7 @@ def follow(connection: sqlite3.Connection, terms: Terms, arrived: list[Arrived],
             continue
         old = [] if fresh else connection.execute(_OF_MESSAGE, whose).fetchall()
         ever = {} if fresh else ever_of(connection, message)
-        if ever:
+        if ever or not is_uniform([*old, *new]):
             before = facts(connection, terms, old)
             made.change(tenant, before, before + facts(connection, terms, new), ever)
             continue

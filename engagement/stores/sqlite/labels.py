@@ -124,7 +124,7 @@ def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[Label
         before = _label(connection, terms, line[6], line[8], line[20], line[7])
         if before == label or rules_number(before.rules) > rules_number(label.rules):
             continue
-        numbers = terms.added(connection, (label.reason, label.rules))
+        numbers = terms.numbers(connection)
         new = CLASS_CODES[label.client.value], int(label.certain), numbers[label.reason], numbers[label.rules]
         connection.execute(_KEEP, (key[2], at_ms, line[6], line[7], line[8], line[20]))
         whose = line[18], line[19], (key[1:] if not line[19] else None)

@@ -6,7 +6,7 @@ authority: tests hold this to them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from engagement.events.classify import MACHINES, ReaderClass, verdict
@@ -28,7 +28,6 @@ _KINDS: Final = {
     **dict.fromkeys((TYPE_CODES["link_unsubscribe"], TYPE_CODES["list_unsubscribe"]), 3),
 }
 _CLICK: Final = 2
-_UNSUBSCRIBE: Final = 3
 _RANKS: Final = {"people": 0, "unsure": 1, "machines": 2}
 _VERDICTS: Final = [
     [_RANKS[verdict(name, certain=certain)] if name else 1 for certain in (False, True)] for name in CLASSES
@@ -40,7 +39,11 @@ _UNIQUE: Final = int(Counter.PEOPLE_UNIQUE_RENDERED)
 _CONFIRMED: Final = int(Counter.PEOPLE_UNIQUE_CONFIRMED)
 _RAW: Final = int(Counter.PEOPLE_RAW_CLICKED)
 _EXPIRED: Final = int(Counter.EXPIRED)
-_MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
+_FIRSTS: Final = ((_UNIQUE, _CONFIRMED), (_UNIQUE + 3,), (_UNIQUE + 6, _CONFIRMED, _RAW), ())
+_MINUTE, _HOUR, _DAY, _LIFE, _LINK = 60_000, 3_600_000, 86_400_000, 1, 2
+# Level, bucket, campaign, domain, counter of the first verdict, link. A message has one campaign and domain,
+# as its links do, so that what is unique in a day is so in the day of each.
+_Seen = tuple[int, Any, int, int, int, int]
 assert {ReaderClass.PROBE.value} == {CLASSES[PROBE]}, "the probe's number"
 
 
@@ -53,7 +56,7 @@ class Sums:
         self._domains: defaultdict[tuple[int, int, int], int] = defaultdict(int)
         self._machines: defaultdict[tuple[int, int, int, int], int] = defaultdict(int)
         self._links: defaultdict[tuple[int, int, int, tuple[int, int]], int] = defaultdict(int)
-        self._unique: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        self._unique: defaultdict[tuple[int, Any, int, int, int], int] = defaultdict(int)
         self.hours: dict[tuple[int, int, int], list[int]] = {}
 
     def add_alone(self, line: Line, sign: int = 1) -> None:
@@ -70,7 +73,7 @@ class Sums:
         if len(lines) > 1:
             lines = sorted(lines, key=_in_time)
         last: dict[tuple[int, int, int], int] = {}
-        best: dict[tuple[Any, ...], int] = {}
+        best: dict[_Seen, int] = {}
         seen: set[tuple[Any, ...]] = set()
         for line in lines:
             kind = _KINDS.get(line[1])
@@ -84,51 +87,31 @@ class Sums:
                 before = last.get(key)
                 last[key] = line[0]
                 repeat = before is not None and line[0] - before < REPEAT_MS
-            counts = not repeat and line[6] != PROBE and not line[9]
-            self._add_hour(line, seen, sign, counts=counts)
-            self._add_hit(line, kind, best, sign, counts=counts)
-        for (place, first, _), rank in best.items():
-            self._unique[(*place, first + rank)] += sign
+            rank = -1 if repeat or line[6] == PROBE or line[9] else _VERDICTS[line[6]][line[7]]
+            self._add_hour(line, seen, sign, counts=rank >= 0)
+            self._add_hit(line, kind, rank, sign)
+            if rank >= 0:
+                _see(best, line, kind, rank)
+        for (level, bucket, campaign, domain, first, _), rank in best.items():
+            self._unique[level, bucket, campaign, domain, first + rank] += sign
 
-    def _add_hit(
-        self, line: Line, kind: int, best: dict[tuple[Any, ...], int], sign: int, *, counts: bool
-    ) -> None:
+    def _add_hit(self, line: Line, kind: int, rank: int, sign: int) -> None:
+        """Add the plain counts of a hit. rank: of its verdict, -1 if it counts in none."""
         at_ms, campaign = line[0], line[3]
-        minute, hour, day = at_ms // _MINUTE, at_ms // _HOUR, at_ms // _DAY
-        if line[9]:
-            numbers: tuple[tuple[int, int], ...] = ((_EXPIRED, line[10]),)
-        else:
-            rank = _VERDICTS[line[6]][1 if line[7] else 0]
-            numbers = ((_RECORDED + kind, line[10]),)
-            if counts:
-                numbers = (*numbers, (_HITS + 3 * kind + rank, 1))
-        for counter, n in numbers:
-            n = sign * n
-            self._minutes[minute, counter] += n
-            self._campaigns[hour, campaign, counter] += n
+        day = at_ms // _DAY
+        for counter, n in (
+            (_EXPIRED if line[9] else _RECORDED + kind, sign * line[10]),
+            (_HITS + 3 * kind + rank, sign if rank >= 0 else 0),
+        ):
+            if not n:
+                continue
+            self._minutes[at_ms // _MINUTE, counter] += n
+            self._campaigns[at_ms // _HOUR, campaign, counter] += n
             self._domains[day, line[4], counter] += n
             if not line[9]:
                 self._machines[day, line[6], line[8], counter] += n
                 if kind == _CLICK:
                     self._links[day, campaign, counter, (line[11], line[12])] += n
-        if not counts:
-            return
-        places: list[tuple[Any, ...]] = [(1, minute, 0, 0), (2, hour, 0, 0), (3, day, 0, 0)]
-        places += [(4, hour, campaign, 0), (5, day, campaign, 0), (6, day, line[4], 0)]
-        if campaign:
-            places.append((9, 0, campaign, 0))
-        if kind == _CLICK:
-            places.append((7, day, campaign, (line[11], line[12])))
-        firsts: tuple[tuple[int, int], ...] = ((_UNIQUE + 3 * kind, 0),) if kind != _UNSUBSCRIBE else ()
-        if kind == _CLICK:
-            firsts = (*firsts, (_CONFIRMED, 0), (_RAW, line[5]))
-        elif kind == 0:
-            firsts = (*firsts, (_CONFIRMED, 0))
-        for place in places:
-            for first, name in firsts:
-                key = place, first, name
-                if best.get(key, 3) > rank:
-                    best[key] = rank
 
     def _add_hour(self, line: Line, seen: set[tuple[Any, ...]], sign: int, *, counts: bool) -> None:
         """Add one event. seen: what of its message counted already."""
@@ -165,8 +148,8 @@ class Sums:
                 for place in (0, 2, 3, 4, 5) if first else (0, 2, 3):
                     numbers[place] += 1
 
-    def cells(self, number: Callable[[str], int], text: Callable[[int], str]) -> Cells:
-        """Return the cells that change. number: of a text, text: of a number."""
+    def cells(self, number: Mapping[str, int], text: Callable[[int], str]) -> Cells:
+        """Return the cells that change. number: by text, text: of a number."""
         found: defaultdict[tuple[int, int, int, int, int], int] = defaultdict(int)
         for (minute, counter), n in self._minutes.items():
             found[1, minute, counter, 0, 0] += n
@@ -179,16 +162,48 @@ class Sums:
                 found[9, 0, counter, campaign, 0] += n
         for (day, domain, counter), n in self._domains.items():
             found[6, day, counter, domain, 0] += n
-        classes = {client: number(CLASSES[client]) for _, client, _, _ in self._machines}
+        classes = {client: number[CLASSES[client]] for _, client, _, _ in self._machines}
         for (day, client, reason, counter), n in self._machines.items():
             found[8, day, counter, classes[client], reason] += n
-        links = {link for _, _, _, link in self._links} | {key[3] for key in self._unique if key[0] == 7}
-        groups = {(ordinal, name): number(link_group(ordinal, text(name))) for ordinal, name in links}
+        links = {link for _, _, _, link in self._links}
+        groups = {(ordinal, name): number[link_group(ordinal, text(name))] for ordinal, name in links}
         for (day, campaign, counter, link), n in self._links.items():
             found[7, day, counter, campaign, groups[link]] += n
-        for (cube, bucket, a, b, counter), n in self._unique.items():
-            found[cube, bucket, counter, a, groups[b] if cube == 7 else b] += n
+        for (level, bucket, campaign, domain, counter), n in self._unique.items():
+            if level == _DAY:
+                found[3, bucket, counter, 0, 0] += n
+                found[5, bucket, counter, campaign, 0] += n
+                found[6, bucket, counter, domain, 0] += n
+            elif level == _HOUR:
+                found[2, bucket, counter, 0, 0] += n
+                found[4, bucket, counter, campaign, 0] += n
+            elif level == _MINUTE:
+                found[1, bucket, counter, 0, 0] += n
+            elif level == _LINK:
+                found[7, bucket[0], counter, campaign, groups[bucket[1]]] += n
+            else:
+                found[9, 0, counter, campaign, 0] += n
         return {cell: n for cell, n in found.items() if n}
+
+
+def _see(best: dict[_Seen, int], line: Line, kind: int, rank: int) -> None:
+    """Note what a hit is unique for, in place, where it ranks better than what was seen."""
+    at_ms, campaign, domain = line[0], line[3], line[4]
+    day = at_ms // _DAY
+    for first in _FIRSTS[kind]:
+        name = line[5] if first == _RAW else 0
+        keys: list[_Seen] = [
+            (_MINUTE, at_ms // _MINUTE, 0, 0, first, name),
+            (_HOUR, at_ms // _HOUR, campaign, 0, first, name),
+            (_DAY, day, campaign, domain, first, name),
+        ]
+        if campaign:
+            keys.append((_LIFE, 0, campaign, 0, first, name))
+        if kind == _CLICK:
+            keys.append((_LINK, (day, (line[11], line[12])), campaign, 0, first, name))
+        for key in keys:
+            if best.get(key, 3) > rank:
+                best[key] = rank
 
 
 def _in_time(line: Line) -> tuple[int, bytes]:
@@ -227,6 +242,11 @@ def _alone(line: Line) -> list[tuple[int, int]]:
         return [(18, 1)]
     bounced = bounce_counter(bounce, late=TYPES[kind] == "out_of_band")
     return [(bounced, 1), (19, 1)] if TYPES[kind] == "expiration" else [(bounced, 1)]
+
+
+def is_uniform(lines: list[Line]) -> bool:
+    """Tell whether a message's hits have one campaign and domain, as links have."""
+    return len({line[3:5] for line in lines if line[1] in _KINDS}) < 2
 
 
 def is_alone(kind: int) -> bool:

@@ -1,7 +1,7 @@
 """Texts that many rows share, each stored once and named by a number."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 _MOST: Final = 200_000  # remembered; some 20 MB
@@ -10,25 +10,37 @@ _NUMBER: Final = "SELECT id FROM term WHERE text = ?"
 _TEXT: Final = "SELECT text FROM term WHERE id = ?"
 
 
+class _Numbers(dict[str, int]):
+    """Texts and their numbers; a text that is not remembered is read, or stored."""
+
+    def __init__(self, terms: "Terms") -> None:
+        super().__init__({"": 0})
+        self._terms = terms
+        self.connection: sqlite3.Connection | None = None
+
+    def __missing__(self, text: str) -> int:
+        assert self.connection is not None, "no transaction"
+        self.connection.execute(_ADD, (text,))
+        return self._terms.number(self.connection, text)
+
+
 class Terms:
     """The dictionary of a file, remembered in part. Not safe to share between threads."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {"": 0}
+        self._numbers = _Numbers(self)
         self._texts: dict[int, str] = {0: ""}
 
     def forget(self) -> None:
         """Forget everything: a transaction was taken back, or another file is there."""
-        self.__init__()  # type: ignore[misc] # nobody inherits from this
+        self._numbers = _Numbers(self)
+        self._texts = {0: ""}
 
-    def added(self, connection: sqlite3.Connection, texts: Iterable[str]) -> dict[str, int]:
-        """Return the number of each text, and more. New ones are stored, in a transaction of the caller's."""
+    def numbers(self, connection: sqlite3.Connection) -> Mapping[str, int]:
+        """Return the number of any text. New ones are stored, in a transaction of the caller's."""
         if len(self._numbers) > _MOST:
             self.forget()
-        for text in texts:
-            if text not in self._numbers:
-                connection.execute(_ADD, (text,))
-                self.number(connection, text)
+        self._numbers.connection = connection
         return self._numbers
 
     def number(self, connection: sqlite3.Connection, text: str) -> int:

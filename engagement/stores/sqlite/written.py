@@ -1,7 +1,7 @@
 """Rows of the port as the values of the file's tables. No connections but for the dictionary."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,20 +88,17 @@ class Portion:
 
     def put(self, rows: list[EventRow], place: int) -> None:
         """Add rows. place: of the first of them."""
-        texts: set[str] = set()
-        for row in rows:
-            texts |= {row.tenant, row.campaign, row.domain, row.sending_domain, row.link_name}
-            texts |= {row.rules, row.reason}
-        numbers = self._terms.added(self._connection, texts)
+        numbers = self._terms.numbers(self._connection)
         for each, row in enumerate(rows, place):
             self._put(row, each, numbers)
 
-    def _put(self, row: EventRow, place: int, numbers: dict[str, int]) -> None:
+    def _put(self, row: EventRow, place: int, numbers: Mapping[str, int]) -> None:
         source, at_ms = row.source, row.at_ms
         if isinstance(source, RowSource):
-            record, rcpt_hash = source.record, source.rcpt_hash or None
+            record, rcpt_hash, label = source.record, source.rcpt_hash or None, source.label
+            rules, reason = (label.rules, label.reason) if label else ("", "")
         else:
-            record, rcpt_hash = as_text(source).encode(), None
+            record, rcpt_hash, rules, reason = as_text(source).encode(), None, row.rules, row.reason
         event_id = bytes.fromhex(row.event_id.replace("-", ""))
         message = bytes.fromhex(row.message_id)
         link = int.from_bytes(bytes.fromhex(row.link), "big", signed=True)
@@ -130,8 +127,8 @@ class Portion:
             (
                 *(tenant, at_ms, event_id, place, kind, CLASS_CODES[row.client], row.certain, row.expired),
                 *(row.hits, message, recipient, link, row.ordinal, numbers[row.campaign]),
-                *(numbers[row.domain], sender, next(self._tags), row.bounce_class, numbers[row.reason]),
-                *(numbers[row.rules], numbers[row.link_name], row.size, tries, wait),
+                *(numbers[row.domain], sender, next(self._tags), row.bounce_class, numbers[reason]),
+                *(numbers[rules], numbers[row.link_name], row.size, tries, wait),
             )
         )
         self.bodies.append((place, tenant, at_ms, event_id, rcpt_hash, record))
