@@ -19,7 +19,7 @@ from engagement.events.rows import EventRow, RowSource
 from engagement.links.model import Kind
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore, FigureQuery, LabelledHit, Query
-from engagement.stores.sqlite import before
+from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.store import SqliteStore
 
 HOUR = 3_600_000
@@ -186,7 +186,7 @@ def test_old_events_are_swept_from_both(tmp_path: Path, tell: Telling) -> None:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from engagement.stores.sqlite import before
+from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.store import SqliteStore
 before.PORTION = 3
 store = SqliteStore(Path(sys.argv[1]), writing=True)

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engagement.figures.contribution import Contribution, add, contribution
-from engagement.stores.sqlite import hourly
 from engagement.stores.sqlite.codes import CLASSES, LABELLED, TYPES
-from engagement.stores.sqlite.facts import facts
+from engagement.stores.sqlite.counting import hourly
+from engagement.stores.sqlite.counting.facts import facts
+from engagement.stores.sqlite.counting.quick import Line, Sums, is_alone
 from engagement.stores.sqlite.migrate import migrate
-from engagement.stores.sqlite.quick import Line, Sums, is_alone
 from engagement.stores.sqlite.terms import Terms
 
 _TEXTS = ("spring", "autumn", "a.example", "b.example", "agent", "burst", "top", "raw url")

@@ -11,8 +11,8 @@ from engagement.events.record import BadRecord, decode
 from engagement.figures.facts import Fact
 from engagement.stores.port import HITS_OF_A_MESSAGE, LabelledHit, PastLabel
 from engagement.stores.sqlite.codes import CLASS_CODES, CLASSES, HITS, NAMES, TYPE_CODES, event_key, hashed
-from engagement.stores.sqlite.facts import COLUMNS, fact
-from engagement.stores.sqlite.figures import Differences, ever_of, of_message
+from engagement.stores.sqlite.counting.facts import COLUMNS, fact
+from engagement.stores.sqlite.counting.figures import Differences, ever_of, of_message
 from engagement.stores.sqlite.reading import refs, tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Change, replace, state

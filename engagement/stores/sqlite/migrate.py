@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engagement.stores.port import StoreError
-from engagement.stores.sqlite.before import prepare
+from engagement.stores.sqlite.earlier.before import prepare
 
 ROOM: Final = 3  # times the file: its copy, and the log of both
 _REWRITES: Final = 5  # the last script that rewrites the whole file

@@ -8,9 +8,9 @@ from engagement.figures.contribution import ALONE, seen_ever
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed
-from engagement.stores.sqlite.ever import to_text
-from engagement.stores.sqlite.facts import COLUMNS, facts
-from engagement.stores.sqlite.figures import ever_of
+from engagement.stores.sqlite.counting.ever import to_text
+from engagement.stores.sqlite.counting.facts import COLUMNS, facts
+from engagement.stores.sqlite.counting.figures import ever_of
 from engagement.stores.sqlite.labels import decoded
 from engagement.stores.sqlite.reading import refs, tenants
 from engagement.stores.sqlite.terms import Terms

@@ -1,7 +1,7 @@
 """The store of a small site: one SQLite file, written by the shipper alone, read by any number.
 
 This module is the port's methods; what they do is in its neighbours: `connection`, `plan` and `reading`,
-`written` and `writing`, `figures`, `labels`, `waiting`, `removing`, `before` (events of an older schema).
+`written` and `writing`, `labels`, `waiting`, `removing`, `counting` (figures), `earlier` (older schemas).
 """
 
 import json
@@ -32,9 +32,11 @@ from engagement.stores.port import (
     cursor_position,
     is_place,
 )
-from engagement.stores.sqlite import before, counted, figures, labels, reading, removing, writing
+from engagement.stores.sqlite import labels, reading, removing, writing
 from engagement.stores.sqlite.codes import event_key, recipient_hash
 from engagement.stores.sqlite.connection import in_transaction
+from engagement.stores.sqlite.counting import counted, figures
+from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.plan import ARRIVALS
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.waiting import WaitingEvents

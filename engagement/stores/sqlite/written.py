@@ -19,7 +19,7 @@ from engagement.stores.sqlite.codes import (
     recipient_hash,
     signed,
 )
-from engagement.stores.sqlite.facts import tries_and_wait
+from engagement.stores.sqlite.counting.facts import tries_and_wait
 from engagement.stores.sqlite.terms import Terms
 
 _COLUMNS: Final = (

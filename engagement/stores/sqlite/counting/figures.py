@@ -11,11 +11,11 @@ from typing import Final
 from engagement.figures.contribution import Contribution, Ever, add, contribution, difference
 from engagement.figures.facts import Fact
 from engagement.stores.aggregate import HOUR_MS
-from engagement.stores.sqlite import hourly
 from engagement.stores.sqlite.codes import TYPE_CODES
-from engagement.stores.sqlite.ever import from_text
-from engagement.stores.sqlite.facts import COLUMNS, facts
-from engagement.stores.sqlite.quick import Sums, is_alone, is_uniform
+from engagement.stores.sqlite.counting import hourly
+from engagement.stores.sqlite.counting.ever import from_text
+from engagement.stores.sqlite.counting.facts import COLUMNS, facts
+from engagement.stores.sqlite.counting.quick import Sums, is_alone, is_uniform
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Arrived, set_state, state
 

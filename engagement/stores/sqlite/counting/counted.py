@@ -10,10 +10,10 @@ from engagement.figures.increments import Level
 from engagement.figures.query import FigureQuery, reading
 from engagement.stores.aggregate import HOUR_MS, Figure, as_counts, hours_of
 from engagement.stores.port import Count, Query
-from engagement.stores.sqlite import hourly
 from engagement.stores.sqlite.codes import TYPE_CODES, TYPES
-from engagement.stores.sqlite.facts import COLUMNS, fact
-from engagement.stores.sqlite.figures import UPSERT, UPSERT_HOUR
+from engagement.stores.sqlite.counting import hourly
+from engagement.stores.sqlite.counting.facts import COLUMNS, fact
+from engagement.stores.sqlite.counting.figures import UPSERT, UPSERT_HOUR
 from engagement.stores.sqlite.reading import tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import state

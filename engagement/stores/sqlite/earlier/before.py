@@ -14,8 +14,10 @@ from engagement.events.fields import Fields
 from engagement.events.rows import EventRow
 from engagement.figures.facts import fact_of
 from engagement.stores.port import HITS_OF_A_MESSAGE, Count, LabelledHit, Query, clamped
-from engagement.stores.sqlite import before_rows, counted, removing
-from engagement.stores.sqlite.figures import Differences
+from engagement.stores.sqlite import removing
+from engagement.stores.sqlite.counting import counted
+from engagement.stores.sqlite.counting.figures import Differences
+from engagement.stores.sqlite.earlier import before_rows
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import set_state, state, store
 from engagement.stores.sqlite.written import ADD_EVENT, Portion
