@@ -1,4 +1,4 @@
-"""The parts of the demonstration as processes and ports: start them, see whether they answer, stop them."""
+"""Start the parts of the demonstration, check that they answer, and stop them."""
 
 import ctypes
 import http.client
@@ -31,7 +31,7 @@ class Program:
             )
 
     def alive(self) -> bool:
-        """Tell whether it runs."""
+        """Return whether it is running."""
         return self.process.poll() is None
 
     def stop(self, seconds: float = 20.0) -> None:
@@ -68,7 +68,7 @@ def cassandra(place: Place, verb: str, *arguments: str) -> None:
 
 
 def check_port(name: str, port: int) -> None:
-    """Raise Unable when nobody can listen there. name: of the variable that chooses the port."""
+    """Check that the port is free. Raises Unable if not. name: of the variable that chooses the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -83,7 +83,7 @@ def check_port(name: str, port: int) -> None:
 
 
 def answers_unix(path: Path) -> bool:
-    """Tell whether a program listens on a unix socket."""
+    """Return whether a program listens on a unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -93,7 +93,7 @@ def answers_unix(path: Path) -> bool:
 
 
 def answers_http(port: int) -> bool:
-    """Tell whether a program answers HTTP requests on a port of loopback."""
+    """Return whether a program answers HTTP requests on a port of loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/", headers={"Host": f"localhost:{port}"})

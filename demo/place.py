@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# Addresses that Postfix does not deliver to; all others are delivered.
+BOUNCING, DEFERRING = "bounce@example.test", "defer@example.test"
+TRANSPORTS = f"inline:{{ {{ {BOUNCING} = bouncing: }}, {{ {DEFERRING} = deferring: }} }}"
+# Two lines of master.cf: pipe(8) goes by the exit status of the program (sysexits.h).
+SERVICES = """\
+bouncing  unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "no such user here"; exit 67 }
+deferring unix - n n - - pipe flags= user=nobody argv=/bin/sh -c { echo "mailbox full"; exit 75 }
+"""
+
 MADE_BY = "# Made by `make run` at each start. Remove this line to keep your own changes."
 
 _CONFIG = """\
@@ -31,6 +40,7 @@ rewriting {{
   split_listener = "127.0.0.1:{hop}"
 }}
 spool {{ directory = "{run}/spool" }}
+follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = "{run}/follow.db" }}
 {store}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
@@ -48,13 +58,13 @@ cassandra_client {{
 
 
 class Unable(Exception):
-    """The demonstration cannot start or go on; one line that says what to do."""
+    """The demonstration cannot start or go on. The text is one line that says what to do."""
 
 
 def _port(name: str, environment: Mapping[str, str], default: int, others: tuple[int, ...]) -> int:
     """Return a port named by the environment. others: ports of the other parts.
 
-    Raises Unable for what is no port number, and for a port of another part.
+    Raises Unable for a text that is no port number, and for a port of another part.
     """
     text = environment.get(name) or str(default)
     setting = f"{name}={text}" + ("" if environment.get(name) else " (the default)")

@@ -1,9 +1,9 @@
-"""`make run`: the whole product on this machine's loopback, in one folder, until Ctrl-C.
+"""Run the whole product on this machine's loopback, in one folder, until Ctrl-C: `make run`.
 
-It starts a private Postfix, the filter, the tracker, the shipper and the page of events, with SQLite or a
-real Cassandra. It sends one sample newsletter and prints events as they come. It is a demonstration and a
-place to try one's own mail, not a way to install anything: nothing outside the folder is touched (`postfix`
-names the one exception), and nothing is left running.
+This starts a private Postfix, the filter, the tracker, the shipper, the follower of Postfix's log and the
+page of events, with SQLite or a real Cassandra. It sends one sample newsletter and prints events as they
+come. It is a demonstration and a place to try one's own mail. It installs nothing: nothing outside the folder
+is changed (`private_mta.postfix` names the one exception), and nothing is left running.
 
 Settings from the environment: RUN_DIR, PORT_SMTP, PORT_HTTP, PORT_HOP (for mail to several recipients),
 PORT_WEB, STORE (sqlite, cassandra), PORT_CASSANDRA.
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from demo.parts import SMTPAPI, Program, answers_http, answers_unix, cassandra, check_port, tail
-from demo.place import MADE_BY, Place, Unable
+from demo.place import MADE_BY, SERVICES, TRANSPORTS, Place, Unable
 from demo.show import follow, show
 from engagement.links.keys import RingError
 from engagement.settings import SettingsError, load_file
@@ -47,14 +47,15 @@ class Demonstration:
             [Smtpd(place.smtp, {"smtpd_milters": milter})],
             maildir=place.run / "maildir",
             log=place.run / "log" / "postfix.log",
-            options={"milter_default_action": "tempfail"},
+            options={"milter_default_action": "tempfail", "transport_maps": TRANSPORTS},
             hop_port=place.hop,
         )
+        self.postfix.more_services = SERVICES
 
     def prepare(self) -> None:
         """Make folders, configuration and keys.
 
-        Raises Unable for all that is wrong before anything is started.
+        Raises Unable for everything that would keep the parts from starting.
         """
         if os.geteuid() != 0:
             raise Unable("make run needs root, as Postfix does: use `sudo make run`")
@@ -66,7 +67,7 @@ class Demonstration:
                 f"{error.filename}: {error.strerror}; choose another folder with RUN_DIR=…"
             ) from error
         self._lock()
-        self.postfix.stop()  # one that a killed run left behind
+        self.postfix.stop()  # it may still run after an earlier run was killed
         for name, port in (
             ("PORT_SMTP", self.place.smtp),
             ("PORT_HTTP", self.place.http),
@@ -99,10 +100,16 @@ class Demonstration:
         self._lock_file.flush()
 
     def start(self) -> None:
-        """Start all parts and wait until each answers. Raises Unable, or PostfixError."""
+        """Start all parts and wait until each answers. Raises Unable or PostfixError where one does not."""
         if self.place.cassandra:
             self._start_cassandra(self.place.cassandra)
-        for name, verb in (("tracker", "tracker"), ("shipper", "ship"), ("milter", "milter"), ("web", "web")):
+        for name, verb in (
+            ("tracker", "tracker"),
+            ("shipper", "ship"),
+            ("milter", "milter"),
+            ("web", "web"),
+            ("follower", "follow"),
+        ):
             self.programs.append(Program(name, self.place, verb))
         self.postfix.start()
         for what, answers in (
@@ -147,7 +154,7 @@ class Demonstration:
         return self.place.run / "log" / f"{name}.log"
 
     def check(self) -> None:
-        """Raise Unable when a part has died."""
+        """Check that all parts run. Raises Unable if one has died."""
         for program in self.programs:
             if not program.alive():
                 raise Unable(
@@ -156,10 +163,10 @@ class Demonstration:
                 )
 
     def stop(self) -> None:
-        """Stop Postfix first, then what it needs, the shipper last: so no event is left in the spool."""
+        """Stop all parts: Postfix first, and the shipper last, so that no event is left in the spool."""
         with contextlib.suppress(PostfixError, OSError, subprocess.SubprocessError):
             self.postfix.stop()
-        for name in ("milter", "tracker", "web", "shipper"):
+        for name in ("milter", "tracker", "web", "follower", "shipper"):
             for program in self.programs:
                 if program.name == name:
                     program.stop()

@@ -1,4 +1,4 @@
-"""What the demonstration prints: the sample's links before and after, what to try, events as they come."""
+"""Print the links of the sample before and after, what to try next, and events as they come."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from demo.place import Place
+from demo.place import BOUNCING, DEFERRING, Place
 from engagement.links.model import RAW_URL, Opened
 from engagement.links.ring_file import load_ring
 from engagement.links.token import open_token
@@ -42,6 +42,7 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
   send      .venv/bin/smtpapi send --server 127.0.0.1:{place.smtp} --to you@example.test FILE.eml
             (or any SMTP client at 127.0.0.1:{place.smtp}; every address is delivered to
             {maildir}/new/)
+  bounce    the same --to {BOUNCING}, and --to {DEFERRING}: what became of it shows below
   look      .venv/bin/smtpapi decode --config {place.config} URL
             .venv/bin/smtpapi preview --config {place.config} FILE.eml
   settings  {place.config}
@@ -53,7 +54,10 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
 
 
 def follow(store: EventStore, mark: str, check: Callable[[], None]) -> None:
-    """Print a line for each event, for ever. check: called often; raises when a part has died."""
+    """Print a line for each event, for ever.
+
+    check: called often. Raises what it raises when a part has died.
+    """
     seen: dict[str, None] = {}  # the store may return one twice
     while True:
         try:
@@ -85,6 +89,7 @@ def _line(event: Mapping[str, object]) -> str:
         columns[1] = f"{event['type']} ({machine})".ljust(16)
     if event.get("target_link_url"):
         columns.append(f"link={event.get('target_link_name') or RAW_URL} {event['target_link_url']}")
+    columns += [str(event[name]) for name in ("x_enhanced_code", "reason") if event.get(name)]
     return "  " + "  ".join("".join(c if c.isprintable() else "?" for c in text) for text in columns)
 
 

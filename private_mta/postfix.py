@@ -1,10 +1,10 @@
 """A private Postfix in one folder: for `make run` and for the tests.
 
-It is not the system's Postfix and never touches it. Configuration, queue, data and log are below the folder
-given, and only loopback is listened on. All mail, whatever its domain, is delivered to one Maildir (or where
-`transport_maps` says). The folder may be below one that only root can enter (/root). What unprivileged
-Postfix processes must reach by an absolute path then goes to /run, and the Maildir into the queue folder,
-with a link to it. Starting needs root, as Postfix does.
+It is not the system's Postfix and never touches it. Configuration, queue, data and log are below the given
+folder, and it listens on loopback only. All mail, whatever its domain, is delivered to one Maildir (or where
+`transport_maps` says). The folder may be below one that only root can enter (/root). Files that unprivileged
+Postfix processes reach by an absolute path are then below /run, and the Maildir is in the queue folder, with
+a link to it. Starting needs root, as Postfix does.
 """
 
 import hashlib
@@ -102,11 +102,11 @@ class PrivatePostfix:
 
     @property
     def milter_socket(self) -> Path:
-        """Return where a milter binds; `smtpd_milters = unix:milter/milter.sock` finds it."""
+        """Return the socket for a milter to bind; `smtpd_milters = unix:milter/milter.sock` finds it."""
         return self.queue / "milter" / "milter.sock"
 
     def start(self) -> None:
-        """Configure and start; return when the ports listen. Raises PostfixError."""
+        """Configure and start it; return when the ports listen. Raises PostfixError if they do not."""
         self._make_folders()
         self.configure()
         self._run("start")
@@ -125,18 +125,18 @@ class PrivatePostfix:
         (self.config / "smtpapi_hop").write_text(self._hop("smtpapi_hop"))
 
     def reload(self) -> None:
-        """Let Postfix read a changed configuration. Raises PostfixError."""
+        """Let Postfix read a changed configuration. Raises PostfixError where that fails."""
         self._run("reload")
 
     def stop(self) -> None:
-        """Stop it; do nothing when it does not run. Raises PostfixError."""
+        """Stop it; do nothing if it does not run. Raises PostfixError where it does not stop."""
         if self.running():
             self._run("stop")
         if not self.data.is_relative_to(self.directory):
             shutil.rmtree(self.data, ignore_errors=True)
 
     def running(self) -> bool:
-        """Tell whether this folder's master process runs."""
+        """Return whether this folder's master process runs."""
         return subprocess.run(self._command("status"), capture_output=True, check=False).returncode == 0
 
     def flush(self) -> None:

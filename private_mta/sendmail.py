@@ -1,7 +1,8 @@
-"""A private Sendmail in one folder, for the tests and to try mail with; `demo.postfix` is its counterpart.
+"""A private Sendmail in one folder, for the tests and to try mail with, as `private_mta.postfix` is a
+Postfix.
 
-It is not the system's Sendmail and never touches it. Configuration, queue and logs are below the folder
-given, and only loopback is listened on. All mail, whatever its domain, goes to one SMTP server. The programs
+It is not the system's Sendmail and never touches it. Configuration, queue and logs are below the given
+folder, and it listens on loopback only. All mail, whatever its domain, goes to one SMTP server. The programs
 are not installed, since Debian's packages exclude Postfix: `.ci/sendmail` unpacks them below
 `.test/sendmail`. The configuration is a site's own part, then `etc/sendmail/smtpapi.mc` as it ships.
 Starting needs root, as Sendmail does.
@@ -116,7 +117,7 @@ class PrivateSendmail:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Configure and start; return when the ports listen. Raises SendmailError."""
+        """Configure and start it; return when the ports listen. Raises SendmailError if they do not."""
         if os.geteuid() != 0:
             raise SendmailError("Sendmail needs root to start: run this as root or with sudo")
         self.configure()
@@ -128,7 +129,7 @@ class PrivateSendmail:
         self._wait_for_ports()
 
     def configure(self) -> None:
-        """Write all files anew. Raises SendmailError."""
+        """Write all files anew. Raises SendmailError where m4 fails."""
         for folder in (self.directory, self.queue):
             folder.mkdir(parents=True, exist_ok=True)
         self.queue.chmod(0o700)
@@ -154,7 +155,7 @@ class PrivateSendmail:
         self.config.write_text(make_cf(mc, self._programs))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it and what it started; do nothing when it does not run."""
+        """Stop it and the processes it started; do nothing if it does not run."""
         if self._process is None:
             return
         try:
@@ -176,7 +177,7 @@ class PrivateSendmail:
         self._run("-bi")
 
     def queued(self) -> list[str]:
-        """Return who waits in the queue, and why: the lines of mailq."""
+        """Return the lines of mailq: who waits in the queue, and why."""
         return self._run("-bp").splitlines()
 
     def waiting(self) -> int:
@@ -184,7 +185,7 @@ class PrivateSendmail:
         return sum(1 for _ in self.queue.glob("qf*"))
 
     def resolve(self, *addresses: str, macros: Mapping[str, str] | None = None) -> str:
-        """Return what the rules make of addresses while macros have values: the output of `sendmail -bt`."""
+        """Return what Sendmail's rules make of addresses, as `sendmail -bt` prints it, given macros."""
         commands = "".join(f".D{{{name}}}{value}\n" for name, value in (macros or {}).items())
         return self._run("-bt", given=commands + "".join(f"3,0 {address}\n" for address in addresses))
 

@@ -107,7 +107,9 @@ class MessageEvent(NamedTuple):
     remote_host, remote_address, routing_domain: "" where the log does not say. delv_method: "esmtp",
     "lmtp", "local", … fbtype: of a complaint (RFC 5965 3.1), else "". transmission_id, recipient,
     rcpt_type, and message_id where it is not known from the start: of the injection, once that is found
-    (`about`); never in the spool, as only the injection knows which of them privacy allows.
+    (`about`); never in the spool, as only the injection knows which of them privacy allows. earlier: queue
+    ids that the message had on its way to this one (a content filter's hop), or else for the recipient, each
+    with the recipient's mark there; the likeliest first.
     """
 
     id: str
@@ -134,6 +136,7 @@ class MessageEvent(NamedTuple):
     transmission_id: int = 0
     recipient: str = ""
     rcpt_type: str = ""
+    earlier: tuple[tuple[str, int], ...] = ()
 
 
 Event = Hit | Injection | MessageEvent
@@ -155,6 +158,9 @@ def names_of(event: Injection | MessageEvent) -> tuple[MessageName, ...]:
     found = []
     if event.queue_id:
         found.append(MessageName("queue_id", event.node_name, event.queue_id))
+    if isinstance(event, MessageEvent):
+        earlier = dict.fromkeys(queue_id for queue_id, _ in event.earlier if queue_id != event.queue_id)
+        found += [MessageName("queue_id", event.node_name, queue_id) for queue_id in earlier]
     if event.message_id_header:
         found.append(MessageName("message_id_header", "", event.message_id_header))
     return tuple(found)

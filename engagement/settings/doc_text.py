@@ -1,6 +1,6 @@
 """The text around the generated lists of options: heads of the sample file and of the reference page.
 
-Nothing about single options: their help texts stand with their declarations (`schema`).
+Nothing about single options: their help texts are in their declarations (`schema`).
 """
 
 SAMPLE_HEAD = """

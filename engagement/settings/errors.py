@@ -1,7 +1,7 @@
-"""What can be wrong with a configuration, and where: problems as values, collected before anything is raised.
+"""The problems of a configuration, as values with their place, collected before anything is raised.
 
 Not the checks themselves (`option_types`, `load`). Invariant: every problem names a place in a file and says
-what would have been right.
+what would be right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ class Problem:
     near: str | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield the problem as it is printed: our line, then Momentum's if it has one (contract.md 2.3)."""
+        """Yield the lines to print: ours, then Momentum's if the problem has one (contract.md 2.3)."""
         yield f"{self.place}: {self.what}" + (f", expected {self.expected}" if self.expected else "")
         if self.near is not None:
             yield f"Syntax error in {self.place.file} at line {self.place.line} near '{self.near}'"
@@ -49,7 +49,7 @@ class NoConfiguration(SettingsError):
 
 
 class OptionValueError(ValueError):
-    """A value is not of its option's type. what: what it is or holds instead. expected: what is valid."""
+    """A value is not of its option's type. what: describes the value. expected: describes valid ones."""
 
     def __init__(self, what: str, expected: str) -> None:
         super().__init__(f"{what}, expected {expected}")

@@ -1,4 +1,4 @@
-"""The sample file and the reference page, written from the declarations.
+"""Write the sample file and the reference page from the declarations.
 
 `python -m engagement.settings.explain sample` prints etc/smtpapi.conf, `… reference` prints docs/settings.md.
 A test compares the committed files with what this prints. Not what is in force in a given file: that is
@@ -14,7 +14,7 @@ from engagement.settings.doc_text import REFERENCE_HEAD, SAMPLE_EXAMPLES, SAMPLE
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema import SCOPED, STANZAS
 
-_WIDTH = 96
+_WIDTH = 96  # columns of the sample file
 _OBVIOUS = frozenset(
     {option_types.boolean().expected, option_types.text().expected, option_types.path().expected}
 )  # the options' names say enough

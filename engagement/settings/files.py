@@ -1,8 +1,8 @@
-"""Reads a configuration file with everything it includes into one tree (contract.md 2.2).
+"""Read a configuration file with everything it includes into one tree (contract.md 2.2).
 
 Options have no meaning yet, except `Local_Changes_File`, which names a file that is read last. Invariants:
-reading ends, whatever the files include; problems are collected, and one broken file does not hide those of
-the others.
+reading ends, whatever the files include; problems are collected, so that those of one file do not hide those
+of others.
 """
 
 import os
@@ -22,7 +22,7 @@ _MAX_FILE = 64 * 1024 * 1024  # bytes; real files have a few kilobytes
 
 
 class FileReader:
-    """Reads one configuration. base: Momentum's …/etc/conf folder, node: the machine's folder below it."""
+    """A reader of one configuration. base: Momentum's …/etc/conf folder. node: this host's folder in it."""
 
     def __init__(self, base: Path | None = None, node: str = "") -> None:
         self.base = base
@@ -33,7 +33,7 @@ class FileReader:
         self._local_changes: list[TextNode] = []
 
     def read(self, path: Path) -> tuple[Item, ...]:
-        """Return the tree of a file, includes put in place. Raises NoConfiguration where there is none."""
+        """Return the tree of a file, includes in place. Raises NoConfiguration where there is no file."""
         if not path.exists():
             raise NoConfiguration([Problem(Place(str(path)), "no such file", "a configuration file")])
         if self.base is None:
@@ -42,7 +42,7 @@ class FileReader:
         return items + self._last(path.parent)
 
     def text(self, text: str, name: str) -> tuple[Item, ...]:
-        """Return the tree of a text, which is no file and so has no folder to include from."""
+        """Return the tree of a text. It has no folder, so it cannot include files."""
         items = self._parsed(text, name)
         return tuple(self._expanded(items, None, _Within((), 0)))
 
@@ -134,13 +134,13 @@ class FileReader:
             yield from (self.base / "global", self.base / self.node, self.base / "default")
 
     def _find(self, name: str, folder: Path) -> Path | None:
-        # os.path.exists: a name too long is no file, where Path.exists raises
+        # os.path.exists is False for a name that is too long; Path.exists raises
         return next((each / name for each in self._search(folder) if os.path.exists(each / name)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Within:
-    """The context of an item: the files that include each other down to it, and how many scopes deep."""
+    """The context of an item: the chain of files that include it, and the number of scopes around it."""
 
     files: tuple[Path, ...]
     scopes: int

@@ -1,7 +1,7 @@
 """Warnings and notices about a configuration that is valid: rules between options.
 
 Not errors: everything here is accepted and has the effect that was asked for. Each warning begins with the
-place to look at.
+place that it is about.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 @dataclass(frozen=True, slots=True)
 class ScopeView:
-    """One scope of the file and what is in force in it. served: not switched off by `Enable`."""
+    """One scope of the file and the values in force in it. served: it is not switched off by `Enable`."""
 
     label: str
     scoped: Scoped
@@ -65,7 +65,7 @@ def _listener_views(table: Table, listener: Block) -> Iterator[ScopeView]:
 
 
 def warnings(settings: "Settings") -> Iterator[str]:
-    """Yield the warnings that come from several options together."""
+    """Yield the warnings about combinations of options."""
     top = settings.table.top
     if not settings.active:
         yield from _passive(settings, top)
@@ -88,7 +88,7 @@ def warnings(settings: "Settings") -> Iterator[str]:
 
 
 def notices(settings: "Settings") -> Iterator[str]:
-    """Yield what is good to know about options that are read and have no effect."""
+    """Yield a notice for each option that is read and has no effect."""
     if settings.cassandra_client is None:
         return
     origin = settings.origins.get(("cassandra_client", "uri"))
@@ -142,7 +142,7 @@ def _top_pixel_alone(table: Table) -> Iterator[str]:
 
 
 def _context(context: Value) -> Iterator[str]:
-    """Yield a warning for each context variable whose value no message could use."""
+    """Yield a warning for each context variable whose value is of no use to any message."""
     for variable, text in context.value.items():
         if variable in _VARIABLES and text:
             try:

@@ -1,8 +1,8 @@
-"""Turns a configuration's tree into settings: each name in its place, each value checked (contract.md 1, 2).
+"""Turn a configuration's tree into settings: each name in its place, each value checked (contract.md 1, 2).
 
 Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`option_types`, `schema`).
-Invariants: raises nothing but `SettingsError`, and then with all that is wrong; names that only Momentum has
-are accepted and reported once.
+Invariants: raises only `SettingsError`, which then holds all problems; names that only Momentum has are
+accepted and reported once.
 """
 
 import difflib
@@ -43,7 +43,7 @@ _INSIDE = {
     "pathway": (),
     "peer": (),
 }
-# What takes their place here, for stanzas that someone who comes from Momentum will look for.
+# For stanzas that users of Momentum may expect: what replaces them here.
 _INSTEAD = {
     "http_listener": "tracker { listen } says where links are answered",
     "httpsrv": "tracker { } has the web server's options",
@@ -55,15 +55,16 @@ _OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract
 _OTHERS = frozenset(
     {"ecstream_listener", "http_listener", "xmpp_listener", "msgc_listener", "eccluster_listener"}
 )
-_NEAR = 0.85  # of the letters in common: takes a slip of the pen, and none of Momentum's other names
+_NEAR = 0.85  # of the letters in common: finds misspellings, and none of Momentum's other names
 _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
 def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settings:
     """Return the settings of a file and all it includes.
 
-    base: Momentum's …/etc/conf folder, where includes are also looked for; found by itself
-    where the file lies below one. Raises SettingsError, NoConfiguration where there is no such file.
+    base: Momentum's …/etc/conf folder, where included files are also searched for. Without it, one above the
+    file is used. Raises SettingsError for a configuration with problems, NoConfiguration where there is no
+    such file.
     """
     reader = FileReader(base, node)
     items = reader.read(path)
@@ -71,7 +72,7 @@ def load_file(path: Path, *, base: Path | None = None, node: str = "") -> Settin
 
 
 def load_text(text: str, name: str = "<text>") -> Settings:
-    """Return the settings of a text, which cannot include anything. Raises SettingsError."""
+    """Return the settings of a text, which cannot include files. Raises SettingsError for problems in it."""
     reader = FileReader()
     items = reader.text(text, name)
     return _settings(items, reader)
@@ -176,7 +177,7 @@ class _Loader:
             self._foreign(item)
 
     def _foreign(self, item: ScopeNode) -> None:
-        """Check a scope that has no meaning here: tracking options must not stand in it all the same."""
+        """Check a scope that has no meaning here. Even so, tracking options must not be in it."""
         if item.name.lower() in _OWN_OPTIONS:
             return
         for each in item.items:
@@ -275,7 +276,7 @@ class _Loader:
         self.problems.append(Problem(place, what, _homes(name.lower()), name))
 
     def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
-        """Report a name that is unknown here: once, or as a warning where it looks like a misspelt one."""
+        """Report a name that is unknown here: once, or as a warning where it is close to a known one."""
         where = "" if block is self.top else f" in {_DISPLAY[block.kind]}"
         name = key[1].removesuffix(" {")
         if name == key[1]:
@@ -300,7 +301,7 @@ def _nearest(name: str, names: tuple[str, ...]) -> str | None:
 
 
 def _homes(name: str) -> str:
-    """Return where an option or scope may stand, as a message says it."""
+    """Return the places that an option or scope may be in, in the words of a message."""
     if name in TRACKING_OPTIONS:
         found = list(TRACKING_SCOPES)
     else:

@@ -16,9 +16,9 @@ T = TypeVar("T")
 class Option:
     """One declaration of an option.
 
-    scopes: where it is valid, () for an option of a stanza. example: a value to show where the default says
-    little. aliases: other names, read with a warning. display: the name in Momentum's capitals. since: the
-    first version of this program that has it.
+    scopes: where it is valid, () for an option of a stanza. example: a value to show where the default
+    explains little. aliases: other names, read with a warning. display: the name in Momentum's capitals.
+    since: the first version of this program that has it.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Option:
 
     @property
     def title(self) -> str:
-        """Return the name as people write it."""
+        """Return the name as documents write it."""
         return self.display or self.name
 
     @property
     def written(self) -> str:
-        """Return the default as it may stand in a file."""
+        """Return the default as it can be written in a file."""
         return self.kind.show(self.default)
 
 

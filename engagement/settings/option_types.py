@@ -1,7 +1,7 @@
-"""The types of value an option may have: how each is read, what it is called, how it is written again.
+"""The types of option values: how each is read, described and written.
 
-No option is declared here (`schema`). Invariants: `read` raises nothing but `OptionValueError`; a value
-written with `show` and read again is the same value.
+No option is declared here (`schema`). Invariants: `read` raises only `OptionValueError`; a value that `show`
+has written is read as the same value.
 """
 
 import posixpath
@@ -30,15 +30,15 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 _BRACKETED = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?", re.DOTALL)
-_MAX_SHOWN = 60
+_MAX_SHOWN = 60  # characters of a value in a message, which is one line
 
 
 @dataclass(frozen=True, slots=True)
 class OptionType(Generic[T]):
-    """A type of value: how it is read from a file and written again.
+    """A type of value: how it is read from a file and written.
 
-    expected: what a person should write, as messages have it after "expected". read: raises OptionValueError
-    for anything else.
+    expected: describes valid values, as messages have it after "expected". read: raises OptionValueError for
+    any other value.
     """
 
     expected: str
@@ -47,7 +47,7 @@ class OptionType(Generic[T]):
 
 
 def quoted_value(value: ValueNode) -> str:
-    """Return a value as a message quotes it, cut where it is long."""
+    """Return a value as messages quote it, cut if it is long."""
     match value:
         case TextNode(text):
             return f"'{text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + '…'}'"
@@ -66,7 +66,7 @@ def _text(value: ValueNode, expected: str) -> str:
 
 
 def _texts(value: ValueNode, expected: str) -> tuple[str, ...]:
-    """Return a list's texts; a single value counts as a list of one (contract.md 2.1)."""
+    """Return the texts of a list; a single value is a list of one (contract.md 2.1)."""
     if isinstance(value, PairsNode):
         raise OptionValueError(f"is {quoted_value(value)}", expected)
     items = value.items if isinstance(value, TextListNode) else (value,)
@@ -78,13 +78,13 @@ def _show_list(values: tuple[str, ...]) -> str:
 
 
 def truth_of(text: str) -> bool | None:
-    """Return what a text says in one of Momentum's spellings, None for any other (contract.md 2.1)."""
+    """Return the truth value of a text in one of Momentum's spellings, else None (contract.md 2.1)."""
     lower = text.lower()
     return True if lower in _TRUE else False if lower in _FALSE else None
 
 
 def boolean() -> OptionType[bool]:
-    """Return the type of true or false, in all of Momentum's spellings (contract.md 2.1)."""
+    """Return the type of a switch, true or false in all of Momentum's spellings (contract.md 2.1)."""
     expected = "true or false (or on/off, yes/no, enabled/disabled, 1/0)"
 
     def read(value: ValueNode) -> bool:
@@ -205,7 +205,7 @@ def patterns() -> OptionType[tuple[str, ...]]:
                 with warnings.catch_warnings():
                     warnings.simplefilter(
                         "ignore", FutureWarning
-                    )  # "[[" is legal today, which is what counts
+                    )  # "[[" is valid in this version of Python, with a warning
                     re.compile(pattern.encode())
             except (re.error, OverflowError, RecursionError) as error:
                 raise OptionValueError(
@@ -279,7 +279,7 @@ def _port(found: str) -> int | None:
 
 
 def is_host_and_port(found: str, *, port_needed: bool = False) -> bool:
-    """Tell whether a text is host[:port]: a name of A-labels, IPv4, or [IPv6] (contract.md 1.1)."""
+    """Return whether a text is host[:port]: a name of A-labels, IPv4, or [IPv6] (contract.md 1.1)."""
     if bracketed := _BRACKETED.fullmatch(found):
         host, port = bracketed["inner"], bracketed["port"]
         try:

@@ -1,11 +1,11 @@
-"""Which scope's value is in force for a connection (contract.md 1.3 and 2.5).
+"""Find the values in force for a connection, by its scopes (contract.md 1.3 and 2.5).
 
 Not the reading of values (`load`). For each option by itself, the first of these that sets it wins: Peer in
 the matching Listen, Peer in the ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway inside a
 pathway_group, the pathway, the pathway_group, the top level (where the option is valid there), the built-in
 default.
 
-Invariants: values are converted before they come here, so nothing can fail; an unknown client address matches
+Invariants: values are converted before they get here, so nothing can fail; an unknown client address matches
 no Peer, an unknown port no exact Listen.
 """
 
@@ -27,7 +27,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A connection, as far as scopes depend on it.
+    """The facts about a connection that scopes depend on.
 
     local_address, local_port: the MTA's own side, "" and None where it is not known. client_address: "" for
     local submission. pathway: "" means the one that the `pathway` option names.
@@ -41,7 +41,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value, and where it comes from: scope as the file writes it, line 0 for the built-in default."""
+    """A value and its origin. scope: as the file writes it. line: 0 for the built-in default."""
 
     value: Any
     scope: str = DEFAULT_SCOPE
@@ -59,7 +59,7 @@ class ListenAddress:
 
     @property
     def wildcard(self) -> bool:
-        """Tell whether it takes connections to any address."""
+        """Return whether it accepts connections to any address."""
         return self.address in ("", "[*]")
 
 
@@ -78,11 +78,11 @@ class Block:
     inner: list["Block"] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> Iterator["Block"]:
-        """Return the blocks of one kind directly inside."""
+        """Yield the blocks of one kind directly inside."""
         return (block for block in self.inner if block.kind == kind)
 
     def serves(self, default: bool = True) -> bool:
-        """Tell whether the stanza is in force: by its `Enable`, else by the default."""
+        """Return whether the stanza is in force: by its `Enable`, else by the default."""
         found = self.values.get("enable")
         return default if found is None else bool(found.value)
 
@@ -95,7 +95,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """What is in force for one connection.
+    """The options in force for one connection.
 
     values: each option's value with the scope that sets it. options: the values alone, one attribute an
     option. pathway: the effective one, "default" where nothing names one.
@@ -119,9 +119,9 @@ class Scoped:
 
 
 def address_of(text: str) -> Address | None:
-    """Return the address in a text as MTAs write it; None if it is none.
+    """Return the address in a text as MTAs write it; None if there is none.
 
-    It may stand in brackets, with the prefix "IPv6:" or a zone. An IPv4 address mapped into IPv6 is the IPv4
+    It may have brackets, the prefix "IPv6:" or a zone. An IPv4 address mapped into IPv6 is the IPv4
     address.
     """
     bare = text.strip("[]").removeprefix("IPv6:").partition("%")[0]
@@ -134,7 +134,7 @@ def address_of(text: str) -> Address | None:
 
 
 def listen_of(instance: str) -> ListenAddress | None:
-    """Read a Listen's instance (contract.md 2.5); None if it has none of the forms."""
+    """Return the address that a Listen's instance names (contract.md 2.5); None if it is malformed."""
     if instance.startswith("/"):
         return ListenAddress(instance)
     host, colon, port = instance.rpartition(":")
@@ -161,7 +161,7 @@ class Table:
         return self.along(self._listener_rows(where), where.pathway)
 
     def along(self, rows: Iterable[Block], pathway: str = "") -> Scoped:
-        """Return what is in force where these listener scopes apply, narrowest first."""
+        """Return the options in force where these listener scopes apply, narrowest first."""
         narrow = list(rows)
         named = _first(narrow, "pathway")
         name = pathway or (named.value if named else SCOPED["pathway"].default)
@@ -196,9 +196,9 @@ class Table:
         yield listener
 
     def _listener(self, where: Where) -> tuple[Block | None, Block | None]:
-        """Return the listener that takes the connection, and its Listen that does, if any.
+        """Return the listener of the connection, and the Listen in it that matches, if any.
 
-        Where no Listen matches, it is the first listener that is in force.
+        Where no Listen matches, this is the first listener that is in force.
         """
         listeners = list(self.top.of_kind("esmtp_listener"))
         local = address_of(where.local_address)

@@ -1,7 +1,7 @@
 """The settings as programs use them: an attribute for each stanza, and `scoped` for options of scopes.
 
-Not the reading of files (`load`). Invariant: every value is checked and converted; `Settings()` is what an
-empty file means.
+Not the reading of files (`load`). Invariant: every value is checked and converted. `Settings()` has the
+values of an empty file.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,
     CassandraClientStanza,
+    ClassifyStanza,
     EngagementTrackerStanza,
+    FollowStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -32,9 +34,9 @@ from engagement.settings.scopes import Scoped, Table, Value, Where
 class Settings:
     """A whole configuration.
 
-    smtpapi, cassandra_client: None where the stanza is absent. warnings: what the operator should change.
-    notices: what was read and has no effect here. origins: the options of stanzas that the file sets, by
-    stanza and option.
+    smtpapi, cassandra_client: None where the stanza is absent. warnings: texts about what the operator should
+    change. notices: texts about what was read and has no effect here. origins: the options of stanzas that
+    the file sets, by stanza and option.
     """
 
     smtpapi: SmtpapiStanza | None = None
@@ -45,9 +47,11 @@ class Settings:
     limits: LimitsStanza = field(default_factory=LimitsStanza)
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
+    classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)
+    follow: FollowStanza = field(default_factory=FollowStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
     notices: tuple[str, ...] = ()
@@ -57,11 +61,11 @@ class Settings:
 
     @property
     def active(self) -> bool:
-        """Tell whether anything may be tracked at all: the stanza smtpapi { } is there and enabled."""
+        """Return whether anything may be tracked at all: the stanza smtpapi { } is there and enabled."""
         return self.smtpapi is not None and self.smtpapi.enabled
 
     def scoped(self, where: Where) -> Scoped:
-        """Return what is in force for a connection; cached."""
+        """Return the options in force for a connection; cached."""
         return self.table.scoped(where)
 
     def tracking_domains(self) -> frozenset[str]:
@@ -84,7 +88,7 @@ class Settings:
         return frozenset(domain.lower() for domain in found)
 
     def longest_expiry(self) -> int:
-        """Return for how many seconds hits are recorded, at most: of all scopes, and of the default."""
+        """Return for how many seconds hits are recorded: the longest of all scopes and the default."""
         option = SCOPED["tracking_link_expiry"]
         set_here = (block.values.get(option.name) for block in self.table.top.walk())
         return max([int(option.default), *(int(value.value) for value in set_here if value)])

@@ -1,8 +1,8 @@
-"""Parses the text of a configuration file into a tree (contract.md 2.1).
+"""Parse the text of a configuration file into a tree (contract.md 2.1).
 
-Not the reading of files or includes (`files`), and no knowledge of any option. Invariants: `parse` raises
-nothing but `SyntaxProblem`; every node carries file, line and column; nesting is bounded, so that later
-stages may recurse.
+Not the reading of files or includes (`files`). No option is known here. Invariants: `parse` raises only
+`SyntaxProblem`; every node has its file, line and column; nesting is bounded, so that later stages may
+recurse.
 """
 
 import re
@@ -201,7 +201,7 @@ def parse(text: str, file: str) -> Parsed:
 
 
 def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
-    """Put a parser's error into plain text."""
+    """Return the problem that a parser's error stands for."""
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         return _unfinished(error, text, file)
     place = Place(file, max(error.line, 1), max(error.column, 1))
@@ -221,7 +221,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
 
 
 def _without_equals(error: UnexpectedToken) -> Problem | None:
-    """Return the problem of `name value` without a brace behind it: a forgotten equals sign, most likely."""
+    """Return the problem of `name value` without a brace after it: most likely a forgotten equals sign."""
     stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
     if len(stack) < 2 or (error.accepts or error.expected) != {"LBRACE"}:
         return None

@@ -1,7 +1,7 @@
-"""A configuration file as a tree: what was written, in its order, each node with its place.
+"""A configuration file as a tree, in the order of the file, each node with its place.
 
-Names have no meaning here, and includes are not read yet. Two trees are equal if they say the same: places,
-and how a value was quoted, do not count.
+Names have no meaning here, and includes are not read yet. When trees are compared, places and the quoting of
+values do not count.
 """
 
 import re
@@ -22,7 +22,7 @@ class TextNode:
 
 @dataclass(frozen=True, slots=True)
 class TextListNode:
-    """`( a b "c d" )`."""
+    """A list: `( a b "c d" )`."""
 
     items: tuple[TextNode, ...]
     place: Place = field(compare=False)
@@ -30,7 +30,7 @@ class TextListNode:
 
 @dataclass(frozen=True, slots=True)
 class PairsNode:
-    """`[ key = value … ]`."""
+    """A list of pairs: `[ key = value … ]`."""
 
     pairs: tuple[tuple[TextNode, "ValueNode"], ...]
     place: Place = field(compare=False)
@@ -41,7 +41,7 @@ ValueNode: TypeAlias = TextNode | TextListNode | PairsNode
 
 @dataclass(frozen=True, slots=True)
 class AssignNode:
-    """`name = value`; name as written, its letter case has no meaning."""
+    """An assignment: `name = value`. name: as written; its letter case has no meaning."""
 
     name: str
     value: ValueNode
@@ -50,7 +50,7 @@ class AssignNode:
 
 @dataclass(frozen=True, slots=True)
 class ScopeNode:
-    """`name instance { … }`; instance None where there is none."""
+    """A scope: `name instance { … }`. instance: None where there is none."""
 
     name: str
     instance: TextNode | None
@@ -60,7 +60,7 @@ class ScopeNode:
 
 @dataclass(frozen=True, slots=True)
 class IncludeNode:
-    """`include "target"`."""
+    """An inclusion: `include "target"`."""
 
     target: TextNode
     readonly: bool
@@ -83,12 +83,12 @@ def quoted(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """Return a text as it may stand in a file: without quotes where that is safe."""
+    """Return a text as it can be written in a file: without quotes where that is safe."""
     return text if _BARE.fullmatch(text) else quoted(text)
 
 
 def written_value(value: ValueNode) -> str:
-    """Return a value on one line, as it may stand in a file."""
+    """Return a value on one line, as it can be written in a file."""
     match value:
         case TextNode(text):
             return written(text)

@@ -9,15 +9,18 @@ fails stops all, until it succeeds again.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from engagement.events.classify import DEFAULT, ClassificationRules
+from engagement.classify.judge import RuleSet
+from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
 from engagement.shipper.lock import ShipperLock
+from engagement.shipper.messages import MessageMatcher
+from engagement.shipper.rejudge import Rejudge
 from engagement.shipper.status import ShipperStatus, save
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
 from engagement.spool.retention import SpoolRetention
@@ -40,7 +43,8 @@ _Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 class Shipper:
     """The loop over one spool directory. The caller holds the spool's lock.
 
-    rules: to classify hits by. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
+    rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
+    alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
     kept, 0 for ever. portion: bytes of the spool in one step. now: returns Unix seconds. lock: to notice when
     it is removed; None for not checking.
     """
@@ -50,7 +54,7 @@ class Shipper:
         directory: Path,
         store: EventStore,
         *,
-        rules: ClassificationRules = DEFAULT,
+        rejudge: Rejudge | None = None,
         hash_key: bytes = b"",
         retention: int = 0,
         portion: int = BUDGET,
@@ -60,11 +64,13 @@ class Shipper:
         self._lock = lock
         self._directory = directory
         self._store = store
-        self._rules = rules
+        self._rejudge = rejudge
+        self._rules: RuleSet | None = None
         self._hash_key = hash_key
         self._retention = retention
         self._portion = portion
         self._now = now
+        self._messages = MessageMatcher(store, hash_key, now)
         self._reader = SpoolReader(directory)
         self._outdated = SpoolRetention(directory, retention, _moment) if retention else None
         self._checked = float("-inf")  # for what is too old
@@ -80,15 +86,34 @@ class Shipper:
         """
         entries = self._reader.read(self._portion)
         if entries:
-            batch: _Batch = []
-            for entry in entries:
-                made = self._rows(entry)
-                if made:
-                    batch.append((entry, made))
-            self._add(batch)
+            self._ship(entries)
         if entries or self._reader.has_done():
             self._reader.commit()
         return len(entries)
+
+    def _ship(self, entries: Sequence[SpoolEntry]) -> None:
+        """Add the rows of these records, and those of events that waited for their injections."""
+        self._rules = self._rejudge.rules() if self._rejudge else None
+        batch: _Batch = []
+        told: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
+        injections: list[Injection] = []
+        for entry in entries:
+            event = self._event(entry)
+            if isinstance(event, MessageEvent):
+                told[event.id] = (entry, event)
+            elif event is not None and (made := self._rows(entry, event)):
+                batch.append((entry, made))
+                if isinstance(event, Injection):
+                    injections.append(event)
+        matches = []
+        if told or injections:
+            matches = self._messages.matched([event for _, event in told.values()], injections)
+        # Where a row of one that waited is refused, the record is put aside that it came with.
+        batch += [(told.get(each.event.id, (entries[-1],))[0], (each.row,)) for each in matches]
+        self._add(batch)
+        self._messages.done(matches)
+        if self._rejudge:
+            self._rejudge.note(row for _, made in batch for row in made)
 
     def run(self, stop: threading.Event) -> None:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
@@ -102,6 +127,8 @@ class Shipper:
                 continue
             wait = FIRST_WAIT
             self._sweep()
+            self._look_again()
+            self._judge_again()
             self._roll_up()
             if not self.status.busy:
                 stop.wait(IDLE_SECONDS)
@@ -114,6 +141,7 @@ class Shipper:
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
+            self._judge_all(deadline)
             self._roll_up(now=True, seconds=deadline - time.monotonic())
         self._save_status(force=True)
         return shipped == 0
@@ -152,10 +180,19 @@ class Shipper:
         self._save_status()
         return shipped
 
-    def _rows(self, entry: SpoolEntry) -> tuple[EventRow, ...]:
+    def _event(self, entry: SpoolEntry) -> Event | None:
         try:
-            return rows(decode(entry.record), self._rules, self._hash_key, entry.record)
-        except (BadRecord, BadToken) as error:
+            return decode(entry.record)
+        except BadRecord as error:
+            self._reader.set_aside(entry, f"no event: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
+            self._reader.set_aside(entry, f"{type(error).__name__} while reading it")
+        return None
+
+    def _rows(self, entry: SpoolEntry, event: Event) -> tuple[EventRow, ...]:
+        try:
+            return rows(event, self._rules, self._hash_key, entry.record)
+        except BadToken as error:
             self._reader.set_aside(entry, f"no event: {error}")
         except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
             self._reader.set_aside(entry, f"{type(error).__name__} while making rows of it")
@@ -178,6 +215,13 @@ class Shipper:
             self._add(batch[:middle])
             self._add(batch[middle:])
 
+    def _look_again(self) -> None:
+        """Look for the messages of events that wait."""
+        try:
+            self._messages.look_again()
+        except (StoreError, RowRefusedError) as error:
+            self.status.failed(str(error), self._now())
+
     def _sweep(self) -> None:
         if not self._retention or time.monotonic() - self._swept < SWEEP_SECONDS:
             return
@@ -188,6 +232,21 @@ class Shipper:
             removed = 0
         if removed < SWEEP_LIMIT:  # else there is more: in the next turn, after what waits in the spool
             self._swept = time.monotonic()
+
+    def _judge_again(self, *, now: bool = False) -> bool:
+        """Judge hits anew whose message something more came in about; return whether more of them wait."""
+        try:
+            if self._rejudge:
+                self._rejudge.turn(now=now)
+        except StoreError as error:
+            self.status.failed(str(error), self._now())
+            return False
+        return self._rejudge is not None and self._rejudge.waits
+
+    def _judge_all(self, deadline: float) -> None:
+        """Judge all that waits, until the deadline: what waits when the process ends keeps its label."""
+        while self._judge_again(now=True) and time.monotonic() < deadline:
+            pass
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

@@ -5,7 +5,8 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
-from engagement.events.classify import classify, rules_number
+from engagement.classify.shipped import classify
+from engagement.events.classify import rules_number
 from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
 from engagement.events.model import Hit, Injection, MessageEvent, MessageName

@@ -42,7 +42,7 @@ class Telling:
                 message.to_bytes(16, "big"),
                 transmission,
                 recipient,
-                AT // 1000,
+                AT // 1000 - 30 * 86400,
                 AT // 1000 + 60,
                 "",
                 campaign,

@@ -43,6 +43,8 @@ MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
     "flask": {"flask", "werkzeug"},
+    "crawler-user-agents": {"crawleruseragents"},
+    "ua-parser": {"ua_parser"},
 }
 OURS = {*ROOTS, "_typeshed"}  # the latter is there for mypy alone
 
@@ -79,7 +81,8 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
     }
     places = {
         "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py"),
-        "tracker": ("tracker_web/",),
+        "tracker": ("tracker_web/", "engagement/events/agents.py"),
+        "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),
         "": ("",),
     }

@@ -105,6 +105,7 @@ def test_unit_has_no_root_and_may_write_where_the_defaults_say_and_nowhere_else(
     socket = Path(settings.milter.socket.removeprefix("unix:")).parent
     wanted = {
         "smtpapi-milter": {spool, socket},
+        "smtpapi-follow": {spool, store},  # its state
         "smtpapi-shipper": {spool, store},
         "smtpapi-tracker": {spool},
         "smtpapi-web": {store},  # its token, and SQLite's readers write its -shm file

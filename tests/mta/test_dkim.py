@@ -2,16 +2,13 @@
 
 import base64
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 
 import dkim
 import pytest
 
-from mta.dkim_keys import Keys
 from mta.hop_site import FILTER, HopSite, running
-from mta.mta_site import until
+from mta.opendkim import Keys, signing
 from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
@@ -26,26 +23,12 @@ def keys() -> Keys:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[HopSite]:
-    if shutil.which("opendkim", path="/usr/sbin") is None:
-        pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
     folder = tmp_path_factory.mktemp("dkim")
-    key = folder / "key.pem"
-    key.write_bytes(keys.make("site", "sender.test"))
-    key.chmod(0o600)
-    with running(folder, milters=FILTER + _SIGNER) as one:
-        path = one.postfix.milter_socket.with_name("opendkim.sock")
-        (folder / "opendkim.conf").write_text(
-            f"Socket local:{path}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
-            "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\nUMask 0000\n"
-            "Background no\nSyslog no\n"
-        )
-        signer = subprocess.Popen(["/usr/sbin/opendkim", "-f", "-x", str(folder / "opendkim.conf")])
-        try:
-            until(path.exists, 10, "OpenDKIM")
-            yield one
-        finally:
-            signer.terminate()
-            signer.wait(20)
+    with (
+        running(folder, milters=FILTER + _SIGNER) as one,
+        signing(folder, keys, one.postfix.milter_socket.with_name("opendkim.sock")),
+    ):
+        yield one
 
 
 def _quoted() -> bytes:

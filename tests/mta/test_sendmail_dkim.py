@@ -1,14 +1,11 @@
 """OpenDKIM behind the filter in Sendmail, on both passes: what arrives verifies."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 
 import dkim
 import pytest
 
-from mta.dkim_keys import Keys
-from mta.mta_site import until
+from mta.opendkim import Keys, signing
 from mta.sendmail_site import READDRESS, Site, running
 from mta.site_parts import HTML, html_mail
 
@@ -25,25 +22,11 @@ def keys() -> Keys:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Site]:
-    if shutil.which("opendkim", path="/usr/sbin") is None:
-        pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
     folder = tmp_path_factory.mktemp("sendmail")
-    key, path = folder / "key.pem", folder / "opendkim.sock"
-    key.write_bytes(keys.make("site", "sender.test"))
-    key.chmod(0o600)
-    (folder / "opendkim.conf").write_text(
-        f"Socket local:{path}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
-        "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\n"
-        "Background no\nSyslog no\n"
-    )
-    signer = subprocess.Popen(["/usr/sbin/opendkim", "-f", "-x", str(folder / "opendkim.conf")])
-    try:
-        until(path.exists, 10, "OpenDKIM")
-        with running(folder, READDRESS, f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl") as one:
-            yield one
-    finally:
-        signer.kill()  # it would first wait out its listener's five seconds
-        signer.wait(20)
+    path = folder / "opendkim.sock"
+    signer = f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl"
+    with signing(folder, keys, path), running(folder, READDRESS, signer) as one:
+        yield one
 
 
 @pytest.mark.parametrize("people", [["ann"], ["bob", "cyd", "dan"]], ids=["one", "several"])

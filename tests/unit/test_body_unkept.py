@@ -11,7 +11,7 @@ import pytest
 from engagement.settings import load_text
 from hop_mail import BODY, CLIENT, FIELDS, HOP, NOW, RING, STRANGER, TO, api, mail, site
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.message import Field, Message, Unkept
+from smtpapi.model.message import Field, HashedBody, Message
 from smtpapi.pipeline.pass_through import Reads, reads
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.rewrite import raw_message
@@ -33,7 +33,7 @@ def typed(value: bytes) -> Field:
     return Field("Content-Type", b" " + value)
 
 
-def judged(where: Site, envelope: Envelope, message: Message, session: dict[str, str]) -> MessageResult:
+def outcome_of(where: Site, envelope: Envelope, message: Message, session: dict[str, str]) -> MessageResult:
     return consider(where, envelope, message, session, now=NOW, tick=lambda: 0.0)
 
 
@@ -44,9 +44,9 @@ def check(where: Site, envelope: Envelope, message: Message, session: dict[str, 
     message = replace(message, body=message.body[: most + 1])  # as the session has it
     size = len(message.body)
     if found is Reads.NOTHING or (found is Reads.WHAT_FITS and size > most):
-        unkept = Unkept(size, hashlib.sha256(message.body).digest())
-        without = judged(where, envelope, replace(message, body=b"", unkept=unkept), session)
-        assert without == judged(where, envelope, message, session)
+        hashed = HashedBody(size, hashlib.sha256(message.body).digest())
+        without = outcome_of(where, envelope, replace(message, body=b"", hashed=hashed), session)
+        assert without == outcome_of(where, envelope, message, session)
     return found
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.events.classify import ClassificationRules, classify
+from engagement.classify.shipped import classify, shipped
+from engagement.events.agents import parsed_agent, with_agent
 from engagement.events.fields import ALL_TYPES, borrowed, join, timestamp, to_fields
 from engagement.events.rows import repeats, rows
 from engagement.links.model import BadToken, Kind, Link
@@ -50,8 +51,8 @@ def test_a_click_has_the_fields_of_the_contract() -> None:
         "accept_language": "nb-NO",
         "user_agent_parsed": {"is_proxy": False, "is_prefetched": False},
         "x_client_class": "human",
-        "x_client_reason": "user-agent",
-        "x_client_rules": "1",
+        "x_client_reason": "browser",
+        "x_client_rules": shipped().version,
         "x_host": "click.example.org",
     }
 
@@ -230,25 +231,25 @@ def test_other_links_kinds_classes_and_messages_are_no_repeats() -> None:
 @pytest.mark.parametrize(
     ("agent", "kind", "method", "client", "reason"),
     [
-        ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Kind.CLICK, "GET", "human", "user-agent"),
+        ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Kind.CLICK, "GET", "human", "browser"),
         ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Kind.CLICK, "HEAD", "probe", "head"),
         ("Mozilla/5.0 (via ggpht.com GoogleImageProxy)", Kind.OPEN, "GET", "proxy", "image-proxy"),
         ("YahooMailProxy; https://help.yahoo.com/", Kind.OPEN, "GET", "proxy", "image-proxy"),
-        ("Mozilla/5.0", Kind.OPEN, "GET", "prefetch", "bare-user-agent"),
-        ("Mozilla/5.0", Kind.AMP_INITIAL_OPEN, "GET", "prefetch", "bare-user-agent"),
-        ("Mozilla/5.0", Kind.CLICK, "GET", "unknown", "bare-user-agent"),
+        ("Mozilla/5.0", Kind.OPEN, "GET", "prefetch", "apple-privacy"),
+        ("Mozilla/5.0", Kind.AMP_INITIAL_OPEN, "GET", "prefetch", "apple-privacy"),
+        ("Mozilla/5.0", Kind.CLICK, "GET", "unknown", "bare-agent"),
         ("", Kind.OPEN, "GET", "unknown", "no-user-agent"),
         ("  ", Kind.CLICK, "GET", "unknown", "no-user-agent"),
-        ("curl/8.9.1", Kind.CLICK, "GET", "scanner", "user-agent"),
-        ("BarracudaCentral", Kind.CLICK, "GET", "scanner", "user-agent"),
-        ("Google-Safety; +http://www.google.com/bot.html", Kind.CLICK, "GET", "scanner", "user-agent"),
+        ("curl/8.9.1", Kind.CLICK, "GET", "scanner", "library"),
+        ("BarracudaCentral", Kind.CLICK, "GET", "scanner", "mail-filter"),
+        ("Google-Safety; +http://www.google.com/bot.html", Kind.CLICK, "GET", "scanner", "mail-filter"),
         ("Mozilla/4.0 (compatible; ms-office; MSOffice 16)", Kind.OPEN, "GET", "human", "mail-program"),
         ("Mozilla/5.0 (X11; rv:128.0) Thunderbird/128.2", Kind.OPEN, "GET", "human", "mail-program"),
     ],
 )
 def test_who_was_it(agent: str, kind: Kind, method: str, client: str, reason: str) -> None:
     label = classify(hit(kind, user_agent=agent, method=method))
-    assert (label.client, label.reason, label.rules) == (client, reason, "1")
+    assert (label.client, label.reason, label.rules) == (client, reason, shipped().version)
 
 
 def test_a_spoiled_link_followed_by_a_browsers_name_is_a_scanner() -> None:
@@ -256,13 +257,44 @@ def test_a_spoiled_link_followed_by_a_browsers_name_is_a_scanner() -> None:
     assert (label.client, label.reason) == ("scanner", "spoiled-link")
 
 
-def test_lists_are_handed_in() -> None:
-    label = classify(hit(user_agent="Oddity/1"), ClassificationRules("site-7", scanners=("oddity",)))
-    assert (label.client, label.rules) == ("scanner", "site-7")
-
-
 def test_machines_are_told_apart_in_the_parsed_agent() -> None:
     proxy = to_fields(hit(Kind.OPEN, user_agent="x GoogleImageProxy"))["user_agent_parsed"]
     ahead = to_fields(hit(Kind.OPEN, user_agent="Mozilla/5.0"))["user_agent_parsed"]
-    assert proxy == {"is_proxy": True, "is_prefetched": False}
-    assert ahead == {"is_proxy": False, "is_prefetched": True}
+    assert (proxy["is_proxy"], proxy["is_prefetched"]) == (True, False)
+    assert (ahead["is_proxy"], ahead["is_prefetched"]) == (False, True)
+
+
+def test_only_what_is_no_more_than_probable_says_so() -> None:
+    assert to_fields(hit(Kind.OPEN, user_agent="Mozilla/5.0"))["x_client_certain"] is False
+    assert "x_client_certain" not in to_fields(hit(Kind.OPEN))
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+            {"os_family": "iOS", "os_version": "17.5", "device_brand": "Apple", "is_mobile": True},
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) Thunderbird/128.0",
+            {"agent_family": "Thunderbird", "is_mobile": False},
+        ),
+        ("", {}),
+        ("withheld", {}),
+        ("withheld apple-privacy bare-agent", {}),
+    ],
+)
+def test_an_agent_is_told_in_words(agent: str, expected: dict[str, object]) -> None:
+    found = parsed_agent(agent)
+    assert expected.items() <= found.items()
+    assert bool(found) == bool(expected)
+    fields = to_fields(hit(Kind.OPEN, user_agent=agent))
+    shown = with_agent(fields)
+    assert shown["user_agent_parsed"] == fields["user_agent_parsed"] | found
+    assert shown | {"user_agent_parsed": fields["user_agent_parsed"]} == fields
+
+
+def test_what_has_no_agent_is_shown_as_it_is() -> None:
+    for event in (injection(), hit(Kind.LIST_UNSUBSCRIBE)):
+        assert with_agent(to_fields(event)) == to_fields(event)

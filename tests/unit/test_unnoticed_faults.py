@@ -4,9 +4,10 @@ from email.header import decode_header, make_header
 
 import pytest
 
-from engagement.events.classify import DEFAULT, ClassificationRules, ReaderClass, _by_agent
+from engagement.classify.shipped import classify
+from engagement.events.classify import ReaderClass
 from engagement.links.keys import Key, KeyStatus
-from engagement.links.model import Identity
+from engagement.links.model import Identity, Kind
 from smtpapi.find import html, text
 from smtpapi.model.edit import Edit, splice
 from smtpapi.model.outcome import Plan, Skip
@@ -19,6 +20,7 @@ from smtpapi.rewrite.part import PartEdits
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import RewritingRules as Rewriting
 from smtpapi.rewrite.verify import _relinked, same_but_for
+from unit.event_samples import hit
 
 DECISION = Decision(True, True, False, "https", "https", "t.example", 31_536_000)
 DECISION_REST = (False, "https", "https", "t.example", 31_536_000)
@@ -189,16 +191,7 @@ AGENTS = [
 
 @pytest.mark.parametrize(("client", "agent"), AGENTS)
 def test_agents_are_what_they_say(client: ReaderClass, agent: str) -> None:
-    assert _by_agent(agent, True, DEFAULT)[0] is client
-
-
-def test_each_name_in_the_rules_decides_for_one_of_the_agents() -> None:
-    for name in ("own", "proxies", "scanners", "bare"):
-        for part in getattr(DEFAULT, name):
-            others = {field: getattr(DEFAULT, field) for field in ("own", "proxies", "scanners", "bare")}
-            others[name] = tuple(other for other in others[name] if other != part)
-            without = ClassificationRules("without", **others)
-            assert any(_by_agent(agent, True, without)[0] is not client for client, agent in AGENTS), part
+    assert classify(hit(Kind.OPEN, user_agent=agent)).client is client
 
 
 # directive.py

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement.classify.shipped import shipped
 from engagement.links.keys import Ring, RingError
 from engagement.links.model import Identity, Kind
 from engagement.links.ring_file import RingFile, save_ring
@@ -36,7 +37,6 @@ from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.part import PartEdits
 from smtpapi.rewrite.places import last
 from smtpapi.rewrite.rules import RewritingRules
-from tracker_web.links.privacy_spool import class_pattern
 
 # shipper/loop.py
 
@@ -221,8 +221,8 @@ def test_what_opens_a_token_is_the_key_of_both_octets_of_its_id() -> None:
 
 
 def test_a_person_s_program_is_withheld_and_a_known_one_is_its_word() -> None:
-    assert class_pattern("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0") == "withheld"
-    assert class_pattern("curl/8.5.0") == "curl/"
+    assert shipped().word("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0") == "withheld"
+    assert shipped().word("curl/8.5.0") == "withheld library"
 
 
 # arrival.py

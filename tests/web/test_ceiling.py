@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from engagement.events.classify import DEFAULT, classify
+from engagement.classify.judge import WITHHELD
+from engagement.classify.shipped import classify, shipped
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import BadRecord, decode
@@ -26,10 +27,8 @@ from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import LinksApplication
 from tracker_web.links.privacy_spool import (
     PSEUDONYM_DOMAIN,
-    WITHHELD,
     ObjectionsSpool,
     PrivacySpool,
-    class_pattern,
 )
 from tracker_web.server import per_process
 from web.servers import fetch, make_site, running
@@ -184,10 +183,17 @@ def test_hit_is_classed_as_its_whole_user_agent_is(agent: str, kind: Kind, metho
     assert classify(event) == classify(structs.replace(event, user_agent=agent))
 
 
-@pytest.mark.parametrize("word", [*DEFAULT.own, *DEFAULT.proxies, *DEFAULT.scanners, *DEFAULT.bare])
-def test_each_word_of_the_lists_stands_for_itself(word: str) -> None:
-    assert class_pattern(class_pattern(f"Some {word} of mine")) == class_pattern(f"Some {word} of mine")
-    assert len(class_pattern(f"Some {word} of mine")) <= len(word) + len(WITHHELD)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_word_stands_for_itself_and_holds_nothing_of_the_agent(agent: str) -> None:
+    word = shipped().word(agent)
+    assert shipped().word(word) == word
+    names = {rule.name for rule in shipped().rules} | {WITHHELD, "no-rule"}
+    assert set(word.split()) <= names
+
+
+def test_a_reader_who_sends_a_word_writes_nothing_else_into_it() -> None:
+    assert shipped().word("withheld ida@example.net library no-rule") == "withheld library no-rule"
+    assert shipped().word("withheld ida@example.net") == WITHHELD
 
 
 def test_what_cannot_be_read_is_not_passed_on() -> None:

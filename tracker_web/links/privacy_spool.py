@@ -4,7 +4,7 @@ Not the content of links: the filter leaves the reader out of new ones (docs/pri
 request itself, which names an address and a program, and for links that were sent in a wider mode.
 
 Invariants: no client address, header or recipient reaches the inner spool; a hit has the class that its whole
-User-Agent gave it (`engagement.events.classify`). Two exceptions: the recipient who unsubscribes, as nobody
+User-Agent gave it (`engagement.classify`). Two exceptions: the recipient who unsubscribes, as nobody
 could act on that request otherwise; and a link's target, which is the sender's text, whatever it names. A
 record that cannot be read is not passed on: `append` raises.
 """
@@ -16,10 +16,11 @@ from typing import Final
 
 from msgspec import structs
 
-from engagement.events.classify import DEFAULT, ClassificationRules
+from engagement.classify.judge import RuleSet
+from engagement.classify.shipped import shipped
 from engagement.events.model import Hit
-from engagement.events.record import decode, encode
-from engagement.links.model import PSEUDONYM_DOMAIN, Identity, Kind, Link
+from engagement.events.record import OF_NOBODY, decode, encode
+from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
@@ -27,7 +28,6 @@ from engagement.settings.schema import PrivacyMode
 from tracker_web.links.application import HitSink
 
 MODES: Final = frozenset({PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE})
-WITHHELD: Final = "withheld"  # in the place of the User-Agent of a person's program, and classified like one
 _DAY_MS: Final = 86_400_000
 
 
@@ -53,21 +53,60 @@ class ObjectionsSpool:
         return self._spool.append(record)
 
 
+class SharedPixelSpool:
+    """Removes readers from the hits of shared pixels, which stand for a campaign and need no consent.
+
+    every: all opens become such hits, also those of pixels that mail sent before has for itself. rules: that
+    hits will be judged by, those shipped if not given.
+    """
+
+    def __init__(self, spool: HitSink, *, every: bool, rules: RuleSet | None = None) -> None:
+        self._spool = spool
+        self._every = every
+        self._rules = rules or shipped()
+
+    def append(self, record: bytes) -> bool:
+        """Write one record; return False when the inner spool dropped it. Raises BadRecord or BadToken."""
+        if self._every or OF_NOBODY in record:
+            hit = _hit(record)
+            identity = unpack(hit.kind, hit.packed)[0]
+            if self._every and hit.kind in OPENS and not identity.is_shared:
+                life = identity.expiry - identity.issued
+                identity = shared_identity(identity.campaign, identity.customer_id, identity.issued, life)
+                hit = structs.replace(hit, packed=payload(pack_identity(identity), b"", filler=False))
+            if identity.is_shared:
+                record = encode(_of_nobody(hit, self._rules))
+        return self._spool.append(record)
+
+
+def _of_nobody(hit: Hit, rules: RuleSet) -> Hit:
+    return structs.replace(hit, client_address="", accept_language="", user_agent=rules.word(hit.user_agent))
+
+
 class PrivacySpool:
     """Removes readers from records on their way into `spool`. One per process.
 
     mode: one of MODES. key: 16 to 64 bytes; it makes the ids that replace those of links from a wider mode,
     the same for all hits of one message. day_id: returns a new event id for a time in milliseconds; nothing
-    else may draw ids from its source. Raises ValueError for another mode.
+    else may draw ids from its source. rules: that hits will be judged by, those shipped if not given.
+    Raises ValueError for another mode.
     """
 
-    def __init__(self, spool: HitSink, mode: PrivacyMode, key: bytes, day_id: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        spool: HitSink,
+        mode: PrivacyMode,
+        key: bytes,
+        day_id: Callable[[int], str],
+        rules: RuleSet | None = None,
+    ) -> None:
         if mode not in MODES:
             raise ValueError(f"no mode that withholds: {mode}")
         self._spool = spool
         self._hygiene = mode == PrivacyMode.HYGIENE
         self._key = key
         self._day_id = day_id
+        self._rules = rules or shipped()
 
     def append(self, record: bytes) -> bool:
         """Write what may be recorded of one record; return False when the inner spool dropped it.
@@ -78,9 +117,7 @@ class PrivacySpool:
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
-        reduced = structs.replace(
-            hit, client_address="", accept_language="", user_agent=class_pattern(hit.user_agent)
-        )
+        reduced = _of_nobody(hit, self._rules)
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))
@@ -103,11 +140,11 @@ class PrivacySpool:
     def _unlinked(self, identity: Identity) -> Identity:
         """Return the identity under ids of no message in the store, whose record may name the recipient."""
         stand_in = blake2b(
-            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=24
+            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=20
         ).digest()
-        return replace(
-            identity, message_id=stand_in[:16], transmission_id=int.from_bytes(stand_in[16:], "big")
-        )
+        # Neighbours of their time in a store, as the filter's are.
+        message_id = (identity.issued & 0xFFFFFFFF).to_bytes(4, "big") + stand_in[:12]
+        return replace(identity, message_id=message_id, transmission_id=int.from_bytes(stand_in[12:], "big"))
 
 
 def _hit(record: bytes) -> Hit:
@@ -120,14 +157,3 @@ def _hit(record: bytes) -> Hit:
 def _is_unsubscribe(hit: Hit, link: Link | None) -> bool:
     """Tell whether the reader unsubscribes by this hit."""
     return hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe)
-
-
-def class_pattern(user_agent: str, rules: ClassificationRules = DEFAULT) -> str:
-    """Return the least text with the class of this User-Agent: the pattern it matched, or WITHHELD."""
-    agent = user_agent.strip().lower()
-    if not agent or agent in rules.bare:
-        return agent
-    for word in (*rules.own, *rules.proxies, *rules.scanners):
-        if word in agent:
-            return word
-    return WITHHELD

@@ -74,6 +74,11 @@ def objections_trouble(trouble: str) -> None:
     _logger.error("objections: %s", trouble)
 
 
+def rules_trouble(trouble: str) -> None:
+    """Log that the rules by which people are told from machines cannot be read as they are."""
+    _logger.error("classify: %s", trouble)
+
+
 def unknown_key(counts: str) -> None:
     """Log requests for links whose key is not in the ring; they are dead until it is there."""
     _logger.error(

@@ -8,10 +8,12 @@ collected here. Not the rules between options (`load`, `lint`), nor those betwee
 from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
-from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.follow import FollowStanza
+from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.site import (
+    ClassifyStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -32,10 +34,13 @@ __all__ = [
     "TRACKING_SCOPES",
     "AddedRecipients",
     "CassandraClientStanza",
+    "ClassifyStanza",
     "EngagementTrackerStanza",
+    "FollowStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
+    "Pixel",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",
@@ -64,9 +69,11 @@ STANZAS: Mapping[str, type] = {
     "limits": LimitsStanza,
     "spool": SpoolStanza,
     "store": StoreStanza,
+    "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,
     "web": WebStanza,
+    "follow": FollowStanza,
     "privacy": PrivacyStanza,
     "policy": PolicyStanza,
 }

@@ -1,14 +1,14 @@
-"""The values of options that choose between ways of working, as enumerations.
+"""Options with a fixed list of values, as enumerations.
 
-Not their declarations (`site`). Each member is equal to the text that the configuration file has for it, so
-records, pages and messages show that text.
+Not their declarations (`site`). Each member is equal to its text in the configuration file, so records, pages
+and messages show that text.
 """
 
 from enum import StrEnum
 
 
 class PrivacyMode(StrEnum):
-    """What may be recorded of a reader, from everything to nothing (docs/privacy.md)."""
+    """How much may be recorded about a reader, from everything to nothing (docs/privacy.md)."""
 
     FULL = "full"
     OFF = "off"
@@ -16,8 +16,15 @@ class PrivacyMode(StrEnum):
     HYGIENE = "hygiene"
 
 
+class Pixel(StrEnum):
+    """Whose open a pixel tells (docs/privacy.md)."""
+
+    MESSAGE = "message"
+    SHARED = "shared"
+
+
 class SeveralRecipients(StrEnum):
-    """What a message to several recipients in one transaction gets (docs/postfix.md, docs/sendmail.md)."""
+    """How a message to several recipients in one transaction is sent (docs/postfix.md, docs/sendmail.md)."""
 
     UNTRACKED = "untracked"
     SHARED = "shared"
@@ -27,12 +34,12 @@ class SeveralRecipients(StrEnum):
 
     @property
     def needs_hop(self) -> bool:
-        """Tell whether copies come back through a second listener, rewriting.split_listener."""
+        """Return whether copies come back through a second listener, rewriting.split_listener."""
         return self in _OVER_THE_HOP
 
 
 class AddedRecipients(StrEnum):
-    """What recipients get whom the MTA itself adds behind the filter."""
+    """How recipients are handled that the MTA itself adds after the filter."""
 
     OWN = "own"
     NONE = "none"

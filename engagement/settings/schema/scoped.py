@@ -1,4 +1,4 @@
-"""Declarations of the options whose value depends on where a message came in (contract.md 1.1, 1.3).
+"""Declarations of the options whose value depends on listener and client (contract.md 1.1, 1.3).
 
 Not which scope wins (`scopes`).
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
-from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 
 _DAY = 86400
 _MIB = 1024 * 1024
@@ -204,6 +204,30 @@ class StoreStanza:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassifyStanza:
+    """How people are told from machines (docs/classify.md)."""
+
+    rules: str = declared(
+        option_types.path(), "",
+        "Folder of rules of this site, read beside those that come with the program; a file takes the place "
+        "of one with its name. Followed while it changes. Empty: those of the program alone.",
+        example="/etc/smtpapi/classify",
+    )  # fmt: skip
+    as_database: str = declared(
+        option_types.path(), "",
+        "Database of autonomous systems in MaxMind's format, for rules with as_number. Followed while it "
+        "changes. Empty: such rules hold for nothing.",
+        example="/var/lib/GeoIP/GeoLite2-ASN.mmdb",
+    )  # fmt: skip
+    again_within: int = declared(
+        option_types.integer(0, 7 * _DAY, "seconds"),
+        3600,
+        "How old a hit may be to be judged anew by what came in later: other hits of its message, its "
+        "delivery. 0: never.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class KeysStanza:
     """The keys that seal links. Whoever has them can make links in this site's name."""
 
@@ -308,6 +332,17 @@ class PrivacyStanza:
         False,
         "Whether client addresses are kept only to /24 (IPv4) and /48 (IPv6). Modes other than full keep "
         "none.",
+    )
+    pixel: Pixel = declared(
+        option_types.member(Pixel),
+        Pixel.MESSAGE,
+        "message: each copy has a pixel of its own; shared: all mail of a campaign and customer, sent on one "
+        "day, has the same one: it counts opens and tells nobody's. Holds for mail already sent as well.",
+    )
+    require_consent: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether only mail that says consent = true gets a pixel of its own; other mail gets the shared one.",
     )
     objections: str = declared(
         option_types.path(), "",

@@ -11,9 +11,12 @@ from engagement.extras import NotInstalledError
 extensions.leave_out_if_off()  # before any command's module is imported
 
 _COMMANDS = {
+    "bounce": "mail.bounce",
     "check-config": "configuration.check_config",
+    "classify": "data.classify",
     "decode": "data.decode",
     "events": "data.events",
+    "follow": "services.follow",
     "keys": "configuration.keys",
     "links": "data.links",
     "milter": "services.milter",
@@ -22,6 +25,7 @@ _COMMANDS = {
     "rewrite": "mail.rewrite",
     "send": "mail.send",
     "ship": "services.ship",
+    "stats": "data.stats",
     "store": "data.store",
     "tracker": "services.tracker",
     "web": "services.web",

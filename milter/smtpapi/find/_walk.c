@@ -1,15 +1,15 @@
-/* The walk over an HTML part, in C: to the next tag that needs thought, with the anchors on the way.
+/* The walk over an HTML part, in C: it collects anchors up to the next tag that Python must handle.
 
-Not a second authority. What `smtpapi.find.html` waits for is skipped to by the tokenizer's rules (WHATWG HTML
-13.2.5), anchors are made as `smtpapi.find.anchors` makes them, and whatever is rare is handed over: svg, math
-and scripts, comments that may be conditional, names of links that are not ASCII, long values with character
-references (`smtpapi.find.html_syntax.entities` decodes those in short ones). Where this was not built, the expressions of
-`smtpapi.find.html_syntax.markup` do the same; tests/unit/test_native_walk.py holds the two against each other.
+Not a second authority. It skips tags by the tokenizer's rules (WHATWG HTML 13.2.5) and makes anchors as
+`smtpapi.find.anchors` does. Whatever is rare is left to Python: svg, math and scripts, comments that may be
+conditional, names of links that are not ASCII, and long values with character references
+(`smtpapi.find.html_syntax.entities` decodes those in short values). Where this was not built, the expressions of
+`smtpapi.find.html_syntax.markup` do the same; tests/unit/test_native_walk.py compares the two.
 
-Invariants: nothing is read past the end of what was given; nothing is kept between two calls. Each pointer only
-goes forward, but over a tag that is handed over (read once more, by Python) and the text after an anchor
-(VISIBLE bytes, which are read as markup too): so the time is linear. One call reads MOST_TAGS tags or
-MOST_BYTES bytes, and the token that they end in, so that its caller can look at the clock. */
+Invariants: nothing is read past the end of the bytes given; nothing is stored between two calls. Each pointer
+only goes forward, with two exceptions: a tag that Python must handle is read once more, by Python, and the text
+after an anchor (VISIBLE bytes) is read as markup too. So the time is linear. One call reads MOST_TAGS tags or
+MOST_BYTES bytes, and the rest of the token they end in, so that its caller can check the time. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -17,7 +17,9 @@ MOST_BYTES bytes, and the token that they end in, so that its caller can look at
 
 typedef unsigned char Byte;
 
+/* They bound the work between two checks of the time. MOST_DECODED is deadline.CHECK_BYTES. */
 enum { MOST_TAGS = 2048, MOST_BYTES = 1 << 16, MOST_DECODED = 4096 }; /* in one call */
+/* Only hostile tags have more; Python reads those. The numbers are guesses. */
 enum { MOST_ATTRIBUTES = 1000, MOST_MARKS = 16 };                      /* in one tag */
 enum { VISIBLE = 1024 };                       /* as link_text._VISIBLE */
 enum { NAME_BYTES = 63, SUBLINK_BYTES = 64 };  /* as in anchors */
@@ -44,14 +46,14 @@ static void prepare_classes(void)
     class_of['='] = EQUALS;
 }
 
-/* Bytes of the document; start is NULL where there are none to speak of. */
+/* Bytes of the document; start is NULL where there are none. */
 typedef struct {
     const Byte *start, *stop;
 } Span;
 
 static Py_ssize_t size_of(Span span) { return span.stop - span.start; }
 
-/* Whether size bytes are the word, which is in lower case, in any case of letters. */
+/* Returns whether size bytes are the word, whatever the case of their letters. word: in lower case. */
 static int is_word(const Byte *at, const char *word, Py_ssize_t size)
 {
     for (Py_ssize_t place = 0; place < size; place++) {
@@ -77,8 +79,8 @@ static const Byte *find(const Byte *at, const Byte *end, int sign)
     return found == NULL ? end : found;
 }
 
-/* Behind the next ">"; NULL without one. */
-static const Byte *behind_close(const Byte *at, const Byte *end)
+/* Returns the place after the next ">"; NULL without one. */
+static const Byte *after_close(const Byte *at, const Byte *end)
 {
     at = find(at, end, '>');
     return at == end ? NULL : at + 1;
@@ -86,17 +88,17 @@ static const Byte *behind_close(const Byte *at, const Byte *end)
 
 /* --- attributes (13.2.5.32 to 40) --- */
 
-/* value.start: NULL where it has none. quote: '"', '\'' or 0. stop: behind it all. */
+/* value.start: NULL without a value. quote: '"', '\'' or 0. stop: after the whole attribute. */
 typedef struct {
     Span name, value;
     Byte quote;
     const Byte *stop;
 } Attribute;
 
-/* How a tag goes on. */
+/* What follows in a tag. */
 enum { CLOSED, UNCLOSED, ATTRIBUTE, TOO_LONG };
 
-/* The next attribute from *at on, which then is behind it; or the tag's ">", and *at is behind that. */
+/* Reads the next attribute, or the tag's ">", and moves *from to the place after it. */
 static inline int next_attribute(const Byte **from, const Byte *end, Attribute *found)
 {
     const Byte *at = *from;
@@ -145,7 +147,7 @@ static inline int next_attribute(const Byte **from, const Byte *end, Attribute *
     return ATTRIBUTE;
 }
 
-/* To behind the ">" of the tag whose name ends at *at. */
+/* Moves *at from the end of a tag's name to the place after its ">". */
 static int skip_attributes(const Byte **at, const Byte *end)
 {
     Attribute ignored;
@@ -157,9 +159,9 @@ static int skip_attributes(const Byte **at, const Byte *end)
     return TOO_LONG;
 }
 
-/* --- what is not read as markup --- */
+/* --- comments and raw text --- */
 
-/* Behind the comment whose "<!--" ends at `at` (13.2.5.43 to 52); NULL if it does not end. */
+/* Returns the place after the comment whose "<!--" ends at `at` (13.2.5.43 to 52); NULL if it does not end. */
 static const Byte *comment_end(const Byte *at, const Byte *end)
 {
     if (at < end && *at == '>')
@@ -176,7 +178,7 @@ static const Byte *comment_end(const Byte *at, const Byte *end)
     return NULL;
 }
 
-/* Where the end tag begins that closes the element of this name, whose content begins at `at`; NULL without. */
+/* Returns where the end tag of that name begins; NULL without one. at: where the element's content begins. */
 static const Byte *raw_text_end(const Byte *at, const Byte *end, const char *name, Py_ssize_t size)
 {
     for (; end - (at = find(at, end, '<')) > size + 2; at++)
@@ -203,7 +205,7 @@ static const struct {
 };
 enum { ELEMENTS = sizeof elements / sizeof elements[0], LONGEST_NAME = 9 };
 
-static unsigned sizes_of[256]; /* by their first letter, a bit for each size */
+static unsigned sizes_of[256]; /* of the names in `elements`, by first letter: a bit for each size */
 
 static void prepare_sizes(void)
 {
@@ -213,7 +215,7 @@ static void prepare_sizes(void)
     }
 }
 
-/* The place in `elements`, or ELEMENTS. */
+/* Returns the index in `elements`, or ELEMENTS. */
 static int element_of(Span name)
 {
     Py_ssize_t size = size_of(name);
@@ -225,8 +227,8 @@ static int element_of(Span name)
     return ELEMENTS;
 }
 
-/* decodable: bytes of values that this call may still decode. start: of the last tag. unclosed: NULL, or where
-   what the document ends inside begins. */
+/* decodable: bytes of values that this call may still decode. start: of the last tag. unclosed: where the tag,
+   comment or raw text begins that is open at the document's end, or NULL. */
 typedef struct {
     const Byte *document, *at, *end, *document_end;
     PyObject *anchors;
@@ -249,7 +251,7 @@ static const struct {
     {"", 0}, {"linkname", 8}, {"link-name", 9}, {"sublink", 7}, {"unsubscribe", 11}, {"clicktrack", 10},
 };
 
-/* As anchors._FLAGS and _SWITCHES: how names end. */
+/* The ends of names, as in anchors._FLAGS and _SWITCHES. */
 static const struct {
     const char *name;
     Py_ssize_t size;
@@ -260,7 +262,7 @@ static const struct {
 };
 enum { OPT_OUTS = sizeof opt_outs / sizeof opt_outs[0] };
 
-/* FLAG or SWITCH where the attribute is an opt-out of another sender's, else NOT_OURS. */
+/* Returns FLAG or SWITCH if the attribute is an opt-out of another mail service, else NOT_OURS. */
 static int opt_out_of(Span name)
 {
     int last = name.stop[-1] | 32;
@@ -285,63 +287,64 @@ static int attribute_of(Span name)
     return OURS;
 }
 
-/* Whether the value is one of anchors._NO. */
+/* Returns whether the value is one of anchors._NO. */
 static int is_no(Span value)
 {
-    static const char *const words[] = {"0", "no", "off", "false"};
+    static const char *const refusals[] = {"0", "no", "off", "false"};
     if (value.start == NULL)
         return 0;
     value = trimmed(value);
     for (int place = 0; place < 4; place++)
-        if (size_of(value) == (Py_ssize_t)strlen(words[place]) &&
-            is_word(value.start, words[place], size_of(value)))
+        if (size_of(value) == (Py_ssize_t)strlen(refusals[place]) &&
+            is_word(value.start, refusals[place], size_of(value)))
             return 1;
     return 0;
 }
 
-/* What an anchor's tag says. seen: the first of that name counts. quote: href's. marks: what is ours. */
+/* The content of an anchor's tag. seen: of each name, since only the first attribute counts. quote: of the href.
+   marks: the spans of our attributes. */
 typedef struct {
     int seen[NAMES], opt_out;
     Span values[NAMES];
     Byte quote;
     int marks_count;
     Span marks[MOST_MARKS];
-} Said;
+} Content;
 
-/* As anchors._taken_out. before: where the attribute or name before it ends. */
+/* Does the same as anchors._taken_out. before: where the attribute or name before it ends. */
 static Span taken_out(const Attribute *found, const Byte *before)
 {
     Span mark = {found->name.start, found->stop};
-    if (class_of[*mark.stop] & (WHITE | CLOSE)) /* the caller saw that there is one more */
+    if (class_of[*mark.stop] & (WHITE | CLOSE)) /* the caller has checked that this byte exists */
         while (mark.start > before && class_of[mark.start[-1]] == WHITE)
             mark.start--;
     return mark;
 }
 
-/* Reads the tag whose name ends at *at, to behind its ">". */
-static int read_tag(const Byte **at, const Byte *end, Said *said)
+/* Reads the tag whose name ends at *at, and moves *at to the place after its ">". */
+static int read_tag(const Byte **at, const Byte *end, Content *content)
 {
     Attribute found;
     const Byte *before = *at;
-    memset(said->seen, 0, sizeof said->seen);
-    said->marks_count = said->opt_out = 0;
+    memset(content->seen, 0, sizeof content->seen);
+    content->marks_count = content->opt_out = 0;
     for (int left = MOST_ATTRIBUTES; left; left--) {
         int how = next_attribute(at, end, &found);
         if (how != ATTRIBUTE)
             return how;
         int which = attribute_of(found.name);
-        if (which < NAMES && !said->seen[which]) {
-            said->seen[which] = 1;
-            said->values[which] = found.value;
+        if (which < NAMES && !content->seen[which]) {
+            content->seen[which] = 1;
+            content->values[which] = found.value;
             if (which == HREF)
-                said->quote = found.quote;
+                content->quote = found.quote;
         }
         if (which == FLAG || which == SWITCH)
-            said->opt_out |= is_no(found.value) == (which == SWITCH);
+            content->opt_out |= is_no(found.value) == (which == SWITCH);
         else if (which != HREF && which != NOT_OURS) {
-            if (said->marks_count == MOST_MARKS || *at == end)
+            if (content->marks_count == MOST_MARKS || *at == end)
                 return TOO_LONG;
-            said->marks[said->marks_count++] = taken_out(&found, before);
+            content->marks[content->marks_count++] = taken_out(&found, before);
         }
         before = found.stop;
     }
@@ -351,7 +354,7 @@ static int read_tag(const Byte **at, const Byte *end, Said *said)
 static PyObject *references; /* entities.TABLE */
 enum { LONGEST_REFERENCE = 40 };
 
-/* Whether bytes stand there that entities.decode may replace: 1, 0, or -1 with an exception set. */
+/* Returns whether entities.decode may replace the reference: 1, 0, or -1 with an exception set. */
 static int is_reference(const Byte *name, Py_ssize_t size)
 {
     if (size > LONGEST_REFERENCE)
@@ -364,7 +367,7 @@ static int is_reference(const Byte *name, Py_ssize_t size)
     return known;
 }
 
-/* The value's number of "&amp;"; -1 where another reference stands in it; -2 with an exception set. */
+/* Returns the number of "&amp;" in the value; -1 if it holds another reference; -2 with an exception set. */
 static Py_ssize_t count_amps(Span value)
 {
     Py_ssize_t count = 0;
@@ -392,7 +395,7 @@ static Py_ssize_t count_amps(Span value)
     return count;
 }
 
-/* The bytes of the value with its so many "&amp;" decoded. */
+/* Returns the bytes of the value with "&amp;" decoded. amps: how many there are. */
 static PyObject *without_amps(Span value, Py_ssize_t amps)
 {
     if (amps == 0)
@@ -416,7 +419,7 @@ static PyObject *without_amps(Span value, Py_ssize_t amps)
 
 static PyObject *decode; /* entities.decode */
 
-/* The bytes of the value decoded as Python does it, then trimmed. */
+/* Returns the bytes of the value, decoded by Python and trimmed. */
 static PyObject *decoded(Span value)
 {
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)value.start, size_of(value));
@@ -434,7 +437,7 @@ static PyObject *decoded(Span value)
     return target;
 }
 
-/* Anchor and its fields, in their order. */
+/* The fields of Anchor, in their order. */
 enum {
     START,
     STOP,
@@ -457,9 +460,9 @@ static const char fields[] = "start stop quote target tag name unsubscribe click
 static PyTypeObject *anchor_type;
 static PyObject *no_text, *no_bytes, *double_quote, *single_quote, *tag_a, *tag_area, *no_marks;
 
-static int is_said(Span value, char sign) { return size_of(value) == 1 && *value.start == (Byte)sign; }
+static int is_one_byte(Span value, char sign) { return size_of(value) == 1 && *value.start == (Byte)sign; }
 
-/* As anchors.SUBLINK. */
+/* Returns whether anchors.SUBLINK matches. */
 static int is_sublink(Span value)
 {
     if (size_of(value) < 1 || size_of(value) > SUBLINK_BYTES || !(class_of[*value.start] & (LETTER | DIGIT)))
@@ -475,12 +478,12 @@ static PyObject *text_of(Span value)
     return PyUnicode_FromStringAndSize((const char *)value.start, size_of(value));
 }
 
-/* As anchors._link_name; 0 where Python must see to it. */
-static int link_name(const Said *said, Span *name)
+/* Does the same as anchors._link_name. Returns 0 where Python must do it. */
+static int link_name(const Content *content, Span *name)
 {
-    *name = said->values[LINKNAME];
+    *name = content->values[LINKNAME];
     if (size_of(*name) == 0)
-        *name = said->values[LINK_NAME];
+        *name = content->values[LINK_NAME];
     if (size_of(*name) > NAME_BYTES)
         name->stop = name->start + NAME_BYTES;
     for (const Byte *at = name->start; at < name->stop; at++)
@@ -489,12 +492,12 @@ static int link_name(const Said *said, Span *name)
     return 1;
 }
 
-static PyObject *marks_of(const Byte *document, const Said *said)
+static PyObject *marks_of(const Byte *document, const Content *content)
 {
-    PyObject *marks = PyTuple_New(said->marks_count);
-    for (int place = 0; marks != NULL && place < said->marks_count; place++) {
+    PyObject *marks = PyTuple_New(content->marks_count);
+    for (int place = 0; marks != NULL && place < content->marks_count; place++) {
         PyObject *mark =
-            Py_BuildValue("nn", said->marks[place].start - document, said->marks[place].stop - document);
+            Py_BuildValue("nn", content->marks[place].start - document, content->marks[place].stop - document);
         if (mark == NULL)
             Py_CLEAR(marks);
         else
@@ -503,32 +506,33 @@ static PyObject *marks_of(const Byte *document, const Said *said)
     return marks;
 }
 
-/* Fills in what attributes of ours say, as anchors._with_attributes: 1; 0 where Python must see to it. */
-static int take_ours(const Byte *document, Said *said, PyObject **values)
+/* Fills in the values of our attributes, as anchors._with_attributes does. Returns 1, or 0 where Python must do
+   it. */
+static int take_ours(const Byte *document, Content *content, PyObject **values)
 {
     Span name;
     for (int which = LINKNAME; which < NAMES; which++) {
-        Span *value = &said->values[which];
-        if (!said->seen[which] || value->start == NULL)
+        Span *value = &content->values[which];
+        if (!content->seen[which] || value->start == NULL)
             value->start = value->stop = document; /* empty */
         if (find(value->start, value->stop, '&') < value->stop)
             return 0;
         *value = trimmed(*value);
     }
-    if (!link_name(said, &name))
+    if (!link_name(content, &name))
         return 0;
-    int valid = is_sublink(said->values[SUBLINK]);
+    int valid = is_sublink(content->values[SUBLINK]);
     values[NAME] = text_of(name);
-    values[UNSUBSCRIBES] = Py_NewRef(is_said(said->values[UNSUBSCRIBE], '1') ? Py_True : Py_False);
-    values[CLICKTRACKS] = Py_NewRef(is_said(said->values[CLICKTRACK], '0') ? Py_False : Py_True);
-    values[SUBLINKS] = valid ? text_of(said->values[SUBLINK]) : Py_NewRef(no_text);
-    values[SUBLINK_IGNORED] = Py_NewRef(said->seen[SUBLINK] && !valid ? Py_True : Py_False);
-    values[ATTRIBUTES] = marks_of(document, said);
+    values[UNSUBSCRIBES] = Py_NewRef(is_one_byte(content->values[UNSUBSCRIBE], '1') ? Py_True : Py_False);
+    values[CLICKTRACKS] = Py_NewRef(is_one_byte(content->values[CLICKTRACK], '0') ? Py_False : Py_True);
+    values[SUBLINKS] = valid ? text_of(content->values[SUBLINK]) : Py_NewRef(no_text);
+    values[SUBLINK_IGNORED] = Py_NewRef(content->seen[SUBLINK] && !valid ? Py_True : Py_False);
+    values[ATTRIBUTES] = marks_of(document, content);
     return 1;
 }
 
-/* A tuple of that type, whose items are to be set; NULL with an exception set. From Python 3.14 on a tuple
-keeps its hash: -1 says that there is none yet, and `tp_alloc` alone would leave 0, a wrong one. */
+/* Returns a tuple of that type, whose items must then be set; NULL with an exception set. From Python 3.14 on a
+   tuple stores its hash. -1 means that there is none yet; `tp_alloc` alone would leave 0, a wrong one. */
 static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
 {
     PyObject *tuple = type->tp_alloc(type, size);
@@ -539,7 +543,7 @@ static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
     return tuple;
 }
 
-/* A reference to Anchor(*values), whose references it takes; NULL with an exception set. */
+/* Returns a new Anchor(*values), which takes over the references; NULL with an exception set. */
 static PyObject *new_anchor(PyObject **values)
 {
     PyObject *anchor = NULL;
@@ -556,13 +560,13 @@ static PyObject *new_anchor(PyObject **values)
     return anchor;
 }
 
-/* Appends the tag's anchor: 1; 0 where Python must read the tag; -1 with an exception set. */
-static int append_anchor(Walk *walk, Said *said, PyObject *tag)
+/* Appends the tag's anchor. Returns 1; 0 where Python must read the tag; -1 with an exception set. */
+static int append_anchor(Walk *walk, Content *content, PyObject *tag)
 {
     const Byte *document = walk->document;
     PyObject *values[FIELDS] = {NULL};
-    Span target = trimmed(said->values[HREF]);
-    if (size_of(target) > MOST_BYTES) /* where Python looks at the clock */
+    Span target = trimmed(content->values[HREF]);
+    if (size_of(target) > MOST_BYTES) /* where Python checks the time */
         return 0;
     Py_ssize_t amps = count_amps(target);
     if (amps == -2)
@@ -572,23 +576,23 @@ static int append_anchor(Walk *walk, Said *said, PyObject *tag)
     values[TARGET] = amps < 0 ? decoded(target) : without_amps(target, amps);
     if (values[TARGET] == NULL)
         return -1;
-    if (said->marks_count == 0) {
+    if (content->marks_count == 0) {
         values[NAME] = Py_NewRef(no_text);
         values[UNSUBSCRIBES] = Py_NewRef(Py_False);
         values[CLICKTRACKS] = Py_NewRef(Py_True);
         values[SUBLINKS] = Py_NewRef(no_text);
         values[SUBLINK_IGNORED] = Py_NewRef(Py_False);
         values[ATTRIBUTES] = Py_NewRef(no_marks);
-    } else if (!take_ours(document, said, values)) {
+    } else if (!take_ours(document, content, values)) {
         Py_DECREF(values[TARGET]);
         return 0;
     }
     values[START] = PyLong_FromSsize_t(target.start - document);
     values[STOP] = PyLong_FromSsize_t(target.stop - document);
-    values[QUOTE] = Py_NewRef(said->quote == '"' ? double_quote : said->quote ? single_quote : no_bytes);
+    values[QUOTE] = Py_NewRef(content->quote == '"' ? double_quote : content->quote ? single_quote : no_bytes);
     values[TAG_NAME] = Py_NewRef(tag);
     values[TEXT_IS_URL] = Py_NewRef(Py_False);
-    values[OPT_OUT] = Py_NewRef(said->opt_out ? Py_True : Py_False);
+    values[OPT_OUT] = Py_NewRef(content->opt_out ? Py_True : Py_False);
     values[CONDITIONAL] = Py_NewRef(Py_False);
     PyObject *anchor = new_anchor(values);
     if (anchor == NULL)
@@ -598,7 +602,7 @@ static int append_anchor(Walk *walk, Said *said, PyObject *tag)
     return failed ? -1 : 1;
 }
 
-/* Whether link_text.is_url may say yes: there is an end tag near, and text with a "." or ":" before it. */
+/* Returns whether link_text.is_url may be true: an end tag is near, with a "." or ":" in the text before it. */
 static int may_be_url(const Byte *at, const Byte *end)
 {
     int seen = 0;
@@ -623,10 +627,10 @@ static int may_be_url(const Byte *at, const Byte *end)
 
 /* --- the walk --- */
 
-/* What `walk` came back for: see _walk.pyi. ON: for nothing yet; FAILED: an exception is set. */
+/* Why `walk` returns: see _walk.pyi. ON: it does not return yet. FAILED: an exception is set. */
 enum { MORE, TAG, COMMENT, CHECK_TEXT, ON, FAILED };
 
-/* On from `at`, or to the end where it is NULL: the document ends inside what begins at walk->start. */
+/* Moves to `at`. If that is NULL, moves to the end: the document ends inside the token at walk->start. */
 static void go_to(Walk *walk, const Byte *at)
 {
     walk->at = at == NULL ? walk->end : at;
@@ -634,20 +638,20 @@ static void go_to(Walk *walk, const Byte *at)
         walk->unclosed = walk->start;
 }
 
-/* An `a` or `area` whose name ends at walk->at. */
+/* Handles an `a` or `area` whose name ends at walk->at. */
 static int take_anchor(Walk *walk, PyObject *tag)
 {
-    Said said;
+    Content content;
     const Byte *at = walk->at;
-    int how = read_tag(&at, walk->end, &said);
+    int how = read_tag(&at, walk->end, &content);
     if (how == TOO_LONG)
         return TAG;
     if (how == UNCLOSED) {
         go_to(walk, NULL);
         return MORE;
     }
-    if (said.seen[HREF] && said.values[HREF].start != NULL) {
-        int taken = append_anchor(walk, &said, tag);
+    if (content.seen[HREF] && content.values[HREF].start != NULL) {
+        int taken = append_anchor(walk, &content, tag);
         if (taken <= 0)
             return taken ? FAILED : TAG;
         walk->at = at;
@@ -659,7 +663,7 @@ static int take_anchor(Walk *walk, PyObject *tag)
     return ON;
 }
 
-/* A start or end tag that begins at walk->start. */
+/* Handles a start or end tag that begins at walk->start. */
 static int take_tag(Walk *walk)
 {
     int is_end = walk->start[1] == '/';
@@ -696,7 +700,7 @@ static int take_tag(Walk *walk)
     return ON;
 }
 
-/* What begins with the "<" at walk->start, which is not the document's last byte. */
+/* Handles the token that begins with the "<" at walk->start, which is not the last byte of the document. */
 static int take_token(Walk *walk)
 {
     const Byte *at = walk->start + 1, *end = walk->end;
@@ -705,16 +709,16 @@ static int take_token(Walk *walk)
     if (*at == '/') {
         if (end - at >= 2 && class_of[at[1]] == LETTER)
             return take_tag(walk);
-        go_to(walk, behind_close(at, end));
+        go_to(walk, after_close(at, end));
     } else if (*at == '!' && end - at >= 3 && at[1] == '-' && at[2] == '-') {
         at += 3;
-        if (walk->comments && at < end && *at == '[') { /* else it is no conditional one */
+        if (walk->comments && at < end && *at == '[') { /* else it is not a conditional comment */
             walk->at = at;
             return COMMENT;
         }
         go_to(walk, comment_end(at, end));
     } else if (*at == '!' || *at == '?') {
-        go_to(walk, behind_close(at, end));
+        go_to(walk, after_close(at, end));
     } else {
         walk->at = at; /* text */
     }
@@ -778,8 +782,8 @@ static PyObject *attribute_of_module(const char *module, const char *name)
     return found;
 }
 
-/* Whether anchors may be filled in as `new_anchor` does: a tuple, and nothing else, of these fields. */
-static int is_as_known(PyObject *type)
+/* Returns whether `new_anchor` may fill in objects of the type: it is a tuple with these fields and nothing else. */
+static int has_known_fields(PyObject *type)
 {
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, &PyTuple_Type) ||
         ((PyTypeObject *)type)->tp_basicsize != PyTuple_Type.tp_basicsize)
@@ -795,7 +799,8 @@ static int is_as_known(PyObject *type)
 
 static int prepare(void)
 {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) { /* its objects end before the process */
+    /* The objects of another interpreter end before the process does. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         PyErr_SetString(PyExc_ImportError, "_walk is for the main interpreter");
         return 0;
     }
@@ -806,7 +811,7 @@ static int prepare(void)
     decode = attribute_of_module("smtpapi.find.html_syntax.entities", "decode");
     if (type == NULL || references == NULL || decode == NULL)
         return 0;
-    if (!is_as_known(type) || !PyDict_Check(references)) {
+    if (!has_known_fields(type) || !PyDict_Check(references)) {
         PyErr_SetString(PyExc_ImportError, "_walk was built for another smtpapi.find.model.Anchor");
         return 0;
     }

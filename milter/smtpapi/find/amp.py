@@ -1,6 +1,6 @@
-"""The links of an AMP4EMAIL document (contract.md 5.6): `a` alone, and none that is made in the reader.
+"""The links of an AMP4EMAIL document (contract.md 5.6): those of `a` elements, with targets that are known.
 
-Not `area`, which AMP for email does not have as a link of its own events.
+Not those of `area` elements.
 """
 
 import sys
@@ -10,7 +10,7 @@ from smtpapi.find import html
 from smtpapi.find.model import Page
 from smtpapi.mime.deadline import CheckTime, no_deadline
 
-_MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read: the target is not known here
+_MUSTACHE: Final = b"{{"  # amp-mustache fills it in when the mail is read; until then the target is not known
 
 
 def scan(
@@ -18,7 +18,7 @@ def scan(
 ) -> Page:
     """Return the page's `a` anchors whose targets hold no mustache, and the places for its pixels.
 
-    most, check_text, check_time: as for `html.scan`.
+    most, check_text, check_time: as for `html.scan`. Raises whatever `check_time` raises.
     """
     page = html.scan(data, most=most, check_text=check_text, check_time=check_time)
     anchors = tuple(a for a in page.anchors if a.tag == "a" and _MUSTACHE not in a.target)

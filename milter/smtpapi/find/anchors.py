@@ -1,4 +1,4 @@
-"""One anchor's tag, read: its href and what data-msys-* attributes say of it (contract.md 5.3).
+"""Read one anchor's tag: its href, and what its data-msys-* attributes say (contract.md 5.3).
 
 Not whether its target may be tracked.
 """
@@ -11,13 +11,14 @@ from smtpapi.find.html_syntax.entities import decode
 from smtpapi.find.model import WHITE_SPACE, Anchor
 from smtpapi.mime.deadline import CheckTime, no_deadline
 
+# Limits of contract.md 5.3: a sublink has at most 64 characters, a name 63 bytes.
 SUBLINK: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_BYTES: Final = 63
 _GAP: Final = frozenset(WHITE_SPACE)
 _NAME_SPELLINGS: Final = (b"data-msys-linkname", b"data-msys-link-name")
 
-# Attributes by which customers of other senders take a link out of tracking: a flag (ses:no-track,
-# data-pm-no-track, mc:disable-tracking, data-mailgun-notrack), or a switch that says "off" (clicktracking).
+# Attributes of other mail services that exclude a link from tracking: a flag (ses:no-track, data-pm-no-track,
+# mc:disable-tracking, data-mailgun-notrack), or a switch that says "off" (clicktracking).
 _FLAGS: Final = (b"no-track", b"notrack", b"disable-tracking")
 _SWITCHES: Final = (b"clicktracking", b"autotrack")
 _NO: Final = frozenset((b"0", b"no", b"off", b"false"))
@@ -35,9 +36,11 @@ def read_anchor(
     conditional: bool = False,
     check_time: CheckTime = no_deadline,
 ) -> tuple[int, Anchor | None]:
-    """Where the tag ends whose name ends at start, and its anchor: None without an href's value.
+    """Return where the tag ends, and its anchor, which is None if the tag has no href with a value.
 
-    limit: where the document ends, and what is given if it does so inside the tag.
+    tag: the name in lower case. start: where that name ends. limit: the end of what may be read; it is
+    returned if it cuts the tag. conditional: the tag is in an Outlook conditional comment. Raises whatever
+    `check_time` raises.
     """
     stop = markup.tag_end(data, start, limit, check_time)
     if stop < 0:
@@ -62,14 +65,17 @@ def read_anchor(
     if href == _NO_VALUE:
         return stop, None
     first, last, quote = href
-    anchor = plain_anchor(first, data[first:last], check_time)
+    anchor = href_anchor(first, data[first:last], check_time)
     if tag != "a" or quote != b'"' or conditional or opt_out:
         anchor = anchor._replace(tag=tag, quote=quote, conditional=conditional, opt_out=opt_out)
     return stop, _with_attributes(anchor, data, values, marks, check_time) if values else anchor
 
 
-def plain_anchor(start: int, value: bytes, check_time: CheckTime = no_deadline) -> Anchor:
-    """The anchor of `<a href="value">`, whose value begins at start."""
+def href_anchor(start: int, value: bytes, check_time: CheckTime = no_deadline) -> Anchor:
+    """Return the anchor of `<a href="value">`, whose value begins at start.
+
+    Raises whatever `check_time` raises.
+    """
     target = value.strip(WHITE_SPACE)
     length = len(target)
     if length != len(value):
@@ -86,32 +92,33 @@ def _with_attributes(
     marks: list[tuple[int, int]],
     check_time: CheckTime,
 ) -> Anchor:
-    said = {
+    given = {
         name: decode(data[first:last], check_time).strip(WHITE_SPACE)
         for name, (first, last, _) in values.items()
     }
-    sublink = said.get(b"data-msys-sublink", b"")
+    sublink = given.get(b"data-msys-sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
     return anchor._replace(
-        name=_link_name(said),
-        unsubscribe=said.get(b"data-msys-unsubscribe") == b"1",
-        clicktrack=said.get(b"data-msys-clicktrack") != b"0",
+        name=_link_name(given),
+        unsubscribe=given.get(b"data-msys-unsubscribe") == b"1",
+        clicktrack=given.get(b"data-msys-clicktrack") != b"0",
         sublink=sublink.decode("ascii") if valid else "",
         attributes=tuple(marks),
-        sublink_ignored=b"data-msys-sublink" in said and not valid,
+        sublink_ignored=b"data-msys-sublink" in given and not valid,
     )
 
 
 def _is_opt_out(name: bytes, value: bytes) -> bool:
-    """Whether an attribute says that its link is not to be tracked. name: in lower case."""
+    """Return whether an attribute says that its link is not to be tracked. name: in lower case."""
     refused = value.strip(WHITE_SPACE).lower() in _NO
     return refused if name.endswith(_SWITCHES) else not refused and name.endswith(_FLAGS)
 
 
 def _taken_out(data: bytes, found: re.Match[bytes], before: int) -> tuple[int, int]:
-    """What to remove so that neither its neighbours grow together nor a "/" joins an unquoted value.
+    """Return the span that removes an attribute from its tag.
 
-    before: where the attribute or name before it ends.
+    Its neighbours stay apart, and no "/" comes to stand right after an unquoted value. before: where the
+    attribute or name before it ends.
     """
     start, stop = found.start(1), found.end()
     if data[stop] in _GAP or data[stop] == 0x3E:
@@ -119,10 +126,10 @@ def _taken_out(data: bytes, found: re.Match[bytes], before: int) -> tuple[int, i
     return start, stop
 
 
-def _link_name(said: dict[bytes, bytes]) -> str:
-    raw = next((said[spelling] for spelling in _NAME_SPELLINGS if said.get(spelling)), b"")
+def _link_name(given: dict[bytes, bytes]) -> str:
+    raw = next((given[spelling] for spelling in _NAME_SPELLINGS if given.get(spelling)), b"")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        text = raw.decode("windows-1252", "replace")  # what a browser takes an unlabelled page for
+        text = raw.decode("windows-1252", "replace")  # as a browser reads a page without a label
     return text.encode("utf-8")[:_NAME_BYTES].decode("utf-8", "ignore")

@@ -1,8 +1,9 @@
-"""Inside svg and math: what the tokenizer does otherwise there (WHATWG HTML 13.2.6.5).
+"""Where the rules of svg and math apply, which change how tokens are read (WHATWG HTML 13.2.6.5).
 
-Not the tree: a stack of the open svg, math and integration points alone. With it `<style>` or `<title>` there
-hold markup, not raw text, and `<![CDATA[…]]>` is text. Where markup is so broken that only the whole tree
-could decide, the nearest plausible end is taken.
+Inside svg and math, `<style>` and `<title>` hold markup and not raw text, and `<![CDATA[…]]>` is text.
+
+Not the whole tree: only a stack of the open svg, math and integration points. Where markup is so broken that
+only the whole tree could decide, the nearest plausible end is taken.
 """
 
 import re
@@ -24,43 +25,46 @@ _BREAK_OUT: Final = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing"
     b" menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var /br /p".split()
 )
-# End tags of HTML's elements: they close svg and math too if one is open around those, which only the tree
-# knows. But an unclosed svg is likelier than a stray end tag, and what counts as text is left alone.
+# End tags of HTML's elements. They close svg and math too if such an element is open around them, which only
+# the whole tree knows. They are taken to do so: an unclosed svg is likelier than a stray end tag.
 _OF_HTML: Final = frozenset(b"/" + name for name in _BREAK_OUT if name[:1] != b"/") | frozenset(
     b"/address /article /aside /body /button /caption /fieldset /form /footer /header /html /label /main /nav"
     b" /object /section /select /tbody /td /tfoot /th /thead /tr".split()
 )
 _LEAVE_OPEN: Final = frozenset((b"/body", b"/html"))
-_DEEPEST: Final = 64  # hostile markup alone nests deeper; each end tag looks through all of them
+# Each end tag searches the stack, so its depth is bounded. Only hostile markup nests deeper; the number is a
+# guess.
+_DEEPEST: Final = 64
 _FONT: Final = frozenset((b"color", b"face", b"size"))
 _XHTML: Final = frozenset((b"text/html", b"application/xhtml+xml"))
 
 
 class Foreign:
-    """The open foreign elements; `inside` says whether the next token is read by their rules.
+    """The stack of open foreign elements: `inside` says whether the next token is read by their rules.
 
-    lost: there was markup so broken that only the whole tree could decide whether it does.
+    lost: the markup was so broken that only the whole tree could decide that.
     """
 
     __slots__ = ("_check_time", "_links", "_open", "lost")
 
     def __init__(self, check_time: CheckTime = no_deadline) -> None:
         self._check_time = check_time
-        self._open: list[tuple[bytes, bytes]] = []  # name, and the root whose namespace it is in
-        self._links = 0  # svg's own
+        self._open: list[tuple[bytes, bytes]] = []  # name, and the root that gives its namespace
+        self._links = 0  # open `a` elements of svg
         self.lost = False
 
     def inside(self) -> bool:
-        """Whether svg or math itself is the innermost; false in an integration point."""
+        """Return whether the innermost open element is svg or math, and not an integration point."""
         return bool(self._open) and self._open[-1][0] in ROOTS
 
     def __bool__(self) -> bool:
         return bool(self._open)
 
     def tag(self, name: bytes, data: bytes, start: int, stop: int) -> bool:
-        """Take in the tag (lower case, "/" before an end tag's name); whether HTML's own rules apply to it.
+        """Record a tag, and return whether HTML's own rules apply to it.
 
-        Its attributes lie in data[start:stop], the ">" included.
+        name: in lower case, with "/" before that of an end tag. data[start:stop]: its attributes and the ">".
+        Raises whatever `check_time` raises.
         """
         if not self.inside():
             if name in ROOTS:
@@ -71,7 +75,7 @@ class Foreign:
         if name in _BREAK_OUT or (name == b"font" and self._has(data, start, stop, _FONT)):
             while self.inside():
                 self._open.pop()
-            self.lost |= name[:1] == b"/"  # by older rules it closes nothing
+            self.lost |= name[:1] == b"/"  # by older versions of the standard it closes nothing
             return True
         namespace = self._open[-1][1]
         if name == b"a":

@@ -1,13 +1,13 @@
-"""The anchors of an HTML document, and where its pixels go, found by position.
+"""Find the anchors of an HTML document, and the places for its pixels.
 
-Not a parser, and nothing is changed here. The tokens are those of a browser's tokenizer in a reader without
-scripts; the elements around an anchor (tables, forms, a select) are not looked at.
+Not a parser, and nothing is changed here. The tokens are those of a browser's tokenizer with scripts off. The
+elements around an anchor (tables, forms, a select) do not matter.
 
-There are two of `scan`, which find the same: by the expressions of `markup`, or in less time with common
-markup read in C where that was built (`_walk.c`).
+`scan` has two versions with the same results. One uses the expressions of `markup` alone. The faster one
+reads common markup in C (`_walk.c`), where that was built.
 
-Invariants: never raises, whatever the bytes, but what `check_time` raises; linear in their number
-(see `markup`).
+Invariants: raises nothing except what `check_time` raises, whatever the bytes; linear in their number
+(`markup`).
 """
 
 import re
@@ -18,14 +18,14 @@ from smtpapi.find import (
     foreign,
     link_text,
 )
-from smtpapi.find.anchors import plain_anchor, read_anchor
+from smtpapi.find.anchors import href_anchor, read_anchor
 from smtpapi.find.html_syntax import markup, raw_text, unclosed
 from smtpapi.find.model import Anchor, Page
 from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
 try:
     from smtpapi.find import _walk
-except ImportError:  # not built here: the same in more time
+except ImportError:  # not built here: the results are the same, only slower
     _walk = None  # type: ignore[assignment] # a name for a module
 
 _ODD: Final = (b"frameset", b"select", b"template")
@@ -33,7 +33,7 @@ _STOPS: Final = (b"a", b"area", b"body", b"html", *_ODD, *foreign.ROOTS, *raw_te
 _PAGE: Final = markup.tokens(*_STOPS)
 _PAGE_WITH_COMMENTS: Final = markup.tokens(*_STOPS, comments=True)
 
-# Outlook's shapes that can be links, in the markup it alone reads.
+# Shapes that can be links, in markup that only Outlook reads.
 _VML: Final = (
     *(b"v:rect", b"v:roundrect", b"v:oval", b"v:shape", b"v:group", b"v:image"),
     *(b"v:line", b"v:polyline", b"v:curve", b"v:arc"),
@@ -53,10 +53,9 @@ def scan_by_expressions(
 ) -> Page:
     """Return the page's anchors and pixel places (contract.md 5.2, 5.3, 5.5).
 
-    vml: report `a` and VML links inside Outlook's conditional comments too. most: a page with more anchors
-    than this is of no use to the caller, and is read only until that is known. check_text: find out
-    text_is_url, for an eighth of the time; it is False without. check_time: called again and again; what it
-    raises is raised here.
+    vml: report `a` and VML links inside Outlook's conditional comments too. most: the scan stops once it has
+    found more anchors than this. check_text: compute `text_is_url`, which takes an eighth of the time;
+    without it that is False. check_time: called every few kilobytes. Raises whatever `check_time` raises.
     """
     walk = _Walk(data, vml, most, check_text, check_time)
     walk.run(0, len(data))
@@ -116,7 +115,7 @@ class _Walk:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.check_time)
+                anchor = href_anchor(found.start(3), target, self.check_time)
                 if self.check_text:
                     self._add(anchor, position)
                 else:
@@ -178,7 +177,7 @@ class _Walk:
         return position
 
     def _behind_end_tag(self, name: bytes, start: int, position: int, limit: int) -> int:
-        """Behind the end tag at position of a raw text: it is not one of svg's title."""
+        """Return the offset after the end tag at position, which closes a raw text and nothing of svg's."""
         if position < limit:
             position = markup.tag_end(self.data, position + len(b"</") + len(name), limit, self.check_time)
             if position < 0:
@@ -186,7 +185,10 @@ class _Walk:
         return limit if position < 0 else position
 
     def _tag(self, name: bytes, start: int, attributes: int, limit: int) -> int:
-        """Take in a tag of HTML's own, whose name ends at attributes; where to go on."""
+        """Record a tag to which HTML's own rules apply, and return where the walk goes on.
+
+        start: where the tag begins. attributes: where its name ends.
+        """
         if name == b"a" or name == b"area":
             after, anchor = read_anchor(
                 self.data, name.decode("ascii"), attributes, limit, check_time=self.check_time
@@ -221,7 +223,7 @@ class _Walk:
         return after
 
     def _comment(self, position: int, limit: int) -> int:
-        """Where the comment ends; with vml its links are read first if it is a conditional one."""
+        """Return where the comment ends, after reading the links of a conditional one if `vml` is set."""
         after = markup.closed_comment_end(self.data, position, limit)
         if after < 0:
             self.unclosed = position - len(b"<!--")
@@ -233,7 +235,7 @@ class _Walk:
         return after
 
     def _after(self, mark: bytes, start: int, position: int, limit: int) -> int:
-        """Behind the mark that ends what begins at start."""
+        """Return the offset after the mark, which ends what begins at start."""
         place = self.data.find(mark, position, limit)
         if place < 0:
             self.unclosed = start
@@ -248,7 +250,7 @@ class _Walk:
                 self._pause(position)
             token, _, target = found.groups()
             if target is not None:
-                anchor = plain_anchor(found.start(3), target, self.check_time)
+                anchor = href_anchor(found.start(3), target, self.check_time)
                 self._add(anchor._replace(conditional=True), position)
                 continue
             if token is None:
@@ -274,7 +276,7 @@ class _Walk:
 
 
 class _NativeWalk(_Walk):
-    """Passes over common markup in C (`_walk.c`); the rest is done as in `_Walk`, and the same is found."""
+    """A walk with the same results that reads common markup in C (`_walk.c`) and the rest as `_Walk` does."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
-"""Whether what a reader sees of a link is itself a URL, which a reader may compare with where it leads.
+"""Find links whose visible text is itself a URL: a reader may compare it with where the link leads.
 
-Not an HTML renderer: tags are taken out, character references decoded, and the rest is looked at.
+Not an HTML renderer: tags are removed and character references decoded, nothing more.
 """
 
 import re
@@ -9,7 +9,9 @@ from typing import Final
 from smtpapi.find.html_syntax.entities import decode
 from smtpapi.find.model import WHITE_SPACE
 
-_VISIBLE: Final = 1024  # bytes after the tag in which its text must end to be examined
+# A link's text is examined only if it ends within so many bytes. A URL that is shown to readers is shorter.
+# The number is a guess.
+_VISIBLE: Final = 1024
 _CLOSE: Final = re.compile(rb"</[aA][ \t\n\f\r/>]")
 _MARKUP: Final = re.compile(rb"<[^<>]*+>")
 _URL_TEXT: Final = re.compile(
@@ -19,7 +21,7 @@ _URL_TEXT: Final = re.compile(
 
 
 def is_url(data: bytes, start: int) -> bool:
-    """Tell whether the text from start to the next `</a>` is a URL or a bare host; False if none is near."""
+    """Return whether the text from start to a near `</a>` is a URL or a bare host."""
     close = _CLOSE.search(data, start, start + _VISIBLE)
     if close is None:
         return False

@@ -1,6 +1,6 @@
 """The six brace macros that senders write for Momentum's substitution engine (contract.md 5.4).
 
-Not a template engine: every other pair of braces is the author's own and is never looked at.
+Not a template engine: every other pair of braces is the author's own and stays as it is.
 """
 
 import re
@@ -20,9 +20,13 @@ _TIMES: Final = {b"single": 1, b"double": 2, b"triple": 3}
 def scan(
     data: bytes, most: int = sys.maxsize, check_time: CheckTime = no_deadline
 ) -> tuple[tuple[int, int, bytes], ...]:
-    """(start, stop, braces) of the first `most` macro calls, in order; a call inside `{{{…}}}` is none."""
-    # Pages have their braces at the top, in style sheets: both ends are found at once, little lies between.
-    # There, "y()" is the end of "_curly()", whose rare signs are missed in half the time.
+    """Return the first `most` macro calls in order, each as (start, stop, the braces that it stands for).
+
+    A call inside `{{{…}}}` does not count. Raises whatever `check_time` raises.
+    """
+    # Nearly all pages have no macro, and braces only in the style sheets at their top. So the search between
+    # the first and the last brace is short. "y()", the end of "_curly()", is ruled out in half the time that
+    # the whole word takes, since its characters are rare in style sheets.
     if data.find(b"y()", data.find(b"{") + 1 or len(data), data.rfind(b"}") + 1) < 0:
         return ()
     return tuple(

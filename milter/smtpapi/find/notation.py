@@ -1,4 +1,4 @@
-"""`[[data-msys-…="…"]]` after a URL in plain text (contract.md 5.3, text notation).
+"""The notation `[[data-msys-…="…"]]` after a URL in plain text (contract.md 5.3, text notation).
 
 Not a general attribute syntax: a bracket with any other attribute in it is the author's text.
 """
@@ -20,7 +20,7 @@ _EACH: Final = re.compile(rb"data-msys-([a-z]+)=(?:\"([^\"]*)\"|'([^']*)'|([^\"'
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """What the brackets say; stop: just after the last of them."""
+    """What the brackets say. stop: the offset just after the last of them."""
 
     stop: int
     unsubscribe: bool
@@ -30,8 +30,11 @@ class Notation:
 
 
 def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Notation | None:
-    """The brackets that begin at position, one or several in a row; None if there are none of ours."""
-    said: dict[bytes, bytes] = {}
+    """Return what the brackets at position say, one pair or several in a row; None if none of them is ours.
+
+    Raises whatever `check_time` raises.
+    """
+    given: dict[bytes, bytes] = {}
     stop = position
     check_at = position + CHECK_BYTES
     while found := _BRACKET.match(data, stop):
@@ -40,15 +43,15 @@ def read(data: bytes, position: int, check_time: CheckTime = no_deadline) -> Not
             check_time()
             check_at = stop + CHECK_BYTES
         for each in _EACH.finditer(found[1]):
-            said.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
+            given.setdefault(each[1].lower(), each[each.lastindex or 2].strip())
     if stop == position:
         return None
-    sublink = said.get(b"sublink", b"")
+    sublink = given.get(b"sublink", b"")
     valid = SUBLINK.fullmatch(sublink) is not None
     return Notation(
         stop,
-        unsubscribe=said.get(b"unsubscribe") == b"1",
-        clicktrack=said.get(b"clicktrack") != b"0",
+        unsubscribe=given.get(b"unsubscribe") == b"1",
+        clicktrack=given.get(b"clicktrack") != b"0",
         sublink=sublink.decode("ascii") if valid else "",
-        sublink_ignored=b"sublink" in said and not valid,
+        sublink_ignored=b"sublink" in given and not valid,
     )

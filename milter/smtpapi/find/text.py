@@ -1,9 +1,9 @@
 """The http(s) URLs of a plain text part, found by position (contract.md 5.2, text rules).
 
-Not a mail reader's autolinker: a URL whose end is not certain is reported as broken, so that it
-is left as the author wrote it, rather than cut.
+Not a mail reader's autolinker: where the end of a URL is not certain, the URL is reported as broken. It then
+stays as the author wrote it, and is never cut.
 
-Invariants: never raises, but what `check_time` raises; linear in the number of bytes.
+Invariants: raises nothing except what `check_time` raises; linear in the number of bytes.
 """
 
 import re
@@ -15,25 +15,29 @@ from smtpapi.find.model import TextLink
 from smtpapi.find.url_ends import brackets, ends
 from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
-# RFC 3986 2 and appendix C, and what readers take along besides: {}|^. "[[" begins our own notation.
-# The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives (gh-106052).
+# The characters of RFC 3986 2 and appendix C, and {}|^, which mail programs accept too. "[[" begins our
+# notation. The group is not possessive: Python before 3.11.5 goes wrong where one holds alternatives
+# (gh-106052).
 _URL: Final = re.compile(rb"[A-Za-z0-9\[\x80-\xff](?:[A-Za-z0-9\-._~:/?#\]@!$&'()*+,;=%{}|^]++|\[(?!\[))*")
-# http://x.example[1]: a footnote or a part of the URL, and no valid host either way.
+# http://x.example[1]: a footnote, or a part of the URL. Its host is not valid in either case.
 _AUTHORITY_BRACKET: Final = re.compile(rb"[^/?#\[][^/?#\[]*+\[")
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _SCHEME_MARKS: Final = frozenset(b"+-.")
 _INSIDE_URL: Final = frozenset(b"/=&?")
 _BARE_HOST: Final = re.compile(rb"[^A-Za-z0-9]*+(?:[A-Za-z0-9-]++\.)+[A-Za-z]{2,}[/?#]")
-_LOOK_BACK: Final = 256  # bytes searched for a host without a scheme that the URL is a piece of
+# In x.example/?u=http://y.example the second URL is a piece of the first. So many bytes before a URL are
+# searched for such a host without a scheme. A host has at most 253 characters.
+_LOOK_BACK: Final = 256
 _IRI: Final = re.compile(rb"[\x80-\xffA-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]++")
-# What needs no thought: `_Text._ends_plainly`.
-_PLAIN: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+=%]++")
-_PLAIN_BEFORE: Final = frozenset(b" \t\r\n(")
-_PLAIN_AFTER: Final = frozenset(b" \t\r\n<>")
+# A URL of these characters between these neighbours ends clearly (`_Text._ends_clearly`).
+_COMMON: Final = re.compile(rb"[A-Za-z0-9\-._~:/?#@!$&*+=%]++")
+_CLEAR_BEFORE: Final = frozenset(b" \t\r\n(")
+_CLEAR_AFTER: Final = frozenset(b" \t\r\n<>")
 _AFTER_BACKSLASH: Final = frozenset((b"", b" ", b"\t", b"\r", b"\n", b"<", b">", b'"'))
 _OPENERS: Final = (b"(", b"[", b"{", b"=", b"'")
 _QUOTATION: Final = frozenset(b'"`')
 _MAY_BE_PUNCTUATION: Final = frozenset(b".,;:!?*_~")
+# <http://x.example/…> over several lines. 2000 bytes bound the search for ">"; the number is a guess.
 _WRAPPED: Final = re.compile(rb"[ \t]*+(?:\r\n|\n|\r)(?:[>|][ \t]?)*+[ \t]*+[^\s<>]++[^<>]{0,2000}>")
 _SOFT_BREAK: Final = re.compile(rb" (?:\r\n|\n|\r)>*+ ?[^\s<>]")
 
@@ -47,13 +51,11 @@ def scan(
     most: int = sys.maxsize,
     check_time: CheckTime = no_deadline,
 ) -> tuple[TextLink, ...]:
-    """Return the part's URLs. flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676). charset:
-    its label,
-    which says what characters end a URL, where the bytes are no UTF-8.
+    """Return the part's URLs, in order.
 
-    most: more links than this are of no use to the caller, and the text is read only until that is known.
-    check_time: called again and again; what it raises is
-    raised here.
+    flowed, delsp: the part's format=flowed and DelSp=yes (RFC 3676). charset: the part's label; where its
+    bytes are not UTF-8, it decides which characters end a URL. most: the scan stops once it has found more
+    links than this. check_time: called every few kilobytes. Raises whatever `check_time` raises.
     """
     return tuple(_Text(data, flowed and delsp, charset, most, check_time).links())
 
@@ -77,9 +79,9 @@ class _Text:
         self.check_time = check_time
         self.joined = joined
         self.most = most
-        self.run_end = 0  # where the URL characters end that were last looked at, so that they are not again
+        self.run_end = 0  # the end of the last run of URL characters, so that none is read twice
         self.charset = charset
-        self.closing_tag = -1  # the next, once one was looked for
+        self.closing_tag = -1  # where the next one begins, once it was searched for
         self._characters: ends.Characters | None = None
         self._line_start = 0
         self._quoted = data.startswith(b">")
@@ -87,7 +89,7 @@ class _Text:
     def links(self) -> list[TextLink]:
         data = self.data
         links: list[TextLink] = []
-        position = 0  # what was read
+        position = 0  # everything before it has been read
         check_at = CHECK_BYTES
         while len(links) <= self.most and (colon := data.find(b"://", position)) >= 0:
             if position > check_at:
@@ -110,14 +112,17 @@ class _Text:
         return links
 
     def _scheme(self, position: int, colon: int) -> int:
-        """Where the http or https between position and colon begins that ends at colon; -1 without one."""
+        """Return where the http or https before the colon begins, not before position; -1 without one."""
         before = self.data[max(position, colon - 5) : colon].lower()
         if before == b"https":
             return colon - 5
         return colon - 4 if before.endswith(b"http") else -1
 
     def _begins_here(self, start: int) -> bool:
-        """A word boundary, and no piece of a longer scheme or of a URL whose own scheme was left out."""
+        """Return whether a URL may begin at start.
+
+        It must be a word boundary, and no piece of a longer scheme or of a URL without a scheme.
+        """
         data = self.data
         if start == 0:
             return True
@@ -132,7 +137,7 @@ class _Text:
         return _BARE_HOST.match(word) is None
 
     def _link(self, start: int, host: int, run: int) -> tuple[TextLink | None, int]:
-        """The URL that begins at start, and where to look for the next."""
+        """Return the URL that begins at start, if any, and where the search for the next one begins."""
         data = self.data
         if self._ends_clearly(start, host, run):
             return TextLink(start, run, data[start:run], quoted=self._is_quoted(start)), run
@@ -144,7 +149,7 @@ class _Text:
             end = brackets.UrlEnd(run, certain=False)
         marks = notation.read(data, run, self.check_time)
         if marks is not None and not brackets.only_punctuation(data, end.stop, run):
-            marks = None  # they belong to what follows this URL in the same run
+            marks = None  # they belong to what follows this URL in the run
         stop = end.stop
         if marks is None and end.certain:
             stop = brackets.without_punctuation(data, start, stop)
@@ -169,17 +174,20 @@ class _Text:
         return marked, marks.stop
 
     def _ends_clearly(self, start: int, host: int, run: int) -> bool:
-        """Whether nothing at the URL's ends is unclear. This settles most URLs at little cost."""
+        """Return whether nothing at either end of the URL is unclear: a cheap test that most URLs pass."""
         data = self.data
-        if self.joined or data[run - 1] in _MAY_BE_PUNCTUATION or not _PLAIN.fullmatch(data, host, run):
+        if self.joined or data[run - 1] in _MAY_BE_PUNCTUATION or not _COMMON.fullmatch(data, host, run):
             return False
         before = data[start - 1] if start else 0x20
-        if before not in _PLAIN_BEFORE or run == len(data):
-            return before in _PLAIN_BEFORE
-        return data[run] in _PLAIN_AFTER and not ends.may_be_wrapped(data, run)
+        if before not in _CLEAR_BEFORE or run == len(data):
+            return before in _CLEAR_BEFORE
+        return data[run] in _CLEAR_AFTER and not ends.may_be_wrapped(data, run)
 
     def _goes_on(self, start: int, run: int) -> tuple[int, int] | None:
-        """If the URL may go on after its run of URL characters: its end at the least, and where to go on."""
+        """Return None if the URL certainly ends with its run of URL characters.
+
+        Else return an end that it reaches at least, and where the search for the next URL begins.
+        """
         data = self.data
         if run >= len(data):
             return None
@@ -189,7 +197,7 @@ class _Text:
                 return None
             more = _IRI.match(data, run)
             return None if more is None else (more.end(), more.end())
-        if after == 0x5C:  # a backslash: browsers take it for "/", RFC 3986 for no part of a URL
+        if after == 0x5C:  # a backslash: "/" to browsers, but not a part of a URL by RFC 3986
             return None if data[run + 1 : run + 2] in _AFTER_BACKSLASH else (run, run)
         if after in _QUOTATION:
             return (run, run) if ends.is_quotation_inside(data, start, run) else None

@@ -1,1 +1,1 @@
-"""The hop: the split header that takes a message over it, what is restored behind it, and our own marks."""
+"""The hop: the split header that goes with a message, what it restores afterwards, and our own marks."""

@@ -1,8 +1,8 @@
-"""The ids of a message and its copies, and the mark by which tracked mail is known again.
+"""The ids of a message and its copies, and the mark by which the filter recognises tracked mail.
 
 Nothing is random: each id is a keyed hash of the message, its envelope and the signing key
-(docs/decisions/0007). A message that comes twice, because the connection broke after the filter had answered,
-so gets the same links and makes the same injection record. No two recipients share an id.
+(docs/decisions/0007). So a message that comes twice, because the connection broke after the filter had
+answered, gets the same links and the same injection record. No two recipients share an id.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ MARK = "X-Smtpapi-Id"
 LONGEST_WAY = 30 * 86_400
 
 _HOUR = 3600
-# The form of nearly all Dates; others are left to the standard library, which takes ten times as long.
+# The form of nearly all Dates. The standard library reads the others, and takes ten times as long.
 _DATE = re.compile(
     rb"\s*(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) ([12]\d{3}) (\d\d):(\d\d):(\d\d) ([+-]\d\d)(\d\d)\s*"
 )
@@ -32,18 +32,19 @@ _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
 }
-_FRAME_32 = (32).to_bytes(8, "big")  # what `_frame` puts before a hash
+_FRAME_32 = (32).to_bytes(8, "big")  # the prefix that `_frame` gives a hash
 _BLAKE = hashlib.blake2b(digest_size=32)
 _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
-_CACHED_SIZE = 200  # bytes of a Date; a longer one is not cached
-# Seconds before and after now. A Date outside is no time of sending, since mail queues give up after days.
+_CACHED_SIZE = 200  # bytes of a Date that may be cached: enough for any real one; bounds the memory
+# Seconds before and after now. A Date outside cannot be the time of sending, since mail queues give up after
+# days.
 _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR
 
 
 class Fingerprint:
-    """A hash over what stays the same when a message is sent again; it is made once for all recipients.
+    """A hash over everything that stays the same when a message is sent again, made once for all recipients.
 
     digest: 32 bytes, from which all ids are made.
     """
@@ -57,7 +58,7 @@ class Fingerprint:
         self._framed = _frame(b"\n".join(message_ids)) + _frame(b"\n".join(dates))
         framed = _frame(_octets(envelope.sender)) + self._framed + _FRAME_32 + self._body
         if not message_ids and not dates:
-            # Two equal messages without Message-ID and Date are two messages; only the queue id differs.
+            # Without Message-ID and Date, only the queue id distinguishes two messages with equal text.
             framed += _frame(_octets(envelope.queue_id))
         self.digest = _blake(framed)
 
@@ -69,24 +70,30 @@ class Fingerprint:
 
     @property
     def bound(self) -> tuple[bytes, bytes, bytes]:
-        """What a split header is bound to: hashes of Message-ID and Date (b"" without one) and of the body.
+        """The facts that a split header is bound to: hashes of Message-ID and Date (b"" without one) and of
+        the body.
 
-        White space in the two fields does not count. The sender is not in it, since MTAs complete and rewrite
+        White space in the two fields does not count. The sender is left out, since MTAs complete and rewrite
         it between the passes.
         """
         message_ids, dates = self._labels
         return _bare(message_ids), _bare(dates), self._body
 
     def is_bound(self, bound: tuple[bytes, bytes, bytes]) -> bool:
-        """Tell whether `bound` is this message's; an MTA may have added Message-ID or Date meanwhile."""
+        """Return whether `bound` fits this message. An MTA may have added Message-ID or Date meanwhile."""
         *labels, body = self.bound
         return hmac.compare_digest(body, bound[2]) and all(
             was in (b"", now) for was, now in zip(bound[:2], labels, strict=True)
         )
 
-    def message_id(self, key: Key, recipient: str) -> bytes:
-        """Return the id of one recipient's copy, 16 bytes."""
-        return _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))[:16]
+    def message_id(self, key: Key, recipient: str, issued: int) -> bytes:
+        """Return the id of one recipient's copy, 16 bytes: 4 of the time, then a keyed hash.
+
+        Ids of one time are neighbours, so a store writes to few places of its indexes. issued: Unix seconds,
+        of `issued_at`.
+        """
+        unique = _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))
+        return time_of_id(issued) + unique[:12]
 
     def transmission_id(self, key: Key) -> int:
         """Return the id that all copies of the message share, unsigned 64 bits (contract.md 3.7)."""
@@ -97,7 +104,7 @@ class Fingerprint:
         return f"{message_id.hex()} {key.id} {self._mac(key, recipient, message_id)}"
 
     def is_marked(self, ring: Ring, recipient: str, value: bytes) -> bool:
-        """Tell whether this value of X-Smtpapi-Id is ours, for this message and recipient."""
+        """Return whether this value of X-Smtpapi-Id is ours, for this message and recipient."""
         found = _marked(value)
         key = None if found is None else ring.get(found[1])
         if found is None or key is None:
@@ -105,13 +112,18 @@ class Fingerprint:
         return hmac.compare_digest(self._mac(key, recipient, found[0]).encode(), found[2])
 
     def _mac(self, key: Key, recipient: str, message_id: bytes) -> str:
-        """Return the MAC over Message-ID, Date and recipient; not over the body, which we edit."""
+        """Return the MAC over Message-ID, Date and recipient. The body is left out, since we edit it."""
         framed = _frame(message_id) + _frame(_octets(recipient)) + _FRAME_32 + _blake(self._framed)
         return _hmac(key, b"mark", framed)[:16].hex()
 
 
+def time_of_id(issued: int) -> bytes:
+    """Return the 4 bytes that a message id begins with. issued: Unix seconds, in order until 2106."""
+    return (max(issued, 0) & 0xFFFFFFFF).to_bytes(4, "big")
+
+
 def marked_id(value: bytes) -> bytes | None:
-    """Return the message id that a mark names, None for what is no mark. It proves nothing yet."""
+    """Return the message id in a mark, None for a value that is not a mark. Its MAC is not checked."""
     found = _marked(value)
     return None if found is None else found[0]
 
@@ -144,7 +156,7 @@ def event_id(message_id: bytes, issued: int) -> str:
 
 
 def pseudonym(key: Key, recipient: str) -> str:
-    """Return the address that stands for a recipient where the privacy mode keeps theirs out.
+    """Return the address that replaces a recipient's own where the privacy mode forbids to record that.
 
     Nobody can have an address in its domain.
     """
@@ -200,7 +212,7 @@ def _frame(part: bytes) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return one hash over parts, each with its length before it so that no two lists give the same input."""
+    """Return one hash over parts. Each has its length before it, so no two lists give the same input."""
     return _blake(b"".join(map(_frame, parts)))
 
 
@@ -221,5 +233,5 @@ def _hmac(key: Key, purpose: bytes, framed: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _prepared(secret: bytes, purpose: bytes) -> hmac.HMAC:
-    """Return an HMAC that holds the key; copying it takes two thirds of the time of making a new one."""
+    """Return an HMAC with its key set. A copy of it takes two thirds of the time that a new one does."""
     return hmac.new(derive(secret, purpose, "", 32), digestmod="sha256")

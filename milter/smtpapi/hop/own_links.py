@@ -1,9 +1,9 @@
 """Find our own links and pixels in a body, however it was encoded and wrapped since it left.
 
-A body that comes back from a list server or a content filter has other parts, other encodings and more text
-than the one that left. So it is not read as MIME here: tokens are looked for in the octets as they stand, as
-quoted-printable and as base64 (RFC 2045 6). Each token found proves itself by its authentication tag. Whether
-the message then counts as tracked is decided in `transaction`.
+A list server or a content filter may send a body back with other parts, other encodings and more text. So it
+is not parsed as MIME here. Tokens are searched in the octets as they are, decoded from quoted-printable, and
+decoded from base64 (RFC 2045 6). The authentication tag of a token proves that it is ours. Whether the
+message then counts as tracked is decided in `transaction`.
 
 Invariants: time linear in the body; never raises; a token that does not open under the ring does not count.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from engagement.links.keys import Ring
 from engagement.links.token import BadToken, open_token
 
-# A gateway that put our URL into one of its own has percent-encoded it, once or twice.
+# A gateway that puts our URL into one of its own percent-encodes it, once or twice.
 _SLASH = rb"(?:/|%(?:25)?2[Ff])"
 _TOKEN = re.compile(
     _SLASH
@@ -27,11 +27,11 @@ _TOKEN = re.compile(
 )
 _BASE64 = re.compile(rb"(?m)^[A-Za-z0-9+/]{40,}={0,2}[ \t]*(?:\r?\n[A-Za-z0-9+/]+={0,2}[ \t]*)*")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_MOST = 2000  # tokens that are opened; limits.max_links allows a message that many links by default
+_MOST = 2000  # tokens that are opened; by default limits.max_links allows as many links in a message
 
 
 def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float) -> bool:
-    """Tell whether the body holds a link or pixel of ours that belongs to one of these messages.
+    """Return whether the body holds a link or pixel of ours that belongs to one of these messages.
 
     message_ids: 16 bytes each. since: Unix seconds; a link that was issued before does not count.
     """
@@ -55,7 +55,7 @@ def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float)
 
 
 def _views(body: bytes) -> Iterator[bytes]:
-    """Yield the body as it stands, and as each transfer encoding would decode it."""
+    """Yield the body as it is, and then as each transfer encoding would decode it."""
     yield body
     if b"=\n" in body or b"=\r\n" in body or b"=3D" in body:
         yield binascii.a2b_qp(body)

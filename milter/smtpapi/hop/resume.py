@@ -1,11 +1,11 @@
 """Restore on the second pass what only the first pass knew.
 
 A message for several recipients passes the filter twice (docs/decisions/0010). On the second pass its client
-is the MTA itself, and X-MSYS-API is gone; the split header holds both. Who is trusted, and what becomes of
-the message, is decided elsewhere (`smtpapi.pipeline`).
+is the MTA itself, and X-MSYS-API is gone. The split header holds the original client and the X-MSYS-API. Who
+is trusted, and what becomes of the message, is decided elsewhere (`smtpapi.pipeline`).
 
 Invariants: a split header counts only on the listener that the configuration names, only if it opens, and
-only with the message it was made for. Any other gives no rights.
+only with the message it was made for. Any other grants nothing.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,9 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class SplitRefusal(Enum):
     """Why a split header on the hop's listener does not count. The value is the note for the log.
 
-    A message with a FORGED one may be anyone's. The others are ours. They get no links, because what their
-    sender asked for is lost or was asked of another text. The later member is the stronger reason.
+    A message with a FORGED header may come from anyone. In the other cases the header is ours, but the
+    message gets no links: what its sender asked for is lost, or belongs to another text. A later member is
+    the stronger reason.
     """
 
     FORGED = f"an {split_header.HEADER} that is not ours"
@@ -51,13 +52,13 @@ _REFUSED = {
 
 
 class ResumedMessage(NamedTuple):
-    """The facts by which a message is decided.
+    """The facts from which the outcome of a message is decided.
 
-    envelope, message: on the second pass with the client and the X-MSYS-API of the first. received: the
-    message as the MTA has it, which the changes are for. session, message_context: variables. signatures:
+    envelope, message: on the second pass with the client and the X-MSYS-API of the first pass. received: the
+    message as the MTA has it, to which the changes apply. session, message_context: variables. signatures:
     deletions of DKIM signatures that the site's own signer added meanwhile. first_pass, key: of the split
     header that counts, None on a first pass. expands: whether the message may be sent over the hop now.
-    refused: why a split header that came in by the hop's listener does not count. fingerprint: None where it
+    refused: why a split header on the hop's listener does not count. fingerprint: None where it
     was not needed.
     """
 
@@ -75,14 +76,14 @@ class ResumedMessage(NamedTuple):
 
     @property
     def proves_nothing(self) -> bool:
-        """Tell whether trust is still to be decided, since no split header proves it.
+        """Return whether trust must still be decided, since no split header proves it.
 
         A message whose split header is ours but does not count was trusted on its first pass.
         """
         return self.first_pass is None and self.refused in (None, SplitRefusal.FORGED)
 
     def headers(self) -> tuple[HeaderChange, ...]:
-        """Return the changes that take out X-MSYS-API, split headers and our own signer's signatures."""
+        """Return the changes that remove X-MSYS-API, split headers and signatures of the site's signer."""
         if self.received.lacks(_OURS):
             return self.signatures
         return (
@@ -110,7 +111,7 @@ def resume(
         return ResumedMessage(envelope, message, message, session, expands=not on_hop)
     found = [split_header.unseal(value, ring, now) for value in values] if ring else [Unopened.NOT_OURS]
     opened = [each for each in found if not isinstance(each, Unopened)]
-    # One of ours on another listener: the hop leads astray, and the mail is not sent round again.
+    # A header of ours on another listener: the hop is routed wrongly, so the mail must not take it again.
     ours = bool(opened) or Unopened.TOO_OLD in found
     as_received = ResumedMessage(envelope, message, message, session, expands=not on_hop and not ours)
     if not on_hop:
@@ -126,7 +127,7 @@ def resume(
 def _restored(
     as_received: ResumedMessage, first_pass: FirstPass, key: Key, fingerprint: Fingerprint
 ) -> ResumedMessage:
-    """Return the message with what the first pass knew of it."""
+    """Return the message with the facts of the first pass."""
     envelope, message = as_received.envelope, as_received.message
     fields = []
     signatures = list(first_pass.signatures)
@@ -137,8 +138,8 @@ def _restored(
             continue
         if name == _SIGNATURE.lower():
             count += 1
-            # Between the passes the site's own signer signed what was not final yet. Its field is known by
-            # its value, not by its place: some signers add theirs on top, others at the end.
+            # Between the passes the site's own signer signed a text that was not final yet. Its field is
+            # recognised by its value and not by its place: some signers add it on top, others at the end.
             if (signature := split_header.signature_id(each.value)) not in signatures:
                 ours.append(HeaderChange(_SIGNATURE, count, None))
                 continue
@@ -147,8 +148,9 @@ def _restored(
     if first_pass.directive:
         fields.append(Field(x_msys_api.NAME, first_pass.directive))
     return ResumedMessage(
-        replace(envelope, client=first_pass.client),
-        Message(tuple(fields), message.body, message.eol, message.clear, message.unkept),
+        # The host is that of the MTA that has this copy, by whose log its delivery is known.
+        replace(envelope, client=replace(first_pass.client, host=envelope.client.host)),
+        Message(tuple(fields), message.body, message.eol, message.clear, message.hashed),
         message,
         first_pass.context,
         tuple(reversed(ours)),
@@ -161,5 +163,5 @@ def _restored(
 
 
 def is_at(client: Client, listener: ListenAddress) -> bool:
-    """Tell whether a client came in by this listener."""
+    """Return whether a client connected to this listener."""
     return client.daemon_port == listener.port and address_of(client.daemon_address) == listener.address

@@ -1,13 +1,13 @@
-"""The split header: it sends a message over the hop and carries what only the first pass knows.
+"""The split header: it goes over the hop with a message and holds what only the first pass knows.
 
-On the first pass the filter cannot give each recipient a body of their own. It seals what only this pass
-knows (client, login, listener, time, the X-MSYS-API field) into X-Smtpapi-Split, and the MTA's hop brings the
-message back once for each recipient (design.md 5). Routing is the MTA's configuration; `smtpapi.pipeline`
-decides which messages take the hop.
+On the first pass the filter cannot give each recipient a separate body. It seals the facts that only this
+pass knows (client, login, listener, time, the X-MSYS-API field) into X-Smtpapi-Split. Then the MTA's hop
+brings the message back once for each recipient (design.md 5). The MTA's configuration routes it;
+`smtpapi.pipeline` decides which messages take the hop.
 
 Invariants: a split header opens only with a key of the ring, and only within the time that a message may wait
-in the hop's queue; `FirstPass.bound` says which message it belongs to. It is encrypted, since the bcc list is
-in it.
+in the hop's queue. `FirstPass.bound` says which message it belongs to. It is encrypted, since it holds the
+bcc list.
 """
 
 import binascii
@@ -31,24 +31,24 @@ _PURPOSE = b"split"
 _VERSION = b"1"
 # Seconds. Postfix (maximal_queue_lifetime) and Sendmail (Timeout.queuereturn) give up after 5 days.
 _LONGEST_WAIT = 10 * 86_400
-_CLOCK_STEP = 86_400  # seconds by which a clock may have been set back since the first pass
+_CLOCK_STEP = 86_400  # seconds by which the clock may have been set back since the first pass; a guess
 _LINE = 72  # characters of base64 a line; Sendmail cuts unfolded lines on relaying (docs/quirks.md)
 _BLANKS = re.compile(rb"[\s]+")
 _NAME = 4  # bytes of a name's hash; a thousand names must fit into the field, and nobody gains by a collision
-_LARGEST = 16 * 2**20  # bytes of an opened header; we made it, so this only bounds a fault of ours
+_LARGEST = 16 * 2**20  # bytes of an opened header; we made it, so this only limits a fault of ours
 
 
 @dataclass(frozen=True, slots=True)
 class FirstPass:
-    """What the first pass knew.
+    """The facts that only the first pass knew.
 
     at: when it ran, Unix seconds. issued: when the message was sent, Unix seconds (`fingerprint.issued_at`).
-    first: the first RCPT TO, whose links an archive copy shares. bound, fingerprint: `bound` and `digest` of
+    first: the first RCPT TO; an archive copy has the same links. bound, fingerprint: `bound` and `digest` of
     the message's `Fingerprint`. signatures: `signature_id` of each DKIM-Signature on entry. directive: the
-    X-MSYS-API value that counts, b"" without one. named_twice: recipients who also stand in its cc, bcc or
+    X-MSYS-API value that counts, b"" without one. named_twice: recipients who are also in its cc, bcc or
     archive lists; they keep the role of an original. context, message_context: variables of the session and
-    of the message, before the hooks for each recipient. names: the `name_of` hashes, one behind the other, of
-    each recipient, their ORCPT and each copy; b"" where the MTA adds no recipients of its own.
+    of the message, before the hooks for each recipient. names: the joined `name_of` hashes of each
+    recipient, their ORCPT and each copy; b"" where the MTA adds no recipients of its own.
     """
 
     client: Client
@@ -65,7 +65,7 @@ class FirstPass:
     names: bytes = b""
 
     def has(self, name: bytes) -> bool:
-        """Tell whether `names` holds this hash."""
+        """Return whether `names` holds this hash."""
         return any(self.names[at : at + _NAME] == name for at in range(0, len(self.names), _NAME))
 
 
@@ -90,9 +90,9 @@ class Unopened(Enum):
 
 
 def unseal(value: bytes, ring: Ring, now: float) -> tuple[FirstPass, Key] | Unopened:
-    """Return what a split header holds and the key it was sealed with, or why it does not open.
+    """Return the content of a split header and the key it was sealed with, or why it does not open.
 
-    It may be another message's: compare `FirstPass.bound`. now: Unix seconds.
+    It may belong to another message: compare `FirstPass.bound`. now: Unix seconds.
     """
     parts = _BLANKS.split(value.strip())
     if len(parts) < 3 or parts[0] != _VERSION or not parts[1].isdigit() or len(parts[1]) > 5:
@@ -115,7 +115,7 @@ def unseal(value: bytes, ring: Ring, now: float) -> tuple[FirstPass, Key] | Unop
 
 
 def name_of(address: str) -> bytes:
-    """Return a short hash of a recipient. Equal addresses must come in one spelling (`copies.same`)."""
+    """Return a short hash of a recipient. Equal addresses must be spelled alike first (`copies.same`)."""
     return hashlib.blake2b(address.encode("utf-8", "surrogateescape"), digest_size=_NAME).digest()
 
 

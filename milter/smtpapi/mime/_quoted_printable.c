@@ -1,12 +1,11 @@
-/* Quoted-printable (RFC 2045 6.7) in C: read, written, and edits put back into its encoded text.
+/* Quoted-printable (RFC 2045 6.7) in C: decode, encode, and put edits back into the encoded text.
 
-Not a second authority. Each function has its twin in Python, in `smtpapi.mime.quoted_printable`, which says
-what it does, is used where this was not built, and which tests/unit/test_native_quoted_printable.py holds it
-against. Whatever is not as the filter makes it (malformed escapes, edits out of order or past the end, other
-types) is answered with None: the twin decides then.
+Not a second authority. Each function has its twin in Python, in `smtpapi.mime.quoted_printable`. The twin
+documents it, and is used where this was not built; tests/unit/test_native_quoted_printable.py compares the two.
+Malformed escapes, edits out of order or past the end, and values of other types give None: the twin decides then.
 
-Invariants: it reads strangers' mail, so nothing is read or written past the end of what was given; each
-function is linear in its arguments; nothing is kept between two calls. */
+Invariants: it reads strangers' mail, so nothing is read or written past the end of the bytes given; each
+function is linear in its arguments; nothing is stored between two calls. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,15 +14,15 @@ function is linear in its arguments; nothing is kept between two calls. */
 
 enum { LINE = 76 };                /* RFC 2045 6.7 (5) */
 enum { ROOM = LINE - 1 };          /* beside the "=" of a soft break */
-enum { MAX_REST = 990 + 2 };       /* `edits.MAX_LINE` and a line end: what is longer is too long anyway */
+enum { MAX_REST = 990 + 2 };       /* `edits.MAX_LINE` and a line end; all longer lines are too long */
 enum { MAX_SOFT = 3 };             /* "=\r\n" */
 enum { START, STOP, NEW, FIELDS = 9 }; /* of an `Edit` */
 
 typedef const unsigned char *Bytes;
 
-static int8_t value_of[256];        /* of a hexadecimal digit; -1 of all else */
-static unsigned char is_plain[256]; /* stands for itself in a value */
-static unsigned char is_text[256];  /* stands for itself inside a line */
+static int8_t value_of[256];        /* of a hexadecimal digit; -1 for all other bytes */
+static unsigned char is_literal[256]; /* may stand for itself in a value */
+static unsigned char is_text[256];  /* may stand for itself inside a line */
 
 static void prepare_tables(void)
 {
@@ -33,14 +32,14 @@ static void prepare_tables(void)
     for (int value = 10; value < 16; value++)
         value_of['A' + value - 10] = value_of['a' + value - 10] = (int8_t)value;
     for (int code = ' '; code <= '~'; code++)
-        is_plain[code] = is_text[code] = code != '=';
+        is_literal[code] = is_text[code] = code != '=';
     is_text['\t'] = 1;
 }
 
 static Py_ssize_t least(Py_ssize_t one, Py_ssize_t other) { return one < other ? one : other; }
 
-/* How long the escape is that begins with the "=" at `at`; 0: it is malformed. byte: what it stands for, -1
-for a soft break. */
+/* Returns the length of the escape that begins with the "=" at `at`; 0 if it is malformed. byte: set to its value,
+   -1 for a soft break. */
 static int escape_at(Bytes at, Bytes end, int *byte)
 {
     *byte = -1;
@@ -57,7 +56,7 @@ static int escape_at(Bytes at, Bytes end, int *byte)
     return 3;
 }
 
-/* --- reading --- */
+/* --- decoding --- */
 
 static PyObject *decode(PyObject *Py_UNUSED(module), PyObject *encoded)
 {
@@ -71,7 +70,7 @@ static PyObject *decode(PyObject *Py_UNUSED(module), PyObject *encoded)
     unsigned char *start = (unsigned char *)PyBytes_AS_STRING(decoded), *to = start;
     Bytes at = (Bytes)bytes, end = at + size;
     while (at < end) {
-        if (*at != '=') { /* what is decoded is never longer than what was read, so there is room */
+        if (*at != '=') { /* decoded text is never longer than the encoded, so there is room */
             Bytes escape = memchr(at, '=', (size_t)(end - at));
             Py_ssize_t run = (escape == NULL ? end : escape) - at;
             memcpy(to, at, (size_t)run);
@@ -92,7 +91,7 @@ static PyObject *decode(PyObject *Py_UNUSED(module), PyObject *encoded)
     return decoded;
 }
 
-/* --- finding the way back --- */
+/* --- from decoded to encoded offsets --- */
 
 /* A place between two units of the encoded text, with `decoded` bytes before it. */
 typedef struct {
@@ -100,7 +99,7 @@ typedef struct {
     Py_ssize_t decoded;
 } Walk;
 
-/* Go to the least place that has `offset` decoded bytes before it. Returns 0 where there is none. */
+/* Moves to the first place with `offset` decoded bytes before it. Returns 0 where there is none. */
 static int walk_to(Walk *walk, Py_ssize_t offset)
 {
     Py_ssize_t missing = offset - walk->decoded;
@@ -125,7 +124,7 @@ static int walk_to(Walk *walk, Py_ssize_t offset)
     return 1;
 }
 
-/* Go on past soft breaks, but not past the one that the body ends with. Returns 0 at a malformed escape. */
+/* Moves past soft breaks, except one at the end of the body. Returns 0 at a malformed escape. */
 static int pass_soft_breaks(Walk *walk)
 {
     while (walk->at < walk->end && *walk->at == '=') {
@@ -139,7 +138,7 @@ static int pass_soft_breaks(Walk *walk)
     return 1;
 }
 
-/* An offset as `Edit` has it. Returns -1 for anything else. */
+/* Returns the offset in an `Edit`; -1 if it is not one. */
 static Py_ssize_t offset_of(PyObject *number)
 {
     Py_ssize_t offset = PyLong_CheckExact(number) ? PyLong_AsSsize_t(number) : -1;
@@ -150,7 +149,7 @@ static Py_ssize_t offset_of(PyObject *number)
 
 static int is_list(PyObject *given) { return PyList_CheckExact(given) || PyTuple_CheckExact(given); }
 
-/* The item, a new reference; None where the list became shorter meanwhile. */
+/* Returns a new reference to the item; to None if the list has become shorter meanwhile. */
 static PyObject *item_at(PyObject *list, Py_ssize_t number)
 {
     if (number >= PySequence_Fast_GET_SIZE(list))
@@ -193,7 +192,7 @@ static PyObject *encoded_offsets(PyObject *Py_UNUSED(module), PyObject *const *g
     return found;
 }
 
-/* --- writing --- */
+/* --- encoding --- */
 
 static int is_soft_break(PyObject *soft)
 {
@@ -202,12 +201,12 @@ static int is_soft_break(PyObject *soft)
     return (size == 2 && memcmp(bytes, "=\n", 2) == 0) || (size == 3 && memcmp(bytes, "=\r\n", 3) == 0);
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte)) /* eight of them */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte)) /* the byte eight times */
 
 static uint64_t has_less(uint64_t word, unsigned byte) { return (word - EACH(byte)) & ~word & EACH(0x80); }
 
-/* Whether `is_plain` holds for each of eight bytes; nearly all of a link's do. */
-static int are_plain(Bytes at)
+/* Returns whether `is_literal` holds for each of eight bytes, as for nearly all bytes of links. */
+static int are_literal(Bytes at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof word);
@@ -215,12 +214,13 @@ static int are_plain(Bytes at)
             has_less(word ^ EACH(0x7f), 1)) == 0;
 }
 
-/* How many octets the bytes become. own: which stand for themselves; from `bare` on, none does. */
+/* Returns the number of octets of the encoded bytes. own: the bytes that stand for themselves; from `bare` on none
+   does. */
 static Py_ssize_t escaped_size(Bytes at, Bytes bare, Bytes end, const unsigned char *own)
 {
     Py_ssize_t escapes = end - bare;
     for (Bytes each = at; each < bare;)
-        if (bare - each >= 8 && are_plain(each))
+        if (bare - each >= 8 && are_literal(each))
             each += 8;
         else
             escapes += !own[*each++];
@@ -228,7 +228,7 @@ static Py_ssize_t escaped_size(Bytes at, Bytes bare, Bytes end, const unsigned c
 }
 
 typedef struct {
-    unsigned char *to, *end; /* end: of what there is room for */
+    unsigned char *to, *end; /* end: of the room */
     PyObject *soft;
     Py_ssize_t last; /* octets since the last soft break or, without one, since the start */
     int is_broken, is_full;
@@ -252,15 +252,15 @@ static void put_soft_break(Writer *into)
     into->is_broken = 1;
 }
 
-/* The bytes escaped, with soft breaks: as much on the first line as there is room, the rest on lines of their
-own. at, bare, end, own: as in `escaped_size`. Each turn takes something or begins a line that has room. */
+/* Writes the encoded bytes with soft breaks: as many on the first line as there is room, the rest on new lines. at,
+   bare, end, own: as in `escaped_size`. Each turn of the loop writes something or begins a line that has room. */
 static void put_escaped(Writer *into, Bytes at, Bytes bare, Bytes end, const unsigned char *own, Py_ssize_t room)
 {
     static const char digits[] = "0123456789ABCDEF";
     while (!into->is_full) {
         Py_ssize_t run = 0, most = at < bare ? least(room, bare - at) : 0;
         while (run < most)
-            if (most - run >= 8 && are_plain(at + run))
+            if (most - run >= 8 && are_literal(at + run))
                 run += 8;
             else if (own[at[run]])
                 run++;
@@ -283,22 +283,22 @@ static void put_escaped(Writer *into, Bytes at, Bytes bare, Bytes end, const uns
     }
 }
 
-/* Room for the text in lines: all but the first and last hold 73 octets at least. */
+/* Returns the room for the text in lines: all but the first and last have at least 73 octets. */
 static Py_ssize_t wrapped_size(Py_ssize_t escaped) { return escaped + (escaped / 73 + 3) * MAX_SOFT; }
 
-/* Where an edit stands in its line. column: octets of the edited line before it, and then with it. rest: of
-the line after it. */
+/* The place of an edit in its line. column: octets of the edited line before the edit; later, up to its end. rest:
+   octets of the line after it. */
 typedef struct {
     Py_ssize_t column, rest;
 } Line;
 
-/* An edit's new bytes, encoded; NULL with an exception set. */
+/* Returns the new bytes of an edit, encoded; NULL with an exception set. */
 static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
 {
     Bytes at = (Bytes)PyBytes_AS_STRING(new), end = at + PyBytes_GET_SIZE(new);
     if (end - at > PY_SSIZE_T_MAX / 8)
         return PyErr_NoMemory();
-    Py_ssize_t escaped = escaped_size(at, end, end, is_plain), room = escaped;
+    Py_ssize_t escaped = escaped_size(at, end, end, is_literal), room = escaped;
     if (line->column + escaped + line->rest <= LINE) {
         if (escaped == end - at) {
             line->column += escaped;
@@ -314,7 +314,7 @@ static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
         return NULL;
     unsigned char *start = (unsigned char *)PyBytes_AS_STRING(encoded);
     Writer into = {start, start + PyBytes_GET_SIZE(encoded), soft, 0, 0, 0};
-    put_escaped(&into, at, end, end, is_plain, room);
+    put_escaped(&into, at, end, end, is_literal, room);
     Py_ssize_t last = into.last + (into.is_broken ? 0 : line->column);
     if (line->rest && last + line->rest > LINE) {
         put_soft_break(&into);
@@ -330,7 +330,7 @@ static PyObject *wrapped(PyObject *new, PyObject *soft, Line *line)
     return encoded;
 }
 
-/* The column at `at`, when it was `column` at `before`. */
+/* Returns the column at `at`. column: that at `before`. */
 static Py_ssize_t column_at(Bytes before, Bytes at, Py_ssize_t column)
 {
     for (Bytes each = at; each > before; each--)
@@ -348,8 +348,8 @@ static Py_ssize_t rest_of_line(Bytes at, Bytes end)
     return stop - at - (stop > at && stop[-1] == '\r');
 }
 
-/* A tuple of that type, whose items are to be set; NULL with an exception set. From Python 3.14 on a tuple
-keeps its hash: -1 says that there is none yet, and `tp_alloc` alone would leave 0, a wrong one. */
+/* Returns a tuple of that type, whose items must then be set; NULL with an exception set. From Python 3.14 on a
+   tuple stores its hash. -1 means that there is none yet; `tp_alloc` alone would leave 0, a wrong one. */
 static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
 {
     PyObject *tuple = type->tp_alloc(type, size);
@@ -360,7 +360,7 @@ static PyObject *new_tuple(PyTypeObject *type, Py_ssize_t size)
     return tuple;
 }
 
-/* An edit in encoded offsets, of a type made of a tuple; NULL with an exception set. */
+/* Returns the edit in encoded offsets; NULL with an exception set. type: a kind of tuple. */
 static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t stop, PyObject *new, PyObject *edit)
 {
     PyObject *values[FIELDS] = {PyLong_FromSsize_t(start), PyLong_FromSsize_t(stop), Py_NewRef(new)};
@@ -375,8 +375,8 @@ static PyObject *placed_edit(PyTypeObject *type, Py_ssize_t start, Py_ssize_t st
     return placed;
 }
 
-/* One edit placed, None where the twin is to do it all, NULL with an exception set. column: of the edited
-line at the walk's place. */
+/* Returns one edit in encoded offsets; None where the twin must place all; NULL with an exception set. column: of the
+   edited line, at the place of the walk. */
 static PyObject *place_one(Walk *walk, Bytes text, PyObject *edit, PyTypeObject *type, PyObject *soft,
                            Py_ssize_t *column)
 {
@@ -389,7 +389,7 @@ static PyObject *place_one(Walk *walk, Bytes text, PyObject *edit, PyTypeObject 
         Py_RETURN_NONE;
     if (!walk_to(walk, first) || !pass_soft_breaks(walk))
         Py_RETURN_NONE;
-    Bytes start = walk->at; /* soft breaks before an edit stay before it, those inside it go */
+    Bytes start = walk->at; /* soft breaks before an edit stay, those inside it are removed */
     if (!walk_to(walk, end))
         Py_RETURN_NONE;
     Line line = {column_at(before, start, *column), rest_of_line(walk->at, walk->end)};

@@ -1,4 +1,4 @@
-"""What `_quoted_printable.c` gives where it was built; None: the twin in Python is to say."""
+"""The interface of `_quoted_printable.c`, where it was built. None: the twin in Python must do it."""
 
 from collections.abc import Sequence
 

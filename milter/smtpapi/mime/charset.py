@@ -1,11 +1,11 @@
-"""From a part's bytes to bytes in which links can be found, and back.
+"""Turn a part's bytes into bytes in which links can be found, and edits of these back into edits of the part.
 
-Nearly every charset keeps ASCII characters as ASCII bytes: such parts are worked on as they are, whatever
-else stands in them, so that a wrong label does no harm. Where characters have bytes that look like ASCII's
-(Shift_JIS, Big5, ISO-2022-JP), those are hidden, each by one byte. UTF-16 is decoded to UTF-8, and only
-touched if encoding again gives the very same bytes.
+Nearly every charset keeps ASCII characters as ASCII bytes. Links are found in such parts as they are,
+whatever else stands in them, so that a wrong label does no harm. In Shift_JIS, Big5 and ISO-2022-JP other
+characters may have bytes that look like ASCII: each of these bytes is replaced by one that does not. UTF-16
+is decoded to UTF-8, and edited only if encoding it again gives the very same bytes.
 
-Labels mean what the WHATWG Encoding standard says, as in browsers, where the bytes agree with it. Charsets
+Labels have the meaning of the WHATWG Encoding standard, as in browsers, if the bytes agree with it. Charsets
 that it does not know (UTF-7, UTF-32, HZ, EBCDIC) are read by some programs and not by others: such parts are
 left alone.
 """
@@ -22,7 +22,7 @@ from smtpapi.model.edit import Edit
 
 Family = Literal["raw", "trail", "shift", "wide", "foreign", "unknown"]
 
-# Labels that Python does not know, or knows as something narrower than the WHATWG does.
+# Labels that Python does not know, or for which it knows fewer characters than the WHATWG.
 _ALIASES = {
     "ascii-us": "ascii",
     "unicode-1-1-utf-8": "utf-8",
@@ -42,7 +42,8 @@ _ALIASES = {
 _LITTLE = frozenset({"utf-16", "utf-16le", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicode", "unicodefeff"})
 _BIG = frozenset({"utf-16be", "unicodefffe"})
 _WIDE_WORD = re.compile(r"(?:utf|ucs|unicode).*(?:16|32|2|4|7)|ucs|\Aunicode")  # of unknown labels
-# Characters of several bytes whose later ones may be ASCII's; johab's may be "<", so it hides in HTML too.
+# Characters of several bytes, of which the later ones may look like ASCII. In johab one may look like "<", so
+# its bytes are hidden in HTML too.
 _GBK = re.compile(rb"(?:[\x81-\xfe](?:[@-~\x80-\xfe]|[0-9][\x81-\xfe][0-9]))++")
 _SHIFT_JIS = re.compile(rb"(?:[\x81-\x9f\xe0-\xfc][@-~\x80-\xfc])++")
 _BIG5 = re.compile(rb"(?:[\x81-\xfe][@-~\xa1-\xfe])++")
@@ -63,7 +64,8 @@ _ESCAPE_TO_SET = re.compile(rb"\x1b[$(]")
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASCII = bytes(range(128))
 _HIDE = bytes(range(128, 256)) * 2
-# ISO-2022-JP and what is seen under its label: ASCII, JIS Roman, kana of one byte; then sets of two bytes.
+# The sets of ISO-2022-JP, and others that senders use under its label: ASCII, JIS Roman and kana with one
+# byte for each character; then those with two bytes.
 _ESCAPE = re.compile(rb"(\x1b(?:\([BJI]|\$[@B]|\$\([DOPQ]))")
 _TO_ASCII = (b"\x1b(B", b"\x1b(J")
 _KANA = re.compile(rb"[!-~]*+")
@@ -72,9 +74,10 @@ _NOT_ASCII_IN_ROMAN = bytes(code | 128 if code in b"\\~" else code for code in r
 
 
 class DecodedText(NamedTuple):
-    """The text in which links are searched: UTF-8 or ASCII-compatible bytes.
+    """The text in which links are searched: UTF-8 or bytes that are compatible with ASCII.
 
-    codec: "" if offsets in the text are offsets in the part. shifts: the part has runs that are not ASCII.
+    codec: the encoding of the part where the text is decoded, "" where offsets in both are the same. shifts:
+    the part has runs between escape sequences that are not ASCII.
     """
 
     text: bytes
@@ -87,15 +90,13 @@ def read(
 ) -> DecodedText | None:
     """Return a part's text, read under its charset label; None if the part cannot be edited safely.
 
-    html: the part is HTML. encoded: it has base64 or quoted-printable; without, MTAs change NUL and lone line
-    ends on the way, so UTF-16 is refused. Raises whatever `check_time` raises. Source: contract.md 5.1.
+    html: the part is HTML. encoded: it is base64 or quoted-printable. If it is not, MTAs change NUL and lone
+    line ends on the way, so UTF-16 gives None. Raises whatever `check_time` raises. Source: contract.md 5.1.
     """
     family, codec = _classify(label.strip().lower())
     if family == "raw" or family == "trail":
         if data.startswith(_MARKS) or (b"\x1b" in data and _ESCAPE_TO_SET.search(data)):
-            return (
-                None  # a browser goes by the mark, others by the label; ISO-2022-JP is recognised unlabelled
-            )
+            return None  # browsers go by the mark, others by the label; ISO-2022-JP is recognised without one
         if family == "raw" or (html and codec != "johab") or data.isascii():
             return DecodedText(data)
         return DecodedText(_TRAIL[codec].sub(_hidden, data))
@@ -109,7 +110,7 @@ def read(
 
 
 def place(edits: Sequence[Edit], reading: DecodedText, data: bytes) -> list[Edit] | None:
-    """Return the edits of `reading.text` as edits of `data`; None if a reader would see other text there."""
+    """Return the edits of `reading.text` as edits of `data`; None if programs could read them differently."""
     if not reading.codec:
         if reading.shifts and not all(_in_ascii(reading.text, data, edit.start) for edit in edits):
             return None
@@ -153,7 +154,7 @@ def _hidden(found: re.Match[bytes]) -> bytes:
 
 
 def _shifted(data: bytes, check_time: CheckTime) -> DecodedText | None:
-    """Return ISO-2022-JP with all that is not ASCII hidden, the escapes too; nothing is decoded."""
+    """Return ISO-2022-JP with everything that is not ASCII hidden, escapes included; nothing is decoded."""
     pieces = []
     escape = b""
     for number, piece in enumerate(paced(_ESCAPE.split(data), check_time, CHECK_EDITS)):
@@ -172,7 +173,7 @@ def _shifted(data: bytes, check_time: CheckTime) -> DecodedText | None:
 
 
 def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
-    """Tell whether an insertion at offset is read as ASCII."""
+    """Return whether an insertion at offset is read as ASCII."""
     if not offset or text[offset - 1] < 128:
         return True
     escape = data.rfind(b"\x1b", 0, offset)
@@ -180,7 +181,7 @@ def _in_ascii(text: bytes, data: bytes, offset: int) -> bool:
 
 
 def _wide(data: bytes, codec: str) -> DecodedText | None:
-    """Decode UTF-16 in the byte order of its label, if its mark and most of its bytes agree with that."""
+    """Return the decoded text of UTF-16; None if its mark or most of its bytes contradict its label."""
     halves = data[1::2].count(0), data[::2].count(0)
     zeros, others = halves if codec == "utf-16-le" else halves[::-1]
     marked = data.startswith(_MARKS) and not data.startswith(_MARKS[codec == "utf-16-be"])

@@ -1,7 +1,7 @@
-"""The MIME fields that all readers read alike. Anything written in another way is ambiguous.
+"""Decide which MIME fields all mail programs read alike. Anything written in another way is ambiguous.
 
 The grammar is narrower than RFC 2045's. Comments, quoted pairs, RFC 2231 pieces and obsolete blanks are
-allowed there, and still readers differ about them (docs/known-faults.md, H2).
+allowed there, and yet programs differ about them (docs/known-faults.md, H2).
 """
 
 import re
@@ -17,20 +17,21 @@ _TYPE = re.compile(rb"%b%b/%b(?=[ \t\r\n;]|\Z)" % (_BLANK, _TOKEN, _TOKEN))
 _WORD = re.compile(rb"%b(?:[A-Za-z0-9._-]++)?%b" % (_BLANK, _BLANK))
 _DISPOSITION = re.compile(rb"%b(?:%b(?=[ \t\r\n;]|\Z)|\Z)" % (_BLANK, _TOKEN))
 _CHARSET = re.compile(rb"[0-9A-Za-z][0-9A-Za-z._:+-]*+|")
-# RFC 2046 5.1.1, and what else is printable; no blank and no other program's quotation mark at an end
+# RFC 2046 5.1.1, and all other printable characters. Not at an end: blanks, and "'", which some programs take
+# for a quotation mark.
 _BOUNDARY = re.compile(rb"(?![' ])[ !#-\[\]-~]++(?<![' ])")
-# What may stand behind a parameter that is written wrongly, a name with blanks in it most of all.
+# What may follow a parameter that is written wrongly, such as a file name with blanks in it.
 _HARMLESS = re.compile(rb"(?i)(?:(?!charset|boundary)[^\"\\()\0-\x08\x0a-\x1f\x7f])*+")
 _BLANK_LINE = re.compile(rb"\n[ \t]+\r?(?:\n|\Z)")
 _BLANK_BEFORE_COLON = re.compile(rb"(?i)(?:\A|\n)content-[!-9;-~]*+[ \t]++:")
-_CONTROLS = bytes((0, 11, 12))  # some readers take the latter two for line ends or blanks
-_CACHED_SIZE = 200
+_CONTROLS = bytes((0, 11, 12))  # NUL; VT and FF, which some programs take for line ends or blanks
+_CACHED_SIZE = 200  # bytes of a value, as in `fields`
 
 
 def message_block(text: bytes) -> bool:
-    """Tell whether all readers cut a message's header block into the same fields, and find Content-* there.
+    """Return whether all programs split a message's header block alike, and see its Content-* fields.
 
-    text: the block up to and with its last field's line end.
+    text: the block, with the line end of its last field.
     """
     if text.count(b"\r") != text.count(b"\r\n") or len(text.translate(None, _CONTROLS)) != len(text):
         return False
@@ -38,20 +39,20 @@ def message_block(text: bytes) -> bool:
 
 
 def part_block(text: bytes) -> bool:
-    """Tell the same as `message_block` for a part's header, which no MTA has read.
+    """Return the same as `message_block` for a part's header, which no MTA has read.
 
-    There some readers take a folded line that holds only blanks for the end of the header.
+    In such a header some programs take a folded line of blanks for the end.
     """
     return message_block(text) and not ((b"\n " in text or b"\n\t" in text) and _BLANK_LINE.search(text))
 
 
 def media_type(value: bytes) -> bool:
-    """Tell whether all readers see the same type in a Content-Type, whatever its parameters are."""
+    """Return whether all programs see the same type in a Content-Type, whatever its parameters are."""
     return _TYPE.match(value) is not None
 
 
 def parameters(value: bytes) -> bool:
-    """Tell whether all readers see the same type, charset and boundary in a Content-Type."""
+    """Return whether all programs see the same type, charset and boundary in a Content-Type."""
     return _cached_parameters(value) if len(value) <= _CACHED_SIZE else _clear_parameters(value)
 
 
@@ -63,13 +64,13 @@ def _clear_parameters(value: bytes) -> bool:
     assert clear is not None  # it may be empty
     if clear.end() < len(value) and not _HARMLESS.fullmatch(value, clear.end()):
         return False
-    said: dict[bytes, bytes] = {}
+    given: dict[bytes, bytes] = {}
     for name, text in _PARAMETER.findall(value, head.end(), clear.end()):
         matter = name.lower()
         if matter.startswith((b"boundary", b"charset")):
             bare = text.strip(b'"')
             grammar = _BOUNDARY if matter == b"boundary" else _CHARSET
-            if b"*" in matter or not grammar.fullmatch(bare) or said.setdefault(matter, bare) != bare:
+            if b"*" in matter or not grammar.fullmatch(bare) or given.setdefault(matter, bare) != bare:
                 return False
     return True
 
@@ -78,10 +79,10 @@ _cached_parameters = lru_cache(maxsize=256)(_clear_parameters)
 
 
 def encoding(value: bytes) -> bool:
-    """Tell whether a Content-Transfer-Encoding is one token, or empty."""
+    """Return whether a Content-Transfer-Encoding is one token, or empty."""
     return _WORD.fullmatch(value) is not None
 
 
 def disposition(value: bytes) -> bool:
-    """Tell whether a Content-Disposition begins with a token, or is empty."""
+    """Return whether a Content-Disposition begins with a token, or is empty."""
     return _DISPOSITION.match(value) is not None

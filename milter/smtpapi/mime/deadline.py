@@ -1,4 +1,4 @@
-"""The deadline of a message, as the loops over its bytes see it.
+"""The deadline of a message, for the loops over its bytes.
 
 No message may take longer than `limits.time_budget`. Every loop over its bytes therefore calls `check_time`
 after about `CHECK_BYTES` bytes or `CHECK_STEPS` short steps. One call of C over the whole body (a search, a
@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 CheckTime = Callable[[], None]  # returns in time, or raises OverTimeError
 
+# Two guesses that nothing has contradicted: a check after so much work costs little beside the work, and the
+# work takes little of `limits.time_budget`, which is 2 s by default.
 CHECK_BYTES: Final = 4096
 CHECK_STEPS: Final = 2048
 
@@ -21,7 +23,7 @@ class OverTimeError(Exception):
 
 
 def no_deadline() -> None:
-    """Return at once: the check for callers without a deadline."""
+    """Do nothing: the check for callers without a deadline."""
 
 
 def paced(items: Iterable[_Item], check_time: CheckTime, every: int = CHECK_STEPS) -> Iterator[_Item]:

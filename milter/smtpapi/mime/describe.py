@@ -1,7 +1,7 @@
-"""What the MIME fields of one header say, a part's or the message's.
+"""Describe a part, or the whole message, from the MIME fields of its header.
 
-Where two readers could take them differently, `AmbiguousError` is raised. Of a part that will not be edited
-only the type matters.
+Where two mail programs could read them differently, `AmbiguousError` is raised. Where the part will not be
+edited, only its type matters.
 """
 
 import re
@@ -11,13 +11,18 @@ from typing import Final, NamedTuple
 from smtpapi.mime import clear
 from smtpapi.mime.fields import ContentType, FieldSpan, parse_content_type, parse_token
 
-MAX_VALUE: Final = 8192  # bytes of a field in _READ; readers and MTAs cut such values in their own ways
+# Bytes of a field in _READ. Mail programs and MTAs cut long fields, each at a length of its own: Sendmail at
+# 32,768 (MaxHeadersLength, for the whole header), Postfix at 102,400 (header_size_limit). 8192 is a
+# guess.
+MAX_VALUE: Final = 8192
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 EDITED: Final = frozenset({"text/html", "text/plain", "text/x-amp-html"})
 _READ = frozenset({"content-type", "content-transfer-encoding", "content-disposition"})
-_TELLING = re.compile(rb"(?i)text|html|multipart|message")  # a type that some reader may take for one we read
+# Some program may take a type with one of these in it for a type that we read.
+_LIKE_OURS = re.compile(rb"(?i)text|html|multipart|message")
 _NAME = re.compile(rb'(?i)[;\s](?:file)?name(?:\*[0-9]*\*?)?\s*=\s*(?!""|;|\Z)')
-# What says how a body's bytes are (RFC 1864; mailboxes of old), and is untrue once they are edited.
+# Fields that describe the bytes of a body (RFC 1864; old mailbox formats), and are wrong once these are
+# edited.
 OF_BYTES: Final = ("Content-MD5", "Content-Length")
 _OF_BYTES = frozenset(name.lower() for name in OF_BYTES)
 
@@ -25,11 +30,11 @@ Given = tuple[str, bytes, FieldSpan | None]  # name, value, and where a part's f
 
 
 class AmbiguousError(Exception):
-    """Two readers could see different structures."""
+    """Two mail programs could see different structures."""
 
 
 class PartDescription(NamedTuple):
-    """What the MIME fields of one header say.
+    """A part as the MIME fields of its header describe it.
 
     named: it has a file's name. of_bytes: the fields of `OF_BYTES` that it has.
     """
@@ -44,9 +49,10 @@ class PartDescription(NamedTuple):
 
 
 def describe(fields: Iterable[Given], default: ContentType) -> PartDescription:
-    """Read all Content-* fields of one header.
+    """Return the description that the Content-* fields of one header give.
 
-    default: the type where none is named. Raises AmbiguousError where two readers could see different things.
+    default: the type where none is named. Raises AmbiguousError where two programs could read them
+    differently.
     """
     types: list[bytes] = []
     encodings: list[bytes] = []
@@ -75,13 +81,13 @@ def describe(fields: Iterable[Given], default: ContentType) -> PartDescription:
     attachment = _attached(dispositions, content.type)
     named = False
     if content.type in EDITED and not attachment:
-        _hold_clear(types, encodings)
+        _require_clear(types, encodings)
         if "boundary" in content.parameters:
             raise AmbiguousError("a text with a boundary")
         named = any(_NAME.search(value) for value in (*types, *dispositions))
-        attachment = named and not types  # some readers take the type from the name
+        attachment = named and not types  # some programs take the type from the name
     elif content.type.startswith("multipart/"):
-        _hold_clear(types, encodings)
+        _require_clear(types, encodings)
     return PartDescription(content, encoding, attachment, encoding_value, named, content_id, tuple(of_bytes))
 
 
@@ -91,7 +97,7 @@ def _content(values: list[bytes], default: ContentType) -> ContentType:
     content = parse_content_type(values[0])
     if content.ambiguous or (len(values) > 1 and any(parse_content_type(one) != content for one in values)):
         raise AmbiguousError("Content-Type can be read in two ways")
-    if not all(clear.media_type(value) or not _TELLING.search(value) for value in values):
+    if not all(clear.media_type(value) or not _LIKE_OURS.search(value) for value in values):
         raise AmbiguousError("a type that is written oddly")
     return content
 
@@ -113,8 +119,8 @@ def _attached(values: list[bytes], kind: str) -> bool:
     return bool(values) and parse_token(values[0]) not in {"", "inline"}  # RFC 2183 2.8
 
 
-def _hold_clear(types: list[bytes], encodings: list[bytes]) -> None:
-    """Raise if a charset, boundary or encoding could be another to some reader."""
+def _require_clear(types: list[bytes], encodings: list[bytes]) -> None:
+    """Raise AmbiguousError if programs could read a charset, boundary or encoding differently."""
     if not all(map(clear.parameters, types)):
         raise AmbiguousError("a parameter of Content-Type that is written oddly")
     if not all(map(clear.encoding, encodings)):

@@ -1,6 +1,6 @@
-"""Edits under a transfer encoding, and how they are measured against the lines of the encoded part.
+"""Edits of an encoded part, and their place in its lines.
 
-Nothing here knows an encoding.
+Nothing here depends on a particular encoding.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 from smtpapi.model.edit import Edit
 
 MAX_LINE: Final = 990  # RFC 5321 4.5.3.1.6 allows 998; Sendmail cuts lines at 990
-CHECK_EDITS: Final = 256  # edits put back between two checks of the time
+CHECK_EDITS: Final = 256  # edits between two checks of the time; a guess, as in `deadline`
 
 
 class EncodedEdits(NamedTuple):
     """Edits in encoded offsets.
 
-    inner: of a "reencoded" one, the edits made before the encoding, in decoded offsets. encoding: the part's
-    new encoding, "" where it stays.
+    inner: for a "reencoded" edit, the edits inside it, in decoded offsets. encoding: the new encoding of the
+    part, "" where it stays.
     """
 
     edits: Sequence[Edit]
@@ -42,7 +42,7 @@ def column_at(data: bytes, start: int, before: int, column: int) -> int:
 
 
 def rest_of_line(data: bytes, position: int) -> int:
-    """Return the number of octets from there to the line's end, counted to just over `MAX_LINE` at most."""
+    """Return the number of octets from position to the line's end; just over `MAX_LINE` for longer lines."""
     most = position + MAX_LINE + 2
     stop = data.find(b"\n", position, most)
     if stop < 0:

@@ -1,8 +1,8 @@
-"""Encoded words of RFC 2047, decoded.
+"""Decode encoded words (RFC 2047).
 
-Not a header parser: any `=?charset?B|Q?text?=` is decoded wherever it stands, and white space between two
-of them is dropped. A word that cannot be decoded (unknown charset, broken base64, wrong bytes) stays as
-written. Neighbours of one charset are decoded as one run, since real senders split characters between words.
+Not a header parser: any `=?charset?B|Q?text?=` is decoded wherever it stands, and white space between two of
+them is dropped. A word that cannot be decoded (unknown charset, broken base64, wrong bytes) stays as written.
+Neighbours of one charset are decoded as one run, since some senders split a character between two words.
 """
 
 import binascii
@@ -12,14 +12,14 @@ import re
 _WORD = re.compile(r"=\?([!#-'*+\-0-9A-Z^-~]+)\?([BbQq])\?([!->@-~ ]*?)\?=")
 _ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
-# Python codecs that are no charsets of mail, or whose cost or result a sender should not be able to ask for.
+# Python codecs that are not charsets of mail, or whose cost or result a sender must not be able to choose.
 _NOT_CHARSETS = frozenset(
     {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
 )
 
 
 def present(text: str) -> bool:
-    """Tell whether something in the text has the form of an encoded word."""
+    """Return whether something in the text has the form of an encoded word."""
     return _WORD.search(text) is not None
 
 
@@ -52,7 +52,7 @@ def decode(text: str) -> str:
 
 
 class _Run:
-    """Neighbouring encoded words of one charset; source is what they look like undecoded."""
+    """Neighbouring encoded words of one charset. source: them as written. content: their bytes."""
 
     def __init__(self, charset: str | None = None, source: str = "", content: bytes | None = None) -> None:
         self.charset = charset
@@ -70,7 +70,7 @@ class _Run:
             return self.source
         try:
             text = self.content.decode(self.charset)
-            text.encode()  # UTF-7 can say half a surrogate pair
+            text.encode()  # UTF-7 can encode half a surrogate pair
         except (UnicodeError, LookupError):
             return self.source
         self.decoded = True
@@ -78,7 +78,7 @@ class _Run:
 
 
 def _charset(name: str) -> str | None:
-    """The codec for a charset name, its RFC 2231 language left out."""
+    """Return the codec for a charset name without its language (RFC 2231), None for an unknown one."""
     try:
         codec = codecs.lookup(name.partition("*")[0])
     except (LookupError, ValueError):
@@ -87,7 +87,7 @@ def _charset(name: str) -> str | None:
 
 
 def _content(encoding: str, text: str) -> bytes | None:
-    """The bytes of one word, or None if its base64 is broken."""
+    """Return the bytes of one word, or None if its base64 is broken."""
     if encoding in "Qq":
         return _ESCAPE.sub(lambda hit: bytes((int(hit[1], 16),)), text.replace("_", " ").encode())
     try:

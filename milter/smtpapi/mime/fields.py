@@ -1,7 +1,7 @@
-"""Header blocks as spans, and the values of MIME fields.
+"""Parse header blocks into spans, and the values of MIME fields.
 
-Nothing is decided and nothing is changed here. Every offset is into the bytes given. Where common parsers
-disagree about a value, the result is marked `ambiguous` and the caller leaves the mail alone.
+Nothing is decided or changed here. All offsets count in the bytes given. Where common parsers disagree about
+a value, the result is marked `ambiguous`, and the caller leaves the mail alone.
 """
 
 import re
@@ -18,12 +18,12 @@ _TYPE = re.compile(rb"\s*([^\s/;=\"]+)\s*/\s*([^\s/;=\"]+)\s*(?:;|\Z)")
 _PARAMETER = re.compile(rb'\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"\s*([^;]*)|([^;]*))', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb'"(?:[^"\\]|\\.)*"|\\.|[()]', re.DOTALL)
-_CACHED_SIZE = 200  # bytes of a value that is worth remembering
+_CACHED_SIZE = 200  # bytes of a value that may be cached: enough for ordinary ones; bounds the memory
 _DECISIVE = frozenset({"boundary", "charset"})
 
 
 class FieldSpan(NamedTuple):
-    """One field: [start, stop) is all with the line end, [value_start, value_stop) all after the colon."""
+    """One field. [start, stop): all of it with its line end. [value_start, value_stop): its value."""
 
     name: str
     start: int
@@ -33,7 +33,7 @@ class FieldSpan(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A header block. stop: where a new field would go. body: the first byte after the block's empty line."""
+    """A header block. stop: where a field could be added. body: the first byte after its empty line."""
 
     fields: tuple[FieldSpan, ...]
     stop: int
@@ -53,15 +53,14 @@ class ContentType:
     ambiguous: bool = False
 
 
-PLAIN = ContentType("text/plain", {})
+TEXT_PLAIN = ContentType("text/plain", {})
 
 
 def parse_header(data: bytes, start: int = 0, *, part: bool = False, most: int = sys.maxsize) -> Header:
     """Return the spans of the header block at `start`.
 
-    It ends at its empty line, at its first line that is no field (as in Postfix), or with the data. part: a
-    line that begins with "--" is no field, so that no MIME delimiter is taken for one. most: the block ends
-    after so many fields.
+    The block ends at its empty line, at its first line that is no field (as in Postfix), after `most` fields,
+    or with the data. part: a line that begins with "--" is not a field, since it may be a MIME delimiter.
     """
     spans: list[FieldSpan] = []
     match = _FIELD.match
@@ -144,7 +143,7 @@ def _after_semicolon(value: bytes, position: int) -> int:
 
 
 def _continued(parameters: Mapping[str, str], name: str) -> str | None:
-    """Return a value given as name*0, name*1, … or as name*; None if a piece is missing or stands twice."""
+    """Return a value given as name*0, name*1, … or as name*; None if a piece is missing or repeated."""
     if (whole := parameters.get(f"{name}*")) is not None:
         return _text(unquote_to_bytes(whole.rpartition("'")[2]))
     pieces = []

@@ -1,8 +1,8 @@
-"""Where a message's parts lie, as spans of the body: nothing is copied or decoded.
+"""Find a message's parts, as spans of the body: nothing is copied or decoded.
 
-One pass over the lines that begin with "--". Parts that must not be touched (attached messages, signed,
-encrypted and report parts) are counted but not entered. For a structure that two readers could see
-differently the answer is `Leave`.
+This is one pass over the lines that begin with "--". Parts that must not be edited (attached messages,
+signed, encrypted and report parts) are counted but not entered. Where two mail programs could see different
+structures, the result is `Leave`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +13,15 @@ from smtpapi.mime.clear import part_block
 from smtpapi.mime.deadline import OverTimeError
 from smtpapi.mime.describe import AmbiguousError, PartDescription, describe
 from smtpapi.mime.edits import MAX_LINE
-from smtpapi.mime.fields import PLAIN, ContentType, FieldSpan, Header, parse_header
+from smtpapi.mime.fields import TEXT_PLAIN, ContentType, FieldSpan, Header, parse_header
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Why
 
+# Postfix parses 100 levels (mime_nesting_limit). 50 is a guess that nothing has contradicted.
 MAX_DEPTH = 50
-MAX_FIELDS = 1000  # of a part's own header
-_CHECK_EVERY = 4096  # lines between two checks of the time
-_CHECK_PARTS = 2  # the same, parts: each may have a thousand fields
+MAX_FIELDS = 1000  # of a part's own header; real parts have a handful, and the number is a guess
+_CHECK_EVERY = 4096  # lines between two checks of the time; a guess, as in `deadline`
+_CHECK_PARTS = 2  # parts between two checks of the time, since each may have MAX_FIELDS fields
 
 _CLOSED = {
     "multipart/signed": Why.SIGNED,
@@ -39,7 +40,7 @@ class Part(NamedTuple):
     section: IMAP-style number. start, stop: its body as encoded. encoding: the Content-Transfer-Encoding, ""
     without one.
     encoding_value: span of that field's value, None without one. fields_stop: where a field could be added.
-    Both are offsets in the body; None and -1 for a message without parts, whose fields the MTA holds.
+    Both are offsets in the body; None and -1 for a message without parts, whose fields are not in the body.
     alternatives: numbers of the multipart/alternatives around it. named: it has a file's name. version: it is
     one of a multipart/alternative's versions, whatever its name. of_bytes: fields of its own and of the
     multiparts around it that an edit makes untrue (`describe.OF_BYTES`).
@@ -76,7 +77,7 @@ class _Multipart:
     count: int = 0
 
     def chooses(self, content_id: bytes) -> bool:
-        """Tell whether its current part, with that Content-ID, stands for an alternative's version."""
+        """Return whether its current part, with that Content-ID, stands for an alternative's version."""
         if self.kind == "multipart/alternative":
             return True
         root = content_id == self.start if self.start else self.count == 1
@@ -90,7 +91,7 @@ class _TooManyError(Exception):
 def locate(
     message: Message, max_parts: int = 1000, late: Callable[[], bool] = lambda: False
 ) -> tuple[Part, ...] | Leave:
-    """Return all leaf parts that may be edited, in document order, or why there are none (contract.md 5.1).
+    """Return all parts that may be edited, in document order, or why there are none (contract.md 5.1).
 
     late: returns whether the message's time is used up.
     """
@@ -110,7 +111,7 @@ def locate(
 
 
 def settled(header: Message) -> bool:
-    """Tell whether the header alone rules out that any part is edited, whatever the body holds."""
+    """Return whether the header alone rules out that any part is edited, whatever the body holds."""
     try:
         top = _top(header)
     except AmbiguousError:
@@ -125,7 +126,7 @@ def _top(message: Message) -> PartDescription:
         raise AmbiguousError("a header whose fields or end can be read in two ways")
     return describe(
         ((item.name, item.value, None) for item in message.fields if item.name[:8].lower() == "content-"),
-        PLAIN,
+        TEXT_PLAIN,
     )
 
 
@@ -137,9 +138,9 @@ def _only(top: PartDescription, message: Message) -> Part:
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Return the first text/plain, text/html and text/x-amp-html that is no attachment, in document order.
 
-    A text with a file's name is taken for a file if another text has no name, unless it is a version of a
-    multipart/alternative. AMP counts only below a multipart/alternative that also holds HTML or plain text
-    (contract.md 5.1).
+    A text with a file name counts as an attachment if another text has no name, unless it is one of the
+    versions in a multipart/alternative. AMP counts only below a multipart/alternative that also holds HTML or
+    plain text (contract.md 5.1).
     """
     shown = [part for part in parts if not part.attachment]
     if any(part.named for part in shown) and any(
@@ -184,7 +185,8 @@ class _Pass:
                 raise OverTimeError
             stop = body.find(b"\n", before + 1)
             resume = self._delimiter(before + 1, len(body) if stop < 0 else stop + 1)
-            # A line that matters begins with an active boundary; one is nearly always all there are.
+            # Only lines that begin with an active boundary matter. Nearly always there is just one such
+            # boundary.
             line = b"\n--" + next(iter(self.active)) if len(self.active) == 1 else b"\n--"
             before = body.find(line, resume - 1)
             more = before >= 0
@@ -196,7 +198,7 @@ class _Pass:
         return self.parts
 
     def _delimiter(self, start: int, stop: int) -> int:
-        """Handle the line [start, stop) that begins with "--"; where to look on."""
+        """Handle the line [start, stop) that begins with "--". Return where the search goes on."""
         line = _bare(self.body[start + 2 : stop])
         depth = self.active.get(line)
         closes = depth is None and line.endswith(b"--")
@@ -213,7 +215,7 @@ class _Pass:
         return stop if closes else self._part(stop)
 
     def _part(self, start: int) -> int:
-        """Open the part whose header begins at `start`; where its body begins."""
+        """Open the part whose header begins at `start`, and return where its body begins."""
         self.seen += 1
         if self.seen > self.max_parts:
             raise _TooManyError(f"more than {self.max_parts} parts")
@@ -232,7 +234,7 @@ class _Pass:
                 for item in header.fields
                 if item.name[:8].lower() == "content-"
             ),
-            _MESSAGE if around.kind == "multipart/digest" else PLAIN,
+            _MESSAGE if around.kind == "multipart/digest" else TEXT_PLAIN,
         )
         kind = described.content.type
         multipart = kind.startswith("multipart/")
@@ -253,7 +255,7 @@ class _Pass:
         return header.body
 
     def _boundary(self, content: ContentType) -> bytes:
-        """The boundary of a multipart, which no other that is open begins like."""
+        """Return the boundary of a multipart. Raises AmbiguousError if it and an open one begin alike."""
         boundary = content.parameters.get("boundary", "").encode("latin-1")
         for outer in self.active:
             if boundary and (outer.startswith(boundary) or boundary.startswith(outer)):
@@ -314,12 +316,12 @@ class _Pass:
 
 
 def _bare(line: bytes) -> bytes:
-    """A line without its end and RFC 2046's padding; a second CR stays."""
+    """Return a line without its end and the padding of RFC 2046; a second CR stays."""
     return line.removesuffix(b"\n").removesuffix(b"\r").rstrip(b" \t")
 
 
 def _beside_root(section: str, roots: Mapping[str, str]) -> bool:
-    """Whether a part lies in a multipart/related below another than its root (RFC 2387 3.2)."""
+    """Return whether a part lies in a multipart/related, but not below its root (RFC 2387 3.2)."""
     return any(
         section.startswith(prefix) and section != root and not section.startswith(root + ".")
         for prefix, root in roots.items()

@@ -1,10 +1,10 @@
-"""Quoted-printable (RFC 2045 6.7): read, written, and edits put back into its encoded text.
+"""Decode and encode quoted-printable (RFC 2045 6.7), and put edits back into the encoded text.
 
-Lines without an edit stay as they were. Lower-case hex is read. Malformed escapes stay as they are, and so do
-blanks at line ends, which only a gateway can have added: they are never part of a link.
+Lines without an edit do not change. Hexadecimal digits may be in lower case. Malformed escapes stay as they
+are. So do blanks at line ends: only a gateway can have added them, and they are never part of a link.
 
-Invariant: whether `_quoted_printable.c` was built changes only the time. Where it returns None, and for
-bodies with malformed escapes, all is done here.
+Invariant: the results are the same with and without `_quoted_printable.c`, which is only faster. Bodies with
+malformed escapes, and everything else for which it returns None, are handled here.
 """
 
 import binascii
@@ -19,7 +19,7 @@ from smtpapi.model.edit import Edit
 
 try:
     from smtpapi.mime import _quoted_printable as _native
-except ImportError:  # not built here: the same in more time
+except ImportError:  # not built here: the results are the same, only slower
     _native = None  # type: ignore[assignment] # a name for a module
 
 LINE = 76  # RFC 2045 6.7 (5)
@@ -27,13 +27,14 @@ LINE = 76  # RFC 2045 6.7 (5)
 _IN_C = _native is not None
 _SOFT_BREAKS = re.compile(rb"(?:=[ \t]*\r?\n){1,1000}")
 _ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*(?:\r?\n|\Z))")
-_MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")  # the common one first: a sixth faster
-# Malformed ones that readers differ about; "=" before two other characters is itself to all.
+# The most common escape comes first, which makes it a sixth faster.
+_MALFORMED = re.compile(rb"=(?!3D|\r\n|[0-9A-Fa-f][0-9A-Fa-f]|\n)")
+# Malformed escapes that programs decode differently. They all keep a "=" before two other characters.
 _AMBIGUOUS = re.compile(rb"=(?!\r?\n)[0-9A-Fa-f]?[\0- =]")
 _UNSAFE = re.compile(rb"[^ -<>-~]")
 _DELIMITERS = frozenset({b'"', b"'", b">", b" "})  # never part of a well-formed escape
 _LF = 10
-_STRIDE = 1000  # encoded bytes between two lines whose place is noted
+_STRIDE = 1000  # encoded bytes between two lines in the tables: memory against bytes to count; a guess
 _SAFE = bytes(code for code in range(32, 127) if code != 61)
 _LINES = re.compile(rb".{1,%d}" % (LINE - 1)).findall
 _UNSAFE_INSIDE = re.compile(rb"[^ -<>-~\t]")
@@ -68,10 +69,10 @@ def quoted_printable(
 
 @dataclass(frozen=True, slots=True)
 class QuotedPrintable:
-    """A body whose every "=" begins a well-formed escape: offsets are found by counting bytes.
+    """A body in which every "=" begins a well-formed escape, so that offsets are found by counting bytes.
 
-    decoded_starts, encoded_starts: where some of the lines begin, so that few bytes have to be counted; empty
-    where C does the counting.
+    decoded_starts, encoded_starts: where some of the lines begin, so that few bytes have to be counted. They
+    are empty where C does the counting.
     """
 
     encoded: bytes
@@ -154,11 +155,11 @@ class LooseQuotedPrintable:
         return [_past_soft_breaks(self.encoded, self._offset(offset)) for offset in offsets]
 
     def ambiguous_at(self, start: int, stop: int) -> bool:
-        """Tell whether data[start:stop] is encoded with an escape that readers decode differently."""
+        """Return whether data[start:stop] is encoded with an escape that programs decode differently."""
         if stop <= start:
             return False
         end = self._offset(stop)
-        found = _AMBIGUOUS.search(self.encoded, self._offset(start), end + 3)  # what follows decides too
+        found = _AMBIGUOUS.search(self.encoded, self._offset(start), end + 3)  # the bytes after it count too
         return found is not None and found.start() < end
 
     def _offset(self, offset: int) -> int:
@@ -197,7 +198,7 @@ def loose_quoted_printable(encoded: bytes, check_time: CheckTime = no_deadline) 
 
 
 def encode_quoted_printable(data: bytes, eol: bytes, check_time: CheckTime = no_deadline) -> bytes:
-    """Encode the data. Its line ends stay what they are, soft breaks get `eol`.
+    """Return the data encoded. Its line ends stay as they are; soft breaks end with `eol`.
 
     Raises whatever `check_time` raises.
     """
@@ -245,7 +246,7 @@ def _after(text: bytes, position: int, missing: int) -> int:
 
 def _past_soft_breaks(encoded: bytes, position: int) -> int:
     while encoded.startswith(b"=", position) and (soft := _SOFT_BREAKS.match(encoded, position)):
-        if soft.end() == len(encoded):  # what the body ends with stays behind an edit
+        if soft.end() == len(encoded):  # a soft break at the end of the body stays after an edit
             return encoded.rfind(b"=")
         position = soft.end()
     return position

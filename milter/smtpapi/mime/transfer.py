@@ -1,9 +1,9 @@
-"""Views of a part's body without its transfer encoding, and edits put back under that encoding.
+"""Decode a part's body, and turn edits of the decoded bytes into edits of the encoded body.
 
-A view is the decoded bytes, plus the way back: edits given in decoded offsets become edits of the encoded
-body. Quoted-printable is spliced in its encoded form, so that lines without an edit stay as they were; base64
-has to be encoded anew as a whole, with the same line length and line ends. A 7bit or 8bit part whose edited
-line would pass `MAX_LINE` octets turns into quoted-printable. Charsets are another layer: `charset`.
+A view holds the decoded bytes and knows how to place edits. Quoted-printable is edited in its encoded form,
+so that lines without an edit do not change. Base64 is encoded anew as a whole, with the same line length and
+line ends. A 7bit or 8bit part in which an edited line would pass `MAX_LINE` octets becomes quoted-printable.
+Charsets are another layer: `charset`.
 """
 
 import binascii
@@ -80,7 +80,10 @@ class IdentityView:
     data: bytes
 
     def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
-        """Return the edits as they are; one that writes quoted-printable if a line would grow too long."""
+        """Return the edits as they are, or one that encodes the whole body if a line would grow too long.
+
+        Raises whatever `check_time` raises.
+        """
         column = before = 0
         for edit in paced(edits, check_time, CHECK_EDITS):
             column = column_at(self.data, edit.start, before, column) + len(edit.new)
@@ -108,7 +111,10 @@ class Base64:
     data: bytes
 
     def place(self, edits: Sequence[Edit], eol: bytes, check_time: CheckTime = no_deadline) -> EncodedEdits:
-        """Return one edit for the whole body; line length, line ends and what follows them stay."""
+        """Return one edit for the whole body, which keeps its line length and line ends.
+
+        Raises whatever `check_time` raises.
+        """
         if not edits:
             return EncodedEdits(edits)
         text = self.encoded.strip(b" \t\r\n")
@@ -130,5 +136,5 @@ class Base64:
         return EncodedEdits([Edit(0, len(self.encoded), whole, REENCODED)], edits)
 
     def encoded_offsets(self, offsets: Sequence[int]) -> list[int]:
-        """Return the start of the body for each: the body is replaced as a whole."""
+        """Return 0 for each offset: the body is replaced as a whole."""
         return [0] * len(offsets)

@@ -1,1 +1,1 @@
-"""Messages, envelopes and outcomes as plain values."""
+"""Messages, envelopes and outcomes, as values without behaviour."""

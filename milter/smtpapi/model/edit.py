@@ -1,8 +1,9 @@
 """Edits of bytes: one type from a found link to the rewritten body, and the function that makes them.
 
-Not which edits there are (`smtpapi.rewrite`), nor how they come under a transfer encoding (`smtpapi.mime`).
+Not which edits there are (`smtpapi.rewrite`), nor how a transfer encoding is applied to them
+(`smtpapi.mime`).
 
-Invariants: the edits of a sequence ascend and do not overlap. Bytes outside their spans stay as they were.
+Invariants: the edits of a sequence ascend and do not overlap. Bytes outside their spans do not change.
 """
 
 from collections.abc import Iterable
@@ -10,14 +11,14 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """data[start:stop] becomes new.
+    """One edit: it replaces data[start:stop] by new.
 
     start, stop: byte offsets. In a `Plan` they count from the start of the message's body, as encoded; before
     that from the start of one part, decoded or encoded.
-    kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation taken out), "macro" (a brace
-    macro), "header" (a field of a part's own header), "reencoded" (a whole part's body encoded anew; the
-    edits inside it are `inner`, their offsets in the decoded part).
-    target, name: of a link, where it leads and what it is called in reports; of a "header", the field's name.
+    kind: "link", "pixel", "attribute" (a data-msys-* attribute or notation, removed), "macro" (a brace
+    macro), "header" (a field of a part's own header), "reencoded" (a whole part's body, encoded anew; the
+    edits inside it are `inner`, with offsets in the decoded part).
+    target, name: of a link, where it leads and its name in reports; of a "header", the field's name.
     part, type: IMAP-style section number ("1" for a body without parts) and media type of the part; "" until
     the edit is in a `Plan`.
     """

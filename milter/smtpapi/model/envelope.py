@@ -1,4 +1,4 @@
-"""Who sent what to whom: the facts of an SMTP transaction, as plain values."""
+"""The facts of an SMTP transaction: client, sender and recipients, as values without behaviour."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

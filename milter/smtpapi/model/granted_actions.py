@@ -1,7 +1,7 @@
-"""The actions that an MTA granted when the milter protocol was negotiated: what the filter may do.
+"""The actions that an MTA granted to the filter when the milter protocol was negotiated.
 
 Not the negotiation itself (`smtpapi.mta.session`). An MTA may grant fewer than all, because it is old or
-because its operator chose so. What needs a missing action is left undone.
+because its operator chose so. The filter then omits changes that need a missing action.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,18 +39,18 @@ class GrantedActions:
         return ", ".join(name for name in needed if name not in self.granted)
 
     def missing(self, mode: SeveralRecipients) -> str:
-        """Return what is missing of all that a site needs, as `all_but` does.
+        """Return the missing ones of all actions that a site needs, as `all_but` does.
 
         mode: the value of `rewriting.several_recipients`.
         """
         return self.all_but(dict.fromkeys((*_EACH_MAIL, *_HOP.get(mode, ()))))
 
     def hops(self, mode: SeveralRecipients) -> bool:
-        """Tell whether a message can be sent over the hop. mode: as in `missing`."""
+        """Return whether a message can be sent over the hop. mode: as in `missing`."""
         return self is ALL or not self.all_but(_HOP.get(mode, ()))
 
     def lacking(self, headers: Iterable[HeaderChange], edits: Sequence[Edit]) -> str:
-        """Return what these changes need and is missing, as `all_but` does."""
+        """Return the missing ones of the actions that these changes need, as `all_but` does."""
         if self is ALL:
             return ""
         needed = dict.fromkeys(map(_right_of, headers))

@@ -16,7 +16,7 @@ class Field(NamedTuple):
     value: bytes
 
 
-class Unkept(NamedTuple):
+class HashedBody(NamedTuple):
     """Size and digest of a body that is not held in memory. size: in bytes. digest: its SHA-256."""
 
     size: int
@@ -27,10 +27,10 @@ class Unkept(NamedTuple):
 class Message:
     r"""A message's header and body.
 
-    eol: what inserted lines end with, b"\r\n" from an MTA, else what the file has.
-    clear: all readers cut the header into these fields. From an MTA that is taken as true, of a file it is
+    eol: the end of inserted lines: b"\r\n" for mail from an MTA, else what the file has.
+    clear: all programs split the header into these fields. An MTA is trusted to do so; for a file it is
     checked (`smtpapi.mime.clear`).
-    unkept: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
+    hashed: stands for a body that no later step reads (`smtpapi.pipeline.pass_through`); `body` is b"" then.
     header_size: bytes of the fields with their line ends.
     """
 
@@ -38,7 +38,7 @@ class Message:
     body: bytes
     eol: bytes = b"\r\n"
     clear: bool = True
-    unkept: Unkept | None = None
+    hashed: HashedBody | None = None
     header_size: int = field(init=False, repr=False, compare=False)
     # By lower-case name: fields are looked up a dozen times a message.
     _named: dict[str, list[bytes]] = field(init=False, repr=False, compare=False)
@@ -59,14 +59,14 @@ class Message:
     @property
     def body_size(self) -> int:
         """The number of the body's bytes, whether it is held in memory or not."""
-        return len(self.body) if self.unkept is None else self.unkept.size
+        return len(self.body) if self.hashed is None else self.hashed.size
 
     def body_digest(self) -> bytes:
         """Return the SHA-256 of the body, whether it is held in memory or not.
 
         Most processors compute it in hardware, in half the time of BLAKE2.
         """
-        return hashlib.sha256(self.body).digest() if self.unkept is None else self.unkept.digest
+        return hashlib.sha256(self.body).digest() if self.hashed is None else self.hashed.digest
 
     def values(self, name: str) -> Iterator[bytes]:
         """Return the values of all fields of that name, in order. The case of letters does not matter."""
@@ -77,11 +77,11 @@ class Message:
         return self._named.get(lower, ())
 
     def lacks(self, names: Iterable[str]) -> bool:
-        """Tell whether no field has any of these names. names: in lower case."""
+        """Return whether no field has any of these names. names: in lower case."""
         return self._named.keys().isdisjoint(names)
 
     def is_plain(self) -> bool:
-        """Tell whether all field names are ASCII. Programs differ in whether another name ends the header."""
+        """Return whether all field names are ASCII. At another name some programs end the header."""
         return all(map(str.isascii, self._named))
 
     def first(self, name: str) -> bytes | None:

@@ -55,7 +55,7 @@ class Skip(StrEnum):
     PART_CHARSET = "part-charset"
     PART_ENCODING = "part-encoding"
     AMP_NOT_HTTPS = "amp-not-https"
-    PIXEL_TOO_LONG = "pixel-too-long"  # the part is done, but for its pixel
+    PIXEL_TOO_LONG = "pixel-too-long"  # the part is rewritten, but without a pixel
     PIXEL_WITHOUT_PLACE = (
         "pixel-without-place"  # HTML that shows no image: frames, or cut off before its text
     )
@@ -79,7 +79,7 @@ class Skip(StrEnum):
 
 
 class Skipped(NamedTuple):
-    """A link or part that was found and left as it is. offset: in the body, -1 for a whole part."""
+    """A link or part that stays as it is. offset: in the body, -1 for a whole part."""
 
     part: str
     offset: int
@@ -104,8 +104,8 @@ class HeaderChange:
 class Recipient:
     """An envelope recipient to add.
 
-    instead_of: the RCPT TO that is deleted for it, as the client spelled it; its DSN options are taken over.
-    "" where no recipient is deleted. original: the address for ORCPT where the client named none; "" leaves
+    instead_of: the RCPT TO that it replaces, as the client spelled it; it inherits that one's DSN options. ""
+    where no recipient is deleted. original: the address for ORCPT where the client named none; "" leaves
     ORCPT out.
     """
 
@@ -121,7 +121,8 @@ class Plan:
     why: set where no link is tracked, for that reason. note: more about `why`, for the log only.
     recipients: changes of the envelope; all deletions come before the first addition.
     through: a recipient that is added between the deletions and the additions, and deleted after them. With
-    it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc).
+    it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc). parts: how many parts of the body
+    can be edited.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -131,6 +132,7 @@ class Plan:
     note: str = ""
     recipients: tuple[Recipient, ...] = ()
     through: str = ""
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

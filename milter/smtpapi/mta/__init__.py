@@ -1,1 +1,1 @@
-"""The conversation with the MTA: one session of the milter protocol, and the changes it asks for."""
+"""The conversation with the MTA: a session of the milter protocol, and the changes that it requests."""

@@ -1,22 +1,22 @@
 """The memory that messages under way may take in all workers together, however many sessions there are.
 
-One number for each process, in memory that all of them share. Only that process adds to its number. So a
-process that is killed at any moment leaves a number that the parent can set back to 0. Not what is counted
-(`incoming_message`).
+There is one number for each process, in memory that all of them share. Only that process changes its number,
+so after a process was killed, at whatever moment, the parent can set the number back to 0. Not what is
+counted (`incoming_message`).
 """
 
 import mmap
 import threading
 
-_NUMBER = 8  # octets
+_NUMBER = 8  # octets of one number, 64 bits
 
 
 class BodyMemory:
     """The share of one process. Safe between the threads of that process.
 
-    limit: octets that the messages of all processes may take. numbers: what each process took; the first one
-    says up to which number processes count. mine: the number of this process. Without numbers this process
-    is the only one.
+    limit: octets that the messages of all processes may take. numbers: the octets that each process took; the
+    first number says up to which index they are in use. mine: the index of this process. Without numbers this
+    process is the only one.
     """
 
     def __init__(self, limit: int, numbers: memoryview | None = None, mine: int = 1) -> None:
@@ -26,10 +26,10 @@ class BodyMemory:
         self._lock = threading.Lock()
 
     def take(self, octets: int) -> bool:
-        """Take so many octets more; return False, with nothing taken, where there is no room.
+        """Take more octets. Return False, with nothing taken, where there is no room.
 
-        They are added first and the sum is checked then: of two processes that do so at once, one at least
-        sees both.
+        They are added before the sum is checked. So if two processes do this at once, at least one of them
+        sees both amounts.
         """
         numbers = self._numbers
         with self._lock:
@@ -61,5 +61,5 @@ class BodyMemoryTable:
         self.numbers[0] = max(self.numbers[0], number)
 
     def end(self, number: int) -> None:
-        """Free what the messages of a process took; it is gone, however it ended."""
+        """Free what the messages of a process took. The process must have ended."""
         self.numbers[number] = 0

@@ -1,7 +1,7 @@
 """One connection from the MTA: what is negotiated, who the client is, and the session's context variables.
 
-Not its messages: `session.Session` builds on this class. Invariant: who the client is, is known only if the
-MTA said so. Until then, and where it is unclear, the client is nobody, whom nobody trusts.
+Not its messages: `session.Session` builds on this class. Invariant: only the MTA says who the client is.
+Until it does, and where it is unclear, the client is `NOBODY`, who is never trusted.
 """
 
 import socket
@@ -15,16 +15,17 @@ from smtpapi.mta import xsetcontext
 from smtpapi.mta.services import SessionServices
 from smtpapi.telemetry import maillog
 
-NOBODY = Client("unknown")  # no address, so nobody trusts it
+NOBODY = Client("unknown")  # this is not an address, so no list of trusted addresses holds it
 
 
 class Connection(Milter.Base):
     """State of one SMTP session that its messages share."""
 
-    # What each class of sessions asks for: (stage, names of macros with a blank between).
+    # The macros that a class of sessions asks for: (stage, their names with a blank between).
     macro_requests: tuple[tuple[int, str], ...] = ()
 
-    # Until a negotiation says otherwise: each step is answered, values lack a blank, nothing may be changed.
+    # Before the negotiation: each step is answered, values come without their first blank, no change is
+    # allowed.
     _header_answer = Milter.CONTINUE
     _exact = False
     _rights = NONE
@@ -42,10 +43,11 @@ class Connection(Milter.Base):
     def negotiate(self, opts: list[int]) -> int:
         """Take the actions and protocol steps that the MTA offers, and ask for macros.
 
-        opts: actions and steps as offered; overwritten with what is wanted. This does what pymilter's own
-        method does, except that what never changes is computed once. pymilter 1.0.5's own request for
-        macros hands bytes to a function that wants text; it then gives up the whole negotiation and reports
-        nothing: no no-reply flags, no exact header values (docs/quirks.md).
+        opts: the actions and steps that are offered, overwritten with those that are wanted. This does the
+        same as pymilter's own method, but computes only once what never changes. That method fails in
+        pymilter 1.0.5: to request macros it passes bytes to a function that needs text. It then gives up the
+        whole negotiation without a word, and there are no no-reply flags and no exact header values
+        (docs/quirks.md).
         """
         try:
             self._actions, offered = opts[:2]
@@ -57,7 +59,7 @@ class Connection(Milter.Base):
                     self._ctx.setsymlist(stage, macros)
             opts[1] = self._protocol = offered & ~self.protocol_mask()
             opts[2] = opts[3] = 0
-        except Exception:  # noqa: BLE001 - an MTA that knows less: then each step is answered
+        except Exception:  # noqa: BLE001 - an older MTA: then each step is answered
             return Milter.ALL_OPTS
         if self._protocol & Milter.P_NR_HDR:
             self._header_answer = Milter.NOREPLY
@@ -76,8 +78,8 @@ class Connection(Milter.Base):
     def connect(self, hostname: str, family: int, hostaddr: object) -> int:
         """Note the client that connected to the MTA.
 
-        Without a negotiation of its own it is the next client on a connection that an MTA kept
-        (SMFIC_QUIT_NC). What was agreed upon is not known here, so that client is nobody.
+        Without a negotiation of its own it is the next client on a connection that the MTA did not close
+        (SMFIC_QUIT_NC). What was negotiated is then not known here, so that client is `NOBODY`.
         """
         if not self._negotiated:
             return Milter.CONTINUE
@@ -100,7 +102,7 @@ class Connection(Milter.Base):
         )
 
     def _check_client(self) -> None:
-        """Trust nobody where the MTA names another client than at first: libmilter missed the change."""
+        """Replace the client by `NOBODY` if the MTA names another one now: libmilter missed the change."""
         macro = self._macro("{client_addr}")
         if macro and self._client_macro and macro != self._client_macro:
             self._client = NOBODY
@@ -122,10 +124,11 @@ class Connection(Milter.Base):
         return Milter.CONTINUE
 
     def unknown(self, cmd: str | bytes) -> int:
-        """Take a command that the MTA does not know: XSETCONTEXT (contract.md 4.3).
+        """Handle a command that the MTA does not know: XSETCONTEXT (contract.md 4.3).
 
-        The client sees the MTA's 500. Sendmail passes the whole line on. Postfix passes the command's name
-        only, and nothing at all to a filter that asked to send no reply here (docs/quirks.md).
+        Nothing is raised: a line that is not accepted is logged. The client gets the MTA's 500. Sendmail
+        passes the whole line on. Postfix passes the command's name only, and nothing at all to a filter that
+        negotiated to send no reply here (docs/quirks.md).
         """
         line = cmd if isinstance(cmd, str) else cmd.decode("utf-8", "replace")
         verb, _, rest = line.strip().partition(" ")
@@ -155,5 +158,5 @@ def _address(family: int, hostaddr: object) -> str:
 
 
 def _without_address(family: int) -> str:
-    """Return the address of a client that has none: "" (local) over a unix socket, else nobody's."""
+    """Return the address for a client without one: "" (local) over a unix socket, else that of `NOBODY`."""
     return "" if family == socket.AF_UNIX else NOBODY.address

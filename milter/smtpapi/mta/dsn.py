@@ -1,7 +1,7 @@
 """The options of RCPT TO for delivery status notifications (RFC 3461 4), and their encoding, xtext.
 
-Not what such notifications say. A recipient that takes another's place takes over NOTIFY and ORCPT, so that
-the sender hears of the address they wrote to.
+Not the content of such notifications. A recipient that replaces another inherits NOTIFY and ORCPT, so that
+the sender is notified about the address they wrote to.
 """
 
 import binascii
@@ -13,7 +13,7 @@ _TO_ENCODE = re.compile(r"[^\x21-\x7e]|[+=]")
 
 
 def from_xtext(text: str) -> str:
-    """Decode xtext (RFC 3461 4). Raises ValueError for what is no xtext, or no UTF-8 inside."""
+    """Decode xtext (RFC 3461 4). Raises ValueError for text that is not xtext, or does not hold UTF-8."""
     if _NOT_XTEXT.search(text):
         raise ValueError("not xtext (RFC 3461 4)")
     return re.sub(rb"\+(..)", lambda match: binascii.unhexlify(match[1]), text.encode("ascii")).decode(
@@ -43,10 +43,10 @@ def original(options: Iterable[bytes]) -> str:
 
 
 def inherited(options: Iterable[bytes], named: str) -> str:
-    """Return the options of a recipient that takes another's place: that one's NOTIFY and ORCPT.
+    """Return the options of a recipient that replaces another: that one's NOTIFY and ORCPT.
 
-    options: the other's. named: the address for ORCPT where options have none. ORCPT is left out for "" and
-    for an address that is not ASCII.
+    options: those of the replaced recipient. named: the address for ORCPT where options have none. ORCPT is
+    left out if that is "" or not ASCII.
     """
     taken = [
         option.decode("ascii")

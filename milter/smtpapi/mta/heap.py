@@ -1,6 +1,6 @@
-"""The C library's heap: by default it may keep memory that was freed for ever.
+"""The heap of the C library, which by default may never return freed memory to the system.
 
-Only GNU's library is known here; with another one nothing is done.
+Only GNU's library is known here. With another one nothing is done.
 """
 
 import contextlib
@@ -11,16 +11,16 @@ _ARENAS = 2  # Python runs one thread at a time; the library's default is eight 
 
 
 def few_arenas() -> None:
-    """Let all threads share two heaps. Call it before there are threads.
+    """Let all threads share two heaps. Call it before the first thread starts.
 
-    With one for each thread 45 sessions took 1.4 GB of addresses, and what one heap had given back no other
-    could use.
+    With a heap for each thread, 45 sessions took 1.4 GB of address space, and no heap could use the memory
+    that another had freed.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 def trim() -> None:
-    """Give free memory back to the system."""
+    """Return free memory to the system."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))

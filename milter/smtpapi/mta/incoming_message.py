@@ -1,11 +1,11 @@
-"""One message while it comes in: envelope, header and body, as far as they are kept in memory.
+"""One message while it comes in: envelope, header and body, as far as they are held in memory.
 
-Not the callbacks that bring it (`session`), nor what becomes of it (`message_end`).
+Not the callbacks that deliver it (`session`), nor what becomes of it (`message_end`).
 
-- A body over the size limit is counted, not kept. One that nothing will read is hashed, not kept.
-- A message that finds no room in the memory shared by all workers gives up what it holds, except the header
-  fields that still count.
-- What is taken of that memory is given back by `release`, and by nothing else.
+- A body over the size limit is only counted. A body that no later step reads is only hashed.
+- A message that finds no room in the memory shared by all workers drops what it holds, except the header
+  fields that are needed in any case.
+- Only `release` returns the shared memory.
 """
 
 import hashlib
@@ -13,33 +13,35 @@ from collections.abc import Callable
 
 from smtpapi.hop import split_header
 from smtpapi.model.envelope import Resolved
-from smtpapi.model.message import Field, Message, Unkept
+from smtpapi.model.message import Field, HashedBody, Message
 from smtpapi.model.outcome import Why
 from smtpapi.mta import heap
 from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads
 from smtpapi.request import trust, x_msys_api
 
-# The fields that still count in a message that is not kept: those that may have to be taken out, and those
-# that show whose mail it is.
-_ALWAYS_KEPT = frozenset({x_msys_api.NAME.lower(), split_header.HEADER.lower(), *trust.TRACES})
-_FIELD = 300  # octets that Python takes for one more field, besides its text
-# Octets of a header that are not counted, so that an ordinary one costs no call. Sendmail takes headers of
+# The fields that are needed of a message without room: those that may have to be removed, and those that show
+# whose mail it is.
+_ALWAYS_HELD = frozenset({x_msys_api.NAME.lower(), split_header.HEADER.lower(), *trust.TRACES})
+_FIELD = 300  # octets of memory that Python takes for a field, besides its text
+# Octets of a header that are not counted, so that an ordinary one costs no call. Sendmail accepts headers of
 # 32,768 octets by default (MaxHeadersLength).
 _HEADER = 65_536
-_LARGE = 16_777_216  # octets; after a message that held more, the system gets back what it can
-# Octets of a body that are kept without asking whether anything will read them: one chunk of the milter
-# protocol, of 65,535 octets, and no more.
+# Octets. After a message that held more, free memory is returned to the system. The number is a guess: far
+# above ordinary mail, so that this is rare.
+_LARGE = 16_777_216
+# Octets of a body that are held before it is asked whether anything will read them: one chunk of the milter
+# protocol has at most 65,535.
 _SMALL = 65_536
 
 
 class IncomingMessage:
-    """What came of one message so far, and the memory that it takes.
+    """The part of one message that has come so far, and the memory that it takes.
 
-    options: the ESMTP parameters of each RCPT TO. resolved: where each recipient leads, if that is asked.
-    lost_fields: names of header fields whose values a fault lost. body_size, header_size: octets that came,
-    the header's with what Python takes for it. passing: why the message passes untouched and is not kept.
-    no_room: it found no room in memory. fault: an exception while it came in, so it is not whole.
+    options: the ESMTP parameters of each RCPT TO. resolved: where the MTA delivers each recipient, if it is
+    asked. lost_fields: names of header fields whose values a fault lost. body_size, header_size: octets that
+    came; for the header with what Python takes for it. passing: why the message passes untouched and is not
+    held. no_room: it found no room in memory. fault: an exception while it came in, so that it is not whole.
     """
 
     __slots__ = (
@@ -65,7 +67,7 @@ class IncomingMessage:
         self._chunks: list[bytes] = []
         self._reads: Reads | None = None  # not asked yet
         self._digest: hashlib._Hash | None = None  # of a body that nothing will read
-        self._header_limit = _HEADER  # the header's size up to which memory was taken for it
+        self._header_limit = _HEADER  # the size of the header for which memory was taken
         self._held = 0  # octets taken of the shared memory
 
     def release(self) -> None:
@@ -77,39 +79,39 @@ class IncomingMessage:
                 heap.trim()
 
     def add_field(self, name: str, value: bytes, exact: bool) -> None:
-        """Add a header field. exact: the value begins after the colon, its blank included."""
+        """Add a header field. exact: the value is everything after the colon, with its first blank."""
         if self.passing is not None or self.no_room:
             self._pass_field(name, value)
             return
-        # Below the leading-space option an MTA takes a blank away, which nearly all fields have.
+        # Without the leading-space option an MTA removes the first blank, which nearly all fields have.
         self.fields.append(Field(name, value if exact else b" " + value))
         self.header_size += len(name) + len(value) + _FIELD
         if self.header_size > self._header_limit:
             self._take_for_header()
 
     def _pass_field(self, name: str, value: bytes) -> None:
-        """Count a field that is not kept, except one that still counts where there was no room."""
-        if self.no_room and name.lower() in _ALWAYS_KEPT:
+        """Count a field that is not held. Where there was no room, hold those that are needed."""
+        if self.no_room and name.lower() in _ALWAYS_HELD:
             self.fields.append(Field(name, value))
         self.header_size += len(name) + len(value) + 3
 
     def _take_for_header(self) -> None:
         self._header_limit += _HEADER
         if not self.take(_HEADER):
-            self.fields = [field for field in self.fields if field.name.lower() in _ALWAYS_KEPT]
+            self.fields = [field for field in self.fields if field.name.lower() in _ALWAYS_HELD]
 
     def add_chunk(self, chunk: bytes, reads: Callable[[Message], Reads]) -> None:
         """Add up to 65,535 octets of the body; beyond the size limit they are only counted.
 
-        reads: called at most once, with the header: what will be read of the body.
+        reads: says what later steps read of the body; called with the header, at most once.
         """
         room = self._services.max_size + 1 - self.body_size
         self.body_size += len(chunk)
         if room > 0 and self.passing is None and not self.no_room:
-            self._keep(chunk if len(chunk) <= room else chunk[:room], reads)
+            self._hold(chunk if len(chunk) <= room else chunk[:room], reads)
 
-    def _keep(self, piece: bytes, reads: Callable[[Message], Reads]) -> None:
-        """Keep a piece of the body, or what has to be known of it."""
+    def _hold(self, piece: bytes, reads: Callable[[Message], Reads]) -> None:
+        """Hold a piece of the body, or only add it to the hash."""
         if self._digest is not None:
             self._digest.update(piece)
             return
@@ -129,7 +131,7 @@ class IncomingMessage:
             self._chunks.append(piece)
 
     def take(self, octets: int) -> bool:
-        """Take so much more of the shared memory; without room, give up the body and return False."""
+        """Take more of the shared memory. Without room, drop the body and return False."""
         if self._services.body_memory.take(octets):
             self._held += octets
             return True
@@ -139,9 +141,9 @@ class IncomingMessage:
         return False
 
     def take_for_answer(self) -> bool:
-        """Take the memory that the answer needs: joined and with its changes, a body is there three times.
+        """Take the memory for the answer. Return False where there is no room, now or before.
 
-        Return False where the message found no room, now or before.
+        A body then exists three times: in chunks, joined, and changed.
         """
         return not self.no_room and (self._digest is not None or self.take(2 * self.body_size))
 
@@ -150,11 +152,11 @@ class IncomingMessage:
         return Message(tuple(self.fields), b"")
 
     def message(self) -> Message:
-        """Return the message; its body, where that was kept, is handed over and no longer here."""
+        """Return the message. A body that was held is moved into it, and no longer held here."""
         fields = tuple(self.fields)
         if self._digest is not None:
             size = min(self.body_size, self._services.max_size + 1)
-            return Message(fields, b"", unkept=Unkept(size, self._digest.digest()))
+            return Message(fields, b"", hashed=HashedBody(size, self._digest.digest()))
         message = Message(fields, b"".join(self._chunks))
         self._chunks = []
         return message

@@ -1,13 +1,14 @@
-"""The end of one message: its result is computed, carried out, recorded, counted and logged, in that order.
+"""The end of one message: the result is computed, carried out, recorded, counted and logged, in that order.
 
-It decides nothing: `transaction.consider` does, handed in by the worker.
+Nothing is decided here: the worker passes in `transaction.consider`, which decides.
 
-What holds here (design rule 1):
-- Everything is computed before the first change is asked for. An exception until then: the message goes on
-  untouched, counted; only what must not leave the building is taken out, where that is known (`fallback`).
-- Then the changes follow each other with nothing between (`modification_calls`). An exception there: 451,
-  since the MTA may hold half of them.
-- Only then the injection record is written; whatever becomes of it, the mail is accepted.
+Invariants (design rule 1):
+- Everything is computed before the first change is requested. After an exception up to that point, the
+  message goes on untouched and is counted. Only fields that must not leave the site are removed, as far as
+  they are known (`fallback`).
+- Then the changes follow each other with nothing in between (`modification_calls`). After an exception there
+  the answer is 451, since the MTA may hold half of them.
+- Only then the injection record is written. If that fails, the mail is accepted all the same.
 """
 
 import contextlib
@@ -29,8 +30,8 @@ from smtpapi.request import copies, x_msys_api
 from smtpapi.telemetry import maillog
 
 TRY_AGAIN = Refuse("451", "4.3.0", "Temporary failure of the tracking filter, try again")
-# To an MTA the same as ACCEPT, after which libmilter would not notice that the next client's session follows
-# on this connection (SMFIC_QUIT_NC, docs/quirks.md).
+# For an MTA this means the same as ACCEPT. But after ACCEPT libmilter would not notice that the session of
+# the next client begins on this connection (SMFIC_QUIT_NC, docs/quirks.md).
 _GOES_ON = Milter.CONTINUE
 
 
@@ -38,7 +39,7 @@ _GOES_ON = Milter.CONTINUE
 class MessageEnd:
     """One message at its end.
 
-    client_fault: why the client is not known. exact: the MTA takes header values to the octet. context: the
+    client_fault: why the client is not known. exact: the MTA takes header values octet by octet. context: the
     session's context variables; after `answer`, those for its next message.
     """
 
@@ -55,10 +56,10 @@ class MessageEnd:
     def answer(
         self, mta: Milter.Base, read_envelope: Callable[[], Envelope], refuse: Callable[[Refuse], int]
     ) -> int:
-        """Do all that is to be done at the end of the message, and return the answer for libmilter.
+        """Carry out everything at the end of the message, and return the answer for libmilter.
 
-        read_envelope: may raise; then the message passes untouched. refuse: sets the reply and returns the
-        answer that goes with it.
+        read_envelope: may raise; then the message passes untouched. refuse: sets the SMTP reply and returns
+        the answer for libmilter.
         """
         services = self.services
         began = services.tick()
@@ -67,7 +68,7 @@ class MessageEnd:
         try:
             envelope = read_envelope()
             outcome, changes = self._compute(envelope)
-        except Exception as error:  # noqa: BLE001 - nothing was changed yet: the mail must go on
+        except Exception as error:  # noqa: BLE001 - nothing was changed yet, so the mail must go on
             services.counters.add("failed-before-change")
             if envelope is None:
                 envelope = Envelope(self.client, self.incoming.sender, tuple(self.incoming.recipients))
@@ -87,12 +88,12 @@ class MessageEnd:
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
                 services.counters.add("events-dropped")
                 maillog.event_lost(envelope)
-        with contextlib.suppress(Exception):  # the answer stands, whatever fails in logging it
+        with contextlib.suppress(Exception):  # a fault in logging must not change the answer
             self._count_and_log(envelope, outcome, services.tick() - began)
         return answer
 
     def _compute(self, envelope: Envelope) -> tuple[Outcome, Modifications | None]:
-        """Return what becomes of the message, and the changes that this needs. Raises whatever went wrong."""
+        """Return the outcome of the message, and the changes for it. Raises whatever went wrong."""
         incoming = self.incoming
         if (fault := incoming.fault or self.client_fault) is not None:
             raise fault
@@ -113,28 +114,30 @@ class MessageEnd:
         return outcome, changes
 
     def _after_failure(self, envelope: Envelope, note: str) -> tuple[Outcome, Modifications | None]:
-        """Return how a message goes on after an exception of ours, and the changes for that.
+        """Return the outcome of a message after an exception of ours, and the changes for it.
 
-        It goes on as it came, without the fields that must not leave the building. It is put off where copies
-        that were asked for would be lost.
+        It goes on as it came, without the fields that must not leave the site. Where copies that its sender
+        asked for would be lost, the answer is a temporary failure.
         """
         result, incoming = self._result, self.incoming
         if result is not None and isinstance(result.outcome, Plan) and result.outcome.recipients:
             return TRY_AGAIN, None
         lost = (Field(name, b"") for name in incoming.lost_fields)  # deletions go by the fields' numbers
         header = Message((*incoming.fields, *lost), b"")
-        owing = copies.may_be_asked(header) or x_msys_api.NAME.lower() in map(str.lower, incoming.lost_fields)
+        at_risk = copies.may_be_asked(header) or x_msys_api.NAME.lower() in map(
+            str.lower, incoming.lost_fields
+        )
         outcome: Outcome = Leave(Why.INTERNAL_ERROR, note)
         changes = None
         try:
             headers = self.rights.allowed(self.services.removable(envelope, header))
-            owing = owing and any(change.name == x_msys_api.NAME for change in headers)
+            at_risk = at_risk and any(change.name == x_msys_api.NAME for change in headers)
             if headers:
                 without = Plan(headers, why=Why.INTERNAL_ERROR, note=note)
                 outcome, changes = without, modifications_of(without, header)
-        except Exception:  # noqa: BLE001 - not known what may be taken out: the mail passes as it came
+        except Exception:  # noqa: BLE001 - the fields to remove are not known: the mail passes as it came
             maillog.failed_before_change(envelope)
-        return (TRY_AGAIN, None) if owing and result is None else (outcome, changes)
+        return (TRY_AGAIN, None) if at_risk and result is None else (outcome, changes)
 
     def _count_and_log(self, envelope: Envelope, outcome: Outcome, seconds: float) -> None:
         counters = self.services.counters

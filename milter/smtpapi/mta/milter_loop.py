@@ -1,4 +1,4 @@
-"""libmilter's loop: it serves our sessions in one process until it is stopped.
+"""The loop of libmilter, which serves our sessions in one process until it is stopped.
 
 Not what a session does (`session`), nor the process (`worker`).
 """
@@ -16,21 +16,21 @@ from smtpapi.mta.services import SessionServices
 from smtpapi.mta.session import Session
 from smtpapi.telemetry import maillog
 
-_MTA_SILENCE = 7200  # seconds; libmilter's own default: an SMTP session may idle between two callbacks
+_MTA_SILENCE = 7200  # seconds between two callbacks, in which an SMTP session may idle; libmilter's default
 
 
 class OneRecipientSession(Session):
     """A session whose trusted clients name one recipient in a transaction (`several_recipients = defer`).
 
-    It asks the MTA to wait for an answer to each RCPT, which others need not.
+    It asks the MTA to wait for an answer to each RCPT. Other sessions need no such answer.
     """
 
-    # What the negotiation switches off. pymilter hands the parent's value down (docs/quirks.md).
+    # The protocol steps to switch off. pymilter would inherit the value of the base class (docs/quirks.md).
     _protocol_mask = Session.protocol_mask() | Milter.P_NR_RCPT
 
     @Milter.decode("bytes")
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
-        """Take a recipient that the MTA accepted; put the second one off (RFC 5321 4.5.3.1.10)."""
+        """Add a recipient that the MTA accepted; defer a second one (RFC 5321 4.5.3.1.10)."""
         if self._incoming.recipients and self._is_limited():
             self.setreply("452", "4.5.3", "One recipient a transaction here, send this one again")
             return Milter.TEMPFAIL
@@ -47,14 +47,15 @@ class OneRecipientSession(Session):
             return False
 
 
-# pymilter keeps a Python thread state for each connection, so what is put here is that session's.
+# pymilter has a Python thread state for each connection, so each session has its own values here.
 _here = threading.local()
 
 
 def _note_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Note what ended a callback outside our code. pymilter reports all that escapes by this hook.
+    """Record what ended a callback outside our code. pymilter reports every uncaught exception to this hook.
 
-    Octets that are no UTF-8 in a header's name, a host's name or a command fail in its C, before our code.
+    Octets that are not UTF-8, in the name of a header or host or in a command, fail in its C code, before
+    ours.
     """
     session: Session | None = getattr(_here, "session", None)
     if isinstance(error, UnicodeDecodeError) and trace is None:
@@ -74,8 +75,9 @@ def serve(services: SessionServices, name: str, around_open: Callable[[Callable[
     """
     real = milter.opensocket
     milter.opensocket = lambda rmsock: around_open(lambda: real(rmsock))
-    # After another answer to a step that the MTA waits for no answer to, libmilter ignores the rest of the
-    # message, its end too. What was lost is noted instead, and `Session.eom` answers.
+    # The MTA waits for no answer to some steps. If one of these gets another answer than CONTINUE, libmilter
+    # ignores the rest of the message, its end included. So a failure is only recorded, and `Session.eom`
+    # answers.
     milter.set_exception_policy(Milter.CONTINUE)
     sys.excepthook = _note_failure
     kind = Session if services.one_recipient is None else OneRecipientSession

@@ -1,4 +1,4 @@
-"""The calls that change a message, in their order, with nothing between them.
+"""Make the calls that change a message, in their order, with nothing in between.
 
 Not what is changed (`modifications`), nor what becomes of the message when a call fails (`message_end`).
 """
@@ -9,7 +9,7 @@ from smtpapi.mta.modifications import Modifications
 
 
 def apply_modifications(modifications: Modifications, mta: Milter.Base) -> Exception | None:
-    """Ask the MTA for the changes. Return None, or what went wrong: some may have been made by then.
+    """Request the changes from the MTA. Return None, or the exception after which some may have been made.
 
     Header fields come first, then recipients, then the body in one call.
     """

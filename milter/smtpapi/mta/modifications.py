@@ -1,8 +1,8 @@
-"""A plan as the calls that carry it out, computed to the last octet, so that nothing here fails later.
+"""Compute from a plan the arguments of all calls that carry it out, so that nothing can fail between these.
 
 Not the calls (`modification_calls`). Invariants: deletions come first and go from the highest index down,
-since Postfix renumbers after each and Sendmail does not. What is added brings its own space after the colon,
-where the MTA puts none there.
+since Postfix renumbers the fields after each deletion and Sendmail does not. Added values begin with the
+space after the colon where the MTA does not add it.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Modifications:
     additions: list[tuple[str, str]]
     leaving: list[str]  # recipients to delete
     joining: list[tuple[str, str]]  # recipients to add, with their ESMTP parameters
-    through: str  # a recipient who is there only while others join, or ""
+    through: str  # a recipient who is added before the others and deleted after them, or ""
     body: bytes | None
 
 
@@ -35,11 +35,11 @@ def modifications_of(
     *,
     exact: bool = True,
 ) -> Modifications | None:
-    """Return the changes that carry an outcome out, None for an outcome without changes.
+    """Return the changes that carry out an outcome, None for an outcome without changes.
 
     recipients, options: address and ESMTP parameters of each RCPT TO of the client. exact: the MTA takes
-    header values to the octet; else it puts a space before each. Raises ValueError for edits that do not fit
-    the body, and for recipients and options of different number.
+    header values octet by octet; else it adds a space before each. Raises ValueError for edits that do not
+    fit the body, and for recipients and options of different number.
     """
     if not isinstance(outcome, Plan):
         return None
@@ -65,7 +65,7 @@ def modifications_of(
 
 
 def _spaced(value: str, exact: bool) -> str:
-    r"""Return a value with its space after the colon and folds as libmilter wants them ("\n" and a blank)."""
+    r"""Return a value with its space after the colon, folded as libmilter requires ("\n" and a blank)."""
     value = value.replace("\r\n", "\n")
     if not exact:
         return value.removeprefix(" ")

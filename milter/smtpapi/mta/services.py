@@ -1,6 +1,6 @@
-"""What all sessions of one worker process share: the functions they call, the counters, the memory.
+"""The services that all sessions of one worker process share: functions to call, counters, memory.
 
-Not what stands behind the functions (`worker`), nor a session (`session`).
+Not how these functions are implemented (`worker`), nor a session (`session`).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,20 +22,20 @@ class SessionServices:
 
     consider: `transaction.consider` with clock, keys and configuration bound to it; takes envelope, message,
     the session's context variables and the granted actions.
-    removable: the header fields to take out of a message for which a fault left no result.
+    removable: returns the header fields to remove from a message for which a fault left no result.
     record: writes the injection events of a message that was accepted.
-    takes_context: tells whether XSETCONTEXT counts on a connection (contract.md 4.3).
-    max_size: octets of a body that are kept in memory. One octet more is kept, so that `consider` sees that
-    the body was too large.
+    takes_context: says whether XSETCONTEXT counts on a connection (contract.md 4.3).
+    max_size: octets of a body that are held in memory. One octet more is held, so that `consider` can see
+    that the body was too large.
     passing: why a client's mail passes untouched whatever it holds, by client and context variables; None
     where that depends on the message.
-    reads: what `consider` will read of a body, by envelope, header and context variables.
-    without_room: what becomes of a message of which only the header is in memory.
+    reads: says what `consider` reads of a body, by envelope, header and context variables.
+    without_room: decides about a message of which only the header is in memory.
     body_memory: the memory that all messages of all workers share.
-    missing: the names of the actions that are needed here and that an MTA does not grant; "" for none.
-    one_recipient: tells whether a client may name only one recipient in a transaction; None where no client
-    is held to that.
-    resolves: whether the MTA is asked where each recipient leads.
+    missing: returns the names of the actions that this site needs and that an MTA does not grant.
+    one_recipient: says whether a client may name only one recipient in a transaction; None where that holds
+    for no client.
+    resolves: whether the MTA is asked where it delivers each recipient.
     """
 
     consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], MessageResult]
@@ -52,7 +52,7 @@ class SessionServices:
     missing: Callable[[GrantedActions], str]
     one_recipient: Callable[[Client], bool] | None = None
     resolves: bool = False
-    reported_missing: set[str] = field(default_factory=set)  # what of `missing` the log has already
+    reported_missing: set[str] = field(default_factory=set)  # results of `missing` that were logged
     sessions: set[int] = field(default_factory=set)  # ids of the sessions that are open
     in_transaction: set[int] = field(default_factory=set)  # of those between MAIL and the message's answer
     at_end_of_message: set[int] = field(default_factory=set)  # of those whose message is being answered

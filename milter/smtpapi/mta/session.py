@@ -1,12 +1,12 @@
-"""One SMTP session over its messages: libmilter's callbacks, which collect a message and answer its end.
+"""One SMTP session and its messages: libmilter's callbacks collect each message and answer at its end.
 
-Not who the client is (`connection`), what is kept of a message (`incoming_message`), nor what becomes of it
+Not who the client is (`connection`), what is held of a message (`incoming_message`), nor what becomes of it
 (`message_end`). Besides these only `milter_loop` and `modification_calls` know pymilter.
 
 Invariants (design rule 1):
-- An exception in a callback never ends the session. The message that it hit passes untouched, or is answered
-  451 where what was lost is not known.
-- No callback waits for anything; libmilter serves many sessions with few threads.
+- An exception in a callback never ends the session. Its message passes untouched, or gets 451 if the
+  lost data is not known.
+- No callback waits for anything, since libmilter serves many sessions with few threads.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from smtpapi.telemetry import maillog
 _RESOLUTION_MACROS = ("{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}")
 
 
-@Milter.header_leading_space  # the exact octets after the colon; what is added must bring its own space
+@Milter.header_leading_space  # values are the exact octets after the colon
 class Session(Connection):
     """State of one SMTP session and of the message under way."""
 
@@ -38,7 +38,7 @@ class Session(Connection):
         self._begin()
 
     def _begin(self) -> None:
-        """Forget the message under way, and give back the memory that it took."""
+        """Forget the message under way, and return the memory that it took."""
         self._incoming.release()
         self._incoming = IncomingMessage(self._services)
         self._lost = False  # `failed`
@@ -51,7 +51,7 @@ class Session(Connection):
         return Milter.CONTINUE
 
     def abort(self) -> int:
-        """Give up the message under way; the session, and what it set, goes on."""
+        """Drop the message under way. The session goes on, with the variables that it set."""
         self._begin()
         return Milter.CONTINUE
 
@@ -79,7 +79,7 @@ class Session(Connection):
     @Milter.decode("bytes")
     @Milter.symlist(*_RESOLUTION_MACROS)
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
-        """Take a recipient that the MTA accepted: RCPT TO."""
+        """Add a recipient that the MTA accepted: RCPT TO."""
         self._take_recipient(recipient, params)
         return Milter.CONTINUE
 
@@ -94,7 +94,7 @@ class Session(Connection):
             incoming.fault = error
 
     def header(self, name: str, value: bytes) -> int:
-        """Take one header field. `Milter.noreply` would cost one more call for each."""
+        """Add one header field. `Milter.noreply` would cost one more call for each."""
         incoming = self._incoming
         try:
             incoming.add_field(name, value, self._exact)
@@ -107,7 +107,7 @@ class Session(Connection):
 
     @Milter.noreply
     def body(self, chunk: bytes) -> int:
-        """Take up to 65,535 octets of the body."""
+        """Add up to 65,535 octets of the body."""
         try:
             self._incoming.add_chunk(chunk, self._reads)
         except Exception as error:  # noqa: BLE001 - noted: eom lets the message pass untouched
@@ -117,7 +117,7 @@ class Session(Connection):
     def _reads(self, header: Message) -> Reads:
         return self._services.reads(self._envelope(), header, self._context)
 
-    # pymilter goes through these three for text decoding that is not wanted here.
+    # pymilter calls these three to decode text, which is not wanted here.
     envfrom_bytes = envfrom
     envrcpt_bytes = envrcpt
     header_bytes = header
@@ -125,18 +125,18 @@ class Session(Connection):
     # -- parts that were lost
 
     def unreadable(self, octets: bytes) -> None:
-        """Note a name or command that is no UTF-8, which pymilter cannot hand over (docs/quirks.md).
+        """Record a name or command that is not UTF-8, which pymilter cannot pass on (docs/quirks.md).
 
-        Within a message it is a field's name, for all that is known; its value is lost.
+        Within a message it is taken for the name of a field, whose value is lost.
         """
         maillog.not_utf8(octets)
         if id(self) in self._services.in_transaction and self._incoming.passing is None:
             self._incoming.fields.append(Field(octets.decode("utf-8", "surrogateescape"), b""))
 
     def failed(self) -> None:
-        """Note that a callback of ours was not entered or did not end: what it brought is not known.
+        """Record that a callback of ours was not entered or did not end, so that its data is lost.
 
-        Which fields would have to be taken out is not known either, so the end of the message is 451.
+        It is then not known which fields would have to be removed, so the end of the message is answered 451.
         """
         self._lost = True
 
@@ -156,11 +156,11 @@ class Session(Connection):
             try:
                 maillog.lost_callback(error)
                 return self._refuse(TRY_AGAIN)
-            except Exception:  # noqa: BLE001 - then without a text
+            except Exception:  # noqa: BLE001 - then the reply has no text of ours
                 return Milter.TEMPFAIL
         finally:
             services.at_end_of_message.discard(id(self))
-            with contextlib.suppress(Exception):  # the answer stands; MAIL begins anew as well
+            with contextlib.suppress(Exception):  # the answer does not change; MAIL clears the message too
                 self._begin()
 
     def _finish(self) -> int:
@@ -198,7 +198,7 @@ class Session(Connection):
         return Milter.TEMPFAIL if refusal.code.startswith("4") else Milter.REJECT
 
 
-# The macros that `Milter.symlist` noted at the callbacks, in the form that the MTA is asked for them.
+# The macros that `Milter.symlist` recorded at the callbacks, in the form in which the MTA is asked for them.
 Session.macro_requests = tuple(
     (stage, " ".join(names))
     for callback, stage in Milter.MACRO_CALLBACKS.items()
@@ -207,8 +207,8 @@ Session.macro_requests = tuple(
 
 
 def _mailbox(path: bytes) -> str:
-    """Return the address in a MAIL or RCPT path, without <>, which Postfix's local submission leaves out.
+    """Return the address in a MAIL or RCPT path without its <>, which Postfix's local submission omits.
 
-    What is no UTF-8 (Sendmail passes it on) is escaped.
+    Octets that are not UTF-8 are escaped; Sendmail passes such on.
     """
     return path.removeprefix(b"<").removesuffix(b">").decode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
 """The SMTP command XSETCONTEXT, by which a client sets context variables of its session (contract.md 4.3).
 
-Not who may use it (`worker`). Pure.
+Not who may use it (`worker`).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from smtpapi.mta import dsn
 
 VERB = "XSETCONTEXT"
 
-_MOST = 100  # variables a session may set: Momentum names no limit, its users set a handful
+_MOST = 100  # variables a session may set: Momentum names no limit, its users set a handful; a guess
 
 
 def merged(context: Mapping[str, str], rest: str) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""The workers that the parent started and has not yet seen end.
+"""The workers that the parent has started and that have not ended yet.
 
-Not when one is started or ended (`supervisor`). Each child has a number of its own: of its row of counters
-and of its share of the memory for messages.
+Not when one is started or stopped (`supervisor`). Each child has a number, which selects its row of
+counters and its share of the memory for messages.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from smtpapi.telemetry import maillog
 class Child:
     """One worker process.
 
-    control: the socket pair's end for orders. born: on the monotonic clock. leaving: when it is killed at
-    the latest, once it was told to exit. stopping: it was told to cut its sessions.
+    control: our end of the socket pair for orders. born: by the monotonic clock. leaving: when it is killed
+    at the latest, set once it was ordered to exit. stopping: it was ordered to end its sessions.
     """
 
     pid: int
@@ -34,7 +34,7 @@ class Child:
 
 
 class Children:
-    """All workers that live, those that leave included."""
+    """All living workers, those that are about to exit included."""
 
     def __init__(self) -> None:
         self._by_pid: dict[int, Child] = {}
@@ -49,11 +49,11 @@ class Children:
         return isinstance(child, Child) and child.pid in self._by_pid
 
     def add(self, child: Child) -> None:
-        """Take a worker that was started."""
+        """Add a worker that was started."""
         self._by_pid[child.pid] = child
 
     def serving(self) -> list[Child]:
-        """Return the workers that were not told to exit."""
+        """Return the workers that were not ordered to exit."""
         return [child for child in self if child.leaving is None]
 
     def draining(self) -> list[Child]:
@@ -67,7 +67,7 @@ class Children:
         return [number for number in range(1, limit) if number not in used]
 
     def ended(self) -> Iterator[tuple[Child, int]]:
-        """Yield each worker that has ended since, with its wait status; it is no child any more."""
+        """Yield each worker that has ended, with its wait status, and remove it."""
         while self._by_pid:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

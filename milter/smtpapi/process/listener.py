@@ -1,9 +1,9 @@
 """The milter's listening socket, which the parent binds and libmilter uses in each worker.
 
-libmilter cannot use an inherited socket. It unlinks a unix socket's path when one of its workers stops, and
-it takes a live socket away from another program. So the parent binds. Each worker lets libmilter open a dummy
-of the same family, and then puts our socket on the dummy's descriptor (`around_open`). An unused socket put
-on it later (`take_back`) keeps new sessions away from a worker while those it has go on.
+libmilter cannot use an inherited socket. It would also unlink the path of a unix socket when one worker
+stops, and take over a socket that another program still uses. So the parent binds. Each worker lets libmilter
+open a dummy of the same family, and then puts our socket on the descriptor of the dummy (`around_open`). To
+end a worker, an unused socket is put there (`take_back`): no new sessions come, and those it has go on.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ def bind(name: str) -> socket.socket:
     """Return a listening socket.
 
     name: "unix:PATH" (also "local:PATH" or a bare path), "inet:PORT@ADDRESS" or "inet6:…". The socket does
-    not block: of several workers woken for one connection only one gets it, and the others must not hang in
-    accept. Raises ListenError for a name that is none, and where the socket cannot be bound.
+    not block: several workers wake up for one connection and only one gets it, and the others must not hang
+    in accept. Raises ListenError for a malformed name, and where the socket cannot be bound.
     """
     kind, _, rest = name.partition(":")
     if kind in ("inet", "inet6"):
@@ -92,7 +92,7 @@ def _listen(listener: socket.socket) -> socket.socket:
 
 
 class BorrowedListener:
-    """Our listener as libmilter uses it in one worker. directory: private to this worker."""
+    """Our listener, as libmilter uses it in one worker. directory: private to this worker."""
 
     def __init__(self, listener: socket.socket, directory: Path) -> None:
         self._listener = listener
@@ -101,7 +101,7 @@ class BorrowedListener:
         self._unused_listener: socket.socket | None = None
 
     def dummy(self) -> str:
-        """Return an unused socket name for libmilter to open, of our listener's family, which it checks."""
+        """Return an unused socket name for libmilter, of our listener's family, which libmilter checks."""
         if self._listener.family == socket.AF_UNIX:
             return f"unix:{self._directory / 'dummy'}"
         with self._unused() as free:
@@ -119,19 +119,19 @@ class BorrowedListener:
         os.dup2(self._listener.fileno(), self._handle, inheritable=False)
 
     def take_back(self) -> None:
-        """Let no new session reach this worker; those it has go on."""
+        """Stop new sessions from reaching this worker. Those it has go on."""
         if self._unused_listener is None and self._handle >= 0:
             self._unused_listener = _listen(self._unused())
             os.dup2(self._unused_listener.fileno(), self._handle, inheritable=False)
-            # A poll(2) under way waits on the socket that was there before, but examines the one that is
-            # there now when it wakes. So both get a call. Else this would take effect 5 s late.
+            # A poll(2) under way waits on the old socket, but examines the new one when it wakes up. So
+            # connect to both: else this would take effect up to 5 s later.
             _call(self._unused_listener)
             _call(self._listener)
-            # When no process holds it any more, callers are refused at once, and a new parent may bind.
+            # Once no process has it open any more, connections are refused, and a new parent can bind.
             self._listener.close()
 
     def wake(self) -> None:
-        """Let libmilter's loop turn once, by a call; by itself it checks only every 5 s whether to stop."""
+        """Wake libmilter's loop by a connection. By itself it checks only every 5 s whether to stop."""
         if self._unused_listener is not None:
             _call(self._unused_listener)
 
@@ -145,7 +145,7 @@ class BorrowedListener:
 
 
 def _call(listener: socket.socket) -> None:
-    """Connect and close. Another worker may accept that; it sees a session that ends at once."""
+    """Connect and close. If another worker accepts that, it sees a session that ends at once."""
     with socket.socket(listener.family) as caller:
         caller.setblocking(False)
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""What the parent needs before it serves: configuration, policy and key ring, and the account to run as.
+"""Load what the parent needs before it serves: configuration, policy, key ring, and the account to run as.
 
-Not the serving (`supervisor`).
+Not the serving itself (`supervisor`).
 """
 
 import grp
@@ -22,7 +22,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfiguration:
-    """All that a worker is made from, read and checked as a whole."""
+    """Everything that a worker is made from, read and checked together."""
 
     settings: Settings
     policy: hooks.Policy | None
@@ -30,7 +30,7 @@ class LoadedConfiguration:
 
 
 def load(path: Path) -> LoadedConfiguration:
-    """Read configuration, policy and key ring. Raises StartError for whatever cannot be used."""
+    """Read configuration, policy and key ring. Raises StartError if one of them cannot be used."""
     try:
         settings = load_file(path)
         policy = load_named(path, settings)
@@ -39,16 +39,16 @@ def load(path: Path) -> LoadedConfiguration:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
-    except Exception as error:  # ours or a policy's: it must not end a parent that serves
+    except Exception as error:  # a fault of ours or of a policy must not end a parent that serves
         raise StartError(f"{path}: {type(error).__name__}: {error}") from error
     return LoadedConfiguration(settings, policy, ring)
 
 
 def account_of(settings: Settings) -> pwd.struct_passwd | None:
-    """Return the account to take after binding, None to stay who we are.
+    """Return the account to switch to after binding, None to keep the current one.
 
-    Root stays root only where the configuration says so (`user = "root"`): mail is strangers' bytes. Raises
-    StartError where root has no user to become, or the user or group does not exist.
+    Root stays root only where the configuration says so (`user = "root"`), since mail comes from strangers.
+    Raises StartError where root has no user to become, or the user or group does not exist.
     """
     if os.geteuid() != 0:
         return None
@@ -67,7 +67,7 @@ def account_of(settings: Settings) -> pwd.struct_passwd | None:
 
 
 def become(account: pwd.struct_passwd | None) -> None:
-    """Drop root's rights for good; None or root: keep them. Raises OSError."""
+    """Switch to the account for good; do nothing for None or root. Raises OSError where that fails."""
     if account is not None and account.pw_uid != 0:
         os.initgroups(account.pw_name, account.pw_gid)
         os.setgid(account.pw_gid)

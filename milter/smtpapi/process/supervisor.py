@@ -1,16 +1,16 @@
-"""The filter's parent process: binds the socket, forks workers, keeps them alive, reloads and stops.
+"""The filter's parent process: it binds the socket, forks workers, replaces dead ones, reloads and stops.
 
-It handles no mail. Python runs one thread at a time, so cores are used by processes; what libmilter and
-pymilter do to forking programs, and what is done about it here, stands in docs/decisions/0009-prefork.md.
+It handles no mail. Python runs one thread at a time, so each core needs a process. The effects of libmilter
+and pymilter on forking programs, and how they are handled, are described in docs/decisions/0009-prefork.md.
 
-SIGTERM, SIGINT: no new sessions, messages under way finish. SIGHUP: read configuration, policy and key ring
-anew; if all is well, new workers start first and the old ones then end with their last session, so no
-connection is dropped; if not, everything stays and the log says why. When reloads follow each other faster
-than sessions end, only so many workers wait for their sessions: the oldest cut theirs. The signals are taken
-with sigtimedwait: no handler ever interrupts anything.
+SIGTERM, SIGINT: no new sessions start, and messages under way finish. SIGHUP: configuration, policy and key
+ring are read again. If they are good, new workers start first, and each old one then exits after its last
+session, so no connection is dropped. If not, nothing changes and the log says why. When reloads follow each
+other faster than sessions end, the number of workers that wait for sessions is limited: the oldest end
+theirs. Signals are received with sigtimedwait, so no handler ever interrupts anything.
 
-Invariant: nothing but SIGTERM, SIGINT and an end of its own process ends a parent that serves. Where a worker
-cannot be started, the log says why, and it is tried again.
+Invariant: only SIGTERM, SIGINT or the death of its process ends a parent that serves. Where a worker cannot
+be started, the log says why, and the parent tries again.
 """
 
 import contextlib
@@ -35,18 +35,19 @@ from smtpapi.telemetry import maillog
 from smtpapi.telemetry.counters import Counters
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
-_DRAINING = 64  # workers that wait for their sessions to end after reloads, at most
-# Rows of counters, one for each worker alive: 64 that serve, 64 new ones, those that drain, and those that
-# were told to stop and have not stopped yet.
+# Workers that may wait for their sessions to end after reloads: as many as milter.workers allows to serve.
+_DRAINING = 64
+# Rows of counters, one for each living worker: 64 that serve, 64 new ones, those that drain, and those that
+# were ordered to stop and have not exited yet.
 _ROWS = 512
-_FREE_ROWS_SECONDS = 60.0  # for rows to become free; each worker that was told to stop is gone sooner
+_FREE_ROWS_SECONDS = 60.0  # for rows to become free; a worker that was ordered to stop exits sooner
 _READY_SECONDS = 20.0  # for new workers to serve; below the 90 s that systemd gives a start by default
-_SHORT_LIFE = 1.0  # a worker that lived shorter is restarted only after a wait
+_SHORT_LIFE = 1.0  # a worker that lived shorter is restarted only after a wait; a guess
 _LONGEST_WAIT = 30.0  # Postfix's master waits 60 s for a service that fails (service_throttle_time)
 
 
 class Supervisor:
-    """The parent process. Made with a loaded configuration; `run` returns when all workers are gone."""
+    """The parent process, with its loaded configuration. `run` returns when all workers are gone."""
 
     def __init__(self, config: Path, loaded: LoadedConfiguration) -> None:
         self._config = config
@@ -67,7 +68,7 @@ class Supervisor:
         self._listener = listener.bind(settings.milter.socket)
         try:
             become(account)
-            # Once more, now as the user that has to do it at each reload.
+            # Load again, now as the user that must be able to do it at each reload.
             self._loaded = load(self._config)
             directory = settings.milter.counters_directory
             self._counters = Counters.create(_ROWS, Path(directory) if directory else None)
@@ -102,7 +103,7 @@ class Supervisor:
     # -- one turn of the loop
 
     def _busy(self) -> bool:
-        """Tell whether something is due without a signal: a worker to start, or one that has to exit."""
+        """Return whether something is due without a signal: a worker to start, or one that has to exit."""
         return len(self._children.serving()) < len(self._children) or self._missing() > 0
 
     def _missing(self) -> int:
@@ -124,7 +125,7 @@ class Supervisor:
             self._replace()
 
     def _replace(self) -> None:
-        """Start what is missing; what the system or full counters refuse is tried again later."""
+        """Start missing workers. If the system or the number of rows does not allow it, try again later."""
         try:
             for _ in range(self._missing()):
                 self._fork()
@@ -140,7 +141,7 @@ class Supervisor:
                 self._note_death(child, status)
 
     def _note_death(self, child: Child, status: int) -> None:
-        """Log a worker that died by itself. The next starts at once if it had lived, else after a wait."""
+        """Log a worker that died by itself. The next starts at once; after a wait if this one died early."""
         lived = time.monotonic() - child.born
         self._wait = 0.0 if lived >= _SHORT_LIFE else min(max(0.5, self._wait * 2), _LONGEST_WAIT)
         self._not_before = time.monotonic() + self._wait
@@ -153,18 +154,18 @@ class Supervisor:
     # -- workers
 
     def _fork_all(self) -> list[Child]:
-        """Start all workers. Raises StartError; then none of them stays."""
+        """Start all workers. Raises StartError if one cannot be started, after ending the others."""
         started: list[Child] = []
         try:
             for _ in range(self._loaded.settings.milter.workers):
-                started.append(self._fork())  # noqa: PERF401 - those started before one that fails are known
+                started.append(self._fork())  # noqa: PERF401 - after a failure, the others must be known
         except StartError:
             dismiss(started, worker.STOP, 5)
             raise
         return started
 
     def _fork(self) -> Child:
-        """Start one worker. Raises StartError."""
+        """Start one worker. Raises StartError where the system or the number of rows does not allow it."""
         if not (numbers := self._children.free_numbers(_ROWS)):
             raise StartError("too many workers of earlier reloads have not ended yet")
         number = numbers[0]
@@ -195,7 +196,7 @@ class Supervisor:
         return child
 
     def _read_ring(self) -> None:
-        """Keep the newest ring that could be read, for workers that start while it cannot be."""
+        """Replace the ring by the one on disk, if that can be read. New workers begin with it."""
         with contextlib.suppress(RingError):
             ring = load_ring(Path(self._loaded.settings.keys.ring))
             self._loaded = replace(self._loaded, ring=ring)
@@ -255,9 +256,9 @@ class Supervisor:
         notify("READY=1")
 
     def _end_oldest_draining(self) -> None:
-        """Stop the oldest workers that drain, and wait for numbers for new ones.
+        """Stop the oldest workers that drain, and wait until there are enough free numbers for new ones.
 
-        Raises StartError where there are not enough in time. On a signal to stop, stop and return.
+        Raises StartError if that takes too long. On a signal to stop, stop and return.
         """
         serving, draining = len(self._children.serving()), self._children.draining()
         excess = draining[: max(0, len(draining) + serving - max(_DRAINING, serving))]
@@ -276,7 +277,7 @@ class Supervisor:
 
     @staticmethod
     def _log_settings(old: Settings, new: Settings) -> None:
-        """Log what of a new configuration only a restart can take, and what it has to say."""
+        """Log the changed settings that need a restart, and the warnings of a new configuration."""
         for name in ("socket", "user", "group", "counters_directory"):
             if getattr(old.milter, name) != getattr(new.milter, name):
                 maillog.needs_restart(f"milter.{name}")

@@ -1,8 +1,8 @@
 """One worker process of the filter: made by fork, it serves sessions until it is stopped, and exits.
 
-Spool writer and key ring file are opened here, after the fork, since they hold threads and locks that two
-processes must not share. The parent sends its orders over a socket pair. DRAIN: new workers serve already;
-exit when the last session ends. STOP or end of file: finish the messages under way, then exit.
+Spool writer and key ring file are opened here, after the fork, since they have threads and locks that two
+processes must not share. The parent sends orders over a socket pair. DRAIN: new workers already serve, so
+exit after the last session. STOP or end of file: finish the messages under way, then exit.
 """
 
 import contextlib
@@ -45,16 +45,17 @@ READY = b"r"
 DRAIN = b"d"
 STOP = b"s"
 
-DRAIN_SECONDS = 300.0  # an SMTP client may idle as long (RFC 5321 4.5.3.2.7); then its next mail gets 451
+DRAIN_SECONDS = 300.0  # a client may idle so long (RFC 5321 4.5.3.2.7); after that its next mail gets 451
 STOP_SECONDS = 20.0  # for the messages under way; below systemd's 90 s and Postfix's 300 s content timeout
-# A connection that libmilter accepted is no session yet before its first callback, which waits for its turn.
+# A connection that libmilter has accepted becomes a session with its first callback, which may have to wait
+# for a thread. The number is a guess.
 _SETTLE_SECONDS = 1.0
-_CALLBACK_SECONDS = 30.0  # for what libmilter began before it stopped
-_RETURN_SECONDS = 10.0  # for libmilter to return once it was stopped: its loop turns at least each 5 s
+_CALLBACK_SECONDS = 30.0  # for callbacks under way when libmilter stops; far above limits.time_budget
+_RETURN_SECONDS = 10.0  # for libmilter to return after it was stopped; its loop turns at least every 5 s
 
 
 class WorkerServices:
-    """What stands behind the `SessionServices` of this process: configuration, clock, ring file, spool."""
+    """The functions behind `SessionServices`, with the configuration, clock, ring file and spool they use."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class WorkerServices:
         self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
 
     def for_sessions(self) -> SessionServices:
-        """Return what the sessions of this process share."""
+        """Return the services that the sessions of this process share."""
         rewriting = self._settings.rewriting
         mode = rewriting.several_recipients
         return SessionServices(
@@ -102,7 +103,7 @@ class WorkerServices:
     def consider(
         self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: GrantedActions
     ) -> MessageResult:
-        """Return what becomes of a message, with the key ring as it is on disk now."""
+        """Return the outcome of a message, with the key ring that is on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
@@ -115,11 +116,11 @@ class WorkerServices:
         return known_to_pass(self._site, client, context.get("pathway", ""))
 
     def reads(self, envelope: Envelope, header: Message, context: Mapping[str, str]) -> Reads:
-        """Return what `consider` will read of a message's body."""
+        """Return how much of a message's body `consider` will read."""
         return reads(self._site, envelope, header, context)
 
     def without_room(self, envelope: Envelope, header: Message, rights: GrantedActions) -> Outcome:
-        """Return what becomes of a message that found no room in memory."""
+        """Return the outcome of a message that found no room in memory."""
         return without_room(self._site, envelope, header, rights)
 
     def removable(self, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
@@ -127,9 +128,9 @@ class WorkerServices:
         return removable(self._site, envelope, message)
 
     def record(self, result: MessageResult) -> None:
-        """Write the injection events to the spool; count those that it could not take.
+        """Write the injection events to the spool, and count those that it could not take.
 
-        Note also which domain the links name: it must be answered for as long as they live.
+        Record also the domain in the links: the tracker must answer for it as long as they live.
         """
         if result.decision is not None and isinstance(result.outcome, Plan):
             self._domains.used(result.decision.domain, result.decision.expiry)
@@ -138,11 +139,11 @@ class WorkerServices:
                 self._counters.add("events-dropped")
 
     def takes_context(self, client: Client) -> bool:
-        """Tell whether XSETCONTEXT counts: the scope lists it and the client is trusted (contract.md 4.3)."""
+        """Return whether XSETCONTEXT counts: the scope lists it, the client is trusted (contract.md 4.3)."""
         return "XSETCONTEXT" in self._scoped(client).smtp_extensions and self.is_trusted(client)
 
     def is_trusted(self, client: Client) -> bool:
-        """Tell whether a client's mail may be tracked at all."""
+        """Return whether a client's mail may be tracked at all."""
         return is_trusted(client, self._scoped(client).options.relay_hosts)
 
     def _scoped(self, client: Client) -> Scoped:
@@ -162,19 +163,19 @@ def run(
     counters: WorkerCounters,
     body_memory: Callable[[int], BodyMemory] = BodyMemory,
 ) -> NoReturn:
-    """Serve in this process, made by fork, until the parent's order or end, then exit.
+    """Serve in this process, made by fork, until the parent orders to stop or ends, then exit.
 
-    ring: in use while its file cannot be read. control: the socket pair's end for orders. body_memory: makes
-    this process's share of the memory that all of them may take, from the limit.
+    ring: used while its file cannot be read. control: our end of the socket pair for orders. body_memory:
+    makes from the limit this process's share of the memory for messages.
 
-    Signals stay blocked: libmilter takes them with sigwait. A parent that is killed shows as end of file on
-    control, so messages under way finish then, too.
+    Signals stay blocked: libmilter receives them with sigwait. If the parent is killed, control reaches its
+    end of file, so messages under way finish then too.
     """
     status = 1
     try:
         _serve(settings, policy, ring, listener, control, counters, body_memory)
         status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, this process ends here and the parent starts another
+    except BaseException:  # noqa: BLE001 - after any fault this process ends, and the parent starts another
         maillog.worker_failed()
     os._exit(status)
 
@@ -195,26 +196,27 @@ def _serve(
     services = worker_services.for_sessions()
     heap.few_arenas()
     gc.collect()
-    gc.freeze()  # what was loaded stays; collections need not scan it again
+    gc.freeze()  # what is loaded stays for good, so collections need not scan it again
     returned = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smtpapi-") as directory:
         borrowed = BorrowedListener(listener, Path(directory))
 
         def leave() -> None:
-            # A message whose end did not reach us is not waited for: its client gets 451 when we exit.
+            # Do not wait for messages whose end has not come: their clients get 451 when we exit.
             _wait_until(lambda: not services.at_end_of_message, _CALLBACK_SECONDS)
             worker_services.close()
 
-        def see_sessions_out() -> None:
+        def finish_sessions() -> None:
             _watch(control, borrowed, services)
             if not returned.wait(_RETURN_SECONDS):
-                # When it stops, it destroys the lock of its pool. If a thread holds it, all wait for ever.
+                # When libmilter stops, it destroys the lock of its thread pool. If a thread holds that lock,
+                # all of them wait for ever.
                 maillog.never_returned()
                 leave()
                 shutil.rmtree(directory, ignore_errors=True)
                 os._exit(0)
 
-        watch = threading.Thread(target=see_sessions_out, daemon=True)
+        watch = threading.Thread(target=finish_sessions, daemon=True)
 
         def around_open(open_dummy: Callable[[], None]) -> None:
             borrowed.around_open(open_dummy)
@@ -227,7 +229,7 @@ def _serve(
 
 
 def _watch(control: socket.socket, borrowed: BorrowedListener, services: SessionServices) -> None:
-    """Wait for the parent's order (or its end), see the sessions out, and stop libmilter."""
+    """Wait for the parent's order or its end, let the sessions finish, and stop libmilter."""
     order = _order(control)
     borrowed.take_back()
     if order == DRAIN:
@@ -244,13 +246,13 @@ def _watch(control: socket.socket, borrowed: BorrowedListener, services: Session
     stopping = threading.Thread(target=milter_loop.stop, daemon=True)
     stopping.start()
     end = time.monotonic() + _RETURN_SECONDS
-    while stopping.is_alive() and time.monotonic() < end:  # it waits for libmilter's loop to turn
+    while stopping.is_alive() and time.monotonic() < end:  # `stop` waits for libmilter's loop to turn
         borrowed.wake()
         stopping.join(0.05)
 
 
 def _order(control: socket.socket) -> bytes:
-    """Return the parent's order; b"" at its end, which is a reset where it had not yet read READY."""
+    """Return the parent's order; b"" if it has ended. Before it has read READY its end is a reset."""
     try:
         return control.recv(1)
     except ConnectionError:

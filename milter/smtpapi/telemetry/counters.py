@@ -1,9 +1,9 @@
-"""Counts of what the filter did, summed over all worker processes.
+"""Counters of what the filter did, summed over all worker processes.
 
-One table of 64-bit numbers in shared memory, a row for each worker and row 0 for the parent. Each row has one
-writing process. So adding needs no lock between processes, and a worker that is killed at any moment leaves
-what it had counted. With a file, another program can read the table while the filter runs. It is no time
-series: the program that scrapes it (`smtpapi milter --counters`) stores the history.
+They are a table of 64-bit numbers in shared memory, with a row for each worker and row 0 for the parent. Only
+one process writes to a row. So adding needs no lock between processes, and the counts of a worker survive its
+death. If the table is in a file, another program can read it while the filter runs. It holds no history: that
+is for the program that collects the numbers (`smtpapi milter --counters`).
 
 The names are the reasons of `outcome` and a few events; docs/reasons.md explains each.
 """
@@ -73,7 +73,7 @@ class WorkerCounters:
             case Refuse():
                 names.append("refused")
             case Plan(why=Why.SPLIT):
-                names.append(f"why-{Why.SPLIT.value}")  # each copy comes back, and is counted then
+                names.append(f"why-{Why.SPLIT.value}")  # each copy comes back and is counted then
             case Leave(why=why) | Plan(why=Why() as why):
                 names += ("untouched", f"why-{why.value}")
             case Plan():
@@ -90,7 +90,7 @@ class WorkerCounters:
 
 
 class Counters:
-    """The table of all processes. Made by the parent before it forks; each child writes its own row."""
+    """The table of all processes. The parent makes it before it forks; each child writes its own row."""
 
     def __init__(self, table: mmap.mmap, rows: int) -> None:
         self._table = table
@@ -100,8 +100,8 @@ class Counters:
     def create(cls, rows: int, directory: Path | None = None) -> "Counters":
         """Return a new table of zeros.
 
-        directory: where its file is; one that is there is replaced in one step. None: in memory only. Raises
-        OSError where the file cannot be made.
+        directory: where its file is; an old one is replaced in one step. None: in memory only. Raises OSError
+        where the file cannot be made.
         """
         size = _HEAD.size + rows * _ROW
         if directory is None:
@@ -122,7 +122,7 @@ class Counters:
 
     @classmethod
     def open(cls, directory: Path) -> "Counters":
-        """Return the table that a running filter writes, to be read only.
+        """Open the table that a running filter writes, for reading only.
 
         Raises CountersError for a file of another version or kind, OSError where there is none.
         """

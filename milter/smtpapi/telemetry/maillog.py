@@ -1,10 +1,10 @@
-"""The lines of the filter's log: one function for each thing that can happen, and no line elsewhere.
+"""The lines of the filter's log: one function for each event that is logged, and no log call elsewhere.
 
-Lines have Postfix's style, `queue id: key=value, …`, so that the same tools read both logs. No token, no body
-text and no header value of a message is ever written; addresses are, as the MTA writes them too.
+Lines have Postfix's style, `queue id: key=value, …`, so that the same tools can read both logs. No token, no
+text of a body and no header value is ever written. Addresses are, since the MTA writes them too.
 
-What happens to mail and to the service itself is always logged. The stanza's `debug_level` governs only the
-lines that explain how a decision came about.
+What happens to mail and to the service itself is always logged. The stanza's `debug_level` applies only to
+lines that explain a decision.
 """
 
 import logging
@@ -24,14 +24,16 @@ _details = logging.getLogger("smtpapi.details")
 
 _kind_of = attrgetter("kind")  # of an edit
 
-_LONGEST = 500  # characters of a text from outside
+# Characters of a text from outside. A syslog packet of old holds 1024 octets, and the rest of the line needs
+# some.
+_LONGEST = 500
 
 # contract.md 1.4: the levels by name and by number; NOTICE has no counterpart in Python's list.
 LEVELS = {"DEBUG": 10, "INFO": 20, "NOTICE": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """A handler whose lines have one shape. Time and process are formatted once a second, not for each."""
+    """A handler that writes all lines in one form. Time and process are formatted once a second."""
 
     def __init__(self, stream: TextIO, *, timed: bool) -> None:
         super().__init__(stream)
@@ -39,10 +41,10 @@ class _Lines(logging.StreamHandler[TextIO]):
         self._second = -1
         self._head = ""
         self._descriptor: int | None
-        # Lines are written past the stream's layers, which buffer nothing between two lines.
+        # Lines are written directly to the descriptor: the stream buffers nothing between two lines.
         try:
             self._descriptor = stream.fileno()
-        except (AttributeError, OSError, ValueError):  # one without a file
+        except (AttributeError, OSError, ValueError):  # a stream without a file
             self._descriptor = None
 
     def format(self, record: logging.LogRecord) -> str:
@@ -59,11 +61,11 @@ class _Lines(logging.StreamHandler[TextIO]):
         return f"{self._head}{level}: {text}"
 
     def forked(self) -> None:
-        """Forget the process in the head of a line, after a fork."""
+        """Forget the process id in the head of lines, after a fork."""
         self._second = -1
 
     def info(self, text: str) -> None:
-        """Write a line of level INFO without a record, which would cost three times as much as the line."""
+        """Write a line of level INFO. No record is made, since that takes three times as long as the line."""
         lock, stream = self.lock, self.stream
         assert lock is not None
         with lock:
@@ -73,11 +75,11 @@ class _Lines(logging.StreamHandler[TextIO]):
                 stream.flush()
                 return
             data = line.encode(stream.encoding, "backslashreplace")
-            while data:  # nearly always written at once
+            while data:  # one call nearly always writes all of it
                 data = data[os.write(self._descriptor, data) :]
 
 
-_lines: _Lines | None = None  # once `setup` was called
+_lines: _Lines | None = None  # set by `setup`
 
 
 def _after_fork() -> None:
@@ -89,30 +91,30 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def setup(debug_level: str = "ERROR") -> None:
-    """Let the log go to standard error. Under systemd the journal adds time and process itself.
+    """Write the log to standard error. Under systemd the journal adds time and process.
 
     debug_level: as for `set_level`.
     """
     global _lines  # one process, one log
     handler = _lines = _Lines(sys.stderr, timed="JOURNAL_STREAM" not in os.environ)
-    for name in ("smtpapi", "engagement"):  # the latter: spool and key ring of this process
+    for name in ("smtpapi", "engagement"):  # the latter for spool and key ring
         root = logging.getLogger(name)
         root.handlers[:] = [handler]
         root.propagate = False
-    logging.logThreads = logging.logMultiprocessing = False  # no line names them; they cost each line
+    logging.logThreads = logging.logMultiprocessing = False  # no line shows them, and they take time for each
     _log.setLevel(logging.INFO)
     set_level(debug_level)
 
 
 def set_level(debug_level: str) -> None:
-    """Set the level of the details. debug_level: a name or number, as in the stanza (contract.md 1.4)."""
+    """Set the level of detail. debug_level: a name or number, as in the stanza (contract.md 1.4)."""
     names = tuple(LEVELS)
     name = names[int(debug_level)] if debug_level in "012345" and debug_level else debug_level.upper()
     _details.setLevel(LEVELS.get(name, logging.ERROR))
 
 
 def _escaped(text: str) -> str:
-    """Return text from outside, cut and escaped so that it is safe in one log line."""
+    """Return text from outside, cut and escaped so that it is safe in a log line."""
     if text.isprintable() and len(text) <= _LONGEST:
         return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_LONGEST])
@@ -125,7 +127,7 @@ def _who(envelope: Envelope) -> str:
 
 
 def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> None:
-    """Log what became of a message, in one line. size: octets. seconds: from its end to the answer."""
+    """Log the outcome of a message, in one line. size: octets. seconds: from its end to the answer."""
     match outcome:
         case Refuse(code=code, status=status, text=text):
             what = f"status=refused, reply={code} {status} {text}"
@@ -148,34 +150,34 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
 
 
 def _links(edits: Sequence[Edit]) -> int:
-    """Return how many links are among the edits and in parts that were encoded anew."""
+    """Return how many links there are among the edits, including those inside re-encoded parts."""
     kinds = list(map(_kind_of, edits))
     found = kinds.count("link")
     return found + sum(_links(edit.inner) for edit in edits) if "reencoded" in kinds else found
 
 
 def failed_before_change(envelope: Envelope) -> None:
-    """Log the exception being handled, which came before any change; the message goes on as it came."""
+    """Log the exception being handled. Nothing was changed before it, and the message goes on as it came."""
     _log.exception("%s: status=untouched, reason=internal-error, traceback follows", _who(envelope))
 
 
 def failed_in_change(envelope: Envelope, error: Exception) -> None:
-    """Log that the changes of a message were not all made; its client gets 451 and keeps the message."""
+    """Log that some changes of a message failed. Its client gets 451 and still has the message."""
     _log.error("%s: status=deferred, reason=change-failed, traceback follows", _who(envelope), exc_info=error)
 
 
 def lost_callback(error: BaseException) -> None:
-    """Log a callback of libmilter that an exception ended; the end of the message answers."""
+    """Log an exception that ended a callback of libmilter. The message is answered at its end."""
     _log.error("a callback of libmilter failed, traceback follows", exc_info=error)
 
 
 def not_utf8(octets: bytes) -> None:
-    """Log octets that pymilter cannot hand over: a header's name, a host's name or a command."""
+    """Log octets that pymilter cannot pass on: the name of a header or host, or a command."""
     _log.warning("octets that are no UTF-8 in a name or command: %s", _escaped(octets.decode("latin-1")))
 
 
 def not_granted(missing: str) -> None:
-    """Log actions that the MTA does not let the filter use."""
+    """Log actions that the filter needs and the MTA does not grant."""
     _log.warning(
         "the MTA does not grant %s: mail that needs it goes on without links (docs/postfix.md)", missing
     )
@@ -187,27 +189,27 @@ def event_lost(envelope: Envelope) -> None:
 
 
 def detail(envelope: Envelope, note: str) -> None:
-    """Log a detail of how one message's decision came about."""
+    """Log a detail of the decision about one message."""
     _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(note))
 
 
 def context_refused(client: str, why: str) -> None:
-    """Log an XSETCONTEXT line that is not taken."""
+    """Log an XSETCONTEXT line that is not accepted."""
     _details.info("%s: XSETCONTEXT not taken: %s", _escaped(client), why)
 
 
 def ring_trouble(text: str) -> None:
-    """Log that the key ring on disk cannot be used; the one in memory stays in use."""
+    """Log that the key ring on disk cannot be used. The one in memory stays in use."""
     _log.error("%s; the keys read before stay in use", text)
 
 
 def worker_failed() -> None:
-    """Log the exception being handled, which ends a worker."""
+    """Log the exception being handled, after which a worker ends."""
     _log.exception("worker stops, traceback follows")
 
 
 def ready(socket: str, workers: int) -> None:
-    """Log that the service answers."""
+    """Log that the service is ready."""
     _log.info("ready: listening on %s with %d workers", socket, workers)
 
 
@@ -217,7 +219,7 @@ def notice(text: str) -> None:
 
 
 def never_returned() -> None:
-    """Log that a worker that was stopped ends without libmilter, which hangs."""
+    """Log that a stopped worker exits although libmilter hangs."""
     _log.warning("libmilter did not return when it was stopped; its sessions are cut")
 
 
@@ -232,7 +234,7 @@ def worker_not_started(why: str, wait: float) -> None:
 
 
 def cut_short(count: int) -> None:
-    """Log that workers of earlier reloads are stopped, since reloads come faster than sessions end."""
+    """Log that workers of earlier reloads are stopped, since reloads came faster than sessions ended."""
     _log.warning(
         "%d workers of earlier reloads do not wait for their sessions any longer: their clients get 451",
         count,

@@ -98,7 +98,7 @@ def command(
 
 
 def _found(path: Path, settings: Settings, postfix: Path | None) -> tuple[str, ...]:
-    """Return the warnings about what the configuration names."""
+    """Return the warnings about files, domains and Postfix."""
     return (
         *config_warnings.of_files(path, settings),
         *config_warnings.of_domains(settings),

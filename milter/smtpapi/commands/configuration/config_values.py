@@ -12,8 +12,8 @@ from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.scopes import DEFAULT_SCOPE
 from smtpapi.commands.options import say
 
-_NOT_SHOWN = frozenset({"enable"})  # whether a scope counts, which its heading says
-_WIDEST = 36  # a longer value does not push its neighbours' origins out of the window
+_NOT_SHOWN = frozenset({"enable"})  # says whether a scope counts, as its heading does
+_WIDEST = 36  # columns of a value; a longer one must not push the origins of the others off the screen
 
 
 def print_text(path: Path | None, settings: Settings, shown: list[ScopeView], *, whole: bool) -> None:
@@ -104,7 +104,7 @@ def _entry(value: Value) -> dict[str, Any]:
 
 
 def _as_json(value: object) -> object:
-    """Return a value as JSON has it."""
+    """Return a value in a form that JSON has."""
     match value:
         case tuple():
             return [_as_json(each) for each in value]

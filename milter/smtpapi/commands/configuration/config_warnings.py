@@ -1,4 +1,4 @@
-"""Warnings about what a valid configuration names: its files, the domains of links sent before, Postfix.
+"""Warnings about things that a valid configuration names: files, Postfix, and domains of links sent before.
 
 Not the errors and warnings of the configuration's own text, which `engagement.settings` finds.
 """
@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engagement import objections
+from engagement.classify.networks import AsDatabase
+from engagement.classify.read import RulesError, read_rules
+from engagement.extras import NotInstalledError
 from engagement.links import domains_file
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
@@ -17,6 +20,15 @@ from engagement.settings.scopes import listen_of
 from smtpapi.commands.configuration import postfix_advice
 from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
+
+_ERRORS = (
+    RingError,
+    hooks.PolicyError,
+    objections.ObjectionsError,
+    RulesError,
+    NotInstalledError,
+    ValueError,
+)
 
 
 def _naming_policy(settings: Settings) -> Iterator[Path]:
@@ -27,11 +39,13 @@ def _naming_policy(settings: Settings) -> Iterator[Path]:
 
 
 def of_files(config: Path, settings: Settings) -> Iterator[str]:
-    """Yield what keeps the files that a configuration names from being used, as this user sees them."""
+    """Yield a warning for each file that a configuration names and that this user could not use."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
         ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
         ("privacy", "objections", objections.load),
+        ("classify", "rules", read_rules),
+        ("classify", "as_database", AsDatabase),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),
     )
@@ -41,14 +55,14 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
             continue
         try:
             read(Path(str(named.value)))
-        except (RingError, hooks.PolicyError, objections.ObjectionsError) as error:
+        except _ERRORS as error:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
 
 
 def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
-    """Yield what keeps Postfix from showing its mail to the filter. folder: its configuration, or None."""
+    """Yield warnings where Postfix does not pass mail to the filter. folder: its configuration, or None."""
     if folder is None:
         return
     hop = listen_of(settings.rewriting.split_listener)
@@ -59,7 +73,7 @@ def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
 
 
 def of_domains(settings: Settings) -> Iterator[str]:
-    """Yield the domains in links still alive that this configuration no longer names."""
+    """Yield a warning for each domain in links still alive that this configuration no longer names."""
     directory = Path(settings.spool.directory)
     try:
         used = domains_file.read(directory)

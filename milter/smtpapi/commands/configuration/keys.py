@@ -27,12 +27,12 @@ class Failed(click.ClickException):
     exit_code = 2
 
     def format_message(self) -> str:
-        """Return the text without control sequences that a terminal would obey."""
+        """Return the text without the control sequences of terminals."""
         return lines(self.message)
 
 
 def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --ring and --config to a command, which hands both to `ring_path`; one of them is needed."""
+    """Add --ring and --config to a command, which must pass both to `ring_path`. Users give one of them."""
     for option in (
         click.option("--ring", type=click.Path(path_type=Path), help="The key ring's file."),
         click.option(
@@ -47,7 +47,7 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ring_path(ring: Path | None, config: Path | None) -> Path:
-    """Return the ring's file. Raises Failed where neither option was given or the configuration is broken."""
+    """Return the ring's file. Raises Failed without either option, or for a broken configuration."""
     if ring is not None:
         return ring
     if config is None:
@@ -62,7 +62,7 @@ def ring_path(ring: Path | None, config: Path | None) -> Path:
 
 @contextmanager
 def reporting_ring_errors() -> Iterator[None]:
-    """Raise Failed, with its text and exit status 2, for a RingError."""
+    """Turn a RingError into an error message. Raises Failed, with the same text, for it."""
     try:
         yield
     except RingError as error:
@@ -149,7 +149,7 @@ def use(key_id: int, ring: Path | None, config: Path | None) -> None:
 
 
 def _new_key(ring: Ring) -> tuple[bytes, int, int]:
-    """Return a secret, its time and its id, drawn by chance so that two hosts do not give out the same one.
+    """Return a random secret, its time, and a random id, so that two hosts do not choose the same one.
 
     Raises RingError where all ids are used up.
     """
@@ -161,7 +161,7 @@ def _new_key(ring: Ring) -> tuple[bytes, int, int]:
 
 
 def _refuse_where_others_use_it(config: Path | None) -> None:
-    """Raise Failed where the configuration says that several hosts use copies of the ring."""
+    """Raise Failed where several hosts use copies of the ring, by the configuration."""
     if config is None:
         return
     from engagement.settings import SettingsError, load_file

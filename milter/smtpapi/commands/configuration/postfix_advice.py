@@ -1,6 +1,6 @@
-"""What in a Postfix's configuration keeps the filter from seeing mail, read by Postfix's own postconf(1).
+"""Find settings of Postfix by which mail bypasses the filter, with Postfix's own postconf(1).
 
-Not whether Postfix works, and nothing is changed.
+Not whether Postfix runs. Nothing is changed.
 """
 
 import re
@@ -25,12 +25,12 @@ class Smtpd(NamedTuple):
 
     @property
     def proxy(self) -> str:
-        """Return where it hands each message before it is queued, "" for nowhere."""
+        """Return where it sends each message before it is queued, "" for nowhere."""
         return self.options["smtpd_proxy_filter"]
 
     @property
     def has_milters(self) -> bool:
-        """Tell whether it asks milters."""
+        """Return whether it has milters."""
         without = "no_milters" in self.options["receive_override_options"]
         return bool(self.options["smtpd_milters"]) and not without
 
@@ -56,7 +56,7 @@ def smtpds(folder: Path) -> list[Smtpd]:
 
 
 def advice(found: list[Smtpd], hop_port: int | None = None) -> Iterator[str]:
-    """Yield warnings about smtpds. hop_port: of the filter's second pass, which takes no others' mail."""
+    """Yield warnings about smtpds. hop_port: of the second pass, which only the filter's own mail may use."""
     behind = [
         each
         for each in found

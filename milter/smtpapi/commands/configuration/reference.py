@@ -1,6 +1,6 @@
-"""Prints docs/commands.md from the commands themselves: `python -m smtpapi.commands.configuration.reference`.
+"""Print docs/commands.md from the commands themselves: `python -m smtpapi.commands.configuration.reference`.
 
-Not a command of the program. A test holds that the committed page is what this prints.
+Not a command of the program. A test compares the committed page with what this prints.
 """
 
 import inspect

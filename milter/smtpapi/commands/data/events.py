@@ -17,7 +17,8 @@ from types import FrameType
 
 import click
 
-from engagement.events.fields import ALL_TYPES, INJECTION, Fields
+from engagement.events.agents import with_agent
+from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES, Fields
 from engagement.settings import load_file
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
@@ -30,18 +31,20 @@ _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
     *("subject", "friendly_from", "msg_from", "message_id", "transmission_id", "ip_address", "user_agent"),
     *("x_client_class", "x_client_reason", "x_repeat", "x_expired", "x_spoiled", "rcpt_tags", "rcpt_meta"),
-    "x_hits",
+    *("x_hits", "x_client_certain", "bounce_class", "error_code", "x_enhanced_code", "reason", "num_retries"),
+    "queue_time",
 )
 # OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-class _Since(click.ParamType[int]):
+class Since(click.ParamType[int]):
     """A span back from now ("90s", "10m", "2h", "7d") or a moment in ISO 8601, as Unix milliseconds."""
 
     name = "since"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the moment; fail the option for what is none."""
         text = str(value)
         span = re.fullmatch(r"([0-9]{1,9})([smhdw])", text, re.ASCII)
         if span:
@@ -66,7 +69,7 @@ class _Since(click.ParamType[int]):
 @click.option(
     "--type", "types", multiple=True, type=click.Choice(ALL_TYPES), help="Of this type; may be given again."
 )
-@click.option("--since", type=_Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
+@click.option("--since", type=Since(), help="Not older: 90s, 10m, 2h, 7d, or a moment in ISO 8601 (UTC).")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most events shown."
 )
@@ -172,7 +175,7 @@ def _wanted(event: Fields, query: Query) -> bool:
 
 def _print_json(events: Iterable[Fields]) -> None:
     for event in events:
-        sys.stdout.write(json_line(event) + "\n")
+        sys.stdout.write(json_line(with_agent(event)) + "\n")
     sys.stdout.flush()
 
 
@@ -183,10 +186,13 @@ def _print_line(events: Iterable[Fields]) -> None:
 
 
 def line(event: Fields) -> str:
-    """Return an event as a person reads it: time, type, recipient, campaign, link name, target, remarks."""
+    """Return an event as a person reads it: time, type, recipient, campaign, what of it, remarks.
+
+    What: the subject of an injection; of a link its name and target; of a delivery or bounce code and reason.
+    """
     moment = datetime.fromisoformat(event["timestamp"]).astimezone()
     remarks = [
-        *([event["x_client_class"]] if event.get("x_client_class", "human") != "human" else []),
+        *([_client(event)] if event.get("x_client_class", "human") != "human" else []),
         *(word for word in ("repeat", "expired", "spoiled") if event.get(f"x_{word}")),
         *([event["x_outcome"]] if event.get("x_outcome") else []),
     ]
@@ -198,11 +204,19 @@ def line(event: Fields) -> str:
     ]
     if event["type"] == INJECTION:
         columns.append(event.get("subject", "-"))
+    elif event["type"] in MESSAGE_TYPES:
+        code = event.get("x_enhanced_code") or event.get("error_code") or event.get("fbtype", "-")
+        columns += [code, event.get("reason", "-")]
     elif "target_link_url" in event:
         columns += [event["target_link_name"], event["target_link_url"]]
     if remarks:
         columns.append(f"({', '.join(remarks)})")
     return "  ".join(plain(word) for word in columns)
+
+
+def _client(event: Fields) -> str:
+    """Return the class of a hit's client, with a question mark where it is no more than probable."""
+    return str(event["x_client_class"]) + ("?" if event.get("x_client_certain") is False else "")
 
 
 def _csv_printer() -> Callable[[Iterable[Fields]], None]:

@@ -11,16 +11,20 @@ from types import FrameType
 
 import click
 
+from engagement.classify.followed import FollowedRules
 from engagement.events.record import BadRecord, decode
 from engagement.settings import Settings, load_file
 from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
+from engagement.shipper.rejudge import Rejudge
 from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, SpoolReader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
 from smtpapi.commands.options import config_option, exit_on_error
+
+_log = logging.getLogger("engagement.classify")
 
 # Octets for a second or two of a cluster's time, so that the status is fresh and a stop need not wait.
 _CLUSTER_PORTION = 128 * 1024
@@ -80,8 +84,15 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             return False
         try:
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
+            rules = FollowedRules(settings.classify, _log.error)
+            rules.current()  # what is wrong with them is told at once
             shipper = Shipper(
-                directory, store, retention=settings.store.retention, portion=portion, lock=lock
+                directory,
+                store,
+                rejudge=Rejudge(store, rules.current, settings.classify.again_within),
+                retention=settings.store.retention,
+                portion=portion,
+                lock=lock,
             )
             if once:
                 return _once(shipper)

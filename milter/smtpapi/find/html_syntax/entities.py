@@ -1,8 +1,8 @@
 """Character references in an HTML attribute's value, decoded exactly once.
 
 Not for text between tags: there a named reference without its semicolon is decoded in more cases.
-Source: WHATWG HTML 13.2.5.72 (character reference state) and the states after it. Output is UTF-8 for what
-was decoded; all other bytes pass as they are.
+Source: WHATWG HTML 13.2.5.72 (character reference state) and the states after it. What was decoded is
+written as UTF-8; all other bytes pass as they are.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import Final
 
 from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, no_deadline
 
-# Possessive: the name is all letters and digits there are, so "&ampx" and "&amp=" are no references.
+# Possessive: a name takes all letters and digits that follow, so "&ampx" and "&amp=" are no references.
 _REFERENCE: Final = re.compile(rb"&(?:#(?:[xX]([0-9a-fA-F]++)|([0-9]++));?|([A-Za-z][A-Za-z0-9]*+)(;|(?!=)))")
 
-# By the name as it is written, with its semicolon if one is needed.
+# Keyed by the name as it is written, with its semicolon where one is required.
 TABLE: Final = {name.encode("ascii"): text.encode("utf-8") for name, text in html5.items()}
 
 # WHATWG HTML 13.2.5.80 (numeric character reference end state): C1 controls stand for windows-1252.
@@ -25,11 +25,14 @@ _C1: Final = {
     if code not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
 _REPLACEMENT: Final = "\ufffd".encode()
-_MOST_DIGITS: Final = 8  # more significant digits than this are out of range, decimal or hexadecimal
+_MOST_DIGITS: Final = 8  # U+10FFFF has 7 decimal digits; a number with more than 8 is certainly beyond it
 
 
 def decode(value: bytes, check_time: CheckTime = no_deadline) -> bytes:
-    """The value with each reference decoded once; the same object if there is none."""
+    """Return the value with each reference decoded once; the same object if there is none.
+
+    Raises whatever `check_time` raises.
+    """
     references = value.count(b"&")
     if not references:
         return value
@@ -41,7 +44,7 @@ def decode(value: bytes, check_time: CheckTime = no_deadline) -> bytes:
 
 
 def _pieces(value: bytes, check_time: CheckTime) -> Iterator[bytes]:
-    """A long value cut before references: none of them holds another "&"."""
+    """Yield a long value in pieces, cut before an "&", so that no reference is split."""
     position = 0
     while position < len(value):
         check_time()

@@ -1,6 +1,6 @@
 """Elements whose content is text to the tokenizer: where that text ends (WHATWG HTML 13.2.5.2 to 31).
 
-Not their meaning. `noscript` is none of them here: mail readers run no script, and then it is markup.
+Not their meaning. `noscript` is not one of them: without scripts, as in mail, its content is markup.
 """
 
 import re
@@ -21,7 +21,8 @@ NAMES: Final = (
 )
 
 _SCRIPT_TURN: Final = re.compile(rb"<!--|-->|<(/?)script(?=[ \t\n\f\r/>])", re.IGNORECASE)
-# Letter cases spelled out, as the search for what every match begins with is only fast with IGNORECASE off.
+# Both cases of each letter are written out: only without IGNORECASE does `re` search for the common
+# beginning.
 _CLOSE: Final = {
     name: re.compile(
         b"</" + b"".join(b"[%c%c]" % (sign, sign ^ 0x20) for sign in name) + rb"(?=[ \t\n\f\r/>])"
@@ -31,7 +32,10 @@ _CLOSE: Final = {
 
 
 def end(data: bytes, name: bytes, position: int, limit: int, check_time: CheckTime = no_deadline) -> int:
-    """Offset of the end tag that closes the element whose content begins at position; limit if none does."""
+    """Return where the end tag begins that closes the element of that name; limit if none does.
+
+    position: where the element's content begins. Raises whatever `check_time` raises.
+    """
     if name == b"plaintext":
         return limit
     if name == b"script":

@@ -1,6 +1,6 @@
-"""Where the tag or comment begins that a document ends inside.
+"""Find the tag or comment that a document leaves unclosed at its end.
 
-Of what stands there a browser shows nothing, and what is put behind it becomes a part of it.
+A browser shows nothing of such a tag or comment, and whatever is appended to it becomes a part of it.
 """
 
 from smtpapi.find import foreign
@@ -9,9 +9,10 @@ from smtpapi.mime.deadline import CheckTime
 
 
 def among_skipped(data: bytes, position: int, limit: int, check_time: CheckTime) -> int:
-    """Where the last token from position on begins if limit cuts it; -1 if it does not.
+    """Return where the last token from position on begins if limit cuts it; -1 if limit does not.
 
-    position: where the tokenizer is in the data state, with no element of raw text between it and limit.
+    position: an offset where the tokenizer is in the data state, with no raw text element up to limit. Raises
+    whatever `check_time` raises.
     """
     while found := foreign.TOKEN.match(data, position, limit):
         position = found.end()

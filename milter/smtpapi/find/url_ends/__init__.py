@@ -1,1 +1,1 @@
-"""Where a URL in text ends."""
+"""Where a URL in plain text ends."""

@@ -1,6 +1,6 @@
-"""Where a URL ends that stands in running text: brackets, quotation marks and the sentence's own punctuation.
+"""The end of a URL in running text: brackets, quotation marks and the sentence's own punctuation.
 
-Not which bytes a URL may hold: that is `text`'s business, which hands in the run of them.
+Not which bytes a URL may hold: `text` decides that, and passes in the run of such bytes.
 """
 
 import re
@@ -13,29 +13,30 @@ _OPENER: Final = {b")": b"(", b"]": b"[", b"}": b"{"}
 _PUNCTUATION: Final = re.compile(rb"[.,;:!?'\"|^)\]}*_~]*+")
 _TRAILING: Final = b".,;:!?'\"|^"
 _TAG: Final = re.compile(rb"\[[A-Za-z]{1,20}=\Z")  # [url=https://x.example]label[/url]
-_ON: Final = re.compile(rb"[A-Za-z0-9/?&=%#+\-_~$@*]")  # behind a mark: the URL may go on
-_OPEN: Final = -2
-_EMPHASIS: Final = b"*_~"  # taken off the end if the same mark stands before the URL
+_ON: Final = re.compile(rb"[A-Za-z0-9/?&=%#+\-_~$@*]")  # after a mark: the URL may go on
+_OPEN: Final = -2  # no offset: a bracket stays open
+_EMPHASIS: Final = b"*_~"  # removed from the end if the same mark stands before the URL
 
 
 class UrlEnd(NamedTuple):
-    """Where a URL ends within its run, punctuation included; certain: whether all readers agree."""
+    """Where a URL ends within its run, punctuation included. certain: all mail programs agree about it."""
 
     stop: int
     certain: bool
 
 
 def url_end(data: bytes, start: int, run: int, check_time: CheckTime = no_deadline) -> UrlEnd:
-    """Where the URL ends that begins at start, in data[start:run].
+    """Return where the URL that begins at start ends, in data[start:run].
 
-    A closing bracket that the URL does not open ends it: for certain if nothing but punctuation follows, or
-    if its partner stands right before the URL; else the whole run is given, as uncertain.
+    A closing bracket that nothing in the URL opens may end it. That is certain if only punctuation follows,
+    or if the opening bracket stands right before the URL. Otherwise the whole run is returned, as uncertain.
+    Raises whatever `check_time` raises.
     """
     before = data[start - 1 : start]
     if before == b"'":
         quote = data.find(b"'", start, run)
         if quote >= 0:
-            if _ON.match(data, quote + 1):  # an apostrophe as well as the end
+            if _ON.match(data, quote + 1):  # it may be an apostrophe or the end
                 return UrlEnd(run, certain=False)
             run = quote
     unbalanced = _first_unbalanced(data, start, run, check_time)
@@ -53,20 +54,20 @@ def url_end(data: bytes, start: int, run: int, check_time: CheckTime = no_deadli
 
 
 def only_punctuation(data: bytes, start: int, stop: int) -> bool:
-    """Whether nothing but closing brackets and punctuation stands in data[start:stop]."""
+    """Return whether data[start:stop] holds only closing brackets and punctuation."""
     found = _PUNCTUATION.match(data, start, stop)
     return found is not None and found.end() == stop
 
 
 def without_punctuation(data: bytes, start: int, stop: int) -> int:
-    """The URL's end with the sentence's punctuation left out."""
+    """Return the end of the URL in data[start:stop] without the sentence's punctuation."""
     before = data[start - 1 : start]
     trailing = _TRAILING + before if before and before in _EMPHASIS else _TRAILING
     return start + len(data[start:stop].rstrip(trailing))
 
 
 def _first_unbalanced(data: bytes, start: int, stop: int, check_time: CheckTime) -> int:
-    """Where the first closing bracket is that nothing opens; -1 without one, `_OPEN` if one is left open."""
+    """Return where the first closing bracket that nothing opens is; `_OPEN` if one stays open, else -1."""
     opened: list[bytes] = []
     brackets = _BRACKET.finditer(data, start, stop)
     for found in brackets if stop - start < CHECK_BYTES else paced(brackets, check_time):

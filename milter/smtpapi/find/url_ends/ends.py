@@ -1,7 +1,7 @@
-"""What stands behind a URL in plain text, or in it: where readers agree about its end, and where not.
+"""The characters after a URL in plain text, or inside it: where mail programs agree about its end.
 
-Mail programs differ in what they make a link of. A URL is only replaced if all of them end it at the same
-place, or if what some take along is forgiven by the tracker.
+Mail programs differ in how much of a text they turn into a link. A URL is only replaced if all of them end it
+at the same place, or if the tracker ignores what some of them add to it.
 
 Invariant: linear in the number of bytes.
 """
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from smtpapi.find.url_ends import brackets
 
-# These end a URL in every reader: spaces, quotation marks, dashes, the ellipsis, CJK punctuation.
+# These end a URL in every mail program: spaces, quotation marks, dashes, the ellipsis, CJK punctuation.
 _ENDS: Final = tuple(
     map(
         chr,
@@ -25,17 +25,18 @@ _ENDS: Final = tuple(
         ),
     )
 )
-# Marks of writing direction, word joiner, byte order mark: nothing is seen of them. Some take them along.
+# Marks of writing direction, word joiner, byte order mark: they are invisible. Some programs include them.
 _INVISIBLE: Final = tuple(
     map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF))
 )
-_ON: Final = re.compile(rb"[A-Za-z0-9/&=%#+\-_~$@*\x80-\xff]")  # behind a mark or sign: the URL may go on
+_ON: Final = re.compile(rb"[A-Za-z0-9/&=%#+\-_~$@*\x80-\xff]")  # after a mark or sign: the URL may go on
 
 _CLOSING_TAG: Final = re.compile(rb"\[/[A-Za-z]{1,20}\]")  # [url]https://x.example[/url]: a bulletin board's
 _SEPARATED: Final = re.compile(rb"[,;|]https?://", re.IGNORECASE)
 _SEPARATORS: Final = frozenset(b",;|")
 
-# A line is wrapped at 72 to 78 columns as a rule (RFC 5322 2.1.1, RFC 3676 4.2), and at no less than this.
+# Programs wrap lines at 72 to 78 columns (RFC 5322 2.1.1, RFC 3676 4.2). No program is known that wraps a
+# line shorter than this; the number is a guess.
 _WRAPS: Final = 64
 _NEXT_LINE: Final = re.compile(
     rb"(?:\r\n|\n|\r)[ \t]*+([A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]++)[ \t]*+(?=[\r\n]|\Z)"
@@ -49,7 +50,7 @@ _OF_URL: Final = re.compile(rb"[0-9=&/%_-]")
 
 
 class Characters(NamedTuple):
-    """Encoded: what ends a URL, and what cannot be seen."""
+    """Characters in the part's charset. ends: those that end a URL. invisible: those that nobody sees."""
 
     ends: tuple[bytes, ...]
     invisible: tuple[bytes, ...]
@@ -57,11 +58,11 @@ class Characters(NamedTuple):
 
 @lru_cache(maxsize=64)
 def characters(label: str) -> Characters:
-    """Those of a charset that keeps ASCII; none if its label is unknown, or ASCII."""
+    """Return the characters of a charset that keeps ASCII; none if its label is unknown, or ASCII."""
     try:
         codec = codecs.lookup(label.strip().strip("'\"").lower().replace("windows-", "cp")).name
         if codec == "iso8859-1":
-            codec = "cp1252"  # as every reader has it
+            codec = "cp1252"  # as every mail program reads it
         return Characters(*(tuple(_encoded(signs, codec)) for signs in (_ENDS, _INVISIBLE)))
     except (LookupError, ValueError):
         return Characters((), ())
@@ -73,7 +74,7 @@ def _encoded(signs: tuple[str, ...], codec: str) -> list[bytes]:
 
 
 def is_end(data: bytes, position: int, known: Characters) -> bool:
-    """Whether the URL ends for certain before what is no ASCII at position."""
+    """Return whether the URL certainly ends before the character at position, which is not ASCII."""
     if data.startswith(known.ends, position):
         return True
     after = position
@@ -85,13 +86,13 @@ def is_end(data: bytes, position: int, known: Characters) -> bool:
 
 
 def closing_tag(data: bytes, position: int) -> int:
-    """Where the next end tag of a bulletin board begins; the text's length without one."""
+    """Return where the next end tag of a bulletin board begins; the text's length if there is none."""
     tag = _CLOSING_TAG.search(data, position)
     return len(data) if tag is None else tag.start()
 
 
 def is_list(data: bytes, start: int, host: int, run: int) -> bool:
-    """Whether data[start:run] may be several URLs, or one and its label: `a,b`, `;a;b`, `a|label`."""
+    """Return whether data[start:run] may be several URLs, or one and its label: `a,b`, `;a;b`, `a|label`."""
     if _SEPARATED.search(data, host, run):
         return True
     for separator in {0x7C, data[start - 1] if start else 0} & _SEPARATORS:
@@ -102,19 +103,19 @@ def is_list(data: bytes, start: int, host: int, run: int) -> bool:
 
 
 def is_quotation_inside(data: bytes, start: int, run: int) -> bool:
-    """Whether the quotation mark at run may be a part of the URL: none opened before it, and it goes on."""
+    """Return whether the quotation mark at run may belong to the URL, which then goes on after it."""
     if start and data[start - 1] == data[run]:
         return False
     return data[run - 1] == 0x3D or _ON.match(data, run + 1) is not None
 
 
 def may_be_wrapped(data: bytes, run: int) -> bool:
-    """Whether a line ends at run that is long enough for a program to have wrapped it there."""
+    """Return whether a line ends at run that is so long that a program may have wrapped it there."""
     return data[run] in b"\r\n" and run >= _WRAPS and data.find(b"\n", run - _WRAPS, run) < 0
 
 
 def wrapped(data: bytes, run: int) -> int:
-    """Where the next line's only word ends if it may be the rest of a URL that ends with its line; or -1."""
+    """Return where the next line's only word ends, if it may be the rest of the URL before run; else -1."""
     found = _NEXT_LINE.match(data, run)
     if found is None or _OTHER_WORD.fullmatch(found[1]):
         return -1

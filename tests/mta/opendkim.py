@@ -1,11 +1,21 @@
-"""Keys for DKIM and a DNS that has them."""
+"""OpenDKIM as a milter, keys for it, and a DNS that has them."""
 
 import base64
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import dkim
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from mta.mta_site import until
+
+_PROGRAM = "/usr/sbin/opendkim"
 
 
 class Keys:
@@ -43,3 +53,25 @@ class Keys:
             assert selector is not None
             found.append(selector[1].decode())
         return found
+
+
+@contextmanager
+def signing(folder: Path, keys: Keys, socket: Path) -> Iterator[None]:
+    """Sign all mail of sender.test that comes by the socket."""
+    if shutil.which(_PROGRAM) is None:
+        pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
+    key = folder / "key.pem"
+    key.write_bytes(keys.make("site", "sender.test"))
+    key.chmod(0o600)
+    (folder / "opendkim.conf").write_text(
+        f"Socket local:{socket}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
+        "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\nUMask 0000\n"
+        "Background no\nSyslog no\n"
+    )
+    signer = subprocess.Popen([_PROGRAM, "-f", "-x", str(folder / "opendkim.conf")])
+    try:
+        until(socket.exists, 10, "OpenDKIM")
+        yield
+    finally:
+        signer.kill()  # it would first wait out its listener's five seconds
+        signer.wait(20)

@@ -1,0 +1,1 @@
+"""Why mail did not arrive: bounce classes, and bounces and complaints that come back as mail."""

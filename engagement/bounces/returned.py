@@ -1,0 +1,203 @@
+"""A mail that came back, as events: bounces (RFC 3464) and complaints (RFC 5965).
+
+The message is named by its Message-ID and, where the filter tracked it, by its mark (X-Smtpapi-Id), from the
+copy or the headers that the mail brings back (RFC 3462 2); the recipient by the report's fields, or by the
+address the mail came to (VERP). Pure, by the standard library's parser. Anybody can send such a mail: what it
+says is hearsay until the message it names is found. Invariant: any octets are a `Returned`, nothing raises.
+"""
+
+import re
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+from engagement.bounces.classes import shipped
+from engagement.bounces.reasons import reply_code, without_addresses
+from engagement.events.model import MessageEvent, recipient_mark
+from engagement.events.told import told_id
+
+_MOST: Final = 1000  # recipients of one report
+_LONGEST: Final = 998  # characters of a Message-ID
+_MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
+_VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
+_LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report
+
+
+class Returned(NamedTuple):
+    """What a mail says. why: in words, why it says nothing; "" where it does."""
+
+    events: tuple[MessageEvent, ...]
+    why: str = ""
+
+
+class _About(NamedTuple):
+    """The message that came back.
+
+    header: its Message-ID. message_id: of its mark, b"" without one. recipient: "" for not known. at_ms: when
+    the report was made, Unix milliseconds.
+    """
+
+    header: str
+    message_id: bytes
+    recipient: str
+    at_ms: int
+
+
+def read(data: bytes, now_ms: int) -> Returned:
+    """Return what a mail says. now_ms: Unix milliseconds."""
+    try:
+        return _read(message_from_bytes(data, policy=policy.compat32), now_ms)
+    except Exception as error:  # noqa: BLE001 - the standard library's parser raises of many kinds on odd mail
+        return Returned((), f"it cannot be read ({type(error).__name__})")
+
+
+def _read(mail: Message, now_ms: int) -> Returned:
+    kind = str(mail.get_param("report-type", "")).lower()
+    if mail.get_content_type() != "multipart/report":
+        return Returned((), "neither a bounce (RFC 3464) nor a complaint (RFC 5965)")
+    parts = {part.get_content_type(): part for part in reversed(_parts(mail))}
+    about = _about(parts, mail, now_ms)
+    if "message/feedback-report" in parts:
+        return _complaint(parts["message/feedback-report"], about)
+    status = parts.get("message/delivery-status") or parts.get("message/global-delivery-status")
+    if status is None:
+        return Returned((), f"a report of another kind ({kind or 'none'})")
+    return _bounce(status, about)
+
+
+def _parts(mail: Message) -> list[Message]:
+    """Return the parts of the report itself, not those of the mail it brings back."""
+    payload = mail.get_payload()
+    return [part for part in payload if isinstance(part, Message)] if isinstance(payload, list) else []
+
+
+def _bounce(status: Message, about: _About) -> Returned:
+    events = []
+    for fields in _blocks(status):
+        recipient = _address(fields.get("Original-Recipient") or fields.get("Final-Recipient") or "")
+        action = str(fields.get("Action", "")).strip().lower()
+        if not recipient or action != "failed":
+            continue
+        enhanced = re.sub(r"\s*\(.*", "", str(fields.get("Status", "")), flags=re.DOTALL).strip()[:12]
+        said = _text(fields.get("Diagnostic-Code", ""))
+        reason = said.partition(";")[2].strip() or said
+        reply = reply_code(reason)
+        events.append(
+            _event("out_of_band", about, recipient)._replace(
+                raw_reason=without_addresses(reason),
+                error_code=reply,
+                enhanced_code=enhanced,
+                bounce_class=shipped().of(enhanced, reply, reason),
+                remote_host=_text(fields.get("Remote-MTA", "")).partition(";")[2].strip()[:255],
+            )
+        )
+        if len(events) == _MOST:
+            break
+    return _named(events, about, "a report without a failure")
+
+
+def _complaint(report: Message, about: _About) -> Returned:
+    (fields, *_) = (*_blocks(report), Message())
+    kind = _text(fields.get("Feedback-Type", "")).lower()
+    if not kind:
+        return Returned((), "a feedback report without its type")
+    if kind == "not-spam":
+        return Returned((), "a report that the mail is no spam")
+    if kind in ("auth-failure", "virus"):
+        return Returned((), f"a report of another kind ({kind})")
+    recipient = _address(str(fields.get("Original-Rcpt-To") or about.recipient))
+    event = _event("spam_complaint", about, recipient)._replace(fbtype=kind[:32])
+    return _named([event], about, "")
+
+
+def _named(events: list[MessageEvent], about: _About, why: str) -> Returned:
+    if not events:
+        return Returned((), why)
+    if not about.header:
+        return Returned((), "it does not say which message it is about")
+    return Returned(tuple(events))
+
+
+def _event(kind: str, about: _About, recipient: str) -> MessageEvent:
+    """Return an event. The same mail told again, by an MTA that tries again, is the same event."""
+    return MessageEvent(
+        told_id(about.at_ms, kind, about.header, about.message_id.hex(), recipient.lower()),
+        about.at_ms,
+        kind,
+        "",
+        "",
+        recipient_mark("", "", recipient) if recipient else 0,
+        about.message_id,
+        about.header,
+    )
+
+
+def _about(parts: dict[str, Message], mail: Message, now_ms: int) -> _About:
+    """Return which message the report brings back (RFC 3462 2, RFC 6533 3)."""
+    header, message_id, recipient = "", b"", ""
+    for kind in ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"):
+        if kind not in parts:
+            continue
+        fields = _brought(parts[kind])
+        header = _text(fields.get("Message-ID", ""))[:_LONGEST]
+        mark = _MARK.fullmatch(_text(fields.get("X-Smtpapi-Id", "")))
+        message_id = bytes.fromhex(mark[1]) if mark else b""
+        recipient = _address(_text(fields.get("To", "")))
+        break
+    return _About(header, message_id, _verp(mail) or recipient, _moment(mail, now_ms))
+
+
+def _moment(mail: Message, now_ms: int) -> int:
+    """Return when the report was made by its Date, as far as that can be; else now."""
+    try:
+        at_ms = int(parsedate_to_datetime(_text(mail.get("Date", ""))).timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError):
+        return now_ms
+    return at_ms if now_ms - _LONGEST_WAY_MS < at_ms <= now_ms else now_ms
+
+
+def _brought(part: Message) -> Message:
+    """Return the fields of the mail in a part, which the parser reads only of message/rfc822."""
+    payload = part.get_payload()
+    if isinstance(payload, list) and payload and isinstance(payload[0], Message):
+        return payload[0]
+    data = part.get_payload(decode=True)
+    return message_from_bytes(data if isinstance(data, bytes) else b"", policy=policy.compat32)
+
+
+def _verp(mail: Message) -> str:
+    """Return the recipient that the address names which the mail came to, as Postfix makes it (VERP)."""
+    for name in ("Delivered-To", "X-Original-To", "To"):
+        found = _VERP.search(_text(mail.get(name, ""))[:2000])
+        if found:
+            return f"{found['local']}@{found['domain']}"
+    return ""
+
+
+def _blocks(status: Message) -> Iterator[Message]:
+    """Yield the groups of fields of a report (RFC 3464 2.1), of which the parser makes messages."""
+    payload = status.get_payload()
+    if isinstance(payload, list):
+        yield from (block for block in payload if isinstance(block, Message))
+        return
+    data = status.get_payload(decode=True)
+    for block in re.split(rb"\r?\n\r?\n", data if isinstance(data, bytes) else b""):
+        if block.strip():
+            yield message_from_bytes(block.lstrip(b"\r\n"), policy=policy.compat32)
+
+
+def _address(text: str) -> str:
+    """Return the address of a field: of `rfc822; <ida@example.net>` what is behind the type."""
+    text = _text(text)
+    kind, sign, rest = text.partition(";")
+    text = rest if sign and "@" not in kind else text
+    found = re.search(r"<([^<>]{1,320})>", text[:2000])
+    address = (found[1] if found else text).strip()
+    return address if len(address) <= 320 and not re.search(r"\s", address) else ""
+
+
+def _text(value: object) -> str:
+    """Return a field's value in one line (RFC 5322 2.2.3)."""
+    return re.sub(r"[\r\n]+[ \t]*", " ", str(value)).strip()

@@ -1,0 +1,1 @@
+"""What becomes of messages, read from the logs of Postfix and Sendmail (docs/deliveries.md)."""

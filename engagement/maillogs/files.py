@@ -1,0 +1,248 @@
+"""Follows a log file over its rotations.
+
+Where it was left is known by the offset and a hash of the first bytes, which a new name, a compression or a
+copy do not change, and by the file's number (inode) while nothing was read. When another file has the name,
+or this one was emptied, the rest is looked for among the files beside it whose names begin the same
+(`mail.log.1`, `mail.log-20261129.gz`), then those that came after it are read, then the one with the name.
+
+Invariants: a line is given once it has its end, in the order of the log. What was rotated away and removed
+while nobody followed is told, not guessed.
+"""
+
+import bz2
+import gzip
+import hashlib
+import logging
+import lzma
+import os
+import re
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+_log = logging.getLogger("engagement.maillogs")
+
+PORTION: Final = 256 * 1024  # bytes that are read in one step
+_HEAD: Final = 512  # bytes at the beginning by which a file is known
+_LONGEST: Final = 1024 * 1024  # a line without an end is given up after so many bytes
+_OPENERS: Final[dict[str, Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+class FilePlace(NamedTuple):
+    """Where a file was left. offset: bytes that were read. head: how many first bytes digest is of."""
+
+    inode: int = 0
+    offset: int = 0
+    head: int = 0
+    digest: str = ""
+
+
+class _Open:
+    """A file that is read: at `place`, and `rest` behind it was read without being given yet.
+
+    live: somebody may still write to it.
+    """
+
+    def __init__(self, path: Path, offset: int, *, live: bool) -> None:
+        opener = None if live else _OPENERS.get(path.suffix)
+        self.live = live
+        self.rest = b""
+        self._file: IO[bytes] = opener(path) if opener else path.open("rb")
+        inode = os.stat(path).st_ino if opener else os.fstat(self._file.fileno()).st_ino
+        head = self._file.read(min(offset, _HEAD))
+        self.place = FilePlace(inode, offset, len(head), _digest(head))
+        self._beginning = head
+        self._file.seek(offset)
+
+    def more(self) -> bool:
+        """Read on; return whether there was something."""
+        data = self._file.read(PORTION)
+        self.rest += data
+        return bool(data)
+
+    def lines(self) -> list[bytes]:
+        """Return the whole lines of `rest`; of a file that is complete also a last one without its end."""
+        end = self.rest.rfind(b"\n") + 1
+        if end == 0 and (not self.live or len(self.rest) > _LONGEST):
+            end = len(self.rest)
+        given, self.rest = self.rest[:end], self.rest[end:]
+        if given:
+            if len(self._beginning) < _HEAD:
+                self._beginning = (self._beginning + given)[:_HEAD]
+            offset = self.place.offset + end
+            self.place = FilePlace(self.place.inode, offset, len(self._beginning), _digest(self._beginning))
+        return given.removesuffix(b"\n").split(b"\n") if given else []
+
+    def was_emptied(self) -> bool:
+        """Tell whether the file was emptied, and perhaps written to again, since it was read."""
+        head = os.pread(self._file.fileno(), self.place.head, 0)
+        return head != self._beginning[: self.place.head] or (
+            os.fstat(self._file.fileno()).st_size < self.place.offset + len(self.rest)
+        )
+
+    def modified(self) -> float:
+        """Return when it was written to last, Unix seconds."""
+        return os.fstat(self._file.fileno()).st_mtime
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
+class LogFile:
+    """A log file that is followed.
+
+    path: its name. cursor: what `cursor` returned, {} for never: then from the beginning.
+    """
+
+    def __init__(self, path: Path, cursor: dict[str, object]) -> None:
+        self._path = path
+        self._open: _Open | None = None
+        self._next: list[_Open] = []
+        self._place = _place_of(cursor)
+
+    def cursor(self) -> dict[str, object]:
+        """Return where the next line begins."""
+        place = self._open.place if self._open else self._place
+        return dict(place._asdict()) if place else {}
+
+    def rewind(self, cursor: dict[str, object]) -> None:
+        """Go back to a cursor."""
+        self.close()
+        self._place = _place_of(cursor)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._open is not None:
+            self._place = self._open.place
+            self._open.close()
+        for each in self._next:
+            each.close()
+        self._open, self._next = None, []
+
+    def read(self) -> list[bytes]:
+        """Return the next lines, [] where there are none yet. Raises OSError."""
+        while True:
+            if self._open is None and not self._resume():
+                return []
+            current = self._open
+            assert current is not None
+            if current.live and current.was_emptied():
+                _log.warning("%s was emptied in its place", self._path)
+                self.close()
+                continue
+            if not current.more() and current.live and not self._was_renamed(current):
+                return []
+            if lines := current.lines():
+                return lines
+            if not current.live and not current.rest and not current.more():
+                self._go_on()
+
+    def _was_renamed(self, current: _Open) -> bool:
+        """Tell whether another file has the name and is written to; then the present one is complete."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        # An empty one was just made, and the writer has not been told yet.
+        if there.st_ino == current.place.inode or there.st_size == 0:
+            return False
+        current.live = False
+        current.more()  # what came between the last look and the new file
+        self._open_next(current.place, current.modified())
+        return True
+
+    def _open_next(self, place: FilePlace, since: float) -> None:
+        """Open what was rotated since a moment (Unix seconds): a later rotation gives the names to others.
+
+        place: in the file that was written to then, which is not among them, nor a copy of it.
+        """
+        for path, at in self._beside():
+            if at >= since and not _is_in(place, path, live=False):
+                try:
+                    self._next.append(_Open(path, 0, live=False))
+                except FileNotFoundError:
+                    _log.warning("%s is gone; what it told is not known", path)
+
+    def _go_on(self) -> None:
+        """Close the complete file, and go on with the next."""
+        assert self._open is not None
+        self._open.close()
+        self._open = self._next.pop(0) if self._next else None
+        self._place = None
+
+    def _resume(self) -> bool:
+        """Open the file that the place is in, or the one with the name; return whether there is one."""
+        place = self._place
+        if place is not None and not _is_in(place, self._path, live=True):
+            beside = self._beside()
+            for path, at in beside:
+                if _is_in(place, path, live=False):
+                    # The newest is still written to until the writer makes a file with the name.
+                    live = path == beside[-1][0] and path.suffix not in _OPENERS and not self._is_written()
+                    self._open = _Open(path, place.offset, live=live)
+                    if not live:
+                        self._open_next(place, at)
+                    return True
+            if not self._path.exists():
+                return False
+            if place.offset:
+                _log.warning("%s: the file that was read last is gone; read from its beginning", self._path)
+            place = None
+        try:
+            self._open = _Open(self._path, place.offset if place else 0, live=True)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _is_written(self) -> bool:
+        try:
+            return self._path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _beside(self) -> list[tuple[Path, float]]:
+        """Return what the log was rotated to and when each was written last, oldest first."""
+        found = []
+        for path in self._path.parent.glob(f"{_literal(self._path.name)}[.-]*"):
+            try:
+                if path.is_file() and not (path.suffix in _OPENERS and path.with_suffix("").exists()):
+                    found.append((path, path.stat().st_mtime))
+            except OSError:
+                continue
+        return sorted(found, key=lambda each: (each[1], _age(each[0].name)))
+
+
+def _age(name: str) -> tuple[int, str]:
+    """Return what orders files of one moment: numbers grow with age (`mail.log.2`), dates do not."""
+    number = re.search(r"\.(\d{1,5})(?:\.|\Z)", name)
+    return (-int(number[1]), "") if number else (0, name)
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+
+
+def _digest(head: bytes) -> str:
+    return hashlib.blake2b(head, digest_size=16).hexdigest()
+
+
+def _is_in(place: FilePlace, path: Path, *, live: bool) -> bool:
+    """Tell whether a file is the one that was left at the place."""
+    opener = None if live else _OPENERS.get(path.suffix)
+    try:
+        if place.head == 0:
+            return os.stat(path).st_ino == place.inode
+        with opener(path) if opener else path.open("rb") as file:
+            if _digest(file.read(place.head)) != place.digest:
+                return False
+            return opener is not None or os.stat(path).st_size >= place.offset
+    except (OSError, EOFError, lzma.LZMAError):
+        return False
+
+
+def _place_of(cursor: dict[str, object]) -> FilePlace | None:
+    try:
+        inode, offset, head = (int(str(cursor[name])) for name in ("inode", "offset", "head"))
+        return FilePlace(inode, offset, head, str(cursor["digest"]))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,67 @@
+"""The head of a line in a log: when, where and by which program.
+
+Forms: RFC 3339 as rsyslog and journalctl write it, and the traditional one of syslog and of Postfix's own
+`maillog_file` (RFC 3164 4.1.2), which has neither year nor zone. Invariants: any bytes are a line or none,
+nothing raises, and the time is linear in the length.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from engagement.maillogs.facts import Line
+
+MAX_LINE: Final = 65_536  # bytes that are looked at
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_HEAD: Final = re.compile(
+    r"(?:<\d{1,3}>)?"
+    r"(?:(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
+    rf"|(?P<month>{'|'.join(_MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>\d{{4}}))?"
+    r" (?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,9}))?)"
+    r" \S{1,255} (?P<program>[^\s\[\]:]{1,128})(?:\[\d{1,10}\])?: ?(?P<text>.*)",
+    re.ASCII | re.DOTALL,
+)
+_AHEAD_MS: Final = 86_400_000  # a clock may be wrong, and a zone misread; further ahead it was last year
+_MAX_MS: Final = 1 << 48
+
+
+def parsed(line: bytes, now_ms: int) -> Line | None:
+    """Return what the line's head says; None for a line without one.
+
+    now_ms: Unix milliseconds, from which the year follows where the stamp has none.
+    """
+    found = _HEAD.match(line[:MAX_LINE].decode("utf-8", "replace").rstrip("\r\n"))
+    if found is None:
+        return None
+    at_ms = _of_iso(found["iso"]) if found["iso"] else _of_traditional(found, now_ms)
+    if at_ms is None or not 0 <= at_ms < _MAX_MS:
+        return None
+    return Line(at_ms, found["program"], found["text"])
+
+
+def _of_iso(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text.replace(",", "."))
+        return _milliseconds(moment)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _of_traditional(found: re.Match[str], now_ms: int) -> int | None:
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    years = [int(found["year"])] if found["year"] else [now.year + 1 - back for back in range(10)]
+    for year in years:
+        try:
+            text = f"{year:04}-{_MONTHS.index(found['month']) + 1:02}-{int(found['day']):02} {found['clock']}"
+            moment = datetime.fromisoformat(text)  # without a zone: local time
+            at_ms = _milliseconds(moment)
+        except (ValueError, OverflowError, OSError):
+            continue  # 29 February
+        if found["year"] or at_ms <= now_ms + _AHEAD_MS:
+            return at_ms + (int(found["part"][:3].ljust(3, "0")) if found["part"] else 0)
+    return None
+
+
+def _milliseconds(moment: datetime) -> int:
+    """Return Unix milliseconds. A moment without a zone is local time, as syslog writes it."""
+    return round(moment.timestamp() * 1000)

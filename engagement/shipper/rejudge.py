@@ -1,0 +1,185 @@
+"""Judges stored hits anew by what came in after them: other hits of the message, its delivery.
+
+Not the rules (`engagement.classify`). Invariants: of one message all hits are judged together, so the labels
+do not depend on the order in which they came; a label changes only where class, rule or certainty do; a turn
+is bounded, by the age of hits, the number of messages and a small share of the shipper's time.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from engagement.classify.judge import RuleSet, is_word
+from engagement.classify.model import Context, Seen, Within
+from engagement.events.classify import Classification, ReaderClass
+from engagement.events.model import Hit
+from engagement.events.rows import EventRow, RowSource
+from engagement.links.model import CLICKS
+from engagement.links.token import unpack
+from engagement.shipper.recent_clicks import RecentClicks
+from engagement.stores.port import EventStore, LabelledHit
+
+MESSAGES: Final = 500  # judged in one turn
+_WAITING: Final = 100_000  # messages that wait for their turn; beyond, the oldest keep their labels
+_TURNS: Final = 60.0  # seconds for which clicks are remembered longer than rules ask, as turns may be late
+_EVERY: Final = 2.0  # seconds from one turn to the next,
+_SHARE: Final = 10  # and at least so many times as long as it took
+
+SeenBy = Mapping[str, Sequence[Seen]]
+
+# What versions before 0.2 put in the place of a User-Agent: the words of their lists, and "" for none.
+_OLD_WORDS: Final = frozenset(
+    (
+        *("", "ms-office", "msoffice", "microsoft outlook", "thunderbird", "googleimageproxy", "fastmail"),
+        *("yahoomailproxy", "duckduckgo-image-proxy", "barracuda", "google-safety", "proofpoint", "mimecast"),
+        *("safelinks", "urldefense", "trendmicro", "bot/", "bot;", "crawler", "spider", "curl/", "wget/"),
+        *("python-requests", "python-urllib", "httpx/", "go-http-client", "java/", "libwww-perl"),
+        *("headlesschrome", "phantomjs", "facebookexternalhit", "mozilla/5.0"),
+    )
+)
+
+
+class Judged(NamedTuple):
+    """A hit, its label so far, and the one it has by these rules and this evidence."""
+
+    hit: Hit
+    before: Classification
+    label: Classification
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything but the version of the rules is different."""
+        return _said(self.before) != _said(self.label)
+
+
+def _said(label: Classification) -> tuple[ReaderClass, str, bool]:
+    return label.client, label.reason, label.certain
+
+
+def is_withheld(hit: Hit) -> bool:
+    """Tell whether privacy removed what a hit could be judged by."""
+    return not hit.client_address and (is_word(hit.user_agent) or hit.user_agent in _OLD_WORDS)
+
+
+def message_of(hit: Hit) -> bytes:
+    """Return the id of a hit's message."""
+    return unpack(hit.kind, hit.packed)[0].message_id
+
+
+def is_click(hit: Hit) -> bool:
+    """Tell whether a hit may be one of many that a robot made: a link that was really asked for."""
+    return hit.kind in CLICKS and hit.method != "HEAD"
+
+
+def judge_messages(
+    store: EventStore, messages: Iterable[bytes], rules: RuleSet, seen_by: SeenBy
+) -> list[Judged]:
+    """Return all hits of messages (16 bytes each), judged by everything that is known now.
+
+    seen_by: which messages each address clicked in, in time order.
+    """
+    wanted = list(messages)
+    deliveries = store.deliveries(wanted)
+    judged = []
+    for message, labelled in store.hits_of(wanted).items():
+        links: defaultdict[str, list[Seen]] = defaultdict(list)
+        for hit, _ in labelled:
+            if is_click(hit):
+                links[hit.client_address].append(Seen(hit.at_ms, hit.packed))
+        links.pop("", None)  # nobody's address is everybody's
+        identity, _ = unpack(labelled[0].hit.kind, labelled[0].hit.packed)
+        context = Context(identity.issued * 1000, deliveries.get(message), links, seen_by)
+        judged += [Judged(hit, label, rules.judge(hit, context)) for hit, label in labelled]
+    return judged
+
+
+class Rejudge:
+    """What the shipper does between its steps.
+
+    rules: returns those in force. within: seconds; older hits keep their labels. now: returns Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        rules: Callable[[], RuleSet],
+        within: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        # Until each engine can (tests/contract/test_labels.py), hits of those that cannot keep their labels.
+        self._within = within if hasattr(store, "relabel") else 0
+        self._now = now
+        self._waiting: dict[bytes, None] = {}  # in the order they came
+        self._recent = RecentClicks(0)
+        self._next = float("-inf")
+
+    def rules(self) -> RuleSet:
+        """Return the rules in force."""
+        return self._rules()
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether messages wait for their turn."""
+        return bool(self._waiting)
+
+    def note(self, rows: Iterable[EventRow]) -> None:
+        """Remember the messages of rows that were stored: of young hits, and of deliveries."""
+        if not self._within:
+            return
+        oldest = (self._now() - self._within) * 1000
+        many = self._many()
+        for row in rows:
+            if row.at_ms < oldest or not row.message_id or not (row.client or row.type == "delivery"):
+                continue
+            message = bytes.fromhex(row.message_id)
+            self._waiting[message] = None
+            source = row.source
+            hit = source.event if isinstance(source, RowSource) else None
+            if many and isinstance(hit, Hit) and hit.client_address and is_click(hit):
+                found = self._recent.add(hit.client_address, Seen(hit.at_ms, message), many)
+                self._waiting.update(dict.fromkeys(found))
+        while len(self._waiting) > _WAITING:
+            del self._waiting[next(iter(self._waiting))]
+
+    def _many(self) -> Within | None:
+        """Return the fewest recipients and the longest time that rules ask for, None without such a rule."""
+        rules = [rule.recipients for rule in self._rules().rules if rule.recipients]
+        if not rules:
+            return None
+        longest = max(each.seconds for each in rules)
+        if self._recent.span != longest + _TURNS:
+            self._recent = RecentClicks(longest + _TURNS)
+        return Within(min(each.number for each in rules), longest)
+
+    def _forgotten(self, judged: Judged) -> bool:
+        """Tell whether a label would go only because what an address did elsewhere is remembered no more."""
+        order = [rule.name for rule in self._rules().rules]
+        places = {rule.name: place for place, rule in enumerate(self._rules().rules) if rule.recipients}
+        before, after = places.get(judged.before.reason), judged.label.reason
+        return before is not None and (after not in order or order.index(after) > before)
+
+    def turn(self, *, now: bool = False) -> int:
+        """Judge what waits, if it is time; return how many labels changed. now: also if it is not.
+
+        Raises StoreError; then what waits goes on waiting.
+        """
+        began = time.monotonic()
+        if not self._waiting or (began < self._next and not now):
+            return 0
+        messages = [message for message, _ in zip(self._waiting, range(MESSAGES), strict=False)]
+        oldest = (self._now() - self._within) * 1000
+        judged = judge_messages(self._store, messages, self._rules(), self._recent.by_address)
+        news = [
+            LabelledHit(each.hit, each.label)
+            for each in judged
+            if each.changed and each.hit.at_ms >= oldest and not self._forgotten(each)
+        ]
+        changed = self._store.relabel(news, int(self._now() * 1000)) if news else 0
+        for message in messages:
+            del self._waiting[message]
+        took = time.monotonic() - began
+        self._next = began + took + max(_EVERY, _SHARE * took)
+        return changed

@@ -1,0 +1,82 @@
+"""`smtpapi bounce`: bounces and complaints that came back as mail, from a pipe or a Maildir to the spool."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from engagement.bounces.returned import Returned, read
+from engagement.events.record import encode
+from engagement.settings import SettingsError, load_file
+from engagement.spool.write import SpoolWriter
+from smtpapi.commands.options import config_option, say
+
+_MOST = 64 * 1024 * 1024  # octets of a mail that are read
+
+
+@click.command()
+@config_option
+@click.option(
+    "--maildir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Read the new mails of this Maildir, and put each that was taken into cur, marked as seen.",
+)
+def command(config: Path, maildir: Path | None) -> None:
+    """Take a bounce (RFC 3464) or a complaint (RFC 5965) from standard input, and tell it as an event.
+
+    For a pipe transport of the MTA. Exit status as in sysexits.h: 0 also for mail of another kind, which is
+    left alone; 75 where the spool takes nothing or the configuration is broken, so that the MTA tries again.
+    """
+    try:
+        settings = load_file(config)
+    except (SettingsError, OSError) as error:
+        say(str(error), err=True)
+        sys.exit(os.EX_TEMPFAIL)
+    # Each mail is safe on the disk before the MTA, or the Maildir, forgets it.
+    spool = SpoolWriter(
+        Path(settings.spool.directory),
+        sync="always",
+        segment_size=settings.spool.segment_size,
+        max_size=settings.spool.max_size,
+        max_share=settings.spool.max_share,
+    )
+    try:
+        if maildir is not None:
+            _take_all(maildir, spool)
+        elif not _take("standard input", sys.stdin.buffer.read(_MOST), spool):
+            sys.exit(os.EX_TEMPFAIL)
+    finally:
+        spool.close()
+
+
+def _take_all(maildir: Path, spool: SpoolWriter) -> None:
+    """Take the new mails; each goes to cur once it is in the spool. Exits with 75 where the spool fails."""
+    try:
+        (maildir / "cur").mkdir(exist_ok=True)
+        files = sorted(path for path in (maildir / "new").iterdir() if path.is_file())
+        for path in files:
+            with path.open("rb") as file:
+                data = file.read(_MOST)
+            if not _take(path.name, data, spool):
+                sys.exit(os.EX_TEMPFAIL)
+            path.rename(maildir / "cur" / f"{path.name}:2,S")
+    except OSError as error:
+        say(f"{error.filename or maildir}: {error.strerror}", err=True)
+        sys.exit(os.EX_TEMPFAIL)
+
+
+def _take(name: str, data: bytes, spool: SpoolWriter) -> bool:
+    """Tell what a mail says; return False where the spool takes nothing."""
+    returned: Returned = read(data, int(time.time() * 1000))
+    for event in returned.events:
+        if not spool.append(encode(event), 0):
+            say(f"{name}: the spool takes no events; try again", err=True)
+            return False
+    if returned.events:
+        kinds = ", ".join(sorted({event.type for event in returned.events}))
+        say(f"{name}: {len(returned.events)} event(s): {kinds}")
+    else:
+        say(f"{name}: left alone: {returned.why}")
+    return True

@@ -1,0 +1,95 @@
+"""`smtpapi follow`: what became of messages, from the log of Postfix or Sendmail into the spool."""
+
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from engagement.maillogs.files import LogFile
+from engagement.maillogs.follower import FileLines, Follower, FollowError, Source
+from engagement.maillogs.journal import Journal
+from engagement.maillogs.memory import MemoryFileError, QueueMemory
+from engagement.maillogs.outcomes import Outcomes
+from engagement.settings import Settings, load_file
+from engagement.spool.write import SpoolWriter
+from smtpapi.commands.options import config_option, exit_on_error
+
+JOURNAL = "journal"
+
+
+@click.command()
+@config_option
+@click.option("--once", is_flag=True, help="Tell what is there and end.")
+def command(config: Path, once: bool) -> None:
+    """Follow the MTA's log (follow.log) and tell deliveries, delays, bounces and expiries as events.
+
+    It runs until told to stop (SIGTERM, SIGINT). Exit status: 1 when --once could not read or tell all, 2
+    for a broken configuration.
+    """
+    with exit_on_error():
+        settings = load_file(config)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    try:
+        with _follower(settings) as follower:
+            if once:
+                follower.drain()
+            else:
+                click.echo(f"following {settings.follow.log} as {node_name(settings)}", err=True)
+                follower.run(stop)
+    except (OSError, FollowError, MemoryFileError) as error:
+        click.echo(f"smtpapi follow: {error}", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _follower(settings: Settings) -> Iterator[Follower]:
+    options = settings.follow
+    memory = QueueMemory(Path(options.state))
+    cursor = memory.cursor(options.log)
+    source: Source = (
+        Journal(cursor) if options.log == JOURNAL else FileLines(LogFile(Path(options.log), cursor))
+    )
+    spool = SpoolWriter(
+        Path(settings.spool.directory),
+        sync=settings.spool.sync,
+        segment_size=settings.spool.segment_size,
+        max_size=settings.spool.max_size,
+        max_share=settings.spool.max_share,
+    )
+    outcomes = Outcomes(node_name(settings), memory, frozenset(each.lower() for each in options.next_hops))
+    try:
+        yield Follower(options.log, source, memory, outcomes, spool)
+    finally:
+        source.close()
+        spool.close()
+        memory.close()
+
+
+def node_name(settings: Settings) -> str:
+    """Return the name that the MTA gives the filter as its own."""
+    if settings.follow.node_name:
+        return settings.follow.node_name
+    postconf = shutil.which("postconf") or shutil.which("postconf", path="/usr/sbin:/usr/local/sbin")
+    if postconf is not None:
+        done = subprocess.run(  # noqa: S603 - the program is fixed
+            [postconf, "-h", "myhostname"], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    return socket.getfqdn()

@@ -1,0 +1,171 @@
+"""`smtpapi classify`: what it prints, and how it ends."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from contract.store_samples import AT, Telling
+from engagement.stores.memory import MemoryStore
+from smtpapi.commands import main
+from smtpapi.commands.data import classify
+from unit.label_samples import old
+
+PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
+SINCE = "2026-10-01T00:00"
+
+
+def run(*arguments: str, given: str | bytes = "") -> Result:
+    return CliRunner().invoke(main, ["classify", *arguments], input=given)
+
+
+def test_agents_are_printed_with_class_certainty_and_rule() -> None:
+    done = run("--agents", "-", given="curl/8.5.0\nMozilla/5.0\r\n\na\tb\n")
+    assert done.stdout == (
+        "curl/8.5.0\tscanner\tcertain\tlibrary\n"
+        "Mozilla/5.0\tprefetch\tprobable\tapple-privacy\n"
+        "\tunknown\tcertain\tno-user-agent\n"
+        "a b\tunknown\tcertain\tno-rule\n"
+    )
+    assert done.exit_code == 0
+
+
+def test_agents_that_followed_links_may_be_others(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    agents.write_bytes(b"Mozilla/5.0\n\xff\xfe odd\n")
+    done = subprocess.run(
+        [*PROGRAM, "classify", "--agents", agents, "--kind", "click"], capture_output=True, check=True
+    )
+    lines = done.stdout.split(b"\n")
+    assert lines[0] == b"Mozilla/5.0\tunknown\tcertain\tbare-agent"
+    assert lines[1].startswith(b"\xff\xfe odd\tunknown")
+
+
+def test_rules_of_the_site_are_those_that_judge(tmp_path: Path) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "05-site.toml").write_text(
+        'version = 9\n[[rule]]\nname = "ours"\nclass = "scanner"\ncertainty = "probable"\n'
+        'agent_contains = "oddity"\nreason = "our own"\nsource = "us"\n'
+    )
+    configuration = tmp_path / "smtpapi.conf"
+    configuration.write_text(f'smtpapi {{ }}\nclassify {{ rules = "{folder}" }}\n')
+    done = run("--config", str(configuration), "--agents", "-", given="Oddity/1\n")
+    assert done.stdout == "Oddity/1\tscanner\tprobable\tours\n"
+    assert run("--config", str(configuration), "--rules").stdout.startswith(
+        "ours\tall\tscanner\tprobable\tour own\tus\nhead\tall\tprobe\tcertain\t"
+    )
+    (folder / "05-site.toml").write_text("version = 9\n[[rule]]\nnome = 1\n")
+    wrong = run("--config", str(configuration), "--agents", "-", given="Oddity/1\n")
+    assert wrong.exit_code == 2
+    assert wrong.stderr.startswith(f"{folder}/05-site.toml:3: 'nome' is no key of a rule")
+    assert "in force" not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--rules", "--since", "2h"),
+        ("--agents", "-", "--dry-run"),
+        ("--rules", "--until", "2h"),
+        ("--since", "x"),
+    ],
+)
+def test_what_does_not_go_together_is_said(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "Usage: " in done.stderr
+
+
+def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = run("--config", str(tmp_path / "none"), "--since", "2h")
+    assert done.exit_code == 2
+    assert str(tmp_path / "none") in done.stderr
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryStore:
+    """A store that the command opens, with five hits of an earlier version's labels."""
+    made, tell = MemoryStore(), Telling()
+    made.add([row for number in range(3) for row in old(tell.hit(at=number, message=number, agent="curl/8"))])
+    made.add(old(tell.hit(at=5, message=8, agent="okhttp/4")) + old(tell.hit(at=7, message=9)))
+    monkeypatch.setattr(classify, "open_store", lambda *_, **__: made)
+    (tmp_path / "smtpapi.conf").write_text("smtpapi { }\n")
+    monkeypatch.setenv("SMTPAPI_CONFIG", str(tmp_path / "smtpapi.conf"))
+    return made
+
+
+def test_a_dry_run_is_a_table_and_no_change(store: MemoryStore) -> None:
+    before = store.hits(0, AT * 2)
+    done = run("--since", SINCE, "--until", "2027-01-01", "--dry-run")
+    assert done.stdout == (
+        "from   rule        to        rule             hits\n"
+        "human  user-agent  scanner   library             3\n"
+        "human  user-agent  scanner?  library-of-apps     1\n"
+        "human  user-agent  human     browser             1\n"
+    )
+    assert done.stderr == (
+        "5 hit(s) judged by rules of version 2: 5 would change, 0 left as they are, as privacy removed what "
+        "they could be judged by\n"
+    )
+    assert store.hits(0, AT * 2) == before
+
+
+def test_done_it_is_done_and_done_again_there_is_nothing_to_do(store: MemoryStore) -> None:
+    assert "5 changed" in run("--since", SINCE, "--until", "2027-01-01").stderr
+    again = run("--since", SINCE, "--until", "2027-01-01")
+    assert again.stdout == ""
+    assert "5 hit(s) judged by rules of version 2: 0 changed" in again.stderr
+
+
+def test_interrupted_it_says_so_and_keeps_what_was_done(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relabel = store.relabel
+
+    def interrupted(*arguments: object) -> int:
+        relabel(*arguments)  # type: ignore[arg-type] # handed on as they came
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "relabel", interrupted)
+    done = run("--since", SINCE, "--until", "2027-01-01")
+    assert "Stopped. What was done stays; do it again for the rest." in done.stderr
+    assert done.exit_code == 0
+    monkeypatch.undo()
+    assert {label.rules for _, label in store.hits(0, AT * 2)} == {"2"}
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
+    (tmp_path / "smtpapi.conf").write_text("smtpapi { }\n")
+    code = "from unit.test_classify_command import on_a_store; on_a_store()"
+    leader, follower = pty.openpty()
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}/tests:{root}/milter:{root}", "TERM": "xterm"}
+    environment["SMTPAPI_CONFIG"] = str(tmp_path / "smtpapi.conf")
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stderr=follower, stdout=subprocess.DEVNULL, env=environment
+    ):
+        os.close(follower)
+        drawn = b""
+        try:
+            while chunk := os.read(leader, 4096):
+                drawn += chunk
+        except OSError:
+            pass
+    os.close(leader)
+    assert re.search(rb"Classifying\s+\[#+", drawn), drawn
+    assert b"hit(s) judged" in drawn
+
+
+def on_a_store() -> None:
+    """Run the command on a store with one hit; for a process of its own."""
+    store = MemoryStore()
+    store.add(old(Telling().hit(agent="curl/8")))
+    classify.open_store = lambda *_, **__: store  # type: ignore[assignment] # this process's own
+    main(["classify", "--since", SINCE])

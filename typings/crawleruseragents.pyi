@@ -1,0 +1,1 @@
+CRAWLER_USER_AGENTS_DATA: list[dict[str, str]]
