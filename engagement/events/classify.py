@@ -56,6 +56,14 @@ class Classification:
     certain: bool = True
 
 
+def rules_number(version: str) -> int:
+    """Return a version of rules as the number by which older ones are told from newer ones.
+
+    A version that is no whole number up to 999 (Cassandra's stores have no room for more) counts as 0.
+    """
+    return int(version) if version.isascii() and version.isdigit() and len(version) < 4 else 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # eq=False: known by identity, which makes a fast key
 class ClassificationRules:
     """Lists of User-Agent parts, lower case, which may stand anywhere in the header; `bare` are whole values.

@@ -5,7 +5,7 @@ alone, so making it again gives the same row under the same id.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -25,7 +25,7 @@ from engagement.events.fields import (
     valid,
 )
 from engagement.events.ids import derived
-from engagement.events.model import Event, Injection, MessageEvent, MessageName, about, names_of
+from engagement.events.model import Event, Hit, Injection, MessageEvent, MessageName, about, names_of
 from engagement.events.record import decode, encode
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
@@ -240,6 +240,14 @@ def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
         first.sending_domain,
         first.ordinal,
     )
+
+
+def relabelled(row: EventRow, label: Classification) -> EventRow:
+    """Return a hit's row with another label. Raises TypeError for a row that is not made from a hit."""
+    source = row.source
+    if not isinstance(source, RowSource) or not isinstance(source.event, Hit):
+        raise TypeError("only hits have labels")
+    return replace(row, client=label.client.value, certain=label.certain, source=replace(source, label=label))
 
 
 def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = "") -> Fields:

@@ -5,8 +5,11 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
+from engagement.events.classify import classify, rules_number
 from engagement.events.fields import Fields, join
-from engagement.events.rows import EventRow, repeats
+from engagement.events.ids import derived
+from engagement.events.model import Hit
+from engagement.events.rows import EventRow, RowSource, relabelled, repeats
 from engagement.stores.aggregate import (
     HOUR_MS,
     Aggregate,
@@ -18,9 +21,12 @@ from engagement.stores.aggregate import (
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.port import (
+    HITS_OF_A_MESSAGE,
     SWEEP_LIMIT,
     Arrivals,
     Count,
+    LabelledHit,
+    PastLabel,
     Query,
     RowRefusedError,
     clamped,
@@ -39,6 +45,7 @@ class MemoryStore:
         self._messages: dict[str, tuple[int, Fields]] = {}
         self._next = 1
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
+        self._past: dict[str, list[PastLabel]] = {}
         self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
 
     def add(self, events: Iterable[EventRow]) -> int:
@@ -117,7 +124,7 @@ class MemoryStore:
                 name for name, row in self._rows.items() if row.message_id in messages
             }
             for name in gone:
-                del self._rows[name], self._order[name]
+                self._forget(name)
             for message in messages:
                 self._messages.pop(message, None)
         return len(gone)
@@ -135,6 +142,73 @@ class MemoryStore:
             )
         return aggregate.figures()
 
+    def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
+        """See the port."""
+        position = cursor_position(after) if after else (-1, "")
+        with self._lock:
+            found = [
+                each
+                for each in self._labelled(self._rows.values())
+                if from_ms <= each.hit.at_ms < to_ms and (each.hit.at_ms, each.hit.id) > position
+            ]
+        return tuple(sorted(found, key=lambda each: (each.hit.at_ms, each.hit.id))[:limit])
+
+    def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
+        """See the port."""
+        wanted = {message.hex() for message in messages}
+        found: dict[bytes, list[LabelledHit]] = {}
+        with self._lock:
+            rows = (row for row in self._rows.values() if row.message_id in wanted)
+            for row in sorted(rows, key=lambda row: (row.at_ms, row.event_id)):
+                found.setdefault(bytes.fromhex(row.message_id), []).extend(self._labelled([row]))
+        return {message: tuple(hits[-HITS_OF_A_MESSAGE:]) for message, hits in found.items() if hits}
+
+    def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
+        """See the port."""
+        wanted = {message.hex() for message in messages}
+        first: dict[bytes, int] = {}
+        with self._lock:
+            for row in self._rows.values():
+                if row.type == "delivery" and row.message_id in wanted:
+                    message = bytes.fromhex(row.message_id)
+                    first[message] = min(row.at_ms, first.get(message, row.at_ms))
+        return first
+
+    def relabel(self, labels: Iterable[LabelledHit], at_ms: int) -> int:
+        """See the port."""
+        changed = 0
+        with self._lock:
+            for hit, label in labels:
+                if hit.id not in self._rows:
+                    continue
+                (before,) = self._labelled([self._rows[hit.id]])
+                newer = rules_number(before.label.rules) > rules_number(label.rules)
+                if newer or before.label == label:
+                    continue
+                for name in (hit.id, derived(hit.id, 1)):
+                    if name in self._rows:
+                        self._rows[name] = relabelled(self._rows[name], label)
+                self._past.setdefault(hit.id, []).append(PastLabel(before.label, at_ms))
+                changed += 1
+        return changed
+
+    def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
+        """See the port."""
+        with self._lock:
+            return tuple(self._past.get(event_id, ()))
+
+    @staticmethod
+    def _labelled(rows: Iterable[EventRow]) -> Iterator[LabelledHit]:
+        """Yield the hits among rows with their labels; a hit's second row says nothing of its own."""
+        for row in rows:
+            source = row.source
+            if isinstance(source, RowSource) and isinstance(source.event, Hit) and not source.second:
+                yield LabelledHit(source.event, source.label or classify(source.event))
+
+    def _forget(self, name: str) -> None:
+        del self._rows[name], self._order[name]
+        self._past.pop(name, None)
+
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""
         with self._lock:
@@ -151,7 +225,7 @@ class MemoryStore:
         with self._lock:
             old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
             for name in old:
-                del self._rows[name], self._order[name]
+                self._forget(name)
             if len(old) < limit:
                 for sets in self._sets.values():
                     for unused in [each for each in sets.values() if each.used < before_ms // DAY_MS]:

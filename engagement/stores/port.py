@@ -20,6 +20,8 @@ from engagement.events.rows import EventRow
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 
+HITS_OF_A_MESSAGE: Final = 1_000  # that are judged together; more of them are a robot, whatever they do
+
 SWEEP_LIMIT: Final = 5_000  # rows; a transaction of some tens of milliseconds blocks nobody for long
 
 
@@ -217,7 +219,7 @@ class EventStore(Protocol):
         """
 
     def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
-        """Return the hits of messages (ids of 16 bytes), oldest first, at most 1,000 of each, the newest."""
+        """Return the hits of messages (16 bytes), oldest first, of each the newest `HITS_OF_A_MESSAGE`."""
 
     def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
         """Return when messages were delivered first, Unix milliseconds; those that were not are left out."""

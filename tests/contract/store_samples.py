@@ -64,7 +64,7 @@ class Telling:
             "h",
             False,
             expired,
-            hits,
+            hits=hits,
         )
         return list(rows(event))
 
