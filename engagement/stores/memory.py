@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from engagement.events.classify import classify, rules_number
 from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
-from engagement.events.model import Hit
+from engagement.events.model import Hit, Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow, RowSource, relabelled, repeats
 from engagement.stores.aggregate import (
     HOUR_MS,
@@ -20,6 +20,7 @@ from engagement.stores.aggregate import (
     together,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
+from engagement.stores.memory_messages import MemoryMessages
 from engagement.stores.port import (
     HITS_OF_A_MESSAGE,
     SWEEP_LIMIT,
@@ -47,6 +48,7 @@ class MemoryStore:
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
         self._past: dict[str, list[PastLabel]] = {}
         self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
+        self._known = MemoryMessages()
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -65,6 +67,7 @@ class MemoryStore:
                     self._note((row.tenant, row.customer), row)
                 if row.message is not None:
                     self._messages[row.message_id] = (row.at_ms, row.message)
+                self._known.note(row)
         return len(rows)
 
     def _note(self, customer: Customer, row: EventRow) -> None:
@@ -206,6 +209,7 @@ class MemoryStore:
                 yield LabelledHit(source.event, source.label or classify(source.event))
 
     def _forget(self, name: str) -> None:
+        self._known.forget(self._rows[name])
         del self._rows[name], self._order[name]
         self._past.pop(name, None)
 
@@ -219,6 +223,31 @@ class MemoryStore:
             wanted = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
             events = tuple(self._shown(row, repeated) for row in wanted)
             return Arrivals(events, str(self._order[after[-1]]) if after else mark)
+
+    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+        """See the port."""
+        with self._lock:
+            return self._known.injections(names)
+
+    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.put_waiting(events)
+
+    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
+        """See the port."""
+        with self._lock:
+            return self._known.waiting(names)
+
+    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.drop_waiting(events)
+
+    def sweep_waiting(self, before_ms: int) -> int:
+        """See the port."""
+        with self._lock:
+            return self._known.sweep_waiting(before_ms)
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:
         """See the port."""

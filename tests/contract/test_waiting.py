@@ -1,0 +1,205 @@
+"""Messages by their names, and events that wait for theirs: what every engine must do."""
+
+from typing import Any
+
+import pytest
+
+from contract.store_samples import AT, Telling
+from engagement.events.model import Injection, MessageEvent, MessageName, names_of
+from engagement.events.rows import EventRow, rows
+from engagement.stores.port import EventStore, Query
+
+# Engines without these methods yet. Whoever adds them removes the engine's line.
+LACKING = (
+    "sqlite",
+    "cassandra",
+)
+
+
+@pytest.fixture(autouse=True)
+def _offered(request: pytest.FixtureRequest) -> None:
+    for name in ("store", "sweeping_store"):
+        if request.node.callspec.params.get(name) in LACKING:
+            pytest.skip("this engine has no waiting events yet")
+
+
+def injection(number: int = 1, at: int = 0, **given: Any) -> Injection:
+    """One of the samples. number: of its id and message, at: milliseconds after AT."""
+    values: dict[str, Any] = {
+        "id": f"00000000-0000-7000-8000-{number:012x}",
+        "at_ms": AT + at,
+        "message_id": number.to_bytes(16, "big"),
+        "recipient": "Ida@Example.net",
+        "queue_id": "4XyZ12abcdz9s",
+        "node_name": "mx1.example.org",
+        "message_id_header": f"<{number}@example.org>",
+        "recipient_mark": number,
+        "context": {"cust_a": "b"},
+        "tags": ("letter", "nl"),
+        "metadata": '{"a":[1]}',
+        "transmission_id": (1 << 64) - 1,
+    }
+    one = Injection(
+        "", 0, b"", 0, "", "b@example.org", "news@example.org", "Vår høst", "autumn", (), "", "12",
+        False, True, True, False, False, 20480, "", "", {},
+    )  # fmt: skip
+    return one._replace(**(values | given))
+
+
+def event(number: int = 1, at: int = 1000, **given: Any) -> MessageEvent:
+    """An event with an id of its own. at: milliseconds after AT."""
+    one = MessageEvent(
+        f"00000000-0000-7000-9000-{number:012x}", AT + at, "bounce", "mx1.example.org", "4XyZ12abcdz9s", 7,
+        b"", "<1@example.org>", "host said: 550 5.1.1 <…>: nobody", "550", "5.1.1", 10, 1200, 3,
+        "192.0.2.1", "mx.example.net", "203.0.113.9", "example.net", "esmtp",
+    )  # fmt: skip
+    return one._replace(**given)
+
+
+def told(*injections: Injection) -> list[EventRow]:
+    return [row for one in injections for row in rows(one)]
+
+
+def queue(text: str, node: str = "mx1.example.org") -> MessageName:
+    return MessageName("queue_id", node, text)
+
+
+def header(text: str) -> MessageName:
+    return MessageName("message_id_header", "", text)
+
+
+def test_an_empty_store_knows_no_message(store: EventStore) -> None:
+    assert dict(store.injections([queue("4XyZ12abcdz9s"), header("<1@example.org>")])) == {}
+    assert dict(store.injections([])) == {}
+    assert store.waiting([queue("4XyZ12abcdz9s")]) == ()
+    assert store.waiting([]) == ()
+    store.put_waiting([])
+    store.drop_waiting([])
+    assert store.sweep_waiting(AT) == 0
+
+
+def test_a_message_is_found_by_each_of_its_names_and_whole(store: EventStore, tell: Telling) -> None:
+    one = injection()
+    store.add([*told(one), *tell.hit()])
+    for name in names_of(one):
+        assert dict(store.injections([name])) == {name: (one,)}
+    assert set(store.injections([*names_of(one), queue("none"), header("<2@example.org>")])) == set(
+        names_of(one)
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        queue("4XyZ12abcdz9s", "mx2.example.org"),  # another host has queue ids of its own
+        queue("4xYz12ABCDz9s"),  # they differ by case
+        MessageName("message_id_header", "mx1.example.org", "<1@example.org>"),
+        header("<1@EXAMPLE.org>"),
+        MessageName("queue_id", "", "4XyZ12abcdz9s"),
+    ],
+)
+def test_another_name_is_another_message(store: EventStore, name: MessageName) -> None:
+    store.add(told(injection()))
+    assert dict(store.injections([name])) == {}
+
+
+def test_messages_of_one_name_come_newest_first(store: EventStore) -> None:
+    several = [injection(number, at) for number, at in ((1, 5000), (2, -90_000_000), (3, 7000), (4, 5000))]
+    for one in several:
+        store.add(told(one))
+    (found,) = store.injections([queue("4XyZ12abcdz9s")]).values()
+    assert [one.message_id[-1] for one in found] == [3, 4, 1, 2]
+
+
+def test_a_message_without_names_is_found_by_none(store: EventStore) -> None:
+    store.add(told(injection(queue_id="", message_id_header="")))
+    assert dict(store.injections([queue(""), header("")])) == {}
+
+
+def test_a_message_told_twice_is_one(store: EventStore) -> None:
+    one = injection()
+    store.add(told(one))
+    store.add(told(one, one))
+    (found,) = store.injections([queue("4XyZ12abcdz9s")]).values()
+    assert found == (one,)
+
+
+def test_many_names_are_asked_for_at_once(store: EventStore) -> None:
+    """As many as a portion of the spool may bring."""
+    store.add(told(*(injection(number, queue_id=f"Q{number}") for number in range(1, 1501))))
+    found = store.injections([queue(f"Q{number}") for number in range(1, 3001)])
+    assert len(found) == 1500
+    assert found[queue("Q1500")][0].message_id == (1500).to_bytes(16, "big")
+
+
+def test_a_waiting_event_is_found_by_each_of_its_names_and_whole(store: EventStore) -> None:
+    one, other = event(), event(2, queue_id="4XyZ12other9s", message_id_header="")
+    store.put_waiting([one, other])
+    assert store.waiting([queue("4XyZ12abcdz9s")]) == (one,)
+    assert store.waiting([header("<1@example.org>")]) == (one,)
+    assert store.waiting(names_of(one)) == (one,)
+    assert set(store.waiting([*names_of(one), *names_of(other), queue("none")])) == {one, other}
+
+
+def test_an_event_of_any_text_waits(store: EventStore) -> None:
+    one = event(raw_reason="Zürich 🍂 \udcff\0'\"", remote_host="x" * 5000)
+    store.put_waiting([one])
+    assert store.waiting(names_of(one)) == (one,)
+
+
+def test_an_event_put_again_changes_nothing(store: EventStore) -> None:
+    store.put_waiting([event()])
+    store.put_waiting([event(), event()])
+    assert store.waiting(names_of(event())) == (event(),)
+
+
+def test_an_event_that_waits_no_more_is_gone(store: EventStore) -> None:
+    one, other = event(), event(2)
+    store.put_waiting([one, other])
+    store.drop_waiting([one])
+    store.drop_waiting([one, event(3)])
+    assert store.waiting(names_of(one)) == (other,)
+    store.put_waiting([one])  # told again after all
+    assert set(store.waiting(names_of(one))) == {one, other}
+
+
+def test_a_waiting_event_is_not_shown(store: EventStore) -> None:
+    store.put_waiting([event()])
+    assert list(store.find(Query())) == []
+    assert dict(store.counts(Query())) == {}
+
+
+def test_what_waits_too_long_is_swept(sweeping_store: EventStore) -> None:
+    old, new = event(), event(2, at=5000)
+    sweeping_store.put_waiting([old, new])
+    assert sweeping_store.sweep_waiting(AT + 1000) == 0
+    assert sweeping_store.sweep_waiting(AT + 1001) == 1
+    assert sweeping_store.waiting(names_of(old)) == (new,)
+
+
+def test_a_message_that_is_swept_is_found_no_more(sweeping_store: EventStore) -> None:
+    sweeping_store.add(told(injection(), injection(2, at=5000)))
+    sweeping_store.sweep(AT + 1000)
+    (found,) = sweeping_store.injections([queue("4XyZ12abcdz9s")]).values()
+    assert [one.message_id[-1] for one in found] == [2]
+
+
+def test_a_message_of_an_erased_recipient_is_found_no_more(sweeping_store: EventStore) -> None:
+    sweeping_store.add(told(injection(), injection(2, recipient="other@example.net")))
+    sweeping_store.erase("ida@example.net")
+    (found,) = sweeping_store.injections([queue("4XyZ12abcdz9s")]).values()
+    assert [one.message_id[-1] for one in found] == [2]
+    assert dict(sweeping_store.injections([header("<1@example.org>")])) == {}
+
+
+def test_the_row_of_an_event_shows_its_message(store: EventStore) -> None:
+    one = injection()
+    store.add([*told(one), *rows(event(), injection=one)])
+    (shown,) = store.find(Query(types=("bounce",)))
+    assert (shown["rcpt_to"], shown["campaign_id"], shown["bounce_class"]) == (
+        "ida@example.net",
+        "autumn",
+        "10",
+    )
+    assert shown["message_id"] == one.message_id.hex()
+    assert store.counts(Query())["bounce"].recorded == 1
