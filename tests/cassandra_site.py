@@ -20,7 +20,7 @@ SERVER = ROOT / "tests" / "cassandra_node" / "cassandra-server"
 TABLES = (
     *("event_by_message", "injection_by_message", "event_by_hour", "message_by_recipient"),
     *("hour_by_campaign", "figure_by_hour", "stale_hour", "arrival", "shipper"),
-    *("tag_set", "turn"),
+    *("tag_set", "turn", "event_by_day", "lookup", "waiting", "past_label"),
 )
 
 

@@ -13,7 +13,7 @@ from engagement.links.model import Kind
 from engagement.stores.port import EventStore, LabelledHit, Query, cursor_of
 
 # Engines that have these methods; the others are added as they gain them.
-pytestmark = pytest.mark.parametrize("store", ["memory"], indirect=True)
+pytestmark = pytest.mark.parametrize("store", ["memory", "cassandra"], indirect=True)
 
 SCANNER = Classification(ReaderClass.SCANNER, "burst", "2", certain=False)
 IDS = EventIds(b"outcomes")

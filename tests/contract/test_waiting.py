@@ -10,10 +10,7 @@ from engagement.events.rows import EventRow, rows
 from engagement.stores.port import EventStore, Query
 
 # Engines without these methods yet. Whoever adds them removes the engine's line.
-LACKING = (
-    "sqlite",
-    "cassandra",
-)
+LACKING = ("sqlite",)
 
 
 @pytest.fixture(autouse=True)
