@@ -43,3 +43,15 @@ _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
 
 # what the logging module reads (smtpapi.telemetry.maillog)
 _ = (_.logThreads, _.logMultiprocessing)
+
+# counters that are reached by their distance from the first of three (engagement.figures.definitions)
+_ = (_.UNSURE_RENDERED, _.MACHINE_RENDERED, _.UNSURE_INITIAL_RENDERED, _.MACHINE_INITIAL_RENDERED)
+_ = (_.UNSURE_CLICKED, _.MACHINE_CLICKED, _.UNSURE_UNSUBSCRIBE, _.MACHINE_UNSUBSCRIBE)
+_ = (
+    _.UNSURE_UNIQUE_RENDERED,
+    _.MACHINE_UNIQUE_RENDERED,
+    _.UNSURE_UNIQUE_INITIAL_RENDERED,
+    _.MACHINE_UNIQUE_INITIAL_RENDERED,
+)
+_ = (_.UNSURE_UNIQUE_CLICKED, _.MACHINE_UNIQUE_CLICKED, _.UNSURE_UNIQUE_CONFIRMED, _.MACHINE_UNIQUE_CONFIRMED)
+_ = (_.UNSURE_RAW_CLICKED, _.MACHINE_RAW_CLICKED)

@@ -27,7 +27,7 @@ from engagement.events.fields import (
 from engagement.events.ids import derived
 from engagement.events.model import Event, Hit, Injection, MessageEvent, MessageName, about, names_of
 from engagement.events.record import decode, encode
-from engagement.links.model import CLICKS
+from engagement.links.model import CLICKS, RAW_URL
 from engagement.links.token import unpack
 
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
@@ -76,7 +76,8 @@ class EventRow:
     injection of one that has an id. hits: how many requests the row stands for. certain: False for a class
     that is no more than probable. domain: the recipient's, sending_domain: of the From field. ordinal: the
     link's place in its part, from 0; -1 for none, or in a token of format 1. bounce_class: Momentum's number,
-    0 for none. names: of the message, of an injection.
+    0 for none. names: of the message, of an injection. link_name: of a click, as `fields` shows it. size:
+    bytes of the message, of an injection and of what became of one.
     """
 
     event_id: str
@@ -101,6 +102,8 @@ class EventRow:
     ordinal: int = -1
     bounce_class: int = 0
     names: tuple[MessageName, ...] = ()
+    link_name: str = ""
+    size: int = 0
 
     @property
     def fields(self) -> Fields:
@@ -113,6 +116,13 @@ class EventRow:
         if isinstance(self.source, RowSource):
             return self.source.label.rules if self.source.label else ""
         return str(self.source.get("x_client_rules", ""))
+
+    @property
+    def reason(self) -> str:
+        """The rule that gave the hit its class, "" for none."""
+        if isinstance(self.source, RowSource):
+            return self.source.label.reason if self.source.label else ""
+        return str(self.source.get("x_client_reason", ""))
 
 
 def rows(
@@ -162,6 +172,7 @@ def rows(
         event.hits,
         label.certain,
         domain_of(valid(recipient)),
+        link_name=valid(link.name or RAW_URL) if link is not None and event.kind in CLICKS else "",
     )
     return (first, _second(first, source, second)) if second else (first,)
 
@@ -186,6 +197,7 @@ def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:
         domain=domain_of(valid(event.recipient)),
         sending_domain=domain_of(valid(event.friendly_from)),
         names=names_of(event),
+        size=event.size,
     )
 
 
@@ -213,6 +225,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
         domain=domain_of(valid(event.recipient)),
         sending_domain=domain_of(valid(injection.friendly_from)) if injection else "",
         bounce_class=event.bounce_class,
+        size=injection.size if injection else 0,
     )
 
 
@@ -239,6 +252,7 @@ def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
         first.domain,
         first.sending_domain,
         first.ordinal,
+        link_name=first.link_name,
     )
 
 

@@ -17,6 +17,9 @@ from engagement.events.fields import Fields
 from engagement.events.ids import is_event_id
 from engagement.events.model import Hit, Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow
+from engagement.figures.query import FigureQuery as FigureQuery
+from engagement.figures.query import FigureRow as FigureRow
+from engagement.figures.query import UnsupportedQueryError as UnsupportedQueryError
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 
@@ -103,45 +106,6 @@ class PastLabel(NamedTuple):
 
     label: Classification
     until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class FigureQuery:
-    """Which figures (docs/figures.md). Empty fields match all.
-
-    from_ms, to_ms: Unix milliseconds, rounded outwards to whole increments; None for no end. precision: the
-    increment, one of `engagement.figures.PRECISIONS`, within which a message is unique (contract.md 7.6).
-    series: a row for each increment, else they are added up. by: "" or one of `engagement.figures.GROUPS`.
-    metrics: names of `engagement.figures`, all if empty. limit: groups, the first by order_by, descending.
-    """
-
-    from_ms: int | None = None
-    to_ms: int | None = None
-    precision: str = "day"
-    series: bool = False
-    by: str = ""
-    metrics: tuple[str, ...] = ()
-    campaigns: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-    tenant: str = ""
-    limit: int = 1000
-    order_by: str = ""
-
-
-class FigureRow(NamedTuple):
-    """Figures of one group and increment.
-
-    group: "" without `by`. at_ms: where the increment begins, None without series. figures: by the metric's
-    name; those that are 0 may be left out.
-    """
-
-    group: str
-    at_ms: int | None
-    figures: Mapping[str, int]
-
-
-class UnsupportedQueryError(ValueError):
-    """This engine does not offer such a query. The text says what to add or leave out."""
 
 
 class EventStore(Protocol):
@@ -237,14 +201,15 @@ class EventStore(Protocol):
     def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
         """Return figures, by group (the greatest `order_by` first) and then time.
 
-        They are made up to a moment shortly before now. Raises UnsupportedQueryError for what this engine
-        does not offer at this size.
+        They are sums of contributions (`engagement.figures.contribution`), made up to a moment shortly
+        before now. Raises UnsupportedQueryError for what this engine does not offer at this size.
         """
 
     def recount(self, day: int) -> int:
-        """Count a day (since 1970) again from its events; return how many figures were wrong.
+        """Count a day (since 1970) again from its events; return how many cells were wrong.
 
-        They are right afterwards.
+        They are right afterwards. Of a day whose events were erased or removed in part nothing is changed:
+        its figures stay, and cannot be counted again.
         """
 
     def sweep_waiting(self, before_ms: int) -> int:

@@ -1,0 +1,1 @@
+"""What is counted: each figure defined once, and the counters that figures are sums of."""
