@@ -219,13 +219,14 @@ class EventStore(Protocol):
         """Remove what happened before (Unix milliseconds), at most limit rows; return how many.
 
         Fewer than limit: nothing is left to remove. An injection's record stays while an event needs it. An
-        engine whose rows expire by themselves removes none.
+        engine whose rows expire by themselves removes none. Figures stay as in `erase`.
         """
 
     def erase(self, recipient: str, tenant: str = "") -> int:
         """Remove all events of this recipient's messages, and their injections; return how many events.
 
-        Figures stay: they name nobody. An event of those messages that happens later is stored again.
+        Figures stay: they name nobody. An event of those messages that happens later is stored again; it is
+        unique anew in its minute, hour and day, but not in its campaign's life.
         """
 
     def close(self) -> None:
