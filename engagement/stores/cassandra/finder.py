@@ -15,9 +15,7 @@ from engagement.events.model import Injection, MessageName, names_of
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import (
     HOUR_MS,
-    MINUTE_MS,
     Aggregate,
-    MinuteAggregate,
     RepeatFinder,
     as_counts,
     from_texts,
@@ -36,7 +34,6 @@ from engagement.stores.cassandra.rows.stored import (
     stored_event,
     stored_injection,
 )
-from engagement.stores.minute_rollup import Minute
 from engagement.stores.port import Count, Query, clamped, cursor_position
 
 # An injection's id is at most so far ahead of its event, or behind it.
@@ -103,19 +100,6 @@ class Finder:
         ]
         found = from_texts(text for lines in self._reader.read_each("figures_of", bound) for (text,) in lines)
         return as_counts(found, expired=query.expired, types=query.types)
-
-    def minutes(self, tenant: str, first: int, last: int) -> Mapping[int, Minute]:
-        """Return what was counted in minutes since 1970, from first to last, exclusive."""
-        begins = first * MINUTE_MS
-        aggregate = MinuteAggregate(begins)
-        span = Query(tenant=tenant, from_ms=begins, to_ms=last * MINUTE_MS)
-        for slim in self.times.forward(span, begins - REPEAT_MS):
-            aggregate.add(
-                *(slim.at_ms, slim.type, slim.message, slim.client, slim.link, slim.campaign),
-                expired=slim.expired,
-                hits=slim.hits,
-            )
-        return aggregate.seen()
 
     # --- by message ---
 

@@ -13,6 +13,8 @@ from engagement.events.rows import RowSource
 from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
+from engagement.stores.cassandra.figures.tally import label_of as tally_label
+from engagement.stores.cassandra.figures.tally import virtual_shard
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.stored import (
@@ -24,6 +26,7 @@ from engagement.stores.cassandra.rows.stored import (
     stored_event,
 )
 from engagement.stores.cassandra.writing import Writes
+from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import (
     HITS_OF_A_MESSAGE,
     LabelledHit,
@@ -125,20 +128,24 @@ class Labels:
             before = (first.message, first.event_id, turn, at_ms, label_text(change.before))
             writes.append(("past_label", [(*before, left, stamp)]))
             for row in change.rows:
-                writes += self._row(row, change.after, left, stamp)
+                writes += self._row(row, change.after, left, stamp, now)
         return writes
 
-    def _row(self, row: StoredEvent, label: Classification, left: int, stamp: int) -> Writes:
+    def _row(self, row: StoredEvent, label: Classification, left: int, stamp: int, now: float) -> Writes:
         assert isinstance(row.source, RowSource)
         source = RowSource(row.source.event, label, row.source.rcpt_hash, row.source.second, row.source.kept)
         client = class_text(label.client.value, certain=label.certain)
         name = (row.at_ms, row.event_id)
         writes: Writes = [("label", [(left, stamp, body_of(source), row.message, *name)])]
+        day = (row.tenant, row.at_ms // DAY_MS, virtual_shard(row.message))
+        tallied = tally_label(label.client.value, label.reason, certain=label.certain)
+        until = queries.ttl((day[1] + 1) * DAY_MS, self._life, now) or 0
+        writes.append(("label_in_tally", [(until, stamp, tallied, *day, row.message, *name)]))
         for place in self.places_in_hours(row):
             writes.append(("label_in_hour", [(left, stamp, client, *place, *name)]))
             writes += [
-                ("label_in_day", [(left, stamp, client, *day, *name)])
-                for day in places_in_days(row, place[2])
+                ("label_in_day", [(left, stamp, client, *in_day, *name)])
+                for in_day in places_in_days(row, place[2])
             ]
         return writes
 

@@ -12,9 +12,9 @@ from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.minute_rollup import Hour
 from engagement.stores.port import StoreError
 
-# The figures' timestamps begin two days after the hour. Earlier versions used the shippers' clocks, none of
-# which was more than a day ahead.
-_AFTER_HOUR_MS: Final = 2 * 24 * HOUR_MS
+# The figures' timestamps begin three days after the hour. Earlier versions used the shippers' clocks, none of
+# which was more than a day ahead, and then turns at each hour from two days after it.
+_AFTER_HOUR_MS: Final = 3 * 24 * HOUR_MS
 _TRIES: Final = 20  # others take a turn every few seconds at most
 _REMEMBERED: Final = 1_000  # hours
 

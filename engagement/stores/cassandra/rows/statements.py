@@ -23,8 +23,6 @@ _SHORT: Final = {
     "$slim": ", ".join(SLIM),
     "$marks": ", ".join("?" * len(SLIM)),
     "$before": "at_ms >= ? AND (at_ms, event_id) < (?, ?)",
-    "$marked": str(MARKED_AT),
-    "$removed": str(MARKED_AT + 1),
 }
 
 
@@ -96,18 +94,36 @@ _LABEL_WRITES: Final = {
         USING TTL ? AND TIMESTAMP ?""",
 }
 _FIGURE_WRITES: Final = {
-    "stale_hour": """
-        INSERT INTO {keyspace}.stale_hour (place, tenant, hour, shipper) VALUES (?, ?, ?, ?)
-        USING TIMESTAMP $marked""",
+    "stale_day": """
+        INSERT INTO {keyspace}.stale_day (place, tenant, day, shipper, vs) VALUES (?, ?, ?, ?, ?)
+        USING TIMESTAMP ?""",
     "no_longer_stale": """
-        DELETE FROM {keyspace}.stale_hour USING TIMESTAMP $removed
-        WHERE place = ? AND tenant = ? AND hour = ? AND shipper = ?""",
-    "take_turn": """
-        UPDATE {keyspace}.turn USING TTL ? SET taken = ?, shipper = ? WHERE tenant = ? AND hour = ?
-        IF taken = ? AND shipper = ?""",
-    "figures": """
+        DELETE FROM {keyspace}.stale_day USING TIMESTAMP ?
+        WHERE place = ? AND tenant = ? AND day = ? AND shipper = ?""",
+    "tally": """
+        INSERT INTO {keyspace}.tally (tenant, day, v, message, at_ms, event_id, label, fact)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+    "label_in_tally": """
+        UPDATE {keyspace}.tally USING TTL ? AND TIMESTAMP ? SET label = ?
+        WHERE tenant = ? AND day = ? AND v = ? AND message = ? AND at_ms = ? AND event_id = ?""",
+    "part": """
+        INSERT INTO {keyspace}.part (tenant, day, v, cells) VALUES (?, ?, ?, ?)
+        USING TTL ? AND TIMESTAMP ?""",
+    "figure": """
+        INSERT INTO {keyspace}.figure (tenant, cube, period, day, a, b, cells) VALUES (?, ?, ?, ?, ?, ?, ?)
+        USING TTL ? AND TIMESTAMP ?""",
+    "figure_day": """
+        INSERT INTO {keyspace}.figure_day (place, tenant, day) VALUES (?, ?, ?)
+        USING TTL ? AND TIMESTAMP ?""",
+    "hour_figures": """
         INSERT INTO {keyspace}.figure_by_hour (tenant, campaign, hour, figures)
         VALUES (?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+    "seen": """
+        INSERT INTO {keyspace}.seen (tenant, campaign, v, message, day, turn, ever)
+        VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ? AND TIMESTAMP ?""",
+    "life": """
+        INSERT INTO {keyspace}.life (tenant, campaign, v, cells) VALUES (?, ?, ?, ?)
+        USING TTL ? AND TIMESTAMP ?""",
 }
 _ERASURES: Final = {
     "erase_message": "DELETE FROM {keyspace}.event_by_message USING TIMESTAMP ? WHERE message = ?",
@@ -120,6 +136,9 @@ _ERASURES: Final = {
         DELETE FROM {keyspace}.event_by_day USING TIMESTAMP ?
         WHERE tenant = ? AND what = ? AND value = ? AND day = ? AND shard = ? AND at_ms = ?
             AND event_id = ?""",
+    "erase_in_tally": """
+        DELETE FROM {keyspace}.tally USING TIMESTAMP ?
+        WHERE tenant = ? AND day = ? AND v = ? AND message = ?""",
     "erase_lookup": """
         DELETE FROM {keyspace}.lookup USING TIMESTAMP ?
         WHERE tenant = ? AND what = ? AND name = ? AND message = ?""",
@@ -191,7 +210,30 @@ _OTHER_READS: Final = {
         WHERE place = ? AND tenant = ? AND customer = ?""",
     "all_tag_sets": """
         SELECT set_id, tags, used FROM {keyspace}.tag_set WHERE place = ? AND tenant = ?""",
-    "stale": "SELECT tenant, hour, shipper FROM {keyspace}.stale_hour WHERE place = ?",
+    "stale_days": "SELECT tenant, day, shipper, vs FROM {keyspace}.stale_day WHERE place = ?",
+    "take_turn": """
+        UPDATE {keyspace}.turn USING TTL ? SET taken = ?, shipper = ? WHERE tenant = ? AND hour = ?
+        IF taken = ? AND shipper = ?""",
+    "tally_of": """
+        SELECT message, at_ms, event_id, label, fact FROM {keyspace}.tally
+        WHERE tenant = ? AND day = ? AND v = ?""",
+    "tally_from": """
+        SELECT message, at_ms, event_id, label, fact FROM {keyspace}.tally
+        WHERE tenant = ? AND day = ? AND v = ? AND message = ? AND at_ms > ?""",
+    "tally_rows": """
+        SELECT at_ms, event_id, label, fact, TTL(fact), WRITETIME(fact) FROM {keyspace}.tally
+        WHERE tenant = ? AND day = ? AND v = ? AND message = ?""",
+    "parts": "SELECT v, cells FROM {keyspace}.part WHERE tenant = ? AND day = ?",
+    "figures": """
+        SELECT day, a, b, cells FROM {keyspace}.figure
+        WHERE tenant = ? AND cube = ? AND period = ? AND day >= ? AND day <= ?""",
+    "figures_of_value": """
+        SELECT day, a, b, cells FROM {keyspace}.figure
+        WHERE tenant = ? AND cube = ? AND period = ? AND day = ? AND a = ?""",
+    "figure_days": """
+        SELECT day FROM {keyspace}.figure_day WHERE place = ? AND tenant = ? AND day >= ? AND day <= ?""",
+    "seen_of": "SELECT message, turn, ever FROM {keyspace}.seen WHERE tenant = ? AND campaign = ? AND v = ?",
+    "lives": "SELECT cells FROM {keyspace}.life WHERE tenant = ? AND campaign = ?",
     "secret": "SELECT value FROM {keyspace}.secret WHERE name = ?",
 }
 
