@@ -12,16 +12,16 @@ from uuid import UUID
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import HOUR_MS, from_texts
 from engagement.stores.cassandra.reader import Reader
-from engagement.stores.cassandra.rows.filters import Filter, condition, days_to_read
+from engagement.stores.cassandra.rows.filters import Filter, condition, days_to_read, is_search
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
 
 LAST_MS: Final = 1 << 48  # ids hold no later time
 PAGE: Final = 500
-MOST_AT_ONCE: Final = 24  # days or hours
+MOST_AT_ONCE: Final = 64  # days or hours
 # A search that no index leads goes through at most so many events, or through a day of any size.
-MOST_SEARCHED: Final = 100_000
+MOST_SEARCHED: Final = 2_000_000
 _FREE_MS: Final = DAY_MS
 _HOURS_IN_DAY: Final = DAY_MS // HOUR_MS
 _LAST_HOUR: Final = 2**31 - 1
@@ -147,7 +147,7 @@ class ByTime:
         low, at_ms, after = bounds
         hours = self.hours(query, low, at_ms)
         column, wanted = condition(query, sets, types=True)
-        if searching and column and at_ms - low > _FREE_MS:
+        if searching and is_search(query) and at_ms - low > _FREE_MS:
             self._see_that_it_is_not_too_much(query, [hour for hour, _ in hours])
         bound: Asked = [
             (
@@ -163,13 +163,13 @@ class ByTime:
         name: str,
         bound: Asked,
         column: str,
-        wanted: list[object],
+        wanted: list[tuple[object, ...]],
         page: int,
     ) -> Iterator[SlimEvent]:
         """Yield what is in partitions, which are given newest first by the day or hour that they share."""
         if column:
             name = f"{name}_{column}"
-            bound = [(when, [(*one, value) for one in each for value in wanted]) for when, each in bound]
+            bound = [(when, [(*one, *value) for one in each for value in wanted]) for when, each in bound]
         start, count = 0, 1
         while start < len(bound):
             part = bound[start : start + count]

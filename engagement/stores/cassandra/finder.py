@@ -27,6 +27,7 @@ from engagement.stores.cassandra.by_time import LAST_MS, PAGE, ByTime, from_befo
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
 from engagement.stores.cassandra.rows.stored import (
+    SlimEvent,
     StoredEvent,
     injection_of,
     repeated,
@@ -38,6 +39,9 @@ from engagement.stores.port import Count, Query, clamped, cursor_position
 
 # An injection's id is at most so far ahead of its event, or behind it.
 _DATED_MS: Final = (3_600_000, 8 * 86_400_000)
+
+
+_TOGETHER: Final = 25  # messages that one statement names; the node asked asks the others for them
 
 
 class Finder:
@@ -78,15 +82,36 @@ class Finder:
                     row.type, row.message, row.client, expired=row.expired, repeat=repeat, hits=row.hits
                 )
             return as_counts(aggregate.figures(), expired=query.expired)
-        wanted, repeats_seen = Filter(query, sets=self._reader.wanted_sets(query)).wants_slim, RepeatFinder()
-        for slim in self.times.forward(query, from_before(query)):
-            repeats_seen.forget(slim.at_ms // HOUR_MS * HOUR_MS)
-            repeat = repeats_seen.is_repeat(slim.type, slim.link, slim.client, slim.at_ms)
-            if wanted(slim):
-                aggregate.add(
-                    slim.type, slim.message, slim.client, expired=slim.expired, repeat=repeat, hits=slim.hits
-                )
+        for slim, repeat in self._of_senders(query, self._judged(query)):
+            aggregate.add(
+                slim.type, slim.message, slim.client, expired=slim.expired, repeat=repeat, hits=slim.hits
+            )
         return as_counts(aggregate.figures(), expired=query.expired)
+
+    def _judged(self, query: Query) -> Iterator[tuple[SlimEvent, bool]]:
+        """Yield the slim rows that a query wants, and whether each is a repeat."""
+        wanted, repeats = Filter(query, sets=self._reader.wanted_sets(query)).wants_slim, RepeatFinder()
+        for slim in self.times.forward(query, from_before(query)):
+            repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
+            repeat = repeats.is_repeat(slim.type, slim.link, slim.client, slim.at_ms)
+            if wanted(slim):
+                yield slim, repeat
+
+    def _of_senders(
+        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]]
+    ) -> Iterator[tuple[SlimEvent, bool]]:
+        """Yield those of a sending domain that the query names; hits have it from their injection."""
+        if not query.sending_domains:
+            yield from rows
+            return
+        while part := list(islice(rows, PAGE)):
+            keys = list({slim.message for slim, _ in part if not slim.sending_domain})
+            several = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
+            lent = {row.message: row.injected or {} for row in self._injected(several)}
+            for slim, repeat in part:
+                domain = slim.sending_domain or lent.get(slim.message, {}).get("sending_domain")
+                if domain in query.sending_domains:
+                    yield slim, repeat
 
     def totals(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -108,17 +133,22 @@ class Finder:
     ) -> dict[bytes, list[StoredEvent]]:
         """Return all rows of messages, each message's in time order; of hits only those in the time range."""
         keys = list(dict.fromkeys(messages))
-        events = self._reader.read_each("events", [(key, low, high) for key in keys])
-        injections = self._reader.read_each("injections", [(key,) for key in keys])
+        several = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
+        events = self._reader.read_each("events", [(part, low, high) for part in several])
         oldest = self._oldest()
-        found: dict[bytes, list[StoredEvent]] = {}
-        for key, hits, others in zip(keys, events, injections, strict=True):
-            rows = [*map(stored_event, hits), *map(stored_injection, others)]
-            found[key] = sorted(
-                (row for row in rows if row.injected is not None or row.at_ms >= oldest),
-                key=lambda row: row.order,
-            )
+        found: dict[bytes, list[StoredEvent]] = {key: [] for key in keys}
+        for row in (stored_event(line) for lines in events for line in lines):
+            if row.at_ms >= oldest:
+                found[row.message].append(row)
+        for row in self._injected(several):
+            found[row.message].append(row)
+        for rows in found.values():
+            rows.sort(key=lambda row: row.order)
         return found
+
+    def _injected(self, several: list[list[bytes]]) -> list[StoredEvent]:
+        lines = self._reader.read_each("injections", [(part,) for part in several])
+        return [stored_injection(line) for found in lines for line in found]
 
     def shown(self, places: Sequence[tuple[bytes, int, UUID]]) -> list[Fields]:
         """Return the events at (message, time, id) that exist, in that order."""
@@ -148,12 +178,12 @@ class Finder:
         wanted = [name for name in dict.fromkeys(names) if name.text]
         messages = self.named("", [(name.what, name.text) for name in wanted])
         every = list(dict.fromkeys(key for keys in messages for key in keys))
-        lines = self._reader.read_each("injections", [(key,) for key in every])
-        told = {
-            key: [injection_of(stored_injection(line)) for line in found]
-            for key, found in zip(every, lines, strict=True)
-        }
-        alone = [key for key, found in told.items() if not found]  # of messages that have no id
+        told: dict[bytes, list[Injection | None]] = {key: [] for key in every}
+        for row in self._injected(
+            [every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER)]
+        ):
+            told[row.message].append(injection_of(row))
+        alone = [key for key, injections in told.items() if not injections]  # of messages that have no id
         for key, rows in self.whole(alone).items():
             told[key] = [injection_of(row) for row in rows]
         answer = {}
@@ -261,11 +291,13 @@ class Finder:
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
         slims = self.times.newest_first(query, position, limit)
+        wants = Filter(query).wants_shown
         while len(found) < limit:
             part = list(islice(slims, limit - len(found)))
             if not part:
                 break
-            found += self.shown([(slim.message, slim.at_ms, slim.event_id) for slim in part])
+            told = self.shown([(slim.message, slim.at_ms, slim.event_id) for slim in part])
+            found += [fields for fields in told if wants(fields)]
         return found
 
 

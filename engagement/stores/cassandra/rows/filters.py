@@ -29,10 +29,7 @@ class Filter:
         self._signed = frozenset(signed(number) for number in self._transmissions if number is not None)
 
     def wants_slim(self, row: SlimEvent) -> bool:
-        """Tell whether a slim row is wanted; recipients, messages, names and ids are not checked.
-
-        A hit does not know its sending domain: it is wanted here, and told by `wants_shown`.
-        """
+        """Tell whether a slim row is wanted; recipients, messages, names and ids are not checked."""
         query = self._query
         return (
             self._from <= row.at_ms < self._to
@@ -45,8 +42,18 @@ class Filter:
             and (not query.domains or row.domain in query.domains)
             and (not query.ordinals or row.ordinal in query.ordinals)
             and (not query.bounce_classes or row.bounce_class in query.bounce_classes)
-            and (not query.sending_domains or row.sending_domain in query.sending_domains)
+            # A hit does not know it: its injection does, and `wants_shown` looks there.
+            and (
+                not query.sending_domains
+                or not row.sending_domain
+                or row.sending_domain in query.sending_domains
+            )
         )
+
+    def wants_shown(self, fields: Fields) -> bool:
+        """Tell whether an event that `wants_slim` is wanted, by what it has from its injection."""
+        wanted = self._query.sending_domains
+        return not wanted or fields.get("sending_domain") in wanted
 
     def wants(self, row: StoredEvent, lent: Fields) -> bool:
         """Tell whether a whole row is wanted. lent: what it takes from its injection."""
@@ -116,25 +123,38 @@ def days_to_read(query: Query) -> list[tuple[str, str]] | None:
     return None
 
 
-def condition(query: Query, sets: frozenset[bytes], *, types: bool) -> tuple[str, list[object]]:
+def condition(query: Query, sets: frozenset[bytes], *, types: bool) -> tuple[str, list[tuple[Any, ...]]]:
     """Return the column that a node shall filter by, and its values; "" for none.
 
     types: whether the partitions hold events of other types as well.
     """
-    certainties = ("", PROBABLE)
-    choices: Mapping[str, list[Any]] = {
-        "domain": list(_set(query.domains)),
-        "ordinal": list(dict.fromkeys(query.ordinals)),
-        "bounce_class": list(dict.fromkeys(query.bounce_classes)),
-        "sending_domain": list(_set(query.sending_domains)),
-        "tags": list(sets) if query.tags else [],
-        "client": [name + more for name in _set(query.classes) for more in certainties],
-        "type": list(_set(query.types)) if types else [],
+    choices: Mapping[str, list[tuple[Any, ...]]] = {
+        "domain": [(name,) for name in _set(query.domains)],
+        "ordinal": [(number,) for number in dict.fromkeys(query.ordinals)],
+        "bounce_class": [(number,) for number in dict.fromkeys(query.bounce_classes)],
+        "tags": [(name,) for name in sorted(sets)] if query.tags else [],
+        "type": [(name,) for name in _set(query.types)] if types else [],
+        "client": [(name, name + PROBABLE) for name in _set(query.classes)],
     }
-    for column, values in choices.items():
-        if 0 < len(values) <= MOST_VALUES and all(value not in ("", -1, 0) for value in values):
-            return column, values
-    return "", []
+    offered = [
+        (len(values), column)
+        for column, values in choices.items()
+        if 0 < len(values) <= MOST_VALUES and all(value[0] not in ("", -1, 0) for value in values)
+    ]
+    _, column = min(offered, key=lambda one: one[0], default=(0, ""))
+    return column, choices.get(column, [])
+
+
+def is_search(query: Query) -> bool:
+    """Tell whether a query that no index leads is about few among many events, as far as one can know."""
+    return bool(
+        query.classes
+        or query.domains
+        or query.sending_domains
+        or query.ordinals
+        or query.bounce_classes
+        or query.tags
+    )
 
 
 def _set(values: tuple[str, ...]) -> list[str]:

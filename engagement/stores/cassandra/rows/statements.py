@@ -16,7 +16,7 @@ MARKED_AT: Final = 1 << 61  # of marks: far ahead of any clock, as earlier versi
 
 # Conditions that a read by time may hand to the node: it goes through one partition's range all the same, and
 # sends only what matches. One at a time; the others are looked at here.
-FILTERED: Final = ("domain", "sending_domain", "ordinal", "bounce_class", "tags", "client", "type")
+FILTERED: Final = ("domain", "ordinal", "bounce_class", "tags", "type")
 
 
 _SHORT: Final = {
@@ -38,9 +38,10 @@ def _tidy(statements: Mapping[str, str]) -> dict[str, str]:
 
 def _by_column(name: str, text: str) -> dict[str, str]:
     """Return a read by time, and the same for each of the conditions that it may hand to the node."""
-    return {name: text} | {
-        f"{name}_{column}": f"{text} AND {column} = ? ALLOW FILTERING" for column in FILTERED
-    }
+    filtered = {f"{name}_{column}": f"{text} AND {column} = ? ALLOW FILTERING" for column in FILTERED}
+    # A class with and without the sign that it is no more than probable.
+    classes = {f"{name}_client": f"{text} AND client >= ? AND client <= ? ALLOW FILTERING"}
+    return {name: text} | filtered | classes
 
 
 _EVENT_WRITES: Final = {
@@ -149,7 +150,7 @@ _ERASURES: Final = {
 _EVENT_READS: Final = {
     "events": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
-        WHERE message = ? AND at_ms >= ? AND at_ms <= ?""",
+        WHERE message IN ? AND at_ms >= ? AND at_ms <= ?""",
     "event": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
         WHERE message = ? AND at_ms = ? AND event_id = ?""",
@@ -158,7 +159,7 @@ _EVENT_READS: Final = {
         WHERE message = ? ORDER BY at_ms DESC, event_id DESC LIMIT ?""",
     "injections": """
         SELECT message, at_ms, event_id, tenant, fields, body, lent FROM {keyspace}.injection_by_message
-        WHERE message = ?""",
+        WHERE message IN ?""",
     "hour": """
         SELECT $slim FROM {keyspace}.event_by_hour
         WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND at_ms < ?""",

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from engagement.events.classify import Classification, ReaderClass
-from engagement.events.fields import Fields, join
+from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, TYPES, Fields, join
 from engagement.events.model import Event, Hit, Injection
 from engagement.events.record import decode
 from engagement.events.rows import RowSource
@@ -101,6 +101,11 @@ class StoredEvent:
     @property
     def type(self) -> str:
         """Return the event's type."""
+        if isinstance(self.source, RowSource):
+            event = self.source.event
+            if isinstance(event, Hit):
+                return LINK_UNSUBSCRIBE if self.source.second else TYPES[event.kind]
+            return INJECTION if isinstance(event, Injection) else event.type
         return str(self.fields["type"])
 
     @property
@@ -119,16 +124,22 @@ class StoredEvent:
     @property
     def client(self) -> str:
         """Return the class of the client, "" for an injection."""
+        if isinstance(self.source, RowSource):
+            return self.source.label.client.value if self.source.label else ""
         return str(self.fields.get("x_client_class", ""))
 
     @property
     def expired(self) -> bool:
         """Tell whether the link had expired."""
+        if isinstance(self.event, Hit):
+            return self.event.expired
         return "x_expired" in self.fields
 
     @property
     def hits(self) -> int:
         """Return the number of requests that it stands for."""
+        if isinstance(self.event, Hit):
+            return self.event.hits
         return int(self.fields.get("x_hits", 1))
 
     @property
