@@ -163,9 +163,9 @@ def rare(chance: random.Random) -> str:
     return f"d{chance.randrange(500, DOMAINS)}.example.net"
 
 
-def last_day(chance: random.Random) -> dict[str, int]:
+def rare_in_a_day(chance: random.Random) -> Query:
     to = END - chance.randrange(3) * DAY
-    return {"from_ms": to - DAY, "to_ms": to}
+    return Query(limit=100, domains=(rare(chance),), from_ms=to - DAY, to_ms=to)
 
 
 QUESTIONS: dict[str, Ask] = {
@@ -184,7 +184,7 @@ QUESTIONS: dict[str, Ask] = {
     "campaign and domain": lambda c: Query(limit=100, campaigns=(some(c),), domains=(large(c),)),
     "campaign and tag": lambda c: Query(limit=100, campaigns=(some(c),), tags=(f"tag{c.randrange(20)}",)),
     "large domain": lambda c: Query(limit=100, domains=(large(c),)),
-    "rare domain in a day": lambda c: Query(limit=100, domains=(rare(c),), **last_day(c)),
+    "rare domain in a day": rare_in_a_day,
     "rare domain": lambda c: Query(limit=100, domains=(rare(c),)),
     "domain and rare type": lambda c: Query(limit=100, domains=(large(c),), types=("bounce",)),
     "bounce class": lambda c: Query(limit=100, types=("bounce",), bounce_classes=(c.choice((20, 50, 90)),)),

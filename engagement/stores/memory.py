@@ -4,16 +4,13 @@ import json
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
-from engagement.events.classify import Classification
+from engagement.events.classify import classify, rules_number
 from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
-from engagement.events.model import Hit, Injection, MessageEvent, MessageName, names_of
-from engagement.events.rows import EventRow, RowSource, repeats
-from engagement.figures.facts import fact_of
-from engagement.figures.ledger import Ledger
-from engagement.figures.query import FigureQuery, FigureRow, answer
+from engagement.events.model import Hit, Injection, MessageEvent, MessageName
+from engagement.events.rows import EventRow, RowSource, relabelled, repeats
+from engagement.figures.query import FigureQuery, FigureRow
 from engagement.stores.aggregate import (
     HOUR_MS,
     Aggregate,
@@ -24,7 +21,10 @@ from engagement.stores.aggregate import (
     together,
 )
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
+from engagement.stores.memory_figures import MemoryFigures
+from engagement.stores.memory_messages import MemoryMessages
 from engagement.stores.port import (
+    HITS_OF_A_MESSAGE,
     SWEEP_LIMIT,
     Arrivals,
     Count,
@@ -37,8 +37,6 @@ from engagement.stores.port import (
     is_place,
 )
 
-_MOST_HITS = 1000  # of one message
-
 
 class MemoryStore:
     """An `EventStore` of dictionaries."""
@@ -50,10 +48,9 @@ class MemoryStore:
         self._messages: dict[str, tuple[int, Fields]] = {}
         self._next = 1
         self._sets: dict[Customer, dict[bytes, TagSet]] = {}
-        self._of_message: dict[str, set[str]] = {}
-        self._ledgers: dict[str, Ledger] = {}
-        self._waiting: dict[str, MessageEvent] = {}
         self._past: dict[str, list[PastLabel]] = {}
+        self._known = MemoryMessages()
+        self._counted = MemoryFigures()
         self._tags = TagBook(lambda customer: list(self._sets.get(customer, {}).values()))
 
     def add(self, events: Iterable[EventRow]) -> int:
@@ -73,38 +70,17 @@ class MemoryStore:
                     self._note((row.tenant, row.customer), row)
                 if row.message is not None:
                     self._messages[row.message_id] = (row.at_ms, row.message)
+                self._known.note(row)
         return len(rows)
 
-    def _put(self, rows: Iterable[EventRow]) -> None:
-        """Keep rows, and their figures."""
-        by_message: dict[tuple[str, str], list[EventRow]] = {}
-        for row in rows:
-            self._rows[row.event_id] = row
-            name = row.message_id or row.event_id
-            self._of_message.setdefault(name, set()).add(row.event_id)
-            by_message.setdefault((row.tenant, name), []).append(row)
-        for (tenant, name), of_message in by_message.items():
-            self._ledgers.setdefault(tenant, Ledger()).put(name, map(fact_of, of_message))
-
-    def _drop(self, names: Iterable[str]) -> None:
-        """Remove rows, and leave their figures."""
-        by_message: dict[tuple[str, str], list[str]] = {}
-        for name in names:
-            row = self._rows.pop(name)
-            del self._order[name]
-            self._past.pop(name, None)
-            message = row.message_id or name
-            self._of_message[message].discard(name)
-            by_message.setdefault((row.tenant, message), []).append(name)
-        for (tenant, message), gone in by_message.items():
-            self._ledgers[tenant].forget(message, gone)
-            if not self._of_message[message]:
-                del self._of_message[message]
+    def _put(self, rows: list[EventRow]) -> None:
+        self._rows.update((row.event_id, row) for row in rows)
+        self._counted.put(rows)
 
     def _is_older(self, row: EventRow) -> bool:
         """Tell whether a row was classified by older rules than the one that is there."""
         there = self._rows.get(row.event_id)
-        return there is not None and _is_newer(there.rules, row.rules)
+        return there is not None and rules_number(row.rules) < rules_number(there.rules)
 
     def _note(self, customer: Customer, row: EventRow) -> None:
         for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
@@ -162,7 +138,7 @@ class MemoryStore:
             gone = {row.event_id for row in self._matching(of)} | {
                 name for name, row in self._rows.items() if row.message_id in messages
             }
-            self._drop(gone)
+            self._forget(gone)
             for message in messages:
                 self._messages.pop(message, None)
         return len(gone)
@@ -180,6 +156,112 @@ class MemoryStore:
             )
         return aggregate.figures()
 
+    def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
+        """See the port."""
+        position = cursor_position(after) if after else (-1, "")
+        with self._lock:
+            found = [
+                each
+                for each in self._labelled(self._rows.values())
+                if from_ms <= each.hit.at_ms < to_ms and (each.hit.at_ms, each.hit.id) > position
+            ]
+        return tuple(sorted(found, key=lambda each: (each.hit.at_ms, each.hit.id))[:limit])
+
+    def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
+        """See the port."""
+        wanted = {message.hex() for message in messages}
+        found: dict[bytes, list[LabelledHit]] = {}
+        with self._lock:
+            rows = (row for row in self._rows.values() if row.message_id in wanted)
+            for row in sorted(rows, key=lambda row: (row.at_ms, row.event_id)):
+                found.setdefault(bytes.fromhex(row.message_id), []).extend(self._labelled([row]))
+        return {message: tuple(hits[-HITS_OF_A_MESSAGE:]) for message, hits in found.items() if hits}
+
+    def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
+        """See the port."""
+        wanted = {message.hex() for message in messages}
+        first: dict[bytes, int] = {}
+        with self._lock:
+            for row in self._rows.values():
+                if row.type == "delivery" and row.message_id in wanted:
+                    message = bytes.fromhex(row.message_id)
+                    first[message] = min(row.at_ms, first.get(message, row.at_ms))
+        return first
+
+    def relabel(self, labels: Iterable[LabelledHit], at_ms: int) -> int:
+        """See the port."""
+        changed = 0
+        with self._lock:
+            for hit, label in labels:
+                if hit.id not in self._rows:
+                    continue
+                (before,) = self._labelled([self._rows[hit.id]])
+                newer = rules_number(before.label.rules) > rules_number(label.rules)
+                if newer or before.label == label:
+                    continue
+                names = [name for name in (hit.id, derived(hit.id, 1)) if name in self._rows]
+                self._put([relabelled(self._rows[name], label) for name in names])
+                self._past.setdefault(hit.id, []).append(PastLabel(before.label, at_ms))
+                changed += 1
+        return changed
+
+    def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
+        """See the port."""
+        with self._lock:
+            return tuple(self._past.get(event_id, ()))
+
+    @staticmethod
+    def _labelled(rows: Iterable[EventRow]) -> Iterator[LabelledHit]:
+        """Yield the hits among rows with their labels; a hit's second row says nothing of its own."""
+        for row in rows:
+            source = row.source
+            if isinstance(source, RowSource) and isinstance(source.event, Hit) and not source.second:
+                yield LabelledHit(source.event, source.label or classify(source.event))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Drop rows and what goes with them; their figures stay."""
+        rows = [self._rows.pop(name) for name in names]
+        self._counted.forget(rows)
+        for row in rows:
+            del self._order[row.event_id]
+            self._past.pop(row.event_id, None)
+            self._known.forget(row)
+
+    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
+        """See the port."""
+        with self._lock:
+            return self._known.injections(names)
+
+    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.put_waiting(events)
+
+    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
+        """See the port."""
+        with self._lock:
+            return self._known.waiting(names)
+
+    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        with self._lock:
+            self._known.drop_waiting(events)
+
+    def sweep_waiting(self, before_ms: int) -> int:
+        """See the port."""
+        with self._lock:
+            return self._known.sweep_waiting(before_ms)
+
+    def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
+        """See the port."""
+        with self._lock:
+            return self._counted.answer(query)
+
+    def recount(self, day: int) -> int:
+        """See the port."""
+        with self._lock:
+            return self._counted.recount(day)
+
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:
         """See the port."""
         with self._lock:
@@ -195,7 +277,7 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             old = [name for name, row in self._rows.items() if row.at_ms < before_ms][:limit]
-            self._drop(old)
+            self._forget(old)
             if len(old) < limit:
                 for sets in self._sets.values():
                     for unused in [each for each in sets.values() if each.used < before_ms // DAY_MS]:
@@ -205,104 +287,6 @@ class MemoryStore:
             for name in lone[: limit - len(old)]:
                 del self._messages[name]
         return len(old) + len(lone[: limit - len(old)])
-
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
-        """See the port."""
-        wanted = set(names)
-        found: dict[MessageName, list[Injection]] = {}
-        with self._lock:
-            for row in sorted(self._rows.values(), key=lambda row: -row.at_ms):
-                event = row.source.event if isinstance(row.source, RowSource) else None
-                if isinstance(event, Injection):
-                    for name in wanted.intersection(row.names):
-                        found.setdefault(name, []).append(event)
-        return {name: tuple(events) for name, events in found.items()}
-
-    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
-        """See the port."""
-        with self._lock:
-            self._waiting.update((event.id, event) for event in events)
-
-    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
-        """See the port."""
-        wanted = set(names)
-        with self._lock:
-            return tuple(event for event in self._waiting.values() if not wanted.isdisjoint(names_of(event)))
-
-    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
-        """See the port."""
-        with self._lock:
-            for event in events:
-                self._waiting.pop(event.id, None)
-
-    def sweep_waiting(self, before_ms: int) -> int:
-        """See the port."""
-        with self._lock:
-            old = [name for name, event in self._waiting.items() if event.at_ms < before_ms]
-            for name in old:
-                del self._waiting[name]
-        return len(old)
-
-    def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
-        """See the port."""
-        position = cursor_position(after) if after else (0, "")
-        with self._lock:
-            rows = (row for row in self._rows.values() if from_ms <= row.at_ms < to_ms)
-            found = [hit for row in rows if (hit := _labelled(row)) is not None]
-        found.sort(key=_hit_place)
-        return tuple(hit for hit in found if _hit_place(hit) > position)[:limit]
-
-    def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
-        """See the port."""
-        found = {}
-        with self._lock:
-            for message in messages:
-                rows = (self._rows[name] for name in self._of_message.get(message.hex(), ()))
-                hits = sorted((hit for row in rows if (hit := _labelled(row)) is not None), key=_hit_place)
-                if hits:
-                    found[message] = tuple(hits[-_MOST_HITS:])
-        return found
-
-    def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
-        """See the port."""
-        found = {}
-        with self._lock:
-            for message in messages:
-                rows = (self._rows[name] for name in self._of_message.get(message.hex(), ()))
-                times = [row.at_ms for row in rows if row.type == "delivery"]
-                if times:
-                    found[message] = min(times)
-        return found
-
-    def relabel(self, labels: Iterable[LabelledHit], at_ms: int) -> int:
-        """See the port."""
-        changed = 0
-        with self._lock:
-            for hit, label in labels:
-                row = self._rows.get(hit.id)
-                before = _labelled(row) if row is not None else None
-                if before is None or before.label == label or _is_newer(before.label.rules, label.rules):
-                    continue
-                names = [name for name in (hit.id, derived(hit.id, 1)) if name in self._rows]
-                self._put([_with_label(self._rows[name], label) for name in names])
-                self._past.setdefault(hit.id, []).append(PastLabel(before.label, at_ms))
-                changed += 1
-        return changed
-
-    def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
-        """See the port."""
-        with self._lock:
-            return tuple(self._past.get(event_id, ()))
-
-    def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
-        """See the port."""
-        with self._lock:
-            return answer(query, self._ledgers.get(query.tenant, Ledger()).sums.items())
-
-    def recount(self, day: int) -> int:
-        """See the port."""
-        with self._lock:
-            return sum(ledger.recount(day) for ledger in self._ledgers.values())
 
     def close(self) -> None:
         """See the port."""
@@ -337,46 +321,23 @@ class MemoryStore:
                 yield row
 
     def _named(self, queue_ids: tuple[str, ...], headers: tuple[str, ...]) -> frozenset[str]:
-        """Return the messages with one of these queue ids and one of these Message-IDs."""
-        found = []
-        for row in self._rows.values():
-            texts = {(name.what, name.text) for name in row.names}
-            if all(
-                not wanted or any((what, text) in texts for text in wanted)
-                for what, wanted in (("queue_id", queue_ids), ("message_id_header", headers))
-            ):
-                found.append(row.message_id)
-        return frozenset(found)
+        """Return the messages with one of these queue ids and one of these Message-IDs; () means any."""
+        wanted = [("queue_id", queue_ids), ("message_id_header", headers)]
+        return frozenset(
+            row.message_id
+            for row in self._rows.values()
+            if row.names
+            and all(
+                not texts or any(name.what == what and name.text in texts for name in row.names)
+                for what, texts in wanted
+            )
+        )
 
     def _sending_domain(self, row: EventRow) -> str:
-        message = self._messages.get(row.message_id)
-        return row.sending_domain or (str(message[1].get("sending_domain", "")) if message else "")
+        _, message = self._messages.get(row.message_id, (0, {}))
+        return row.sending_domain or str(message.get("sending_domain", ""))
 
     def _shown(self, row: EventRow, repeated: frozenset[str]) -> Fields:
         message = self._messages.get(row.message_id)
         fields = join(row.fields, message[1] if message else {})
         return fields | {"x_repeat": True} if row.event_id in repeated else fields
-
-
-def _labelled(row: EventRow) -> LabelledHit | None:
-    """Return the hit that a row tells of, None for a second row and other events."""
-    source = row.source
-    if not isinstance(source, RowSource) or source.second or source.label is None:
-        return None
-    return LabelledHit(source.event, source.label) if isinstance(source.event, Hit) else None
-
-
-def _hit_place(hit: LabelledHit) -> tuple[int, str]:
-    return hit.hit.at_ms, hit.hit.id
-
-
-def _with_label(row: EventRow, label: Classification) -> EventRow:
-    if not isinstance(row.source, RowSource):
-        return row
-    source = replace(row.source, label=label)
-    return replace(row, client=label.client.value, certain=label.certain, source=source)
-
-
-def _is_newer(rules: str, others: str) -> bool:
-    """Tell whether a version of rules is newer than another; versions that are no numbers are equal."""
-    return rules.isdecimal() and others.isdecimal() and int(rules) > int(others)

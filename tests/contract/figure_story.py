@@ -1,12 +1,11 @@
 """A small story for figures: three messages on two days, told as the shipper tells events. Not a test."""
 
-from dataclasses import replace
 from typing import Any
 
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection, MessageEvent
-from engagement.events.rows import EventRow, RowSource, rows
+from engagement.events.rows import EventRow, relabelled, rows
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
@@ -88,11 +87,4 @@ class Message:
             hits=hits,
         )
         label = Classification(ReaderClass(client), reason, "1", certain)
-        return [labelled(row, label) for row in rows(event)]
-
-
-def labelled(row: EventRow, label: Classification) -> EventRow:
-    """Return the row with a label, as the shipper would have made it with rules that say so."""
-    assert isinstance(row.source, RowSource)
-    source = replace(row.source, label=label)
-    return replace(row, client=label.client.value, certain=label.certain, source=source)
+        return [relabelled(row, label) for row in rows(event)]
