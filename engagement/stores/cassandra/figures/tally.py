@@ -14,6 +14,8 @@ from engagement.stores.customer_tags import DAY_MS
 
 SHARDS: Final = 256  # virtual ones; fixed for ever
 ERASED: Final = b"erased: "  # begins the key of a message that is erased, behind which nobody finds it
+_KEY_BYTES: Final = 65_000  # Cassandra's keys have 64 KiB, and the ordinal stands before a link's name
+_BYTES: Final = 4  # of a character in UTF-8, at most
 _LATE_MS: Final = DAY_MS - REPEAT_MS
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -42,8 +44,17 @@ def label_of(client: str, reason: str, *, certain: bool) -> str | None:
 
 
 def tally_values(row: EventRow, message: bytes) -> tuple[object, ...]:
-    """Return a row's values in `tally`, without TTL and timestamp."""
+    """Return a row's values in `tally`, without TTL and timestamp.
+
+    Raises ValueError for one whose figures could not be stored.
+    """
     fact = fact_of(row)
+    for name in ("campaign", "domain", "link_name", "reason"):
+        if (
+            len(getattr(fact, name)) * _BYTES >= _KEY_BYTES
+            and len(getattr(fact, name).encode()) >= _KEY_BYTES
+        ):
+            raise ValueError(f"{name} is too long for a key")
     packed = _encode(
         (
             *(fact.type, fact.campaign, fact.domain, bytes.fromhex(row.link), fact.expired, fact.hits),
