@@ -9,6 +9,7 @@ filled.
 """
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -138,11 +139,11 @@ def fill(store: CassandraStore, events: int, days: int) -> int:
     done, began = 0, time.monotonic()
     for day in by_day(events, days):
         for start in range(0, len(day), 10_000):
-            portion = store._writing.portion(day[start : start + 10_000], END / 1000)  # noqa: SLF001 - the same rows
+            portion = store._writing.portion(day[start : start + 10_000], END / 1000)  # noqa: SLF001 - the same writes
             store.connection.write_batches(
                 [(name, lines) for name, lines in portion.rows.writes() if name not in UNFILLED]
             )
-            store._writing.remembered.add(portion.remembered)  # noqa: SLF001
+            store._writing.remembered.add(portion.remembered)  # noqa: SLF001 - as `add` does
         done += len(day)
         print(f"{done} rows of events, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return done
@@ -204,19 +205,31 @@ def one_of(chance: random.Random) -> Mail:
     return chance.choice(_MAILS)
 
 
-def ask(store: CassandraStore, turns: int) -> None:
-    print(f"{'question, newest 100':28} {'rows':>5} {'first':>7} {'median':>7} {'worst':>7}  ms")
+def seconds_of(pid: int) -> float:
+    """Seconds of the processor that a process has used."""
+    if not pid:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ask(store: CassandraStore, turns: int, pid: int) -> None:
+    """Print milliseconds by the clock, and of the processor: here and in the node."""
+    print(f"{'newest 100 by':26} {'rows':>5} {'first':>7} {'median':>7} {'worst':>7} {'here':>6} {'node':>6}")
     for name, question in QUESTIONS.items():
         chance = random.Random(name)
         taken, found = [], 0
+        here, there = time.process_time(), seconds_of(pid)
         for _ in range(turns):
             query = question(chance)
             began = time.perf_counter()
             found += len(list(store.find(query)))
             taken.append((time.perf_counter() - began) * 1000)
+        here, there = time.process_time() - here, seconds_of(pid) - there
         rest = taken[1:]
         print(
-            f"{name:28} {found // turns:5} {taken[0]:7.0f} {statistics.median(rest):7.0f} {max(rest):7.0f}",
+            f"{name:26} {found // turns:5} {taken[0]:7.0f} {statistics.median(rest):7.0f} {max(rest):7.0f}"
+            f" {here / turns * 1000:6.0f} {there / turns * 1000:6.0f}",
             flush=True,
         )
 
@@ -226,6 +239,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--node", type=int, default=0, help="process id of the node at --port")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--fill-only", action="store_true")
     given = parser.parse_args()
@@ -237,7 +251,7 @@ def main() -> None:
         node = Node("reads")
         node.start()
     try:
-        client = client_of(given.port or node.port, f"reads_{given.events}_{given.days}", shards=1)  # type: ignore[union-attr]
+        client = client_of(given.port or node.port, f"reads_{given.events}_{given.days}", shards=1)  # type: ignore[union-attr] # one of them is there
         connection = Connection(client, {})
         migrate(connection, LIFE, lambda _: None)
         connection.close()
@@ -249,7 +263,7 @@ def main() -> None:
             Mail(number, chance, messages // 6 or 1, given.days) for number in range(1, min(messages, 20_000))
         )
         if not given.fill_only:
-            ask(store, given.turns)
+            ask(store, given.turns, given.node)
         store.close()
     finally:
         if node:

@@ -138,7 +138,7 @@ def lookups_of(row: EventRow) -> Iterator[tuple[str, str, bool]]:
         yield name.what, name.text, True
     if row.transmission_id != "0":
         yield "transmission", row.transmission_id, False
-    if is_event_id(row.event_id) and UUID(row.event_id).int >> 80 != row.at_ms:  # RFC 9562 5.7
+    if is_event_id(row.event_id) and UUID(row.event_id).int >> 80 != row.at_ms:
         yield "event", row.event_id, False
 
 
