@@ -19,6 +19,7 @@ from engagement.figures.query import FigureQuery, answer
 from engagement.links.model import Kind
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.figures.tally import SHARDS, virtual_shard
+from engagement.stores.cassandra.figures.turns import by_turns
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Count, LabelledHit, Query
@@ -225,3 +226,9 @@ def test_shippers_in_any_turns_with_any_clocks_make_the_figures_of_all_events(
     finally:
         for store in stores:
             store.close()
+
+
+def test_days_are_taken_by_turns_from_both_ends() -> None:
+    days = [("", 3), ("a", 1), ("", 5), ("", 2)]
+    assert list(by_turns(days)) == [("", 5), ("a", 1), ("", 3), ("", 2)]
+    assert list(by_turns([])) == []

@@ -19,12 +19,6 @@ _BYE = Link(b"https://example.org/bye", "", unsubscribe=True)
 Parts = list[list[EventRow]]
 
 
-@pytest.fixture(autouse=True)
-def _has_figures(store: EventStore) -> None:
-    if not hasattr(store, "figures"):
-        pytest.skip("this engine has no figures yet")
-
-
 def story() -> Parts:
     one = Message(1, "ida@a.example", "spring")
     two = Message(2, "bo@b.example", "spring", size=500)

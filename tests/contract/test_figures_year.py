@@ -13,8 +13,6 @@ from year.play import play
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_figure_of_a_year_is_true(store: EventStore) -> None:
-    if not hasattr(store, "figures"):
-        pytest.skip("this engine has no figures yet")
     year = make_year(int(os.environ.get("YEAR_MESSAGES", "2000")), 5)
     play(year, store, 5)
     found = compare(year, store, 5)

@@ -17,12 +17,6 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 
 
-@pytest.fixture(autouse=True)
-def _offered(store: EventStore) -> None:
-    if type(store).__name__ == "SqliteStore" and not hasattr(store, "figures"):
-        pytest.skip("this engine has no such filters yet")
-
-
 def injection(number: int, at: int) -> Injection:
     return Injection(
         f"00000000-0000-7000-8000-{number:012x}", AT + at, number.to_bytes(16, "big"), 70 + number,

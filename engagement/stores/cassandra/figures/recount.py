@@ -33,11 +33,10 @@ from engagement.stores.cassandra.figures.counting import (
 )
 from engagement.stores.cassandra.figures.marks import Day, Marks
 from engagement.stores.cassandra.figures.tally import SHARDS, facts_by_message, may_repeat
-from engagement.stores.cassandra.figures.turns import RollupTurns, stamp
+from engagement.stores.cassandra.figures.turns import RollupTurns, by_turns, stamp
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.writing import Partitions, Writes
 from engagement.stores.customer_tags import DAY_MS
-from engagement.stores.minute_rollup import by_turns
 
 KEPT: Final = tuple(int(cube) for cube in Cube if cube != Cube.CAMPAIGN_LIFE)
 OF_ALL_MAIL: Final = frozenset((Cube.TOTAL_MINUTE, Cube.TOTAL_HOUR, Cube.TOTAL_DAY))

@@ -1,0 +1,81 @@
+"""Events whose message is not known yet, in the store's file.
+
+They are found by the names of their message, each as eight bytes of its hash; what is found is compared with
+the whole name.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from engagement.events.model import MessageEvent, MessageName, names_of
+from engagement.events.record import decode, encode
+from engagement.stores.sqlite.codes import event_key, hashed
+from engagement.stores.sqlite.connection import SqliteFile, in_transaction
+
+_PUT: Final = "INSERT INTO waiting (event_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_PUT_NAME: Final = "INSERT INTO waiting_name (name, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_NAMED: Final = """
+SELECT waiting.record FROM waiting_name JOIN waiting ON waiting.event_id = waiting_name.event_id
+WHERE waiting_name.name = ?
+"""
+_DROP: Final = "DELETE FROM waiting WHERE event_id = ?"
+_DROP_NAME: Final = "DELETE FROM waiting_name WHERE name = ? AND event_id = ?"
+_OLD: Final = "SELECT record FROM waiting WHERE at_ms < ?"
+
+
+class WaitingEvents(SqliteFile):
+    """The events of a file that wait for their message."""
+
+    def put_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        made = [(event_key(event.id), event.at_ms, encode(event)) for event in events]
+        names = _names(decode(record) for _, _, record in made)
+
+        def put(connection: sqlite3.Connection) -> None:
+            connection.executemany(_PUT, made)
+            connection.executemany(_PUT_NAME, names)
+
+        if made:
+            self._do(lambda connection: in_transaction(connection, put), None)
+
+    def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
+        """See the port."""
+        wanted = set(names)
+        found: dict[str, MessageEvent] = {}
+        for name in sorted({hashed(*name) for name in wanted}):
+            for (record,) in self._ask(_NAMED, [name]):
+                event = decode(record)
+                if isinstance(event, MessageEvent) and not wanted.isdisjoint(names_of(event)):
+                    found[event.id] = event
+        return tuple(found.values())
+
+    def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
+        """See the port."""
+        gone = list(events)
+        if gone:
+            self._do(lambda connection: in_transaction(connection, lambda inside: _drop(inside, gone)), None)
+
+    def sweep_waiting(self, before_ms: int) -> int:
+        """See the port."""
+
+        def sweep(connection: sqlite3.Connection) -> int:
+            old = [decode(record) for (record,) in connection.execute(_OLD, (before_ms,))]
+            return _drop(connection, [event for event in old if isinstance(event, MessageEvent)])
+
+        return self._do(lambda connection: in_transaction(connection, sweep), 0)
+
+
+def _drop(connection: sqlite3.Connection, events: list[MessageEvent]) -> int:
+    connection.executemany(_DROP_NAME, _names(events))
+    return max(0, connection.executemany(_DROP, [(event_key(event.id),) for event in events]).rowcount)
+
+
+def _names(events: Iterable[object]) -> list[tuple[int, bytes]]:
+    """Return the rows of `waiting_name` for these events."""
+    return [
+        (hashed(*name), event_key(event.id))
+        for event in events
+        if isinstance(event, MessageEvent)
+        for name in names_of(event)
+    ]
