@@ -189,7 +189,7 @@ class ByTime:
             raise UnsupportedQueryError(
                 f"Cassandra: this would be searched for among {events} events, of at most {MOST_SEARCHED}. "
                 "Add a campaign, recipient, transmission, message or queue id, a type other than injection, "
-                "delivery, open and click, or a span of at most a day."
+                "delivery, open and initial_open, or a span of at most a day."
             )
 
 

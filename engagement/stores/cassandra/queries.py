@@ -11,7 +11,7 @@ from uuid import UUID
 from zlib import crc32
 
 from engagement.events.classify import rules_number
-from engagement.events.fields import TYPES
+from engagement.events.fields import INJECTION, TYPES
 from engagement.events.ids import is_event_id
 from engagement.events.model import MessageName
 from engagement.events.rows import EventRow
@@ -27,9 +27,7 @@ ARRIVALS_IN_PART: Final = 10_000
 EVENTS_IN_ARRIVAL: Final = 500
 PLACE: Final = "here"  # the one partition of tables of a few rows
 # Types that make up a mailing; there is no index by them alone, as any hour is full of them.
-COMMON: Final = frozenset(
-    {TYPES[Kind.OPEN], TYPES[Kind.INITIAL_OPEN], TYPES[Kind.CLICK], "injection", "delivery"}
-)
+COMMON: Final = frozenset({TYPES[Kind.OPEN], TYPES[Kind.INITIAL_OPEN], INJECTION, "delivery"})
 # A label's timestamp is so many microseconds after its event's at most: a thousand for each version of rules.
 LABELS_US: Final = 999_999
 # Cassandra 4 and 5 refuse, by default, rows that would expire after January 2038.
