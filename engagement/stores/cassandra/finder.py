@@ -3,7 +3,7 @@
 Reads only.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -11,8 +11,6 @@ from uuid import UUID
 
 from engagement.events.fields import INJECTION, Fields
 from engagement.events.ids import is_event_id
-from engagement.events.model import Injection, MessageName, names_of
-from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import (
     HOUR_MS,
     Aggregate,
@@ -23,17 +21,15 @@ from engagement.stores.aggregate import (
     is_by_hours,
 )
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.by_time import LAST_MS, PAGE, ByTime, from_before
+from engagement.stores.cassandra.by_message import ByMessage, together
+from engagement.stores.cassandra.by_time import PAGE, ByTime, from_before
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
 from engagement.stores.cassandra.rows.stored import (
     SlimEvent,
     StoredEvent,
-    injection_of,
     repeated,
     shown,
-    stored_event,
-    stored_injection,
 )
 from engagement.stores.port import Count, Query, clamped, cursor_position
 
@@ -41,17 +37,12 @@ from engagement.stores.port import Count, Query, clamped, cursor_position
 _DATED_MS: Final = (3_600_000, 8 * 86_400_000)
 
 
-_TOGETHER: Final = 25  # messages that one statement names; the node asked asks the others for them
-
-
-class Finder:
+class Finder(ByMessage):
     """The reading half of `CassandraStore`. now: returns Unix seconds."""
 
     def __init__(self, reader: Reader, life: queries.Lifetimes, now: Callable[[], float]) -> None:
-        self._reader = reader
+        super().__init__(reader, life, now)
         self.times = ByTime(reader)
-        self._life = life
-        self._now = now
 
     # --- the port's queries ---
 
@@ -106,8 +97,8 @@ class Finder:
             return
         while part := list(islice(rows, PAGE)):
             keys = list({slim.message for slim, _ in part if not slim.sending_domain})
-            several = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
-            lent = {row.message: row.injected or {} for row in self._injected(several)}
+            several = together(keys)
+            lent = {row.message: row.injected or {} for row in self.lending(several)}
             for slim, repeat in part:
                 domain = slim.sending_domain or lent.get(slim.message, {}).get("sending_domain")
                 if domain in query.sending_domains:
@@ -126,37 +117,7 @@ class Finder:
         found = from_texts(text for lines in self._reader.read_each("figures_of", bound) for (text,) in lines)
         return as_counts(found, expired=query.expired, types=query.types)
 
-    # --- by message ---
-
-    def whole(
-        self, messages: Iterable[bytes], low: int = 0, high: int = LAST_MS
-    ) -> dict[bytes, list[StoredEvent]]:
-        """Return all rows of messages, each message's in time order; of hits only those in the time range."""
-        keys = list(dict.fromkeys(messages))
-        several = [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
-        events = self._reader.read_each("events", [(part, low, high) for part in several])
-        oldest = self._oldest()
-        found: dict[bytes, list[StoredEvent]] = {key: [] for key in keys}
-        for row in (stored_event(line) for lines in events for line in lines):
-            if row.at_ms >= oldest:
-                found[row.message].append(row)
-        for row in self._injected(several):
-            found[row.message].append(row)
-        for rows in found.values():
-            rows.sort(key=lambda row: row.order)
-        return found
-
-    def _injected(self, several: list[list[bytes]]) -> list[StoredEvent]:
-        lines = self._reader.read_each("injections", [(part,) for part in several])
-        return [stored_injection(line) for found in lines for line in found]
-
-    def shown(self, places: Sequence[tuple[bytes, int, UUID]]) -> list[Fields]:
-        """Return the events at (message, time, id) that exist, in that order."""
-        times = [at for _, at, _ in places]
-        low = max(0, min(times, default=0) - REPEAT_MS)
-        whole = self.whole((message for message, _, _ in places), low, max(times, default=0))
-        by_id = {row.event_id: row for rows in whole.values() for row in rows}
-        return shown([by_id[name] for _, _, name in places if name in by_id], whole)
+    # --- which messages ---
 
     def messages_of(self, recipient: str, tenant: str) -> list[bytes]:
         """Return the messages of a recipient, given in lower case."""
@@ -173,50 +134,14 @@ class Finder:
         high = (last + 1) * HOUR_MS if to_ms is None else min((last + 1) * HOUR_MS, to_ms)
         return range(low // queries.PERIOD_MS, (high - 1) // queries.PERIOD_MS + 1 if high > low else 0)
 
-    def injections(self, names: Iterable[MessageName]) -> dict[MessageName, tuple[Injection, ...]]:
-        """See the port."""
-        wanted = [name for name in dict.fromkeys(names) if name.text]
-        messages = self.named("", [(name.what, name.text) for name in wanted])
-        every = list(dict.fromkeys(key for keys in messages for key in keys))
-        told: dict[bytes, list[Injection | None]] = {key: [] for key in every}
-        for row in self._injected(
-            [every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER)]
-        ):
-            told[row.message].append(injection_of(row))
-        alone = [key for key, injections in told.items() if not injections]  # of messages that have no id
-        for key, rows in self.whole(alone).items():
-            told[key] = [injection_of(row) for row in rows]
-        answer = {}
-        for name, keys in zip(wanted, messages, strict=True):
-            found = [
-                injection
-                for key in keys
-                for injection in told[key]
-                if injection is not None and name in names_of(injection)
-            ]
-            if found:
-                found.sort(key=lambda injection: (injection.at_ms, injection.id), reverse=True)
-                answer[name] = tuple(found)
-        return answer
-
-    def named(self, tenant: str, names: Sequence[tuple[str, str]]) -> list[list[bytes]]:
-        """Return the messages of each (what, name) of `queries.lookups_of`."""
-        secret = self._reader.secret()
-        bound = [(tenant, what, queries.name_key(secret, tenant, what, text)) for what, text in names]
-        return [[bytes(key) for (key,) in lines] for lines in self._reader.read_each("named", bound)]
-
     def _wanted(self, query: Query, whole: Mapping[bytes, list[StoredEvent]]) -> list[StoredEvent]:
-        wants = Filter(query, self._oldest(), self._reader.wanted_sets(query)).wants
+        wants = Filter(query, self.oldest(), self._reader.wanted_sets(query)).wants
         found = []
         for rows in whole.values():
             lent = next((row for row in reversed(rows) if row.injected is not None), None)
             from_injection = {**(lent.injected or {}), **_names(lent.fields)} if lent else {}
             found += [row for row in rows if wants(row, from_injection)]
         return found
-
-    def _oldest(self) -> int:
-        """Return the time of the oldest event to show, Unix milliseconds; injections live longer."""
-        return int((self._now() - self._life.events) * 1000) if self._life.events else 0
 
     def _messages(self, query: Query) -> list[bytes]:
         """Return the messages that a query by message, recipient, id or another name may find."""
@@ -296,7 +221,11 @@ class Finder:
             part = list(islice(slims, limit - len(found)))
             if not part:
                 break
-            told = self.shown([(slim.message, slim.at_ms, slim.event_id) for slim in part])
+            # An injection is not where its message's other events are, unless it has no message id.
+            others = {slim.message for slim in part if slim.type != INJECTION}
+            own = {slim.message for slim in part if slim.message != slim.event_id.bytes}
+            places = [(slim.message, slim.at_ms, slim.event_id) for slim in part]
+            told = self.shown(places, frozenset(own - others))
             found += [fields for fields in told if wants(fields)]
         return found
 
