@@ -22,7 +22,8 @@ from engagement.stores.cassandra.figures.tally import SHARDS, virtual_shard
 from engagement.stores.cassandra.figures.turns import by_turns
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.store import CassandraStore
-from engagement.stores.port import Count, LabelledHit, Query
+from engagement.stores.cassandra.writing import Writes
+from engagement.stores.port import Count, LabelledHit, Query, StoreError
 
 MINUTE = 60_000
 
@@ -143,6 +144,37 @@ def test_what_another_adds_to_a_day_counted_in_pieces_is_in_its_figures(
     while not one.roll_up(0.0):
         assert time.monotonic() < deadline
     assert one.totals(Query())["click"].counted == 202
+
+
+@pytest.mark.parametrize("table", ["part", "seen", "life", "figure"])
+def test_figures_that_could_not_be_written_are_written_the_next_time(
+    client: CassandraClientStanza, table: str
+) -> None:
+    store = CassandraStore(client)
+    write = store._recount._write
+    failed: list[str] = []
+
+    def fails_once(writes: Writes) -> None:
+        if not failed and any(name == table for name, _ in writes):
+            failed.append(table)
+            raise StoreError("not for now")
+        write(writes)
+
+    message = Message(1, "ida@a.example", "spring")
+    try:
+        store.add(message.comes_in(at(1)))
+        store.roll_up()
+        store._recount._write = fails_once
+        store.add(message.hit(Kind.CLICK, at(2)))
+        with pytest.raises(StoreError):
+            store.roll_up()
+        store.roll_up()
+        (row,) = store.figures(FigureQuery(by="campaign", precision="life"))
+        assert (row.figures["count_injected"], row.figures["count_unique_clicked"]) == (1, 1)
+        (row,) = store.figures(FigureQuery())
+        assert (row.figures["count_injected"], row.figures["count_unique_clicked"]) == (1, 1)
+    finally:
+        store.close()
 
 
 def test_a_hit_at_a_days_end_makes_one_of_the_next_day_a_repeat(

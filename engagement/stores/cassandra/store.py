@@ -40,6 +40,7 @@ from engagement.stores.port import (
     PastLabel,
     Query,
     RowRefusedError,
+    StoreError,
 )
 
 
@@ -73,7 +74,7 @@ class CassandraStore:
         self._reader.forget()
         self._shipper = secrets.token_hex(6)
         self._arrival_rows = 0  # rows of arrivals written under this name
-        self._recount = Recount(self._reader, self._written, self._life, self._shipper)
+        self._recount = Recount(self._reader, self._counted, self._life, self._shipper)
 
     def add(self, events: Iterable[EventRow]) -> int:
         """See the port."""
@@ -212,6 +213,13 @@ class CassandraStore:
                 self.connection.write_batches(writes)  # they may have come back just now
             except RefusedError as error:
                 raise RowRefusedError(str(error)) from error
+
+    def _counted(self, writes: Writes) -> None:
+        """Write figures. Raises StoreError, also where they are refused: no row is at fault."""
+        try:
+            self._written(writes)
+        except RowRefusedError as error:
+            raise StoreError(f"Cassandra: figures were refused ({error})") from error
 
     def _write_arrivals(self, arrived: list[tuple[bytes, int, bytes]]) -> None:
         """Write what came in to the table of arrivals, many events a row; after the events themselves."""

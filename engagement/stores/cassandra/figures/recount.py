@@ -118,6 +118,13 @@ class Recount:
         ends = self._ends(day, now)
         if ends is None:
             return set(shards)
+        try:
+            return self._counted_to(day, shards, until, now, ends)
+        except BaseException:
+            self._days.pop(day, None)  # what was to be written may not be in the store
+            raise
+
+    def _counted_to(self, day: Day, shards: list[int], until: float, now: float, ends: int) -> set[int]:
         turn = self._turn(day, ends)
         known = self._days.get(day)
         done: dict[int, DayOfShard] = {}
