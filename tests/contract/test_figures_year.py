@@ -34,8 +34,6 @@ def opened(engine: str, request: pytest.FixtureRequest, clock: Clock) -> Iterato
 def test_every_figure_of_a_year_is_true(engine: str, request: pytest.FixtureRequest) -> None:
     clock = Clock()
     with opened(engine, request, clock) as store:
-        if not hasattr(store, "figures"):
-            pytest.skip("this engine has no figures yet")
         year = make_year(int(os.environ.get("YEAR_MESSAGES", "1000")), 5)
         play(year, store, 5, clock=clock)
         found = compare(year, store, 5)

@@ -9,16 +9,6 @@ from engagement.events.model import Injection, MessageEvent, MessageName, names_
 from engagement.events.rows import EventRow, rows
 from engagement.stores.port import EventStore, Query
 
-# Engines without these methods yet. Whoever adds them removes the engine's line.
-LACKING = ("cassandra",)
-
-
-@pytest.fixture(autouse=True)
-def _offered(request: pytest.FixtureRequest) -> None:
-    for name in ("store", "sweeping_store"):
-        if request.node.callspec.params.get(name) in LACKING:
-            pytest.skip("this engine has no waiting events yet")
-
 
 def injection(number: int = 1, at: int = 0, **given: Any) -> Injection:
     """One of the samples. number: of its id and message, at: milliseconds after AT."""
