@@ -146,9 +146,9 @@ def main() -> None:
     store = SqliteStore(arguments.file)
     events = samples(store, arguments.rounds)
     told: dict[str, Any] = {}
-    chosen = [(name,) for name in FILTERS]
+    chosen: list[tuple[str, ...]] = [(name,) for name in FILTERS]
     if arguments.pairs:
-        chosen += list(combinations(FILTERS, 2))
+        chosen += combinations(FILTERS, 2)
     for names in chosen:
         queries = list(asked(events, *(FILTERS[name] for name in names)))
         told[" + ".join(names)] = timed(store, queries)
