@@ -14,12 +14,6 @@ from engagement.stores.port import EventStore, FigureQuery, FigureRow, LabelledH
 _TWO_DAYS = {"from_ms": at(0), "to_ms": at(0, day=2)}
 
 
-@pytest.fixture(autouse=True)
-def _has_figures(store: EventStore) -> None:
-    if not hasattr(store, "figures"):
-        pytest.skip("this engine has no figures yet")
-
-
 _FIRST_DAY = {
     "count_targeted": 3,
     "count_injected": 3,

@@ -119,10 +119,10 @@ def _killed(site: Site, kills: int, seed: int) -> None:
 
     def load() -> None:
         while not stop.is_set():
-            site.write(rng.randint(1, 40))
-            if rng.random() < 0.02:
+            site.write(rng.randint(1, 20))
+            if rng.random() < 0.05:
                 site.rotate()
-            time.sleep(rng.uniform(0, 0.02))
+            time.sleep(rng.uniform(0, 0.1))
 
     writer = threading.Thread(target=load)
     site.write(1)
@@ -143,7 +143,7 @@ def _killed(site: Site, kills: int, seed: int) -> None:
         stop.set()
         writer.join()
     site.once()
-    assert sum(site.expected.values()) > 100 * kills
+    assert sum(site.expected.values()) > 10 * kills
     told = site.told()
     assert told == site.expected, f"seed {seed}: {told - site.expected}, {site.expected - told}"
 

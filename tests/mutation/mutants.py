@@ -27,6 +27,7 @@ CORE = (
     "engagement/shipper/*.py",
     "engagement/spool/*.py",
     "engagement/stores/*.py",
+    "engagement/stores/cassandra/figures/counting.py",
     "engagement/stores/sqlite/**/*.py",
     "milter/smtpapi/find/**/*.py",
     "milter/smtpapi/hop/*.py",

@@ -260,7 +260,7 @@ stat=Deferred: 451 4.2.1 later
 
 def test_a_real_sendmails_log(outcomes: Outcomes) -> None:
     """Two tries of one second are two, and two recipients of one line as well."""
-    events = []
+    events: list[MessageEvent] = []
     for raw in REAL_SENDMAIL.encode().splitlines():
         line = parsed(raw, AT + 86_400_000)
         assert line is not None

@@ -11,8 +11,10 @@ from click.testing import CliRunner, Result
 from contract.figure_story import Message, at, fill, story
 from engagement.links.model import Kind
 from engagement.stores.memory import MemoryStore
+from engagement.stores.port import FigureQuery, FigureRow
 from smtpapi.commands import main
 from smtpapi.commands.data import stats
+from smtpapi.commands.data.stats_table import record, table
 
 
 @pytest.fixture
@@ -165,3 +167,17 @@ def test_a_wrong_figure_is_told_once(
     assert (done := say(config, *words)).exit_code == 1
     assert "2026-10-26  2 figure(s) were wrong" in done.stdout
     assert say(config, *words).exit_code == 0
+
+
+def test_a_link_is_shown_with_its_place_where_that_is_known() -> None:
+    query = FigureQuery(by="link")
+    rows = [FigureRow("3:top", None, {"count_clicked": 2}), FigureRow(":top", None, {"count_clicked": 1})]
+    told = [record(row, query, ("count_clicked",)) for row in rows]
+    assert told == [
+        {"link_name": "top", "x_link_ordinal": 3, "count_clicked": 2},
+        {"link_name": "top", "x_link_ordinal": None, "count_clicked": 1},
+    ]
+    assert [line.split() for line in table(rows, query, ("count_clicked",)).splitlines()[1:3]] == [
+        ["3", "top", "2"],
+        ["top", "1"],
+    ]

@@ -17,7 +17,7 @@ class PrivacyMode(StrEnum):
 
 
 class Pixel(StrEnum):
-    """Whose open a pixel tells (docs/privacy.md)."""
+    """Whose open a pixel reports (docs/privacy.md)."""
 
     MESSAGE = "message"
     SHARED = "shared"
