@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any, Final
 
 from engagement.events.model import names_of
-from engagement.figures.contribution import ALONE, Cube, seen_ever
+from engagement.figures.contribution import ALONE, seen_ever
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed
@@ -83,13 +83,12 @@ def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
 
 
 def _sweep_figures(connection: sqlite3.Connection, before_ms: int, now_ms: int) -> None:
-    """Remove figures that are too old: of minutes with the events, others after `FIGURE_DAYS`."""
+    """Remove figures that are older than `FIGURE_DAYS`, or than events if these are kept longer."""
     long_ago = min(before_ms, now_ms - FIGURE_DAYS * DAY_MS)
     connection.execute("DELETE FROM hourly WHERE hour < ?", (long_ago // HOUR_MS,))
     for (tenant,) in connection.execute(_FIGURES_OF).fetchall():
         for cube, level in LEVELS.items():
-            until = before_ms if cube is Cube.TOTAL_MINUTE else long_ago
-            connection.execute(_OLD_FIGURES, (tenant, int(cube), until // level))
+            connection.execute(_OLD_FIGURES, (tenant, int(cube), long_ago // level))
 
 
 def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: int) -> int:
