@@ -12,10 +12,12 @@ from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,
     CassandraClientStanza,
+    Datasource,
     EngagementTrackerStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
+    PolicyScript,
     PolicyStanza,
     PrivacyStanza,
     RewritingStanza,
@@ -34,7 +36,7 @@ class Settings:
 
     smtpapi, cassandra_client: None where the stanza is absent. warnings: what the operator should change.
     notices: what was read and has no effect here. origins: the options of stanzas that the file sets, by
-    stanza and option.
+    stanza and option. scripts: of the stanza scriptlet, in their order. datasources: by name.
     """
 
     smtpapi: SmtpapiStanza | None = None
@@ -50,6 +52,8 @@ class Settings:
     web: WebStanza = field(default_factory=WebStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
+    scripts: tuple[PolicyScript, ...] = ()
+    datasources: Mapping[str, Datasource] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], Value] = field(default_factory=dict)

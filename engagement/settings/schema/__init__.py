@@ -11,6 +11,7 @@ from engagement.settings.option import Option, options_of
 from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
+from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     KeysStanza,
     LimitsStanza,
@@ -32,10 +33,12 @@ __all__ = [
     "TRACKING_SCOPES",
     "AddedRecipients",
     "CassandraClientStanza",
+    "Datasource",
     "EngagementTrackerStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
+    "PolicyScript",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",
