@@ -43,3 +43,6 @@ _ = (_.password, _.fetch_size, _.is_idempotent, _.new_authenticator)
 
 # what the logging module reads (smtpapi.telemetry.maillog)
 _ = (_.logThreads, _.logMultiprocessing)
+
+# what policies call (smtpapi.policy.views)
+_ = _.set_header

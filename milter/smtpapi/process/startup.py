@@ -25,7 +25,7 @@ class LoadedConfiguration:
     """All that a worker is made from, read and checked as a whole."""
 
     settings: Settings
-    policy: hooks.Policy | None
+    policy: hooks.AnyPolicy | None
     ring: Ring
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engagement import objections
+from engagement.extras import NotInstalledError
 from engagement.links import domains_file
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
@@ -19,32 +20,38 @@ from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
 
 
-def _naming_policy(settings: Settings) -> Iterator[Path]:
-    """Yield the file that names the policy."""
-    origin = settings.origins.get(("policy", "file"))
-    if origin is not None and origin.file:
-        yield Path(origin.file)
-
-
 def of_files(config: Path, settings: Settings) -> Iterator[str]:
     """Yield what keeps the files that a configuration names from being used, as this user sees them."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
-        ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
         ("privacy", "objections", objections.load),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),
     )
     for stanza, option, read in readers:
+        if stanza == "privacy":
+            yield from _of_policy(config, settings)
         named = settings.origins.get((stanza, option))
         if named is None or not named.value:
             continue
         try:
             read(Path(str(named.value)))
-        except (RingError, hooks.PolicyError, objections.ObjectionsError) as error:
+        except (RingError, objections.ObjectionsError) as error:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
+
+
+def _of_policy(config: Path, settings: Settings) -> Iterator[str]:
+    """Yield what keeps the policies from loading, or what is doubtful in them."""
+    named = settings.origins.get(("policy", "file"))
+    place = f"{named.file}:{named.line}: file" if named is not None else str(config)
+    try:
+        policy = policies.load_named(config, settings)
+    except (hooks.PolicyError, NotInstalledError) as error:
+        yield f"{place}: {error}"
+        return
+    yield from policies.notices(policy)
 
 
 def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
