@@ -78,7 +78,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
         for module in MODULES.get(name, {name})
     }
     places = {
-        "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py"),
+        "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py", "milter/smtpapi/policy/lua/"),
         "tracker": ("tracker_web/",),
         "cassandra": ("engagement/stores/cassandra/",),
         "": ("",),
