@@ -66,8 +66,7 @@ class LuaPolicy:
         self._waiting: list[_Servant] = []
         self._threads = OwnThreads()
         first = _Servant(self)
-        self._names = first.hooks(ignored)
-        self.hooks = frozenset(self._names)
+        self.hooks = first.hooks()
         self._waiting.append(first)
 
     @property
@@ -189,7 +188,7 @@ class _Servant:
         self._state, self._host = policy.new_state()
         self._fresh = True
 
-    def hooks(self, ignored: frozenset[str]) -> frozenset[str]:
+    def hooks(self) -> frozenset[str]:
         """Return the names of the hooks that run, and check them all. Raises `PolicyError`."""
         found = self._state.hooks((*calls.HOOKS, *calls.NO_HOOKS))
         self._policy.check(found)
