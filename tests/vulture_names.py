@@ -55,3 +55,5 @@ _ = (
 )
 _ = (_.UNSURE_UNIQUE_CLICKED, _.MACHINE_UNIQUE_CLICKED, _.UNSURE_UNIQUE_CONFIRMED, _.MACHINE_UNIQUE_CONFIRMED)
 _ = (_.UNSURE_RAW_CLICKED, _.MACHINE_RAW_CLICKED)
+# what policies call (smtpapi.policy.views)
+_ = _.set_header

@@ -12,6 +12,7 @@ from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
+from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     ClassifyStanza,
     KeysStanza,
@@ -35,12 +36,14 @@ __all__ = [
     "AddedRecipients",
     "CassandraClientStanza",
     "ClassifyStanza",
+    "Datasource",
     "EngagementTrackerStanza",
     "FollowStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
     "Pixel",
+    "PolicyScript",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",
