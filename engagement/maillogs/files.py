@@ -73,7 +73,7 @@ class _Open:
         return given.removesuffix(b"\n").split(b"\n") if given else []
 
     def was_emptied(self) -> bool:
-        """Tell whether the file was emptied, and perhaps written to again, since it was read."""
+        """Return whether the file was emptied, and perhaps written to again, since it was read."""
         head = os.pread(self._file.fileno(), self.place.head, 0)
         return head != self._beginning[: self.place.head] or (
             os.fstat(self._file.fileno()).st_size < self.place.offset + len(self.rest)
@@ -133,6 +133,8 @@ class LogFile:
                 return lines
             if not current.live and not current.rest and not current.more():
                 self._go_on()
+                if self._open is None:
+                    return []
 
     def _was_renamed(self, current: _Open) -> bool:
         """Return whether another file has the name and is written to; then the present one is complete."""
