@@ -200,6 +200,7 @@ def borrowed(injection: Injection) -> Fields:
     """
     return filled(
         {
+            **injection.context,  # first, so that no variable takes the place of a field
             "customer_id": injection.customer_id,
             "campaign_id": injection.campaign,
             "rcpt_meta": _object(injection.metadata),
@@ -216,7 +217,6 @@ def borrowed(injection: Injection) -> Fields:
             "click_tracking": injection.clicks,
             "initial_pixel": injection.initial_opens,
             "amp_enabled": injection.amp,
-            **{name: value for name, value in injection.context.items() if name.startswith("cust_")},
         }
     )
 

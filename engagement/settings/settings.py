@@ -14,10 +14,12 @@ from engagement.settings.schema import (
     CassandraClientStanza,
     ClassifyStanza,
     EngagementTrackerStanza,
+    EventHydrantStanza,
     FollowStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
+    MomentumStanza,
     PolicyStanza,
     PrivacyStanza,
     RewritingStanza,
@@ -41,6 +43,8 @@ class Settings:
 
     smtpapi: SmtpapiStanza | None = None
     engagement_tracker: EngagementTrackerStanza = field(default_factory=EngagementTrackerStanza)
+    event_hydrant: EventHydrantStanza = field(default_factory=EventHydrantStanza)
+    momentum: MomentumStanza = field(default_factory=MomentumStanza)
     cassandra_client: CassandraClientStanza | None = None
     milter: MilterStanza = field(default_factory=MilterStanza)
     rewriting: RewritingStanza = field(default_factory=RewritingStanza)

@@ -21,7 +21,7 @@ from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.links.payload import glance
 from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
-from engagement.links.token import BadToken, unseal
+from engagement.links.token import BadToken, unpack, unseal
 from engagement.links.urls import read_path, refusal
 from tracker_web.links import responses
 from tracker_web.links.client_address import Proxies, host_name
@@ -58,7 +58,8 @@ class LinksApplication:
     mode "off"). otherwise: answers what is no tracked link. lost: called with the error when a hit could not
     be recorded. well_known: path to (media type, body). stops: None where no list of stopped links is
     followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
-    token whose key is not in the ring. clock: returns Unix seconds.
+    token whose key is not in the ring. unrecorded: kinds of hits that are answered and not recorded, but
+    for clicks that unsubscribe. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class LinksApplication:
         stops: StopListFollower | None = None,
         unknown_key: Callable[[bytes], None] = lambda _token: None,
         sender: str = "",
+        unrecorded: frozenset[Kind] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -90,6 +92,7 @@ class LinksApplication:
         self._clock = clock
         self._stops = stops or _NothingStopped()
         self._unknown_key = unknown_key
+        self._unrecorded = unrecorded
         self._sender = sender or "The sender of the mail"
         self._fixed = {
             path: (responses.typed_headers(body, media_type), body)
@@ -234,6 +237,8 @@ class LinksApplication:
         if self._spool is None:
             return
         kind, packed, issued, expiry, _, spoiled = asked
+        if kind in self._unrecorded and not _unsubscribes(kind, packed):
+            return
         try:
             now = self._clock()
             now_ms = int(now * 1000)
@@ -258,6 +263,12 @@ class LinksApplication:
             self._spool.append(encode(hit))
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
+
+
+def _unsubscribes(kind: Kind, packed: bytes) -> bool:
+    """Return whether a genuine link is one to unsubscribe."""
+    link = unpack(kind, packed)[1] if kind in CLICKS else None
+    return link is not None and link.unsubscribe
 
 
 def raw_path(path_info: str) -> bytes:

@@ -126,3 +126,37 @@ class CassandraClientStanza(_Module):
         10_000,
         "Longest wait for one answer. What is not confirmed by then is written again, under the same ids.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EventHydrantStanza(_Module):
+    """Which events are recorded. Momentum's other options of it are read, and a notice names each."""
+
+    log_click: bool = declared(
+        option_types.boolean(),
+        True,
+        "Whether clicks are recorded. Their links work either way.",
+    )
+    log_open: bool = declared(
+        option_types.boolean(),
+        True,
+        "Whether opens are recorded.",
+    )
+    cust_prefix: str = declared(
+        option_types.text("the beginning of a name", empty=False),
+        "cust_",
+        "Context variables whose names begin so are part of each event of their message.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MomentumStanza:
+    """How a configuration of Momentum is taken. Momentum has no such stanza."""
+
+    ignore: tuple[str, ...] = declared(
+        option_types.text_list("a list of names, as an error shows them"),
+        (),
+        "What this configuration holds, Momentum honours, and is not honoured here, though it would change "
+        "what is tracked. Each is an error until its name stands here.",
+        example=("proxy_protocol", "sieve"),
+    )

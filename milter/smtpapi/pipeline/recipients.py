@@ -128,7 +128,7 @@ class RecipientDecisions:
                 return str(failed)
         scoped = self._scoped
         pathway = vctx.lookup("pathway")
-        if pathway and pathway != scoped.pathway:
+        if pathway:
             scoped = self._site.settings.scoped(where_of(self._envelope.client, pathway))
             vctx.configured = scoped.options.context
         return scoped, vctx.effective()
