@@ -72,7 +72,7 @@ def mark(considered: MessageResult) -> Field:
 
 def test_a_retry_gets_the_same_links_and_the_same_event() -> None:
     first = run(message(*LABELS))
-    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3 * 3600)
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3500)
     assert links(first) == links(retry)
     assert first.injections[0].id == retry.injections[0].id
 
@@ -167,18 +167,18 @@ def test_another_key_makes_other_ids() -> None:
         (b" Tue, 24 Nov 2026 07:30:00 +0100 (CET)", 1_795_501_800),
         (b" Tue, 24 Nov 2026 06:30:00 -0000", 1_795_501_800),
         (b" Tue, 24 Nov 2026\r\n 06:30:00 +0000", 1_795_501_800),
-        (b" Tue, 17 Nov 2026 06:30:00 +0000", 1_795_501_800 - 7 * 86400),
-        (b" Tue, 24 Nov 2026 07:30:00 +0000", 1_795_501_800 + 3600),
+        (b" Tue, 24 Nov 2026 05:30:00 +0000", 1_795_501_800 - 3600),
+        (b" Tue, 24 Nov 2026 06:31:00 +0000", 1_795_501_800 + 60),
     ],
 )
-def test_the_date_counts_within_a_week_before_and_an_hour_after(date: bytes, issued: int) -> None:
+def test_the_date_counts_within_the_hour_before_and_a_minute_after(date: bytes, issued: int) -> None:
     assert issued_at(Message((Field("Date", date),), b""), NOW) == issued
 
 
 @pytest.mark.parametrize(
     "date",
     [
-        *(b"", b" yesterday", b" Tue, 17 Nov 2026 06:29:59 +0000", b" Tue, 24 Nov 2026 08:00:01 +0000"),
+        *(b"", b" yesterday", b" Tue, 24 Nov 2026 05:29:59 +0000", b" Tue, 24 Nov 2026 07:00:00 +0000"),
         *(
             b" Tue, 24 Nov 99999 06:30:00 +0000",
             b" Tue, 24 Nov 2026 06:30:00 +9999999999",

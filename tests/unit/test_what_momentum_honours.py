@@ -4,14 +4,19 @@ import time
 
 import pytest
 
-from engagement.events.fields import to_fields
+from engagement.events.fields import borrowed, join, to_fields
+from engagement.events.model import Injection
 from engagement.events.record import decode, encode
+from engagement.events.rows import rows
 from engagement.links.keys import Ring
+from engagement.links.model import CLICKS, Kind, Link
+from engagement.links.token import open_token
 from engagement.settings import load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan, Why
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
+from unit.event_samples import hit, identity
 
 NOW = 1_795_501_800.0  # 2026-11-24 06:30:00 UTC
 RING = Ring().rotated(b"k" * 32, 1)
@@ -62,3 +67,57 @@ def test_cust_prefix_says_which_variables_events_carry(prefix: str, kept: dict[s
     (injection,) = run(text, client="127.0.0.1", context=context).injections
     fields = to_fields(decode(encode(injection)))
     assert {name: value for name, value in fields.items() if name in context} == kept
+
+
+@pytest.mark.parametrize("included", [True, False])
+def test_metadata_is_kept_out_of_the_click_event_too(included: bool) -> None:
+    api = Field("X-MSYS-API", b' {"metadata": {"plan": "gold"}}')
+    text = f"engagement_tracker {{ click_tracking_include_metadata = {str(included).lower()} }}"
+    result = run(text, api, client="127.0.0.1")
+    (injection,) = (decode(encode(each)) for each in result.injections)
+    assert isinstance(injection, Injection)
+    metadata = {"plan": "gold"}
+    for kind, expected in (
+        (Kind.CLICK, metadata if included else None),
+        (Kind.AMP_CLICK, metadata if included else None),
+        (Kind.OPEN, metadata),
+    ):
+        carried = "" if kind in CLICKS and not included else injection.metadata
+        link = Link(b"http://x.example/", unsubscribe=True) if kind in CLICKS else None
+        whose = identity(metadata=carried, message_id=injection.message_id)
+        event = hit(kind, whose=whose, link=link)
+        assert to_fields(event, injection).get("rcpt_meta") == expected
+        for row in rows(event):
+            joined = join(row.fields, borrowed(injection))
+            assert joined.get("rcpt_meta") == expected
+            assert "x_click_metadata" not in joined
+    fields = to_fields(injection)
+    assert fields["rcpt_meta"] == metadata
+    assert "x_click_metadata" not in fields
+
+
+@pytest.mark.parametrize(
+    ("date", "first", "last"),
+    [
+        (b" Tue, 24 Nov 2026 06:29:50 +0000", NOW - 10, NOW - 10),
+        (b" Tue, 24 Nov 2026 05:29:59 +0000", NOW, NOW + 3600),  # an hour and a second old
+        (b" Sun, 22 Nov 2026 06:30:00 +0000", NOW, NOW + 3600),
+        (b" Tue, 24 Nov 2026 07:15:00 +0000", NOW, NOW + 3600),  # in the future
+        (b" nonsense", NOW, NOW + 3600),
+    ],
+)
+def test_expiry_counts_from_the_moment_of_rewriting(date: bytes, first: float, last: float) -> None:
+    listener = 'ESMTP_Listener { tracking_domain = "t.example.net"  click_tracking_enabled = true'
+    settings = load_text(f"smtpapi {{ }} {listener} tracking_link_expiry = 600 }}")
+    message = Message((Field("Content-Type", b" text/html"), Field("Date", date)), BODY)
+    envelope = Envelope(Client("127.0.0.1"), "a@example.org", ("b@example.net",), "Q1")
+    site = Site.build(settings, RING)
+    outcomes = [
+        consider(site, envelope, message, {}, now=NOW + t, tick=time.monotonic).outcome for t in (0, 900)
+    ]
+    (plan, again) = outcomes
+    assert isinstance(plan, Plan)
+    assert again == plan  # a retry within the hour
+    (link,) = (edit.new for edit in plan.edits if edit.kind == "link")
+    expiry = open_token(link.rsplit(b"/", 1)[1], RING).identity.expiry
+    assert first + 600 <= expiry <= last + 600

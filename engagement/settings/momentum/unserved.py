@@ -46,6 +46,8 @@ class Unserved:
             self.notices["", "http_listener"] = f"{self._http[0].place}: {what}"
             return None
         found = http_listener.read(self._http)
+        what = "stanza 'HTTP_Listener': its Listen alone is read, as the tracker's address"
+        self.notices["", "http_listener"] = f"{self._http[0].place}: {what}"
         for number, loss in enumerate(found.losses):
             self._losses[loss.name, str(number)] = loss
         return found.listen

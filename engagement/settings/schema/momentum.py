@@ -53,8 +53,8 @@ class EngagementTrackerStanza(_Module):
     click_tracking_include_metadata: bool = declared(
         option_types.boolean(),
         True,
-        "Whether click links carry the message's metadata; open links always do. Decided when mail is sent: "
-        "links already out stay as they are.",
+        "Whether click links and their events carry the message's metadata; opens always do. Decided when "
+        "mail is sent: links already out, and their events, stay as they are.",
         aliases=("click_track_include_metadata",),
     )
     max_metadata_len: int = declared(

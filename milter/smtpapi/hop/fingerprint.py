@@ -38,9 +38,9 @@ _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
 _CACHED_SIZE = 200  # bytes of a Date that may be cached: enough for any real one; bounds the memory
-# Seconds before and after now. A Date outside cannot be the time of sending, since mail queues give up after
-# days.
-_PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR
+# Seconds before and after now. The time that links are promised for counts from their making, so an older
+# Date does not count; a clock may be a minute fast.
+_PAST, _FUTURE = _HOUR, 60
 
 
 class Fingerprint:
@@ -154,19 +154,31 @@ def pseudonym(key: Key, recipient: str) -> str:
 
 
 def issued_at(message: Message, now: float) -> int:
-    """Return when the message was sent, in Unix seconds: the same for a retry.
+    """Return when the message counts as sent, in Unix seconds: the same for a retry (docs/decisions/0007).
 
-    That is its Date, if it lies between a week before now and an hour after; else now, cut to the hour.
+    That is its Date, if it lies within the hour before now; else now, cut to the hour.
     """
-    if values := message.all("date"):
-        try:
-            date = values[0]
-            sent = _cached_seconds(date) if len(date) <= _CACHED_SIZE else _seconds(date)
-        except (ValueError, TypeError, OverflowError, IndexError):
-            sent = 0
-        if now - _PAST <= sent <= now + _FUTURE:
-            return sent
-    return int(now) // _HOUR * _HOUR
+    sent = _sent_at(message, now)
+    return int(now) // _HOUR * _HOUR if sent is None else sent
+
+
+def promised_from(message: Message, now: float, issued: int) -> int:
+    """Return from when a link's life counts: the time of issue, or the end of the hour it was cut to.
+
+    So no link lives for less than was promised because of the cut. now, issued: of the pass that decided.
+    """
+    return issued if _sent_at(message, now) == issued else issued + _HOUR
+
+
+def _sent_at(message: Message, now: float) -> int | None:
+    if not (values := message.all("date")):
+        return None
+    try:
+        date = values[0]
+        sent = _cached_seconds(date) if len(date) <= _CACHED_SIZE else _seconds(date)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return sent if now - _PAST <= sent <= now + _FUTURE else None
 
 
 def _seconds(date: bytes) -> int:

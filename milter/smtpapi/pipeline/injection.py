@@ -45,7 +45,7 @@ def describe(
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse) else outcome.why
     tracked = bool(edits) and why is None
-    return Injection(  # in the order of its fields: by name it takes twice the time
+    made = Injection(  # in the order of its fields: by name it takes twice the time
         own.id,
         int(now * 1000),
         own.message_id,
@@ -69,6 +69,7 @@ def describe(
         dict(decision.custom),
         own.rcpt_type,
     )
+    return made if decision.click_metadata else made._replace(plain_clicks=True)
 
 
 def _domain(sender: str) -> str:

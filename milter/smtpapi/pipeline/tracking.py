@@ -14,7 +14,7 @@ from engagement.links.keys import Key
 from engagement.links.model import Identity
 from engagement.links.token import CannotSeal
 from engagement.settings.schema import PrivacyMode
-from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, promised_from, pseudonym
 from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
@@ -41,6 +41,8 @@ _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
 # Signatures that cover the body too: patatt's, Usenet's, and DomainKeys' (RFC 4870).
 _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
 _SIGNATURES = _DKIM + _ARC + _OTHERS
+# Seconds. An hour less of a longer life is under 0.2 % of it; a life as promised makes the shortest links.
+_SHORT = 30 * 86400
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
@@ -72,6 +74,7 @@ class CopyTracking:
         self.headers = resumed.headers()
         self.already_tracked = False
         self._issued = resumed.first_pass.issued if resumed.first_pass else None
+        self._decided = resumed.first_pass.at if resumed.first_pass else now
         self._transmission: int | None = None
         self._message_ids: dict[str, bytes] = {}  # by recipient
 
@@ -81,6 +84,12 @@ class CopyTracking:
         if self._issued is None:
             self._issued = issued_at(self._message, self._now)
         return self._issued
+
+    def _expiry(self, decision: Decision) -> int:
+        """Return when links of this copy are over, Unix seconds."""
+        if not 0 < decision.expiry <= _SHORT:  # never recorded, or for so long that an hour is nothing
+            return self.issued + decision.expiry
+        return promised_from(self._message, self._decided, self.issued) + decision.expiry
 
     def reason(self, decision: Decision) -> Why | None:
         """Return the first reason why a recipient gets no links, apart from the message's MIME structure."""
@@ -161,7 +170,7 @@ class CopyTracking:
             transmission_id=self._transmission_id(key),
             recipient=_recorded_recipient(decision, key, recipient),
             issued=self.issued,
-            expiry=self.issued + decision.expiry,
+            expiry=self._expiry(decision),
             rcpt_type="" if role is Role.ORIGINAL or role is Role.ARCHIVE else role.value,
             campaign=decision.campaign,
             tags=decision.tags,
