@@ -33,8 +33,9 @@ from smtpapi.rewrite.plan import editable, plan
 _CLEANED = frozenset(
     {Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT, Why.NOT_GRANTED}
 )
-# "[[" as it may stand in text or quoted-printable. Base64 hides it, so any base64 near the top counts.
-_NOTATION = (b"[[", b"[=", b"=5B")
+# "[[" and "{{" as they may stand in text or quoted-printable. Base64 hides them, so any base64 near the top
+# counts.
+_NOTATION = (b"[[", b"[=", b"=5B", b"{{", b"{=", b"=7B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
 _TOP = 65536  # bytes; text parts come before attachments
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
@@ -140,9 +141,9 @@ class CopyTracking:
         return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)
 
     def without_links(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
-        """Return the outcome that makes no links and takes out the [[…]] notation (contract.md 5.3).
+        """Return the outcome that makes no links, takes out the [[…]] notation and reads the brace macros.
 
-        The notation stays where the body must not change or the MTA does not let it change.
+        Source: contract.md 5.3, 5.4. Both stay where the body must not change or the MTA does not let it change.
         """
         if decision is None or self.key is None or why not in _CLEANED:
             return self.body_unchanged(why, note)
