@@ -26,14 +26,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.store_events import batches, compared, hits
-from engagement.events.model import Hit
+from bench.store_mail import Mail
+from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, rows
 from engagement.shipper.loop import Shipper
 from engagement.spool.write import SpoolWriter
 from engagement.stores.sqlite.connection import CACHE_KIB, LOG_PAGES
-from engagement.stores.sqlite.queries import ADD_EVENT, event_values
+from engagement.stores.sqlite.migrate import migrate
 from engagement.stores.sqlite.store import SqliteStore
+from engagement.stores.sqlite.terms import Terms
+from engagement.stores.sqlite.writing import store as write
+from engagement.stores.sqlite.written import ADD_EVENT, Portion
 
 Took = tuple[float, float]  # seconds of the clock, of the processor
 
@@ -50,24 +54,45 @@ def time_add(path: Path, made: list[EventRow]) -> Took:
     def work() -> None:
         for batch in batches(made):
             store.add(batch)
+        store.roll_up()
 
     elapsed = took(work)
     store.close()
     return elapsed
 
 
+def portions(made: list[EventRow]) -> list[Portion]:
+    """The values of the rows, made in a file of their own."""
+    found, place = list[Portion](), 1
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, ":memory:")
+    terms = Terms()
+    for batch in batches(made):
+        portion = Portion(connection, terms, [each + 1 for each in range(len(batch))])
+        portion.put(batch, place)
+        put(connection, portion)
+        place += len(batch)
+        found.append(portion)
+    return found
+
+
+def put(connection: sqlite3.Connection, portion: Portion) -> None:
+    connection.executemany(ADD_EVENT, portion.events)
+    write(connection, portion)
+
+
 def time_bare(path: Path, made: list[EventRow]) -> Took:
+    """A bare executemany of the same rows of all tables, without figures."""
     SqliteStore(path, writing=True).close()
-    values = [[event_values(row) for row in batch] for batch in batches(made)]
+    ready = portions(made)
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("synchronous = FULL", f"wal_autocheckpoint = {LOG_PAGES}", f"cache_size = -{CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
-    statement = ADD_EVENT.partition("ON CONFLICT")[0]
 
     def work() -> None:
-        for batch in values:
+        for portion in ready:
             connection.execute("BEGIN")
-            connection.executemany(statement, batch)
+            put(connection, portion)
             connection.execute("COMMIT")
 
     elapsed = took(work)
@@ -75,7 +100,7 @@ def time_bare(path: Path, made: list[EventRow]) -> Took:
     return elapsed
 
 
-def time_drain(folder: Path, events: list[Hit]) -> Took:
+def time_drain(folder: Path, events: list[Event]) -> Took:
     writer = SpoolWriter(folder / "spool", max_size=1 << 40)
     for event in events:
         writer.append(encode(event))
@@ -83,9 +108,7 @@ def time_drain(folder: Path, events: list[Hit]) -> Took:
     store = SqliteStore(folder / "drained.db", writing=True)
 
     def work() -> None:
-        shipper = Shipper(folder / "spool", store)
-        while shipper.step():
-            pass
+        Shipper(folder / "spool", store).drain()
 
     elapsed = took(work)
     store.close()
@@ -122,9 +145,23 @@ def growth(folder: Path, count: int) -> dict[str, list[float]]:
     return told | {name: [each[name] for _, _, each in made] for name in made[0][2]}
 
 
-def speed(folder: Path, count: int, rounds: int) -> dict[str, float]:
-    events = list(hits(count))
-    made = [row for event in events for row in rows(event)]
+def named(event: Event, injection: Injection | None) -> Event:
+    """The event as the spool would hold it if it named its message."""
+    if isinstance(event, MessageEvent) and injection is not None:
+        return event._replace(message_id=injection.message_id)
+    return event
+
+
+def speed(folder: Path, count: int, rounds: int, *, mail: bool) -> dict[str, float]:
+    events: list[Event]
+    if mail:
+        told_of = list(Mail(count).events())
+        events = [named(event, injection) for event, injection in told_of]
+        made = [row for event, injection in told_of for row in rows(event, injection=injection)]
+        del told_of
+    else:
+        events = list(hits(count))
+        made = [row for event in events for row in rows(event)]
     gc.freeze()  # else each collection walks through what only this script keeps
     told: dict[str, list[float]] = {}
     for number in range(rounds):
@@ -152,6 +189,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--directory", type=Path, help="where the files go; a temporary folder if not given")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--mail", action="store_true", help="a month of mail instead of hits alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--engine", choices=("sqlite", "cassandra"), default="sqlite")
@@ -173,7 +211,11 @@ def main() -> None:
                 gc.freeze()
                 told = store_cassandra.speed(arguments.port, folder, events, arguments.rounds)
         else:
-            told = growth(folder, count) if arguments.growth else speed(folder, count, arguments.rounds)
+            told = (
+                growth(folder, count)
+                if arguments.growth
+                else speed(folder, count, arguments.rounds, mail=arguments.mail)
+            )
     if arguments.json:
         print(json.dumps(told))
         return

@@ -25,6 +25,7 @@ from engagement.shipper.loop import Shipper
 from engagement.spool.write import SpoolWriter
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import CONCURRENT, Connection
+from engagement.stores.cassandra.rows.statements import WRITES
 from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import StoreError
@@ -62,13 +63,13 @@ def opened(client: CassandraClientStanza) -> CassandraStore:
 
 
 def time_bare(store: CassandraStore, made: list[EventRow]) -> tuple[float, int]:
-    writes, _, _ = store._writes(made)  # noqa: SLF001 - to write the same
+    writes = store._writing.portion(made, NOW).rows.writes()  # noqa: SLF001 - to write the same
     by_table: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     for name, lines in writes:
         by_table[name] += lines
     session = store.connection._connected()  # noqa: SLF001 - the driver alone
     prepared = {
-        name: session.prepare(queries.WRITES[name].format(keyspace=store.connection.stanza.keyspace))
+        name: session.prepare(WRITES[name].format(keyspace=store.connection.stanza.keyspace))
         for name in by_table
     }
     began = time.perf_counter()

@@ -107,7 +107,7 @@ def times() -> dict[str, float]:
     origins = {found for one in page if (found := origin(one))}
 
     def run(seal: Callable[..., list[bytes]]) -> Callable[[], object]:
-        return lambda: seal(sealing, PREFIX, 2000, origins, {}, page)
+        return lambda: seal(sealing, PREFIX, 2000, origins, 16, page)
 
     measured = {
         "identity (once a copy)": best(lambda: copy_sealer(RING.signing, who)),

@@ -2,14 +2,14 @@
 
     python bench/tracker.py [--rounds 3] [--seconds 3] [--workers 2] [--threads 1] [--connections 32] [--json]
 
-All are served by the same server (granian) with the same workers and threads, in turns, in one run. The
-fast path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer,
-and keeps nothing. Beside them: the fast path without its part in C, the fast path with the spool off
-(privacy mode "off": no record is made), and an application that does nothing at all. What that one reaches
-is the server's and the client's, and no application is faster. The client is `wrk` where it is installed,
-else processes of this script that keep several requests under way on each connection. It asks for LINKS
-links in turn: so many that the tracker, which only counts repeats (docs/decisions/0018), takes none for
-one.
+All are served by the same server (granian) with the same workers and threads, in turns, in one run. The fast
+path does its whole work: token, record, spool. The Flask view opens the token, gives the same answer, and
+keeps nothing. Beside them: the fast path without its part in C, the fast path that looks at no field for
+signals, the fast path with the spool off (privacy mode "off": no record is made), and an application that
+does nothing at all. What that one reaches is the server's and the client's, and no application is faster. The
+client is `wrk` where it is installed, else processes of this script that keep several requests under way on
+each connection. It asks for LINKS links in turn: so many that the tracker, which only counts repeats
+(docs/decisions/0018), takes none for one.
 
 Beside the requests a second stands the processor time that one request takes in the server's processes, which
 a busy machine changes less, and the part of the machine that other programs took meanwhile: a round with much
@@ -67,11 +67,12 @@ APPLICATIONS = {
     "flask": "bench.tracker:plain_flask",
     "fast": "tracker_web.server.serve:application",
     "python": "bench.tracker:in_python",
+    "no signals": "bench.tracker:without_signals",
     "no spool": "tracker_web.server.serve:application",
     "nothing": "bench.tracker:nothing",
 }
-FACTORIES = frozenset({"flask", "fast", "python", "no spool"})
-ASGI = frozenset({"fast", "python", "no spool"})  # as the product is served; the others as WSGI
+FACTORIES = frozenset({"flask", "fast", "python", "no signals", "no spool"})
+ASGI = frozenset({"fast", "python", "no signals", "no spool"})  # as the product is served; the others as WSGI
 LINKS = 50_000  # more than two workers remember
 DEPTH = 16  # requests under way on one connection of our own client
 
@@ -121,6 +122,17 @@ def in_python() -> Asgi:
     from tracker_web.server.serve import application
 
     assert fast_open.read is fast_open.read_by_parts
+    return application()
+
+
+def without_signals() -> Asgi:
+    """The tracker as it was before it recorded what a request's fields say: it looks at none of them."""
+    from tracker_web.server import asgi
+    from tracker_web.server.serve import application
+
+    for name, wanted in list(asgi._WANTED.items()):  # noqa: SLF001 - what is measured is what this adds
+        if not isinstance(wanted, str):
+            del asgi._WANTED[name]  # noqa: SLF001 - as above
     return application()
 
 
@@ -240,11 +252,23 @@ def in_turn(file: Path, paths: list[str]) -> Paths:
     return Paths(paths, script)
 
 
+FIELDS = (  # what a browser sends that goes to a page
+    f"Host: {HOST}",
+    f"User-Agent: {AGENT}",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-GB,en;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Connection: keep-alive",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: cross-site",
+    "Sec-Fetch-User: ?1",
+)
+
+
 def wire(path: str) -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {AGENT}\r\n"
-        "Accept: text/html\r\nAccept-Language: en-GB,en;q=0.5\r\n\r\n"
-    ).encode()
+    return "\r\n".join((f"GET {path} HTTP/1.1", *FIELDS, "", "")).encode()
 
 
 def client(
@@ -286,8 +310,9 @@ def own_client(port: int, paths: Paths, connections: int, seconds: float) -> flo
 
 
 def wrk(port: int, paths: Paths, connections: int, seconds: float) -> float:
-    command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds:.0f}s", "-H", f"Host: {HOST}"]
-    command += ["-H", f"User-Agent: {AGENT}", "-s", str(paths.script), f"http://127.0.0.1:{port}/"]
+    command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds:.0f}s"]
+    command += [word for field in FIELDS for word in ("-H", field)]
+    command += ["-s", str(paths.script), f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     assert found is not None, said
@@ -402,6 +427,7 @@ def print_table(kind: str, rounds: list[dict[str, Taken]]) -> None:
     best = {label: quarter([each[label] for each in rounds]) for label in APPLICATIONS}
     print(f"{'quarter':<10}{columns(best)}{best['fast'].rate / best['flask'].rate:7.1f}")
     cpu = {label: taken.cpu for label, taken in best.items()}
+    signals = statistics.median(each["fast"].rate / each["no signals"].rate for each in rounds)
     spool = statistics.median(each["fast"].rate / each["no spool"].rate for each in rounds)
     print(
         f"processor time of the best quarter: Flask view to fast path {cpu['flask'] / cpu['fast']:.1f}, "
@@ -409,6 +435,8 @@ def print_table(kind: str, rounds: list[dict[str, Taken]]) -> None:
         f"of the fast path's, {cpu['nothing'] / cpu['fast']:.0%} is the server's. "
         f"Nothing at all reaches {statistics.median(ratios(rounds, 'nothing')):.1f} times the Flask view.\n"
         f"With the spool, {spool:.2f} of the requests a second without it.\n"
+        f"With signals, {signals:.3f} of the requests a second without them; a request costs "
+        f"{cpu['fast'] - cpu['no signals']:+.1f} us.\n"
     )
 
 

@@ -21,12 +21,12 @@ from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore
 from year.compare import Tally, compare
 from year.make import make_year
-from year.play import play
+from year.play import Clock, play
 
 
 @contextmanager
-def opened(engine: str, folder: Path) -> Iterator[EventStore]:
-    """An empty store of an engine."""
+def opened(engine: str, folder: Path, clock: Clock) -> Iterator[EventStore]:
+    """An empty store of an engine, whose time is that of the clock."""
     if engine == "memory":
         yield MemoryStore()
     elif engine == "sqlite":
@@ -42,7 +42,7 @@ def opened(engine: str, folder: Path) -> Iterator[EventStore]:
         node = Node("year")
         node.start()
         try:
-            cluster: EventStore = CassandraStore(node.migrated("year"))
+            cluster: EventStore = CassandraStore(node.migrated("year"), now=clock)
             yield cluster
             cluster.close()
         finally:
@@ -74,13 +74,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where the file goes; a temporary folder if not given")
     arguments = parser.parse_args()
+    clock = Clock()
     with (
         tempfile.TemporaryDirectory(dir=arguments.directory) as name,
-        opened(arguments.engine, Path(name)) as store,
+        opened(arguments.engine, Path(name), clock) as store,
     ):
         began = time.perf_counter()
         year = make_year(arguments.messages, arguments.seed)
-        done = play(year, store, arguments.seed)
+        done = play(year, store, arguments.seed, clock=clock)
         played = time.perf_counter()
         found = compare(year, store, arguments.seed, rounds=arguments.rounds)
         asked = time.perf_counter()

@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ SERVER = ROOT / "tests" / "cassandra_node" / "cassandra-server"
 TABLES = (
     *("event_by_message", "injection_by_message", "event_by_hour", "message_by_recipient"),
     *("hour_by_campaign", "figure_by_hour", "stale_hour", "arrival", "shipper"),
-    *("tag_set", "turn"),
+    *("tag_set", "turn", "event_by_day", "lookup", "waiting", "past_label"),
+    *("tally", "part", "figure", "figure_day", "seen", "life", "stale_day"),
 )
 
 
@@ -118,5 +120,6 @@ class Node:
 
 def empty(store: CassandraStore) -> None:
     """Take all rows away."""
-    for table in TABLES:
-        store.connection.say(f"TRUNCATE {store.connection.stanza.keyspace}.{table}")
+    keyspace = store.connection.stanza.keyspace
+    with ThreadPoolExecutor(4) as several:
+        list(several.map(store.connection.say, [f"TRUNCATE {keyspace}.{table}" for table in TABLES]))

@@ -34,10 +34,15 @@ TO = ("ann@example.net", "bob@example.net")
 
 
 def site(
-    mode: str = "split", options: str = "", policy: str = "", ring: Ring | None = RING, added: str = "own"
+    mode: str = "split",
+    options: str = "",
+    policy: str = "",
+    ring: Ring | None = RING,
+    added: str = "own",
+    top: str = "",
 ) -> Site:
     settings = load_text(
-        f"""smtpapi {{ }}
+        f"""smtpapi {{ }} {top}
         rewriting {{ several_recipients = {mode} added_recipients = {added} }}
         ESMTP_Listener {{
             Listen ":25" {{ }}

@@ -10,7 +10,7 @@ _QUOTED_LOCAL_PART: Final = re.compile(r'"[^"\n]{0,70}"(?=@)')
 _BETWEEN: Final = re.compile(r"([\s<>()\[\]{},;\"'`|]+)")
 _AT: Final = ("@", "\uff20", "%40", "=40", "&#64;", "&#x40;")  # also as URLs and mail encode it
 _LOCAL_PART: Final = re.compile(r"<[^<>\s]{1,320}>")
-_REPLY: Final = re.compile(r"(?:\A|said: |replied: |refused: |[>(] |\()(?P<code>[2-5]\d\d)(?=[ -]|\Z)")
+_REPLY: Final = re.compile(r"(?:\A|: |[>(] |\()(?P<code>[2-5]\d\d)(?=[ -]|\Z)")
 _ENHANCED: Final = re.compile(r"(?<![\d.])(?P<code>[245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 
 

@@ -49,7 +49,7 @@ class RuleSet:
         self._tests = {rule.name: tuple(self._tests_of(rule)) for rule in self.rules}
         self._nameless = Classification(ReaderClass.UNKNOWN, NO_AGENT, version)
         self._unknown = Classification(ReaderClass.UNKNOWN, NO_RULE, version)
-        self._candidates = lru_cache(maxsize=4096)(self._candidates_of)
+        self._candidates = lru_cache(maxsize=8192)(self._candidates_of)
 
     def judge(self, hit: Hit, context: Context = NOTHING) -> Classification:
         """Return the label of a hit."""
@@ -66,13 +66,18 @@ class RuleSet:
     def word(self, user_agent: str) -> str:
         """Return what may stand for a User-Agent and is judged like it: the names of the rules that know it.
 
-        A word, and no agent at all, stands for itself.
+        No agent stands for itself, and so does a word, but for what no rule is named.
         """
         agent = user_agent[:MOST].strip()
-        if not agent or is_word(agent):
-            return agent
+        if not agent:
+            return ""
+        if is_word(agent):
+            return " ".join((WITHHELD, *filter(self._is_named, agent.split()[1:])))
         names = [rule.name for rule in self._known(agent) if rule.agent]
         return WITHHELD if names == [PERSON] else " ".join((WITHHELD, *(names or [NO_RULE])))
+
+    def _is_named(self, name: str) -> bool:
+        return name == NO_RULE or name in self._tests
 
     def _candidates_of(self, user_agent: str) -> tuple[_Candidates, _Candidates, _Candidates]:
         """Return the rules that may decide for an agent, with the tests left: for opens, clicks, the rest."""

@@ -1,7 +1,8 @@
 """What program, system and device a User-Agent names, for people to read (contract.md 7.2).
 
-Not for rules: those look at the agent itself. ua-parser does the work, some 300 µs an agent that was not seen
-before, so it is asked only when fields are shown. Where it is not installed the fields are left out.
+Not for rules: those look at the agent itself. ua-parser does the work. It takes half a second to load and
+300 µs for an agent that was not seen before, so stores do not ask it; whoever shows fields does, with
+`with_agent`. Where it is not installed nothing is added.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from engagement.classify.judge import is_word
+from engagement.events.fields import Fields
 
 _MOBILE: Final = frozenset(
     {"iOS", "Android", "Windows Phone", "Windows Mobile", "BlackBerry OS", "BlackBerry Tablet OS", "KaiOS"}
@@ -45,6 +47,14 @@ def _found(user_agent: str) -> tuple[tuple[str, str | bool], ...]:
     if "os_family" in found:
         found["is_mobile"] = found["os_family"] in _MOBILE
     return tuple(found.items())
+
+
+def with_agent(fields: Fields) -> Fields:
+    """Return an event's fields with what its User-Agent says in `user_agent_parsed`, if it has one."""
+    parsed = fields.get("user_agent_parsed")
+    if parsed is None:
+        return fields
+    return fields | {"user_agent_parsed": parsed | parsed_agent(fields.get("user_agent", ""))}
 
 
 def parsed_agent(user_agent: str) -> dict[str, str | bool]:

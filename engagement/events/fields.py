@@ -16,9 +16,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from engagement.classify.shipped import classify
-from engagement.events.agents import parsed_agent
 from engagement.events.classify import MACHINES, Classification, ReaderClass
 from engagement.events.model import Event, Hit, Injection, MessageEvent, about
+from engagement.events.signals import signal_names
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
 from engagement.links.token import unpack
 
@@ -82,8 +82,8 @@ def hit_fields(
         "type": TYPES[hit.kind],
         "event_id": hit.id,
         "timestamp": timestamp(hit.at_ms),
-        "message_id": identity.message_id.hex(),
-        "transmission_id": str(identity.transmission_id),
+        "message_id": "" if identity.is_shared else identity.message_id.hex(),
+        "transmission_id": "" if identity.is_shared else str(identity.transmission_id),
         "customer_id": identity.customer_id,
         "campaign_id": identity.campaign,
         **_recipient(identity.recipient, rcpt_hash),
@@ -100,17 +100,20 @@ def hit_fields(
         fields["user_agent_parsed"] = {
             "is_proxy": label.client is ReaderClass.PROXY,
             "is_prefetched": label.client in MACHINES,
-            **parsed_agent(hit.user_agent),
         }
     if hit.kind in CLICKS and link is not None:
         fields["target_link_url"] = link.target.decode("utf-8", "replace")
         fields["target_link_name"] = link.name or RAW_URL
+        fields["x_link_ordinal"] = str(link.ordinal) if link.ordinal >= 0 else ""
+        fields["x_link_part"] = link.part
     fields["x_client_class"] = label.client.value
     fields["x_client_reason"] = label.reason
     fields["x_client_rules"] = label.rules
     fields["x_host"] = hit.host
     fields["x_expired"] = hit.expired or None
     fields["x_spoiled"] = hit.spoiled or None
+    fields["x_shared"] = identity.is_shared or None
+    fields["x_signals"] = signal_names(hit.signals)
     fields["x_hits"] = str(hit.hits) if hit.hits > 1 else None
     if _needs_no_repair(hit, identity, link):
         made = {name: value for name, value in fields.items() if value}

@@ -45,6 +45,8 @@ _SEVERAL_HEAD: Final = bytes((0xDC, 0, 16, 4, _HIT))
 _HIT_HEADS: Final = (b"\x9e\x01\x01\xd9\x24", b"\x9f\x03\x01\xd9\x24")
 _AT: Final = 42  # where the time begins in such a record: its mark, then 8 bytes
 _AFTER: Final = _AT + 9  # where the link's payload begins
+# How the ids begin in the payload of a shared pixel (`links.payload`): binary of 24 bytes, all zero.
+OF_NOBODY: Final = b"\xc4\x18" + bytes(24)
 _MAX_MS: Final = 1 << 48  # what an id can hold: the year 10889
 _MAX_HITS: Final = 1 << 31  # one more than what an integer column of each store holds
 _MAX_SIGNALS: Final = 1 << 31
@@ -173,7 +175,8 @@ def link_and_client(record: bytes) -> bytes | None:
     """Return bytes that name the link and the client's address in the record of a hit.
 
     Of IPv6 the first 64 bits of the address are in it. None for a record that is no hit as the tracker writes
-    it, or stands for several already.
+    it, or stands for several already; and for one of a shared pixel without an address, as its readers could
+    not be told apart.
     """
     # 0xd9 0x24: text of 36 bytes; 0xcf: a number of 8, as times since 1970 are.
     if record[:5] not in _HIT_HEADS or record[_AT] != 0xCF:
@@ -193,6 +196,8 @@ def link_and_client(record: bytes) -> bytes | None:
     elif length == 0xD9:  # longer, as most addresses of IPv6 are
         start, end = stop + 3, stop + 3 + record[stop + 2]
     else:
+        return None
+    if start == end and record.find(OF_NOBODY, _AFTER, stop) > 0:
         return None
     if record.find(b":", start, end) < 0:
         return record[_AFTER:end]

@@ -72,15 +72,15 @@ class RowSource:
 class EventRow:
     """One row of a store.
 
-    event_id: UUID text. at_ms: Unix milliseconds. message_id: hex. recipient: lower case, "" if not known.
-    link: names the token (kind and payload), "" for injections. client: class of `classify`, "" for
-    injections. customer, tags: the message's, for the tags a customer uses. source: where the fields come
-    from, or the fields. message: what other events of the message borrow, None unless this row is the
-    injection of one that has an id. hits: how many requests the row stands for. certain: False for a class
-    that is no more than probable. domain: the recipient's, sending_domain: of the From field. ordinal: the
-    link's place in its part, from 0; -1 for none, or in a token of format 1. bounce_class: Momentum's number,
-    0 for none. names: of the message, of an injection. link_name: of a click, as `fields` shows it. size:
-    bytes of the message, of an injection and of what became of one.
+    event_id: UUID text. at_ms: Unix milliseconds. message_id: hex, "" of a shared pixel. recipient: lower
+    case, "" if not known. link: names the token (kind and payload), "" for injections. client: class of
+    `classify`, "" for injections. customer, tags: the message's, for the tags a customer uses. source:
+    where the fields come from, or the fields. message: what other events of the message borrow, None unless
+    this row is the injection of one that has an id. hits: how many requests the row stands for. certain:
+    False for a class that is no more than probable. domain: the recipient's, sending_domain: of the From
+    field. ordinal: the link's place in its part, from 0; -1 for none, or in a token of format 1.
+    bounce_class: Momentum's number, 0 for none. names: of the message, of an injection. link_name: of a
+    click, as `fields` shows it. size: bytes of the message, of an injection and of what became of one.
     """
 
     event_id: str
@@ -148,7 +148,7 @@ def rows(
         return (_of_injection(event, hash_key, record),)
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules, Context(injected_ms=identity.issued * 1000))
-    recipient, campaign = identity.recipient, identity.campaign
+    recipient, campaign, shared = identity.recipient, identity.campaign, identity.is_shared
     source = RowSource(event, label, recipient_hash(recipient, hash_key) if hash_key else "", "", record)
     second = (
         link is not None
@@ -162,11 +162,11 @@ def rows(
         TYPES[event.kind],
         event.at_ms,
         event.tenant,
-        identity.message_id.hex(),
+        "" if shared else identity.message_id.hex(),
         str(identity.transmission_id),
         valid(recipient).lower(),
         valid(campaign),
-        blake2b(bytes((event.kind,)) + event.packed, digest_size=8).hexdigest(),
+        blake2b(bytes((event.kind,)) + event.packed + _reader(event, shared), digest_size=8).hexdigest(),
         label.client.value,
         event.expired,
         identity.customer_id,
@@ -176,9 +176,19 @@ def rows(
         event.hits,
         label.certain,
         domain_of(valid(recipient)),
+        "",
+        -1 if link is None else link.ordinal,
         link_name=valid(link.name or RAW_URL) if link is not None and event.kind in CLICKS else "",
     )
     return (first, _second(first, source, second)) if second else (first,)
+
+
+def _reader(hit: Hit, shared: bool) -> bytes:
+    """Return what makes each hit of a shared pixel another one: else two readers within 10 s would be one.
+
+    Nothing tells them apart, so one who looks twice counts twice.
+    """
+    return hit.id.encode("ascii") if shared else b""
 
 
 def _of_injection(event: Injection, hash_key: bytes, record: bytes) -> EventRow:

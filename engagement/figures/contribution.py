@@ -65,6 +65,20 @@ _UNIQUE: Final = int(Counter.PEOPLE_UNIQUE_RENDERED)
 _CONFIRMED: Final = int(Counter.PEOPLE_UNIQUE_CONFIRMED)
 _RAW: Final = int(Counter.PEOPLE_RAW_CLICKED)
 _EXPIRED: Final = int(Counter.EXPIRED)
+_INJECTED: Final = int(Counter.INJECTED)
+_OPEN_TRACKED: Final = int(Counter.OPEN_TRACKED)
+_CLICK_TRACKED: Final = int(Counter.CLICK_TRACKED)
+_TRACKED: Final = int(Counter.TRACKED)
+_DELIVERED: Final = int(Counter.DELIVERED)
+_VOLUME: Final = int(Counter.VOLUME)
+_FIRST: Final = (int(Counter.DELIVERED_FIRST), int(Counter.TIME_FIRST))
+_LATER: Final = (int(Counter.DELIVERED_LATER), int(Counter.TIME_LATER))
+_DELAYED: Final = int(Counter.DELAYED)
+_DELAYED_FIRST: Final = int(Counter.DELAYED_FIRST)
+_COMPLAINTS: Final = int(Counter.COMPLAINTS)
+_EXPIRATIONS: Final = int(Counter.EXPIRATIONS)
+
+_MINUTE, _HOUR, _DAY = int(Level.MINUTE), int(Level.HOUR), int(Level.DAY)
 
 # (cube, bucket, a, b): where counters are added.
 _Place = tuple[int, int, str, str]
@@ -158,9 +172,9 @@ def _is_repeat(fact: Fact, last: dict[tuple[str, str | bytes | int, str], int]) 
 
 def _places(fact: Fact) -> list[_Place]:
     at, campaign = fact.at_ms, fact.campaign
-    hour, day = at // Level.HOUR, at // Level.DAY
+    hour, day = at // _HOUR, at // _DAY
     places: list[_Place] = [
-        (1, at // Level.MINUTE, "", ""),
+        (1, at // _MINUTE, "", ""),
         (2, hour, "", ""),
         (3, day, "", ""),
         (4, hour, campaign, ""),
@@ -173,11 +187,11 @@ def _places(fact: Fact) -> list[_Place]:
 
 
 def _link_place(fact: Fact) -> _Place:
-    return 7, fact.at_ms // Level.DAY, fact.campaign, link_group(fact.ordinal, fact.link_name)
+    return 7, fact.at_ms // _DAY, fact.campaign, link_group(fact.ordinal, fact.link_name)
 
 
 def _machine_place(fact: Fact) -> _Place:
-    return 8, fact.at_ms // Level.DAY, fact.client, fact.reason
+    return 8, fact.at_ms // _DAY, fact.client, fact.reason
 
 
 def _count(cells: Contribution, places: Iterable[_Place], numbers: Iterable[tuple[int, int]]) -> None:
@@ -205,30 +219,28 @@ def _see(best: Ever, places: Iterable[_Place], kind: int, rank: int, link: str |
 def _alone(fact: Fact) -> list[tuple[int, int]]:
     """Return the counters of an event that is no hit, and by how much they rise."""
     if fact.type == INJECTION:
-        numbers = {
-            Counter.INJECTED: 1,
-            Counter.OPEN_TRACKED: int(fact.opens),
-            Counter.CLICK_TRACKED: int(fact.clicks),
-            Counter.TRACKED: int(fact.opens or fact.clicks),
-        }
-    elif fact.type == "delivery":
-        first, later = fact.retries == 0, fact.retries > 0
-        waited = max(0, fact.queue_ms)
-        numbers = {
-            Counter.DELIVERED: 1,
-            Counter.DELIVERED_FIRST: int(first),
-            Counter.DELIVERED_LATER: int(later),
-            Counter.VOLUME: fact.size,
-            Counter.TIME_FIRST: waited if first else 0,
-            Counter.TIME_LATER: waited if later else 0,
-        }
-    elif fact.type == "delay":
-        numbers = {Counter.DELAYED: 1, Counter.DELAYED_FIRST: int(fact.retries == 0)}
-    elif fact.type == "spam_complaint":
-        numbers = {Counter.COMPLAINTS: 1}
-    elif fact.type in ("bounce", "expiration", "out_of_band"):
-        bounce = Counter(bounce_counter(fact.bounce_class, late=fact.type == "out_of_band"))
-        numbers = {bounce: 1, Counter.EXPIRATIONS: int(fact.type == "expiration")}
-    else:
-        numbers = {}
-    return [(int(counter), n) for counter, n in numbers.items() if n]
+        return [
+            (_INJECTED, 1),
+            *([(_OPEN_TRACKED, 1)] if fact.opens else ()),
+            *([(_CLICK_TRACKED, 1)] if fact.clicks else ()),
+            *([(_TRACKED, 1)] if fact.opens or fact.clicks else ()),
+        ]
+    if fact.type == "delivery":
+        numbers = [(_DELIVERED, 1)]
+        if fact.size:
+            numbers.append((_VOLUME, fact.size))
+        if fact.retries >= 0:
+            tries, time = _FIRST if fact.retries == 0 else _LATER
+            numbers.append((tries, 1))
+            if fact.queue_ms > 0:
+                numbers.append((time, fact.queue_ms))
+        return numbers
+    if fact.type == "delay":
+        return [(_DELAYED, 1), (_DELAYED_FIRST, 1)] if fact.retries == 0 else [(_DELAYED, 1)]
+    if fact.type == "spam_complaint":
+        return [(_COMPLAINTS, 1)]
+    if fact.type == "expiration":
+        return [(bounce_counter(fact.bounce_class, late=False), 1), (_EXPIRATIONS, 1)]
+    if fact.type in ("bounce", "out_of_band"):
+        return [(bounce_counter(fact.bounce_class, late=fact.type == "out_of_band"), 1)]
+    return []

@@ -123,8 +123,8 @@ _DELIVERY: Final = (
 )
 
 _HITS: Final = (
-    ("rendered", "fetches of the pixel at the end (opens)", C.PEOPLE_RENDERED),
-    ("unique_rendered", "messages whose pixel at the end was fetched", C.PEOPLE_UNIQUE_RENDERED),
+    ("rendered", "opens: fetches of the pixel at the end", C.PEOPLE_RENDERED),
+    ("unique_rendered", "messages opened", C.PEOPLE_UNIQUE_RENDERED),
     ("initial_rendered", "fetches of the pixel at the beginning", C.PEOPLE_INITIAL_RENDERED),
     (
         "unique_initial_rendered",
@@ -133,12 +133,12 @@ _HITS: Final = (
     ),
     (
         "unique_confirmed_opened",
-        "messages with an open or a click, on an unsubscribe link too",
+        "messages opened or clicked, on an unsubscribe link too",
         C.PEOPLE_UNIQUE_CONFIRMED,
     ),
     ("clicked", "clicks", C.PEOPLE_CLICKED),
-    ("raw_clicked", "different links clicked, added up over messages", C.PEOPLE_RAW_CLICKED),
-    ("unique_clicked", "messages with a click", C.PEOPLE_UNIQUE_CLICKED),
+    ("raw_clicked", "different links clicked, for each message", C.PEOPLE_RAW_CLICKED),
+    ("unique_clicked", "messages clicked", C.PEOPLE_UNIQUE_CLICKED),
     ("unsubscribe", "unsubscribes by a link or by the List-Unsubscribe field", C.PEOPLE_UNSUBSCRIBE),
 )
 _PREFETCHABLE: Final = (
@@ -148,11 +148,11 @@ _PREFETCHABLE: Final = (
     "unique_initial_rendered",
     "unique_confirmed_opened",
 )
-# A message's best hit decides where it counts, so these add up to the figure of all.
+# A message's best hit decides where it counts among unique ones, so the three add up to all.
 _SIDES: Final = (
-    ("people", "people only: by a person, or a program that a person set off"),
-    ("unsure", "unsure only: perhaps by a person, perhaps by a machine; of unique ones without people's"),
-    ("machine", "machines only: certainly by a machine; of unique ones without the two others'"),
+    ("people", "by people", "by people"),
+    ("unsure", "unsure by whom", "unsure by whom, not by people"),
+    ("machine", "by machines", "by machines alone"),
 )
 
 
@@ -163,10 +163,11 @@ def _of_hits() -> list[Figure]:
         three = [Counter(first + offset) for offset in range(3)]
         found.append(Figure(f"count_{name}", meaning, _sum(*three)))
         if name in _PREFETCHABLE:
-            without = f"{meaning}: people and unsure, without certain machines"
+            without = f"{meaning}, by people or unsure by whom"
             found.append(Figure(f"count_nonprefetched_{name}", without, _sum(*three[:2])))
-        for (side, words), counter in zip(_SIDES, three, strict=True):
-            found.append(Figure(f"x_count_{side}_{name}", f"{meaning}: {words}", _sum(counter)))
+        for (side, words, best), counter in zip(_SIDES, three, strict=True):
+            who = best if name.startswith(("unique", "raw")) else words
+            found.append(Figure(f"x_count_{side}_{name}", f"{meaning}, {who}", _sum(counter)))
     return found
 
 
@@ -199,17 +200,17 @@ _CLICKED: Final = "x_count_click_tracked"
 def _by_sides() -> list[Rate]:
     """Return our rates, of messages that were tracked, for each of the three sides."""
     found = []
-    for side, _ in _SIDES:
+    for side, words, _ in _SIDES:
         found += [
             Rate(
                 f"x_{side}_open_rate",
-                f"of messages with a pixel, those opened: {side}",
+                f"of messages with a pixel, those opened {words}",
                 f"x_count_{side}_unique_rendered",
                 _OPENED,
             ),
             Rate(
                 f"x_{side}_click_rate",
-                f"of messages with tracked links, those clicked: {side}",
+                f"of messages with tracked links, those clicked {words}",
                 f"x_count_{side}_unique_clicked",
                 _CLICKED,
             ),

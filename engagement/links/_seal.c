@@ -14,7 +14,8 @@ among those given; nothing is kept between two calls. No cipher is here. */
 
 enum { HEADER = 4, TAG = 16, MAX_PAYLOAD = 8192, MAX_TARGET = 4096 };
 enum { AFTER_SCHEME = 8 }; /* a path's slash is here at the earliest: a host has a letter at least */
-enum { NIL = 0xc0, BIN8 = 0xc4, BIN16 = 0xc5, ARRAY = 0x90 }; /* MessagePack */
+enum { NIL = 0xc0, BIN8 = 0xc4, BIN16 = 0xc5, UINT8 = 0xcc, UINT16 = 0xcd, UINT32 = 0xce, ARRAY = 0x90 };
+enum { PLACE_STEP = 16, MAX_FLAGS = (1 << 21) - 1 }; /* as in `payload` */
 
 /* What all tokens of one copy and kind share, `token.Sealing`. All borrowed. */
 typedef struct {
@@ -23,7 +24,7 @@ typedef struct {
 
 /* A packed link: its first bytes, then what stands in the target behind them. */
 typedef struct {
-    unsigned char head[5];
+    unsigned char head[9];
     Py_ssize_t head_size, rest_size;
     const char *rest;
 } Packed;
@@ -48,8 +49,16 @@ wrong:
     return 0;
 }
 
-/* A link that says nothing but its target, as `payload.pack_link` packs it. */
-static void pack(const char *target, Py_ssize_t size, Packed *to)
+/* So many bytes of a number, big-endian; returns what is behind them. */
+static unsigned char *put_number(unsigned char *to, unsigned long number, int bytes)
+{
+    while (bytes--)
+        *to++ = (unsigned char)(number >> 8 * bytes);
+    return to;
+}
+
+/* A link that says nothing but its target and place, as `payload.pack_target` packs it. */
+static void pack(const char *target, Py_ssize_t size, unsigned long place, Packed *to)
 {
     int prefix = 3;
     while (size < prefixes[prefix].size ||
@@ -57,18 +66,15 @@ static void pack(const char *target, Py_ssize_t size, Packed *to)
         prefix--; /* the first one is empty */
     to->rest = target + prefixes[prefix].size;
     to->rest_size = size - prefixes[prefix].size;
-    to->head[0] = ARRAY | 2;
-    to->head[1] = (unsigned char)prefix;
-    if (to->rest_size < 256) {
-        to->head[2] = BIN8;
-        to->head[3] = (unsigned char)to->rest_size;
-        to->head_size = 4;
-    } else { /* MAX_TARGET is below 65536 */
-        to->head[2] = BIN16;
-        to->head[3] = (unsigned char)(to->rest_size >> 8);
-        to->head[4] = (unsigned char)to->rest_size;
-        to->head_size = 5;
-    }
+    unsigned long flags = place | (unsigned long)prefix, rest = (unsigned long)to->rest_size;
+    unsigned char *head = to->head;
+    *head++ = ARRAY | 2;
+    if (flags >= 128)
+        *head++ = flags < 1 << 8 ? UINT8 : flags < 1 << 16 ? UINT16 : UINT32;
+    head = put_number(head, flags, flags < 1 << 8 ? 1 : flags < 1 << 16 ? 2 : 4);
+    *head++ = rest < 256 ? BIN8 : BIN16; /* MAX_TARGET is below 65536 */
+    head = put_number(head, rest, rest < 256 ? 1 : 2);
+    to->head_size = head - to->head;
 }
 
 /* The payload's size, filler and all; 0 where it is over its bound. */
@@ -178,8 +184,9 @@ static PyObject *seal(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ss
 /* What `seal_common` was given. All borrowed, but for last: the origin found last among origins, or NULL. */
 typedef struct {
     Sealing sealing;
-    PyObject *prefix, *origins, *known, *last;
+    PyObject *prefix, *origins, *last;
     Py_ssize_t most;
+    long place;
 } Run;
 
 /* Whether what stands before the path is among the origins: 1, 0, or -1 with an exception set. */
@@ -211,39 +218,40 @@ static int is_common(Run *of, const char *target, Py_ssize_t size)
     return unfit ? 0 : is_of_origins(of, target, slash - target);
 }
 
-/* The URL of a target, also one seen before; None where it is not common; NULL with an exception set. */
+/* The URL of a target at that place; None where it is not common; NULL with an exception set. */
 static PyObject *url_of(Run *of, PyObject *target)
 {
-    if (!PyBytes_CheckExact(target))
+    if (!PyBytes_CheckExact(target) || of->place + PLACE_STEP > MAX_FLAGS)
         Py_RETURN_NONE;
-    PyObject *url = PyDict_GetItemWithError(of->known, target);
-    if (url != NULL || PyErr_Occurred())
-        return Py_XNewRef(url);
     int common = is_common(of, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target));
     if (common <= 0)
         return common == 0 ? Py_NewRef(Py_None) : NULL;
     Packed link;
-    pack(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), &link);
-    url = spelled(&of->sealing, &link, of->prefix, of->most);
-    if (url != NULL && url != Py_None && PyDict_SetItem(of->known, target, url) < 0)
-        Py_CLEAR(url);
-    return url;
+    pack(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), (unsigned long)of->place, &link);
+    of->place += PLACE_STEP;
+    return spelled(&of->sealing, &link, of->prefix, of->most);
 }
 
 /* The arguments of `seal_common`: its twin in Python says what they are. */
 static int take_run(PyObject *const *given, Py_ssize_t count, Run *to)
 {
     if (count != 6 || !PyBytes_Check(given[1]) || !PyLong_Check(given[2]) || !PyAnySet_Check(given[3]) ||
-        !PyDict_Check(given[4]) || !PyList_Check(given[5])) {
-        PyErr_SetString(PyExc_TypeError, "seal_common takes a Sealing, bytes, int, set, dict and list");
+        !PyLong_Check(given[4]) || !PyList_Check(given[5])) {
+        PyErr_SetString(PyExc_TypeError, "seal_common takes a Sealing, bytes, int, set, int and list");
         return 0;
     }
     to->prefix = given[1];
     to->most = PyLong_AsSsize_t(given[2]);
     to->origins = given[3];
-    to->known = given[4];
+    to->place = PyLong_AsLong(given[4]);
     to->last = NULL;
-    return !(to->most == -1 && PyErr_Occurred()) && take_sealing(given[0], &to->sealing);
+    if ((to->most == -1 || to->place == -1) && PyErr_Occurred())
+        return 0;
+    if (to->place < 0 || to->place > MAX_FLAGS || to->place & 7) {
+        PyErr_SetString(PyExc_ValueError, "no place of a link");
+        return 0;
+    }
+    return take_sealing(given[0], &to->sealing);
 }
 
 static PyObject *seal_common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)

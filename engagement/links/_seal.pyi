@@ -8,7 +8,7 @@ def seal_common(
     prefix: bytes,
     most: int,
     origins: set[bytes],
-    known: dict[bytes, bytes],
+    place: int,
     targets: list[bytes | None],
     /,
 ) -> list[bytes]: ...

@@ -11,8 +11,7 @@ whose origin was not given. There are two of `seal_common`: one in C where that 
 
 from typing import Final
 
-from engagement.links.model import Link
-from engagement.links.payload import MAX_TARGET, pack_link
+from engagement.links.payload import MAX_FLAGS, MAX_TARGET, PLACE_STEP, pack_target
 from engagement.links.token import CannotSeal, Sealing, seal_by_parts
 
 try:
@@ -39,31 +38,27 @@ def seal_common_by_parts(
     prefix: bytes,
     most: int,
     origins: set[bytes],
-    known: dict[bytes, bytes],
+    place: int,
     targets: list[bytes | None],
 ) -> list[bytes]:
     """Return the URLs of the first targets, up to the first that is not common or whose URL is too long.
 
     sealing: of the copy and kind. prefix: the URL up to the token. most: the most bytes a URL may have.
-    origins: those of targets that may be tracked. known: URLs by target, which are used again; new ones are
-    added. targets: None stands for a link that is not common.
+    origins: those of targets that may be tracked. place: of the first link (`payload.first_place`), 0 and up;
+    each next one is one further in the part. targets: None stands for a link that is not common.
     """
     urls = []
     for target in targets:
-        if target is None:
+        if target is None or place + PLACE_STEP > MAX_FLAGS or not _is_common(target, origins):
             break
-        url = known.get(target)
-        if url is None:
-            if not _is_common(target, origins):
-                break
-            try:
-                url = prefix + seal_by_parts(sealing, pack_link(Link(target)))
-            except CannotSeal:
-                break
-            if len(url) > most:
-                break
-            known[target] = url
+        try:
+            url = prefix + seal_by_parts(sealing, pack_target(target, place))
+        except CannotSeal:
+            break
+        if len(url) > most:
+            break
         urls.append(url)
+        place += PLACE_STEP
     return urls
 
 

@@ -28,6 +28,7 @@ CLICKS = frozenset({Kind.CLICK, Kind.AMP_CLICK})
 OPENS = frozenset({Kind.OPEN, Kind.INITIAL_OPEN, Kind.AMP_OPEN, Kind.AMP_INITIAL_OPEN})
 
 RAW_URL = "Raw URL"  # the name of a link without one (contract.md 5.3)
+_DAY = 86_400  # seconds
 PSEUDONYM_DOMAIN = "@pseudonym.invalid"  # ends the address that stands for a recipient in mode hygiene
 
 
@@ -53,13 +54,39 @@ class Identity:
     customer_id: str = ""
     transactional: bool = False
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is of many messages (`shared_identity`), and says nothing of any of them."""
+        return self.message_id == NO_MESSAGE and self.transmission_id == 0
+
+
+NO_MESSAGE = bytes(16)
+
+
+def shared_identity(campaign: str, customer_id: str, issued: int, life: int) -> Identity:
+    """Return what all shared pixels of a campaign and customer hold that were sent on one day (UTC).
+
+    issued: Unix seconds. life: seconds for which an individual pixel would count. This one counts as long,
+    for the last message of the day too.
+    """
+    day = issued // _DAY * _DAY
+    expiry = day + life + _DAY if life > 0 else day + life
+    return Identity(NO_MESSAGE, 0, "", day, expiry, campaign=campaign, customer_id=customer_id)
+
 
 class Link(NamedTuple):
-    """One link of a copy. target: the author's URL, entities decoded once. name: "" means `RAW_URL`."""
+    """One link of a copy.
+
+    target: the author's URL, entities decoded once. name: "" means `RAW_URL`. ordinal: its place among the
+    tracked links of its part, from 0; -1 where that is not told, as in tokens of format 1. part: "html",
+    "text" or "amp", where the ordinal is told, else "".
+    """
 
     target: bytes
     name: str = ""
     unsubscribe: bool = False
+    ordinal: int = -1
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

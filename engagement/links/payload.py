@@ -6,6 +6,8 @@ event records on disk hold payloads too, and those are read here as well.
     payload  := MessagePack array [identity, link, filler]
     identity := [ids, recipient, issued, life, campaign, tags, metadata, flags, customer id]
     link     := [flags, rest of target, name]
+    flags    := place * 8 + 4 for an unsubscribe link + the target's beginning
+    place    := (ordinal + 1) * 2 + 1 in a text part; 0 where the ordinal is not told
 
 Empty values at the end of an array are left out. The filler is nil. Each field: docs/links.md.
 
@@ -33,6 +35,9 @@ _YEAR: Final = 31_536_000  # seconds; the default tracking_link_expiry, packed a
 _RCPT_TYPES: Final = ("", "cc", "bcc", "archive")
 _TRANSACTIONAL: Final = 4
 _UNSUBSCRIBE: Final = 4
+_TEXT_PART: Final = 8
+PLACE_STEP: Final = 16  # from one link's flags to those of the next one of its part
+MAX_FLAGS: Final = (1 << 21) - 1  # ordinals up to 131,069
 _PREFIXES: Final = (
     b"",
     b"http://",
@@ -82,20 +87,34 @@ def pack_identity(identity: Identity) -> bytes:
 
 def pack_link(link: Link) -> bytes:
     """Return one packed link of a copy. Raises CannotSeal for a field over its bound."""
-    target = link.target
-    if len(target) > MAX_TARGET or len(link.name) > MAX_TEXT:
+    if len(link.target) > MAX_TARGET or len(link.name) > MAX_TEXT:
         raise CannotSeal(f"a target over {MAX_TARGET} bytes or a name over {MAX_TEXT} characters")
+    flags = _UNSUBSCRIBE if link.unsubscribe else 0
+    if link.ordinal >= 0:
+        flags |= first_place(link.ordinal, link.part)
+        if flags > MAX_FLAGS - PLACE_STEP:
+            raise CannotSeal("a part of more links than there are ordinals")
+    return pack_target(link.target, flags, link.name)
+
+
+def pack_target(target: bytes, flags: int, name: str = "") -> bytes:
+    """Return one packed link, of a target and name within their bounds. flags: without its beginning."""
     if target.startswith(b"https://"):
         prefix = 3 if target.startswith(b"https://www.") else 2
     else:
         prefix = 1 if target.startswith(b"http://") else 0
-    flags = prefix | _UNSUBSCRIBE if link.unsubscribe else prefix
+    flags |= prefix
     rest = target[_PREFIX_SIZES[prefix] :]
-    if link.name:
-        return msgpack.packb((flags, rest, link.name), unicode_errors=_SURROGATES)
-    if len(rest) < 256:  # what msgpack gives for nearly all links, at a third of the cost
+    if name:
+        return msgpack.packb((flags, rest, name), unicode_errors=_SURROGATES)
+    if len(rest) < 256 and flags < 128:  # what msgpack gives for nearly all links, at a third of the cost
         return b"\x92%c\xc4%c%b" % (flags, len(rest), rest)
     return msgpack.packb((flags, rest), unicode_errors=_SURROGATES)
+
+
+def first_place(ordinal: int, part: str) -> int:
+    """Return the bits of a link's flags that say its ordinal and part; PLACE_STEP is from one to the next."""
+    return (ordinal + 1) * PLACE_STEP | (_TEXT_PART if part == "text" else 0)
 
 
 def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
@@ -168,7 +187,7 @@ def unpack(kind: Kind, packed: bytes) -> tuple[Identity, Link | None]:
         case () | (None,) if kind not in CLICKS:
             return identity, None
         case (fields,) | (fields, None) if fields is not None and kind not in OPENS:
-            return identity, _read_link(fields)
+            return identity, _read_link(fields, "amp" if kind is Kind.AMP_CLICK else "html")
     raise BadToken("payload")
 
 
@@ -216,13 +235,15 @@ def _read_identity(fields: Any) -> Identity:
     )
 
 
-def _read_link(fields: Any) -> Link:
+def _read_link(fields: Any, markup: str) -> Link:
+    """Return the link. markup: the part that it is in if it is in no text part."""
     if type(fields) is not tuple or not 2 <= len(fields) <= 3:
         raise BadToken("payload")
     flags, rest, name = fields if len(fields) == 3 else (*fields, "")
     if (
         type(flags) is not int
-        or not 0 <= flags <= 7
+        or not 0 <= flags <= MAX_FLAGS
+        or flags >> 3 == 1  # a part and no ordinal
         or type(rest) is not bytes
         or type(name) is not str
         or len(name) > MAX_TEXT
@@ -231,7 +252,11 @@ def _read_link(fields: Any) -> Link:
     target = _PREFIXES[flags & 3] + rest
     if len(target) > MAX_TARGET:
         raise BadToken("payload")
-    return Link(target, name, flags >= _UNSUBSCRIBE)
+    unsubscribe = flags & _UNSUBSCRIBE != 0
+    if flags < PLACE_STEP:
+        return Link(target, name, unsubscribe)
+    part = "text" if flags & _TEXT_PART else markup
+    return Link(target, name, unsubscribe, flags // PLACE_STEP - 1, part)
 
 
 def _identity_is_sound(fields: Any) -> bool:

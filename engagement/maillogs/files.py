@@ -15,6 +15,7 @@ import hashlib
 import logging
 import lzma
 import os
+import re
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -147,14 +148,16 @@ class LogFile:
             return False
         current.live = False
         current.more()  # what came between the last look and the new file
-        since = current.modified()
-        self._open_next(since)
+        self._open_next(current.place, current.modified())
         return True
 
-    def _open_next(self, since: float) -> None:
-        """Open what was rotated after a moment (Unix seconds): a later rotation gives the names to others."""
+    def _open_next(self, place: FilePlace, since: float) -> None:
+        """Open what was rotated since a moment (Unix seconds): a later rotation gives the names to others.
+
+        place: in the file that was written to then, which is not among them, nor a copy of it.
+        """
         for path, at in self._beside():
-            if at > since:
+            if at >= since and not _is_in(place, path, live=False):
                 try:
                     self._next.append(_Open(path, 0, live=False))
                 except FileNotFoundError:
@@ -178,7 +181,7 @@ class LogFile:
                     live = path == beside[-1][0] and path.suffix not in _OPENERS and not self._is_written()
                     self._open = _Open(path, place.offset, live=live)
                     if not live:
-                        self._open_next(at)
+                        self._open_next(place, at)
                     return True
             if not self._path.exists():
                 return False
@@ -206,7 +209,13 @@ class LogFile:
                     found.append((path, path.stat().st_mtime))
             except OSError:
                 continue
-        return sorted(found, key=lambda each: each[1])
+        return sorted(found, key=lambda each: (each[1], _age(each[0].name)))
+
+
+def _age(name: str) -> tuple[int, str]:
+    """Return what orders files of one moment: numbers grow with age (`mail.log.2`), dates do not."""
+    number = re.search(r"\.(\d{1,5})(?:\.|\Z)", name)
+    return (-int(number[1]), "") if number else (0, name)
 
 
 def _literal(name: str) -> str:

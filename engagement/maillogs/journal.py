@@ -7,6 +7,7 @@ import json
 import os
 import select
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -75,19 +76,20 @@ class Journal:
         return lines
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        where = [f"--after-cursor={self._cursor}"] if self._cursor else ["--lines=0"]
+        # Not --lines=0: where nothing is there yet, that leaves out the first entry that comes.
+        where = f"--after-cursor={self._cursor}" if self._cursor else f"--since=@{int(time.time())}"
         return subprocess.Popen(  # noqa: S603 - our own arguments, and the operator's
             [
                 *(
                     PROGRAM,
                     "--follow",
+                    "--merge",  # else it shows this boot alone
                     "--no-pager",
                     "--quiet",
                     "--output=json",
                     f"--output-fields={_FIELDS}",
                 ),
-                *(("--no-tail",) if self._cursor else ()),
-                *(*where, *self._options, "SYSLOG_FACILITY=2"),
+                *("--no-tail", where, *self._options, "SYSLOG_FACILITY=2"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -61,7 +61,8 @@ def facts(text: str) -> tuple[Fact, ...]:
             status,
             _reason(stat, reply),
             enhanced,
-            values.get("delay", ""),
+            # The priority grows with each try: two of one second are told apart.
+            f"{values.get('delay', '')} {values.get('pri', '')}",
             _milliseconds(values.get("delay", "")),
             host,
             address or (host if host[:1].isdigit() or ":" in host else ""),

@@ -141,7 +141,7 @@ class Shipper:
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
-            self._judge_again(now=True)
+            self._judge_all(deadline)
             self._roll_up(now=True, seconds=deadline - time.monotonic())
         self._save_status(force=True)
         return shipped == 0
@@ -222,14 +222,6 @@ class Shipper:
         except (StoreError, RowRefusedError) as error:
             self.status.failed(str(error), self._now())
 
-    def _judge_again(self, *, now: bool = False) -> None:
-        """Judge hits anew whose message something more came in about, a bounded number."""
-        try:
-            if self._rejudge:
-                self._rejudge.turn(now=now)
-        except StoreError as error:
-            self.status.failed(str(error), self._now())
-
     def _sweep(self) -> None:
         if not self._retention or time.monotonic() - self._swept < SWEEP_SECONDS:
             return
@@ -240,6 +232,21 @@ class Shipper:
             removed = 0
         if removed < SWEEP_LIMIT:  # else there is more: in the next turn, after what waits in the spool
             self._swept = time.monotonic()
+
+    def _judge_again(self, *, now: bool = False) -> bool:
+        """Judge hits anew whose message something more came in about; return whether more of them wait."""
+        try:
+            if self._rejudge:
+                self._rejudge.turn(now=now)
+        except StoreError as error:
+            self.status.failed(str(error), self._now())
+            return False
+        return self._rejudge is not None and self._rejudge.waits
+
+    def _judge_all(self, deadline: float) -> None:
+        """Judge all that waits, until the deadline: what waits when the process ends keeps its label."""
+        while self._judge_again(now=True) and time.monotonic() < deadline:
+            pass
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

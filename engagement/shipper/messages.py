@@ -23,8 +23,10 @@ DAY_MS: Final = 86_400_000
 LONGEST_MS: Final = 7 * DAY_MS  # from an injection to what the log says of it: queues give up after five days
 LONGEST_BACK_MS: Final = 60 * DAY_MS  # and to a mail that comes back and names it
 AHEAD_MS: Final = 60_000  # a log has whole seconds, and a clock of its own
-_UNSURE_SECONDS: Final = 900  # after its start a shipper does not know what waits from before
-_LATE_MS: Final = 600_000  # an injection that comes so late may be waited for by another shipper's events
+# What waits from before its start a shipper does not know. An injection that comes later than so long after
+# the start is either newer than all that can wait from then, or late, which is asked for always.
+_UNSURE_SECONDS: Final = 120
+_LATE_MS: Final = 60_000
 _LOOKS: Final = (1.0, 5.0, 30.0, 300.0, 1800.0)  # seconds after which a waiting event is looked at again
 _REMEMBERED: Final = 10_000
 _SWEEP_SECONDS: Final = 3600.0

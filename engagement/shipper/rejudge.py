@@ -6,23 +6,23 @@ is bounded, by the age of hits, the number of messages and a small share of the 
 """
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engagement.classify.judge import RuleSet, is_word
-from engagement.classify.model import Context, Seen
+from engagement.classify.model import Context, Seen, Within
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Hit
 from engagement.events.rows import EventRow, RowSource
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
+from engagement.shipper.recent_clicks import RecentClicks
 from engagement.stores.port import EventStore, LabelledHit
 
 MESSAGES: Final = 500  # judged in one turn
 _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the oldest keep their labels
-_RECENT: Final = 100_000  # clicks that are remembered by address,
-_TURNS: Final = 60.0  # and for so many seconds longer than rules ask, so that turns may be late
+_TURNS: Final = 60.0  # seconds for which clicks are remembered longer than rules ask, as turns may be late
 _EVERY: Final = 2.0  # seconds from one turn to the next,
 _SHARE: Final = 10  # and at least so many times as long as it took
 
@@ -94,38 +94,6 @@ def judge_messages(
     return judged
 
 
-class RecentClicks:
-    """Which messages each address clicked in lately.
-
-    span: how far back, seconds; times are those of hits.
-    """
-
-    def __init__(self, span: float) -> None:
-        self.span = span
-        self._span_ms = int(span * 1000)
-        self._order: deque[tuple[int, str]] = deque()
-        self.by_address: dict[str, list[Seen]] = {}
-
-    def add(self, hit: Hit, message: bytes) -> Sequence[Seen]:
-        """Note a click; return all of its address that are remembered."""
-        self._forget(hit.at_ms)
-        seen = self.by_address.setdefault(hit.client_address, [])
-        place = len(seen)
-        while place and seen[place - 1].at_ms > hit.at_ms:
-            place -= 1
-        seen.insert(place, Seen(hit.at_ms, message))
-        self._order.append((hit.at_ms, hit.client_address))
-        return seen
-
-    def _forget(self, now_ms: int) -> None:
-        while self._order and (self._order[0][0] < now_ms - self._span_ms or len(self._order) > _RECENT):
-            _, address = self._order.popleft()
-            seen = self.by_address[address]
-            del seen[0]  # its oldest, if not just this one
-            if not seen:
-                del self.by_address[address]
-
-
 class Rejudge:
     """What the shipper does between its steps.
 
@@ -152,12 +120,17 @@ class Rejudge:
         """Return the rules in force."""
         return self._rules()
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether messages wait for their turn."""
+        return bool(self._waiting)
+
     def note(self, rows: Iterable[EventRow]) -> None:
         """Remember the messages of rows that were stored: of young hits, and of deliveries."""
         if not self._within:
             return
         oldest = (self._now() - self._within) * 1000
-        few = self._fewest()
+        many = self._many()
         for row in rows:
             if row.at_ms < oldest or not row.message_id or not (row.client or row.type == "delivery"):
                 continue
@@ -165,20 +138,21 @@ class Rejudge:
             self._waiting[message] = None
             source = row.source
             hit = source.event if isinstance(source, RowSource) else None
-            if few and isinstance(hit, Hit) and hit.client_address and is_click(hit):
-                seen = self._recent.add(hit, message)
-                if len(seen) >= few:
-                    self._waiting.update((each.what, None) for each in seen)
+            if many and isinstance(hit, Hit) and hit.client_address and is_click(hit):
+                found = self._recent.add(hit.client_address, Seen(hit.at_ms, message), many)
+                self._waiting.update(dict.fromkeys(found))
         while len(self._waiting) > _WAITING:
             del self._waiting[next(iter(self._waiting))]
 
-    def _fewest(self) -> int:
-        """Return how many messages of one address the first rule asks for, 0 without such a rule."""
+    def _many(self) -> Within | None:
+        """Return the fewest recipients and the longest time that rules ask for, None without such a rule."""
         rules = [rule.recipients for rule in self._rules().rules if rule.recipients]
-        longest = max((each.seconds for each in rules), default=0.0)
+        if not rules:
+            return None
+        longest = max(each.seconds for each in rules)
         if self._recent.span != longest + _TURNS:
             self._recent = RecentClicks(longest + _TURNS)
-        return min((each.number for each in rules), default=0)
+        return Within(min(each.number for each in rules), longest)
 
     def _forgotten(self, judged: Judged) -> bool:
         """Tell whether a label would go only because what an address did elsewhere is remembered no more."""

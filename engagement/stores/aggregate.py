@@ -4,7 +4,6 @@ Pure. The rules of counting are in contract.md 6.2 to 6.4 and 7.6; `sqlite.queri
 """
 
 import json
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from engagement.events.rows import REPEAT_MS
 from engagement.stores.port import Count, Query
 
 HOUR_MS: Final = 3_600_000
-MINUTE_MS: Final = 60_000
 
 _Link = str | bytes
 _FORGET_AT: Final = 100_000
@@ -83,36 +81,12 @@ class Aggregate:
             for kind, numbers in self._numbers()
         }
 
-    def seen(self) -> dict[str, "AggregatePart"]:
-        """Return what was counted so far, and the messages."""
-        found = {}
-        for kind, numbers in self._numbers():
-            messages = array("q", map(hash, self._messages.get(kind, ())))
-            people = self._people_messages.get(kind, set())
-            same = len(people) == len(messages)  # a subset of the same size is the same set
-            found[kind] = AggregatePart(
-                numbers, messages, messages if same else array("q", map(hash, people))
-            )
-        return found
-
     def _numbers(self) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
         for kind in sorted(self._recorded.keys() | self._expired.keys()):
             yield (
                 kind,
                 (self._recorded[kind], self._expired[kind], self._counted[kind], self._people[kind]),
             )
-
-
-@dataclass(frozen=True, slots=True)
-class AggregatePart:
-    """The counts of some minutes. numbers: recorded, expired, counted, people.
-
-    messages, people_messages: hashes of 64 bits, valid in this process only.
-    """
-
-    numbers: tuple[int, int, int, int]
-    messages: "array[int]"
-    people_messages: "array[int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,50 +159,3 @@ def hours_of(query: Query) -> tuple[int, int | None]:
     """Return the first hour since 1970 that the query touches, and the last one, None for no end."""
     last = None if query.to_ms is None else (query.to_ms - 1) // HOUR_MS
     return max(0, query.from_ms or 0) // HOUR_MS, last
-
-
-def minutes_to_count(at_ms: int) -> tuple[int, ...]:
-    """Return the minutes since 1970 whose figures an event at this time may change.
-
-    An event may turn a later one into a repeat, so these may be two.
-    """
-    first, last = at_ms // MINUTE_MS, (at_ms + REPEAT_MS - 1) // MINUTE_MS
-    return (first,) if first == last else (first, last)
-
-
-class MinuteAggregate:
-    """The figures of some minutes by campaign, and the messages in them.
-
-    Add all events from `REPEAT_MS` before the first minute on, those of one link in time order; the ones
-    before it only serve to find repeats. begins_ms: of the first minute.
-    """
-
-    def __init__(self, begins_ms: int) -> None:
-        self._begins = begins_ms
-        self._repeats = RepeatFinder()
-        self._aggregates: defaultdict[tuple[int, str], Aggregate] = defaultdict(Aggregate)
-
-    def add(
-        self,
-        at_ms: int,
-        kind: str,
-        message: Hashable,
-        client: str,
-        link: _Link,
-        campaign: str,
-        *,
-        expired: bool,
-        hits: int = 1,
-    ) -> None:
-        """Count one event. hits: the number of requests that it stands for."""
-        repeat = self._repeats.is_repeat(kind, link, client, at_ms)
-        if at_ms >= self._begins:
-            aggregate = self._aggregates[at_ms // MINUTE_MS, campaign]
-            aggregate.add(kind, message, client, expired=expired, repeat=repeat, hits=hits)
-
-    def seen(self) -> dict[int, dict[str, dict[str, "AggregatePart"]]]:
-        """Return what was counted, by minute since 1970, campaign and type."""
-        found: dict[int, dict[str, dict[str, AggregatePart]]] = {}
-        for (minute, campaign), aggregate in self._aggregates.items():
-            found.setdefault(minute, {})[campaign] = aggregate.seen()
-        return found

@@ -9,10 +9,15 @@ from engagement.events.rows import EventRow, relabelled, rows
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
+from engagement.stores.port import EventStore
 
 DAY = 1_792_972_800_000  # Monday, 26 October 2026, 00:00 UTC
+_FOOT = Link(b"https://example.org/foot", "foot")
+_BYE = Link(b"https://example.org/bye", "", unsubscribe=True)
 _RING = Ring(()).rotated(b"k" * 32, 1)
 _IDS = EventIds(b"8 chance")
+
+Parts = list[list[EventRow]]
 
 
 def at(hour: int, minute: int = 0, second: int = 0, day: int = 0) -> int:
@@ -88,3 +93,42 @@ class Message:
         )
         label = Classification(ReaderClass(client), reason, "1", certain)
         return [relabelled(row, label) for row in rows(event)]
+
+
+def story() -> Parts:
+    """The rows of each event; `test_figures` has what they add up to."""
+    one = Message(1, "ida@a.example", "spring")
+    two = Message(2, "bo@b.example", "spring", size=500)
+    three = Message(3, "cy@a.example", "", size=200, opens=False, clicks=False)
+    return [
+        one.comes_in(at(1)),
+        two.comes_in(at(1)),
+        three.comes_in(at(1, 30)),
+        one.becomes("delivery", at(1, 0, 5), num_retries=0, queue_time=400),
+        two.becomes("delay", at(1, 1), num_retries=0),
+        two.becomes("delivery", at(1, 31), num_retries=1, queue_time=1_860_000),
+        three.becomes("bounce", at(1, 31), bounce_class=10),
+        # contract.md 7.6: opens at 1:08, 1:13 and 2:37
+        one.hit(Kind.OPEN, at(1, 1), "prefetch"),
+        one.hit(Kind.OPEN, at(1, 8)),
+        one.hit(Kind.OPEN, at(1, 13)),
+        one.hit(Kind.AMP_OPEN, at(2, 37), "proxy"),
+        # perhaps a scanner, which asks again and again; then a person
+        two.hit(Kind.CLICK, at(2), "scanner", certain=False, reason="burst"),
+        two.hit(Kind.CLICK, at(2, 0, 5), "scanner", certain=False, reason="burst"),
+        two.hit(Kind.CLICK, at(2, 0, 9), "scanner", certain=False, reason="burst", hits=3),
+        two.hit(Kind.CLICK, at(2, 10), "probe", reason="head"),
+        two.hit(Kind.CLICK, at(2, 30), link=_FOOT),
+        two.hit(Kind.CLICK, at(3), expired=True),
+        # the next day
+        one.hit(Kind.CLICK, at(8, day=1), link=_BYE),
+        two.becomes("out_of_band", at(9, day=1), bounce_class=50),
+        one.becomes("spam_complaint", at(10, day=1)),
+    ]
+
+
+def fill(store: EventStore, parts: Parts) -> None:
+    """Tell a store, and have it make its figures."""
+    for part in parts:
+        store.add(part)
+    store.roll_up()

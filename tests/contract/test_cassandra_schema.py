@@ -1,5 +1,6 @@
 """The keyspace: made, upgraded, looked at (engagement.stores.cassandra.schema)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -15,8 +17,9 @@ from click.testing import CliRunner
 from cassandra_site import Node
 from contract.store_samples import Telling
 from engagement.links.model import Kind
+from engagement.stores.cassandra import schema
 from engagement.stores.cassandra.connection import Connection
-from engagement.stores.cassandra.queries import Lifetimes
+from engagement.stores.cassandra.queries import Lifetimes, message_key, shard_of
 from engagement.stores.cassandra.schema import migrate, report_state, scripts, version
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import Query, StoreError
@@ -124,7 +127,7 @@ def test_rows_end_by_themselves_and_what_is_lent_lives_longer(
     at[0] += 3000  # the injection's own time is over, and its link's is not
     (event,) = [event for event in store.find(Query(messages=(f"{1:032x}",))) if event["type"] == "open"]
     assert event["subject"] == "Autumn"
-    left = store.connection.say(f"SELECT ttl(fields) FROM {keyspace}.injection_by_message")
+    left = store.connection.say(f"SELECT ttl(lent) FROM {keyspace}.injection_by_message")
     assert 3500 < left[0][0] < 3615
     store.close()
 
@@ -177,3 +180,47 @@ def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Nod
     connection.close()
     assert not good
     assert any("is gone: run `smtpapi store migrate`" in line for line in lines)
+
+
+def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
+    cassandra_node: Node, tell: Telling, keyspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows as fields, and in none of the tables that came with script 7."""
+    connection = Connection(cassandra_node.client(keyspace), {})
+    with monkeypatch.context() as before:
+        before.setattr(schema, "scripts", lambda: scripts()[:6])
+        migrate(connection, Lifetimes(), lambda _: None)
+    connection.say(f"DELETE FROM {keyspace}.secret WHERE name = 'indexed'")  # not known then
+    (old,) = tell.hit(Kind.LIST_UNSUBSCRIBE, recipient="ole@example.net", message=2, tags=("nl",))
+    message, name, hour = message_key(old), UUID(old.event_id), old.at_ms // 3_600_000
+    fields = json.dumps(old.fields)
+    for cql, values in (
+        ("event_by_message (message, at_ms, event_id, tenant, link, fields) VALUES (%s, %s, %s, '', %s, %s)",
+         (message, old.at_ms, name, bytes.fromhex(old.link), fields)),
+        ("event_by_hour (tenant, hour, shard, at_ms, event_id, message, type, client, link, campaign, "
+         "transmission, expired) VALUES ('', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, false)",
+         (hour, shard_of(message, 3), old.at_ms, name, message, old.type, old.client, bytes.fromhex(old.link),
+          old.campaign, 7)),
+        ("hour_by_campaign (tenant, campaign, hour, shards) VALUES ('', '', %s, 3)", (hour,)),
+        ("hour_by_campaign (tenant, campaign, hour, shards) VALUES ('', %s, %s, 3)", (old.campaign, hour)),
+    ):  # fmt: skip
+        connection.say(f"INSERT INTO {keyspace}.{cql}", values)
+    migrate(connection, Lifetimes(), lambda _: None)
+    connection.close()
+    store = CassandraStore(cassandra_node.client(keyspace))
+    new = tell.hit(Kind.LIST_UNSUBSCRIBE, at=1)
+    store.add(new)
+    expected = [new[0].event_id, old.event_id]
+    queries = (
+        Query(),
+        Query(campaigns=("autumn",)),
+        Query(types=("list_unsubscribe",)),
+        Query(transmissions=("7",)),
+        Query(classes=(old.client,)),
+        Query(messages=(new[0].message_id, old.message_id)),
+    )
+    found = {query: [event["event_id"] for event in store.find(query)] for query in queries}
+    assert found == dict.fromkeys(queries, expected)
+    assert [store.counts(query)["list_unsubscribe"].recorded for query in queries] == [2] * len(queries)
+    assert [each.hit.id for each in store.hits(0, 1 << 45)] == expected[:1]  # fields cannot be judged again
+    store.close()

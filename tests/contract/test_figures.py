@@ -5,55 +5,13 @@ from typing import Any
 
 import pytest
 
-from contract.figure_story import DAY, Message, at
+from contract.figure_story import DAY, Message, at, fill, story
 from engagement.events.classify import Classification, ReaderClass
-from engagement.events.rows import EventRow
 from engagement.figures.contribution import link_group
-from engagement.links.model import Kind, Link
+from engagement.links.model import Kind
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, LabelledHit, UnsupportedQueryError
 
 _TWO_DAYS = {"from_ms": at(0), "to_ms": at(0, day=2)}
-_FOOT = Link(b"https://example.org/foot", "foot")
-_BYE = Link(b"https://example.org/bye", "", unsubscribe=True)
-
-Parts = list[list[EventRow]]
-
-
-@pytest.fixture(autouse=True)
-def _has_figures(store: EventStore) -> None:
-    if not hasattr(store, "figures"):
-        pytest.skip("this engine has no figures yet")
-
-
-def story() -> Parts:
-    one = Message(1, "ida@a.example", "spring")
-    two = Message(2, "bo@b.example", "spring", size=500)
-    three = Message(3, "cy@a.example", "", size=200, opens=False, clicks=False)
-    return [
-        one.comes_in(at(1)),
-        two.comes_in(at(1)),
-        three.comes_in(at(1, 30)),
-        one.becomes("delivery", at(1, 0, 5), num_retries=0, queue_time=400),
-        two.becomes("delay", at(1, 1), num_retries=0),
-        two.becomes("delivery", at(1, 31), num_retries=1, queue_time=1_860_000),
-        three.becomes("bounce", at(1, 31), bounce_class=10),
-        # contract.md 7.6: opens at 1:08, 1:13 and 2:37
-        one.hit(Kind.OPEN, at(1, 1), "prefetch"),
-        one.hit(Kind.OPEN, at(1, 8)),
-        one.hit(Kind.OPEN, at(1, 13)),
-        one.hit(Kind.AMP_OPEN, at(2, 37), "proxy"),
-        # perhaps a scanner, which asks again and again; then a person
-        two.hit(Kind.CLICK, at(2), "scanner", certain=False, reason="burst"),
-        two.hit(Kind.CLICK, at(2, 0, 5), "scanner", certain=False, reason="burst"),
-        two.hit(Kind.CLICK, at(2, 0, 9), "scanner", certain=False, reason="burst", hits=3),
-        two.hit(Kind.CLICK, at(2, 10), "probe", reason="head"),
-        two.hit(Kind.CLICK, at(2, 30), link=_FOOT),
-        two.hit(Kind.CLICK, at(3), expired=True),
-        # the next day
-        one.hit(Kind.CLICK, at(8, day=1), link=_BYE),
-        two.becomes("out_of_band", at(9, day=1), bounce_class=50),
-        one.becomes("spam_complaint", at(10, day=1)),
-    ]
 
 
 _FIRST_DAY = {
@@ -121,12 +79,6 @@ _SECOND_DAY = {
     "x_count_recorded_unsubscribe": 1,
 }
 _SUM = {name: _FIRST_DAY.get(name, 0) + _SECOND_DAY.get(name, 0) for name in (*_FIRST_DAY, *_SECOND_DAY)}
-
-
-def fill(store: EventStore, parts: Parts) -> None:
-    for part in parts:
-        store.add(part)
-    store.roll_up()
 
 
 def ask(store: EventStore, **query: Any) -> tuple[FigureRow, ...]:

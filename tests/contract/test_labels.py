@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from contract.store_samples import AT, Telling
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds, derived
@@ -11,9 +9,6 @@ from engagement.events.model import Hit, MessageEvent
 from engagement.events.rows import EventRow, RowSource, rows
 from engagement.links.model import Kind
 from engagement.stores.port import EventStore, LabelledHit, Query, cursor_of
-
-# Engines that have these methods; the others are added as they gain them.
-pytestmark = pytest.mark.parametrize("store", ["memory"], indirect=True)
 
 SCANNER = Classification(ReaderClass.SCANNER, "burst", "2", certain=False)
 IDS = EventIds(b"outcomes")

@@ -9,19 +9,6 @@ from engagement.events.model import Injection, MessageEvent, MessageName, names_
 from engagement.events.rows import EventRow, rows
 from engagement.stores.port import EventStore, Query
 
-# Engines without these methods yet. Whoever adds them removes the engine's line.
-LACKING = (
-    "sqlite",
-    "cassandra",
-)
-
-
-@pytest.fixture(autouse=True)
-def _offered(request: pytest.FixtureRequest) -> None:
-    for name in ("store", "sweeping_store"):
-        if request.node.callspec.params.get(name) in LACKING:
-            pytest.skip("this engine has no waiting events yet")
-
 
 def injection(number: int = 1, at: int = 0, **given: Any) -> Injection:
     """One of the samples. number: of its id and message, at: milliseconds after AT."""
@@ -139,6 +126,15 @@ def test_a_waiting_event_is_found_by_each_of_its_names_and_whole(store: EventSto
     assert store.waiting([header("<1@example.org>")]) == (one,)
     assert store.waiting(names_of(one)) == (one,)
     assert set(store.waiting([*names_of(one), *names_of(other), queue("none")])) == {one, other}
+
+
+def test_an_event_is_found_by_the_queue_ids_on_its_way(store: EventStore) -> None:
+    one = event(earlier=(("4XyZ12first9s", 5), ("4XyZ12abcdz9s", 6), ("4XyZ12second9s", 65_535)))
+    store.put_waiting([one])
+    for text in ("4XyZ12first9s", "4XyZ12abcdz9s", "4XyZ12second9s"):
+        assert store.waiting([queue(text)]) == (one,)
+    store.drop_waiting([one])
+    assert store.waiting(names_of(one)) == ()
 
 
 def test_an_event_of_any_text_waits(store: EventStore) -> None:

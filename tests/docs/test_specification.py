@@ -4,6 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from engagement.events.agents import with_agent
 from engagement.events.classify import ReaderClass
 from engagement.events.fields import ALL_TYPES, to_fields
 from engagement.links.model import Kind
@@ -98,7 +99,7 @@ def test_fields_said_to_be_here_are_those_that_events_have() -> None:
     made = {name for fields in samples for name in fields if not name.startswith(("x_", "cust_"))}
     assert here - {"cust_*"} == made
     phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-    assert set(_names(parsed)) == set(to_fields(hit(user_agent=phone))["user_agent_parsed"])
+    assert set(_names(parsed)) == set(with_agent(to_fields(hit(user_agent=phone)))["user_agent_parsed"])
 
 
 def test_types_and_classes_are_the_code_s() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement.events.model import recipient_mark
 from engagement.links.model import Kind
 from engagement.settings import load_text
 from milter_client import MilterClient
@@ -61,6 +62,22 @@ def test_each_recipient_gets_one_copy_with_links_of_their_own(site: HopSite) -> 
             assert line in got.head.split(b"\r\n")
     assert len(ids) == len(people)
     assert len(transmissions) == 1
+
+
+def test_a_record_names_the_queue_id_by_which_its_copy_goes_outside(site: HopSite) -> None:
+    """So a line of the log leads to the record: by host, queue id and recipient."""
+    people = ["hal@a.sink.test", "ivy@b.sink.test"]
+    site.send(people, html_mail())
+    site.copies(people)
+    line = rf": (\w+): to=<([^>]+)>, relay=\S+:{site.ports['sink']}, .* status=sent"
+    outside = {to: queue_id for queue_id, to in re.findall(line, site.postfix.log.read_text())}
+    records = {each.recipient: each for each in site.filter.injections()}
+    for recipient in people:
+        record = records[recipient]
+        assert record.queue_id == outside[recipient]
+        assert record.node_name
+        assert record.recipient_mark == recipient_mark(record.node_name, record.queue_id, recipient)
+        assert (record.links, record.parts, record.client_address) == (1, 1, "127.0.0.1")
 
 
 def test_nothing_of_the_hop_and_of_other_recipients_stands_in_a_copy(site: HopSite) -> None:

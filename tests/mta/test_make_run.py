@@ -1,5 +1,6 @@
 """`make run`, from the start to Ctrl-C, as its user sees it."""
 
+import json
 import os
 import re
 import signal
@@ -132,6 +133,35 @@ def test_ones_own_mail_is_delivered_tracked(run: _Run, tmp_path: Path) -> None:
     url = re.search(rb"http://localhost:\d+/f/a/[\w-]+", mine()[0].read_bytes())
     assert url is not None
     assert _location(url[0].decode()) == "https://own.example/page"
+
+
+def test_what_became_of_mail_is_shown_within_two_seconds_of_postfixs_line(run: _Run, tmp_path: Path) -> None:
+    file = tmp_path / "outcome.eml"
+    file.write_bytes(b"Subject: outcome\nContent-Type: text/plain\n\nSee https://own.example/page now.\n")
+    events = [str(_SMTPAPI), "events", "--config", str(run.folder / "etc" / "smtpapi.conf"), "--json"]
+    for name, kind, status in (
+        ("arrives", "delivery", "sent"),
+        ("bounce", "bounce", "bounced"),
+        ("defer", "delay", "deferred"),
+    ):
+        recipient = f"{name}@example.test"
+        assert f"--to {recipient}" in run.text() or name == "arrives"
+        subprocess.run(
+            [str(_SMTPAPI), "send", "--server", f"127.0.0.1:{run.smtp}", "--to", recipient, str(file)],
+            check=True,
+        )
+        log = run.folder / "log" / "postfix.log"
+        line = re.compile(rf"to=<{recipient}>, relay=(?!127).* status={status} ")
+        until(lambda: line.search(log.read_text()), 20, recipient)  # noqa: B023 - called within this turn
+        began = time.monotonic()
+        run.until(f"{kind:16}  {recipient}", 10)
+        assert time.monotonic() - began < 2
+        done = subprocess.run(
+            [*events, "--type", kind, "--recipient", recipient], capture_output=True, text=True, check=True
+        )
+        (event,) = map(json.loads, done.stdout.splitlines())
+        assert (event["rcpt_to"], event["subject"]) == (recipient, "outcome")
+    assert event["reason"] == "temporary failure. Command output: mailbox full"
 
 
 def test_a_second_one_is_told_where_the_first_is(run: _Run) -> None:

@@ -1,20 +1,27 @@
 """`smtpapi classify`: what it prints, and how it ends."""
 
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from contract.store_samples import AT, Telling
+from engagement.events.record import encode
+from engagement.links.model import Link
+from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from smtpapi.commands import main
 from smtpapi.commands.data import classify
-from unit.test_rejudge import old
+from unit.event_samples import BROWSER, hit, identity
+from unit.label_samples import old
 
 PROGRAM = [sys.executable, "-c", "from smtpapi.commands import main; main()"]
 SINCE = "2026-10-01T00:00"
@@ -141,6 +148,48 @@ def test_interrupted_it_says_so_and_keeps_what_was_done(
     assert {label.rules for _, label in store.hits(0, AT * 2)} == {"2"}
 
 
+def test_in_a_real_store_labels_figures_and_history_follow(tmp_path: Path) -> None:
+    """From the spool through the shipper, then by a rule of the site; done twice it is done once."""
+    (tmp_path / "rules").mkdir()
+    configuration = tmp_path / "smtpapi.conf"
+    configuration.write_text(
+        f'smtpapi {{ }}\nspool {{ directory = "{tmp_path}/spool" }}\n'
+        f'store {{ path = "{tmp_path}/events.db" }}\n'
+        f'classify {{ rules = "{tmp_path}/rules" }}\n'
+    )
+    now = int(time.time() * 1000)
+    who = identity(message=9, issued=now // 1000 - 3600)
+    spool = SpoolWriter(tmp_path / "spool")
+    for number in range(4):
+        link = Link(b"https://a.example/%d" % number, "")
+        spool.append(encode(hit(at_ms=now - 9_000 + number, whose=who, link=link)))
+    for message, agent in enumerate(("Oddity/1", BROWSER)):
+        whose = identity(message=message + 1, issued=now // 1000 - 3600)
+        address = f"198.51.100.{message}"
+        spool.append(encode(hit(at_ms=now - 5_000, user_agent=agent, client_address=address, whose=whose)))
+    spool.close()
+    asked = ("--config", str(configuration))
+    assert CliRunner().invoke(main, ["ship", "--once", *asked]).exit_code == 0
+    assert _labels(configuration) == {"burst": 4, "no-rule": 1, "browser": 1}
+    (tmp_path / "rules" / "05-site.toml").write_text(
+        'version = 7\n[[rule]]\nname = "ours"\nclass = "scanner"\ncertainty = "probable"\n'
+        'network = "198.51.100.0/24"\nreason = "our own"\nsource = "us"\n'
+    )
+    assert "2 would change" in run("--since", "1h", "--dry-run", *asked).stderr
+    assert _labels(configuration) == {"burst": 4, "no-rule": 1, "browser": 1}
+    assert "2 changed" in run("--since", "1h", *asked).stderr
+    assert "0 changed" in run("--since", "1h", *asked).stderr
+    assert _labels(configuration) == {"burst": 4, "ours?": 2}
+
+
+def _labels(configuration: Path) -> "Counter[str]":
+    told = CliRunner().invoke(main, ["events", "--json", "--config", str(configuration)]).stdout
+    events = [json.loads(line) for line in told.splitlines()]
+    return Counter(
+        event["x_client_reason"] + ("?" if event.get("x_client_certain") is False else "") for event in events
+    )
+
+
 def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "smtpapi.conf").write_text("smtpapi { }\n")
     code = "from unit.test_classify_command import on_a_store; on_a_store()"
@@ -167,5 +216,5 @@ def on_a_store() -> None:
     """Run the command on a store with one hit; for a process of its own."""
     store = MemoryStore()
     store.add(old(Telling().hit(agent="curl/8")))
-    classify.open_store = lambda *_, **__: store  # type: ignore[assignment, misc] # this process's own
+    classify.open_store = lambda *_, **__: store
     main(["classify", "--since", SINCE])

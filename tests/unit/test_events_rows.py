@@ -8,8 +8,8 @@ from engagement.events.fields import to_fields
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
 from engagement.events.rows import RowSource, kept_fields, rows
-from engagement.links.model import Link
-from unit.event_samples import hit, identity, injection
+from engagement.links.model import Kind, Link
+from unit.event_samples import LINK, hit, identity, injection
 
 
 @pytest.mark.parametrize("key", [b"", b"key"])
@@ -53,3 +53,21 @@ def test_metadata_deeper_than_any_filter_writes_is_not_shown(depth: int) -> None
     assert "rcpt_meta" not in row.fields
     (row,) = rows(hit(whose=identity(metadata=json.dumps({"a": [[1]] * 80}))))
     assert row.fields["rcpt_meta"] == {"a": [[1]] * 80}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(Kind.CLICK, "html"), (Kind.CLICK, "text"), (Kind.AMP_CLICK, "amp")]
+)
+def test_a_row_says_which_link_of_its_part_it_is(kind: Kind, part: str) -> None:
+    (first,) = rows(hit(kind, link=LINK._replace(ordinal=0, part=part)))
+    (second,) = rows(hit(kind, link=LINK._replace(ordinal=1, part=part)))
+    assert (first.ordinal, second.ordinal) == (0, 1)
+    assert first.link != second.link
+    assert (second.fields["x_link_ordinal"], second.fields["x_link_part"]) == ("1", part)
+
+
+def test_links_of_before_and_pixels_have_no_place() -> None:
+    for event in (hit(), hit(Kind.OPEN)):
+        (row,) = rows(event)
+        assert row.ordinal == -1
+        assert not {"x_link_ordinal", "x_link_part"} & row.fields.keys()

@@ -12,7 +12,11 @@ from engagement.links.token import BadToken, copy_sealer, open_token
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "tokens"
 RING = Ring.parse((GOLDEN / "ring").read_text("utf-8"))
-LINES = [json.loads(line) for line in (GOLDEN / "v1.jsonl").read_text("utf-8").splitlines()]
+FORMATS = {
+    name: [json.loads(line) for line in (GOLDEN / f"{name}.jsonl").read_text("utf-8").splitlines()]
+    for name in ("v1", "v2")
+}
+LINES = [*FORMATS["v1"], *FORMATS["v2"]]
 
 
 def _identity(values: dict[str, Any]) -> Identity:
@@ -53,6 +57,16 @@ def test_golden_values_are_sealed_as_they_always_were(line: dict[str, Any]) -> N
 
 
 def test_golden_tokens_cover_every_kind_and_both_outcomes() -> None:
-    assert {line["kind"] for line in LINES} == {kind.name for kind in Kind}
-    assert {line["opens"] for line in LINES} == {True, False}
-    assert len({line["what"] for line in LINES}) == len(LINES) >= 30
+    lines = FORMATS["v1"]
+    assert {line["kind"] for line in lines} == {kind.name for kind in Kind}
+    assert {line["opens"] for line in lines} == {True, False}
+    assert len({line["what"] for line in LINES}) == len(LINES) >= 40
+    assert {line["link"]["part"] for line in FORMATS["v2"] if line["link"]} == {"html", "text", "amp"}
+
+
+def test_links_of_format_1_have_no_place() -> None:
+    for line in FORMATS["v1"]:
+        if line["opens"] and line["link"] is not None:
+            link = open_token(line["token"].encode("ascii"), RING, line["tenant"]).link
+            assert link is not None
+            assert (link.ordinal, link.part) == (-1, "")

@@ -10,6 +10,7 @@ from engagement.events.ids import is_event_id
 from engagement.events.model import MessageEvent, recipient_mark
 from engagement.events.record import decode, encode
 from engagement.maillogs.facts import Line
+from engagement.maillogs.lines import parsed
 from engagement.maillogs.memory import MemoryFileError, QueueMemory
 from engagement.maillogs.outcomes import Outcomes
 
@@ -236,6 +237,47 @@ def test_sendmail_leaves_an_only_recipient_to_the_queue_id(outcomes: Outcomes) -
     assert [each.recipient_mark for each in one] == [0]
     assert [each.recipient_mark for each in two] == [recipient_mark(NODE, "5AT9vXkl001232", "a@x.example")]
     assert {each.message_id_header for each in one + two} == {"<2@x>"}
+
+
+# Of a real Sendmail 8.17.1.9, but for the names of recipients; the host is what syslogd puts in.
+REAL_SENDMAIL = """\
+Nov 29 12:13:41 mx sendmail[27892]: 6ATCDfKH027892: from=<a@sender.test>, size=212, class=0, nrcpts=4, \
+msgid=<202611291213.6ATCDfKH027892@mail.example.test>, proto=ESMTP, daemon=off, relay=localhost [127.0.0.1]
+Nov 29 12:13:41 mx sendmail[27894]: 6ATCDfKH027892: to=<d@x.test>, delay=00:00:00, xdelay=00:00:00, \
+mailer=relay, pri=120212, relay=[127.0.0.1] [127.0.0.1], dsn=4.3.0, reply=451 4.2.1 later, \
+stat=Deferred: 451 4.2.1 later
+Nov 29 12:13:41 mx sendmail[27894]: 6ATCDfKH027892: to=<c@x.test>, delay=00:00:00, xdelay=00:00:00, \
+mailer=relay, pri=120212, relay=[127.0.0.1] [127.0.0.1], dsn=5.1.1, reply=550 5.1.1 no such user, \
+stat=User unknown
+Nov 29 12:13:41 mx sendmail[27894]: 6ATCDfKH027892: to=<b@x.test>,<a@x.test>, delay=00:00:00, \
+xdelay=00:00:00, mailer=relay, pri=120212, relay=[127.0.0.1] [127.0.0.1], dsn=2.0.0, stat=Sent (2.0.0 kept)
+Nov 29 12:13:41 mx sendmail[27894]: 6ATCDfKH027892: 6ATCDfKH027894: DSN: User unknown
+Nov 29 12:13:41 mx sendmail[27899]: 6ATCDfKH027892: to=<d@x.test>, delay=00:00:00, xdelay=00:00:00, \
+mailer=relay, pri=210212, relay=[127.0.0.1] [127.0.0.1], dsn=4.3.0, reply=451 4.2.1 later, \
+stat=Deferred: 451 4.2.1 later
+"""
+
+
+def test_a_real_sendmails_log(outcomes: Outcomes) -> None:
+    """Two tries of one second are two, and two recipients of one line as well."""
+    events: list[MessageEvent] = []
+    for raw in REAL_SENDMAIL.encode().splitlines():
+        line = parsed(raw, AT + 86_400_000)
+        assert line is not None
+        events += outcomes.of(line)
+    names = {recipient_mark(NODE, "6ATCDfKH027892", f"{name}@x.test"): name for name in "abcd"}
+    assert [
+        (names[each.recipient_mark], each.type, each.error_code, each.num_retries) for each in events
+    ] == [
+        ("d", "delay", "451", 0),
+        ("c", "bounce", "550", 0),
+        ("b", "delivery", "", 0),
+        ("a", "delivery", "", 0),
+        ("d", "delay", "451", 1),
+    ]
+    assert len({each.id for each in events}) == 5
+    assert events[1].raw_reason == "User unknown (550 5.1.1 no such user)"
+    assert {each.message_id_header for each in events} == {"<202611291213.6ATCDfKH027892@mail.example.test>"}
 
 
 def test_what_was_learned_is_there_after_a_restart(

@@ -17,7 +17,15 @@ from engagement.links import _seal
 from engagement.links.fast_seal import origin, seal_common_by_parts
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import Identity, Kind, Link
-from engagement.links.payload import _PREFIXES, MAX_PAYLOAD, MAX_TARGET, pack_link
+from engagement.links.payload import (
+    _PREFIXES,
+    MAX_FLAGS,
+    MAX_PAYLOAD,
+    MAX_TARGET,
+    PLACE_STEP,
+    first_place,
+    pack_link,
+)
 from engagement.links.token import CannotSeal, Sealing, copy_sealer, open_token, seal_by_parts
 from engagement.links.urls import refusal
 from without_c import passes_without
@@ -51,6 +59,12 @@ BEHIND = st.one_of(
     st.from_regex(r"[/?#][!-~]{0,300}", fullmatch=True).map(str.encode),
     st.binary(max_size=20),
     st.sampled_from((b"/\\", b"/{", b"/ ", b"/\x7f", b"/\xe9", b"/~}|", b"?/", b"/" + b"x" * MAX_TARGET)),
+)
+# The places where a number's size changes, and the last ones there are.
+PLACES = st.builds(
+    lambda ordinal, part: first_place(ordinal, part),
+    st.integers(0, 300) | st.sampled_from((4090, 4094, 4095, MAX_FLAGS // PLACE_STEP - 4)),
+    st.sampled_from(("html", "text")),
 )
 TARGETS = st.builds(bytes.__add__, BEGINNINGS, BEHIND)
 
@@ -113,29 +127,29 @@ def test_native_is_in_doubt_over_the_bound_of_a_payload() -> None:
     targets=st.lists(st.none() | TARGETS, max_size=8),
     again=st.integers(0, 3),
     most=st.integers(60, 2500),
-    known=st.sets(TARGETS, max_size=3),
+    place=PLACES,
 )
-@example(targets=[], again=0, most=0, known=set())
+@example(targets=[], again=0, most=0, place=16)
 def test_native_run_is_that_of_the_parts(
-    targets: list[bytes | None], again: int, most: int, known: set[bytes]
+    targets: list[bytes | None], again: int, most: int, place: int
 ) -> None:
     targets += targets[:again]
-    seen = ({target: b"seen" for target in known}, {target: b"seen" for target in known})
-    urls = _seal.seal_common(sealing(), PREFIX, most, ORIGINS, seen[0], targets)
-    assert urls == seal_common_by_parts(sealing(), PREFIX, most, ORIGINS, seen[1], targets)
-    assert seen[0] == seen[1]
+    urls = _seal.seal_common(sealing(), PREFIX, most, ORIGINS, place, targets)
+    assert urls == seal_common_by_parts(sealing(), PREFIX, most, ORIGINS, place, targets)
     assert set(map(type, urls)) <= {bytes}
+    assert len(set(urls)) == len(urls)
 
 
 @settings(max_examples=200, deadline=None)
-@given(target=TARGETS)
-def test_native_seals_what_was_not_refused_and_comes_back(target: bytes) -> None:
+@given(target=TARGETS, ordinal=st.integers(0, 5000), part=st.sampled_from(("html", "text")))
+def test_native_seals_what_was_not_refused_and_comes_back(target: bytes, ordinal: int, part: str) -> None:
     fit = {before for before in ORIGINS if refusal(before + b"/") is None}
-    for url in _seal.seal_common(sealing(), PREFIX, 10_000, fit, {}, [target]):
+    place = first_place(ordinal, part)
+    for more, url in enumerate(_seal.seal_common(sealing(), PREFIX, 10_000, fit, place, [target, target])):
         assert refusal(target) is None
         assert origin(target) in fit
         opened = open_token(url.removeprefix(PREFIX), RING)
-        assert opened.link == Link(target)
+        assert opened.link == Link(target, "", False, ordinal + more, part)
 
 
 @pytest.mark.parametrize("size", [*range(225, 300), *range(MAX_TARGET - 3, MAX_TARGET + 3), 70_000])
@@ -144,25 +158,25 @@ def test_native_run_takes_targets_of_every_size(size: int) -> None:
         target = (before + b"/").ljust(size, b"x")
         for most in (400, 1000, 10_000):
             arguments = (sealing(), PREFIX, most, ORIGINS)
-            urls = _seal.seal_common(*arguments, {}, [target])
-            assert urls == seal_common_by_parts(*arguments, {}, [target])
+            urls = _seal.seal_common(*arguments, 16, [target])
+            assert urls == seal_common_by_parts(*arguments, 16, [target])
             assert all(len(url) <= most for url in urls)
 
 
 def test_native_run_stops_where_a_url_is_one_byte_too_long() -> None:
     target = b"https://shop.example.org/a"
-    (url,) = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
+    (url,) = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, 16, [target])
     for run in (_seal.seal_common, seal_common_by_parts):
-        assert run(sealing(), PREFIX, len(url), ORIGINS, {}, [target, target]) == [url, url]
-        assert run(sealing(), PREFIX, len(url) - 1, ORIGINS, {}, [target]) == []
-        assert run(sealing(), PREFIX, -1, ORIGINS, {}, [target]) == []
+        assert run(sealing(), PREFIX, len(url), ORIGINS, 16, [target, target])[:1] == [url]
+        assert run(sealing(), PREFIX, len(url) - 1, ORIGINS, 16, [target]) == []
+        assert run(sealing(), PREFIX, -1, ORIGINS, 16, [target]) == []
 
 
 def test_native_fits_the_same_signs() -> None:
     for code in range(256):
         target = b"https://shop.example.org/" + bytes([code])
-        urls = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
-        assert urls == seal_common_by_parts(sealing(), PREFIX, 2000, ORIGINS, {}, [target])
+        urls = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, 16, [target])
+        assert urls == seal_common_by_parts(sealing(), PREFIX, 2000, ORIGINS, 16, [target])
         assert bool(urls) == (refusal(target) is None and code != ord("{"))
 
 
@@ -173,8 +187,19 @@ def test_native_run_stops_at_an_origin_that_was_not_given() -> None:
         b"https://shop.example.or/3",
         b"https://shop.example.org/4",
     ]
-    assert len(_seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, {}, targets)) == 2
-    assert _seal.seal_common(sealing(), PREFIX, 2000, set(), {}, targets) == []
+    assert len(_seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, 16, targets)) == 2
+    assert _seal.seal_common(sealing(), PREFIX, 2000, set(), 16, targets) == []
+
+
+def test_native_run_stops_at_the_last_place() -> None:
+    """And `pack_link`, which is asked then, has none either."""
+    targets: list[bytes | None] = [b"http://a/"] * 4
+    last = MAX_FLAGS // PLACE_STEP - 1
+    for ordinal in range(last - 3, last + 1):
+        urls = _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, first_place(ordinal, "text"), targets)
+        assert len(urls) == min(4, last - ordinal)
+        assert outcome(pack_link, Link(b"http://a/", "", False, last, "text")) == CannotSeal
+        pack_link(Link(b"http://a/", "", True, last - 1, "text"))
 
 
 def other_cipher(size: int) -> Sealing:
@@ -184,7 +209,7 @@ def other_cipher(size: int) -> Sealing:
 def test_native_is_in_doubt_about_a_cipher_that_adds_no_tag() -> None:
     for size in (0, 1, 16, 50, 9000):
         assert _seal.seal(other_cipher(size), b"") is None
-        assert _seal.seal_common(other_cipher(size), PREFIX, 2000, ORIGINS, {}, [b"http://a/"]) == []
+        assert _seal.seal_common(other_cipher(size), PREFIX, 2000, ORIGINS, 16, [b"http://a/"]) == []
 
 
 def test_native_errors_of_the_cipher_are_not_hidden() -> None:
@@ -195,26 +220,25 @@ def test_native_errors_of_the_cipher_are_not_hidden() -> None:
     with pytest.raises(OSError, match="no cipher"):
         _seal.seal(of, b"")
     with pytest.raises(OSError, match="no cipher"):
-        _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, [b"http://a/"])
+        _seal.seal_common(of, PREFIX, 2000, ORIGINS, 16, [b"http://a/"])
 
 
 def test_native_bears_a_cipher_that_empties_what_it_was_given() -> None:
     targets: list[bytes | None] = [b"http://a/1", b"http://a/2"]
-    origins, known = {b"http://a"}, dict[bytes, bytes]()
+    origins = {b"http://a"}
 
     def emptying(plain: bytes, _associated: list[bytes]) -> bytes:
         targets.clear()
         origins.clear()
-        known.clear()
         return bytes(16) + plain
 
     of = sealing()._replace(encrypt=emptying)
-    assert len(_seal.seal_common(of, PREFIX, 2000, origins, known, targets)) == 1
+    assert len(_seal.seal_common(of, PREFIX, 2000, origins, 16, targets)) == 1
 
 
 @pytest.mark.parametrize("place", range(6))
 def test_native_takes_no_value_of_another_type(place: int) -> None:
-    arguments: list[Any] = [sealing(), PREFIX, 2000, ORIGINS, {}, [b"http://a/"]]
+    arguments: list[Any] = [sealing(), PREFIX, 2000, ORIGINS, 16, [b"http://a/"]]
     wrongs: tuple[Any, ...] = (None, "text", (1, 2, 3, 4), sealing()._replace(header=b""))
     for wrong in wrongs:
         arguments[place] = wrong
@@ -226,8 +250,11 @@ def test_native_takes_no_value_of_another_type(place: int) -> None:
             _seal.seal(wrong, b"")
     with pytest.raises(TypeError):
         _seal.seal(sealing(), "text")  # type: ignore[arg-type] # a wrong value on purpose
+    for place in (-1, 4, 1 << 21):
+        with pytest.raises(ValueError, match="place"):
+            _seal.seal_common(sealing(), PREFIX, 2000, ORIGINS, place, [])
     with pytest.raises(OverflowError):
-        _seal.seal_common(sealing(), PREFIX, 1 << 64, ORIGINS, {}, [])
+        _seal.seal_common(sealing(), PREFIX, 1 << 64, ORIGINS, 16, [])
 
 
 def test_native_leaves_nothing_behind() -> None:
@@ -246,13 +273,13 @@ def test_native_leaves_nothing_behind() -> None:
         _seal.seal(of, b"link")
         _seal.seal(of, bytes(9000))
         for some in (targets, *odd):
-            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, some)
-            _seal.seal_common(of, PREFIX, 100, ORIGINS, {}, some)
-            _seal.seal_common(other_cipher(9), PREFIX, 2000, ORIGINS, {}, some)
+            _seal.seal_common(of, PREFIX, 2000, ORIGINS, 16, some)
+            _seal.seal_common(of, PREFIX, 100, ORIGINS, 16, some)
+            _seal.seal_common(other_cipher(9), PREFIX, 2000, ORIGINS, 16, some)
             with suppress(OSError):
-                _seal.seal_common(of._replace(encrypt=broken), PREFIX, 2000, ORIGINS, {}, some)
+                _seal.seal_common(of._replace(encrypt=broken), PREFIX, 2000, ORIGINS, 16, some)
         with suppress(TypeError):
-            _seal.seal_common(of, PREFIX, 2000, ORIGINS, {}, None)  # type: ignore[arg-type] # a wrong value on purpose
+            _seal.seal_common(of, PREFIX, 2000, ORIGINS, 16, None)  # type: ignore[arg-type] # a wrong value on purpose
     assert sys.getallocatedblocks() - before < 500
 
 

@@ -4,8 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract.store_samples import AT, Telling
+from engagement.classify.judge import _many
+from engagement.classify.model import Seen, Within
 from engagement.classify.read import read_rules
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
@@ -14,17 +18,18 @@ from engagement.events.model import Hit, MessageEvent
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, RowSource, rows
 from engagement.links.model import Kind
-from engagement.shipper import rejudge
+from engagement.shipper import recent_clicks, rejudge
 from engagement.shipper.loop import Shipper
+from engagement.shipper.recent_clicks import RecentClicks
 from engagement.shipper.reclassify import Change, Outcome, reclassify
-from engagement.shipper.rejudge import RecentClicks, Rejudge, is_withheld
+from engagement.shipper.rejudge import Rejudge, is_withheld
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, StoreError
+from unit.label_samples import FIRST, old
 
 IDS = EventIds(b"outcomes")
 LINKS = [f"https://example.org/{number}" for number in range(5)]
-FIRST = Classification(ReaderClass.HUMAN, "user-agent", "1")
 
 
 class Site:
@@ -178,15 +183,41 @@ def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> 
 
 def test_what_an_address_did_is_forgotten_after_the_span() -> None:
     recent = RecentClicks(10)
-    tell = Telling()
-    for at in (0, 5_000, 2_000, 12_000, 30_000):  # of ten seconds
-        (row,) = tell.hit(at=at)
-        source = row.source
-        assert isinstance(source, RowSource)
-        assert isinstance(source.event, Hit)
-        seen = recent.add(source.event, b"m")
-        assert [each.at_ms for each in seen] == sorted(each.at_ms for each in seen)
-    assert [each.at_ms for each in recent.by_address["203.0.113.9"]] == [AT + 30_000]
+    for at in range(0, 64_000, 1_000):
+        recent.add("203.0.113.9", Seen(at, b"m"), Within(100, 5))
+    assert [each.at_ms for each in recent.by_address["203.0.113.9"]] == list(range(53_000, 64_000, 1_000))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.integers(1, 20),
+)
+def test_messages_clicked_in_among_many_are_told_once_more_when_they_are(
+    made: list[tuple[int, int]], number: int, seconds: int
+) -> None:
+    """In whatever order they come: each message is told at or after the click that made it one of many."""
+    recent, within = RecentClicks(100), Within(number, seconds)
+    clicks = [Seen(at * 1000, bytes([message])) for at, message in made]
+    among_many: set[Seen] = set()
+    for place, click in enumerate(clicks, 1):
+        told = recent.add("a", click, within)
+        known = sorted(clicks[:place])
+        now = {each for each in known if _many(known, each.at_ms, within)}
+        assert {each.what for each in now - among_many} <= set(told)
+        among_many = now
+    assert recent.by_address["a"] == sorted(clicks, key=lambda each: each.at_ms)
+
+
+def test_clicks_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent_clicks, "MOST", 100)
+    recent = RecentClicks(10)
+    for number in range(1000):
+        recent.add(f"203.0.113.{number}", Seen(number, b"m"), Within(10, 5))
+        assert sum(map(len, recent.by_address.values())) <= 100
+    for number in range(1000):
+        recent.add("203.0.113.9", Seen(1000 + number, b"m"), Within(10, 5))
+        assert sum(map(len, recent.by_address.values())) <= 1000
 
 
 def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
@@ -203,21 +234,43 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
     assert site.labels() == {"burst": 5}
 
 
+def test_before_it_ends_the_shipper_judges_all_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejudge, "MESSAGES", 2)
+    site = Site()
+    for message in range(7):
+        site.add(
+            *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
+        )
+    tmp_path.joinpath("spool").mkdir()
+    shipper = Shipper(tmp_path / "spool", site.store, rejudge=site.rejudge, now=lambda: site.now)
+    assert shipper.drain()
+    assert site.labels() == {"burst": 35}
+    assert not site.rejudge.waits
+
+
+def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site()
+    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+
+    def fail(*_: object) -> int:
+        raise StoreError("locked")
+
+    monkeypatch.setattr(site.store, "relabel", fail)
+    shipper = Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now)
+    assert shipper.drain()
+    assert (shipper.status.last_error, site.rejudge.waits) == ("locked", True)
+
+
 # Whatever its age: `smtpapi classify --since`
 
 
 def last(site: Site, *, now_ms: int | None = None, portion: int = 200) -> Outcome:
     steps = reclassify(site.store, site.rules, AT - 10_000, AT + 10**9, now_ms=now_ms, portion=portion)
     return list(steps)[-1]
-
-
-def old(made: list[EventRow], label: Classification = FIRST) -> list[EventRow]:
-    """Rows as an earlier version would have classified them."""
-    changed = []
-    for row in made:
-        assert isinstance(row.source, RowSource)
-        changed.append(replace(row, client=label.client.value, source=replace(row.source, label=label)))
-    return changed
 
 
 @pytest.mark.parametrize("portion", [1, 2, 200])

@@ -3,23 +3,28 @@
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engagement.links.keys import Key, KeyStatus
-from engagement.links.model import Identity
+from engagement.links.keys import Key, KeyStatus, Ring
+from engagement.links.model import Identity, Link
+from engagement.links.token import open_token
+from engagement.links.urls import read_url
 from smtpapi.find import html
 from smtpapi.find.html import _STOPS
 from smtpapi.find.html_syntax import markup
+from smtpapi.model.edit import Edit
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.part import _LONGEST_ORIGIN, _MOST_ORIGINS, PartEdits, TooManyLinksError, harmless
 from smtpapi.rewrite.rules import RewritingRules
 
 DECISION = Decision(True, False, False, "http", "https", "own.example", 31_536_000, "", ())
-LINKS = CopyLinks.build(Key(1, KeyStatus.SIGNING, 0, bytes(32)), Identity(bytes(16), 1, "", 0, 1), DECISION)
+KEY = Key(1, KeyStatus.SIGNING, 0, bytes(32))
+LINKS = CopyLinks.build(KEY, Identity(bytes(16), 1, "", 0, 1), DECISION)
 
 STARTS = [b"http://", b"https://", b"HTTPS://", b"mailto:", b"https:/", b"https:///"]
 HOSTS = [
@@ -50,6 +55,12 @@ RESTS = [
 ]
 
 targets = st.tuples(*map(st.sampled_from, (STARTS, HOSTS, RESTS))).map(b"".join)
+
+
+def says(url: bytes) -> Link | None:
+    """What a tracked URL holds, None for what is none."""
+    requested = read_url(url)
+    return None if requested is None else open_token(requested.token, Ring((KEY,))).link
 
 
 def chooser(rules: RewritingRules | None = None) -> PartEdits:
@@ -113,8 +124,8 @@ def test_origins_are_remembered_up_to_a_bound() -> None:
     assert max(map(len, many.harmless)) <= _LONGEST_ORIGIN
 
 
-def test_one_target_gives_one_url_whichever_way_it_was_judged() -> None:
-    """Judged first, usual, seen before; and with a name, which makes another link of it."""
+def test_each_link_has_its_place_whichever_way_it_was_judged() -> None:
+    """Judged first, usual, seen before, with a name. Two links to one place can be told apart."""
     first, usual = b"https://x.example/", b"https://x.example/a"
     names = b' data-msys-linkname="n"'
     page = b"".join(
@@ -123,10 +134,24 @@ def test_one_target_gives_one_url_whichever_way_it_was_judged() -> None:
     )
     links = [change for change in chooser().html(page) if change.kind == "link"]
     assert [change.new for change in links] == [
-        LINKS.click(change.target, change.name, False, "", False) for change in links
+        LINKS.click(Link(change.target, change.name, False, place, "html"))
+        for place, change in enumerate(links)
     ]
     assert [change.name for change in links] == ["", "", "", "n", ""]
-    assert len({change.new for change in links}) == 3
+    assert len({change.new for change in links}) == 5
+
+
+def test_links_that_stay_have_no_place_and_each_part_counts_from_0() -> None:
+    page = (
+        b'<a href="https://x.example/1">x</a><a href="https://own.example/">x</a>'
+        b'<a href="https://x.example/2">x</a>'
+    )
+    one = chooser()
+    one.decision = replace(DECISION, click_scheme="https")
+    text = one.text(b"https://x.example/1 https://x.example/2", flowed=False, delsp=False)
+    for edits, part in ((one.html(page), "html"), (text, "text"), (one.amp(page), "amp")):
+        links = [says(change.new) for change in edits if change.kind == "link"]
+        assert [(link.ordinal, link.part) for link in links if link] == [(0, part), (1, part)]
 
 
 def test_links_in_text_are_judged_the_same_alone_and_among_others() -> None:
@@ -148,16 +173,22 @@ def test_links_in_text_are_judged_the_same_alone_and_among_others() -> None:
     expected: list[object] = []
     for line in lines:
         alone = chooser()
-        expected += [change[2:] for change in alone.text(line, flowed=False, delsp=False)]
+        expected += [told(change) for change in alone.text(line, flowed=False, delsp=False)]
         expected += [one[1:] for one in alone.passed]
     together = chooser()
-    found = [change[2:] for change in together.text(b"\r\n".join(lines), flowed=False, delsp=False)]
+    found = [told(change) for change in together.text(b"\r\n".join(lines), flowed=False, delsp=False)]
     assert sorted(map(repr, [*found, *(one[1:] for one in together.passed)])) == sorted(map(repr, expected))
     assert together.tracked == 8
     assert together.sublinks_ignored == 1
     assert [change.new for change in together.text(lines[1], flowed=False, delsp=False)] == [
-        LINKS.click(lines[1], "", False, "", False)
+        LINKS.click(Link(lines[1], "", False, 8, "text"))
     ]
+
+
+def told(change: Edit) -> object:
+    """All of an edit but the places: of the edit in the text, and of the link."""
+    link = says(change.new)
+    return (link and link[:3], *change[3:])
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 128, 200])
@@ -166,7 +197,7 @@ def test_the_clock_is_looked_at_after_each_64_links(count: int) -> None:
     looks: list[int] = []
     counting = chooser()
     counting.tick = lambda: float(looks.append(1) or 0)
-    assert len(counting._anchors(anchors, amp=False)) == count
+    assert len(counting._anchors(anchors, "html")) == count
     assert len(looks) == count // 64
 
 

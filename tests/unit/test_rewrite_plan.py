@@ -67,7 +67,7 @@ def test_each_link_opens_to_its_target_and_name() -> None:
 
 def test_kinds_of_an_amp_part_are_its_own() -> None:
     copy = links()
-    assert opened(copy.click(b"https://x.example/", "", False, "", True) or b"")[0] is Kind.AMP_CLICK
+    assert opened(copy.click(Link(b"https://x.example/", "", False, 0, "amp")) or b"")[0] is Kind.AMP_CLICK
     assert opened(copy.pixel(initial=False, amp=True) or b"")[0] is Kind.AMP_OPEN
     assert opened(copy.pixel(initial=True, amp=True) or b"")[0] is Kind.AMP_INITIAL_OPEN
     assert opened(copy.pixel(initial=True, amp=False) or b"")[0] is Kind.INITIAL_OPEN
@@ -76,9 +76,9 @@ def test_kinds_of_an_amp_part_are_its_own() -> None:
 def test_long_link_goes_without_its_metadata() -> None:
     metadata = '{"note":"' + "".join(chr(97 + (n * n) % 26) for n in range(900)) + '"}'
     copy = links(replace(IDENTITY, metadata=metadata))
-    short = copy.click(b"https://x.example/", "", False, "", False)
+    short = copy.click(Link(b"https://x.example/"))
     assert short is not None
-    long = copy.click(b"https://x.example/?" + bytes(range(97, 123)) * 25, "", False, "", False)
+    long = copy.click(Link(b"https://x.example/?" + bytes(range(97, 123)) * 25))
     assert long is not None
     assert len(long) > LONG_LINK or opened(long)[1].metadata == ""
     assert opened(long)[1].metadata == ""
@@ -133,20 +133,20 @@ def test_pixel_of_much_metadata_leaves_a_part_s_encoding_alone() -> None:
 def test_metadata_stays_out_of_clicks_when_told() -> None:
     decision = replace(DECISION, click_metadata=False)
     copy = links(replace(IDENTITY, metadata='{"a":1}'), decision)
-    assert opened(copy.click(b"https://x.example/", "", False, "", False) or b"")[1].metadata == ""
+    assert opened(copy.click(Link(b"https://x.example/")) or b"")[1].metadata == ""
     assert opened(copy.pixel(initial=False, amp=False) or b"")[1].metadata == '{"a":1}'
 
 
 @pytest.mark.parametrize("size", [MAX_LINK, 4097])
 def test_too_long_a_link_is_none(size: int) -> None:
-    assert links().click(b"https://x.example/" + b"x" * size, "", False, "", False) is None
+    assert links().click(Link(b"https://x.example/" + b"x" * size)) is None
 
 
 def test_two_recipients_share_no_link() -> None:
     other = links(replace(IDENTITY, message_id=bytes(15) + b"1", recipient="other@example.test"))
-    target = (b"https://x.example/", "", False, "", False)
-    assert links().click(*target) != other.click(*target)
-    assert links().click(*target) == links().click(*target)
+    target = Link(b"https://x.example/")
+    assert links().click(target) != other.click(target)
+    assert links().click(target) == links().click(target)
 
 
 def test_time_is_watched_within_a_part_with_many_links() -> None:

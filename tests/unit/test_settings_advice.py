@@ -97,6 +97,7 @@ def test_listen_of_another_listener_may_hold_tracking_options() -> None:
         load_text(text)
     settings = load_text(f"{text} momentum {{ ignore = http_listener }}")
     assert settings.notices == (
+        "<text>:1:1: stanza 'HTTP_Listener': its Listen alone is read, as the tracker's address",
         "<text>:1:34: 'click_tracking_enabled' is about mail of HTTP_Listener, which does not come by here; "
         "ignored, as momentum { ignore } says",
         "<text>:1: the tracker listens on 0.0.0.0:2081, as HTTP_Listener says",

@@ -243,3 +243,19 @@ def test_what_is_ignored_is_listed_for_one_connection_too(tmp_path: Path) -> Non
     notice = f"\nNotices\n  {path}:4:1: option 'Unheard_Of' has no meaning here and is ignored\n"
     assert notice in run(path).stdout
     assert notice in run(path, "--local", ":25").stdout
+
+
+def test_rules_and_their_database_that_cannot_be_used_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "05-site.toml").write_text("version = 3\n[[rule]]\nnome = 1\n")
+    (tmp_path / "as.mmdb").write_text("nonsense")
+    path = tmp_path / "smtpapi.conf"
+    path.write_text(f'classify {{ rules = "{tmp_path}/rules" as_database = "{tmp_path}/as.mmdb" }}\n')
+    told = run(path).stderr
+    assert f"warning: {path}:1: rules: {tmp_path}/rules/05-site.toml:3: 'nome' is no key of a rule" in told
+    assert f"warning: {path}:1: as_database: {tmp_path}/as.mmdb: " in told
+    (tmp_path / "rules" / "05-site.toml").write_text("version = 3\n")
+    path.write_text(f'classify {{ rules = "{tmp_path}/rules" as_database = "{tmp_path}/none" }}\n')
+    told = run(path).stderr
+    assert "rules: " not in told
+    assert f"as_database: {tmp_path}/none: No such file" in told

@@ -45,19 +45,25 @@ def told(directory: Path) -> list[Hit]:
     return found
 
 
+SIGNALS = 0b100_0000_0000_0001_0001  # in three bytes of the record
+
+
 def record(at_ms: int = AT, **changes: Any) -> bytes:
-    return encode(hit(at_ms=at_ms, **changes))
+    return encode(hit(at_ms=at_ms, **{"signals": SIGNALS} | changes))
 
 
-def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [0, 1, SIGNALS])
+def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: Path, signals: int) -> None:
+    """In each version of the record: 0 is of a tracker that knew no signals."""
     folding = Folding(SpoolWriter(tmp_path))
     for number in range(10_000):
-        assert folding.append(record(AT + number // 10))
+        assert folding.append(record(AT + number // 10, signals=signals))
     assert directory_size(tmp_path) < 2_000
     folding.close()
     found = told(tmp_path)
     assert [each.hits for each in found] == [1, 1, 9_998]
     assert [each.at_ms for each in found] == [AT, AT, AT + 999]
+    assert {each.signals for each in found} == {signals}
     assert directory_size(tmp_path) < 2_000
     assert not list(tmp_path.glob("*.repeats"))
 
@@ -67,6 +73,7 @@ def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
     ways: list[dict[str, Any]] = [
         {},
         {"user_agent": "curl/8.0"},
+        {"signals": 1},
         {"method": "HEAD"},
         {"host": "h"},
         {"expired": True},
@@ -81,7 +88,8 @@ def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
             assert folding.append(record(**changes))
     folding.close()
     found = Counter(
-        (each.user_agent, each.method, each.client_address, each.packed) for each in told(tmp_path)
+        (each.user_agent, each.method, each.signals, each.client_address, each.packed)
+        for each in told(tmp_path)
     )
     assert len(found) == 6
     assert set(found.values()) == {3}  # the first two, and those that repeat them
@@ -307,7 +315,9 @@ _HITS = st.lists(
     st.tuples(
         st.integers(0, 2_500),  # milliseconds since the one before
         st.sampled_from([1, 2]),  # the second one's link has expired
-        st.sampled_from([("Firefox/140.0", "GET"), ("curl/8.0", "GET"), ("Firefox/140.0", "HEAD")]),
+        st.sampled_from(
+            [("Firefox/140.0", "GET", SIGNALS), ("curl/8.0", "GET", 1), ("Firefox/140.0", "HEAD", 0)]
+        ),
         st.sampled_from([1, 1, 4_000]),  # what the step is divided by
     ),
     max_size=60,
@@ -317,16 +327,17 @@ _HITS = st.lists(
 @settings(max_examples=25, deadline=None)
 @given(_HITS)
 def test_h6_figures_are_those_of_a_record_for_each_hit(
-    several: list[tuple[int, int, tuple[str, str], int]],
+    several: list[tuple[int, int, tuple[str, str, int], int]],
 ) -> None:
     at = AT
     events = []
-    for step, message, (agent, method), factor in several:
+    for step, message, (agent, method, signals), factor in several:
         at += step // factor
         values: dict[str, Any] = {
             "user_agent": agent,
             "method": method,
             "expired": message == 2,
+            "signals": signals,
             "id": IDS.next(at),
         }
         events.append(hit(at_ms=at, whose=identity(message), **values))

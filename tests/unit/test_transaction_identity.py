@@ -72,9 +72,18 @@ def mark(considered: MessageResult) -> Field:
 
 def test_a_retry_gets_the_same_links_and_the_same_event() -> None:
     first = run(message(*LABELS))
-    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3500)
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3600)
     assert links(first) == links(retry)
     assert first.injections[0].id == retry.injections[0].id
+
+
+def test_a_retry_after_an_hour_gets_a_later_expiry_under_the_same_ids() -> None:
+    """Links live from their making (docs/decisions/0007)."""
+    first = run(message(*LABELS))
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3 * 3600)
+    assert links(first) != links(retry)
+    assert first.injections[0].id == retry.injections[0].id
+    assert first.injections[0].message_id == retry.injections[0].message_id
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ def test_the_recipient_alone_does_not_change_the_transmission() -> None:
 def test_parts_cannot_be_moved_from_one_field_into_another() -> None:
     def ids(sender: str, message_id: bytes) -> bytes:
         mail = Message((Field("Message-ID", message_id),), b"")
-        return Fingerprint(envelope(sender=sender), mail).message_id(RING.signing, "r")
+        return Fingerprint(envelope(sender=sender), mail).message_id(RING.signing, "r", 0)
 
     assert ids("ab", b"c") != ids("a", b"bc")
 
@@ -127,8 +136,9 @@ def test_ids_are_what_the_decision_says(labels: tuple[Field, ...]) -> None:
     bare = () if labels else (b"Q1",)
     whole = digest(b"a@example.org", *names, hashlib.sha256(mail.body).digest(), *bare)
     ours = Fingerprint(envelope(), mail)
-    message_id = mac(b"message-id", whole, to)[:16]
-    assert ours.message_id(key, recipient) == message_id
+    issued = 1_795_501_800
+    message_id = issued.to_bytes(4, "big") + mac(b"message-id", whole, to)[:12]
+    assert ours.message_id(key, recipient, issued) == message_id
     assert ours.transmission_id(key) == int.from_bytes(mac(b"transmission-id", whole)[:8], "big")
     seal = mac(b"mark", message_id, to, digest(*names))[:16].hex()
     assert ours.mark(key, recipient, message_id) == f"{message_id.hex()} 1 {seal}"
@@ -153,8 +163,21 @@ def test_bare_messages_are_told_apart_by_the_queue_alone() -> None:
 def test_another_key_makes_other_ids() -> None:
     other = Ring().rotated(b"o" * 32, 1).signing
     mail = Fingerprint(envelope(), message(*LABELS))
-    assert mail.message_id(RING.signing, "r") != mail.message_id(other, "r")
+    assert mail.message_id(RING.signing, "r", 9) != mail.message_id(other, "r", 9)
     assert mail.transmission_id(RING.signing) != mail.transmission_id(other)
+
+
+def test_ids_of_one_time_are_neighbours_whenever_and_however_often_they_are_made() -> None:
+    def ids(date: bytes, now: float) -> set[bytes]:
+        mail = message(LABELS[0], Field("Date", date))
+        return {run(mail, envelope(f"{one}@example.net"), now).injections[0].message_id for one in "abc"}
+
+    early, late = b" Tue, 24 Nov 2026 06:00:00 +0000", b" Tue, 24 Nov 2026 06:00:01 +0000"
+    assert ids(early, NOW) == ids(early, NOW + 3 * 3600)
+    assert len(ids(early, NOW)) == 3
+    assert max(ids(early, NOW)) < min(ids(late, NOW))
+    for false in (b" Mon, 1 Jan 1990 00:00:00 +0000", b" Mon, 1 Jan 2035 00:00:00 +0000", b" no date"):
+        assert {each[:4] for each in ids(false, NOW)} == {(int(NOW) // 3600 * 3600).to_bytes(4, "big")}
 
 
 # --- when it was issued
@@ -167,18 +190,18 @@ def test_another_key_makes_other_ids() -> None:
         (b" Tue, 24 Nov 2026 07:30:00 +0100 (CET)", 1_795_501_800),
         (b" Tue, 24 Nov 2026 06:30:00 -0000", 1_795_501_800),
         (b" Tue, 24 Nov 2026\r\n 06:30:00 +0000", 1_795_501_800),
-        (b" Tue, 24 Nov 2026 05:30:00 +0000", 1_795_501_800 - 3600),
-        (b" Tue, 24 Nov 2026 06:31:00 +0000", 1_795_501_800 + 60),
+        (b" Tue, 17 Nov 2026 06:30:00 +0000", 1_795_501_800 - 7 * 86400),
+        (b" Tue, 24 Nov 2026 07:30:00 +0000", 1_795_501_800 + 3600),
     ],
 )
-def test_the_date_counts_within_the_hour_before_and_a_minute_after(date: bytes, issued: int) -> None:
+def test_the_date_counts_within_a_week_before_and_an_hour_after(date: bytes, issued: int) -> None:
     assert issued_at(Message((Field("Date", date),), b""), NOW) == issued
 
 
 @pytest.mark.parametrize(
     "date",
     [
-        *(b"", b" yesterday", b" Tue, 24 Nov 2026 05:29:59 +0000", b" Tue, 24 Nov 2026 07:00:00 +0000"),
+        *(b"", b" yesterday", b" Tue, 17 Nov 2026 06:29:59 +0000", b" Tue, 24 Nov 2026 08:00:01 +0000"),
         *(
             b" Tue, 24 Nov 99999 06:30:00 +0000",
             b" Tue, 24 Nov 2026 06:30:00 +9999999999",
@@ -326,10 +349,10 @@ def test_no_links_no_mark() -> None:
 def test_ids_stay_the_same_from_release_to_release() -> None:
     """Retries across an upgrade, and pseudonyms in the store, depend on it: never change these."""
     fingerprint, key = Fingerprint(envelope(), message(*LABELS)), RING.signing
-    message_id = fingerprint.message_id(key, "b@example.net")
-    assert message_id.hex() == "49104d878200d38b54942fba923d365d"
+    message_id = fingerprint.message_id(key, "b@example.net", 1_795_501_800)
+    assert message_id.hex() == "6b052ee849104d878200d38b54942fba"
     assert fingerprint.transmission_id(key) == 104231433615930003
-    mark = "49104d878200d38b54942fba923d365d 1 ac8ec0df273c1edb64751d287c05c970"
+    mark = "6b052ee849104d878200d38b54942fba 1 d9c91344b0365e3cbc074a4e3fd8866e"
     assert fingerprint.mark(key, "b@example.net", message_id) == mark
     assert pseudonym(key, "b@example.net") == "5303b2200a67404c8cb3893c734a3814b9181cf9@pseudonym.invalid"
-    assert event_id(message_id, 1_795_501_800) == "01a20c3f-3a40-7bb3-8c31-82eb6528d140"
+    assert event_id(message_id, 1_795_501_800) == "01a20c3f-3a40-70d8-b953-75da79f4b1e8"

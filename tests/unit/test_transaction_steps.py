@@ -1,6 +1,7 @@
 """A message's way from facts to orders: each step, and what it may not skip."""
 
 import time
+from dataclasses import replace
 from itertools import permutations
 from types import ModuleType
 from typing import Any
@@ -153,7 +154,7 @@ def test_untracked_mail_without_the_header_is_not_touched(reason: Why, facts: di
     outcome = run(site(), **facts).outcome
     assert not isinstance(outcome, Refuse)
     assert outcome.why is reason
-    assert isinstance(outcome, Leave) or outcome == Plan(why=reason)
+    assert isinstance(outcome, Leave) or replace(outcome, parts=0) == Plan(why=reason)
 
 
 @pytest.mark.parametrize(

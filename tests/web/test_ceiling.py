@@ -191,6 +191,11 @@ def test_a_word_stands_for_itself_and_holds_nothing_of_the_agent(agent: str) -> 
     assert set(word.split()) <= names
 
 
+def test_a_reader_who_sends_a_word_writes_nothing_else_into_it() -> None:
+    assert shipped().word("withheld ida@example.net library no-rule") == "withheld library no-rule"
+    assert shipped().word("withheld ida@example.net") == WITHHELD
+
+
 def test_what_cannot_be_read_is_not_passed_on() -> None:
     spool = MemorySpool()
     with pytest.raises(BadRecord):

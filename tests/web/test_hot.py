@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engagement.events.model import Hit
 from engagement.events.record import decode
+from engagement.events.signals import signal_names
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind, Link
 from engagement.links.token import copy_sealer
@@ -395,3 +396,24 @@ def test_hits_that_are_not_to_be_recorded_are_answered_all_the_same(
     spool = MemorySpool()
     assert ask(hot(spool, unrecorded=off), request) == ask(hot(MemorySpool()), request)
     assert len(spool.records) == recorded
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "recorded"),
+        ({"HTTP_ACCEPT_LANGUAGE": "nb", "HTTP_ACCEPT": "*/*"}, "recorded accept_any language"),
+        ({"HTTP_SEC_PURPOSE": "prefetch\xff"}, "recorded prefetch"),
+        ({"SERVER_PROTOCOL": "HTTP/1.0"}, "recorded http_1_0"),
+        ({"SERVER_PROTOCOL": "HTTP/2"}, "recorded http_2"),
+        # What a stranger tells of its protocol counts nothing, nor does the one that our own proxy speaks.
+        ({"HTTP_X_FORWARDED_HTTP_VERSION": "HTTP/2.0"}, "recorded"),
+        ({"HTTP_X_FORWARDED_HTTP_VERSION": "HTTP/2.0", "REMOTE_ADDR": "127.0.0.1"}, "recorded http_2"),
+        ({"SERVER_PROTOCOL": "HTTP/1.0", "REMOTE_ADDR": "127.0.0.1"}, "recorded"),
+        ({"SERVER_PROTOCOL": "HTTP/1.0", "REMOTE_ADDR": ""}, "recorded"),
+    ],
+)
+def test_signals_are_recorded(facts: dict[str, str], said: str) -> None:
+    spool = MemorySpool()
+    ask(hot(spool), click(**facts))
+    assert signal_names(hit(spool).signals) == said.split()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engagement.events.signals import signal_names
 from engagement.links.model import Kind
 from web.servers import (
     ROOT,
@@ -160,6 +161,16 @@ def test_client_cannot_forge_its_address(front: Front, headers: dict[str, str]) 
     assert address in ("127.0.0.1", headers.get("X_Forwarded_For", "").rpartition(",")[2].strip())
     if "X_Forwarded_For" not in headers:
         assert address == "127.0.0.1"
+
+
+def test_signals_pass_through_nginx(front: Front) -> None:
+    before = len(front.site.hits())
+    fetch(front.port, f"/f/a/{token()}", Forwarded="for=6.6.6.6", Sec_Fetch_Mode="navigate")
+    head = f"GET /f/a/{token(campaign='old')} HTTP/1.0\r\nHost: {HOST}\r\nAccept: */*\r\n\r\n"
+    assert parse(raw(front.port, head.encode())).status == 302
+    new, old = front.site.hits()[before:]
+    assert signal_names(new.signals) == ["recorded", "mode_navigate", "forwarded"]
+    assert signal_names(old.signals) == ["recorded", "accept_any", "http_1_0"]
 
 
 def test_address_of_another_machine_is_the_one_recorded(tmp_path: Path) -> None:

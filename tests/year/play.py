@@ -14,17 +14,34 @@ from year.make import BEGIN, DAY, HOUR, YEAR, Year, labels
 from year.told import Letter, Told
 
 _RETENTION = 90 * DAY
+
+
+class Clock:
+    """The time of the year as it is played, for a store that asks for the time: Unix seconds."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN / 1000
+
+    def __call__(self) -> float:
+        return self.now
+
+
 _END = BEGIN + YEAR + 200 * DAY
 
 
-def play(year: Year, store: EventStore, seed: int, *, portion: int = 200) -> Counter[str]:
+def play(
+    year: Year, store: EventStore, seed: int, *, clock: Clock | None = None, portion: int = 200
+) -> Counter[str]:
     """Tell a store the year, step by step. Returns how much of what was done.
 
-    The truth is changed with each other label: `Told.side` and what goes with it.
+    clock: the store's, if it has one. The truth is changed with each other label: `Told.side` and what goes
+    with it.
     """
     player = _Player(year, store, Random(seed), portion)
     steps = player.steps()
     for at, _, name, what in steps:
+        if clock is not None:
+            clock.now = at / 1000
         player.step(at, name, what)
     player.flush()
     return player.done

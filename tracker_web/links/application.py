@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engagement.events.addresses import truncated
 from engagement.events.model import Hit
 from engagement.events.record import encode
+from engagement.events.signals import of_protocol, said, signals_of
 from engagement.links.fast_open import Asked, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 _MAX_AGENT: Final = 2000  # characters of User-Agent recorded; the longest in the wild are below 1,000
 _MAX_LANGUAGE: Final = 200  # characters of Accept-Language recorded; browsers send some tens
 _SHORTEST: Final = 40  # characters; no path with a token is shorter
+_LANGUAGE: Final = said("HTTP_ACCEPT_LANGUAGE", "en")
+# Where a server has put what `signals_of` returns, but for the language, into the request's environment.
+SIGNALS: Final = "smtpapi.signals"
 _CLOCK_SLACK: Final = 300  # seconds that hits count past the expiry, for clocks that disagree
 
 
@@ -243,7 +247,12 @@ class LinksApplication:
             now = self._clock()
             now_ms = int(now * 1000)
             header = environ.get
-            address = self._proxies.client(header("REMOTE_ADDR", ""), header("HTTP_X_FORWARDED_FOR"))
+            peer = header("REMOTE_ADDR", "")
+            address = self._proxies.client(peer, header("HTTP_X_FORWARDED_FOR"))
+            bits = header(SIGNALS) or signals_of(header)
+            told, spoken = header("HTTP_X_FORWARDED_HTTP_VERSION"), header("SERVER_PROTOCOL")
+            if told is not None or (spoken is not None and spoken != "HTTP/1.1"):
+                bits |= self._protocol(peer, told, spoken)
             agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
             hit = Hit(
                 id=self._event_id(now_ms),
@@ -259,10 +268,15 @@ class LinksApplication:
                 spoiled=spoiled,
                 # One sealed with no time at all is over at once (contract.md 6.4).
                 expired=expiry <= issued or now > expiry + _CLOCK_SLACK,
+                signals=bits | _LANGUAGE if language else bits,
             )
             self._spool.append(encode(hit))
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
+
+    def _protocol(self, peer: str, told: str | None, spoken: str | None) -> int:
+        """Return the signals of the protocol that the client spoke: to us, or as a proxy of ours tells."""
+        return of_protocol((told if self._proxies.trust(peer) else spoken) or "")
 
 
 def _unsubscribes(kind: Kind, packed: bytes) -> bool:

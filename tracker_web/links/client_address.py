@@ -86,6 +86,10 @@ class Proxies:
                 break
         return at
 
+    def trust(self, peer: str) -> bool:
+        """Tell whether a socket's peer ("" for a unix socket's) is a trusted proxy."""
+        return self._known(peer or _LOCAL_PEER)[1]
+
     def _lookup(self, text: str) -> tuple[str, bool]:
         """Return the address in its canonical spelling, and whether it is a trusted proxy."""
         address = as_address(text)

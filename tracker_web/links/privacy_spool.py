@@ -19,8 +19,8 @@ from msgspec import structs
 from engagement.classify.judge import RuleSet
 from engagement.classify.shipped import shipped
 from engagement.events.model import Hit
-from engagement.events.record import decode, encode
-from engagement.links.model import PSEUDONYM_DOMAIN, Identity, Kind, Link
+from engagement.events.record import OF_NOBODY, decode, encode
+from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
 from engagement.objections import Objections
@@ -51,6 +51,36 @@ class ObjectionsSpool:
         if self._objections().hold(identity.recipient) and not _is_unsubscribe(hit, link):
             return True  # not lost: it was not to be recorded
         return self._spool.append(record)
+
+
+class SharedPixelSpool:
+    """Removes readers from the hits of shared pixels, which stand for a campaign and need no consent.
+
+    every: all opens become such hits, also those of pixels that mail sent before has for itself. rules: that
+    hits will be judged by, those shipped if not given.
+    """
+
+    def __init__(self, spool: HitSink, *, every: bool, rules: RuleSet | None = None) -> None:
+        self._spool = spool
+        self._every = every
+        self._rules = rules or shipped()
+
+    def append(self, record: bytes) -> bool:
+        """Write one record; return False when the inner spool dropped it. Raises BadRecord or BadToken."""
+        if self._every or OF_NOBODY in record:
+            hit = _hit(record)
+            identity = unpack(hit.kind, hit.packed)[0]
+            if self._every and hit.kind in OPENS and not identity.is_shared:
+                life = identity.expiry - identity.issued
+                identity = shared_identity(identity.campaign, identity.customer_id, identity.issued, life)
+                hit = structs.replace(hit, packed=payload(pack_identity(identity), b"", filler=False))
+            if identity.is_shared:
+                record = encode(_of_nobody(hit, self._rules))
+        return self._spool.append(record)
+
+
+def _of_nobody(hit: Hit, rules: RuleSet) -> Hit:
+    return structs.replace(hit, client_address="", accept_language="", user_agent=rules.word(hit.user_agent))
 
 
 class PrivacySpool:
@@ -87,9 +117,7 @@ class PrivacySpool:
 
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
-        reduced = structs.replace(
-            hit, client_address="", accept_language="", user_agent=self._rules.word(hit.user_agent)
-        )
+        reduced = _of_nobody(hit, self._rules)
         if self._hygiene:
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))
@@ -112,11 +140,11 @@ class PrivacySpool:
     def _unlinked(self, identity: Identity) -> Identity:
         """Return the identity under ids of no message in the store, whose record may name the recipient."""
         stand_in = blake2b(
-            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=24
+            identity.message_id + identity.transmission_id.to_bytes(8, "big"), key=self._key, digest_size=20
         ).digest()
-        return replace(
-            identity, message_id=stand_in[:16], transmission_id=int.from_bytes(stand_in[16:], "big")
-        )
+        # Neighbours of their time in a store, as the filter's are.
+        message_id = (identity.issued & 0xFFFFFFFF).to_bytes(4, "big") + stand_in[:12]
+        return replace(identity, message_id=message_id, transmission_id=int.from_bytes(stand_in[12:], "big"))
 
 
 def _hit(record: bytes) -> Hit:

@@ -11,6 +11,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
+from engagement.events import signals
+from tracker_web.links.application import SIGNALS
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -18,12 +21,34 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_WANTED: Final = {
+_TEXTS: Final = {
     b"host": "HTTP_HOST",
     b"user-agent": "HTTP_USER_AGENT",
-    b"accept-language": "HTTP_ACCEPT_LANGUAGE",
     b"x-forwarded-for": "HTTP_X_FORWARDED_FOR",
+    b"x-forwarded-http-version": "HTTP_X_FORWARDED_HTTP_VERSION",
+    b"accept-language": "HTTP_ACCEPT_LANGUAGE",
 }
+_REMEMBERED: Final = 256  # values of each field; browsers and robots of one kind send the same
+
+
+class _Said(dict[bytes, int]):
+    """What a field says by its value (`signals.said`); the values that are common are remembered."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, value: bytes) -> int:
+        bits = signals.said(self._name, value[: signals.MOST].decode("latin-1"))
+        if len(value) <= signals.MOST and len(self) < _REMEMBERED:
+            self[value] = bits
+        return bits
+
+
+# What is wanted of a field: its text, under this name, or what it says (_Said).
+_WANTED: Final[dict[bytes, Any]] = {
+    name.removeprefix("HTTP_").replace("_", "-").lower().encode("ascii"): _Said(name)
+    for name in signals.FIELDS
+} | _TEXTS
 
 
 class Asgi:
@@ -60,11 +85,18 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
         "REMOTE_ADDR": client[0] if client else "",
     }
+    if scope["http_version"] != "1.1":
+        environ["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"
+    bits = signals.RECORDED
     for name, value in scope["headers"]:
-        key = _WANTED.get(name)
-        if key is not None:
-            text = value.decode("latin-1")
-            environ[key] = f"{environ[key]},{text}" if key in environ else text
+        wanted = _WANTED.get(name)
+        if wanted is not None:
+            if wanted.__class__ is str:
+                text = value.decode("latin-1")
+                environ[wanted] = f"{environ[wanted]},{text}" if wanted in environ else text
+            else:
+                bits |= wanted[value]
+    environ[SIGNALS] = bits
     return environ
 
 

@@ -18,13 +18,13 @@ from engagement.events.ids import EventIds
 from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
-from engagement.settings.schema import PrivacyMode
+from engagement.settings.schema import Pixel, PrivacyMode
 from engagement.spool.fold import Folding
 from engagement.spool.write import SpoolWriter
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.hosts import tracking_hosts
-from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool
+from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool, SharedPixelSpool
 from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
@@ -92,15 +92,16 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
     ids = EventIds(secrets.token_bytes(8))
     spool: HitSink | None = None
     if settings.privacy.mode is not PrivacyMode.OFF:
-        spool = writer = Folding(_writer(settings), always=settings.spool.sync == "always")
+        writer = Folding(_writer(settings), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)
+        rules = FollowedRules(settings.classify, rules_trouble).current()
+        spool = SharedPixelSpool(writer, every=settings.privacy.pixel is Pixel.SHARED, rules=rules)
         if settings.privacy.mode in MODES:
             # The oldest: a rotation must not part workers made before it from those made after.
             key = keys.current().keys[0].derive(b"ceiling")
             day_ids = EventIds(secrets.token_bytes(8))
-            rules = FollowedRules(settings.classify, rules_trouble).current()
-            spool = PrivacySpool(writer, settings.privacy.mode, key, day_ids.next, rules)
+            spool = PrivacySpool(spool, settings.privacy.mode, key, day_ids.next, rules)
         if settings.privacy.objections:
             file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
             spool = ObjectionsSpool(spool, file.current)

@@ -16,3 +16,4 @@ class BatchStatement:
     def add(self, statement: object) -> None: ...
 
 tuple_factory: object
+UNSET_VALUE: object

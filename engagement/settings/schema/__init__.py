@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
-from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import (
     CassandraClientStanza,
     EngagementTrackerStanza,
@@ -48,6 +48,7 @@ __all__ = [
     "LimitsStanza",
     "MilterStanza",
     "MomentumStanza",
+    "Pixel",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",

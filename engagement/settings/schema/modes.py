@@ -16,6 +16,13 @@ class PrivacyMode(StrEnum):
     HYGIENE = "hygiene"
 
 
+class Pixel(StrEnum):
+    """Whose open a pixel reports (docs/privacy.md)."""
+
+    MESSAGE = "message"
+    SHARED = "shared"
+
+
 class SeveralRecipients(StrEnum):
     """How a message to several recipients in one transaction is sent (docs/postfix.md, docs/sendmail.md)."""
 

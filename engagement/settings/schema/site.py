@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
-from engagement.settings.schema.modes import AddedRecipients, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 
 _DAY = 86400
 _MIB = 1024 * 1024
@@ -77,8 +77,8 @@ class RewritingStanza:
     brace_macros: bool = declared(
         option_types.boolean(),
         True,
-        "Whether the six macros such as {{opening_double_curly()}} become their braces in every text, HTML and "
-        "AMP part that is shown, links or not, tracked or not; for senders who escape for Momentum.",
+        "Whether the six macros such as {{opening_double_curly()}} become their braces in every text, HTML "
+        "and AMP part that is shown, links or not, tracked or not; for senders who escape for Momentum.",
     )
     verify: bool = declared(
         option_types.boolean(),
@@ -332,6 +332,17 @@ class PrivacyStanza:
         False,
         "Whether client addresses are kept only to /24 (IPv4) and /48 (IPv6). Modes other than full keep "
         "none.",
+    )
+    pixel: Pixel = declared(
+        option_types.member(Pixel),
+        Pixel.MESSAGE,
+        "message: each copy has a pixel of its own; shared: all mail of a campaign and customer, sent on one "
+        "day, has the same one: it counts opens and tells nobody's. Holds for mail already sent as well.",
+    )
+    require_consent: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether only mail that says consent = true gets a pixel of its own; other mail gets the shared one.",
     )
     objections: str = declared(
         option_types.path(), "",

@@ -28,7 +28,13 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.concurrent import execute_concurrent
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from cassandra.query import (
+    UNSET_VALUE,
+    BatchStatement,
+    BatchType,
+    PreparedStatement,
+    tuple_factory,
+)
 
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.port import StoreError
@@ -169,14 +175,14 @@ class Connection:
 
     def _batches(self, session: Session, name: str, rows: Sequence[Values]) -> Iterator[Any]:
         if len(rows) == 1:
-            yield self._bound(session, name, rows[0])
+            yield self._bound(session, name, _set_only(rows[0]))
             return
         size = SMALL_BATCH if name in SMALL_BATCHES else BATCH
         for start in range(0, len(rows), size):
             batch = BatchStatement(BatchType.UNLOGGED)
             batch.is_idempotent = True
             for values in rows[start : start + size]:
-                batch.add(self._bound(session, name, values))
+                batch.add(self._bound(session, name, _set_only(values)))
             yield batch
 
     def say(self, cql: str, values: Values = ()) -> list[tuple[Any, ...]]:
@@ -331,6 +337,11 @@ class Connection:
             case _:
                 pass
         return f"{name}: no node can be used ({_line(cause)}). Is it running, and reachable from here?"
+
+
+def _set_only(values: Values) -> Values:
+    """Leave out what is None: writing nothing costs nothing, writing null a tombstone."""
+    return [UNSET_VALUE if value is None else value for value in values]
 
 
 def _line(error: Exception) -> str:

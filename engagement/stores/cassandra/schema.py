@@ -17,6 +17,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.connection import Connection, RefusedError
 from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Lifetimes
+from engagement.stores.cassandra.reader import INDEXED, SECRET
 from engagement.stores.port import StoreError
 
 LOCK_SECONDS: Final = 600  # after a migration that died the next one may begin
@@ -36,7 +37,7 @@ _TAKE_LOCK: Final = """
     IF NOT EXISTS USING TTL {seconds}
 """
 _UNLOCK: Final = "DELETE FROM {keyspace}.migration WHERE number = %s IF holder = %s"
-_PSEUDONYMS: Final = "INSERT INTO {keyspace}.secret (name, value) VALUES ('recipients', %s) IF NOT EXISTS"
+_KEEP: Final = "INSERT INTO {keyspace}.secret (name, value) VALUES (%s, %s) IF NOT EXISTS"
 
 
 @cache
@@ -148,10 +149,10 @@ def migrate(
                 _UNLOCK.format(keyspace=keyspace),
                 (_LOCK, holder),
             )
-    connection.say(
-        _PSEUDONYMS.format(keyspace=keyspace),
-        (secrets.token_bytes(32),),
-    )
+    connection.say(_KEEP.format(keyspace=keyspace), (SECRET, secrets.token_bytes(32)))
+    # What an earlier program wrote is in no index by day; one may still be at work within this hour.
+    first = int(time.time() // 3600) + 1 if found else 0
+    connection.say(_KEEP.format(keyspace=keyspace), (INDEXED, first.to_bytes(8, "big")))
 
 
 def _begin(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from engagement.stores.port import RowRefusedError, StoreError
 from engagement.stores.sqlite.migrate import check, migrate
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to report
 LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
@@ -52,7 +53,7 @@ class SqliteFile:
     def _ask(self, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
         return self._do(lambda connection: connection.execute(statement, values).fetchall(), [])
 
-    def _do(self, work: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+    def _do(self, work: Callable[[sqlite3.Connection], T], nothing: N) -> T | N:
         """Run `work`; return `nothing` while the writer has not made the file yet.
 
         Raises RowRefusedError, StoreError.

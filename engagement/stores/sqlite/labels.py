@@ -1,147 +1,184 @@
-"""Hits and their labels in the store's file: read to be classified anew, changed, and the ones before."""
+"""Hits and their labels in the file: read to be classified anew, changed, and the ones before."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
-from engagement.events.classify import Classification, ReaderClass
-from engagement.events.fields import LINK_UNSUBSCRIBE, TYPES
+from engagement.events.classify import Classification, ReaderClass, rules_number
 from engagement.events.ids import derived
-from engagement.events.model import Hit, Injection, MessageName, names_of
+from engagement.events.model import Hit, Injection, MessageEvent, MessageName, names_of
 from engagement.events.record import BadRecord, decode
-from engagement.stores.aggregate import minutes_to_count
-from engagement.stores.minute_rollup import MINUTES
-from engagement.stores.port import LabelledHit, PastLabel, cursor_position
-from engagement.stores.sqlite.connection import in_transaction
-from engagement.stores.sqlite.queries import MARK_STALE, name_key
-from engagement.stores.sqlite.waiting import WaitingEvents, event_key
+from engagement.figures.facts import Fact
+from engagement.stores.port import HITS_OF_A_MESSAGE, LabelledHit, PastLabel
+from engagement.stores.sqlite.codes import CLASS_CODES, CLASSES, HITS, NAMES, TYPE_CODES, event_key, hashed
+from engagement.stores.sqlite.counting.facts import COLUMNS, fact
+from engagement.stores.sqlite.counting.figures import Differences, ever_of, of_message
+from engagement.stores.sqlite.reading import refs, tenants
+from engagement.stores.sqlite.terms import Terms
+from engagement.stores.sqlite.writing import Change, replace, state
 
-_MOST: Final = 1_000  # hits of one message
-_HIT_TYPES: Final = ", ".join(f"'{name}'" for name in TYPES.values())
-_HIT: Final = f"""
-SELECT event.body, event.client, event.reason, event.rules, event.certain, event.message_id FROM event
-WHERE event.type IN ({_HIT_TYPES})
+# Tenant, message, and of an event without one its time and id.
+_Whose = tuple[int, bytes, tuple[int, bytes] | None]
+
+_HIT_TYPES: Final = ", ".join(map(str, HITS))
+_LABEL: Final = "body.record, event.class, event.reason, event.rules, event.certain"
+_HITS: Final = f"""
+SELECT {_LABEL} FROM event INDEXED BY sqlite_autoindex_event_1 CROSS JOIN body ON body.place = event.place
+WHERE event.tenant = ? AND event.at_ms >= ? AND event.at_ms < ? AND (event.at_ms, event.event_id) > (?, ?)
+    AND +event.type IN ({_HIT_TYPES})
+ORDER BY event.at_ms, event.event_id LIMIT ?
 """  # noqa: S608 - names of ours
-_HITS: Final = f"""{_HIT} AND event.at_ms >= ? AND event.at_ms < ?
-AND (event.at_ms, event.event_id) > (?, ?) ORDER BY event.at_ms, event.event_id LIMIT ?"""
-_HITS_OF: Final = f"""{_HIT} AND event.message_id = ?
-ORDER BY event.at_ms DESC, event.event_id DESC LIMIT {_MOST}"""
-_DELIVERED: Final = "SELECT min(at_ms) FROM event WHERE message_id = ? AND type = 'delivery'"
-_LABEL: Final = "SELECT at_ms, tenant, client, reason, rules, certain FROM event WHERE event_id = ?"
-_RELABEL: Final = "UPDATE event SET client = ?, reason = ?, rules = ?, certain = ? WHERE event_id = ?"
-_RELABEL_SECOND: Final = f"{_RELABEL} AND type = '{LINK_UNSUBSCRIBE}'"
+_HITS_OF: Final = f"""
+SELECT {_LABEL} FROM event INDEXED BY by_message CROSS JOIN body ON body.place = event.place
+WHERE event.message = ? AND event.type IN ({_HIT_TYPES})
+ORDER BY event.at_ms DESC, event.event_id DESC LIMIT {HITS_OF_A_MESSAGE}
+"""  # noqa: S608 - names of ours
+_DELIVERED: Final = f"""
+SELECT min(at_ms) FROM event INDEXED BY by_message WHERE message = ? AND type = {TYPE_CODES["delivery"]}
+"""  # noqa: S608 - a number of ours
+_PRESENT: Final = f"""
+SELECT {COLUMNS}, event.tenant, event.message, event.rules FROM event
+WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
+"""  # noqa: S608 - fixed text
+_RELABEL: Final = """
+UPDATE event SET class = ?, certain = ?, reason = ?, rules = ? WHERE tenant = ? AND at_ms = ? AND event_id = ?
+"""
 _KEEP: Final = """
-INSERT INTO verdict (event_id, until_ms, client, reason, rules, certain) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING
+INSERT INTO verdict (event_id, number, until_ms, class, certain, reason, rules)
+VALUES (?1, (SELECT count(*) FROM verdict WHERE event_id = ?1), ?2, ?3, ?4, ?5, ?6)
 """
 _PAST: Final = """
-SELECT client, reason, rules, certain, until_ms FROM verdict WHERE event_id = ? ORDER BY until_ms
+SELECT class, certain, reason, rules, until_ms FROM verdict WHERE event_id = ? ORDER BY number
 """
-_INJECTIONS: Final = """
-SELECT event.body FROM lookup JOIN event ON event.event_id = lookup.event_id WHERE lookup.name = ?
-ORDER BY event.at_ms DESC, event.event_id DESC
+_INJECTIONS: Final = f"""
+SELECT body.record FROM event INDEXED BY by_message CROSS JOIN body ON body.place = event.place
+WHERE event.message = ? AND event.type = {TYPE_CODES["injection"]}
+"""  # noqa: S608 - a number of ours
+_BY_EVENT: Final = """
+SELECT body.record FROM event CROSS JOIN body ON body.place = event.place
+WHERE event.tenant = 0 AND event.at_ms = ? AND event.event_id = ?
 """
 
 
-class LabelledEvents(WaitingEvents):
-    """The hits of a file with their labels, and the injections by their names."""
-
-    def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
-        """See the port."""
-        found: dict[MessageName, tuple[Injection, ...]] = {}
-        for name in dict.fromkeys(names):
-            events = [_decoded(body) for (body,) in self._ask(_INJECTIONS, [name_key(name.what, name.text)])]
-            named = tuple(
-                event for event in events if isinstance(event, Injection) and name in names_of(event)
-            )
-            if named:
-                found[name] = named
-        return found
-
-    def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
-        """See the port."""
-        at_ms, event_id = cursor_position(after) if after else (-1, "")
-        values = [from_ms, to_ms, at_ms, event_key(event_id) if event_id else b"", limit]
-        return _labelled(self._ask(_HITS, values))
-
-    def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
-        """See the port."""
-        found = {message: _labelled(self._ask(_HITS_OF, [message])[::-1]) for message in set(messages)}
-        return {message: hits for message, hits in found.items() if hits}
-
-    def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
-        """See the port."""
-        found = {message: self._ask(_DELIVERED, [message]) for message in set(messages)}
-        return {message: lines[0][0] for message, lines in found.items() if lines and lines[0][0] is not None}
-
-    def relabel(self, labels: Iterable[LabelledHit], at_ms: int) -> int:
-        """See the port."""
-        wanted = list(labels)
-
-        def all_of_them(connection: sqlite3.Connection) -> tuple[int, set[tuple[str, int]]]:
-            done, changed = 0, set[tuple[str, int]]()
-            for hit, label in wanted:
-                touched = _relabel(connection, hit, label, at_ms)
-                done += bool(touched)
-                changed |= touched
-            connection.executemany(MARK_STALE, {(tenant, minute // MINUTES) for tenant, minute in changed})
-            return done, changed
-
-        done, changed = self._do(
-            lambda connection: in_transaction(connection, all_of_them), (0, set[tuple[str, int]]())
-        )
-        for tenant, minute in changed:
-            self._changed(tenant, minute)
-        return done
-
-    def _changed(self, tenant: str, minute: int) -> None:
-        """Note that a minute has other events than before."""
-
-    def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
-        """See the port."""
-        return tuple(
-            PastLabel(Classification(ReaderClass(client), reason, rules, bool(certain)), until_ms)
-            for client, reason, rules, certain, until_ms in self._ask(_PAST, [event_key(event_id)])
-        )
-
-
-def _relabel(
-    connection: sqlite3.Connection, hit: Hit, label: Classification, at_ms: int
-) -> set[tuple[str, int]]:
-    """Change a hit's label; return the minutes (of a tenant) whose figures change, none if it stays."""
-    key = event_key(hit.id)
-    found = connection.execute(_LABEL, (key,)).fetchone()
-    if found is None:
-        return set()
-    happened, tenant, *before = found
-    after = [label.client.value, label.reason, label.rules, int(label.certain)]
-    if before == after or age(before[2]) > age(label.rules):
-        return set()
-    connection.execute(_KEEP, (key, at_ms, *before))
-    connection.execute(_RELABEL, (*after, key))
-    connection.execute(
-        _RELABEL + f" AND type = '{LINK_UNSUBSCRIBE}'", (*after, event_key(derived(hit.id, 1)))
-    )
-    return {(tenant, minute) for minute in minutes_to_count(happened)}
-
-
-def age(rules: str | None) -> int:
-    """Return a number that grows with the version of rules, 0 for a text that is no number."""
-    return int(rules) if rules and rules.isascii() and rules.isdigit() and len(rules) < 10 else 0
-
-
-def _decoded(body: bytes) -> object:
+def decoded(record: bytes) -> Hit | Injection | MessageEvent | None:
+    """Return the event of a record, None for a row of an early schema, whose fields alone are kept."""
     try:
-        return decode(body)
-    except BadRecord:  # a row of an early schema, whose fields alone are kept
+        return decode(record)
+    except BadRecord:
         return None
 
 
-def _labelled(lines: list[tuple[Any, ...]]) -> tuple[LabelledHit, ...]:
+def hits(
+    connection: sqlite3.Connection, terms: Terms, span: tuple[int, int], after: tuple[int, bytes], limit: int
+) -> list[LabelledHit]:
+    """Return hits of a time, oldest first, of all tenants."""
+    found: list[tuple[Any, ...]] = []
+    for tenant in tenants(connection):
+        found += connection.execute(_HITS, (tenant, *span, *after, limit))
+    return sorted(_labelled(connection, terms, found), key=lambda each: (each.hit.at_ms, each.hit.id))[:limit]
+
+
+def hits_of(connection: sqlite3.Connection, terms: Terms, message: bytes) -> list[LabelledHit]:
+    """Return the hits of a message, oldest first."""
+    return _labelled(connection, terms, connection.execute(_HITS_OF, (message,)).fetchall()[::-1])
+
+
+def delivered(connection: sqlite3.Connection, message: bytes) -> int | None:
+    """Return when a message was delivered first."""
+    (at_ms,) = connection.execute(_DELIVERED, (message,)).fetchone()
+    return None if at_ms is None else int(at_ms)
+
+
+def injections(connection: sqlite3.Connection, name: MessageName) -> list[Injection]:
+    """Return the injections of messages with a name, newest first."""
+    found: dict[str, Injection] = {}
+    for ref in refs(connection, NAMES[name.what], [hashed(name.text)]) if name.what in NAMES else ():
+        if len(ref) == 16:
+            lines = connection.execute(_INJECTIONS, (ref,)).fetchall()
+        else:
+            lines = connection.execute(_BY_EVENT, (int.from_bytes(ref[:8], "big"), ref[8:])).fetchall()
+        for (record,) in lines:
+            event = decoded(record)
+            if isinstance(event, Injection) and name in names_of(event):
+                found[event.id] = event
+    return sorted(found.values(), key=lambda one: (one.at_ms, one.id), reverse=True)
+
+
+def past_labels(connection: sqlite3.Connection, terms: Terms, event_id: str) -> tuple[PastLabel, ...]:
+    """Return the labels that a hit had before, oldest first."""
+    return tuple(
+        PastLabel(_label(connection, terms, client, reason, rules, certain), until_ms)
+        for client, certain, reason, rules, until_ms in connection.execute(_PAST, (event_key(event_id),))
+    )
+
+
+def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[LabelledHit], at_ms: int) -> int:
+    """Change labels and the figures with them, in a transaction of the caller's; return how many changed."""
+    groups: dict[_Whose, list[tuple[int | bytes, ...]]] = {}
+    made, done = Differences(), 0
+    for hit, label in labels:
+        key = terms.number(connection, hit.tenant), hit.at_ms, event_key(hit.id)
+        line = connection.execute(_PRESENT, key).fetchone()
+        if line is None:
+            continue
+        before = _label(connection, terms, line[6], line[8], line[20], line[7])
+        if before == label or rules_number(before.rules) > rules_number(label.rules):
+            continue
+        numbers = terms.numbers(connection)
+        new = CLASS_CODES[label.client.value], int(label.certain), numbers[label.reason], numbers[label.rules]
+        connection.execute(_KEEP, (key[2], at_ms, line[6], line[7], line[8], line[20]))
+        whose = line[18], line[19], (key[1:] if not line[19] else None)
+        groups.setdefault(whose, []).extend(
+            (*new, *key[:2], event_id) for event_id in (key[2], event_key(derived(hit.id, 1)))
+        )
+        done += 1
+    rolled = state(connection, "rolled")
+    for whose, values in groups.items():
+        old = _contributing(connection, terms, whose, rolled)
+        connection.executemany(_RELABEL, values)
+        made.change(
+            whose[0], old, _contributing(connection, terms, whose, rolled), ever_of(connection, whose[1])
+        )
+    made.apply(connection, terms)
+    return done
+
+
+def change(connection: sqlite3.Connection, terms: Terms, changes: list[Change]) -> None:
+    """Make changes of rows and of the figures with them, in a transaction of the caller's."""
+    made, rolled = Differences(), state(connection, "rolled")
+    whose: dict[_Whose, list[Fact]] = {
+        (each.event[0], each.message, None if each.message else each.event[1:3]): [] for each in changes
+    }
+    for one in whose:
+        whose[one] = _contributing(connection, terms, one, rolled)
+    replace(connection, changes)
+    for one, old in whose.items():
+        made.change(one[0], old, _contributing(connection, terms, one, rolled), ever_of(connection, one[1]))
+    made.apply(connection, terms)
+
+
+def _contributing(connection: sqlite3.Connection, terms: Terms, whose: _Whose, rolled: int) -> list[Fact]:
+    """Return the facts of a message, or of an event without one, that are in the figures."""
+    tenant, message, key = whose
+    if key is None:
+        return of_message(connection, terms, tenant, message, rolled)
+    line = connection.execute(_PRESENT, (tenant, *key)).fetchone()
+    return [fact(connection, terms, line)] if line and line[17] <= rolled else []
+
+
+def _label(
+    connection: sqlite3.Connection, terms: Terms, client: int, reason: int, rules: int, certain: int
+) -> Classification:
+    texts = terms.text(connection, reason), terms.text(connection, rules)
+    return Classification(ReaderClass(CLASSES[client]), *texts, bool(certain))
+
+
+def _labelled(
+    connection: sqlite3.Connection, terms: Terms, lines: Iterable[tuple[Any, ...]]
+) -> list[LabelledHit]:
     found = []
-    for body, client, reason, rules, certain, _message in lines:
-        event = _decoded(body)
+    for record, client, reason, rules, certain in lines:
+        event = decoded(record)
         if isinstance(event, Hit):
-            label = Classification(ReaderClass(client), reason or "", rules or "", bool(certain))
-            found.append(LabelledHit(event, label))
-    return tuple(found)
+            found.append(LabelledHit(event, _label(connection, terms, client, reason, rules, certain)))
+    return found

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from engagement.stores.port import StoreError
+from engagement.stores.sqlite.earlier.before import prepare
 
 ROOM: Final = 3  # times the file: its copy, and the log of both
-_REWRITES: Final = 3  # the last script that rewrites the whole file
+_REWRITES: Final = 5  # the last script that rewrites the whole file
+_TABLES_RENAMED: Final = 5  # after this script what was there is taken over
 
 _log = logging.getLogger("engagement.stores")
 
@@ -104,6 +106,8 @@ def _apply(connection: sqlite3.Connection) -> None:
             if script.number > done:
                 for statement in _statements(script.script):
                     connection.execute(statement)
+                if script.number == _TABLES_RENAMED:
+                    prepare(connection)
                 connection.execute(f"PRAGMA user_version = {script.number}")
         connection.execute("COMMIT")
     except BaseException:

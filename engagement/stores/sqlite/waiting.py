@@ -7,12 +7,11 @@ the whole name.
 import sqlite3
 from collections.abc import Iterable
 from typing import Final
-from uuid import UUID
 
 from engagement.events.model import MessageEvent, MessageName, names_of
 from engagement.events.record import decode, encode
+from engagement.stores.sqlite.codes import event_key, hashed
 from engagement.stores.sqlite.connection import SqliteFile, in_transaction
-from engagement.stores.sqlite.queries import name_key
 
 _PUT: Final = "INSERT INTO waiting (event_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT_NAME: Final = "INSERT INTO waiting_name (name, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -23,11 +22,6 @@ WHERE waiting_name.name = ?
 _DROP: Final = "DELETE FROM waiting WHERE event_id = ?"
 _DROP_NAME: Final = "DELETE FROM waiting_name WHERE name = ? AND event_id = ?"
 _OLD: Final = "SELECT record FROM waiting WHERE at_ms < ?"
-
-
-def event_key(event_id: str) -> bytes:
-    """Return an event's id as its 16 bytes."""
-    return UUID(event_id).bytes
 
 
 class WaitingEvents(SqliteFile):
@@ -49,7 +43,7 @@ class WaitingEvents(SqliteFile):
         """See the port."""
         wanted = set(names)
         found: dict[str, MessageEvent] = {}
-        for name in sorted({name_key(name.what, name.text) for name in wanted}):
+        for name in sorted({hashed(*name) for name in wanted}):
             for (record,) in self._ask(_NAMED, [name]):
                 event = decode(record)
                 if isinstance(event, MessageEvent) and not wanted.isdisjoint(names_of(event)):
@@ -77,10 +71,10 @@ def _drop(connection: sqlite3.Connection, events: list[MessageEvent]) -> int:
     return max(0, connection.executemany(_DROP, [(event_key(event.id),) for event in events]).rowcount)
 
 
-def _names(events: Iterable[object]) -> list[tuple[bytes, bytes]]:
+def _names(events: Iterable[object]) -> list[tuple[int, bytes]]:
     """Return the rows of `waiting_name` for these events."""
     return [
-        (name_key(name.what, name.text), event_key(event.id))
+        (hashed(*name), event_key(event.id))
         for event in events
         if isinstance(event, MessageEvent)
         for name in names_of(event)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "rewrite": "mail.rewrite",
     "send": "mail.send",
     "ship": "services.ship",
+    "stats": "data.stats",
     "store": "data.store",
     "tracker": "services.tracker",
     "web": "services.web",

@@ -38,9 +38,10 @@ _INJECTION = hashlib.blake2b(digest_size=16, person=b"injection")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PART_0 = dict(zip("0123456789abcdef", "000044448888cccc", strict=True))
 _CACHED_SIZE = 200  # bytes of a Date that may be cached: enough for any real one; bounds the memory
-# Seconds before and after now. The time that links are promised for counts from their making, so an older
-# Date does not count; a clock may be a minute fast.
-_PAST, _FUTURE = _HOUR, 60
+# Seconds before and after now. A Date outside cannot be the time of sending, since mail queues give up after
+# days.
+_PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR
+_FAST = 60  # seconds that the clock of who wrote a Date may be ahead
 
 
 class Fingerprint:
@@ -86,9 +87,14 @@ class Fingerprint:
             was in (b"", now) for was, now in zip(bound[:2], labels, strict=True)
         )
 
-    def message_id(self, key: Key, recipient: str) -> bytes:
-        """Return the id of one recipient's copy, 16 bytes."""
-        return _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))[:16]
+    def message_id(self, key: Key, recipient: str, issued: int) -> bytes:
+        """Return the id of one recipient's copy, 16 bytes: 4 of the time, then a keyed hash.
+
+        Ids of one time are neighbours, so a store writes to few places of its indexes. issued: Unix seconds,
+        of `issued_at`.
+        """
+        unique = _hmac(key, b"message-id", _FRAME_32 + self.digest + _frame(_octets(recipient)))
+        return time_of_id(issued) + unique[:12]
 
     def transmission_id(self, key: Key) -> int:
         """Return the id that all copies of the message share, unsigned 64 bits (contract.md 3.7)."""
@@ -110,6 +116,11 @@ class Fingerprint:
         """Return the MAC over Message-ID, Date and recipient. The body is left out, since we edit it."""
         framed = _frame(message_id) + _frame(_octets(recipient)) + _FRAME_32 + _blake(self._framed)
         return _hmac(key, b"mark", framed)[:16].hex()
+
+
+def time_of_id(issued: int) -> bytes:
+    """Return the 4 bytes that a message id begins with. issued: Unix seconds, in order until 2106."""
+    return (max(issued, 0) & 0xFFFFFFFF).to_bytes(4, "big")
 
 
 def marked_id(value: bytes) -> bytes | None:
@@ -154,31 +165,36 @@ def pseudonym(key: Key, recipient: str) -> str:
 
 
 def issued_at(message: Message, now: float) -> int:
-    """Return when the message counts as sent, in Unix seconds: the same for a retry (docs/decisions/0007).
+    """Return when the message was sent, in Unix seconds: the same for a retry.
 
-    That is its Date, if it lies within the hour before now; else now, cut to the hour.
+    That is its Date, if it lies between a week before now and an hour after; else now, cut to the hour.
     """
-    sent = _sent_at(message, now)
-    return int(now) // _HOUR * _HOUR if sent is None else sent
+    sent = _date(message)
+    if sent is not None and now - _PAST <= sent <= now + _FUTURE:
+        return sent
+    return int(now) // _HOUR * _HOUR
 
 
-def promised_from(message: Message, now: float, issued: int) -> int:
-    """Return from when a link's life counts: the time of issue, or the end of the hour it was cut to.
+def promised_from(message: Message, now: float, *, whole: bool) -> int:
+    """Return from when a link's life counts, in Unix seconds: the same for a retry within the hour.
 
-    So no link lives for less than was promised because of the cut. now, issued: of the pass that decided.
+    That is the message's Date, if it lies within the hour before now; else now, cut to the hour. whole: no
+    life may be shorter than promised because of the cut, so the end of that hour is taken.
     """
-    return issued if _sent_at(message, now) == issued else issued + _HOUR
+    sent = _date(message)
+    if sent is not None and now - _HOUR <= sent <= now + _FAST:
+        return sent
+    return int(now) // _HOUR * _HOUR + (_HOUR if whole else 0)
 
 
-def _sent_at(message: Message, now: float) -> int | None:
+def _date(message: Message) -> int | None:
+    """Return the Unix seconds of the Date field, None without one that can be read."""
     if not (values := message.all("date")):
         return None
     try:
-        date = values[0]
-        sent = _cached_seconds(date) if len(date) <= _CACHED_SIZE else _seconds(date)
+        return _cached_seconds(values[0]) if len(values[0]) <= _CACHED_SIZE else _seconds(values[0])
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return sent if now - _PAST <= sent <= now + _FUTURE else None
 
 
 def _seconds(date: bytes) -> int:

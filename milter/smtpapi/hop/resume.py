@@ -148,7 +148,8 @@ def _restored(
     if first_pass.directive:
         fields.append(Field(x_msys_api.NAME, first_pass.directive))
     return ResumedMessage(
-        replace(envelope, client=first_pass.client),
+        # The host is that of the MTA that has this copy, by whose log its delivery is known.
+        replace(envelope, client=replace(first_pass.client, host=envelope.client.host)),
         Message(tuple(fields), message.body, message.eol, message.clear, message.hashed),
         message,
         first_pass.context,

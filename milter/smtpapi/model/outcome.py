@@ -121,7 +121,8 @@ class Plan:
     why: set where no link is tracked, for that reason. note: more about `why`, for the log only.
     recipients: changes of the envelope; all deletions come before the first addition.
     through: a recipient that is added between the deletions and the additions, and deleted after them. With
-    it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc).
+    it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc). parts: how many parts of the body
+    can be edited.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -131,6 +132,7 @@ class Plan:
     note: str = ""
     recipients: tuple[Recipient, ...] = ()
     through: str = ""
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from typing import NamedTuple
 from engagement.events.model import Injection
 from engagement.settings.schema import PrivacyMode
 from smtpapi.mime import encoded_words
+from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Outcome, Plan, Refuse
 from smtpapi.request.decision import Decision
 
 _LONGEST = 8192  # bytes of a field's value that are read; mail programs show a few hundred characters
+_LONGEST_ID = 998  # characters of a Message-ID (RFC 5322 2.1.1: of a line)
 _LINE_END = re.compile(r"[\r\n]+")
 # The form of nearly all From fields; others are left to the standard library, which takes ten times as long.
 _COMMON_FROM = re.compile(
@@ -36,12 +38,22 @@ class CopyFacts(NamedTuple):
     transmission_id: int
     recipient: str
     rcpt_type: str
+    recipient_mark: int
 
 
 def describe(
-    envelope: Envelope, message: Message, decision: Decision, outcome: Outcome, now: float, own: CopyFacts
+    envelope: Envelope,
+    message: Message,
+    decision: Decision,
+    outcome: Outcome,
+    now: float,
+    own: CopyFacts,
+    client_address: str,
 ) -> Injection:
-    """Return the record of a message for one recipient. now: Unix seconds."""
+    """Return the record of a message for one recipient.
+
+    now: Unix seconds. client_address: as privacy lets it be told.
+    """
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse) else outcome.why
     tracked = bool(edits) and why is None
@@ -68,8 +80,28 @@ def describe(
         why.value if why is not None else "",
         dict(decision.custom),
         own.rcpt_type,
+        _message_id_header(message),
+        _links(edits),
+        outcome.parts if isinstance(outcome, Plan) else 0,
+        client_address,
+        envelope.client.host,
+        own.recipient_mark,
+        decision.consent_reference,
     )
     return made if decision.click_metadata else made._replace(plain_clicks=True)
+
+
+def _message_id_header(message: Message) -> str:
+    """Return the value of Message-ID as it is: unfolded, without the white space around it."""
+    values = message.all("message-id")
+    if not values:
+        return ""
+    return _LINE_END.sub("", values[0][:_LONGEST].decode("utf-8", "replace")).strip(" \t")[:_LONGEST_ID]
+
+
+def _links(edits: tuple[Edit, ...]) -> int:
+    """Return how many links are tracked."""
+    return sum(1 if edit.kind == "link" else _links(edit.inner) for edit in edits)
 
 
 def _domain(sender: str) -> str:

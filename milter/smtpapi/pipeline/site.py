@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engagement.events.model import Injection
 from engagement.links.keys import Key, Ring, RingError
+from engagement.settings.schema import Pixel
 from engagement.settings.scopes import ListenAddress, Scoped, Where, listen_of
 from engagement.settings.settings import Settings
 from smtpapi.model.envelope import Client
@@ -110,6 +111,8 @@ class Site:
             tracker.click_tracking_include_metadata,
             tracker.max_metadata_len,
             settings.privacy.mode,
+            settings.privacy.pixel is Pixel.SHARED,
+            settings.privacy.require_consent,
             settings.event_hydrant.cust_prefix,
         )
         return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)

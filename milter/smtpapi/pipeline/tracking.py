@@ -9,7 +9,8 @@ taken out whatever happens (design rule 10); without a key there are no links an
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from engagement.events.model import Injection
+from engagement.events.addresses import truncated
+from engagement.events.model import Injection, recipient_mark
 from engagement.links.keys import Key
 from engagement.links.model import Identity
 from engagement.links.token import CannotSeal
@@ -88,9 +89,10 @@ class CopyTracking:
 
     def _expiry(self, decision: Decision) -> int:
         """Return when links of this copy are over, Unix seconds."""
-        if not 0 < decision.expiry <= _SHORT:  # never recorded, or for so long that an hour is nothing
+        if decision.expiry <= 0:  # never recorded (contract.md 6.4)
             return self.issued + decision.expiry
-        return promised_from(self._message, self._decided, self.issued) + decision.expiry
+        begin = promised_from(self._message, self._decided, whole=decision.expiry <= _SHORT)
+        return max(begin + decision.expiry, self.issued + 1)
 
     def reason(self, decision: Decision) -> Why | None:
         """Return the first reason why a recipient gets no links, apart from the message's MIME structure."""
@@ -138,12 +140,12 @@ class CopyTracking:
             note = f"the MTA does not grant {missing}"
             return self.without_links(planned.why or Why.NOT_GRANTED, note, decision)
         # Not dataclasses.replace, which takes twice the time.
-        return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note)
+        return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note, parts=planned.parts)
 
     def without_links(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
         """Return the outcome that makes no links, takes out the [[…]] notation and reads the brace macros.
 
-        Source: contract.md 5.3, 5.4. Both stay where the body must not change or the MTA does not let it change.
+        Both stay where the body must not change or the MTA does not let it change. contract.md 5.3, 5.4.
         """
         if decision is None or self.key is None or why not in _CLEANED:
             return self.body_unchanged(why, note)
@@ -183,7 +185,7 @@ class CopyTracking:
     def _message_id(self, key: Key, recipient: str) -> bytes:
         found = self._message_ids.get(recipient)
         if found is None:
-            found = self._message_ids[recipient] = self.fingerprint.message_id(key, recipient)
+            found = self._message_ids[recipient] = self.fingerprint.message_id(key, recipient, self.issued)
         return found
 
     def _transmission_id(self, key: Key) -> int:
@@ -193,15 +195,17 @@ class CopyTracking:
         return self._transmission
 
     def injections(
-        self, outcome: Outcome, key: Key, copies: Iterable[tuple[RecipientDecision, Role]]
+        self, outcome: Outcome, key: Key, copies: Iterable[tuple[RecipientDecision, Role, str]]
     ) -> tuple[Injection, ...]:
         """Return one injection record for each recipient that has a decision.
 
+        copies: each with the address that the MTA has for it, which on the second pass may be another one.
         Mail that came with links of ours has its records already; only the copies it asks for get new ones.
         """
         records = []
         shared: dict[int, Injection] = {}  # by the decision's id(): what recipients share is described once
-        for decided, role in copies:
+        envelope = self._envelope
+        for decided, role, address in copies:
             if (decision := decided.decision) is None or (self.already_tracked and role is Role.ORIGINAL):
                 continue
             message_id = self._message_id(key, decided.recipient)
@@ -211,15 +215,24 @@ class CopyTracking:
                 self._transmission_id(key),
                 _recorded_recipient(decision, key, decided.recipient),
                 "" if role is Role.ORIGINAL else role.value,  # reading `value` is a call in Python
+                recipient_mark(envelope.client.host, envelope.queue_id, address),
             )
             first = shared.get(id(decision))
             if first is None:
-                record = describe(self._envelope, self._message, decision, outcome, self._now, own)
+                client = self._client_address(decision)
+                record = describe(envelope, self._message, decision, outcome, self._now, own, client)
                 shared[id(decision)] = record
             else:
                 record = first._replace(**own._asdict())
             records.append(record)
         return tuple(records)
+
+    def _client_address(self, decision: Decision) -> str:
+        """Return what the record may say of the client: in modes that name no reader, it may be theirs."""
+        if decision.privacy is not PrivacyMode.FULL:
+            return ""
+        address = self._envelope.client.address
+        return truncated(address) if self._site.settings.privacy.truncate_addresses else address
 
 
 def why_body_stays(site: Site, envelope: Envelope, message: Message) -> Why | None:

@@ -116,7 +116,9 @@ class TrustedMail:
         else:
             outcome = self.tracking.without_links(decided.why, decided.note, decision)
         recorded = decided._replace(recipient=recipient) if role is Role.ARCHIVE else decided
-        return self.end(outcome, decision, self.tracking.injections(outcome, key, [(recorded, role)]))
+        return self.end(
+            outcome, decision, self.tracking.injections(outcome, key, [(recorded, role, recipient)])
+        )
 
     def end_untracked(self, decisions: list[RecipientDecision], why: Why, note: str = "") -> MessageResult:
         """Return the result that gives nobody links; each recipient still has one injection record."""
@@ -128,7 +130,8 @@ class TrustedMail:
         self, outcome: Outcome, key: Key, decisions: list[RecipientDecision]
     ) -> tuple[Injection, ...]:
         """Return one injection record for each of these recipients, all in the role of an original."""
-        return self.tracking.injections(outcome, key, [(each, Role.ORIGINAL) for each in decisions])
+        records = [(each, Role.ORIGINAL, each.recipient) for each in decisions]
+        return self.tracking.injections(outcome, key, records)
 
 
 def _distinct(recipients: tuple[str, ...]) -> tuple[str, ...]:

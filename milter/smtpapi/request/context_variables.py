@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from engagement.settings.lint import SHORT_EXPIRY
 from engagement.settings.option_types import is_host_and_port, truth_of
 from smtpapi.request import strict_json
-from smtpapi.request.labels import campaign_fault, choose_tags, wrong_type
+from smtpapi.request.labels import (
+    MAX_REFERENCE,
+    campaign_fault,
+    choose_tags,
+    is_reference,
+    wrong_type,
+)
 from smtpapi.request.strict_json import NotJSON, Value
 
 _MAX_CUSTOMER_ID = 255  # bytes; Momentum's ids are short numbers, and each link carries one
@@ -36,6 +42,19 @@ class ContextVariables:
         if text and value is None:
             self._ignore(name, "true or false")
         return value
+
+    def consent(self) -> tuple[bool | None, str]:
+        """Return whether the recipient consented to be told by an open, and the reference of that.
+
+        What is neither true nor false is no consent.
+        """
+        text = self._context.get("smtpapi_consent", "")
+        given = self.boolean("smtpapi_consent")
+        reference = self._context.get("smtpapi_consent_reference", "")
+        if reference and not is_reference(reference):
+            self._ignore("smtpapi_consent_reference", f"at most {MAX_REFERENCE} bytes without line breaks")
+            reference = ""
+        return (False if text and given is None else given), reference
 
     def scheme(self, name: str) -> str:
         """Return "http", "https", or "" where the variable does not say."""

@@ -28,7 +28,9 @@ class Decision:
     expiry: seconds. metadata: compact JSON object text within max_metadata_len, or "".
     click_metadata: whether click links carry it too (engagement_tracker.click_tracking_include_metadata).
     privacy: the mode in force (docs/privacy.md).
-    custom: the context variables that events carry (event_hydrant.cust_prefix), by name.
+    custom: the context variables that events carry (event_hydrant.cust_prefix), by name. shared_pixel: opens
+    tell the campaign, not the message.
+    consent_reference: of the consent that the recipient gave, "" without one.
     """
 
     clicks: bool
@@ -46,6 +48,8 @@ class Decision:
     transactional: bool = False
     privacy: PrivacyMode = PrivacyMode.FULL
     custom: tuple[tuple[str, str], ...] = ()
+    shared_pixel: bool = False
+    consent_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,16 @@ class OptionDecision:
 class SiteWide:
     """The settings that hold for all mail of a site: engagement_tracker { }, privacy { }, event_hydrant { }.
 
-    max_metadata_len: bytes of compact JSON text. cust_prefix: of variables that are copied into events.
+    max_metadata_len: bytes of compact JSON text. shared_pixel: for all mail. require_consent: an open tells
+    its message only where consent is said to be given. cust_prefix: of variables that are
+    copied into events.
     """
 
     click_metadata: bool = True
     max_metadata_len: int = 1000
     privacy: PrivacyMode = PrivacyMode.FULL
+    shared_pixel: bool = False
+    require_consent: bool = False
     cust_prefix: str = "cust_"
 
 
@@ -99,6 +107,11 @@ def decide(
         directive.initial_opens,
         options.initial_open_tracking_enabled,
     )
+    consent, reference = variables.consent()
+    if consent is None:
+        consent = directive.consent
+    reference = reference or directive.consent_reference or ""
+    individual = consent is True or (consent is None and not site.require_consent)
     metadata, dropped = _fitting_pairs(_first(members, directive.metadata, ()), site.max_metadata_len)
     if dropped:
         variables.warnings.append(
@@ -121,6 +134,8 @@ def decide(
         custom=tuple(
             sorted((name, value) for name, value in context.items() if name.startswith(site.cust_prefix))
         ),
+        shared_pixel=site.shared_pixel or not individual,
+        consent_reference=reference if consent is True else "",
     )
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 
@@ -131,7 +146,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
         case PrivacyMode.FULL:
             return decision
         case PrivacyMode.AGGREGATE:
-            return replace(decision, privacy=mode, metadata="", custom=())
+            return replace(decision, privacy=mode, metadata="", custom=(), consent_reference="")
         case PrivacyMode.HYGIENE:
             return replace(
                 decision,
@@ -142,6 +157,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 tags=(),
                 metadata="",
                 custom=(),
+                consent_reference="",
             )
         case PrivacyMode.OFF:
             return replace(
@@ -154,6 +170,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 tags=(),
                 metadata="",
                 custom=(),
+                consent_reference="",
             )
 
 

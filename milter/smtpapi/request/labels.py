@@ -8,6 +8,7 @@ from smtpapi.request.strict_json import Number, Value
 MAX_CAMPAIGN = 64  # bytes of UTF-8
 MAX_TAGS = 10
 MAX_TAG = 64  # bytes of UTF-8
+MAX_REFERENCE = 255  # bytes of UTF-8
 LINE_BREAKS = re.compile(r"[\r\n\0]")  # no label may hold one of these
 
 
@@ -23,6 +24,11 @@ def campaign_fault(campaign: str) -> str | None:
     if LINE_BREAKS.search(campaign):
         return "smtpapi_campaign_id context must not hold line breaks"
     return None
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether this may be the reference of a consent."""
+    return len(text.encode()) <= MAX_REFERENCE and not LINE_BREAKS.search(text)
 
 
 def choose_tags(values: Sequence[Value]) -> tuple[tuple[str, ...], tuple[str, ...]]:

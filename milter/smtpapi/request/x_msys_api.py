@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from smtpapi.mime import encoded_words
 from smtpapi.model.outcome import Refuse
 from smtpapi.request import strict_json
-from smtpapi.request.labels import LINE_BREAKS, campaign_fault, choose_tags, wrong_type
+from smtpapi.request.labels import (
+    LINE_BREAKS,
+    MAX_REFERENCE,
+    campaign_fault,
+    choose_tags,
+    is_reference,
+    wrong_type,
+)
 from smtpapi.request.strict_json import NotJSON, Number, Value
 
 NAME = "X-MSYS-API"
@@ -61,6 +68,8 @@ class XMsysApi:
     opens: bool | None = None
     initial_opens: bool | None = None
     transactional: bool | None = None
+    consent: bool | None = None
+    consent_reference: str | None = None
     skip_suppression: bool | None = None
     inline_css: bool | None = None
     ip_pool: str | None = None
@@ -186,6 +195,8 @@ class _Reading:
             opens=self._boolean(options, "open_tracking"),
             initial_opens=self._boolean(options, "initial_open"),
             transactional=self._boolean(options, "transactional"),
+            consent=self._boolean(options, "consent"),
+            consent_reference=self._reference(options),
             skip_suppression=self._boolean(options, "skip_suppression"),
             inline_css=self._boolean(options, "inline_css"),
             ip_pool=self._string(options, "ip_pool", "options."),
@@ -203,6 +214,14 @@ class _Reading:
         if not isinstance(value, str) or isinstance(value, Number):
             raise _Refused(f"{NAME} " + wrong_type(f"'{prefix}{name}'", "string"))
         return value
+
+    def _reference(self, options: dict[str, Value]) -> str | None:
+        reference = self._string(options, "consent_reference", "options.")
+        if reference is None or is_reference(reference):
+            return reference
+        wanted = f"at most {MAX_REFERENCE} bytes without line breaks"
+        self._warnings.append(f"options.consent_reference ignored: expected {wanted}")
+        return None
 
     def _boolean(self, options: dict[str, Value], name: str) -> bool | None:
         """Take true and false, also 0, 1 and four strings, these with a warning (contract.md 3.3)."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from engagement.links.fast_seal import seal_common
 from engagement.links.keys import Key
-from engagement.links.model import Identity, Kind, Link
+from engagement.links.model import Identity, Kind, Link, shared_identity
+from engagement.links.payload import first_place
 from engagement.links.token import CannotSeal, CopySealer, copy_sealer
 from engagement.links.urls import click_url, pixel_url
 from smtpapi.request.decision import Decision
@@ -17,6 +18,11 @@ LONG_LINK = 1000  # bytes of a tracked URL above which it goes without its metad
 MAX_LINK = 2000
 
 _CLICK, _AMP_CLICK = Kind.CLICK, Kind.AMP_CLICK  # looked up once, not for each link
+
+
+def _of_all(identity: Identity, decision: Decision) -> Identity:
+    """Return what the shared pixel says that stands in this copy."""
+    return shared_identity(decision.campaign, decision.customer_id, identity.issued, decision.expiry)
 
 
 class CopyLinks:
@@ -41,16 +47,19 @@ class CopyLinks:
 
         Raises engagement.links.token.CannotSeal when the identity is out of bounds.
         """
-        opens = copy_sealer(key, identity, tenant)
+        own = copy_sealer(key, identity, tenant)
+        opens = copy_sealer(key, _of_all(identity, decision), tenant) if decision.shared_pixel else own
         if not identity.metadata:
-            return cls(opens, opens, decision)
+            return cls(own, opens, decision)
         bare = copy_sealer(key, replace(identity, metadata=""), tenant)
-        return cls(opens if decision.click_metadata else bare, opens, decision, bare)
+        made = cls(own if decision.click_metadata else bare, opens, decision, bare)
+        if decision.shared_pixel:
+            made._pixel_ways = ((opens, MAX_LINK),)  # nothing of the copy, not even where its URL is long
+        return made
 
-    def click(self, target: bytes, name: str, unsubscribe: bool, sublink: str, amp: bool) -> bytes | None:
+    def click(self, link: Link, sublink: str = "") -> bytes | None:
         """Return the tracked URL of a link, or None if it would be too long (contract.md 5.2)."""
-        kind = _AMP_CLICK if amp else _CLICK
-        link = Link(target, name, unsubscribe)
+        kind = _AMP_CLICK if link.part == "amp" else _CLICK
         decision = self._decision
         prefix = (
             click_url(decision.click_scheme, decision.domain, b"", sublink) if sublink else self._click_prefix
@@ -65,15 +74,17 @@ class CopyLinks:
         return None
 
     def common_clicks(
-        self, targets: list[bytes | None], origins: set[bytes], known: dict[bytes, bytes], amp: bool
+        self, targets: list[bytes | None], origins: set[bytes], ordinal: int, part: str
     ) -> list[bytes]:
         """Return what `click` gives for the first of the targets, up to one that it has to be asked for.
 
-        origins, known: as `engagement.links.fast_seal.seal_common` takes them. None: the link says more.
+        origins: as `engagement.links.fast_seal.seal_common` takes them. ordinal: of the first. None among the
+        targets: the link says more.
         """
         sealer, most = self._ways[0]
-        sealing = sealer.sealing(_AMP_CLICK if amp else _CLICK)
-        return seal_common(sealing, self._click_prefix, most, origins, known, targets)
+        sealing = sealer.sealing(_AMP_CLICK if part == "amp" else _CLICK)
+        place = first_place(ordinal, part)
+        return seal_common(sealing, self._click_prefix, most, origins, place, targets)
 
     def pixel(self, initial: bool, amp: bool) -> bytes | None:
         """Return the address of an open pixel, or None if it would be too long (contract.md 5.2)."""

@@ -5,6 +5,7 @@ Works on a part's decoded bytes (`mime.charset.Reading.text`): offsets are into 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from engagement.links.fast_seal import origin
+from engagement.links.model import Link
 from engagement.links.payload import MAX_TARGET
 from engagement.links.urls import refusal
 from smtpapi.find import amp, html, macros, text
@@ -68,6 +70,7 @@ class PartEdits:
     harmless: set[bytes] = field(default_factory=set)  # as `harmless` gives it, or one's own
     origins: dict[bytes, bool] = field(default_factory=dict)
     tracked: int = 0
+    ordinals: Counter[str] = field(default_factory=Counter)  # of the next link, by "html", "text" and "amp"
     sublinks_ignored: int = 0
     passed: list[LeftLink] = field(default_factory=list)
     pixels_passed: list[Skip] = field(default_factory=list)  # why a part is without a pixel
@@ -82,7 +85,7 @@ class PartEdits:
         )
         if len(page.anchors) > most:
             raise TooManyLinksError
-        edits = self._anchors(page.anchors, amp=False) if decision.clicks else []
+        edits = self._anchors(page.anchors, "html") if decision.clicks else []
         if decision.opens and data and not data.isspace():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
                 edits += self._pixel(
@@ -102,7 +105,7 @@ class PartEdits:
             raise TooManyLinksError
         clicks = decision.clicks and decision.click_scheme == "https"
         opens = decision.opens and decision.open_scheme == "https"
-        edits = self._anchors(page.anchors, amp=True) if clicks else []
+        edits = self._anchors(page.anchors, "amp") if clicks else []
         if opens and data.strip():
             if decision.initial_opens and page.has_html and page.body_open >= 0:
                 edits += self._pixel(page.body_open, pixels.amp, initial=True, amp=True)
@@ -123,11 +126,10 @@ class PartEdits:
         links = text.scan(data, flowed=flowed, delsp=delsp, charset=charset, most=most, check_time=check_time)
         if len(links) > most:
             raise TooManyLinksError
-        known: dict[bytes, bytes] = {}
         for some in in_turns(links, self.check_time, _CHECK_LINKS):
             if tracks:
                 plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
-                self._some_links(some, plain, False, known, edits)
+                self._some_links(some, plain, "text", edits)
             edits += [Edit(*link.notation, b"", "attribute") for link in some if link.notation is not None]
         return self._finished(data, edits)
 
@@ -135,31 +137,29 @@ class PartEdits:
         """Return the edits of the brace macros alone. Raises as `html`."""
         return self._finished(data, [])
 
-    def _anchors(self, anchors: Sequence[Anchor], *, amp: bool) -> list[Edit]:
+    def _anchors(self, anchors: Sequence[Anchor], part: str) -> list[Edit]:
         edits: list[Edit] = []
-        known: dict[bytes, bytes] = {}
         for some in in_turns(anchors, self.check_time, _CHECK_LINKS):
             plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
-            self._some_links(some, plain, amp, known, edits)
+            self._some_links(some, plain, part, edits)
         return edits
 
     def _some_links(
         self,
         links: Sequence[Anchor | TextLink],
         plain: list[bytes | None],
-        amp: bool,
-        known: dict[bytes, bytes],
+        part: str,
         edits: list[Edit],
     ) -> None:
         """Add the edits of a few links, without a check of the time.
 
-        plain: their targets, None for a link that says more. known: URLs by such targets, as a picture and
-        its title often lead to the same place.
+        plain: their targets, None for a link that says more. Two links to one place have URLs of their own.
         """
         while plain:
-            urls = self.links.common_clicks(plain, self.harmless, known, amp)
+            urls = self.links.common_clicks(plain, self.harmless, self.ordinals[part], part)
             if urls:
                 self._count(len(urls))
+                self.ordinals[part] += len(urls)
                 edits += [
                     _NEW(Edit, (link.start, link.stop, url, "link", link.target, "", "", "", ()))
                     for link, url in zip(links, urls, strict=False)
@@ -167,24 +167,20 @@ class PartEdits:
             count = len(urls)
             if count == len(plain):
                 return
-            new = self._add_link(links[count], amp, edits)
-            if new is not None and plain[count] == new.target:
-                known[new.target] = new.new
+            self._add_link(links[count], part, edits)
             links, plain = links[count + 1 :], plain[count + 1 :]
 
-    def _add_link(self, link: Anchor | TextLink, amp: bool, edits: list[Edit]) -> Edit | None:
-        """Decide about one link and add its edits. Return that of its URL, or None if the link stays."""
+    def _add_link(self, link: Anchor | TextLink, part: str, edits: list[Edit]) -> None:
+        """Decide about one link, and add its edits unless it stays."""
         name, attributes = (link.name, link.attributes) if isinstance(link, Anchor) else ("", ())
-        tracked = self._tracked_url(link, name, amp=amp)
+        tracked = self._tracked_url(link, name, part)
         if tracked is None:
-            return None
-        edit = Edit(link.start, link.stop, tracked[0], "link", tracked[1], name)
-        edits.append(edit)
+            return
+        edits.append(Edit(link.start, link.stop, tracked[0], "link", tracked[1], name))
         if attributes:
             if len(edits) + len(attributes) > _UNTRACKED * self.rules.max_links:
                 raise TooManyLinksError
             edits += [Edit(*span, b"", "attribute") for span in attributes]
-        return edit
 
     def _pixel(
         self, place: int, markup: Callable[[bytes], bytes], *, initial: bool, amp: bool
@@ -196,7 +192,7 @@ class PartEdits:
             return ()
         return (Edit(place, place, markup(address), "pixel"),)
 
-    def _tracked_url(self, link: Anchor | TextLink, name: str, *, amp: bool) -> tuple[bytes, bytes] | None:
+    def _tracked_url(self, link: Anchor | TextLink, name: str, part: str) -> tuple[bytes, bytes] | None:
         """(tracked URL, target) of a link, or None once it was noted why it stays."""
         target = link.target
         if b"{{" in target and self.rules.brace_macros and len(target) <= _MACRO_SIZE * MAX_TARGET:
@@ -206,8 +202,10 @@ class PartEdits:
             self._count()
             if link.sublink_ignored:
                 self.sublinks_ignored += 1
-            new = self.links.click(target, name, link.unsubscribe, link.sublink, amp)
+            tracked = Link(target, name, link.unsubscribe, self.ordinals[part], part)
+            new = self.links.click(tracked, link.sublink)
             if new is not None:
+                self.ordinals[part] += 1
                 return new, target
             reason = Skip.LINK_TOO_LONG
         self.passed.append(LeftLink(link.start, link.target, reason))

@@ -76,7 +76,8 @@ def plan(
     why = None
     if not work.edits and not work.headers:
         why = Why.NO_LINK if work.readable else Why.NO_PART
-    return Plan(tuple(work.headers), tuple(work.edits), tuple(work.skipped), why, work.note())
+    edits = tuple(work.edits)
+    return Plan(tuple(work.headers), edits, tuple(work.skipped), why, work.note(), parts=len(parts))
 
 
 def editable(

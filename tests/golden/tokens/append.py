@@ -1,4 +1,4 @@
-"""Append cases that v1.jsonl does not hold yet. Lines there are never changed: such links were sent.
+"""Append cases that v1.jsonl and v2.jsonl do not hold yet. Lines there never change: such links were sent.
 
     .venv/bin/python tests/golden/tokens/append.py
 
@@ -7,6 +7,7 @@ Run by hand when a case is added below; the test only reads.
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,42 @@ FULL = Identity(
     True,
 )
 SHOP = b"https://shop.example.com/path?utm_source=letter&id=17#top"
+
+TIMED = Identity(
+    (1_764_000_000).to_bytes(4, "big") + bytes(range(12)),
+    1234567890123456789,
+    "reader@mail.example",
+    1_764_000_000,
+    1_795_536_000,
+    campaign="spring-offer",
+    tags=("newsletter", "customer"),
+)
+# Format 2: the message id begins with time, and a link says its ordinal and part.
+PLACES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
+    f"{part} link {ordinal}{' unsubscribe' if out else ''}{' named' if name else ''}": (
+        7,
+        "",
+        Kind.AMP_CLICK if part == "amp" else Kind.CLICK,
+        TIMED,
+        Link(target, name, out, ordinal, part),
+    )
+    for part, ordinal, out, name, target in (
+        ("html", 0, False, "", SHOP),
+        ("html", 1, False, "", SHOP),
+        ("text", 0, False, "", SHOP),
+        ("amp", 0, False, "", SHOP),
+        ("html", 6, True, "Leave", SHOP),
+        ("html", 7, False, "", b"https://www.example.com/"),
+        ("text", 14, True, "", b"http://example.com/"),
+        ("text", 15, False, "", b"HTTPS://Example.COM/Path"),
+        ("html", 4094, False, "", SHOP),
+        ("html", 4095, False, "", SHOP),
+        ("text", 131_069, True, "x", SHOP),
+        ("html", 3, False, "", b"https://example.com/" + b"x" * 300),
+    )
+}
+PLACES["open with time"] = (7, "", Kind.OPEN, TIMED, None)
+PLACES["a revoked key, with place"] = (2, "", Kind.CLICK, TIMED, Link(SHOP, "", False, 0, "html"))
 
 CASES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
     "plain click": (7, "", Kind.CLICK, PLAIN, Link(SHOP, "Read more")),
@@ -145,7 +182,7 @@ CASES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
 
 def line(what: str) -> dict[str, Any]:
     """Seal one case."""
-    key_id, tenant, kind, identity, link = CASES[what]
+    key_id, tenant, kind, identity, link = (CASES | PLACES)[what]
     key = next(key for key in ring().keys if key.id == key_id)
     values = asdict(identity) | {"message_id": identity.message_id.hex()}
     return {
@@ -156,7 +193,13 @@ def line(what: str) -> dict[str, Any]:
         "opens": key.status is not KeyStatus.REVOKED,
         "kind": kind.name,
         "identity": values,
-        "link": link._asdict() | {"target": link.target.decode("latin-1")} if link else None,
+        "link": {
+            name: value
+            for name, value in (link._asdict() | {"target": link.target.decode("latin-1")}).items()
+            if link.ordinal >= 0 or name not in ("ordinal", "part")  # as the lines of format 1 are
+        }
+        if link
+        else None,
     }
 
 
@@ -166,7 +209,6 @@ def ring() -> Ring:
 
 
 def main() -> None:
-    path = HERE / "v1.jsonl"
     if not (HERE / "ring").exists():
         keys = (
             Key(1, KeyStatus.ACCEPTED, 1_700_000_000, bytes(range(32))),
@@ -175,12 +217,18 @@ def main() -> None:
             Key(65535, KeyStatus.ACCEPTED, 1_730_000_000, bytes(range(96, 128))),
         )
         (HERE / "ring").write_text(Ring(keys).dump(), "utf-8")
+    append(HERE / "v1.jsonl", CASES)
+    append(HERE / "v2.jsonl", PLACES)
+
+
+def append(path: Path, cases: Iterable[str]) -> None:
+    """Append the cases that the file lacks."""
     there = path.read_text("utf-8").splitlines() if path.exists() else []
     known = {json.loads(one)["what"] for one in there}
-    new = [json.dumps(line(what)) + "\n" for what in CASES if what not in known]
+    new = [json.dumps(line(what)) + "\n" for what in cases if what not in known]
     with path.open("a", encoding="utf-8") as file:
         file.writelines(new)
-    print(f"{len(new)} appended, {len(known)} were there")
+    print(f"{path.name}: {len(new)} appended, {len(known)} were there")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engagement import objections
+from engagement.classify.networks import AsDatabase
+from engagement.classify.read import RulesError, read_rules
+from engagement.extras import NotInstalledError
 from engagement.links import domains_file
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
@@ -17,6 +20,15 @@ from engagement.settings.scopes import listen_of
 from smtpapi.commands.configuration import postfix_advice
 from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
+
+_ERRORS = (
+    RingError,
+    hooks.PolicyError,
+    objections.ObjectionsError,
+    RulesError,
+    NotInstalledError,
+    ValueError,
+)
 
 
 def _naming_policy(settings: Settings) -> Iterator[Path]:
@@ -32,6 +44,8 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
         ("keys", "ring", load_ring),
         ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
         ("privacy", "objections", objections.load),
+        ("classify", "rules", read_rules),
+        ("classify", "as_database", AsDatabase),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),
     )
@@ -41,7 +55,7 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
             continue
         try:
             read(Path(str(named.value)))
-        except (RingError, hooks.PolicyError, objections.ObjectionsError) as error:
+        except _ERRORS as error:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"

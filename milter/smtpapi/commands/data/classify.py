@@ -18,13 +18,19 @@ from engagement.settings import Settings, load_file
 from engagement.shipper.reclassify import Outcome, reclassify
 from engagement.stores import open_store
 from smtpapi.commands.data.events import Since
-from smtpapi.commands.options import DEFAULT_CONFIG, exit_on_error, optional_config_option, say
+from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG, exit_on_error, say
 
 _KINDS = {"open": Kind.OPEN, "click": Kind.CLICK}
 
 
 @click.command()
-@optional_config_option
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    help="The configuration; without it (and without SMTPAPI_CONFIG) --agents and --rules go by the rules "
+    "that come with the program.",
+)
 @click.option(
     "--agents",
     type=click.File("r", encoding="utf-8", errors="surrogateescape"),

@@ -71,6 +71,9 @@ def _fields(opened: Opened, now: float) -> dict[str, Any]:
         fields["target"] = link.target.decode("latin-1")
         fields["name"] = link.name or RAW_URL
         fields["unsubscribe"] = link.unsubscribe
+        if link.ordinal >= 0:
+            fields["ordinal"] = link.ordinal
+            fields["part"] = link.part
     return fields | {
         "recipient": identity.recipient,
         "rcpt_type": identity.rcpt_type,

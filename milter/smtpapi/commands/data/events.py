@@ -17,6 +17,7 @@ from types import FrameType
 
 import click
 
+from engagement.events.agents import with_agent
 from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES, Fields
 from engagement.settings import load_file
 from engagement.stores import open_store
@@ -174,7 +175,7 @@ def _wanted(event: Fields, query: Query) -> bool:
 
 def _print_json(events: Iterable[Fields]) -> None:
     for event in events:
-        sys.stdout.write(json_line(event) + "\n")
+        sys.stdout.write(json_line(with_agent(event)) + "\n")
     sys.stdout.flush()
 
 

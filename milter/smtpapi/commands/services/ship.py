@@ -85,6 +85,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
         try:
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
             rules = FollowedRules(settings.classify, _log.error)
+            rules.current()  # what is wrong with them is told at once
             shipper = Shipper(
                 directory,
                 store,

@@ -1,22 +1,24 @@
-"""Turns of shippers at computing an hour's figures, so that the latest win, however far apart clocks are.
+"""Turns of shippers at counting a day, so that the latest win, however far apart clocks are.
 
-A shipper takes a turn before it reads the hour, and the turn's number is the timestamp of the figures that it
+A shipper takes a turn before it reads, and the turn's number is the timestamp of the figures that it
 writes. It has stored its own events before. So whoever has the highest turn has read all events that any
 lower turn was taken for, and the order of their writes does not matter. Pure, except for the query.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from engagement.stores.aggregate import HOUR_MS
-from engagement.stores.minute_rollup import Hour
 from engagement.stores.port import StoreError
 
-# The figures' timestamps begin two days after the hour. Earlier versions used the shippers' clocks, none of
-# which was more than a day ahead.
-_AFTER_HOUR_MS: Final = 2 * 24 * HOUR_MS
+# The figures' timestamps begin three days after the hour. Earlier versions used the shippers' clocks, none of
+# which was more than a day ahead, and then turns at each hour from two days after it.
+_AFTER_HOUR_MS: Final = 3 * 24 * HOUR_MS
 _TRIES: Final = 20  # others take a turn every few seconds at most
-_REMEMBERED: Final = 1_000  # hours
+_REMEMBERED: Final = 1_000  # days
+
+Place = tuple[str, int]  # tenant, and a number of what is counted
 
 Ask = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
 
@@ -32,9 +34,9 @@ class RollupTurns:
     def __init__(self, ask: Ask, shipper: str) -> None:
         self._ask = ask
         self._shipper = shipper
-        self._last: dict[Hour, tuple[int | None, str | None]] = {}
+        self._last: dict[Place, tuple[int | None, str | None]] = {}
 
-    def take(self, hour: Hour, life: int) -> tuple[int, bool]:
+    def take(self, hour: Place, life: int) -> tuple[int, bool]:
         """Take the next turn; return its number, and whether nobody else had one since our last.
 
         life: seconds until the hour's turns may be forgotten, 0 for never. Raises StoreError.
@@ -51,3 +53,12 @@ class RollupTurns:
                 return number, last[1] == self._shipper
             last = (others[0], others[1]) if others else (None, None)
         raise StoreError("Cassandra: no turn at the figures of an hour to be had; others take them all.")
+
+
+def by_turns(places: Iterable[Place]) -> Iterator[Place]:
+    """Yield the newest place, the oldest, and so on, so that a caller who stops after two starves none."""
+    left = deque(sorted(places, key=lambda place: place[1]))
+    while left:
+        yield left.pop()
+        if left:
+            yield left.popleft()

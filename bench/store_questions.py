@@ -1,0 +1,168 @@
+"""How long each filter and pair of filters takes in SQLite, over a month of mail (`store_mail`).
+
+`--file PATH --events N` makes the file if it is not there, with its figures, and tells how fast that went.
+Then each question is asked `--rounds` times about different values, the latest 100 events of each answer. The
+middle and the worst are told in milliseconds. Questions that the store does not offer say so.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.store_mail import DAYS, START, Mail
+from engagement.events.fields import Fields
+from engagement.stores.port import FigureQuery, Query, UnsupportedQueryError
+from engagement.stores.sqlite.store import SqliteStore
+
+_DAY = 86_400_000
+_PORTION = 1_700  # events: what the shipper reads of the spool at a time
+Filter = Callable[[Fields, random.Random], dict[str, Any]]
+
+
+def _field(option: str, name: str) -> Filter:
+    return lambda event, _chance: {option: (event[name],)} if event.get(name) else {}
+
+
+FILTERS: dict[str, Filter] = {
+    "time": lambda _event, chance: {"to_ms": START + chance.randrange(DAYS * _DAY)},
+    "type": _field("types", "type"),
+    "rare type": lambda _event, chance: {"types": (chance.choice(("spam_complaint", "link_unsubscribe")),)},
+    "several types": lambda _event, _chance: {"types": ("open", "initial_open", "click", "bounce", "delay")},
+    "class": lambda _event, chance: {"classes": (chance.choice(("human", "scanner", "proxy", "prefetch")),)},
+    "people": lambda _event, _chance: {"classes": ("human", "proxy")},
+    "campaign": _field("campaigns", "campaign_id"),
+    "domain": _field("domains", "recipient_domain"),
+    "sending domain": lambda _event, chance: {
+        "sending_domains": (f"sender{chance.randrange(5)}.example.org",)
+    },
+    "tag": lambda _event, chance: {"tags": (chance.choice(("nl", "single")),)},
+    "bounce class": lambda _event, _chance: {"bounce_classes": (10,)},
+    "recipient": _field("recipients", "rcpt_to"),
+    "message": _field("messages", "message_id"),
+    "transmission": _field("transmissions", "transmission_id"),
+    "Message-ID": _field("message_id_headers", "x_message_id_header"),
+    "event id": _field("ids", "event_id"),
+    "link": lambda _event, _chance: {"ordinals": (-1,)},
+}
+
+
+def fill(path: Path, count: int) -> None:
+    """Fill a file as the shipper does, and tell how fast."""
+    store, rows = SqliteStore(path, writing=True), Mail(count).rows()
+    done, began, spent, marked = 0, time.process_time(), 0.0, 0
+    while batch := list(islice(rows, _PORTION)):
+        start = time.process_time()
+        store.add(batch)
+        spent += time.process_time() - start
+        done += len(batch)
+        if done // 100_000 > marked:
+            marked = done // 100_000
+            print(f"{done:10,} rows, {done / spent:8,.0f} rows/s of the processor with figures", flush=True)
+    store.roll_up()
+    store.close()
+    print(
+        f"{done:,} rows, {path.stat().st_size / done:.0f} bytes each, {time.process_time() - began:.0f} s",
+        flush=True,
+    )
+
+
+def samples(store: SqliteStore, count: int) -> list[Fields]:
+    """Events from all over the month."""
+    chance, found = random.Random(3), list[Fields]()
+    while len(found) < count:
+        found += store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
+    return found
+
+
+def asked(events: list[Fields], *filters: Filter) -> Iterator[Query]:
+    chance = random.Random(5)
+    for event in events:
+        values: dict[str, Any] = {}
+        for each in filters:
+            values |= each(event, chance)
+        yield Query(limit=100, **values)
+
+
+def timed(store: SqliteStore, queries: list[Query]) -> tuple[float, float, int]:
+    """The middle and the worst time in milliseconds, and the middle number of events; -1 for not offered."""
+    taken, sizes = list[float](), list[int]()
+    for query in queries:
+        began = time.perf_counter()
+        try:
+            sizes.append(len(list(store.find(query))))
+        except UnsupportedQueryError:
+            return -1.0, -1.0, 0
+        taken.append((time.perf_counter() - began) * 1000)
+    return statistics.median(taken), max(taken), int(statistics.median(sizes))
+
+
+def figures(store: SqliteStore) -> dict[str, float]:
+    """Middle times of what pages ask of figures."""
+    end = START + DAYS * _DAY
+    questions: dict[str, FigureQuery] = {
+        "one metric by hour, 30 days": FigureQuery(
+            START, end, "hour", series=True, metrics=("count_clicked",)
+        ),
+        "all metrics by day": FigureQuery(START, end, series=True),
+        "minutes of a day": FigureQuery(START + _DAY, START + 2 * _DAY, "1min", series=True),
+        "100 campaigns by clicks": FigureQuery(
+            START, end, by="campaign", metrics=("count_clicked",), limit=100, order_by="count_clicked"
+        ),
+        "100 domains by clicks": FigureQuery(
+            START, end, by="domain", metrics=("count_clicked",), limit=100, order_by="count_clicked"
+        ),
+        "one campaign by day": FigureQuery(START, end, campaigns=("campaign-300",), series=True),
+    }
+    told = {}
+    for name, query in questions.items():
+        taken = []
+        for _ in range(7):
+            began = time.perf_counter()
+            store.figures(query)
+            taken.append((time.perf_counter() - began) * 1000)
+        told[name] = statistics.median(taken)
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--pairs", action="store_true", help="all pairs of filters as well")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.file.exists():
+        fill(arguments.file, arguments.events)
+    store = SqliteStore(arguments.file)
+    events = samples(store, arguments.rounds)
+    told: dict[str, Any] = {}
+    chosen = [(name,) for name in FILTERS]
+    if arguments.pairs:
+        chosen += list(combinations(FILTERS, 2))
+    for names in chosen:
+        queries = list(asked(events, *(FILTERS[name] for name in names)))
+        told[" + ".join(names)] = timed(store, queries)
+        if not arguments.json:
+            middle, worst, size = told[" + ".join(names)]
+            line = "not offered" if middle < 0 else f"{middle:8.2f} {worst:8.2f} {size:5}"
+            print(f"{' + '.join(names):34} {line}", flush=True)
+    counted = figures(store)
+    if arguments.json:
+        print(json.dumps({"events": told, "figures": counted}))
+        return
+    for name, middle in counted.items():
+        print(f"{name:34} {middle:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Figures that any number of shippers with any clocks agree on."""

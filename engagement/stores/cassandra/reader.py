@@ -1,0 +1,88 @@
+"""Runs the reading statements, and reads what the whole keyspace shares. Its refusals are explained."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from engagement.stores.cassandra import queries
+from engagement.stores.cassandra.connection import Connection, RefusedError
+from engagement.stores.cassandra.rows.stored import SlimEvent, slim_event
+from engagement.stores.customer_tags import Customer, TagSet
+from engagement.stores.port import Query, StoreError
+
+SECRET: Final = "recipients"  # noqa: S105 - a name, not the secret; in the table `secret`: what pseudonyms are made with
+INDEXED: Final = "indexed"  # there: the first hour, since 1970, that `event_by_day` has all events of
+
+
+class Reader:
+    """Reads by the names of `statements.READS`. All methods raise StoreError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._secrets: dict[str, bytes] = {}
+
+    def forget(self) -> None:
+        """Forget what was read, as a new process would."""
+        self._secrets.clear()
+
+    def secret(self) -> bytes:
+        """Return the key of pseudonyms."""
+        found = self._kept(SECRET)
+        if not found:
+            raise StoreError("Cassandra: the secret of pseudonyms is missing. Run `smtpapi store migrate`.")
+        return found
+
+    def indexed_from(self) -> int:
+        """Return the first hour since 1970 whose events are all in `event_by_day`."""
+        return int.from_bytes(self._kept(INDEXED), "big")
+
+    def _kept(self, name: str) -> bytes:
+        if name not in self._secrets:
+            found = self.read("secret", (name,))
+            if not found:
+                return b""
+            self._secrets[name] = bytes(found[0][0])
+        return self._secrets[name]
+
+    def read(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Return the lines of a result."""
+        try:
+            return self._connection.read(name, values)
+        except RefusedError as error:
+            raise self._refused(error) from error
+
+    def read_each(self, name: str, several: Sequence[tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
+        """Return the lines of several results."""
+        try:
+            return self._connection.read_each(name, several)
+        except RefusedError as error:
+            raise self._refused(error) from error
+
+    def streams(
+        self, name: str, bound: Sequence[tuple[object, ...]], page: int
+    ) -> list[Iterator[tuple[Any, ...]]]:
+        """Return the lines of several results, fetched by pages."""
+        try:
+            return self._connection.stream_each(name, bound, page)
+        except RefusedError as error:
+            raise self._refused(error) from error
+
+    def slim_streams(
+        self, name: str, bound: Sequence[tuple[object, ...]], page: int
+    ) -> list[Iterator[SlimEvent]]:
+        """Return the slim rows of several results, fetched by pages."""
+        return [map(slim_event, stream) for stream in self.streams(name, bound, page)]
+
+    def tag_sets(self, customer: Customer) -> list[TagSet]:
+        """Return the sets of a customer's tags that are listed."""
+        return [queries.stored_tag_set(line) for line in self.read("tag_sets", (queries.PLACE, *customer))]
+
+    def wanted_sets(self, query: Query) -> frozenset[bytes]:
+        """Return the ids of tag sets with a tag that the query names."""
+        if not query.tags:
+            return frozenset()
+        sets = map(queries.stored_tag_set, self.read("all_tag_sets", (queries.PLACE, query.tenant)))
+        return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
+
+    def _refused(self, error: RefusedError) -> StoreError:
+        self._connection.recheck()
+        return StoreError(f"Cassandra: {error}. `smtpapi store check` tells whether the tables are there.")

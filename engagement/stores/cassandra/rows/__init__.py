@@ -1,0 +1,1 @@
+"""The statements, and rows as values: pure, no connections."""

@@ -1,0 +1,173 @@
+"""What a query asks for beyond what its statement has met, and which statement that is. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engagement.events.fields import Fields
+from engagement.stores.cassandra.queries import COMMON, signed
+from engagement.stores.cassandra.rows.stored import PROBABLE, SlimEvent, StoredEvent
+from engagement.stores.customer_tags import set_id
+from engagement.stores.port import Query
+
+MOST_VALUES: Final = 4  # that a node is asked for one by one; more are looked at here
+
+
+class Filter:
+    """The conditions of a query that the statement itself has not met.
+
+    oldest: Unix milliseconds; events before are not wanted. sets: ids of tag sets with a wanted tag.
+    """
+
+    def __init__(self, query: Query, oldest: int = 0, sets: frozenset[bytes] = frozenset()) -> None:
+        self._query = query
+        self._sets = sets
+        self._from = max(oldest, query.from_ms or 0)
+        self._to = query.to_ms if query.to_ms is not None else 1 << 62
+        self._recipients = frozenset(recipient.lower() for recipient in query.recipients)
+        self._messages = frozenset(query.messages)
+        self._transmissions = frozenset(_unsigned(text) for text in query.transmissions)
+        self._signed = frozenset(signed(number) for number in self._transmissions if number is not None)
+
+    def wants_slim(self, row: SlimEvent) -> bool:
+        """Tell whether a slim row is wanted; recipients, messages, names and ids are not checked."""
+        query = self._query
+        return (
+            self._from <= row.at_ms < self._to
+            and (query.expired or not row.expired)
+            and (not query.types or row.type in query.types)
+            and (not query.campaigns or row.campaign in query.campaigns)
+            and (not query.transmissions or row.transmission in self._signed)
+            and (not query.tags or row.tags in self._sets)
+            and (not query.classes or row.client in query.classes)
+            and (not query.domains or row.domain in query.domains)
+            and (not query.ordinals or row.ordinal in query.ordinals)
+            and (not query.bounce_classes or row.bounce_class in query.bounce_classes)
+            # A hit does not know it: its injection does, and `wants_shown` looks there.
+            and (
+                not query.sending_domains
+                or not row.sending_domain
+                or row.sending_domain in query.sending_domains
+            )
+        )
+
+    def wants_shown(self, fields: Fields) -> bool:
+        """Tell whether an event that `wants_slim` is wanted, by what it has from its injection."""
+        wanted = self._query.sending_domains
+        return not wanted or fields.get("sending_domain") in wanted
+
+    def wants(self, row: StoredEvent, lent: Fields) -> bool:
+        """Tell whether a whole row is wanted. lent: what it takes from its injection."""
+        query, fields = self._query, row.fields
+        if not (
+            row.tenant == query.tenant
+            and self._from <= row.at_ms < self._to
+            and (query.expired or not row.expired)
+            and (not query.types or row.type in query.types)
+            and (not query.ids or str(row.event_id) in query.ids)
+            and (not self._messages or fields.get("message_id") in self._messages)
+            and (not self._recipients or fields.get("rcpt_to") in self._recipients)
+            and (
+                not query.transmissions
+                or _unsigned(fields.get("transmission_id", "0")) in self._transmissions
+            )
+        ):
+            return False
+        return self._wants_rest(row, fields, {**lent, **fields})
+
+    def _wants_rest(self, row: StoredEvent, fields: Fields, joined: Fields) -> bool:
+        query = self._query
+        return (
+            (not query.campaigns or joined.get("campaign_id", "") in query.campaigns)
+            and (not query.tags or self._tags(row.tenant, joined) in self._sets)
+            and (not query.classes or row.client in query.classes)
+            and (not query.domains or fields.get("recipient_domain") in query.domains)
+            and (not query.sending_domains or joined.get("sending_domain") in query.sending_domains)
+            and (not query.ordinals or _ordinal(fields) in query.ordinals)
+            and (not query.bounce_classes or int(fields.get("bounce_class", "0")) in query.bounce_classes)
+            and (not query.queue_ids or joined.get("x_queue_id") in query.queue_ids)
+            and (
+                not query.message_id_headers or joined.get("x_message_id_header") in query.message_id_headers
+            )
+        )
+
+    @staticmethod
+    def _tags(tenant: str, fields: Fields) -> bytes:
+        return set_id((tenant, fields.get("customer_id", "")), fields.get("rcpt_tags", ()))
+
+
+def is_small(query: Query) -> bool:
+    """Tell whether a query is about messages that a table names."""
+    return bool(
+        query.ids
+        or query.messages
+        or query.recipients
+        or query.queue_ids
+        or query.message_id_headers
+        or query.transmissions
+    )
+
+
+def days_to_read(query: Query) -> list[tuple[str, str]] | None:
+    """Return (what, value) of the partitions of `event_by_day` that hold all such events, None for none."""
+    rare = query.types and COMMON.isdisjoint(query.types)
+    if query.campaigns and rare:
+        return [
+            ("both", f"{kind}\0{campaign}")
+            for kind in _set(query.types)
+            for campaign in _set(query.campaigns)
+        ]
+    if query.campaigns and all(query.campaigns):
+        return [("campaign", campaign) for campaign in _set(query.campaigns)]
+    if rare:
+        return [("type", kind) for kind in _set(query.types)]
+    return None
+
+
+def condition(query: Query, sets: frozenset[bytes], *, types: bool) -> tuple[str, list[tuple[Any, ...]]]:
+    """Return the column that a node shall filter by, and its values; "" for none.
+
+    types: whether the partitions hold events of other types as well.
+    """
+    choices: Mapping[str, list[tuple[Any, ...]]] = {
+        "domain": [(name,) for name in _set(query.domains)],
+        "ordinal": [(number,) for number in dict.fromkeys(query.ordinals)],
+        "bounce_class": [(number,) for number in dict.fromkeys(query.bounce_classes)],
+        "tags": [(name,) for name in sorted(sets)] if query.tags else [],
+        "type": [(name,) for name in _set(query.types)] if types else [],
+        "client": [(name, name + PROBABLE) for name in _set(query.classes)],
+    }
+    offered = [
+        (len(values), column)
+        for column, values in choices.items()
+        if 0 < len(values) <= MOST_VALUES and all(value[0] not in ("", -1, 0) for value in values)
+    ]
+    _, column = min(offered, key=lambda one: one[0], default=(0, ""))
+    return column, choices.get(column, [])
+
+
+def is_search(query: Query) -> bool:
+    """Tell whether a query that no index leads is about few among many events, as far as one can know."""
+    return bool(
+        query.classes
+        or query.domains
+        or query.sending_domains
+        or query.ordinals
+        or query.bounce_classes
+        or query.tags
+    )
+
+
+def _set(values: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _ordinal(fields: Fields) -> int:
+    return int(fields.get("x_ordinal", "-1"))
+
+
+def _unsigned(text: str) -> int | None:
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < 1 << 64 else None

@@ -1,0 +1,1 @@
+"""The figures of an SQLite file: made by differences, asked for, and counted again."""

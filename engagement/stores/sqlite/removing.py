@@ -1,0 +1,135 @@
+"""Removes what is too old, and what is of one recipient. Figures stay."""
+
+import sqlite3
+from typing import Any, Final
+
+from engagement.events.model import names_of
+from engagement.figures.contribution import ALONE, seen_ever
+from engagement.stores.aggregate import HOUR_MS
+from engagement.stores.customer_tags import DAY_MS
+from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed
+from engagement.stores.sqlite.counting.ever import to_text
+from engagement.stores.sqlite.counting.facts import COLUMNS, facts
+from engagement.stores.sqlite.counting.figures import ever_of
+from engagement.stores.sqlite.labels import decoded
+from engagement.stores.sqlite.reading import refs, tenants
+from engagement.stores.sqlite.terms import Terms
+
+_EVER_DAYS: Final = 400  # that what counts once is remembered behind its events: as long as figures
+_OLD: Final = f"""
+SELECT {COLUMNS}, event.tenant, event.message FROM event INDEXED BY sqlite_autoindex_event_1
+WHERE event.tenant = ? AND event.at_ms < ? ORDER BY event.at_ms, event.event_id LIMIT ?
+"""  # noqa: S608 - fixed text
+_OF_MESSAGE: Final = f"""
+SELECT {COLUMNS}, event.tenant, event.message FROM event INDEXED BY by_message WHERE event.message = ?
+"""  # noqa: S608 - fixed text
+_ONE: Final = f"""
+SELECT {COLUMNS}, event.tenant, event.message FROM event
+WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
+"""  # noqa: S608 - fixed text
+_DELETE_EVENT: Final = "DELETE FROM event WHERE tenant = ? AND at_ms = ? AND event_id = ?"
+_DELETE_BODY: Final = "DELETE FROM body WHERE place = ?"
+_DELETE_VERDICTS: Final = "DELETE FROM verdict WHERE event_id = ?"
+_PARTIAL: Final = "INSERT INTO partial_day (tenant, day) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_KEEP_EVER: Final = "UPDATE message SET ever = ? WHERE message = ?"
+_LONE: Final = """
+SELECT message FROM message INDEXED BY message_of_time
+WHERE at_ms < ? AND (lent <> '') = ? AND (ever = '' OR lent <> '' OR at_ms < ?)
+    AND NOT EXISTS (SELECT 1 FROM event INDEXED BY by_message WHERE event.message = message.message) LIMIT ?
+"""
+_FORGET: Final = "DELETE FROM message WHERE message = ? AND ever = ''"
+_EMPTY: Final = """
+UPDATE message SET lent = '', recipient = 0, transmission = 0, run = -1, sender = 0, injection = 0
+WHERE message = ?
+"""
+_OLD_LOOKUPS: Final = """
+DELETE FROM lookup WHERE (run, what, hash, ref) IN (
+    SELECT run, what, hash, ref FROM lookup
+    WHERE run < (SELECT coalesce(min(place), 0) FROM body) >> ? LIMIT ?)
+"""
+_LOOK: Final = "DELETE FROM lookup WHERE run = ? AND what = ? AND hash = ? AND ref = ?"
+_RUNS: Final = "SELECT max(run) FROM lookup"
+_NAMED: Final = (
+    "SELECT transmission, record FROM message LEFT JOIN body ON body.place = injection WHERE message = ?"
+)
+
+
+def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: int) -> int:
+    """Remove what is older, in a transaction of the caller's, at most limit rows; return how many."""
+    gone = 0
+    for tenant in tenants(connection):
+        lines = connection.execute(_OLD, (tenant, before_ms, limit - gone)).fetchall()
+        _remove(connection, terms, lines)
+        gone += len(lines)
+    if gone < limit:
+        long_ago = before_ms - _EVER_DAYS * DAY_MS
+        for lent, most in ((1, limit - gone), (0, limit)):
+            lone = connection.execute(_LONE, (before_ms, lent, long_ago, most)).fetchall()
+            if not lent:
+                connection.executemany(
+                    "UPDATE message SET ever = '' WHERE message = ? AND at_ms < ?",
+                    [(message, long_ago) for (message,) in lone],
+                )
+            connection.executemany(_EMPTY, lone)
+            connection.executemany(_FORGET, lone)
+            gone += len(lone) if lent else 0
+        connection.execute(_OLD_LOOKUPS, (RUN_BITS, limit))
+        connection.execute("DELETE FROM tag_set WHERE used < ?", (before_ms // DAY_MS,))
+    return gone
+
+
+def sweep_figures(connection: sqlite3.Connection, before_ms: int) -> None:
+    """Remove figures of hours that are older."""
+    connection.execute("DELETE FROM hourly WHERE hour < ?", (before_ms // HOUR_MS,))
+
+
+def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: int) -> int:
+    """Remove all events of a recipient's messages, in a transaction of the caller's; return how many.
+
+    tenant: its number. recipient: the hash.
+    """
+    gone = 0
+    runs = range(1 + (connection.execute(_RUNS).fetchone()[0] or 0))
+    for ref in sorted(refs(connection, Lookup.RECIPIENT, [recipient])):
+        if len(ref) == 16:
+            lines = connection.execute(_OF_MESSAGE, (ref,)).fetchall()
+        else:
+            key = tenant, int.from_bytes(ref[:8], "big"), ref[8:]
+            lines = connection.execute(_ONE, key).fetchall()
+        looks = [(Lookup.RECIPIENT, recipient), *_looks(connection, ref)]
+        _remove(connection, terms, lines)
+        connection.executemany(_PARTIAL, {(line[18], line[0] // DAY_MS) for line in lines})
+        connection.executemany(_EMPTY, [(ref,)])
+        connection.executemany(_FORGET, [(ref,)])
+        connection.executemany(
+            _LOOK, [(run, int(what), number, ref) for run in runs for what, number in looks]
+        )
+        gone += len(lines)
+    return gone
+
+
+def _looks(connection: sqlite3.Connection, ref: bytes) -> list[tuple[Lookup, int]]:
+    """Return what else leads to a message."""
+    found = connection.execute(_NAMED, (ref,)).fetchone()
+    if found is None:
+        return []
+    transmission, record = found
+    event = decoded(record) if record else None
+    names = names_of(event) if event is not None else ()  # type: ignore[arg-type] # an injection, by its place
+    return [(Lookup.TRANSMISSION, transmission), *((NAMES[name.what], hashed(name.text)) for name in names)]
+
+
+def _remove(connection: sqlite3.Connection, terms: Terms, lines: list[tuple[Any, ...]]) -> None:
+    """Remove rows of the event, and what belongs to them; keep what counts once."""
+    seen: dict[bytes, list[tuple[Any, ...]]] = {}
+    for line in lines:
+        seen.setdefault(line[19], []).append(line)
+    kept = []
+    for message, rows in seen.items():
+        known = [each for each in facts(connection, terms, rows) if each.type not in ALONE and each.campaign]
+        if message and known:
+            kept.append((to_text(seen_ever(known, ever_of(connection, message))), message))
+    connection.executemany(_KEEP_EVER, kept)
+    connection.executemany(_DELETE_EVENT, [(line[18], line[0], line[2]) for line in lines])
+    connection.executemany(_DELETE_BODY, [(line[17],) for line in lines])
+    connection.executemany(_DELETE_VERDICTS, [(line[2],) for line in lines])

@@ -1,0 +1,142 @@
+"""Adds rows to the file, each under its id, and changes those that are there."""
+
+import sqlite3
+from typing import Any, Final, NamedTuple
+
+from engagement.events.classify import rules_number
+from engagement.events.rows import EventRow
+from engagement.stores.json_text import as_text
+from engagement.stores.sqlite.terms import Terms
+from engagement.stores.sqlite.written import (
+    ADD_BODY,
+    ADD_EVENT,
+    ADD_LOOKUP,
+    KEEP_MESSAGE,
+    REPLACE_BODY,
+    REPLACE_EVENT,
+    Portion,
+)
+
+_SENT_FROM: Final = "UPDATE event INDEXED BY by_message SET sender = ? WHERE message = ? AND sender <> ?"
+_LEND: Final = "UPDATE message SET lent = ? WHERE message = ?"
+_STATE: Final = "SELECT value FROM state WHERE name = ?"
+_SET: Final = "UPDATE state SET value = ? WHERE name = ?"
+_PRESENT: Final = """
+SELECT event.place, event.message, event.rules, body.hash, body.record, event.class, event.certain,
+    event.reason
+FROM event JOIN body ON body.place = event.place
+WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
+"""
+
+
+class Arrived(NamedTuple):
+    """A new row, for the figures. line: `facts.COLUMNS`. fresh_from: its message has no rows
+    before this place; 0 for not known."""
+
+    place: int
+    tenant: int
+    message: bytes
+    line: tuple[Any, ...]
+    fresh_from: int
+
+
+class Change(NamedTuple):
+    """A row that is there, told otherwise. place: its own. event, body: values. lent: of an injection."""
+
+    place: int
+    message: bytes
+    event: tuple[Any, ...]
+    body: tuple[object, ...]
+    lent: str
+
+
+def state(connection: sqlite3.Connection, name: str) -> int:
+    """Return a number of the table `state`."""
+    return int(connection.execute(_STATE, (name,)).fetchone()[0])
+
+
+def set_state(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Set a number of the table `state`."""
+    connection.execute(_SET, (value, name))
+
+
+def add(
+    connection: sqlite3.Connection, terms: Terms, rows: list[EventRow], tags: list[int]
+) -> tuple[list[Arrived], list[Change]]:
+    """Add rows in a transaction of the caller's; return the new ones, and changes that are yet to be made.
+
+    tags: the number of each row's tag set. Rows that are there and were told alike are left alone, and so are
+    those that later rules have classified.
+    """
+    if not rows:
+        return [], []
+    portion, first = Portion(connection, terms, tags), state(connection, "next")
+    portion.put(rows, first)
+    connection.execute("SAVEPOINT rows")
+    changes: list[Change] = []
+    if connection.executemany(ADD_EVENT, portion.events).rowcount != len(rows):
+        connection.execute("ROLLBACK TO rows")
+        rows, tags, changes = _only_new(connection, rows, tags, portion)
+        portion = Portion(connection, terms, tags)
+        portion.put(rows, first)
+        connection.executemany(ADD_EVENT, portion.events)
+    connection.execute("RELEASE rows")
+    store(connection, portion)
+    set_state(connection, "next", first + len(rows))
+    arrived = [
+        _arrived(values, first if values[9] and portion.messages[values[9]].new else 0)
+        for values in portion.events
+    ]
+    return arrived, changes
+
+
+def store(connection: sqlite3.Connection, portion: Portion) -> None:
+    """Write what a portion has beside its events."""
+    connection.executemany(ADD_BODY, portion.bodies)
+    connection.executemany(ADD_LOOKUP, portion.lookups)
+    connection.executemany(
+        KEEP_MESSAGE,
+        [known.values(message) for message, known in portion.messages.items() if known.changed or known.new],
+    )
+    if portion.senders:
+        connection.executemany(_SENT_FROM, portion.senders)
+
+
+def replace(connection: sqlite3.Connection, changes: list[Change]) -> None:
+    """Make changes."""
+    connection.executemany(REPLACE_EVENT, [change.event for change in changes])
+    connection.executemany(REPLACE_BODY, [change.body for change in changes])
+    connection.executemany(_LEND, [(change.lent, change.message) for change in changes if change.lent])
+
+
+def _arrived(values: tuple[Any, ...], fresh_from: int) -> Arrived:
+    (tenant, at_ms, event_id, place, kind, client, certain, expired, hits, message, _, link) = values[:12]
+    (ordinal, campaign, domain, _, _, bounce, reason, _, name, size, tries, wait) = values[12:]
+    line = (at_ms, kind, event_id, campaign, domain, link, client, certain, reason, expired, hits)
+    return Arrived(
+        place, tenant, message, (*line, ordinal, name, size, bounce, tries, wait, place), fresh_from
+    )
+
+
+def _only_new(
+    connection: sqlite3.Connection, rows: list[EventRow], tags: list[int], portion: Portion
+) -> tuple[list[EventRow], list[int], list[Change]]:
+    """Return the rows that are not in the file, with their tags, and changes of those that are."""
+    new: dict[str, tuple[EventRow, int]] = {}
+    changes: dict[str, Change] = {}
+    for row, tag, event, body in zip(rows, tags, portion.events, portion.bodies, strict=True):
+        found = connection.execute(_PRESENT, event[:3]).fetchone()
+        if found is None:
+            before = new.get(row.event_id)
+            if before is None or rules_number(before[0].rules) <= rules_number(row.rules):
+                new[row.event_id] = row, tag
+            continue
+        place, message, rules, *kept = found
+        stored = connection.execute("SELECT text FROM term WHERE id = ?", (rules,)).fetchone()
+        if rules_number(stored[0] if stored else "") > rules_number(row.rules):
+            continue
+        if (*kept, rules) != (body[4], body[5], event[5], event[6], event[18], event[19]):
+            mine = (*event[:3], place, *event[4:])
+            lent = as_text(row.message) if row.message is not None else ""
+            changes[row.event_id] = Change(place, message, mine, (place, *body[1:]), lent)
+    return [row for row, _ in new.values()], [tag for _, tag in new.values()], list(changes.values())

@@ -1,0 +1,166 @@
+"""Rows of the port as the values of the file's tables. No connections but for the dictionary."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engagement.events.fields import INJECTION
+from engagement.events.rows import EventRow, RowSource
+from engagement.stores.json_text import as_text
+from engagement.stores.sqlite.codes import (
+    CLASS_CODES,
+    NAMES,
+    RUN_BITS,
+    TYPE_CODES,
+    Lookup,
+    event_ref,
+    hashed,
+    recipient_hash,
+    signed,
+)
+from engagement.stores.sqlite.counting.facts import tries_and_wait
+from engagement.stores.sqlite.terms import Terms
+
+_COLUMNS: Final = (
+    "tenant, at_ms, event_id, place, type, class, certain, expired, hits, message, recipient, link, ordinal, "
+    "campaign, domain, sender, tags, bounce, reason, rules, name, size, tries, wait"
+)
+ADD_EVENT: Final = f"""
+INSERT INTO event ({_COLUMNS}) VALUES ({", ".join("?" * 24)}) ON CONFLICT DO NOTHING
+"""  # noqa: S608 - fixed text
+REPLACE_EVENT: Final = ADD_EVENT.replace("INSERT", "REPLACE", 1).replace(" ON CONFLICT DO NOTHING", "")
+ADD_BODY: Final = """
+INSERT INTO body (place, tenant, at_ms, event_id, hash, record) VALUES (?, ?, ?, ?, ?, ?)
+"""
+REPLACE_BODY: Final = ADD_BODY.replace("INSERT", "REPLACE", 1)
+KEEP_MESSAGE: Final = """
+INSERT INTO message (message, at_ms, recipient, transmission, run, sender, injection, lent, ever)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, '')
+ON CONFLICT (message) DO UPDATE SET at_ms = excluded.at_ms, recipient = excluded.recipient,
+    transmission = excluded.transmission, run = excluded.run, sender = excluded.sender,
+    injection = excluded.injection, lent = CASE WHEN excluded.lent = '' THEN lent ELSE excluded.lent END
+"""
+_MESSAGE: Final = """
+SELECT at_ms, recipient, transmission, run, sender, injection FROM message WHERE message = ?
+"""
+ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+@dataclass(slots=True)
+class Known:
+    """A row of `message`. new: it is not in the file. changed: it is to be written."""
+
+    at_ms: int
+    recipient: int = 0
+    transmission: int = 0
+    run: int = -1
+    sender: int = 0
+    injection: int = 0
+    lent: str = ""
+    new: bool = False
+    changed: bool = False
+
+    def values(self, message: bytes) -> tuple[object, ...]:
+        """Return the values of `KEEP_MESSAGE`."""
+        return (
+            *(message, self.at_ms, self.recipient, self.transmission, self.run, self.sender),
+            *(self.injection, self.lent),
+        )
+
+
+class Portion:
+    """The values of some rows.
+
+    senders: messages with older events, which now have a sender. Raises ValueError, TypeError, OverflowError
+    or RecursionError for a row that cannot be stored.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, terms: Terms, tag_numbers: Iterable[int]) -> None:
+        self._connection = connection
+        self._terms = terms
+        self._tags = iter(tag_numbers)
+        self.events: list[tuple[Any, ...]] = []
+        self.bodies: list[tuple[object, ...]] = []
+        self.lookups: list[tuple[int, int, int, bytes]] = []
+        self.messages: dict[bytes, Known] = {}
+        self.senders: list[tuple[int, bytes, int]] = []
+
+    def put(self, rows: list[EventRow], place: int) -> None:
+        """Add rows. place: of the first of them."""
+        numbers = self._terms.numbers(self._connection)
+        for each, row in enumerate(rows, place):
+            self._put(row, each, numbers)
+
+    def _put(self, row: EventRow, place: int, numbers: Mapping[str, int]) -> None:
+        source, at_ms = row.source, row.at_ms
+        if isinstance(source, RowSource):
+            record, rcpt_hash, label = source.record, source.rcpt_hash or None, source.label
+            rules, reason = (label.rules, label.reason) if label else ("", "")
+        else:
+            record, rcpt_hash, rules, reason = as_text(source).encode(), None, row.rules, row.reason
+        event_id = bytes.fromhex(row.event_id.replace("-", ""))
+        message = bytes.fromhex(row.message_id)
+        link = int.from_bytes(bytes.fromhex(row.link), "big", signed=True)
+        tenant, kind, run = numbers[row.tenant], TYPE_CODES[row.type], place >> RUN_BITS
+        recipient = recipient_hash(row.tenant, row.recipient)
+        transmission = signed(int(row.transmission_id or "0"))
+        sender = numbers[row.sending_domain]
+        ref = event_ref(at_ms, event_id)
+        if message:
+            known = self.messages.get(message) or self._read(message, at_ms)
+            self._note(row, known, message, run, recipient, transmission)
+            if row.type == INJECTION:
+                self._inject(row, known, message, sender, place)
+            sender = sender or known.sender
+            leads_to = message
+        else:
+            leads_to = ref
+            self._look(run, Lookup.RECIPIENT, recipient, ref)
+            self._look(run, Lookup.TRANSMISSION, transmission, ref)
+        for name in row.names:
+            self._look(run, NAMES[name.what], hashed(name.text), leads_to)
+        if int.from_bytes(event_id[:6], "big") != at_ms:
+            self._look(run, Lookup.EVENT_ID, hashed(row.event_id), ref)
+        tries, wait = tries_and_wait(row)
+        self.events.append(
+            (
+                *(tenant, at_ms, event_id, place, kind, CLASS_CODES[row.client], row.certain, row.expired),
+                *(row.hits, message, recipient, link, row.ordinal, numbers[row.campaign]),
+                *(numbers[row.domain], sender, next(self._tags), row.bounce_class, numbers[reason]),
+                *(numbers[rules], numbers[row.link_name], row.size, tries, wait),
+            )
+        )
+        self.bodies.append((place, tenant, at_ms, event_id, rcpt_hash, record))
+
+    def _read(self, message: bytes, at_ms: int) -> Known:
+        line = self._connection.execute(_MESSAGE, (message,)).fetchone()
+        known = self.messages[message] = Known(*line) if line else Known(at_ms, new=True)
+        return known
+
+    def _note(
+        self, row: EventRow, known: Known, message: bytes, run: int, recipient: int, transmission: int
+    ) -> None:
+        """Write what the message is found by, once in each run, and again where an event says otherwise."""
+        if recipient and (known.recipient != recipient or known.run < run):
+            self._look(run, Lookup.RECIPIENT, recipient, message)
+            known.recipient, known.changed = recipient, True
+        if transmission and (known.transmission != transmission or known.run < run):
+            self._look(run, Lookup.TRANSMISSION, transmission, message)
+            known.transmission, known.changed = transmission, True
+        if known.run < run:
+            known.run, known.changed = run, True
+
+    def _inject(self, row: EventRow, known: Known, message: bytes, sender: int, place: int) -> None:
+        if not known.injection or known.injection <= place:
+            known.injection, known.at_ms, known.changed = place, row.at_ms, True
+        if row.message is not None:
+            known.lent = as_text(row.message)
+        if sender != known.sender:
+            if not known.new:
+                self.senders.append((sender, message, sender))
+            known.sender = sender
+
+    def _look(self, run: int, what: Lookup, number: int, ref: bytes) -> None:
+        if number:
+            self.lookups.append((run, what, number, ref))

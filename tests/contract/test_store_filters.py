@@ -1,0 +1,140 @@
+"""Events by what they are filtered by, alone and in pairs: what every engine must find."""
+
+from typing import Any
+
+import pytest
+
+from contract.store_samples import AT, Telling
+from engagement.events.classify import Classification, ReaderClass
+from engagement.events.model import Injection, MessageEvent
+from engagement.events.rows import EventRow, relabelled, rows
+from engagement.links.model import Kind
+from engagement.stores.port import EventStore, Query
+
+SCANNER = Classification(ReaderClass.SCANNER, "burst", "1")
+PERHAPS = Classification(ReaderClass.SCANNER, "burst", "1", certain=False)
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+def injection(number: int, at: int) -> Injection:
+    return Injection(
+        f"00000000-0000-7000-8000-{number:012x}", AT + at, number.to_bytes(16, "big"), 70 + number,
+        f"r{number}@{'ab'[number % 2]}.example", "b@example.org", f"news@shop{number}.example", "Autumn",
+        ("autumn", "spring")[number % 2], ("letter", f"t{number}"), "", "12",
+        False, True, True, False, False, 9, f"Q{number}", "", {},
+        message_id_header=f"<{number}@example.org>", node_name="mx",
+    )  # fmt: skip
+
+
+def outcome(number: int, at: int, kind: str, bounce_class: int, of: Injection) -> list[EventRow]:
+    name = f"00000000-0000-7000-9000-{number:012x}"
+    event = MessageEvent(name, AT + at, kind, "mx", of.queue_id, 7, bounce_class=bounce_class)
+    return list(rows(event, injection=of))
+
+
+@pytest.fixture
+def told(store: EventStore, tell: Telling) -> list[EventRow]:
+    """Two injections (0, 1), what became of them (2 to 5), and hits (6 to 10)."""
+    one, two = injection(1, 0), injection(2, DAY)
+
+    def hit(of: Injection, at: int, label: Classification | None, kind: Kind = Kind.CLICK) -> EventRow:
+        (row,) = tell.hit(
+            kind, at, message=of.message_id[-1], recipient=of.recipient, campaign=of.campaign,
+            transmission=of.transmission_id, tags=of.tags, customer="12",
+        )  # fmt: skip
+        return relabelled(row, label) if label else row
+
+    made = [
+        *rows(one),
+        *rows(two),
+        *outcome(1, 1000, "delivery", 0, one),
+        *outcome(2, DAY + 1000, "bounce", 10, two),
+        *outcome(3, DAY + 2000, "out_of_band", 50, two),
+        *outcome(4, 3 * DAY, "delay", 0, one),
+        hit(one, HOUR, None),
+        hit(one, 2 * HOUR, SCANNER),
+        hit(one, 3 * HOUR, PERHAPS, Kind.OPEN),
+        hit(two, 5 * DAY, None, Kind.OPEN),
+        hit(two, 5 * DAY + 1, SCANNER),
+    ]
+    store.add(made)
+    return made
+
+
+FILTERS: dict[str, tuple[dict[str, Any], set[int]]] = {
+    "a class, certain or not": ({"classes": ("scanner",)}, {7, 8, 10}),
+    "two classes": ({"classes": ("scanner", "human")}, {6, 7, 8, 9, 10}),
+    "a class and a type": ({"classes": ("scanner",), "types": ("open",)}, {8}),
+    "a class and a campaign": ({"classes": ("scanner",), "campaigns": ("spring",)}, {7, 8}),
+    "a domain": ({"domains": ("a.example",)}, {1, 3, 4, 9, 10}),
+    "two domains": ({"domains": ("a.example", "b.example")}, set(range(11))),
+    "a domain and a type": ({"domains": ("b.example",), "types": ("delay",)}, {5}),
+    "a domain and a campaign": ({"domains": ("a.example",), "campaigns": ("spring",)}, set()),
+    "a sending domain": ({"sending_domains": ("shop2.example",)}, {1, 3, 4, 9, 10}),
+    "a sending domain and a type": ({"sending_domains": ("shop1.example",), "types": ("click",)}, {6, 7}),
+    "a bounce class": ({"bounce_classes": (10,)}, {3}),
+    "two bounce classes": ({"bounce_classes": (10, 50)}, {3, 4}),
+    "a queue id": ({"queue_ids": ("Q1",)}, {0, 2, 5, 6, 7, 8}),
+    "a queue id and a class": ({"queue_ids": ("Q1",), "classes": ("human",)}, {6}),
+    "a Message-ID": ({"message_id_headers": ("<2@example.org>",)}, {1, 3, 4, 9, 10}),
+    "a Message-ID in another case": ({"message_id_headers": ("<2@EXAMPLE.org>",)}, set()),
+    "a Message-ID and a queue id": (
+        {"message_id_headers": ("<2@example.org>",), "queue_ids": ("Q1",)},
+        set(),
+    ),
+    "a transmission": ({"transmissions": ("71",)}, {0, 2, 5, 6, 7, 8}),
+    "a transmission and a type": ({"transmissions": ("71", "72"), "types": ("open",)}, {8, 9}),
+    "a rare type": ({"types": ("bounce",)}, {3}),
+    "rare types": ({"types": ("bounce", "delay", "out_of_band")}, {3, 4, 5}),
+    "a rare type and a common one": ({"types": ("delay", "click")}, {5, 6, 7, 10}),
+    "a rare type and a campaign": ({"types": ("delay", "bounce"), "campaigns": ("autumn",)}, {3}),
+    "a rare type in a span": ({"types": ("delay",), "from_ms": AT, "to_ms": AT + 3 * DAY}, set()),
+    "a campaign": ({"campaigns": ("spring",)}, {0, 2, 5, 6, 7, 8}),
+    "a campaign in a span": ({"campaigns": ("spring",), "from_ms": AT + 2 * HOUR}, {5, 7, 8}),
+    "a tag": ({"tags": ("t2",)}, {1, 3, 4, 9, 10}),
+    "a tag and a type": ({"tags": ("letter",), "types": ("open",)}, {8, 9}),
+    "a link of no known place": ({"ordinals": (3,)}, set()),
+    "everything at once": (
+        {
+            "types": ("click",),
+            "campaigns": ("autumn",),
+            "domains": ("a.example",),
+            "classes": ("scanner",),
+            "sending_domains": ("shop2.example",),
+            "tags": ("letter",),
+            "from_ms": AT + DAY,
+        },
+        {10},
+    ),
+}
+
+
+def test_a_filter_finds_what_it_asks_for_and_counts_it(store: EventStore, told: list[EventRow]) -> None:
+    """All of them in one store, as filling it takes longer than asking."""
+    wrong = {}
+    for case, (query, places) in FILTERS.items():
+        wanted = sorted(
+            (told[place] for place in places), key=lambda row: (row.at_ms, row.event_id), reverse=True
+        )
+        found = [event["event_id"] for event in store.find(Query(**query))]
+        counted = sum(count.recorded for count in store.counts(Query(**query)).values())
+        if found != [row.event_id for row in wanted] or counted != len(places):
+            wrong[case] = found, counted
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "query", [{"campaigns": ("spring",)}, {"types": ("click", "open")}, {"tags": ("letter",)}]
+)
+def test_pages_of_a_filter_follow_each_other(
+    store: EventStore, told: list[EventRow], query: dict[str, Any]
+) -> None:
+    every = [event["event_id"] for event in store.find(Query(**query))]
+    paged: list[str] = []
+    cursor = ""
+    while page := list(store.find(Query(limit=2, cursor=cursor, **query))):
+        paged += [event["event_id"] for event in page]
+        cursor = f"{page[-1]['timestamp']}/{page[-1]['event_id']}"
+    assert paged == every
+    assert every
