@@ -58,3 +58,6 @@ _ = (_.UNSURE_RAW_CLICKED, _.MACHINE_RAW_CLICKED)
 
 # options that are read by their names (engagement.settings)
 _ = (_.open_relay, _.momentum)
+
+# what policies call (smtpapi.policy.views)
+_ = _.set_header

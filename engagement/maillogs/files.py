@@ -97,7 +97,6 @@ class LogFile:
     def __init__(self, path: Path, cursor: dict[str, object]) -> None:
         self._path = path
         self._open: _Open | None = None
-        self._next: list[_Open] = []
         self._place = _place_of(cursor)
 
     def cursor(self) -> dict[str, object]:
@@ -115,9 +114,7 @@ class LogFile:
         if self._open is not None:
             self._place = self._open.place
             self._open.close()
-        for each in self._next:
-            each.close()
-        self._open, self._next = None, []
+        self._open = None
 
     def read(self) -> list[bytes]:
         """Return the next lines, [] where there are none yet. Raises OSError."""
@@ -138,7 +135,7 @@ class LogFile:
                 self._go_on()
 
     def _was_renamed(self, current: _Open) -> bool:
-        """Tell whether another file has the name and is written to; then the present one is complete."""
+        """Return whether another file has the name and is written to; then the present one is complete."""
         try:
             there = os.stat(self._path)
         except FileNotFoundError:
@@ -148,40 +145,54 @@ class LogFile:
             return False
         current.live = False
         current.more()  # what came between the last look and the new file
-        self._open_next(current.place, current.modified())
         return True
 
-    def _open_next(self, place: FilePlace, since: float) -> None:
-        """Open what was rotated since a moment (Unix seconds): a later rotation gives the names to others.
-
-        place: in the file that was written to then, which is not among them, nor a copy of it.
-        """
-        for path, at in self._beside():
-            if at >= since and not _is_in(place, path, live=False):
-                try:
-                    self._next.append(_Open(path, 0, live=False))
-                except FileNotFoundError:
-                    _log.warning("%s is gone; what it told is not known", path)
-
     def _go_on(self) -> None:
-        """Close the complete file, and go on with the next."""
+        """Close the complete file, and go on with the one that was written to after it.
+
+        It is looked for once more when it was opened: a rotation between the two gives names to other files.
+        """
         assert self._open is not None
+        done, since = self._open.place, self._open.modified()
         self._open.close()
-        self._open = self._next.pop(0) if self._next else None
-        self._place = None
+        self._open, self._place = None, done
+        while self._open is None:
+            path = self._after(done, since)
+            try:
+                found = _Open(path or self._path, 0, live=path is None)
+            except FileNotFoundError:
+                if path is None:
+                    return  # the writer has not made a new one: the complete one is the newest
+                continue
+            if self._after(done, since) == path and found.place.inode == _inode(path or self._path):
+                self._open, self._place = found, None
+            else:
+                found.close()
+
+    def _after(self, done: FilePlace, since: float) -> Path | None:
+        """Return the rotated file that was written to after a complete one, None if there is none.
+
+        since: when the complete one was written to last, Unix seconds, by which the next is known where it is
+        gone.
+        """
+        beside = self._beside()
+        places = [number for number, (path, _) in enumerate(beside) if _is_in(done, path, live=False)]
+        if places:
+            later = [path for path, _ in beside[places[-1] + 1 :]]
+        else:
+            later = [path for path, at in beside if at > since]
+        return later[0] if later else None
 
     def _resume(self) -> bool:
         """Open the file that the place is in, or the one with the name; return whether there is one."""
         place = self._place
         if place is not None and not _is_in(place, self._path, live=True):
             beside = self._beside()
-            for path, at in beside:
+            for path, _ in beside:
                 if _is_in(place, path, live=False):
                     # The newest is still written to until the writer makes a file with the name.
                     live = path == beside[-1][0] and path.suffix not in _OPENERS and not self._is_written()
                     self._open = _Open(path, place.offset, live=live)
-                    if not live:
-                        self._open_next(place, at)
                     return True
             if not self._path.exists():
                 return False
@@ -216,6 +227,14 @@ def _age(name: str) -> tuple[int, str]:
     """Return what orders files of one moment: numbers grow with age (`mail.log.2`), dates do not."""
     number = re.search(r"\.(\d{1,5})(?:\.|\Z)", name)
     return (-int(number[1]), "") if number else (0, name)
+
+
+def _inode(path: Path) -> int:
+    """Return a file's number, 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _literal(name: str) -> str:

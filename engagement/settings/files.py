@@ -128,6 +128,10 @@ class FileReader:
             )
         return tuple(item for path in paths for item in self._file(path, within, target.place))
 
+    def folders(self, folder: Path) -> Iterator[Path]:
+        """Yield the folders in which what a file of this folder names is looked for."""
+        return self._search(folder)
+
     def _search(self, folder: Path) -> Iterator[Path]:
         yield folder
         if self.base is not None:

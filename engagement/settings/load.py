@@ -11,7 +11,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from engagement.settings import lint
+from engagement.settings import lint, scripts
 from engagement.settings.errors import OptionValueError, Place, Problem, SettingsError
 from engagement.settings.files import FileReader
 from engagement.settings.momentum.scope_names import DISPLAY, INSIDE
@@ -52,16 +52,19 @@ def load_text(text: str, name: str = "<text>") -> Settings:
 
 
 def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
+    items = tuple(items)
     loader = _Loader(reader.problems, reader.warnings)
     for item in items:
         loader.item(item, loader.top)
     loader.check_together()
+    scripted = scripts.read(items, reader)
     if loader.problems:
         raise SettingsError(sorted(loader.problems, key=lambda problem: problem.place))
     stanzas = {name: loader.stanza(name) for name in STANZAS if name in loader.seen or name not in _OPTIONAL}
     settings = Settings(**stanzas, origins=loader.origins, table=Table(loader.top))
+    settings = replace(settings, scripts=scripted.scripts, datasources=scripted.sources)
     warnings = (*loader.warnings, *lint.warnings(settings))
-    notices = (*loader.unserved.notices.values(), *lint.notices(settings))
+    notices = (*loader.unserved.notices.values(), *scripted.notices, *lint.notices(settings))
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 
@@ -153,6 +156,8 @@ class _Loader:
             inner = self._block(item, name, block)
             for each in item.items if inner else ():
                 self.item(each, inner or block)
+        elif name in scripts.STANZAS and block is self.top:
+            pass  # `scripts` reads it
         elif name in STANZAS or name in DISPLAY:
             self.problems.append(misplaced(item.name, item.place, block.label))
         else:

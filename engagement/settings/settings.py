@@ -13,6 +13,7 @@ from engagement.settings.schema import (
     SCOPED,
     CassandraClientStanza,
     ClassifyStanza,
+    Datasource,
     EngagementTrackerStanza,
     EventHydrantStanza,
     FollowStanza,
@@ -20,6 +21,7 @@ from engagement.settings.schema import (
     LimitsStanza,
     MilterStanza,
     MomentumStanza,
+    PolicyScript,
     PolicyStanza,
     PrivacyStanza,
     RewritingStanza,
@@ -36,9 +38,9 @@ from engagement.settings.scopes import Scoped, Table, Value, Where
 class Settings:
     """A whole configuration.
 
-    smtpapi, cassandra_client: None where the stanza is absent. warnings: texts about what the operator should
-    change. notices: texts about what was read and has no effect here. origins: the options of stanzas that
-    the file sets, by stanza and option.
+    smtpapi, cassandra_client: None where the stanza is absent. warnings: what the operator should change.
+    notices: what was read and has no effect here. origins: the options of stanzas that the file sets, by
+    stanza and option. scripts: of the stanza scriptlet, in their order. datasources: by name.
     """
 
     smtpapi: SmtpapiStanza | None = None
@@ -58,6 +60,8 @@ class Settings:
     follow: FollowStanza = field(default_factory=FollowStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
+    scripts: tuple[PolicyScript, ...] = ()
+    datasources: Mapping[str, Datasource] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     origins: Mapping[tuple[str, str], Value] = field(default_factory=dict)

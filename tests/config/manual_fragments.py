@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engagement.settings import Settings, SettingsError, load_text
+from engagement.settings import Settings, SettingsError, load_text, scripts
 from engagement.settings.momentum.scope_names import INSIDE
 from engagement.settings.schema import SCOPED, STANZAS
 from engagement.settings.syntax import parse
@@ -79,7 +79,7 @@ def lost(items: tuple[Item, ...], kind: str, settings: Settings) -> Iterator[str
         if isinstance(item, AssignNode):
             served = name in SCOPED and kind in SCOPED[name].scopes
         else:
-            served = name in INSIDE[kind] or (kind == "global" and name in STANZAS)
+            served = name in INSIDE[kind] or (kind == "global" and name in {*STANZAS, *scripts.STANZAS})
         if not served and f"'{name}'" not in said:
             yield item.name
         if isinstance(item, ScopeNode) and name in INSIDE[kind]:

@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from contract.old_sqlite import old_file
-from contract.store_samples import Telling
+from contract.store_samples import AT, Telling
 from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
 from engagement.stores.port import Query, StoreError
@@ -238,6 +239,31 @@ def test_figures_follow_when_another_process_has_written(tmp_path: Path, tell: T
     assert one.roll_up() == 0
     one.close()
     other.close()
+
+
+def test_no_row_is_passed_over_that_another_process_wrote_between(tmp_path: Path, tell: Telling) -> None:
+    one = SqliteStore(tmp_path / "events.db", writing=True)
+    other = SqliteStore(tmp_path / "events.db", writing=True)
+    for number, store in enumerate((one, other, one, one, other, other, one)):
+        store.add(tell.hit(at=number * 20_000))
+    one.roll_up()
+    assert one.totals(Query())["click"].counted == 7
+    one.close()
+    other.close()
+
+
+def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path, tell: Telling) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    (row,) = tell.hit()
+    store.add([row])
+    scanner = row.fields | {"x_client_class": "scanner", "x_client_rules": "2"}
+    store.add([replace(row, client="scanner", source=scanner), *tell.hit(at=1, message=2)])
+    store.add(tell.hit(at=2, message=3))
+    store.roll_up()
+    clicks = store.totals(Query())["click"]
+    assert (clicks.counted, clicks.people) == (3, 2)
+    assert store.recount(AT // 86_400_000) == 0
+    store.close()
 
 
 def test_a_later_programs_file_is_left_alone(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_page_reads_rows_for_what_it_shows_alone(store: SqliteStore) -> None:
         {"sending_domains": ("example.org",)},
         {"tags": ("nl",)},
     ):
-        page, _ = plans(store, Query(**given))  # type: ignore[arg-type] # the values fit
+        page, _ = plans(store, Query(**given))
         found = [step for step in page if "by_" in step and "AS before" not in step and " event " in step]
         assert found, page
         assert all("COVERING INDEX" in step for step in found), page

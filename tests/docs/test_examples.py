@@ -2,7 +2,8 @@ r"""The examples in README.md and docs/ do what they show.
 
 Each fenced block says what it is: `console` is run and its output compared, where `...` stands for anything;
 `sh` is for a machine that is being set up, so of its lines only the words for `smtpapi` are checked;
-`ecelerity` is loaded as configuration, `python` as a policy, `json` as JSON; `text` and `eml` are shown only.
+`ecelerity` is loaded as configuration, `python` and `lua` as policies, `json` as JSON; `text` and `eml` are
+shown only.
 
 Commands run in a folder with newsletter.eml (demo/newsletter.eml), smtpapi.conf and keys, the ring of the
 golden messages, and with demo/ and .venv of this checkout.
@@ -27,10 +28,11 @@ from engagement.settings import load_file
 from golden_cases import RING
 from smtpapi.commands import main
 from smtpapi.policy.hooks import parse as parse_policy
+from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-KINDS = {"console", "sh", "ecelerity", "python", "json", "text", "eml"}
+KINDS = {"console", "sh", "ecelerity", "python", "json", "text", "eml", "lua"}
 CONFIGURATION = """\
 smtpapi { }
 keys { ring = "keys" }
@@ -115,6 +117,11 @@ def test_configuration_loads(block: Block, prepared: Path) -> None:
     (prepared / "example.conf").write_text(block.text)
     settings = load_file(prepared / "example.conf")
     assert settings.notices == ()
+
+
+@pytest.mark.parametrize("block", blocks("lua"), ids=lambda block: block.place)
+def test_lua_policy_loads(block: Block) -> None:
+    LuaPolicy([LuaSource(Path(block.place), block.text.encode())], Path.read_bytes)
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.place)

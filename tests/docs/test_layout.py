@@ -80,7 +80,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
         for module in MODULES.get(name, {name})
     }
     places = {
-        "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py"),
+        "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py", "milter/smtpapi/policy/lua/"),
         "tracker": ("tracker_web/", "engagement/events/agents.py"),
         "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),

@@ -74,7 +74,7 @@ def test_every_option_is_on_the_page(page: Path) -> None:
 
 def test_settings_have_an_attribute_for_each_stanza() -> None:
     names = {each.name for each in dataclasses.fields(Settings)}
-    assert names - set(STANZAS) == {"notices", "warnings", "origins", "table"}
+    assert names - set(STANZAS) == {"notices", "warnings", "origins", "table", "scripts", "datasources"}
 
 
 @pytest.mark.parametrize("what", ["sample", "reference"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hop_mail import TO, Mail, identities, mail, site
 from smtpapi.model.message import Field
-from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Why
 from smtpapi.pipeline.transaction import Site
 from smtpapi.request import copies
 
@@ -66,6 +66,7 @@ def sent(
     if isinstance(outcome, Refuse):
         assert outcome.code == "550"
         return None
+    assert not isinstance(outcome, Discard)
     assert outcome.why is not Why.INTERNAL_ERROR, outcome.note
     return under_way.queued()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engagement.links.keys import Ring
 from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
 from smtpapi.model.message import Field
-from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Why
 from smtpapi.pipeline import recipients as each_recipient
 from smtpapi.pipeline.transaction import MessageResult
 from smtpapi.request import copies
@@ -23,7 +23,7 @@ ALL = (*TO, "carol@example.net", "hidden@example.net", "box@example.net")
 
 
 def outcome(considered: MessageResult) -> Plan | Leave:
-    assert not isinstance(considered.outcome, Refuse), considered.outcome
+    assert not isinstance(considered.outcome, Refuse | Discard), considered.outcome
     return considered.outcome
 
 

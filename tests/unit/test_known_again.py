@@ -20,7 +20,7 @@ import pytest
 
 from hop_mail import BODY, CLIENT, NOW, RING, TO, Mail, api, mail, names, site
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Why
 from smtpapi.pipeline import transaction
 from smtpapi.pipeline.transaction import MessageResult, Site
 from smtpapi.rewrite.raw_message import split
@@ -48,7 +48,7 @@ def relabelled(sent: Mail, body: bytes | None = None, **values: Any) -> Mail:
 
 
 def why(considered: MessageResult) -> Why | None:
-    assert not isinstance(considered.outcome, Refuse)
+    assert not isinstance(considered.outcome, Refuse | Discard)
     return considered.outcome.why
 
 

@@ -75,7 +75,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         ("vctx.set(core.VCTX_MESS, 'a', '\\ud800')", "UnicodeEncodeError: "),
         ("vctx.set(core.VCTX_MESS, 'a', 'x' * 70000)", "ValueError: context variable 'a': longer than 65536"),
         ("f = lambda: f(); f()", "RecursionError: "),
-        ("vctx.set_code(550, 'no')", "AttributeError: "),
+        ("vctx.set_code(99, 'no')", "ValueError: 99 is no reply code of SMTP"),
         ("raise KeyError", "KeyError"),
     ],
 )

@@ -26,7 +26,7 @@ from hop_mail import (
 from smtpapi.hop import resume, split_header
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Leave, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Why
 from smtpapi.pipeline import tracking
 from smtpapi.pipeline.transaction import MessageResult, Site
 
@@ -35,7 +35,7 @@ LOGGED_IN = Client("192.0.2.9", "a.example", "ida", "192.0.2.1", 587, "submissio
 
 
 def why(considered: MessageResult) -> Why | None:
-    assert not isinstance(considered.outcome, Refuse)
+    assert not isinstance(considered.outcome, Refuse | Discard)
     return considered.outcome.why
 
 

@@ -19,7 +19,7 @@ from smtpapi.hop import fingerprint
 from smtpapi.hop.fingerprint import Fingerprint, event_id, issued_at, pseudonym
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Plan, Refuse, Why
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
 
 NOW = 1_795_501_800.0  # 24 Nov 2026, 06:30 UTC
@@ -50,7 +50,7 @@ def run(mail: Message, to: Envelope | None = None, now: float = NOW, site: Site 
 
 
 def why(considered: MessageResult) -> Why | None:
-    assert not isinstance(considered.outcome, Refuse)
+    assert not isinstance(considered.outcome, Refuse | Discard)
     return considered.outcome.why
 
 

@@ -12,7 +12,7 @@ from engagement.settings import SettingsError, load_text
 from hop_mail import BODY, CLIENT, NOW, STRANGER, TO, api, identities, mail, names, site
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field
-from smtpapi.model.outcome import HeaderChange, Leave, Plan, Recipient, Refuse, Why
+from smtpapi.model.outcome import Discard, HeaderChange, Leave, Plan, Recipient, Refuse, Why
 from smtpapi.pipeline.transaction import MessageResult, consider
 
 ONLY_ANN = """
@@ -26,7 +26,7 @@ NO_ONE = ONLY_ANN.replace("ann", "nobody")
 
 
 def why(considered: MessageResult) -> Why | None:
-    assert not isinstance(considered.outcome, Refuse)
+    assert not isinstance(considered.outcome, Refuse | Discard)
     return considered.outcome.why
 
 

@@ -12,7 +12,7 @@ from engagement.links.keys import Ring
 from engagement.settings import Settings, load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, HeaderChange, Leave, Plan, Refuse, Why
 from smtpapi.pipeline import recipients, tracking
 from smtpapi.pipeline import site as pipeline_site
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
@@ -60,7 +60,7 @@ def run(
 
 
 def why(considered: MessageResult) -> Why | None:
-    assert not isinstance(considered.outcome, Refuse)
+    assert not isinstance(considered.outcome, Refuse | Discard)
     return considered.outcome.why
 
 
@@ -152,7 +152,7 @@ def test_untracked_mail_loses_the_header_and_nothing_else(reason: Why, facts: di
 @pytest.mark.parametrize(("reason", "facts"), _LEFT)
 def test_untracked_mail_without_the_header_is_not_touched(reason: Why, facts: dict[str, Any]) -> None:
     outcome = run(site(), **facts).outcome
-    assert not isinstance(outcome, Refuse)
+    assert not isinstance(outcome, Refuse | Discard)
     assert outcome.why is reason
     assert isinstance(outcome, Leave) or replace(outcome, parts=0) == Plan(why=reason)
 

@@ -18,6 +18,7 @@ from engagement.settings.schema.momentum import (
     SmtpapiStanza,
 )
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
+from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     ClassifyStanza,
     KeysStanza,
@@ -41,6 +42,7 @@ __all__ = [
     "AddedRecipients",
     "CassandraClientStanza",
     "ClassifyStanza",
+    "Datasource",
     "EngagementTrackerStanza",
     "EventHydrantStanza",
     "FollowStanza",
@@ -49,6 +51,7 @@ __all__ = [
     "MilterStanza",
     "MomentumStanza",
     "Pixel",
+    "PolicyScript",
     "PolicyStanza",
     "PrivacyMode",
     "PrivacyStanza",

@@ -5,7 +5,7 @@ is read in ranges, one for each of several values, each newest first with a limi
 merged: SQLite does not merge the ranges of an IN by itself.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -88,18 +88,6 @@ class Lead:
 
     index: str
     ranges: tuple[tuple[str, tuple[object, ...]], ...]
-    covers: frozenset[str] = field(default=frozenset())
-
-
-# Which columns an index holds, beside those that its ranges name.
-_COVERS: Final = {
-    "by_kind": {"type", "class", "expired"},
-    "by_campaign": {"type", "class", "expired", "ordinal", "domain", "campaign"},
-    "by_domain": {"type", "class", "expired", "campaign", "domain"},
-    "by_sender": {"type", "class", "expired", "sender"},
-    "by_tags": {"type", "class", "expired", "tags"},
-    "by_bounce": {"type", "bounce"},
-}
 
 
 def types_of(query: Query) -> tuple[int, ...] | None:
@@ -130,7 +118,10 @@ def recipients_of(query: Query) -> tuple[int, ...] | None:
 
 
 def leads(asked: Asked) -> list[Lead]:
-    """Return the ways to read what matches, the one that is mostly best first."""
+    """Return the ways to read what matches, the one that is mostly best first.
+
+    Raises UnsupportedQueryError for too many combinations of values.
+    """
     if asked.messages is not None or asked.events is not None:
         return [_by_names(asked)]
     found = []
@@ -160,7 +151,7 @@ def _lead(index: str, *columns: tuple[str, tuple[int, ...]]) -> Lead:
         where = " AND ".join(f"event.{name} = ?" for name, _ in columns)
         partial = f" AND event.{columns[0][0]} <> 0"  # lets the partial index be used
         ranges.append((where + partial, values))
-    return Lead(index, tuple(ranges), frozenset(_COVERS[index]))
+    return Lead(index, tuple(ranges))
 
 
 def _by_kind(asked: Asked) -> Lead:
@@ -172,7 +163,7 @@ def _by_kind(asked: Asked) -> Lead:
             (range(len(CLASSES)) if asked.classes is None else asked.classes) if kind in LABELLED else (0,)
         )
     ]
-    return Lead("by_kind", tuple(ranges), frozenset(_COVERS["by_kind"]))
+    return Lead("by_kind", tuple(ranges))
 
 
 def _types(asked: Asked) -> tuple[int, ...]:

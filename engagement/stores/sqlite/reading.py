@@ -13,7 +13,6 @@ from engagement.stores.port import Count, Query, UnsupportedQueryError, clamped,
 from engagement.stores.sqlite import plan
 from engagement.stores.sqlite.codes import (
     CLASSES,
-    RUN_BITS,
     SECOND,
     TYPES,
     Lookup,
@@ -204,11 +203,6 @@ def shown(connection: sqlite3.Connection, terms: Terms, line: tuple[Any, ...]) -
         fields = kept_fields(record, label, rcpt_hash or "", second)
     joined = join(fields, json.loads(lent) if lent else {})
     return joined | {"x_repeat": True} if repeat else joined
-
-
-def run_of(place: int) -> int:
-    """Return the run of `lookup` that a place belongs to."""
-    return place >> RUN_BITS
 
 
 def _bytes(text: str) -> bytes:

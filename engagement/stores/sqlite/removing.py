@@ -8,6 +8,7 @@ from engagement.figures.contribution import ALONE, seen_ever
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed
+from engagement.stores.sqlite.counting.counted import LEVELS
 from engagement.stores.sqlite.counting.ever import to_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
 from engagement.stores.sqlite.counting.figures import ever_of
@@ -15,7 +16,9 @@ from engagement.stores.sqlite.labels import decoded
 from engagement.stores.sqlite.reading import refs, tenants
 from engagement.stores.sqlite.terms import Terms
 
-_EVER_DAYS: Final = 400  # that what counts once is remembered behind its events: as long as figures
+FIGURE_DAYS: Final = 400  # that figures are kept, and behind its events what counts once in a campaign's life
+_FIGURES_OF: Final = "SELECT DISTINCT tenant FROM hourly"
+_OLD_FIGURES: Final = "DELETE FROM fig WHERE tenant = ? AND cube = ? AND bucket < ?"
 _OLD: Final = f"""
 SELECT {COLUMNS}, event.tenant, event.message FROM event INDEXED BY sqlite_autoindex_event_1
 WHERE event.tenant = ? AND event.at_ms < ? ORDER BY event.at_ms, event.event_id LIMIT ?
@@ -54,7 +57,7 @@ _NAMED: Final = (
 )
 
 
-def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: int) -> int:
+def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: int, now_ms: int) -> int:
     """Remove what is older, in a transaction of the caller's, at most limit rows; return how many."""
     gone = 0
     for tenant in tenants(connection):
@@ -62,7 +65,7 @@ def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
         _remove(connection, terms, lines)
         gone += len(lines)
     if gone < limit:
-        long_ago = before_ms - _EVER_DAYS * DAY_MS
+        long_ago = before_ms - FIGURE_DAYS * DAY_MS
         for lent, most in ((1, limit - gone), (0, limit)):
             lone = connection.execute(_LONE, (before_ms, lent, long_ago, most)).fetchall()
             if not lent:
@@ -75,12 +78,17 @@ def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
             gone += len(lone) if lent else 0
         connection.execute(_OLD_LOOKUPS, (RUN_BITS, limit))
         connection.execute("DELETE FROM tag_set WHERE used < ?", (before_ms // DAY_MS,))
+        _sweep_figures(connection, before_ms, now_ms)
     return gone
 
 
-def sweep_figures(connection: sqlite3.Connection, before_ms: int) -> None:
-    """Remove figures of hours that are older."""
-    connection.execute("DELETE FROM hourly WHERE hour < ?", (before_ms // HOUR_MS,))
+def _sweep_figures(connection: sqlite3.Connection, before_ms: int, now_ms: int) -> None:
+    """Remove figures that are older than `FIGURE_DAYS`, or than events if these are kept longer."""
+    long_ago = min(before_ms, now_ms - FIGURE_DAYS * DAY_MS)
+    connection.execute("DELETE FROM hourly WHERE hour < ?", (long_ago // HOUR_MS,))
+    for (tenant,) in connection.execute(_FIGURES_OF).fetchall():
+        for cube, level in LEVELS.items():
+            connection.execute(_OLD_FIGURES, (tenant, int(cube), long_ago // level))
 
 
 def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: int) -> int:

@@ -86,6 +86,7 @@ class SqliteStore(WaitingEvents):
             arrived, changes = writing.add(connection, self._terms, rows, numbers)
             if changes:
                 labels.change(connection, self._terms, changes)
+                self._pending.clear()  # what waits for its figures may be among them
             if sets:
                 connection.executemany(_ADD_TAG_SET, sets)
             return arrived
@@ -164,9 +165,9 @@ class SqliteStore(WaitingEvents):
         until, hours = time.monotonic() + seconds, 0
         with self._lock:
             while True:
-                changed, rows = self._roll()
+                changed, place = self._roll()
                 hours += changed
-                if not rows or time.monotonic() >= until:
+                if not place or time.monotonic() >= until:
                     break
             while self._write(lambda connection: before.move(connection, self._terms), nothing=False):
                 if time.monotonic() >= until:
@@ -174,9 +175,9 @@ class SqliteStore(WaitingEvents):
         return hours
 
     def _roll(self) -> tuple[int, int]:
-        """Bring the figures up by one portion; return how many hours changed, and by how many rows."""
+        """Bring the figures up by one portion; return as `figures.roll`."""
         done = self._write(lambda connection: figures.roll(connection, self._terms, self._pending), (0, 0))
-        del self._pending[: done[1]]
+        self._pending = [each for each in self._pending if each.place > done[1]] if done[1] else []
         return done
 
     def arrivals(self, mark: str, limit: int = 1000, *, expired: bool = False) -> Arrivals:

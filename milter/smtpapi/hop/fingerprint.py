@@ -69,6 +69,20 @@ class Fingerprint:
         changed.digest = digest
         return changed
 
+    def relabelled(self, message: Message) -> "Fingerprint":
+        """Return this fingerprint for the same mail with another header; the digest, and so the ids, stay."""
+        labels = message.all("message-id"), message.all("date")
+        if labels == self._labels:
+            return self
+        changed = copy(self)
+        changed.relabel(*labels)
+        return changed
+
+    def relabel(self, message_ids: Sequence[bytes], dates: Sequence[bytes]) -> None:
+        """Take other values of Message-ID and Date."""
+        labels = self._labels = message_ids, dates
+        self._framed = _frame(b"\n".join(labels[0])) + _frame(b"\n".join(labels[1]))
+
     @property
     def bound(self) -> tuple[bytes, bytes, bytes]:
         """The facts that a split header is bound to: hashes of Message-ID and Date (b"" without one) and of

@@ -1,6 +1,7 @@
 """The facts of an SMTP transaction: client, sender and recipients, as values without behaviour."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -41,6 +42,18 @@ class Envelope:
     originals: tuple[str, ...] = ()
     resolved: tuple["Resolved", ...] = ()
 
+    def with_recipients(self, joining: tuple[str, ...], leaving: Container[str]) -> "Envelope":
+        """Return the envelope with these recipients more, and without those whose address is in `leaving`."""
+        stay = [at for at, address in enumerate(self.recipients) if same(address) not in leaving]
+        originals = tuple(self.originals[at] for at in stay) if self.originals else ()
+        resolved = tuple(self.resolved[at] for at in stay) if self.resolved else ()
+        return replace(
+            self,
+            recipients=(*(self.recipients[at] for at in stay), *joining),
+            originals=(*originals, *("" for _ in joining)) if originals else (),
+            resolved=() if joining else resolved,
+        )
+
 
 class Resolved(NamedTuple):
     """Where the MTA would deliver a recipient, from its macros {rcpt_…}; "" for a macro without a value."""
@@ -48,3 +61,9 @@ class Resolved(NamedTuple):
     mailer: str = ""
     host: str = ""
     address: str = ""
+
+
+def same(address: str) -> str:
+    """Return an address in the one form in which it is compared: its domain in lower case (contract.md 9)."""
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{domain.lower()}"

@@ -1,7 +1,7 @@
 """What becomes of a message: outcomes as values, with closed lists of reasons.
 
-A message ends as `Plan` (what to change), `Leave` (untouched, and why) or `Refuse` (an SMTP reply). Each
-reason is counted and has its line in docs/reasons.md; a test holds that.
+A message ends as `Plan` (what to change), `Leave` (untouched, and why), `Refuse` (an SMTP reply) or `Discard`
+(dropped by policy). Each reason is counted and has its line in docs/reasons.md; a test holds that.
 """
 
 from dataclasses import dataclass
@@ -91,13 +91,14 @@ class Skipped(NamedTuple):
 class HeaderChange:
     """A change of one field of the message's header.
 
-    index: which field of that name, from 1; 0 adds a field at the end. value: the new value; None deletes the
-    field.
+    index: which field of that name, from 1; 0 adds a field. value: the new value; None deletes the field.
+    first: whether a field is added on top instead of at the end.
     """
 
     name: str
     index: int
     value: str | None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Plan:
     recipients: changes of the envelope; all deletions come before the first addition.
     through: a recipient that is added between the deletions and the additions, and deleted after them. With
     it Sendmail sends the copies over the hop (etc/sendmail/smtpapi.mc). parts: how many parts of the body
-    can be edited.
+    can be edited. leaving: recipients whom policy takes out, as the client spelled them.
     """
 
     headers: tuple[HeaderChange, ...] = ()
@@ -133,6 +134,7 @@ class Plan:
     recipients: tuple[Recipient, ...] = ()
     through: str = ""
     parts: int = 0
+    leaving: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,8 @@ class Leave:
 class Refuse:
     """An SMTP reply that refuses the message (contract.md 3.6).
 
-    code: as "550". status: an enhanced code, as "5.7.1". text: one line of ASCII, no addresses in
-    it.
+    code: as "550". status: an enhanced code, as "5.7.1"; "" where policy named none. text: one line of ASCII,
+    no addresses in it but what policy put there.
     """
 
     code: str
@@ -156,7 +158,14 @@ class Refuse:
     text: str
 
 
-Outcome = Plan | Leave | Refuse
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The message is accepted and dropped, because policy said so. reason: for the log only."""
+
+    reason: str = ""
+
+
+Outcome = Plan | Leave | Refuse | Discard
 
 
 def removal(message: Message, name: str) -> tuple[HeaderChange, ...]:

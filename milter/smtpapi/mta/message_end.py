@@ -20,7 +20,7 @@ import Milter
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Why
 from smtpapi.mta.incoming_message import IncomingMessage
 from smtpapi.mta.modification_calls import apply_modifications
 from smtpapi.mta.modifications import Modifications, modifications_of
@@ -76,6 +76,8 @@ class MessageEnd:
             outcome, changes = self._after_failure(envelope, type(error).__name__)
         if isinstance(outcome, Refuse):
             answer = refuse(outcome)
+        elif isinstance(outcome, Discard):
+            answer = Milter.DISCARD
         elif changes is None or (failure := apply_modifications(changes, mta)) is None:
             answer = _GOES_ON
         else:
@@ -149,4 +151,6 @@ class MessageEnd:
                 counters.add(name)
             for note in self._result.notes:
                 maillog.detail(envelope, note)
+            for level, text in self._result.printed:
+                maillog.printed(envelope, level, text)
         maillog.message(envelope, outcome, header_size + self.incoming.body_size, seconds)

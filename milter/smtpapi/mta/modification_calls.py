@@ -18,8 +18,8 @@ def apply_modifications(modifications: Modifications, mta: Milter.Base) -> Excep
             mta.chgheader(name, index, "")
         for name, index, value in modifications.replacements:
             mta.chgheader(name, index, value)
-        for name, value in modifications.additions:
-            mta.addheader(name, value)
+        for name, value, first in modifications.additions:
+            mta.addheader(name, value, 0 if first else -1)
         _change_recipients(modifications, mta)
         if modifications.body is not None:
             mta.replacebody(modifications.body)

@@ -20,7 +20,7 @@ class Modifications:
 
     deletions: list[tuple[str, int]]
     replacements: list[tuple[str, int, str]]
-    additions: list[tuple[str, str]]
+    additions: list[tuple[str, str, bool]]  # whether on top
     leaving: list[str]  # recipients to delete
     joining: list[tuple[str, str]]  # recipients to add, with their ESMTP parameters
     through: str  # a recipient who is added before the others and deleted after them, or ""
@@ -50,13 +50,14 @@ def modifications_of(
         elif change.index:
             replacements.append((change.name, change.index, _spaced(value, exact)))
         else:
-            additions.append((change.name, _spaced(value, exact)))
+            additions.append((change.name, _spaced(value, exact), change.first))
     deletions.sort(key=lambda place: (place[0].lower(), -place[1]))
     body = splice(message.body, outcome.edits) if outcome.edits else None
+    leaving = list(outcome.leaving)
     if not outcome.recipients:
-        return Modifications(deletions, replacements, additions, [], [], outcome.through, body)
+        return Modifications(deletions, replacements, additions, leaving, [], outcome.through, body)
     options_of = dict(zip(recipients, options, strict=True))
-    leaving = [each.instead_of for each in outcome.recipients if each.instead_of]
+    leaving += [each.instead_of for each in outcome.recipients if each.instead_of]
     joining = [
         (each.address, dsn.inherited(options_of.get(each.instead_of, ()), each.original))
         for each in outcome.recipients

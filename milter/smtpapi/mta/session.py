@@ -194,7 +194,7 @@ class Session(Connection):
 
     def _refuse(self, refusal: Refuse) -> int:
         # libmilter treats the text as a format, so a percent sign is doubled.
-        self.setreply(refusal.code, refusal.status, refusal.text.replace("%", "%%"))
+        self.setreply(refusal.code, refusal.status or None, refusal.text.replace("%", "%%"))
         return Milter.TEMPFAIL if refusal.code.startswith("4") else Milter.REJECT
 
 

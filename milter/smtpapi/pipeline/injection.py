@@ -16,7 +16,7 @@ from smtpapi.mime import encoded_words
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import Outcome, Plan, Refuse
+from smtpapi.model.outcome import Discard, Outcome, Plan, Refuse
 from smtpapi.request.decision import Decision
 
 _LONGEST = 8192  # bytes of a field's value that are read; mail programs show a few hundred characters
@@ -55,7 +55,7 @@ def describe(
     now: Unix seconds. client_address: as privacy lets it be told.
     """
     edits = outcome.edits if isinstance(outcome, Plan) else ()
-    why = None if isinstance(outcome, Refuse) else outcome.why
+    why = None if isinstance(outcome, Refuse | Discard) else outcome.why
     tracked = bool(edits) and why is None
     made = Injection(  # in the order of its fields: by name it takes twice the time
         own.id,

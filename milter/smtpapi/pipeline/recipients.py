@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from engagement.settings.scopes import Scoped
 from smtpapi.model.envelope import Envelope
-from smtpapi.model.outcome import Refuse, Why
+from smtpapi.model.outcome import Discard, Refuse, Why
 from smtpapi.pipeline.site import Site, where_of
 from smtpapi.policy import phases
+from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
@@ -73,10 +74,35 @@ class RecipientDecisions:
         self._policy_message = policy_message
         self._reason = reason
         policy = site.policy
-        self._policy = policy if policy is not None and phases.EACH in policy.hooks else None
+        self._policy = policy if policy is not None and phases.is_for_each(policy) else None
         self._contexts: dict[str, tuple[Scoped, Mapping[str, str]] | str] = {}
+        self._answers: dict[str, Refuse | Discard] = {}
+        self._edits: dict[str, HeaderEdits | None] = {}
         self.notes: list[str] = []
         self.last: OptionDecision | None = None
+
+    def answer(self, recipients: tuple[str, ...]) -> Refuse | Discard | None:
+        """Run the hooks for these recipients, and return what policy answers to the whole message.
+
+        What refuses one recipient refuses all: nothing of the mail may be queued (contract.md 3.4). A message
+        that is dropped for each of them is dropped.
+        """
+        if self._policy is None:
+            return None
+        for recipient in recipients:
+            self._context(recipient)
+        answers = [self._answers.get(recipient) for recipient in recipients]
+        refusal = next((each for each in answers if isinstance(each, Refuse)), None)
+        return refusal if refusal is not None or None in answers else answers[0]
+
+    def dropped(self, recipients: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those recipients for whom policy drops the message."""
+        return tuple(each for each in recipients if isinstance(self._answers.get(each), Discard))
+
+    def edits(self, recipients: tuple[str, ...]) -> tuple[HeaderEdits | None, bool]:
+        """Return the header as policy leaves it for these recipients, and whether it is the same for all."""
+        found = [self._edits.get(recipient if self._policy else "") for recipient in recipients]
+        return found[0], all(each == found[0] for each in found)
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
         """Tell whether policy switched the module off for every recipient; then X-MSYS-API is not read."""
@@ -122,10 +148,14 @@ class RecipientDecisions:
     def _run_hook(self, recipient: str) -> tuple[Scoped, Mapping[str, str]] | str:
         vctx = self._vctx.for_recipient()
         if self._policy is not None:
+            seen = self._policy_message.for_recipient(recipient)
             try:
-                phases.each(self._policy, self._envelope, self._policy_message, recipient, vctx)
+                phases.each(self._policy, self._envelope, seen, vctx)
             except PolicyFailed as failed:
                 return str(failed)
+            self._edits[recipient] = seen.edits
+            if vctx.answer is not None:
+                self._answers[recipient] = vctx.answer
         scoped = self._scoped
         pathway = vctx.lookup("pathway")
         if pathway:

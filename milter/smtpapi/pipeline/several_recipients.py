@@ -108,7 +108,7 @@ def _may_overlap(mail: TrustedMail) -> bool:
 
 def _first_pass(mail: TrustedMail, directive: XMsysApi, added: tuple[str, ...]) -> FirstPass:
     """Return what the second pass must know."""
-    values, fingerprint = mail.message.values, mail.tracking.fingerprint
+    values, fingerprint = mail.message.values, mail.hop_fingerprint
     context, message_context = mail.hook_context
     return FirstPass(
         client=mail.envelope.client,

@@ -18,7 +18,7 @@ from engagement.settings.settings import Settings
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Why
-from smtpapi.policy.hooks import Policy
+from smtpapi.policy.hooks import AnyPolicy
 from smtpapi.request.decision import Decision, OptionDecision, SiteWide
 from smtpapi.request.trust import against, is_local, is_trusted
 from smtpapi.rewrite.rules import RewritingRules
@@ -46,7 +46,7 @@ class ScopeTerms:
 class Site:
     """All that stays the same from message to message.
 
-    ring: None where nothing is tracked. policy: None without a policy file. hop: the listener by which second
+    ring: None where nothing is tracked. policy: None without a policy. hop: the listener by which second
     passes come in. wide: the settings that hold for all mail. first_hand: whether mail of trusted clients
     counts as their own whatever its trace says, as commands need that show what would become of a message.
     key: the signing key, None where there is none. _terms: finds terms by the MTA's address and port, the
@@ -55,7 +55,7 @@ class Site:
 
     settings: Settings
     ring: Ring | None
-    policy: Policy | None
+    policy: AnyPolicy | None
     rules: RewritingRules
     hop: ListenAddress | None = None
     wide: SiteWide = field(default_factory=SiteWide)
@@ -87,7 +87,7 @@ class Site:
         return Leave(Why.UNTRUSTED, note) if note else None
 
     @classmethod
-    def build(cls, settings: Settings, ring: Ring | None, policy: Policy | None = None) -> "Site":
+    def build(cls, settings: Settings, ring: Ring | None, policy: AnyPolicy | None = None) -> "Site":
         """Build a site from its configuration, its keys and its policy."""
         rewriting, limits = settings.rewriting, settings.limits
         rules = RewritingRules(
@@ -124,7 +124,7 @@ class MessageResult(NamedTuple):
     decision: None where none was made. injections: one record a recipient, to be written once the MTA has
     taken the changes. connection_context: variables to hand in with the session's next message. notes:
     warnings for the log, with no address and no part of the header in them. counts: names of counters to add
-    one to, besides that of the outcome.
+    one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text).
     """
 
     outcome: Outcome
@@ -133,6 +133,7 @@ class MessageResult(NamedTuple):
     connection_context: Mapping[str, str] = _NOTHING
     notes: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    printed: tuple[tuple[int, str], ...] = ()
 
 
 def where_of(client: Client, pathway: str = "") -> Where:

@@ -80,6 +80,11 @@ class CopyTracking:
         self._transmission: int | None = None
         self._message_ids: dict[str, bytes] = {}  # by recipient
 
+    def take(self, message: Message) -> None:
+        """Go on with a message whose header policy changed; its ids stay those of the message as it came."""
+        self._message = message
+        self.fingerprint = self.fingerprint.relabelled(message)
+
     @property
     def issued(self) -> int:
         """When the message was sent, Unix seconds."""

@@ -131,6 +131,9 @@ def consider(
             promised = resumed.first_pass is None and copies.may_be_asked(message)
         removals = rights.allowed(resumed.headers())
         return fallback.failed_result(error, removals, connection_context, copies_promised=promised)
+    finally:
+        if mail is not None and mail.seen is not None:
+            mail.seen.close()
 
 
 def _switched_off(trusted: bool, message: Message) -> Plan | Leave:
@@ -159,17 +162,23 @@ def _steps(mail: TrustedMail) -> MessageResult:
         return _with_notes(mail, _pass_result(mail, x_msys_api.NOTHING))
     resumed = mail.resumed
     vctx = ValidationContext(mail.terms.scoped.options.context, resumed.session, resumed.message_context)
-    seen = PolicyMessage(mail.envelope, mail.message)
+    seen = mail.seen = PolicyMessage(mail.envelope, mail.message, received=resumed.received)
     if mail.site.policy is not None and mail.first_pass is None:
         try:
             phases.message(mail.site.policy, mail.envelope, seen, vctx)
         except PolicyFailed as failed:
             return _policy_failed(mail, failed)
         mail.vctx = vctx
+        if vctx.answer is not None:
+            return mail.end(vctx.answer)
+        mail.take_edits(seen.edits, for_hop=True)
+        mail.take_recipients(seen.joining, seen.leaving)
     mail.hook_context = vctx.session(), vctx.message()
     decisions = mail.decisions = RecipientDecisions(
         mail.site, mail.envelope, mail.terms.scoped, vctx, seen, tracking.reason
     )
+    if (answer := _after_each(mail, decisions)) is not None:
+        return answer
     if decisions.all_bypassed(mail.recipients):
         return mail.end_unchanged(Why.BYPASSED)
     directive = x_msys_api.parse(mail.message.all(_HEADER))
@@ -181,6 +190,25 @@ def _steps(mail: TrustedMail) -> MessageResult:
         mail.terms.default_decision = decisions.last
     mail.notes += decisions.notes
     return _with_notes(mail, result)
+
+
+def _after_each(mail: TrustedMail, decisions: RecipientDecisions) -> MessageResult | None:
+    """Run the hooks for each recipient; return the result if policy refuses or drops the message."""
+    answer = decisions.answer(mail.recipients)
+    if isinstance(answer, Refuse):
+        return mail.refuse(answer)
+    if answer is not None:
+        return mail.end(answer)
+    dropped = decisions.dropped(mail.recipients)
+    if dropped:
+        gone = {copies.same(each) for each in dropped}
+        mail.take_recipients((), [each for each in mail.envelope.recipients if copies.same(each) in gone])
+    edits, same = decisions.edits(mail.recipients)
+    if same:
+        mail.take_edits(edits, for_hop=False)
+    else:
+        mail.notes.append("policy changes the header for some recipients only, which the hop alone can do")
+    return None
 
 
 def _is_default(mail: TrustedMail) -> bool:

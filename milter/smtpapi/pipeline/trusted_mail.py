@@ -7,17 +7,21 @@ Invariants: each method that returns a `MessageResult` ends the transaction, and
 signing key no links and no injection records are made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from engagement.events.model import Injection
 from engagement.links.keys import Key
+from smtpapi.hop.fingerprint import Fingerprint
 from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.granted_actions import GrantedActions
-from smtpapi.model.outcome import Outcome, Refuse, Why
+from smtpapi.model.outcome import Discard, Outcome, Plan, Recipient, Refuse, Why
 from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
 from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
 from smtpapi.pipeline.tracking import CopyTracking
+from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.vctx import ValidationContext
+from smtpapi.policy.views import PolicyMessage
 from smtpapi.request import copies, x_msys_api
 from smtpapi.request.copies import Role
 from smtpapi.request.decision import Decision
@@ -34,7 +38,8 @@ class TrustedMail:
     recipient, None where the configuration's default decision holds. notes: warnings for the log. vctx: the
     policy's variables, None where no policy has run. hook_context: the variables of session and message that
     the hooks for each recipient begin with. copies_promised: whether X-MSYS-API asks for copies, None while
-    it is unread.
+    it is unread. seen: the message as policy sees it, None where none has run. hop_fingerprint: of the
+    message as it goes over the hop.
     """
 
     def __init__(
@@ -62,7 +67,52 @@ class TrustedMail:
         self.vctx: ValidationContext | None = None
         self.hook_context: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}
         self.copies_promised: bool | None = None
+        self.seen: PolicyMessage | None = None
+        self.hop_fingerprint: Fingerprint = self.tracking.fingerprint
+        self._hop_edits: HeaderEdits | None = None
+        self._edits: HeaderEdits | None = None
+        self._joining: tuple[str, ...] = ()
+        self._leaving: tuple[str, ...] = ()
         self._session = connection_context
+
+    def take_edits(self, edits: HeaderEdits | None, *, for_hop: bool) -> None:
+        """Go on with the header as policy leaves it.
+
+        for_hop: whether the change is the whole message's, so that it is made before the mail goes over the
+        hop; the hook for each recipient runs again behind it.
+        """
+        if edits is None:
+            return
+        self._edits = edits
+        self.message = edits.message()
+        self.tracking.take(self.message)
+        if for_hop:
+            self._hop_edits = edits
+            self.hop_fingerprint = self.tracking.fingerprint
+
+    def take_recipients(self, joining: Sequence[str], leaving: Sequence[str]) -> None:
+        """Go on with the recipients as policy leaves them. leaving: as the client spelled them."""
+        if not joining and not leaving:
+            return
+        self._joining += tuple(joining)
+        self._leaving += tuple(leaving)
+        self.envelope = self.envelope.with_recipients(tuple(joining), {copies.same(each) for each in leaving})
+        self.recipients = _distinct(self.envelope.recipients)
+
+    def _with_policy(self, outcome: Outcome) -> Outcome:
+        """Return an outcome with the changes of header and envelope that policy made."""
+        if isinstance(outcome, Refuse | Discard):
+            return outcome
+        over_hop = isinstance(outcome, Plan) and outcome.why is Why.SPLIT
+        edits = self._hop_edits if over_hop else self._edits
+        if edits is None and not self._joining and not self._leaving:
+            return outcome
+        plan = outcome if isinstance(outcome, Plan) else Plan(why=outcome.why, note=outcome.note)
+        if edits is not None:
+            plan = replace(plan, headers=self.rights.allowed(edits.changes(plan.headers)))
+        readdressed = bool(plan.through)  # then all are added anew already
+        added = () if readdressed else tuple(map(Recipient, self._joining))
+        return replace(plan, recipients=plan.recipients + added, leaving=self._leaving)
 
     def decide(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """Return a decision for each of these recipients, or the reply that refuses the message."""
@@ -77,7 +127,9 @@ class TrustedMail:
         """Return the result with this outcome."""
         session = self._session if self.vctx is None else self.vctx.session()
         counts = ("marks-refused",) if self.resumed.refused else ()
-        return MessageResult(outcome, decision, injections, session, tuple(self.notes), counts)
+        printed = () if self.seen is None else tuple(self.seen.lines)
+        changed = self._with_policy(outcome)
+        return MessageResult(changed, decision, injections, session, tuple(self.notes), counts, printed)
 
     def end_unchanged(self, why: Why, note: str = "") -> MessageResult:
         """Return the result that leaves the body alone and takes out only the internal header fields."""

@@ -2,6 +2,6 @@
 
 from smtpapi.policy import core
 from smtpapi.policy.files import load
-from smtpapi.policy.hooks import Policy, PolicyError, PolicyFailed
+from smtpapi.policy.hooks import AnyPolicy, Policy, PolicyError, PolicyFailed
 
-__all__ = ["Policy", "PolicyError", "PolicyFailed", "core", "load"]
+__all__ = ["AnyPolicy", "Policy", "PolicyError", "PolicyFailed", "core", "load"]

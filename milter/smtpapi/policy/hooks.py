@@ -11,8 +11,14 @@ with the policy's own file and line.
 import difflib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import CodeType, MappingProxyType, ModuleType
+from typing import NamedTuple, Protocol
+
+from smtpapi.policy.core import VALIDATE_DONE
+from smtpapi.policy.vctx import ValidationContext
+from smtpapi.policy.views import Accept, PolicyMessage
 
 # The hooks in the order of their phases, with Momentum's argument names.
 HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -36,11 +42,63 @@ class PolicyFailed(RuntimeError):
     """Raised for a hook that raised. str(error): `file:line: hook: what was raised`, one line."""
 
 
+class HookCall(NamedTuple):
+    """What a hook is called with.
+
+    word: the client's name, the sender or the recipient, where it is told one. recipient: whom the hook is
+    about, "" for none in particular.
+    """
+
+    ac: Accept
+    msg: PolicyMessage
+    vctx: ValidationContext
+    word: str = ""
+    recipient: str = ""
+
+
+class AnyPolicy(Protocol):
+    """A policy in any language."""
+
+    @property
+    def hooks(self) -> frozenset[str]:
+        """The names of the hooks that it has."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What its author should know, a line each."""
+
+    def within(self, call: Callable[[], None]) -> None:
+        """Run a series of hooks in a thread that suits the policy. Raises what the call raises."""
+
+    def call(self, hook: str, call: HookCall) -> bool:
+        """Call a hook if it is there; tell whether it ends its phase. Raises `PolicyFailed`."""
+
+
+class Policies:
+    """Several policies in their order. One that says `VALIDATE_DONE` ends the phase for those after it."""
+
+    def __init__(self, members: Sequence[AnyPolicy]) -> None:
+        self._members = tuple(members)
+        self.hooks = frozenset().union(*(member.hooks for member in members))
+        self.notices = tuple(line for member in members for line in member.notices)
+
+    def within(self, call: Callable[[], None]) -> None:
+        """Run a series of hooks in a thread that suits all of them. Raises what the call raises."""
+        for member in self._members:
+            call = partial(member.within, call)
+        call()
+
+    def call(self, hook: str, call: HookCall) -> bool:
+        """Call a hook of each policy that has it; tell whether one ended the phase. Raises `PolicyFailed`."""
+        return any(member.call(hook, call) for member in self._members if hook in member.hooks)
+
+
 class Policy:
     """A loaded policy file."""
 
     def __init__(self, path: str, hooks: Mapping[str, Callable[..., object]]) -> None:
         self.path = path
+        self.notices: tuple[str, ...] = ()
         self._hooks = hooks
 
     @property
@@ -48,13 +106,24 @@ class Policy:
         """The names of the hooks that the file defines."""
         return frozenset(self._hooks)
 
-    def run(self, hook: str, *arguments: object) -> None:
-        """Call a hook if the file has it; what it returns is ignored. Raises `PolicyFailed` if it raises."""
+    def within(self, call: Callable[[], None]) -> None:
+        """Run a series of hooks. Raises what the call raises."""
+        call()
+
+    def call(self, hook: str, call: HookCall) -> bool:
+        """Call a hook if the file has it; tell whether it returned `VALIDATE_DONE`. Raises `PolicyFailed`."""
+        if hook not in self._hooks:
+            return False
+        known = {"ac": call.ac, "msg": call.msg, "vctx": call.vctx}
+        return self.run(hook, *(known.get(name, call.word) for name in HOOKS[hook])) == VALIDATE_DONE
+
+    def run(self, hook: str, *arguments: object) -> object:
+        """Call a hook if the file has it, and return what it returns. Raises `PolicyFailed` if it raises."""
         function = self._hooks.get(hook)
         if function is None:
-            return
+            return None
         try:
-            function(*arguments)
+            return function(*arguments)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the operator's code may raise anything
             raise PolicyFailed(
                 f"{self.path}:{_line(error, self.path)}: {hook}: {_error_text(error)}"

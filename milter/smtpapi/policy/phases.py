@@ -5,39 +5,69 @@ hooks of session and message run once, on the first pass; only the hook for each
 copy.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 from smtpapi.model.envelope import Envelope
 from smtpapi.policy.core import VCTX_CONN
-from smtpapi.policy.hooks import Policy
+from smtpapi.policy.hooks import AnyPolicy, HookCall
+from smtpapi.policy.replies import code_in, reply
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import Accept, PolicyMessage
 
-EACH = "validate_data_spool_each_rcpt"
+EACH = ("core_pre_msg_each_rcpt", "validate_data_spool_each_rcpt", "core_post_msg_each_rcpt")
+_CONNECTION = ("core_validate_accept", "validate_connect", "validate_ehlo")
+_MESSAGE = ("validate_rcptto_list", "validate_rcptto_list_final", "validate_data", "validate_data_spool")
+_BEFORE_EACH = frozenset((*_CONNECTION, "validate_mailfrom", "validate_rcptto", *_MESSAGE))
 _GREETED = "__smtpapi_greeted"  # in the session's context once the hooks of its connection have run
+_REFUSED = "__smtpapi_refused"  # there too: what the hooks of the connection answer to all its messages
 
 
-def message(policy: Policy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
+def message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
     """Run the hooks up to validate_data_spool, in the order of their phases. Raises `PolicyFailed`.
 
-    The hooks of the connection run once a session.
+    The hooks of the connection run once a session; what they refuse is refused for all its messages.
     """
+    if policy.hooks.isdisjoint(_BEFORE_EACH):
+        _message(policy, envelope, mail, vctx)
+    else:
+        policy.within(partial(_message, policy, envelope, mail, vctx))
+
+
+def _message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
     connection = Accept.of(envelope.client)
+    call = HookCall(connection, mail, vctx)
     if vctx.get(VCTX_CONN, _GREETED) is None:
         session = vctx.session()
-        policy.run("validate_connect", connection, vctx)
-        policy.run("validate_ehlo", connection.ehlo, connection, vctx)
+        _run(policy, _CONNECTION, call._replace(word=connection.ehlo))
         for name, value in session.items():
             vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT comes after these hooks' phases, so it wins
         vctx.set(VCTX_CONN, _GREETED, "true")
-    policy.run("validate_mailfrom", envelope.sender, connection, vctx)
-    for recipient in envelope.recipients:
-        policy.run("validate_rcptto", mail, recipient, connection, vctx)
-    policy.run("validate_data", mail, connection, vctx)
-    policy.run("validate_data_spool", mail, connection, vctx)
+        if (answer := vctx.refusal) is not None:
+            vctx.set(VCTX_CONN, _REFUSED, f"{answer.code} {answer.status} {answer.text}")
+    elif refused := vctx.get(VCTX_CONN, _REFUSED):
+        vctx.answer = reply(*code_in(refused))
+    if vctx.refusal is not None:
+        return
+    _run(policy, ("validate_mailfrom",), call._replace(word=envelope.sender))
+    if "validate_rcptto" in policy.hooks:
+        for recipient in envelope.recipients:
+            policy.call("validate_rcptto", call._replace(word=recipient, recipient=recipient))
+    _run(policy, _MESSAGE, call)
 
 
-def each(
-    policy: Policy, envelope: Envelope, mail: PolicyMessage, recipient: str, vctx: ValidationContext
-) -> None:
-    """Run the hook for one recipient's copy. Raises `PolicyFailed`."""
-    mail.recipient = recipient
-    policy.run(EACH, mail, Accept.of(envelope.client), vctx)
+def _run(policy: AnyPolicy, hooks: Sequence[str], call: HookCall) -> None:
+    for hook in hooks:
+        if hook in policy.hooks:
+            policy.call(hook, call)
+
+
+def is_for_each(policy: AnyPolicy) -> bool:
+    """Tell whether a policy has a hook for each recipient."""
+    return not policy.hooks.isdisjoint(EACH)
+
+
+def each(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
+    """Run the hooks for one recipient's copy. mail: that recipient's view. Raises `PolicyFailed`."""
+    call = HookCall(Accept.of(envelope.client), mail, vctx, mail.recipient, mail.recipient)
+    policy.within(partial(_run, policy, EACH, call))

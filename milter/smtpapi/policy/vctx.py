@@ -7,7 +7,9 @@ not set, so the value of the next wider level holds.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from smtpapi.model.outcome import Discard, Refuse
 from smtpapi.policy.core import ContextScope
+from smtpapi.policy.replies import reply
 
 _MAX_VALUE = 65536  # bytes; as long as an X-MSYS-API header may be
 
@@ -27,6 +29,7 @@ class ValidationContext:
         message: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.configured = configured
+        self.answer: Refuse | Discard | None = None  # what the policy wants to become of the message
         self._levels: dict[ContextScope, dict[str, str]] = {
             ContextScope.RECIPIENT: {},
             ContextScope.MESSAGE: dict(message),
@@ -66,6 +69,27 @@ class ValidationContext:
             if value := level.get(name):
                 return value
         return self.configured.get(name, "")
+
+    def delete(self, scope: ContextScope, name: str) -> bool:
+        """Unset a variable on one level; tell whether it was set there. Raises TypeError as `get` does."""
+        return bool(self._level(scope).pop(name, ""))
+
+    def set_code(self, code: int, text: str = "") -> None:
+        """Refuse the message (5xx) or put it off (4xx); 2xx takes back what was set.
+
+        As Momentum's `vctx:set_code(550, "5.7.1 not here")`. text: the reply after the code; it may begin
+        with an enhanced code. Raises ValueError for a code that is no reply of SMTP.
+        """
+        self.answer = reply(code, text)
+
+    @property
+    def refusal(self) -> Refuse | None:
+        """The reply that the policy asks for, None where it accepts the message."""
+        return self.answer if isinstance(self.answer, Refuse) else None
+
+    def discard(self, reason: str = "") -> None:
+        """Accept the message and drop it; in the hook for each recipient, that recipient's copy."""
+        self.answer = Discard(reason)
 
     def effective(self) -> dict[str, str]:
         """Return all variables that are set, each from its narrowest level."""

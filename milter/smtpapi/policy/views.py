@@ -1,15 +1,19 @@
-"""The objects that hooks get for connection and message, read only.
+"""The objects that hooks get for connection and message.
 
-Invariant: nothing that a hook does with them changes the mail.
+What a hook changes is noted here; the pipeline makes the changes when the whole policy has run and nothing
+failed.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.envelope import Client, Envelope, same
 from smtpapi.model.message import Message
+from smtpapi.policy.edits import HeaderEdits
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
+_ADDRESS = re.compile(r"[^\s<>,;:()\x00-\x20\x7f]{1,250}@[A-Za-z0-9._-]{1,250}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,71 @@ class Accept:
 
 
 class PolicyMessage:
-    """The message: `msg` in Momentum's hooks. recipient: "" except in the hook for each recipient."""
+    """The message: `msg` in Momentum's hooks.
 
-    __slots__ = ("_envelope", "_message", "recipient")
+    recipient: "" except in the hook for each recipient. received: the message as the MTA has it, None where
+    that is the same. joining, leaving: recipients that the policy adds and removes. lines: what it logs, as
+    (level of syslog, text). memo: what a policy keeps for the message.
+    """
 
-    def __init__(self, envelope: Envelope, message: Message, recipient: str = "") -> None:
+    __slots__ = (
+        "_edits",
+        "_envelope",
+        "_finished",
+        "_message",
+        "_received",
+        "joining",
+        "leaving",
+        "lines",
+        "memo",
+        "recipient",
+    )
+
+    def __init__(
+        self, envelope: Envelope, message: Message, recipient: str = "", received: Message | None = None
+    ) -> None:
         self._envelope = envelope
         self._message = message
+        self._received = received if received is not None else message
+        self._edits: HeaderEdits | None = None
+        self._finished: list[Callable[[], None]] = []
         self.recipient = recipient
+        self.joining: list[str] = []
+        self.leaving: list[str] = []
+        self.lines: list[tuple[int, str]] = []
+        self.memo: dict[object, object] = {}
+
+    def for_recipient(self, recipient: str) -> "PolicyMessage":
+        """Return the message as the hook for one recipient sees it; its changes are of that copy alone."""
+        copy = PolicyMessage(self._envelope, self._message, recipient, self._received)
+        copy._edits = None if self._edits is None else self._edits.copy()
+        copy._finished, copy.lines, copy.memo = self._finished, self.lines, self.memo
+        copy.joining, copy.leaving = self.joining, self.leaving
+        return copy
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Note what is to be called once the message is decided."""
+        self._finished.append(call)
+
+    def close(self) -> None:
+        """End the work on this message."""
+        while self._finished:
+            self._finished.pop()()
+
+    @property
+    def edits(self) -> HeaderEdits | None:
+        """What the policy changed in the header, None where it changed nothing."""
+        return self._edits if self._edits is not None and self._edits.changed else None
+
+    @property
+    def current(self) -> Message:
+        """The message with the header as it stands now."""
+        return self._message if self._edits is None else self._edits.message()
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope as it came."""
+        return self._envelope
 
     @property
     def mailfrom(self) -> str:
@@ -65,8 +126,12 @@ class PolicyMessage:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """All envelope recipients of the transaction."""
-        return self._envelope.recipients
+        """All envelope recipients of the transaction, with the policy's own changes."""
+        if not self.joining and not self.leaving:
+            return self._envelope.recipients
+        left = {same(each) for each in self.leaving}
+        there = tuple(each for each in self._envelope.recipients if same(each) not in left)
+        return (*there, *self.joining)
 
     @property
     def queue_id(self) -> str:
@@ -87,11 +152,68 @@ class PolicyMessage:
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The pairs (name, unfolded value) of all header fields, in order. Encoded words stay encoded."""
-        return tuple((field.name, _text(field.value)) for field in self._message.fields)
+        return tuple((field.name, _text(field.value)) for field in self.current.fields)
 
     def header(self, name: str) -> tuple[str, ...]:
         """Return the unfolded values of all fields of that name, in any letter case (`msg:header`)."""
-        return tuple(_text(value) for value in self._message.values(name))
+        return tuple(_text(value) for value in self.current.values(name))
+
+    def set_header(self, name: str, value: str) -> None:
+        """Replace all fields of a name by one at the end of the header. Raises ValueError as `add_header`."""
+        self.remove_header(name)
+        self.add_header(name, value)
+
+    def add_header(self, name: str, value: str, *, first: bool = False) -> None:
+        """Add a header field at the end, or on top of those that came with the mail.
+
+        value: text, encoded here where it is not ASCII. Raises ValueError for a name or value that no mail
+        may have, and for a field that is the filter's own.
+        """
+        self._editable().add(name, value, first=first)
+
+    def remove_header(self, name: str) -> bool:
+        """Remove all fields of a name; tell whether there were any. Raises ValueError as `add_header`."""
+        return self._editable().remove(name)
+
+    def add_recipient(self, address: str) -> None:
+        """Add a recipient, before the hooks for each recipient. Raises ValueError for what is no address."""
+        self._before_each()
+        checked = _address(address)
+        if same(checked) in map(same, self.leaving):
+            self.leaving = [each for each in self.leaving if same(each) != same(checked)]
+        elif same(checked) not in map(same, self.recipients):
+            self.joining.append(checked)
+
+    def remove_recipient(self, address: str) -> bool:
+        """Take a recipient out, and tell whether it was there; the MTA has said yes to it already.
+
+        Raises ValueError for the last recipient (`vctx.discard`) and in the hook for each recipient.
+        """
+        self._before_each()
+        wanted = same(address)
+        found = [each for each in self.recipients if same(each) == wanted]
+        if not found:
+            return False
+        if len({same(each) for each in self.recipients}) == 1:
+            raise ValueError("the last recipient cannot be removed; discard the mail instead")
+        self.joining = [each for each in self.joining if same(each) != wanted]
+        self.leaving += [each for each in self._envelope.recipients if same(each) == wanted]
+        return True
+
+    def _before_each(self) -> None:
+        if self.recipient:
+            raise ValueError("recipients cannot be changed any more in the hook for each recipient")
+
+    def _editable(self) -> HeaderEdits:
+        if self._edits is None:
+            self._edits = HeaderEdits(self._message, self._received)
+        return self._edits
+
+
+def _address(address: str) -> str:
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("not an address that can be a recipient")
+    return address
 
 
 def _text(value: bytes) -> str:

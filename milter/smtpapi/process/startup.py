@@ -25,7 +25,7 @@ class LoadedConfiguration:
     """Everything that a worker is made from, read and checked together."""
 
     settings: Settings
-    policy: hooks.Policy | None
+    policy: hooks.AnyPolicy | None
     ring: Ring
 
 

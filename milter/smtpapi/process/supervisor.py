@@ -27,6 +27,7 @@ from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings
 from smtpapi.mta.body_memory import BodyMemoryTable
+from smtpapi.policy.files import notices
 from smtpapi.process import listener, worker
 from smtpapi.process.children import Child, Children, dismiss
 from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load
@@ -74,7 +75,8 @@ class Supervisor:
             self._counters = Counters.create(_ROWS, Path(directory) if directory else None)
             self._own_counters = self._counters.row(0)
             self._body_memory = BodyMemoryTable(_ROWS)
-            for text in (*settings.notices, *settings.warnings, extensions.notice("smtpapi")):
+            said = (*settings.notices, *settings.warnings, *notices(self._loaded.policy))
+            for text in (*said, extensions.notice("smtpapi")):
                 if text:
                     maillog.notice(text)
             self._serve()
@@ -249,6 +251,8 @@ class Supervisor:
         else:
             self._own_counters.add("reloads")
             self._log_settings(old.settings, self._loaded.settings)
+            for text in notices(self._loaded.policy):
+                maillog.notice(text)
             still_there = (c for c in serving if c in self._children)
             dismiss(still_there, worker.DRAIN, worker.DRAIN_SECONDS + 60)
             if not self._stopping:

@@ -35,7 +35,7 @@ from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads, known_to_pass, reads, without_room
 from smtpapi.pipeline.site import MessageResult, Site, where_of
 from smtpapi.pipeline.transaction import consider, removable
-from smtpapi.policy.hooks import Policy
+from smtpapi.policy.hooks import AnyPolicy
 from smtpapi.process.listener import BorrowedListener
 from smtpapi.request.trust import is_trusted
 from smtpapi.telemetry import maillog
@@ -60,7 +60,7 @@ class WorkerServices:
     def __init__(
         self,
         settings: Settings,
-        policy: Policy | None,
+        policy: AnyPolicy | None,
         ring: RingFile,
         counters: WorkerCounters,
         body_memory: Callable[[int], BodyMemory] = BodyMemory,
@@ -156,7 +156,7 @@ class WorkerServices:
 
 def run(
     settings: Settings,
-    policy: Policy | None,
+    policy: AnyPolicy | None,
     ring: Ring,
     listener: socket.socket,
     control: socket.socket,
@@ -182,7 +182,7 @@ def run(
 
 def _serve(
     settings: Settings,
-    policy: Policy | None,
+    policy: AnyPolicy | None,
     known: Ring,
     listener: socket.socket,
     control: socket.socket,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from email.utils import getaddresses
 from enum import StrEnum
 
+from smtpapi.model import envelope
 from smtpapi.model.envelope import Resolved
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, removal
@@ -32,10 +33,7 @@ class Role(StrEnum):
     ARCHIVE = "archive"
 
 
-def same(address: str) -> str:
-    """Return the address with its domain in lower case: so equal addresses are known (contract.md 9)."""
-    local, at, domain = address.rpartition("@")
-    return f"{local}{at}{domain.lower()}"
+same = envelope.same
 
 
 def sendable(address: str) -> str:

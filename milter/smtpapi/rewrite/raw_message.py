@@ -12,7 +12,7 @@ from smtpapi.mime.clear import message_block
 from smtpapi.mime.fields import FieldSpan, parse_header
 from smtpapi.model.edit import Edit, splice
 from smtpapi.model.message import Field, Message
-from smtpapi.model.outcome import HeaderChange, Leave, Plan, Refuse
+from smtpapi.model.outcome import Discard, HeaderChange, Leave, Outcome, Plan, Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,18 @@ class RawMessage:
         body = [edit._replace(start=edit.start + base, stop=edit.stop + base) for edit in plan.edits]
         return header + body
 
-    def report(self, outcome: Plan | Leave | Refuse, path: str) -> dict[str, Any]:
+    def report(self, outcome: Outcome, path: str) -> dict[str, Any]:
         """Return what was done, as one line of `smtpapi rewrite --report`; offsets are into the raw input."""
         line: dict[str, Any] = {"file": path, "action": "untouched", "reason": "", "edits": [], "skipped": []}
-        if not isinstance(outcome, Refuse) and outcome.note:
+        if isinstance(outcome, Plan | Leave) and outcome.note:
             line["note"] = outcome.note
         match outcome:
             case Leave(why):
                 line["reason"] = str(why)
             case Refuse(code, status, text):
-                line["reason"] = f"{code} {status} {text}"
+                line["reason"] = " ".join(filter(None, (code, status, text)))
+            case Discard(reason):
+                line["reason"] = f"discarded: {reason}"
             case Plan():
                 edits = self.edits(outcome)
                 line["action"] = "rewritten" if edits else "untouched"
@@ -81,7 +83,11 @@ class RawMessage:
                 return Edit(span.value_start, span.value_stop, new, "header", name=change.name)
         if change.value is None:
             return Edit(self.header_stop, self.header_stop, b"", "header", name=change.name)
-        new = f"{change.name}: {change.value}".encode() + eol
+        value = change.value.replace("\n", eol.decode()).removeprefix(" ")
+        new = f"{change.name}: {value}".encode() + eol
+        if change.first:
+            start = self.fields[0].start if self.fields else self.header_stop
+            return Edit(start, start, new, "header", name=change.name)
         if self.header_stop and not self.raw.endswith(b"\n", 0, self.header_stop):
             new = eol + new
         return Edit(self.header_stop, self.header_stop, new, "header", name=change.name)

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Skip, Why
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skip, Why
 
 _EVENTS = (
     "sessions",  # connections from the MTA
@@ -24,6 +24,7 @@ _EVENTS = (
     "tracked",  # messages sent on with links or pixels of ours
     "untouched",  # messages sent on without; each also counted under its reason
     "refused",
+    "discarded",
     "edits",  # places changed in bodies
     "failed-before-change",  # an exception; the message went on untouched
     "failed-in-change",  # an exception; 451, the client tries again
@@ -72,6 +73,8 @@ class WorkerCounters:
         match outcome:
             case Refuse():
                 names.append("refused")
+            case Discard():
+                names.append("discarded")
             case Plan(why=Why.SPLIT):
                 names.append(f"why-{Why.SPLIT.value}")  # each copy comes back and is counted then
             case Leave(why=why) | Plan(why=Why() as why):

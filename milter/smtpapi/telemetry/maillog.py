@@ -17,10 +17,12 @@ from typing import TextIO
 
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
-from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse, Why
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Why
 
 _log = logging.getLogger("smtpapi.milter")
 _details = logging.getLogger("smtpapi.details")
+
+_SYSLOG = (50, 50, 50, 40, 30, 20, 20, 10)  # Python's level for each of syslog's
 
 _kind_of = attrgetter("kind")  # of an edit
 
@@ -131,6 +133,8 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
     match outcome:
         case Refuse(code=code, status=status, text=text):
             what = f"status=refused, reply={code} {status} {text}"
+        case Discard(reason=reason):
+            what = "status=discarded" + (f", note={_escaped(reason)}" if reason else "")
         case Leave(why=why, note=note):
             what = f"status=untouched, reason={why.value}" + (f", note={_escaped(note)}" if note else "")
         case Plan(why=Why.SPLIT, note=note):
@@ -191,6 +195,11 @@ def event_lost(envelope: Envelope) -> None:
 def detail(envelope: Envelope, note: str) -> None:
     """Log a detail of the decision about one message."""
     _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(note))
+
+
+def printed(envelope: Envelope, level: int, text: str) -> None:
+    """Log a line that policy prints. level: of syslog, from 0 (emergency) to 7 (debug)."""
+    _log.log(_SYSLOG[max(0, min(level, 7))], "%s: policy: %s", envelope.queue_id or "NOQUEUE", _escaped(text))
 
 
 def context_refused(client: str, why: str) -> None:

@@ -32,7 +32,7 @@ _OF_DAY: Final = (
 )
 _IS_PARTIAL: Final = "SELECT 1 FROM partial_day WHERE tenant = ? AND day = ?"
 # The increments of the cubes that lie within days.
-_LEVELS: Final = {
+LEVELS: Final = {
     Cube.TOTAL_MINUTE: Level.MINUTE,
     Cube.TOTAL_HOUR: Level.HOUR,
     Cube.TOTAL_DAY: Level.DAY,
@@ -94,7 +94,7 @@ def recount(connection: sqlite3.Connection, terms: Terms, day: int) -> int:
         right: Contribution = {}
         for group in groups:
             add(right, contribution(group))
-        for cube, level in _LEVELS.items():
+        for cube, level in LEVELS.items():
             wrong += _mend(
                 connection, terms, tenant, cube, day * Level.DAY // level, Level.DAY // level, right
             )

@@ -171,19 +171,19 @@ def _had(connection: sqlite3.Connection, whose: tuple[bytes, int, int]) -> set[t
 def roll(
     connection: sqlite3.Connection, terms: Terms, pending: list[Arrived], limit: int = PORTION
 ) -> tuple[int, int]:
-    """Bring the figures up by one portion, in a transaction of the caller's; return hours and rows.
+    """Bring the figures up by one portion, in a transaction of the caller's.
 
-    pending: rows that this process remembers to have come, in order; it takes them instead of reading them
-    again if they are the next ones.
+    Return how many hours changed, and the place that figures hold now, 0 if they held all before. pending:
+    rows that this process remembers to have come, in order; it takes them instead of reading them again if
+    they are the next ones, and no other process has written between them.
     """
     rolled, last = state(connection, "rolled"), state(connection, "next") - 1
     if rolled >= last:
         return 0, 0
-    if pending and pending[0].place == rolled + 1:
-        arrived = pending[:limit]
-    else:
+    arrived = pending[:limit]
+    if not arrived or (arrived[0].place, arrived[-1].place) != (rolled + 1, rolled + len(arrived)):
         arrived = arrivals(connection, rolled, limit)
     if not arrived:
         set_state(connection, "rolled", last)
-        return 0, 0
-    return follow(connection, terms, arrived, rolled), len(arrived)
+        return 0, last
+    return follow(connection, terms, arrived, rolled), arrived[-1].place

@@ -1,4 +1,4 @@
-"""`figures.contribution` and `hourly` for many rows at once, over the numbers of the file. Pure.
+"""What `figures.contribution` and `hourly` say, for many rows at once, over the numbers of the file. Pure.
 
 A message's contribution is added with a sign, so that a difference is two calls. Plain counts are added up
 at the finest places alone, and from these sums at the others; uniques at each place. The twins are the

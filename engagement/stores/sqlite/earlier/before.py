@@ -6,6 +6,7 @@ lists are merged, and whatever is killed when, each event is in one place. What 
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from heapq import merge
 from typing import Final
@@ -210,5 +211,5 @@ def swept(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
     """Remove what is older, of both."""
     gone = before_rows.sweep(connection, before_ms, limit) if is_moving(connection) else 0
     if gone < limit:
-        gone += removing.sweep(connection, terms, before_ms, limit - gone)
+        gone += removing.sweep(connection, terms, before_ms, limit - gone, int(time.time() * 1000))
     return gone

@@ -1,5 +1,5 @@
 -- Rows are narrow and lie in the order of time, bodies apart in the order of coming. What belongs to a message
--- is indexed once a message; figures change by differences (docs/decisions/0019-sqlite-layout.md).
+-- is indexed once a message; figures change by differences (docs/decisions/0021-sqlite-layout.md).
 -- What was there moves over by portions (`before`), newest first: until then it is in tables named _before.
 
 ALTER TABLE event RENAME TO event_before;

@@ -31,18 +31,10 @@ _ERRORS = (
 )
 
 
-def _naming_policy(settings: Settings) -> Iterator[Path]:
-    """Yield the file that names the policy."""
-    origin = settings.origins.get(("policy", "file"))
-    if origin is not None and origin.file:
-        yield Path(origin.file)
-
-
 def of_files(config: Path, settings: Settings) -> Iterator[str]:
     """Yield a warning for each file that a configuration names and that this user could not use."""
     readers: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("keys", "ring", load_ring),
-        ("policy", "file", lambda path: policies.load(path, named_in=(config, *_naming_policy(settings)))),
         ("privacy", "objections", objections.load),
         ("classify", "rules", read_rules),
         ("classify", "as_database", AsDatabase),
@@ -50,6 +42,8 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
         ("tracker", "assetlinks", Path.read_bytes),
     )
     for stanza, option, read in readers:
+        if stanza == "privacy":
+            yield from _of_policy(config, settings)
         named = settings.origins.get((stanza, option))
         if named is None or not named.value:
             continue
@@ -59,6 +53,18 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
             yield f"{named.file}:{named.line}: {option}: {error}"
         except OSError as error:
             yield f"{named.file}:{named.line}: {option}: {named.value}: {error.strerror}"
+
+
+def _of_policy(config: Path, settings: Settings) -> Iterator[str]:
+    """Yield what keeps the policies from loading, or what is doubtful in them."""
+    named = settings.origins.get(("policy", "file"))
+    place = f"{named.file}:{named.line}: file" if named is not None else str(config)
+    try:
+        policy = policies.load_named(config, settings)
+    except (hooks.PolicyError, NotInstalledError) as error:
+        yield f"{place}: {error}"
+        return
+    yield from policies.notices(policy)
 
 
 def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:

@@ -22,7 +22,7 @@ from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, apply_outco
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.outcome import Leave, Plan, Refuse, Skipped
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skipped
 from smtpapi.rewrite.raw_message import RawMessage
 
 _SOFT_BREAK = re.compile(rb"=\r?\n")
@@ -73,19 +73,21 @@ def command(
     say(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
 
 
-def _outcome_text(outcome: Plan | Leave | Refuse) -> str:
+def _outcome_text(outcome: Outcome) -> str:
     match outcome:
         case Leave(why):
             return f"passes byte for byte: {WHY[why]} ({why})"
         case Refuse(code, status, text):
-            return f"refused: {code} {status} {text}"
+            return f"refused: {' '.join(filter(None, (code, status, text)))}"
+        case Discard(reason):
+            return f"accepted and dropped by policy {reason}".rstrip()
         case Plan(why=why) if why is not None:
             return f"no link is tracked: {WHY[why]} ({why})"
         case Plan():
             return "tracked"
 
 
-def _rows(message: RawMessage, outcome: Plan | Leave | Refuse) -> Iterator[PreviewRow]:
+def _rows(message: RawMessage, outcome: Outcome) -> Iterator[PreviewRow]:
     """Yield edits and skipped links in the order in which they stand in the message."""
     if not isinstance(outcome, Plan):
         return

@@ -27,7 +27,7 @@ from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.output_folder import write_below
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.outcome import Leave, Outcome, Plan, Refuse
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse
 from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
@@ -172,6 +172,8 @@ def _end(outcome: Outcome) -> str:
     match outcome:
         case Refuse(code, _, text):
             return f"{code} {text}"
+        case Discard():
+            return "discarded"
         case Plan(why=None):
             return "tracked"
         case Plan(why=why) | Leave(why=why):

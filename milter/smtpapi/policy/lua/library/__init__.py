@@ -1,0 +1,1 @@
+"""What a policy may use without a message: texts, patterns, lists of networks, databases."""

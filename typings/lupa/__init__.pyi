@@ -1,0 +1,1 @@
+from lupa import lua51 as lua51

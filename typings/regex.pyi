@@ -1,0 +1,29 @@
+from collections.abc import Callable
+from typing import AnyStr, Generic
+
+class error(Exception):  # noqa: N801 - the library's own name
+    pos: int | None
+
+class Match(Generic[AnyStr]):
+    def __getitem__(self, group: int | str) -> AnyStr | None: ...
+    def groups(self) -> tuple[AnyStr | None, ...]: ...
+    def groupdict(self) -> dict[str, AnyStr | None]: ...
+
+class Pattern(Generic[AnyStr]):
+    groups: int
+    def search(
+        self, string: AnyStr, *, timeout: float = ..., concurrent: bool = ...
+    ) -> Match[AnyStr] | None: ...
+    def sub(
+        self,
+        repl: Callable[[Match[AnyStr]], AnyStr],
+        string: AnyStr,
+        *,
+        timeout: float = ...,
+        concurrent: bool = ...,
+    ) -> AnyStr: ...
+    def split(
+        self, string: AnyStr, *, timeout: float = ..., concurrent: bool = ...
+    ) -> list[AnyStr | None]: ...
+
+def compile(pattern: AnyStr) -> Pattern[AnyStr]: ...
