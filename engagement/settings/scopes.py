@@ -163,6 +163,7 @@ class Table:
     def __init__(self, top: Block | None = None) -> None:
         self.top = top or Block("global", "Global")
         self.scoped = lru_cache(maxsize=_WHERE_CACHE)(self._scoped)
+        self._pathways: frozenset[str] | None = None
 
     def _scoped(self, where: Where) -> Scoped:
         return self.along(self._listener_rows(where), where.pathway)
@@ -194,7 +195,10 @@ class Table:
 
     def pathways(self) -> frozenset[str]:
         """Return the names of all pathways of the file."""
-        return frozenset(str(block.matches) for block in self.top.walk() if block.kind == "pathway")
+        if self._pathways is None:
+            names = (str(block.matches) for block in self.top.walk() if block.kind == "pathway")
+            self._pathways = frozenset(names)
+        return self._pathways
 
     def _listener_rows(self, where: Where) -> Iterator[Block]:
         """Yield rows 1 to 4."""

@@ -121,3 +121,10 @@ def test_expiry_counts_from_the_moment_of_rewriting(date: bytes, first: float, l
     (link,) = (edit.new for edit in plan.edits if edit.kind == "link")
     expiry = open_token(link.rsplit(b"/", 1)[1], RING).identity.expiry
     assert first + 600 <= expiry <= last + 600
+
+
+@pytest.mark.parametrize(("pathway", "noted"), [("nowhere", 1), ("news", 0), ("default", 0)])
+def test_a_pathway_of_policy_that_is_not_there_is_noted(pathway: str, noted: int) -> None:
+    text = 'pathway "news" { } ESMTP_Listener { context = [ pathway = "%s" ] }'
+    notes = run(text % pathway, client="127.0.0.1").notes
+    assert len([note for note in notes if "variable pathway" in note]) == noted
