@@ -70,9 +70,9 @@ def check(before: bytes, after: bytes, report: dict[str, Any], *, clicks: bool =
         return problems
     if before == after:
         problems.append("reported as rewritten, but nothing differs")
-    parts = _top_parts(before)
+    parts, sections = _top_parts(before), _sections(before)
     for item in done:
-        problems += _check_edit(item, parts)
+        problems += _check_edit(item, parts, sections)
     problems += _check_lines(before, after)
     if "text/html" in parts and not report["reason"] and clicks:
         problems += _check_links(parts["text/html"], done, report)
@@ -213,11 +213,31 @@ def _unquoted(data: bytes) -> bytes:
     )
 
 
-def _check_edit(item: Done, parts: dict[str, Part]) -> Iterator[str]:
+def _sections(raw: bytes) -> dict[str, Part]:
+    """How each leaf is encoded, by its section number; without its bytes."""
+    found: dict[str, Part] = {}
+
+    def walk(part: email.message.Message, section: str) -> None:
+        if part.is_multipart() and part.get_content_maintype() == "multipart":
+            inside: Any = part.get_payload()
+            for number, inner in enumerate(inside, 1):
+                walk(inner, f"{section}.{number}".removeprefix("."))
+            return
+        encoding = re.sub(r"\(.*?\)|;.*", "", str(part.get("Content-Transfer-Encoding", "")))
+        charset = str(part.get_param("charset") or "")
+        found[section] = Part(b"", encoding.strip().lower(), _CHARSETS.get(charset.lower(), charset))
+
+    walk(_parsed(raw), "")
+    return found
+
+
+def _check_edit(item: Done, parts: dict[str, Part], sections: dict[str, Part]) -> Iterator[str]:
     edit = item.edit
     kind = edit["kind"]
     where = f"edit at {edit['start']} ({kind})"
     part = parts.get(edit["type"], Part(b"", "", ""))
+    if kind in ("macro", "reencoded"):  # in every part that is shown, not in the first of its kind alone
+        part = sections.get(edit["part"], part)
     if kind == "header":
         if edit["name"].lower() not in _OURS:
             yield f"{where}: field {edit['name']!r} is none of ours to change"

@@ -55,5 +55,9 @@ _ = (
 )
 _ = (_.UNSURE_UNIQUE_CLICKED, _.MACHINE_UNIQUE_CLICKED, _.UNSURE_UNIQUE_CONFIRMED, _.MACHINE_UNIQUE_CONFIRMED)
 _ = (_.UNSURE_RAW_CLICKED, _.MACHINE_RAW_CLICKED)
+
+# options that are read by their names (engagement.settings)
+_ = (_.open_relay, _.momentum)
+
 # what policies call (smtpapi.policy.views)
 _ = _.set_header

@@ -40,6 +40,9 @@ MESSAGE_TYPES: Final = ("delivery", "delay", "bounce", "expiration", "out_of_ban
 ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION, *MESSAGE_TYPES)
 # Levels of metadata. Our filter writes no deeper ones, and Python's own limit of about 1,000 is far away.
 _DEPTH: Final = 64
+# False among what a message's other events borrow, where its clicks go without metadata.
+_CLICK_METADATA: Final = "x_click_metadata"
+_OF_CLICKS: Final = frozenset({*(TYPES[kind] for kind in CLICKS), LINK_UNSUBSCRIBE})
 UNSUBSCRIBES: Final = frozenset({"link_unsubscribe", "list_unsubscribe"})
 
 
@@ -144,7 +147,7 @@ def link_unsubscribe(click: Fields, event_id: str) -> Fields:
 
 def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
     """Return the fields of an `injection` event. rcpt_hash: of `recipient_hash`, "" for none."""
-    return filled(
+    fields = filled(
         {
             "type": INJECTION,
             "event_id": injection.id,
@@ -163,6 +166,8 @@ def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
             "node_name": injection.node_name,
         }
     )
+    fields.pop(_CLICK_METADATA, None)
+    return fields
 
 
 def message_event_fields(event: MessageEvent, *, rcpt_hash: str = "") -> Fields:
@@ -203,6 +208,7 @@ def borrowed(injection: Injection) -> Fields:
     """
     return filled(
         {
+            **injection.context,  # first, so that no variable takes the place of a field
             "customer_id": injection.customer_id,
             "campaign_id": injection.campaign,
             "rcpt_meta": _object(injection.metadata),
@@ -219,7 +225,7 @@ def borrowed(injection: Injection) -> Fields:
             "click_tracking": injection.clicks,
             "initial_pixel": injection.initial_opens,
             "amp_enabled": injection.amp,
-            **{name: value for name, value in injection.context.items() if name.startswith("cust_")},
+            _CLICK_METADATA: False if injection.plain_clicks else None,
         }
     )
 
@@ -227,9 +233,12 @@ def borrowed(injection: Injection) -> Fields:
 def join(fields: Mapping[str, Any], message: Mapping[str, Any]) -> Fields:
     """Return the fields, and those of the message that are not among them.
 
-    The injection's time replaces the link's, which is in whole seconds.
+    The injection's time replaces the link's, which is in whole seconds. Clicks get no metadata from a message
+    that was sent with click_tracking_include_metadata = false (contract.md 1.5).
     """
     joined = {**fields, **{name: value for name, value in message.items() if name not in fields}}
+    if joined.pop(_CLICK_METADATA, None) is False and fields.get("type") in _OF_CLICKS:
+        joined.pop("rcpt_meta", None)
     if "injection_time" in message:
         joined["injection_time"] = message["injection_time"]
     if fields.get("type") in UNSUBSCRIBES and "msg_from" in joined:

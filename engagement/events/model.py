@@ -61,6 +61,7 @@ class Injection(NamedTuple):
     body that were edited or could have been. client_address: of the SMTP client. node_name: the MTA's host.
     recipient_mark: `recipient_mark` of the envelope recipient, which tells the recipients of one queue id
     apart without naming them. consent: the reference of the recipient's consent, "" for none.
+    plain_clicks: whether clicks go without the metadata; False in records before version 3.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Injection(NamedTuple):
     node_name: str = ""
     recipient_mark: int = 0
     consent: str = ""
+    plain_clicks: bool = False
 
 
 class MessageEvent(NamedTuple):

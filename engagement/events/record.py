@@ -5,7 +5,7 @@ class in `model`, which is the only place that lists them. A version is read for
 at the end.
 
     hits        version 1: 12 values   2: and hits   3: 12 and signals   4: 12, signals and hits
-    injections  version 1: 22 values   2: all
+    injections  version 1: 22 values   2: and all but plain_clicks   3: all
     message events  version 1: all
 
 Invariant: reading is strict. What `encode` cannot have written is `BadRecord`.
@@ -36,7 +36,7 @@ _HIT_VERSIONS: Final = {
     3: _HIT_NAMES[:-1],
     4: _HIT_NAMES,
 }
-_INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields}
+_INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields[:-1], 3: Injection._fields}
 _CONTEXT: Final = Injection._fields.index("context")
 _SINGLE_HEAD: Final = bytes((0x9E, 1, _HIT))  # an array of 14: version, sort, and 12 values
 _SIGNALS_HEAD: Final = bytes((0x9F, 3, _HIT))
@@ -79,7 +79,9 @@ def encode(event: Event) -> bytes:
     if isinstance(event, MessageEvent):
         return _any_text((1, _MESSAGE_EVENT, *event))
     context = dict(event.context)  # may be any Mapping
-    return _any_text((2, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
+    if event.plain_clicks:
+        return _any_text((3, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
+    return _any_text((2, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 : -1]))
 
 
 def _without_signals(hit: Hit) -> bytes:
@@ -131,7 +133,7 @@ def _hit(values: list[object], version: int) -> Hit:
 def _injection(values: list[object], version: int) -> Injection:
     injection = _typed(values, Injection, _INJECTION_VERSIONS[version])
     least = min(injection.size, injection.links, injection.parts, injection.recipient_mark)
-    if not 0 <= injection.transmission_id < 1 << 64 or least < 0:
+    if not 0 <= injection.transmission_id < 1 << 64 or least < 0 or (version == 3) != injection.plain_clicks:
         raise BadRecord("number out of range")
     if injection.recipient_mark > _MAX_MARK:
         raise BadRecord("number out of range")

@@ -79,14 +79,16 @@ include "smtpapi.d"                   # a file, or all files of a folder
   inside quotes `\\"`, `\\\\`, `\\n`, `\\r`, `\\t` are translated, any other backslash stays.
 * Names of options and scopes are read without regard to letter case.
 * True is `true`, `on`, `yes`, `enabled` or `1`; false is `false`, `off`, `no`, `disabled` or `0`. Numbers
-  have no suffixes; times are in seconds and sizes in bytes where an option does not say otherwise.
+  have no suffixes, and as Momentum reads them they are octal after a `0` and hexadecimal after `0x`; times
+  are in seconds and sizes in bytes where an option does not say otherwise.
 * A later assignment in the same scope wins, a list replaces the earlier list, and a scope that appears again
   with the same name continues the earlier one.
 * `include` (or `readonly_include`) looks in the folder of the including file, then in Momentum's `etc/conf`,
   in `global`, the machine's name, and `default`. Hidden files and sub-folders of an included folder are left
   out. A file named by `Local_Changes_File` is read last.
 * Paths that do not begin with `/` count from the folder of the file that names them.
-* Unknown options in the stanzas below are errors. Whatever else Momentum knows is accepted and told once.
+* Unknown options in the stanzas below are errors. Whatever else Momentum knows is accepted, and a notice
+  names it once; but what would change what is tracked is an error until `ignore` in `momentum { }` names it.
 
 ## Which scope wins
 
@@ -96,12 +98,14 @@ First wins, for each option by itself:
 2. `Peer` directly inside the `ESMTP_Listener`
 3. the matching `Listen`: an exact address and port before `[*]:PORT` before `:PORT`
 4. the `ESMTP_Listener`, also for connections that no `Listen` takes, and for local submission
-5. the `pathway` of the effective name inside a `pathway_group`
-6. the `pathway` of that name
-7. the `pathway_group` of row 5 (Momentum ignores options there; a warning says so)
-8. the built-in default
+5. the `pathway_group` of the effective pathway (Momentum ignores options there; a warning says so)
+6. the built-in default
 
-The effective pathway is the one that policy sets, else the value of `pathway` found in rows 1 to 4, else
-`default`. An MTA that does not tell its port is matched by wildcard `Listen`s only. Mail without a network
+The effective pathway is the one that policy names, else the one that the option `pathway` names in the first
+of rows 1 to 4 that has it, else `default`. What the pathway sets itself comes right before the scope that
+names it: before all rows where policy does, after row 4 for `default` that nothing names. A `pathway` inside
+a `pathway_group` comes before one of the same name at the top level.
+
+An MTA that does not tell its port is matched by wildcard `Listen`s only. Mail without a network
 client counts as coming from 127.0.0.1. Each message's header and policy come before all of these.
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engagement.settings.errors import OptionValueError, Place
+from engagement.settings.option_types import integer_of
 from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
 from engagement.settings.syntax_tree import TextNode
@@ -27,6 +28,8 @@ _VARIABLES = {
     "smtpapi_initial_open": "initial_open_tracking_enabled",
 }
 _LONGEST_CAMPAIGN = 64  # bytes (contract.md 3.2)
+SHORT_EXPIRY = 60  # seconds; mail alone may be under way for longer
+SHORT = "links are over before most mail is read; it is in seconds"
 _SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
 
 
@@ -76,6 +79,8 @@ def warnings(settings: "Settings") -> Iterator[str]:
         expiry = block.values.get("tracking_link_expiry")
         if expiry is not None and expiry.value <= 0:
             yield f"{_at(expiry)}: tracking_link_expiry = {expiry.value}: no click or open is ever recorded"
+        elif expiry is not None and expiry.value < SHORT_EXPIRY:
+            yield f"{_at(expiry)}: tracking_link_expiry = {expiry.value}: {SHORT}"
         if block.kind == "pathway_group":
             for option, value in block.values.items():
                 yield (
@@ -84,11 +89,15 @@ def warnings(settings: "Settings") -> Iterator[str]:
                 )
         if "context" in block.values:
             yield from _context(block.values["context"])
+        yield from _unknown_pathway(settings.table, block)
     yield from _twice(top)
 
 
 def notices(settings: "Settings") -> Iterator[str]:
-    """Yield a notice for each option that is read and has no effect."""
+    """Yield a notice for each option that is read and has no effect, and for what sets another stanza's."""
+    listen = settings.origins.get(("tracker", "listen"))
+    if listen is not None and listen.scope != "tracker":
+        yield f"{_at(listen)}: the tracker listens on {listen.value}, as HTTP_Listener says"
     if settings.cassandra_client is None:
         return
     origin = settings.origins.get(("cassandra_client", "uri"))
@@ -141,6 +150,14 @@ def _top_pixel_alone(table: Table) -> Iterator[str]:
             yield f"{_at(initial)}: initial_open_tracking_enabled has no effect without open_tracking_enabled"
 
 
+def _unknown_pathway(table: Table, block: Block) -> Iterator[str]:
+    """Yield a warning for a pathway that a scope names and the file does not have."""
+    named = block.values.get("pathway")
+    default = SCOPED["pathway"].default
+    if named is not None and named.value not in (default, *table.pathways()):
+        yield f"{_at(named)}: there is no pathway '{named.value}'; {block.label} names it to no effect"
+
+
 def _context(context: Value) -> Iterator[str]:
     """Yield a warning for each context variable whose value is of no use to any message."""
     for variable, text in context.value.items():
@@ -149,6 +166,9 @@ def _context(context: Value) -> Iterator[str]:
                 SCOPED[_VARIABLES[variable]].kind.read(TextNode(text, Place(context.file, context.line)))
             except OptionValueError as error:
                 yield f"{_at(context)}: {variable} {error.what}, expected {error.expected}; it is ignored"
+        expiry = integer_of(text) if variable == "smtpapi_tracking_link_expiry" else None
+        if expiry is not None and expiry < SHORT_EXPIRY:
+            yield f"{_at(context)}: {variable} = {text}: {SHORT}"
         if variable == "smtpapi_campaign_id" and len(text.encode()) > _LONGEST_CAMPAIGN:
             yield (
                 f"{_at(context)}: smtpapi_campaign_id is above {_LONGEST_CAMPAIGN} bytes; all mail from here "

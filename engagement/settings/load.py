@@ -1,23 +1,24 @@
 """Turn a configuration's tree into settings: each name in its place, each value checked (contract.md 1, 2).
 
-Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`option_types`, `schema`).
-Invariants: raises only `SettingsError`, which then holds all problems; names that only Momentum has are
-accepted and reported once.
+Not the grammar (`syntax`), nor reading (`files`), nor what a single value may be (`option_types`, `schema`),
+nor what only Momentum has (`momentum`). Invariant: raises only `SettingsError`, which then holds all
+problems.
 """
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import astuple, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from engagement.settings import lint, scripts
 from engagement.settings.errors import OptionValueError, Place, Problem, SettingsError
 from engagement.settings.files import FileReader
+from engagement.settings.momentum.scope_names import DISPLAY, INSIDE
+from engagement.settings.momentum.unserved import OPEN_STANZAS, Unserved, misplaced
 from engagement.settings.option import Option, options_of
 from engagement.settings.option_types import Network, network, quoted_value
-from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, TRACKING_SCOPES
+from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS
 from engagement.settings.scopes import Block, ListenAddress, Table, Value, listen_of
 from engagement.settings.settings import Settings
 from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, ScopeNode, quoted
@@ -28,34 +29,6 @@ _ALIASES = {
     for option in options_of(declared)
     for alias in option.aliases
 }
-_DISPLAY = {
-    "esmtp_listener": "ESMTP_Listener",
-    "listen": "Listen",
-    "peer": "Peer",
-    "pathway": "pathway",
-    "pathway_group": "pathway_group",
-}
-_INSIDE = {
-    "global": ("esmtp_listener", "pathway", "pathway_group"),
-    "esmtp_listener": ("listen", "peer"),
-    "listen": ("peer",),
-    "pathway_group": ("pathway",),
-    "pathway": (),
-    "peer": (),
-}
-# For stanzas that users of Momentum may expect: what replaces them here.
-_INSTEAD = {
-    "http_listener": "tracker { listen } says where links are answered",
-    "httpsrv": "tracker { } has the web server's options",
-    "event_hydrant": "events are in the store, and `smtpapi events` shows them",
-    "msg_gen": "it is about mail that is made over HTTP",
-}
-_OWN_OPTIONS = frozenset({"msg_gen"})  # has options of the same names (contract.md 1.6)
-# Momentum's own stanzas whose names come near to ours.
-_OTHERS = frozenset(
-    {"ecstream_listener", "http_listener", "xmpp_listener", "msgc_listener", "eccluster_listener"}
-)
-_NEAR = 0.85  # of the letters in common: finds misspellings, and none of Momentum's other names
 _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
@@ -91,7 +64,7 @@ def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
     settings = Settings(**stanzas, origins=loader.origins, table=Table(loader.top))
     settings = replace(settings, scripts=scripted.scripts, datasources=scripted.sources)
     warnings = (*loader.warnings, *lint.warnings(settings))
-    notices = (*loader.notices.values(), *scripted.notices, *lint.notices(settings))
+    notices = (*loader.unserved.notices.values(), *scripted.notices, *lint.notices(settings))
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 
@@ -104,7 +77,7 @@ class _Loader:
     def __init__(self, problems: list[Problem], warnings: list[str]) -> None:
         self.problems = problems
         self.warnings = warnings
-        self.notices: dict[tuple[str, str], str] = {}
+        self.unserved = Unserved()
         self.top = Block("global", "Global")
         self.seen: set[str] = set()
         self.origins: dict[tuple[str, str], Value] = {}
@@ -121,6 +94,7 @@ class _Loader:
                 Problem(Place(value.file, value.line, value.column), what, f"at most {spool.max_size}")
             )
         self._check_hop()
+        self._check_unserved()
         engine = self.origins.get(("store", "engine"))
         if engine is not None and engine.value == "cassandra" and not self.stanza("cassandra_client").uri:
             what = "engine is cassandra, and no node of it is named"
@@ -134,6 +108,15 @@ class _Loader:
             what = f"several_recipients = {mode.value} without a split_listener"
             expected = "the address and port of the MTA's second pass, as in split_listener = 127.0.0.1:10026"
             self.problems.append(Problem(Place(mode.file, mode.line, mode.column), what, expected))
+
+    def _check_unserved(self) -> None:
+        self.unserved.check(self.top, self.origins.items())
+        listen = self.unserved.listen(given=("tracker", "listen") in self.origins)
+        if listen is not None:
+            self.origins["tracker", "listen"] = listen
+        problems, warnings = self.unserved.settle(self.origins.get(("momentum", "ignore")))
+        self.problems += problems
+        self.warnings += warnings
 
     def stanza(self, name: str) -> Any:
         """Return the stanza's object, from the values set and the declared defaults."""
@@ -157,47 +140,32 @@ class _Loader:
             if (value := self._read(option, item, block.label)) is not None:
                 block.values[name] = value
         elif name in TRACKING_OPTIONS:
-            self._misplaced(item.name, item.place, block.label)
+            self.problems.append(misplaced(item.name, item.place, block.label))
         elif name in STANZAS and block is self.top:
             self.problems.append(
                 Problem(item.place, f"'{item.name}' is a stanza", f"{name} {{ … }}", item.name)
             )
         else:
-            self._unused(f"option '{item.name}'", (block.kind, name), item.place, block)
+            self.unserved.option(item, block, top=block is self.top)
 
     def _scope(self, item: ScopeNode, block: Block) -> None:
         name = item.name.lower()
         if name in STANZAS and block is self.top:
             self._stanza(item, name)
-        elif name in _INSIDE[block.kind]:
+        elif name in INSIDE[block.kind]:
             inner = self._block(item, name, block)
             for each in item.items if inner else ():
                 self.item(each, inner or block)
         elif name in scripts.STANZAS and block is self.top:
             pass  # `scripts` reads it
-        elif name in STANZAS or name in _DISPLAY:
-            self._misplaced(item.name, item.place, block.label)
+        elif name in STANZAS or name in DISPLAY:
+            self.problems.append(misplaced(item.name, item.place, block.label))
         else:
-            self._unused(f"stanza '{item.name}'", (block.kind, name + " {"), item.place, block)
-            self._foreign(item)
-
-    def _foreign(self, item: ScopeNode) -> None:
-        """Check a scope that has no meaning here. Even so, tracking options must not be in it."""
-        if item.name.lower() in _OWN_OPTIONS:
-            return
-        for each in item.items:
-            match each:
-                case AssignNode(name, _, place) if name.lower() in TRACKING_OPTIONS:
-                    if item.name.lower() not in TRACKING_SCOPES:
-                        self._misplaced(name, place, item.name)
-                case ScopeNode():
-                    self._foreign(each)
-                case _:
-                    pass
+            self.problems += self.unserved.stanza(item, block, top=block is self.top)
 
     def _stanza(self, item: ScopeNode, name: str) -> None:
         self.seen.add(name)
-        if item.instance is not None:
+        if item.instance is not None and name not in OPEN_STANZAS:
             what = f"{name} has an instance name, {quoted_value(item.instance)}"
             self.problems.append(Problem(item.instance.place, what, f"{name} {{ … }}", item.instance.text))
         declared = {option.name: option for option in options_of(STANZAS[name])}
@@ -208,7 +176,7 @@ class _Loader:
                 case IncludeNode():
                     pass
                 case ScopeNode(inner, _, _, place):
-                    self._misplaced(inner, place, name)
+                    self.problems.append(misplaced(inner, place, name))
 
     def _unaliased(self, stanza: str, item: AssignNode) -> str:
         name = item.name.lower()
@@ -223,6 +191,9 @@ class _Loader:
         if option is not None:
             if (value := self._read(option, item, stanza)) is not None:
                 self.origins[stanza, option.name] = value
+            return
+        if stanza in OPEN_STANZAS:
+            self.unserved.in_stanza(stanza, item)
             return
         near = difflib.get_close_matches(item.name.lower(), names, 1)
         expected = f"{near[0]}" if near else f"one of {', '.join(names)}"
@@ -241,7 +212,7 @@ class _Loader:
 
     def _block(self, item: ScopeNode, kind: str, outer: Block) -> Block | None:
         """Return the block of a scope, a new one or that of its earlier appearance."""
-        display = _DISPLAY[kind]
+        display = DISPLAY[kind]
         instance = item.instance.text if item.instance else ""
         matches = self._matches(kind, instance)
         if matches is None:
@@ -275,42 +246,3 @@ class _Loader:
                 return instance
             case _:
                 return instance or None
-
-    def _misplaced(self, name: str, place: Place, scope: str) -> None:
-        what = f"'{name}' is not a valid scope name in scope '{scope}'"
-        self.problems.append(Problem(place, what, _homes(name.lower()), name))
-
-    def _unused(self, what: str, key: tuple[str, str], place: Place, block: Block) -> None:
-        """Report a name that is unknown here: once, or as a warning where it is close to a known one."""
-        where = "" if block is self.top else f" in {_DISPLAY[block.kind]}"
-        name = key[1].removesuffix(" {")
-        if name == key[1]:
-            ours = {option.name: option.title for option in SCOPED.values()}
-        else:
-            ours = {kind: _DISPLAY[kind] for kind in _INSIDE[block.kind]}
-            ours |= dict.fromkeys(STANZAS, "") if block is self.top else {}
-        near = _nearest(name, tuple(ours)) if name not in _OTHERS else None
-        if near:
-            meant = ours[near] or near
-            self.warnings.append(f"{place}: {what}{where} is unknown and ignored; is {meant} meant?")
-        else:
-            instead = f"; {_INSTEAD[name]}" if key[1] == name + " {" and name in _INSTEAD else ""
-            self.notices.setdefault(
-                key, f"{place}: {what}{where} has no meaning here and is ignored{instead}"
-            )
-
-
-@lru_cache(maxsize=1024)  # Momentum's files repeat the same few names thousands of times
-def _nearest(name: str, names: tuple[str, ...]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, names, 1, _NEAR)), None)
-
-
-def _homes(name: str) -> str:
-    """Return the places that an option or scope may be in, in the words of a message."""
-    if name in TRACKING_OPTIONS:
-        found = list(TRACKING_SCOPES)
-    else:
-        found = [kind for kind, inner in _INSIDE.items() if name in inner and kind != "global"]
-    if not found:
-        return "it at the top level" if name in STANZAS or name in _INSIDE else "options only"
-    return f"it in {', '.join(found[:-1])}{' or ' if found[1:] else ''}{found[-1]}"

@@ -26,7 +26,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 # How a switch may be written (contract.md 2.1).
 _TRUE = frozenset({"true", "on", "enabled", "1", "yes"})
 _FALSE = frozenset({"false", "off", "disabled", "0", "no"})
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_INTEGER = re.compile(r"(-?)(?:0[xX]([0-9a-fA-F]{1,16})|0([0-7]{1,22})|(0|[1-9][0-9]{0,18}))")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 _BRACKETED = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?", re.DOTALL)
@@ -96,16 +96,25 @@ def boolean() -> OptionType[bool]:
     return OptionType(expected, read, lambda value: "true" if value else "false")
 
 
+def integer_of(text: str) -> int | None:
+    """Return a whole number as Momentum reads it: octal after a 0, hexadecimal after 0x (contract.md 2.1)."""
+    if not (found := _INTEGER.fullmatch(text)):
+        return None
+    sign, hexadecimal, octal, decimal = found.groups()
+    number = int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
+    return -number if sign else number
+
+
 def integer(low: int, high: int, unit: str = "", *, expected: str = "") -> OptionType[int]:
     """Return the type of a whole number from low to high, without a suffix."""
     of_unit = f" of {unit}" if unit else ""
     expected = expected or f"a whole number{of_unit} from {low} to {high}"
 
     def read(value: ValueNode) -> int:
-        text = _text(value, expected)
-        if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
+        found = integer_of(_text(value, expected))
+        if found is None or not low <= found <= high:
             raise OptionValueError(f"is {quoted_value(value)}", expected)
-        return int(text)
+        return found
 
     return OptionType(expected, read, str)
 

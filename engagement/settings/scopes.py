@@ -1,9 +1,9 @@
 """Find the values in force for a connection, by its scopes (contract.md 1.3 and 2.5).
 
 Not the reading of values (`load`). For each option by itself, the first of these that sets it wins: Peer in
-the matching Listen, Peer in the ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway inside a
-pathway_group, the pathway, the pathway_group, the top level (where the option is valid there), the built-in
-default.
+the matching Listen, Peer in the ESMTP_Listener, the Listen, the ESMTP_Listener, the pathway_group, the top
+level (where the option is valid there), the built-in default. The pathway stands before the scope that names
+it, before all of them where policy names it, and after the ESMTP_Listener where nothing does.
 
 Invariants: values are converted before they get here, so nothing can fail; an unknown client address matches
 no Peer, an unknown port no exact Listen.
@@ -98,12 +98,19 @@ class Scoped:
     """The options in force for one connection.
 
     values: each option's value with the scope that sets it. options: the values alone, one attribute an
-    option. pathway: the effective one, "default" where nothing names one.
+    option. pathway: the effective one, "default" where nothing names one. open_peer: the network of the Peer
+    whose Open_Relay trusts the client, None where none does.
     """
 
     values: Mapping[str, Value]
     options: ScopedOptions
     pathway: str
+    open_peer: Network | None = None
+
+    @property
+    def relay_hosts(self) -> tuple[Network, ...]:
+        """Return all networks whose clients are trusted: Relay_Hosts, and the Peer with Open_Relay."""
+        return self.options.relay_hosts + (() if self.open_peer is None else (self.open_peer,))
 
     def value(self, option: str) -> Value:
         """Return the option's value and its origin, the built-in default included.
@@ -156,6 +163,7 @@ class Table:
     def __init__(self, top: Block | None = None) -> None:
         self.top = top or Block("global", "Global")
         self.scoped = lru_cache(maxsize=_WHERE_CACHE)(self._scoped)
+        self._pathways: frozenset[str] | None = None
 
     def _scoped(self, where: Where) -> Scoped:
         return self.along(self._listener_rows(where), where.pathway)
@@ -163,24 +171,34 @@ class Table:
     def along(self, rows: Iterable[Block], pathway: str = "") -> Scoped:
         """Return the options in force where these listener scopes apply, narrowest first."""
         narrow = list(rows)
-        named = _first(narrow, "pathway")
-        name = pathway or (named.value if named else SCOPED["pathway"].default)
-        order = [*narrow, *self.pathway_rows(name), self.top]
+        naming = next((at for at, block in enumerate(narrow) if "pathway" in block.values), len(narrow))
+        named = narrow[naming].values["pathway"].value if naming < len(narrow) else ""
+        name = pathway or named or SCOPED["pathway"].default
+        at = 0 if pathway else naming  # contract.md 1.3: before the scope that names it
+        own, groups = self.pathway_rows(name)
+        order = [*narrow[:at], *own, *narrow[at:], *groups, self.top]
         values = {
             option: _first(order, option) or Value(declared.default) for option, declared in SCOPED.items()
         }
         options = ScopedOptions(**{option: found.value for option, found in values.items()})
-        return Scoped(values, options, name)
+        return Scoped(values, options, name, _open_peer(order))
 
-    def pathway_rows(self, name: str) -> Iterator[Block]:
-        """Yield rows 5 to 7 of contract.md 1.3: the pathway in a group, the pathway, the group."""
+    def pathway_rows(self, name: str) -> tuple[list[Block], list[Block]]:
+        """Return the pathway's own scopes, in a group first, and that group (contract.md 1.3)."""
         groups = list(self.top.of_kind("pathway_group"))
         found = [
             (block, group) for group in groups for block in group.of_kind("pathway") if block.matches == name
         ]
-        yield from (block for block, _ in found[:1])
-        yield from (block for block in self.top.of_kind("pathway") if block.matches == name)
-        yield from (group for _, group in found[:1])
+        own = [block for block, _ in found[:1]]
+        own += [block for block in self.top.of_kind("pathway") if block.matches == name]
+        return own, [group for _, group in found[:1]]
+
+    def pathways(self) -> frozenset[str]:
+        """Return the names of all pathways of the file."""
+        if self._pathways is None:
+            names = (str(block.matches) for block in self.top.walk() if block.kind == "pathway")
+            self._pathways = frozenset(names)
+        return self._pathways
 
     def _listener_rows(self, where: Where) -> Iterator[Block]:
         """Yield rows 1 to 4."""
@@ -251,6 +269,15 @@ def _rank(listen: object, where: Where, local: Address | None) -> int:
         family = local or address_of(where.client_address)
         return 2 if family is not None and family.version == 6 else 0
     return 3 if where.local_port is not None and local == listen.address else 0
+
+
+def _open_peer(order: Iterable[Block]) -> Network | None:
+    """Return the network of the Peer whose Open_Relay is in force and true."""
+    found = next((block for block in order if "open_relay" in block.values), None)
+    if found is None or not found.values["open_relay"].value or found.kind != "peer":
+        return None
+    assert not isinstance(found.matches, ListenAddress | str)
+    return found.matches
 
 
 def _first(rows: Iterable[Block], option: str) -> Value | None:

@@ -15,10 +15,12 @@ from engagement.settings.schema import (
     ClassifyStanza,
     Datasource,
     EngagementTrackerStanza,
+    EventHydrantStanza,
     FollowStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
+    MomentumStanza,
     PolicyScript,
     PolicyStanza,
     PrivacyStanza,
@@ -43,6 +45,8 @@ class Settings:
 
     smtpapi: SmtpapiStanza | None = None
     engagement_tracker: EngagementTrackerStanza = field(default_factory=EngagementTrackerStanza)
+    event_hydrant: EventHydrantStanza = field(default_factory=EventHydrantStanza)
+    momentum: MomentumStanza = field(default_factory=MomentumStanza)
     cassandra_client: CassandraClientStanza | None = None
     milter: MilterStanza = field(default_factory=MilterStanza)
     rewriting: RewritingStanza = field(default_factory=RewritingStanza)

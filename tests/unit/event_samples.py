@@ -82,6 +82,6 @@ def injection(message: int = 1, *, at_ms: int = AT - 60_000, **changes: Any) -> 
         "size": 20480,
         "queue_id": "4bQx1z0",
         "outcome": "",
-        "context": {"cust_plan": "gold", "other": "not copied"},
+        "context": {"cust_plan": "gold", "subject": "not the subject"},
     }
     return Injection(**(values | changes))

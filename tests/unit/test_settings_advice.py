@@ -16,7 +16,31 @@ def test_expiry_that_never_records_is_warned_of(expiry: int) -> None:
 
 
 def test_shortest_real_expiry_is_not_warned_of() -> None:
-    assert load_text(f"{ON}ESMTP_Listener {{ tracking_link_expiry = 1 }}").warnings == ()
+    assert load_text(f"{ON}ESMTP_Listener {{ tracking_link_expiry = 60 }}").warnings == ()
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 59])
+def test_an_expiry_that_looks_like_minutes_or_days_is_warned_of(seconds: int) -> None:
+    assert load_text(f"{ON}ESMTP_Listener {{ tracking_link_expiry = {seconds} }}").warnings == (
+        f"<text>:2: tracking_link_expiry = {seconds}: links are over before most mail is read; "
+        "it is in seconds",
+    )
+    said = f"ESMTP_Listener {{ context = [ smtpapi_tracking_link_expiry = {seconds} ] }}"
+    (warning,) = load_text(f"{ON}{said}").warnings
+    assert "smtpapi_tracking_link_expiry = " in warning
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["{}", "Listen :25 {{ {} }}", "Peer 192.0.2.1 {{ {} }}", "Listen :25 {{ Peer 192.0.2.1 {{ {} }} }}"],
+)
+def test_a_pathway_that_is_not_there_is_warned_of(scope: str) -> None:
+    inner = scope.format("pathway = nowhere") if scope != "{}" else "pathway = nowhere"
+    text = f"{ON}ESMTP_Listener {{ {inner} }} pathway Nowhere {{ }}"
+    (warning,) = load_text(text).warnings
+    assert "there is no pathway 'nowhere'" in warning
+    assert load_text(text.replace("Nowhere", "nowhere")).warnings == ()
+    assert load_text(text.replace("= nowhere", "= default")).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -67,11 +91,16 @@ def test_without_the_stanza_and_without_options_there_is_nothing_to_warn_of() ->
 
 
 def test_listen_of_another_listener_may_hold_tracking_options() -> None:
-    """The six options are valid in every listen scope; in those of other servers they mean nothing here."""
-    settings = load_text('HTTP_Listener { Listen ":2081" { click_tracking_enabled = true } }')
+    """The six options are valid in every listen scope; in those of other servers they would be lost."""
+    text = 'HTTP_Listener { Listen ":2081" { click_tracking_enabled = true } }'
+    with pytest.raises(SettingsError, match="'click_tracking_enabled' is about mail of HTTP_Listener"):
+        load_text(text)
+    settings = load_text(f"{text} momentum {{ ignore = http_listener }}")
     assert settings.notices == (
-        "<text>:1:1: stanza 'HTTP_Listener' has no meaning here and is ignored; "
-        "tracker { listen } says where links are answered",
+        "<text>:1:1: stanza 'HTTP_Listener': its Listen alone is read, as the tracker's address",
+        "<text>:1:34: 'click_tracking_enabled' is about mail of HTTP_Listener, which does not come by here; "
+        "ignored, as momentum { ignore } says",
+        "<text>:1: the tracker listens on 0.0.0.0:2081, as HTTP_Listener says",
     )
 
 

@@ -211,6 +211,40 @@ def test_files_that_the_configuration_names_and_that_cannot_be_used_are_warned_o
     assert len(json.loads(run("--json", path).stdout)["warnings"]) == 3
 
 
+PEERS = """
+smtpapi { }
+Relay_Hosts = ("192.0.2.0/28")
+Unheard_Of = 1
+ESMTP_Listener {
+  tracking_domain = "t.example.net"
+  Peer "198.51.100.0/24" { Open_Relay = true }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("client", "said", "trusted"),
+    [
+        ("192.0.2.1", "The client 192.0.2.1 is trusted by Relay_Hosts (FILE:3)", True),
+        ("198.51.100.7", "The client 198.51.100.7 is trusted by Open_Relay (FILE:7)", True),
+        ("203.0.113.1", "The client 203.0.113.1 is not trusted", False),
+    ],
+)
+def test_a_client_is_said_to_be_trusted_or_not(tmp_path: Path, client: str, said: str, trusted: bool) -> None:
+    path = tmp_path / "smtpapi.conf"
+    path.write_text(PEERS)
+    assert said.replace("FILE", str(path)) in run(path, "--client", client).stdout
+    assert json.loads(run(path, "--client", client, "--json").stdout)["trusted"] is trusted
+
+
+def test_what_is_ignored_is_listed_for_one_connection_too(tmp_path: Path) -> None:
+    path = tmp_path / "smtpapi.conf"
+    path.write_text(PEERS)
+    notice = f"\nNotices\n  {path}:4:1: option 'Unheard_Of' has no meaning here and is ignored\n"
+    assert notice in run(path).stdout
+    assert notice in run(path, "--local", ":25").stdout
+
+
 def test_rules_and_their_database_that_cannot_be_used_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "05-site.toml").write_text("version = 3\n[[rule]]\nnome = 1\n")

@@ -73,7 +73,7 @@ REFUSED: list[tuple[str, OptionType[Any], list[str]]] = [
     (
         "integer",
         option_types.integer(0, 10),
-        ["11", "-1", "1.0", "0x1", "1k", '" 1"', "9" * 5000, '"\u0661"'],
+        ["11", "-1", "1.0", "0xB", "0x", "08", "013", "1k", '" 1"', "9" * 5000, '"\u0661"'],
     ),
     ("choice", option_types.choice("a", "b"), ["c", '""', "( a )"]),
     ("scheme", option_types.scheme(), ["ftp", "http:", "//"]),

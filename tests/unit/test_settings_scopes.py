@@ -1,5 +1,6 @@
 """Which scope wins: every row of contract.md 1.3 against every lower one, and how connections meet scopes."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -9,14 +10,14 @@ from engagement.settings.schema import SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE
 
 # Each row of the table sets the expiry to its own number.
-ROWS = ("peer in listen", "peer in listener", "listen", "listener", "pathway in group", "pathway", "group")
+ROWS = ("peer in listen", "peer in listener", "listen", "pathway in group", "pathway", "listener", "group")
 LABELS = (
     'ESMTP_Listener > Listen "192.0.2.1:25" > Peer "198.51.100.0/24"',
     'ESMTP_Listener > Peer "198.51.100.0/24"',
     'ESMTP_Listener > Listen "192.0.2.1:25"',
-    "ESMTP_Listener",
     'pathway_group "g" > pathway "p"',
     'pathway "p"',
+    "ESMTP_Listener",
     'pathway_group "g"',
 )
 HERE = Where("192.0.2.1", 25, "198.51.100.7")
@@ -27,10 +28,10 @@ def configured(*rows: int) -> Settings:
     said = [f"tracking_link_expiry = {row}" if row in rows else "" for row in range(len(ROWS))]
     return load_text(f"""
         smtpapi {{ }}
-        pathway_group "g" {{ {said[6]} pathway "p" {{ {said[4]} }} }}
-        pathway "p" {{ {said[5]} }}
+        pathway_group "g" {{ {said[6]} pathway "p" {{ {said[3]} }} }}
+        pathway "p" {{ {said[4]} }}
         ESMTP_Listener {{
-          {said[3]}
+          {said[5]}
           pathway = "p"
           Listen "192.0.2.1:25" {{
             {said[2]}
@@ -45,6 +46,26 @@ def configured(*rows: int) -> Settings:
 def test_higher_row_wins_over_each_lower_row(higher: int, lower: int) -> None:
     value = configured(higher, lower).scoped(HERE).value("tracking_link_expiry")
     assert (value.value, value.scope) == (higher, LABELS[higher])
+
+
+@pytest.mark.parametrize("row", [0, 1, 2, 5])
+def test_a_pathway_of_policy_wins_over_every_row_of_the_listener(row: int) -> None:
+    settings = configured(row, 4)
+    value = settings.scoped(replace(HERE, pathway="p")).value("tracking_link_expiry")
+    assert (value.value, value.scope) == (4, 'pathway "p"')
+
+
+def test_a_pathway_that_nothing_names_stands_below_the_listener() -> None:
+    settings = load_text("""
+        smtpapi { }
+        pathway "default" { tracking_link_expiry = 100  tracking_domain = a.example.net }
+        ESMTP_Listener { tracking_link_expiry = 200 }
+    """)
+    scoped = settings.scoped(HERE)
+    assert (scoped.value("tracking_link_expiry").value, scoped.value("tracking_domain").value) == (
+        200,
+        "a.example.net",
+    )
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)))

@@ -72,9 +72,18 @@ def mark(considered: MessageResult) -> Field:
 
 def test_a_retry_gets_the_same_links_and_the_same_event() -> None:
     first = run(message(*LABELS))
-    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3 * 3600)
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3600)
     assert links(first) == links(retry)
     assert first.injections[0].id == retry.injections[0].id
+
+
+def test_a_retry_after_an_hour_gets_a_later_expiry_under_the_same_ids() -> None:
+    """Links live from their making (docs/decisions/0007)."""
+    first = run(message(*LABELS))
+    retry = run(message(*LABELS), envelope(queue_id="Q2"), now=NOW + 3 * 3600)
+    assert links(first) != links(retry)
+    assert first.injections[0].id == retry.injections[0].id
+    assert first.injections[0].message_id == retry.injections[0].message_id
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.events.signals import signal_names
 from engagement.links.keys import Ring
-from engagement.links.model import Kind
+from engagement.links.model import CLICKS, OPENS, Kind, Link
+from engagement.links.token import copy_sealer
 from engagement.links.urls import refusal
 from tracker_web.links.application import raw_path
 from tracker_web.links.responses import PIXEL
@@ -30,6 +31,7 @@ from web.web_cases import (
     cases,
     environ,
     hot,
+    identity,
     token,
 )
 
@@ -371,6 +373,29 @@ def test_broken_token_is_proved_like_any_other() -> None:
     assert ask(hot(spool), environ(f"/f/a/{genuine[:40]} x{genuine[40:]}")).status == 404
     assert ask(hot(spool), environ(f"/f/a/{genuine[:40]}\r\n{genuine[40:]} and more")).status == 302
     assert hit(spool).spoiled
+
+
+@pytest.mark.parametrize(
+    ("off", "kind", "unsubscribe", "recorded"),
+    [
+        (CLICKS, Kind.CLICK, False, False),
+        (CLICKS, Kind.AMP_CLICK, False, False),
+        (CLICKS, Kind.OPEN, False, True),
+        (OPENS, Kind.CLICK, False, True),
+        (OPENS, Kind.OPEN, False, False),
+        (OPENS, Kind.INITIAL_OPEN, False, False),
+        (CLICKS | OPENS, Kind.CLICK, True, True),
+    ],
+)
+def test_hits_that_are_not_to_be_recorded_are_answered_all_the_same(
+    off: frozenset[Kind], kind: Kind, unsubscribe: bool, recorded: bool
+) -> None:
+    link = Link(TARGET, unsubscribe=unsubscribe) if kind in CLICKS else None
+    sealed = copy_sealer(KEY, identity(), "").seal(kind, link).decode("ascii")
+    request = environ(f"/{'q' if link is None else 'f/a'}/{sealed}")
+    spool = MemorySpool()
+    assert ask(hot(spool, unrecorded=off), request) == ask(hot(MemorySpool()), request)
+    assert len(spool.records) == recorded
 
 
 @pytest.mark.parametrize(

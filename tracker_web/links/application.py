@@ -22,7 +22,7 @@ from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.links.payload import glance
 from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
-from engagement.links.token import BadToken, unseal
+from engagement.links.token import BadToken, unpack, unseal
 from engagement.links.urls import read_path, refusal
 from tracker_web.links import responses
 from tracker_web.links.client_address import Proxies, host_name
@@ -62,7 +62,8 @@ class LinksApplication:
     mode "off"). otherwise: answers what is no tracked link. lost: called with the error when a hit could not
     be recorded. well_known: path to (media type, body). stops: None where no list of stopped links is
     followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
-    token whose key is not in the ring. clock: returns Unix seconds.
+    token whose key is not in the ring. unrecorded: kinds of hits that are answered and not recorded, but
+    for clicks that unsubscribe. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class LinksApplication:
         stops: StopListFollower | None = None,
         unknown_key: Callable[[bytes], None] = lambda _token: None,
         sender: str = "",
+        unrecorded: frozenset[Kind] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -94,6 +96,7 @@ class LinksApplication:
         self._clock = clock
         self._stops = stops or _NothingStopped()
         self._unknown_key = unknown_key
+        self._unrecorded = unrecorded
         self._sender = sender or "The sender of the mail"
         self._fixed = {
             path: (responses.typed_headers(body, media_type), body)
@@ -238,6 +241,8 @@ class LinksApplication:
         if self._spool is None:
             return
         kind, packed, issued, expiry, _, spoiled = asked
+        if kind in self._unrecorded and not _unsubscribes(kind, packed):
+            return
         try:
             now = self._clock()
             now_ms = int(now * 1000)
@@ -272,6 +277,12 @@ class LinksApplication:
     def _protocol(self, peer: str, told: str | None, spoken: str | None) -> int:
         """Return the signals of the protocol that the client spoke: to us, or as a proxy of ours tells."""
         return of_protocol((told if self._proxies.trust(peer) else spoken) or "")
+
+
+def _unsubscribes(kind: Kind, packed: bytes) -> bool:
+    """Return whether a genuine link is one to unsubscribe."""
+    link = unpack(kind, packed)[1] if kind in CLICKS else None
+    return link is not None and link.unsubscribe
 
 
 def raw_path(path_info: str) -> bytes:

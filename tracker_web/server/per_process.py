@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from engagement.classify.followed import FollowedRules
 from engagement.events.ids import EventIds
+from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
 from engagement.settings.schema import Pixel, PrivacyMode
@@ -117,7 +118,15 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         stops=StopListFollower(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
         sender=settings.tracker.sender,
         unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key).add,
+        unrecorded=_unrecorded(settings),
     )
+
+
+def _unrecorded(settings: Settings) -> frozenset[Kind]:
+    """Return the kinds of hits that event_hydrant { } turns off."""
+    hydrant = settings.event_hydrant
+    none: frozenset[Kind] = frozenset()
+    return (none if hydrant.log_click else CLICKS) | (none if hydrant.log_open else OPENS)
 
 
 def _writer(settings: Settings) -> SpoolWriter:

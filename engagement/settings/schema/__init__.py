@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
-from engagement.settings.schema.momentum import CassandraClientStanza, EngagementTrackerStanza, SmtpapiStanza
+from engagement.settings.schema.momentum import (
+    CassandraClientStanza,
+    EngagementTrackerStanza,
+    EventHydrantStanza,
+    MomentumStanza,
+    SmtpapiStanza,
+)
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
@@ -38,10 +44,12 @@ __all__ = [
     "ClassifyStanza",
     "Datasource",
     "EngagementTrackerStanza",
+    "EventHydrantStanza",
     "FollowStanza",
     "KeysStanza",
     "LimitsStanza",
     "MilterStanza",
+    "MomentumStanza",
     "Pixel",
     "PolicyScript",
     "PolicyStanza",
@@ -59,13 +67,17 @@ __all__ = [
 
 SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(ScopedOptions)}
 TRACKING_OPTIONS = tuple(
-    name for name, option in SCOPED.items() if option.scopes == TRACKING_SCOPES and name != "context"
+    name
+    for name, option in SCOPED.items()
+    if option.scopes == TRACKING_SCOPES and name not in ("context", "open_relay")
 )
 
 # The attribute of Settings, which is also the stanza's name, and its class.
 STANZAS: Mapping[str, type] = {
     "smtpapi": SmtpapiStanza,
     "engagement_tracker": EngagementTrackerStanza,
+    "event_hydrant": EventHydrantStanza,
+    "momentum": MomentumStanza,
     "cassandra_client": CassandraClientStanza,
     "milter": MilterStanza,
     "rewriting": RewritingStanza,

@@ -53,8 +53,8 @@ class EngagementTrackerStanza(_Module):
     click_tracking_include_metadata: bool = declared(
         option_types.boolean(),
         True,
-        "Whether click links carry the message's metadata; open links always do. Decided when mail is sent: "
-        "links already out stay as they are.",
+        "Whether click links and their events carry the message's metadata; opens always do. Decided when "
+        "mail is sent: links already out, and their events, stay as they are.",
         aliases=("click_track_include_metadata",),
     )
     max_metadata_len: int = declared(
@@ -125,4 +125,38 @@ class CassandraClientStanza(_Module):
         option_types.integer(100, 300_000, "milliseconds"),
         10_000,
         "Longest wait for one answer. What is not confirmed by then is written again, under the same ids.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventHydrantStanza(_Module):
+    """Which events are recorded. Momentum's other options of it are read, and a notice names each."""
+
+    log_click: bool = declared(
+        option_types.boolean(),
+        True,
+        "Whether clicks are recorded. Their links work either way.",
+    )
+    log_open: bool = declared(
+        option_types.boolean(),
+        True,
+        "Whether opens are recorded.",
+    )
+    cust_prefix: str = declared(
+        option_types.text("the beginning of a name", empty=False),
+        "cust_",
+        "Context variables whose names begin so are part of each event of their message.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MomentumStanza:
+    """How a configuration of Momentum is taken. Momentum has no such stanza."""
+
+    ignore: tuple[str, ...] = declared(
+        option_types.text_list("a list of names, as an error shows them"),
+        (),
+        "What this configuration holds, Momentum honours, and is not honoured here, though it would change "
+        "what is tracked. Each is an error until its name stands here.",
+        example=("proxy_protocol", "sieve"),
     )

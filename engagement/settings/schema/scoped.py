@@ -81,7 +81,7 @@ class ScopedOptions:
     pathway: str = declared(
         option_types.text("a pathway's name", empty=False),
         "default",
-        "Name of the pathway whose options apply where these scopes set none.",
+        "Name of the pathway whose options apply here, before those of the scope that names it.",
         scopes=_LISTENER_SCOPES,
         example="newsletters",
     )
@@ -93,6 +93,14 @@ class ScopedOptions:
         "other mail passes untouched (docs/decisions/0016-trust.md).",
         scopes=("global", *TRACKING_SCOPES),
         display="Relay_Hosts",
+    )
+    open_relay: bool = declared(
+        option_types.boolean(),
+        False,
+        "In a Peer: whether its clients are trusted as those in Relay_Hosts are. true elsewhere would trust "
+        "every client there is, and is an error.",
+        scopes=TRACKING_SCOPES,
+        display="Open_Relay",
     )
     local_submission: bool = declared(
         option_types.boolean(),

@@ -77,8 +77,8 @@ class RewritingStanza:
     brace_macros: bool = declared(
         option_types.boolean(),
         True,
-        "Whether the six macros such as {{opening_double_curly()}} become their braces, links or not, in the "
-        "parts that links are looked for in; for senders who escape for Momentum.",
+        "Whether the six macros such as {{opening_double_curly()}} become their braces in every text, HTML "
+        "and AMP part that is shown, links or not, tracked or not; for senders who escape for Momentum.",
     )
     verify: bool = declared(
         option_types.boolean(),

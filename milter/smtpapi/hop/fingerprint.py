@@ -41,6 +41,7 @@ _CACHED_SIZE = 200  # bytes of a Date that may be cached: enough for any real on
 # Seconds before and after now. A Date outside cannot be the time of sending, since mail queues give up after
 # days.
 _PAST, _FUTURE = 7 * 24 * _HOUR, _HOUR
+_FAST = 60  # seconds that the clock of who wrote a Date may be ahead
 
 
 class Fingerprint:
@@ -182,15 +183,32 @@ def issued_at(message: Message, now: float) -> int:
 
     That is its Date, if it lies between a week before now and an hour after; else now, cut to the hour.
     """
-    if values := message.all("date"):
-        try:
-            date = values[0]
-            sent = _cached_seconds(date) if len(date) <= _CACHED_SIZE else _seconds(date)
-        except (ValueError, TypeError, OverflowError, IndexError):
-            sent = 0
-        if now - _PAST <= sent <= now + _FUTURE:
-            return sent
+    sent = _date(message)
+    if sent is not None and now - _PAST <= sent <= now + _FUTURE:
+        return sent
     return int(now) // _HOUR * _HOUR
+
+
+def promised_from(message: Message, now: float, *, whole: bool) -> int:
+    """Return from when a link's life counts, in Unix seconds: the same for a retry within the hour.
+
+    That is the message's Date, if it lies within the hour before now; else now, cut to the hour. whole: no
+    life may be shorter than promised because of the cut, so the end of that hour is taken.
+    """
+    sent = _date(message)
+    if sent is not None and now - _HOUR <= sent <= now + _FAST:
+        return sent
+    return int(now) // _HOUR * _HOUR + (_HOUR if whole else 0)
+
+
+def _date(message: Message) -> int | None:
+    """Return the Unix seconds of the Date field, None without one that can be read."""
+    if not (values := message.all("date")):
+        return None
+    try:
+        return _cached_seconds(values[0]) if len(values[0]) <= _CACHED_SIZE else _seconds(values[0])
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def _seconds(date: bytes) -> int:

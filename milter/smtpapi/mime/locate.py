@@ -136,7 +136,15 @@ def _only(top: PartDescription, message: Message) -> Part:
 
 
 def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Return the first text/plain, text/html and text/x-amp-html that is no attachment, in document order.
+    """Return the first text/plain, text/html and text/x-amp-html of `shown_texts`, in document order."""
+    found: dict[str, Part] = {}
+    for part in shown_texts(parts):
+        found.setdefault(part.content.type, part)
+    return tuple(sorted(found.values(), key=lambda part: part.start))
+
+
+def shown_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return each text/plain, text/html and text/x-amp-html that is no attachment, in document order.
 
     A text with a file name counts as an attachment if another text has no name, unless it is one of the
     versions in a multipart/alternative. AMP counts only below a multipart/alternative that also holds HTML or
@@ -148,12 +156,12 @@ def top_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     ):
         shown = [part for part in shown if not part.named or part.version]
     beside = {number for part in shown if part.content.type in _TEXT for number in part.alternatives}
-    found: dict[str, Part] = {}
-    for part in shown:
-        kind = part.content.type
-        if kind in _TEXT or (kind == "text/x-amp-html" and not beside.isdisjoint(part.alternatives)):
-            found.setdefault(kind, part)
-    return tuple(sorted(found.values(), key=lambda part: part.start))
+    return tuple(
+        part
+        for part in shown
+        if part.content.type in _TEXT
+        or (part.content.type == "text/x-amp-html" and not beside.isdisjoint(part.alternatives))
+    )
 
 
 @dataclass(slots=True)

@@ -57,7 +57,7 @@ def describe(
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse | Discard) else outcome.why
     tracked = bool(edits) and why is None
-    return Injection(  # in the order of its fields: by name it takes twice the time
+    made = Injection(  # in the order of its fields: by name it takes twice the time
         own.id,
         int(now * 1000),
         own.message_id,
@@ -88,6 +88,7 @@ def describe(
         own.recipient_mark,
         decision.consent_reference,
     )
+    return made if decision.click_metadata else made._replace(plain_clicks=True)
 
 
 def _message_id_header(message: Message) -> str:

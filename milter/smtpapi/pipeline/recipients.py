@@ -9,6 +9,7 @@ recipient only.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from engagement.settings.schema import SCOPED
 from engagement.settings.scopes import Scoped
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.outcome import Discard, Refuse, Why
@@ -158,7 +159,10 @@ class RecipientDecisions:
                 self._answers[recipient] = vctx.answer
         scoped = self._scoped
         pathway = vctx.lookup("pathway")
-        if pathway and pathway != scoped.pathway:
+        if pathway:
+            table = self._site.settings.table
+            if pathway not in table.pathways() and pathway != SCOPED["pathway"].default:
+                self.notes.append("context variable pathway names none that the configuration has")
             scoped = self._site.settings.scoped(where_of(self._envelope.client, pathway))
             vctx.configured = scoped.options.context
         return scoped, vctx.effective()

@@ -74,7 +74,7 @@ class Site:
     def _found(self, local_address: str, local_port: int | None, address: str, pathway: str) -> ScopeTerms:
         client = Client(address, daemon_address=local_address, daemon_port=local_port)
         scoped = self.settings.scoped(where_of(client, pathway))
-        return ScopeTerms(scoped, is_trusted(client, scoped.options.relay_hosts))
+        return ScopeTerms(scoped, is_trusted(client, scoped.relay_hosts))
 
     def untrusted(self, terms: ScopeTerms, client: Client, message: Message) -> Leave | None:
         """Return the outcome for an untrusted message, None for a trusted one (docs/decisions/0016)."""
@@ -83,7 +83,7 @@ class Site:
         if self.first_hand:
             return None
         scoped = terms.scoped
-        note = against(client, message, scoped.options.relay_hosts, local=scoped.options.local_submission)
+        note = against(client, message, scoped.relay_hosts, local=scoped.options.local_submission)
         return Leave(Why.UNTRUSTED, note) if note else None
 
     @classmethod
@@ -113,6 +113,7 @@ class Site:
             settings.privacy.mode,
             settings.privacy.pixel is Pixel.SHARED,
             settings.privacy.require_consent,
+            settings.event_hydrant.cust_prefix,
         )
         return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
 

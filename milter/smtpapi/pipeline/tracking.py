@@ -15,7 +15,7 @@ from engagement.links.keys import Key
 from engagement.links.model import Identity
 from engagement.links.token import CannotSeal
 from engagement.settings.schema import PrivacyMode
-from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, pseudonym
+from smtpapi.hop.fingerprint import MARK, Fingerprint, event_id, issued_at, promised_from, pseudonym
 from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Envelope
@@ -34,14 +34,17 @@ from smtpapi.rewrite.plan import editable, plan
 _CLEANED = frozenset(
     {Why.TRACKING_OFF, Why.PRIVACY_OFF, Why.SEVERAL_RECIPIENTS, Why.ADDED_RECIPIENT, Why.NOT_GRANTED}
 )
-# "[[" as it may stand in text or quoted-printable. Base64 hides it, so any base64 near the top counts.
-_NOTATION = (b"[[", b"[=", b"=5B")
+# "[[" and "{{" as they may stand in text or quoted-printable. Base64 hides them, so any base64 near the top
+# counts.
+_NOTATION = (b"[[", b"[=", b"=5B", b"{{", b"{=", b"=7B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
 _TOP = 65536  # bytes; text parts come before attachments
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
 # Signatures that cover the body too: patatt's, Usenet's, and DomainKeys' (RFC 4870).
 _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
 _SIGNATURES = _DKIM + _ARC + _OTHERS
+# Seconds. An hour less of a longer life is under 0.2 % of it; a life as promised makes the shortest links.
+_SHORT = 30 * 86400
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
@@ -73,6 +76,7 @@ class CopyTracking:
         self.headers = resumed.headers()
         self.already_tracked = False
         self._issued = resumed.first_pass.issued if resumed.first_pass else None
+        self._decided = resumed.first_pass.at if resumed.first_pass else now
         self._transmission: int | None = None
         self._message_ids: dict[str, bytes] = {}  # by recipient
 
@@ -87,6 +91,13 @@ class CopyTracking:
         if self._issued is None:
             self._issued = issued_at(self._message, self._now)
         return self._issued
+
+    def _expiry(self, decision: Decision) -> int:
+        """Return when links of this copy are over, Unix seconds."""
+        if decision.expiry <= 0:  # never recorded (contract.md 6.4)
+            return self.issued + decision.expiry
+        begin = promised_from(self._message, self._decided, whole=decision.expiry <= _SHORT)
+        return max(begin + decision.expiry, self.issued + 1)
 
     def reason(self, decision: Decision) -> Why | None:
         """Return the first reason why a recipient gets no links, apart from the message's MIME structure."""
@@ -137,9 +148,9 @@ class CopyTracking:
         return Plan(headers, planned.edits, planned.skipped, planned.why, planned.note, parts=planned.parts)
 
     def without_links(self, why: Why, note: str, decision: Decision | None) -> Plan | Leave:
-        """Return the outcome that makes no links and takes out the [[…]] notation (contract.md 5.3).
+        """Return the outcome that makes no links, takes out the [[…]] notation and reads the brace macros.
 
-        The notation stays where the body must not change or the MTA does not let it change.
+        Both stay where the body must not change or the MTA does not let it change. contract.md 5.3, 5.4.
         """
         if decision is None or self.key is None or why not in _CLEANED:
             return self.body_unchanged(why, note)
@@ -167,7 +178,7 @@ class CopyTracking:
             transmission_id=self._transmission_id(key),
             recipient=_recorded_recipient(decision, key, recipient),
             issued=self.issued,
-            expiry=self.issued + decision.expiry,
+            expiry=self._expiry(decision),
             rcpt_type="" if role is Role.ORIGINAL or role is Role.ARCHIVE else role.value,
             campaign=decision.campaign,
             tags=decision.tags,

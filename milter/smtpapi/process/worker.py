@@ -144,7 +144,7 @@ class WorkerServices:
 
     def is_trusted(self, client: Client) -> bool:
         """Return whether a client's mail may be tracked at all."""
-        return is_trusted(client, self._scoped(client).options.relay_hosts)
+        return is_trusted(client, self._scoped(client).relay_hosts)
 
     def _scoped(self, client: Client) -> Scoped:
         return self._settings.scoped(where_of(client))

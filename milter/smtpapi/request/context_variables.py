@@ -8,6 +8,7 @@ Invariants: an empty variable counts as not set; a value that is ignored gives a
 import re
 from collections.abc import Mapping
 
+from engagement.settings.lint import SHORT_EXPIRY
 from engagement.settings.option_types import is_host_and_port, truth_of
 from smtpapi.request import strict_json
 from smtpapi.request.labels import (
@@ -77,6 +78,10 @@ class ContextVariables:
         if not text:
             return None
         if _SECONDS.fullmatch(text):
+            if 0 < int(text) < SHORT_EXPIRY:
+                self.warnings.append(
+                    f"context variable smtpapi_tracking_link_expiry is below {SHORT_EXPIRY} s"
+                )
             return int(text)
         self._ignore("smtpapi_tracking_link_expiry", "a whole number of seconds")
         return None

@@ -16,8 +16,6 @@ from smtpapi.model.outcome import Refuse
 from smtpapi.request.context_variables import BadVariable, ContextVariables, switch_value
 from smtpapi.request.x_msys_api import XMsysApi, refusal
 
-CUSTOM_PREFIX = "cust_"  # context variables that are copied into events (contract.md 4.1)
-
 _T = TypeVar("_T")
 
 _MAX_EXPIRY = 2**40  # seconds, 34,000 years; any integer is legal, but sums with a time must stay small
@@ -30,7 +28,8 @@ class Decision:
     expiry: seconds. metadata: compact JSON object text within max_metadata_len, or "".
     click_metadata: whether click links carry it too (engagement_tracker.click_tracking_include_metadata).
     privacy: the mode in force (docs/privacy.md).
-    custom: the `cust_*` context variables, by name. shared_pixel: opens tell the campaign, not the message.
+    custom: the context variables that events carry (event_hydrant.cust_prefix), by name. shared_pixel: opens
+    tell the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one.
     """
 
@@ -63,10 +62,11 @@ class OptionDecision:
 
 @dataclass(frozen=True, slots=True)
 class SiteWide:
-    """The settings that hold for all mail of a site, from engagement_tracker { } and privacy { }.
+    """The settings that hold for all mail of a site: engagement_tracker { }, privacy { }, event_hydrant { }.
 
     max_metadata_len: bytes of compact JSON text. shared_pixel: for all mail. require_consent: an open tells
-    its message only where consent is said to be given.
+    its message only where consent is said to be given. cust_prefix: of variables that are
+    copied into events.
     """
 
     click_metadata: bool = True
@@ -74,6 +74,7 @@ class SiteWide:
     privacy: PrivacyMode = PrivacyMode.FULL
     shared_pixel: bool = False
     require_consent: bool = False
+    cust_prefix: str = "cust_"
 
 
 def bypassed(context: Mapping[str, str]) -> bool:
@@ -131,7 +132,7 @@ def decide(
         customer_id=variables.customer_id(),
         transactional=directive.transactional or False,
         custom=tuple(
-            sorted((name, value) for name, value in context.items() if name.startswith(CUSTOM_PREFIX))
+            sorted((name, value) for name, value in context.items() if name.startswith(site.cust_prefix))
         ),
         shared_pixel=site.shared_pixel or not individual,
         consent_reference=reference if consent is True else "",

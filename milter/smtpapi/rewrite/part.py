@@ -133,6 +133,10 @@ class PartEdits:
             edits += [Edit(*link.notation, b"", "attribute") for link in some if link.notation is not None]
         return self._finished(data, edits)
 
+    def macros(self, data: bytes) -> list[Edit]:
+        """Return the edits of the brace macros alone. Raises as `html`."""
+        return self._finished(data, [])
+
     def _anchors(self, anchors: Sequence[Anchor], part: str) -> list[Edit]:
         edits: list[Edit] = []
         for some in in_turns(anchors, self.check_time, _CHECK_LINKS):

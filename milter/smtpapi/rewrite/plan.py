@@ -13,7 +13,7 @@ from smtpapi.mime import charset, transfer
 from smtpapi.mime.deadline import CheckTime, OverTimeError, in_turns, paced
 from smtpapi.mime.describe import IDENTITY, OF_BYTES
 from smtpapi.mime.fields import FieldSpan
-from smtpapi.mime.locate import Part, locate, top_parts
+from smtpapi.mime.locate import Part, locate, shown_texts, top_parts
 from smtpapi.mime.quoted_printable import LooseQuotedPrintable
 from smtpapi.mime.transfer import EncodedEdits
 from smtpapi.model.edit import Edit
@@ -28,6 +28,8 @@ _ARMOUR = re.compile(rb"-----BEGIN PGP (?:SIGNED )?MESSAGE-----")
 _ARMOUR_LINE = re.compile(rb"^" + _ARMOUR.pattern, re.MULTILINE)
 _ENCODING = "Content-Transfer-Encoding"
 _AMP = "text/x-amp-html"
+# What a macro's braces may begin with: as they are, or in quoted-printable.
+_BRACES = (b"{{", b"{=", b"=7B", b"=7b")
 _NEW = tuple.__new__  # of the class and its nine values: half the time of the class's own
 
 
@@ -49,9 +51,12 @@ def plan(
     A `Plan` without edits says in `why` that nothing was found to change. Source: contract.md 5.
     """
     deadline = tick() + rules.time_budget
-    parts = editable(message, rules, lambda: tick() > deadline)
-    if isinstance(parts, Leave):
-        return parts
+    located = _located(message, rules, lambda: tick() > deadline)
+    if isinstance(located, Leave):
+        return located
+    parts = top_parts(located)
+    if not parts:
+        return Leave(Why.NO_PART)
     own_hosts = _own_hosts(rules.own_hosts, decision.domain)
     known = harmless(rules, own_hosts)
     work = _Work(message, PartEdits(decision, links, rules, tick, deadline, own_hosts, known))
@@ -59,6 +64,8 @@ def plan(
         for part in parts:
             work.part(part)
             work.chooser.check_time()
+        if rules.brace_macros:
+            work.macros_beside(parts, shown_texts(located))
         work.finish()
     except TooManyLinksError:
         return Leave(Why.TOO_MANY_LINKS, f"over {rules.max_links} links")
@@ -80,12 +87,14 @@ def editable(
 
     late: is the message's time used up?
     """
+    located = _located(message, rules, late)
+    return located if isinstance(located, Leave) else top_parts(located) or Leave(Why.NO_PART)
+
+
+def _located(message: Message, rules: RewritingRules, late: Callable[[], bool]) -> tuple[Part, ...] | Leave:
     if message.body_size > rules.max_message_size:
         return Leave(Why.TOO_LARGE, f"body over {rules.max_message_size} bytes")
-    located = locate(message, rules.max_parts, late)
-    if isinstance(located, Leave):
-        return located
-    return tuple(top_parts(located)) or Leave(Why.NO_PART)
+    return locate(message, rules.max_parts, late)
 
 
 @lru_cache(maxsize=256)
@@ -122,6 +131,8 @@ class _Work:
     def part(self, part: Part) -> None:
         """Plan one part; whatever forbids it is noted or raised."""
         if part.content.type == _AMP and self._amp_is_off(part):
+            if self.chooser.rules.brace_macros:
+                self.macros(part)
             return
         check_time = self.chooser.check_time
         encoded = self.message.body[part.start : part.stop]
@@ -164,6 +175,42 @@ class _Work:
             self._passed(part, passed, view.encoded_offsets(offsets))
         if edits:
             check_time()
+            self._place(part, view.place(edits, self.message.eol, check_time))
+
+    def macros_beside(self, parts: Sequence[Part], shown: Sequence[Part]) -> None:
+        """Plan the brace macros of the parts that are shown and not among those with links."""
+        if len(shown) == len(parts):
+            return
+        before = len(self.edits)
+        done = {part.start for part in parts}
+        for part in shown:
+            if part.start not in done:
+                self.macros(part)
+                self.chooser.check_time()
+        if len(self.edits) > before:
+            self.edits.sort(key=lambda edit: (edit.start, edit.stop))
+
+    def macros(self, part: Part) -> None:
+        """Plan the brace macros of a part without links of ours; where it cannot be read, it stays."""
+        encoded = self.message.body[part.start : part.stop]
+        if not any(mark in encoded for mark in _BRACES) and part.encoding != "base64":
+            return
+        check_time = self.chooser.check_time
+        view = None
+        if encoded.count(b"\r") == encoded.count(b"\r\n"):
+            view = transfer.view(encoded, part.encoding, check_time)
+        if view is None:
+            return
+        plain = part.content.type == "text/plain"
+        label = part.content.parameters.get("charset", "")
+        escaped = part.encoding not in IDENTITY
+        reading = charset.read(view.data, label, html=not plain, encoded=escaped, check_time=check_time)
+        if reading is None or _ARMOUR.search(reading.text):
+            return
+        edits = charset.place(self.chooser.macros(reading.text), reading, view.data)
+        if edits and isinstance(view, LooseQuotedPrintable):
+            edits = self._without_ambiguous(part, edits, view)
+        if edits:
             self._place(part, view.place(edits, self.message.eol, check_time))
 
     def _without_ambiguous(self, part: Part, edits: list[Edit], view: LooseQuotedPrintable) -> list[Edit]:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from engagement.settings import NoConfiguration, Settings, SettingsError, Where, load_file
+from engagement.settings import NoConfiguration, Scoped, Settings, SettingsError, Where, load_file
 from engagement.settings.lint import ScopeView, views
 from engagement.settings.scopes import address_of, listen_of
 from engagement.terminal import json_line
 from smtpapi.commands.configuration import config_values, config_warnings
 from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG, say
+from smtpapi.model.envelope import Client
+from smtpapi.request import trust
 
 _VALID, _ERRORS, _NOT_FOUND = 0, 1, 2  # contract.md 2.3
 
@@ -66,9 +68,9 @@ def command(
 
     Without a FILE: the one that SMTPAPI_CONFIG names, else /etc/smtpapi/smtpapi.conf.
 
-    With --local, --client or --pathway: what is in force for that one connection. Errors and warnings go to
-    standard error; a key ring or policy that the file names and that cannot be used is a warning. Exit
-    status 0: all valid, 1: errors, 2: no configuration found.
+    With --local, --client or --pathway: what is in force for that one connection; with --client also whether
+    that client is trusted. Errors and warnings go to standard error; a key ring or policy that the file names
+    and that cannot be used is a warning. Exit status 0: all valid, 1: errors, 2: no configuration found.
     """
     where = Where(local[0], local[1], client, pathway)
     paths = files or (Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG),)
@@ -90,10 +92,16 @@ def command(
             else list(views(settings.table))
         )
         if as_json:
-            click.echo(json_line(config_values.as_document(path, settings, shown)))
+            document = config_values.as_document(path, settings, shown)
+            if client:
+                document |= {"trusted": trust.is_trusted(Client(client), shown[0].scoped.relay_hosts)}
+            click.echo(json_line(document))
         else:
             named = path if len(paths) > 1 else None
             config_values.print_text(named, settings, shown, whole=where == Where())
+            if client:
+                say()
+                say(_trust(client, shown[0].scoped))
     context.exit(worst)
 
 
@@ -127,6 +135,23 @@ def _print_errors(path: Path, error: SettingsError, missing: bool, as_json: bool
     count = len(error.problems)
     summary = f"{path}: {count} error{'s' if count > 1 else ''}"
     say(summary, err=True, fg="red", bold=True)
+
+
+def _trust(client: str, scoped: Scoped) -> str:
+    """Return whether the client is trusted without a login, and by what."""
+    if trust.is_trusted(Client(client), scoped.options.relay_hosts):
+        by = scoped.value("relay_hosts")
+        option = "Relay_Hosts"
+    elif trust.is_trusted(Client(client), scoped.relay_hosts):
+        by = scoped.value("open_relay")
+        option = "Open_Relay"
+    else:
+        return (
+            f"The client {client} is not trusted: its mail is tracked only if it logs in, else it passes "
+            "untouched, X-MSYS-API included."
+        )
+    origin = f"{by.file}:{by.line}" if by.line else by.scope
+    return f"The client {client} is trusted by {option} ({origin}), for mail that did not come from outside."
 
 
 def _connection(where: Where) -> str:

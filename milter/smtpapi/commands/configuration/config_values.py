@@ -19,7 +19,7 @@ _WIDEST = 36  # columns of a value; a longer one must not push the origins of th
 def print_text(path: Path | None, settings: Settings, shown: list[ScopeView], *, whole: bool) -> None:
     """Print the scopes as tables; warnings go to standard error.
 
-    path: named in the first line, None to leave it out. whole: the stanzas and the notices, too.
+    path: named in the first line, None to leave it out. whole: the stanzas, too.
     """
     for warning in settings.warnings:
         say("warning: ", err=True, nl=False, fg="yellow", bold=True)
@@ -33,9 +33,7 @@ def print_text(path: Path | None, settings: Settings, shown: list[ScopeView], *,
         _table(
             view.label + ("" if view.served else "  (off: Enable = false)"), list(_scope_rows(view.scoped))
         )
-    if not whole:
-        return
-    for name, stanza in STANZAS.items():
+    for name, stanza in STANZAS.items() if whole else ():
         if getattr(settings, name) is not None:
             _table(f"{name} {{ }}", list(_stanza_rows(settings, name, stanza)))
     if settings.notices:

@@ -1,0 +1,1 @@
+"""Momentum's own configuration: scopes and their names, what is not served here, and what that costs."""

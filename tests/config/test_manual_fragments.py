@@ -1,0 +1,48 @@
+"""What Momentum's manual shows loads, or errs with what to do; nothing is lost in silence."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.manual_fragments import Outcome, fragments, lost, outcome
+from engagement.settings import SettingsError, load_text
+from engagement.settings.syntax import parse
+
+FACTS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "fragments.toml").read_text("utf-8"))[
+    "fragment"
+]
+MANUAL = os.environ.get("SMTPAPI_MANUAL", "")  # the git directory of SparkPost/support-docs
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: str(fact["page"]))
+def test_what_the_manual_shows_has_its_effect_or_is_told(fact: dict[str, Any]) -> None:
+    text = fact["text"]
+    if "error" not in fact:
+        settings = load_text(text)
+        said = "\n".join((*settings.notices, *settings.warnings))
+        assert [name for name in fact["told"] if name not in said] == []
+        assert outcome(text) == Outcome("", ())
+        return
+    with pytest.raises(SettingsError) as caught:
+        load_text(text)
+    assert fact["error"] in str(caught.value)
+    if "acknowledge" in fact:
+        acknowledged = f"{text}\nmomentum {{ ignore = ({fact['acknowledge']}) }}"
+        notices = "\n".join(load_text(acknowledged).notices)
+        assert fact["error"] in notices or "ignored, as momentum" in notices
+
+
+def test_a_name_that_nothing_tells_of_would_be_found() -> None:
+    assert outcome("Unheard_Of = 1 smtpapi { }") == Outcome("", ())
+    items = parse("smtpapi { } Unheard_Of = 1 Listener { }", "<text>").items
+    assert list(lost(items, "global", load_text("smtpapi { }"))) == ["Unheard_Of", "Listener"]
+
+
+@pytest.mark.skipif(not MANUAL, reason="SMTPAPI_MANUAL names no copy of the manual")
+def test_every_fragment_of_the_manual_loads_or_errs_with_what_to_do() -> None:
+    outcomes = {(each.page, each.number): outcome(each.text) for each in fragments(Path(MANUAL))}
+    assert len(outcomes) > 200
+    assert {key: found.lost for key, found in outcomes.items() if found.lost} == {}
