@@ -40,8 +40,6 @@ class Signals(IntFlag):
     LANGUAGE = 1 << 18  # Accept-Language was sent; its text may go with privacy, this bit stays
 
 
-ALL_SIGNALS = Signals((1 << 19) - 1)
-
 RECORDED: Final = int(Signals.RECORDED)  # arithmetic with members of an enumeration takes far longer
 # By name as PEP 3333 has it, fields that say something by being there, and what.
 _PRESENT: Final = {

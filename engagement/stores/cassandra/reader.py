@@ -25,7 +25,7 @@ class Reader:
         self._secrets.clear()
 
     def secret(self) -> bytes:
-        """Return the key of pseudonyms."""
+        """Return the key of pseudonyms. Raises StoreError where there is none yet."""
         found = self._kept(SECRET)
         if not found:
             raise StoreError("Cassandra: the secret of pseudonyms is missing. Run `smtpapi store migrate`.")
@@ -44,14 +44,14 @@ class Reader:
         return self._secrets[name]
 
     def read(self, name: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Return the lines of a result."""
+        """Return the lines of a result. Raises StoreError."""
         try:
             return self._connection.read(name, values)
         except RefusedError as error:
             raise self._refused(error) from error
 
     def read_each(self, name: str, several: Sequence[tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
-        """Return the lines of several results."""
+        """Return the lines of several results. Raises StoreError."""
         try:
             return self._connection.read_each(name, several)
         except RefusedError as error:
@@ -60,7 +60,7 @@ class Reader:
     def streams(
         self, name: str, bound: Sequence[tuple[object, ...]], page: int
     ) -> list[Iterator[tuple[Any, ...]]]:
-        """Return the lines of several results, fetched by pages."""
+        """Return the lines of several results, fetched by pages. Raises StoreError."""
         try:
             return self._connection.stream_each(name, bound, page)
         except RefusedError as error:

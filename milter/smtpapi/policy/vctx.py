@@ -71,7 +71,7 @@ class ValidationContext:
         return self.configured.get(name, "")
 
     def delete(self, scope: ContextScope, name: str) -> bool:
-        """Unset a variable on one level; tell whether it was set there. Raises TypeError as `get` does."""
+        """Remove a variable on one level; return whether it was set there. Raises TypeError as `get` does."""
         return bool(self._level(scope).pop(name, ""))
 
     def set_code(self, code: int, text: str = "") -> None:
@@ -88,7 +88,7 @@ class ValidationContext:
         return self.answer if isinstance(self.answer, Refuse) else None
 
     def discard(self, reason: str = "") -> None:
-        """Accept the message and drop it; in the hook for each recipient, that recipient's copy."""
+        """Drop the message but answer as if it were accepted; for one recipient, drop that copy alone."""
         self.answer = Discard(reason)
 
     def effective(self) -> dict[str, str]:

@@ -56,7 +56,7 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
 
 
 def _of_policy(config: Path, settings: Settings) -> Iterator[str]:
-    """Yield what keeps the policies from loading, or what is doubtful in them."""
+    """Yield what keeps the policies from loading, or what in them may not do what it seems to."""
     named = settings.origins.get(("policy", "file"))
     place = f"{named.file}:{named.line}: file" if named is not None else str(config)
     try:

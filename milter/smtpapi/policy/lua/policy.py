@@ -71,7 +71,7 @@ class LuaPolicy:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the scripts said while they were loaded, and what in them is doubtful."""
+        """What the scripts said while they were loaded, and what in them may not do what it seems to."""
         return tuple(dict.fromkeys(self._shared.notices))
 
     def call(self, hook: str, call: HookCall) -> bool:

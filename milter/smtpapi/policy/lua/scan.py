@@ -21,7 +21,7 @@ from smtpapi.policy.lua.dialect import Token
 
 # The names that a hook's arguments have where a policy gives them others: by the letters in `HOOKS`.
 _KINDS = {"m": "msg", "a": "ac", "v": "vctx"}
-_USUAL = {"msg": "msg", "message": "msg", "vctx": "vctx", "ac": "ac", "accept": "ac", "part": "part"}
+_COMMON = {"msg": "msg", "message": "msg", "vctx": "vctx", "ac": "ac", "accept": "ac", "part": "part"}
 _ROOTS = frozenset(
     [
         "msys",
@@ -63,7 +63,7 @@ def findings(tokens: Sequence[Token], ignored: Container[str], own: Container[st
 
     ignored: names that the operator lets do nothing. own: modules of the policy's own.
     """
-    arguments = dict(_USUAL)
+    arguments = dict(_COMMON)
     defined = _locals(tokens)
     for at, token in enumerate(tokens):
         if token.kind != "name":

@@ -41,7 +41,7 @@ class NetworkLists:
     def define(
         self, name: str, kind: str, source: str, value: str, default: bytes | None, refresh: float
     ) -> None:
-        """Define a list and read it; a list of that name that says the same stays. Raises `ListError`."""
+        """Add a list and read it; a list of that name that says the same stays. Raises `ListError`."""
         if kind not in _TYPES:
             raise ListError(f"type {kind}: only rbldnsd and empty are built (docs/policy-lua.md)")
         if value not in ("a", "txt"):
