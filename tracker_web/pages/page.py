@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
-from engagement.events.fields import ALL_TYPES, INJECTION
+from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES
 from engagement.settings import Settings
 from engagement.stores import open_store
 from engagement.stores.port import Count, EventStore, Query, StoreError
@@ -32,7 +32,14 @@ _TITLES = {
     "link_unsubscribe": "Unsubscribes by link",
     "list_unsubscribe": "Unsubscribes by header",
     "injection": "Messages taken in",
+    "delivery": "Deliveries",
+    "delay": "Delays",
+    "bounce": "Bounces",
+    "expiration": "Expired in the queue",
+    "out_of_band": "Bounces that came back later",
+    "spam_complaint": "Spam complaints",
 }
+_OF_MESSAGES = frozenset((INJECTION, *MESSAGE_TYPES))  # nobody's hits
 _ALWAYS = ("click", "open")  # shown with a zero, too
 _NOTES = (
     ("x_expired", "link expired, not counted"),
@@ -43,7 +50,11 @@ _NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class FigureCard:
-    """The counts of one event type. machines: counted hits that no person made."""
+    """The counts of one event type.
+
+    people: counted hits but those of machines, so people and unsure ones. machines: certainly no person's.
+    hits: False for what becomes of messages, which is nobody's.
+    """
 
     type: str
     title: str
@@ -61,7 +72,10 @@ class FigureCard:
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event as the page shows it. client, subject: "" where a type has none."""
+    """One event as the page shows it. client, subject: "" where a type has none.
+
+    name, target: of a link; of what became of a message the code and the reason.
+    """
 
     id: str
     time: str
@@ -74,6 +88,7 @@ class EventLine:
     target: str
     subject: str
     client: str
+    certain: bool
     why: str
     agent: str
 
@@ -115,7 +130,13 @@ def cards(counts: Mapping[str, Count], only: str = "") -> list[FigureCard]:
             title = _TITLES.get(name, name)
             made.append(
                 FigureCard(
-                    name, title, count.counted, count.people, machines, count.recorded, name != INJECTION
+                    name,
+                    title,
+                    count.counted,
+                    count.people,
+                    machines,
+                    count.recorded,
+                    name not in _OF_MESSAGES,
                 )
             )
     return made
@@ -125,6 +146,7 @@ def line(fields: Mapping[str, Any]) -> EventLine:
     """Return an event's row. fields: as `engagement.events.fields` makes them."""
     day, _, time = str(fields.get("timestamp", "")).partition("T")
     sort = str(fields.get("type", ""))
+    became = sort in MESSAGE_TYPES
     why = [str(fields["x_client_reason"])] if fields.get("x_client_reason") else []
     why += [note for name, note in _NOTES if fields.get(name)]
     if sort == INJECTION and fields.get("x_outcome"):
@@ -137,10 +159,11 @@ def line(fields: Mapping[str, Any]) -> EventLine:
         sort="click" if "click" in sort else "open" if "open" in sort else "other",
         recipient=str(fields.get("raw_rcpt_to", "")),
         campaign=str(fields.get("campaign_id", "")),
-        name=str(fields.get("target_link_name", "")),
-        target=str(fields.get("target_link_url", "")),
+        name=str(fields.get("target_link_name") or (fields.get("x_enhanced_code", "") if became else "")),
+        target=str(fields.get("target_link_url") or (fields.get("reason", "") if became else "")),
         subject=str(fields.get("subject", "")) if sort == INJECTION else "",
         client=str(fields.get("x_client_class", "")),
+        certain=fields.get("x_client_certain") is not False,
         why=", ".join(why),
         agent=str(fields.get("user_agent", "")),
     )
