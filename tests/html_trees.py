@@ -13,6 +13,7 @@ import html5lib
 from html5lib.constants import DataLossWarning
 from selectolax.lexbor import LexborHTMLParser
 
+from engagement.links.model import Link
 from smtpapi.model.edit import splice
 from smtpapi.request.decision import Decision
 from smtpapi.rewrite.part import PartEdits, TooManyLinksError
@@ -36,8 +37,8 @@ class NumberedLinks:
     def common_clicks(self, *_: object) -> list[bytes]:
         return []
 
-    def click(self, target: bytes, *_: object) -> bytes:
-        self.targets.append(target.decode())
+    def click(self, link: Link, *_: object) -> bytes:
+        self.targets.append(link.target.decode())
         return f"{_TRACKED}{len(self.targets) - 1}".encode()
 
     def pixel(self, initial: bool, amp: bool) -> bytes:
