@@ -28,8 +28,9 @@ class NoAsNumbers:
 
 
 class AsDatabase:
-    """A database in MaxMind's format (GeoLite2-ASN and its like), the operator's own.
+    """A database in MaxMind's format (GeoLite2-ASN and its like), the operator's own, read into memory.
 
+    Mapped instead, a copy over the file would end this process by SIGBUS. A damaged one finds nothing.
     Raises NotInstalledError without the library, OSError or ValueError for a file that is none.
     """
 
@@ -38,16 +39,17 @@ class AsDatabase:
         import maxminddb
 
         try:
-            self._reader = maxminddb.open_database(path)
+            self._reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
         except maxminddb.InvalidDatabaseError as error:
             raise ValueError(f"{path}: {error}") from error
+        self._unreadable = (ValueError, maxminddb.InvalidDatabaseError)
         self.of = lru_cache(maxsize=4096)(self._of)
 
     def _of(self, address: str) -> int:
         """Return its number, 0 for not known."""
         try:
             found: Any = self._reader.get(address)
-        except ValueError:
+        except self._unreadable:
             return 0
         number = found.get("autonomous_system_number") if isinstance(found, dict) else None
         return number if isinstance(number, int) else 0

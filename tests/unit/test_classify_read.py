@@ -14,6 +14,7 @@ from engagement.classify.agents import Parts, robot_list
 from engagement.classify.followed import FollowedRules
 from engagement.classify.judge import _many
 from engagement.classify.model import Context, Seen, Within
+from engagement.classify.networks import AsDatabase
 from engagement.classify.patterns import compiled
 from engagement.classify.read import SHIPPED, RulesError, read_rules
 from engagement.classify.shipped import shipped
@@ -265,3 +266,33 @@ def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
     following.names()
     assert "as.mmdb" in following.told[0]
     assert following.told[0].endswith("the program's own rules are in force")
+
+
+def as_database(path: Path) -> bytes:
+    """A database of many systems; its bytes."""
+    database = mmdb_writer.MMDBWriter(4, "GeoLite2-ASN")
+    for number in range(1, 200):
+        name = f"{'o' * 300}{number}"
+        facts = {"autonomous_system_number": number, "autonomous_system_organization": name}
+        database.insert_network(netaddr.IPSet([f"{number}.0.0.0/8"]), facts)
+    database.to_db_file(str(path))
+    return path.read_bytes()
+
+
+def test_a_damaged_database_knows_nothing_and_loses_no_hit(tmp_path: Path) -> None:
+    path = tmp_path / "as.mmdb"
+    whole = as_database(path)
+    path.write_bytes(whole[:3000] + b"\xff" * 57_000 + whole[60_000:])
+    found = AsDatabase(path)
+    assert {found.of(f"{number}.1.1.1") for number in range(1, 200)} <= {0, *range(1, 200)}
+    assert found.of("6.1.1.1") == 0
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_database_that_is_overwritten_in_its_place_is_still_the_one_that_was_read(
+    tmp_path: Path, size: int
+) -> None:
+    as_database(tmp_path / "as.mmdb")
+    found = AsDatabase(tmp_path / "as.mmdb")
+    os.truncate(tmp_path / "as.mmdb", size)
+    assert [found.of(f"{number}.1.1.1") for number in (5, 150)] == [5, 150]
