@@ -183,5 +183,5 @@ def recipient_mark(node_name: str, queue_id: str, recipient: str) -> int:
 
     So short that it names nobody: among any ten thousand addresses several have the same one.
     """
-    text = f"{node_name}\0{queue_id}\0{recipient.strip('<>').lower()}".encode("utf-8", "surrogateescape")
+    text = f"{node_name}\0{queue_id}\0{recipient.strip('<>').lower()}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=4).digest(), "big") % 65_535 + 1

@@ -133,10 +133,13 @@ class MessageMatcher:
                     known.setdefault(name, []).append(injection)
         made = {}
         for event in events:
-            found = chosen(event, known)
-            if found is not None:
-                (row,) = rows(completed(event, found), hash_key=self._hash_key, injection=found)
-                made[event.id] = row
+            try:
+                found = chosen(event, known)
+                if found is not None:
+                    (row,) = rows(completed(event, found), hash_key=self._hash_key, injection=found)
+                    made[event.id] = row
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one must not stop the others: it waits
+                _log.error("event %s: %s while its message was looked for", event.id, type(error).__name__)
         return made
 
     def _remember(self, events: Iterable[MessageEvent]) -> None:

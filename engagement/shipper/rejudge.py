@@ -5,6 +5,7 @@ do not depend on the order in which they came; a label changes only where class,
 is bounded, by the age of hits, the number of messages and a small share of the shipper's time.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,9 @@ from engagement.events.rows import EventRow, RowSource
 from engagement.links.model import CLICKS
 from engagement.links.token import unpack
 from engagement.shipper.recent_clicks import RecentClicks
-from engagement.stores.port import EventStore, LabelledHit
+from engagement.stores.port import EventStore, LabelledHit, StoreError
+
+_log = logging.getLogger("engagement.shipper")
 
 MESSAGES: Final = 500  # judged in one turn
 _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the oldest keep their labels
@@ -109,8 +112,7 @@ class Rejudge:
     ) -> None:
         self._store = store
         self._rules = rules
-        # Until each engine can (tests/contract/test_labels.py), hits of those that cannot keep their labels.
-        self._within = within if hasattr(store, "relabel") else 0
+        self._within = within
         self._now = now
         self._waiting: dict[bytes, None] = {}  # in the order they came
         self._recent = RecentClicks(0)
@@ -164,14 +166,21 @@ class Rejudge:
     def turn(self, *, now: bool = False) -> int:
         """Judge what waits, if it is time; return how many labels changed. now: also if it is not.
 
-        Raises StoreError; then what waits goes on waiting.
+        Raises StoreError; then what waits goes on waiting. After a fault of ours it does not: their hits have
+        labels, and shipping is not stopped for better ones.
         """
         began = time.monotonic()
         if not self._waiting or (began < self._next and not now):
             return 0
         messages = [message for message, _ in zip(self._waiting, range(MESSAGES), strict=False)]
         oldest = (self._now() - self._within) * 1000
-        judged = judge_messages(self._store, messages, self._rules(), self._recent.by_address)
+        try:
+            judged = judge_messages(self._store, messages, self._rules(), self._recent.by_address)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            _log.error("%d message(s) not judged anew: %s", len(messages), type(error).__name__)
+            judged = []
         news = [
             LabelledHit(each.hit, each.label)
             for each in judged

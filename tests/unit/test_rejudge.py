@@ -265,6 +265,21 @@ def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
     assert (shipper.status.last_error, site.rejudge.waits) == ("locked", True)
 
 
+def test_a_fault_of_ours_while_judging_stops_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(site.store, "hits_of", fail)
+    assert Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now).drain()
+    assert not site.rejudge.waits
+    assert "1 message(s) not judged anew: ZeroDivisionError" in caplog.text
+
+
 # Whatever its age: `smtpapi classify --since`
 
 

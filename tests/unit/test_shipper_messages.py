@@ -245,3 +245,30 @@ def test_a_recipient_that_the_mode_leaves_out_stays_out(
     (row,) = store.find(Query(types=("delivery",)))
     assert not {"rcpt_to", "raw_rcpt_to", "routing_domain", "recipient_domain"} & set(row)
     assert row["message_id"] == secret.message_id.hex()
+
+
+def test_any_recipient_has_a_mark() -> None:
+    """Also one of half a surrogate pair, as text with bytes that are no UTF-8 may hold."""
+    for text in ("\ud800@example.net", "\udcff@example.net", "a\0b", "", "<>"):
+        assert 0 < recipient_mark(text, text, text) < 65_536
+
+
+def test_a_fault_of_ours_in_one_event_stops_no_other(
+    tmp_path: Path,
+    store: MemoryStore | SqliteStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail_for_bob(told: MessageEvent, found: Injection) -> MessageEvent:
+        if found == BOB:
+            raise ZeroDivisionError
+        return told
+
+    monkeypatch.setattr(messages, "completed", fail_for_bob)
+    odd = event("AAAA1", BOB.recipient)
+    spooled(tmp_path / "spool", IDA, BOB, odd, event())
+    assert Shipper(tmp_path / "spool", store).drain()
+    assert shown(store) == [(event().id, "ida@example.net")]
+    assert [each.id for each in store.waiting(names_of(odd))] == [odd.id]
+    told = f"event {odd.id}: ZeroDivisionError while its message was looked for"
+    assert {record.getMessage() for record in caplog.records} == {told}
