@@ -73,7 +73,8 @@ def events(count: int) -> list[Event]:
         packed = open_token(copy_sealer(_RING.signing, whose).seal(Kind.CLICK, link), _RING).packed
         made.append(
             Hit(
-                *(_IDS.next(at), Kind.CLICK, at, packed, "", "192.0.2.9", "Firefox", "", "GET", "h"),
+                # An address for each message: what one did in many is forgotten by a kill (docs/classify.md).
+                *(_IDS.next(at), Kind.CLICK, at, packed, "", f"192.0.2.{message}", "Firefox", "", "GET", "h"),
                 False,
                 False,
             )
