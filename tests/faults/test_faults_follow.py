@@ -158,3 +158,25 @@ def test_killed_at_random_each_outcome_is_told_once(tmp_path: Path) -> None:
 def test_killed_many_times_each_outcome_is_told_once(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**6)
     _killed(Site(tmp_path, seed), _LONG, seed)
+
+
+def test_a_second_follower_of_one_state_says_so_and_ends(tmp_path: Path) -> None:
+    """Else the one that has seen less of a message could tell of it last."""
+    site = Site(tmp_path, 2)
+    site.write(20)
+    words = [str(_SMTPAPI), "follow", "--config", str(site.config)]
+    first = subprocess.Popen(words, stderr=subprocess.PIPE)
+    try:
+        assert first.stderr is not None
+        first.stderr.readline()  # it follows
+        for more in ([], ["--once"]):
+            second = subprocess.run([*words, *more], capture_output=True, text=True, timeout=60, check=False)
+            assert second.returncode == 1
+            assert "another follower uses it" in second.stderr
+    finally:
+        first.kill()
+        first.wait()
+        if first.stderr:
+            first.stderr.close()
+    site.once()  # the lock went with its holder
+    assert site.told() == site.expected

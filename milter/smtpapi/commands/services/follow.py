@@ -17,6 +17,7 @@ import click
 from engagement.maillogs.files import LogFile
 from engagement.maillogs.follower import FileLines, Follower, FollowError, Source
 from engagement.maillogs.journal import Journal
+from engagement.maillogs.lock import only_follower
 from engagement.maillogs.memory import MemoryFileError, QueueMemory
 from engagement.maillogs.outcomes import Outcomes
 from engagement.settings import Settings, load_file
@@ -46,7 +47,7 @@ def command(config: Path, once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     try:
-        with _follower(settings) as follower:
+        with only_follower(Path(settings.follow.state)), _follower(settings) as follower:
             if once:
                 follower.drain()
             else:
