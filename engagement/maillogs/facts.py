@@ -5,11 +5,16 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """A line of a log without its head. at_ms: Unix milliseconds. program: the syslog tag. text: the rest."""
+    """A line of a log without its head.
+
+    at_ms: Unix milliseconds. program: the syslog tag. text: the rest. pid: of the process that wrote
+    it, "" if not told.
+    """
 
     at_ms: int
     program: str
     text: str
+    pid: str = ""
 
 
 class Status(StrEnum):
@@ -26,11 +31,10 @@ class Attempt(NamedTuple):
     """One attempt to deliver to one recipient.
 
     recipient: as it is delivered to, original: as it came in, before aliases, "" where the log does not say.
-    reason: the text of the other side. enhanced: RFC 3463, or "". delay: what tells two tries of one second
-    apart, as the log has it. queue_time:
-    milliseconds, -1 for not known. host, address, port: of the other side; of a socket the path is in
-    address. method: how it is delivered. next_queue_id: what the other side calls the message, "" if it does
-    not say.
+    reason: the text of the other side. enhanced: RFC 3463, or "". delay: with the process, what tells two
+    tries of one second apart, as the log has it. queue_time: milliseconds, -1 for not known.
+    host, address, port: of the other side; of a socket the path is in address. method: how
+    it is delivered. next_queue_id: what the other side calls the message, "" if it does not say.
     """
 
     queue_id: str

@@ -14,7 +14,9 @@ from typing import Final
 from engagement.maillogs.facts import Line
 
 PROGRAM: Final = "journalctl"
-_FIELDS: Final = "__CURSOR,__REALTIME_TIMESTAMP,_SOURCE_REALTIME_TIMESTAMP,SYSLOG_IDENTIFIER,MESSAGE"
+_FIELDS: Final = (
+    "__CURSOR,__REALTIME_TIMESTAMP,_SOURCE_REALTIME_TIMESTAMP,SYSLOG_IDENTIFIER,SYSLOG_PID,MESSAGE"
+)
 _PORTION: Final = 256 * 1024
 _MAX_MS: Final = 1 << 48
 
@@ -110,7 +112,7 @@ def parsed(data: bytes) -> tuple[str, Line | None]:
             text = bytes(text).decode("utf-8", "replace")
         moment = entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry["__REALTIME_TIMESTAMP"]
         at_ms = int(moment) // 1000
-        line = Line(at_ms, str(entry["SYSLOG_IDENTIFIER"]), str(text)) if 0 <= at_ms < _MAX_MS else None
-        return str(entry["__CURSOR"]), line
+        line = Line(at_ms, str(entry["SYSLOG_IDENTIFIER"]), str(text), str(entry.get("SYSLOG_PID", "")))
+        return str(entry["__CURSOR"]), line if 0 <= at_ms < _MAX_MS else None
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
         return "", None

@@ -18,7 +18,7 @@ _HEAD: Final = re.compile(
     r"(?:(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
     rf"|(?P<month>{'|'.join(_MONTHS)}) {{1,2}}(?P<day>\d{{1,2}})(?: (?P<year>\d{{4}}))?"
     r" (?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<part>\d{1,9}))?)"
-    r" \S{1,255} (?P<program>[^\s\[\]:]{1,128})(?:\[\d{1,10}\])?: ?(?P<text>.*)",
+    r" \S{1,255} (?P<program>[^\s\[\]:]{1,128})(?:\[(?P<pid>\d{1,10})\])?: ?(?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 _AHEAD_MS: Final = 86_400_000  # a clock may be wrong, and a zone misread; further ahead it was last year
@@ -36,7 +36,7 @@ def parsed(line: bytes, now_ms: int) -> Line | None:
     at_ms = _of_iso(found["iso"]) if found["iso"] else _of_traditional(found, now_ms)
     if at_ms is None or not 0 <= at_ms < _MAX_MS:
         return None
-    return Line(at_ms, found["program"], found["text"])
+    return Line(at_ms, found["program"], found["text"], found["pid"] or "")
 
 
 def _of_iso(text: str) -> int | None:

@@ -48,10 +48,10 @@ class Outcomes:
         """Return the events of one line. Raises MemoryFileError."""
         events: list[MessageEvent] = []
         for fact in facts(line):
-            events += self._turn(fact, line.at_ms, alone="/" not in line.program)
+            events += self._turn(fact, line)
         return tuple(events)
 
-    def _turn(self, fact: Fact, at_ms: int, *, alone: bool) -> tuple[MessageEvent, ...]:
+    def _turn(self, fact: Fact, line: Line) -> tuple[MessageEvent, ...]:
         if isinstance(fact, Began):
             self.memory.comes(fact.queue_id).source = fact.earlier
             return ()
@@ -65,10 +65,10 @@ class Outcomes:
             self.memory.drop(fact.queue_id)
             return ()
         if isinstance(fact, Expired):
-            return self._expired(fact, at_ms)
-        return self._attempt(fact, at_ms, alone=alone)
+            return self._expired(fact, line.at_ms)
+        return self._attempt(fact, line)
 
-    def _attempt(self, attempt: Attempt, at_ms: int, *, alone: bool) -> tuple[MessageEvent, ...]:
+    def _attempt(self, attempt: Attempt, line: Line) -> tuple[MessageEvent, ...]:
         queue_id = attempt.queue_id
         known = self.memory.of(queue_id)
         mark = self._mark(queue_id, attempt.original or attempt.recipient)
@@ -80,10 +80,10 @@ class Outcomes:
                 after.earlier[there] = [(queue_id, mark), *path][:_PATH]
             return ()
         failed = known.failed.get(mark)
-        event = self._event(attempt, at_ms, mark, failed.count if failed else 0 if known.whole else -1)
+        event = self._event(attempt, line, mark, failed.count if failed else 0 if known.whole else -1)
         # Sendmail tells no original recipient: one of an only one is left to the queue id.
         event = event._replace(
-            recipient_mark=0 if alone and known.recipients == 1 else mark,
+            recipient_mark=0 if "/" not in line.program and known.recipients == 1 else mark,
             message_id_header=known.header,
             earlier=tuple(path),
         )
@@ -97,14 +97,16 @@ class Outcomes:
             del self.memory.changed(queue_id).failed[mark]
         return (event,)
 
-    def _event(self, attempt: Attempt, at_ms: int, mark: int, tries: int) -> MessageEvent:
+    def _event(self, attempt: Attempt, line: Line, mark: int, tries: int) -> MessageEvent:
         kind = _TYPES[attempt.status]
         reply = reply_code(attempt.reason)
         enhanced = attempt.enhanced or enhanced_code(attempt.reason)
-        name = (self.node, attempt.queue_id, attempt.recipient, attempt.original, kind, attempt.delay)
+        # A queue that is flushed, or reloaded, tries twice within the tenth of a second that is told.
+        moment = (attempt.delay, line.pid)
+        name = (self.node, attempt.queue_id, attempt.recipient, attempt.original, kind, *moment)
         event = MessageEvent(
-            told_id(at_ms, *name),
-            at_ms,
+            told_id(line.at_ms, *name),
+            line.at_ms,
             kind,
             self.node,
             attempt.queue_id,

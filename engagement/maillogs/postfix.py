@@ -97,7 +97,7 @@ def _attempt(agent: str, text: str) -> Attempt | None:
         status,
         reason,
         values.get("dsn", ""),
-        values.get("delay", ""),
+        f"{values.get('delay', '')} {values.get('delays', '')}",
         _milliseconds(values.get("delay", "")),
         relay["host"] if relay else "",
         relay["address"] if relay else "",

@@ -17,6 +17,7 @@ ENTRY = {
     "__REALTIME_TIMESTAMP": "1795946401500000",
     "SYSLOG_IDENTIFIER": "postfix/qmgr",
     "MESSAGE": "4XyZ12abcdz9s: removed",
+    "SYSLOG_PID": "123",
 }
 
 
@@ -30,7 +31,10 @@ def entry(**changes: object) -> bytes:
 
 
 def test_an_entry_is_a_line_and_its_cursor() -> None:
-    assert parsed(entry()) == ("s=1;i=2", Line(1_795_946_401_500, "postfix/qmgr", "4XyZ12abcdz9s: removed"))
+    assert parsed(entry()) == (
+        "s=1;i=2",
+        Line(1_795_946_401_500, "postfix/qmgr", "4XyZ12abcdz9s: removed", "123"),
+    )
 
 
 def test_the_time_of_the_program_goes_before_that_of_the_journal() -> None:

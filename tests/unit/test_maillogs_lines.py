@@ -41,7 +41,9 @@ def local(text: str) -> int:
     ],
 )
 def test_stamps_of_every_form_are_read(stamp: bytes, expected: int) -> None:
-    assert parsed(stamp + TAIL + b"\r\n", NOW) == Line(expected, "postfix/qmgr", "4XyZ12abcdz9s: removed")
+    assert parsed(stamp + TAIL + b"\r\n", NOW) == Line(
+        expected, "postfix/qmgr", "4XyZ12abcdz9s: removed", "123"
+    )
 
 
 def test_the_turn_of_the_year_is_seen_from_the_new_one() -> None:
@@ -84,8 +86,8 @@ def attempt(text: str, program: str = "postfix/smtp") -> Attempt:
 )
 def test_a_delivery_is_read_under_any_syslog_name(program: str) -> None:
     assert attempt(SENT, program) == Attempt(
-        "4XyZ12abcdz9s", "ida@example.net", "", Status.SENT, "250 2.0.0 Ok: queued as 9ABC", "2.0.0", "1.2",
-        1200, "mx.example.net", "203.0.113.9", 25, "esmtp", "",
+        "4XyZ12abcdz9s", "ida@example.net", "", Status.SENT, "250 2.0.0 Ok: queued as 9ABC", "2.0.0",
+        "1.2 0.1/0/0.5/0.6", 1200, "mx.example.net", "203.0.113.9", 25, "esmtp", "",
     )  # fmt: skip
 
 

@@ -48,6 +48,13 @@ def told(outcomes: Outcomes, *lines: str, program: str = "postfix/smtp") -> list
     return found
 
 
+def test_two_tries_within_the_tenth_of_a_second_that_the_log_tells_are_two(outcomes: Outcomes) -> None:
+    """As after `postfix reload`: another process, and `delay` grew by less than it is written with."""
+    text = failed("4XyZ12abcdz9s", "you@example.net")
+    lines = [Line(AT, "postfix/smtp", text, pid) for pid in ("5253", "5277", "5277")]
+    assert len({event.id for line in lines for event in outcomes.of(line)}) == 2
+
+
 def sent(queue_id: str, to: str, reply: str = "250 ok", relay: str = "mx.example.net[203.0.113.9]:25") -> str:
     return (
         f"{queue_id}: to=<{to}>, relay={relay}, delay=1.2, delays=0/0/0/1, dsn=2.0.0, status=sent ({reply})"
