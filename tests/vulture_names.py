@@ -61,3 +61,6 @@ _ = (_.open_relay, _.momentum)
 
 # what policies call (smtpapi.policy.views)
 _ = _.set_header
+
+# the registry's port, for imports of many documents
+_ = (_.put_many,)

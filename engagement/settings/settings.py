@@ -24,6 +24,7 @@ from engagement.settings.schema import (
     PolicyScript,
     PolicyStanza,
     PrivacyStanza,
+    RegistryStanza,
     RewritingStanza,
     SmtpapiStanza,
     SpoolStanza,
@@ -53,6 +54,7 @@ class Settings:
     limits: LimitsStanza = field(default_factory=LimitsStanza)
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
+    registry: RegistryStanza = field(default_factory=RegistryStanza)
     classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)

@@ -204,6 +204,18 @@ class StoreStanza:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryStanza:
+    """What people enter: API keys, users, webhooks, suppressed addresses."""
+
+    path: str = declared(
+        option_types.path(),
+        "/var/lib/smtpapi/registry/registry.db",
+        "The file they are in, on a local disk, in a folder that the programs' group may write to. With "
+        "engine = cassandra they are in the cluster, and this is unused.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifyStanza:
     """How people are told from machines (docs/classify.md)."""
 
