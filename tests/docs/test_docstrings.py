@@ -49,7 +49,7 @@ engagement/stores/sqlite/connection.py in_transaction
 milter/smtpapi/rewrite/part.py PartEdits.amp
 milter/smtpapi/rewrite/part.py PartEdits.check_time
 milter/smtpapi/rewrite/part.py PartEdits.text
-tracker_web/pages/page_timeout.py PageTimeout.__call__
+tracker_web/web/page_timeout.py PageTimeout.__call__
 """.strip().splitlines()
 )
 

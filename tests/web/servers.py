@@ -100,7 +100,7 @@ def own(site: Site) -> list[str]:
 
 
 def web(site: Site) -> list[str]:
-    return [sys.executable, "-m", "tracker_web.pages", "--config", str(site.config)]
+    return [sys.executable, "-m", "tracker_web.web", "--config", str(site.config)]
 
 
 def gunicorn(site: Site) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engagement.settings import load_text
 from tracker_web.links.client_address import Proxies, as_address, host_name
 from tracker_web.links.hosts import parse_listen, tracking_hosts
-from tracker_web.pages.app import web_hosts
+from tracker_web.web.app import web_hosts
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 

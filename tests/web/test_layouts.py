@@ -191,7 +191,7 @@ def test_h11_the_tracker_has_nothing_of_the_pages_in_its_processes() -> None:
     """No store, no framework: what could take a second is another program's."""
     loaded = (
         "import sys, tracker_web.server.serve, tracker_web.server.build; "
-        "foreign = ('flask', 'werkzeug', 'sqlite3', 'cassandra', 'tracker_web.pages'); "
+        "foreign = ('flask', 'werkzeug', 'sqlite3', 'cassandra', 'tracker_web.pages', 'tracker_web.web'); "
         "print([name for name in foreign if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from engagement.links.model import Kind
 from engagement.settings import load_file
 from engagement.stores.port import Count
-from tracker_web.pages.app import create_app
 from tracker_web.pages.page import cards, line
+from tracker_web.web.app import create_app
 from web.chromium import browser
 from web.servers import Site, make_site, opener, running, web
 from web.web_events import a_hit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tracker_web.pages.page_timeout import LATER_BODY, PageTimeout
+from tracker_web.web.page_timeout import LATER_BODY, PageTimeout
 from web.web_cases import ask, environ
 
 

@@ -5,9 +5,7 @@ User-Agent, a target, a campaign): templates escape it, and no link to a target 
 campaigns link to the page itself, filtered by them.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +13,8 @@ from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES
-from engagement.settings import Settings
-from engagement.stores import open_store
-from engagement.stores.port import Count, EventStore, Query, StoreError
+from engagement.stores.port import Count, Query, StoreError
+from tracker_web.web.sources import Sources
 
 LATEST = 100  # events on the page
 
@@ -169,7 +166,7 @@ def line(fields: Mapping[str, Any]) -> EventLine:
     )
 
 
-def blueprint(settings: Settings) -> Blueprint:
+def blueprint(sources: Sources) -> Blueprint:
     """Return the page's two addresses, `/` and `/events.json`."""
     pages = Blueprint("page", __name__)
 
@@ -179,12 +176,11 @@ def blueprint(settings: Settings) -> Blueprint:
         filters = _filters()
         state: dict[str, Any] = {"filters": filters, "types": ALL_TYPES, "latest": LATEST}
         try:
-            with _store(settings) as store:
-                mark = store.arrivals(
-                    ""
-                ).mark  # before the rows: an event between the two is shown twice rather than missed
-                counts = store.totals(filters.query())
-                lines = [line(fields) for fields in store.find(filters.query())]
+            store = sources.store()
+            # Before the rows: an event between the two is shown twice rather than missed.
+            mark = store.arrivals("").mark
+            counts = store.totals(filters.query())
+            lines = [line(fields) for fields in store.find(filters.query())]
         except StoreError as error:
             return render_template("page.html", trouble=str(error), mark="", **state), 503
         return render_template(
@@ -195,8 +191,7 @@ def blueprint(settings: Settings) -> Blueprint:
     def arrivals() -> ResponseReturnValue:
         """Return what came in after the mark `after`, and the next mark: {"mark": …, "events": […]}."""
         try:
-            with _store(settings) as store:
-                came = store.arrivals(request.args.get("after", ""), limit=LATEST)
+            came = sources.store().arrivals(request.args.get("after", ""), limit=LATEST)
         except StoreError as error:
             return jsonify(error=str(error)), 503
         return jsonify(mark=came.mark, events=came.events)
@@ -210,25 +205,3 @@ def _filters() -> EventFilters:
         recipient=request.args.get("recipient", "").strip(),
         type=request.args.get("type", "").strip(),
     )
-
-
-_open_stores: dict[int, EventStore] = {}  # by process: the driver's threads do not come along into a child
-
-
-@contextmanager
-def _store(settings: Settings) -> Iterator[EventStore]:
-    """Give the store for one request. Raises StoreError.
-
-    Pages are rare, so a file is closed after each. Connecting to a cluster takes half a second, so that
-    connection stays open.
-    """
-    if settings.store.engine == "cassandra":
-        if os.getpid() not in _open_stores:
-            _open_stores[os.getpid()] = open_store(settings)
-        yield _open_stores[os.getpid()]
-        return
-    store = open_store(settings)
-    try:
-        yield store
-    finally:
-        store.close()

@@ -1,6 +1,6 @@
 """`smtpapi web`: become the program that shows the events.
 
-The filter imports nothing of the pages. So this process turns into `python -m tracker_web.pages`.
+The filter imports nothing of the pages. So this process turns into `python -m tracker_web.web`.
 """
 
 import os
@@ -22,6 +22,6 @@ def command(config: Path, url: bool, new_token: bool) -> None:
     need("tracker", "flask", "granian")
     sys.stdout.flush()
     sys.stderr.flush()
-    arguments = [sys.executable, "-P", "-m", "tracker_web.pages", "--config", str(config)]
+    arguments = [sys.executable, "-P", "-m", "tracker_web.web", "--config", str(config)]
     arguments += ["--url"] * url + ["--new-token"] * new_token
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell

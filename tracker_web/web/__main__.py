@@ -1,4 +1,4 @@
-"""Serve the pages in the foreground: `python -m tracker_web.pages --config FILE`.
+"""Serve the pages in the foreground: `python -m tracker_web.web --config FILE`.
 
 SIGTERM or Ctrl-C stop it cleanly; at SIGHUP a new worker reads the configuration. Exit status 2 for what must
 be corrected in the configuration.
@@ -12,12 +12,12 @@ import click
 from engagement.extras import NotInstalledError
 from engagement.settings import SettingsError, load_file
 from engagement.stores import need_driver
-from tracker_web.pages import log
-from tracker_web.pages.app import listen_of
-from tracker_web.pages.serve import prepare, serve
-from tracker_web.pages.token_file import TokenError, token_of, write_token
 from tracker_web.server.build import CONFIG_VARIABLE, DEFAULT_CONFIG
 from tracker_web.server.listening import CannotServe
+from tracker_web.web import log
+from tracker_web.web.app import listen_of
+from tracker_web.web.serve import prepare, serve
+from tracker_web.web.token_file import TokenError, token_of, write_token
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

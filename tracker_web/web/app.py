@@ -1,4 +1,4 @@
-"""The pages' application: a Flask factory, with `guard` before it."""
+"""The application of `smtpapi web`: a Flask factory, with `guard` before it."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -9,10 +9,12 @@ from werkzeug.exceptions import HTTPException
 from engagement.settings import Settings
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import HttpListen, parse_listen
-from tracker_web.pages import log, page
-from tracker_web.pages.guard import Guard
-from tracker_web.pages.page_timeout import PageTimeout
-from tracker_web.pages.token_file import token_of
+from tracker_web.pages import page
+from tracker_web.web import log
+from tracker_web.web.guard import Guard
+from tracker_web.web.page_timeout import PageTimeout
+from tracker_web.web.sources import EXTENSION, Sources
+from tracker_web.web.token_file import token_of
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS = {
@@ -41,7 +43,7 @@ def listen_of(settings: Settings) -> HttpListen:
 
 def create_app(settings: Settings) -> Flask:
     """Return the application and its guard. Raises TokenError where the token cannot be read or made."""
-    app = Flask(__name__)
+    app = Flask("tracker_web.pages")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.after_request
@@ -62,7 +64,8 @@ def create_app(settings: Settings) -> Flask:
         log.page_failed(error)
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    app.register_blueprint(page.blueprint(settings))
+    sources = app.extensions[EXTENSION] = Sources(settings)
+    app.register_blueprint(page.blueprint(sources))
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
         PageTimeout(app.wsgi_app),
         token=token_of(Path(settings.web.token_file)),

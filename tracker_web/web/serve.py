@@ -15,10 +15,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from engagement.settings import Settings, SettingsError, load_file
-from tracker_web.pages import log
-from tracker_web.pages.app import create_app, listen_of
-from tracker_web.pages.token_file import TokenError, token_of
 from tracker_web.server.listening import CannotServe, try_listen
+from tracker_web.web import log
+from tracker_web.web.app import create_app, listen_of
+from tracker_web.web.token_file import TokenError, token_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -80,7 +80,7 @@ def serve(settings: Settings, config: Path) -> None:
     listen = listen_of(settings)
     log.started(str(listen), settings.web.token_file)
     server = Granian(
-        "tracker_web.pages.serve:application",
+        "tracker_web.web.serve:application",
         factory=True,
         address=listen.host,
         port=listen.port,
