@@ -35,6 +35,14 @@ _ = (_.hits, _.share, _.front)
 # the interface of stores and events, with its reference engine for tests
 _ = (_.to_fields, _.MemoryStore, _.people_messages, _.sync_failures)
 
+# what flask-smorest, webargs, marshmallow and Flask read (tracker_web.api)
+_ = (_.ARGUMENTS_PARSER, _.Meta, _.load_querystring, _.load_json, _.handle_error, _.ERROR_SCHEMA)
+_ = (_.DEFAULT_ERROR_RESPONSE_NAME, _._register_error_handlers, _.sort_keys, _.merge_slashes)
+_ = _.max_content_length
+
+# what topics of the API stand on, and no topic uses yet
+_ = (_.needs, _.the_key, _.Parameters, _.Switch)
+
 # types named in quotes only
 _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
 

@@ -43,6 +43,7 @@ MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
     "flask": {"flask", "werkzeug"},
+    "flask-smorest": {"flask_smorest", "webargs"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},
 }

@@ -3,15 +3,18 @@
 from http import HTTPStatus
 from pathlib import Path
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from engagement.settings import Settings
+from tracker_web.api import errors
+from tracker_web.api.gate import Gate
+from tracker_web.api.register import register
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import HttpListen, parse_listen
 from tracker_web.pages import page
 from tracker_web.web import log
-from tracker_web.web.guard import Guard
+from tracker_web.web.guard import Guard, is_api
 from tracker_web.web.page_timeout import PageTimeout
 from tracker_web.web.sources import EXTENSION, Sources
 from tracker_web.web.token_file import token_of
@@ -41,8 +44,11 @@ def listen_of(settings: Settings) -> HttpListen:
     return parse_listen(settings.web.listen)
 
 
-def create_app(settings: Settings) -> Flask:
-    """Return the application and its guard. Raises TokenError where the token cannot be read or made."""
+def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
+    """Return the application and its guard. Raises TokenError where the token cannot be read or made.
+
+    sources: what it reads instead of what the settings name; for tests.
+    """
     app = Flask("tracker_web.pages")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -55,6 +61,8 @@ def create_app(settings: Settings) -> Flask:
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         """Answer an error with its status's phrase; nothing of the request is in it."""
+        if is_api(request.path):
+            return errors.answer(error)
         if isinstance(error, HTTPException):
             response = status_answer(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR))
             allowed = getattr(error, "valid_methods", None)
@@ -64,13 +72,16 @@ def create_app(settings: Settings) -> Flask:
         log.page_failed(error)
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    sources = app.extensions[EXTENSION] = Sources(settings)
+    sources = app.extensions[EXTENSION] = sources or Sources(settings)
     app.register_blueprint(page.blueprint(sources))
+    proxies = Proxies(settings.tracker.trusted_proxies)
+    register(app, sources, proxies)
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
         PageTimeout(app.wsgi_app),
+        api=Gate(app.wsgi_app),
         token=token_of(Path(settings.web.token_file)),
         hosts=web_hosts(settings),
-        proxies=Proxies(settings.tracker.trusted_proxies),
+        proxies=proxies,
         port=listen_of(settings).port,
     )
     return app

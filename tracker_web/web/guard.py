@@ -4,6 +4,9 @@ A client address proves nothing behind a proxy, so none gives access. A request 
 program's names (which shuts out web sites whose name was pointed here, DNS rebinding), and carry a session's
 cookie, or the token: as `Authorization: Bearer`, or once as `?token=`, which is exchanged for a cookie and
 removed from the URL. Nothing here is logged, and no answer repeats what was sent.
+
+Paths of the HTTP API are passed on as they come: `tracker_web.api.access` lets none through without a key. No
+browser sends a key by itself, so neither cookie nor host name matters there.
 """
 
 import base64
@@ -17,16 +20,15 @@ from urllib.parse import parse_qsl, quote, urlencode
 from engagement.events.addresses import truncated
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.responses import Headers
+from tracker_web.web.failures import Failures
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+_API: Final = "/api"
 SIGN_IN: Final = "/sign-in"
 _LIFETIME: Final = 86_400  # seconds of a session
 _LONGEST_FORM: Final = 4096  # bytes; a token has 43 characters
-_FREE_FAILURES: Final = 3  # before an address must wait
-_LONGEST_WAIT: Final = 60.0  # seconds
-_MOST_ADDRESSES: Final = 10_000  # beyond, the oldest are forgotten
 
 _PLAIN: Final = (
     ("Cache-Control", "no-store"),
@@ -51,41 +53,23 @@ _NOT_FOUND: Final = b"Not Found\n"
 _SLOWER: Final = b"Too many wrong tokens; wait a little.\n"
 
 
-class Failures:
-    """Wrong tokens by address: after three, each doubles the wait for the next try, up to a minute."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._known: dict[str, tuple[int, float]] = {}
-
-    def wait(self, address: str) -> float:
-        """Return the seconds until a token from this address is checked; 0 for now."""
-        return max(0.0, self._known.get(address, (0, 0.0))[1] - self._clock())
-
-    def add(self, address: str) -> None:
-        """Count one more wrong token."""
-        count = self._known.pop(address, (0, 0.0))[0] + 1
-        pause = min(_LONGEST_WAIT, 2.0 ** min(count - _FREE_FAILURES, 10)) if count >= _FREE_FAILURES else 0.0
-        self._known[address] = count, self._clock() + pause
-        while len(self._known) > _MOST_ADDRESSES:
-            del self._known[next(iter(self._known))]
-
-    def forget(self, address: str) -> None:
-        """Reset an address that sent the right token."""
-        self._known.pop(address, None)
+def is_api(path: str) -> bool:
+    """Tell whether a path is one of the HTTP API."""
+    return path == _API or path.startswith(f"{_API}/")
 
 
 class Guard:
     """The application `pages` for requests with the token.
 
-    hosts: names that requests may be sent to, as `host_name` returns them. port: a part of the cookie's name,
-    as all ports of a host share its cookies. clock: returns Unix seconds.
+    api: answers the paths of the API. hosts: names that requests may be sent to, as `host_name` returns them.
+    port: a part of the cookie's name, as all ports of a host share its cookies. clock: returns Unix seconds.
     """
 
     def __init__(
         self,
         pages: "WSGIApplication",
         *,
+        api: "WSGIApplication",
         token: str,
         hosts: frozenset[str],
         proxies: Proxies,
@@ -93,6 +77,7 @@ class Guard:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._pages = pages
+        self._api = api
         self._token = token.encode("ascii")
         self._hosts = hosts
         self._proxies = proxies
@@ -103,6 +88,8 @@ class Guard:
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         """Answer one request, or pass it on."""
+        if is_api(environ["PATH_INFO"]):
+            return self._api(environ, start)
         if host_name(environ.get("HTTP_HOST", "")) not in self._hosts:
             return _answer(start, "404 Not Found", _NOT_FOUND)
         method = environ["REQUEST_METHOD"]

@@ -11,6 +11,7 @@ from engagement.extras import NotInstalledError
 extensions.leave_out_if_off()  # before any command's module is imported
 
 _COMMANDS = {
+    "apikey": "configuration.apikey",
     "bounce": "mail.bounce",
     "check-config": "configuration.check_config",
     "classify": "data.classify",

@@ -1,0 +1,68 @@
+"""The blueprint that every topic of the API is: flask-smorest's, with the errors that any call may end in.
+
+A view is a function with `@blueprint.get("/path")`, then `@needs("scope")`, then `@blueprint.arguments(…)`
+and `@blueprint.response(200, …)`. What it returns goes out as JSON; `errors.fail` ends it.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask_smorest
+
+from tracker_web.api.access import scope_of
+from tracker_web.api.parsing import Parser
+
+SECURITY: Final = "key"  # the name of the way to send a key, in the document
+
+
+class ApiBlueprint(flask_smorest.Blueprint):
+    """One topic of the API."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, __name__, description=description, template_folder="templates")
+        self._prepare_doc_cbks.append(self._add_errors)
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a view, and write the scope that it needs into what describes it."""
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+        if view_func is not None:
+            scope = scope_of(view_func)
+            for method in self._docs[self._endpoints[-1]]:
+                if method != "parameters":
+                    self._docs[self._endpoints[-1]][method]["scope"] = scope
+
+    @staticmethod
+    def _add_errors(doc: dict[str, Any], info: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        """Name the statuses that `access`, `gate` and `parsing` answer, beside those of the view."""
+        statuses = [HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.SERVICE_UNAVAILABLE]
+        if info.get("scope"):
+            doc["security"] = [{SECURITY: [info["scope"]]}]
+            statuses += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS]
+        else:
+            doc["security"] = []
+        if doc.get("parameters"):
+            statuses.append(HTTPStatus.BAD_REQUEST)
+        responses = doc.setdefault("responses", {})
+        if "requestBody" in doc:
+            statuses += [
+                HTTPStatus.BAD_REQUEST,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            ]
+        else:
+            responses.pop(HTTPStatus.UNPROCESSABLE_ENTITY, None)
+        known = {int(status) for status in responses if str(status).isdigit()}
+        for status in statuses:
+            if int(status) not in known:
+                responses[int(status)] = status.name
+        return doc
