@@ -30,6 +30,7 @@ from engagement.stores.port import (
     Arrivals,
     Count,
     LabelledHit,
+    Named,
     PastLabel,
     Query,
     RowRefusedError,
@@ -96,6 +97,21 @@ class MemoryStore:
                 page = [row for row in page if (row.at_ms, row.event_id) < position]
             repeated = repeats(self._rows.values())
             return iter([self._shown(row, repeated) for row in page[: clamped(query)]])
+
+    def number(self, query: Query, most: int) -> int:
+        """See the port."""
+        position = cursor_position(query.cursor) if query.cursor else None
+        with self._lock:
+            rows = self._matching(query)
+            return min(most, sum(position is None or (row.at_ms, row.event_id) < position for row in rows))
+
+    def names(self, what: Named, tenant: str, most: int) -> tuple[str, ...] | None:
+        """See the port. Sending domains are not told: hits have them from their injection."""
+        if what == "sending_domain":
+            return None
+        with self._lock:
+            found = {str(getattr(row, what)) for row in self._rows.values() if row.tenant == tenant} - {""}
+        return tuple(sorted(found)) if len(found) <= most else None
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""

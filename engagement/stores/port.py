@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from engagement.events.classify import Classification
 from engagement.events.fields import Fields
@@ -26,6 +26,9 @@ MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
 HITS_OF_A_MESSAGE: Final = 1_000  # that are judged together; more of them are a robot, whatever they do
 
 SWEEP_LIMIT: Final = 5_000  # rows; a transaction of some tens of milliseconds blocks nobody for long
+
+
+Named = Literal["campaign", "domain", "sending_domain"]  # what events are found by; a domain: of recipients
 
 
 class StoreError(Exception):
@@ -123,6 +126,15 @@ class EventStore(Protocol):
         """Return a page of events, newest first by time and id, each joined with its injection.
 
         A repeat within 10 s carries `x_repeat` = True.
+        """
+
+    def number(self, query: Query, most: int) -> int:
+        """Return how many events `find` would return in all its pages from the cursor on, at most `most`."""
+
+    def names(self, what: Named, tenant: str, most: int) -> tuple[str, ...] | None:
+        """Return all names that a tenant's events have at this moment, in any order.
+
+        None where there are more than `most`, or where this engine cannot tell without reading events.
         """
 
     def counts(self, query: Query) -> Mapping[str, Count]:

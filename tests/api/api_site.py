@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from engagement.access.keys import ApiKeys
+from engagement.events.rows import EventRow
 from engagement.registry import open_registry
 from engagement.settings import load_file
 from engagement.settings.settings import Settings
+from engagement.stores import open_store
 from tracker_web.web.app import create_app
 from web.servers import Site, make_site
 
@@ -33,13 +35,22 @@ class ApiSite:
         name = f"key {sum(1 for _ in self.keys.all())}"
         return self.keys.add(name, scopes or ("all",), tenant)
 
-    def call(self, method: str, path: str, key: str | None = None, **more: Any) -> TestResponse:
+    def call(self, method: str, path: str, key: str | None = None, **more: Any) -> Any:
         """Call a path below BASE; key: None for a new one with every scope, "" for none."""
         key = self.key() if key is None else key
         headers = {"Authorization": key} if key else {}
         return self.client.open(BASE + path, method=method, headers=headers | more.pop("headers", {}), **more)
 
-    def get(self, path: str, key: str | None = None, **more: Any) -> TestResponse:
+    def tell(self, rows: Iterable[EventRow]) -> None:
+        """Write events into the site's store, with their figures."""
+        store = open_store(self.settings, writing=True)
+        try:
+            store.add(rows)
+            store.roll_up()
+        finally:
+            store.close()
+
+    def get(self, path: str, key: str | None = None, **more: Any) -> Any:
         """Call a path with GET."""
         return self.call("GET", path, key, **more)
 

@@ -119,9 +119,21 @@ def test_a_filter_finds_what_it_asks_for_and_counts_it(store: EventStore, told: 
         )
         found = [event["event_id"] for event in store.find(Query(**query))]
         counted = sum(count.recorded for count in store.counts(Query(**query)).values())
-        if found != [row.event_id for row in wanted] or counted != len(places):
-            wrong[case] = found, counted
+        numbers = store.number(Query(**query), 100), store.number(Query(**query), 2)
+        right = counted == numbers[0] == len(places) and numbers[1] == min(2, len(places))
+        if found != [row.event_id for row in wanted] or not right:
+            wrong[case] = found, counted, numbers
     assert wrong == {}
+
+
+def test_names_are_all_that_events_have(store: EventStore, told: list[EventRow]) -> None:
+    """An engine that cannot tell says so; what it tells is whole."""
+    assert set(store.names("campaign", "", 10) or ()) == {"autumn", "spring"}
+    assert store.names("campaign", "", 1) is None
+    assert store.names("campaign", "other", 10) == ()
+    assert set(store.names("domain", "", 10) or ("a.example", "b.example")) == {"a.example", "b.example"}
+    senders = ("shop1.example", "shop2.example")
+    assert set(store.names("sending_domain", "", 10) or senders) == set(senders)
 
 
 @pytest.mark.parametrize(
@@ -136,5 +148,6 @@ def test_pages_of_a_filter_follow_each_other(
     while page := list(store.find(Query(limit=2, cursor=cursor, **query))):
         paged += [event["event_id"] for event in page]
         cursor = f"{page[-1]['timestamp']}/{page[-1]['event_id']}"
+        assert store.number(Query(cursor=cursor, **query), 100) == len(every) - len(paged)
     assert paged == every
     assert every

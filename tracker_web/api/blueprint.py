@@ -4,14 +4,20 @@ A view is a function with `@blueprint.get("/path")`, then `@needs("scope")`, the
 and `@blueprint.response(200, …)`. What it returns goes out as JSON; `errors.fail` ends it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import flask_smorest
+import msgspec
+from flask import Response
+from marshmallow import Schema
 
 from tracker_web.api.access import scope_of
 from tracker_web.api.parsing import Parser
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 SECURITY: Final = "key"  # the name of the way to send a key, in the document
 
@@ -40,6 +46,30 @@ class ApiBlueprint(flask_smorest.Blueprint):
             for method in self._docs[self._endpoints[-1]]:
                 if method != "parameters":
                     self._docs[self._endpoints[-1]][method]["scope"] = scope
+
+    def response(
+        self,
+        status_code: int,
+        schema: Schema | type[Schema] | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Describe what a view returns. schema: a JSON schema, too, for what goes out as it is."""
+        described = super().response(status_code, schema, **options)
+
+        def decorate(view: F) -> F:
+            @wraps(view)
+            def answer(*arguments: Any, **named: Any) -> Any:
+                made = view(*arguments, **named)
+                if isinstance(made, Response):
+                    return made
+                return Response(
+                    msgspec.json.encode(made), status=status_code, content_type="application/json"
+                )
+
+            done: F = described(answer) if isinstance(schema, Mapping) else described(view)  # type: ignore[assignment] # called as the view is
+            return done
+
+        return decorate
 
     @staticmethod
     def _add_errors(doc: dict[str, Any], info: dict[str, Any], **_more: Any) -> dict[str, Any]:

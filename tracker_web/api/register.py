@@ -16,6 +16,7 @@ from tracker_web.api import documents
 from tracker_web.api.access import Access, body_limit
 from tracker_web.api.blueprint import SECURITY, ApiBlueprint
 from tracker_web.api.errors import Errors, fail
+from tracker_web.api.events import calls as events
 from tracker_web.api.parsing import list_in_query
 from tracker_web.links.client_address import Proxies
 from tracker_web.web.guard import is_api
@@ -27,6 +28,7 @@ _JSON: Final = "application/json"
 # One line for each topic.
 _TOPICS: Final[tuple[Callable[[Sources], ApiBlueprint], ...]] = (
     documents.blueprint,
+    events.blueprint,
 )  # fmt: skip
 
 
@@ -77,6 +79,7 @@ def register(app: Flask, sources: Sources, proxies: Proxies) -> None:
     def after(response: Response) -> Response:
         """Take the body's type from an answer that has no body."""
         if is_api(request.path) and response.status_code == HTTPStatus.NO_CONTENT:
+            response.set_data(b"")
             response.headers.pop("Content-Type", None)
         return response
 

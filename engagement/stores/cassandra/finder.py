@@ -61,6 +61,21 @@ class Finder(ByMessage):
         found.sort(key=lambda row: row.order, reverse=True)
         return iter(shown(found[:limit], whole))
 
+    def number(self, query: Query, most: int) -> int:
+        """See the port."""
+        position = _position(query)
+        if is_small(query):
+            rows = self._wanted(query, self.whole(self._messages(query)))
+            return min(most, sum(position is None or row.order < position for row in rows))
+        slims = ((slim, False) for slim in self.times.newest_first(query, position, most))
+        return sum(1 for _ in islice(self._of_senders(query, slims), most))
+
+    def campaigns(self, tenant: str, most: int) -> tuple[str, ...] | None:
+        """Return the campaigns of a tenant, None for more than `most`."""
+        (lines,) = self._reader.streams("campaigns", [()], 1000)
+        found = list(islice((name for whose, name in lines if whose == tenant and name), most + 1))
+        return tuple(found) if len(found) <= most else None
+
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
         aggregate = Aggregate()

@@ -37,6 +37,7 @@ from engagement.stores.port import (
     FigureQuery,
     FigureRow,
     LabelledHit,
+    Named,
     PastLabel,
     Query,
     RowRefusedError,
@@ -99,6 +100,14 @@ class CassandraStore:
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""
         return self._finder.find(query)
+
+    def number(self, query: Query, most: int) -> int:
+        """See the port."""
+        return self._finder.number(query, most)
+
+    def names(self, what: Named, tenant: str, most: int) -> tuple[str, ...] | None:
+        """See the port. There is a list of campaigns, and none of domains."""
+        return self._finder.campaigns(tenant, most) if what == "campaign" else None
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""

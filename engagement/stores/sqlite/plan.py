@@ -255,6 +255,20 @@ def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
     return statement, bound
 
 
+def number(asked: Asked, lead: Lead, most: int) -> tuple[str, list[object]]:
+    """Return the statement that counts what matches, up to `most`, and the values it binds."""
+    where, common = conditions(asked, lead)
+    parts, bound = [], list[object]()
+    union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
+    for condition, values in lead.ranges:
+        every = " AND ".join([condition, *where])
+        parts.append(
+            f"SELECT event.tenant, event.at_ms, event.event_id {_from(lead, condition)} WHERE {every}"
+        )
+        bound += [*values, *common]
+    return f"SELECT count(*) FROM ({union.join(parts)} LIMIT {int(most)})", bound  # noqa: S608 - ours
+
+
 def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
     """Return the statement for the figures of events that match, and the values it binds."""
     machines = ", ".join(str(CLASS_CODES[client]) for client in sorted(MACHINES))

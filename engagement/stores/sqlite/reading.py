@@ -9,7 +9,7 @@ from uuid import UUID
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import Fields, join
 from engagement.events.rows import kept_fields
-from engagement.stores.port import Count, Query, UnsupportedQueryError, clamped, cursor_position
+from engagement.stores.port import Count, Named, Query, UnsupportedQueryError, clamped, cursor_position
 from engagement.stores.sqlite import plan
 from engagement.stores.sqlite.codes import (
     CLASSES,
@@ -44,6 +44,18 @@ WITH RECURSIVE tenants (tenant) AS (
     WHERE tenants.tenant IS NOT NULL
 )
 SELECT tenant FROM tenants WHERE tenant IS NOT NULL
+"""
+
+# Jumps from one name to the next in the index, however many events each has.
+_NAMES: Final = """
+WITH RECURSIVE names (name) AS (
+    SELECT (SELECT min({column}) FROM event INDEXED BY by_{column} WHERE tenant = ? AND {column} <> 0)
+    UNION ALL SELECT (
+        SELECT min({column}) FROM event INDEXED BY by_{column}
+        WHERE tenant = ? AND {column} > names.name AND {column} <> 0
+    ) FROM names WHERE names.name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL LIMIT ?
 """
 
 
@@ -177,6 +189,25 @@ def find(connection: sqlite3.Connection, terms: Terms, query: Query) -> list[Fie
     statement, values = plan.page(wanted, lead(connection, wanted), limit)
     lines = connection.execute(statement, values).fetchall()[:limit]
     return [shown(connection, terms, line) for line in lines]
+
+
+def number(connection: sqlite3.Connection, terms: Terms, query: Query, most: int) -> int:
+    """Return how many events match, at most `most` (see the port)."""
+    wanted = asked(connection, terms, query)
+    if wanted.is_empty or most <= 0:
+        return 0
+    statement, values = plan.number(wanted, lead(connection, wanted), most)
+    return int(connection.execute(statement, values).fetchone()[0])
+
+
+def names(
+    connection: sqlite3.Connection, terms: Terms, what: Named, tenant: str, most: int
+) -> tuple[str, ...] | None:
+    """Return the names that events have (see the port)."""
+    column = {"campaign": "campaign", "domain": "domain", "sending_domain": "sender"}[what]
+    of = terms.number(connection, tenant)
+    found = connection.execute(_NAMES.format(column=column), (of, of, most + 1)).fetchall()
+    return tuple(terms.text(connection, number) for (number,) in found) if len(found) <= most else None
 
 
 def counts(connection: sqlite3.Connection, terms: Terms, query: Query) -> dict[str, Count]:

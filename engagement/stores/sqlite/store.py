@@ -26,6 +26,7 @@ from engagement.stores.port import (
     FigureQuery,
     FigureRow,
     LabelledHit,
+    Named,
     PastLabel,
     Query,
     RowRefusedError,
@@ -136,6 +137,27 @@ class SqliteStore(WaitingEvents):
         if query.cursor:
             cursor_position(query.cursor)
         return iter(self._do(read, []))
+
+    def number(self, query: Query, most: int) -> int:
+        """See the port."""
+
+        def count(connection: sqlite3.Connection) -> int:
+            found = reading.number(connection, self._terms, query, most)
+            return before.number(connection, query, found, most)
+
+        if query.cursor:
+            cursor_position(query.cursor)
+        return self._do(count, 0)
+
+    def names(self, what: Named, tenant: str, most: int) -> tuple[str, ...] | None:
+        """See the port."""
+
+        def read(connection: sqlite3.Connection) -> tuple[str, ...] | None:
+            if before.is_moving(connection):
+                return None
+            return reading.names(connection, self._terms, what, tenant, most)
+
+        return self._do(read, ())
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""

@@ -192,6 +192,8 @@ _EVENT_READS: Final = {
     "hours": """
         SELECT hour, shards FROM {keyspace}.hour_by_campaign
         WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ?""",
+    "campaigns": """
+        SELECT DISTINCT tenant, campaign FROM {keyspace}.hour_by_campaign""",
     "first_hour": """
         SELECT hour FROM {keyspace}.hour_by_campaign WHERE tenant = ? AND campaign = ''
         ORDER BY hour ASC, shards ASC LIMIT 1""",

@@ -8,13 +8,22 @@ lists are merged, and whatever is killed when, each event is in one place. What 
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from heapq import merge
 from typing import Final
 
 from engagement.events.fields import Fields
 from engagement.events.rows import EventRow
 from engagement.figures.facts import fact_of
-from engagement.stores.port import HITS_OF_A_MESSAGE, Count, LabelledHit, Query, clamped
+from engagement.stores.port import (
+    HITS_OF_A_MESSAGE,
+    MAX_LIMIT,
+    Count,
+    LabelledHit,
+    Query,
+    clamped,
+    cursor_of,
+)
 from engagement.stores.sqlite import removing
 from engagement.stores.sqlite.counting import counted
 from engagement.stores.sqlite.counting.figures import Differences
@@ -155,6 +164,17 @@ def merged(connection: sqlite3.Connection, query: Query, found: list[Fields]) ->
         return found
     older = before_rows.find(connection, query)
     return list(merge(found, older, key=_position, reverse=True))[: clamped(query)]
+
+
+def number(connection: sqlite3.Connection, query: Query, found: int, most: int) -> int:
+    """Return the number of events of both, at most `most`: no message is in both."""
+    while is_moving(connection) and found < most:
+        page = before_rows.find(connection, replace(query, limit=MAX_LIMIT))
+        found += len(page)
+        if len(page) < MAX_LIMIT:
+            break
+        query = replace(query, cursor=cursor_of(page[-1]))
+    return min(found, most)
 
 
 def _position(fields: Fields) -> tuple[str, str]:

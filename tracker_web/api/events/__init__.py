@@ -1,0 +1,1 @@
+"""The search of events, as SparkPost's Events API answers it (contract.md 8.3)."""

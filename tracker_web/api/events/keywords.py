@@ -1,0 +1,24 @@
+"""Keyword search: a text is cut into words, and a value matches a run of whole ones (contract.md 8.3)."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_WORDS: Final = re.compile(r"[\s_-]+")
+_OF_DOMAINS: Final = re.compile(r"[\s._-]+")
+
+
+def words(text: str, *, domain: bool = False) -> tuple[str, ...]:
+    """Return the words of a text in lower case. domain: dots part words too."""
+    return tuple(word for word in (_OF_DOMAINS if domain else _WORDS).split(text.lower()) if word)
+
+
+def matches(text: str, values: Iterable[str], *, domain: bool = False) -> bool:
+    """Tell whether one of the values stands in the text as a run of whole words."""
+    found = words(text, domain=domain)
+    return any(_is_run(words(value, domain=domain), found) for value in values)
+
+
+def _is_run(run: tuple[str, ...], found: tuple[str, ...]) -> bool:
+    size = len(run)
+    return size > 0 and any(found[start : start + size] == run for start in range(len(found) - size + 1))
