@@ -42,7 +42,7 @@ AWAITED = {"dnspython": "tracker", "prometheus-client": "tracker"}
 MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
-    "flask": {"flask", "werkzeug"},
+    "flask": {"flask", "markupsafe", "werkzeug"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},
 }

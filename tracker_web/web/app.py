@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from engagement.settings import Settings
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import HttpListen, parse_listen
-from tracker_web.pages import page
+from tracker_web.pages import every
 from tracker_web.web import log
 from tracker_web.web.guard import Guard
 from tracker_web.web.page_timeout import PageTimeout
@@ -64,8 +64,8 @@ def create_app(settings: Settings) -> Flask:
         log.page_failed(error)
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    sources = app.extensions[EXTENSION] = Sources(settings)
-    app.register_blueprint(page.blueprint(sources))
+    app.extensions[EXTENSION] = Sources(settings)
+    every.register(app)
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
         PageTimeout(app.wsgi_app),
         token=token_of(Path(settings.web.token_file)),
