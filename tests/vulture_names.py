@@ -29,8 +29,8 @@ _ = (_.skip_suppression, _.inline_css, _.ip_pool, _.dkim_key)
 # reasons made from the codes of engagement.links.urls.refusal: Skip(code)
 _ = (_.NO_HOST, _.USER_INFO, _.CONTROL_CHARACTER, _.BACKSLASH, _.NON_ASCII, _.TARGET_TOO_LONG)
 
-# templates of the first page (tracker_web.pages.page)
-_ = (_.hits, _.share, _.front)
+# templates of the pages (tracker_web.pages), and Flask
+_ = (_.share, _.sides, _.merge_slashes, _.front, _.every, _.one, _.new, _.search)
 
 # the interface of stores and events, with its reference engine for tests
 _ = (_.to_fields, _.MemoryStore, _.people_messages, _.sync_failures)

@@ -173,6 +173,21 @@ def test_figures_by_campaign_domain_and_time(store: EventStore) -> None:
     ].group == ("a.example")
 
 
+@pytest.mark.parametrize("by", ["campaign", "domain", "link", "machine"])
+@pytest.mark.parametrize("order_by", ["count_injected", "count_accepted", "x_count_people_clicked"])
+def test_the_first_groups_are_the_first_of_all(store: EventStore, by: str, order_by: str) -> None:
+    """An engine may read the first ones only; equal ones come by name, and those with nothing come last."""
+    fill(store, story())
+    for series in (False, True):
+        every = ask(store, by=by, order_by=order_by, series=series, **_TWO_DAYS)
+        groups = list(dict.fromkeys(row.group for row in every))
+        for limit in range(len(groups) + 2):
+            wanted = [row for row in every if row.group in groups[:limit]]
+            assert (
+                list(ask(store, by=by, order_by=order_by, series=series, limit=limit, **_TWO_DAYS)) == wanted
+            )
+
+
 def test_in_a_campaigns_life_a_message_is_unique_once(store: EventStore) -> None:
     """Message 1 was opened on the first day and clicked on the second."""
     fill(store, story())

@@ -42,7 +42,7 @@ AWAITED = {"dnspython": "tracker", "prometheus-client": "tracker"}
 MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
-    "flask": {"flask", "werkzeug"},
+    "flask": {"flask", "markupsafe", "werkzeug"},
     "flask-smorest": {"flask_smorest", "webargs"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},

@@ -24,7 +24,7 @@ HABITS = {
     ),
     "forwarded-only": b'Forwarded: for=127.0.0.1;host="localhost"\r\n',
 }
-PATHS = ("/", "/?type=click", "/events.json", "/events.json?after=0")
+PATHS = ("/", "/messages?type=click", "/live/new", "/live/new?after=0")
 _HOST = "proxy_set_header Host $host;"
 NGINX = {
     "proxy-pass-alone": "",

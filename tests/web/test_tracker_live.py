@@ -109,7 +109,7 @@ def test_long_paths_are_answered(site: Site, length: int) -> None:
 def test_no_page_of_data_is_on_the_tracker_under_any_name(site: Site) -> None:
     for host in (HOST, "localhost", f"localhost:{site.port}", f"127.0.0.1:{site.port}", "[::1]"):
         assert fetch(site.port, "/", host=host).body == PAGE_BODY
-        for path in ("/events.json", "/static/page.css", "/sign-in", "/?token=x&type=click"):
+        for path in ("/live/new", "/static/page.css", "/sign-in", "/?token=x&type=click"):
             assert fetch(site.port, path, host=host).body in (NOT_FOUND_BODY, PAGE_BODY)
     assert fetch(site.port, "/", host="evil.example").status == 404
 
@@ -352,7 +352,7 @@ def test_two_thousand_targets_arrive_byte_for_byte(tmp_path: Path) -> None:
     assert len(site.hits()) == 2000
 
 
-def test_events_json_is_empty_before_anything_happened(tmp_path: Path) -> None:
+def test_nothing_is_new_before_anything_happened(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     with running(site, web):
-        assert fetch_json(site, "/events.json")["events"] == []
+        assert fetch_json(site, "/live/new")["count"] == 0

@@ -12,7 +12,7 @@ from tracker_web.api.gate import Gate
 from tracker_web.api.register import register
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import HttpListen, parse_listen
-from tracker_web.pages import page
+from tracker_web.pages import every
 from tracker_web.web import log
 from tracker_web.web.guard import Guard, is_api
 from tracker_web.web.page_timeout import PageTimeout
@@ -73,7 +73,7 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     sources = app.extensions[EXTENSION] = sources or Sources(settings)
-    app.register_blueprint(page.blueprint(sources))
+    every.register(app)
     proxies = Proxies(settings.tracker.trusted_proxies)
     register(app, sources, proxies)
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place

@@ -1,7 +1,6 @@
 """`smtpapi events`: print what is in the store, or follow what comes in."""
 
 import csv
-import json
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ import click
 from engagement.events.agents import with_agent
 from engagement.events.fields import ALL_TYPES, INJECTION, MESSAGE_TYPES, Fields
 from engagement.settings import load_file
+from engagement.spreadsheet import cell
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
 from engagement.terminal import json_line, plain
@@ -34,8 +34,6 @@ _COLUMNS = (
     *("x_hits", "x_client_certain", "bounce_class", "error_code", "x_enhanced_code", "reason", "num_retries"),
     "queue_time",
 )
-# OWASP "CSV Injection": a spreadsheet runs a cell that begins so; some read the full-width signs as these.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Since(click.ParamType[int]):
@@ -232,9 +230,3 @@ def _csv_printer() -> Callable[[Iterable[Fields]], None]:
         sys.stdout.flush()
 
     return show
-
-
-def cell(value: object) -> str:
-    """Return a value as a CSV cell that no spreadsheet takes for a formula."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -15,10 +15,11 @@ from engagement.figures.definitions import FIGURES, RATES
 from engagement.figures.increments import LIFE, PRECISIONS, Level
 from engagement.figures.query import GROUPS
 from engagement.settings import load_file
+from engagement.spreadsheet import cell
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, UnsupportedQueryError
 from engagement.terminal import json_line
-from smtpapi.commands.data.events import Since, cell
+from smtpapi.commands.data.events import Since
 from smtpapi.commands.data.stats_table import record, table
 from smtpapi.commands.options import config_option, exit_on_error, say
 

@@ -1,0 +1,142 @@
+"""Campaigns: all of a period, and one with its links, hours and recipients."""
+
+from datetime import UTC, date, datetime
+
+from flask import Blueprint, request, url_for
+from flask.typing import ResponseReturnValue
+
+from engagement.figures.increments import LIFE
+from engagement.figures.query import FigureRow
+from engagement.stores.port import Query
+from tracker_web.pages import site
+from tracker_web.pages.content.charts import hours_chart, line_chart
+from tracker_web.pages.content.figures import (
+    cards,
+    lines,
+    link_table,
+    mail_table,
+    moments,
+    series_table,
+    total,
+)
+from tracker_web.pages.content.period import DAY_MS, Period, View, view_of
+from tracker_web.pages.content.tables import TEXT, Column
+from tracker_web.pages.content.timeline import line
+
+_MOST = 200  # campaigns of one page
+_LINKS = 100
+_LATEST = 20
+_NO_NAME = "(no campaign)"
+
+
+def blueprint() -> Blueprint:
+    """Return the pages `/campaigns` and `/campaigns/NAME`."""
+    pages = Blueprint("campaigns", __name__, url_prefix="/campaigns")
+
+    @pages.get("")
+    def every() -> ResponseReturnValue:
+        """Return the campaigns of a period. Query parameters: period, from, to."""
+        view = site.view()
+        found = site.rows(view, by="campaign", limit=_MOST + 1, order_by="count_injected")
+        table = mail_table(
+            "campaigns",
+            Column("campaign", "Campaign", TEXT),
+            [(row.group or _NO_NAME, _one(row.group), row.figures) for row in found[:_MOST]],
+            more=len(found) > _MOST,
+        )
+        return site.page("campaigns.html", (table,), view=view)
+
+    @pages.get("/<path:name>")
+    def one(name: str) -> ResponseReturnValue:
+        """Return one campaign: by its whole life, or in the period that the URL names."""
+        return _page_of(site.of_segment(name))
+
+    return pages
+
+
+def _one(name: str) -> str:
+    return url_for("campaigns.one", name=site.segment(name))
+
+
+def _page_of(name: str) -> ResponseReturnValue:
+    # Of all days only those on which something happened come back.
+    every = site.rows(site.view(), from_ms=None, to_ms=None, series=True, campaigns=(name,))
+    if not every:
+        return site.page("empty.html", title=name or _NO_NAME, text=_NOTHING, status=404)
+    view = _view(every)
+    sums = total(
+        site.rows(view, from_ms=None, to_ms=None, precision=LIFE, campaigns=(name,))
+        if _is_whole()
+        else site.rows(view, campaigns=(name,))
+    )
+    precision = view.period.precision
+    times = moments(view.period, precision)
+    drawn = lines(
+        site.rows(view, precision=precision, series=True, campaigns=(name,)), times, None, unique=view.unique
+    )
+    links = site.rows(
+        view, by="link", campaigns=(name,), limit=_LINKS, order_by="x_count_people_unique_clicked"
+    )
+    newest = next(iter(site.store().find(Query(campaigns=(name,), types=("injection",), limit=1))), {})
+    latest = [line(fields) for fields in site.store().find(Query(campaigns=(name,), limit=_LATEST))]
+    sent = [row.at_ms for row in every if row.at_ms is not None and row.figures.get("count_injected")]
+    return site.page(
+        "campaign.html",
+        (series_table(times, drawn, precision), link_table([_link(name, row) for row in links])),
+        name=name or _NO_NAME,
+        campaign=name,
+        view=view,
+        whole=_is_whole(),
+        cards=cards(sums, None, unique=view.unique),
+        sums=sums,
+        newest=newest,
+        first=_date(min(sent)) if sent else "",
+        last=_date(max(sent)) if sent else "",
+        chart=line_chart(f"Opens and clicks by people of {name}", times, drawn, precision=precision),
+        drawn=drawn,
+        hours=hours_chart("Clicks by people, by hour of the day (UTC)", _hours(view, name)),
+        latest=latest,
+    )
+
+
+_NOTHING = "No event names this campaign, or its figures are not made up yet."
+
+
+def _is_whole() -> bool:
+    return not any(name in request.args for name in ("period", "from", "to"))
+
+
+def _view(every: tuple[FigureRow, ...]) -> View:
+    """Return the view of the URL; without one, from the campaign's first day with an event to its last."""
+    view = view_of(request.args, site.now_ms())
+    if not _is_whole():
+        return view
+    days = [row.at_ms for row in every if row.at_ms is not None]
+    first, last = min(days) // DAY_MS * DAY_MS, max(days) // DAY_MS * DAY_MS
+    return View(Period(_day(first), _day(last)), unique=view.unique)
+
+
+def _hours(view: View, name: str) -> list[float]:
+    """Return clicks by people in each hour of the day."""
+    found = [0.0] * 24
+    for row in site.rows(view, precision="hour", series=True, campaigns=(name,)):
+        if row.at_ms is not None:
+            found[row.at_ms // 3_600_000 % 24] += row.figures.get("x_count_people_clicked", 0)
+    return found
+
+
+def _link(campaign: str, row: FigureRow) -> tuple[str, str, str, dict[str, int]]:
+    ordinal, _, name = row.group.partition(":")
+    number = str(int(ordinal) + 1) if ordinal.isdigit() else ""
+    to = site.link_to(
+        url_for("messages.search"), {"campaign": campaign, "type": "click", "link": ordinal if number else ""}
+    )
+    return number, name, to, dict(row.figures)
+
+
+def _day(at_ms: int) -> date:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).date()
+
+
+def _date(at_ms: int) -> str:
+    return f"{_day(at_ms):%-d %B %Y}"

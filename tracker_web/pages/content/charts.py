@@ -1,0 +1,146 @@
+"""Charts as SVG from the server: they work without script, in print, and for who cannot see them.
+
+No style in them (the page's policy forbids it): classes, which the style sheet colours. Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import floor, log10
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from tracker_web.pages.content.numbers import grouped
+
+WIDTH: Final = 960
+HEIGHT: Final = 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 30
+_LABELS: Final = 7  # under the line, at most
+_DOTS: Final = 62  # beyond so many points a dot for each would be a smear
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart. name: for the legend. css: its class. values: one for each moment."""
+
+    name: str
+    css: str
+    values: tuple[float, ...]
+
+
+def steps(most: float) -> list[int]:
+    """Return whole numbers to mark on an axis that reaches `most`: 0 and up to four more."""
+    if most <= 4:
+        return list(range(max(1, int(most + 0.999)) + 1))
+    rough = most / 4
+    magnitude = 10 ** floor(log10(rough))
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= rough)
+    step = max(1, int(step))
+    count = int(-(-most // step))
+    return [number * step for number in range(count + 1)]
+
+
+def line_chart(title: str, moments: Sequence[int], lines: Sequence[Line], *, precision: str) -> Markup:
+    """Return lines over time. moments: Unix milliseconds, one for each value. precision: of `increments`."""
+    marks = steps(max((value for line in lines for value in line.values), default=0))
+    top = marks[-1]
+    span = max(1, len(moments) - 1)
+
+    def x(number: int) -> float:
+        width = WIDTH - _LEFT - _RIGHT
+        return _LEFT + (width * number / span if len(moments) > 1 else width / 2)
+
+    def y(value: float) -> float:
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * value / top
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        'aria-labelledby="chart-title chart-desc">',
+        f'<title id="chart-title">{escape(title)}</title>',
+        f'<desc id="chart-desc">{escape(_in_words(moments, lines, precision))}</desc>',
+    ]
+    parts += [
+        f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
+        f'<text class="axis" x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">'
+        f"{grouped(mark)}</text>"
+        for mark in marks
+    ]
+    every = max(1, -(-len(moments) // _LABELS))
+    for number in range(0, len(moments), every):
+        anchor = "middle"
+        if len(moments) > 1 and number in (0, len(moments) - 1):
+            anchor = "end" if number else "start"
+        parts.append(
+            f'<text class="axis" x="{x(number):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
+            f"{escape(label(moments[number], precision))}</text>"
+        )
+    for place, line in enumerate(lines):
+        points = " ".join(f"{x(number):.1f},{y(value):.1f}" for number, value in enumerate(line.values))
+        if place == 0 and len(moments) > 1:
+            base = f"{x(len(moments) - 1):.1f},{y(0):.1f} {x(0):.1f},{y(0):.1f}"
+            parts.append(f'<polygon class="area {escape(line.css)}" points="{points} {base}"/>')
+        parts.append(f'<polyline class="line {escape(line.css)}" points="{points}"/>')
+        if len(moments) <= _DOTS:
+            for number, value in enumerate(line.values):
+                hint = f"{label(moments[number], precision)}: {grouped(value)} {line.name}"
+                parts.append(
+                    f'<circle class="dot {escape(line.css)}" cx="{x(number):.1f}" cy="{y(value):.1f}" r="3">'
+                    f"<title>{escape(hint)}</title></circle>"
+                )
+    parts.append("</svg>")
+    return Markup("".join(parts))  # noqa: S704 - every text in it was escaped above
+
+
+def share_bar(shares: Sequence[tuple[str, float]], title: str) -> Markup:
+    """Return a bar of parts, each a class and its number; an empty one where all are 0."""
+    whole = sum(number for _, number in shares)
+    parts, at = [], 0.0
+    for css, number in shares:
+        if whole and number:
+            width = 100 * number / whole
+            parts.append(f'<rect class="{escape(css)}" x="{at:.2f}" width="{width:.2f}" height="6"/>')
+            at += width
+    inner = "".join(parts)
+    return Markup(  # noqa: S704 - every text in it was escaped
+        f'<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)}"><rect class="none" width="100" height="6"/>{inner}</svg>'
+    )
+
+
+def hours_chart(title: str, values: Sequence[float]) -> Markup:
+    """Return 24 bars, one for each hour of the day."""
+    most = max(values, default=0) or 1
+    parts = [f'<svg class="hours" viewBox="0 0 {24 * 20} 84" role="img" aria-label="{escape(title)}">']
+    for hour, value in enumerate(values):
+        height = 60 * value / most
+        parts.append(
+            f'<rect class="people" x="{hour * 20 + 2}" y="{62 - height:.1f}" width="16" '
+            f'height="{height:.1f}">'
+            f"<title>{hour:02}:00: {grouped(value)}</title></rect>"
+        )
+        if hour % 3 == 0:
+            parts.append(
+                f'<text class="axis" x="{hour * 20 + 10}" y="78" text-anchor="middle">{hour:02}</text>'
+            )
+    return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it was escaped
+
+
+def label(at_ms: int, precision: str) -> str:
+    """Return what stands under a moment on the axis."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    if precision == "month":
+        return f"{moment:%b %Y}"
+    return f"{moment:%H:%M}" if precision in ("hour", "1min", "5min", "15min") else f"{moment:%-d %b}"
+
+
+def _in_words(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
+    if not moments:
+        return "No values."
+    said = []
+    for line in lines:
+        most = max(line.values, default=0)
+        at = label(moments[line.values.index(most)], precision) if most else ""
+        peak = f", most at {at} with {grouped(most)}" if most else ""
+        said.append(f"{line.name}: {grouped(sum(line.values))} in all{peak}.")
+    return " ".join(said) + " The table below has every value."

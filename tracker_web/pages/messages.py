@@ -1,0 +1,122 @@
+"""Messages: a search over events, and one message with everything that happened to it."""
+
+import re
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from engagement.events.fields import ALL_TYPES, INJECTION, Fields
+from engagement.stores.port import Query, cursor_of, cursor_position
+from tracker_web.pages import site
+from tracker_web.pages.content.tables import TEXT, Column, Row, Table
+from tracker_web.pages.content.timeline import line, outcome_in_words, timeline
+
+_PAGE = 50  # events
+_OF_ONE = 500  # events of one message
+_HEX = re.compile(r"[0-9a-f]{32}\Z")
+_EXPORTED = (
+    *("timestamp", "type", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
+    *("x_client_class", "x_client_reason", "raw_reason", "message_id"),
+)
+_FILTERS = ("q", "recipient", "campaign", "domain", "type", "class", "link")
+
+
+def blueprint() -> Blueprint:
+    """Return the pages `/messages` and `/messages/ID`."""
+    pages = Blueprint("messages", __name__, url_prefix="/messages")
+
+    @pages.get("")
+    def search() -> ResponseReturnValue:
+        """Return events that fit. Query parameters: those of _FILTERS, and cursor."""
+        filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
+        found = list(site.store().find(_query(filters)))
+        lines = [line(fields) for fields in found[:_PAGE]]
+        following = ""
+        if len(found) > _PAGE:
+            following = site.link_to(request.path, filters | {"cursor": cursor_of(found[_PAGE - 1])})
+        return site.page(
+            "messages.html",
+            (events_table(found[:_PAGE]),),
+            filters=filters,
+            types=ALL_TYPES,
+            lines=lines,
+            following=following,
+            any=any(filters.values()),
+        )
+
+    @pages.get("/<message>")
+    def one(message: str) -> ResponseReturnValue:
+        """Return one message and its events."""
+        found = list(site.store().find(Query(messages=(message,), expired=True, limit=_OF_ONE)))
+        if not found:
+            return site.page("empty.html", title="No such message", text=_GONE, status=404)
+        taken = next((fields for fields in found if fields["type"] == INJECTION), found[-1])
+        return site.page(
+            "message.html",
+            (events_table(found),),
+            message=message,
+            fields=taken,
+            outcome=outcome_in_words(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
+            lines=timeline(found),
+            more=len(found) == _OF_ONE,
+        )
+
+    return pages
+
+
+_GONE = (
+    "Nothing is known of it: it was never taken in here, its events are older than store.retention, or were "
+    "erased."
+)
+
+
+def _query(filters: dict[str, str]) -> Query:
+    """Return what the search asks for.
+
+    q: an address, a Message-ID, a queue id, a message's or a transmission's id.
+    """
+    asked, recipient = filters["q"], filters["recipient"]
+    messages: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    queue_ids: tuple[str, ...] = ()
+    transmissions: tuple[str, ...] = ()
+    if _HEX.match(asked.lower()):
+        messages = (asked.lower(),)
+    elif asked.startswith("<"):
+        headers = (asked,)
+    elif "@" in asked:
+        recipient = recipient or asked
+    elif asked.isdigit() and len(asked) > 12:
+        transmissions = (asked,)
+    elif asked:
+        queue_ids = (asked,)
+    return Query(
+        recipients=(recipient,) if recipient else (),
+        campaigns=(filters["campaign"],) if filters["campaign"] else (),
+        domains=(filters["domain"].lower(),) if filters["domain"] else (),
+        types=(filters["type"],) if filters["type"] in ALL_TYPES else (),
+        classes=(filters["class"],) if filters["class"] else (),
+        ordinals=(int(filters["link"]),) if filters["link"].isdigit() else (),
+        messages=messages,
+        message_id_headers=headers,
+        queue_ids=queue_ids,
+        transmissions=transmissions,
+        limit=_PAGE + 1,
+        cursor=_cursor(),
+    )
+
+
+def _cursor() -> str:
+    cursor = request.args.get("cursor", "")
+    try:
+        cursor_position(cursor)
+    except ValueError:
+        return ""
+    return cursor
+
+
+def events_table(events: list[Fields]) -> Table:
+    """Return events as a table for export."""
+    names = _EXPORTED
+    rows = tuple(Row({name: str(fields.get(name, "")) for name in names}) for fields in events)
+    return Table("events", tuple(Column(name, name, TEXT) for name in names), rows)

@@ -1,0 +1,147 @@
+"""What all pages share: the store, the period of the URL, filters of templates, and exports.
+
+Everything shown may come from strangers (a User-Agent, a target, a campaign): templates escape it, and no
+link to a target is made.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from flask import Flask, Response, current_app, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from engagement.stores.port import EventStore, FigureQuery, FigureRow
+from tracker_web.pages.content import charts, numbers
+from tracker_web.pages.content.figures import needed
+from tracker_web.pages.content.period import PRESETS, View, preset, view_of
+from tracker_web.pages.content.tables import Table, as_csv, as_json
+from tracker_web.web.sources import EXTENSION, Sources
+
+NAVIGATION: Final = (
+    ("overview.front", "Overview"),
+    ("campaigns.every", "Campaigns"),
+    ("messages.search", "Messages"),
+    ("recipients.search", "Recipients"),
+    ("machines.every", "Machines"),
+    ("live.front", "Live"),
+)
+_NAMES: Final = needed()
+
+
+def sources() -> Sources:
+    """Return what the application reads."""
+    found: Sources = current_app.extensions[EXTENSION]
+    return found
+
+
+def store() -> EventStore:
+    """Return the events' store. Raises StoreError."""
+    return sources().store()
+
+
+def now_ms() -> int:
+    """Return Unix milliseconds."""
+    return int(time.time() * 1000)
+
+
+def view() -> View:
+    """Return the view that the request's URL asks for."""
+    return view_of(request.args, now_ms())
+
+
+def rows(shown: View, **options: Any) -> tuple[FigureRow, ...]:
+    """Return figures of a view's period. options: of FigureQuery. Raises StoreError."""
+    period = shown.period
+    query = FigureQuery(from_ms=period.from_ms, to_ms=period.to_ms, metrics=_NAMES)
+    return store().figures(replace(query, **options))
+
+
+def link_to(address: str, parameters: Mapping[str, str] | None = None) -> str:
+    """Return a URL of ours with parameters; empty ones are left out."""
+    text = urlencode({name: value for name, value in (parameters or {}).items() if value})
+    return f"{address}?{text}" if text else address
+
+
+def segment(text: str) -> str:
+    """Return a text as the end of a path, to be quoted; before "" and what URLs change stands a sign."""
+    return f"~{text}" if not text or text[0] in "~./" else text
+
+
+def of_segment(text: str) -> str:
+    """Return the text that `segment` was given."""
+    return text.removeprefix("~")
+
+
+def page(template: str, tables: tuple[Table, ...] = (), *, status: int = 200, **values: Any) -> Response:
+    """Return a page, or the export of one of its tables that the URL asks for (`export=csv&table=NAME`)."""
+    asked = request.args.get("export", "")
+    if asked in ("csv", "json"):
+        wanted = request.args.get("table", "")
+        for table in tables:
+            if wanted in ("", table.name):
+                return _exported(table, asked)
+        text = "This page has no table of that name."
+        return make_response(render_template("trouble.html", title="No such table", text=text), 404)
+    named = {table.name: table for table in tables}
+    return make_response(render_template(template, tables=named, **values), status)
+
+
+def _exported(table: Table, form: str) -> Response:
+    text, kind = (as_csv(table), "text/csv") if form == "csv" else (as_json(table), "application/json")
+    response = make_response(text)
+    response.headers["Content-Type"] = f"{kind}; charset=utf-8"
+    response.headers["Content-Disposition"] = f'attachment; filename="{table.name}.{form}"'
+    return response
+
+
+def export_link(table: Table, form: str) -> str:
+    """Return the URL that exports a table of this page as it is shown."""
+    parameters = {**request.args.to_dict(), "export": form, "table": table.name}
+    return link_to(request.path, parameters)
+
+
+def view_link(**changes: Any) -> str:
+    """Return the URL of this page with another view; what else is in its URL stays."""
+    others = {
+        name: value
+        for name, value in request.args.to_dict().items()
+        if name not in ("period", "from", "to", "compare", "count", "export", "table", "cursor")
+    }
+    return link_to(request.path, others | view().query(**changes))
+
+
+def prepare(app: Flask) -> None:
+    """Give templates their filters and names."""
+    app.url_map.merge_slashes = False  # a campaign may be called a//b
+    app.jinja_env.filters.update(
+        grouped=numbers.grouped,
+        percent=numbers.percent,
+        shortened=numbers.shortened,
+        segment=segment,
+    )
+    app.jinja_env.globals.update(
+        preset_of=lambda name: preset(name, now_ms()),
+        change=numbers.change,
+        share_bar=charts.share_bar,
+        export_link=export_link,
+        view_link=view_link,
+        navigation=NAVIGATION,
+        presets=PRESETS,
+        nothing=numbers.NOTHING,
+    )
+
+
+def no_store(error: Exception) -> ResponseReturnValue:
+    """Answer that the events cannot be read now."""
+    title = "The events cannot be read just now"
+    return render_template("trouble.html", title=title, text=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def not_offered(error: Exception) -> ResponseReturnValue:
+    """Answer what cannot be asked, and what to leave out."""
+    text = str(error)
+    return render_template("trouble.html", title="That cannot be asked", text=text), HTTPStatus.BAD_REQUEST
