@@ -17,6 +17,7 @@ from tracker_web.api.access import Access, body_limit
 from tracker_web.api.blueprint import SECURITY, ApiBlueprint
 from tracker_web.api.errors import Errors, fail
 from tracker_web.api.events import calls as events
+from tracker_web.api.metrics import calls as metrics
 from tracker_web.api.parsing import list_in_query
 from tracker_web.links.client_address import Proxies
 from tracker_web.web.guard import is_api
@@ -29,6 +30,7 @@ _JSON: Final = "application/json"
 _TOPICS: Final[tuple[Callable[[Sources], ApiBlueprint], ...]] = (
     documents.blueprint,
     events.blueprint,
+    metrics.blueprint,
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Figures, as SparkPost's Metrics API answers them (contract.md 8.4)."""
