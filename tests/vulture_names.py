@@ -72,3 +72,10 @@ _ = _.set_header
 
 # the registry's port, for imports of many documents
 _ = (_.put_many,)
+
+# fields of marshmallow's schemas (tracker_web.api), read from what they load by name
+_ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers, _.ab_tests)
+_ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_order)
+
+# the form of webhooks (engagement.webhooks)
+_ = (_.webhook_event,)

@@ -79,8 +79,8 @@ def test_each_call_without_a_key_and_with_a_wrong_one(
     site: ApiSite, calls: dict[tuple[str, str], str]
 ) -> None:
     revoked = site.key()
-    for key in list(site.keys.all()):
-        site.keys.revoke(key.name)
+    for known in list(site.keys.all()):
+        site.keys.revoke(known.name)
     wrong = []
     for (method, path), needed in calls.items():
         for key in ("", revoked, "smtpapi_" + "x" * 43):

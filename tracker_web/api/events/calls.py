@@ -1,4 +1,4 @@
-"""`/events/message` and the older `/message-events`: one search, which differ in how they give the next page.
+"""The calls `/events/message` and the older `/message-events`: one search; the next page is told in two ways.
 
 `links` is an object for the one (Java's client, SparkPost's own page) and a list for the other (Go's and
 node's clients).

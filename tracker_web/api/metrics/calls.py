@@ -1,4 +1,4 @@
-"""`/metrics` and everything below it."""
+"""The calls `/metrics` and everything below it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -66,14 +66,13 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     _add_figures(topic, sources, clock)
     _add_reasons(topic, sources, clock)
 
-    @topic.get("/metrics/")
+    @topic.get("/metrics")
     @needs(SCOPE)
     @topic.response(HTTPStatus.OK, {"type": "object", "required": ["results", "links"]})
     def index() -> Any:
         """Return which calls there are."""
         return {"results": {}, "links": _links()}
 
-    topic.add_url_rule("/metrics", view_func=index, methods=["GET"], endpoint="index_without_slash")
     return topic
 
 
