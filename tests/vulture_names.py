@@ -79,3 +79,6 @@ _ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_or
 
 # the form of webhooks (engagement.webhooks)
 _ = (_.webhook_event,)
+
+# roles by their value (engagement.access.users), and the check of forms that pages send
+_ = (_.LOOKS, _.MANAGES, _.checked_form)

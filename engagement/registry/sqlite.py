@@ -77,7 +77,7 @@ class SqliteRegistry:
         text = checked(key, data)
 
         def work(connection: sqlite3.Connection) -> Document:
-            version = _seen(connection, kind, key, expected)
+            version, _ = _seen(connection, kind, key, expected)
             return self._write(connection, kind, key, text, version + 1)
 
         return self._change(work)
@@ -88,7 +88,7 @@ class SqliteRegistry:
 
         def work(connection: sqlite3.Connection) -> int:
             for key, text in texts:
-                self._write(connection, kind, key, text, _seen(connection, kind, key, None) + 1)
+                self._write(connection, kind, key, text, _seen(connection, kind, key, None)[0] + 1)
             return len(texts)
 
         return self._change(work)
@@ -97,8 +97,8 @@ class SqliteRegistry:
         """Remove a document; return whether there was one. Raises ConflictError, RegistryError."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            version = _seen(connection, kind, key, expected)
-            if version == 0:
+            version, there = _seen(connection, kind, key, expected)
+            if not there:
                 return False
             self._write(connection, kind, key, None, version + 1)
             return True
@@ -220,10 +220,10 @@ class SqliteRegistry:
         self._connection = self._owner = None
 
 
-def _seen(connection: sqlite3.Connection, kind: str, key: str, expected: int | None) -> int:
-    """Return a document's version, 0 where there is none. Raises ConflictError.
+def _seen(connection: sqlite3.Connection, kind: str, key: str, expected: int | None) -> tuple[int, bool]:
+    """Return the last version of a document, 0 for none, and whether it is there. Raises ConflictError.
 
-    One that was deleted has none, and yet its number goes on, so that no version comes twice.
+    The number of one that was deleted goes on, so that no version comes twice.
     """
     row = connection.execute(
         "SELECT version, data IS NOT NULL FROM document WHERE kind = ? AND key = ?", (kind, key)
@@ -231,7 +231,7 @@ def _seen(connection: sqlite3.Connection, kind: str, key: str, expected: int | N
     version, there = (row[0], bool(row[1])) if row else (0, False)
     if expected is not None and expected != (version if there else 0):
         raise ConflictError(f"{kind} {key}: it was changed meanwhile; read it again")
-    return int(version)
+    return int(version), there
 
 
 def _document(row: tuple[str, str, str, int, int]) -> Document:

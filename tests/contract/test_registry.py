@@ -65,6 +65,9 @@ def test_a_version_that_is_not_there_is_a_conflict(registry: Registry) -> None:
 
 def test_deleting_what_is_not_there_changes_nothing(registry: Registry) -> None:
     assert not registry.delete("thing", "nobody")
+    registry.put("thing", "a", {})
+    assert registry.delete("thing", "a")
+    assert not registry.delete("thing", "a")
 
 
 def test_documents_are_found_by_key(registry: Registry) -> None:

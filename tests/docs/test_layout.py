@@ -44,6 +44,7 @@ MODULES = {
     "cassandra-driver": {"cassandra"},
     "flask": {"flask", "markupsafe", "werkzeug"},
     "flask-smorest": {"flask_smorest", "webargs"},
+    "argon2-cffi": {"argon2"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},
 }
@@ -82,7 +83,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
     }
     places = {
         "milter": ("milter/smtpapi/mta/", "milter/smtpapi/rewrite/verify.py", "milter/smtpapi/policy/lua/"),
-        "tracker": ("tracker_web/", "engagement/events/agents.py"),
+        "tracker": ("tracker_web/", "engagement/events/agents.py", "engagement/access/users.py"),
         "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),
         "": ("",),

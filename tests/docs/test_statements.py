@@ -75,9 +75,12 @@ def test_h32_units_name_no_file_that_no_step_installs(unit: Path) -> None:
     assert [path for path in named if path not in installed] == []
 
 
-def test_h32_nothing_configures_a_tenant_and_only_keys_of_the_api_name_one() -> None:
+def test_h32_nothing_configures_a_tenant_and_only_keys_and_users_name_one() -> None:
     commands = re.split(r"^(?=##)", page("docs/commands.md"), flags=re.MULTILINE)
-    assert [text.split("\n")[0] for text in commands if "--tenant" in text] == ["### smtpapi apikey add"]
+    assert [text.split("\n")[0] for text in commands if "--tenant" in text] == [
+        "### smtpapi apikey add",
+        "### smtpapi user add",
+    ]
     assert "nothing can be set up with more than one yet" in " ".join(page("docs/links.md").split())
 
 

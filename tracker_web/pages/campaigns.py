@@ -7,7 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from engagement.figures.increments import LIFE
 from engagement.figures.query import FigureRow
-from engagement.stores.port import Query
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import hours_chart, line_chart
 from tracker_web.pages.content.figures import (
@@ -77,8 +76,11 @@ def _page_of(name: str) -> ResponseReturnValue:
     links = site.rows(
         view, by="link", campaigns=(name,), limit=_LINKS, order_by="x_count_people_unique_clicked"
     )
-    newest = next(iter(site.store().find(Query(campaigns=(name,), types=("injection",), limit=1))), {})
-    latest = [line(fields) for fields in site.store().find(Query(campaigns=(name,), limit=_LATEST))]
+    newest = next(
+        iter(site.events(campaigns=(name,), types=("injection",), limit=1)),
+        {},
+    )
+    latest = [line(fields) for fields in site.events(campaigns=(name,), limit=_LATEST)]
     sent = [row.at_ms for row in every if row.at_ms is not None and row.figures.get("count_injected")]
     return site.page(
         "campaign.html",

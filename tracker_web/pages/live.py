@@ -3,7 +3,7 @@
 from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
-from engagement.stores.port import Query, StoreError
+from engagement.stores.port import StoreError
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 
@@ -17,10 +17,9 @@ def blueprint() -> Blueprint:
     @pages.get("")
     def front() -> ResponseReturnValue:
         """Return the newest events."""
-        store = site.store()
         # Before the rows: an event between the two is shown twice rather than missed.
-        mark = store.arrivals("").mark
-        lines = [line(fields) for fields in store.find(Query(limit=_LATEST))]
+        mark = site.store().arrivals("").mark
+        lines = [line(fields) for fields in site.events(limit=_LATEST)]
         return render_template("live.html", mark=mark, lines=lines)
 
     @pages.get("/new")
@@ -28,9 +27,12 @@ def blueprint() -> Blueprint:
         """Return what came in after the mark `after` as rows, and the next mark."""
         try:
             came = site.store().arrivals(request.args.get("after", ""), limit=_LATEST)
+            ids = tuple(str(fields["event_id"]) for fields in came.events)
+            # What arrives is everybody's; which of it this one may see is a question to the store.
+            seen = {fields["event_id"] for fields in site.events(ids=ids)} if ids else set()
         except StoreError as error:
             return jsonify(error=str(error)), 503
-        lines = [line(fields) for fields in reversed(came.events)]
+        lines = [line(fields) for fields in reversed(came.events) if fields["event_id"] in seen]
         rows = render_template("live_rows.html", lines=lines) if lines else ""
         return jsonify(mark=came.mark, count=len(lines), rows=rows)
 

@@ -47,7 +47,7 @@ def blueprint() -> Blueprint:
     @pages.get("/<message>")
     def one(message: str) -> ResponseReturnValue:
         """Return one message and its events."""
-        found = list(site.store().find(Query(messages=(message,), expired=True, limit=_OF_ONE)))
+        found = list(site.events(messages=(message,), expired=True, limit=_OF_ONE))
         if not found:
             return site.page("empty.html", title="No such message", text=_GONE, status=404)
         taken = next((fields for fields in found if fields["type"] == INJECTION), found[-1])
@@ -91,6 +91,7 @@ def _query(filters: dict[str, str]) -> Query:
     elif asked:
         queue_ids = (asked,)
     return Query(
+        tenant=site.tenant(),
         recipients=(recipient,) if recipient else (),
         campaigns=(filters["campaign"],) if filters["campaign"] else (),
         domains=(filters["domain"].lower(),) if filters["domain"] else (),

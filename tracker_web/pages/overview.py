@@ -7,7 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from engagement.figures.query import FigureRow
 from engagement.shipper import status
-from engagement.stores.port import Query
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart
 from tracker_web.pages.content.figures import (
@@ -78,7 +77,7 @@ def blueprint() -> Blueprint:
                 ],
             ),
         )
-        latest = [line(fields) for fields in site.store().find(Query(limit=_LATEST))]
+        latest = [line(fields) for fields in site.events(limit=_LATEST)]
         return site.page(
             "overview.html",
             tables,

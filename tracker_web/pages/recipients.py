@@ -3,7 +3,6 @@
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from engagement.stores.port import Query
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 from tracker_web.pages.messages import events_table
@@ -19,11 +18,7 @@ def blueprint() -> Blueprint:
     def search() -> ResponseReturnValue:
         """Return one recipient's events, newest first. Query parameter: address."""
         address = request.args.get("address", "").strip()
-        found = (
-            list(site.store().find(Query(recipients=(address,), expired=True, limit=_PAGE)))
-            if address
-            else []
-        )
+        found = list(site.events(recipients=(address,), expired=True, limit=_PAGE)) if address else []
         return site.page(
             "recipient.html",
             (events_table(found),),

@@ -11,14 +11,18 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, abort, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from engagement.stores.port import EventStore, FigureQuery, FigureRow
+from engagement.access.sessions import Session
+from engagement.access.users import Role
+from engagement.events.fields import Fields
+from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
 from tracker_web.pages.content import charts, numbers
 from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.period import PRESETS, View, preset, view_of
 from tracker_web.pages.content.tables import Table, as_csv, as_json
+from tracker_web.web.guard import SESSION, same
 from tracker_web.web.sources import EXTENSION, Sources
 
 NAVIGATION: Final = (
@@ -43,6 +47,30 @@ def store() -> EventStore:
     return sources().store()
 
 
+def session() -> Session:
+    """Return the session of this request."""
+    found: Session = request.environ[SESSION]
+    return found
+
+
+def tenant() -> str:
+    """Return whose data alone this request may see."""
+    return session().tenant
+
+
+def may(role: Role) -> bool:
+    """Return whether the one who signed in may do what a role may."""
+    return session().role.includes(role)
+
+
+def checked_form(role: Role) -> None:
+    """Check a form that changes something: it is ours, and this one may send it. Raises HTTPException."""
+    if not same(request.form.get("form", ""), session().form):
+        abort(HTTPStatus.BAD_REQUEST)
+    if not may(role):
+        abort(HTTPStatus.FORBIDDEN)
+
+
 def now_ms() -> int:
     """Return Unix milliseconds."""
     return int(time.time() * 1000)
@@ -56,8 +84,13 @@ def view() -> View:
 def rows(shown: View, **options: Any) -> tuple[FigureRow, ...]:
     """Return figures of a view's period. options: of FigureQuery. Raises StoreError."""
     period = shown.period
-    query = FigureQuery(from_ms=period.from_ms, to_ms=period.to_ms, metrics=_NAMES)
+    query = FigureQuery(from_ms=period.from_ms, to_ms=period.to_ms, metrics=_NAMES, tenant=tenant())
     return store().figures(replace(query, **options))
+
+
+def events(**options: Any) -> list[Fields]:
+    """Return events that this request may see, newest first. options: of Query. Raises StoreError."""
+    return list(store().find(Query(tenant=tenant(), **options)))
 
 
 def link_to(address: str, parameters: Mapping[str, str] | None = None) -> str:
@@ -132,6 +165,8 @@ def prepare(app: Flask) -> None:
         navigation=NAVIGATION,
         presets=PRESETS,
         nothing=numbers.NOTHING,
+        session=session,
+        may=lambda role: may(Role(role)),
     )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from engagement.access.sessions import Sessions
+from engagement.access.users import Users
 from engagement.settings import Settings
 from tracker_web.api import errors
 from tracker_web.api.gate import Gate
@@ -83,6 +85,8 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
         hosts=web_hosts(settings),
         proxies=proxies,
         port=listen_of(settings).port,
+        people=lambda: (Users(sources.registry()), Sessions(sources.registry())),
+        login_header=settings.web.login_header,
     )
     return app
 

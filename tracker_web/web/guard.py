@@ -1,9 +1,10 @@
-"""Lets requests through to the pages that carry the token, wherever they come from. Raw WSGI, no page.
+"""Lets requests through to the pages of who signed in, wherever they come from. Raw WSGI, no page.
 
 A client address proves nothing behind a proxy, so none gives access. A request must be sent to one of this
 program's names (which shuts out web sites whose name was pointed here, DNS rebinding), and carry a session's
 cookie, or the token: as `Authorization: Bearer`, or once as `?token=`, which is exchanged for a cookie and
-removed from the URL. Nothing here is logged, and no answer repeats what was sent.
+removed from the URL. A session begins with the token, with a name and password, or where a trusted proxy
+names a user. Nothing here is logged, and no answer repeats what was sent.
 
 Paths of the HTTP API are passed on as they come: `tracker_web.api.access` lets none through without a key. No
 browser sends a key by itself, so neither cookie nor host name matters there.
@@ -14,43 +15,29 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from threading import Semaphore
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
+from engagement.access.sessions import LIFETIME, Session, Sessions
+from engagement.access.users import LONGEST_NAME, Role, Users
 from engagement.events.addresses import truncated
+from engagement.registry.port import RegistryError
 from tracker_web.links.client_address import Proxies, host_name
-from tracker_web.links.responses import Headers
 from tracker_web.web.failures import Failures
+from tracker_web.web.guard_answers import FORM, HTML, NO_REGISTRY, NOT_FOUND, SLOWER, answer, unknown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _API: Final = "/api"
 SIGN_IN: Final = "/sign-in"
-_LIFETIME: Final = 86_400  # seconds of a session
-_LONGEST_FORM: Final = 4096  # bytes; a token has 43 characters
-
-_PLAIN: Final = (
-    ("Cache-Control", "no-store"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("X-Robots-Tag", "noindex"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
-)
-_FORM: Final = (
-    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Sign in</title>\n'
-    b'<meta name="viewport" content="width=device-width"></head><body>\n<h1>Sign in</h1>\n'
-    b"<p>On the machine that runs this, <code>smtpapi web --url</code> prints an address that opens "
-    b"the page, with the token in it.</p>\n"
-    b'<form method="post" action="/sign-in"><label>Token <input type="password" name="token" required '
-    b'autocomplete="current-password"></label> <button>Sign in</button></form>\n</body></html>\n'
-)
-_NOT_FOUND: Final = b"Not Found\n"
-_SLOWER: Final = b"Too many wrong tokens; wait a little.\n"
+SIGN_OUT: Final = "/sign-out"
+SESSION: Final = "smtpapi.session"  # where a request's environment has its Session
+_LONGEST_FORM: Final = 4096  # bytes; a token has 43 characters, a password 256 at most
+_VERIFIED_AT_ONCE: Final = 2  # passwords: each takes 64 MiB and a core for a moment (RFC 9106 4)
+_ROOT: Final = Session("the token", Role.ADMINISTERS, "", "", 0)  # who has the token runs this machine
 
 
 def is_api(path: str) -> bool:
@@ -59,10 +46,12 @@ def is_api(path: str) -> bool:
 
 
 class Guard:
-    """The application `pages` for requests with the token.
+    """The application `pages` for requests of who signed in.
 
     api: answers the paths of the API. hosts: names that requests may be sent to, as `host_name` returns them.
-    port: a part of the cookie's name, as all ports of a host share its cookies. clock: returns Unix seconds.
+    port: a part of the cookie's name, as all ports of a host share its cookies. people: returns users and
+    sessions; it raises RegistryError. login_header: the field in which a trusted proxy names the user, "" for
+    none. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -74,6 +63,8 @@ class Guard:
         hosts: frozenset[str],
         proxies: Proxies,
         port: int,
+        people: Callable[[], tuple[Users, Sessions]],
+        login_header: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._pages = pages
@@ -82,8 +73,11 @@ class Guard:
         self._hosts = hosts
         self._proxies = proxies
         self._cookie = f"smtpapi_session_{port}"
+        self._people = people
+        self._header = "HTTP_" + login_header.upper().replace("-", "_") if login_header else ""
         self._clock = clock
         self._failures = Failures(clock)
+        self._verifying = Semaphore(_VERIFIED_AT_ONCE)
         self._key = hashlib.sha256(b"smtpapi web session\0" + self._token).digest()
 
     def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -91,32 +85,75 @@ class Guard:
         if is_api(environ["PATH_INFO"]):
             return self._api(environ, start)
         if host_name(environ.get("HTTP_HOST", "")) not in self._hosts:
-            return _answer(start, "404 Not Found", _NOT_FOUND)
-        method = environ["REQUEST_METHOD"]
-        if environ["PATH_INFO"] == SIGN_IN:
+            return answer(start, "404 Not Found", NOT_FOUND)
+        try:
+            return self._guarded(environ, start)
+        except RegistryError:
+            return answer(start, "503 Service Unavailable", NO_REGISTRY, ("Retry-After", "5"))
+
+    def _guarded(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if path == SIGN_IN:
             return self._sign_in(environ, start)
         pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=None)
         offered = [value for name, value in pairs if name == "token"]
         if offered and method in ("GET", "HEAD"):
             rest = [pair for pair in pairs if pair[0] != "token"]
-            path = "/" + quote(environ["PATH_INFO"].lstrip("/\\"), safe="/", encoding="latin-1")
-            return self._exchange(offered[-1], path + ("?" + urlencode(rest) if rest else ""), environ, start)
+            to = "/" + quote(path.lstrip("/\\"), safe="/", encoding="latin-1")
+            return self._exchange(offered[-1], to + ("?" + urlencode(rest) if rest else ""), environ, start)
         scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
             refused = self._refused(bearer.strip(), environ, start)
-            return self._pages(environ, start) if refused is None else refused
-        if self._has_session(environ.get("HTTP_COOKIE", "")):
-            return self._pages(environ, start)
-        return _unknown(start)
+            return self._pass_on(_ROOT, environ, start) if refused is None else refused
+        session = self._session(environ)
+        if session is None:
+            return unknown(start)
+        if path == SIGN_OUT:
+            return self._sign_out(session, environ, start)
+        return self._pass_on(session, environ, start)
+
+    def _pass_on(
+        self, session: Session, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        environ[SESSION] = session
+        return self._pages(environ, start)
 
     def _sign_in(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return _answer(start, "200 OK", _FORM, media_type="text/html; charset=utf-8")
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if environ["REQUEST_METHOD"] != "POST" or not length.isdigit() or int(length) > _LONGEST_FORM:
-            return _answer(start, "400 Bad Request", b"Bad Request\n")
-        form = environ["wsgi.input"].read(int(length)).decode("latin-1")
-        return self._exchange(dict(parse_qsl(form)).get("token", ""), "/", environ, start)
+            return answer(start, "200 OK", FORM, media_type=HTML)
+        form = _form(environ)
+        if environ["REQUEST_METHOD"] != "POST" or form is None:
+            return answer(start, "400 Bad Request", b"Bad Request\n")
+        name, password = form.get("name", "").strip(), form.get("password", "")
+        if not name:
+            return self._exchange(form.get("token", ""), "/", environ, start)
+        addresses = (self._address(environ), f"name {name.lower()[:LONGEST_NAME]}")
+        wait = max(map(self._failures.wait, addresses))
+        if wait > 0:  # other than a token a password can be guessed: the right one waits as well
+            return answer(start, "429 Too Many Requests", SLOWER, ("Retry-After", str(int(wait) + 1)))
+        users, sessions = self._people()
+        with self._verifying:
+            user = users.signed_in(name, password)
+        if user is None:
+            for address in addresses:
+                self._failures.add(address)
+            return unknown(start)
+        for address in addresses:
+            self._failures.forget(address)
+        sessions.end(self._value(environ)[1:])  # a cookie that was planted, or that of before, ends here
+        return self._signed_in(f"u{sessions.start(user)}", "/", environ, start)
+
+    def _sign_out(
+        self, session: Session, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        form = _form(environ) or {}
+        if environ["REQUEST_METHOD"] != "POST" or not same(form.get("form", ""), session.form):
+            return answer(start, "400 Bad Request", b"Bad Request\n")
+        value = self._value(environ)
+        if value.startswith("u"):
+            self._people()[1].end(value[1:])
+        gone = f"{self._cookie}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
+        return answer(start, "303 See Other", b"", ("Location", SIGN_IN), ("Set-Cookie", gone))
 
     def _exchange(
         self, offered: str, to: str, environ: "WSGIEnvironment", start: "StartResponse"
@@ -125,12 +162,16 @@ class Guard:
         refused = self._refused(offered.strip(), environ, start)
         if refused is not None:
             return refused
-        until = str(int(self._clock()) + _LIFETIME)
-        cookie = f"{self._cookie}={until}.{self._signature(until)}; Path=/; HttpOnly; SameSite=Strict"
-        cookie += f"; Max-Age={_LIFETIME}"
+        until = str(int(self._clock()) + LIFETIME)
+        return self._signed_in(f"{until}.{self._signature(until)}", to, environ, start)
+
+    def _signed_in(
+        self, value: str, to: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        cookie = f"{self._cookie}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={LIFETIME}"
         if environ.get("HTTP_X_FORWARDED_PROTO") == "https":
             cookie += "; Secure"
-        return _answer(start, "303 See Other", b"", ("Location", to), ("Set-Cookie", cookie))
+        return answer(start, "303 See Other", b"", ("Location", to), ("Set-Cookie", cookie))
 
     def _refused(
         self, offered: str, environ: "WSGIEnvironment", start: "StartResponse"
@@ -141,49 +182,59 @@ class Guard:
         strangers use, too. The token has 256 bits: guesses are slowed to spare this machine, not to protect
         the token.
         """
-        client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
-        address = truncated(client)
+        address = self._address(environ)
         if hmac.compare_digest(offered.encode("utf-8", "replace"), self._token):
             self._failures.forget(address)
             return None
         wait = self._failures.wait(address)
         if wait > 0:
-            return _answer(start, "429 Too Many Requests", _SLOWER, ("Retry-After", str(int(wait) + 1)))
+            return answer(start, "429 Too Many Requests", SLOWER, ("Retry-After", str(int(wait) + 1)))
         self._failures.add(address)
-        return _unknown(start)
+        return unknown(start)
 
-    def _has_session(self, cookies: str) -> bool:
-        for cookie in cookies.split(";"):
+    def _address(self, environ: "WSGIEnvironment") -> str:
+        client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
+        return truncated(client)
+
+    def _session(self, environ: "WSGIEnvironment") -> Session | None:
+        """Return the session of a request, None for none."""
+        value = self._value(environ)
+        until, _, signature = value.partition(".")
+        if until.isascii() and until.isdigit() and len(until) < 12:
+            right = same(signature, self._signature(until)) and int(until) > self._clock()
+            return replace(_ROOT, form=self._signature(f"form {value}")) if right else None
+        if value.startswith("u"):
+            return self._people()[1].find(value[1:])
+        name = environ.get(self._header, "") if self._header else ""
+        if name and self._proxies.trust(environ.get("REMOTE_ADDR", "")):
+            user = self._people()[0].get(name.strip())
+            if user is not None:
+                form = self._signature(f"form {user.name}")
+                return Session(user.name, user.role, user.tenant, form, 0)
+        return None
+
+    def _value(self, environ: "WSGIEnvironment") -> str:
+        """Return the value of our cookie, "" for none."""
+        for cookie in environ.get("HTTP_COOKIE", "").split(";"):
             name, _, value = cookie.strip().partition("=")
-            until, _, signature = value.partition(".")
-            if name != self._cookie or not (until.isascii() and until.isdigit() and len(until) < 12):
-                continue
-            right = self._signature(until).encode("ascii")
-            if (
-                hmac.compare_digest(signature.encode("utf-8", "replace"), right)
-                and int(until) > self._clock()
-            ):
-                return True
-        return False
+            if name == self._cookie:
+                return str(value)
+        return ""
 
     def _signature(self, until: str) -> str:
-        made = hmac.digest(self._key, until.encode("ascii"), "sha256")
+        made = hmac.digest(self._key, until.encode("utf-8", "replace"), "sha256")
         return base64.urlsafe_b64encode(made).decode("ascii").rstrip("=")
 
 
-def _unknown(start: "StartResponse") -> Iterable[bytes]:
-    """Answer a request without a valid token: the form, and nothing of the pages (RFC 9110 15.5.2)."""
-    asks = ("WWW-Authenticate", 'Bearer realm="smtpapi web"')
-    return _answer(start, "401 Unauthorized", _FORM, asks, media_type="text/html; charset=utf-8")
+def same(offered: str, right: str) -> bool:
+    """Return whether two secrets are the same, in a time that does not tell how far they are."""
+    return hmac.compare_digest(offered.encode("utf-8", "replace"), right.encode("utf-8", "replace"))
 
 
-def _answer(
-    start: "StartResponse",
-    status: str,
-    body: bytes,
-    *more: tuple[str, str],
-    media_type: str = "text/plain; charset=utf-8",
-) -> Iterable[bytes]:
-    headers: Headers = [("Content-Type", media_type), ("Content-Length", str(len(body))), *_PLAIN, *more]
-    start(status, headers)
-    return [body]
+def _form(environ: "WSGIEnvironment") -> dict[str, str] | None:
+    """Return the fields of a form, None for what is too long to be one of these."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdigit() or int(length) > _LONGEST_FORM:
+        return None
+    text = environ["wsgi.input"].read(int(length)).decode("latin-1")
+    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=20))

@@ -327,6 +327,13 @@ class WebStanza:
         "/var/lib/smtpapi/web-token",
         "File of the token that opens the pages, mode 0600; made at the first start.",
     )
+    login_header: str = declared(
+        option_types.text(), "",
+        "Header field in which a proxy of tracker { trusted_proxies } names the user who signed in there, as "
+        "Authelia and oauth2-proxy do. The user must be one of `smtpapi user`. Empty: none is believed. "
+        "Every program that reaches web.listen from a trusted address can name a user.",
+        example="Remote-User",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _COMMANDS = {
     "stats": "data.stats",
     "store": "data.store",
     "tracker": "services.tracker",
+    "user": "configuration.user",
     "web": "services.web",
 }
 
