@@ -114,7 +114,9 @@ class ScopedOptions:
     smtp_extensions: tuple[str, ...] = declared(
         option_types.text_list("a list of extension names, as in (XSETCONTEXT)"),
         (),
-        "Momentum's SMTP extensions offered to clients. XSETCONTEXT is honoured from trusted clients.",
+        "Momentum's SMTP extensions, for trusted clients. XSETCONTEXT and XDUMPCONTEXT count behind Postfix "
+        "with etc/postfix/smtpapi_commands, which turns XREMOTEIP into Postfix's own XCLIENT; with Sendmail "
+        "all three count, though the client sees a 500. Others change nothing here.",
         scopes=_LISTENER_SCOPES,
         example=("XSETCONTEXT",),
         display="SMTP_Extensions",
