@@ -19,6 +19,7 @@ from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Why
 from smtpapi.policy.hooks import AnyPolicy
+from smtpapi.request import vendor_rules
 from smtpapi.request.decision import Decision, OptionDecision, SiteWide
 from smtpapi.request.trust import against, is_local, is_trusted
 from smtpapi.rewrite.rules import RewritingRules
@@ -30,15 +31,17 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class ScopeTerms:
     """What a site's configuration says about mail from one client and listener, whoever its recipients are.
 
-    trusted: whether the client is trusted without a login. default_decision: what is decided for mail without
-    policy, X-MSYS-API and variables, which alone could change it; None until there was such mail.
+    trusted: whether the client is trusted without a login. vendors: whose header fields are read.
+    default_decision: what is decided for mail without policy, X-MSYS-API and variables, which alone could
+    change it; None until there was such mail.
     """
 
-    __slots__ = ("default_decision", "scoped", "trusted")
+    __slots__ = ("default_decision", "scoped", "trusted", "vendors")
 
     def __init__(self, scoped: Scoped, trusted: bool) -> None:
         self.scoped = scoped
         self.trusted = trusted
+        self.vendors = tuple(map(vendor_rules.named, scoped.options.vendor_headers))
         self.default_decision: OptionDecision | None = None
 
 
@@ -124,7 +127,8 @@ class MessageResult(NamedTuple):
     decision: None where none was made. injections: one record a recipient, to be written once the MTA has
     taken the changes. connection_context: variables to hand in with the session's next message. notes:
     warnings for the log, with no address and no part of the header in them. counts: names of counters to add
-    one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text).
+    one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text). remarks:
+    for the log at DEBUG: names of what was not read.
     """
 
     outcome: Outcome
@@ -134,6 +138,7 @@ class MessageResult(NamedTuple):
     notes: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
     printed: tuple[tuple[int, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def where_of(client: Client, pathway: str = "") -> Where:

@@ -197,6 +197,11 @@ def detail(envelope: Envelope, note: str) -> None:
     _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(note))
 
 
+def remark(envelope: Envelope, text: str) -> None:
+    """Log a detail that only helps to look for the reason of something."""
+    _details.debug("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(text))
+
+
 def printed(envelope: Envelope, level: int, text: str) -> None:
     """Log a line that policy prints. level: of syslog, from 0 (emergency) to 7 (debug)."""
     _log.log(_SYSLOG[max(0, min(level, 7))], "%s: policy: %s", envelope.queue_id or "NOQUEUE", _escaped(text))
