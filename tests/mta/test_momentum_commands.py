@@ -9,6 +9,7 @@ import pytest
 from engagement.events.model import Injection
 from mta.hop_site import FILTER
 from mta.mta_site import DOMAIN, Filter, Mta, free_port, open_folders, until
+from mta.sasl_server import sasl_server
 from mta.site_parts import html_mail, need_postfix
 from private_mta.postfix import PrivatePostfix, Smtpd
 
@@ -39,6 +40,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mta]:
         "smtpd_command_filter": f"regexp:{folder}/smtpapi_commands",
         "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
         "smtpd_sasl_auth_enable": "yes",
+        "smtpd_sasl_type": "dovecot",
+        "smtpd_sasl_path": "milter/auth",
     }
     postfix = PrivatePostfix(
         folder / "postfix",
@@ -61,7 +64,11 @@ ESMTP_Listener {{
   Listen ":{ports["unlisted"]}" {{ }}
   Listen ":{ports["untrusted"]}" {{ {extensions} Relay_Hosts = ( "192.0.2.0/24" ) }}
 }}"""
-    with postfix, Filter(folder / "filter", listener, socket_path=postfix.milter_socket) as filter_:
+    with (
+        postfix,
+        sasl_server(postfix.queue / "milter" / "auth"),
+        Filter(folder / "filter", listener, socket_path=postfix.milter_socket) as filter_,
+    ):
         yield Mta(postfix, filter_, ports)
 
 
@@ -163,3 +170,27 @@ def test_the_customer_is_the_one_whose_login_it_is(site: Mta, login: str, custom
     assert _say(site, "context", commands, f"{login}@rcpt.test") == [220, 250, 250]
     event = _event(site, f"{login}@rcpt.test")
     assert (event.campaign, event.customer_id) == ("login", customer)
+
+
+def test_variables_count_after_a_login_and_the_login_says_whose_they_are(site: Mta) -> None:
+    with smtplib.SMTP("127.0.0.1", site.ports["untrusted"], timeout=30) as smtp:
+        smtp.ehlo("real.client.test")
+        assert smtp.login("ann", "any")[0] == 235
+        line = "XSETCONTEXT smtpapi_campaign_id=spring mo_customer_id=99"
+        assert smtp.docmd(line)[0] == 250
+        for number in (1, 2):
+            smtp.sendmail("a@sender.test", [f"auth{number}@rcpt.test"], html_mail())
+    for number in (1, 2):
+        event = _event(site, f"auth{number}@rcpt.test")
+        assert (event.campaign, event.customer_id) == ("spring", "17")
+        assert event.context["cust_greeting"] == "real.client.test"
+
+
+def test_variables_before_a_login_count_as_well(site: Mta) -> None:
+    with smtplib.SMTP("127.0.0.1", site.ports["untrusted"], timeout=30) as smtp:
+        smtp.ehlo("real.client.test")
+        assert smtp.docmd("XSETCONTEXT smtpapi_campaign_id=early")[0] == 250
+        assert smtp.login("bob", "any")[0] == 235
+        smtp.sendmail("a@sender.test", ["early@rcpt.test"], html_mail())
+    event = _event(site, "early@rcpt.test")
+    assert (event.campaign, event.customer_id) == ("early", "23")

@@ -134,11 +134,12 @@ class TrustedMail:
         if edits is None and not self._joining and not self._leaving:
             return outcome
         plan = outcome if isinstance(outcome, Plan) else Plan(why=outcome.why, note=outcome.note)
-        if edits is not None:
-            plan = replace(plan, headers=self.rights.allowed(edits.changes(plan.headers)))
+        headers = plan.headers if edits is None else self.rights.allowed(edits.changes(plan.headers))
+        if not self._joining and not self._leaving:
+            return replace(plan, headers=headers)
         readdressed = bool(plan.through)  # then all are added anew already
         added = () if readdressed else tuple(map(Recipient, self._joining))
-        return replace(plan, recipients=plan.recipients + added, leaving=self._leaving)
+        return replace(plan, headers=headers, recipients=plan.recipients + added, leaving=self._leaving)
 
     def decide(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """Return a decision for each of these recipients, or the reply that refuses the message."""
