@@ -14,7 +14,9 @@ from mta.mta_site import LISTENER, SMTPAPI, Filter, until
 
 _HERE = Path(__file__).parent
 _DIALOGS = sorted((_HERE / "dialogs").glob("*.dlg"))
-_CONTEXT = LISTENER.replace("ESMTP_Listener {", "ESMTP_Listener {\n  SMTP_Extensions = (XSETCONTEXT)")
+_CONTEXT = LISTENER.replace(
+    "ESMTP_Listener {", "ESMTP_Listener {\n  SMTP_Extensions = (XSETCONTEXT XDUMPCONTEXT XREMOTEIP)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -203,6 +203,21 @@ def text_list(expected: str) -> OptionType[tuple[str, ...]]:
     return OptionType(expected, lambda value: _texts(value, expected), _show_list)
 
 
+def choices(*values: S) -> OptionType[tuple[S, ...]]:
+    """Return the type of a list of texts of a closed list. Letter case in the file does not matter."""
+    expected = f"a list of {', '.join(values[:-1])} or {values[-1]}"
+    canonical = {value.lower(): value for value in values}
+
+    def read(value: ValueNode) -> tuple[S, ...]:
+        found = _texts(value, expected)
+        for each in found:
+            if each.lower() not in canonical:
+                raise OptionValueError(f"holds '{each}'", expected)
+        return tuple(dict.fromkeys(canonical[each.lower()] for each in found))
+
+    return OptionType(expected, read, _show_list)
+
+
 def patterns() -> OptionType[tuple[str, ...]]:
     """Return the type of a list of regular expressions that compile."""
     expected = 'a list of regular expressions, as in ("//login\\.example\\.com/" "[?&]token=")'

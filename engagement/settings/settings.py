@@ -13,6 +13,7 @@ from engagement.settings.schema import (
     SCOPED,
     CassandraClientStanza,
     ClassifyStanza,
+    CustomersStanza,
     Datasource,
     EngagementTrackerStanza,
     EventHydrantStanza,
@@ -50,6 +51,7 @@ class Settings:
     momentum: MomentumStanza = field(default_factory=MomentumStanza)
     cassandra_client: CassandraClientStanza | None = None
     milter: MilterStanza = field(default_factory=MilterStanza)
+    customers: CustomersStanza = field(default_factory=CustomersStanza)
     rewriting: RewritingStanza = field(default_factory=RewritingStanza)
     limits: LimitsStanza = field(default_factory=LimitsStanza)
     spool: SpoolStanza = field(default_factory=SpoolStanza)

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class LuaSite:
 
     hop: HopSite
     folder: Path
+    smtp: smtplib.SMTP | None = None  # of the mail before
 
     def load(self, case: "Case") -> str:
         """Let the filter run with a case's policy. Return "" or, where it does not load, what it says."""
@@ -49,6 +50,7 @@ rewriting {{ several_recipients = split split_listener = "127.0.0.1:{hop.ports["
 scriptlet "scriptlet" {{ script "policy" {{ source = "{folder}/policy" }} }}
 {case.config(folder)}
 """
+        self.hang_up()
         if not hop.filter.ended():
             hop.filter.stop()
         hop.filter.log.write_text("")
@@ -63,19 +65,32 @@ scriptlet "scriptlet" {{ script "policy" {{ source = "{folder}/policy" }} }}
         return ""
 
     def send(self, mail: Mapping[str, Any]) -> None:
-        """Hand a mail in. Raises smtplib's errors."""
+        """Hand a mail in, in the session of the one before if it says so. Raises smtplib's errors."""
+        if self.smtp is None or not mail.get("session"):
+            self.hang_up()
+            self.smtp = self._connected(mail)
+        fields = {name.replace("-", "_"): value for name, value in mail.get("fields", {}).items()}
+        whole = html_mail(**({"html": mail["html"].encode() + b"\r\n"} if "html" in mail else {}), **fields)
+        whole = whole.replace(b"<1@sender.test>", mail.get("message_id", "<1@sender.test>").encode())
+        self.smtp.sendmail(mail.get("from", "a@sender.test"), mail["to"], whole)
+
+    def _connected(self, mail: Mapping[str, Any]) -> smtplib.SMTP:
         port = int(mail.get("port") or self.hop.ports["in"])
-        with smtplib.SMTP(
-            "127.0.0.1", port, local_hostname=mail.get("helo", "client.test"), timeout=30
-        ) as smtp:
+        smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=mail.get("helo", "client.test"), timeout=30)
+        smtp.ehlo()
+        if address := mail.get("address"):
+            code, answer = smtp.docmd(f"XCLIENT ADDR={address} NAME=client.test")
+            assert code == 220, answer
+            smtp.ehlo_resp = None
             smtp.ehlo()
-            if address := mail.get("address"):
-                code, answer = smtp.docmd(f"XCLIENT ADDR={address} NAME=client.test")
-                assert code == 220, answer
-                smtp.ehlo_resp = None
-                smtp.ehlo()
-            fields = {name.replace("-", "_"): value for name, value in mail.get("fields", {}).items()}
-            smtp.sendmail(mail.get("from", "a@sender.test"), mail["to"], html_mail(**fields))
+        return smtp
+
+    def hang_up(self) -> None:
+        """End the session of the mail before."""
+        if self.smtp is not None:
+            with suppress(smtplib.SMTPException):
+                self.smtp.quit()
+        self.smtp = None
 
     def got(self, recipient: str) -> bytes:
         """What came for a recipient."""
@@ -137,7 +152,9 @@ def lua_site(folder: Path) -> Iterator[LuaSite]:
     open_folders(folder)
     services = Smtpd(PORT, {"smtpd_milters": FILTER}).line()
     with running(folder, options=_OPTIONS, services=services, workers=1) as hop:
-        yield LuaSite(hop, folder)
+        site = LuaSite(hop, folder)
+        yield site
+        site.hang_up()
 
 
 def facts_of(site: LuaSite, mail: bytes, wanted: Mapping[str, Any], recipient: str) -> dict[str, Any]:
@@ -169,10 +186,11 @@ def facts_of(site: LuaSite, mail: bytes, wanted: Mapping[str, Any], recipient: s
     }
     if "untouched" in wanted:
         found["untouched"] = not opened and b"https://shop.example/a?b=1&amp;c=2" in mail
-    if not wanted.keys().isdisjoint({"campaign", "tags", "metadata", "customer_id"}):
+    if not wanted.keys().isdisjoint({"campaign", "tags", "metadata", "customer_id", "context"}):
         event = site.event(recipient)
         found["campaign"] = event.campaign
         found["tags"] = list(event.tags)
         found["metadata"] = event.metadata
         found["customer_id"] = event.customer_id
+        found["context"] = dict(event.context)
     return found

@@ -55,6 +55,11 @@ def test_the_policy_has_the_effect_that_its_case_names(site: LuaSite, case: Case
             assert {name: found.get(name) for name in wanted} == wanted
         site.hop.idle()
         site.hop.sink.got.clear()
+    if steps := case.facts.get("in_order"):
+        until(partial(_says, site, steps[-1]), 5, "the last step in the log")
+        text = site.hop.filter.log_text()
+        assert [step for step in steps if step in text] == steps
+        assert sorted(steps, key=text.index) == steps
     for words in case.facts.get("log", ()):
         until(partial(_says, site, words), 5, f"{words} in the log")
 

@@ -138,10 +138,18 @@ def test_xsetcontext_reaches_the_filter_with_its_variables(site: Site) -> None:
     """Sendmail tells a filter the whole line of a command it does not know; Postfix only its name."""
     with smtplib.SMTP("127.0.0.1", site.sendmail.ports["context"]) as smtp:
         smtp.ehlo()
-        assert smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=spring")[0] == 500
+        assert smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=spring+20sale")[0] == 500
         smtp.sendmail("a@sender.test", ["context@rcpt.test"], html_mail())
     got = site.sink.wait_for("context@rcpt.test")
-    assert {one.identity.campaign for one in site.filter.links(got.body)} == {"spring"}
+    assert {one.identity.campaign for one in site.filter.links(got.body)} == {"spring sale"}
+
+
+def test_xsetcontext_does_nothing_for_an_untrusted_client(site: Site) -> None:
+    with smtplib.SMTP("127.0.0.1", site.sendmail.ports["untrusted"]) as smtp:
+        smtp.ehlo()
+        assert smtp.docmd("XSETCONTEXT", "smtpapi_campaign_id=spring")[0] == 500
+        smtp.sendmail("a@sender.test", ["context-untrusted@rcpt.test"], html_mail())
+    assert not site.filter.links(site.sink.wait_for("context-untrusted@rcpt.test").body)
 
 
 def test_eight_bit_text_dots_and_null_octets_survive(site: Site) -> None:

@@ -10,7 +10,7 @@ from engagement.links.keys import Ring
 from hop_mail import NOW, RING, STRANGER, TO, Mail, api, identities, mail, site
 from smtpapi.model.message import Field
 from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Why
-from smtpapi.pipeline import recipients as each_recipient
+from smtpapi.pipeline import site as pipeline_site
 from smtpapi.pipeline.transaction import MessageResult
 from smtpapi.request import copies
 from smtpapi.request.copies import Role
@@ -184,7 +184,7 @@ def test_copies_that_cannot_be_made_now_put_the_mail_off(monkeypatch: pytest.Mon
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(each_recipient, "decide", fails)
+    monkeypatch.setattr(pipeline_site, "decide", fails)
     refused = mail(site(), LISTS).consider().outcome
     assert isinstance(refused, Refuse)
     assert (refused.code, refused.status) == TRY_AGAIN

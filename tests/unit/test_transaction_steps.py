@@ -13,8 +13,8 @@ from engagement.settings import Settings, load_text
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Discard, HeaderChange, Leave, Plan, Refuse, Why
-from smtpapi.pipeline import recipients, tracking
 from smtpapi.pipeline import site as pipeline_site
+from smtpapi.pipeline import tracking
 from smtpapi.pipeline.transaction import MessageResult, Site, consider
 from smtpapi.policy.hooks import parse as policy_of
 
@@ -333,7 +333,7 @@ def test_bypassed_mail_is_not_refused_for_its_header() -> None:
     ("module", "step"),
     [
         (tracking, "plan"),
-        (recipients, "decide"),
+        (pipeline_site, "decide"),
         (tracking, "Fingerprint"),
         (tracking, "issued_at"),
         (tracking, "describe"),

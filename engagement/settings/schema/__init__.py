@@ -21,6 +21,7 @@ from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, S
 from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     ClassifyStanza,
+    CustomersStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -43,6 +44,7 @@ __all__ = [
     "AddedRecipients",
     "CassandraClientStanza",
     "ClassifyStanza",
+    "CustomersStanza",
     "Datasource",
     "EngagementTrackerStanza",
     "EventHydrantStanza",
@@ -82,6 +84,7 @@ STANZAS: Mapping[str, type] = {
     "momentum": MomentumStanza,
     "cassandra_client": CassandraClientStanza,
     "milter": MilterStanza,
+    "customers": CustomersStanza,
     "rewriting": RewritingStanza,
     "limits": LimitsStanza,
     "spool": SpoolStanza,

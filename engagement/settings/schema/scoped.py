@@ -14,6 +14,7 @@ from engagement.settings.option_types import Network
 
 TRACKING_SCOPES = ("esmtp_listener", "listen", "pathway", "pathway_group", "peer")
 DEFAULT_DOMAIN = "localhost:8080"
+VENDORS = ("sendgrid", "mailgun", "postmark", "ses", "mandrill", "mailjet", "sparkpost")
 _LISTENER_SCOPES = ("esmtp_listener", "listen", "peer")
 _DAY = 86400
 _SMALLEST, _LARGEST = -(2**62), 2**62  # Momentum takes any integer; sums with a time must still fit 64 bits
@@ -114,10 +115,21 @@ class ScopedOptions:
     smtp_extensions: tuple[str, ...] = declared(
         option_types.text_list("a list of extension names, as in (XSETCONTEXT)"),
         (),
-        "Momentum's SMTP extensions offered to clients. XSETCONTEXT is honoured from trusted clients.",
+        "Momentum's SMTP extensions, for trusted clients. XSETCONTEXT and XDUMPCONTEXT count behind Postfix "
+        "with etc/postfix/smtpapi_commands, which turns XREMOTEIP into Postfix's own XCLIENT; with Sendmail "
+        "all three count, though the client sees a 500. Others change nothing here.",
         scopes=_LISTENER_SCOPES,
         example=("XSETCONTEXT",),
         display="SMTP_Extensions",
+    )
+    vendor_headers: tuple[str, ...] = declared(
+        option_types.choices(*VENDORS),
+        (),
+        "Other vendors whose header fields are read here in the place of X-MSYS-API, and removed from "
+        "trusted mail: campaign, tags, metadata, clicks and opens (docs/vendor-headers.md). X-MSYS-API "
+        "counts alone where both stand; of several vendors the first that says something counts.",
+        scopes=_LISTENER_SCOPES,
+        example=("sendgrid", "mailgun"),
     )
     enable: bool = declared(
         option_types.boolean(), True,

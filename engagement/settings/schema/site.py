@@ -47,6 +47,24 @@ class MilterStanza:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomersStanza:
+    """Whose mail it is: the customer's id in events, as Momentum's module for SMTP AUTH sets it."""
+
+    by_login: str = declared(
+        option_types.choice("none", "login", "map"),
+        "none",
+        "How a session's SMTP AUTH login sets mo_customer_id. none: not at all; login: the login is the "
+        "customer's id; map: the map says, and a login that is not in it has none. It beats XSETCONTEXT and "
+        "`context`; policy beats it.",
+    )
+    map: str = declared(
+        option_types.path(), "",
+        "File with a login and its customer's id on each line. Read at the start and on SIGHUP.",
+        example="/etc/smtpapi/customers",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class RewritingStanza:
     """Which links are rewritten, and how carefully."""
 

@@ -6,6 +6,7 @@ Until it does, and where it is unclear, the client is `NOBODY`, who is never tru
 
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 
 import Milter
 
@@ -16,6 +17,8 @@ from smtpapi.mta.services import SessionServices
 from smtpapi.telemetry import maillog
 
 NOBODY = Client("unknown")  # this is not an address, so no list of trusted addresses holds it
+
+_NOT_HERE = "not among SMTP_Extensions here, or the client is not trusted"
 
 
 class Connection(Milter.Base):
@@ -37,6 +40,9 @@ class Connection(Milter.Base):
         self._client_macro = ""  # {client_addr} at the connection
         self._client_fault: Exception | None = None  # why the client is not known
         self._context: Mapping[str, str] = {}
+        self._waiting: Mapping[str, str] = {}  # of XSETCONTEXT, until MAIL says who has logged in
+        self._login = ""  # of the newest MAIL
+        self._proven: Mapping[str, str] = {}  # variables that follow from that login
         services.sessions.add(id(self))
         services.counters.add("sessions")
 
@@ -109,7 +115,12 @@ class Connection(Milter.Base):
 
     @Milter.noreply
     def hello(self, hostname: str) -> int:
-        """Note the name in HELO or EHLO."""
+        """Note the name in HELO or EHLO. Behind Postfix it may be one of Momentum's commands."""
+        command = xsetcontext.command_in_helo(hostname)
+        if command is not None:
+            self._take_command(*command)
+            return Milter.CONTINUE
+        self._waiting = {}  # what is not proven does not last beyond STARTTLS (RFC 3207 4.2)
         known = self._client
         self._client = Client(  # `dataclasses.replace` takes three times as long
             known.address,
@@ -124,24 +135,62 @@ class Connection(Milter.Base):
         return Milter.CONTINUE
 
     def unknown(self, cmd: str | bytes) -> int:
-        """Handle a command that the MTA does not know: XSETCONTEXT (contract.md 4.3).
+        """Handle a command that the MTA does not know, if it is one of Momentum's (contract.md 4.3).
 
-        Nothing is raised: a line that is not accepted is logged. The client gets the MTA's 500. Sendmail
-        passes the whole line on. Postfix passes the command's name only, and nothing at all to a filter that
-        negotiated to send no reply here (docs/quirks.md).
+        The client gets the MTA's 500. Sendmail passes the whole line on. Postfix passes the command's name
+        only, and nothing at all to a filter that negotiated to send no reply here (docs/quirks.md).
         """
         line = cmd if isinstance(cmd, str) else cmd.decode("utf-8", "replace")
-        verb, _, rest = line.strip().partition(" ")
-        if verb.upper() != xsetcontext.VERB:
-            return Milter.CONTINUE
-        try:
-            if not self._services.takes_context(self._client):
-                raise ValueError("not among SMTP_Extensions here, or the client is not trusted")
-            self._context = xsetcontext.merged(self._context, rest)
-        except Exception as error:  # noqa: BLE001 - an optional extra must never end a session
-            self._services.counters.add("context-refused")
-            maillog.context_refused(self._client.address, str(error))
+        command = xsetcontext.command_in(line)
+        if command is not None:
+            self._take_command(*command)
         return Milter.CONTINUE
+
+    def _take_command(self, verb: str, rest: str) -> None:
+        """Carry out one of Momentum's commands. Nothing is raised: a line that does not count is logged.
+
+        Whether a client has logged in is known at MAIL only, so variables wait for that.
+        """
+        try:
+            trusted = self._services.takes_context(self._client, verb)
+            if verb == xsetcontext.SET and not trusted:
+                self._waiting = xsetcontext.merged(self._waiting, rest)
+            elif not trusted:
+                raise ValueError(_NOT_HERE)
+            elif verb == xsetcontext.SET:
+                self._set_variables(xsetcontext.merged(self._context, rest))
+            elif verb == xsetcontext.DUMP:
+                maillog.context(self._client.address, self._context)
+            else:
+                self._client = replace(self._client, address=xsetcontext.remote_address(rest))
+        except Exception as error:  # noqa: BLE001 - an optional extra must never end a session
+            self._refuse_context(verb, str(error))
+
+    def _set_variables(self, variables: Mapping[str, str]) -> None:
+        self._context = {**self._context, **variables, **self._proven}
+
+    def _refuse_context(self, verb: str, why: str) -> None:
+        self._services.counters.add("context-refused")
+        maillog.context_refused(self._client.address, verb, why)
+
+    def _client_with(self, login: str) -> Client:
+        """Return the client with the login that MAIL names, and set the variables that waited for it.
+
+        What the login proves beats what the client says of itself.
+        """
+        client = replace(self._client, login=login) if login else self._client
+        if login != self._login:
+            self._login = login
+            customer = self._services.customer_of(login) if login else ""
+            self._proven = {"mo_customer_id": customer} if customer else {}
+            self._set_variables({})
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            if self._services.takes_context(client, xsetcontext.SET):
+                self._set_variables(waiting)
+            else:
+                self._refuse_context(xsetcontext.SET, _NOT_HERE)
+        return client
 
     def _macro(self, name: str) -> str:
         """Return a macro's value, "" where the MTA has none or it is not UTF-8."""

@@ -151,6 +151,8 @@ class MessageEnd:
                 counters.add(name)
             for note in self._result.notes:
                 maillog.detail(envelope, note)
+            for remark in self._result.remarks:
+                maillog.remark(envelope, remark)
             for level, text in self._result.printed:
                 maillog.printed(envelope, level, text)
         maillog.message(envelope, outcome, header_size + self.incoming.body_size, seconds)

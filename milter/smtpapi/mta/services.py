@@ -24,7 +24,9 @@ class SessionServices:
     the session's context variables and the granted actions.
     removable: returns the header fields to remove from a message for which a fault left no result.
     record: writes the injection events of a message that was accepted.
-    takes_context: says whether XSETCONTEXT counts on a connection (contract.md 4.3).
+    takes_context: says whether a client may use XSETCONTEXT or XDUMPCONTEXT, by client and command
+    (contract.md 4.3).
+    customer_of: returns the id of the customer that a login belongs to, "" where there is none.
     max_size: octets of a body that are held in memory. One octet more is held, so that `consider` can see
     that the body was too large.
     passing: why a client's mail passes untouched whatever it holds, by client and context variables; None
@@ -41,7 +43,8 @@ class SessionServices:
     consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], MessageResult]
     removable: Callable[[Envelope, Message], tuple[HeaderChange, ...]]
     record: Callable[[MessageResult], None]
-    takes_context: Callable[[Client], bool]
+    takes_context: Callable[[Client, str], bool]
+    customer_of: Callable[[str], str]
     counters: WorkerCounters
     tick: Callable[[], float]
     max_size: int

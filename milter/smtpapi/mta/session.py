@@ -69,7 +69,7 @@ class Session(Connection):
             incoming.login = self._macro("{auth_authen}")
             incoming.sender = _mailbox(sender)
             self._check_client()
-            client = replace(self._client, login=incoming.login) if incoming.login else self._client
+            client = self._client_with(incoming.login)
             incoming.passing = self._services.passing(client, self._context)
         except Exception as error:  # noqa: BLE001 - noted: eom lets the message pass untouched
             incoming.fault = error

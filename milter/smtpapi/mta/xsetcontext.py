@@ -1,15 +1,33 @@
-"""The SMTP command XSETCONTEXT, by which a client sets context variables of its session (contract.md 4.3).
+"""Momentum's SMTP commands by which a trusted client says more: XSETCONTEXT, XDUMPCONTEXT, XREMOTEIP.
 
-Not who may use it (`worker`).
+They come in two ways (docs/postfix.md): Sendmail hands a filter the whole line of a command that it does not
+know; Postfix is made to write it as the name in EHLO (etc/postfix/smtpapi_commands). What the commands mean:
+contract.md 4.3. Not who may use them (`worker`).
+
+Invariant: a name in EHLO with a blank in it is never a client's real name (RFC 5321 4.1.1.1).
 """
 
 from collections.abc import Mapping
 
+from engagement.settings.scopes import address_of
 from smtpapi.mta import dsn
 
-VERB = "XSETCONTEXT"
+SET = "XSETCONTEXT"
+DUMP = "XDUMPCONTEXT"
+REMOTE = "XREMOTEIP"
 
 _MOST = 100  # variables a session may set: Momentum names no limit, its users set a handful; a guess
+
+
+def command_in(line: str) -> tuple[str, str] | None:
+    """Return verb and rest of a line that is one of these commands, None for any other."""
+    verb, _, rest = line.strip().partition(" ")
+    return (verb.upper(), rest) if verb.upper() in (SET, DUMP, REMOTE) else None
+
+
+def command_in_helo(name: str) -> tuple[str, str] | None:
+    """Return verb and rest of a command that is written as the name in EHLO, None for a real name."""
+    return command_in(name) if " " in name else None
 
 
 def merged(context: Mapping[str, str], rest: str) -> Mapping[str, str]:
@@ -19,19 +37,42 @@ def merged(context: Mapping[str, str], rest: str) -> Mapping[str, str]:
     with one that is malformed, and for too many variables.
     """
     if not rest.strip():
-        raise ValueError("no variables; Postfix tells only the command's name: set them by policy")
+        raise ValueError("no variables; Postfix tells only the command's name: see docs/postfix.md")
     found = {**context, **_pairs(rest)}
     if len(found) > _MOST:
         raise ValueError(f"more than {_MOST} variables")
     return found
 
 
+def remote_address(rest: str) -> str:
+    """Return the address that XREMOTEIP names. Raises ValueError for what is none."""
+    address = address_of(rest.strip())
+    if address is None:
+        raise ValueError("expected an IP address")
+    return str(address)
+
+
 def _pairs(text: str) -> dict[str, str]:
     """Parse name=value pairs in xtext (RFC 3461 4). Raises ValueError."""
     pairs = {}
-    for word in text.split():
+    for word in _words(text):
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise ValueError("expected name=value pairs")
         pairs[dsn.from_xtext(name)] = dsn.from_xtext(value)
     return pairs
+
+
+def _words(text: str) -> list[str]:
+    """Return the pairs as they were sent.
+
+    Postfix adds a blank behind each colon (docs/quirks.md). A value has no blank and no equals sign of its
+    own, so what follows a colon and has none belongs to the value.
+    """
+    words: list[str] = []
+    for word in text.split():
+        if words and words[-1].endswith(":") and "=" not in word:
+            words[-1] += word
+        else:
+            words.append(word)
+    return words

@@ -15,20 +15,22 @@ from smtpapi.model.envelope import Envelope
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Refuse, Why, removal
 from smtpapi.pipeline.site import MessageResult, Site
-from smtpapi.request import x_msys_api
+from smtpapi.request import vendor_headers, x_msys_api
 
 NO_COPIES_NOW = Refuse("451", "4.3.0", "Copies cannot be made now, try again later")
 
 
 def removable(site: Site, envelope: Envelope, message: Message) -> tuple[HeaderChange, ...]:
-    """Return the changes that take X-MSYS-API and split headers out of mail that could not be decided.
+    """Return the changes that take X-MSYS-API, its like and split headers out of mail that was not decided.
 
     Untrusted mail keeps both. On the hop's listener split headers go from any mail: it was trusted once.
     """
     split_headers = removal(message, split_header.HEADER)
     client = envelope.client
-    if site.untrusted(site.terms(client), client, message) is None:
-        return removal(message, x_msys_api.NAME) + split_headers
+    terms = site.terms(client)
+    if site.untrusted(terms, client, message) is None:
+        vendors = vendor_headers.removals(terms.vendors, message) if site.settings.active else ()
+        return removal(message, x_msys_api.NAME) + vendors + split_headers
     return split_headers if site.hop is not None and is_at(envelope.client, site.hop) else ()
 
 

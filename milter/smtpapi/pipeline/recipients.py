@@ -19,7 +19,7 @@ from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.request.decision import Decision, OptionDecision, bypassed, decide
+from smtpapi.request.decision import Decision, OptionDecision, bypassed
 from smtpapi.request.x_msys_api import XMsysApi
 
 
@@ -132,7 +132,7 @@ class RecipientDecisions:
         scoped, context = found
         if bypassed(context):
             return RecipientDecision(recipient, None, Why.BYPASSED)
-        decided = decide(scoped.options, self._site.wide, directive, context)
+        decided = self._site.decisions.decide(scoped.options, directive, context)
         if isinstance(decided, Refuse):
             return decided
         self.last = decided

@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 from engagement.events.model import Injection
 from engagement.links.keys import Key, Ring, RingError
-from engagement.settings.schema import Pixel
+from engagement.settings.schema import Pixel, ScopedOptions
 from engagement.settings.scopes import ListenAddress, Scoped, Where, listen_of
 from engagement.settings.settings import Settings
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import Leave, Outcome, Why
+from smtpapi.model.outcome import Leave, Outcome, Refuse, Why
 from smtpapi.policy.hooks import AnyPolicy
-from smtpapi.request.decision import Decision, OptionDecision, SiteWide
+from smtpapi.request import vendor_rules
+from smtpapi.request.decision import Decision, OptionDecision, SiteWide, decide
 from smtpapi.request.trust import against, is_local, is_trusted
+from smtpapi.request.x_msys_api import XMsysApi
 from smtpapi.rewrite.rules import RewritingRules
 
 _PLACES = 4096  # entries; about as many client addresses as a busy MTA sees within minutes
@@ -30,16 +32,48 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 class ScopeTerms:
     """What a site's configuration says about mail from one client and listener, whoever its recipients are.
 
-    trusted: whether the client is trusted without a login. default_decision: what is decided for mail without
-    policy, X-MSYS-API and variables, which alone could change it; None until there was such mail.
+    trusted: whether the client is trusted without a login. vendors: whose header fields are read.
+    default_decision: what is decided for mail without policy, X-MSYS-API and variables, which alone could
+    change it; None until there was such mail.
     """
 
-    __slots__ = ("default_decision", "scoped", "trusted")
+    __slots__ = ("default_decision", "scoped", "trusted", "vendors")
 
     def __init__(self, scoped: Scoped, trusted: bool) -> None:
         self.scoped = scoped
         self.trusted = trusted
+        self.vendors = tuple(map(vendor_rules.named, scoped.options.vendor_headers))
         self.default_decision: OptionDecision | None = None
+
+
+class LastDecision:
+    """Decides as `decide` does, and keeps the newest decision, since the next mail often asks the same.
+
+    The decision is a pure function of what it is asked with. Several threads may ask: what is kept is
+    replaced as a whole.
+    """
+
+    __slots__ = ("_kept", "_wide")
+
+    def __init__(self, wide: SiteWide) -> None:
+        self._wide = wide
+        self._kept: tuple[ScopedOptions, XMsysApi, Mapping[str, str], OptionDecision | Refuse] | None = None
+
+    def decide(
+        self, options: ScopedOptions, directive: XMsysApi, context: Mapping[str, str]
+    ) -> OptionDecision | Refuse:
+        """Return the decision for one recipient."""
+        kept = self._kept
+        if (
+            kept is not None
+            and kept[0] is options
+            and (kept[1] is directive or kept[1] == directive)
+            and kept[2] == context
+        ):
+            return kept[3]
+        decided = decide(options, self._wide, directive, context)
+        self._kept = options, directive, dict(context), decided
+        return decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +83,8 @@ class Site:
     ring: None where nothing is tracked. policy: None without a policy. hop: the listener by which second
     passes come in. wide: the settings that hold for all mail. first_hand: whether mail of trusted clients
     counts as their own whatever its trace says, as commands need that show what would become of a message.
-    key: the signing key, None where there is none. _terms: finds terms by the MTA's address and port, the
-    client's address and the pathway.
+    key: the signing key, None where there is none. decisions: makes the decisions for recipients. _terms:
+    finds terms by the MTA's address and port, the client's address and the pathway.
     """
 
     settings: Settings
@@ -61,10 +95,12 @@ class Site:
     wide: SiteWide = field(default_factory=SiteWide)
     first_hand: bool = False
     key: Key | None = field(init=False, compare=False, repr=False)
+    decisions: LastDecision = field(init=False, compare=False, repr=False)
     _terms: Callable[[str, int | None, str, str], ScopeTerms] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", signing(self.ring))
+        object.__setattr__(self, "decisions", LastDecision(self.wide))
         object.__setattr__(self, "_terms", lru_cache(maxsize=_PLACES)(self._found))
 
     def terms(self, client: Client, pathway: str = "") -> ScopeTerms:
@@ -124,7 +160,8 @@ class MessageResult(NamedTuple):
     decision: None where none was made. injections: one record a recipient, to be written once the MTA has
     taken the changes. connection_context: variables to hand in with the session's next message. notes:
     warnings for the log, with no address and no part of the header in them. counts: names of counters to add
-    one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text).
+    one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text). remarks:
+    for the log at DEBUG: names of what was not read.
     """
 
     outcome: Outcome
@@ -134,6 +171,7 @@ class MessageResult(NamedTuple):
     notes: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
     printed: tuple[tuple[int, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def where_of(client: Client, pathway: str = "") -> Where:

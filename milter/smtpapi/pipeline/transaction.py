@@ -7,9 +7,9 @@ reasons.
 
 The steps. They run in this order, and each may end the message:
 
-    second pass? · module on? · trusted? · already tracked? · policy · bypassed? · X-MSYS-API · a decision for
-    each recipient · copies · then one recipient: reasons to leave it alone, links and pixels;
-    several recipients: what `rewriting.several_recipients` says
+    second pass? · module on? · trusted? · already tracked? · policy · other vendors' fields · bypassed? ·
+    X-MSYS-API · a decision for each recipient · copies · then one recipient: reasons to leave it alone, links
+    and pixels; several recipients: what `rewriting.several_recipients` says
 
 Why two passes. An SMTP transaction has one body for all its recipients, and a milter can only replace that
 body as a whole. But each recipient must get links of their own (design rule 7). So the MTA makes the copies,
@@ -79,7 +79,7 @@ from smtpapi.policy import phases
 from smtpapi.policy.hooks import PolicyFailed
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.request import copies, x_msys_api
+from smtpapi.request import copies, vendor_headers, x_msys_api
 from smtpapi.request.copies import Role
 from smtpapi.request.x_msys_api import XMsysApi
 
@@ -129,8 +129,12 @@ def consider(
             promised = mail.copies_promised
         else:
             promised = resumed.first_pass is None and copies.may_be_asked(message)
-        removals = rights.allowed(resumed.headers())
-        return fallback.failed_result(error, removals, connection_context, copies_promised=promised)
+        headers = resumed.headers()
+        if resumed.first_pass is None and resumed.proves_nothing:
+            headers += vendor_headers.removals(terms.vendors, message)
+        return fallback.failed_result(
+            error, rights.allowed(headers), connection_context, copies_promised=promised
+        )
     finally:
         if mail is not None and mail.seen is not None:
             mail.seen.close()
@@ -149,6 +153,7 @@ def _steps(mail: TrustedMail) -> MessageResult:
         return mail.end_unchanged(Why.MODULE_OFF)
     tracking.already_tracked = _is_marked(mail)
     if tracking.already_tracked and mail.message.lacks((_HEADER,)):
+        tracking.headers += mail.vendor_removals
         return mail.end_unchanged(Why.ALREADY_TRACKED)
     if not tracking.already_tracked:
         tracking.headers += removal(mail.message, MARK)
@@ -173,6 +178,8 @@ def _steps(mail: TrustedMail) -> MessageResult:
             return mail.end(vctx.answer)
         mail.take_edits(seen.edits, for_hop=True)
         mail.take_recipients(seen.joining, seen.leaving)
+    if mail.first_pass is None:
+        mail.take_vendor_headers(seen)
     mail.hook_context = vctx.session(), vctx.message()
     decisions = mail.decisions = RecipientDecisions(
         mail.site, mail.envelope, mail.terms.scoped, vctx, seen, tracking.reason
@@ -219,6 +226,7 @@ def _is_default(mail: TrustedMail) -> bool:
         and not resumed.session
         and not resumed.message_context
         and mail.message.lacks((_HEADER,))
+        and not vendor_headers.names(mail.terms.vendors, mail.message)
     )
 
 
@@ -256,6 +264,7 @@ def _policy_failed(mail: TrustedMail, failed: PolicyFailed) -> MessageResult:
     if promised:
         mail.notes.append(str(failed))
         return mail.end(NO_COPIES_NOW)
+    mail.tracking.headers += mail.vendor_removals
     return mail.end_unchanged(Why.POLICY_FAILED, str(failed))
 
 

@@ -15,14 +15,14 @@ from engagement.links.keys import Key
 from smtpapi.hop.fingerprint import Fingerprint
 from smtpapi.hop.resume import ResumedMessage
 from smtpapi.model.granted_actions import GrantedActions
-from smtpapi.model.outcome import Discard, Outcome, Plan, Recipient, Refuse, Why
+from smtpapi.model.outcome import Discard, HeaderChange, Outcome, Plan, Recipient, Refuse, Why
 from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions, by_configuration
 from smtpapi.pipeline.site import MessageResult, ScopeTerms, Site
 from smtpapi.pipeline.tracking import CopyTracking
 from smtpapi.policy.edits import HeaderEdits
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import PolicyMessage
-from smtpapi.request import copies, x_msys_api
+from smtpapi.request import copies, vendor_headers, x_msys_api
 from smtpapi.request.copies import Role
 from smtpapi.request.decision import Decision
 from smtpapi.request.x_msys_api import Copy, XMsysApi
@@ -35,11 +35,11 @@ class TrustedMail:
 
     recipients: each mailbox once; ("",) where the transaction names none. first_pass: what the first pass
     knew, None while this is the first pass. tracking: makes the copies. decisions: decides for each
-    recipient, None where the configuration's default decision holds. notes: warnings for the log. vctx: the
-    policy's variables, None where no policy has run. hook_context: the variables of session and message that
-    the hooks for each recipient begin with. copies_promised: whether X-MSYS-API asks for copies, None while
-    it is unread. seen: the message as policy sees it, None where none has run. hop_fingerprint: of the
-    message as it goes over the hop.
+    recipient, None where the configuration's default decision holds. notes: warnings for the log. remarks:
+    names in other vendors' fields that were not read. vctx: the policy's variables, None where no policy has
+    run. hook_context: the variables of session and message that the hooks for each recipient begin with.
+    copies_promised: whether X-MSYS-API asks for copies, None while it is unread. seen: the message as policy
+    sees it, None where none has run. hop_fingerprint: of the message as it goes over the hop.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class TrustedMail:
         self.now = now
         self.recipients = _distinct(self.envelope.recipients) or ("",)
         self.notes: list[str] = []
+        self.remarks: tuple[str, ...] = ()
         self.decisions: RecipientDecisions | None = None
         self.vctx: ValidationContext | None = None
         self.hook_context: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}
@@ -74,6 +75,31 @@ class TrustedMail:
         self._joining: tuple[str, ...] = ()
         self._leaving: tuple[str, ...] = ()
         self._session = connection_context
+
+    @property
+    def vendor_removals(self) -> tuple[HeaderChange, ...]:
+        """The changes that take other vendors' fields out, as long as no policy has changed the header."""
+        return vendor_headers.removals(self.terms.vendors, self.message)
+
+    def take_vendor_headers(self, seen: PolicyMessage) -> None:
+        """Go on with X-MSYS-API in the place of other vendors' fields; where both stand, it counts alone.
+
+        seen: the message as policy has left it. Over the hop X-MSYS-API goes as any does.
+        """
+        vendors = self.terms.vendors
+        names = vendor_headers.names(vendors, self.message)
+        if not names:
+            return
+        if self.message.lacks((x_msys_api.NAME.lower(),)):
+            found = vendor_headers.translated(vendors, self.message)
+            self.notes += found.notes
+            if found.unread:
+                self.remarks = (f"other vendors' fields, not read: {', '.join(found.unread)}",)
+            if found.text:
+                seen.add_header(x_msys_api.NAME, found.text)
+        for name in names:
+            seen.remove_header(name)
+        self.take_edits(seen.edits, for_hop=True)
 
     def take_edits(self, edits: HeaderEdits | None, *, for_hop: bool) -> None:
         """Go on with the header as policy leaves it.
@@ -108,11 +134,12 @@ class TrustedMail:
         if edits is None and not self._joining and not self._leaving:
             return outcome
         plan = outcome if isinstance(outcome, Plan) else Plan(why=outcome.why, note=outcome.note)
-        if edits is not None:
-            plan = replace(plan, headers=self.rights.allowed(edits.changes(plan.headers)))
+        headers = plan.headers if edits is None else self.rights.allowed(edits.changes(plan.headers))
+        if not self._joining and not self._leaving:
+            return replace(plan, headers=headers)
         readdressed = bool(plan.through)  # then all are added anew already
         added = () if readdressed else tuple(map(Recipient, self._joining))
-        return replace(plan, recipients=plan.recipients + added, leaving=self._leaving)
+        return replace(plan, headers=headers, recipients=plan.recipients + added, leaving=self._leaving)
 
     def decide(self, directive: XMsysApi, recipients: list[str]) -> list[RecipientDecision] | Refuse:
         """Return a decision for each of these recipients, or the reply that refuses the message."""
@@ -129,7 +156,9 @@ class TrustedMail:
         counts = ("marks-refused",) if self.resumed.refused else ()
         printed = () if self.seen is None else tuple(self.seen.lines)
         changed = self._with_policy(outcome)
-        return MessageResult(changed, decision, injections, session, tuple(self.notes), counts, printed)
+        return MessageResult(
+            changed, decision, injections, session, tuple(self.notes), counts, printed, self.remarks
+        )
 
     def end_unchanged(self, why: Why, note: str = "") -> MessageResult:
         """Return the result that leaves the body alone and takes out only the internal header fields."""

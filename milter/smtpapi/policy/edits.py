@@ -34,13 +34,16 @@ class HeaderEdits:
     def __init__(self, message: Message, received: Message) -> None:
         """Begin with a message. received: the same as the MTA has it."""
         numbers: dict[str, int] = {}
-        places: dict[int, int] = {}
+        entries = []
         for field in received.fields:
             name = field.name.lower()
-            numbers[name] = numbers.get(name, 0) + 1
-            places[id(field)] = numbers[name]
+            numbers[name] = number = numbers.get(name, 0) + 1
+            entries.append((field, number, False))
         self._message = message
-        self._entries = [(field, places.get(id(field), 0), False) for field in message.fields]
+        if message is not received:
+            places = {id(field): number for field, number, _ in entries}
+            entries = [(field, places.get(id(field), 0), False) for field in message.fields]
+        self._entries = entries
         self._began = tuple(self._entries)
         self.changed = False
 
@@ -84,9 +87,7 @@ class HeaderEdits:
 
     def changes(self, later: Iterable[HeaderChange]) -> tuple[HeaderChange, ...]:
         """Return the changes for the MTA: the policy's, and those that were made of `message` afterwards."""
-        entries: dict[str, list[tuple[Field, int, bool]]] = {}
-        for entry in self._entries:
-            entries.setdefault(entry[0].name.lower(), []).append(entry)
+        entries: dict[str, list[tuple[Field, int, bool]]] = {}  # by name, once one is asked for
         made: dict[int, str | None] = {}  # what later steps make of an added field, by its id()
         done: list[HeaderChange] = []
         for change in later:
@@ -94,6 +95,9 @@ class HeaderEdits:
             if not change.index or name in _BY_THE_MTA:
                 done.append(change)
                 continue
+            if not entries:
+                for entry in self._entries:
+                    entries.setdefault(entry[0].name.lower(), []).append(entry)
             field, number, _ = entries[name][change.index - 1]
             if number:
                 done.append(HeaderChange(change.name, number, change.value))
@@ -105,8 +109,10 @@ class HeaderEdits:
         there = {(change.name.lower(), change.index) for change in done}
         kept = {id(entry[0]) for entry in self._entries}
         for field, number, _ in self._began:
+            if not number or id(field) in kept:
+                continue
             name = field.name.lower()
-            if number and id(field) not in kept and name not in _BY_THE_MTA and (name, number) not in there:
+            if name not in _BY_THE_MTA and (name, number) not in there:
                 yield HeaderChange(field.name, number, None)
 
     def _additions(self, made: dict[int, str | None]) -> tuple[HeaderChange, ...]:

@@ -28,25 +28,14 @@ def message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: Va
 
     The hooks of the connection run once a session; what they refuse is refused for all its messages.
     """
-    if policy.hooks.isdisjoint(_BEFORE_EACH):
-        _message(policy, envelope, mail, vctx)
-    else:
+    if not policy.hooks.isdisjoint(_BEFORE_EACH):
         policy.within(partial(_message, policy, envelope, mail, vctx))
 
 
 def _message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
-    connection = Accept.of(envelope.client)
-    call = HookCall(connection, mail, vctx)
-    if vctx.get(VCTX_CONN, _GREETED) is None:
-        session = vctx.session()
-        _run(policy, _CONNECTION, call._replace(word=connection.ehlo))
-        for name, value in session.items():
-            vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT comes after these hooks' phases, so it wins
-        vctx.set(VCTX_CONN, _GREETED, "true")
-        if (answer := vctx.refusal) is not None:
-            vctx.set(VCTX_CONN, _REFUSED, f"{answer.code} {answer.status} {answer.text}")
-    elif refused := vctx.get(VCTX_CONN, _REFUSED):
-        vctx.answer = reply(*code_in(refused))
+    call = HookCall(Accept.of(envelope.client), mail, vctx)
+    if not policy.hooks.isdisjoint(_CONNECTION):
+        _connection(policy, call)
     if vctx.refusal is not None:
         return
     _run(policy, ("validate_mailfrom",), call._replace(word=envelope.sender))
@@ -54,6 +43,21 @@ def _message(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: V
         for recipient in envelope.recipients:
             policy.call("validate_rcptto", call._replace(word=recipient, recipient=recipient))
     _run(policy, _MESSAGE, call)
+
+
+def _connection(policy: AnyPolicy, call: HookCall) -> None:
+    """Run the hooks of the connection, once a session; what they refused is refused again."""
+    vctx = call.vctx
+    if vctx.get(VCTX_CONN, _GREETED) is None:
+        session = vctx.session()
+        _run(policy, _CONNECTION, call._replace(word=call.ac.ehlo))
+        for name, value in session.items():
+            vctx.set(VCTX_CONN, name, value)  # XSETCONTEXT comes after these hooks' phases, so it wins
+        vctx.set(VCTX_CONN, _GREETED, "true")
+        if (answer := vctx.refusal) is not None:
+            vctx.set(VCTX_CONN, _REFUSED, f"{answer.code} {answer.status} {answer.text}")
+    elif refused := vctx.get(VCTX_CONN, _REFUSED):
+        vctx.answer = reply(*code_in(refused))
 
 
 def _run(policy: AnyPolicy, hooks: Sequence[str], call: HookCall) -> None:

@@ -6,6 +6,7 @@ Not the serving itself (`supervisor`).
 import grp
 import os
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
+from smtpapi.request.customers import CustomersError, by_login
 
 
 class StartError(Exception):
@@ -22,11 +24,15 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfiguration:
-    """Everything that a worker is made from, read and checked together."""
+    """Everything that a worker is made from, read and checked together.
+
+    customer_of: returns the id of the customer that a login belongs to, "" where there is none.
+    """
 
     settings: Settings
     policy: hooks.AnyPolicy | None
     ring: Ring
+    customer_of: Callable[[str], str]
 
 
 def load(path: Path) -> LoadedConfiguration:
@@ -34,14 +40,15 @@ def load(path: Path) -> LoadedConfiguration:
     try:
         settings = load_file(path)
         policy = load_named(path, settings)
+        customer_of = by_login(settings.customers)
         ring = load_ring(Path(settings.keys.ring))
-    except (SettingsError, hooks.PolicyError, RingError) as error:
+    except (SettingsError, hooks.PolicyError, CustomersError, RingError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename or path}: {error.strerror or error}") from error
     except Exception as error:  # a fault of ours or of a policy must not end a parent that serves
         raise StartError(f"{path}: {type(error).__name__}: {error}") from error
-    return LoadedConfiguration(settings, policy, ring)
+    return LoadedConfiguration(settings, policy, ring, customer_of)
 
 
 def account_of(settings: Settings) -> pwd.struct_passwd | None:

@@ -189,7 +189,8 @@ class Supervisor:
                 other.control.close()
             loaded, counters = self._loaded, self._counters.row(number)
             memory = partial(self._body_memory.share, number)
-            worker.run(loaded.settings, loaded.policy, loaded.ring, self._listener, theirs, counters, memory)
+            made_of = loaded.settings, loaded.policy, loaded.ring
+            worker.run(*made_of, self._listener, theirs, counters, memory, loaded.customer_of)
         theirs.close()
         ours.setblocking(False)
         self._own_counters.add("workers-started")

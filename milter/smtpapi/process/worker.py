@@ -54,6 +54,10 @@ _CALLBACK_SECONDS = 30.0  # for callbacks under way when libmilter stops; far ab
 _RETURN_SECONDS = 10.0  # for libmilter to return after it was stopped; its loop turns at least every 5 s
 
 
+def _no_customer(_login: str) -> str:
+    return ""
+
+
 class WorkerServices:
     """The functions behind `SessionServices`, with the configuration, clock, ring file and spool they use."""
 
@@ -64,8 +68,10 @@ class WorkerServices:
         ring: RingFile,
         counters: WorkerCounters,
         body_memory: Callable[[int], BodyMemory] = BodyMemory,
+        customer_of: Callable[[str], str] = _no_customer,
     ) -> None:
         self._settings = settings
+        self._customer_of = customer_of
         self._ring = ring
         self._site = Site.build(settings, ring.current(), policy)
         self._counters = counters
@@ -88,6 +94,7 @@ class WorkerServices:
             removable=self.removable,
             record=self.record,
             takes_context=self.takes_context,
+            customer_of=self._customer_of,
             counters=self._counters,
             tick=time.monotonic,
             max_size=self._settings.limits.max_message_size,
@@ -138,9 +145,9 @@ class WorkerServices:
             if not self._spool.append(encode(injection)):
                 self._counters.add("events-dropped")
 
-    def takes_context(self, client: Client) -> bool:
-        """Return whether XSETCONTEXT counts: the scope lists it, the client is trusted (contract.md 4.3)."""
-        return "XSETCONTEXT" in self._scoped(client).smtp_extensions and self.is_trusted(client)
+    def takes_context(self, client: Client, command: str) -> bool:
+        """Return whether a command counts: the scope lists it, the client is trusted (contract.md 4.3)."""
+        return command in self._scoped(client).smtp_extensions and self.is_trusted(client)
 
     def is_trusted(self, client: Client) -> bool:
         """Return whether a client's mail may be tracked at all."""
@@ -162,18 +169,20 @@ def run(
     control: socket.socket,
     counters: WorkerCounters,
     body_memory: Callable[[int], BodyMemory] = BodyMemory,
+    customer_of: Callable[[str], str] = _no_customer,
 ) -> NoReturn:
     """Serve in this process, made by fork, until the parent orders to stop or ends, then exit.
 
     ring: used while its file cannot be read. control: our end of the socket pair for orders. body_memory:
-    makes from the limit this process's share of the memory for messages.
+    makes from the limit this process's share of the memory for messages. customer_of: returns the customer
+    of a login.
 
     Signals stay blocked: libmilter receives them with sigwait. If the parent is killed, control reaches its
     end of file, so messages under way finish then too.
     """
     status = 1
     try:
-        _serve(settings, policy, ring, listener, control, counters, body_memory)
+        _serve(settings, policy, ring, listener, control, counters, body_memory, customer_of)
         status = 0
     except BaseException:  # noqa: BLE001 - after any fault this process ends, and the parent starts another
         maillog.worker_failed()
@@ -188,11 +197,12 @@ def _serve(
     control: socket.socket,
     counters: WorkerCounters,
     body_memory: Callable[[int], BodyMemory],
+    customer_of: Callable[[str], str],
 ) -> None:
     ring = RingFile(
         Path(settings.keys.ring), report=lambda error: maillog.ring_trouble(str(error)), known=known
     )
-    worker_services = WorkerServices(settings, policy, ring, counters, body_memory)
+    worker_services = WorkerServices(settings, policy, ring, counters, body_memory, customer_of)
     services = worker_services.for_sessions()
     heap.few_arenas()
     gc.collect()

@@ -20,7 +20,7 @@ from smtpapi.request.labels import (
 )
 from smtpapi.request.strict_json import NotJSON, Value
 
-_MAX_CUSTOMER_ID = 255  # bytes; Momentum's ids are short numbers, and each link carries one
+MAX_CUSTOMER_ID = 255  # bytes; Momentum's ids are short numbers, and each link carries one
 _SECONDS = re.compile(r"[+-]?[0-9]{1,15}")
 
 
@@ -89,9 +89,9 @@ class ContextVariables:
     def customer_id(self) -> str:
         """Return the customer's id, "" where none is set."""
         text = self._context.get("mo_customer_id", "")
-        if len(text.encode()) <= _MAX_CUSTOMER_ID:
+        if len(text.encode()) <= MAX_CUSTOMER_ID:
             return text
-        self._ignore("mo_customer_id", f"at most {_MAX_CUSTOMER_ID} bytes")
+        self._ignore("mo_customer_id", f"at most {MAX_CUSTOMER_ID} bytes")
         return ""
 
     def campaign(self) -> str | None:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import TextIO
 
@@ -197,14 +197,26 @@ def detail(envelope: Envelope, note: str) -> None:
     _details.warning("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(note))
 
 
+def remark(envelope: Envelope, text: str) -> None:
+    """Log a detail that only helps to look for the reason of something."""
+    _details.debug("%s: %s", envelope.queue_id or "NOQUEUE", _escaped(text))
+
+
 def printed(envelope: Envelope, level: int, text: str) -> None:
     """Log a line that policy prints. level: of syslog, from 0 (emergency) to 7 (debug)."""
     _log.log(_SYSLOG[max(0, min(level, 7))], "%s: policy: %s", envelope.queue_id or "NOQUEUE", _escaped(text))
 
 
-def context_refused(client: str, why: str) -> None:
-    """Log an XSETCONTEXT line that is not accepted."""
-    _details.info("%s: XSETCONTEXT not taken: %s", _escaped(client), why)
+def context_refused(client: str, command: str, why: str) -> None:
+    """Log one of Momentum's SMTP commands that is not taken."""
+    _details.info("%s: %s not taken: %s", _escaped(client), command, why)
+
+
+def context(client: str, variables: Mapping[str, str]) -> None:
+    """Log a session's variables, as XDUMPCONTEXT asks; the MTA has no words for the client."""
+    _details.info("%s: XDUMPCONTEXT: %d variables of the connection", _escaped(client), len(variables))
+    for name, value in sorted(variables.items()):
+        _details.info("%s: [connection] %s %s", _escaped(client), _escaped(name), _escaped(value))
 
 
 def ring_trouble(text: str) -> None:

@@ -20,6 +20,7 @@ from engagement.settings.scopes import listen_of
 from smtpapi.commands.configuration import postfix_advice
 from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
+from smtpapi.request import customers
 
 _ERRORS = (
     RingError,
@@ -37,6 +38,7 @@ def of_files(config: Path, settings: Settings) -> Iterator[str]:
         ("keys", "ring", load_ring),
         ("privacy", "objections", objections.load),
         ("classify", "rules", read_rules),
+        ("customers", "map", customers.read),
         ("classify", "as_database", AsDatabase),
         ("tracker", "apple_app_site_association", Path.read_bytes),
         ("tracker", "assetlinks", Path.read_bytes),

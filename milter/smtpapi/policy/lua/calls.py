@@ -54,7 +54,8 @@ part:unlink part:addFirstChild part:addLastChild part:insertBefore part:insertAf
 ac:esmtp_capability_add ac:esmtp_capability_remove ac:inbound_session_count
 msys.core.ec_message_new msys.core.io_wrapper_open
 msys.audit msys.audit_series msys.gauge_cache msys.counter msys.db.execute msys.dnsLookup msys.config
-msys.timer msys.registerControl msys.registerAuth msys.snmpTrap msys.os msys.http msys.httpsrv msys.threadpool
+msys.timer msys.registerControl msys.registerAuth msys.snmpTrap msys.os msys.http msys.httpsrv
+msys.threadpool.count msys.threadpool.find msys.threadpool.stat
 msys.tls_params msys.av msys.cloudmark msys.brightmail msys.csapi msys.spamd msys.validate msys.bounce
 msys.rfc3464 msys.delivery msys.gcm msys.apn msys.adaptive msys.pbp msys.dkim msys.arc
 msys.message_routing msys.datasource.define
@@ -120,7 +121,8 @@ OFFERED = frozenset(
         *("msys", "json", "thread", "strict", "msys.core", "msys.extended.message", "msys.extended.vctx"),
         *("msys.extended.ac", "msys.extended.message_routing", "msys.extended.ec_message", "msys.dumper"),
         *("msys.pcre", "msys.db", "msys.cidr", "msys.base64", "msys.qp", "msys.idn", "msys.json"),
-        *("msys.datasource", "msys.policyeditor", "msys.log", "msys.thread", "msys.util"),
+        *("msys.datasource", "msys.policyeditor", "msys.log", "msys.thread", "msys.threadpool"),
+        "msys.util",
     }
 )
 

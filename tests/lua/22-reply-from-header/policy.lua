@@ -1,0 +1,25 @@
+-- A sink answers what the mail's own header says, so that bounces can be tried out.
+require("msys.dumper");
+require("msys.extended.message");
+require("msys.extended.vctx");
+
+local mod = {};
+
+function mod:validate_data_spool(msg, accept, vctx)
+  local wanted = msg:header("X-Answer");
+  local code;
+  if (wanted[1] != nil) then
+    local matches, errstr, errnum = msys.pcre.match(wanted[1], "^\\s*(?P<code>[2345]\\d{2})\\s")
+    if (matches != nil) then
+      code = matches["code"]
+      wanted[1] = msys.pcre.replace(wanted[1], "^\\s*" .. code .. "\\s?", "")
+    else
+      code = 550
+    end
+    print ("answering " .. code .. " " .. wanted[1]);
+    vctx:set_code(code, wanted[1]);
+    return msys.core.VALIDATE_DONE;
+  end
+end
+
+msys.registerModule("sink", mod);
