@@ -7,12 +7,13 @@ Invariants: a line that is neither is reported and the other lines count all the
 once stays in force while its file cannot be read.
 """
 
+import fcntl
 import os
 import re
 import threading
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,32 @@ def load(path: Path) -> Objections:
             f"{path}: {error.strerror}; make it, empty if nobody objected, or correct privacy.objections"
         ) from None
     return parse(text, str(path))
+
+
+def add(path: Path, recipients: Iterable[str]) -> int:
+    """Add addresses to the list, durably; return how many were new.
+
+    Raises ObjectionsError for a file that cannot be read or written, ValueError for what is no address.
+    """
+    known, lines = load(path), list[str]()
+    for recipient in dict.fromkeys(each.lower() for each in recipients):
+        read = parse(recipient, str(path))
+        if len(read.addresses) != 1 or read.strange or "\n" in recipient:
+            raise ValueError("no address")
+        lines += [recipient] if not read.addresses <= known.addresses else []
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0, os.SEEK_END)
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                lines = lines if file.read(1) == b"\n" or not lines else ["", *lines]
+            file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ObjectionsError(f"{path}: {error.strerror}: this program must be able to write it") from None
+    return sum(1 for line in lines if line)
 
 
 class ObjectionsFile:

@@ -40,8 +40,15 @@ _ = (_.ARGUMENTS_PARSER, _.Meta, _.load_querystring, _.load_json, _.handle_error
 _ = (_.DEFAULT_ERROR_RESPONSE_NAME, _._register_error_handlers, _.sort_keys, _.merge_slashes)
 _ = _.max_content_length
 
-# what topics of the API stand on, and no topic uses yet
-_ = (_.needs, _.the_key, _.Parameters, _.Switch)
+# parameters and members of requests, reached by their names (tracker_web.api)
+_ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers)
+_ = (_.mailbox_provider_regions, _.ab_tests, _.ab_test_versions, _.email_rfc822, _.include_subaccounts)
+
+# what a document of the registry holds; what dnspython and http.client read (tracker_web.domains)
+_ = (_.checked_ms, _.lifetime, _.qname, _.sock)
+
+# the form of events for webhooks (engagement.events.api_event)
+_ = _.webhook_event
 
 # types named in quotes only
 _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)

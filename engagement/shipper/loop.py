@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from engagement.classify.judge import RuleSet
+from engagement.erasures.carrying import Erasures
 from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
@@ -46,7 +47,7 @@ class Shipper:
     rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
     alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
     kept, 0 for ever. portion: bytes of the spool in one step. now: returns Unix seconds. lock: to notice when
-    it is removed; None for not checking.
+    it is removed; None for not checking. erasures: requests to erase recipients, None for not looking.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Shipper:
         portion: int = BUDGET,
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
+        erasures: Erasures | None = None,
     ) -> None:
         self._lock = lock
+        self._erasures = erasures
         self._directory = directory
         self._store = store
         self._rejudge = rejudge
@@ -130,6 +133,7 @@ class Shipper:
             self._look_again()
             self._judge_again()
             self._roll_up()
+            self._erase()
             if not self.status.busy:
                 stop.wait(IDLE_SECONDS)
         self.drain(DRAIN_SECONDS)
@@ -143,6 +147,7 @@ class Shipper:
         if shipped == 0:
             self._judge_all(deadline)
             self._roll_up(now=True, seconds=deadline - time.monotonic())
+            self._erase()
         self._save_status(force=True)
         return shipped == 0
 
@@ -247,6 +252,11 @@ class Shipper:
         """Judge all that waits, until the deadline: what waits when the process ends keeps its label."""
         while self._judge_again(now=True) and time.monotonic() < deadline:
             pass
+
+    def _erase(self) -> None:
+        """Carry out requests to erase recipients, as far as the spool allows."""
+        if self._erasures is not None:
+            self._erasures.turn()
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

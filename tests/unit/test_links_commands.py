@@ -11,13 +11,13 @@ from typing import Any, get_args
 import pytest
 from click.testing import CliRunner, Result
 
+from engagement.links.described import ERRORS
 from engagement.links.keys import Ring
 from engagement.links.model import OPENS, Identity, Kind, Link, Reason
 from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
 from engagement.links.urls import click_url, pixel_url
 from smtpapi.commands import main
-from smtpapi.commands.data.decode import _ERRORS
 
 WHO = Identity(
     bytes(range(16)),
@@ -119,7 +119,7 @@ def test_link_of_a_tenant_is_nothing_here(ring: Path) -> None:
 
 
 def test_every_reason_for_a_bad_token_has_its_words() -> None:
-    assert set(_ERRORS) == set(get_args(Reason))
+    assert set(ERRORS) == set(get_args(Reason))
 
 
 def test_config_names_the_ring(ring: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tracker_web.api.parsing import Parser
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NAMED: Final = "api-"  # how the names of all topics begin
 SECURITY: Final = "key"  # the name of the way to send a key, in the document
 
 
@@ -28,7 +29,8 @@ class ApiBlueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = Parser()
 
     def __init__(self, name: str, description: str) -> None:
-        super().__init__(name, __name__, description=description, template_folder="templates")
+        # The pages have topics of the same names.
+        super().__init__(f"{NAMED}{name}", __name__, description=description, template_folder="templates")
         self._prepare_doc_cbks.append(self._add_errors)
 
     def add_url_rule(

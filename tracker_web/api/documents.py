@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import Response, current_app, render_template
 
 from tracker_web.api.access import open_to_all
-from tracker_web.api.blueprint import ApiBlueprint
+from tracker_web.api.blueprint import NAMED, ApiBlueprint
 from tracker_web.web.sources import Sources
 
 SPEC: Final = "smtpapi_openapi"  # where an application keeps the document (Flask.extensions)
@@ -79,7 +79,7 @@ def _calls(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
                     {
                         "method": method.upper(),
                         "path": path,
-                        "topic": call["tags"][0],
+                        "topic": call["tags"][0].removeprefix(NAMED),
                         "summary": call.get("summary", ""),
                         "description": call.get("description", ""),
                         "scope": " ".join(

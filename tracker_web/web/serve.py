@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from engagement.settings import Settings, SettingsError, load_file
+from tracker_web.server.build import CONFIG_VARIABLE
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.web import log
 from tracker_web.web.app import create_app, listen_of
@@ -77,6 +78,7 @@ def _forget_variables() -> None:
 def serve(settings: Settings, config: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     _forget_variables()
+    os.environ[CONFIG_VARIABLE] = str(config)  # for the commands that this program runs
     listen = listen_of(settings)
     log.started(str(listen), settings.web.token_file)
     server = Granian(

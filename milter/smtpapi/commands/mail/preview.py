@@ -9,12 +9,14 @@ import email.policy
 import quopri
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import click
 
-from engagement.terminal import plain
+from engagement.terminal import json_line, plain
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
 from smtpapi.commands.mail.reason_words import SKIP, WHY
@@ -44,6 +46,7 @@ _NOTES = {
 @click.option(
     "--html", "html_out", type=click.Path(dir_okay=False, path_type=Path), help="Write a page instead."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def command(
     config: Path | None,
@@ -51,6 +54,7 @@ def command(
     recipient: str,
     listen: tuple[str, int | None],
     html_out: Path | None,
+    as_json: bool,
     file: Path,
 ) -> None:
     """Show the links of a message before and after, each with its name and reason."""
@@ -63,6 +67,9 @@ def command(
     facts = [("From", _header(parsed, "from")), ("Recipient", recipient), ("File", file.name)]
     facts.append(("Outcome", _outcome_text(outcome)))
     rows = list(_rows(message, outcome))
+    if as_json:
+        click.echo(json_line(_as_json(title, outcome, rows)))
+        return
     if html_out is None:
         _show(title, facts, rows)
         return
@@ -71,6 +78,16 @@ def command(
     except OSError as error:
         raise Failed(f"{html_out}: cannot be written: {error.strerror}") from None
     say(f"{html_out}: {sum(row.changed for row in rows)} changes, {len(rows)} lines")
+
+
+def _as_json(title: str, outcome: Outcome, rows: Iterable[PreviewRow]) -> dict[str, Any]:
+    """Return what a program reads: the outcome, and each change or link left alone in its order."""
+    return {
+        "subject": title,
+        "outcome": _outcome_text(outcome),
+        "tracked": isinstance(outcome, Plan) and outcome.why is None,
+        "links": [{**asdict(row), "changed": row.changed} for row in rows],
+    }
 
 
 def _outcome_text(outcome: Outcome) -> str:

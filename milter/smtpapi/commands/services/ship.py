@@ -6,13 +6,16 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from engagement.classify.followed import FollowedRules
+from engagement.erasures.carrying import Erasures
 from engagement.events.record import BadRecord, decode
+from engagement.registry import open_registry
 from engagement.settings import Settings, load_file
 from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
@@ -93,6 +96,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
                 retention=settings.store.retention,
                 portion=portion,
                 lock=lock,
+                erasures=Erasures(partial(open_registry, settings), store, directory),
             )
             if once:
                 return _once(shipper)

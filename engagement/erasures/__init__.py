@@ -1,0 +1,1 @@
+"""Recipients who are to be erased: asked for by program, carried out by the shipper (docs/privacy.md)."""

@@ -1,0 +1,1 @@
+"""The smaller topics of the API: tracking domains, recipients and their privacy, single messages."""

@@ -1,0 +1,1 @@
+"""Tracking domains that people enter: which there are, and whether they lead here (contract.md 8.6)."""
