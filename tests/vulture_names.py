@@ -43,6 +43,10 @@ _ = _.max_content_length
 # what topics of the API stand on, and no topic uses yet
 _ = (_.needs, _.the_key, _.Parameters, _.Switch)
 
+# the HTTP server below engagement.metrics.listener; what each program's metrics are, for tests of docs
+_ = (_.log_message, _.daemon_threads, _.request_queue_size, _.server_bind, _.server_name, _.server_port)
+_ = (_.get_request, _.handle_error, _.METRICS)
+
 # types named in quotes only
 _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
 

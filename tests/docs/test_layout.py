@@ -38,13 +38,14 @@ def test_milter_is_pymilters_c_module() -> None:
 
 
 # What a later issue uses, by the extra that it is in.
-AWAITED = {"dnspython": "tracker", "prometheus-client": "tracker"}
+AWAITED = {"dnspython": "tracker"}
 MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
     "flask": {"flask", "markupsafe", "werkzeug"},
     "flask-smorest": {"flask_smorest", "webargs"},
     "argon2-cffi": {"argon2"},
+    "prometheus-client": {"prometheus_client"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},
 }
@@ -86,6 +87,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
         "tracker": ("tracker_web/", "engagement/events/agents.py", "engagement/access/users.py"),
         "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),
+        "metrics": ("engagement/metrics/exposition.py", "engagement/metrics/listener.py"),
         "": ("",),
     }
     imports = _imported()
