@@ -58,6 +58,7 @@ version:
 system:  ## Debian packages the tests need
 	@.ci/system test
 	@.ci/sendmail
+	@.ci/promtool
 	@.ci/readers
 	@.ci/go_client
 

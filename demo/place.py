@@ -45,6 +45,11 @@ follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = 
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}
+metrics {{                      # curl --unix-socket FILE http://localhost/metrics
+  milter = "unix:{run}/metrics/milter" tracker = "unix:{run}/metrics/tracker"
+  shipper = "unix:{run}/metrics/shipper" follower = "unix:{run}/metrics/follower"
+  web = "unix:{run}/metrics/web"
+}}
 """
 
 _SQLITE = 'store {{ path = "{run}/events.db" }}'

@@ -60,7 +60,7 @@ class Demonstration:
         if os.geteuid() != 0:
             raise Unable("make run needs root, as Postfix does: use `sudo make run`")
         try:
-            for name in ("etc", "log", "spool"):
+            for name in ("etc", "log", "spool", "metrics"):
                 (self.place.run / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unable(

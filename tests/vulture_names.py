@@ -50,6 +50,10 @@ _ = (_.checked_ms, _.lifetime, _.qname, _.sock)
 # the form of events for webhooks (engagement.events.api_event)
 _ = _.webhook_event
 
+# the HTTP server below engagement.metrics.listener; what each program's metrics are, for tests of docs
+_ = (_.log_message, _.daemon_threads, _.request_queue_size, _.server_bind, _.server_name, _.server_port)
+_ = (_.get_request, _.handle_error, _.METRICS)
+
 # types named in quotes only
 _ = (_.StartResponse, _.WSGIApplication, _.WSGIEnvironment)
 

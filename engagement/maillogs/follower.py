@@ -8,6 +8,7 @@ event, as its id follows from it.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -95,6 +96,10 @@ class Follower:
         self._now = now
         self._committed = source.cursor()
         self.told = 0
+        self.told_by_type: Counter[str] = Counter()
+        self.lines = 0
+        self.newest_ms = 0  # time of the last line
+        self.failing = False
 
     def step(self) -> int:
         """Tell what the next lines say; return how many lines there were.
@@ -115,6 +120,9 @@ class Follower:
         self._memory.commit(self._name, cursor, self._now())
         self._committed = cursor
         self.told += len(events)
+        self.told_by_type.update(event.type for event in events)
+        self.lines += len(lines)
+        self.newest_ms = lines[-1].at_ms
         return len(lines)
 
     def rewind(self) -> None:
@@ -132,6 +140,7 @@ class Follower:
                 if str(error) != trouble:
                     trouble = str(error)
                     _log.error("not following %s: %s", self._name, trouble)
+                self.failing = True
                 self.rewind()
                 stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -139,6 +148,7 @@ class Follower:
             if trouble:
                 _log.warning("following %s again", self._name)
             wait, trouble = FIRST_WAIT, ""
+            self.failing = False
             if not read:
                 stop.wait(IDLE_SECONDS)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engagement.settings.errors import OptionValueError, Place
+from engagement.settings.option import options_of
 from engagement.settings.option_types import integer_of
 from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
@@ -91,6 +92,20 @@ def warnings(settings: "Settings") -> Iterator[str]:
             yield from _context(block.values["context"])
         yield from _unknown_pathway(settings.table, block)
     yield from _twice(top)
+    yield from _open_metrics(settings)
+
+
+def _open_metrics(settings: "Settings") -> Iterator[str]:
+    """Yield a warning for each program whose metrics are shown on every address of the host."""
+    for option in options_of(type(settings.metrics)):
+        address = getattr(settings.metrics, option.name)
+        if address.startswith(("0.0.0.0:", "[::]:")) and (
+            value := settings.origins.get(("metrics", option.name))
+        ):
+            yield (
+                f"{_at(value)}: metrics {{ {option.name} }} = {address}: whoever reaches this host reads "
+                "them, as no password is asked for; name loopback's address or one of a closed network"
+            )
 
 
 def notices(settings: "Settings") -> Iterator[str]:

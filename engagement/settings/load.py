@@ -95,6 +95,7 @@ class _Loader:
             )
         self._check_hop()
         self._check_unserved()
+        self._check_metrics()
         engine = self.origins.get(("store", "engine"))
         if engine is not None and engine.value == "cassandra" and not self.stanza("cassandra_client").uri:
             what = "engine is cassandra, and no node of it is named"
@@ -108,6 +109,19 @@ class _Loader:
             what = f"several_recipients = {mode.value} without a split_listener"
             expected = "the address and port of the MTA's second pass, as in split_listener = 127.0.0.1:10026"
             self.problems.append(Problem(Place(mode.file, mode.line, mode.column), what, expected))
+
+    def _check_metrics(self) -> None:
+        """Check that each program has an address of its own, and none that readers of mail use."""
+        metrics = self.stanza("metrics")
+        taken = {self.stanza(name).listen: f"{name} {{ listen }}" for name in ("tracker", "web")}
+        for option in options_of(type(metrics)):
+            address = getattr(metrics, option.name)
+            if address in taken and (value := self.origins.get(("metrics", option.name))):
+                what = f"metrics {{ {option.name} }} is {address}, and so is {taken[address]}"
+                place = Place(value.file, value.line, value.column)
+                self.problems.append(Problem(place, what, "an address of its own for each"))
+            if address:
+                taken[address] = f"metrics {{ {option.name} }}"
 
     def _check_unserved(self) -> None:
         self.unserved.check(self.top, self.origins.items())

@@ -366,6 +366,19 @@ def http_listen() -> OptionType[str]:
     return OptionType(expected, read, quoted)
 
 
+def metrics_listen() -> OptionType[str]:
+    """Return the type of the address where a program shows its metrics; empty for none."""
+    expected = '"ADDRESS:PORT", with IPv6 addresses in brackets, or "unix:/absolute/path", or empty for none'
+
+    def read(value: ValueNode) -> str:
+        found = _text(value, expected)
+        if not found or found.startswith("unix:/") or is_host_and_port(found, port_needed=True):
+            return found
+        raise OptionValueError(f"is {quoted_value(value)}", expected)
+
+    return OptionType(expected, read, quoted)
+
+
 def second_pass_listener() -> OptionType[str]:
     """Return the type of the second pass's listener: an IP address and a port, or empty."""
     expected = "IP-ADDRESS:PORT, with IPv6 addresses in brackets, or empty for no hop"

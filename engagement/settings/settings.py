@@ -20,6 +20,7 @@ from engagement.settings.schema import (
     FollowStanza,
     KeysStanza,
     LimitsStanza,
+    MetricsStanza,
     MilterStanza,
     MomentumStanza,
     PolicyScript,
@@ -62,6 +63,7 @@ class Settings:
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
+    metrics: MetricsStanza = field(default_factory=MetricsStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)
     scripts: tuple[PolicyScript, ...] = ()

@@ -19,6 +19,7 @@ from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
+from engagement.shipper.lag import Lag
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.messages import MessageMatcher
 from engagement.shipper.rejudge import Rejudge
@@ -80,6 +81,7 @@ class Shipper:
         self._swept = float("-inf")
         self._status_saved = float("-inf")
         self._next_roll_up = float("-inf")
+        self.lag = Lag()
         self.status = ShipperStatus.begun(now())
 
     def step(self) -> int:
@@ -88,20 +90,26 @@ class Shipper:
         Raises StoreError if the store, OSError if the spool fails; nothing is lost then.
         """
         entries = self._reader.read(self._portion)
-        if entries:
-            self._ship(entries)
+        events = self._ship(entries) if entries else []
         if entries or self._reader.has_done():
             self._reader.commit()
+        self.lag.note(events, self._now())
         return len(entries)
 
-    def _ship(self, entries: Sequence[SpoolEntry]) -> None:
-        """Add the rows of these records, and those of events that waited for their injections."""
+    def _ship(self, entries: Sequence[SpoolEntry]) -> list[Event]:
+        """Add the rows of these records, and those of events that waited for their injections.
+
+        Return the events in the records.
+        """
+        events: list[Event] = []
         self._rules = self._rejudge.rules() if self._rejudge else None
         batch: _Batch = []
         told: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
         injections: list[Injection] = []
         for entry in entries:
             event = self._event(entry)
+            if event is not None:
+                events.append(event)
             if isinstance(event, MessageEvent):
                 told[event.id] = (entry, event)
             elif event is not None and (made := self._rows(entry, event)):
@@ -117,6 +125,7 @@ class Shipper:
         self._messages.done(matches)
         if self._rejudge:
             self._rejudge.note(row for _, made in batch for row in made)
+        return events
 
     def run(self, stop: threading.Event) -> None:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""

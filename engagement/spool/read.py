@@ -76,7 +76,7 @@ class SpoolReader:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._committed = _load(directory / CURSOR)
+        self._committed = positions(directory)
         self._written = dict(self._committed)
         self._segments: dict[str, _Segment] = {}
         self._was_listed = False  # before, the cursor is all that is known of the segments
@@ -349,7 +349,15 @@ def _writer_is_gone(descriptor: int) -> bool:
     return True
 
 
-def _load(path: Path) -> dict[str, int]:
+def stem_of(name: str) -> str | None:
+    """Return the name without its ending of a file that holds records; None for another file."""
+    match = _NAME.fullmatch(name)
+    return match["stem"] if match else None
+
+
+def positions(directory: Path) -> dict[str, int]:
+    """Return how far each segment of a directory was read and committed, in bytes, by name without ending."""
+    path = directory / CURSOR
     try:
         values = json.loads(path.read_bytes())["positions"]
         return {str(stem): position for stem, position in values.items() if type(position) is int}

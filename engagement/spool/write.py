@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from engagement.spool.format import MAGIC, MAX_RECORD, frame
@@ -53,8 +54,9 @@ class SpoolWriter:
     sync: "group" or "always". segment_size: bytes after which a new segment begins. segment_age: seconds
     after which a segment with records ends, so that disk space is freed. max_size: bytes of all segments of
     the directory together beyond which records are dropped. max_share: the same in percent of the file
-    system; the lesser of both counts. dropped: events dropped so far. sync_failures: fdatasync calls that
-    failed. A forked child begins segments of its own. Raises ValueError for another sync.
+    system; the lesser of both counts. dropped: events dropped so far; the argument is called with those of
+    each drop. sync_failures: fdatasync calls that failed; sync_failed is called for each. A forked child
+    begins segments of its own. Raises ValueError for another sync.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class SpoolWriter:
         max_share: int = 100,
         group_ms: int = 100,
         segment_age: float = 60.0,
+        dropped: Callable[[int], None] = lambda _events: None,
+        sync_failed: Callable[[], None] = lambda: None,
     ) -> None:
         if sync not in ("group", "always"):
             raise ValueError(f"sync is group or always, not {sync}")
@@ -77,6 +81,8 @@ class SpoolWriter:
         self._max_size = max_size
         self._max_share = max_share
         self._group = group_ms / 1000
+        self._told_dropped = dropped
+        self._told_sync_failed = sync_failed
         self._begin_life()
         _writers.add(self)
 
@@ -253,6 +259,7 @@ class SpoolWriter:
 
     def _note_drop(self, why: str, events: int) -> None:
         self.dropped += events
+        self._told_dropped(events)
         self._unreported += events
         self._why = why
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
@@ -298,6 +305,7 @@ class SpoolWriter:
             except OSError as error:
                 segment.failed = True
                 self.sync_failures += 1
+                self._told_sync_failed()
                 _log.critical(
                     "spool %s: %s, with %d event(s), cannot be made safe (%s); those not shipped are lost. "
                     "A new segment is begun. Look at the disk.",

@@ -38,7 +38,7 @@ def test_milter_is_pymilters_c_module() -> None:
 
 
 # What a later issue uses, by the extra that it is in.
-AWAITED = {"prometheus-client": "tracker"}
+AWAITED: dict[str, str] = {}
 MODULES = {
     "pymilter": {"Milter", "milter"},
     "cassandra-driver": {"cassandra"},
@@ -46,6 +46,7 @@ MODULES = {
     "flask": {"flask", "markupsafe", "werkzeug"},
     "flask-smorest": {"flask_smorest", "webargs"},
     "argon2-cffi": {"argon2"},
+    "prometheus-client": {"prometheus_client"},
     "crawler-user-agents": {"crawleruseragents"},
     "ua-parser": {"ua_parser"},
 }
@@ -87,6 +88,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
         "tracker": ("tracker_web/", "engagement/events/agents.py", "engagement/access/users.py"),
         "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),
+        "metrics": ("engagement/metrics/exposition.py", "engagement/metrics/listener.py"),
         "": ("",),
     }
     imports = _imported()

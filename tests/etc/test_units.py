@@ -79,6 +79,17 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert verify(tmp_path / "vagrant", vagrant_units()) == ""
 
 
+def test_systemd_takes_the_drop_in_for_metrics(tmp_path: Path) -> None:
+    text = (ROOT / "etc/systemd/metrics.conf").read_text()
+    units = [unit for unit in UNITS if "PrivateNetwork=yes" in unit.read_text()]
+    assert {unit.stem for unit in units} == {"smtpapi-milter", "smtpapi-follow"}
+    for unit in units:
+        together = re.sub(
+            r"(?m)^\[Install\]", text.partition("[Service]")[2] + "\n[Install]", unit.read_text()
+        )
+        assert verify(tmp_path / unit.stem, {unit.name: together}) == ""
+
+
 def test_verifying_would_tell_of_a_slip_of_the_pen(tmp_path: Path) -> None:
     broken = UNITS[0].read_text().replace("ProtectSystem=", "ProtectSystm=")
     assert "Unknown key 'ProtectSystm'" in verify(tmp_path, {"broken.service": broken})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engagement.settings import Settings, load_file
+from engagement.shipper.metrics import ShipperView
 from engagement.spool import read
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.store import CassandraStore
@@ -53,7 +54,9 @@ def _install() -> None:
 
 
 def _life(settings: Settings) -> None:
-    whole = ship._ship(settings, Path(settings.spool.directory), threading.Event(), once=True)
+    whole = ship._ship(
+        settings, Path(settings.spool.directory), threading.Event(), ShipperView(settings), once=True
+    )
     os._exit(0 if whole else 1)
 
 

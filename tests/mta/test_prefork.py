@@ -435,8 +435,8 @@ def test_counters_can_be_read_while_it_runs(tmp_path: Path) -> None:
             [*site._program, "milter", "--config", str(site.config), "--counters"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        assert 'smtpapi_events_total{event="tracked"} 1\n' in done.stdout
-        assert 'smtpapi_untouched_total{reason="untrusted"} 0\n' in done.stdout
+        assert 'smtpapi_milter_messages_total{outcome="tracked"} 1.0\n' in done.stdout
+        assert 'smtpapi_milter_untouched_total{reason="untrusted"} 0.0\n' in done.stdout
 
 
 def test_a_rotated_key_is_used_without_a_reload(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from smtpapi.model.edit import Edit
-from smtpapi.model.outcome import Leave, Plan, Refuse, Skip, Skipped, Why
-from smtpapi.telemetry.counters import FILE_NAME, NAMES, Counters, CountersError, WorkerCounters, exposition
+from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.telemetry.counters import BOUNDS, FILE_NAME, NAMES, Counters, CountersError, WorkerCounters
 
 
 def test_every_reason_is_counted_under_its_name() -> None:
@@ -18,10 +18,11 @@ def test_every_reason_is_counted_under_its_name() -> None:
 def test_an_outcome_is_counted_with_its_reasons() -> None:
     counters = Counters.create(2)
     row = counters.row(1)
-    row.add_outcome(Leave(Why.UNTRUSTED))
-    row.add_outcome(Refuse("550", "5.6.0", "no"))
-    row.add_outcome(Plan(why=Why.NO_LINK))
-    row.add_outcome(Plan(edits=(Edit(0, 1, b"", "link"),), skipped=(Skipped("1", 3, "u", Skip.OWN_HOST),)))
+    row.add_outcome(Leave(Why.UNTRUSTED), 0.0)
+    row.add_outcome(Refuse("550", "5.6.0", "no"), 0.0)
+    row.add_outcome(Plan(why=Why.NO_LINK), 0.0)
+    tracked = Plan(edits=(Edit(0, 1, b"", "link"),), skipped=(Skipped("1", 3, "u", Skip.OWN_HOST),))
+    row.add_outcome(tracked, 0.0)
     counted = {name: count for name, count in counters.totals().items() if count}
     assert counted == {
         "messages": 4,
@@ -67,9 +68,19 @@ def test_a_file_of_another_version_is_not_misread(tmp_path: Path) -> None:
             Counters.open(tmp_path)
 
 
-def test_the_text_is_prometheus_format() -> None:
-    text = exposition(Counters.create(1).totals())
-    assert text.count("# TYPE ") == 3
-    assert 'smtpapi_untouched_total{reason="untrusted"} 0\n' in text
-    assert 'smtpapi_skipped_total{reason="own-host"} 0\n' in text
-    assert 'smtpapi_events_total{event="failed-in-change"} 0\n' in text
+def test_each_outcome_has_its_times() -> None:
+    counters = Counters.create(3)
+    for row, seconds in ((0, 0.0), (1, BOUNDS[0]), (2, BOUNDS[0] + 1e-6), (1, 1.0), (2, 5.5)):
+        counters.row(row).add_outcome(Plan(), seconds)
+    counters.row(1).add_outcome(Discard(), 0.5)
+    counters.row(1).add_outcome(Plan(why=Why.SPLIT), 0.5)
+    times = counters.times()
+    counts = dict(zip((*BOUNDS, None), times["tracked"].counts, strict=True))
+    assert {bound: count for bound, count in counts.items() if count} == {
+        BOUNDS[0]: 2,  # what is on a bound belongs below it
+        BOUNDS[1]: 1,
+        1.0: 1,
+        None: 1,
+    }
+    assert times["tracked"].seconds == pytest.approx(6.5 + 2 * BOUNDS[0], abs=1e-5)
+    assert {name for name, took in times.items() if sum(took.counts)} == {"tracked", "discarded", "split"}

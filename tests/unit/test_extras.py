@@ -45,6 +45,7 @@ def run(folder: Path, missing: str, *words: str) -> subprocess.CompletedProcess[
     [
         ("milter", "Milter", "milter"),
         ("milter", "lxml", "milter"),
+        ("milter --counters", "prometheus_client", "metrics"),
         ("tracker", "granian", "tracker"),
         ("web", "granian", "tracker"),
         ("web", "flask", "tracker"),

@@ -19,7 +19,7 @@ SPLIT = Plan(
 
 def test_a_split_message_is_counted_as_split_alone() -> None:
     counters = Counters.create(1)
-    counters.row(0).add_outcome(SPLIT)
+    counters.row(0).add_outcome(SPLIT, 0.0)
     assert {name: count for name, count in counters.totals().items() if count} == {
         "messages": 1,
         "why-split": 1,

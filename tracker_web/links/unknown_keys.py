@@ -22,11 +22,19 @@ _MOST_IDS: Final = 16  # counted each by itself; a stranger can name 65,535
 
 
 class UnknownKeys:
-    """Counts of one process. directory: the spool's. report: called with the counts so far, as text."""
+    """Counts of one process.
+
+    directory: the spool's. report: called with the counts so far, as text. counted: called for each.
+    """
 
     def __init__(
-        self, directory: Path, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        directory: Path,
+        report: Callable[[str], None],
+        counted: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._counted = counted
         self._file = directory / f"{UNKNOWN_KEYS}{os.getpid()}"
         self._report = report
         self._clock = clock
@@ -40,6 +48,7 @@ class UnknownKeys:
             number = int.from_bytes(urlsafe_b64decode(token[:8])[2:4], "big")
         except ValueError:
             return
+        self._counted()
         with self._lock:
             if number not in self._counts and len(self._counts) >= _MOST_IDS:
                 number = 0  # the rest, together

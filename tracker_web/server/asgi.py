@@ -52,10 +52,16 @@ _WANTED: Final[dict[bytes, Any]] = {
 
 
 class Asgi:
-    """An ASGI 3 application. wsgi: answers at once, and calls start_response before it returns."""
+    """An ASGI 3 application. wsgi: answers at once, and calls start_response before it returns.
 
-    def __init__(self, wsgi: "WSGIApplication") -> None:
+    answered: told the status of each answer.
+    """
+
+    def __init__(
+        self, wsgi: "WSGIApplication", answered: Callable[[int], None] = lambda _status: None
+    ) -> None:
         self._wsgi = wsgi
+        self._answered = answered
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,6 +75,7 @@ class Asgi:
 
         body = b"".join(self._wsgi(environ_of(scope), start))
         status, headers = answer
+        self._answered(status)
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": body})
 

@@ -6,6 +6,7 @@ Not an access log: no request is logged, and no token ever is.
 import logging
 import logging.config
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -106,16 +107,18 @@ def few_descriptors(allowed: int, wanted: int) -> None:
 class LostRecords:
     """Logs hits that could not be recorded: the first at once, then once a minute with their count.
 
-    What the spool itself drops, the spool counts and logs.
+    What the spool itself drops, the spool counts and logs. counted: called for each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Callable[[], None] = lambda: None) -> None:
+        self._counted = counted
         self._lock = Lock()
         self._lost = 0
         self._logged = float("-inf")
 
     def add(self, error: Exception) -> None:
         """Count one more record that was lost, and log it when a line is due."""
+        self._counted()
         with self._lock:
             self._lost += 1
             now = time.monotonic()

@@ -28,6 +28,7 @@ from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool
 from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
+from tracker_web.server import counts
 from tracker_web.server.last_good import files_of, objections, ring_of, stopped
 from tracker_web.server.log import (
     LostRecords,
@@ -89,10 +90,11 @@ os.register_at_fork(after_in_child=_after_fork)
 def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None = None) -> LinksApplication:
     """Build this process's application. Raises RingError when there is no key ring."""
     keys = ring_of(settings)
+    counted = counts.mine()
     ids = EventIds(secrets.token_bytes(8))
     spool: HitSink | None = None
     if settings.privacy.mode is not PrivacyMode.OFF:
-        writer = Folding(_writer(settings), always=settings.spool.sync == "always")
+        writer = Folding(_writer(settings, counted), always=settings.spool.sync == "always")
         # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
         Finalize(None, writer.close, exitpriority=0)
         rules = FollowedRules(settings.classify, rules_trouble).current()
@@ -111,13 +113,13 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         spool=spool,
         otherwise=otherwise,
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
-        lost=LostRecords().add,
+        lost=LostRecords(counted.lost).add,
         proxies=Proxies(settings.tracker.trusted_proxies),
         truncate_addresses=settings.privacy.truncate_addresses,
         well_known=files,
         stops=StopListFollower(Path(settings.tracker.stop_list), stop_list_trouble, stopped()).start(),
         sender=settings.tracker.sender,
-        unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key).add,
+        unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key, counted.unknown_key).add,
         unrecorded=_unrecorded(settings),
     )
 
@@ -129,11 +131,13 @@ def _unrecorded(settings: Settings) -> frozenset[Kind]:
     return (none if hydrant.log_click else CLICKS) | (none if hydrant.log_open else OPENS)
 
 
-def _writer(settings: Settings) -> SpoolWriter:
+def _writer(settings: Settings, counted: counts.WorkerCounts) -> SpoolWriter:
     return SpoolWriter(
         Path(settings.spool.directory),
         sync=settings.spool.sync,
         segment_size=settings.spool.segment_size,
         max_size=settings.spool.max_size,
         max_share=settings.spool.max_share,
+        dropped=counted.dropped,
+        sync_failed=counted.sync_failed,
     )

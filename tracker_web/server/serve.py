@@ -15,12 +15,13 @@ from granian.log import LogLevels
 from engagement import extensions
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
+from engagement.metrics.process import MetricsProcess
 from engagement.objections import ObjectionsError
 from engagement.objections import load as load_objections
 from engagement.settings import Settings, SettingsError, load_file
 from engagement.settings.schema import PrivacyMode
 from tracker_web.links.hosts import parse_listen, tracking_hosts
-from tracker_web.server import build, log
+from tracker_web.server import build, counts, log
 from tracker_web.server.asgi import Asgi
 from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
@@ -71,7 +72,7 @@ def _max_connections() -> int:
 
 def application() -> Asgi:
     """Return the application that a worker of the server calls."""
-    return Asgi(build.application())
+    return Asgi(build.application(), counts.mine().answered)
 
 
 def serve(settings: Settings, config: Path) -> None:
@@ -81,6 +82,7 @@ def serve(settings: Settings, config: Path) -> None:
     log.started(str(listen), settings.tracker.workers, hosts, settings.privacy.mode is not PrivacyMode.OFF)
     if notice := extensions.notice("tracker_web"):
         log.notice(notice)
+    metrics = MetricsProcess(settings.metrics.tracker, partial(counts.read, counts.share()), log.notice)
     server = Granian(
         "tracker_web.server.serve:application",
         factory=True,
@@ -100,6 +102,12 @@ def serve(settings: Settings, config: Path) -> None:
         respawn_interval=1.0,
         workers_kill_timeout=_STOP_TIMEOUT,
     )
-    server.on_reload(partial(renew, config))
-    server.serve()
+
+    def reload() -> None:
+        renew(config)
+        metrics.keep()
+
+    server.on_reload(reload)
+    with metrics:
+        server.serve()
     log.stopped()

@@ -45,6 +45,11 @@ def reconfigure_failed(error: Exception) -> None:
     _logger.error("Reconfigure failed. The last good configuration stays in use: %s", error)
 
 
+def notice(text: str) -> None:
+    """Log what the operator may want to change."""
+    _logger.warning("%s", text)
+
+
 def page_failed(error: BaseException) -> None:
     """Log that a page could not be made."""
     _logger.error("page failed: %s: %s", type(error).__name__, error)

@@ -14,11 +14,13 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from engagement.metrics import show
 from engagement.settings import Settings, SettingsError, load_file
 from tracker_web.server.build import CONFIG_VARIABLE
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.web import log
 from tracker_web.web.app import create_app, listen_of
+from tracker_web.web.request_metrics import RequestMetrics
 from tracker_web.web.token_file import TokenError, token_of
 
 if TYPE_CHECKING:
@@ -61,7 +63,11 @@ def _renew(config: Path) -> None:
 
 def application() -> "WSGIApplication":
     """Return the application that the server's worker calls. Raises TokenError."""
-    return create_app(_good[0].settings).wsgi_app
+    settings = _good[0].settings
+    counted = RequestMetrics(create_app(settings).wsgi_app)
+    # In the worker: there is one, so what it counts is all.
+    show.start(settings.metrics.web, counted.read, log.notice)
+    return counted
 
 
 def _forget_variables() -> None:

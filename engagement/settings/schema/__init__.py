@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
+from engagement.settings.schema.metrics import MetricsStanza
 from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
 from engagement.settings.schema.momentum import (
     CassandraClientStanza,
@@ -51,6 +52,7 @@ __all__ = [
     "FollowStanza",
     "KeysStanza",
     "LimitsStanza",
+    "MetricsStanza",
     "MilterStanza",
     "MomentumStanza",
     "Pixel",
@@ -95,6 +97,7 @@ STANZAS: Mapping[str, type] = {
     "tracker": TrackerStanza,
     "web": WebStanza,
     "follow": FollowStanza,
+    "metrics": MetricsStanza,
     "privacy": PrivacyStanza,
     "policy": PolicyStanza,
 }

@@ -4,6 +4,7 @@ They are found by the names of their message, each as eight bytes of its hash; w
 the whole name.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from typing import Final
@@ -15,9 +16,11 @@ from engagement.stores.sqlite.connection import SqliteFile, in_transaction
 
 _PUT: Final = "INSERT INTO waiting (event_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT_NAME: Final = "INSERT INTO waiting_name (name, event_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_NAMED: Final = """
-SELECT waiting.record FROM waiting_name JOIN waiting ON waiting.event_id = waiting_name.event_id
-WHERE waiting_name.name = ?
+_ANY: Final = "SELECT 1 FROM waiting LIMIT 1"
+NAMED: Final = """
+SELECT waiting.record FROM json_each(?) AS asked
+CROSS JOIN waiting_name ON waiting_name.name = asked.value
+CROSS JOIN waiting ON waiting.event_id = waiting_name.event_id
 """
 _DROP: Final = "DELETE FROM waiting WHERE event_id = ?"
 _DROP_NAME: Final = "DELETE FROM waiting_name WHERE name = ? AND event_id = ?"
@@ -40,14 +43,20 @@ class WaitingEvents(SqliteFile):
             self._do(lambda connection: in_transaction(connection, put), None)
 
     def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
-        """See the port."""
+        """See the port. Nearly always nothing waits at all: then no name is looked at."""
         wanted = set(names)
+
+        def named(connection: sqlite3.Connection) -> list[tuple[bytes]]:
+            if connection.execute(_ANY).fetchone() is None:
+                return []
+            asked = json.dumps(sorted({hashed(*name) for name in wanted}))
+            return connection.execute(NAMED, (asked,)).fetchall()
+
         found: dict[str, MessageEvent] = {}
-        for name in sorted({hashed(*name) for name in wanted}):
-            for (record,) in self._ask(_NAMED, [name]):
-                event = decode(record)
-                if isinstance(event, MessageEvent) and not wanted.isdisjoint(names_of(event)):
-                    found[event.id] = event
+        for (record,) in self._do(named, []) if wanted else ():
+            event = decode(record)
+            if isinstance(event, MessageEvent) and not wanted.isdisjoint(names_of(event)):
+                found[event.id] = event
         return tuple(found.values())
 
     def drop_waiting(self, events: Iterable[MessageEvent]) -> None:

@@ -55,6 +55,10 @@ class BodyMemoryTable:
         """Return the share of the process with that number, from 1. limit: octets for all processes."""
         return BodyMemory(limit, self.numbers, number)
 
+    def taken(self) -> int:
+        """Return the octets that the messages of all processes take now."""
+        return sum(self.numbers[1 : self.numbers[0] + 1])
+
     def begin(self, number: int) -> None:
         """Count a process that is about to start."""
         self.numbers[number] = 0

@@ -145,7 +145,7 @@ class MessageEnd:
         counters = self.services.counters
         message = self._message
         header_size = self.incoming.header_size if message is None else message.header_size
-        counters.add_outcome(outcome)
+        counters.add_outcome(outcome, seconds)
         if self._result is not None:
             for name in self._result.counts:
                 counters.add(name)

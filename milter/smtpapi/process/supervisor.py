@@ -25,6 +25,7 @@ from pathlib import Path
 from engagement import extensions
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
+from engagement.metrics.process import MetricsProcess
 from engagement.settings import Settings
 from smtpapi.mta.body_memory import BodyMemoryTable
 from smtpapi.policy.files import notices
@@ -32,7 +33,7 @@ from smtpapi.process import listener, worker
 from smtpapi.process.children import Child, Children, dismiss
 from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load
 from smtpapi.process.systemd import notify
-from smtpapi.telemetry import maillog
+from smtpapi.telemetry import maillog, metrics
 from smtpapi.telemetry.counters import Counters
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
@@ -75,11 +76,14 @@ class Supervisor:
             self._counters = Counters.create(_ROWS, Path(directory) if directory else None)
             self._own_counters = self._counters.row(0)
             self._body_memory = BodyMemoryTable(_ROWS)
+            sources = (self._counters, self._body_memory.taken, settings.limits.max_memory)
+            self._metrics = MetricsProcess(settings.metrics.milter, metrics.reader(*sources), maillog.notice)
             said = (*settings.notices, *settings.warnings, *notices(self._loaded.policy))
             for text in (*said, extensions.notice("smtpapi")):
                 if text:
                     maillog.notice(text)
-            self._serve()
+            with self._metrics:
+                self._serve()
         except OSError as error:
             raise StartError(f"{error.filename or self._config}: {error.strerror or error}") from error
         finally:
@@ -106,7 +110,8 @@ class Supervisor:
 
     def _busy(self) -> bool:
         """Return whether something is due without a signal: a worker to start, or one that has to exit."""
-        return len(self._children.serving()) < len(self._children) or self._missing() > 0
+        serving = len(self._children.serving())
+        return serving < len(self._children) or self._missing() > 0 or self._metrics.is_due()
 
     def _missing(self) -> int:
         """Return how many workers have to be started."""
@@ -123,6 +128,8 @@ class Supervisor:
                 self._reload()
         self._reap()
         self._children.kill_late()
+        if not self._stopping:
+            self._metrics.keep()
         if time.monotonic() >= self._not_before:
             self._replace()
 
@@ -286,6 +293,8 @@ class Supervisor:
         for name in ("socket", "user", "group", "counters_directory"):
             if getattr(old.milter, name) != getattr(new.milter, name):
                 maillog.needs_restart(f"milter.{name}")
+        if old.metrics.milter != new.metrics.milter:
+            maillog.needs_restart("metrics.milter")
         maillog.set_level(new.smtpapi.debug_level if new.smtpapi else "ERROR")
         for text in (*new.notices, *new.warnings):
             maillog.notice(text)

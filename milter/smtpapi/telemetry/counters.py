@@ -3,9 +3,10 @@
 They are a table of 64-bit numbers in shared memory, with a row for each worker and row 0 for the parent. Only
 one process writes to a row. So adding needs no lock between processes, and the counts of a worker survive its
 death. If the table is in a file, another program can read it while the filter runs. It holds no history: that
-is for the program that collects the numbers (`smtpapi milter --counters`).
+is for the program that collects the numbers (`metrics`).
 
-The names are the reasons of `outcome` and a few events; docs/reasons.md explains each.
+The names are the reasons of `outcome` and a few events; docs/reasons.md explains each. Behind them stand, for
+each kind of outcome, how many messages took how long.
 """
 
 import mmap
@@ -13,9 +14,11 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
 from pathlib import Path
+from typing import Final
 
+from engagement.metrics.model import Durations
 from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skip, Why
 
 _EVENTS = (
@@ -43,10 +46,16 @@ NAMES: tuple[str, ...] = (
 )
 _AT = {name: place for place, name in enumerate(NAMES)}
 _EDITS = _AT["edits"]
-_ROW = len(NAMES) * 8
+# Seconds at the end of a message: a common newsletter takes one or two thousandths; limits.time_budget is 2.
+BOUNDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+OUTCOMES: Final = ("tracked", "untouched", "split", "refused", "discarded")
+_TIMES = len(BOUNDS) + 2  # numbers for each outcome: one for each bound, one above the last, nanoseconds
+_TIMES_AT = {outcome: len(NAMES) + place * _TIMES for place, outcome in enumerate(OUTCOMES)}
+_CELLS = len(NAMES) + len(OUTCOMES) * _TIMES
+_ROW = _CELLS * 8
 _HEAD = struct.Struct("<8sII")  # magic, checksum of the names, rows
 _MAGIC = b"smtpapi1"
-_SUM = zlib.crc32("\n".join(NAMES).encode())
+_SUM = zlib.crc32("\n".join((*NAMES, *OUTCOMES, *map(str, BOUNDS))).encode())
 FILE_NAME = "milter.counters"
 
 
@@ -67,29 +76,34 @@ class WorkerCounters:
         with self._lock:
             self._cells[place] += count
 
-    def add_outcome(self, outcome: Outcome) -> None:
-        """Count a finished message under its outcome and reasons."""
+    def add_outcome(self, outcome: Outcome, seconds: float) -> None:
+        """Count a finished message under its outcome and reasons. seconds: that its end took."""
         names = ["messages"]
         match outcome:
             case Refuse():
-                names.append("refused")
+                names.append(kind := "refused")
             case Discard():
-                names.append("discarded")
+                names.append(kind := "discarded")
             case Plan(why=Why.SPLIT):
+                kind = "split"
                 names.append(f"why-{Why.SPLIT.value}")  # each copy comes back and is counted then
             case Leave(why=why) | Plan(why=Why() as why):
+                kind = "untouched"
                 names += ("untouched", f"why-{why.value}")
             case Plan():
-                names.append("tracked")
+                names.append(kind := "tracked")
         edits = 0
         if isinstance(outcome, Plan):
             edits = len(outcome.edits)
             names += [f"skip-{skipped.reason.value}" for skipped in outcome.skipped]
         cells = self._cells
+        times = _TIMES_AT[kind]
         with self._lock:
             for name in names:
                 cells[_AT[name]] += 1
             cells[_EDITS] += edits
+            cells[times + bisect_left(BOUNDS, seconds)] += 1
+            cells[times + _TIMES - 1] += int(seconds * 1e9)
 
 
 class Counters:
@@ -147,25 +161,18 @@ class Counters:
 
     def totals(self) -> dict[str, int]:
         """Return the sums over all rows, by name."""
+        return dict(zip(NAMES, self._sums(), strict=False))
+
+    def times(self) -> dict[str, Durations]:
+        """Return how long messages took at their end in all processes, by outcome."""
+        sums = self._sums()
+        return {
+            outcome: Durations(BOUNDS, sums[at : at + _TIMES - 1], sums[at + _TIMES - 1] / 1e9)
+            for outcome, at in _TIMES_AT.items()
+        }
+
+    def _sums(self) -> list[int]:
         rows = [
-            struct.unpack_from(f"={len(NAMES)}Q", self._table, _HEAD.size + n * _ROW)
-            for n in range(self.rows)
+            struct.unpack_from(f"={_CELLS}Q", self._table, _HEAD.size + n * _ROW) for n in range(self.rows)
         ]
-        return {name: sum(column) for name, column in zip(NAMES, zip(*rows, strict=True), strict=True)}
-
-
-def exposition(totals: Mapping[str, int], names: Iterable[str] = NAMES) -> str:
-    """Return the counts in Prometheus's text format, one metric for each of events, reasons and skipped."""
-    lines = ["# TYPE smtpapi_events_total counter"]
-    families = {"why": "smtpapi_untouched_total", "skip": "smtpapi_skipped_total"}
-    seen = set()
-    for name in names:
-        kind, _, rest = name.partition("-")
-        if kind in families:
-            if kind not in seen:
-                seen.add(kind)
-                lines.append(f"# TYPE {families[kind]} counter")
-            lines.append(f'{families[kind]}{{reason="{rest}"}} {totals[name]}')
-        else:
-            lines.append(f'smtpapi_events_total{{event="{name}"}} {totals[name]}')
-    return "\n".join(lines) + "\n"
+        return [sum(column) for column in zip(*rows, strict=True)]

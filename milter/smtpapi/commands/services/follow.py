@@ -9,22 +9,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from engagement.maillogs import metrics
 from engagement.maillogs.files import LogFile
 from engagement.maillogs.follower import FileLines, Follower, FollowError, Source
 from engagement.maillogs.journal import Journal
 from engagement.maillogs.lock import only_follower
 from engagement.maillogs.memory import MemoryFileError, QueueMemory
 from engagement.maillogs.outcomes import Outcomes
+from engagement.metrics.show import shown
 from engagement.settings import Settings, load_file
 from engagement.spool.write import SpoolWriter
 from smtpapi.commands.options import config_option, exit_on_error
 
 JOURNAL = "journal"
+_log = logging.getLogger("engagement.metrics")
 
 
 @click.command()
@@ -52,7 +56,8 @@ def command(config: Path, once: bool) -> None:
                 follower.drain()
             else:
                 click.echo(f"following {settings.follow.log} as {node_name(settings)}", err=True)
-                follower.run(stop)
+                with shown(settings.metrics.follower, partial(metrics.read, follower), _log.error):
+                    follower.run(stop)
     except (OSError, FollowError, MemoryFileError) as error:
         click.echo(f"smtpapi follow: {error}", err=True)
         sys.exit(1)

@@ -16,9 +16,11 @@ def command(config: Path, counters: bool) -> None:
     """Serve the MTA as a milter until SIGTERM. SIGHUP reads the configuration anew.
 
     With --counters: print the running filter's counts in Prometheus's text format (needs
-    milter.counters_directory in the configuration).
+    milter.counters_directory in the configuration; docs/metrics.md).
     """
     need("milter", "Milter", "lxml.html")
+    if counters:
+        need("metrics", "prometheus_client")
     # Imported here, since pymilter may be missing and the other commands do not need it.
     from smtpapi.process.listener import ListenError
     from smtpapi.process.startup import StartError, load
@@ -38,12 +40,15 @@ def command(config: Path, counters: bool) -> None:
 
 
 def _exposition(directory: str) -> str:
-    from smtpapi.telemetry.counters import Counters, CountersError, exposition
+    from engagement.metrics.exposition import text_of
+    from smtpapi.telemetry.counters import Counters, CountersError
+    from smtpapi.telemetry.metrics import of_counters
 
     if not directory:
         raise click.ClickException("milter.counters_directory is not set, so the counts are in memory only")
     try:
-        return exposition(Counters.open(Path(directory)).totals())
+        counters = Counters.open(Path(directory))
+        return text_of(lambda: of_counters(counters))
     except CountersError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:

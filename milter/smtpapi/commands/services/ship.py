@@ -15,11 +15,13 @@ import click
 from engagement.classify.followed import FollowedRules
 from engagement.erasures.carrying import Erasures
 from engagement.events.record import BadRecord, decode
+from engagement.metrics.show import shown
 from engagement.registry import open_registry
 from engagement.settings import Settings, load_file
 from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
+from engagement.shipper.metrics import ShipperView
 from engagement.shipper.rejudge import Rejudge
 from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, SpoolReader
@@ -28,6 +30,7 @@ from engagement.stores.port import EventStore, StoreError
 from smtpapi.commands.options import config_option, exit_on_error
 
 _log = logging.getLogger("engagement.classify")
+_metrics_log = logging.getLogger("engagement.metrics")
 
 # Octets for a second or two of a cluster's time, so that the status is fresh and a stop need not wait.
 _CLUSTER_PORTION = 128 * 1024
@@ -55,8 +58,10 @@ def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(stop))
+    view = ShipperView(settings)
     try:
-        shipped_all = _ship(settings, directory, stop, once=once)
+        with shown("" if once else settings.metrics.shipper, view.read, _metrics_log.error):
+            shipped_all = _ship(settings, directory, stop, view, once=once)
     except OSError as error:
         click.echo(f"{directory}: {error.strerror}. May this user write there?", err=True)
         sys.exit(1)
@@ -71,8 +76,10 @@ def _stopper(stop: threading.Event) -> "signal._HANDLER":
     return handle
 
 
-def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: bool) -> bool:
-    """Ship until stop, or once; return whether nothing waits any more."""
+def _ship(
+    settings: Settings, directory: Path, stop: threading.Event, view: ShipperView, *, once: bool
+) -> bool:
+    """Ship until stop, or once; return whether nothing waits any more. view: shows the shipper."""
     lock = ShipperLock(directory)
     try:
         if not lock.take():
@@ -82,7 +89,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             click.echo("Waiting for it to end.", err=True)
             if not lock.wait(stop):
                 return True
-        store = _opened(settings, stop, once=once)
+        store = _opened(settings, stop, view, once=once)
         if store is None:
             return False
         try:
@@ -100,6 +107,7 @@ def _ship(settings: Settings, directory: Path, stop: threading.Event, *, once: b
             )
             if once:
                 return _once(shipper)
+            view.show(shipper.status, shipper.lag)
             click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
             shipper.run(stop)
             return True
@@ -126,13 +134,14 @@ def _named(settings: Settings) -> str:
     return settings.store.path
 
 
-def _opened(settings: Settings, stop: threading.Event, *, once: bool) -> EventStore | None:
+def _opened(settings: Settings, stop: threading.Event, view: ShipperView, *, once: bool) -> EventStore | None:
     """Open the store, and wait until that works: a database may come up later. None: stopped, or once."""
     wait, printed = FIRST_WAIT, ""
     while not stop.is_set():
         try:
             return open_store(settings, writing=True)
         except StoreError as error:
+            view.store_away()
             if str(error) != printed:
                 printed = str(error)
                 click.echo(printed, err=True)
