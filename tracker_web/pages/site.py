@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from engagement.access.sessions import Session
 from engagement.access.users import Role
 from engagement.events.fields import Fields
+from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
 from tracker_web.pages.content import charts, numbers
 from tracker_web.pages.content.figures import needed
@@ -32,6 +33,9 @@ NAVIGATION: Final = (
     ("recipients.search", "Recipients"),
     ("machines.every", "Machines"),
     ("live.front", "Live"),
+    ("domains.every", "Domains"),
+    ("access.front", "Users and keys"),
+    ("pipeline.front", "Pipeline"),
 )
 _NAMES: Final = needed()
 
@@ -63,12 +67,22 @@ def may(role: Role) -> bool:
     return session().role.includes(role)
 
 
+def registry() -> Registry:
+    """Return what people entered. Raises RegistryError."""
+    return sources().registry()
+
+
+def only(role: Role) -> None:
+    """Check that the one who signed in may see this. Raises HTTPException."""
+    if not may(role):
+        abort(HTTPStatus.FORBIDDEN)
+
+
 def checked_form(role: Role) -> None:
     """Check a form that changes something: it is ours, and this one may send it. Raises HTTPException."""
     if not same(request.form.get("form", ""), session().form):
         abort(HTTPStatus.BAD_REQUEST)
-    if not may(role):
-        abort(HTTPStatus.FORBIDDEN)
+    only(role)
 
 
 def now_ms() -> int:
@@ -91,6 +105,11 @@ def rows(shown: View, **options: Any) -> tuple[FigureRow, ...]:
 def events(**options: Any) -> list[Fields]:
     """Return events that this request may see, newest first. options: of Query. Raises StoreError."""
     return list(store().find(Query(tenant=tenant(), **options)))
+
+
+def go_to(address: str) -> Response:
+    """Return an answer that leads to a page of ours (RFC 9110 15.4.4), so that a reload sends nothing."""
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address})
 
 
 def link_to(address: str, parameters: Mapping[str, str] | None = None) -> str:

@@ -1,0 +1,187 @@
+"""Pages that change something: who may, that only our own forms count, and what becomes of it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from engagement.access.keys import ApiKeys
+from engagement.access.users import Role, Users
+from engagement.erasures.requests import ErasureRequests
+from engagement.registry.sqlite import SqliteRegistry
+from engagement.settings import load_file
+from tracker_web.web.app import create_app
+from web.servers import Site, make_site
+from web.test_users import HOST, PASSWORD, form_of, sign_in
+from web.web_events import RECIPIENT, a_hit, put
+
+FORMS = (
+    ("/recipients/erase", Role.ADMINISTERS, {"address": "ida@example.net"}),
+    ("/recipients/object", Role.ADMINISTERS, {"address": "ida@example.net"}),
+    ("/access/keys", Role.ADMINISTERS, {"name": "k", "scope": "metrics/view"}),
+    ("/access/keys/revoke", Role.ADMINISTERS, {"name": "k"}),
+    ("/access/users", Role.ADMINISTERS, {"name": "Uma", "password": PASSWORD, "role": "administers"}),
+    ("/access/users/remove", Role.ADMINISTERS, {"name": "Ida"}),
+    ("/domains", Role.MANAGES, {"domain": "track.example.com"}),
+    ("/domains/verify", Role.MANAGES, {"domain": "track.example.com"}),
+    ("/domains/remove", Role.MANAGES, {"domain": "track.example.com"}),
+)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[SqliteRegistry]:
+    made = SqliteRegistry(tmp_path / "registry.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    more = f'registry {{ path = "{tmp_path}/registry.db" }}\n'
+    return make_site(tmp_path, more=more + f'privacy {{ objections = "{tmp_path}/objections" }}')
+
+
+@pytest.fixture
+def client(site: Site) -> FlaskClient:
+    return create_app(load_file(site.config)).test_client()
+
+
+def signed_in(client: FlaskClient, registry: SqliteRegistry, role: Role, tenant: str = "") -> FlaskClient:
+    Users(registry).add("Ida", PASSWORD, role, tenant)
+    assert sign_in(client).status_code == 303
+    return client
+
+
+def send(client: FlaskClient, path: str, form: dict[str, str], **more: str) -> TestResponse:
+    return client.post(path, data={"form": form_of(client), **form} | more, headers=HOST)
+
+
+def kept(registry: SqliteRegistry) -> list[str]:
+    """What forms may have entered."""
+    kinds = ("apikey", "erasure", "tracking-domain", "user")
+    return [f"{kind} {each.key}" for kind in kinds for each in registry.find(kind)]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_form_by_each_role(client: FlaskClient, registry: SqliteRegistry, role: Role) -> None:
+    signed_in(client, registry, role)
+    token = form_of(client)
+    for path, needed, form in FORMS:
+        before = kept(registry)
+        answer = client.post(path, data={"form": token, **form}, headers=HOST)
+        assert (answer.status_code == 403) == (not role.includes(needed)), (path, answer.status_code)
+        if not role.includes(needed):
+            assert kept(registry) == before, path
+
+
+def test_a_form_of_another_site_changes_nothing(client: FlaskClient, registry: SqliteRegistry) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    for path, _, form in FORMS:
+        for forged in ({}, {"form": ""}, {"form": "x" * 32}, {"form": "\u0661"}):
+            assert client.post(path, data=form | forged, headers=HOST).status_code == 400, path
+    assert kept(registry) == ["user ida"]
+
+
+def test_nothing_changes_by_looking(client: FlaskClient, registry: SqliteRegistry) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    for path, _, form in FORMS:
+        assert client.get(path, query_string=form, headers=HOST).status_code in (200, 405), path
+    assert kept(registry) == ["user ida"]
+
+
+def test_who_does_not_administer_sees_neither_users_nor_keys(
+    client: FlaskClient, registry: SqliteRegistry
+) -> None:
+    signed_in(client, registry, Role.MANAGES)
+    assert client.get("/access", headers=HOST).status_code == 403
+    assert client.get("/recipients/erase?address=a@b.example", headers=HOST).status_code == 403
+    page = client.get("/", headers=HOST).get_data(as_text=True)
+    assert "Users and keys" not in page
+
+
+def test_erasing_asks_first_and_the_request_waits_for_the_shipper(
+    client: FlaskClient, registry: SqliteRegistry, site: Site
+) -> None:
+    put(site, a_hit(), a_hit(seconds=60))
+    signed_in(client, registry, Role.ADMINISTERS)
+    page = client.get(f"/recipients/erase?address={RECIPIENT}", headers=HOST).get_data(as_text=True)
+    assert "2 events of messages to this address would go" in page
+    answer = send(client, "/recipients/erase", {"address": RECIPIENT})
+    assert (answer.status_code, answer.location) == (303, f"/recipients?address={RECIPIENT}&done=erase")
+    ((request,), _, _) = ErasureRequests(registry).since("")
+    assert request.recipient == RECIPIENT.lower()
+    assert "carries it out" in client.get(answer.location, headers=HOST).get_data(as_text=True)
+
+
+def test_an_objection_is_listed(client: FlaskClient, registry: SqliteRegistry, tmp_path: Path) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    assert send(client, "/recipients/object", {"address": "Ida@example.net"}).status_code == 422
+    (tmp_path / "objections").touch()
+    assert send(client, "/recipients/object", {"address": "Ida@example.net"}).status_code == 303
+    assert "ida@example.net" in (tmp_path / "objections").read_text("utf-8").lower()
+
+
+def test_a_key_is_shown_once_and_revoked(client: FlaskClient, registry: SqliteRegistry) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    page = send(client, "/access/keys", {"name": "board", "scope": "metrics/view"}).get_data(as_text=True)
+    found = re.search(r"<code>(smtpapi_[^<]+)</code>", page)
+    assert found is not None
+    key = ApiKeys(registry).find(found[1])
+    assert key is not None
+    assert key.scopes == ("metrics/view",)
+    assert found[1] not in client.get("/access", headers=HOST).get_data(as_text=True)
+    assert send(client, "/access/keys", {"name": "board", "scope": "metrics/view"}).status_code == 422
+    assert send(client, "/access/keys/revoke", {"name": "board"}).status_code == 303
+    assert ApiKeys(registry).find(found[1]) is None
+
+
+def test_a_user_is_made_and_removed_with_their_sessions(
+    client: FlaskClient, registry: SqliteRegistry, site: Site
+) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    new = {"name": "Uma", "password": PASSWORD, "role": "looks"}
+    assert send(client, "/access/users", new).status_code == 303
+    assert send(client, "/access/users", new).status_code == 422
+    other = create_app(load_file(site.config)).test_client()
+    assert sign_in(other, "Uma").status_code == 303
+    assert send(client, "/access/users/remove", {"name": "Uma"}).status_code == 303
+    assert other.get("/", headers=HOST).status_code == 401
+
+
+def test_a_tenant_administers_its_own_alone(client: FlaskClient, registry: SqliteRegistry) -> None:
+    Users(registry).add("Root", PASSWORD, Role.ADMINISTERS)
+    key = ApiKeys(registry).add("all", ("metrics/view",))
+    signed_in(client, registry, Role.ADMINISTERS, "acme")
+    page = client.get("/access", headers=HOST).get_data(as_text=True)
+    assert "Root" not in page
+    assert ">all<" not in page
+    send(client, "/access/users/remove", {"name": "Root"})
+    send(client, "/access/keys/revoke", {"name": "all"})
+    assert Users(registry).get("Root") is not None
+    assert ApiKeys(registry).find(key) is not None
+    send(client, "/access/users", {"name": "Uma", "password": PASSWORD, "role": "administers"})
+    made = Users(registry).get("Uma")
+    assert made is not None
+    assert made.tenant == "acme"
+
+
+def test_a_domain_is_added_and_removed(client: FlaskClient, registry: SqliteRegistry) -> None:
+    signed_in(client, registry, Role.MANAGES)
+    assert send(client, "/domains", {"domain": "Track.Example.com", "secure": "on"}).status_code == 303
+    page = client.get("/domains", headers=HOST).get_data(as_text=True)
+    assert "track.example.com" in page
+    assert send(client, "/domains", {"domain": "track.example.com"}).status_code == 409
+    assert send(client, "/domains", {"domain": "no domain"}).status_code == 422
+    assert send(client, "/domains/remove", {"domain": "track.example.com"}).status_code == 303
+    assert "track.example.com" not in client.get("/domains", headers=HOST).get_data(as_text=True)
+
+
+def test_the_pipeline_says_what_is_wrong(client: FlaskClient, registry: SqliteRegistry, site: Site) -> None:
+    signed_in(client, registry, Role.LOOKS)
+    page = client.get("/pipeline", headers=HOST).get_data(as_text=True)
+    assert "is `smtpapi ship` running" in page
+    put(site, a_hit())
+    assert "the newest event is" in client.get("/pipeline", headers=HOST).get_data(as_text=True)
