@@ -25,6 +25,7 @@ _COMMANDS = {
     "recipient": "data.recipient",
     "rewrite": "mail.rewrite",
     "send": "mail.send",
+    "setup": "configuration.setup",
     "ship": "services.ship",
     "stats": "data.stats",
     "store": "data.store",
