@@ -16,6 +16,7 @@ _COMMANDS = {
     "check-config": "configuration.check_config",
     "classify": "data.classify",
     "decode": "data.decode",
+    "doctor": "services.doctor",
     "events": "data.events",
     "follow": "services.follow",
     "keys": "configuration.keys",
