@@ -8,6 +8,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ import pytest
 
 from mta.mta_site import DOMAIN, until
 from mta.postfix_layouts import STRANGER, Layouts, Sender, running
-from smtpapi.commands.configuration.postfix_advice import advice, smtpds
+from smtpapi.doctor.mta.proxy_filter import advice, has_milters
+from smtpapi.setup import postfix_config
+from smtpapi.setup.postfix_config import Service
 
 pytestmark = pytest.mark.mta
 
@@ -167,16 +170,22 @@ def test_h25_milter_on_the_front_smtpd_of_a_proxy_filter_alone_sees_no_mail(site
         site.send("front-alone", sender, f"alone-{number}@rcpt.test", _mail(f"alone-{number}"))
         assert _arrived(site, f"alone-{number}").endswith(_HTML.replace(b"\r\n", b"\n"))
         assert site.log_lines(f"alone-{number}@rcpt.test") == []
-    found = {each.service: each for each in smtpds(site.postfix.config)}
+    config = postfix_config.read(site.postfix.config)
+    found = {each.name: each for each in config.smtpds()}
     front = found[f"127.0.0.1:{site.ports['front-alone']}"]
     back = found[f"127.0.0.1:{site.ports['back-alone']}"]
-    assert (front.has_milters, front.proxy) == (True, f"127.0.0.1:{site.ports['content-alone']}")
-    assert (back.has_milters, back.proxy) == (False, "")
-    (warning,) = advice([front, back])
-    assert f"smtpd {front.service} hands mail to smtpd_proxy_filter {front.proxy}" in warning
+    proxy = f"127.0.0.1:{site.ports['content-alone']}"
+    assert (has_milters(config, front), config.value("smtpd_proxy_filter", front)) == (True, proxy)
+    assert (has_milters(config, back), config.value("smtpd_proxy_filter", back)) == (False, "")
+
+    def warned(*services: Service, hop: int | None = None) -> list[str]:
+        return list(advice(replace(config, services=services), hop))
+
+    (warning,) = warned(front, back)
+    assert f"smtpd {front.name} hands mail to smtpd_proxy_filter {proxy}" in warning
     behind = found[f"127.0.0.1:{site.ports['back']}"]
-    assert list(advice([front, behind])) == []
-    assert list(advice([front, behind], site.ports["back"])) == [warning]
+    assert warned(front, behind) == []
+    assert warned(front, behind, hop=site.ports["back"]) == [warning]
 
 
 def test_mail_of_a_stranger_that_the_postmaster_queues_anew(site: Layouts) -> None:

@@ -54,6 +54,8 @@ def run(folder: Path, missing: str, *words: str) -> subprocess.CompletedProcess[
         ("events", "cassandra", "cassandra"),
         ("store check", "cassandra", "cassandra"),
         ("store migrate", "cassandra", "cassandra"),
+        ("doctor", "dns", "doctor"),
+        ("doctor", "dkim", "doctor"),
     ],
 )
 def test_a_missing_part_is_said_in_one_line(tmp_path: Path, command: str, missing: str, extra: str) -> None:

@@ -17,10 +17,11 @@ from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings
 from engagement.settings.scopes import listen_of
-from smtpapi.commands.configuration import postfix_advice
+from smtpapi.doctor.mta import proxy_filter
 from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
 from smtpapi.request import customers
+from smtpapi.setup import postfix_config
 
 _ERRORS = (
     RingError,
@@ -75,8 +76,8 @@ def of_postfix(folder: Path | None, settings: Settings) -> Iterator[str]:
         return
     hop = listen_of(settings.rewriting.split_listener)
     try:
-        yield from postfix_advice.advice(postfix_advice.smtpds(folder), hop.port if hop else None)
-    except postfix_advice.Unreadable as error:
+        yield from proxy_filter.advice(postfix_config.read(folder), hop.port if hop else None)
+    except postfix_config.Unreadable as error:
         yield f"--postfix: {error}"
 
 

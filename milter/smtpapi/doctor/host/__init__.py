@@ -1,0 +1,1 @@
+"""Checks of this host: clock, keys, processes, spool, store, follower, versions."""

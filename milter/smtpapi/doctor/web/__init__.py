@@ -1,0 +1,1 @@
+"""Checks from outside in: names, certificates, the proxy in front of the tracker."""

@@ -1,0 +1,71 @@
+"""One HTTP request to one address under a given name, as plain values. No redirect is followed."""
+
+import errno
+import http.client
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+_SECONDS: Final = 10.0
+_MOST: Final = 65_536  # bytes of an answer that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, or in trouble why there is none. source: the address that we asked from."""
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    source: str = ""
+    trouble: str = ""
+    unreachable: bool = False  # this host has no route to an address of that family
+
+
+def request(
+    host: str,
+    address: str,
+    port: int,
+    method: str,
+    path: str,
+    *,
+    tls: bool,
+    headers: Mapping[str, str] | None = None,
+    source: str = "",
+) -> Reply:
+    """Return what an address answers for a host. Certificates are not verified here (`certificate`)."""
+    source = source if (":" in source) == (":" in address) else ""
+    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    try:
+        plain = socket.create_connection(
+            (address, port), timeout=_SECONDS, source_address=(source, 0) if source else None
+        )
+        connection.sock = _secured(plain, host) if tls else plain
+        own = str(connection.sock.getsockname()[0])
+        host = f"[{host}]" if ":" in host else host
+        shown = host if port == (443 if tls else 80) else f"{host}:{port}"
+        fields = {"Host": shown, "User-Agent": "smtpapi-doctor", "Connection": "close", **(headers or {})}
+        connection.request(method, path, headers=fields)
+        answer = connection.getresponse()
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, names, answer.read(_MOST), own)
+    except (OSError, http.client.HTTPException) as error:
+        refused = isinstance(error, ConnectionRefusedError)
+        words = "nobody listens there" if refused else str(error) or type(error).__name__
+        return Reply(trouble=words, unreachable=no_route(error))
+    finally:
+        connection.close()
+
+
+def no_route(error: Exception) -> bool:
+    """Return whether an error says that this host has no network of that family."""
+    return isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL)
+
+
+def _secured(plain: socket.socket, host: str) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(plain, server_hostname=host)
