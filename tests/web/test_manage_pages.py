@@ -15,7 +15,7 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from tracker_web.web.app import create_app
 from web.servers import Site, make_site
-from web.test_users import HOST, PASSWORD, form_of, sign_in
+from web.signing_in import HOST, PASSWORD, form_of, sign_in
 from web.web_events import RECIPIENT, a_hit, put
 
 FORMS = (

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from engagement.access.sessions import LIFETIME, Sessions
 from engagement.access.users import Role, UserError, Users
@@ -16,6 +15,7 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from tracker_web.web.app import create_app
 from web.servers import Site, make_site
+from web.signing_in import HOST, PASSWORD, form_of, sign_in
 from web.web_events import a_hit, put
 
 PRIVATE = (
@@ -23,8 +23,6 @@ PRIVATE = (
     "/live/new?after=0",
     *("/recipients?address=secret@example.net", "/campaigns/secret", "/messages?export=csv"),
 )
-PASSWORD = "correct horse battery"
-HOST = {"Host": "localhost"}
 
 
 @pytest.fixture
@@ -43,16 +41,6 @@ def site(tmp_path: Path) -> Site:
 def client(site: Site) -> Iterator[FlaskClient]:
     with create_app(load_file(site.config)).test_client() as client:
         yield client
-
-
-def sign_in(client: FlaskClient, name: str = "Ida", password: str = PASSWORD) -> TestResponse:
-    return client.post("/sign-in", data={"name": name, "password": password}, headers=HOST)
-
-
-def form_of(client: FlaskClient) -> str:
-    found = re.search(r'name="form" value="([^"]+)"', client.get("/", headers=HOST).get_data(as_text=True))
-    assert found is not None
-    return found[1]
 
 
 def test_a_user_signs_in_and_out(registry: SqliteRegistry, site: Site, client: FlaskClient) -> None:
