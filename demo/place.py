@@ -42,6 +42,7 @@ rewriting {{
 spool {{ directory = "{run}/spool" }}
 follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = "{run}/follow.db" }}
 {store}
+registry {{ path = "{run}/registry.db" }}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}
@@ -122,6 +123,11 @@ class Place:
     def web_url(self) -> Path:
         """Return the file with the URL that opens the page of events signed in."""
         return self.run / "web-url"
+
+    @property
+    def api_key(self) -> Path:
+        """Return the file with a key of the HTTP API that has every scope."""
+        return self.run / "api-key"
 
     @property
     def config(self) -> Path:

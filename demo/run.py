@@ -16,18 +16,23 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from demo.parts import SMTPAPI, Program, answers_http, answers_unix, cassandra, check_port, tail
 from demo.place import MADE_BY, SERVICES, TRANSPORTS, Place, Unable
 from demo.show import follow, show
+from engagement.access.keys import ApiKeys
 from engagement.links.keys import RingError
+from engagement.registry import open_registry
+from engagement.registry.port import RegistryError
 from engagement.settings import SettingsError, load_file
 from engagement.stores import open_store
 from engagement.stores.port import StoreError
 from private_mta.postfix import PostfixError, PrivatePostfix, Smtpd
 
+_KEY = "make run"  # the name of the API key
 _NEWSLETTER = Path(__file__).resolve().parent / "newsletter.eml"
 
 
@@ -124,6 +129,26 @@ class Demonstration:
                     raise Unable(f"the {what} does not answer; its log says:\n{tail(self._log_of(what))}")
                 time.sleep(0.05)
         self._write_url()
+        self._write_key()
+
+    def _write_key(self) -> None:
+        """Write a key of the HTTP API, with every scope, to a file that only root reads. Raises Unable.
+
+        One from an earlier run is kept.
+        """
+        file = self.place.api_key
+        try:
+            with closing(open_registry(load_file(self.place.config))) as registry:
+                keys = ApiKeys(registry)
+                if file.exists() and keys.find(file.read_text("ascii").strip()):
+                    return
+                keys.revoke(_KEY)
+                key = keys.add(_KEY, ("all",))
+        except (RegistryError, OSError, ValueError) as error:
+            raise Unable(f"no key for the API: {error}") from error
+        file.touch(0o600)
+        file.chmod(0o600)
+        file.write_text(f"{key}\n")
 
     def _write_url(self) -> None:
         """Write the URL that opens the page signed in to a file that only root reads. Raises Unable."""

@@ -38,6 +38,9 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
 {bold}Try it:{normal}
   open      {place.web_url.read_text().strip()}
             the latest events; the address signs you in, so keep it to yourself
+  api       http://localhost:{place.web}/api/v1/docs, with the key in {place.api_key}:
+            curl -H "Authorization: $(cat {place.api_key})" \\
+              "http://localhost:{place.web}/api/v1/events/message?to=2100-01-01"
   click     {example or "any link above"}
   send      .venv/bin/smtpapi send --server 127.0.0.1:{place.smtp} --to you@example.test FILE.eml
             (or any SMTP client at 127.0.0.1:{place.smtp}; every address is delivered to

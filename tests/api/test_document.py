@@ -19,7 +19,7 @@ from api.api_site import ApiSite, make_api_site
 
 # Those that start a process, or ask the DNS, each time.
 SLOW = {"/api/v1/x/preview": 2, "/api/v1/tracking-domains/{name}/verify": 3}
-EXAMPLES = 12  # for each call and mode; more only with -m long
+EXAMPLES = 4  # for each call and mode; more only with -m long
 # Whether a request is refused cannot be read from the document alone: unknown parameters are ignored, any
 # text is a list of one (contract.md 8.1), and some parameters depend on each other.
 NOT_TRUE_HERE = [negative_data_rejection, positive_data_acceptance]

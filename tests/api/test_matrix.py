@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.api_site import BASE, ApiSite, make_api_site
+from contract.store_samples import Telling
 from engagement.access.scopes import EVERY
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text("utf-8")
@@ -92,3 +93,36 @@ def test_each_call_without_a_key_and_with_a_wrong_one(
                 assert set(answer.json) == {"errors"}
                 assert answer.content_type == "application/json"
     assert wrong == []
+
+
+def test_no_call_shows_a_tenant_what_is_anothers(tmp_path: Path) -> None:
+    """North's mail, domain and requests are there; a key of south with every scope finds no trace of them."""
+    site = make_api_site(tmp_path)
+    north, south = site.key(tenant="north"), site.key(tenant="south")
+    tell = Telling()
+    row, *_ = tell.hit(recipient="marker@north.example", campaign="marker-campaign", tenant="north")
+    site.tell([row])
+    domain = {"domain": "marker.north.example"}
+    assert site.call("POST", "/tracking-domains", north, json=domain).status_code == 200
+    erasure = site.call("DELETE", "/x/recipients/marker@north.example", north).json["results"]["id"]
+    fill = {
+        "{name}": {"tracking-domains": domain["domain"], "messages": row.message_id, "erasures": erasure},
+        "{recipient}": {"recipients": "marker@north.example"},
+        "{address}": {"suppression-list": "marker@north.example"},
+    }
+    times = "from=2026-10-26T00:00:00Z&to=2026-10-28T00:00:00Z&metrics=count_clicked"
+    seen = dict.fromkeys(("north", "south"), 0)
+    for path, operations in site.get("/openapi.json").json["paths"].items():
+        if "get" not in operations or "documentation" in path or "samples" in path:
+            continue
+        for parameter, values in fill.items():
+            for topic, value in values.items():
+                if topic in path:
+                    path = path.replace(parameter, value)
+        url = f"{_path(path)}?{times}"
+        for name, key in (("north", north), ("south", south)):
+            answer = site.get(url, key)
+            told = "marker" in answer.get_data(as_text=True) and answer.status_code == 200
+            seen[name] += told
+            assert not (told and name == "south"), url
+    assert seen["north"] >= 6, "the calls show it to whom it belongs"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from engagement.settings import load_text
 from tracker_web.links.client_address import Proxies, as_address, host_name
 from tracker_web.links.hosts import parse_listen, tracking_hosts
+from tracker_web.links.responses import front_page
 from tracker_web.web.app import web_hosts
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
@@ -75,3 +76,11 @@ def test_no_header_of_a_stranger_raises(peer: str, forwarded: str) -> None:
 @pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 127.0.0.1", "unknown", ""])
 def test_peer_of_a_unix_socket_has_no_address_where_loopback_is_no_trusted_proxy(forwarded: str) -> None:
     assert Proxies(("192.0.2.0/24",)).client("", forwarded) == ""
+
+
+def test_page_at_the_bare_name_says_who_sends_and_escapes_it() -> None:
+    """Nothing else about anybody, and no script may run."""
+    headers, named = front_page("Fjord & <b>Sons</b>")
+    assert b"e-mail from Fjord &amp; &lt;b&gt;Sons&lt;/b&gt; lead" in named
+    assert ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") in headers
+    assert b"e-mail lead" in front_page("")[1]

@@ -1,7 +1,6 @@
 """etc/nginx/smtpapi.conf as it is shipped, in a real nginx in front of the tracker."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from engagement.events.signals import signal_names
 from engagement.links.model import Kind
+from web.nginx import MAIN, MISSING, NGINX
 from web.servers import (
     ROOT,
     Site,
@@ -28,26 +28,6 @@ from web.servers import (
     wire,
 )
 from web.web_cases import HOST, TARGET, Case, cases, token
-
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-MISSING = "nginx is not installed: .ci/system test, or apt-get install nginx-light"
-
-MAIN = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log crit;
-{user}
-events {{ worker_connections 256; }}
-http {{
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/smtpapi.conf;
-}}
-"""
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,9 @@ def register(app: Flask, sources: Sources, proxies: Proxies) -> None:
         if not is_api(request.path):
             return None
         if request.method == "OPTIONS" and request.url_rule is not None:
-            allowed = ", ".join(sorted(request.url_rule.methods or ()))
-            return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+            adapter = app.create_url_adapter(request)
+            allowed = adapter.allowed_methods() if adapter else ()  # of all rules of this path
+            return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(sorted(allowed))})
         if request.routing_exception is not None:
             raise request.routing_exception
         access.check(app)

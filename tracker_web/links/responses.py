@@ -37,13 +37,13 @@ PIXEL_HEADERS: Final = (
 NOT_FOUND: Final = "404 Not Found"
 NOT_FOUND_BODY: Final = b"This link is not known here.\n"
 
-# What somebody sees who opens the bare name of a tracking host: no data, and not who runs it.
-PAGE_BODY: Final = (
-    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Links of e-mail</title>\n'
-    b'<meta name="viewport" content="width=device-width"></head>\n'
-    b"<body><p>Links and images of e-mail lead through this address. Nothing else is here to see.</p>\n"
-    b"<p>If a link brought you here, its address was cut: open it from the e-mail again.</p></body></html>\n"
-)
+# What somebody sees who opens the bare name of a tracking host: no data, and who sends where that is set.
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Links of e-mail</title>
+<meta name="viewport" content="width=device-width"></head>
+<body><p>Links and images of e-mail{sender} lead through this address. Nothing else is here to see.</p>
+<p>If a link brought you here, its address was cut: open it from the e-mail again.</p></body></html>
+"""
 GONE: Final = "410 Gone"
 _GONE_PAGE: Final = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>This link was switched off</title>
@@ -88,11 +88,15 @@ def text_headers(body: bytes, *more: tuple[str, str]) -> Headers:
     return typed_headers(body, "text/plain; charset=utf-8", ("Cache-Control", "no-store"), *more)
 
 
-def page_headers() -> Headers:
-    """Return the header list of the page at a tracking host's bare name."""
+def front_page(sender: str) -> tuple[Headers, bytes]:
+    """Return the header list and the body of the page at a tracking host's bare name.
+
+    sender: who sends, any text, which is escaped; "" where that is not said.
+    """
+    body = _PAGE.replace("{sender}", f" from {escape(sender)}" if sender else "").encode("utf-8", "replace")
     policy = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     others = ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-store")
-    return typed_headers(PAGE_BODY, "text/html; charset=utf-8", policy, *others)
+    return typed_headers(body, "text/html; charset=utf-8", policy, *others), body
 
 
 def typed_headers(body: bytes, media_type: str, *more: tuple[str, str]) -> Headers:

@@ -29,22 +29,24 @@ def application(settings: Settings | None = None) -> PerProcess:
     """
     if settings is None:
         settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
-    return PerProcess(settings, otherwise(None if settings.tracker.any_host else tracking_hosts(settings)))
+    hosts = None if settings.tracker.any_host else tracking_hosts(settings)
+    return PerProcess(settings, otherwise(hosts, settings.tracker.sender))
 
 
-def otherwise(hosts: frozenset[str] | None) -> "WSGIApplication":
+def otherwise(hosts: frozenset[str] | None, sender: str = "") -> "WSGIApplication":
     """Return the application for what is no link: a page at `/` of our own names, else not found.
 
-    hosts: our names, as `host_name` returns them; None for any.
+    hosts: our names, as `host_name` returns them; None for any. sender: who sends, named on that page.
     """
+    headers, page = responses.front_page(sender)
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
         host = host_name(environ.get("HTTP_HOST", ""))
         ours = bool(host) and (hosts is None or host in hosts)
         if ours and environ["PATH_INFO"] == "/" and method in ("GET", "HEAD"):
-            start(responses.OK, responses.page_headers())
-            body = responses.PAGE_BODY
+            start(responses.OK, list(headers))
+            body = page
         else:
             start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
             body = responses.NOT_FOUND_BODY

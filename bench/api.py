@@ -1,0 +1,114 @@
+"""How long each call of the HTTP API takes over a month of mail, through all of `smtpapi web` but its server.
+
+`--file PATH --events N` makes an SQLite file if it is not there (`store_questions`). Each call is made
+`--rounds` times with other values, in this process and without a network. Told are milliseconds of the clock:
+middle, 99th percentile, worst.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.store_mail import DAYS, START
+from bench.store_questions import fill
+from engagement.access.keys import ApiKeys
+from engagement.events.fields import Fields
+from engagement.registry import open_registry
+from engagement.settings import load_file
+from engagement.stores.port import Query
+from engagement.stores.sqlite.store import SqliteStore
+from tracker_web.web.app import create_app
+
+_DAY = 86_400_000
+_END = START + DAYS * _DAY
+Made = Callable[[Fields, random.Random], str]
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+ALL = f"from={_time(START - _DAY)}&to={_time(_END + _DAY)}&per_page=100"
+
+
+def _search(name: str, field: str) -> Made:
+    return lambda event, _chance: (
+        f"events/message?{ALL}&{name}={str(event.get(field, 'x')).replace('+', '%2B')}"
+    )
+
+
+def _day(_event: Fields, chance: random.Random) -> str:
+    since = START + chance.randrange(DAYS - 1) * _DAY
+    return f"events/message?from={_time(since)}&to={_time(since + _DAY)}&per_page=1000"
+
+
+CALLS: dict[str, Made] = {
+    "events, latest 100 of all": lambda _event, _chance: f"events/message?{ALL}",
+    "events, 1,000 of a day": _day,
+    "events of a recipient": _search("recipients", "rcpt_to"),
+    "events of a message": _search("messages", "message_id"),
+    "events of a transmission": _search("transmissions", "transmission_id"),
+    "events of a Message-ID": _search("x_message_id_headers", "x_message_id_header"),
+    "events by id": _search("event_ids", "event_id"),
+    "events of a campaign": _search("campaigns", "campaign_id"),
+    "events of a recipients' domain": _search("recipient_domains", "recipient_domain"),
+    "events of a sending domain": _search("sending_domains", "sending_domain"),
+    "events of a From address": _search("from_addresses", "friendly_from"),
+    "events of a type": _search("events", "type"),
+    "bounces": lambda _event, _chance: f"events/message?{ALL}&events=bounce",
+    "events of a subject": _search("subjects", "subject"),
+    "timeline": lambda event, _chance: f"x/messages/{event['message_id']}/timeline",
+    "export of a recipient": lambda event, _chance: f"x/recipients/{event.get('rcpt_to', 'x@x.example')}",
+    "tracking domains": lambda _event, _chance: "tracking-domains",
+    "openapi.json": lambda _event, _chance: "openapi.json",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=30)
+    asked = parser.parse_args()
+    if not asked.file.exists():
+        fill(asked.file, asked.events)
+    chance = random.Random(1)
+    store = SqliteStore(asked.file)
+    events = [
+        event
+        for _ in range(asked.rounds)
+        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "smtpapi.conf"
+        config.write_text(
+            f'smtpapi {{ }}\nstore {{ path = "{asked.file}" }}\n'
+            f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
+        )
+        settings = load_file(config)
+        key = ApiKeys(open_registry(settings)).add("bench", ("all",))
+        client = create_app(settings).test_client()
+        print(f"{'call':32}  median     p99   worst  ms; status")
+        for name, made in CALLS.items():
+            times, statuses = [], set()
+            for event in events:
+                path = "/api/v1/" + made(event, chance)
+                began = time.perf_counter()
+                answer = client.get(path, headers={"Authorization": key})
+                times.append((time.perf_counter() - began) * 1000)
+                statuses.add(answer.status_code)
+            worst, centiles = max(times), statistics.quantiles(times, n=100)
+            told = statistics.median(times), min(centiles[98], worst), worst
+            print(f"{name:32} {told[0]:7.1f} {told[1]:7.1f} {told[2]:7.1f}  {statuses}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
