@@ -146,9 +146,8 @@ def test_a_tenants_user_sees_that_tenant_alone(
     sign_in(client)
     for path in PRIVATE:
         page = client.get(path, headers=HOST).get_data(as_text=True)
-        assert "secret@" not in page.replace('value="secret@example.net"', "").replace(
-            "<h1>secret@example.net", ""
-        ).replace("<title>secret@example.net", ""), path
+        assert "data-id=" not in page, path
+        assert "secret@" not in page or "address=secret@" in path, path
 
 
 @pytest.mark.parametrize(("header", "status"), [("Remote-User", 200), ("X-Other", 401)])
