@@ -43,12 +43,12 @@ class Objections:
     def hold(self, recipient: str) -> bool:
         """Tell whether this recipient, or all of their domain, objected."""
         local, sign, domain = recipient.lower().rpartition("@")
-        domain = _ascii(domain)
+        domain = ascii_domain(domain)
         return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)
 
 
-def _ascii(domain: str) -> str:
-    """Return a domain, in lower case, as the DNS has it (IDNA 2008).
+def ascii_domain(domain: str) -> str:
+    """Return a domain that is in lower case as the DNS has it (IDNA 2008), without the dot at its end.
 
     Nothing is checked: what is no domain gives another text that is none.
     """
@@ -69,7 +69,7 @@ def parse(text: str, name: str) -> Objections:
         if not subject:
             continue
         local, sign, written = subject.rpartition("@")
-        domain = _ascii(written)
+        domain = ascii_domain(written)
         if not sign or _ODD.search(subject) or not _DOMAIN.fullmatch(domain):
             # Not the line itself: it may hold somebody's address.
             strange.append(f"{name}:{number}: neither an address nor @domain; the line has no effect")
