@@ -12,13 +12,13 @@ import os
 import re
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engagement.domain_names import ascii_domain
+
 _RECHECK = 1.0  # seconds between two checks whether the file has changed
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what stands for a dot in a domain
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-z0-9.:-]+\]")
 # In no recipient: brackets around one, controls, and what came along unseen when it was copied.
 _ODD = re.compile(r"[<>\s\x00-\x1f\x7f-\x9f\u200b\ufeff]")
@@ -45,20 +45,6 @@ class Objections:
         local, sign, domain = recipient.lower().rpartition("@")
         domain = ascii_domain(domain)
         return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)
-
-
-def ascii_domain(domain: str) -> str:
-    """Return a domain that is in lower case as the DNS has it (IDNA 2008), without the dot at its end.
-
-    Nothing is checked: what is no domain gives another text that is none.
-    """
-    if not domain.isascii():
-        labels = _DOTS.split(unicodedata.normalize("NFKC", domain).lower())
-        domain = ".".join(
-            label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
-            for label in labels
-        )
-    return domain.removesuffix(".")
 
 
 def parse(text: str, name: str) -> Objections:

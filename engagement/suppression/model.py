@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from engagement.objections import ascii_domain
+from engagement.domain_names import ascii_domain
 from engagement.registry.port import Data
 
 KIND: Final = "suppression"  # of the registry's documents
