@@ -6,12 +6,12 @@ exactly when one takes the other's place: same tenant, recipient, list and kind 
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from engagement.domain_names import ascii_domain
-from engagement.registry.port import Data
 
 KIND: Final = "suppression"  # of the registry's documents
 LONGEST_RECIPIENT: Final = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
@@ -20,6 +20,9 @@ _APART: Final = "\x1f"  # in no address, list or tenant: it is a control charact
 _LIST_ID: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _LONGEST_LIST_ID: Final = 255
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
+
+
+Data = Mapping[str, Any]  # of a document of the registry
 
 
 class MailKind(StrEnum):

@@ -25,7 +25,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Union
 
 from engagement.suppression.model import MailKind, Source, key_of
 
@@ -46,6 +46,7 @@ _SOURCES: Final = (
 _NUMBERS: Final = {source: number for number, source in enumerate(_SOURCES)}
 
 Hash = tuple[int, int]
+_Column = Union["array[int]", "memoryview[int]"]
 
 
 class SnapshotError(ValueError):
@@ -63,12 +64,7 @@ class Table:
 
     __slots__ = ("_firsts", "_seconds", "_sources")
 
-    def __init__(
-        self,
-        firsts: "array[int] | memoryview[int]",
-        seconds: "array[int] | memoryview[int]",
-        sources: "array[int] | memoryview[int]",
-    ) -> None:
+    def __init__(self, firsts: _Column, seconds: _Column, sources: _Column) -> None:
         self._firsts = firsts
         self._seconds = seconds
         self._sources = sources
@@ -85,6 +81,11 @@ class Table:
             return None
         number = self._sources[place]
         return _SOURCES[number] if number < len(_SOURCES) else Source.MANUALLY_ADDED
+
+    @property
+    def columns(self) -> tuple[_Column, _Column, _Column]:
+        """The first halves, the second halves and the sources, each in the table's order."""
+        return self._firsts, self._seconds, self._sources
 
     def _place(self, first: int, second: int) -> int:
         place = bisect_left(self._firsts, first)
@@ -136,10 +137,11 @@ class _NewTable:
 
     def take_until(self, place: int) -> None:
         """Take over what the old table has before a place."""
-        old, run = self._old, slice(self._taken, place)
-        self._firsts.extend(array("Q", old._firsts[run]))
-        self._seconds.extend(array("Q", old._seconds[run]))
-        self._sources.extend(array("B", old._sources[run]))
+        firsts, seconds, sources = self._old.columns
+        run = slice(self._taken, place)
+        self._firsts.extend(array("Q", firsts[run]))
+        self._seconds.extend(array("Q", seconds[run]))
+        self._sources.extend(array("B", sources[run]))
         self._taken = place
         self._same = False
 
