@@ -35,8 +35,8 @@ class ComplianceError(Exception):
 def add(registry: Registry, entry: Entry) -> Entry:
     """Add an entry, in place of the one with its tenant, recipient, list and type; return it as it is kept.
 
-    updated_ms: when, now if 0; of an entry that was there `created_ms` stays. Raises BadEntryError,
-    RegistryError.
+    updated_ms: when, now if 0; of an entry that was there `created_ms` stays. Raises BadEntryError, and
+    ConflictError for an entry that others change all the time, RegistryError.
     """
     wanted = checked(entry)
     for _ in range(_TRIES):

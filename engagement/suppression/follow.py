@@ -1,7 +1,7 @@
 """The copy of the list for the filter is kept up to date: a thread beside the shipper.
 
 It reads all entries once, from the beginning, and then what changes; the file is written where that makes
-another table. Invariants: no entry that the registry had for `LONGEST` seconds is missing in the file while
+another table. Invariants: no entry that the registry had for 5 seconds is missing in the file while
 both can be reached; a failure is reported once, and tried again.
 """
 
@@ -20,7 +20,6 @@ from engagement.suppression.snapshot_file import load, write
 _log = logging.getLogger("engagement.suppression")
 
 LOOK_SECONDS: Final = 1.0
-LONGEST: Final = 5.0  # seconds from a change to the file that has it
 _PORTION: Final = 100_000  # changes that are held before they are merged: 20 MB
 
 
@@ -98,7 +97,7 @@ class SnapshotWriter:
                 self._reported = str(error)
                 _log.error("suppression list not copied to %s: %s", self._path, error)
             return False
-        except Exception as error:  # a fault of ours must not end the thread
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the thread
             _log.error("suppression list not copied to %s: %s", self._path, type(error).__name__)
             return False
         self._reported = ""
