@@ -12,7 +12,7 @@ from typing import Final
 import flask_smorest
 from flask import Flask, Response, request
 
-from tracker_web.api import documents
+from tracker_web.api import documents, suppression
 from tracker_web.api.access import Access, body_limit
 from tracker_web.api.blueprint import SECURITY, ApiBlueprint
 from tracker_web.api.errors import Errors, fail
@@ -34,6 +34,7 @@ _TOPICS: Final[tuple[Callable[[Sources], ApiBlueprint], ...]] = (
     messages.blueprint,
     metrics.blueprint,
     recipients.blueprint,
+    suppression.blueprint,
     tracking_domains.blueprint,
 )  # fmt: skip
 
