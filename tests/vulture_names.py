@@ -23,6 +23,9 @@ _ = (_.remote_addr, _.remote_name, _.local_addr, _.mailfrom, _.__file__)
 _ = (_.click_tracking_enabled, _.click_tracking_scheme, _.open_tracking_enabled, _.open_tracking_scheme)
 _ = (_.tracking_link_expiry, _.initial_open_tracking_enabled, _.enable, _.REFUSE)
 
+# members that are reached by their value (engagement.suppression.index)
+_ = _.OLDEST
+
 # fields of the X-MSYS-API header that are read and kept, not acted on (contract.md 3.2)
 _ = (_.inline_css, _.ip_pool, _.dkim_key)
 
@@ -85,6 +88,7 @@ _ = _.set_header
 _ = (_.put_many,)
 
 # fields of marshmallow's schemas (tracker_web.api), read from what they load by name
+_ = (_.non_transactional, _.description_strict)
 _ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers, _.ab_tests)
 _ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_order)
 

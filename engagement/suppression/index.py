@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from engagement.registry.port import Change, Registry
+from engagement.registry.port import Change, Registry, RegistryError
 from engagement.suppression.book import Search
 from engagement.suppression.model import KIND, BadEntryError, Entry, Source, data_of, entry_of, prefix_of
 
@@ -37,6 +37,7 @@ CREATE TRIGGER one_less AFTER DELETE ON entry BEGIN
     WHERE tenant = old.tenant AND type = old.type AND source = old.source;
 END;
 """
+_TIMEOUT: Final = 5.0  # seconds: a client waits for 30, and other calls want this thread
 _END: Final = "\U0010ffff"
 
 
@@ -63,11 +64,16 @@ class CursorError(ValueError):
 class SuppressionIndex:
     """The copy. registry: opens what it follows. Safe to share between threads.
 
-    The first answer waits until all entries were read: some 20 s for 10^6 of them.
+    All entries are read once, in a thread, which begins with the first question: for 10^6 of them that takes
+    half a minute. Until then an answer waits for at most `timeout` seconds, and ends in RegistryError.
     """
 
-    def __init__(self, registry: Callable[[], Registry]) -> None:
+    def __init__(self, registry: Callable[[], Registry], timeout: float = _TIMEOUT) -> None:
         self._registry = registry
+        self._timeout = timeout
+        self._complete = threading.Event()
+        self._reading = threading.Lock()  # held by the thread that reads all entries
+        self._failure: Exception | None = None
         self._lock = threading.Lock()
         self._mark = ""
         # Not in memory: SQLite keeps what fits into its cache, and the rest in a file without a name.
@@ -85,6 +91,7 @@ class SuppressionIndex:
         statement = (
             f"SELECT key, updated_ms, body FROM entry WHERE {where}{after} ORDER BY {by} {direction} LIMIT ?"  # noqa: S608 - ours
         )
+        self._wait()
         with self._lock:
             self._follow()
             rows = self._database.execute(statement, (*values, *bound, limit + 1)).fetchall()
@@ -95,6 +102,7 @@ class SuppressionIndex:
     def summary(self, tenant: str = "") -> Mapping[Source, int]:
         """Return how many entries of each source there are. Raises RegistryError."""
         statement = "SELECT source, SUM(count) FROM tally WHERE tenant = ? GROUP BY source"
+        self._wait()
         with self._lock:
             self._follow()
             found = dict(self._database.execute(statement, (tenant,)))
@@ -122,6 +130,29 @@ class SuppressionIndex:
             for kind, source, count in rows
             if (not search.types or kind in search.types) and (not search.sources or source in search.sources)
         )
+
+    def _wait(self) -> None:
+        """Wait until all entries were read once. Raises RegistryError where that takes too long."""
+        if self._complete.is_set():
+            return
+        if self._reading.acquire(blocking=False):
+            self._failure = None
+            threading.Thread(target=self._read_all, name="suppression index", daemon=True).start()
+        if self._complete.wait(self._timeout):
+            return
+        if isinstance(self._failure, RegistryError):
+            raise self._failure
+        raise RegistryError("the suppression list is still being read; try again in a few seconds")
+
+    def _read_all(self) -> None:
+        try:
+            with self._lock:
+                self._follow()
+            self._complete.set()
+        except Exception as error:  # noqa: BLE001 - told to who asks next
+            self._failure = error
+        finally:
+            self._reading.release()
 
     def _follow(self) -> None:
         """Take over what changed. Raises RegistryError."""

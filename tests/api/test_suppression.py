@@ -36,7 +36,7 @@ def test_what_clients_put_is_found_and_removed(site: ApiSite) -> None:
         200,
         {"results": {"message": "Suppression list successfully updated"}},
     )
-    body = {"recipients": [{"email": "C@X.test", "non_transactional": True}, {"recipient": "d@y.test"}]}
+    body: Any = {"recipients": [{"email": "C@X.test", "non_transactional": True}, {"recipient": "d@y.test"}]}
     wrong = site.call("PUT", LIST, json=body)
     assert wrong.status_code == 400
     assert errors(wrong) == ["PUT body contains 1 invalid or malformed recipient(s): d@y.test"]

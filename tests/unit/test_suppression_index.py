@@ -1,11 +1,14 @@
 """The list as it is searched (engagement.suppression.index): as a plain filter over all entries would."""
 
 import random
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engagement.registry.port import RegistryError
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.suppression import book
 from engagement.suppression.book import Search
@@ -95,3 +98,38 @@ def test_what_is_no_cursor_is_refused(registry: SqliteRegistry) -> None:
     index = SuppressionIndex(lambda: registry)
     with pytest.raises(CursorError):
         index.find(Search(), Order.NEWEST, "x")
+
+
+def test_who_asks_before_all_was_read_is_told_so_and_then_answered(registry: SqliteRegistry) -> None:
+    allowed = threading.Event()
+
+    def opened() -> SqliteRegistry:
+        allowed.wait(60)
+        return registry
+
+    book.add(registry, Entry("a@x.test", N))
+    index = SuppressionIndex(opened, timeout=0.05)
+    with pytest.raises(RegistryError, match="still being read"):
+        index.find(Search())
+    allowed.set()
+    end = time.monotonic() + 60
+    while True:
+        try:
+            assert index.find(Search()).total == 1
+            break
+        except RegistryError:
+            assert time.monotonic() < end
+
+
+def test_a_registry_that_fails_is_tried_again(registry: SqliteRegistry) -> None:
+    answers = iter([RegistryError("no host can be reached")])
+
+    def opened() -> SqliteRegistry:
+        for failure in answers:
+            raise failure
+        return registry
+
+    index = SuppressionIndex(opened, timeout=0.5)
+    with pytest.raises(RegistryError, match="no host"):
+        index.find(Search())
+    assert SuppressionIndex(opened).find(Search()).total == 0

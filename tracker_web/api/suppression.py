@@ -1,4 +1,4 @@
-"""`/suppression-list`: who gets no more mail of a type (contract.md 8.5, docs/suppression.md).
+"""The calls of `/suppression-list`: who gets no more mail of a type (contract.md 8.5, docs/suppression.md).
 
 Bodies are read as clients write them: `email` for `recipient`, the two old booleans for `type`. `links` is a
 list, as every client reads it here. A key sees and changes the entries of its tenant.
