@@ -13,6 +13,8 @@ from engagement.registry.port import Registry
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.suppression import book
 from engagement.suppression.book import ComplianceError, Search
+from engagement.suppression.follow import SnapshotWriter
+from engagement.suppression.index import SuppressionIndex
 from engagement.suppression.model import (
     KIND,
     BadEntryError,
@@ -24,6 +26,7 @@ from engagement.suppression.model import (
     entry_of,
     normalised,
 )
+from engagement.suppression.snapshot_file import load
 
 T, N = MailKind.TRANSACTIONAL, MailKind.NON_TRANSACTIONAL
 
@@ -104,6 +107,25 @@ def test_a_search_goes_on_from_its_cursor(registry: Registry) -> None:
     assert len(book.find(registry, Search(description="no 1")).entries) == 11
     assert len(book.find(registry, Search(description="no 1", strict=True)).entries) == 1
     assert book.find(registry, Search(tenant="31")).entries == ()
+
+
+def test_the_filters_copy_and_the_index_follow_the_list(registry: Registry, tmp_path: Path) -> None:
+    writer = SnapshotWriter(lambda: registry, tmp_path / "snapshot")
+    index = SuppressionIndex(lambda: registry, timeout=60)
+    assert writer.step()
+    book.add_many(registry, [Entry(f"r{number}@x.test", N) for number in range(30)])
+    assert writer.step()
+    assert index.summary()[Source.MANUALLY_ADDED] == 30
+    book.remove(registry, "r7@x.test")
+    book.add(registry, Entry("r8@x.test", N, Source.SPAM_COMPLAINT))
+    assert writer.step()
+    assert not writer.step()  # a cluster tells the changes of the last minutes again
+    table = load(tmp_path / "snapshot")
+    assert len(table) == 29
+    assert table.source("", "r7@x.test", "", N) is None
+    assert table.source("", "r8@x.test", "", N) is Source.SPAM_COMPLAINT
+    assert index.find(Search()).total == 29
+    assert index.summary()[Source.SPAM_COMPLAINT] == 1
 
 
 @pytest.mark.parametrize(
