@@ -129,9 +129,8 @@ class Shipper:
         self._messages.done(matches)
         if self._rejudge:
             self._rejudge.note(row for _, made in batch for row in made)
-        if self._filler:  # before the cursor moves, so that a kill costs no count
-            self._filler.note(row for _, made in batch for row in made)
-            self._filler.turn()
+        if self._filler:  # before the cursor moves: a kill costs only what one turn has no time for
+            self._filler.take(row for _, made in batch for row in made)
         return events
 
     def run(self, stop: threading.Event) -> None:
@@ -241,8 +240,7 @@ class Shipper:
         try:
             rows = self._messages.look_again()
             if self._filler:
-                self._filler.note(rows)
-                self._filler.turn()
+                self._filler.take(rows)
         except (StoreError, RowRefusedError) as error:
             self.status.failed(str(error), self._now())
 

@@ -23,6 +23,10 @@ _log = logging.getLogger("engagement.suppression")
 INVALID_RECIPIENT: Final = 10  # of engagement.bounces
 _COUNTED: Final = "suppression_count"
 _WAITING: Final = 10_000  # events that wait for a registry that fails
+_BUDGET: Final = (
+    0.5  # seconds of one turn: in a cluster an event takes some 30 ms, and others wait to be shipped
+)
+_CLOSING: Final = 5.0  # seconds at the end of the shipper
 _AGAIN_SECONDS: Final = 5.0
 _SWEEP_SECONDS: Final = 3600.0
 _TRIES: Final = 10
@@ -112,8 +116,16 @@ class SuppressionFiller:
             _log.error("suppression list: %d event(s) not counted", len(self._waiting) - _WAITING)
             del self._waiting[:-_WAITING]
 
-    def turn(self) -> None:
-        """Count what waits, and sweep what is too old. Raises nothing: what failed is tried again later."""
+    def take(self, rows: Iterable[EventRow]) -> None:
+        """Take over what counts of these rows, and count what there is time for. Raises nothing."""
+        self.note(rows)
+        self.turn()
+
+    def turn(self, seconds: float = _BUDGET) -> None:
+        """Count what waits, for so many seconds, and sweep what is too old.
+
+        Raises nothing: what failed, and what is left, is for the next turn.
+        """
         now = time.monotonic()
         due = now - self._swept >= _SWEEP_SECONDS
         if now < self._not_before or not (self._waiting or due):
@@ -121,9 +133,15 @@ class SuppressionFiller:
         try:
             if self._registry is None:
                 self._registry = self._open()
-            while self._waiting:
-                self._count(self._registry, self._waiting[0])
-                del self._waiting[0]
+            done = 0
+            try:
+                for strike in self._waiting:
+                    if time.monotonic() - now > seconds:
+                        break
+                    self._count(self._registry, strike)
+                    done += 1
+            finally:
+                del self._waiting[:done]
             if due:
                 self._swept = now
                 self._sweep(self._registry)
@@ -178,7 +196,7 @@ class SuppressionFiller:
     def close(self) -> None:
         """Count what waits, and close the registry."""
         self._not_before = float("-inf")
-        self.turn()
+        self.turn(_CLOSING)
         if self._registry is not None:
             self._registry.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from engagement.events.model import Event, Injection, MessageEvent, recipient_mark
 from engagement.events.record import encode
+from engagement.events.rows import rows
 from engagement.events.told import told_id
 from engagement.links.model import PSEUDONYM_DOMAIN
 from engagement.registry.port import Registry, RegistryError
@@ -164,3 +165,14 @@ def test_a_registry_that_fails_holds_up_no_event(tmp_path: Path, caplog: pytest.
     site.fails = False
     site.filler.close()  # as at the end of the shipper
     assert len(SqliteRegistry(tmp_path / "registry.db").find("suppression")) == 2
+
+
+def test_a_storm_of_bounces_is_counted_over_several_turns(tmp_path: Path) -> None:
+    site = Site(tmp_path, 1)
+    mails = [sent(f"r{number}@example.net") for number in range(50)]
+    site.filler.note(row for mail in mails for row in rows(came_back(mail), injection=mail))
+    site.filler.turn(0)
+    left = 100 - len(site.registry.find("suppression"))
+    assert left > 0
+    site.filler.turn(60)
+    assert len(site.registry.find("suppression")) == 100
