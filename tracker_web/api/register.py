@@ -12,14 +12,14 @@ from typing import Final
 import flask_smorest
 from flask import Flask, Response, request
 
-from tracker_web.api import documents, suppression
+from tracker_web.api import documents
 from tracker_web.api.access import Access, body_limit
 from tracker_web.api.blueprint import SECURITY, ApiBlueprint
 from tracker_web.api.errors import Errors, fail
 from tracker_web.api.events import calls as events
 from tracker_web.api.metrics import calls as metrics
 from tracker_web.api.parsing import list_in_query
-from tracker_web.api.topics import messages, recipients, tracking_domains
+from tracker_web.api.topics import messages, recipients, suppression, tracking_domains
 from tracker_web.links.client_address import Proxies
 from tracker_web.web.guard import is_api
 from tracker_web.web.sources import Sources
