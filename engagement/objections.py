@@ -12,13 +12,13 @@ import os
 import re
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engagement.domain_names import ascii_domain
+
 _RECHECK = 1.0  # seconds between two checks whether the file has changed
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what stands for a dot in a domain
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-z0-9.:-]+\]")
 # In no recipient: brackets around one, controls, and what came along unseen when it was copied.
 _ODD = re.compile(r"[<>\s\x00-\x1f\x7f-\x9f\u200b\ufeff]")
@@ -43,22 +43,8 @@ class Objections:
     def hold(self, recipient: str) -> bool:
         """Tell whether this recipient, or all of their domain, objected."""
         local, sign, domain = recipient.lower().rpartition("@")
-        domain = _ascii(domain)
+        domain = ascii_domain(domain)
         return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)
-
-
-def _ascii(domain: str) -> str:
-    """Return a domain, in lower case, as the DNS has it (IDNA 2008).
-
-    Nothing is checked: what is no domain gives another text that is none.
-    """
-    if not domain.isascii():
-        labels = _DOTS.split(unicodedata.normalize("NFKC", domain).lower())
-        domain = ".".join(
-            label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
-            for label in labels
-        )
-    return domain.removesuffix(".")
 
 
 def parse(text: str, name: str) -> Objections:
@@ -69,7 +55,7 @@ def parse(text: str, name: str) -> Objections:
         if not subject:
             continue
         local, sign, written = subject.rpartition("@")
-        domain = _ascii(written)
+        domain = ascii_domain(written)
         if not sign or _ODD.search(subject) or not _DOMAIN.fullmatch(domain):
             # Not the line itself: it may hold somebody's address.
             strange.append(f"{name}:{number}: neither an address nor @domain; the line has no effect")

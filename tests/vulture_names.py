@@ -21,10 +21,13 @@ _ = (_.remote_addr, _.remote_name, _.local_addr, _.mailfrom, _.__file__)
 
 # options, reached by their names (engagement.settings)
 _ = (_.click_tracking_enabled, _.click_tracking_scheme, _.open_tracking_enabled, _.open_tracking_scheme)
-_ = (_.tracking_link_expiry, _.initial_open_tracking_enabled, _.enable)
+_ = (_.tracking_link_expiry, _.initial_open_tracking_enabled, _.enable, _.REFUSE)
+
+# members that are reached by their value (engagement.suppression.index)
+_ = _.OLDEST
 
 # fields of the X-MSYS-API header that are read and kept, not acted on (contract.md 3.2)
-_ = (_.skip_suppression, _.inline_css, _.ip_pool, _.dkim_key)
+_ = (_.inline_css, _.ip_pool, _.dkim_key)
 
 # reasons made from the codes of engagement.links.urls.refusal: Skip(code)
 _ = (_.NO_HOST, _.USER_INFO, _.CONTROL_CHARACTER, _.BACKSLASH, _.NON_ASCII, _.TARGET_TOO_LONG)
@@ -86,6 +89,7 @@ _ = _.set_header
 _ = (_.put_many,)
 
 # fields of marshmallow's schemas (tracker_web.api), read from what they load by name
+_ = (_.non_transactional, _.description_strict)
 _ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers, _.ab_tests)
 _ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_order)
 

@@ -37,6 +37,7 @@ UNTOUCHED: Final[Mapping[str, str]] = MappingProxyType(
         "no-link": "nothing in it to track",
         "no-key": "there is no key to make links with",
         "not-granted": "the MTA does not grant the filter an action that this needs",
+        "suppressed": "the recipient is on the suppression list and gets none of it",
         "verify-failed": "the second parser saw other links than the first",
         "policy-failed": "the policy file raised an error",
         "internal-error": "a fault of ours",

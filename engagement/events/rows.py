@@ -81,6 +81,7 @@ class EventRow:
     field. ordinal: the link's place in its part, from 0; -1 for none, or in a token of format 1.
     bounce_class: Momentum's number, 0 for none. names: of the message, of an injection. link_name: of a
     click, as `fields` shows it. size: bytes of the message, of an injection and of what became of one.
+    transactional: whether the message is, of what became of one; not stored.
     """
 
     event_id: str
@@ -107,6 +108,7 @@ class EventRow:
     names: tuple[MessageName, ...] = ()
     link_name: str = ""
     size: int = 0
+    transactional: bool = False
 
     @property
     def fields(self) -> Fields:
@@ -240,6 +242,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
         sending_domain=domain_of(valid(injection.friendly_from)) if injection else "",
         bounce_class=event.bounce_class,
         size=injection.size if injection else 0,
+        transactional=injection.transactional if injection else False,
     )
 
 

@@ -18,7 +18,9 @@ _WIDTH = 96  # columns of the sample file
 _OBVIOUS = frozenset(
     {option_types.boolean().expected, option_types.text().expected, option_types.path().expected}
 )  # the options' names say enough
-_GLOBAL = frozenset({"relay_hosts", "local_submission"})  # also valid outside all scopes
+_GLOBAL = frozenset(
+    {"relay_hosts", "local_submission", "suppression_action"}
+)  # also valid outside all scopes
 
 
 def sample() -> str:

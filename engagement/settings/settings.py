@@ -31,6 +31,8 @@ from engagement.settings.schema import (
     SmtpapiStanza,
     SpoolStanza,
     StoreStanza,
+    SuppressionAction,
+    SuppressionStanza,
     TrackerStanza,
     WebStanza,
 )
@@ -58,6 +60,7 @@ class Settings:
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
     registry: RegistryStanza = field(default_factory=RegistryStanza)
+    suppression: SuppressionStanza = field(default_factory=SuppressionStanza)
     classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
@@ -100,6 +103,17 @@ class Settings:
         if not listeners or not all("tracking_domain" in block.values for block in listeners):
             found.add(DEFAULT_DOMAIN)  # policy may name any pathway, also one without a domain
         return frozenset(domain.lower() for domain in found)
+
+    def suppression_actions(self) -> frozenset[SuppressionAction]:
+        """Return what any scope does with recipients on the suppression list, the default included."""
+        option = SCOPED["suppression_action"]
+        set_here = (block.values.get(option.name) for block in self.table.top.walk())
+        return frozenset({SuppressionAction(option.default), *(each.value for each in set_here if each)})
+
+    def copies_suppression_list(self) -> bool:
+        """Return whether the filter's copy of the suppression list is written."""
+        asked = self.suppression_actions() != {SuppressionAction.OFF}
+        return asked or ("suppression", "snapshot") in self.origins
 
     def longest_expiry(self) -> int:
         """Return for how many seconds hits are recorded: the longest of all scopes and the default."""

@@ -27,6 +27,7 @@ from engagement.shipper.status import ShipperStatus, save
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
 from engagement.spool.retention import SpoolRetention
 from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
+from engagement.suppression.fill import SuppressionFiller
 
 _log = logging.getLogger("engagement.shipper")
 
@@ -46,9 +47,10 @@ class Shipper:
     """The loop over one spool directory. The caller holds the spool's lock.
 
     rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
-    alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are
-    kept, 0 for ever. portion: bytes of the spool in one step. now: returns Unix seconds. lock: to notice when
-    it is removed; None for not checking. erasures: requests to erase recipients, None for not looking.
+    alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are kept, 0 for ever.
+    filler: puts recipients on the suppression list, None for not doing so. portion: bytes of the spool in one
+    step. now: returns Unix seconds. lock: to notice when it is removed; None for not checking. erasures:
+    requests to erase recipients, None for not looking.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Shipper:
         rejudge: Rejudge | None = None,
         hash_key: bytes = b"",
         retention: int = 0,
+        filler: SuppressionFiller | None = None,
         portion: int = BUDGET,
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
@@ -72,6 +75,7 @@ class Shipper:
         self._rules: RuleSet | None = None
         self._hash_key = hash_key
         self._retention = retention
+        self._filler = filler
         self._portion = portion
         self._now = now
         self._messages = MessageMatcher(store, hash_key, now)
@@ -125,6 +129,8 @@ class Shipper:
         self._messages.done(matches)
         if self._rejudge:
             self._rejudge.note(row for _, made in batch for row in made)
+        if self._filler:  # before the cursor moves: a kill costs only what one turn has no time for
+            self._filler.take(row for _, made in batch for row in made)
         return events
 
     def run(self, stop: threading.Event) -> None:
@@ -232,7 +238,9 @@ class Shipper:
     def _look_again(self) -> None:
         """Look for the messages of events that wait."""
         try:
-            self._messages.look_again()
+            rows = self._messages.look_again()
+            if self._filler:
+                self._filler.take(rows)
         except (StoreError, RowRefusedError) as error:
             self.status.failed(str(error), self._now())
 

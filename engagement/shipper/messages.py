@@ -90,14 +90,19 @@ class MessageMatcher:
             for name in names_of(event):
                 self._names.pop(name, None)
 
-    def look_again(self) -> None:
-        """Look for the messages of events that came a while ago, and sweep what waited too long."""
+    def look_again(self) -> tuple[EventRow, ...]:
+        """Look for the messages of events that came a while ago, and sweep what waited too long.
+
+        Return the rows that went into the store.
+        """
         now = time.monotonic()
+        added: tuple[EventRow, ...] = ()
         due = [event for at, _, event in self._again.values() if at <= now]
         if due:
             found = self._rows(due, ())
             if found:
-                self._store.add(list(found.values()))
+                added = tuple(found.values())
+                self._store.add(added)
                 self.done([Match(event, found[event.id], True) for event in due if event.id in found])
             for event in due:
                 if event.id in self._again:
@@ -106,6 +111,7 @@ class MessageMatcher:
             self._swept = now
             if swept := self._store.sweep_waiting(int(self._now() * 1000) - LONGEST_MS):
                 _log.info("%d event(s) of logs given up: no message of theirs came in a week", swept)
+        return added
 
     def _is_unsure(self) -> bool:
         """Tell whether events may wait that a shipper before this one put there."""

@@ -47,19 +47,23 @@ def running(
     more: str = "",
     *,
     features: str = "",
+    filter_more: str = "",
     queue_run: str = "1s",
     workers: int = 1,
     program: tuple[str, ...] = (str(SMTPAPI),),
 ) -> Iterator[Site]:
     """Sendmail, filter and sink. rewriting: options of that stanza, {split} stands for the second port.
 
-    features, more: lines of mc before the mailers and after all others.
+    features, more: lines of mc before the mailers and after all others. filter_more: configuration of the
+    filter.
     """
     ports = {name: free_port() for name in ("on", "off", "untrusted", "context")}
     split, last = free_port(), free_port()
     listener = four_listeners(ports)
     stanza = f"rewriting {{ {rewriting.replace('{split}', str(split))} }}"
-    site = Filter(folder / "filter", listener, workers=workers, more=stanza, program=program)
+    site = Filter(
+        folder / "filter", listener, workers=workers, more=f"{stanza}\n{filter_more}", program=program
+    )
     sendmail = PrivateSendmail(
         folder / "sendmail",
         ports=ports,

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.metrics import MetricsStanza
-from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import (
+    AddedRecipients,
+    Pixel,
+    PrivacyMode,
+    SeveralRecipients,
+    SuppressionAction,
+)
 from engagement.settings.schema.momentum import (
     CassandraClientStanza,
     EngagementTrackerStanza,
@@ -32,6 +38,7 @@ from engagement.settings.schema.site import (
     RewritingStanza,
     SpoolStanza,
     StoreStanza,
+    SuppressionStanza,
     TrackerStanza,
     WebStanza,
 )
@@ -67,6 +74,8 @@ __all__ = [
     "SmtpapiStanza",
     "SpoolStanza",
     "StoreStanza",
+    "SuppressionAction",
+    "SuppressionStanza",
     "TrackerStanza",
     "WebStanza",
 ]
@@ -92,6 +101,7 @@ STANZAS: Mapping[str, type] = {
     "spool": SpoolStanza,
     "store": StoreStanza,
     "registry": RegistryStanza,
+    "suppression": SuppressionStanza,
     "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,

@@ -38,6 +38,15 @@ class SeveralRecipients(StrEnum):
         return self in _OVER_THE_HOP
 
 
+class SuppressionAction(StrEnum):
+    """What becomes of a recipient who is on the suppression list (docs/suppression.md)."""
+
+    OFF = "off"
+    REMOVE = "remove"
+    REFUSE = "refuse"
+    REFUSE_AT_RCPT = "refuse_at_rcpt"
+
+
 class AddedRecipients(StrEnum):
     """How recipients are handled that the MTA itself adds after the filter."""
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from engagement.settings import option_types
 from engagement.settings.option import declared
 from engagement.settings.option_types import Network
+from engagement.settings.schema.modes import SuppressionAction
 
 TRACKING_SCOPES = ("esmtp_listener", "listen", "pathway", "pathway_group", "peer")
 DEFAULT_DOMAIN = "localhost:8080"
@@ -111,6 +112,16 @@ class ScopedOptions:
         "hand in mail of strangers without its Received fields.",
         scopes=("global", *TRACKING_SCOPES),
         display="Local_Submission",
+    )
+    suppression_action: SuppressionAction = declared(
+        option_types.member(SuppressionAction),
+        SuppressionAction.OFF,
+        "What becomes of a recipient who is on the suppression list, in mail of trusted clients. off: the "
+        "list is not asked; remove: they are taken out at the end of the message, and mail for nobody else "
+        "is accepted and dropped; refuse: the same, but mail for nobody else is refused with 554 5.7.1; "
+        "refuse_at_rcpt: refused at RCPT as well, where the header is not known yet, so only for clients "
+        "whose mail is never transactional (docs/suppression.md).",
+        scopes=("global", *TRACKING_SCOPES),
     )
     smtp_extensions: tuple[str, ...] = declared(
         option_types.text_list("a list of extension names, as in (XSETCONTEXT)"),

@@ -30,6 +30,7 @@ _COMMANDS = {
     "ship": "services.ship",
     "stats": "data.stats",
     "store": "data.store",
+    "suppress": "data.suppress",
     "tracker": "services.tracker",
     "user": "configuration.user",
     "web": "services.web",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engagement.registry.port import RegistryError
 from engagement.settings import SettingsError
 from engagement.stores.port import StoreError
 from engagement.terminal import lines
@@ -51,6 +52,6 @@ def exit_on_error() -> Iterator[None]:
         sys.exit(2)
     except BrokenPipeError:
         raise  # the reader has seen enough; nothing is wrong with store or disk
-    except (StoreError, OSError) as error:
+    except (StoreError, RegistryError, OSError) as error:
         say(str(error), err=True)
         sys.exit(1)

@@ -43,6 +43,7 @@ class Why(StrEnum):
     NO_LINK = "no-link"  # nothing found to track
     NO_KEY = "no-key"
     NOT_GRANTED = "not-granted"  # by the MTA: an action of the milter protocol
+    SUPPRESSED = "suppressed"  # the recipient is on the suppression list and gets no mail
     VERIFY_FAILED = "verify-failed"
     POLICY_FAILED = "policy-failed"
     INTERNAL_ERROR = "internal-error"

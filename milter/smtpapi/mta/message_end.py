@@ -84,7 +84,7 @@ class MessageEnd:
             services.counters.add("failed-in-change")
             maillog.failed_in_change(envelope, failure)
             return refuse(TRY_AGAIN)
-        if answer == _GOES_ON and self._result is not None:
+        if self._result is not None and (answer == _GOES_ON or self._result.suppressed):
             try:
                 services.record(self._result)
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)

@@ -12,6 +12,7 @@ from types import TracebackType
 import Milter
 
 import milter
+from smtpapi.model.outcome import Refuse
 from smtpapi.mta.services import SessionServices
 from smtpapi.mta.session import Session
 from smtpapi.telemetry import maillog
@@ -19,10 +20,11 @@ from smtpapi.telemetry import maillog
 _MTA_SILENCE = 7200  # seconds between two callbacks, in which an SMTP session may idle; libmilter's default
 
 
-class OneRecipientSession(Session):
-    """A session whose trusted clients name one recipient in a transaction (`several_recipients = defer`).
+class SessionThatAnswersRcpt(Session):
+    """A session that asks the MTA to wait for an answer to each RCPT. Other sessions need no such answer.
 
-    It asks the MTA to wait for an answer to each RCPT. Other sessions need no such answer.
+    Its trusted clients name one recipient in a transaction (`several_recipients = defer`), or lose those on
+    the suppression list at once (`suppression_action = refuse_at_rcpt`).
     """
 
     # The protocol steps to switch off. pymilter would inherit the value of the base class (docs/quirks.md).
@@ -31,6 +33,8 @@ class OneRecipientSession(Session):
     @Milter.decode("bytes")
     def envrcpt(self, recipient: bytes, *params: bytes) -> int:
         """Add a recipient that the MTA accepted; defer a second one (RFC 5321 4.5.3.1.10)."""
+        if (refusal := self._suppressed(recipient)) is not None:
+            return self._refuse(refusal)
         if self._incoming.recipients and self._is_limited():
             self.setreply("452", "4.5.3", "One recipient a transaction here, send this one again")
             return Milter.TEMPFAIL
@@ -38,6 +42,20 @@ class OneRecipientSession(Session):
         return Milter.CONTINUE
 
     envrcpt_bytes = envrcpt
+
+    def _suppressed(self, recipient: bytes) -> Refuse | None:
+        """Return the reply for a recipient on the suppression list, None for any other."""
+        refused = self._services.refused_at_rcpt
+        incoming = self._incoming
+        try:
+            if refused is None or incoming.passing is not None or incoming.fault is not None:
+                return None
+            client = replace(self._client, login=incoming.login)
+            address = recipient.removeprefix(b"<").removesuffix(b">").decode("utf-8", "surrogateescape")
+            return refused(client, incoming.sender, address, self._macro("i"), self._context)
+        except Exception as error:  # noqa: BLE001 - then the recipient is accepted, and looked up at the end
+            maillog.lost_callback(error)
+            return None
 
     def _is_limited(self) -> bool:
         limit = self._services.one_recipient
@@ -80,7 +98,8 @@ def serve(services: SessionServices, name: str, around_open: Callable[[Callable[
     # answers.
     milter.set_exception_policy(Milter.CONTINUE)
     sys.excepthook = _note_failure
-    kind = Session if services.one_recipient is None else OneRecipientSession
+    answers = services.one_recipient is not None or services.refused_at_rcpt is not None
+    kind = SessionThatAnswersRcpt if answers else Session
 
     def session() -> Session:
         made = _here.session = kind(services)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import HeaderChange, Outcome, Why
+from smtpapi.model.outcome import HeaderChange, Outcome, Refuse, Why
 from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.pipeline.pass_through import Reads
 from smtpapi.pipeline.site import MessageResult
@@ -37,6 +37,8 @@ class SessionServices:
     missing: returns the names of the actions that this site needs and that an MTA does not grant.
     one_recipient: says whether a client may name only one recipient in a transaction; None where that holds
     for no client.
+    refused_at_rcpt: returns the reply that refuses a recipient on the suppression list, and records that;
+    takes client, sender, recipient, queue id and context variables. None where no scope refuses any.
     resolves: whether the MTA is asked where it delivers each recipient.
     """
 
@@ -54,6 +56,7 @@ class SessionServices:
     body_memory: BodyMemory
     missing: Callable[[GrantedActions], str]
     one_recipient: Callable[[Client], bool] | None = None
+    refused_at_rcpt: Callable[[Client, str, str, str, Mapping[str, str]], Refuse | None] | None = None
     resolves: bool = False
     reported_missing: set[str] = field(default_factory=set)  # results of `missing` that were logged
     sessions: set[int] = field(default_factory=set)  # ids of the sessions that are open

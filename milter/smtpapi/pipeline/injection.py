@@ -63,7 +63,7 @@ def describe(
         own.message_id,
         own.transmission_id,
         own.recipient,
-        envelope.sender if decision.privacy is PrivacyMode.FULL else _domain(envelope.sender),
+        envelope.sender if decision.privacy is PrivacyMode.FULL else sender_domain(envelope.sender),
         from_address(message),
         decoded(next(iter(message.all("subject")), None)),
         decision.campaign,
@@ -104,7 +104,7 @@ def _links(edits: tuple[Edit, ...]) -> int:
     return sum(1 if edit.kind == "link" else _links(edit.inner) for edit in edits)
 
 
-def _domain(sender: str) -> str:
+def sender_domain(sender: str) -> str:
     """Return `@domain` of an envelope sender: its local part may name the reader (VERP)."""
     _, sign, domain = sender.rpartition("@")
     return sign + domain if sign else ""

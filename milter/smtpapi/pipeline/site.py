@@ -10,11 +10,12 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from engagement.events.model import Injection
+from engagement.events.model import Injection, MessageEvent
 from engagement.links.keys import Key, Ring, RingError
 from engagement.settings.schema import Pixel, ScopedOptions
 from engagement.settings.scopes import ListenAddress, Scoped, Where, listen_of
 from engagement.settings.settings import Settings
+from engagement.suppression.snapshot import Table
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Refuse, Why
@@ -83,6 +84,7 @@ class Site:
     ring: None where nothing is tracked. policy: None without a policy. hop: the listener by which second
     passes come in. wide: the settings that hold for all mail. first_hand: whether mail of trusted clients
     counts as their own whatever its trace says, as commands need that show what would become of a message.
+    suppressed: returns the suppression list in force, None where no scope asks it.
     key: the signing key, None where there is none. decisions: makes the decisions for recipients. _terms:
     finds terms by the MTA's address and port, the client's address and the pathway.
     """
@@ -94,6 +96,7 @@ class Site:
     hop: ListenAddress | None = None
     wide: SiteWide = field(default_factory=SiteWide)
     first_hand: bool = False
+    suppressed: Callable[[], Table] | None = field(default=None, compare=False, repr=False)
     key: Key | None = field(init=False, compare=False, repr=False)
     decisions: LastDecision = field(init=False, compare=False, repr=False)
     _terms: Callable[[str, int | None, str, str], ScopeTerms] = field(init=False, compare=False, repr=False)
@@ -161,7 +164,8 @@ class MessageResult(NamedTuple):
     taken the changes. connection_context: variables to hand in with the session's next message. notes:
     warnings for the log, with no address and no part of the header in them. counts: names of counters to add
     one to, besides that of the outcome. printed: lines that policy logs, as (level of syslog, text). remarks:
-    for the log at DEBUG: names of what was not read.
+    for the log at DEBUG: names of what was not read. suppressed: events of recipients who were taken out, to
+    be written whatever the message's outcome.
     """
 
     outcome: Outcome
@@ -172,6 +176,7 @@ class MessageResult(NamedTuple):
     counts: tuple[str, ...] = ()
     printed: tuple[tuple[int, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    suppressed: tuple[Injection | MessageEvent, ...] = ()
 
 
 def where_of(client: Client, pathway: str = "") -> Where:

@@ -8,8 +8,8 @@ reasons.
 The steps. They run in this order, and each may end the message:
 
     second pass? · module on? · trusted? · already tracked? · policy · other vendors' fields · bypassed? ·
-    X-MSYS-API · a decision for each recipient · copies · then one recipient: reasons to leave it alone, links
-    and pixels; several recipients: what `rewriting.several_recipients` says
+    X-MSYS-API · a decision for each recipient · copies · on the suppression list? · then one recipient:
+    reasons to leave it alone, links and pixels; several recipients: what `rewriting.several_recipients` says
 
 Why two passes. An SMTP transaction has one body for all its recipients, and a milter can only replace that
 body as a whole. But each recipient must get links of their own (design rule 7). So the MTA makes the copies,
@@ -68,7 +68,7 @@ from smtpapi.model.envelope import Envelope
 from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Plan, Refuse, Why, removal
-from smtpapi.pipeline import fallback
+from smtpapi.pipeline import fallback, suppression
 from smtpapi.pipeline.fallback import NO_COPIES_NOW, removable
 from smtpapi.pipeline.recipients import RecipientDecision, RecipientDecisions
 from smtpapi.pipeline.second_pass import copy_result
@@ -284,6 +284,10 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
     decisions = mail.decide(directive, [*mail.recipients, *more])
     if isinstance(decisions, Refuse):
         return mail.refuse(decisions)
+    left = suppression.remaining(mail, directive, decisions, added)
+    if isinstance(left, MessageResult):
+        return left
+    decisions, added = left
     if len(mail.recipients) > 1 or added:
         return several_result(mail, decisions, directive, tuple(entry.address for _, entry in added))
     key = mail.tracking.key

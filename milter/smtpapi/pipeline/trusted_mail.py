@@ -10,7 +10,7 @@ signing key no links and no injection records are made.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from engagement.events.model import Injection
+from engagement.events.model import Injection, MessageEvent
 from engagement.links.keys import Key
 from smtpapi.hop.fingerprint import Fingerprint
 from smtpapi.hop.resume import ResumedMessage
@@ -39,7 +39,8 @@ class TrustedMail:
     names in other vendors' fields that were not read. vctx: the policy's variables, None where no policy has
     run. hook_context: the variables of session and message that the hooks for each recipient begin with.
     copies_promised: whether X-MSYS-API asks for copies, None while it is unread. seen: the message as policy
-    sees it, None where none has run. hop_fingerprint: of the message as it goes over the hop.
+    sees it, None where none has run. hop_fingerprint: of the message as it goes over the hop. suppressed,
+    suppressed_count: events of the recipients who are on the suppression list, and how many they are.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class TrustedMail:
         self.copies_promised: bool | None = None
         self.seen: PolicyMessage | None = None
         self.hop_fingerprint: Fingerprint = self.tracking.fingerprint
+        self.suppressed: tuple[Injection | MessageEvent, ...] = ()
+        self.suppressed_count = 0
         self._hop_edits: HeaderEdits | None = None
         self._edits: HeaderEdits | None = None
         self._joining: tuple[str, ...] = ()
@@ -156,9 +159,16 @@ class TrustedMail:
         counts = ("marks-refused",) if self.resumed.refused else ()
         printed = () if self.seen is None else tuple(self.seen.lines)
         changed = self._with_policy(outcome)
-        return MessageResult(
+        result = MessageResult(
             changed, decision, injections, session, tuple(self.notes), counts, printed, self.remarks
         )
+        # Of a refusal for another reason nothing comes: the client may send the mail again.
+        return result if isinstance(outcome, Refuse) or not self.suppressed_count else self.bounced(result)
+
+    def bounced(self, result: MessageResult) -> MessageResult:
+        """Return the result with the events of those who are on the suppression list."""
+        counts = result.counts + ("suppressed",) * self.suppressed_count
+        return result._replace(counts=counts, suppressed=self.suppressed)
 
     def end_unchanged(self, why: Why, note: str = "") -> MessageResult:
         """Return the result that leaves the body alone and takes out only the internal header fields."""

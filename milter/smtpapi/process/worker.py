@@ -13,11 +13,12 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from engagement.events.model import Event
 from engagement.events.record import encode
 from engagement.links.domains_file import DomainsFile
 from engagement.links.keys import Ring
@@ -28,7 +29,7 @@ from engagement.spool.write import SpoolWriter
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
-from smtpapi.model.outcome import HeaderChange, Outcome, Plan, Why
+from smtpapi.model.outcome import HeaderChange, Outcome, Plan, Refuse, Why
 from smtpapi.mta import heap, milter_loop
 from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.mta.services import SessionServices
@@ -37,6 +38,7 @@ from smtpapi.pipeline.site import MessageResult, Site, where_of
 from smtpapi.pipeline.transaction import consider, removable
 from smtpapi.policy.hooks import AnyPolicy
 from smtpapi.process.listener import BorrowedListener
+from smtpapi.process.suppression_list import SuppressionList
 from smtpapi.request.trust import is_trusted
 from smtpapi.telemetry import maillog
 from smtpapi.telemetry.counters import WorkerCounters
@@ -73,7 +75,9 @@ class WorkerServices:
         self._settings = settings
         self._customer_of = customer_of
         self._ring = ring
-        self._site = Site.build(settings, ring.current(), policy)
+        self._suppression = SuppressionList(settings)
+        site = Site.build(settings, ring.current(), policy)
+        self._site = replace(site, suppressed=self._suppression.current)
         self._counters = counters
         self._body_memory = body_memory(settings.limits.max_memory)
         self._spool = SpoolWriter(
@@ -87,6 +91,7 @@ class WorkerServices:
 
     def for_sessions(self) -> SessionServices:
         """Return the services that the sessions of this process share."""
+        self._suppression.start()
         rewriting = self._settings.rewriting
         mode = rewriting.several_recipients
         return SessionServices(
@@ -104,18 +109,29 @@ class WorkerServices:
             body_memory=self._body_memory,
             missing=lambda rights: rights.missing(mode),
             one_recipient=self.is_trusted if mode is SeveralRecipients.DEFER else None,
+            refused_at_rcpt=self.refused_at_rcpt if self._suppression.refuses_at_rcpt else None,
             resolves=mode is SeveralRecipients.READDRESS and rewriting.overlapping_aliases,
         )
+
+    def _current_site(self) -> Site:
+        """Return the site with the key ring that is on disk now."""
+        ring = self._ring.current()
+        if ring is not self._site.ring:
+            self._site = replace(self._site, ring=ring)
+        return self._site
 
     def consider(
         self, envelope: Envelope, message: Message, context: Mapping[str, str], rights: GrantedActions
     ) -> MessageResult:
         """Return the outcome of a message, with the key ring that is on disk now."""
-        ring = self._ring.current()
-        if ring is not self._site.ring:
-            self._site = replace(self._site, ring=ring)
         return consider(
-            self._site, envelope, message, context, now=time.time(), tick=time.monotonic, rights=rights
+            self._current_site(),
+            envelope,
+            message,
+            context,
+            now=time.time(),
+            tick=time.monotonic,
+            rights=rights,
         )
 
     def passing(self, client: Client, context: Mapping[str, str]) -> Why | None:
@@ -141,9 +157,24 @@ class WorkerServices:
         """
         if result.decision is not None and isinstance(result.outcome, Plan):
             self._domains.used(result.decision.domain, result.decision.expiry)
-        for injection in result.injections:
-            if not self._spool.append(encode(injection)):
+        self._spooled((*result.injections, *result.suppressed))
+
+    def _spooled(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if not self._spool.append(encode(event)):
                 self._counters.add("events-dropped")
+
+    def refused_at_rcpt(
+        self, client: Client, sender: str, recipient: str, queue_id: str, context: Mapping[str, str]
+    ) -> Refuse | None:
+        """Return the reply that refuses a recipient on the suppression list, and write its events."""
+        answer = self._suppression.refused(self._current_site(), client, sender, recipient, queue_id, context)
+        if answer is None:
+            return None
+        refusal, events = answer
+        self._counters.add("suppressed")
+        self._spooled(events)
+        return refusal
 
     def takes_context(self, client: Client, command: str) -> bool:
         """Return whether a command counts: the scope lists it, the client is trusted (contract.md 4.3)."""
@@ -157,7 +188,8 @@ class WorkerServices:
         return self._settings.scoped(where_of(client))
 
     def close(self) -> None:
-        """Flush and close the spool."""
+        """Flush and close the spool, and follow the suppression list no more."""
+        self._suppression.close()
         self._spool.close()
 
 

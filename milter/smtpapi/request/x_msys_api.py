@@ -55,8 +55,8 @@ class XMsysApi:
     """What the header says. None: the field is absent or null.
 
     present: whether there was a header with a value. metadata: the object's pairs in order, each as compact
-    JSON text `"name":value`. tags: at most ten, without repeats. ip_pool, dkim_key, inline_css,
-    skip_suppression: read, but nothing acts on them yet. warnings: for the log, without any of the header's
+    JSON text `"name":value`. tags: at most ten, without repeats. ip_pool, dkim_key, inline_css:
+    read, but nothing acts on them yet. warnings: for the log, without any of the header's
     text.
     """
 

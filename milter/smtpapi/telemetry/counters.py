@@ -33,6 +33,7 @@ _EVENTS = (
     "failed-in-change",  # an exception; 451, the client tries again
     "context-refused",  # XSETCONTEXT lines not taken
     "marks-refused",  # marks on the hop's listener that are not ours, not the message's, or too old
+    "suppressed",  # recipients on the suppression list, taken out or refused
     "events-dropped",  # injection records that could not be written
     "workers-started",
     "workers-died",

@@ -153,6 +153,12 @@ def message(envelope: Envelope, outcome: Outcome, size: int, seconds: float) -> 
         _lines.info(text)
 
 
+def refused_at_rcpt(envelope: Envelope, refusal: Refuse) -> None:
+    """Log that a recipient, the envelope's only one here, was refused before there was a message."""
+    reply = f"{refusal.code} {refusal.status} {refusal.text}"
+    _log.info("%s, status=refused, reply=%s", _who(envelope), reply)
+
+
 def _links(edits: Sequence[Edit]) -> int:
     """Return how many links there are among the edits, including those inside re-encoded parts."""
     kinds = list(map(_kind_of, edits))

@@ -52,6 +52,11 @@ MARKS_REFUSED: Final = Metric(
     Kind.COUNTER,
     "Marks on the listener of the hop that did not count: forged, too old, or of another text",
 )
+SUPPRESSED: Final = Metric(
+    "smtpapi_milter_suppressed_total",
+    Kind.COUNTER,
+    "Recipients on the suppression list, taken out or refused",
+)
 EVENTS_DROPPED: Final = Metric(
     "smtpapi_milter_events_dropped_total",
     Kind.COUNTER,
@@ -85,6 +90,7 @@ METRICS: Final = (
     FAILURES,
     CONTEXT_REFUSED,
     MARKS_REFUSED,
+    SUPPRESSED,
     EVENTS_DROPPED,
     STARTS,
     DEATHS,
@@ -113,6 +119,7 @@ def of_counters(counters: Counters) -> Iterator[Reading]:
     )
     yield CONTEXT_REFUSED.one(total["context-refused"])
     yield MARKS_REFUSED.one(total["marks-refused"])
+    yield SUPPRESSED.one(total["suppressed"])
     yield EVENTS_DROPPED.one(total["events-dropped"])
     yield STARTS.one(total["workers-started"])
     yield DEATHS.one(total["workers-died"])

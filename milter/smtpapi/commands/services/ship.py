@@ -1,11 +1,13 @@
 """`smtpapi ship`: carry events from the spool to the store, in the foreground; or print its status."""
 
+import contextlib
 import json
 import logging
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,11 +29,14 @@ from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, SpoolReader
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
+from engagement.suppression.fill import SuppressionFiller, Thresholds
+from engagement.suppression.follow import SnapshotWriter
 from smtpapi.commands.options import config_option, exit_on_error
 
 _log = logging.getLogger("engagement.classify")
 _metrics_log = logging.getLogger("engagement.metrics")
 
+_JOIN_SECONDS = 5.0  # for the copy of a long list to be written
 # Octets for a second or two of a cluster's time, so that the status is fresh and a stop need not wait.
 _CLUSTER_PORTION = 128 * 1024
 
@@ -96,25 +101,60 @@ def _ship(
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
             rules = FollowedRules(settings.classify, _log.error)
             rules.current()  # what is wrong with them is told at once
+            filler = _filler(settings)
             shipper = Shipper(
                 directory,
                 store,
+                filler=filler,
                 rejudge=Rejudge(store, rules.current, settings.classify.again_within),
                 retention=settings.store.retention,
                 portion=portion,
                 lock=lock,
                 erasures=Erasures(partial(open_registry, settings), store, directory),
             )
-            if once:
-                return _once(shipper)
-            view.show(shipper.status, shipper.lag)
-            click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
-            shipper.run(stop)
-            return True
+            with _suppression_list(settings, filler, once=once):
+                if once:
+                    return _once(shipper)
+                view.show(shipper.status, shipper.lag)
+                click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
+                shipper.run(stop)
+                return True
         finally:
             store.close()
     finally:
         lock.release()
+
+
+def _filler(settings: Settings) -> SuppressionFiller | None:
+    """Return what puts recipients on the suppression list, None where no threshold is set."""
+    terms = settings.suppression
+    if not terms.invalid_recipients and not terms.complaints:
+        return None
+    thresholds = Thresholds(terms.invalid_recipients, terms.complaints, terms.within)
+    return SuppressionFiller(partial(open_registry, settings), thresholds)
+
+
+@contextlib.contextmanager
+def _suppression_list(settings: Settings, filler: SuppressionFiller | None, *, once: bool) -> Iterator[None]:
+    """Keep the filter's copy of the suppression list up to date meanwhile, where one is wanted."""
+    if not settings.copies_suppression_list():
+        yield
+    else:
+        writer = SnapshotWriter(partial(open_registry, settings), Path(settings.suppression.snapshot))
+        ended = threading.Event()
+        thread = threading.Thread(target=writer.run, args=(ended,), name="suppression", daemon=True)
+        if not once:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if once:
+                writer.attempt()
+            else:
+                thread.join(_JOIN_SECONDS)
+    if filler is not None:
+        filler.close()
 
 
 def _once(shipper: Shipper) -> bool:
