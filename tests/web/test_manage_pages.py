@@ -25,6 +25,8 @@ FORMS = (
     ("/access/keys/revoke", Role.ADMINISTERS, {"name": "k"}),
     ("/access/users", Role.ADMINISTERS, {"name": "Uma", "password": PASSWORD, "role": "administers"}),
     ("/access/users/remove", Role.ADMINISTERS, {"name": "Ida"}),
+    ("/suppression", Role.MANAGES, {"recipient": "ida@example.net", "type": "non_transactional"}),
+    ("/suppression/remove", Role.MANAGES, {"recipient": "ida@example.net", "type": "non_transactional"}),
     ("/domains", Role.MANAGES, {"domain": "track.example.com"}),
     ("/domains/verify", Role.MANAGES, {"domain": "track.example.com"}),
     ("/domains/remove", Role.MANAGES, {"domain": "track.example.com"}),
@@ -61,7 +63,7 @@ def send(client: FlaskClient, path: str, form: dict[str, str], **more: str) -> T
 
 def kept(registry: SqliteRegistry) -> list[str]:
     """What forms may have entered."""
-    kinds = ("apikey", "erasure", "tracking-domain", "user")
+    kinds = ("apikey", "erasure", "suppression", "tracking-domain", "user")
     return [f"{kind} {each.key}" for kind in kinds for each in registry.find(kind)]
 
 
@@ -177,6 +179,25 @@ def test_a_domain_is_added_and_removed(client: FlaskClient, registry: SqliteRegi
     assert send(client, "/domains", {"domain": "no domain"}).status_code == 422
     assert send(client, "/domains/remove", {"domain": "track.example.com"}).status_code == 303
     assert "track.example.com" not in client.get("/domains", headers=HOST).get_data(as_text=True)
+
+
+def test_mail_to_somebody_is_stopped_and_goes_on(client: FlaskClient, registry: SqliteRegistry) -> None:
+    signed_in(client, registry, Role.MANAGES)
+    entry = {"recipient": "Ida@Example.net", "type": "non_transactional", "description": "asked by phone"}
+    answer = send(client, "/suppression", entry)
+    assert answer.status_code == 303
+    page = client.get(answer.location, headers=HOST).get_data(as_text=True)
+    assert "ida@example.net" in page
+    assert "Manually Added" in page
+    assert "asked by phone" in page
+    csv = client.get("/suppression?export=csv", headers=HOST).get_data(as_text=True)
+    assert csv.splitlines()[1] == "ida@example.net,non_transactional,Manually Added,asked by phone,"
+    assert "ida@example.net" in client.get("/suppression?q=example.net", headers=HOST).get_data(as_text=True)
+    assert "No entry fits" in client.get("/suppression?q=other.example", headers=HOST).get_data(as_text=True)
+    for wrong in ({"recipient": "nobody"}, {"type": "x"}):
+        assert send(client, "/suppression", entry | wrong).status_code == 422
+    assert send(client, "/suppression/remove", {**entry, "recipient": "ida@example.net"}).status_code == 303
+    assert registry.find("suppression") == ()
 
 
 def test_the_pipeline_says_what_is_wrong(client: FlaskClient, registry: SqliteRegistry, site: Site) -> None:

@@ -33,6 +33,7 @@ NAVIGATION: Final = (
     ("recipients.search", "Recipients"),
     ("machines.every", "Machines"),
     ("live.front", "Live"),
+    ("suppression.every", "Suppression"),
     ("domains.every", "Domains"),
     ("access.front", "Users and keys"),
     ("pipeline.front", "Pipeline"),
