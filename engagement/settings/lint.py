@@ -27,11 +27,13 @@ _VARIABLES = {
     "smtpapi_tracking_domain": "tracking_domain",
     "smtpapi_tracking_link_expiry": "tracking_link_expiry",
     "smtpapi_initial_open": "initial_open_tracking_enabled",
+    "smtpapi_list_unsubscribe": "list_unsubscribe_enabled",
+    "smtpapi_list_id": "list_id",
 }
 _LONGEST_CAMPAIGN = 64  # bytes (contract.md 3.2)
 SHORT_EXPIRY = 60  # seconds; mail alone may be under way for longer
 SHORT = "links are over before most mail is read; it is in seconds"
-_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
+_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled", "list_unsubscribe_enabled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from engagement.classify.judge import RuleSet
 from engagement.classify.shipped import shipped
 from engagement.events.model import Hit
 from engagement.events.record import OF_NOBODY, decode, encode
+from engagement.events.unsubscribes import is_posted, wish_of
 from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
@@ -83,6 +84,20 @@ def _of_nobody(hit: Hit, rules: RuleSet) -> Hit:
     return structs.replace(hit, client_address="", accept_language="", user_agent=rules.word(hit.user_agent))
 
 
+class WishesSpool:
+    """Drops all hits but posted wishes to get no more mail, which are followed whatever is recorded."""
+
+    def __init__(self, spool: HitSink) -> None:
+        self._spool = spool
+
+    def append(self, record: bytes) -> bool:
+        """Write one record if it is such a wish; return False when the inner spool dropped it.
+
+        Raises BadRecord or BadToken for a record that is none of ours.
+        """
+        return wish_of(_hit(record)) is None or self._spool.append(record)
+
+
 class PrivacySpool:
     """Removes readers from records on their way into `spool`. One per process.
 
@@ -118,7 +133,7 @@ class PrivacySpool:
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
         reduced = _of_nobody(hit, self._rules)
-        if self._hygiene:
+        if self._hygiene and not is_posted(hit):  # of wishes the later one counts
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))
         narrowed = self._narrowed(identity, named=_is_unsubscribe(hit, link))
