@@ -205,12 +205,15 @@ class CopyTracking:
     def let_leave(self, decided: RecipientDecision, key: Key, role: Role) -> None:
         """Add the fields for leaving the list to the headers of every outcome, if the copy is to have them.
 
+        It is this copy's own for the archive too, whose other links are those of an original (contract.md 9).
         In modes that name no recipient in links this one does, as nobody could follow the wish otherwise; so
         it has a message id of its own there, which leads to no other event.
         """
         if (decision := decided.decision) is None or not self.may_be_left(decided):
             return
         identity = self.identity(decision, key, decided.recipient, role)
+        if role is Role.ARCHIVE:
+            identity = replace(identity, rcpt_type=role.value)
         if decision.privacy is not PrivacyMode.FULL:
             apart = self.fingerprint.message_id(key, f"{_LEAVING}{decided.recipient}", self.issued)
             identity = replace(identity, recipient=decided.recipient, message_id=apart)

@@ -202,7 +202,7 @@ class TrustedMail:
         if key is None:
             return self.end(self.tracking.body_unchanged(Why.NO_KEY), decision)
         if decision.list_unsubscribe:
-            self.tracking.let_leave(decided, key, role)
+            self.tracking.let_leave(decided._replace(recipient=recipient), key, role)
         if decided.why is None:
             identity = self.tracking.identity(decision, key, decided.recipient, role)
             outcome = self.tracking.with_links(decision, key, identity, recipient)
