@@ -22,7 +22,10 @@ _BLANKS: Final = re.compile(r"\s+")
 
 
 def token_in(data: bytes) -> bytes:
-    """Return what stands for a token in a mail's subject; b"" for other mail, as programs answer (RFC 3834 5)."""
+    """Return what stands for a token in a mail's subject; b"" for other mail.
+
+    What programs answer (RFC 3834 5) is other mail.
+    """
     try:
         mail = message_from_bytes(data, policy=policy.compat32)
         subject = str(make_header(decode_header(str(mail.get("Subject", ""))[:_MOST])))

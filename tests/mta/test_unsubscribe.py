@@ -108,9 +108,12 @@ def sendmail(folder: Path, keys: Keys) -> Iterator[Site]:
     port, path = free_port(), folder / "opendkim.sock"
     signer = f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl"
     rewriting = sendmail_site.READDRESS + " } " + more(folder, port) + " rewriting { "
-    with signing(folder, keys, path, SIGN), sendmail_site.running(folder, rewriting, signer) as mta:
-        with tracker(mta.filter.config, port):
-            yield Site(mta, keys, port)
+    with (
+        signing(folder, keys, path, SIGN),
+        sendmail_site.running(folder, rewriting, signer) as mta,
+        tracker(mta.filter.config, port),
+    ):
+        yield Site(mta, keys, port)
 
 
 @pytest.fixture(scope="module", params=[postfix, sendmail], ids=["postfix", "sendmail"])
@@ -120,9 +123,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def one_click(message: bytes) -> tuple[str, str]:
-    """Path of the https address and the body to post, as a mail program finds them with the library's parser."""
+    """Path of the https address and the body to post, as the library's parser finds them."""
     found = email.message_from_bytes(message, policy=email.policy.default)
-    (value,), (body,) = found.get_all("List-Unsubscribe"), found.get_all("List-Unsubscribe-Post")
+    (value,), (body,) = found.get_all("List-Unsubscribe", []), found.get_all("List-Unsubscribe-Post", [])
     first, second = (url.strip()[1:-1] for url in value.split(","))
     assert second.startswith("mailto:leave@sender.test?subject=unsubscribe%20")
     place = urlsplit(first)
@@ -210,3 +213,24 @@ def test_without_the_line_of_our_page_opendkim_leaves_one_field_unsigned(tmp_pat
         mta.send(["ann@sink.test"], html_mail())
         covered = signed(keys, mta.sink.wait_for("ann@sink.test").message)
     assert [name in covered for name in FIELDS] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "covered"),
+    [
+        ((), [True, False]),
+        (
+            ("From", "List-Unsubscribe", "List-Unsubscribe-Post"),
+            [True, True],
+        ),  # as dkimpy-milter hands them in
+    ],
+)
+def test_dkimpy_by_default_leaves_the_same_field_unsigned(fields: Sequence[str], covered: list[bool]) -> None:
+    keys = Keys()
+    message = html_mail(
+        List_Unsubscribe="<https://sender.test/>", List_Unsubscribe_Post="List-Unsubscribe=One-Click"
+    )
+    pem = keys.make("site", "sender.test")
+    signature = dkim.sign(message, b"site", b"sender.test", pem, include_headers=fields or None)
+    found = signed(keys, signature + message)
+    assert [name in found for name in FIELDS] == covered

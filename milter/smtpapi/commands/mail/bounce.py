@@ -91,7 +91,7 @@ def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
 
 
 def _take_wish(name: str, token: bytes, ring: Path, now_ms: int, spool: SpoolWriter) -> bool:
-    """Tell that a reader wants no more mail; return False where the spool takes nothing or no key is there."""
+    """Tell that a reader wants no more mail; return False where spool or key ring fail."""
     try:
         wish = wish_of_token(token, load_ring(ring), now_ms)
     except RingError as error:
