@@ -67,16 +67,23 @@ class Unsubscribes:
         Raises RegistryError; then the same events are to be given once more.
         """
         for event in events:
-            if not isinstance(event, Hit):
-                continue
-            try:
-                if is_posted(event):
-                    if (wish := wish_of(event)) is not None:
-                        self._follow(wish)
-                elif self._settled and event.kind in CLICKS and event.method != "HEAD":
-                    self._note(event)
-            except BadToken:
-                continue  # the event is set aside for it
+            if isinstance(event, Hit):
+                self._take(event)
+
+    def _take(self, hit: Hit) -> None:
+        """Follow or note one hit. Raises RegistryError."""
+        try:
+            if is_posted(hit):
+                if (wish := wish_of(hit)) is not None:
+                    self._follow(wish)
+            elif self._settled and hit.kind in CLICKS and hit.method != "HEAD":
+                self._note(hit)
+        except BadToken:
+            return  # the event is set aside for it
+        except RegistryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one event must not stop the others
+            _log.error("unsubscribe: event %s is not followed: %s", hit.id, type(error).__name__)
 
     def settle(self) -> None:
         """Follow clicks that have been judged a person's long enough, if it is time.

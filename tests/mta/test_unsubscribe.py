@@ -3,6 +3,7 @@
 import email
 import email.policy
 import re
+import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from engagement.stores.sqlite.store import SqliteStore
 from engagement.suppression import book
 from mta import hop_site, sendmail_site
 from mta.hop_site import FILTER
-from mta.mta_site import DOMAIN, SMTPAPI, Filter, free_port
+from mta.mta_site import DOMAIN, SMTPAPI, Filter, free_port, until
 from mta.opendkim import Keys, signing
 from mta.site_parts import html_mail
 from mta.smtp_sink import Sink
@@ -53,6 +54,17 @@ class Site:
         self.mta.send([recipient], message)
         return self.mta.sink.wait_for(recipient).message
 
+    def refused(self, recipient: str, message: bytes) -> bool:
+        """Whether a mail is refused in SparkPost's words; it is taken otherwise."""
+        words = b"5.7.1 recipient address was suppressed due to customer policy: List Unsubscribe"
+        refusals = []
+        try:
+            self.mta.send([recipient], message)
+        except smtplib.SMTPDataError as error:
+            refusals.append((error.smtp_code, error.smtp_error))
+        assert refusals in ([], [(554, words)])
+        return bool(refusals)
+
     def ship(self) -> None:
         subprocess.run(
             [SMTPAPI, "ship", "--once", "--config", self.mta.filter.config], check=True, timeout=120
@@ -78,7 +90,10 @@ def more(folder: Path, port: int) -> str:
     return f"""
 tracker {{ listen = "127.0.0.1:{port}" workers = 1 sender = "Example Ltd." }}
 store {{ path = "{folder}/filter/events.db" }} registry {{ path = "{folder}/filter/registry.db" }}
-ESMTP_Listener {{ list_unsubscribe_enabled = true list_unsubscribe_mailto = "leave@sender.test" }}
+suppression {{ snapshot = "{folder}/filter/suppressed.snapshot" }}
+ESMTP_Listener {{
+  list_unsubscribe_enabled = true list_unsubscribe_mailto = "leave@sender.test" suppression_action = refuse
+}}
 """
 
 
@@ -107,10 +122,10 @@ def postfix(folder: Path, keys: Keys) -> Iterator[Site]:
 def sendmail(folder: Path, keys: Keys) -> Iterator[Site]:
     port, path = free_port(), folder / "opendkim.sock"
     signer = f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl"
-    rewriting = sendmail_site.READDRESS + " } " + more(folder, port) + " rewriting { "
+    rewriting, stanzas = sendmail_site.READDRESS, more(folder, port)
     with (
         signing(folder, keys, path, SIGN),
-        sendmail_site.running(folder, rewriting, signer) as mta,
+        sendmail_site.running(folder, rewriting, signer, filter_more=stanzas) as mta,
         tracker(mta.filter.config, port),
     ):
         yield Site(mta, keys, port)
@@ -197,6 +212,33 @@ def test_one_click_is_an_entry_and_an_event_and_undo_removes_it(site: Site) -> N
     assert site.entries(who) == [("non_transactional", "List Unsubscribe", "news.sender.test")]
 
 
+def test_next_mail_is_refused_and_comes_again_after_the_undo(site: Site) -> None:
+    who = "ann@next.sink.test"
+    news, order = html_mail(), html_mail(X_MSYS_API='{"options": {"transactional": true}}')
+    path, body = one_click(site.got(who, news))
+    assert post(site, path, body).status == 200
+    site.ship()
+    until(lambda: site.refused(who, news), 20, "the filter to have the list")
+    assert not site.refused(who, order)
+    undo = re.search(rb'action="\?(undo=[^"]+)"', post(site, f"{path}?all").body)
+    assert undo is not None
+    assert post(site, f"{path}?{undo[1].decode()}").status == 200
+    site.ship()
+    assert site.entries(who) == []
+    until(lambda: not site.refused(who, news), 20, "the filter to have the list")
+
+
+def test_only_mail_of_the_list_that_was_left_is_refused(site: Site) -> None:
+    who = "ann@lists.sink.test"
+    one, other = (html_mail(List_Id=f"<{name}.sender.test>") for name in ("one", "other"))
+    path, body = one_click(site.got(who, one))
+    post(site, path, body)
+    site.ship()
+    until(lambda: site.refused(who, one), 20, "the filter to have the list")
+    assert not site.refused(who, other)
+    assert not site.refused(who, html_mail())
+
+
 def test_transactional_mail_and_mail_with_its_own_get_none(site: Site) -> None:
     asked = site.got("ann@order.sink.test", html_mail(X_MSYS_API='{"options": {"transactional": true}}'))
     own = site.got("ann@own.sink.test", html_mail(List_Unsubscribe="<https://sender.test/leave>"))
@@ -208,8 +250,9 @@ def test_transactional_mail_and_mail_with_its_own_get_none(site: Site) -> None:
 def test_without_the_line_of_our_page_opendkim_leaves_one_field_unsigned(tmp_path: Path) -> None:
     keys, path, port = Keys(), tmp_path / "opendkim.sock", free_port()
     signer = f"INPUT_MAIL_FILTER(`opendkim', `S=local:{path}, F=T')dnl"
-    rewriting = sendmail_site.READDRESS + " } " + more(tmp_path, port) + " rewriting { "
-    with signing(tmp_path, keys, path), sendmail_site.running(tmp_path, rewriting, signer) as mta:
+    stanzas = more(tmp_path, port)
+    site = sendmail_site.running(tmp_path, sendmail_site.READDRESS, signer, filter_more=stanzas)
+    with signing(tmp_path, keys, path), site as mta:
         mta.send(["ann@sink.test"], html_mail())
         covered = signed(keys, mta.sink.wait_for("ann@sink.test").message)
     assert [name in covered for name in FIELDS] == [True, False]

@@ -80,16 +80,25 @@ def _list_of(message: Message, decision: Decision) -> Link | None:
 
     Without a list the name is the author's. None: neither is known.
     """
+    own, name = _list_id(message)
+    list_id = own or decision.list_id
+    name = shown(encoded_words.decode(name if list_id else _author(message)))
+    return Link(list_id.encode("ascii"), name) if list_id or name else None
+
+
+def list_id_in(message: Message) -> str:
+    """Return the id in a message's List-Id, in lower case, "" for none."""
+    return _list_id(message)[0]
+
+
+def _list_id(message: Message) -> tuple[str, str]:
+    """Return the id in List-Id and the phrase before it, "" each for none (RFC 2919 3)."""
     text = _text_of(message, "list-id")
     found = _ID.search(text)
     list_id = (found[1] if found else text).lower()  # RFC 2919 6: letter case does not matter
-    name = ""
     if not is_list_id(list_id):
-        list_id = decision.list_id
-    elif found:
-        name = text[: found.start()].strip(' \t"')
-    name = shown(encoded_words.decode(name if list_id else _author(message)))
-    return Link(list_id.encode("ascii"), name) if list_id or name else None
+        return "", ""
+    return list_id, text[: found.start()].strip(' \t"') if found else ""
 
 
 def _author(message: Message) -> str:
