@@ -28,9 +28,17 @@ from engagement.events.fields import (
     valid,
 )
 from engagement.events.ids import derived
-from engagement.events.model import Event, Hit, Injection, MessageEvent, MessageName, about, names_of
+from engagement.events.model import (
+    Event,
+    Hit,
+    Injection,
+    MessageEvent,
+    MessageName,
+    about,
+    is_undo,
+    names_of,
+)
 from engagement.events.record import decode, encode
-from engagement.events.unsubscribes import is_undo
 from engagement.links.model import CLICKS, RAW_URL
 from engagement.links.token import unpack
 
@@ -138,7 +146,7 @@ def rows(
     record: bytes = b"",
     injection: Injection | None = None,
 ) -> tuple[EventRow, ...]:
-    """Return the rows of one event; none for one that takes an earlier one back (`unsubscribes`).
+    """Return the rows of one event; none for one that takes an earlier one back.
 
     rules: to judge by, those shipped if not given; later evidence judges anew (`shipper.rejudge`).
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it

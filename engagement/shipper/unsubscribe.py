@@ -15,12 +15,12 @@ from hashlib import blake2b
 from typing import Final
 
 from engagement.events.classify import ReaderClass
-from engagement.events.model import Event, Hit
-from engagement.events.unsubscribes import Wish, followed, is_posted, wish_of
+from engagement.events.model import Event, Hit, is_posted
 from engagement.links.model import CLICKS, PSEUDONYM_DOMAIN, BadToken
 from engagement.links.token import unpack
 from engagement.registry.port import ConflictError, Document, Registry, RegistryError
 from engagement.shipper.rejudge import message_of
+from engagement.shipper.wishes import Wish, followed, wish_of
 from engagement.stores.port import EventStore, LabelledHit, StoreError
 from engagement.suppression import book
 from engagement.suppression.model import KIND, BadEntryError, Entry, MailKind, Source, checked

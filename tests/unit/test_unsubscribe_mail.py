@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from engagement.bounces.unsubscribe_mail import token_in, wish_of_token
 from engagement.events.model import Hit
 from engagement.events.record import decode
-from engagement.events.unsubscribes import wish_of
 from engagement.links.keys import Ring
 from engagement.links.model import Kind
 from engagement.links.ring_file import save_ring
+from engagement.shipper.wishes import wish_of
 from engagement.spool.read import SpoolReader
 from hop_mail import RING, TO, applied, mail, site
 from smtpapi.commands import main

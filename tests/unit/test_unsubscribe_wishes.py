@@ -13,16 +13,16 @@ from msgspec import structs
 from contract.store_samples import AT
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
-from engagement.events.model import Hit
+from engagement.events.model import UNDO, Hit
 from engagement.events.record import encode
 from engagement.events.rows import rows
-from engagement.events.unsubscribes import UNDO, wish_of
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.registry.port import RegistryError
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.shipper.loop import Shipper
 from engagement.shipper.unsubscribe import SETTLED_SECONDS, Unsubscribes
+from engagement.shipper.wishes import wish_of
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import LabelledHit

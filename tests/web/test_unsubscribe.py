@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from engagement.events.model import Hit
 from engagement.events.record import decode
 from engagement.events.rows import rows
-from engagement.events.unsubscribes import Wish, wish_of
 from engagement.links.keys import Ring
 from engagement.links.model import Kind, Link
 from engagement.links.token import copy_sealer
 from engagement.settings.schema import PrivacyMode
+from engagement.shipper.wishes import Wish, wish_of
 from tracker_web.links.privacy_spool import PrivacySpool, WishesSpool
 from tracker_web.links.unsubscribe_page import language_of
 from web.web_cases import (

@@ -18,9 +18,8 @@ from msgspec import structs
 
 from engagement.classify.judge import RuleSet
 from engagement.classify.shipped import shipped
-from engagement.events.model import Hit
+from engagement.events.model import Hit, is_posted
 from engagement.events.record import OF_NOBODY, decode, encode
-from engagement.events.unsubscribes import is_posted, wish_of
 from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
 from engagement.links.token import unpack
@@ -95,7 +94,10 @@ class WishesSpool:
 
         Raises BadRecord or BadToken for a record that is none of ours.
         """
-        return wish_of(_hit(record)) is None or self._spool.append(record)
+        hit = _hit(record)
+        if is_posted(hit) and _is_unsubscribe(hit, unpack(hit.kind, hit.packed)[1]):
+            return self._spool.append(record)
+        return True
 
 
 class PrivacySpool:

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from engagement.events.unsubscribes import UNDO
+from engagement.events.model import UNDO
 from engagement.links.fast_open import Asked
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Kind

@@ -1,17 +1,14 @@
-"""What a hit says of a reader who wants no more mail. Not what follows from it (`shipper.unsubscribe`).
+"""What a hit says of a reader who wants no more mail. Not what follows from it (`unsubscribe`).
 
 A hit is such a wish where it was posted: to the address in List-Unsubscribe (RFC 8058), or by the button of
 the tracker's page. A link that was only followed is none by itself: it may have been a machine.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from engagement.events.model import Hit
+from engagement.events.model import Hit, is_posted, is_undo
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import unpack
-
-UNDO: Final = "DELETE"  # the method that the tracker writes down for an undo; forms can only POST
-_POSTED: Final = ("POST", UNDO)
 
 
 class Wish(NamedTuple):
@@ -29,16 +26,6 @@ class Wish(NamedTuple):
     list_id: str
     customer_id: str
     transactional: bool
-
-
-def is_undo(hit: Hit) -> bool:
-    """Return whether a hit takes an earlier one back. It is no event of its own."""
-    return hit.method == UNDO
-
-
-def is_posted(hit: Hit) -> bool:
-    """Return whether a hit was posted, as only wishes are."""
-    return hit.method in _POSTED
 
 
 def wish_of(hit: Hit) -> Wish | None:
