@@ -156,7 +156,7 @@ class Shipper:
             self._look_again()
             self._judge_again()
             if self._unsubscribes:
-                self._unsubscribes.settle()
+                self._unsubscribes.turn()
             self._roll_up()
             self._erase()
             if not self.status.busy:
@@ -171,6 +171,8 @@ class Shipper:
             shipped = self._attempt()
         if shipped == 0:
             self._judge_all(deadline)
+            if self._unsubscribes:
+                self._unsubscribes.turn()
             self._roll_up(now=True, seconds=deadline - time.monotonic())
             self._erase()
         self._save_status(force=True)

@@ -30,6 +30,8 @@ _log = logging.getLogger("engagement.shipper")
 SETTLED_SECONDS: Final = 600.0
 _EVERY: Final = 5.0  # seconds from one look at what waits to the next
 _MOST: Final = 200  # clicks of one look
+_SWEEP_SECONDS: Final = 3600.0
+_UNDONE_DAYS: Final = 60  # for which a wish may be under way; no spool waits that long
 _TRIES: Final = 10  # of a change that others make at the same time
 _UNDONE: Final = "unsubscribe_undone"  # the registry's documents: when a wish was taken back,
 _PENDING: Final = "unsubscribe_pending"  # and clicks that wait, by the time when they are due
@@ -59,6 +61,7 @@ class Unsubscribes:
         self._settled = settled
         self._now = now
         self._next = float("-inf")
+        self._swept = time.monotonic()
         self._reported = ""
 
     def take(self, events: Iterable[Event]) -> None:
@@ -85,27 +88,51 @@ class Unsubscribes:
         except Exception as error:  # noqa: BLE001 - a fault of ours in one event must not stop the others
             _log.error("unsubscribe: event %s is not followed: %s", hit.id, type(error).__name__)
 
-    def settle(self) -> None:
-        """Follow clicks that have been judged a person's long enough, if it is time.
+    def turn(self) -> None:
+        """Follow clicks that have been judged a person's long enough, and forget old undos, if it is time.
 
         Raises nothing: what failed is tried again.
         """
         began = time.monotonic()
-        if not self._settled or began < self._next:
+        if began < self._next:
             return
         self._next = began + _EVERY
         try:
-            due = [each for each in self._books().find(_PENDING, limit=_MOST) if _due(each) <= self._now_ms()]
-            messages = {bytes.fromhex(str(each.data["message"])) for each in due}
-            hits = self._store.hits_of(messages) if messages else {}
-            found = {each.hit.id: each for of_message in hits.values() for each in of_message}
-            for each in due:
-                self._look(each, found.get(str(each.data["hit"])))
+            if self._settled:
+                self._settle()
+            if self._registry is not None and began - self._swept >= _SWEEP_SECONDS:
+                self._swept = began
+                self._sweep(self._registry)
             self._reported = ""
         except (RegistryError, StoreError) as error:
             if str(error) != self._reported:
                 self._reported = str(error)
                 _log.error("unsubscribe: clicks wait: %s", error)
+
+    def _settle(self) -> None:
+        """Look at the clicks that are due. Raises RegistryError, StoreError."""
+        now_ms = self._now_ms()
+        due = [each for each in self._books().find(_PENDING, limit=_MOST) if _due(each) <= now_ms]
+        messages = {bytes.fromhex(str(each.data["message"])) for each in due}
+        hits = self._store.hits_of(messages) if messages else {}
+        found = {each.hit.id: each for of_message in hits.values() for each in of_message}
+        for each in due:
+            try:
+                self._look(each, found.get(str(each.data["hit"])))
+            except (RegistryError, StoreError):
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one click must not stop the others
+                _log.error("unsubscribe: a click is not followed: %s", type(error).__name__)
+                self._books().delete(_PENDING, each.key)
+
+    def _sweep(self, registry: Registry) -> None:
+        """Forget undos that no wish can be older than. Raises RegistryError."""
+        oldest, after = self._now_ms() - _UNDONE_DAYS * 86_400_000, ""
+        while documents := registry.find(_UNDONE, after=after):
+            for each in documents:
+                if int(each.data["at_ms"]) < oldest:
+                    registry.delete(_UNDONE, each.key, expected=each.version)
+            after = documents[-1].key
 
     def close(self) -> None:
         """Close the registry."""

@@ -84,7 +84,7 @@ class Site:
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.wishes._next = float("-inf")
-        self.wishes.settle()
+        self.wishes.turn()
 
     def label(self, each: Hit, client: ReaderClass, *, certain: bool = True) -> None:
         label = Classification(client, "test", "999", certain)
@@ -258,6 +258,14 @@ def test_what_waits_names_nobody(site: Site) -> None:
         assert "ida" not in f"{document.key} {dict(document.data)}".lower()
 
 
+def test_an_undo_is_remembered_as_long_as_a_wish_may_be_under_way(site: Site) -> None:
+    site.take(hit(1, UNDO))
+    for days, left in ((59, 1), (2, 0)):
+        site.wishes._swept = float("-inf")
+        site.wait(days * 86_400)
+        assert len(site.registry.find("unsubscribe_undone")) == left
+
+
 def test_an_erased_click_is_forgotten(site: Site) -> None:
     site.take(click())
     site.store.sweep(AT * 2)
@@ -294,6 +302,13 @@ def test_a_wish_waits_in_the_spool_while_the_registry_fails(tmp_path: Path) -> N
     assert shipper.drain()
     assert [each.source for each in book.get(registry, READER)] == [Source.LIST_UNSUBSCRIBE]
     assert len(store.hits(0, AT * 2)) == 2
+
+
+def test_clicks_are_settled_where_the_shipper_only_runs_now_and_then(site: Site, tmp_path: Path) -> None:
+    site.take(click())
+    site.now += SETTLED_SECONDS + 1
+    Shipper(tmp_path / "spool", site.store, unsubscribes=site.wishes).drain()
+    assert site.entries() == [(NON, Source.UNSUBSCRIBE_LINK, "")]
 
 
 def replace_marked() -> Link:

@@ -54,10 +54,11 @@ def fields(message: Message, decision: Decision, key: Key, identity: Identity) -
     one that would be too long goes without tags and campaign.
     """
     link = _list_of(message, decision)
-    bare = replace(identity, metadata="")
-    for each in dict.fromkeys((bare, replace(bare, tags=(), campaign=""))):
+    bare = replace(identity, metadata="") if identity.metadata else identity
+    for labelled in (True, False):
         try:
-            token = copy_sealer(key, each).seal(Kind.LIST_UNSUBSCRIBE, link)
+            short = bare if labelled else replace(bare, tags=(), campaign="")
+            token = copy_sealer(key, short).seal(Kind.LIST_UNSUBSCRIBE, link)
         except CannotSeal:
             continue
         url = click_url("https", decision.domain, token).decode("ascii")  # RFC 8058 3.1
