@@ -46,6 +46,13 @@ _OURS = (
     *("x-msys-api", "x-smtpapi-id", "content-transfer-encoding", "mime-version"),
     *("content-md5", "content-length"),
 )
+# The fields of one-click unsubscribing (RFC 8058 3.1), as they may be added and never changed.
+_LEAVING = {
+    "list-unsubscribe": re.compile(
+        rb"List-Unsubscribe: <https://[!-;=?-~]+/f/a/[A-Za-z0-9_-]+>(?:,\r?\n <mailto:[!-;=?-~]+>)?\r?\n"
+    ),
+    "list-unsubscribe-post": re.compile(rb"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r?\n"),
+}
 _CHARSETS = dict.fromkeys(
     ("utf-16", "ucs-2", "iso-10646-ucs-2", "unicode"), "utf-16-le"
 )  # as the WHATWG has it
@@ -239,7 +246,11 @@ def _check_edit(item: Done, parts: dict[str, Part], sections: dict[str, Part]) -
     if kind in ("macro", "reencoded"):  # in every part that is shown, not in the first of its kind alone
         part = sections.get(edit["part"], part)
     if kind == "header":
-        if edit["name"].lower() not in _OURS:
+        leaving = _LEAVING.get(edit["name"].lower())
+        if leaving is not None:
+            if item.old or not leaving.fullmatch(item.new) or max(map(len, item.new.splitlines())) > 998:
+                yield f"{where}: not the field of one-click unsubscribing, added"
+        elif edit["name"].lower() not in _OURS:
             yield f"{where}: field {edit['name']!r} is none of ours to change"
         if b"\n\n" in item.new.replace(b"\r", b""):
             yield f"{where}: an empty line in a header"

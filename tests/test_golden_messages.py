@@ -22,7 +22,9 @@ OF_REWRITING = {
     *(Why.SIGNED, Why.ENCRYPTED, Why.SMIME, Why.PGP_INLINE, Why.REPORT, Why.AMBIGUOUS_MIME, Why.TOO_LARGE),
     *(Why.TOO_MANY_PARTS, Why.TOO_MANY_LINKS, Why.OVER_TIME, Why.NO_PART, Why.NO_LINK, Why.VERIFY_FAILED),
 }
-_TOKEN = re.compile(rb"/(f/[A-Za-z0-9._-]+|q)/[A-Za-z0-9_-]+|X-Smtpapi-Id: [^\r\n]*")
+_TOKEN = re.compile(
+    rb"/(f/[A-Za-z0-9._-]+|q)/[A-Za-z0-9_-]+|unsubscribe%20[A-Za-z0-9_-]+|X-Smtpapi-Id: [^\r\n]*"
+)
 
 
 def _dump(report: dict[str, Any]) -> str:

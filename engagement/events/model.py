@@ -8,7 +8,7 @@ The order of fields is that of the records on disk: a new field is added at the 
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -46,6 +46,20 @@ class Hit(Struct, frozen=True, array_like=True, gc=False):
         """Return all fields as text but `packed`, which names a person."""
         shown = [name for name in self.__struct_fields__ if name != "packed"]
         return f"Hit({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+# The method that stands in the record of a wish taken back: to get no more mail. Forms can only POST.
+UNDO: Final = "DELETE"
+
+
+def is_undo(hit: Hit) -> bool:
+    """Return whether a hit takes an earlier one back. It is no event of its own."""
+    return hit.method == UNDO
+
+
+def is_posted(hit: Hit) -> bool:
+    """Return whether a hit was posted, as only wishes to get no more mail are."""
+    return hit.method in ("POST", UNDO)
 
 
 class Injection(NamedTuple):

@@ -28,7 +28,16 @@ from engagement.events.fields import (
     valid,
 )
 from engagement.events.ids import derived
-from engagement.events.model import Event, Hit, Injection, MessageEvent, MessageName, about, names_of
+from engagement.events.model import (
+    Event,
+    Hit,
+    Injection,
+    MessageEvent,
+    MessageName,
+    about,
+    is_undo,
+    names_of,
+)
 from engagement.events.record import decode, encode
 from engagement.links.model import CLICKS, RAW_URL
 from engagement.links.token import unpack
@@ -137,7 +146,7 @@ def rows(
     record: bytes = b"",
     injection: Injection | None = None,
 ) -> tuple[EventRow, ...]:
-    """Return the rows of one event.
+    """Return the rows of one event; none for one that takes an earlier one back.
 
     rules: to judge by, those shipped if not given; later evidence judges anew (`shipper.rejudge`).
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
@@ -148,6 +157,8 @@ def rows(
         return (_of_message_event(event, injection, hash_key),)
     if isinstance(event, Injection):
         return (_of_injection(event, hash_key, record),)
+    if is_undo(event):
+        return ()
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules, Context(injected_ms=identity.issued * 1000))
     recipient, campaign, shared = identity.recipient, identity.campaign, identity.is_shared

@@ -27,11 +27,13 @@ _VARIABLES = {
     "smtpapi_tracking_domain": "tracking_domain",
     "smtpapi_tracking_link_expiry": "tracking_link_expiry",
     "smtpapi_initial_open": "initial_open_tracking_enabled",
+    "smtpapi_list_unsubscribe": "list_unsubscribe_enabled",
+    "smtpapi_list_id": "list_id",
 }
 _LONGEST_CAMPAIGN = 64  # bytes (contract.md 3.2)
 SHORT_EXPIRY = 60  # seconds; mail alone may be under way for longer
 SHORT = "links are over before most mail is read; it is in seconds"
-_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled")
+_SWITCHES = ("click_tracking_enabled", "open_tracking_enabled", "list_unsubscribe_enabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def warnings(settings: "Settings") -> Iterator[str]:
     else:
         yield from _default_domain(settings.table)
         yield from _top_pixel_alone(settings.table)
+        yield from _no_tls(settings.table)
     for block in top.walk():
         expiry = block.values.get("tracking_link_expiry")
         if expiry is not None and expiry.value <= 0:
@@ -163,6 +166,18 @@ def _top_pixel_alone(table: Table) -> Iterator[str]:
         alone = not view.scoped.options.open_tracking_enabled
         if view.served and initial.value and initial.scope == view.label and alone:
             yield f"{_at(initial)}: initial_open_tracking_enabled has no effect without open_tracking_enabled"
+
+
+def _no_tls(table: Table) -> Iterator[str]:
+    """Yield a warning for a scope whose links are http, and whose List-Unsubscribe is https all the same."""
+    for view in views(table):
+        options, leaving = view.scoped.options, view.scoped.value("list_unsubscribe_enabled")
+        plain = options.click_tracking_enabled and options.click_tracking_scheme == "http"
+        if view.served and leaving.value and leaving.scope == view.label and plain:
+            yield (
+                f"{_at(leaving)}: List-Unsubscribe is https, and click_tracking_scheme is http here: see "
+                f"that {options.tracking_domain} answers with TLS"
+            )
 
 
 def _unknown_pathway(table: Table, block: Block) -> Iterator[str]:

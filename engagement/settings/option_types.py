@@ -30,6 +30,12 @@ _INTEGER = re.compile(r"(-?)(?:0[xX]([0-9a-fA-F]{1,16})|0([0-7]{1,22})|(0|[1-9][
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 _BRACKETED = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?", re.DOTALL)
+_LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
+_LONGEST_LIST_ID = 255  # characters (contract.md 8.5; RFC 2919 2)
+# Without the signs of RFC 5322's atoms that mean something in a URL.
+_MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9!$*+_.~'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])", re.ASCII
+)
 _MAX_SHOWN = 60  # characters of a value in a message, which is one line
 
 
@@ -333,6 +339,37 @@ def tracking_domain() -> OptionType[str]:
     def read(value: ValueNode) -> str:
         found = _text(value, expected)
         if not is_host_and_port(found):
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
+        return found
+
+    return OptionType(expected, read, quoted)
+
+
+def is_list_id(found: str) -> bool:
+    """Return whether a text is the id of a mailing list (contract.md 8.5; RFC 2919 2)."""
+    return len(found) <= _LONGEST_LIST_ID and _LIST_ID.fullmatch(found) is not None
+
+
+def list_id() -> OptionType[str]:
+    """Return the type of a mailing list's id, or of none; in lower case, as RFC 2919 6 compares them."""
+    expected = "a list's id: letters, digits, '-', '_' and '.', no '.' at an end and no '..'"
+
+    def read(value: ValueNode) -> str:
+        found = _text(value, expected)
+        if found and not is_list_id(found):
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
+        return found.lower()
+
+    return OptionType(expected, read, quoted)
+
+
+def mail_address() -> OptionType[str]:
+    """Return the type of an address that can stand in a mailto URL as it is (RFC 6068 2), or of none."""
+    expected = "an address such as leave@example.com"
+
+    def read(value: ValueNode) -> str:
+        found = _text(value, expected)
+        if found and not _MAIL_ADDRESS.fullmatch(found):
             raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 

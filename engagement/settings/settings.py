@@ -34,6 +34,7 @@ from engagement.settings.schema import (
     SuppressionAction,
     SuppressionStanza,
     TrackerStanza,
+    UnsubscribeStanza,
     WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
@@ -64,6 +65,7 @@ class Settings:
     classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
+    unsubscribe: UnsubscribeStanza = field(default_factory=UnsubscribeStanza)
     web: WebStanza = field(default_factory=WebStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
     metrics: MetricsStanza = field(default_factory=MetricsStanza)

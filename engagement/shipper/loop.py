@@ -19,11 +19,13 @@ from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import BadToken
+from engagement.registry.port import RegistryError
 from engagement.shipper.lag import Lag
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.messages import MessageMatcher
 from engagement.shipper.rejudge import Rejudge
 from engagement.shipper.status import ShipperStatus, save
+from engagement.shipper.unsubscribe import Unsubscribes
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
 from engagement.spool.retention import SpoolRetention
 from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
@@ -48,9 +50,10 @@ class Shipper:
 
     rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
     alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are kept, 0 for ever.
-    filler: puts recipients on the suppression list, None for not doing so. portion: bytes of the spool in one
-    step. now: returns Unix seconds. lock: to notice when it is removed; None for not checking. erasures:
-    requests to erase recipients, None for not looking.
+    filler: puts recipients on the suppression list, None for not doing so. unsubscribes: follows readers who
+    want no more mail, None for not doing so. portion: bytes of the spool in one step. now: returns Unix
+    seconds. lock: to notice when it is removed; None for not checking. erasures: requests to erase
+    recipients, None for not looking.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Shipper:
         hash_key: bytes = b"",
         retention: int = 0,
         filler: SuppressionFiller | None = None,
+        unsubscribes: Unsubscribes | None = None,
         portion: int = BUDGET,
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
@@ -72,6 +76,7 @@ class Shipper:
         self._directory = directory
         self._store = store
         self._rejudge = rejudge
+        self._unsubscribes = unsubscribes
         self._rules: RuleSet | None = None
         self._hash_key = hash_key
         self._retention = retention
@@ -91,7 +96,8 @@ class Shipper:
     def step(self) -> int:
         """Ship the next records; return how many.
 
-        Raises StoreError if the store, OSError if the spool fails; nothing is lost then.
+        Raises StoreError if the store, RegistryError if the registry, OSError if the spool fails; nothing is
+        lost then.
         """
         entries = self._reader.read(self._portion)
         events = self._ship(entries) if entries else []
@@ -131,6 +137,8 @@ class Shipper:
             self._rejudge.note(row for _, made in batch for row in made)
         if self._filler:  # before the cursor moves: a kill costs only what one turn has no time for
             self._filler.take(row for _, made in batch for row in made)
+        if self._unsubscribes:  # likewise: a wish that cannot be followed yet comes again
+            self._unsubscribes.take(events)
         return events
 
     def run(self, stop: threading.Event) -> None:
@@ -147,6 +155,8 @@ class Shipper:
             self._sweep()
             self._look_again()
             self._judge_again()
+            if self._unsubscribes:
+                self._unsubscribes.turn()
             self._roll_up()
             self._erase()
             if not self.status.busy:
@@ -161,6 +171,8 @@ class Shipper:
             shipped = self._attempt()
         if shipped == 0:
             self._judge_all(deadline)
+            if self._unsubscribes:
+                self._unsubscribes.turn()
             self._roll_up(now=True, seconds=deadline - time.monotonic())
             self._erase()
         self._save_status(force=True)
@@ -187,7 +199,7 @@ class Shipper:
         """Do one step and record its result; return how many records it shipped, None if it failed."""
         try:
             shipped = self.step()
-        except (StoreError, OSError) as error:
+        except (StoreError, RegistryError, OSError) as error:
             self._reader.rewind()
             if not self.status.failing:
                 _log.error("not shipping: %s Events wait in %s.", error, self._directory)

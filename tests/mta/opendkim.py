@@ -56,8 +56,8 @@ class Keys:
 
 
 @contextmanager
-def signing(folder: Path, keys: Keys, socket: Path) -> Iterator[None]:
-    """Sign all mail of sender.test that comes by the socket."""
+def signing(folder: Path, keys: Keys, socket: Path, more: str = "") -> Iterator[None]:
+    """Sign all mail of sender.test that comes by the socket. more: lines of opendkim.conf."""
     if shutil.which(_PROGRAM) is None:
         pytest.fail("OpenDKIM is needed: apt-get install opendkim (make system does it)")
     key = folder / "key.pem"
@@ -66,7 +66,7 @@ def signing(folder: Path, keys: Keys, socket: Path) -> Iterator[None]:
     (folder / "opendkim.conf").write_text(
         f"Socket local:{socket}\nDomain sender.test\nSelector site\nKeyFile {key}\nMode s\n"
         "Canonicalization relaxed/simple\nOversignHeaders From\nRequireSafeKeys no\nUMask 0000\n"
-        "Background no\nSyslog no\n"
+        f"Background no\nSyslog no\n{more}\n"
     )
     signer = subprocess.Popen([_PROGRAM, "-f", "-x", str(folder / "opendkim.conf")])
     try:

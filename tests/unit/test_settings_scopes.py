@@ -93,6 +93,9 @@ def test_empty_configuration_gives_momentums_defaults() -> None:
         "tracking_domain": "localhost:8080",
         "tracking_link_expiry": 31536000,
         "initial_open_tracking_enabled": False,
+        "list_unsubscribe_enabled": False,
+        "list_unsubscribe_mailto": "",
+        "list_id": "",
     }
 
 

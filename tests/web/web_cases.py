@@ -175,6 +175,7 @@ GIF = {
     "x-robots-tag": "noindex",
 }
 TEXT = {"content-type": "text/plain; charset=utf-8"}
+ALLOW_POST = {"allow": "GET, HEAD, OPTIONS, POST"}
 ALLOW = {"allow": "GET, HEAD, OPTIONS"}
 
 
@@ -307,7 +308,16 @@ def cases() -> list[Case]:
             f"/f/a/{one_click}",
             {"status": 200, "method": "POST", "body": b"", "events": 1, "host": "old.example"},
         ),
-        ("unsubscribe-get", f"/f/a/{one_click}", unknown),
+        ("unsubscribe-get", f"/f/a/{one_click}", {"status": 200}),
+        ("unsubscribe-head", f"/f/a/{one_click}", {"status": 200, "method": "HEAD", "body": b""}),
+        ("unsubscribe-by-form", f"/f/a/{one_click}?all", {"status": 200, "method": "POST", "events": 1}),
+        ("unsubscribe-put", f"/f/a/{one_click}", {"status": 405, "headers": ALLOW_POST, "method": "PUT"}),
+        (
+            "unsubscribe-options",
+            f"/f/a/{one_click}",
+            {"status": 204, "headers": ALLOW_POST, "method": "OPTIONS", "body": b""},
+        ),
+        ("unsubscribe-forged", f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None, key=STRANGER)}", unknown),
         ("robots", "/robots.txt", {"status": 200, "body": b"User-Agent: *\nDisallow: /\n"}),
         ("robots-head", "/robots.txt", {"status": 200, "method": "HEAD", "body": b""}),
         ("app-file-not-configured", "/.well-known/assetlinks.json", {"status": 404}),

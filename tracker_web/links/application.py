@@ -22,12 +22,13 @@ from engagement.links.model import CLICKS, OPENS, Kind
 from engagement.links.payload import glance
 from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
-from engagement.links.token import BadToken, unpack, unseal
+from engagement.links.token import BadToken, unseal
 from engagement.links.urls import read_path, refusal
 from tracker_web.links import responses
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import recorded_name
 from tracker_web.links.stop_list import StopListFollower
+from tracker_web.links.unsubscribe import Unsubscribing, unsubscribes
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -63,7 +64,8 @@ class LinksApplication:
     be recorded. well_known: path to (media type, body). stops: None where no list of stopped links is
     followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
     token whose key is not in the ring. unrecorded: kinds of hits that are answered and not recorded, but
-    for clicks that unsubscribe. clock: returns Unix seconds.
+    for clicks that unsubscribe. confirm_unsubscribe: links marked to unsubscribe ask on a page of ours.
+    clock: returns Unix seconds.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LinksApplication:
         unknown_key: Callable[[bytes], None] = lambda _token: None,
         sender: str = "",
         unrecorded: frozenset[Kind] = frozenset(),
+        confirm_unsubscribe: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -98,6 +101,9 @@ class LinksApplication:
         self._unknown_key = unknown_key
         self._unrecorded = unrecorded
         self._sender = sender or "The sender of the mail"
+        self._unsubscribing = Unsubscribing(
+            self._record, keys.current, by_link=confirm_unsubscribe, sender=sender, clock=clock
+        )
         self._fixed = {
             path: (responses.typed_headers(body, media_type), body)
             for path, (media_type, body) in (well_known or {}).items()
@@ -113,7 +119,7 @@ class LinksApplication:
         if asked is not None:
             method: str = environ["REQUEST_METHOD"]
             if method == "GET" or method == "HEAD":
-                if asked[4] and self._stops.stops is not None:
+                if asked[4] and (self._stops.stops is not None or self._unsubscribing.by_link):
                     return self._follow(asked, environ, start_response)
                 self._record(asked, environ)
                 return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
@@ -143,7 +149,11 @@ class LinksApplication:
         if asked is None and not self._is_ours(environ):
             return _not_found(method, start)
         if method != "GET" and method != "HEAD":
-            return self._not_fetched(asked, method, environ, start)
+            if asked is not None and self._unsubscribing.takes(asked):
+                return self._unsubscribing.answer(asked, environ, start)
+            return _other_method(method, start)
+        if asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
+            return self._unsubscribing.answer(asked, environ, start)
         if asked is None or asked[0] not in CLICKS:
             return _not_found(method, start)
         if refusal(asked[4]) is not None:
@@ -160,17 +170,10 @@ class LinksApplication:
                 self._record(asked, environ)
                 return _gone(sender or self._sender, environ["REQUEST_METHOD"], start)
             target = stops.leads_to(target)
+        if self._unsubscribing.by_link and self._unsubscribing.takes(asked):
+            return self._unsubscribing.answer((*asked[:4], target, asked[5]), environ, start)
         self._record(asked, environ)
         return _moved(target, start)
-
-    def _not_fetched(
-        self, asked: Asked | None, method: str, environ: "WSGIEnvironment", start: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Answer another method than GET or HEAD: a one-click unsubscribe (RFC 8058), or a mistake."""
-        if method == "POST" and asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
-            self._record(asked, environ)
-            return _unsubscribed(start)
-        return _other_method(method, start)
 
     def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
@@ -236,16 +239,21 @@ class LinksApplication:
         issued, expiry, target = glance(kind, packed)
         return kind, packed, issued, expiry, target, spoiled
 
-    def _record(self, asked: Asked, environ: "WSGIEnvironment") -> None:
-        """Put the hit into the spool. The answer does not depend on it."""
+    def _record(
+        self, asked: Asked, environ: "WSGIEnvironment", method: str = "", earliest_ms: int = 0
+    ) -> bool:
+        """Put the hit into the spool; return whether it is there. A redirect does not depend on it.
+
+        method: to write down, "" for the request's. earliest_ms: the hit counts as no older.
+        """
         if self._spool is None:
-            return
+            return False
         kind, packed, issued, expiry, _, spoiled = asked
-        if kind in self._unrecorded and not _unsubscribes(kind, packed):
-            return
+        if kind in self._unrecorded and not unsubscribes(kind, packed):
+            return False
         try:
             now = self._clock()
-            now_ms = int(now * 1000)
+            now_ms = max(int(now * 1000), earliest_ms)
             header = environ.get
             peer = header("REMOTE_ADDR", "")
             address = self._proxies.client(peer, header("HTTP_X_FORWARDED_FOR"))
@@ -263,26 +271,21 @@ class LinksApplication:
                 client_address=truncated(address) if self._truncate else address,
                 user_agent=(agent if agent.isascii() else _text(agent))[:_MAX_AGENT],
                 accept_language=(language if language.isascii() else _text(language))[:_MAX_LANGUAGE],
-                method=environ["REQUEST_METHOD"],
+                method=method or environ["REQUEST_METHOD"],
                 host=self._host(environ),
                 spoiled=spoiled,
                 # One sealed with no time at all is over at once (contract.md 6.4).
                 expired=expiry <= issued or now > expiry + _CLOCK_SLACK,
                 signals=bits | _LANGUAGE if language else bits,
             )
-            self._spool.append(encode(hit))
+            return self._spool.append(encode(hit))
         except Exception as error:  # noqa: BLE001 - a redirect never fails with its record (design rule 4)
             self._lost(error)
+            return False
 
     def _protocol(self, peer: str, told: str | None, spoken: str | None) -> int:
         """Return the signals of the protocol that the client spoke: to us, or as a proxy of ours tells."""
         return of_protocol((told if self._proxies.trust(peer) else spoken) or "")
-
-
-def _unsubscribes(kind: Kind, packed: bytes) -> bool:
-    """Return whether a genuine link is one to unsubscribe."""
-    link = unpack(kind, packed)[1] if kind in CLICKS else None
-    return link is not None and link.unsubscribe
 
 
 def raw_path(path_info: str) -> bytes:
@@ -331,8 +334,3 @@ def _other_method(method: str, start: "StartResponse") -> Iterable[bytes]:
         return []
     start(responses.NOT_ALLOWED, responses.text_headers(responses.NOT_ALLOWED_BODY, responses.ALLOW))
     return [responses.NOT_ALLOWED_BODY]
-
-
-def _unsubscribed(start: "StartResponse") -> Iterable[bytes]:
-    start(responses.OK, responses.text_headers(b""))  # RFC 8058 3.1: no content is looked at
-    return []

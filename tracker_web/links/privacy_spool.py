@@ -18,7 +18,7 @@ from msgspec import structs
 
 from engagement.classify.judge import RuleSet
 from engagement.classify.shipped import shipped
-from engagement.events.model import Hit
+from engagement.events.model import Hit, is_posted
 from engagement.events.record import OF_NOBODY, decode, encode
 from engagement.links.model import OPENS, PSEUDONYM_DOMAIN, Identity, Kind, Link, shared_identity
 from engagement.links.payload import pack_identity, pack_link, payload
@@ -83,6 +83,23 @@ def _of_nobody(hit: Hit, rules: RuleSet) -> Hit:
     return structs.replace(hit, client_address="", accept_language="", user_agent=rules.word(hit.user_agent))
 
 
+class WishesSpool:
+    """Drops all hits but posted wishes to get no more mail, which are followed whatever is recorded."""
+
+    def __init__(self, spool: HitSink) -> None:
+        self._spool = spool
+
+    def append(self, record: bytes) -> bool:
+        """Write one record if it is such a wish; return False when the inner spool dropped it.
+
+        Raises BadRecord or BadToken for a record that is none of ours.
+        """
+        hit = _hit(record)
+        if is_posted(hit) and _is_unsubscribe(hit, unpack(hit.kind, hit.packed)[1]):
+            return self._spool.append(record)
+        return True
+
+
 class PrivacySpool:
     """Removes readers from records on their way into `spool`. One per process.
 
@@ -118,7 +135,7 @@ class PrivacySpool:
     def _reduced(self, hit: Hit) -> Hit:
         identity, link = unpack(hit.kind, hit.packed)
         reduced = _of_nobody(hit, self._rules)
-        if self._hygiene:
+        if self._hygiene and not is_posted(hit):  # of wishes the later one counts
             day = hit.at_ms // _DAY_MS * _DAY_MS  # CNIL 2026-042: the date of an open, no time
             reduced = structs.replace(reduced, at_ms=day, id=self._day_id(day))
         narrowed = self._narrowed(identity, named=_is_unsubscribe(hit, link))

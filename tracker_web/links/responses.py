@@ -58,8 +58,13 @@ or by somebody who had no right to. Nothing was opened, and there is nothing you
 NOT_ALLOWED: Final = "405 Method Not Allowed"
 NOT_ALLOWED_BODY: Final = b"Only GET and HEAD are answered here.\n"
 
+NOT_ALLOWED_HERE_BODY: Final = b"Only GET, HEAD and POST are answered here.\n"
+UNAVAILABLE: Final = "503 Service Unavailable"
+RETRY: Final = ("Retry-After", "120")  # seconds; a spool without room is emptied within minutes
+
 NO_CONTENT: Final = "204 No Content"
 ALLOW: Final = ("Allow", "GET, HEAD, OPTIONS")
+ALLOW_POST: Final = ("Allow", "GET, HEAD, OPTIONS, POST")
 
 ROBOTS_BODY: Final = b"User-Agent: *\nDisallow: /\n"
 

@@ -92,6 +92,10 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
         "REMOTE_ADDR": client[0] if client else "",
     }
+    if (
+        scope["method"] == "POST"
+    ):  # a form says by it what it asks for; the query of other requests is ignored
+        environ["QUERY_STRING"] = scope["query_string"].decode("latin-1")
     if scope["http_version"] != "1.1":
         environ["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"
     bits = signals.RECORDED

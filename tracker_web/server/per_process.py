@@ -16,15 +16,22 @@ from weakref import WeakSet
 from engagement.classify.followed import FollowedRules
 from engagement.events.ids import EventIds
 from engagement.links.model import CLICKS, OPENS, Kind
+from engagement.links.ring_file import RingFile
 from engagement.objections import ObjectionsFile
 from engagement.settings import Settings
-from engagement.settings.schema import Pixel, PrivacyMode
+from engagement.settings.schema import ByLink, Pixel, PrivacyMode
 from engagement.spool.fold import Folding
 from engagement.spool.write import SpoolWriter
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.hosts import tracking_hosts
-from tracker_web.links.privacy_spool import MODES, ObjectionsSpool, PrivacySpool, SharedPixelSpool
+from tracker_web.links.privacy_spool import (
+    MODES,
+    ObjectionsSpool,
+    PrivacySpool,
+    SharedPixelSpool,
+    WishesSpool,
+)
 from tracker_web.links.stop_list import StopListFollower
 from tracker_web.links.unknown_keys import UnknownKeys
 from tracker_web.links.well_known import Files, well_known
@@ -92,25 +99,10 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
     keys = ring_of(settings)
     counted = counts.mine()
     ids = EventIds(secrets.token_bytes(8))
-    spool: HitSink | None = None
-    if settings.privacy.mode is not PrivacyMode.OFF:
-        writer = Folding(_writer(settings, counted), always=settings.spool.sync == "always")
-        # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
-        Finalize(None, writer.close, exitpriority=0)
-        rules = FollowedRules(settings.classify, rules_trouble).current()
-        spool = SharedPixelSpool(writer, every=settings.privacy.pixel is Pixel.SHARED, rules=rules)
-        if settings.privacy.mode in MODES:
-            # The oldest: a rotation must not part workers made before it from those made after.
-            key = keys.current().keys[0].derive(b"ceiling")
-            day_ids = EventIds(secrets.token_bytes(8))
-            spool = PrivacySpool(spool, settings.privacy.mode, key, day_ids.next, rules)
-        if settings.privacy.objections:
-            file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
-            spool = ObjectionsSpool(spool, file.current)
     return LinksApplication(
         keys=keys,
         event_id=ids.next,
-        spool=spool,
+        spool=_spool(settings, keys, counted),
         otherwise=otherwise,
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
         lost=LostRecords(counted.lost).add,
@@ -121,7 +113,29 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         sender=settings.tracker.sender,
         unknown_key=UnknownKeys(Path(settings.spool.directory), unknown_key, counted.unknown_key).add,
         unrecorded=_unrecorded(settings),
+        confirm_unsubscribe=settings.unsubscribe.by_link is ByLink.CONFIRM,
     )
+
+
+def _spool(settings: Settings, keys: RingFile, counted: counts.WorkerCounts) -> HitSink:
+    """Return where hits are written, as privacy has them; in mode off only wishes to get no more mail."""
+    mode = settings.privacy.mode
+    writer = Folding(_writer(settings, counted), always=settings.spool.sync == "always")
+    # Not atexit: a process that multiprocessing started, as the workers are, ends without it.
+    Finalize(None, writer.close, exitpriority=0)
+    rules = FollowedRules(settings.classify, rules_trouble).current()
+    # The oldest: a rotation must not part workers made before it from those made after.
+    key = keys.current().keys[0].derive(b"ceiling")
+    if mode is PrivacyMode.OFF:
+        day_ids = EventIds(secrets.token_bytes(8))
+        return WishesSpool(PrivacySpool(writer, PrivacyMode.HYGIENE, key, day_ids.next, rules))
+    spool: HitSink = SharedPixelSpool(writer, every=settings.privacy.pixel is Pixel.SHARED, rules=rules)
+    if mode in MODES:
+        spool = PrivacySpool(spool, mode, key, EventIds(secrets.token_bytes(8)).next, rules)
+    if settings.privacy.objections:
+        file = ObjectionsFile(Path(settings.privacy.objections), objections_trouble, first=objections())
+        spool = ObjectionsSpool(spool, file.current)
+    return spool
 
 
 def _unrecorded(settings: Settings) -> frozenset[Kind]:

@@ -12,6 +12,7 @@ from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.metrics import MetricsStanza
 from engagement.settings.schema.modes import (
     AddedRecipients,
+    ByLink,
     Pixel,
     PrivacyMode,
     SeveralRecipients,
@@ -40,6 +41,7 @@ from engagement.settings.schema.site import (
     StoreStanza,
     SuppressionStanza,
     TrackerStanza,
+    UnsubscribeStanza,
     WebStanza,
 )
 
@@ -50,6 +52,7 @@ __all__ = [
     "TRACKING_OPTIONS",
     "TRACKING_SCOPES",
     "AddedRecipients",
+    "ByLink",
     "CassandraClientStanza",
     "ClassifyStanza",
     "CustomersStanza",
@@ -77,6 +80,7 @@ __all__ = [
     "SuppressionAction",
     "SuppressionStanza",
     "TrackerStanza",
+    "UnsubscribeStanza",
     "WebStanza",
 ]
 
@@ -105,6 +109,7 @@ STANZAS: Mapping[str, type] = {
     "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,
+    "unsubscribe": UnsubscribeStanza,
     "web": WebStanza,
     "follow": FollowStanza,
     "metrics": MetricsStanza,

@@ -55,4 +55,12 @@ class AddedRecipients(StrEnum):
     SHARED = "shared"
 
 
+class ByLink(StrEnum):
+    """What a click on a link marked `data-msys-unsubscribe` does for suppression (docs/unsubscribe.md)."""
+
+    OFF = "off"
+    SETTLED = "settled"
+    CONFIRM = "confirm"
+
+
 _OVER_THE_HOP = frozenset({SeveralRecipients.SPLIT, SeveralRecipients.READDRESS})

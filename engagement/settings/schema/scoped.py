@@ -72,6 +72,30 @@ class ScopedOptions:
         "cuts off still reports an open. Needs open_tracking_enabled.",
         scopes=TRACKING_SCOPES,
     )
+    list_unsubscribe_enabled: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether mail that is not transactional and has no List-Unsubscribe of its own gets one for one "
+        "click (RFC 8058). It is always https, whatever click_tracking_scheme says, so tracking_domain needs "
+        "TLS.",
+        scopes=TRACKING_SCOPES,
+    )
+    list_unsubscribe_mailto: str = declared(
+        option_types.mail_address(),
+        "",
+        "Address named in List-Unsubscribe as well, behind the https one, for programs that send a mail. "
+        "Somebody must act on what comes there. Empty: none.",
+        scopes=TRACKING_SCOPES,
+        example="leave@example.com",
+    )
+    list_id: str = declared(
+        option_types.list_id(),
+        "",
+        "The list that a reader leaves by one click, for mail without a List-Id of its own (RFC 2919). "
+        "Empty: such a reader gets no more mail but transactional.",
+        scopes=TRACKING_SCOPES,
+        example="news.example.com",
+    )
     context: Mapping[str, str] = declared(
         option_types.pairs(),
         MappingProxyType({}),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
-from engagement.settings.schema.modes import AddedRecipients, Pixel, PrivacyMode, SeveralRecipients
+from engagement.settings.schema.modes import AddedRecipients, ByLink, Pixel, PrivacyMode, SeveralRecipients
 
 _DAY = 86400
 _MIB = 1024 * 1024
@@ -352,6 +352,20 @@ class TrackerStanza:
         option_types.path(), "", "File served as /.well-known/assetlinks.json, for links that open apps.",
         example="/etc/smtpapi/assetlinks.json",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribeStanza:
+    """What readers do who want no more mail (docs/unsubscribe.md)."""
+
+    by_link: ByLink = declared(
+        option_types.member(ByLink),
+        ByLink.OFF,
+        "What a click on a link marked data-msys-unsubscribe does besides its event. off: nothing, the "
+        "author's page does it; settled: it suppresses mail as List-Unsubscribe does once it has been judged "
+        "a person's for ten minutes; confirm: the tracker asks on a page of its own, with a way on to the "
+        "author's.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

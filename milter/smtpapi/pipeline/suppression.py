@@ -5,7 +5,6 @@ are not trusted, transactional mail to whom only other mail is suppressed, and m
 lose nobody; no copy on its second pass loses its recipient; without a list nobody is on it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -15,14 +14,14 @@ from engagement.events.addresses import truncated
 from engagement.events.ids import derived
 from engagement.events.model import Injection, MessageEvent, recipient_mark
 from engagement.settings.schema import PrivacyMode, SuppressionAction
-from engagement.suppression.model import MailKind, Source, is_list_id, normalised
+from engagement.suppression.model import MailKind, Source, normalised
 from engagement.suppression.snapshot import Table
 from smtpapi.hop.fingerprint import pseudonym
 from smtpapi.hop.resume import is_at
 from smtpapi.model.envelope import Client
-from smtpapi.model.message import Message
 from smtpapi.model.outcome import Discard, Leave, Refuse, Why
 from smtpapi.pipeline.injection import sender_domain
+from smtpapi.pipeline.list_unsubscribe import list_id_in
 from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import MessageResult, Site
 from smtpapi.pipeline.trusted_mail import TrustedMail
@@ -34,7 +33,6 @@ from smtpapi.request.x_msys_api import Copy, XMsysApi
 
 _WORDS: Final = "recipient address was suppressed due to customer policy"  # contract.md 8.5
 _CODE, _STATUS = "554", "5.7.1"
-_LIST_ID: Final = re.compile(rb"<\s*([^<>\s]{1,255})\s*>\s*$")  # RFC 2919 3: behind an optional phrase
 _NOT_GRANTED: Final = "the MTA does not grant DELRCPT: recipients on the suppression list get this mail"
 
 Record = Injection | MessageEvent
@@ -58,18 +56,21 @@ class Remaining(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """Asks the list about recipients of one message. lists: its List-Id, and "" for all mail."""
+    """Asks the list about recipients of one message. list_id: of its List-Id, "" for none."""
 
     table: Table
     kind: MailKind
-    lists: tuple[str, ...]
+    list_id: str = ""
 
-    def source(self, recipient: str, customer_id: str) -> Source | None:
-        """Return why mail to a recipient is suppressed, None where it is not."""
+    def source(self, recipient: str, customer_id: str, list_id: str = "") -> Source | None:
+        """Return why mail to a recipient is suppressed, None where it is not.
+
+        list_id: of mail without a List-Id, as its links to leave it name it.
+        """
         address = normalised(recipient)
         for tenant in dict.fromkeys(("", customer_id)):
-            for list_id in self.lists:
-                if (found := self.table.source(tenant, address, list_id, self.kind)) is not None:
+            for each in dict.fromkeys(("", self.list_id or list_id)):
+                if (found := self.table.source(tenant, address, each, self.kind)) is not None:
                     return found
         return None
 
@@ -86,7 +87,7 @@ def remaining(
     suppressed = mail.site.suppressed
     if action is SuppressionAction.OFF or suppressed is None or directive.skip_suppression:
         return Remaining(decisions, added)
-    lookup = _Lookup(suppressed(), _kind(directive.transactional), ("", *_list_ids(mail.message)))
+    lookup = _Lookup(suppressed(), _kind(directive.transactional), list_id_in(mail.message))
     gone, stay = _split(lookup, mail, decisions, added)
     if not gone:
         return Remaining(decisions, added)
@@ -139,7 +140,7 @@ def _source(lookup: _Lookup, decided: RecipientDecision, recipient: str) -> Sour
     """Return why a recipient is suppressed; None also where policy switched the filter off for them."""
     if decided.decision is None:
         return None
-    return lookup.source(recipient, decided.decision.customer_id)
+    return lookup.source(recipient, decided.decision.customer_id, decided.decision.list_id)
 
 
 def _events(mail: TrustedMail, gone: Sequence[_Gone]) -> tuple[Record, ...]:
@@ -201,7 +202,7 @@ def at_rcpt(
     if not terms.trusted and not client.login:
         return None
     customer_id = ContextVariables({**options.context, **session}).customer_id()
-    source = _Lookup(suppressed(), MailKind.NON_TRANSACTIONAL, ("",)).source(recipient, customer_id)
+    source = _Lookup(suppressed(), MailKind.NON_TRANSACTIONAL).source(recipient, customer_id)
     if source is None:
         return None
     injection = _refused_injection(site, client, sender, recipient, queue_id, customer_id, event_id, now)
@@ -263,14 +264,6 @@ def _refused_injection(
 
 def _kind(transactional: bool | None) -> MailKind:
     return MailKind.TRANSACTIONAL if transactional else MailKind.NON_TRANSACTIONAL
-
-
-def _list_ids(message: Message) -> tuple[str, ...]:
-    """Return the List-Id of a message, if it has one that an entry can have (RFC 2919 3)."""
-    values = message.all("list-id")
-    found = _LIST_ID.search(values[0].strip()) if values else None
-    text = found[1].decode("ascii", "replace") if found else ""
-    return (text,) if is_list_id(text) else ()
 
 
 def _reason(source: Source) -> str:

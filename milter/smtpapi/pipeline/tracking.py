@@ -22,6 +22,7 @@ from smtpapi.model.envelope import Envelope
 from smtpapi.model.granted_actions import ALL, GrantedActions
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange, Leave, Outcome, Plan, Why
+from smtpapi.pipeline import list_unsubscribe
 from smtpapi.pipeline.injection import CopyFacts, describe
 from smtpapi.pipeline.recipients import RecipientDecision
 from smtpapi.pipeline.site import Site
@@ -45,6 +46,7 @@ _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
 _SIGNATURES = _DKIM + _ARC + _OTHERS
 # Seconds. An hour less of a longer life is under 0.2 % of it; a life as promised makes the shortest links.
 _SHORT = 30 * 86400
+_LEAVING = "unsubscribe "  # no address begins so
 _NO_ONE = Identity(bytes(16), 0, "", 0, 0)
 
 
@@ -186,6 +188,36 @@ class CopyTracking:
             customer_id=decision.customer_id,
             transactional=decision.transactional,
         )
+
+    def may_be_left(self, decided: RecipientDecision) -> bool:
+        """Return whether this recipient's copy gets fields for leaving the list (docs/unsubscribe.md).
+
+        Never where no byte of the body may change: a signature there may cover that the fields are absent.
+        Nor where others would get the same copy, or a recipient was added whose copies are left alone.
+        """
+        decision = decided.decision
+        if decision is None or decided.why in (Why.NOT_GRANTED, Why.ADDED_RECIPIENT):
+            return False
+        if not list_unsubscribe.is_wanted(self._message, decision, decided.recipient):
+            return False
+        return not self.already_tracked and self.why_body_stays() is None
+
+    def let_leave(self, decided: RecipientDecision, key: Key, role: Role) -> None:
+        """Add the fields for leaving the list to the headers of every outcome, if the copy is to have them.
+
+        It is this copy's own for the archive too, whose other links are those of an original (contract.md 9).
+        In modes that name no recipient in links this one does, as nobody could follow the wish otherwise; so
+        it has a message id of its own there, which leads to no other event.
+        """
+        if (decision := decided.decision) is None or not self.may_be_left(decided):
+            return
+        identity = self.identity(decision, key, decided.recipient, role)
+        if role is Role.ARCHIVE:
+            identity = replace(identity, rcpt_type=role.value)
+        if decision.privacy is not PrivacyMode.FULL:
+            apart = self.fingerprint.message_id(key, f"{_LEAVING}{decided.recipient}", self.issued)
+            identity = replace(identity, recipient=decided.recipient, message_id=apart)
+        self.headers += list_unsubscribe.fields(self._message, decision, key, identity)
 
     def _message_id(self, key: Key, recipient: str) -> bytes:
         found = self._message_ids.get(recipient)

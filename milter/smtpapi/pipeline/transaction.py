@@ -292,7 +292,7 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
         return several_result(mail, decisions, directive, tuple(entry.address for _, entry in added))
     key = mail.tracking.key
     decided = decisions[0]
-    if key is not None and _may_grow(mail) and _is_trackable(mail, decided):
+    if key is not None and _may_grow(mail) and _is_own(mail, decided):
         if mail.rights.hops(SeveralRecipients.SPLIT):
             return over_hop(mail, key, decisions, directive, ())
         missing = mail.rights.missing(SeveralRecipients.SPLIT)
@@ -307,5 +307,8 @@ def _may_grow(mail: TrustedMail) -> bool:
     return split_here and rewriting.added_recipients is not AddedRecipients.SHARED
 
 
-def _is_trackable(mail: TrustedMail, decided: RecipientDecision) -> bool:
+def _is_own(mail: TrustedMail, decided: RecipientDecision) -> bool:
+    """Tell whether a recipient's copy gets something that is theirs alone."""
+    if mail.tracking.may_be_left(decided):
+        return True
     return decided.why is None and mail.tracking.nothing_to_edit() is None

@@ -201,6 +201,8 @@ class TrustedMail:
             return self.end_unchanged(decided.why, decided.note)
         if key is None:
             return self.end(self.tracking.body_unchanged(Why.NO_KEY), decision)
+        if decision.list_unsubscribe:
+            self.tracking.let_leave(decided._replace(recipient=recipient), key, role)
         if decided.why is None:
             identity = self.tracking.identity(decision, key, decided.recipient, role)
             outcome = self.tracking.with_links(decision, key, identity, recipient)

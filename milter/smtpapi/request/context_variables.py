@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from engagement.settings.lint import SHORT_EXPIRY
-from engagement.settings.option_types import is_host_and_port, truth_of
+from engagement.settings.option_types import is_host_and_port, is_list_id, truth_of
 from smtpapi.request import strict_json
 from smtpapi.request.labels import (
     MAX_REFERENCE,
@@ -70,6 +70,14 @@ class ContextVariables:
         if not text or is_host_and_port(text):
             return text
         self._ignore("smtpapi_tracking_domain", "host or host:port")
+        return ""
+
+    def list_id(self) -> str:
+        """Return the id of the list that the mail is of, in lower case, "" where none is set."""
+        text = self._context.get("smtpapi_list_id", "")
+        if not text or is_list_id(text):
+            return text.lower()
+        self._ignore("smtpapi_list_id", "a list's id, as in news.example.com")
         return ""
 
     def expiry(self) -> int | None:

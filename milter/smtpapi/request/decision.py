@@ -30,7 +30,9 @@ class Decision:
     privacy: the mode in force (docs/privacy.md).
     custom: the context variables that events carry (event_hydrant.cust_prefix), by name. shared_pixel: opens
     tell the campaign, not the message.
-    consent_reference: of the consent that the recipient gave, "" without one.
+    consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
+    a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
+    List-Id.
     """
 
     clicks: bool
@@ -50,6 +52,9 @@ class Decision:
     custom: tuple[tuple[str, str], ...] = ()
     shared_pixel: bool = False
     consent_reference: str = ""
+    list_unsubscribe: bool = False
+    list_mailto: str = ""
+    list_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ def decide(
         consent = directive.consent
     reference = reference or directive.consent_reference or ""
     individual = consent is True or (consent is None and not site.require_consent)
+    transactional = directive.transactional or False
+    unsubscribe = _first(variables.boolean("smtpapi_list_unsubscribe"), options.list_unsubscribe_enabled)
     metadata, dropped = _fitting_pairs(_first(members, directive.metadata, ()), site.max_metadata_len)
     if dropped:
         variables.warnings.append(
@@ -130,12 +137,16 @@ def decide(
         metadata=metadata,
         click_metadata=site.click_metadata,
         customer_id=variables.customer_id(),
-        transactional=directive.transactional or False,
+        transactional=transactional,
         custom=tuple(
             sorted((name, value) for name, value in context.items() if name.startswith(site.cust_prefix))
         ),
         shared_pixel=site.shared_pixel or not individual,
         consent_reference=reference if consent is True else "",
+        # A way to leave a list is no part of mail that its reader asked for (RFC 8058 1, contract.md 5.7).
+        list_unsubscribe=unsubscribe and not transactional,
+        list_mailto=options.list_unsubscribe_mailto,
+        list_id=variables.list_id() or options.list_id,
     )
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 

@@ -1,4 +1,4 @@
-"""`smtpapi bounce`: bounces and complaints that came back as mail, from a pipe or a Maildir to the spool."""
+"""`smtpapi bounce`: bounces, complaints and mail to unsubscribe, from a pipe or a Maildir to the spool."""
 
 import os
 import sys
@@ -8,7 +8,10 @@ from pathlib import Path
 import click
 
 from engagement.bounces.returned import Returned, read
+from engagement.bounces.unsubscribe_mail import token_in, wish_of_token
 from engagement.events.record import encode
+from engagement.links.keys import RingError
+from engagement.links.ring_file import load_ring
 from engagement.settings import SettingsError, load_file
 from engagement.spool.write import SpoolWriter
 from smtpapi.commands.options import config_option, say
@@ -25,6 +28,8 @@ _MOST = 64 * 1024 * 1024  # octets of a mail that are read
 )
 def command(config: Path, maildir: Path | None) -> None:
     """Take a bounce (RFC 3464) or a complaint (RFC 5965) from standard input, and tell it as an event.
+
+    So with a mail to the address of `list_unsubscribe_mailto`; for that the key ring is read.
 
     For a pipe transport of the MTA. Exit status as in sysexits.h: 0 also for mail of another kind, which is
     left alone; 75 where the spool takes nothing or the configuration is broken, so that the MTA tries again.
@@ -44,14 +49,14 @@ def command(config: Path, maildir: Path | None) -> None:
     )
     try:
         if maildir is not None:
-            _take_all(maildir, spool)
-        elif not _take("standard input", sys.stdin.buffer.read(_MOST), spool):
+            _take_all(maildir, spool, Path(settings.keys.ring))
+        elif not _take("standard input", sys.stdin.buffer.read(_MOST), spool, Path(settings.keys.ring)):
             sys.exit(os.EX_TEMPFAIL)
     finally:
         spool.close()
 
 
-def _take_all(maildir: Path, spool: SpoolWriter) -> None:
+def _take_all(maildir: Path, spool: SpoolWriter, ring: Path) -> None:
     """Take the new mails; each goes to cur once it is in the spool. Exits with 75 where the spool fails."""
     try:
         (maildir / "cur").mkdir(exist_ok=True)
@@ -59,7 +64,7 @@ def _take_all(maildir: Path, spool: SpoolWriter) -> None:
         for path in files:
             with path.open("rb") as file:
                 data = file.read(_MOST)
-            if not _take(path.name, data, spool):
+            if not _take(path.name, data, spool, ring):
                 sys.exit(os.EX_TEMPFAIL)
             path.rename(maildir / "cur" / f"{path.name}:2,S")
     except OSError as error:
@@ -67,9 +72,12 @@ def _take_all(maildir: Path, spool: SpoolWriter) -> None:
         sys.exit(os.EX_TEMPFAIL)
 
 
-def _take(name: str, data: bytes, spool: SpoolWriter) -> bool:
+def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
     """Tell what a mail says; return False where the spool takes nothing."""
-    returned: Returned = read(data, int(time.time() * 1000))
+    now_ms = int(time.time() * 1000)
+    returned: Returned = read(data, now_ms)
+    if not returned.events and (token := token_in(data)):
+        return _take_wish(name, token, ring, now_ms, spool)
     for event in returned.events:
         if not spool.append(encode(event), 0):
             say(f"{name}: the spool takes no events; try again", err=True)
@@ -79,4 +87,21 @@ def _take(name: str, data: bytes, spool: SpoolWriter) -> bool:
         say(f"{name}: {len(returned.events)} event(s): {kinds}")
     else:
         say(f"{name}: left alone: {returned.why}")
+    return True
+
+
+def _take_wish(name: str, token: bytes, ring: Path, now_ms: int, spool: SpoolWriter) -> bool:
+    """Tell that a reader wants no more mail; return False where spool or key ring fail."""
+    try:
+        wish = wish_of_token(token, load_ring(ring), now_ms)
+    except RingError as error:
+        say(f"{name}: a mail to unsubscribe cannot be read: {error}", err=True)
+        return False
+    if wish is None:
+        say(f"{name}: left alone: its subject is that of a mail to unsubscribe, and names no link of ours")
+        return True
+    if not spool.append(encode(wish), 0):
+        say(f"{name}: the spool takes no events; try again", err=True)
+        return False
+    say(f"{name}: 1 event(s): list_unsubscribe")
     return True

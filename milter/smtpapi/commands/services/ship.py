@@ -20,11 +20,13 @@ from engagement.events.record import BadRecord, decode
 from engagement.metrics.show import shown
 from engagement.registry import open_registry
 from engagement.settings import Settings, load_file
+from engagement.settings.schema import ByLink
 from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import FIRST_WAIT, LONGEST_WAIT, Shipper
 from engagement.shipper.metrics import ShipperView
 from engagement.shipper.rejudge import Rejudge
+from engagement.shipper.unsubscribe import Unsubscribes
 from engagement.spool.names import unknown_keys
 from engagement.spool.read import BUDGET, SpoolReader
 from engagement.stores import open_store
@@ -97,17 +99,21 @@ def _ship(
         store = _opened(settings, stop, view, once=once)
         if store is None:
             return False
+        unsubscribes = None
         try:
             portion = _CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET
             rules = FollowedRules(settings.classify, _log.error)
             rules.current()  # what is wrong with them is told at once
             filler = _filler(settings)
+            settled = settings.unsubscribe.by_link is ByLink.SETTLED
+            unsubscribes = Unsubscribes(partial(open_registry, settings), store, settled=settled)
             shipper = Shipper(
                 directory,
                 store,
                 filler=filler,
                 rejudge=Rejudge(store, rules.current, settings.classify.again_within),
                 retention=settings.store.retention,
+                unsubscribes=unsubscribes,
                 portion=portion,
                 lock=lock,
                 erasures=Erasures(partial(open_registry, settings), store, directory),
@@ -120,6 +126,8 @@ def _ship(
                 shipper.run(stop)
                 return True
         finally:
+            if unsubscribes is not None:
+                unsubscribes.close()
             store.close()
     finally:
         lock.release()
