@@ -34,6 +34,7 @@ from engagement.settings.schema import (
     SuppressionAction,
     SuppressionStanza,
     TrackerStanza,
+    WebhooksStanza,
     WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
@@ -65,6 +66,7 @@ class Settings:
     keys: KeysStanza = field(default_factory=KeysStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     web: WebStanza = field(default_factory=WebStanza)
+    webhooks: WebhooksStanza = field(default_factory=WebhooksStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
     metrics: MetricsStanza = field(default_factory=MetricsStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)

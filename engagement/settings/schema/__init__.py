@@ -42,6 +42,7 @@ from engagement.settings.schema.site import (
     TrackerStanza,
     WebStanza,
 )
+from engagement.settings.schema.webhooks import WebhooksStanza
 
 __all__ = [
     "DEFAULT_DOMAIN",
@@ -78,6 +79,7 @@ __all__ = [
     "SuppressionStanza",
     "TrackerStanza",
     "WebStanza",
+    "WebhooksStanza",
 ]
 
 SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(ScopedOptions)}
@@ -106,6 +108,7 @@ STANZAS: Mapping[str, type] = {
     "keys": KeysStanza,
     "tracker": TrackerStanza,
     "web": WebStanza,
+    "webhooks": WebhooksStanza,
     "follow": FollowStanza,
     "metrics": MetricsStanza,
     "privacy": PrivacyStanza,
