@@ -7,7 +7,7 @@ A tracker needs no libmilter, and a filter no web server: each part's libraries 
 from importlib import import_module
 from typing import Final, Literal
 
-Extra = Literal["milter", "tracker", "cassandra", "asn", "metrics", "doctor"]
+Extra = Literal["milter", "tracker", "webhooks", "cassandra", "asn", "metrics", "doctor"]
 
 _BEFORE: Final = {"milter": "apt-get install libmilter-dev gcc python3-dev, then "}  # pymilter is built there
 

@@ -93,8 +93,9 @@ _ = (_.non_transactional, _.description_strict)
 _ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers, _.ab_tests)
 _ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_order)
 
-# the form of webhooks (engagement.webhooks)
-_ = (_.webhook_event,)
-
 # roles by their value (engagement.access.users), and the check of forms that pages send
 _ = (_.LOOKS, _.MANAGES, _.checked_form)
+
+# the same, of webhooks (tracker_web.api.topics.webhooks)
+_ = (_.auth_type, _.custom_headers, _.auth_credentials, _.auth_request_details, _.exception_subaccounts)
+_ = (_.x_sign, _.x_signing_secrets, _.x_corrections, _.batch_ids)

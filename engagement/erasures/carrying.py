@@ -15,6 +15,7 @@ from engagement.extras import NotInstalledError
 from engagement.registry.port import Registry, RegistryError
 from engagement.spool.erasure import RecipientTraces
 from engagement.stores.port import EventStore, StoreError
+from engagement.webhooks.documents import Documents
 
 _log = logging.getLogger("engagement.shipper")
 
@@ -40,6 +41,7 @@ class Erasures:
         self._directory = directory
         self._clock = clock
         self._requests: ErasureRequests | None = None
+        self._batches: Documents | None = None  # what webhooks keep
         self._mark = ""
         self._waiting: dict[str, ErasureRequest] = {}
         self._begun: dict[str, tuple[RecipientTraces, set[str]]] = {}
@@ -66,7 +68,10 @@ class Erasures:
         return done
 
     def _step(self) -> int:
-        requests = self._requests = self._requests or ErasureRequests(self._open())
+        if self._requests is None:
+            registry = self._open()
+            self._requests, self._batches = ErasureRequests(registry), Documents(registry)
+        requests = self._requests
         more = True
         while more:
             found, self._mark, more = requests.since(self._mark)
@@ -78,6 +83,8 @@ class Erasures:
             traces, _ = self._begun[request.id]
             events = self._store.erase(request.recipient, request.tenant)
             traces.blank()
+            if self._batches is not None:
+                self._batches.erase(request.recipient, request.tenant)
             requests.done(request, events)
             del self._waiting[request.id], self._begun[request.id]
             _log.info("a recipient was erased on request %s: %d event(s)", request.id, events)

@@ -35,6 +35,7 @@ from engagement.settings.schema import (
     SuppressionStanza,
     TrackerStanza,
     UnsubscribeStanza,
+    WebhooksStanza,
     WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
@@ -67,6 +68,7 @@ class Settings:
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     unsubscribe: UnsubscribeStanza = field(default_factory=UnsubscribeStanza)
     web: WebStanza = field(default_factory=WebStanza)
+    webhooks: WebhooksStanza = field(default_factory=WebhooksStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
     metrics: MetricsStanza = field(default_factory=MetricsStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)

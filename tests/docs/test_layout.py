@@ -89,6 +89,7 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
         "asn": ("engagement/classify/networks.py",),
         "cassandra": ("engagement/stores/cassandra/",),
         "metrics": ("engagement/metrics/exposition.py", "engagement/metrics/listener.py"),
+        "webhooks": ("engagement/webhooks/sending/",),
         "": ("",),
     }
     imports = _imported()

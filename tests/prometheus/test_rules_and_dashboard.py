@@ -14,6 +14,7 @@ from engagement.metrics.model import Kind, Metric
 from engagement.settings.option import options_of
 from engagement.settings.schema import MetricsStanza
 from engagement.shipper import metrics as shipper
+from engagement.webhooks.sending import metrics as webhooks
 from prometheus.scrape import ROOT, promtool
 from smtpapi.telemetry import metrics as milter
 from tracker_web.server import counts as tracker
@@ -30,6 +31,7 @@ PROGRAMS = {
     "shipper": shipper.METRICS,
     "follower": follower.METRICS,
     "web": web.METRICS,
+    "webhooks": webhooks.METRICS,
 }
 METRICS = [metric for metrics in PROGRAMS.values() for metric in metrics]
 

@@ -19,7 +19,7 @@ from tracker_web.api.errors import Errors, fail
 from tracker_web.api.events import calls as events
 from tracker_web.api.metrics import calls as metrics
 from tracker_web.api.parsing import list_in_query
-from tracker_web.api.topics import messages, recipients, suppression, tracking_domains
+from tracker_web.api.topics import messages, recipients, suppression, tracking_domains, webhooks
 from tracker_web.links.client_address import Proxies
 from tracker_web.web.guard import is_api
 from tracker_web.web.sources import Sources
@@ -36,6 +36,7 @@ _TOPICS: Final[tuple[Callable[[Sources], ApiBlueprint], ...]] = (
     recipients.blueprint,
     suppression.blueprint,
     tracking_domains.blueprint,
+    webhooks.blueprint,
 )  # fmt: skip
 
 

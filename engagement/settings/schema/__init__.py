@@ -44,6 +44,7 @@ from engagement.settings.schema.site import (
     UnsubscribeStanza,
     WebStanza,
 )
+from engagement.settings.schema.webhooks import WebhooksStanza
 
 __all__ = [
     "DEFAULT_DOMAIN",
@@ -82,6 +83,7 @@ __all__ = [
     "TrackerStanza",
     "UnsubscribeStanza",
     "WebStanza",
+    "WebhooksStanza",
 ]
 
 SCOPED: Mapping[str, Option] = {option.name: option for option in options_of(ScopedOptions)}
@@ -111,6 +113,7 @@ STANZAS: Mapping[str, type] = {
     "tracker": TrackerStanza,
     "unsubscribe": UnsubscribeStanza,
     "web": WebStanza,
+    "webhooks": WebhooksStanza,
     "follow": FollowStanza,
     "metrics": MetricsStanza,
     "privacy": PrivacyStanza,

@@ -25,3 +25,4 @@ class MetricsStanza:
     shipper: str = _listen("ship", "127.0.0.1:9473")
     follower: str = _listen("follow", "127.0.0.1:9474")
     web: str = _listen("web", "127.0.0.1:9475")
+    webhooks: str = _listen("webhooks", "127.0.0.1:9476")

@@ -34,6 +34,8 @@ _COMMANDS = {
     "tracker": "services.tracker",
     "user": "configuration.user",
     "web": "services.web",
+    "webhook": "data.webhook",
+    "webhooks": "services.webhooks",
 }
 
 

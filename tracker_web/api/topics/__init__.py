@@ -1,1 +1,1 @@
-"""The smaller topics of the API: tracking domains, recipients and their privacy, single messages."""
+"""The smaller topics of the API: tracking domains, recipients, single messages, webhooks."""

@@ -11,11 +11,14 @@ from pathlib import Path
 import click
 
 from engagement.events.fields import Fields
+from engagement.registry import open_registry
+from engagement.registry.port import RegistryError
 from engagement.settings import Settings, load_file
 from engagement.spool.erasure import RecipientTraces
 from engagement.spool.read import CORRUPT
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
+from engagement.webhooks.documents import Documents
 from smtpapi.commands.options import config_option, exit_on_error
 
 _POLL_SECONDS = 0.2
@@ -77,8 +80,23 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
             )
             sys.exit(1)
         click.echo(f"{store.erase(address)} event(s) removed")
+        _erase_from_batches(settings, address)
         if blanked := traces.blank():
             click.echo(f"{directory / CORRUPT}: overwritten in {blanked} file(s)")
+
+
+def _erase_from_batches(settings: Settings, address: str) -> None:
+    """Take what webhooks keep of a recipient out of their batches, where there is a registry."""
+    if settings.store.engine == "sqlite" and not Path(settings.registry.path).exists():
+        return
+    try:
+        with closing(open_registry(settings)) as registry:
+            changed = Documents(registry).erase(address)
+    except RegistryError as error:
+        click.echo(f"batches of webhooks may still hold events of this recipient: {error}", err=True)
+        sys.exit(1)
+    if changed:
+        click.echo(f"taken out of {changed} batch(es) of webhooks")
 
 
 def _ask(store: EventStore, address: str) -> None:
