@@ -1,7 +1,7 @@
 """What is used of dkimpy, which has no types of its own."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 class DKIMException(Exception): ...
 
@@ -17,5 +17,10 @@ def sign(
     domain: bytes,
     privkey: bytes,
     canonicalize: tuple[bytes, bytes] = ...,
-    include_headers: list[bytes] | None = None,
+    include_headers: Sequence[str | bytes] | Sequence[str] | None = None,
 ) -> bytes: ...
+def verify(
+    message: bytes,
+    logger: logging.Logger | None = None,
+    dnsfunc: Callable[..., bytes | None] = ...,
+) -> bool: ...
