@@ -50,7 +50,7 @@ class Shipper:
     alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are kept, 0 for ever.
     filler: puts recipients on the suppression list, None for not doing so. portion: bytes of the spool in one
     step. now: returns Unix seconds. lock: to notice when it is removed; None for not checking. erasures:
-    requests to erase recipients, None for not looking.
+    requests to erase recipients, None for not looking. alive: called in each turn of the loop.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Shipper:
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
         erasures: Erasures | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._lock = lock
         self._erasures = erasures
         self._directory = directory
@@ -137,6 +139,7 @@ class Shipper:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
         wait = FIRST_WAIT
         while not stop.is_set():
+            self._alive()
             self._check_lock()
             self._remove_outdated()
             if self._attempt() is None:

@@ -27,12 +27,12 @@ from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.metrics.process import MetricsProcess
 from engagement.settings import Settings
+from engagement.systemd import Heartbeat, notify
 from smtpapi.mta.body_memory import BodyMemoryTable
 from smtpapi.policy.files import notices
 from smtpapi.process import listener, worker
 from smtpapi.process.children import Child, Children, dismiss
 from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load
-from smtpapi.process.systemd import notify
 from smtpapi.telemetry import maillog, metrics
 from smtpapi.telemetry.counters import Counters
 
@@ -55,6 +55,7 @@ class Supervisor:
         self._config = config
         self._loaded = loaded
         self._children = Children()
+        self._heart = Heartbeat()
         self._stopping = False
         self._wait = 0.0
         self._not_before = 0.0
@@ -103,7 +104,8 @@ class Supervisor:
             maillog.ready(self._loaded.settings.milter.socket, len(self._children))
             notify("READY=1")
         while not (self._stopping and not self._children):
-            self._step(0.2 if self._busy() else None)
+            self._step(0.2 if self._busy() else self._heart.interval)
+            self._heart.beat()
         maillog.stopped()
 
     # -- one turn of the loop
