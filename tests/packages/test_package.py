@@ -85,13 +85,15 @@ def test_everything_is_roots_and_the_configuration_is_kept(made: Made, tmp_path:
 
 
 def test_each_command_has_a_manual_page_that_groff_takes(made: Made, tmp_path: Path) -> None:
-    folder = unpacked(made.package, tmp_path / "u") / "usr/share/man/man1"
-    assert {page.name for page in folder.iterdir()} == {
+    folder = unpacked(made.package, tmp_path / "u") / "usr/share/man"
+    pages = list(folder.rglob("*.gz"))
+    assert {page.name for page in pages} == {
+        "smtpapi.conf.5.gz",
         "smtpapi.1.gz", *(f"smtpapi-{name}.1.gz" for name in _COMMANDS)
     }  # fmt: skip
-    for page in folder.iterdir():
+    for page in pages:
         done = subprocess.run(
-            ["groff", "-man", "-Tutf8", "-ww", "-rLL=100n", "-z"],
+            ["groff", "-K", "utf8", "-man", "-Tutf8", "-ww", "-rLL=100n", "-z"],
             input=gzip.decompress(page.read_bytes()), capture_output=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, b""), page.name

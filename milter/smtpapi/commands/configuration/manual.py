@@ -1,7 +1,7 @@
 """Write the manual pages from the commands themselves: `python -m smtpapi.commands.configuration.manual DIR`.
 
-Not a command of the program: `make packages` calls it. One page a command, its subcommands in it, and one of
-the program. The source is groff's man(7) language.
+Not a command of the program: `make packages` calls it. One page a command, its subcommands in it, one of the
+program, and smtpapi.conf(5) from the page of settings. The source is groff's man(7) language.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from engagement.settings import explain
 from smtpapi.commands import main
 
 _FILES = """\
@@ -35,6 +36,7 @@ def pages(version: str) -> dict[str, str]:
     for name, command in commands:
         inner = click.Context(command, parent=context, info_name=name)
         made[f"smtpapi-{name}.1"] = "\n".join(_page(command, inner, version)) + "\n"
+    made["smtpapi.conf.5"] = "\n".join(_settings(version)) + "\n"
     return made
 
 
@@ -44,8 +46,8 @@ def _command(group: click.Group, context: click.Context, name: str) -> click.Com
     return command
 
 
-def _head(name: str, version: str, summary: str) -> Iterator[str]:
-    yield f'.TH {_text(name.upper())} 1 "" "smtpapi {version}" "smtpapi"'
+def _head(name: str, version: str, summary: str, section: int = 1) -> Iterator[str]:
+    yield f'.TH {_text(name.upper())} {section} "" "smtpapi {version}" "smtpapi"'
     yield ".SH NAME"
     yield f"{_text(name)} \\- {_text(summary)}"
 
@@ -82,6 +84,35 @@ def _page(command: click.Command, context: click.Context, version: str) -> Itera
     yield _FILES
     yield ".SH SEE ALSO"
     yield "\\fBsmtpapi\\fR(1)"
+
+
+def _settings(version: str) -> Iterator[str]:
+    """Yield the page of settings in man(7). Its Markdown has headings, lists, code and paragraphs only."""
+    yield from _head("smtpapi.conf", version, "configuration of smtpapi", 5)
+    yield ".SH DESCRIPTION"
+    code = False
+    for line in explain.reference().splitlines()[1:]:
+        if line.startswith("```"):
+            code = not code
+            yield ".PP\n.nf" if code else ".fi"
+        elif code:
+            yield _text(line)
+        elif heading := re.match(r"(##+) (.*)", line):
+            yield f"{'.SH' if heading[1] == '##' else '.SS'} {_text(heading[2])}"
+        elif item := re.match(r"\* (.*)|\d+\. (.*)", line):
+            yield f".IP \\(bu 2\n{_bold(item[1] or item[2])}"
+        elif not line.strip():
+            yield ".PP"
+        elif not line.startswith("<!--"):
+            yield _bold(line.strip())
+
+
+def _bold(text: str) -> str:
+    """Return a line with what stands in backquotes in bold."""
+    parts = re.split(r"(?<!`)`([^`]*)`", text)
+    return _text("".join(f"\0{part}\1" if at % 2 else part for at, part in enumerate(parts))).translate(
+        {0: "\\fB", 1: "\\fR"}
+    )
 
 
 def _inner(group: click.Group, context: click.Context) -> Iterator[str]:
