@@ -53,7 +53,7 @@ def entries(target: Target, wheels: list[Path], version: str, epoch: int, made: 
     found = [
         *_programs(target, wheels, made),
         *_configuration(),
-        *_units(),
+        *_units(made),
         *_manual(version, made),
         *_completion(target, made),
         *_documentation(target, version, epoch, made),
@@ -81,7 +81,17 @@ def _configuration() -> Iterator[Entry]:
     )
 
 
-def _units() -> Iterator[Entry]:
+def _standby(name: str) -> str:
+    """Return the unit of a second copy of a service, which runs while an upgrade restarts the first one."""
+    text = (ROOT / f"etc/systemd/smtpapi-{name}.service").read_text("utf-8").partition("\n[Install]")[0]
+    text = re.sub(r"(?m)^(Description=.*)$", r"\1, during an upgrade", text)
+    return re.sub(r"(?m)^(PartOf|After|Before|Restart)=.*\n", "", text)
+
+
+def _units(made: Path) -> Iterator[Entry]:
+    for name in ("tracker",):
+        unit = f"smtpapi-{name}-standby.service"
+        yield Entry(f"usr/lib/systemd/system/{unit}", source=_put(made / unit, _standby(name)))
     for unit in sorted((ROOT / "etc/systemd").glob("smtpapi*.*")):
         yield Entry(f"usr/lib/systemd/system/{unit.name}", source=str(unit))
     yield Entry("usr/lib/sysusers.d/smtpapi.conf", source=str(HERE / "sysusers.d/smtpapi.conf"))

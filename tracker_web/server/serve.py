@@ -37,8 +37,11 @@ _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
 _BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
 
 
-def prepare(config: Path) -> Settings:
-    """Return the settings, after everything that would fail later was tried. Raises CannotServe."""
+def prepare(config: Path, *, join: bool = False) -> Settings:
+    """Return the settings, after everything that would fail later was tried.
+
+    join: another tracker of this user may listen at the address. Raises CannotServe.
+    """
     try:
         settings = load_file(config)
     except SettingsError as error:
@@ -55,7 +58,7 @@ def prepare(config: Path) -> Settings:
         raise CannotServe(
             f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
         ) from error
-    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config)
+    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config, join=join)
     return settings
 
 
