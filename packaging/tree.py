@@ -89,7 +89,7 @@ def _standby(name: str) -> str:
 
 
 def _units(made: Path) -> Iterator[Entry]:
-    for name in ("tracker",):
+    for name in ("milter", "tracker"):
         unit = f"smtpapi-{name}-standby.service"
         yield Entry(f"usr/lib/systemd/system/{unit}", source=_put(made / unit, _standby(name)))
     for unit in sorted((ROOT / "etc/systemd").glob("smtpapi*.*")):

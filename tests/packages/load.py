@@ -1,7 +1,7 @@
 """Mail and clicks without a pause, inside a machine: `load.py CERTIFICATE LINK…`, until its input ends.
 
-It prints one JSON object: the statuses that clicks got, how often a mail had to be sent again, and how many were
-accepted. A click is asked once, as a reader's browser does; mail is sent again as an MTA does.
+It prints one JSON object: the statuses that clicks got, how often a mail had to be sent again, and how many
+were accepted. A click is asked once, as a reader's browser does; mail is sent again as an MTA does.
 """
 
 import collections

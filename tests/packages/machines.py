@@ -41,6 +41,13 @@ class Machine:
         """Switch it off."""
         self._machine("stop", self._folder)
 
+    def process(self, *words: str) -> "subprocess.Popen[str]":
+        """Start a program in it, with pipes for what it reads and prints."""
+        return subprocess.Popen(
+            [_MACHINE, "run", self._folder, *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
     def tried(self, script: str) -> tuple[int, str]:
         """Run a shell script in it; return its status, and what it printed."""
         done = subprocess.run(

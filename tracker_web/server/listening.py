@@ -13,8 +13,8 @@ class CannotServe(Exception):
 def try_listen(listen: HttpListen, option: str, config: Path, *, join: bool = False) -> None:
     """Check that an address can be listened on. option: that holds it.
 
-    join: beside others of this user, whose listeners share the port (SO_REUSEPORT, as the server's do). Raises
-    CannotServe.
+    join: beside others of this user, whose listeners share the port (SO_REUSEPORT, as the server's do).
+    Raises CannotServe.
     """
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]

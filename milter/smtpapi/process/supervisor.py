@@ -49,10 +49,14 @@ _LONGEST_WAIT = 30.0  # Postfix's master waits 60 s for a service that fails (se
 
 
 class Supervisor:
-    """The parent process, with its loaded configuration. `run` returns when all workers are gone."""
+    """The parent process, with its loaded configuration. `run` returns when all workers are gone.
 
-    def __init__(self, config: Path, loaded: LoadedConfiguration) -> None:
+    join: take the unix socket over from a filter that answers there.
+    """
+
+    def __init__(self, config: Path, loaded: LoadedConfiguration, *, join: bool = False) -> None:
         self._config = config
+        self._join = join
         self._loaded = loaded
         self._children = Children()
         self._heart = Heartbeat()
@@ -68,7 +72,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         settings = self._loaded.settings
         account = account_of(settings)
-        self._listener = listener.bind(settings.milter.socket)
+        self._listener = listener.bind(settings.milter.socket, join=self._join)
+        bound = listener.identity(settings.milter.socket)
         try:
             become(account)
             # Load again, now as the user that must be able to do it at each reload.
@@ -88,11 +93,8 @@ class Supervisor:
         except OSError as error:
             raise StartError(f"{error.filename or self._config}: {error.strerror or error}") from error
         finally:
+            listener.remove(settings.milter.socket, self._listener, bound)
             self._listener.close()
-            path = listener.path_of(settings.milter.socket)
-            if path is not None:
-                with contextlib.suppress(OSError):  # the folder may be root's; the next start replaces it
-                    path.unlink()
 
     def _serve(self) -> None:
         if not self._started(self._fork_all()):
