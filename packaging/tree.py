@@ -24,7 +24,7 @@ _SHELLS: Final = {
     "fish": "usr/share/fish/vendor_completions.d/smtpapi.fish",
 }
 _RPM_SHELLS: Final = _SHELLS | {"zsh": "usr/share/zsh/site-functions/_smtpapi"}
-_SAMPLES: Final = ("nginx", "postfix", "sendmail", "policy", "classify")
+_SAMPLES: Final = ("nginx", "postfix", "sendmail", "policy", "classify", "prometheus", "grafana")
 _MAINTAINER: Final = "The smtpapi developers <packages@smtpapi.invalid>"
 
 
@@ -90,8 +90,8 @@ def _standby(name: str) -> str:
 
 def _units(made: Path) -> Iterator[Entry]:
     for name in ("milter", "tracker"):
-        unit = f"smtpapi-{name}-standby.service"
-        yield Entry(f"usr/lib/systemd/system/{unit}", source=_put(made / unit, _standby(name)))
+        standby = f"smtpapi-{name}-standby.service"
+        yield Entry(f"usr/lib/systemd/system/{standby}", source=_put(made / standby, _standby(name)))
     for unit in sorted((ROOT / "etc/systemd").glob("smtpapi*.*")):
         yield Entry(f"usr/lib/systemd/system/{unit.name}", source=str(unit))
     yield Entry("usr/lib/sysusers.d/smtpapi.conf", source=str(HERE / "sysusers.d/smtpapi.conf"))
@@ -145,6 +145,7 @@ def _samples(made: Path) -> Iterator[Entry]:
     yield Entry("usr/share/smtpapi/smtpapi.conf.sample", source=str(ROOT / "etc/smtpapi.conf"))
     yield Entry("usr/share/smtpapi/wheels.lock", source=str(LOCK))
     yield Entry("usr/share/smtpapi/newsletter.eml", source=str(ROOT / "demo/newsletter.eml"))
+    yield Entry("usr/share/smtpapi/systemd/metrics.conf", source=str(ROOT / "etc/systemd/metrics.conf"))
     for folder in _SAMPLES:
         for sample in sorted((ROOT / "etc" / folder).iterdir()):
             if sample.is_file():

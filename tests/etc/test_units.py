@@ -77,7 +77,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
 
 def test_systemd_takes_the_drop_in_for_metrics(tmp_path: Path) -> None:
     text = (ROOT / "etc/systemd/metrics.conf").read_text()
-    units = [unit for unit in UNITS if "PrivateNetwork=yes" in unit.read_text()]
+    units = [unit for unit in UNITS if "\nPrivateNetwork=yes" in unit.read_text()]
     assert {unit.stem for unit in units} == {"smtpapi-milter", "smtpapi-follow"}
     for unit in units:
         together = re.sub(
@@ -109,14 +109,15 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
     assert found["ProtectSystem"] == ["strict"]
     settings = load_text((ROOT / "packaging/smtpapi.conf").read_text().replace('include "conf.d"', ""))
     spool, store = Path(settings.spool.directory), Path(settings.store.path).parent
+    registry = Path(settings.registry.path).parent
     token, state = Path(settings.web.token_file).parent, Path(settings.follow.state).parent
     socket = Path(settings.milter.socket.removeprefix("unix:")).parent
     wanted = {
         "smtpapi-milter": {spool, socket},
         "smtpapi-follow": {spool, state},
-        "smtpapi-shipper": {spool, store},
+        "smtpapi-shipper": {spool, store, registry},
         "smtpapi-tracker": {spool},
-        "smtpapi-web": {token, Path("/var/lib/smtpapi/registry")},
+        "smtpapi-web": {token, registry},
     }[unit.stem]
     writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
     assert writable == wanted

@@ -16,6 +16,7 @@ from packages.machines import CERTBOT, CERTIFICATE, SERVER, Machine, quick_start
 from packages.made import Made
 
 UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
+RECORD = {"milter", "tracker", "follow", "shipper"}
 USERS = ("milter", "tracker", "follow", "shipper", "web")
 # Each file of interest, and which of the users may read and which may write it.
 RIGHTS = {
@@ -23,10 +24,9 @@ RIGHTS = {
     "/etc/smtpapi/cassandra.password": ({"shipper", "web"}, set()),
     "/var/lib/smtpapi/store/events.db": ({"shipper", "web"}, {"shipper"}),
     "/var/lib/smtpapi/web/token": ({"web"}, {"web"}),
-    "/var/spool/smtpapi": (
-        {"milter", "tracker", "follow", "shipper"},
-        {"milter", "tracker", "follow", "shipper"},
-    ),
+    "/var/spool/smtpapi": (RECORD, RECORD),
+    "/var/spool/smtpapi/shipper.json": ({"shipper", "web"}, {"shipper"}),
+    "/var/lib/smtpapi/registry/registry.db": ({"shipper", "web"}, {"shipper", "web"}),
     "/var/spool/smtpapi/MILTER": ({"milter", "shipper"}, {"milter"}),
     "/var/spool/postfix/smtpapi/milter.sock": ({"milter"}, {"milter"}),
     "/var/mail/root": (set(), set()),

@@ -100,7 +100,7 @@ def _answers(path: Path) -> bool:
 
 
 def identity(name: str) -> tuple[int, int]:
-    """Return what tells the file of a unix socket from one that takes its path; zeros where there is none."""
+    """Return device and inode of a unix socket's file; zeros where there is none."""
     path = path_of(name)
     try:
         status = os.stat(path) if path is not None else None

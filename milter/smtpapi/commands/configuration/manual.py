@@ -100,7 +100,7 @@ def _settings(version: str) -> Iterator[str]:
         elif heading := re.match(r"(##+) (.*)", line):
             yield f"{'.SH' if heading[1] == '##' else '.SS'} {_text(heading[2])}"
         elif item := re.match(r"\* (.*)|\d+\. (.*)", line):
-            yield f".IP \\(bu 2\n{_bold(item[1] or item[2])}"
+            yield f".IP - 2\n{_bold(item[1] or item[2])}"
         elif not line.strip():
             yield ".PP"
         elif not line.startswith("<!--"):
