@@ -8,20 +8,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / ".test/debian12"
-_MACHINE = Path(__file__).with_name("machine")
+MACHINE = Path(__file__).with_name("machine")
 DEADLINE = 60.0  # seconds for what takes moments, on a busy machine
 
 
 class Machine:
-    """One machine; a context that removes it at the end. folder: for its files, new."""
+    """One machine; a context that removes it at the end.
 
-    def __init__(self, folder: Path) -> None:
-        assert BASE.is_dir(), "the bare Debian is not there: .ci/debian makes it"
+    folder: for its files, new. base: the Debian it is a copy of.
+    """
+
+    def __init__(self, folder: Path, base: Path = BASE) -> None:
+        assert base.is_dir(), "the bare Debian is not there: .ci/debian makes it"
+        self._base = base
         self._folder = folder
         self.root = folder / "root"
 
     def __enter__(self) -> "Machine":
-        self._machine("new", BASE, self._folder)
+        self._machine("new", self._base, self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -29,7 +33,7 @@ class Machine:
 
     def _machine(self, verb: str, *words: str | Path) -> None:
         done = subprocess.run(
-            [_MACHINE, verb, *words], capture_output=True, text=True, check=False, timeout=240
+            [MACHINE, verb, *words], capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
 
@@ -44,14 +48,14 @@ class Machine:
     def process(self, *words: str) -> "subprocess.Popen[str]":
         """Start a program in it, with pipes for what it reads and prints."""
         return subprocess.Popen(
-            [_MACHINE, "run", self._folder, *words],
+            [MACHINE, "run", self._folder, *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def tried(self, script: str) -> tuple[int, str]:
         """Run a shell script in it; return its status, and what it printed."""
         done = subprocess.run(
-            [_MACHINE, "run", self._folder, "bash", "-c", script],
+            [MACHINE, "run", self._folder, "bash", "-c", script],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=240,
         )  # fmt: skip
         return done.returncode, done.stdout

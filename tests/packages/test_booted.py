@@ -99,6 +99,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         second = links(mail(machine))[0]
         assert clicked(machine, second).startswith("302 https://lighthouse.example/")
         check_nothing_died(machine)
+        check_watchdog(machine)
 
         changed = "# changed by hand"
         machine.run(f"echo '{changed}' >>/etc/smtpapi/smtpapi.conf")
@@ -129,6 +130,16 @@ def check_nothing_died(machine: Machine) -> None:
     shown = machine.run(f"systemctl show -p Id,NRestarts,Type,WatchdogUSec {' '.join(UNITS)}")
     assert shown.count("NRestarts=0") == shown.count("Type=notify") == len(UNITS)
     assert "WatchdogUSec=0" not in shown
+
+
+def check_watchdog(machine: Machine) -> None:
+    """A tracker whose workers hang is started anew."""
+    folder = "/run/systemd/system/smtpapi-tracker.service.d"
+    machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=3s\\n' >{folder}/watchdog.conf")
+    machine.run("systemctl daemon-reload; systemctl restart smtpapi-tracker")
+    machine.run("pkill -STOP -P $(systemctl show -p MainPID --value smtpapi-tracker)")
+    machine.until("systemctl show -p NRestarts --value smtpapi-tracker", lambda count: count != "0\n")
+    machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart smtpapi-tracker")
 
 
 def check_removal(machine: Machine) -> None:
