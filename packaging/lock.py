@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from targets import TARGETS
-from wheels import _PLATFORMS, BACKEND, LOCK, ROOT
+from wheels import _PLATFORMS, BACKEND, FROM_SOURCE, LOCK, ROOT
 
 _BUILD = {"setuptools": "80.9.0", "wheel": "0.45.1"}
 _HEAD = "# Written by packaging/lock.py from requirements.lock: files of other projects, by hash.\n"
@@ -26,7 +26,9 @@ def main() -> None:
     )
     versions |= {"pip": "25.3"}
     plain = {_plain(name): name for name in versions}
-    wanted = [f"{plain[name]}=={versions[plain[name]]}" for name in sorted({*needed(), "pip"})]
+    wanted = [
+        f"{plain[name]}=={versions[plain[name]]}" for name in sorted({*needed(), "pip"} - {*FROM_SOURCE})
+    ]
     hashes: dict[str, set[str]] = {}
     for python in sorted({target.python for target in TARGETS}):
         platforms = [word for each in _PLATFORMS for word in ("--platform", each)]
@@ -38,7 +40,7 @@ def main() -> None:
     found: dict[str, set[str]] = {}
     for name, digest in _fetched(build, ["--only-binary", ":all:"]):
         found.setdefault(name, set()).add(digest)
-    source = [f"pymilter=={versions['pymilter']}"]
+    source = [f"{name}=={versions[name]}" for name in FROM_SOURCE]
     for name, digest in _fetched(source, ["--no-binary", ":all:", "--no-build-isolation"]):
         found.setdefault(name, set()).add(digest)
     _write(BACKEND, build + source, found)
@@ -60,7 +62,7 @@ def needed(name: str = "smtpapi-engagement", extras: tuple[str, ...] = ("all",))
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *chosen)):
                 found.add(_plain(required.name))
                 waiting.append((_plain(required.name), tuple(sorted(required.extras))))
-    return found - {name, "pymilter"}
+    return found - {name}
 
 
 def _fetched(requirements: list[str], options: list[str]) -> list[tuple[str, str]]:

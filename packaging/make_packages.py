@@ -80,7 +80,7 @@ def _make_all(targets: list[Target], found: dict[str, Path], when: int, out: Pat
             builder = Builder(found[python], when, Path(folder) / "build")
             if number == 0:
                 click.echo(builder.sdist(out))
-            ours = [builder.own(out / "wheels"), builder.pymilter(out / "wheels")]
+            ours = [builder.own(out / "wheels"), *builder.from_source(out / "wheels")]
             for wheel in ours:
                 click.echo(wheel)
             fetched = others(python, Path(folder) / "wheels")

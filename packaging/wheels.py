@@ -16,6 +16,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 LOCK: Final = Path(__file__).with_name("wheels.lock")
 BACKEND: Final = Path(__file__).with_name("build.lock")
+FROM_SOURCE: Final = ("pymilter", "dkimpy")  # there are no wheels of these on the index
 EXTENSIONS: Final = 4  # parts in C, each of which setup.py lets fail where there is no compiler
 # What would get into files, or into their order.
 _ALIKE: Final = {
@@ -95,7 +96,7 @@ class Builder:
         folder.mkdir(parents=True, exist_ok=True)
         run([python, "-m", "venv", folder / "environment"])
         self._python = folder / "environment/bin/python"
-        self._install([line for line in _lines(BACKEND) if not line.startswith("pymilter==")])
+        self._install([line for line in _lines(BACKEND) if line.partition("==")[0] not in FROM_SOURCE])
 
     def _install(self, pins: list[str]) -> None:
         (self._folder / "pins.txt").write_text("".join(pins))
@@ -112,12 +113,22 @@ class Builder:
             raise BuildError(f"{wheel.name} has {count} of {EXTENSIONS} parts in C: is there a compiler?")
         return _repaired(wheel, self._epoch, out)
 
-    def pymilter(self, out: Path) -> Path:
-        """Build pymilter's wheel, with libmilter in it; return its file. Raises BuildError."""
-        pin = self._folder / "pymilter.txt"
-        pin.write_text("".join(line for line in _lines(BACKEND) if line.startswith("pymilter==")))
-        wheel = self._built(self._folder, ["--no-binary", ":all:", "--require-hashes", "-r", pin])
-        return _repaired(wheel, self._epoch, out)
+    def from_source(self, out: Path) -> list[Path]:
+        """Build the wheels of others that publish none, pymilter's with libmilter in it; return their files.
+
+        Raises BuildError.
+        """
+        made = []
+        for line in _lines(BACKEND):
+            name = line.partition("==")[0]
+            if name in FROM_SOURCE:
+                pin = self._folder / f"{name}.txt"
+                pin.write_text(line)
+                wheel = self._built(self._folder, ["--no-binary", name, "--require-hashes", "-r", pin])
+                made.append(
+                    _placed(wheel, out) if "-none-any" in wheel.name else _repaired(wheel, self._epoch, out)
+                )
+        return made
 
     def sdist(self, out: Path) -> Path:
         """Make the source distribution; return its file. Raises BuildError."""
@@ -161,8 +172,13 @@ def _repaired(wheel: Path, epoch: int, out: Path) -> Path:
         (repaired,) = Path(folder).glob("*.whl")
         if "manylinux" not in repaired.name:
             raise BuildError(f"{repaired.name}: auditwheel gave it no tag that other systems take")
-        out.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy(repaired, out / repaired.name))
+        return _placed(repaired, out)
+
+
+def _placed(wheel: Path, out: Path) -> Path:
+    """Put a file into a folder, and return it there."""
+    out.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(wheel, out / wheel.name))
 
 
 def _same_times(archive: Path, epoch: int, to: Path) -> Path:

@@ -115,7 +115,7 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
     wanted = {
         "smtpapi-milter": {spool, socket},
         "smtpapi-follow": {spool, state},
-        "smtpapi-shipper": {spool, store, registry},
+        "smtpapi-shipper": {spool, store, registry, Path(settings.suppression.snapshot).parent},
         "smtpapi-tracker": {spool},
         "smtpapi-web": {token, registry},
     }[unit.stem]
