@@ -22,7 +22,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize venv system system-run check lint format types imports unused spelling warnings docs lock clean root version
+.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHI
 
 sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(BIN)/python tests/sanitized.py
+
+packages: venv  ## wheels, sdist, .deb and .rpm into dist/, for each CPython that is here (docs/install.md)
+	@$(BIN)/python packaging/make_packages.py
 
 venv: .venv/stamp  ## prepare .venv with the program and what develops it
 
@@ -61,6 +64,7 @@ system:  ## Debian packages the tests need
 	@.ci/promtool
 	@.ci/readers
 	@.ci/go_client
+	@.ci/debian
 
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run

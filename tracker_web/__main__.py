@@ -28,12 +28,13 @@ from tracker_web.server.serve import prepare, serve
     show_default=True,
     help="The configuration file.",
 )
-def main(config: Path) -> None:
+@click.option("--join", is_flag=True, help="Listen beside another tracker.")
+def main(config: Path, join: bool) -> None:
     """Answer tracked links and pixels, in the foreground."""
     terminal.guard()
     log.to_stderr()
     try:
-        settings = prepare(config)
+        settings = prepare(config, join=join)
     except CannotServe as error:
         click.echo(f"smtpapi tracker: {error}", err=True)
         sys.exit(2)

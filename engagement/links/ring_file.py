@@ -1,7 +1,8 @@
 """The key ring's file: reading it, replacing it as a whole, following its changes.
 
-Not the ring itself (`keys`). Invariants: a file that others may read is refused, as it holds secrets. A new
-file is complete on disk, with its mode and owner, before it takes the old one's name.
+Not the ring itself (`keys`). Invariants: a file that others may read is refused, as it holds secrets; of
+root's file a group may be readers (docs/decisions/0030-users.md). A new file is complete on disk, with its
+mode and owner, before it takes the old one's name.
 """
 
 import fcntl
@@ -13,8 +14,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from engagement.links.keys import Ring, RingError
+
+SHARED_MODE: Final = 0o640  # of root's ring, for the group that may read it
 
 _MAX_SIZE = 1 << 23  # bytes; all 65535 keys take 7 MB
 _RECHECK = 1.0  # seconds between two checks of the file: a new key is used a second after `keys rotate`
@@ -60,7 +64,9 @@ def _load(path: Path) -> tuple[Ring, _Stamp]:
 def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise RingError(f"{path}: not a regular file; the key ring must be one")
-    if status.st_mode & 0o077:
+    # A group may read what is root's: filter and tracker have users of their own, and neither may change it.
+    allowed = SHARED_MODE if status.st_uid == 0 else 0o600
+    if status.st_mode & 0o077 & ~allowed:
         raise RingError(
             f"{path}: others may read or write the key ring (mode {stat.S_IMODE(status.st_mode):04o});"
             f" run `chmod 600 {path}`, and rotate the keys if strangers had access"
@@ -75,11 +81,12 @@ def _read(descriptor: int) -> bytes:
 
 
 def save_ring(path: Path, ring: Ring, *, new: bool = False) -> None:
-    """Replace the ring's file as a whole, mode 0600; it is on disk when this returns.
+    """Replace the ring's file as a whole; it is on disk when this returns.
 
-    new: write only where there is no file of that name yet. The owner of a replaced file stays its owner:
-    root may rotate the keys of a service. A symbolic link stays one; the file it leads to is replaced. Raises
-    RingError for a file that cannot be written, or with `new` is there already.
+    new: write only where there is no file of that name yet; its mode is 0600. Owner, group and mode of a
+    replaced file stay as they were: root may rotate the keys of a service. A symbolic link stays one; the
+    file it leads to is replaced. Raises RingError for a file that cannot be written, or with `new` is there
+    already.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -108,6 +115,8 @@ def _write(descriptor: int, content: bytes, like: Path) -> None:
             old, new = like.stat(), os.fstat(descriptor)
             if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
+            if old.st_uid == 0:
+                os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & SHARED_MODE)
         file.write(content)
         file.flush()
         os.fsync(descriptor)

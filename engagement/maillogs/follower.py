@@ -130,10 +130,11 @@ class Follower:
         self._memory.undo()
         self._source.rewind(self._committed)
 
-    def run(self, stop: threading.Event) -> None:
-        """Follow until stop is set."""
+    def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """Follow until stop is set. alive: called in each turn of the loop."""
         wait, trouble = FIRST_WAIT, ""
         while not stop.is_set():
+            alive()
             try:
                 read = self.step()
             except (OSError, FollowError, MemoryFileError) as error:

@@ -53,7 +53,7 @@ class Shipper:
     filler: puts recipients on the suppression list, None for not doing so. unsubscribes: follows readers who
     want no more mail, None for not doing so. portion: bytes of the spool in one step. now: returns Unix
     seconds. lock: to notice when it is removed; None for not checking. erasures: requests to erase
-    recipients, None for not looking.
+    recipients, None for not looking. alive: called in each turn of the loop.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class Shipper:
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
         erasures: Erasures | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._lock = lock
         self._erasures = erasures
         self._directory = directory
@@ -145,6 +147,7 @@ class Shipper:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
         wait = FIRST_WAIT
         while not stop.is_set():
+            self._alive()
             self._check_lock()
             self._remove_outdated()
             if self._attempt() is None:

@@ -20,29 +20,12 @@ def with_tls(text: str) -> str:
     return text
 
 
-def vagrant() -> str:
-    """The fragment as the Vagrantfile's own commands change it."""
-    (words,) = re.findall(
-        r"^ +(sed -e .*)\n", (FRAGMENT.parents[2] / "Vagrantfile").read_text(), re.MULTILINE
-    )
-    command = words.removesuffix("\\\\").replace("\\\\", "\\").replace("#{NGINX}", "8081")  # as Ruby reads it
-    return subprocess.run(
-        ["sh", "-c", f"{command} {FRAGMENT}"], check=True, capture_output=True, text=True
-    ).stdout
-
-
-def test_vagrantfile_serves_its_own_name_on_its_own_port() -> None:
-    text = vagrant()
-    assert re.findall(r"(?m)^ +listen (.*);", text) == ["8081 default_server", "8081"]
-    assert re.findall(r"(?m)^ +server_name (.*);", text) == ["_", "localhost"]
-
-
 def whole() -> str:
     """The fragment with its optional server and its lines for TLS in force."""
     return with_tls(FRAGMENT.read_text().replace("#catch-all ", ""))
 
 
-@pytest.mark.parametrize("text", [FRAGMENT.read_text, whole, vagrant])
+@pytest.mark.parametrize("text", [FRAGMENT.read_text, whole])
 def test_nginx_takes_the_fragment_as_it_is(tmp_path: Path, text: Callable[[], str]) -> None:
     assert NGINX is not None, "nginx is not installed: .ci/system test, or apt-get install nginx-light"
     assert OPENSSL is not None, "openssl is not installed: .ci/system test, or apt-get install openssl"

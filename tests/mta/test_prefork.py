@@ -17,6 +17,7 @@ import pytest
 from engagement.links.ring_file import save_ring
 from milter_client import Gone, MilterClient
 from mta.mta_site import LISTENER, Filter, open_folders, until
+from smtpapi.process import listener
 
 _MAIL = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 _FAULTY = str(Path(__file__).with_name("faulty_filter.py"))
@@ -96,6 +97,41 @@ def test_it_does_not_work_as_root_unless_told(tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert not site.socket.exists()
+
+
+def test_a_filter_that_joins_takes_the_socket_over_and_sessions_go_on(tmp_path: Path) -> None:
+    with Filter(tmp_path) as site:
+        before = MilterClient(site.socket)
+        before.connect()
+        log = tmp_path / "joined.log"
+        with log.open("wb") as file:
+            joined = subprocess.Popen(
+                [*site._program, "milter", "--join", "--config", str(site.config)], stderr=file
+            )
+        try:
+            until(lambda: "ready: listening" in log.read_text(), 25, "the second filter")
+            assert _send(site) == "accept"
+            assert "status=" in log.read_text()
+            assert "status=" not in site.log_text()
+            assert not before.closed()
+            site.stop()
+            assert site.socket.exists(), "the first one must not remove what the second one has"
+            assert _send(site) == "accept"
+        finally:
+            joined.terminate()
+            assert joined.wait(40) == 0
+        assert not list(site.socket.parent.glob(f"{site.socket.name}*"))
+
+
+def test_what_a_killed_filter_that_joined_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s.4711"))
+    name = f"unix:{tmp_path / 's'}"
+    listening = listener.bind(name, join=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"s", f"s.{os.getpid()}"}
+    listener.remove(name, listening, listener.identity(name))
+    listening.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_filter_does_not_take_the_socket_away(tmp_path: Path) -> None:

@@ -39,11 +39,27 @@ def test_saved_ring_is_private_and_comes_back(path: Path) -> None:
     assert load_ring(path) == FIRST
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620, 0o610, 0o777])
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o660, 0o620, 0o610, 0o650, 0o777])
 def test_ring_that_others_may_reach_is_refused(path: Path, mode: int) -> None:
     path.chmod(mode)
     with pytest.raises(RingError, match=f"chmod 600 {path}"):
         load_ring(path)
+
+
+def test_ring_that_a_group_may_read_is_read_where_it_is_roots(path: Path) -> None:
+    path.chmod(0o640)
+    assert load_ring(path) == FIRST
+    os.chown(path, 65534, -1)
+    with pytest.raises(RingError, match=f"chmod 600 {path}"):
+        load_ring(path)
+
+
+def test_rotation_leaves_the_group_its_right_to_read(path: Path) -> None:
+    os.chown(path, 0, 65534)
+    path.chmod(0o640)
+    ring_file.edit_ring(path, lambda ring: ring.rotated(b"\1" * 32, 1, 9))
+    found = path.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o640, 0, 65534)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])

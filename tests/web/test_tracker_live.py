@@ -168,6 +168,19 @@ def test_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
         assert part in said
 
 
+def test_one_that_joins_answers_when_the_one_before_has_ended(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+
+    def joining(site: Site) -> list[str]:
+        return [*own(site), "--join"]
+
+    with running(site) as first, running(site, joining) as second:
+        first.terminate()
+        assert first.wait(30) == 0
+        wait_for_port(site.port, second)
+        assert fetch(site.port, f"/f/a/{token()}").status == 302
+
+
 def test_missing_key_ring_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     (tmp_path / "keys").unlink()

@@ -25,6 +25,7 @@ from tracker_web.server import build, counts, log
 from tracker_web.server.asgi import Asgi
 from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
+from tracker_web.server.notices import Notices, fork_workers
 from tracker_web.server.per_process import well_known
 
 # Connections of a worker at once, idle ones and slow senders included. With granian's own limit, 1,024, as
@@ -36,8 +37,11 @@ _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
 _BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
 
 
-def prepare(config: Path) -> Settings:
-    """Return the settings, after everything that would fail later was tried. Raises CannotServe."""
+def prepare(config: Path, *, join: bool = False) -> Settings:
+    """Return the settings, after everything that would fail later was tried.
+
+    join: another tracker of this user may listen at the address. Raises CannotServe.
+    """
     try:
         settings = load_file(config)
     except SettingsError as error:
@@ -54,7 +58,7 @@ def prepare(config: Path) -> Settings:
         raise CannotServe(
             f"{error.filename}: {error.strerror}: correct its path in tracker {{ }} of {config}"
         ) from error
-    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config)
+    try_listen(parse_listen(settings.tracker.listen), "tracker.listen", config, join=join)
     return settings
 
 
@@ -70,9 +74,15 @@ def _max_connections() -> int:
     return max(_CONNECTIONS // 16, min(_CONNECTIONS, soft - _OTHER_FILES))
 
 
+_notices: list[Notices] = []  # none or one: made by the parent, inherited by its workers
+
+
 def application() -> Asgi:
     """Return the application that a worker of the server calls."""
-    return Asgi(build.application(), counts.mine().answered)
+    made = Asgi(build.application(), counts.mine().answered)
+    for each in _notices:
+        each.built()
+    return made
 
 
 def serve(settings: Settings, config: Path) -> None:
@@ -83,6 +93,9 @@ def serve(settings: Settings, config: Path) -> None:
     if notice := extensions.notice("tracker_web"):
         log.notice(notice)
     metrics = MetricsProcess(settings.metrics.tracker, partial(counts.read, counts.share()), log.notice)
+    notices = Notices(listen.host, listen.port, settings.tracker.workers)
+    _notices[:] = [notices]
+    fork_workers()
     server = Granian(
         "tracker_web.server.serve:application",
         factory=True,
@@ -104,10 +117,12 @@ def serve(settings: Settings, config: Path) -> None:
     )
 
     def reload() -> None:
+        notices.reloading()
         renew(config)
         metrics.keep()
 
     server.on_reload(reload)
     with metrics:
+        notices.begin()
         server.serve()
     log.stopped()

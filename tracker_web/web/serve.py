@@ -18,6 +18,7 @@ from engagement.metrics import show
 from engagement.settings import Settings, SettingsError, load_file
 from tracker_web.server.build import CONFIG_VARIABLE
 from tracker_web.server.listening import CannotServe, try_listen
+from tracker_web.server.notices import Notices, fork_workers
 from tracker_web.web import log
 from tracker_web.web.app import create_app, listen_of
 from tracker_web.web.request_metrics import RequestMetrics
@@ -36,6 +37,7 @@ class _Good:
     settings: Settings
 
 
+_notices: list[Notices] = []  # none or one: made by the parent, inherited by its worker
 _good: list[_Good] = []  # what was read last without an error; a new worker inherits it
 
 
@@ -67,6 +69,8 @@ def application() -> "WSGIApplication":
     counted = RequestMetrics(create_app(settings).wsgi_app)
     # In the worker: there is one, so what it counts is all.
     show.start(settings.metrics.web, counted.read, log.notice)
+    for each in _notices:
+        each.built()
     return counted
 
 
@@ -87,6 +91,9 @@ def serve(settings: Settings, config: Path) -> None:
     os.environ[CONFIG_VARIABLE] = str(config)  # for the commands that this program runs
     listen = listen_of(settings)
     log.started(str(listen), settings.web.token_file)
+    notices = Notices(listen.host, listen.port, 1)
+    _notices[:] = [notices]
+    fork_workers()
     server = Granian(
         "tracker_web.web.serve:application",
         factory=True,
@@ -105,6 +112,8 @@ def serve(settings: Settings, config: Path) -> None:
         respawn_interval=1.0,
         workers_kill_timeout=_STOP_TIMEOUT,
     )
+    server.on_reload(notices.reloading)
     server.on_reload(partial(_renew, config))
+    notices.begin()
     server.serve()
     log.stopped()

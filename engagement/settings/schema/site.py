@@ -293,7 +293,7 @@ class KeysStanza:
     ring: str = declared(
         option_types.path(),
         "/etc/smtpapi/keys",
-        "The key ring's file, mode 0600; `smtpapi keys` makes and rotates it.",
+        "The key ring's file, mode 0600, or 0640 and root's; `smtpapi keys` makes and rotates it.",
     )
     hosts: int = declared(
         option_types.integer(1, 10_000),

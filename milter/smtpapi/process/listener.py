@@ -18,17 +18,19 @@ class ListenError(Exception):
     """The socket cannot be bound. The text says what to do."""
 
 
-def bind(name: str) -> socket.socket:
+def bind(name: str, *, join: bool = False) -> socket.socket:
     """Return a listening socket.
 
     name: "unix:PATH" (also "local:PATH" or a bare path), "inet:PORT@ADDRESS" or "inet6:…". The socket does
     not block: several workers wake up for one connection and only one gets it, and the others must not hang
-    in accept. Raises ListenError for a malformed name, and where the socket cannot be bound.
+    in accept. join: take a unix socket's path over from a filter that answers there, which goes on with the
+    sessions it has. Raises ListenError for a malformed name, and where the socket cannot be bound.
     """
     kind, _, rest = name.partition(":")
     if kind in ("inet", "inet6"):
         return _bind_inet(kind, rest)
-    return _bind_unix(Path(rest if kind in ("unix", "local") else name))
+    path = Path(rest if kind in ("unix", "local") else name)
+    return _bind_beside(path) if join else _bind_unix(path)
 
 
 def path_of(name: str) -> Path | None:
@@ -64,6 +66,63 @@ def _bind_unix(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return _listen(listener)
+
+
+def _bind_beside(path: Path) -> socket.socket:
+    """Bind at a name of this process's own; the socket then gets the path as well, in one step.
+
+    So whoever connects to the path meets one filter or the other. `take_back` wakes libmilter by the own
+    name. What killed processes left is removed.
+    """
+    for left in path.parent.glob(f"{path.name}.*"):
+        if not _answers(left):
+            left.unlink(missing_ok=True)
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    listener = _bind_unix(own)
+    taken = path.with_name(f"{own.name}.new")
+    try:
+        taken.unlink(missing_ok=True)
+        os.link(own, taken)
+        taken.replace(path)
+    except OSError as error:
+        listener.close()
+        raise ListenError(f"{path}: cannot take the socket over: {error.strerror or error}") from error
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            return not isinstance(error, ConnectionRefusedError)
+    return True
+
+
+def identity(name: str) -> tuple[int, int]:
+    """Return device and inode of a unix socket's file; zeros where there is none."""
+    path = path_of(name)
+    try:
+        status = os.stat(path) if path is not None else None
+    except OSError:
+        status = None
+    return (status.st_dev, status.st_ino) if status is not None else (0, 0)
+
+
+def remove(name: str, listener: socket.socket, bound: tuple[int, int]) -> None:
+    """Remove the paths of a unix socket; not one that another filter has taken over.
+
+    bound: its identity after it was bound.
+    """
+    path = path_of(name)
+    if path is None:
+        return
+    own = Path(listener.getsockname())
+    with contextlib.suppress(OSError):  # the folder may be root's; the next start replaces them
+        if own != path:
+            own.unlink(missing_ok=True)
+        if identity(name) == bound:
+            path.unlink()
 
 
 def _bind_inet(kind: str, rest: str) -> socket.socket:

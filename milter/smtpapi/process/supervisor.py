@@ -27,12 +27,12 @@ from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.metrics.process import MetricsProcess
 from engagement.settings import Settings
+from engagement.systemd import Heartbeat, notify
 from smtpapi.mta.body_memory import BodyMemoryTable
 from smtpapi.policy.files import notices
 from smtpapi.process import listener, worker
 from smtpapi.process.children import Child, Children, dismiss
 from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load
-from smtpapi.process.systemd import notify
 from smtpapi.telemetry import maillog, metrics
 from smtpapi.telemetry.counters import Counters
 
@@ -49,12 +49,17 @@ _LONGEST_WAIT = 30.0  # Postfix's master waits 60 s for a service that fails (se
 
 
 class Supervisor:
-    """The parent process, with its loaded configuration. `run` returns when all workers are gone."""
+    """The parent process, with its loaded configuration. `run` returns when all workers are gone.
 
-    def __init__(self, config: Path, loaded: LoadedConfiguration) -> None:
+    join: take the unix socket over from a filter that answers there.
+    """
+
+    def __init__(self, config: Path, loaded: LoadedConfiguration, *, join: bool = False) -> None:
         self._config = config
+        self._join = join
         self._loaded = loaded
         self._children = Children()
+        self._heart = Heartbeat()
         self._stopping = False
         self._wait = 0.0
         self._not_before = 0.0
@@ -67,7 +72,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         settings = self._loaded.settings
         account = account_of(settings)
-        self._listener = listener.bind(settings.milter.socket)
+        self._listener = listener.bind(settings.milter.socket, join=self._join)
+        bound = listener.identity(settings.milter.socket)
         try:
             become(account)
             # Load again, now as the user that must be able to do it at each reload.
@@ -87,11 +93,8 @@ class Supervisor:
         except OSError as error:
             raise StartError(f"{error.filename or self._config}: {error.strerror or error}") from error
         finally:
+            listener.remove(settings.milter.socket, self._listener, bound)
             self._listener.close()
-            path = listener.path_of(settings.milter.socket)
-            if path is not None:
-                with contextlib.suppress(OSError):  # the folder may be root's; the next start replaces it
-                    path.unlink()
 
     def _serve(self) -> None:
         if not self._started(self._fork_all()):
@@ -103,7 +106,8 @@ class Supervisor:
             maillog.ready(self._loaded.settings.milter.socket, len(self._children))
             notify("READY=1")
         while not (self._stopping and not self._children):
-            self._step(0.2 if self._busy() else None)
+            self._step(0.2 if self._busy() else self._heart.interval)
+            self._heart.beat()
         maillog.stopped()
 
     # -- one turn of the loop

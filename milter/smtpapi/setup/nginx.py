@@ -13,7 +13,7 @@ def configured(
     names: tuple[str, ...], listen: str, certificate: tuple[Path, Path] | None, version: tuple[int, ...]
 ) -> str:
     """Return the file. certificate: chain and key, None for port 80 alone. version: of nginx."""
-    text = samples.text("nginx.conf").replace("server 127.0.0.1:8080;", f"server {listen};", 1)
+    text = samples.text("nginx.conf").replace("server 127.0.0.1:8080 ", f"server {listen} ")
     text = text.replace("server_name track.example.com;", f"server_name {' '.join(names)};", 1)
     if certificate is None:
         return text

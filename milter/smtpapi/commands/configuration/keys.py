@@ -3,6 +3,7 @@
 The running programs follow the file; none of these commands needs a restart.
 """
 
+import grp
 import os
 import pwd
 import secrets
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from engagement.links.keys import LAST_ID, SECRET_SIZE, KeyStatus, Ring, RingError
-from engagement.links.ring_file import edit_ring, load_ring, save_ring
+from engagement.links.ring_file import SHARED_MODE, edit_ring, load_ring, save_ring
 from engagement.terminal import json_line, lines
 from smtpapi.commands.options import CONFIG_VARIABLE, say
 
@@ -95,16 +96,21 @@ def list_keys(ring: Path | None, config: Path | None, as_json: bool) -> None:
 @command.command("init")
 @ring_options
 @click.option("--owner", help="The user that filter and tracker run as; only root can give files away.")
-def init(ring: Path | None, config: Path | None, owner: str | None) -> None:
+@click.option("--group", help="The group that may read it (mode 0640), where the file is root's.")
+def init(ring: Path | None, config: Path | None, owner: str | None, group: str | None) -> None:
     """Make a ring with one fresh key. Refuses when the file is there."""
     path = ring_path(ring, config)
     uid, gid = _user(owner) if owner else (-1, -1)
+    gid = _group(group) if group else gid
     with reporting_ring_errors():
         save_ring(path, Ring().rotated(secrets.token_bytes(SECRET_SIZE), int(time.time())), new=True)
     try:
         os.chown(path, uid, gid)
+        if group:
+            os.chmod(path, SHARED_MODE)
     except OSError as error:
-        raise Failed(f"{path}: made, but it cannot be given to {owner}: {error.strerror}") from None
+        who = owner or f"group {group}"
+        raise Failed(f"{path}: made, but it cannot be given to {who}: {error.strerror}") from None
     click.echo(f"{path}: key 1 signs. Back this file up: links in sent mail need it.")
 
 
@@ -114,6 +120,13 @@ def _user(name: str) -> tuple[int, int]:
     except KeyError:
         raise Failed(f"there is no user {name} on this machine") from None
     return entry.pw_uid, entry.pw_gid
+
+
+def _group(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise Failed(f"there is no group {name} on this machine") from None
 
 
 @command.command("add")

@@ -25,6 +25,7 @@ from engagement.maillogs.outcomes import Outcomes
 from engagement.metrics.show import shown
 from engagement.settings import Settings, load_file
 from engagement.spool.write import SpoolWriter
+from engagement.systemd import Heartbeat, notify
 from smtpapi.commands.options import config_option, exit_on_error
 
 JOURNAL = "journal"
@@ -57,7 +58,8 @@ def command(config: Path, once: bool) -> None:
             else:
                 click.echo(f"following {settings.follow.log} as {node_name(settings)}", err=True)
                 with shown(settings.metrics.follower, partial(metrics.read, follower), _log.error):
-                    follower.run(stop)
+                    notify("READY=1")
+                    follower.run(stop, Heartbeat().beat)
     except (OSError, FollowError, MemoryFileError) as error:
         click.echo(f"smtpapi follow: {error}", err=True)
         sys.exit(1)

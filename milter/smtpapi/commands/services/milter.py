@@ -12,8 +12,12 @@ from smtpapi.commands.options import config_option
 @click.command("milter")
 @config_option
 @click.option("--counters", is_flag=True, help="Print what the running filter has counted, and exit.")
-def command(config: Path, counters: bool) -> None:
+@click.option("--join", is_flag=True, help="Take the unix socket over from a filter that answers there.")
+def command(config: Path, counters: bool, join: bool) -> None:
     """Serve the MTA as a milter until SIGTERM. SIGHUP reads the configuration anew.
+
+    With --join it also starts where another filter answers, and gets the sessions from then on. So an upgrade
+    starts the new one before the old one stops, and the MTA always finds one.
 
     With --counters: print the running filter's counts in Prometheus's text format (needs
     milter.counters_directory in the configuration; docs/metrics.md).
@@ -33,7 +37,7 @@ def command(config: Path, counters: bool) -> None:
             sys.stdout.write(_exposition(loaded.settings.milter.counters_directory))
             return
         maillog.setup(loaded.settings.smtpapi.debug_level if loaded.settings.smtpapi else "ERROR")
-        Supervisor(config, loaded).run()
+        Supervisor(config, loaded, join=join).run()
     except (StartError, ListenError) as error:
         click.echo(f"smtpapi milter: {error}", err=True)
         sys.exit(2)

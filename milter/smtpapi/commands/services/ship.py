@@ -33,6 +33,7 @@ from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
 from engagement.suppression.fill import SuppressionFiller, Thresholds
 from engagement.suppression.follow import SnapshotWriter
+from engagement.systemd import Heartbeat, notify
 from smtpapi.commands.options import config_option, exit_on_error
 
 _log = logging.getLogger("engagement.classify")
@@ -87,16 +88,20 @@ def _ship(
     settings: Settings, directory: Path, stop: threading.Event, view: ShipperView, *, once: bool
 ) -> bool:
     """Ship until stop, or once; return whether nothing waits any more. view: shows the shipper."""
-    lock = ShipperLock(directory)
+    lock, heart = ShipperLock(directory), Heartbeat()
     try:
         if not lock.take():
             click.echo(f"{directory}: process {lock.holder() or 'unknown'} ships from here.", err=True)
             if once:
                 return False
             click.echo("Waiting for it to end.", err=True)
-            if not lock.wait(stop):
+            notify("READY=1\nSTATUS=Another process ships from here.")
+            with heart.keep_beating():
+                freed = lock.wait(stop)
+            if not freed:
                 return True
-        store = _opened(settings, stop, view, once=once)
+        with heart.keep_beating():
+            store = _opened(settings, stop, view, once=once)
         if store is None:
             return False
         unsubscribes = None
@@ -117,12 +122,14 @@ def _ship(
                 portion=portion,
                 lock=lock,
                 erasures=Erasures(partial(open_registry, settings), store, directory),
+                alive=heart.beat,
             )
             with _suppression_list(settings, filler, once=once):
                 if once:
                     return _once(shipper)
                 view.show(shipper.status, shipper.lag)
                 click.echo(f"shipping from {directory} to {_named(settings)}", err=True)
+                notify(f"READY=1\nSTATUS=To {_named(settings)}")
                 shipper.run(stop)
                 return True
         finally:
@@ -193,6 +200,8 @@ def _opened(settings: Settings, stop: threading.Event, view: ShipperView, *, onc
             if str(error) != printed:
                 printed = str(error)
                 click.echo(printed, err=True)
+                # Events wait in the spool meanwhile, which is what this program is for.
+                notify(f"READY=1\nSTATUS={printed.splitlines()[0]}")
             if once:
                 return None
         stop.wait(wait)

@@ -15,9 +15,17 @@ from smtpapi.commands.options import config_option
 
 @click.command()
 @config_option
-def command(config: Path) -> None:
-    """Answer tracked links and pixels, in the foreground."""
+@click.option(
+    "--join", is_flag=True, help="Listen beside a tracker of the same user that listens there already."
+)
+def command(config: Path, join: bool) -> None:
+    """Answer tracked links and pixels, in the foreground.
+
+    With --join it also starts where another one listens; both answer until one ends. So an upgrade starts the
+    new one before the old one stops, and no reader notices.
+    """
     need("tracker", "granian")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "tracker_web", "--config", str(config)])  # noqa: S606 - no shell
+    arguments = [sys.executable, "-P", "-m", "tracker_web", "--config", str(config)] + ["--join"] * join
+    os.execv(sys.executable, arguments)  # noqa: S606 - no shell

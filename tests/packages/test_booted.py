@@ -1,0 +1,183 @@
+"""The package on a bare Debian with a real systemd: README's quick start, a reboot, an upgrade, removal.
+
+One machine for all, since each step goes on where the one before ended.
+"""
+
+import itertools
+import re
+import textwrap
+import time
+from pathlib import Path
+from shutil import copy
+
+import pytest
+
+from packages.machines import CERTBOT, CERTIFICATE, SERVER, Machine, quick_start, vagrant_script
+from packages.made import Made
+
+UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
+RECORD = {"milter", "tracker", "follow", "shipper"}
+USERS = ("milter", "tracker", "follow", "shipper", "web")
+# Each file of interest, and which of the users may read and which may write it.
+RIGHTS = {
+    "/etc/smtpapi/keys": ({"milter", "tracker"}, set()),
+    "/etc/smtpapi/cassandra.password": ({"shipper", "web"}, set()),
+    "/var/lib/smtpapi/store/events.db": ({"shipper", "web"}, {"shipper"}),
+    "/var/lib/smtpapi/web/token": ({"web"}, {"web"}),
+    "/var/spool/smtpapi": (RECORD, RECORD),
+    "/var/spool/smtpapi/shipper.json": ({"shipper", "web"}, {"shipper"}),
+    "/var/lib/smtpapi/registry/registry.db": ({"shipper", "web"}, {"shipper", "web"}),
+    "/var/spool/smtpapi/MILTER": ({"milter", "shipper"}, {"milter"}),
+    "/var/spool/postfix/smtpapi/milter.sock": ({"milter"}, {"milter"}),
+    "/var/mail/root": (set(), set()),
+}
+
+
+def rights(machine: Machine) -> dict[str, tuple[set[str], set[str]]]:
+    """Ask test(1), as each user in all of their groups."""
+    script = "cp -p $(find /var/spool/smtpapi -name '*.open' -user smtpapi-milter -print -quit) "
+    script += "/var/spool/smtpapi/MILTER\n"
+    for user, path, right in itertools.product(USERS, RIGHTS, "rw"):
+        script += (
+            f"if setpriv --reuid smtpapi-{user} --regid smtpapi-{user} --init-groups test -{right} {path}; "
+            f"then echo {right} {user} {path}; fi\n"
+        )
+    found: dict[str, tuple[set[str], set[str]]] = {path: (set(), set()) for path in RIGHTS}
+    for line in machine.run(script + "rm /var/spool/smtpapi/MILTER").splitlines():
+        right, user, path = line.split()
+        found[path]["rw".index(right)].add(user)
+    return found
+
+
+def mail(machine: Machine) -> str:
+    """Send the sample newsletter, and return what was delivered of it."""
+    before = machine.tried("grep -c ^From: /var/mail/root")[1]
+    machine.run("smtpapi send --server 127.0.0.1:25 --to you@example.com /usr/share/smtpapi/newsletter.eml")
+    machine.until("grep -c ^From: /var/mail/root", lambda count: count != before)
+    return machine.run("cat /var/mail/root").rpartition("\nFrom ")[2]
+
+
+def links(delivered: str) -> list[str]:
+    return re.findall(r"https://track\.example\.com/f/a/[\w/-]+", delivered.replace("=\n", ""))
+
+
+def clicked(machine: Machine, link: str) -> str:
+    return machine.run(
+        f"curl -s --cacert {CERTIFICATE} -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'"
+    )
+
+
+@pytest.mark.mta
+@pytest.mark.timeout(600)
+def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> None:
+    with Machine(tmp_path / "machine") as machine:
+        copy(made.package, machine.root / "root")
+        copy(made.later, machine.root / "root" / "later.deb")
+        machine.start()
+        machine.run(SERVER)
+
+        began = time.monotonic()
+        machine.run(f"cd /root\n{CERTBOT}\n{quick_start()}")
+        assert time.monotonic() - began < 600
+
+        machine.until("cat /var/mail/root", lambda text: "X-Smtpapi-Id" in text)
+        first = links(machine.run("cat /var/mail/root"))[0]
+        assert clicked(machine, first).startswith("302 https://lighthouse.example/")
+        machine.until("smtpapi events --type click", lambda events: "you@example.com" in events)
+        machine.run("install -m 0640 -g smtpapi-store /dev/null /etc/smtpapi/cassandra.password")
+        assert rights(machine) == RIGHTS
+
+        whole = '/usr/lib/smtpapi/current/bin/python "$(echo /usr/share/smtpapi/wheels/pip-*.whl)/pip" check'
+        assert "No broken requirements found." in machine.run(whole)
+
+        check_reload(machine)
+
+        machine.stop()
+        machine.start()
+        machine.run(f"systemctl is-active {' '.join(UNITS)}")
+        assert clicked(machine, first).startswith("302 https://lighthouse.example/")
+        second = links(mail(machine))[0]
+        assert clicked(machine, second).startswith("302 https://lighthouse.example/")
+        check_nothing_died(machine)
+        check_watchdog(machine)
+
+        changed = "# changed by hand"
+        machine.run(f"echo '{changed}' >>/etc/smtpapi/smtpapi.conf")
+        for package in ("later.deb", made.package.name):  # up, and down again
+            machine.run(f"apt-get install -y --allow-downgrades /root/{package}")
+            machine.run(f"systemctl is-active {' '.join(UNITS)}")
+            assert clicked(machine, first).startswith("302 https://lighthouse.example/")
+            assert clicked(machine, links(mail(machine))[0]).startswith("302 https://lighthouse.example/")
+        assert changed in machine.run("cat /etc/smtpapi/smtpapi.conf")
+        assert machine.run("ls -d /usr/lib/smtpapi/env.*").count("\n") == 1
+
+        check_removal(machine)
+
+
+def check_reload(machine: Machine) -> None:
+    """A reload of the target is over when all have read the configuration, the tracker before the filter."""
+    since = machine.run("date +%s").strip()
+    machine.run("systemctl reload smtpapi.target")
+    told = machine.run(f"journalctl --no-pager -o cat --since @{since} _PID=1")
+    steps = re.findall(r"^(Reload(?:ing|ed)) smtpapi-(tracker|milter|web)\.service", told, re.MULTILINE)
+    assert ("Reloaded", "web") in steps
+    assert [step for step in steps if step[1] != "web"] == [
+        ("Reloading", "tracker"), ("Reloaded", "tracker"), ("Reloading", "milter"), ("Reloaded", "milter")
+    ]  # fmt: skip
+
+
+def check_nothing_died(machine: Machine) -> None:
+    shown = machine.run(f"systemctl show -p Id,NRestarts,Type,WatchdogUSec {' '.join(UNITS)}")
+    assert shown.count("NRestarts=0") == shown.count("Type=notify") == len(UNITS)
+    assert "WatchdogUSec=0" not in shown
+
+
+def check_watchdog(machine: Machine) -> None:
+    """A tracker whose workers hang is started anew."""
+    folder = "/run/systemd/system/smtpapi-tracker.service.d"
+    machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=3s\\n' >{folder}/watchdog.conf")
+    machine.run("systemctl daemon-reload; systemctl restart smtpapi-tracker")
+    machine.run("pkill -STOP -P $(systemctl show -p MainPID --value smtpapi-tracker)")
+    machine.until("systemctl show -p NRestarts --value smtpapi-tracker", lambda count: count != "0\n")
+    machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart smtpapi-tracker")
+
+
+def check_removal(machine: Machine) -> None:
+    machine.run("apt-get remove -y smtpapi")
+    assert "X-MSYS-API" in after(machine, "/root/newsletter.eml"), "mail flows, and nobody touches it"
+    kept = machine.run("ls /etc/smtpapi/keys /etc/smtpapi/smtpapi.conf /var/lib/smtpapi/store/events.db")
+    assert kept.count("\n") == 3
+    machine.run("apt-get purge -y smtpapi")
+    left = machine.run("find / -xdev -path '*smtpapi*' -not -path '/proc/*' -not -path '/root/*' "
+                       "-not -path '/var/log/*' | sort")  # fmt: skip
+    assert [line for line in left.splitlines() if "nginx" not in line] == [
+        "/etc/smtpapi",
+        "/etc/smtpapi/keys",
+    ]
+
+
+def after(machine: Machine, path: str) -> str:
+    """Send a message of the machine's own by the MTA alone, and return what was delivered."""
+    machine.run(f"printf 'Subject: later\\nX-MSYS-API: {{}}\\n\\nhttps://example.com/\\n' >{path}")
+    machine.run(f"sendmail -f news@example.com you@example.com <{path}")
+    machine.until("cat /var/mail/root", lambda text: "Subject: later" in text)
+    return machine.run("cat /var/mail/root").rpartition("\nFrom ")[2]
+
+
+@pytest.mark.mta
+@pytest.mark.timeout(600)
+def test_vagrantfile_makes_a_machine_that_tracks(made: Made, tmp_path: Path) -> None:
+    """All steps but the first, which makes the package and needs a network."""
+    with Machine(tmp_path / "machine") as machine:
+        (machine.root / "srv/smtpapi/dist").mkdir(parents=True)
+        copy(made.package, machine.root / "srv/smtpapi/dist")
+        machine.start()
+        machine.run(textwrap.dedent(vagrant_script("install")))
+        machine.run(textwrap.dedent(vagrant_script("page")))
+        machine.run("smtpapi send --server 127.0.0.1:25 --to a@example.net /usr/share/smtpapi/newsletter.eml")
+        found = machine.until("cat /var/mail/root", lambda text: "X-Smtpapi-Id" in text)
+        (link, *_) = re.findall(r"http://localhost:8081(/f/a/[\w/-]+)", found.replace("=\n", ""))
+        answered = machine.run(f"curl -s -o /dev/null -w '%{{redirect_url}}' http://localhost{link}")
+        assert answered.startswith("https://lighthouse.example/")
+        page = machine.run("curl -s -o /dev/null -w '%{http_code}' http://localhost:18090/")
+        assert page in ("401", "403"), "the page, through the relay, wants its token"
