@@ -16,13 +16,13 @@ OPENSSL = shutil.which("openssl")
 def with_tls(text: str) -> str:
     """The fragment with its lines for TLS; not `http2`, which each version of nginx spells its own way."""
     text = re.sub(r"(?m)^( +)# (listen (?:\[::\]:)?443 |ssl_)", r"\1\2", text)
-    assert text.count("443 ssl") == 5 + text.count("`listen 443 ssl http2`")
+    assert text.count("443 ssl") == 6 + text.count("`listen 443 ssl http2`")
     return text
 
 
 def whole() -> str:
-    """The fragment with its optional server and its lines for TLS in force."""
-    return with_tls(FRAGMENT.read_text().replace("#catch-all ", ""))
+    """The fragment with its optional servers and its lines for TLS in force."""
+    return with_tls(re.sub(r"(?m)^#(?:catch-all|web) ", "", FRAGMENT.read_text()))
 
 
 @pytest.mark.parametrize("text", [FRAGMENT.read_text, whole])

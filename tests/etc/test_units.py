@@ -118,6 +118,7 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
         "smtpapi-shipper": {spool, store, registry, Path(settings.suppression.snapshot).parent},
         "smtpapi-tracker": {spool},
         "smtpapi-web": {token, registry},
+        "smtpapi-webhooks": {registry},
     }[unit.stem]
     writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
     assert writable == wanted

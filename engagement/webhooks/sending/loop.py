@@ -41,12 +41,18 @@ class Sending:
         self._mark = self._state_mark = ""
         self._tidied = float("-inf")
 
-    def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Send until stop is set. ready: called once, when the registry answers."""
+    def run(
+        self,
+        stop: threading.Event,
+        ready: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send until stop is set. ready: called once, when the registry answers. alive: in each turn."""
         signs = threading.Event()
         signer: threading.Thread | None = None
         told = ""
         while not stop.is_set():
+            alive()
             try:
                 if signer is None:
                     self._lease.sign()

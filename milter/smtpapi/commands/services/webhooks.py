@@ -17,8 +17,8 @@ from engagement.registry.port import Registry, RegistryError
 from engagement.settings import Settings, load_file
 from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
+from engagement.systemd import Heartbeat, notify
 from smtpapi.commands.options import config_option, exit_on_error
-from smtpapi.process.systemd import notify
 
 _log = logging.getLogger("engagement.metrics")
 
@@ -63,7 +63,7 @@ def _send(settings: Settings, registry: Registry, store: EventStore, stop: threa
 
     sending = Sending(tools_of(settings, registry, store), owner_name())
     with shown(settings.metrics.webhooks, sending.readings, _log.error):
-        sending.run(stop, ready)
+        sending.run(stop, ready, Heartbeat().beat)
     notify("STOPPING=1")
 
 
