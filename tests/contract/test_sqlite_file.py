@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,12 @@ import pytest
 
 from contract.old_sqlite import old_file
 from contract.store_samples import AT, Telling
+from engagement.links.model import Kind
 from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite import migrate
+from engagement.stores.sqlite.counting import counted
 from engagement.stores.sqlite.store import SqliteStore
 
 
@@ -263,6 +266,30 @@ def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path,
     clicks = store.totals(Query())["click"]
     assert (clicks.counted, clicks.people) == (3, 2)
     assert store.recount(AT // 86_400_000) == 0
+    store.close()
+
+
+def test_a_recount_mends_what_is_wrong_and_tells_how_much(tmp_path: Path, tell: Telling) -> None:
+    store = SqliteStore(tmp_path / "events.db", writing=True)
+    store.add(
+        [*tell.injection(at=0), *tell.hit(at=1), *tell.hit(Kind.OPEN, at=2, message=2, campaign="spring")]
+    )
+    store.roll_up()
+    day = AT // 86_400_000
+
+    def cells() -> list[tuple[int, ...]]:
+        with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+            return sorted(connection.execute("SELECT * FROM fig WHERE n <> 0"))
+
+    right = cells()
+    cubes = ", ".join(str(int(cube)) for cube in counted.LEVELS)
+    for damage in ("UPDATE fig SET n = n + 3", "DELETE FROM fig"):
+        with closing(sqlite3.connect(tmp_path / "events.db")) as connection, connection:
+            wrong = connection.execute(f"{damage} WHERE cube IN ({cubes})").rowcount
+        assert cells() != right
+        assert store.recount(day) == wrong > 0
+        assert cells() == right
+        assert store.recount(day) == 0
     store.close()
 
 

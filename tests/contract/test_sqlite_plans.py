@@ -1,6 +1,7 @@
 """Each question in SQLite has its index, and goes through no more than it must."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -123,3 +124,25 @@ def test_what_is_not_offered_says_what_to_add(store: SqliteStore, monkeypatch: p
     with pytest.raises(UnsupportedQueryError, match="name fewer"):
         store.find(Query(campaigns=("autumn",)))
     store.find(Query(campaigns=("autumn",), types=("click",)))
+
+
+def test_an_event_that_two_ranges_hold_is_counted_and_shown_once(store: SqliteStore) -> None:
+    """As one that was told before its message was known, and is found by its own name, too."""
+    connection = store._connection
+    assert connection is not None
+    asked = reading.asked(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
+    event = connection.execute(
+        "SELECT at_ms, event_id FROM event WHERE message = ?", asked.messages
+    ).fetchone()
+    both = replace(asked, events=(tuple(event),))
+    lead = reading.lead(connection, both)
+    assert len(lead.ranges) == 2
+    for statement, values in (
+        plan.number(both, lead, 100),
+        plan.number(asked, reading.lead(connection, asked), 100),
+    ):
+        assert connection.execute(statement, values).fetchone() == (30,)
+    statement, values = plan.counts(both, lead)
+    assert [line[1] for line in connection.execute(statement, values)] == [30]
+    statement, values = plan.page(both, lead, 100)
+    assert len(connection.execute(statement, values).fetchall()) == 30

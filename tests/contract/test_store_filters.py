@@ -151,3 +151,22 @@ def test_pages_of_a_filter_follow_each_other(
         assert store.number(Query(cursor=cursor, **query), 100) == len(every) - len(paged)
     assert paged == every
     assert every
+
+
+def test_a_message_is_found_by_each_address_that_an_event_of_it_names(
+    store: EventStore, tell: Telling
+) -> None:
+    """As where an alias is known to one program and not to the other."""
+    first, second = tell.hit(recipient="ida@a.example"), tell.hit(at=60_000, recipient="bob@b.example")
+    third = tell.hit(at=120_000, recipient="ida@a.example", transmission=8)
+    store.add([*first, *second])
+    store.add(third)
+    expected = {
+        "ida@a.example": [*third, *first],
+        "bob@b.example": second,
+    }
+    for recipient, wanted in expected.items():
+        found = [event["event_id"] for event in store.find(Query(recipients=(recipient,)))]
+        assert found == [row.event_id for row in wanted], recipient
+    found = [event["event_id"] for event in store.find(Query(transmissions=("8",)))]
+    assert third[0].event_id in found

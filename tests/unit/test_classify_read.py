@@ -88,6 +88,18 @@ WRONG = [
     ('certainty = "certain"', 'certainty = "sure"', ":6: certainty is one of certain, probable"),
     ('agent_contains = "our-monitor"', 'agent_contians = "x"', ":7: 'agent_contians' is no key"),
     ('agent_contains = "our-monitor"', 'agent_contains = ["ab"]', ":7: a part of an agent has three"),
+    *(
+        (
+            'agent_contains = "our-monitor"',
+            f"agent_contains = {value}",
+            ":7: agent_contains is a text or a list",
+        )
+        for value in ('["our", ""]', '["our", 5]', "[5]", "5", '[["our"]]', "true")
+    ),
+    *(
+        ('agent_contains = "our-monitor"', f"as_number = {value}", ":7: as_number is a number or a list")
+        for value in ("[1, 0]", "[1, true]", '"1"', "1.5", "[1, -1]")
+    ),
     ('agent_contains = "our-monitor"', "agent_contains = []", ":7: agent_contains is empty"),
     ('agent_contains = "our-monitor"', 'agent_matches = "(a+)+"', ":7: a group may not be repeated"),
     ('agent_contains = "our-monitor"', 'network = "10.0.0.1/8"', ":7: no network: .*host bits"),

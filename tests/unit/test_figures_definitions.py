@@ -1,8 +1,12 @@
 """Figures from counters, rates from figures, increments of time: worked out by hand."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from engagement.events.classify import ReaderClass
+from engagement.events.rows import rows
 from engagement.figures.contribution import contribution, link_group
 from engagement.figures.counters import Counter, bounce_counter
 from engagement.figures.definitions import FIGURES, RATES, figure, rate
@@ -148,8 +152,6 @@ def test_links_are_named_by_place_and_name() -> None:
 
 
 def test_facts_are_what_a_row_says() -> None:
-    from engagement.events.rows import rows
-
     (row,) = rows(injection(opens=True, clicks=False, size=7))
     fact = fact_of(row)
     assert (fact.opens, fact.clicks, fact.size, fact.campaign, fact.domain) == (
@@ -164,3 +166,72 @@ def test_facts_are_what_a_row_says() -> None:
         row.reason,
     )
     assert fact.link == row.link
+
+
+def test_facts_of_fields_say_what_is_not_known() -> None:
+    def known(**fields: object) -> tuple[bool, bool, int, int]:
+        source: dict[str, Any] = {"type": "delivery", **fields}
+        (row,) = rows(hit())
+        fact = fact_of(replace(row, source=source, message=None))
+        return fact.opens, fact.clicks, fact.retries, fact.queue_ms
+
+    assert known() == (False, False, -1, -1)
+    assert known(num_retries=0, queue_time=0) == (False, False, 0, 0)
+    assert known(num_retries="3", queue_time="70", open_tracking=True, click_tracking=True) == (
+        *(True, True, 3, 70),
+    )
+    assert known(open_tracking=1, click_tracking="true") == (False, False, -1, -1)
+
+
+def test_a_message_lends_an_event_what_that_does_not_say() -> None:
+    (row,) = rows(hit())
+    lent: dict[str, Any] = {"num_retries": 2, "queue_time": 9}
+    fact = fact_of(replace(row, source={"queue_time": 5}, message=lent))
+    assert (fact.retries, fact.queue_ms) == (2, 5)
+
+
+# Each rate by its parts: 2 over 4, with 1 tracked where that matters.
+_QUOTIENTS = {
+    "open_rate": ("count_nonprefetched_unique_confirmed_opened", "count_accepted", "x_count_tracked"),
+    "click_through_rate": ("count_unique_clicked", "count_accepted", "x_count_click_tracked"),
+    "unsubscribe_rate": ("count_unsubscribe", "count_accepted"),
+    "spam_complaint_rate": ("count_spam_complaint", "count_accepted"),
+    "accepted_rate": ("count_accepted", "count_sent"),
+    "bounce_rate": ("count_bounce", "count_sent"),
+    "hard_bounce_rate": ("count_hard_bounce", "count_sent"),
+    "soft_bounce_rate": ("count_soft_bounce", "count_sent"),
+    "block_bounce_rate": ("count_block_bounce", "count_sent"),
+    "undetermined_bounce_rate": ("count_undetermined_bounce", "count_sent"),
+    "admin_bounce_rate": ("count_admin_bounce", "count_targeted"),
+    "delayed_rate": ("count_delayed_first", "count_accepted"),
+    "avg_delivery_time_first": ("total_delivery_time_first", "count_delivered_first"),
+    "avg_delivery_time_subsequent": ("total_delivery_time_subsequent", "count_delivered_subsequent"),
+    "avg_msg_size": ("total_msg_volume", "count_delivered"),
+    **{
+        f"x_{side}_open_rate": (f"x_count_{side}_unique_rendered", "x_count_open_tracked")
+        for side in ("people", "unsure", "machine")
+    },
+    **{
+        f"x_{side}_click_rate": (f"x_count_{side}_unique_clicked", "x_count_click_tracked")
+        for side in ("people", "unsure", "machine")
+    },
+}
+
+
+def test_each_rate_is_the_quotient_of_its_figures() -> None:
+    assert set(_QUOTIENTS) == set(RATES)
+    for name, (over, under, *tracked) in _QUOTIENTS.items():
+        assert {over, under, *tracked} <= set(FIGURES)
+        assert rate(name, {over: 2, under: 4} | dict.fromkeys(tracked, 1)) == 0.5, name
+        assert rate(name, {over: 2, under: 1} | dict.fromkeys(tracked, 1)) == 2.0, name
+        assert rate(name, {over: 2, under: 0} | dict.fromkeys(tracked, 1)) is None, name
+        if tracked:
+            assert rate(name, {over: 2, under: 4}) is None, name
+
+
+def test_averages_have_their_unit() -> None:
+    assert {each.name: each.unit for each in RATES.values() if each.unit} == {
+        "avg_delivery_time_first": "ms",
+        "avg_delivery_time_subsequent": "ms",
+        "avg_msg_size": "bytes",
+    }

@@ -166,6 +166,8 @@ def test_identity_over_a_bound_is_not_sealed(who: Identity) -> None:
 def test_link_over_a_bound_is_not_sealed(link: Link) -> None:
     with pytest.raises(CannotSeal):
         seal(link)
+    with pytest.raises(CannotSeal, match="a target over"):
+        pack_link(link)
 
 
 def test_what_is_just_within_the_bounds_comes_back() -> None:

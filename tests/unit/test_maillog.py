@@ -57,6 +57,23 @@ def test_debug_level_governs_details(level: str, shown: bool) -> None:
     assert logging.getLogger("smtpapi.details").isEnabledFor(logging.INFO) is shown
 
 
+@pytest.mark.parametrize(
+    ("names", "level"),
+    [
+        (("DEBUG", "debug", "0"), 10),
+        (("INFO", "1"), 20),
+        (("NOTICE", "2"), 25),
+        (("WARNING", "3"), 30),
+        (("ERROR", "4", "", "other"), 40),
+        (("CRITICAL", "5"), 50),
+    ],
+)
+def test_each_debug_level_has_a_name_and_a_number(names: tuple[str, ...], level: int) -> None:
+    for name in names:
+        maillog.set_level(name)
+        assert logging.getLogger("smtpapi.details").level == level, name
+
+
 @pytest.fixture
 def loggers_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All loggers are as before afterwards."""

@@ -7,52 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.message import Field, Message
+from smtpapi.model.message import Message
 from smtpapi.model.outcome import Discard, Refuse
 from smtpapi.policy.hooks import HookCall, PolicyError, PolicyFailed
 from smtpapi.policy.lua.dialect import DialectError, translate
 from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
-from smtpapi.policy.lua.state import Limits
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import Accept, PolicyMessage
-
-_SMALL = Limits(2_000_000, 8 * 1024 * 1024, 0.5)
-_ENVELOPE = Envelope(
-    Client("192.0.2.7", "c.test", "", "198.51.100.1", 25, "", "me.test"),
-    "a@s.test",
-    ("b+x@r.test", "c@r.test"),
-    "Q1",
-)
-_MESSAGE = Message(
-    (
-        Field("Subject", b" =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\t folded"),
-        Field("To", b" Bob <b+x@r.test>, c@r.test"),
-        Field("X-A", b" 1"),
-        Field("x-a", b" 2"),
-    ),
-    b"Hello\r\n",
-)
-
-
-def _load(body: str, limits: Limits = _SMALL, ignored: frozenset[str] = frozenset()) -> LuaPolicy:
-    head = "local mod = {} function mod:validate_data(msg, ac, vctx)"
-    text = f"{head}\n{body}\nreturn msys.core.VALIDATE_CONT end"
-    source = LuaSource(Path("p.lua"), f"{text}\nmsys.registerModule('t', mod)".encode())
-    return LuaPolicy([source], Path.read_bytes, limits=limits, ignored=ignored)
-
-
-def _run(policy: LuaPolicy) -> tuple[ValidationContext, PolicyMessage]:
-    vctx, message = ValidationContext({}), PolicyMessage(_ENVELOPE, _MESSAGE)
-    try:
-        policy.call("validate_data", HookCall(Accept.of(_ENVELOPE.client), message, vctx))
-    finally:
-        message.close()
-    return vctx, message
-
-
-def _printed(body: str) -> list[str]:
-    return [text for _, text in _run(_load(body))[1].lines]
+from unit.lua_runs import ENVELOPE, SMALL, load, logged, run
 
 
 @pytest.mark.parametrize(
@@ -73,22 +35,22 @@ def _printed(body: str) -> list[str]:
     ],
 )
 def test_a_runaway_script_ends_at_its_limit_and_the_next_message_is_served(body: str) -> None:
-    policy = _load(f"if msg:header('Subject')[1] then {body} end")
+    policy = load(f"if msg:header('Subject')[1] then {body} end")
     with pytest.raises(PolicyFailed, match=r"limit reached"):
-        _run(policy)
+        run(policy)
     vctx = ValidationContext({})
-    other = PolicyMessage(_ENVELOPE, Message((), b""))
-    policy.call("validate_data", HookCall(Accept.of(_ENVELOPE.client), other, vctx))
+    other = PolicyMessage(ENVELOPE, Message((), b""))
+    policy.call("validate_data", HookCall(Accept.of(ENVELOPE.client), other, vctx))
 
 
 def test_a_pattern_that_could_take_for_ever_is_not_begun() -> None:
     with pytest.raises(PolicyFailed, match=r"p.lua:2: pattern too costly for a text of 40000 bytes"):
-        _run(_load("string.find(('a'):rep(40000), '.-.-.-.-b')"))
-    assert _printed("print(('x=1 '):rep(2000):gsub('(%w+)=(%w+)', '%2') ~= nil)") == ["true"]
+        run(load("string.find(('a'):rep(40000), '.-.-.-.-b')"))
+    assert logged("print(('x=1 '):rep(2000):gsub('(%w+)=(%w+)', '%2') ~= nil)") == ["true"]
 
 
 def test_a_perl_pattern_that_takes_for_ever_ends() -> None:
-    printed = _printed("print(select(2, msys.pcre.match(('a'):rep(3000), '(a|aa)+(a|aa)+b')) or 'none')")
+    printed = logged("print(select(2, msys.pcre.match(('a'):rep(3000), '(a|aa)+(a|aa)+b')) or 'none')")
     assert printed in (["the pattern takes too long on this text"], ["none"])
 
 
@@ -112,19 +74,19 @@ def test_a_perl_pattern_that_takes_for_ever_ends() -> None:
 )
 def test_a_hook_that_fails_is_told_with_file_and_line(body: str, said: str) -> None:
     with pytest.raises(PolicyFailed) as failed:
-        _run(_load(body))
+        run(load(body))
     assert said in str(failed.value)
 
 
 def test_a_hook_that_returns_nothing_goes_on_with_a_warning() -> None:
-    _, message = _run(_load("do return end"))
+    _, message = run(load("do return end"))
     assert message.lines == [
         (4, "validate_data of module t returned neither VALIDATE_CONT nor VALIDATE_DONE")
     ]
 
 
 def test_nothing_of_the_host_can_be_reached() -> None:
-    seen = _printed(
+    seen = logged(
         "print(_G['python'], package.loaded['debug'], package.loaded['io'], getmetatable(msg),"
         " os['execute'] ~= nil)"
         " for _, name in ipairs({'debug', 'load', 'io', 'dofile'}) do"
@@ -190,24 +152,24 @@ def test_nothing_of_the_host_can_be_reached() -> None:
     ],
 )
 def test_calls_return_what_momentum_s_do(body: str, printed: str | None) -> None:
-    seen = [text for level, text in _run(_load(body))[1].lines if level == 6]
+    seen = [text for level, text in run(load(body))[1].lines if level == 6]
     assert (seen == [printed]) if printed is not None else seen[0].startswith("nil\t1\t")
 
 
 def test_replies_and_drops_are_taken_over() -> None:
-    vctx, _ = _run(_load("vctx:set_code('550', '5.7.1 go away, 100%')"))
+    vctx, _ = run(load("vctx:set_code('550', '5.7.1 go away, 100%')"))
     assert vctx.answer == Refuse("550", "5.7.1", "go away, 100%")
-    vctx, _ = _run(_load("vctx:set_code(550, 'x') vctx:set_code(250, 'fine')"))
+    vctx, _ = run(load("vctx:set_code(550, 'x') vctx:set_code(250, 'fine')"))
     assert vctx.answer is None
-    vctx, _ = _run(_load("msg:discard('550 no')"))
+    vctx, _ = run(load("msg:discard('550 no')"))
     assert vctx.answer == Discard("550 no")
-    vctx, _ = _run(_load("msg:code(0, '451 4.3.0 later')"))
+    vctx, _ = run(load("msg:code(0, '451 4.3.0 later')"))
     assert vctx.answer == Refuse("451", "4.3.0", "later")
 
 
 def test_header_changes_are_numbered_as_the_mta_has_them() -> None:
-    _, message = _run(
-        _load("msg:header('x-a', '') msg:header('X-B', 'b', 'append') msg:header('X-C', 'c', 'prepend')")
+    _, message = run(
+        load("msg:header('x-a', '') msg:header('X-B', 'b', 'append') msg:header('X-C', 'c', 'prepend')")
     )
     assert message.edits is not None
     changes = message.edits.changes(())
@@ -244,18 +206,18 @@ def test_header_changes_are_numbered_as_the_mta_has_them() -> None:
 )
 def test_a_script_that_does_not_load_says_where_and_what(source: str, said: str) -> None:
     with pytest.raises(PolicyError) as refused:
-        LuaPolicy([LuaSource(Path("p.lua"), source.encode())], Path.read_bytes, limits=_SMALL)
+        LuaPolicy([LuaSource(Path("p.lua"), source.encode())], Path.read_bytes, limits=SMALL)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_what_the_operator_ignores_does_nothing_and_is_logged_once() -> None:
-    policy = _load("msg:binding('b') msg:binding('c')", ignored=frozenset({"msg:binding"}))
-    _, message = _run(policy)
+    policy = load("msg:binding('b') msg:binding('c')", ignored=frozenset({"msg:binding"}))
+    _, message = run(policy)
     assert [text for _, text in message.lines] == [
         "p.lua:2: msg:binding has no effect here (docs/policy-lua.md)"
     ]
-    assert _run(policy)[1].lines == []
+    assert run(policy)[1].lines == []
 
 
 def test_scripts_run_in_their_order_and_done_ends_the_phase() -> None:
@@ -267,7 +229,7 @@ def test_scripts_run_in_their_order_and_done_ends_the_phase() -> None:
         return LuaSource(Path(f"{name}.lua"), text.encode())
 
     sources = [script("a", "VALIDATE_CONT"), script("b", "VALIDATE_DONE"), script("c", "VALIDATE_CONT")]
-    vctx, _ = _run(LuaPolicy(sources, Path.read_bytes))
+    vctx, _ = run(LuaPolicy(sources, Path.read_bytes))
     assert vctx.effective() == {"a": "1", "b": "1"}
 
 
@@ -335,9 +297,9 @@ def test_an_interpreter_that_cannot_begin_any_more_fails_the_mail_and_not_the_fi
         " function m:validate_data(msg, ac, vctx) while msg:header('Subject')[1] do end"
         " return msys.core.VALIDATE_CONT end msys.registerModule('m', m)"
     )
-    policy = LuaPolicy([LuaSource(tmp_path / "p.lua", text.encode())], Path.read_bytes, limits=_SMALL)
+    policy = LuaPolicy([LuaSource(tmp_path / "p.lua", text.encode())], Path.read_bytes, limits=SMALL)
     with pytest.raises(PolicyFailed, match="limit reached"):
-        _run(policy)
+        run(policy)
     (tmp_path / "nets").unlink()
     with pytest.raises(PolicyFailed, match=r"p.lua:1: no list"):
-        _run(policy)
+        run(policy)

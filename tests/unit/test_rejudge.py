@@ -339,7 +339,17 @@ def test_only_hits_of_the_time_change_whatever_else_their_message_has(site: Site
     assert site.labels() == {"user-agent": 1, "library": 1}
 
 
-@pytest.mark.parametrize("agent", ["withheld", "withheld library", "curl/", "", "mozilla/5.0"])
+# What versions before 0.2 put in the place of a User-Agent.
+_WORDS_OF_OLD = (
+    *("", "ms-office", "msoffice", "microsoft outlook", "thunderbird", "googleimageproxy", "fastmail"),
+    *("yahoomailproxy", "duckduckgo-image-proxy", "barracuda", "google-safety", "proofpoint", "mimecast"),
+    *("safelinks", "urldefense", "trendmicro", "bot/", "bot;", "crawler", "spider", "curl/", "wget/"),
+    *("python-requests", "python-urllib", "httpx/", "go-http-client", "java/", "libwww-perl"),
+    *("headlesschrome", "phantomjs", "facebookexternalhit", "mozilla/5.0"),
+)
+
+
+@pytest.mark.parametrize("agent", ["withheld", "withheld library", *_WORDS_OF_OLD])
 def test_rows_whose_evidence_is_gone_are_counted_and_left(site: Site, agent: str) -> None:
     (row,) = site.tell.hit()
     source = row.source

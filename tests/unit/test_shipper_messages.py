@@ -191,6 +191,26 @@ def test_a_message_of_another_shipper_is_found_a_little_later(
     assert store.waiting(names_of(event())) == ()
 
 
+def test_a_message_that_another_shipper_brings_meanwhile_is_found_at_once(
+    store: MemoryStore | SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other asked what waits just before this event did, and wrote its message just after."""
+    put = store.put_waiting
+
+    def put_while_another_adds(events: list[MessageEvent]) -> None:
+        put(events)
+        store.add(list(rows(IDA)))
+
+    monkeypatch.setattr(store, "put_waiting", put_while_another_adds)
+    matcher = MessageMatcher(store, b"", lambda: AT / 1000)
+    (match,) = matcher.matched([event()], ())
+    assert (match.event, match.waits) == (event(), True)
+    store.add([match.row])
+    matcher.done([match])
+    assert shown(store) == [(event().id, "ida@example.net")]
+    assert store.waiting(names_of(event())) == ()
+
+
 def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At each call of the store in turn."""
     for failing in ("injections", "waiting", "put_waiting", "drop_waiting", "add"):

@@ -70,8 +70,10 @@ def test_mail_that_came_in_from_outside(fields: list[Field], why: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Delivered-To", "X-Original-To", "x-original-to", "Envelope-To", "Delivery-Date"),
-        *("X-BeenThere", "Mailing-List", "X-Sieve", "Resent-From", "Resent-To", "Resent-Date"),
+        *("Delivered-To", "X-Original-To", "x-original-to", "X-Delivered-To", "Envelope-To", "X-Envelope-To"),
+        *("Delivery-Date", "X-BeenThere", "X-Mailman-Version", "Mailing-List", "X-Sieve"),
+        *("X-Sieve-Redirected-From", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Date"),
+        "Resent-Message-ID",
     ],
 )
 def test_mail_that_was_delivered_before_though_its_received_fields_are_gone(name: str) -> None:

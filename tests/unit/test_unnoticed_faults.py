@@ -16,7 +16,7 @@ from smtpapi.request.decision import Decision
 from smtpapi.request.x_msys_api import Copy, is_address
 from smtpapi.rewrite import raw_message
 from smtpapi.rewrite.copy_links import CopyLinks
-from smtpapi.rewrite.part import PartEdits
+from smtpapi.rewrite.part import PartEdits, TooManyLinksError
 from smtpapi.rewrite.plan import plan
 from smtpapi.rewrite.rules import RewritingRules as Rewriting
 from smtpapi.rewrite.verify import _relinked, same_but_for
@@ -105,6 +105,19 @@ def test_macros_that_touch_a_pixel_on_either_side_become_braces() -> None:
     changes = chooser.html(data)
     assert [change.kind for change in changes] == ["pixel", "macro", "macro", "pixel"]
     assert b"{text{<img" in splice(data, changes)
+
+
+def test_a_page_has_ten_macros_for_each_link_that_may_be_tracked() -> None:
+    macro = b"{{opening_single_curly()}} "
+
+    def changed(macros: int) -> int:
+        rules = Rewriting(max_links=20)
+        chooser = PartEdits(Decision(True, False, *DECISION_REST), LINKS, rules, lambda: 0.0, 1.0)
+        return len(chooser.html(macro * macros))
+
+    assert [changed(number) for number in (31, 200)] == [31, 200]
+    with pytest.raises(TooManyLinksError):
+        changed(201)
 
 
 # rewrite/plan.py

@@ -139,10 +139,10 @@ def _networks(text: str, value: str, name: str) -> dict[int, dict[int, dict[int,
 
 def _cut(line: str) -> tuple[str, str]:
     """Return network and `:a:text` of a line; in IPv6 a blank stands before the colon."""
+    head, colon, tail = line.partition(":")
+    if colon and "." in head and " " not in head:
+        return head, ":" + tail
     word, _, rest = line.partition(" ")
-    if word.count(":") < 2 and ":" in word:
-        word, _, tail = line.partition(":")
-        return word.strip(), ":" + tail
     return word, rest.strip()
 
 

@@ -1,0 +1,163 @@
+"""What loading a Lua policy refuses or warns of, by its text (smtpapi.policy.lua.scan, dialect)."""
+
+from pathlib import Path
+
+import pytest
+
+from smtpapi.policy.hooks import PolicyError
+from smtpapi.policy.lua.dialect import DialectError, translate
+from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
+from smtpapi.policy.lua.scan import Finding, findings
+
+_CANNOT = "a milter cannot do this"
+
+
+def found(text: str, ignored: frozenset[str] = frozenset()) -> list[Finding]:
+    return list(findings(translate(text.encode())[1], ignored))
+
+
+def names(text: str) -> list[tuple[str, bool]]:
+    """Names of what is found, and whether the policy does not load so."""
+    return [(each.name, each.fatal) for each in found(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("msg:binding('b')", "msg:binding"),
+        ("msg.binding(msg, 'b')", "msg:binding"),
+        ("message.binding(message, 'b')", "msg:binding"),
+        ("msg.priority = 1", "msg.priority"),
+        ("ac.inbound_session_count(ac)", "ac:inbound_session_count"),
+        ("msg:mime(false)", "msg:mime(false)"),
+        ("msg:body('x')", "msg:body(text)"),
+        ("msg:body({})", "msg:body(text)"),
+        ("part:header('X', 'y')", "part:header(name,value)"),
+        ("part:header(f(1, 2), 'y')", "part:header(name,value)"),
+        ("msys.audit('x')", "msys.audit"),
+        ("local a = msys.audit", "msys.audit"),
+        ("msys.http.request('x')", "msys.http"),
+        ("os.execute('x')", "os.execute"),
+        ("if os.execute then x() end", "os.execute"),
+        ("io.open('x')", "io"),
+        ("load('x')", "load"),
+        ("load 'x'", "load"),
+        ('load "x"', "load"),
+        ("load {}", "load"),
+        ("require 'curl'", "curl"),
+        ("require('curl')", "curl"),
+    ],
+)
+def test_a_call_that_a_milter_cannot_do_is_refused(text: str, name: str) -> None:
+    assert [(each.name, each.fatal, each.line) for each in found(f"\n{text}")] == [(name, True, 2)]
+    assert _CANNOT in found(text)[0].what
+    assert found(text, frozenset({name})) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if load then x() end",  # whether it is there
+        "local t = {load = 1}",
+        "t.load('x')",
+        "t:load('x')",
+        "function load(x) return x end load(1)",
+        "x = 1 function load(x) return x end load(1)",
+        "local load load(1)",
+        "local io, x = f() io.open('x')",
+        "part:header('X')",
+        "part:header(f(1, 2))",
+        "part:header({1, 2})",
+        "part:header(t[f(1, 2)])",
+        "msg:body()",
+        "msg:mime(true)",
+        "msg:mime()",
+        "msg.x = 1",
+        "require 'msys.pcre'",
+        "require 'own.module'",
+        "require(name)",
+        "x = require",
+        "x = msys",
+        "x = msg",
+    ],
+)
+def test_what_a_milter_can_do_is_not_refused(text: str) -> None:
+    assert names(text) == []
+
+
+def test_a_name_that_is_only_given_a_value_is_still_the_global_one() -> None:
+    assert names("local io = 1 io.open('x')") == [("io", True)]
+
+
+@pytest.mark.parametrize("call", ["('x')", "'x'", '"x"', "{1}", "()"])
+def test_a_call_that_nobody_knows_is_told_of_however_it_is_written(call: str) -> None:
+    assert names(f"\nmsg:no_such{call}") == [("msg:no_such", False)]
+    assert names(f"\nmsys.no.such{call}") == [("msys.no.such", False)]
+    assert [each.line for each in found(f"\nmsg:no_such{call}")] == [2]
+
+
+@pytest.mark.parametrize("text", ["msg.no_such", "msg:header 'X'", "msys.no.such", "x.no_such('x')", "msg"])
+def test_what_is_no_call_or_a_known_one_is_not_told_of(text: str) -> None:
+    assert names(f"y = {text}") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["x = msys.", "x = msys", "x = msg:", "x = msg", "require", "require(", "io"]
+)
+def test_a_text_that_ends_early_is_lua_s_own_to_refuse(text: str) -> None:
+    assert names(text) == []
+    with pytest.raises(PolicyError, match=r"p.lua:1: "):
+        LuaPolicy([LuaSource(Path("p.lua"), text.encode())], Path.read_bytes)
+
+
+@pytest.mark.parametrize(
+    ("head", "arguments"),
+    [
+        ("function m:validate_data(mail, client, values)", {"mail": "msg", "client": "ac"}),
+        ("function m.validate_data(self, mail, client, values)", {"mail": "msg", "client": "ac"}),
+        ("m.validate_data = function(self, mail, client, values)", {"mail": "msg", "client": "ac"}),
+        ("m.validate_data = function(mail, client, values)", {"mail": "msg", "client": "ac"}),
+        ("function m:validate_rcptto(mail, line, client, values)", {"mail": "msg", "client": "ac"}),
+        ("function m:validate_ehlo(line, client, values)", {"client": "ac"}),
+        ("function m:another(mail, client)", {}),
+    ],
+)
+def test_the_arguments_of_a_hook_are_known_by_the_policy_s_own_names(
+    head: str, arguments: dict[str, str]
+) -> None:
+    calls = {"mail": "mail:binding('b')", "client": "client:inbound_session_count()"}
+    expected = {"mail": "msg:binding", "client": "ac:inbound_session_count"}
+    body = " ".join(calls.values())
+    assert [name for name, _ in names(f"{head} {body} end")] == [expected[name] for name in arguments]
+
+
+@pytest.mark.parametrize("hook", ["core_final_validation", "core_log_delivery", "validate_set_binding"])
+@pytest.mark.parametrize("head", ["function m:{}(msg) end", "m.{} = function(self, msg) end"])
+def test_a_hook_that_a_milter_never_comes_to_is_refused(hook: str, head: str) -> None:
+    text = head.format(hook)
+    assert names(text) == [(hook, True)]
+    assert found(text, frozenset({hook})) == []
+
+
+@pytest.mark.parametrize("inner", ["f({})", "f{{{}}}", "t[{}]", "({})"])
+def test_brackets_part_operators_of_different_ranks(inner: str) -> None:
+    translate(f"x = 1 | {inner.format('2 & 3')}".encode())
+    translate(f"x = 1 | {inner.format('2 & 3')} | 4".encode())
+    with pytest.raises(DialectError, match=r"\| and & without parentheses"):
+        translate(f"x = 1 | {inner.format('2')} & 3".encode())
+
+
+@pytest.mark.parametrize("sign", ["&", "|", "^^", "<<", ">>"])
+def test_an_operator_stands_beside_itself_alone(sign: str) -> None:
+    for other in ("&", "|", "^^", "<<", ">>"):
+        text = f"x = 1 {sign} 2 {other} 3".encode()
+        if sign == other and sign not in ("<<", ">>"):
+            translate(text)
+        else:
+            with pytest.raises(DialectError, match="without parentheses"):
+                translate(text)
+
+
+@pytest.mark.parametrize("between", [",", ";", "=", "\n"])
+def test_another_expression_begins_anew(between: str) -> None:
+    translate(f"x = 1 | 2 {between} y & 3".encode())

@@ -1,0 +1,48 @@
+"""Each header of the tracker's own pages (tracker_web.links.responses)."""
+
+from tracker_web.links import responses
+
+_EVERY = {"X-Content-Type-Options": "nosniff", "X-Robots-Tag": "noindex", "Cache-Control": "no-store"}
+_PAGE = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def headers(found: responses.Headers) -> dict[str, str]:
+    assert len({name for name, _ in found}) == len(found)
+    return dict(found)
+
+
+def test_the_page_at_a_bare_name() -> None:
+    length = {"Content-Length": str(len(responses.PAGE_BODY))}
+    assert headers(responses.page_headers()) == _EVERY | _PAGE | length
+
+
+def test_the_page_of_a_link_that_was_stopped() -> None:
+    found, body = responses.gone("<A & B>")
+    assert headers(found) == _EVERY | _PAGE | {"Content-Length": str(len(body))}
+    assert b"&lt;A &amp; B&gt;" in body
+    assert b"{sender}" not in body
+
+
+def test_a_short_text() -> None:
+    assert headers(responses.text_headers(b"abc", responses.ALLOW)) == _EVERY | {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": "3",
+        "Allow": "GET, HEAD, OPTIONS",
+    }
+
+
+def test_redirects_and_pixels_are_kept_by_nobody() -> None:
+    common = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+    assert headers(responses.redirect_headers(b"http://a.example/")) == common | {
+        "Location": "http://a.example/",
+        "Content-Length": "0",
+        "Content-Type": "text/plain",
+    }
+    assert headers(list(responses.PIXEL_HEADERS)) == common | {
+        "Content-Type": "image/gif",
+        "Content-Length": "43",
+    }
