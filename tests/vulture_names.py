@@ -92,6 +92,8 @@ _ = (_.put_many,)
 _ = (_.non_transactional, _.description_strict)
 _ = (_.timezone, _.per_page, _.subaccounts, _.templates, _.ip_pools, _.mailbox_providers, _.ab_tests)
 _ = (_.mailbox_provider_regions, _.ab_test_versions, _.query_filters, _.check_order)
+_ = (_.email_rfc822, _.template_id, _.ab_test_id, _.open_tracking, _.click_tracking, _.initial_open)
+_ = (_.perform_substitutions, _.start_time, _.campaign_id, _.substitution_data, _.num_rcpt_errors)
 
 # roles by their value (engagement.access.users), and the check of forms that pages send
 _ = (_.LOOKS, _.MANAGES, _.checked_form)

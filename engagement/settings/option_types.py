@@ -299,6 +299,21 @@ def pairs() -> OptionType[Mapping[str, str]]:
     return OptionType(expected, read, show)
 
 
+def relays() -> OptionType[Mapping[str, str]]:
+    """Return the type of `[ name = "ADDRESS:PORT" … ]`."""
+    expected = 'pairs with ADDRESS:PORT, as in [ name = "127.0.0.1:2617" ]'
+    inner = pairs()
+
+    def read(value: ValueNode) -> Mapping[str, str]:
+        found = inner.read(value)
+        for each in found.values():
+            if not is_host_and_port(each, port_needed=True):
+                raise OptionValueError(f"holds '{each}'", expected)
+        return found
+
+    return OptionType(expected, read, inner.show)
+
+
 def scheme() -> OptionType[str]:
     """Return the type of a URL scheme, http or https in lower case (contract.md 1.1)."""
     return choice("http", "https")

@@ -36,6 +36,7 @@ from engagement.settings.schema import (
     TrackerStanza,
     UnsubscribeStanza,
     WebhooksStanza,
+    TransmissionsStanza,
     WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where
@@ -69,6 +70,7 @@ class Settings:
     unsubscribe: UnsubscribeStanza = field(default_factory=UnsubscribeStanza)
     web: WebStanza = field(default_factory=WebStanza)
     webhooks: WebhooksStanza = field(default_factory=WebhooksStanza)
+    transmissions: TransmissionsStanza = field(default_factory=TransmissionsStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
     metrics: MetricsStanza = field(default_factory=MetricsStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)

@@ -20,6 +20,7 @@ from tracker_web.api.events import calls as events
 from tracker_web.api.metrics import calls as metrics
 from tracker_web.api.parsing import list_in_query
 from tracker_web.api.topics import messages, recipients, suppression, tracking_domains, webhooks
+from tracker_web.api.transmissions import calls as transmissions
 from tracker_web.links.client_address import Proxies
 from tracker_web.web.guard import is_api
 from tracker_web.web.sources import Sources
@@ -37,6 +38,7 @@ _TOPICS: Final[tuple[Callable[[Sources], ApiBlueprint], ...]] = (
     suppression.blueprint,
     tracking_domains.blueprint,
     webhooks.blueprint,
+    transmissions.blueprint,
 )  # fmt: skip
 
 

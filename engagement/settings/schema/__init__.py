@@ -45,6 +45,7 @@ from engagement.settings.schema.site import (
     WebStanza,
 )
 from engagement.settings.schema.webhooks import WebhooksStanza
+from engagement.settings.schema.transmissions import TransmissionsStanza
 
 __all__ = [
     "DEFAULT_DOMAIN",
@@ -82,6 +83,7 @@ __all__ = [
     "SuppressionStanza",
     "TrackerStanza",
     "UnsubscribeStanza",
+    "TransmissionsStanza",
     "WebStanza",
     "WebhooksStanza",
 ]
@@ -114,6 +116,7 @@ STANZAS: Mapping[str, type] = {
     "unsubscribe": UnsubscribeStanza,
     "web": WebStanza,
     "webhooks": WebhooksStanza,
+    "transmissions": TransmissionsStanza,
     "follow": FollowStanza,
     "metrics": MetricsStanza,
     "privacy": PrivacyStanza,

@@ -87,6 +87,10 @@ class CopyTracking:
         self._message = message
         self.fingerprint = self.fingerprint.relabelled(message)
 
+    def take_transmission_id(self, chosen: int) -> None:
+        """Go on with the transmission id that the sender chose (contract.md 3.7)."""
+        self._transmission = chosen
+
     @property
     def issued(self) -> int:
         """When the message was sent, Unix seconds."""

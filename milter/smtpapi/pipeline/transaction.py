@@ -192,6 +192,8 @@ def _steps(mail: TrustedMail) -> MessageResult:
     if isinstance(directive, Refuse):
         return mail.refuse(directive)
     mail.notes += directive.warnings
+    if directive.transmission_id is not None:
+        tracking.take_transmission_id(directive.transmission_id)
     result = _pass_result(mail, directive)
     if default:
         mail.terms.default_decision = decisions.last

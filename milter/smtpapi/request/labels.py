@@ -9,6 +9,7 @@ MAX_CAMPAIGN = 64  # bytes of UTF-8
 MAX_TAGS = 10
 MAX_TAG = 64  # bytes of UTF-8
 MAX_REFERENCE = 255  # bytes of UTF-8
+_LONGEST_ID = 20  # digits of the largest id, 2^64-1
 LINE_BREAKS = re.compile(r"[\r\n\0]")  # no label may hold one of these
 
 
@@ -29,6 +30,13 @@ def campaign_fault(campaign: str) -> str | None:
 def is_reference(text: str) -> bool:
     """Tell whether this may be the reference of a consent."""
     return len(text.encode()) <= MAX_REFERENCE and not LINE_BREAKS.search(text)
+
+
+def transmission_id_of(text: str) -> int | None:
+    """Return the transmission id that a text of decimal digits is, None for other text (contract.md 3.7)."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID):
+        return None
+    return int(text) if 0 < int(text) < 1 << 64 else None
 
 
 def choose_tags(values: Sequence[Value]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,6 +21,7 @@ from smtpapi.request.labels import (
     campaign_fault,
     choose_tags,
     is_reference,
+    transmission_id_of,
     wrong_type,
 )
 from smtpapi.request.strict_json import NotJSON, Number, Value
@@ -62,6 +63,7 @@ class XMsysApi:
 
     present: bool = False
     campaign: str | None = None
+    transmission_id: int | None = None
     metadata: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     clicks: bool | None = None
@@ -189,6 +191,7 @@ class _Reading:
         return XMsysApi(
             present=True,
             campaign=campaign,
+            transmission_id=self._transmission_id(parsed),
             metadata=None if metadata is None else strict_json.members(metadata),
             tags=tags,
             clicks=self._boolean(options, "click_tracking"),
@@ -222,6 +225,13 @@ class _Reading:
         wanted = f"at most {MAX_REFERENCE} bytes without line breaks"
         self._warnings.append(f"options.consent_reference ignored: expected {wanted}")
         return None
+
+    def _transmission_id(self, parsed: dict[str, Value]) -> int | None:
+        text = self._string(parsed, "transmission_id")
+        found = None if text is None else transmission_id_of(text)
+        if text is not None and found is None:
+            self._warnings.append("transmission_id ignored: expected decimal digits, 1 to 2^64-1")
+        return found
 
     def _boolean(self, options: dict[str, Value], name: str) -> bool | None:
         """Take true and false, also 0, 1 and four strings, these with a warning (contract.md 3.3)."""

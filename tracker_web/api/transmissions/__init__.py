@@ -1,0 +1,1 @@
+"""Mail that applications hand in: each recipient's mail is built and handed to the MTA."""
