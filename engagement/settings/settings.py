@@ -34,9 +34,9 @@ from engagement.settings.schema import (
     SuppressionAction,
     SuppressionStanza,
     TrackerStanza,
+    TransmissionsStanza,
     UnsubscribeStanza,
     WebhooksStanza,
-    TransmissionsStanza,
     WebStanza,
 )
 from engagement.settings.scopes import Scoped, Table, Value, Where

@@ -44,8 +44,8 @@ from engagement.settings.schema.site import (
     UnsubscribeStanza,
     WebStanza,
 )
-from engagement.settings.schema.webhooks import WebhooksStanza
 from engagement.settings.schema.transmissions import TransmissionsStanza
+from engagement.settings.schema.webhooks import WebhooksStanza
 
 __all__ = [
     "DEFAULT_DOMAIN",
@@ -82,8 +82,8 @@ __all__ = [
     "SuppressionAction",
     "SuppressionStanza",
     "TrackerStanza",
-    "UnsubscribeStanza",
     "TransmissionsStanza",
+    "UnsubscribeStanza",
     "WebStanza",
     "WebhooksStanza",
 ]
