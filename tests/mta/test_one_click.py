@@ -168,7 +168,7 @@ def test_both_fields_are_signed_and_no_copy_can_be_changed_unseen(site: Site) ->
     assert set(FIELDS) <= signed(site.keys, message)
     path, _ = one_click(message)
     for old, new in ((path.encode(), b"/f/a/other"), (b"=One-Click", b"=Two-Clicks")):
-        assert not dkim.verify(message.replace(old, new), dnsfunc=site.keys.lookup)
+        assert not dkim.DKIM(message.replace(old, new)).verify(dnsfunc=site.keys.lookup)
 
 
 def test_each_of_several_recipients_gets_their_own(site: Site) -> None:
@@ -261,19 +261,18 @@ def test_without_the_line_of_our_page_opendkim_leaves_one_field_unsigned(tmp_pat
 @pytest.mark.parametrize(
     ("fields", "covered"),
     [
-        ((), [True, False]),
-        (
-            ("From", "List-Unsubscribe", "List-Unsubscribe-Post"),
-            [True, True],
-        ),  # as dkimpy-milter hands them in
+        (None, [True, False]),
+        ([b"From", b"List-Unsubscribe", b"List-Unsubscribe-Post"], [True, True]),
     ],
 )
-def test_dkimpy_by_default_leaves_the_same_field_unsigned(fields: Sequence[str], covered: list[bool]) -> None:
+def test_dkimpy_by_default_leaves_the_same_field_unsigned(
+    fields: list[bytes] | None, covered: list[bool]
+) -> None:
     keys = Keys()
     message = html_mail(
         List_Unsubscribe="<https://sender.test/>", List_Unsubscribe_Post="List-Unsubscribe=One-Click"
     )
     pem = keys.make("site", "sender.test")
-    signature = dkim.sign(message, b"site", b"sender.test", pem, include_headers=fields or None)
+    signature = dkim.sign(message, b"site", b"sender.test", pem, include_headers=fields)
     found = signed(keys, signature + message)
     assert [name in found for name in FIELDS] == covered
