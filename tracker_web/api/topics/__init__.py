@@ -1,1 +1,1 @@
-"""The smaller topics of the API: tracking domains, recipients, single messages, webhooks."""
+"""The smaller topics of the API: suppression, tracking domains, recipients, messages, webhooks."""
