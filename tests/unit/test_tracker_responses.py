@@ -16,8 +16,9 @@ def headers(found: responses.Headers) -> dict[str, str]:
 
 
 def test_the_page_at_a_bare_name() -> None:
-    length = {"Content-Length": str(len(responses.PAGE_BODY))}
-    assert headers(responses.page_headers()) == _EVERY | _PAGE | length
+    found, body = responses.front_page("<A & B>")
+    assert headers(found) == _EVERY | _PAGE | {"Content-Length": str(len(body))}
+    assert b"&lt;A &amp; B&gt;" in body
 
 
 def test_the_page_of_a_link_that_was_stopped() -> None:
