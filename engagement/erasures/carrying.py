@@ -89,6 +89,8 @@ class Erasures:
             del self._waiting[request.id], self._begun[request.id]
             _log.info("a recipient was erased on request %s: %d event(s)", request.id, events)
             done += 1
+        if done:
+            requests.scrub()
         return done
 
     def _is_carried_over(self, request: ErasureRequest) -> bool:

@@ -59,6 +59,10 @@ class ErasureRequests:
         done = ErasureRequest(request.id, request.tenant, "", request.asked_ms, self._now_ms(), events)
         self._registry.put(KIND, request.id, _data(done))
 
+    def scrub(self) -> None:
+        """Remove addresses of requests that are done from the disk."""
+        self._registry.scrub()
+
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
 

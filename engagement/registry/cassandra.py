@@ -137,6 +137,9 @@ class CassandraRegistry:
             return Changes(found, str(place._replace(after=str(rows[most - 1][0]))), more=True)
         return Changes(found, str(_Place(now_ms - _OVERLAP_MS, now_ms, "")), more=False)
 
+    def scrub(self) -> None:
+        """Do nothing: compaction drops what was overwritten (see the port)."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -85,5 +85,11 @@ class Registry(Protocol):
         come twice. What is no mark of this registry counts as "".
         """
 
+    def scrub(self) -> None:
+        """Remove from the disk what documents held before they were changed or deleted, as far as possible.
+
+        In a cluster it goes with time, by compaction.
+        """
+
     def close(self) -> None:
         """Close files and connections."""

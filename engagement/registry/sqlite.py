@@ -127,6 +127,10 @@ class SqliteRegistry:
         found = tuple(Change(row[1], _document(row[:5]) if row[2] is not None else None) for row in given)
         return Changes(found, str(given[-1][5] if given else place), len(rows) > most)
 
+    def scrub(self) -> None:
+        """Overwrite what is no more in force; see the port. Raises RegistryError."""
+        self._use(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -190,6 +194,7 @@ class SqliteRegistry:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # addresses that are gone are overwritten
             connection.execute("BEGIN IMMEDIATE")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:

@@ -325,6 +325,7 @@ def _story(store: MemoryStore | SqliteStore, told: tuple[list[int], list[list[in
     assert wanted <= set(seen), "an event that was there is missing"
 
 
+@settings(deadline=None)
 @given(_stories())
 def test_pages_have_no_gaps_and_no_repeats_while_events_arrive(
     told: tuple[list[int], list[list[int]], int, bool],
@@ -332,7 +333,7 @@ def test_pages_have_no_gaps_and_no_repeats_while_events_arrive(
     _story(MemoryStore(), told)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(_stories())
 def test_the_same_in_a_file(
     tmp_path_factory: pytest.TempPathFactory, told: tuple[list[int], list[list[int]], int, bool]

@@ -37,6 +37,15 @@ def _scope(operation: dict[str, Any]) -> str:
     return str(scope)
 
 
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a path of the document matches: an address may have slashes in it, any other name has none."""
+    wide = {"{recipient}": ".+", "{address}": ".+"}
+    parts = re.split(r"({.*?})", path)
+    return re.compile(
+        "".join(wide.get(part, "[^/]+") if part.startswith("{") else re.escape(part) for part in parts)
+    )
+
+
 def _path(path: str) -> str:
     """A path of the document with something in the place of each parameter."""
     return re.sub(r"\{[^}]*\}", "x", path).removeprefix(BASE)
@@ -126,3 +135,19 @@ def test_no_call_shows_a_tenant_what_is_anothers(tmp_path: Path) -> None:
             seen[name] += told
             assert not (told and name == "south"), url
     assert seen["north"] >= 6, "the calls show it to whom it belongs"
+
+
+def test_every_other_method_of_every_path_is_405_and_names_those_there_are(
+    site: ApiSite, calls: dict[tuple[str, str], str]
+) -> None:
+    """Whoever asks, with a key or without."""
+    wrong = []
+    for path in {path for _, path in calls}:
+        asked = BASE + _path(path)
+        there = {method for method, other in calls if _pattern(other).fullmatch(asked)}
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - there:
+            answer = site.call(method, _path(path), "")
+            allowed = set(answer.headers.get("Allow", "").split(", ")) - {"HEAD", "OPTIONS"}
+            if answer.status_code != 405 or allowed != there or answer.content_type != "application/json":
+                wrong.append((method, path, answer.status_code, allowed))
+    assert wrong == []

@@ -191,3 +191,26 @@ def test_a_forked_process_uses_a_connection_of_its_own(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert [each.key for each in registry.find("thing")] == ["a", "b"]
     registry.close()
+
+
+def test_scrubbing_changes_no_document(registry: Registry) -> None:
+    registry.put("kind", "key", {"whose": "marker@north.example"})
+    registry.put("kind", "key", {"whose": ""})
+    registry.scrub()
+    found = registry.get("kind", "key")
+    assert found is not None
+    assert (found.data, found.version) == ({"whose": ""}, 2)
+
+
+def test_what_was_overwritten_is_gone_from_the_files_after_scrubbing(tmp_path: Path) -> None:
+    """Also while another program has the file open."""
+    one, other = SqliteRegistry(tmp_path / "registry.db"), SqliteRegistry(tmp_path / "registry.db")
+    for number in range(50):
+        one.put("kind", f"key {number}", {"whose": f"marker{number}@north.example"})
+    assert other.get("kind", "key 7") is not None
+    for number in range(50):
+        one.put("kind", f"key {number}", {"whose": ""})
+    one.scrub()
+    assert [b"@north" in path.read_bytes() for path in tmp_path.iterdir()].count(True) == 0
+    one.close()
+    other.close()

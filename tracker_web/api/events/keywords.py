@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _WORDS: Final = re.compile(r"[\s_-]+")
 _OF_DOMAINS: Final = re.compile(r"[\s._-]+")
 
 
+@lru_cache(maxsize=65_536)  # names of campaigns and domains come again with each search; some 20 MB
 def words(text: str, *, domain: bool = False) -> tuple[str, ...]:
     """Return the words of a text in lower case. domain: dots part words too."""
     return tuple(word for word in (_OF_DOMAINS if domain else _WORDS).split(text.lower()) if word)
