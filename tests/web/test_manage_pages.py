@@ -13,10 +13,14 @@ from engagement.access.users import Role, Users
 from engagement.erasures.requests import ErasureRequests
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
+from engagement.webhooks.documents import Documents
+from engagement.webhooks.model import FAILED, Batch
 from tracker_web.web.app import create_app
 from web.servers import Site, make_site
 from web.signing_in import HOST, PASSWORD, form_of, sign_in
+from web.web_cases import NOW
 from web.web_events import RECIPIENT, a_hit, put
+from webhooks.sites import endpoint
 
 FORMS = (
     ("/recipients/erase", Role.ADMINISTERS, {"address": "ida@example.net"}),
@@ -27,6 +31,8 @@ FORMS = (
     ("/access/users/remove", Role.ADMINISTERS, {"name": "Ida"}),
     ("/suppression", Role.MANAGES, {"recipient": "ida@example.net", "type": "non_transactional"}),
     ("/suppression/remove", Role.MANAGES, {"recipient": "ida@example.net", "type": "non_transactional"}),
+    ("/webhooks", Role.MANAGES, {"name": "w", "target": "https://127.0.0.1/"}),
+    ("/webhooks/none/test", Role.MANAGES, {}),
     ("/domains", Role.MANAGES, {"domain": "track.example.com"}),
     ("/domains/verify", Role.MANAGES, {"domain": "track.example.com"}),
     ("/domains/remove", Role.MANAGES, {"domain": "track.example.com"}),
@@ -43,6 +49,7 @@ def registry(tmp_path: Path) -> Iterator[SqliteRegistry]:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     more = f'registry {{ path = "{tmp_path}/registry.db" }}\n'
+    more += 'webhooks { allow_targets = ("127.0.0.1") }\n'
     return make_site(tmp_path, more=more + f'privacy {{ objections = "{tmp_path}/objections" }}')
 
 
@@ -198,6 +205,37 @@ def test_mail_to_somebody_is_stopped_and_goes_on(client: FlaskClient, registry: 
         assert send(client, "/suppression", entry | wrong).status_code == 422
     assert send(client, "/suppression/remove", {**entry, "recipient": "ida@example.net"}).status_code == 303
     assert registry.find("suppression") == ()
+
+
+def test_a_webhook_fails_is_seen_and_its_batch_is_sent_again(
+    client: FlaskClient, registry: SqliteRegistry
+) -> None:
+    signed_in(client, registry, Role.MANAGES)
+    with endpoint() as hook:
+        added = send(client, "/webhooks", {"name": "shop", "target": hook.url, "events": "click"})
+        assert added.status_code == 303
+        page = client.get("/webhooks", headers=HOST).get_data(as_text=True)
+        found = re.search(r'href="(/webhooks/[^"]+)">shop<', page)
+        assert found is not None
+        documents = Documents(registry)
+        (webhook,) = documents.webhooks()
+        key = documents.body_key(webhook.id, 1, "x")
+        refused = Batch("b-1", 1, NOW * 1000, 1, key, 3, "", FAILED, failed=4, failure_code="ECONNREFUSED")
+        documents.add_batch(webhook.id, refused, b"[]")
+        page = client.get(f"{found[1]}?state=failed", headers=HOST).get_data(as_text=True)
+        assert "b-1" in page
+        assert "ECONNREFUSED" in page
+        page = send(client, f"{found[1]}/replay", {"batch": "b-1"}).get_data(as_text=True)
+        assert "1 batch(es) will be sent again" in page
+        page = send(client, f"{found[1]}/test", {}).get_data(as_text=True)
+        assert "Test POST to endpoint succeeded: status 200" in page
+        send(client, f"{found[1]}/pause", {})
+        assert "paused by a person" in client.get("/webhooks", headers=HOST).get_data(as_text=True)
+        send(client, f"{found[1]}/resume", {})
+        assert "paused" not in client.get("/webhooks", headers=HOST).get_data(as_text=True)
+        assert send(client, f"{found[1]}/remove", {}).location == "/webhooks"
+        assert "shop" not in client.get("/webhooks", headers=HOST).get_data(as_text=True)
+    assert send(client, "/webhooks", {"name": "x", "target": "https://10.0.0.1/"}).status_code == 422
 
 
 def test_the_pipeline_says_what_is_wrong(client: FlaskClient, registry: SqliteRegistry, site: Site) -> None:

@@ -34,6 +34,7 @@ NAVIGATION: Final = (
     ("machines.every", "Machines"),
     ("live.front", "Live"),
     ("suppression.every", "Suppression"),
+    ("webhooks.every", "Webhooks"),
     ("domains.every", "Domains"),
     ("access.front", "Users and keys"),
     ("pipeline.front", "Pipeline"),
