@@ -55,7 +55,7 @@ def test_shown_written_taken_by_nginx_and_undone(tmp_path: Path, tls: bool) -> N
     done = place.run(*words, "--apply", "--no-reload")
     assert done.exit_code == 0, done.output
     text = place.file.read_text()
-    assert "server 127.0.0.1:8123;" in text
+    assert text.count("server 127.0.0.1:8123 ") == 2
     assert ("\n    listen 443 ssl" in text, "\n    ssl_certificate_key" in text) == (tls, tls)
     assert "Nothing to change." in place.run(*words, "--apply", "--no-reload").stdout
     place.run("--undo", "--no-reload")
