@@ -22,7 +22,7 @@ from web.web_cases import NOW
 from web.web_events import RECIPIENT, a_hit, put
 from webhooks.sites import endpoint
 
-FORMS = (
+FORMS: tuple[tuple[str, Role, dict[str, str]], ...] = (
     ("/recipients/erase", Role.ADMINISTERS, {"address": "ida@example.net"}),
     ("/recipients/object", Role.ADMINISTERS, {"address": "ida@example.net"}),
     ("/access/keys", Role.ADMINISTERS, {"name": "k", "scope": "metrics/view"}),
