@@ -65,6 +65,8 @@ system:  ## Debian packages the tests need
 	@.ci/readers
 	@.ci/go_client
 	@.ci/debian
+	@.ci/sparkpost_node
+	@.ci/sparkpost_go
 
 system-run:  ## Debian packages `make run` needs
 	@.ci/system run

@@ -225,6 +225,14 @@ def test_a_whole_message_stays_but_for_what_is_ours(place: Place) -> None:
     assert "Date" in read(mail)
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r", "\r\n.", "\n.\n", "\r\n.\r\nMAIL FROM:<x@x.test>\r\n"])
+def test_a_message_ends_where_it_ends(place: Place, end: str) -> None:
+    """Whatever its last line is, the final dot stands alone behind it, and no line of it is a command."""
+    mail = place.sent(content={"email_rfc822": f"From: a@sender.test\n\nlast{end}"})
+    wanted = end.replace("\r\n", "\n").replace("\r", "\n").encode().replace(b"\n", b"\r\n")
+    assert mail.body == b"last" + wanted + (b"" if wanted.endswith(b"\r\n") else b"\r\n")
+
+
 @pytest.mark.parametrize("encoding", ["7bit", "quoted-printable", "base64"])
 def test_places_of_a_whole_message_are_filled_in_every_encoding(place: Place, encoding: str) -> None:
     whole = EmailMessage()

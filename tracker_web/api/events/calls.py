@@ -212,6 +212,14 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
         """Return an invented event of each type."""
         return {"results": [described.sample(kind) for kind in described.chosen(asked["events"])]}
 
+    @topic.get("/message-events/events/samples")
+    @needs("events/view")
+    @topic.arguments(_Samples, location="query")
+    @topic.response(HTTPStatus.OK, _LIST)
+    def older_samples(asked: dict[str, Any]) -> Any:
+        """Return an invented event of each type: the call of older clients."""
+        return {"results": [described.sample(kind) for kind in described.chosen(asked["events"])]}
+
     return topic
 
 

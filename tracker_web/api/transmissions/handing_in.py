@@ -144,7 +144,8 @@ class Relay:
                     if code != _SERVICE_ENDS:
                         smtp.rset()
                     return code, _shown(text)
-            smtp.send(_LINE_WITH_DOT.sub(b"..", mail.message) + b".\r\n")
+            end = b".\r\n" if mail.message.endswith(b"\r\n") else b"\r\n.\r\n"
+            smtp.send(_LINE_WITH_DOT.sub(b"..", mail.message) + end)
             sent = True
             code, text = smtp.getreply()
         except (smtplib.SMTPServerDisconnected, TimeoutError, ConnectionError):
