@@ -133,7 +133,7 @@ def test_an_event_that_two_ranges_hold_is_counted_and_shown_once(store: SqliteSt
     asked = reading.asked(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
     assert asked.messages is not None
     event = connection.execute(
-        "SELECT at_ms, event_id FROM event WHERE message = ?", asked.messages
+        "SELECT at_ms, event_id FROM event WHERE message = ?", list(asked.messages or ())
     ).fetchone()
     both = replace(asked, events=(tuple(event),))
     lead = reading.lead(connection, both)

@@ -1,7 +1,8 @@
 """`smtpapi` with one fault put in: python faulty_filter.py FAULT WORDS…
 
-Faults are methods of the session or functions it calls, which then raise; "slow" waits in the judging;
-"few-rows" leaves the parent little room for workers, "no-fork" none for processes after its first two.
+Faults are methods of the session or functions it calls, which then raise; "slow" waits in the judging,
+"slow-to-give-up" before new sessions reach it no more; "few-rows" leaves the parent little room for workers,
+"no-fork" none for processes after its first two.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 from smtpapi.commands import main
 from smtpapi.mta import message_end, milter_loop, session
-from smtpapi.process import supervisor, worker
+from smtpapi.process import listener, supervisor, worker
 
 
 def _raises(*_: object, **__: object) -> Any:
@@ -37,6 +38,14 @@ def _install(fault: str) -> None:
                 return real(*facts)
 
             setattr(worker.WorkerServices, real.__name__, consider)
+        case "slow-to-give-up":
+            take_back = listener.BorrowedListener.take_back
+
+            def take_back_later(borrowed: listener.BorrowedListener) -> None:
+                time.sleep(1.5)
+                take_back(borrowed)
+
+            setattr(listener.BorrowedListener, take_back.__name__, take_back_later)
         case "few-rows":
             supervisor._ROWS, supervisor._DRAINING = 10, 3
         case "no-fork":

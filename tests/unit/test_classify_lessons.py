@@ -316,9 +316,12 @@ def test_no_agent_takes_long(part: str) -> None:
     agent = (part * 8192)[:8192]
     for begin in ("", "mozilla/5.0 (", "mail/", "opera/9.8 "):
         event = asked(Kind.CLICK, begin + agent)
-        began = time.process_time()
-        shipped().judge(event)
-        assert time.process_time() - began < 0.05
+        times = []
+        for _ in range(3):  # the quickest counts: a busy machine may take any one longer
+            began = time.process_time()
+            shipped().judge(event)
+            times.append(time.process_time() - began)
+        assert min(times) < 0.05
 
 
 def test_the_lists_say_where_they_were_found() -> None:

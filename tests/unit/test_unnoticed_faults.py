@@ -120,6 +120,22 @@ def test_a_page_has_ten_macros_for_each_link_that_may_be_tracked() -> None:
         changed(201)
 
 
+@pytest.mark.parametrize("kind", ["html", "amp", "text"])
+def test_a_part_has_ten_links_for_each_that_may_be_tracked_where_none_is(kind: str) -> None:
+    one = b"http://a.example/ " if kind == "text" else b"<a href=http://a.example/>x</a>"
+
+    def changed(number: int) -> int:
+        rules = Rewriting(max_links=20)
+        part = PartEdits(Decision(False, False, *DECISION_REST), LINKS, rules, lambda: 0.0, 1.0)
+        if kind == "text":
+            return len(part.text(one * number, flowed=False, delsp=False))
+        return len(part.html(one * number) if kind == "html" else part.amp(one * number))
+
+    assert [changed(number) for number in (31, 200)] == [0, 0]
+    with pytest.raises(TooManyLinksError):
+        changed(201)
+
+
 # rewrite/plan.py
 
 

@@ -54,10 +54,11 @@ def test_a_shipper_with_nothing_to_carry_looks_ten_times_a_second_and_no_more(tm
     running = threading.Thread(target=Counted(tmp_path / "spool", MemoryStore()).run, args=(stop,))
     began = time.monotonic()
     running.start()
-    time.sleep(0.5)
+    while len(steps) < 6 and time.monotonic() < began + 60:
+        time.sleep(0.02)
     stop.set()
-    running.join(10)
-    assert 1 <= len(steps) <= 2 + (time.monotonic() - began) / 0.1
+    running.join(60)
+    assert 6 <= len(steps) <= 2 + (time.monotonic() - began) / 0.1
 
 
 # links/ring_file.py
@@ -111,7 +112,7 @@ def test_one_sync_carries_what_comes_within_the_time_of_a_group(
         assert writer.append(b"x")
         time.sleep(0.005)
     writer.close()
-    assert 2 <= len(syncs) <= 10
+    assert 2 <= len(syncs) <= 5 + (time.monotonic() - began) / 0.2
 
 
 # split.py

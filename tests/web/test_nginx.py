@@ -264,11 +264,13 @@ def test_h6_nobody_is_refused_however_often_a_link_is_asked_for(front: Front) ->
     path, other = f"/f/a/{token(campaign='flood')}", f"/f/a/{token(campaign='calm')}"
     before = len(front.site.hits())
     with ThreadPoolExecutor(61) as pool:
+        started = time.monotonic()
         flood = [pool.submit(fetch, front.port, path) for _ in range(60)]
         time.sleep(0.1)
         began = time.monotonic()
         assert fetch(front.port, other).status == 302
         waited = time.monotonic() - began
         assert [one.result().status for one in flood] == [302] * 60
-    assert waited < 1
+        lasted = time.monotonic() - started
+    assert waited < lasted / 2  # the flood takes two seconds, and more on a busy machine
     assert len(front.site.hits()) - before == 61

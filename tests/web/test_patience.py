@@ -55,11 +55,11 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
 
 def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
     store = Store()
-    patient = PageTimeout(store, 1)
+    patient = PageTimeout(store, 3)
     assert ask(patient, page("/slow")).status == 503
     began = time.monotonic()
     assert ask(patient, page("/slow")).status == 503
-    assert time.monotonic() - began < 0.9  # a twentieth of a second, and what a busy machine adds
+    assert time.monotonic() - began < 2.9  # a twentieth of a second, and what a busy machine adds
     store.let.set()
 
 

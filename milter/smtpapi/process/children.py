@@ -32,6 +32,19 @@ class Child:
     leaving: float | None = None
     stopping: bool = False
 
+    def takes_sessions(self) -> bool:
+        """Return whether new sessions may still reach it: it has not said otherwise, and has not ended.
+
+        To be asked once it was ordered to exit.
+        """
+        try:
+            said = self.control.recv(16)  # READY, too, of one that was started instead of another
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(said) and worker.LISTENS_NO_MORE not in said
+
 
 class Children:
     """All living workers, those that are about to exit included."""

@@ -16,6 +16,7 @@ from engagement.settings import Settings, SettingsError, load_file
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
 from smtpapi.request.customers import CustomersError, by_login
+from smtpapi.telemetry import maillog
 
 
 class StartError(Exception):
@@ -79,3 +80,15 @@ def become(account: pwd.struct_passwd | None) -> None:
         os.initgroups(account.pw_name, account.pw_gid)
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
+
+
+def report_changes(old: Settings, new: Settings) -> None:
+    """Log the changed settings that need a restart, and the warnings of a new configuration."""
+    for name in ("socket", "user", "group", "counters_directory"):
+        if getattr(old.milter, name) != getattr(new.milter, name):
+            maillog.needs_restart(f"milter.{name}")
+    if old.metrics.milter != new.metrics.milter:
+        maillog.needs_restart("metrics.milter")
+    maillog.set_level(new.smtpapi.debug_level if new.smtpapi else "ERROR")
+    for text in (*new.notices, *new.warnings):
+        maillog.notice(text)

@@ -5,9 +5,10 @@ and pymilter on forking programs, and how they are handled, are described in doc
 
 SIGTERM, SIGINT: no new sessions start, and messages under way finish. SIGHUP: configuration, policy and key
 ring are read again. If they are good, new workers start first, and each old one then exits after its last
-session, so no connection is dropped. If not, nothing changes and the log says why. When reloads follow each
-other faster than sessions end, the number of workers that wait for sessions is limited: the oldest end
-theirs. Signals are received with sigtimedwait, so no handler ever interrupts anything.
+session, so no connection is dropped; once the log reports it, new sessions reach new workers alone. If not,
+nothing changes and the log says why. When reloads follow each other faster than sessions end, the number of
+workers that wait for sessions is limited: the oldest end theirs. Signals are received with sigtimedwait, so
+no handler ever interrupts anything.
 
 Invariant: only SIGTERM, SIGINT or the death of its process ends a parent that serves. Where a worker cannot
 be started, the log says why, and the parent tries again.
@@ -26,13 +27,12 @@ from engagement import extensions
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.metrics.process import MetricsProcess
-from engagement.settings import Settings
 from engagement.systemd import Heartbeat, notify
 from smtpapi.mta.body_memory import BodyMemoryTable
 from smtpapi.policy.files import notices
 from smtpapi.process import listener, worker
 from smtpapi.process.children import Child, Children, dismiss
-from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load
+from smtpapi.process.startup import LoadedConfiguration, StartError, account_of, become, load, report_changes
 from smtpapi.telemetry import maillog, metrics
 from smtpapi.telemetry.counters import Counters
 
@@ -44,6 +44,7 @@ _DRAINING = 64
 _ROWS = 512
 _FREE_ROWS_SECONDS = 60.0  # for rows to become free; a worker that was ordered to stop exits sooner
 _READY_SECONDS = 20.0  # for new workers to serve; below the 90 s that systemd gives a start by default
+_DEAF_SECONDS = 20.0  # for old workers to give up the socket, which takes milliseconds
 _SHORT_LIFE = 1.0  # a worker that lived shorter is restarted only after a wait; a guess
 _LONGEST_WAIT = 30.0  # Postfix's master waits 60 s for a service that fails (service_throttle_time)
 
@@ -262,14 +263,24 @@ class Supervisor:
             maillog.reconfigure_failed(str(error))
         else:
             self._own_counters.add("reloads")
-            self._log_settings(old.settings, self._loaded.settings)
+            report_changes(old.settings, self._loaded.settings)
             for text in notices(self._loaded.policy):
                 maillog.notice(text)
-            still_there = (c for c in serving if c in self._children)
+            still_there = [c for c in serving if c in self._children]
             dismiss(still_there, worker.DRAIN, worker.DRAIN_SECONDS + 60)
+            self._wait_for_deaf(still_there)
             if not self._stopping:
                 maillog.reconfigured()
         notify("READY=1")
+
+    def _wait_for_deaf(self, old: list[Child]) -> None:
+        """Wait until new sessions reach none of them, or too long. On a signal to stop, stop and return."""
+        end = time.monotonic() + _DEAF_SECONDS
+        while (old := [child for child in old if child.takes_sessions()]) and time.monotonic() < end:
+            if signal.sigtimedwait({signal.SIGTERM, signal.SIGINT}, 0.02) is not None:
+                self._stop()
+                return
+            self._reap()
 
     def _end_oldest_draining(self) -> None:
         """Stop the oldest workers that drain, and wait until there are enough free numbers for new ones.
@@ -290,15 +301,3 @@ class Supervisor:
                 return
             self._reap()
             self._children.kill_late()
-
-    @staticmethod
-    def _log_settings(old: Settings, new: Settings) -> None:
-        """Log the changed settings that need a restart, and the warnings of a new configuration."""
-        for name in ("socket", "user", "group", "counters_directory"):
-            if getattr(old.milter, name) != getattr(new.milter, name):
-                maillog.needs_restart(f"milter.{name}")
-        if old.metrics.milter != new.metrics.milter:
-            maillog.needs_restart("metrics.milter")
-        maillog.set_level(new.smtpapi.debug_level if new.smtpapi else "ERROR")
-        for text in (*new.notices, *new.warnings):
-            maillog.notice(text)

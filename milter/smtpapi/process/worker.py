@@ -44,6 +44,7 @@ from smtpapi.telemetry import maillog
 from smtpapi.telemetry.counters import WorkerCounters
 
 READY = b"r"
+LISTENS_NO_MORE = b"l"  # the answer to either order: new sessions go to others from now on
 DRAIN = b"d"
 STOP = b"s"
 
@@ -274,6 +275,8 @@ def _watch(control: socket.socket, borrowed: BorrowedListener, services: Session
     """Wait for the parent's order or its end, let the sessions finish, and stop libmilter."""
     order = _order(control)
     borrowed.take_back()
+    with contextlib.suppress(OSError):  # the parent may have ended
+        control.send(LISTENS_NO_MORE)
     if order == DRAIN:
         control.settimeout(0.1)
         end = time.monotonic() + DRAIN_SECONDS
