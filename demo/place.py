@@ -43,6 +43,8 @@ spool {{ directory = "{run}/spool" }}
 follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = "{run}/follow.db" }}
 {store}
 registry {{ path = "{run}/registry.db" }}
+suppression {{ snapshot = "{run}/suppressed.snapshot" }}
+webhooks {{ allow_targets = ("127.0.0.1" "localhost") }}  # so that a program of yours here can be one
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}

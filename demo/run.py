@@ -114,6 +114,7 @@ class Demonstration:
             ("milter", "milter"),
             ("web", "web"),
             ("follower", "follow"),
+            ("webhooks", "webhooks"),
         ):
             self.programs.append(Program(name, self.place, verb))
         self.postfix.start()
@@ -191,7 +192,7 @@ class Demonstration:
         """Stop all parts: Postfix first, and the shipper last, so that no event is left in the spool."""
         with contextlib.suppress(PostfixError, OSError, subprocess.SubprocessError):
             self.postfix.stop()
-        for name in ("milter", "tracker", "web", "follower", "shipper"):
+        for name in ("webhooks", "milter", "tracker", "web", "follower", "shipper"):
             for program in self.programs:
                 if program.name == name:
                     program.stop()

@@ -37,7 +37,7 @@ def show(place: Place, maildir: Path, delivered: Path) -> None:
         f"""
 {bold}Try it:{normal}
   open      {place.web_url.read_text().strip()}
-            the latest events; the address signs you in, so keep it to yourself
+            what happened to your mail; the address signs you in, so keep it to yourself
   api       http://localhost:{place.web}/api/v1/docs, with the key in {place.api_key}:
             curl -H "Authorization: $(cat {place.api_key})" \\
               "http://localhost:{place.web}/api/v1/events/message?to=2100-01-01"
