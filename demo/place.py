@@ -48,6 +48,7 @@ webhooks {{ allow_targets = ("127.0.0.1" "localhost") }}  # so that a program of
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}
+transmissions {{ enabled = true relay = "127.0.0.1:{smtp}" }}   # docs/api.md, Sending
 metrics {{                      # curl --unix-socket FILE http://localhost/metrics
   milter = "unix:{run}/metrics/milter" tracker = "unix:{run}/metrics/tracker"
   shipper = "unix:{run}/metrics/shipper" follower = "unix:{run}/metrics/follower"
