@@ -154,12 +154,16 @@ def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClientStan
 
 
 def faked_java(folder: Path, seconds: int) -> dict[str, str]:
-    """What gives a node a clock of its own: a `java` under libfaketime."""
+    """What gives a node a clock of its own: a `java` under libfaketime.
+
+    FORCE_MONOTONIC_FIX moves waits by the monotonic clock too, which is not faked here: each would end at
+    once, and a node that waits would take a whole core (measured: 3.8 s of 4 s, without it 0.08 s).
+    """
     java = shutil.which("java")
     path = folder / f"java{seconds}"
     path.write_text(
         f"#!/bin/sh\nexec env LD_PRELOAD={FAKED} FAKETIME={seconds:+d}s FAKETIME_DONT_FAKE_MONOTONIC=1 "
-        f'{java} "$@"\n'
+        f'FAKETIME_FORCE_MONOTONIC_FIX=0 {java} "$@"\n'
     )
     path.chmod(0o755)
     return {**os.environ, "CASSANDRA_JAVA": str(path)}

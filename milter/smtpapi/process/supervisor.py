@@ -185,15 +185,13 @@ class Supervisor:
         number = numbers[0]
         self._body_memory.begin(number)
         self._read_ring()
+        ends: tuple[socket.socket, ...] = ()
         try:
-            ours, theirs = socket.socketpair()
-        except OSError as error:
-            raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
-        try:
+            ours, theirs = ends = socket.socketpair()
             pid = os.fork()
         except OSError as error:
-            ours.close()
-            theirs.close()
+            for end in ends:
+                end.close()
             raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
         if pid == 0:
             ours.close()
@@ -266,9 +264,9 @@ class Supervisor:
             report_changes(old.settings, self._loaded.settings)
             for text in notices(self._loaded.policy):
                 maillog.notice(text)
-            still_there = [c for c in serving if c in self._children]
-            dismiss(still_there, worker.DRAIN, worker.DRAIN_SECONDS + 60)
-            self._wait_for_deaf(still_there)
+            old_ones = [child for child in serving if child in self._children]
+            dismiss(old_ones, worker.DRAIN, worker.DRAIN_SECONDS + 60)
+            self._wait_for_deaf(old_ones)
             if not self._stopping:
                 maillog.reconfigured()
         notify("READY=1")
