@@ -22,7 +22,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs lock clean root version
+.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs pictures lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -63,6 +63,7 @@ system:  ## Debian packages the tests need
 	@.ci/sendmail
 	@.ci/promtool
 	@.ci/readers
+	@.ci/axe
 	@.ci/go_client
 	@.ci/debian
 	@.ci/sparkpost_node
@@ -105,6 +106,9 @@ docs:  ## write the sample configuration and the reference pages from the code
 	$(BIN)/python -m engagement.settings.explain sample > etc/smtpapi.conf
 	$(BIN)/python -m engagement.settings.explain reference > docs/settings.md
 	$(BIN)/python -m smtpapi.commands.configuration.reference > docs/commands.md
+
+pictures: venv  ## make the pictures of docs/pages.md; needs Chromium
+	@PYTHONPATH=milter:.:tests $(BIN)/python -m web.pictures
 
 lock:  ## write requirements.lock from what .venv holds; make it with the oldest Python served, Debian 12's 3.11.2
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -75,6 +75,8 @@ class Page:
                 self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
                 self.complaints.append(json.dumps(params["args"])[:500])
+            case "Page.javascriptDialogOpening":
+                self.complaints.append(f"a dialog: {params['message']}")
             case "Network.loadingFailed" if not params.get("canceled"):
                 self.complaints.append(f"not loaded: {params['errorText']}")
 
@@ -85,6 +87,35 @@ class Page:
     def value(self, expression: str) -> Any:
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]
         return result.get("value")
+
+    def promised(self, expression: str) -> Any:
+        """The value that a promise comes to."""
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        answer = self.call("Runtime.evaluate", **asked)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """One key as a person's keyboard sends it: Tab, Enter, Space, or a character."""
+        code = {"Tab": 9, "Enter": 13, "Space": 32, "Escape": 27}.get(key, 0)
+        text = {"Enter": "\r", "Space": " ", "Tab": "", "Escape": ""}.get(key, key)
+        named: dict[str, Any] = {"key": " " if key == "Space" else key, "modifiers": 8 if shift else 0}
+        if code:
+            named |= {"code": key, "windowsVirtualKeyCode": code}
+        down: dict[str, Any] = {"type": "keyDown" if text else "rawKeyDown"} | (
+            {"text": text} if text else {}
+        )
+        self.call("Input.dispatchKeyEvent", **down, **named)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def size(self, width: int, height: int = 900) -> None:
+        one = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **one)
+
+    def prefer(self, scheme: str) -> None:
+        """Wish for light or dark."""
+        wish = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", features=wish)
 
     def wait_for(self, expression: str, seconds: float = 20.0) -> float:
         """Seconds until the expression was true."""

@@ -106,7 +106,7 @@ def _health() -> tuple[str, bool]:
     """Return the state of the way from the spool to the store in a line, and whether it is well."""
     found = status.load(Path(site.sources().settings.spool.directory))
     if found is None:
-        return "No shipper has told its state here: is `smtpapi ship` running, on this host?", False
+        return "No shipper has told its state here: is smtpapi ship running, on this host?", False
     ago = duration(max(0, site.now_ms() - int(found.at * 1000)))
     if found.failing:
         return f"The shipper cannot reach the store: {found.last_error}", False

@@ -41,8 +41,13 @@ def steps(most: float) -> list[int]:
     return [number * step for number in range(count + 1)]
 
 
-def line_chart(title: str, moments: Sequence[int], lines: Sequence[Line], *, precision: str) -> Markup:
-    """Return lines over time. moments: Unix milliseconds, one for each value. precision: of `increments`."""
+def line_chart(
+    title: str, moments: Sequence[int], lines: Sequence[Line], *, precision: str, name: str = "chart"
+) -> Markup:
+    """Return lines over time. moments: Unix milliseconds, one for each value. precision: of `increments`.
+
+    name: begins the ids of its title and description, so each chart of a page needs its own.
+    """
     marks = steps(max((value for line in lines for value in line.values), default=0))
     top = marks[-1]
     span = max(1, len(moments) - 1)
@@ -56,9 +61,9 @@ def line_chart(title: str, moments: Sequence[int], lines: Sequence[Line], *, pre
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        'aria-labelledby="chart-title chart-desc">',
-        f'<title id="chart-title">{escape(title)}</title>',
-        f'<desc id="chart-desc">{escape(_in_words(moments, lines, precision))}</desc>',
+        f'aria-labelledby="{escape(name)}-title {escape(name)}-desc">',
+        f'<title id="{escape(name)}-title">{escape(title)}</title>',
+        f'<desc id="{escape(name)}-desc">{escape(_in_words(moments, lines, precision))}</desc>',
     ]
     parts += [
         f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
@@ -72,7 +77,7 @@ def line_chart(title: str, moments: Sequence[int], lines: Sequence[Line], *, pre
         if len(moments) > 1 and number in (0, len(moments) - 1):
             anchor = "end" if number else "start"
         parts.append(
-            f'<text class="axis" x="{x(number):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
+            f'<text class="axis under" x="{x(number):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">'
             f"{escape(label(moments[number], precision))}</text>"
         )
     for place, line in enumerate(lines):

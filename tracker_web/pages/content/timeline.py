@@ -55,6 +55,7 @@ class Line:
     id: str
     at: str
     day: str
+    date: str
     clock: str
     title: str
     css: str
@@ -96,6 +97,7 @@ def line(fields: Fields) -> Line:
         id=str(fields.get("event_id", "")),
         at=str(fields["timestamp"]),
         day=f"{at:%-d %B %Y}",
+        date=f"{at:%-d %b}",
         clock=f"{at:%H:%M:%S}",
         title=_TITLES.get(kind, kind),
         css="bad" if kind in _BAD else "wait" if kind == "delay" else side or "mail",

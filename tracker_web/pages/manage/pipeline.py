@@ -29,7 +29,7 @@ def _shipper() -> list[tuple[str, str, bool]]:
     """Return what the shipper told last: a name, words, and whether it is well."""
     found = status.load(Path(site.sources().settings.spool.directory))
     if found is None:
-        return [("Shipper", "none has told its state here: is `smtpapi ship` running, on this host?", False)]
+        return [("Shipper", "none has told its state here: is smtpapi ship running, on this host?", False)]
     ago = max(0, site.now_ms() - int(found.at * 1000))
     lines = [
         (

@@ -1,0 +1,165 @@
+"""A site with a month of mail in it, about a hundred events or one, for looking at its pages. Not a test.
+
+The same events each time: their times follow from `NOW`, never from the clock.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engagement.access.keys import ApiKeys
+from engagement.access.users import Role, Users
+from engagement.events.ids import EventIds
+from engagement.events.model import Hit, Injection, MessageEvent
+from engagement.events.rows import EventRow, rows
+from engagement.links.keys import Ring
+from engagement.links.model import Identity, Kind, Link
+from engagement.links.token import copy_sealer, open_token
+from engagement.registry.sqlite import SqliteRegistry
+from engagement.settings import load_file
+from engagement.shipper import status
+from engagement.stores import open_store
+from engagement.suppression import book
+from engagement.suppression.model import Entry, MailKind, Source
+from tracker_web.domains.kept import TrackingDomains
+from web.servers import Site, make_site
+from web.signing_in import PASSWORD
+from web.web_cases import KEY, NOW, identity
+from web.web_events import BROWSER, an_injection
+
+DAY = 86_400
+CAMPAIGN = "autumn-letter"
+ADDRESS = "friend0@north.example"
+MESSAGE = (1).to_bytes(16, "big").hex()
+PERIOD = "?from={}&to={}".format(
+    *(time.strftime("%Y-%m-%d", time.gmtime(NOW - ago)) for ago in (13 * DAY, 0))
+)
+PAGES = (
+    f"/{PERIOD}",
+    f"/{PERIOD}&compare=previous&count=total",
+    f"/campaigns{PERIOD}",
+    f"/campaigns/{CAMPAIGN}",
+    "/messages",
+    "/messages?q=nobody@example.org",
+    f"/messages/{MESSAGE}",
+    "/recipients",
+    f"/recipients?address={ADDRESS}",
+    f"/recipients/erase?address={ADDRESS}",
+    f"/machines{PERIOD}",
+    "/live",
+    "/suppression",
+    "/domains",
+    "/access",
+    "/pipeline",
+)
+_CAMPAIGNS = (
+    (CAMPAIGN, "Our autumn letter: the lamp burns again", "news@lighthouse.example"),
+    ("opening-hours", "We are open on Sundays now", "office@lighthouse.example"),
+    ("members-2026", "Your membership card", "members@lighthouse.example"),
+)
+_LINKS = (
+    Link(b"https://lighthouse.example/walks/#dunes", "walks", False, 0, "html"),
+    Link(b"https://lighthouse.example/tickets?seats=2", "tickets", False, 1, "html"),
+    Link(b"https://lighthouse.example/shop/oil-lamp", "the lamp", False, 2, "html"),
+    Link(b"https://lighthouse.example/leave", "leave the list", True, 3, "html"),
+)
+_DOMAINS = ("north.example", "south.example", "mail.example")
+_AGENTS = (
+    BROWSER,
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+    "Mozilla/5.0 (compatible; Barracuda Sentinel (EE))",
+    "",
+)
+
+
+def shown_site(folder: Path, mails: int = 26) -> Site:
+    """A site with the events of so many mails; 26 make about a hundred. One of each thing is registered."""
+    site = make_site(folder, more=f'registry {{ path = "{folder}/registry.db" }}')
+    if not mails:
+        return site
+    told = [row for number in range(mails) for row in _one_mail(number)]
+    tell(site, told)
+    site.spool.mkdir(exist_ok=True)
+    state = status.ShipperStatus.begun(time.time())
+    state.carried = len(told)
+    status.save(site.spool, state)
+    _registry(folder)
+    return site
+
+
+def tell(site: Site, told: list[EventRow]) -> None:
+    """Write rows into the site's store, figures too."""
+    store = open_store(load_file(site.config).store, writing=True)
+    try:
+        store.add(told)
+        store.roll_up()
+    finally:
+        store.close()
+
+
+def hit(of: Injection, kind: Kind, at: int, agent: str, link: Link | None = None) -> Hit:
+    """What comes of a request `at` seconds after the mail was taken in."""
+    at_ms = of.at_ms + at * 1000
+    facts = {"message_id": of.message_id, "recipient": of.recipient, "campaign": of.campaign}
+    known: Identity = identity(**facts, issued=of.at_ms // 1000)
+    sealed = copy_sealer(KEY, known, "").seal(kind, link).decode("ascii")
+    packed = open_token(sealed.encode(), Ring((KEY,))).packed
+    return Hit(
+        EventIds(at.to_bytes(8, "big")).next(at_ms), kind, at_ms, packed, "", "203.0.113.9",
+        agent, "nb-NO", "GET", "track.example.com", spoiled=False, expired=False,
+    )  # fmt: skip
+
+
+def _one_mail(number: int) -> Iterator[EventRow]:
+    name, subject, sender = _CAMPAIGNS[(number % 7) % 3]
+    day = (number * number if number % 3 == 0 else number) % 13
+    mail = an_injection()._replace(
+        message_id=(number + 1).to_bytes(16, "big"),
+        at_ms=(NOW - (13 - day) * DAY + number * 311) * 1000,
+        recipient=f"friend{number}@{_DOMAINS[number % 3]}",
+        friendly_from=sender, subject=subject, campaign=name, queue_id=f"4bQ{number}", links=len(_LINKS),
+        message_id_header=f"<{number}.letter@lighthouse.example>",
+    )  # fmt: skip
+    mail = mail._replace(id=EventIds(number.to_bytes(8, "big")).next(mail.at_ms))
+    if number == 5:
+        mail = mail._replace(outcome="dkim-signed", opens=False, clicks=False)
+    yield from rows(mail)
+    if number % 11 == 3:
+        yield from _became(mail, "bounce", 40, raw_reason="550 5.1.1 no such user here", bounce_class=10)
+        return
+    if number % 6 == 2:
+        yield from _became(
+            mail, "delay", 20, raw_reason="451 4.7.1 greylisted, try again later", num_retries=0
+        )
+    yield from _became(
+        mail, "delivery", 65, remote_host="mx." + mail.recipient.partition("@")[2], queue_time=2100
+    )
+    if number % 4 == 1:
+        yield from rows(hit(mail, Kind.CLICK, 70, _AGENTS[2], _LINKS[0]))
+        yield from rows(hit(mail, Kind.CLICK, 71, _AGENTS[2], _LINKS[1]))
+    if number % 5 != 4 and number != 5:
+        yield from rows(hit(mail, Kind.OPEN, 4000 + 300 * number, _AGENTS[(0, 1, 1, 0, 3)[number % 5]]))
+    if number % 2 == 0:
+        yield from rows(hit(mail, Kind.CLICK, 4100 + 300 * number, BROWSER, _LINKS[(number // 2) % 3]))
+    if number % 13 == 10:
+        yield from rows(hit(mail, Kind.CLICK, 4300 + 300 * number, BROWSER, _LINKS[3]))
+
+
+def _became(of: Injection, kind: str, after: int, **values: Any) -> Iterator[EventRow]:
+    at_ms = of.at_ms + after * 1000
+    name = EventIds(after.to_bytes(8, "big")).next(at_ms)
+    yield from rows(MessageEvent(name, at_ms, kind, "mx", of.queue_id, 7, **values), injection=of)
+
+
+def _registry(folder: Path) -> None:
+    registry = SqliteRegistry(folder / "registry.db")
+    try:
+        Users(registry).add("Ida", PASSWORD, Role.LOOKS)
+        ApiKeys(registry).add("board", ("metrics/view",))
+        book.add(
+            registry, Entry(ADDRESS, MailKind.NON_TRANSACTIONAL, Source.MANUALLY_ADDED, "asked by phone")
+        )
+        TrackingDomains(registry, "").add("links.lighthouse.example", secure=True)
+    finally:
+        registry.close()
