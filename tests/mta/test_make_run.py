@@ -221,7 +221,7 @@ def test_it_starts_again_after_a_kill_and_stops_without_leaving_anything(tmp_pat
     began = time.monotonic()
     again = _Run(tmp_path / "run", *ports)
     again.until("Events as they come")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # seven programs, on a machine that may be busy
     assert again.end(signal.SIGTERM) == 0
     assert again.text().endswith("stopped\n")
     assert not again.processes()
