@@ -22,6 +22,8 @@ from engagement.shipper import status
 from engagement.stores import open_store
 from engagement.suppression import book
 from engagement.suppression.model import Entry, MailKind, Source
+from engagement.webhooks.documents import Documents
+from engagement.webhooks.model import DELIVERED, FAILED, Batch, Endpoint, State, Webhook
 from tracker_web.domains.kept import TrackingDomains
 from web.servers import Site, make_site
 from web.signing_in import PASSWORD
@@ -32,6 +34,7 @@ DAY = 86_400
 CAMPAIGN = "autumn-letter"
 ADDRESS = "friend0@north.example"
 MESSAGE = (1).to_bytes(16, "big").hex()
+WEBHOOK = "0b5e1f3a-0000-4000-8000-000000000001"
 PERIOD = "?from={}&to={}".format(
     *(time.strftime("%Y-%m-%d", time.gmtime(NOW - ago)) for ago in (13 * DAY, 0))
 )
@@ -50,6 +53,8 @@ PAGES = (
     "/live",
     "/suppression",
     "/domains",
+    "/webhooks",
+    f"/webhooks/{WEBHOOK}",
     "/access",
     "/pipeline",
 )
@@ -161,5 +166,12 @@ def _registry(folder: Path) -> None:
             registry, Entry(ADDRESS, MailKind.NON_TRANSACTIONAL, Source.MANUALLY_ADDED, "asked by phone")
         )
         TrackingDomains(registry, "").add("links.lighthouse.example", secure=True)
+        hooks = Documents(registry)
+        endpoint = Endpoint("https://crm.lighthouse.example/events")
+        state = State(failures=1, failing_since_ms=NOW * 1000, last_error="503 Service Unavailable")
+        hooks.put_webhook(Webhook(WEBHOOK, "crm", endpoint, ("click", "open"), created_ms=NOW * 1000), state)
+        for number, became in enumerate((DELIVERED, FAILED), 1):
+            batch = Batch(f"{number:032x}", number, NOW * 1000, 1, f"body-{number}", 12, "", became)
+            hooks.add_batch(WEBHOOK, batch, b"[]")
     finally:
         registry.close()

@@ -66,16 +66,28 @@ def seen_in_both(page: Page, address: str, width: int) -> list[str]:
     return found + hindrances(page, only_colours=True)
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing_on_any_page(site: Site, tmp_path: Path, width: int) -> None:
+def test_axe_finds_nothing_on_any_page(site: Site, tmp_path: Path) -> None:
     found: dict[str, list[str]] = {}
     with browser(tmp_path) as page:
         bring(page)
-        found["sign-in"] = seen_in_both(page, at(site, "/"), width)
+        for width in (390, 1280):
+            found[f"{width} sign-in"] = seen_in_both(page, at(site, "/"), width)
         page.open(opener(site))
-        for path in PAGES:
-            found[path] = seen_in_both(page, at(site, path), width)
+        for width in (390, 1280):
+            for path in PAGES:
+                found[f"{width} {path}"] = seen_in_both(page, at(site, path), width)
     assert {path: each for path, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_unfolds(page: Page, site: Site, scheme: str) -> None:
+    """The chooser of a period, and the numbers under a chart."""
+    bring(page)
+    page.size(1280)
+    page.prefer(scheme)
+    page.open(at(site, f"/{PERIOD}"))
+    page.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert hindrances(page) == []
 
 
 def test_axe_sees_what_is_wrong(page: Page, site: Site) -> None:
@@ -127,7 +139,7 @@ def test_a_search_and_a_form_are_sent_by_keyboard(page: Page, site: Site) -> Non
     assert "a@b.example" in page.value("document.querySelector('table').innerText")
 
 
-@pytest.mark.parametrize("path", [f"/{PERIOD}", "/messages", "/suppression", "/access", "/live"])
+@pytest.mark.parametrize("path", [f"/{PERIOD}", "/messages", "/suppression", "/access"])
 def test_whatever_has_the_focus_shows_it(page: Page, site: Site, path: str) -> None:
     page.open(at(site, path))
     page.value("document.querySelector('.skip').focus()")
