@@ -23,7 +23,7 @@ from engagement.stores import open_store
 from engagement.suppression import book
 from engagement.suppression.model import Entry, MailKind, Source
 from engagement.webhooks.documents import Documents
-from engagement.webhooks.model import DELIVERED, FAILED, Batch, Endpoint, State, Webhook
+from engagement.webhooks.model import DELIVERED, FAILED, Batch, BatchState, Endpoint, State, Webhook
 from tracker_web.domains.kept import TrackingDomains
 from web.servers import Site, make_site
 from web.signing_in import PASSWORD
@@ -170,7 +170,8 @@ def _registry(folder: Path) -> None:
         endpoint = Endpoint("https://crm.lighthouse.example/events")
         state = State(failures=1, failing_since_ms=NOW * 1000, last_error="503 Service Unavailable")
         hooks.put_webhook(Webhook(WEBHOOK, "crm", endpoint, ("click", "open"), created_ms=NOW * 1000), state)
-        for number, became in enumerate((DELIVERED, FAILED), 1):
+        states: tuple[BatchState, ...] = (DELIVERED, FAILED)
+        for number, became in enumerate(states, 1):
             batch = Batch(f"{number:032x}", number, NOW * 1000, 1, f"body-{number}", 12, "", became)
             hooks.add_batch(WEBHOOK, batch, b"[]")
     finally:
