@@ -287,7 +287,9 @@ class Shipper:
 
     def _erase(self) -> None:
         """Carry out requests to erase recipients, as far as the spool allows."""
-        if self._erasures is not None and not self.status.failing:  # else the same trouble would be told twice
+        if (
+            self._erasures is not None and not self.status.failing
+        ):  # else the same trouble would be told twice
             self._erasures.turn()
 
     def _remove_outdated(self) -> None:
