@@ -44,7 +44,10 @@ def fragment(port: int, tracker: int, folder: Path) -> str:
     for old, new in (
         ("listen 80 default_server;", f"listen 127.0.0.1:{port} default_server;"),
         ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("127.0.0.1:8080;", f"127.0.0.1:{tracker};"),
+        (
+            "server 127.0.0.1:8080 max_fails=0;\n    server 127.0.0.1:8080 ",
+            f"server 127.0.0.1:{tracker} max_fails=0;\n    server 127.0.0.1:{tracker} ",
+        ),
         ("/var/log/nginx/smtpapi.error.log", f"{folder}/smtpapi.error.log"),
     ):
         assert text.count(old) == 1, old
