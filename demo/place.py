@@ -44,7 +44,10 @@ follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = 
 {store}
 registry {{ path = "{run}/registry.db" }}
 suppression {{ snapshot = "{run}/suppressed.snapshot" }}
-webhooks {{ allow_targets = ("127.0.0.1" "localhost") }}  # so that a program of yours here can be one
+webhooks {{
+  allow_targets = ("127.0.0.1" "localhost")  # so that a program of yours here can be one
+  batch_time = 1                             # seconds that an event waits for others
+}}
 keys {{ ring = "{run}/etc/keys" }}
 tracker {{ listen = "127.0.0.1:{http}" }}
 web {{ listen = "127.0.0.1:{web}" token_file = "{run}/etc/web-token" }}

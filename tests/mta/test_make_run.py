@@ -15,48 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from mta.make_run import MakeRun as _Run
 from mta.mta_site import free_port, open_folders, until
 
 pytestmark = pytest.mark.mta
 
 _ROOT = Path(__file__).parents[2]
 _SMTPAPI = Path(sys.executable).with_name("smtpapi")
-
-
-class _Run:
-    def __init__(self, folder: Path, smtp: int, http: int) -> None:
-        self.folder = folder
-        self.smtp, self.http = smtp, http
-        self.out = folder.parent / f"{folder.name}.out"
-        environment = dict(os.environ, RUN_DIR=str(folder), PORT_SMTP=str(smtp), PORT_HTTP=str(http))
-        environment["PORT_HOP"], environment["PORT_WEB"] = str(free_port()), str(free_port())
-        with self.out.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "demo.run"], cwd=_ROOT, env=environment, stdout=out, stderr=out
-            )
-
-    def text(self) -> str:
-        return self.out.read_text()
-
-    def until(self, text: str, seconds: float = 30) -> None:
-        until(lambda: text in self.text() or self.process.poll() is not None, seconds, text)
-        assert text in self.text(), self.text()
-
-    def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-    def processes(self) -> list[str]:
-        """Command lines of all that is still there of it."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = path.read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if str(self.folder) in line:
-                found.append(line)
-        return found
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
