@@ -17,7 +17,8 @@ class MakeRun:
         self.smtp, self.http = smtp, http
         self.out = folder.parent / f"{folder.name}.out"
         environment = dict(os.environ, RUN_DIR=str(folder), PORT_SMTP=str(smtp), PORT_HTTP=str(http))
-        environment["PORT_HOP"], environment["PORT_WEB"] = str(free_port()), str(free_port())
+        self.web = free_port()
+        environment["PORT_HOP"], environment["PORT_WEB"] = str(free_port()), str(self.web)
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demo.run"], cwd=_ROOT, env=environment, stdout=out, stderr=out
