@@ -193,7 +193,7 @@ store = SqliteStore(Path(sys.argv[1]), writing=True)
 print("open", flush=True)
 while True:
     store.roll_up(0.0)
-    time.sleep(0.01)  # else a quick machine is done before it is killed
+    time.sleep(0.05)  # else a quick machine is done before it is killed
 """
 
 
