@@ -48,7 +48,9 @@ def test_every_event_comes_while_the_endpoint_fails_at_random(here: Site) -> Non
         assert max(len(json.loads(each.body)) for each in good) <= 7
         assert {each.batch: each.body for each in hook.batches} == {each.batch: each.body for each in good}
         assert here.documents.state(webhook)[0].owner == ""
-        assert here.documents.erase("ida.holm@example.net") == len({each.batch for each in good})
+        # The store may tell of an event twice, and the batch of the second time be under way still.
+        assert here.documents.erase("ida.holm@example.net") >= len({each.batch for each in good})
+        assert here.documents.erase("ida.holm@example.net") == 0
 
 
 def test_a_tenant_gets_its_own_events_and_a_replay_has_the_ids_of_before(here: Site) -> None:
