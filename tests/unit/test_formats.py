@@ -9,9 +9,11 @@ from typing import Any
 import msgpack
 import pytest
 
+from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import to_fields
 from engagement.events.model import Hit
 from engagement.events.record import HIT_VERSIONS, INJECTION_VERSIONS, decode
+from engagement.events.rows import RowSource
 from engagement.links.domains_file import DomainUse
 from engagement.links.domains_file import read as read_domains
 from engagement.links.keys import KeyStatus
@@ -23,6 +25,7 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from engagement.shipper import status
 from engagement.spool.read import CURSOR, positions
+from engagement.stores.cassandra.rows.stored import label_of, source_of
 from engagement.stores.port import Query
 from engagement.stores.sqlite.migrate import migrations
 from engagement.stores.sqlite.store import SqliteStore
@@ -37,6 +40,7 @@ from unit.format_samples import GOLDEN, SAMPLES, copied, restored
 ROOT = GOLDEN.parents[1]
 LABEL = {"x_client_class", "x_client_reason", "x_client_rules", "user_agent_parsed"}  # of the rules in force
 RECORDS = [json.loads(line) for line in (SAMPLES / "records.jsonl").read_text("utf-8").splitlines()]
+BODIES = [json.loads(line) for line in (SAMPLES / "cassandra-bodies.jsonl").read_text("utf-8").splitlines()]
 AT = 1_793_001_722  # 2026-10-26T08:02:02Z, when all samples were made
 
 
@@ -77,6 +81,20 @@ def test_there_is_a_record_of_each_version() -> None:
     assert found == expected | {("message event", 1)}
     assert found == {(line["sort"], line["version"]) for line in RECORDS}
     assert "list_unsubscribe" in {line["says"]["type"] for line in RECORDS}
+
+
+@pytest.mark.parametrize("line", BODIES, ids=lambda line: line["what"])
+def test_a_body_in_cassandra_says_what_it_always_said(line: dict[str, Any]) -> None:
+    """The column `body` of the wide rows, and a label before the present one."""
+    source = source_of(bytes.fromhex(line["body"]))
+    fields = source.fields() if isinstance(source, RowSource) else source
+    assert {name: fields[name] for name in line["says"]} == line["says"]
+    if line["class"]:
+        assert isinstance(source, RowSource)
+        label = Classification(
+            ReaderClass(line["class"]), line["reason"], line["rules"], certain=line["certain"]
+        )
+        assert source.label == label_of(bytes.fromhex(line["label"])) == label
 
 
 @pytest.mark.parametrize("number", range(1, len(migrations()) + 1))

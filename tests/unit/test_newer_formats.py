@@ -29,6 +29,7 @@ from engagement.spool.read import CORRUPT, CURSOR, SpoolReader
 from engagement.stores.cassandra import schema
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.queries import Lifetimes
+from engagement.stores.cassandra.rows.stored import source_of
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, StoreError
 from engagement.stores.sqlite.migrate import migrations
@@ -177,6 +178,11 @@ def test_a_keyspace_of_cassandra() -> None:
     for use in (schema.check_version, lambda one: schema.migrate(one, Lifetimes(), print)):
         with pytest.raises(StoreError, match=f"keyspace engagement has schema {number}, .*{NEWER}"):
             use(connection)
+
+
+def test_a_body_in_cassandra() -> None:
+    with pytest.raises(BadRecord, match=f"a body of sort 3, .*{NEWER}"):
+        source_of(b"\3more")
 
 
 def test_a_key_ring(tmp_path: Path) -> None:
