@@ -21,6 +21,7 @@ from engagement.links.ring_file import load_ring
 from engagement.links.stops import Stops
 from engagement.links.stops import load as load_stops
 from engagement.maillogs.memory import Failed, QueueMemory
+from engagement.objections import load as load_objections
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from engagement.shipper import status
@@ -193,6 +194,13 @@ def test_the_small_files_are_read(tmp_path: Path) -> None:
     assert undoing.load(copied("setup-1.json", tmp_path / "setup.json")) == {
         Path("/etc/postfix/main.cf"): undoing.Kept(b"a = 1\n", b"a = 2\n")
     }
+
+
+def test_the_readers_who_objected_are_read(tmp_path: Path) -> None:
+    objections = load_objections(copied("objections-1", tmp_path / "objections"))
+    assert objections.addresses == {"ida@example.net"}
+    assert objections.domains == {"example.org", "xn--bcher-kva.example"}
+    assert objections.strange == ()
 
 
 def test_a_cursor_of_the_api_goes_on_where_it_was() -> None:

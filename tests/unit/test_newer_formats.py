@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
+from engagement import objections as objections_file
 from engagement.events.record import HIT_VERSIONS, INJECTION_VERSIONS, BadRecord, decode, encode
 from engagement.links import domains_file, stops
 from engagement.links.keys import Ring, RingError
@@ -207,6 +208,16 @@ def test_the_list_of_stopped_links(tmp_path: Path) -> None:
             use(path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["stopped.json"]
+
+
+def test_the_readers_who_objected(tmp_path: Path) -> None:
+    path = copied("objections-1", tmp_path / "objections")
+    path.write_text("by-hash 6d1f\n" + path.read_text("utf-8"), "utf-8")
+    objections = objections_file.load(path)
+    assert objections.hold("ida@example.net")
+    assert [line.startswith(f"{path}:1: ") for line in objections.strange] == [True]
+    objections_file.add(path, ["ole@example.net"])
+    assert path.read_text("utf-8").startswith("by-hash 6d1f\n")
 
 
 def test_the_domains_in_links(tmp_path: Path) -> None:
