@@ -30,13 +30,19 @@ _INJECTION: Final = 2
 _MESSAGE_EVENT: Final = 3
 _HIT_NAMES: Final = Hit.__struct_fields__
 _OLD_HIT_NAMES: Final = _HIT_NAMES[:-2]  # without signals and hits
-_HIT_VERSIONS: Final = {
+HIT_VERSIONS: Final = {
     1: _OLD_HIT_NAMES,
     2: (*_OLD_HIT_NAMES, "hits"),
     3: _HIT_NAMES[:-1],
     4: _HIT_NAMES,
 }
-_INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields[:-1], 3: Injection._fields}
+INJECTION_VERSIONS: Final = {1: Injection._fields[:22], 2: Injection._fields[:-1], 3: Injection._fields}
+MESSAGE_EVENT_VERSION: Final = 1
+_NEWEST: Final = {
+    _HIT: max(HIT_VERSIONS),
+    _INJECTION: max(INJECTION_VERSIONS),
+    _MESSAGE_EVENT: MESSAGE_EVENT_VERSION,
+}
 _CONTEXT: Final = Injection._fields.index("context")
 _SINGLE_HEAD: Final = bytes((0x9E, 1, _HIT))  # an array of 14: version, sort, and 12 values
 _SIGNALS_HEAD: Final = bytes((0x9F, 3, _HIT))
@@ -77,7 +83,7 @@ def encode(event: Event) -> bytes:
             fields = _encode_any_text(astuple(event))
         return _SIGNALS_HEAD + fields[1:-1] if event.hits == 1 else _SEVERAL_HEAD + fields[1:]
     if isinstance(event, MessageEvent):
-        return _any_text((1, _MESSAGE_EVENT, *event))
+        return _any_text((MESSAGE_EVENT_VERSION, _MESSAGE_EVENT, *event))
     context = dict(event.context)  # may be any Mapping
     if event.plain_clicks:
         return _any_text((3, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
@@ -108,17 +114,19 @@ def decode(data: bytes) -> Event:
     version, sort, *rest = values
     if type(version) is not int or type(sort) is not int:
         raise BadRecord(f"version {version!r:.20}, sort {sort!r:.20}")
-    if sort == _HIT and version in _HIT_VERSIONS:
+    if sort == _HIT and version in HIT_VERSIONS:
         return _hit(rest, version)
-    if sort == _INJECTION and version in _INJECTION_VERSIONS:
+    if sort == _INJECTION and version in INJECTION_VERSIONS:
         return _injection(rest, version)
-    if sort == _MESSAGE_EVENT and version == 1:
+    if sort == _MESSAGE_EVENT and version == MESSAGE_EVENT_VERSION:
         return _message_event(rest)
-    raise BadRecord(f"version {version!r:.20} of sort {sort!r:.20}")
+    newer = sort > max(_NEWEST) or version > _NEWEST.get(sort, version)
+    end = ", which this program does not know: use the newer program" if newer else ""
+    raise BadRecord(f"version {version!r:.20} of sort {sort!r:.20}{end}")
 
 
 def _hit(values: list[object], version: int) -> Hit:
-    names = _HIT_VERSIONS[version]
+    names = HIT_VERSIONS[version]
     if version == 2 and len(values) == len(names):
         values = [*values[:-1], 0, values[-1]]  # no signals
         names = _HIT_NAMES
@@ -131,7 +139,7 @@ def _hit(values: list[object], version: int) -> Hit:
 
 
 def _injection(values: list[object], version: int) -> Injection:
-    injection = _typed(values, Injection, _INJECTION_VERSIONS[version])
+    injection = _typed(values, Injection, INJECTION_VERSIONS[version])
     least = min(injection.size, injection.links, injection.parts, injection.recipient_mark)
     if not 0 <= injection.transmission_id < 1 << 64 or least < 0 or (version == 3) != injection.plain_clicks:
         raise BadRecord("number out of range")

@@ -12,7 +12,7 @@ from engagement.links.urls import read_url
 ERRORS: Final[dict[Reason, str]] = {
     "length": "the token is too short or too long; part of the link is missing",
     "encoding": "the token is damaged: no base64url as we write it",
-    "version": "a token of a version that this program does not know",
+    "version": "a token of a version that this program does not know; use the newer program",
     "kind": "a token of a kind that this program does not know",
     "key": "its key is not in this ring, or was revoked",
     "forged": "not sealed with this key for this kind: altered, or made by somebody else",

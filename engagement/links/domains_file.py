@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = "domains.json"
+VERSION: Final = 1
 _AGAIN: Final = 3600.0  # seconds for which a process need not write the same domain again
 
 
@@ -47,6 +48,11 @@ def read(directory: Path) -> tuple[DomainUse, ...]:
     except FileNotFoundError:
         return ()
     try:
+        if (version := content.get("version", VERSION)) != VERSION:
+            raise ValueError(
+                f"{directory / NAME}: its version is {version!r:.20}, this program knows {VERSION}. "
+                "Use the newer program."
+            )
         domains = content["domains"]
         return tuple(
             DomainUse(str(name), int(one["last"]), int(one["until"])) for name, one in domains.items()
@@ -95,7 +101,7 @@ def _note(directory: Path, domain: str, now: int, until: int) -> None:
         before = known.get(domain, DomainUse(domain, 0, 0))
         known[domain] = DomainUse(domain, max(now, before.last), max(until, before.until))
         domains = {name: {"last": one.last, "until": one.until} for name, one in sorted(known.items())}
-        text = json.dumps({"version": 1, "domains": domains}, indent=1) + "\n"
+        text = json.dumps({"version": VERSION, "domains": domains}, indent=1) + "\n"
         temporary = directory / f"{NAME}.new"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with open(descriptor, "w", encoding="utf-8") as file:

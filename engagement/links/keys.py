@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SECRET_SIZE = 32  # bytes; the security of AES-256 and of HKDF-SHA256 asks for no more
+VERSION = 1  # of the text form; a later one begins with a line "format 2"
 LAST_ID = 0xFFFF  # two bytes in the token; one rotation a day lasts 179 years
 
 _LAST_TIME = 253_402_300_799  # the last second of the year 9999, the last one that _TIME can write
@@ -200,6 +201,11 @@ class Ring:
             words = line.split()
             if not words:
                 continue
+            if words[0] == "format" and len(words) == 2 and words[1] != str(VERSION):
+                raise RingError(
+                    f"{name}:{number}: a ring of format {words[1]:.9}, this program knows {VERSION}; "
+                    "use the newer program"
+                )
             try:
                 keys.append(_parse_key(words, note.strip()))
             except RingError as error:

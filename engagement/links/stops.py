@@ -123,7 +123,15 @@ def _load(path: Path) -> Stops:
     if len(data) > _MAX_SIZE:
         raise StopsError(f"{path}: larger than {_MAX_SIZE} bytes; this is no list of stopped links")
     try:
-        return _read(json.loads(data))
+        content = json.loads(data)
+        if type(content["version"]) is int and content["version"] > VERSION:
+            raise StopsError(
+                f"{path}: its version is {content['version']!r:.20}, this program knows {VERSION}. "
+                "Use the newer program."
+            )
+        return _read(content)
+    except StopsError:
+        raise
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         mend = f"put its copy {copy_of(path)} in its place" if copy_of(path).exists() else "take a backup"
         raise StopsError(f"{path}: not a list that `smtpapi links` wrote ({error}); {mend}") from None

@@ -18,6 +18,7 @@ MOST: Final = 500_000
 _CACHED: Final = 50_000
 _RECENT: Final = 20_000  # queue ids that are known to be gone
 _SWEEP_SECONDS: Final = 600
+VERSION: Final = 1  # of the file; 0 stands in those of programs that wrote none, with the same tables
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS queued (
     queue_id TEXT PRIMARY KEY, at INTEGER NOT NULL, known BLOB NOT NULL
@@ -96,7 +97,16 @@ class QueueMemory:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+            (found,) = self._file.execute("PRAGMA user_version").fetchone()
+            if found > VERSION:
+                self._file.close()
+                raise MemoryFileError(
+                    f"{path}: its form has number {found}, this program knows {VERSION}. "
+                    "Use the newer program."
+                )
             self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _TABLES)
+            if found < VERSION:
+                self._file.execute(f"PRAGMA user_version = {VERSION}")
         except (sqlite3.Error, OSError) as error:
             raise self._trouble(error) from error
         self._forget()

@@ -27,7 +27,7 @@ from engagement.registry.port import (
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 10.0  # writes are short; only a stopped process holds the lock that long
-_VERSION: Final = 1
+VERSION: Final = 1
 # A deleted document keeps its row without data, so that those who follow the changes learn of it. place: from
 # 1, a new one with each change.
 _SCHEMA: Final = (
@@ -192,25 +192,30 @@ class SqliteRegistry:
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            self._refuse_newer(connection)  # before anything of it is changed
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")  # addresses that are gone are overwritten
             connection.execute("BEGIN IMMEDIATE")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                raise RegistryError(
-                    f"{self._path}: its schema has number {version}, this program knows {_VERSION}. "
-                    "Use the newer program."
-                )
-            if version == 0:
+            if self._refuse_newer(connection) == 0:
                 for statement in _SCHEMA:
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _refuse_newer(self, connection: sqlite3.Connection) -> int:
+        """Return the number of the file's schema. Raises RegistryError for that of a later program."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise RegistryError(
+                f"{self._path}: its schema has number {version}, this program knows {VERSION}. "
+                "Use the newer program."
+            )
+        return int(version)
 
     def _identity(self) -> tuple[int, int, int] | None:
         try:

@@ -82,3 +82,9 @@ def magic_end(data: bytes) -> ScanEnd:
     if data.startswith(MAGIC):
         return ScanEnd.WHOLE
     return ScanEnd.TORN if MAGIC.startswith(data) else ScanEnd.CORRUPT
+
+
+def is_newer(data: bytes, magic: bytes) -> bool:
+    """Return whether data begins like a file of a later version: as magic does, but for a higher digit."""
+    end = len(magic) - 1
+    return data[:end] == magic[:end] and magic[end:] < data[end : end + 1] <= b"9"

@@ -9,6 +9,7 @@ segments, so a reader that dies at any moment reads some records twice. Damage c
 whole records before it are read, and the rest is moved to `corrupt/` for a person to examine.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Final
 
 from engagement.spool import repeats
-from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, ScanEnd, frame, magic_end, scan
+from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, ScanEnd, frame, is_newer, magic_end, scan
 from engagement.spool.names import FRESH, READY, REPEATS, replace_durably
 
 _log = logging.getLogger("engagement.spool")
 
 CURSOR: Final = "cursor.json"
+CURSOR_VERSION: Final = 1
 CORRUPT: Final = "corrupt"
 BUDGET: Final = 512 * 1024  # bytes of one `read`: about 1,700 events, a store's transaction of 30 ms
 
@@ -35,6 +37,7 @@ _NAME = re.compile(
 )
 _FRESH_SECONDS = 60.0  # making a segment takes milliseconds; the process that made an older one died
 _COMPLAIN_EVERY = 60.0
+_NEWER = "a newer program wrote it; use the newer program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,8 @@ class SpoolReader:
             finished = segment.path.suffix == READY or _writer_is_gone(descriptor)
             if segment.path.suffix == REPEATS:
                 return self._read_repeats(segment, descriptor) if finished else []
+            if is_newer(os.pread(descriptor, len(MAGIC), 0), MAGIC):
+                raise OSError(errno.EPROTONOSUPPORT, _NEWER)
             entries: list[SpoolEntry] = []
             while True:
                 size = os.fstat(descriptor).st_size - segment.position
@@ -243,7 +248,10 @@ class SpoolReader:
         if os.fstat(descriptor).st_nlink == 0:  # its writer put it into a segment at this moment
             return []
         size = os.fstat(descriptor).st_size
-        slots = list(repeats.slots(os.pread(descriptor, size, 0), max(segment.position, len(repeats.MAGIC))))
+        data = os.pread(descriptor, size, 0)
+        if is_newer(data, repeats.MAGIC):
+            raise OSError(errno.EPROTONOSUPPORT, _NEWER)
+        slots = list(repeats.slots(data, max(segment.position, len(repeats.MAGIC))))
         segment.position = slots[-1].stop if slots else max(segment.position, len(repeats.MAGIC))
         segment.done = True
         segment.stuck = segment.position < size
@@ -308,13 +316,15 @@ def _entries(path: Path, stem: str, position: int) -> Iterator[SpoolEntry]:
     """Yield the whole records of a segment from position on."""
     with path.open("rb") as file:
         if path.suffix == REPEATS:
-            for slot in repeats.slots(file.read(), max(position, len(repeats.MAGIC))):
-                yield SpoolEntry(slot.record, stem, slot.start)
+            data = file.read()
+            if not is_newer(data, repeats.MAGIC):
+                for slot in repeats.slots(data, max(position, len(repeats.MAGIC))):
+                    yield SpoolEntry(slot.record, stem, slot.start)
             return
-        if position == 0:
-            if file.read(len(MAGIC)) != MAGIC:
-                return
-            position = len(MAGIC)
+        head = file.read(len(MAGIC))
+        if is_newer(head, MAGIC) or (position == 0 and head != MAGIC):
+            return
+        position = max(position, len(MAGIC))
         file.seek(position)
         rest = b""
         while chunk := file.read(BUDGET):
@@ -359,7 +369,10 @@ def positions(directory: Path) -> dict[str, int]:
     """Return how far each segment of a directory was read and committed, in bytes, by name without ending."""
     path = directory / CURSOR
     try:
-        values = json.loads(path.read_bytes())["positions"]
+        content = json.loads(path.read_bytes())
+        if (version := content.get("version", CURSOR_VERSION)) != CURSOR_VERSION:
+            raise ValueError(f"its version is {version!r:.20}, this program knows {CURSOR_VERSION}")
+        values = content["positions"]
         return {str(stem): position for stem, position in values.items() if type(position) is int}
     except FileNotFoundError:
         return {}
@@ -370,4 +383,4 @@ def positions(directory: Path) -> dict[str, int]:
 
 
 def _save(path: Path, positions: dict[str, int]) -> None:
-    replace_durably(path, json.dumps({"version": 1, "positions": positions}).encode())
+    replace_durably(path, json.dumps({"version": CURSOR_VERSION, "positions": positions}).encode())

@@ -108,7 +108,8 @@ def check_version(connection: Connection) -> None:
         raise StoreError(f"Cassandra: keyspace {keyspace} {what}. Run `smtpapi store migrate`.")
     if found > newest:
         raise StoreError(
-            f"Cassandra: keyspace {keyspace} has schema {found}, this program knows {newest}. Use the newer."
+            f"Cassandra: keyspace {keyspace} has schema {found}, this program knows {newest}. "
+            "Use the newer program."
         )
     if gone := missing(connection):
         raise StoreError(

@@ -28,7 +28,7 @@ from smtpapi.model.envelope import Client
 HEADER = "X-Smtpapi-Split"
 
 _PURPOSE = b"split"
-_VERSION = b"1"
+VERSION = b"1"
 # Seconds. Postfix (maximal_queue_lifetime) and Sendmail (Timeout.queuereturn) give up after 5 days.
 _LONGEST_WAIT = 10 * 86_400
 _CLOCK_STEP = 86_400  # seconds by which the clock may have been set back since the first pass; a guess
@@ -78,7 +78,7 @@ def seal(first_pass: FirstPass, key: Key) -> str:
     sealed = _cipher(key).encrypt(zlib.compress(packed), None)
     text = binascii.b2a_base64(sealed, newline=False).decode("ascii")
     lines = [text[at : at + _LINE] for at in range(0, len(text), _LINE)]
-    return "\n ".join([f"1 {key.id}", *lines])
+    return "\n ".join([f"{VERSION.decode()} {key.id}", *lines])
 
 
 class Unopened(Enum):
@@ -95,7 +95,7 @@ def unseal(value: bytes, ring: Ring, now: float) -> tuple[FirstPass, Key] | Unop
     It may belong to another message: compare `FirstPass.bound`. now: Unix seconds.
     """
     parts = _BLANKS.split(value.strip())
-    if len(parts) < 3 or parts[0] != _VERSION or not parts[1].isdigit() or len(parts[1]) > 5:
+    if len(parts) < 3 or parts[0] != VERSION or not parts[1].isdigit() or len(parts[1]) > 5:
         return Unopened.NOT_OURS
     key = ring.get(int(parts[1]))
     if key is None:

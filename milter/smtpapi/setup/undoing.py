@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+VERSION = 1  # of the record
+
 
 class CannotUndo(Exception):
     """A file was edited where we had changed it. The text names it and says what to do."""
@@ -38,6 +40,11 @@ def load(record: Path) -> dict[Path, Kept]:
     except FileNotFoundError:
         return {}
     try:
+        if found["version"] != VERSION:
+            raise ValueError(
+                f"{record}: its version is {found['version']!r:.20}, this program knows {VERSION}. "
+                "Use the newer program."
+            )
         return {
             Path(path): Kept(_octets(each["before"]), _octets(each["after"]) or b"")
             for path, each in found["files"].items()
@@ -189,7 +196,7 @@ def _save(record: Path, kept: Mapping[Path, Kept]) -> None:
         }
         for path, each in kept.items()
     }
-    replace(record, (json.dumps({"version": 1, "files": files}, indent=1) + "\n").encode())
+    replace(record, (json.dumps({"version": VERSION, "files": files}, indent=1) + "\n").encode())
 
 
 def _read(path: Path) -> bytes | None:

@@ -55,7 +55,7 @@ _TIMES_AT = {outcome: len(NAMES) + place * _TIMES for place, outcome in enumerat
 _CELLS = len(NAMES) + len(OUTCOMES) * _TIMES
 _ROW = _CELLS * 8
 _HEAD = struct.Struct("<8sII")  # magic, checksum of the names, rows
-_MAGIC = b"smtpapi1"
+MAGIC: Final = b"smtpapi1"
 _SUM = zlib.crc32("\n".join((*NAMES, *OUTCOMES, *map(str, BOUNDS))).encode())
 FILE_NAME = "milter.counters"
 
@@ -135,7 +135,7 @@ class Counters:
             finally:
                 os.close(handle)
             new.replace(path)
-        _HEAD.pack_into(table, 0, _MAGIC, _SUM, rows)
+        _HEAD.pack_into(table, 0, MAGIC, _SUM, rows)
         return cls(table, rows)
 
     @classmethod
@@ -149,7 +149,7 @@ class Counters:
         if len(table) < _HEAD.size:
             raise CountersError(f"{directory / FILE_NAME}: not a table of counters")
         magic, checksum, rows = _HEAD.unpack_from(table, 0)
-        if magic != _MAGIC or checksum != _SUM or len(table) < _HEAD.size + rows * _ROW:
+        if magic != MAGIC or checksum != _SUM or len(table) < _HEAD.size + rows * _ROW:
             raise CountersError(f"{directory / FILE_NAME}: written by another version; restart the filter")
         return cls(table, rows)
 

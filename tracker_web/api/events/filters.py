@@ -22,7 +22,7 @@ _KNOWN: Final = 20_000  # names that are looked through for it
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 
-class Filters(msgspec.Struct, frozen=True, omit_defaults=True):
+class Filters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The filters of a search. Values of one are alternatives; all must match. Times: Unix milliseconds."""
 
     from_ms: int

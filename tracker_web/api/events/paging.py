@@ -32,7 +32,7 @@ class CursorError(ValueError):
     """A text is no cursor of ours."""
 
 
-class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
+class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Where a search goes on. position: as the store's `cursor_of`. total: events in all, -1 for unknown."""
 
     filters: Filters

@@ -17,7 +17,7 @@ import msgspec
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, TYPES, Fields, join
 from engagement.events.model import Event, Hit, Injection
-from engagement.events.record import decode
+from engagement.events.record import BadRecord, decode
 from engagement.events.rows import RowSource
 from engagement.stores.aggregate import RepeatFinder
 from engagement.stores.json_text import as_text
@@ -71,6 +71,8 @@ def source_of(body: bytes) -> RowSource | Fields:
     """
     if body[0] == _JSON:
         return dict(json.loads(body[1:]))
+    if body[0] != _RECORD:
+        raise BadRecord(f"a body of sort {body[0]}, which this program does not know: use the newer program")
     client, _, rest = body[1:].partition(b"\0")
     reason, rules, rcpt_hash, second, record = msgspec.msgpack.decode(rest)
     label = None
