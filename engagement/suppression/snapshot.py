@@ -73,6 +73,11 @@ class Table:
         """Return the number of entries."""
         return len(self._firsts)
 
+    def __contains__(self, hashed: Hash) -> bool:
+        """Return whether there is an entry with this hash (`hash_of`)."""
+        place = self._place(*hashed)
+        return place < len(self._firsts) and (self._firsts[place], self._seconds[place]) == hashed
+
     def source(self, tenant: str, recipient: str, list_id: str, kind: MailKind) -> Source | None:
         """Return where the entry comes from, None where there is none. recipient: normalised."""
         first, second = hash_of(key_of(tenant, recipient, list_id, kind))

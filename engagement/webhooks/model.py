@@ -14,6 +14,7 @@ T = TypeVar("T", bound="Webhook | State | Batch")
 PENDING: Final = "pending"
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
+PAUSED_BY_PERSON: Final = "paused by a person"  # State.paused, where no failure did it
 BatchState = Literal["pending", "delivered", "failed"]
 
 

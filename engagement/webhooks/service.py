@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from engagement.webhooks.batches import PING
 from engagement.webhooks.definition import FieldError, changed, made
 from engagement.webhooks.documents import Documents
-from engagement.webhooks.model import Endpoint, State, Webhook
+from engagement.webhooks.model import PAUSED_BY_PERSON, Endpoint, State, Webhook
 from engagement.webhooks.schedule import Answer, asked_again, restarted
 from engagement.webhooks.sending.delivery import NoTokenError, Sender
 from engagement.webhooks.signature import LEAST, new_secret
@@ -132,7 +132,7 @@ class WebhookService:
     def pause(self, webhook_id: str, tenant: str = "") -> None:
         """Let a webhook wait; what comes in meanwhile is sent later. Raises WebhookError."""
         self._known(webhook_id, tenant)
-        self._documents.change_state(webhook_id, lambda state: replace(state, paused="paused by a person"))
+        self._documents.change_state(webhook_id, lambda state: replace(state, paused=PAUSED_BY_PERSON))
 
     def resume(self, webhook_id: str, tenant: str = "", *, skip: bool = False) -> None:
         """Let a webhook go on with what it missed; skip: without that. Raises WebhookError."""

@@ -156,6 +156,8 @@ def test_programs_that_do_not_run_and_workers_that_drain() -> None:
         (["/v/bin/python", "-P", "-m", "tracker_web", "--config", "/x"], "tracker"),
         (["/v/bin/python", "-P", "-m", "tracker_web.web", "--config", "/x"], "web"),
         (["/v/bin/python", "/usr/bin/smtpapi", "ship", "--status"], ""),
+        (["/v/bin/python", "/usr/bin/smtpapi", "webhooks"], "webhooks"),
+        (["/v/bin/python", "/usr/bin/smtpapi", "webhook", "list"], ""),
         (["vi", "smtpapi.conf"], ""),
     ],
 )

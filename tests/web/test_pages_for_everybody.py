@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tracker_web.web.app import create_app
 from web.chromium import Page, browser
 from web.everybody import bring, hindrances
 from web.servers import Site, opener, running, web
-from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, hit, shown_site, tell
+from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, WEBHOOK, hit, shown_site, tell
 from web.web_cases import NOW
 from web.web_events import an_injection
 
@@ -77,6 +78,40 @@ def test_axe_finds_nothing_on_any_page(site: Site, tmp_path: Path) -> None:
             for path in PAGES:
                 found[f"{width} {path}"] = seen_in_both(page, at(site, path), width)
     assert {path: each for path, each in found.items() if each} == {}
+
+
+_UNNAMED = """
+[...document.querySelectorAll("table.cards-when-narrow td:not(.tools, .bar, :empty)")].filter(cell => {
+  const shown = getComputedStyle(cell, "::before").content.includes(cell.dataset.title);
+  const heading = cell.closest("table").tHead.rows[0].cells[cell.cellIndex].textContent.trim();
+  return cell.dataset.title !== heading || !(shown || cell.cellIndex === 0);
+}).map(cell => cell.outerHTML)
+"""
+
+
+def test_each_cell_of_a_narrow_table_says_what_it_is(page: Page, site: Site) -> None:
+    """The heading is out of sight then. The first cell is the card's own heading, or says its name too."""
+    page.size(390)
+    tables = 0
+    for path in PAGES:
+        page.open(at(site, path))
+        assert page.value(_UNNAMED) == [], path
+        tables += page.value("document.querySelectorAll('.cards-when-narrow').length")
+        assert page.value("document.documentElement.scrollWidth") <= 390, path
+    assert tables >= 10
+
+
+def test_times_of_webhooks_are_for_people(page: Page, site: Site) -> None:
+    page.size(1280)
+    for path in ("/webhooks", f"/webhooks/{WEBHOOK}"):
+        page.open(at(site, path))
+        told = page.value("[...document.querySelectorAll('main time')].map(t => [t.dateTime, t.textContent])")
+        assert told, path
+        for machine, person in told:
+            moment = datetime.fromisoformat(machine)
+            assert person == f"{moment:%-d %b %Y, %H:%M:%S}"
+            assert int(moment.timestamp()) == NOW
+        assert not re.search(r"\dT\d\d:\d\d", page.value("document.querySelector('main').textContent"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

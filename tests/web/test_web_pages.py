@@ -12,13 +12,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 from msgspec.structs import replace
 
+from engagement.events.model import MessageEvent
+from engagement.events.rows import rows
 from engagement.links.model import Kind
 from engagement.settings import load_file
+from engagement.stores import open_store
 from tracker_web.web.app import create_app
 from web.chromium import browser
 from web.servers import Site, make_site, opener, running, web
 from web.web_cases import NOW
-from web.web_events import RECIPIENT, a_hit, an_injection, put
+from web.web_events import IDS, RECIPIENT, a_hit, an_injection, put
 
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 SCANNER = "Mozilla/5.0 (compatible; Barracuda Sentinel (EE))"
@@ -334,3 +337,31 @@ def test_in_a_browser_no_page_is_wider_than_its_window(site: Site, tmp_path: Pat
             page.open(f"http://localhost:{site.web}{path}{THEN if '/live' not in path else ''}")
             assert page.value("document.documentElement.scrollWidth") <= width, path
         assert page.complaints == []
+
+
+def test_the_overview_says_so_while_events_are_newer_than_the_figures(
+    client: FlaskClient, site: Site
+) -> None:
+    """The figures follow by a moment: between the two the first mail is in the list and in no figure."""
+    words = "The newest events are not in the figures yet."
+    now_ms = int(time.time() * 1000)
+    mail = an_injection()._replace(at_ms=now_ms, id=IDS.next(now_ms))
+    store = open_store(load_file(site.config).store, writing=True)
+    try:
+        ago = now_ms // 1000 - NOW
+        taken = MessageEvent(IDS.next(now_ms), now_ms, "delivery", "mx", mail.queue_id, 7, queue_time=9)
+        hits = (a_hit(seconds=ago), a_hit(Kind.OPEN, seconds=ago), a_hit(seconds=ago, method="HEAD"))
+        for came in (rows(mail), rows(taken, injection=mail), *map(rows, hits)):
+            store.add(list(came))
+            assert words in text(client)
+            assert words not in text(client, f"/{THEN}")  # an earlier period misses nothing
+            store.roll_up()
+            assert words not in text(client)
+        assert "1 mail taken in" in text(client)
+    finally:
+        store.close()
+
+
+def test_old_events_are_never_said_to_be_newer_than_the_figures(client: FlaskClient, site: Site) -> None:
+    put(site, an_injection(), a_hit(seconds=5))
+    assert "not in the figures yet" not in text(client, f"/{THEN}")

@@ -1,12 +1,16 @@
 """The overview: all mail of a period, its campaigns, links and domains, and what came in last."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
+from engagement.events.fields import Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper import status
+from engagement.stores.port import FigureQuery, Query
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart
 from tracker_web.pages.content.figures import (
@@ -18,12 +22,23 @@ from tracker_web.pages.content.figures import (
     series_table,
     total,
 )
-from tracker_web.pages.content.numbers import duration, grouped
+from tracker_web.pages.content.numbers import duration, grouped, moment
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line
 
 _TOP = 8  # groups of each table
 _LATEST = 8  # events
+_MINUTE: Final = 60_000
+_MOST: Final = 1000  # events of a minute that are compared; with more nobody misses the last of them
+_RECENT: Final = 10 * _MINUTE  # figures of older events are made, or the shipper's state says why not
+# Types of events of which a figure counts each, so that the two can be compared.
+_COUNTED: Final = {
+    ("injection",): "count_injected",
+    ("delivery",): "count_delivered",
+    ("click", "amp_click"): "x_count_recorded_clicked",
+    ("open", "amp_open"): "x_count_recorded_rendered",
+    ("initial_open", "amp_initial_open"): "x_count_recorded_initial_rendered",
+}
 
 
 def blueprint() -> Blueprint:
@@ -35,6 +50,9 @@ def blueprint() -> Blueprint:
         """Return the overview. Query parameters: period, from, to, compare, count."""
         view = site.view()
         period = view.period
+        # Events before figures: what is counted by then is in all that is read from here on.
+        newest = site.events(limit=_LATEST)
+        behind = _behind(newest, period.to_ms)
         sums = total(site.rows(view))
         earlier = view.period.before
         before = (
@@ -77,7 +95,7 @@ def blueprint() -> Blueprint:
                 ],
             ),
         )
-        latest = [line(fields) for fields in site.events(limit=_LATEST)]
+        latest = [line(fields) for fields in newest]
         return site.page(
             "overview.html",
             tables,
@@ -87,10 +105,44 @@ def blueprint() -> Blueprint:
             chart=line_chart("Opens and clicks by people", times, drawn, precision=period.precision),
             drawn=drawn,
             latest=latest,
+            behind=behind,
             health=_health(),
         )
 
     return pages
+
+
+def _behind(newest: Sequence[Fields], to_ms: int) -> bool:
+    """Return whether an event that came in lately is not in the figures yet: they follow by a moment.
+
+    newest: the newest events. to_ms: the end of the period that is shown. Raises StoreError.
+    """
+    least = site.now_ms() - _RECENT
+    recent = [(at_ms, fields) for fields in newest if least <= (at_ms := _at_ms(fields)) < to_ms]
+    if not recent:
+        return False
+    times = [at_ms - at_ms % _MINUTE for at_ms, _ in recent]
+    from_ms, to_ms, whose = min(times), max(times) + _MINUTE, site.tenant()
+    rows = site.store().figures(
+        FigureQuery(
+            from_ms=from_ms,
+            to_ms=to_ms,
+            precision="1min",
+            metrics=tuple(_COUNTED.values()),
+            tenant=whose,
+        )
+    )
+    for types, figure in _COUNTED.items():
+        if any(fields["type"] in types for _, fields in recent):
+            asked = Query(from_ms=from_ms, to_ms=to_ms, types=types, tenant=whose)
+            there = site.store().number(asked, _MOST)
+            if sum(row.figures.get(figure, 0) for row in rows) < there < _MOST:
+                return True
+    return False
+
+
+def _at_ms(fields: Fields) -> int:
+    return int(moment(str(fields["timestamp"])).timestamp() * 1000)
 
 
 def _campaign(name: str) -> str:

@@ -173,6 +173,7 @@ def prepare(app: Flask) -> None:
     app.url_map.merge_slashes = False  # a campaign may be called a//b
     app.jinja_env.filters.update(
         grouped=numbers.grouped,
+        moment=numbers.moment,
         percent=numbers.percent,
         shortened=numbers.shortened,
         segment=segment,

@@ -11,6 +11,7 @@ from typing import Final
 
 from engagement.settings import Where
 from engagement.settings.scopes import listen_of
+from smtpapi.doctor.entered import CHECKS as ENTERED
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.host import clock, follow, keys, processes, spool, store, versions
 from smtpapi.doctor.mta import hop, order, reach, sendmail, signer, trust
@@ -242,6 +243,7 @@ CHECKS: Final[dict[str, Check]] = {
     processes.CHECK: _processes,
     spool.CHECK: _spool,
     store.CHECK: _store,
+    **ENTERED,
     follow.CHECK: _follow,
     order.CHECK: _milters,
     reach.CHECK: _socket,

@@ -45,8 +45,9 @@ def duration(ms: int) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Return an event's time (contract.md 7.1) as a moment in UTC. Raises ValueError."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    """Return an event's time (contract.md 7.1) in UTC; without a zone it is UTC. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def shortened(text: str, most: int = 60) -> str:

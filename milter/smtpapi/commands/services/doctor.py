@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _COLOURS: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.OK: "green"}
 _NAMES: Final = (
-    *("config", "versions", "clock", "keys", "processes", "spool", "store", "follow"),
-    *("milters", "socket", "signer", "hop", "trust", "dns", "certificate", "proxy", "probe"),
+    *("config", "versions", "clock", "keys", "processes", "spool", "store", "registry", "suppression"),
+    *("webhooks", "follow", "milters", "socket", "signer", "hop", "trust", "dns", "certificate", "proxy"),
+    "probe",
 )
 
 

@@ -24,7 +24,9 @@ ROLES: Final = {
     "ship": "Events wait in the spool, and are dropped when it is full.",
     "follow": "Deliveries and bounces are not known.",
     "web": "Nobody sees the pages of events.",
+    "webhooks": "No webhook gets an event.",
 }
+_NOT_MISSED: Final = frozenset(("webhooks",))  # the check `webhooks` misses it, where there is a webhook
 _UNITS: Final = {"milter": "smtpapi-milter", "tracker": "smtpapi-tracker", "ship": "smtpapi-shipper"}
 _NEEDED: Final = frozenset(("milter", "tracker", "ship"))
 
@@ -142,7 +144,7 @@ def check(
     """
     by_role = {each.role for each in programs}
     for role in ROLES:
-        if role not in by_role | elsewhere:
+        if role not in by_role | elsewhere | _NOT_MISSED:
             unit = _UNITS.get(role, f"smtpapi-{role}")
             yield Finding(
                 CHECK,
