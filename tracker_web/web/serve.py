@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 8
 _HEADER_TIMEOUT: Final = 10_000  # milliseconds
+_NICE: Final = 10  # readers go first: the tracker beside it has the processor when it wants it
 _STOP_TIMEOUT: Final = 5  # seconds until a worker with a stuck connection is killed
 
 
@@ -88,6 +89,7 @@ def _forget_variables() -> None:
 def serve(settings: Settings, config: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     _forget_variables()
+    os.nice(_NICE)
     os.environ[CONFIG_VARIABLE] = str(config)  # for the commands that this program runs
     listen = listen_of(settings)
     log.started(str(listen), settings.web.token_file)
