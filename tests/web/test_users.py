@@ -73,6 +73,14 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(
     assert password not in answer.get_data(as_text=True)
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
+@pytest.mark.parametrize("body", ["&".join(["a=b"] * 400), "a" * 5000, "%ED%A0%80=%FF", "\x80\xff"])
+def test_a_form_that_is_none_is_no_fault_of_the_server(client: FlaskClient, path: str, body: str) -> None:
+    kind = "application/x-www-form-urlencoded"
+    answer = client.post(path, data=body.encode("latin-1"), headers=HOST, content_type=kind)
+    assert answer.status_code in (400, 401)
+
+
 def test_who_guesses_waits_and_so_does_the_right_password(
     registry: SqliteRegistry, client: FlaskClient
 ) -> None:

@@ -232,9 +232,12 @@ def same(offered: str, right: str) -> bool:
 
 
 def _form(environ: "WSGIEnvironment") -> dict[str, str] | None:
-    """Return the fields of a form, None for what is too long to be one of these."""
+    """Return the fields of a form, None for what is too long, or has too many, to be one of these."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if not length.isdigit() or int(length) > _LONGEST_FORM:
         return None
     text = environ["wsgi.input"].read(int(length)).decode("latin-1")
-    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=20))
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=20))
+    except ValueError:  # more fields
+        return None
