@@ -12,6 +12,7 @@ PORT_WEB ?= 8090
 STORE ?= sqlite
 PORT_CASSANDRA ?= 9142
 PYTEST_ARGS ?=
+TEST_JOBS ?= 2
 export PYTHON RUN_DIR PORT_SMTP PORT_HTTP PORT_HOP PORT_WEB STORE PORT_CASSANDRA
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -34,7 +35,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make run needs root, as Postfix does: use 'sudo make run'" >&2; exit 1; }
 
 test: system venv check  ## install what is missing, then all checks and all tests
-	@$(BIN)/python -m pytest -q -m "not long" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m "not long" -n $(TEST_JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract

@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     another user, would be locked out in the middle of this one.
     """
     if config.option.basetemp is None:
-        config.stash[_OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="smtpapi-tests-"))
-        config.option.basetemp = str(config.stash[_OWN_FOLDER] / "run")
+        config.stash[_OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="smtpapi-"))
+        config.option.basetemp = str(config.stash[_OWN_FOLDER] / "r")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -34,11 +34,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests share something that is made once, so that one of two processes takes them all.
+
+    A file is a group, since its fixtures may be; a test that names a group of its own keeps it.
+    """
     for item in items:
         names = getattr(item, "fixturenames", ())
+        group = str(item.path)
         if "cassandra_node" in names or item.name.partition("[")[2].startswith("cassandra"):
             item.add_marker(pytest.mark.timeout(_FIRST_SECONDS))
+            group = "cassandra"
+        elif "made" in names:
+            group = "packages"
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

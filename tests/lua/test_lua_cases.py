@@ -10,7 +10,8 @@ import pytest
 from lua.lua_site import Case, LuaSite, cases, facts_of, lua_site
 from mta.mta_site import until
 
-pytestmark = pytest.mark.mta
+# The port is the one that a policy of the cases names.
+pytestmark = [pytest.mark.mta, pytest.mark.xdist_group("port-8650")]
 
 
 @pytest.fixture(scope="module")
