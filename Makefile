@@ -23,7 +23,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs pictures lock clean root version
+.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs pictures peers lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -110,6 +110,10 @@ docs:  ## write the sample configuration and the reference pages from the code
 
 pictures: venv  ## make the pictures of docs/pages.md; needs Chromium
 	@PYTHONPATH=milter:.:tests $(BIN)/python -m web.pictures
+
+peers: venv  ## beside other ways to do it: tables and plots into docs/performance.md (SPARKY=DIR, MAILS=DIR; bench/peers)
+	@$(BIN)/python -m pip install -q pytracking matplotlib
+	@$(BIN)/python -m bench.peers --docs docs $(if $(SPARKY),--sparky $(SPARKY)) $(foreach each,$(MAILS),--mails $(each))
 
 lock:  ## write requirements.lock from what .venv holds; make it with the oldest Python served, Debian 12's 3.11.2
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

@@ -169,42 +169,49 @@ def served(
     label: str, folder: Path, config: Path, ring: Path, arguments: argparse.Namespace
 ) -> Iterator[tuple[int, int]]:
     """granian with an application, on a free port; gives the port and the process's id."""
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "asginl" if label in ASGI else "wsgi",
-        "--no-ws",
-        "--http",
-        "1",
-    ]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    command += [
-        "--workers",
-        str(arguments.workers),
-        *(() if label in ASGI else ("--blocking-threads", str(arguments.threads))),
-        APPLICATIONS[label],
-    ]
-    if label in FACTORIES:
-        command.append("--factory")
     if label == "no spool":
         config = config.with_suffix(".off")
-    path = os.pathsep.join((str(ROOT), str(ROOT / "milter")))
-    variables = {"PYTHONPATH": path, "SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
+    variables = {"SMTPAPI_CONFIG": str(config), RING_VARIABLE: str(ring)}
+    with granian(
+        APPLICATIONS[label], arguments.workers, asgi=label in ASGI, factory=label in FACTORIES,
+        threads=arguments.threads, folder=folder, variables=variables,
+    ) as running:  # fmt: skip
+        yield running
+
+
+@contextmanager
+def granian(
+    application: str, workers: int, *, asgi: bool, factory: bool, threads: int, folder: Path,
+    variables: dict[str, str],
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """An application on a free port; gives the port and the process's id. variables: of its environment."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "asginl" if asgi else "wsgi", "--no-ws"),
+        *("--http", "1", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"),
+        *("--workers", str(workers), *(() if asgi else ("--blocking-threads", str(threads)))),
+        application,
+    ]
+    if factory:
+        command.append("--factory")
+    variables = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "milter"))), **variables}
     variables |= {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True)
     try:
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_for_port(port)
         yield port, process.pid
     finally:
         stop(process)
+
+
+def wait_for_port(port: int) -> None:
+    """Wait up to ten seconds until somebody listens there."""
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
