@@ -83,6 +83,8 @@ def _handed_on(node: nodes.Node) -> Iterator[str]:
         for child in (*node.args[3:], *node.kwargs):
             yield from _handed_on(child)
         return
+    if isinstance(node, nodes.Compare):  # never said
+        return
     if isinstance(node, nodes.Const) and isinstance(node.value, str):
         if node.value[:1].isupper() or " " in node.value.strip():
             yield node.value

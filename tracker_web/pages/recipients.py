@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from engagement.access.users import Role
 from engagement.erasures.requests import ErasureRequests
 from engagement.objections import ObjectionsError, add
+from tracker_web.languages.words import gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 from tracker_web.pages.messages import events_table
@@ -49,7 +50,8 @@ def blueprint() -> Blueprint:
         address = _address(request.form)
         listed = site.sources().settings.privacy.objections
         if not listed:
-            return _page(address, "There is no list of objections: name one in privacy { objections }.", 422)
+            none = gettext("There is no list of objections: name one in privacy { objections }.")
+            return _page(address, none, 422)
         try:
             add(Path(listed), [address])
         except (ObjectionsError, ValueError) as error:

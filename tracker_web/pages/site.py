@@ -20,7 +20,7 @@ from engagement.events.fields import Fields
 from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
 from tracker_web.languages.words import N_, gettext
-from tracker_web.pages.content import charts, numbers
+from tracker_web.pages.content import charts, names, numbers
 from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.period import PRESETS, View, preset, view_of
 from tracker_web.pages.content.tables import Table, as_csv, as_json
@@ -173,6 +173,7 @@ def prepare(app: Flask) -> None:
     """Give templates their filters and names."""
     app.url_map.merge_slashes = False  # a campaign may be called a//b
     app.jinja_env.filters.update(
+        day=numbers.day,
         grouped=numbers.grouped,
         moment=numbers.moment,
         percent=numbers.percent,
@@ -183,6 +184,11 @@ def prepare(app: Flask) -> None:
         preset_of=lambda name: preset(name, now_ms()),
         change=numbers.change,
         share_bar=charts.share_bar,
+        role_name=names.role_name,
+        kind_name=names.kind_name,
+        side_name=names.side_name,
+        state_name=names.state_name,
+        source_name=names.source_name,
         export_link=export_link,
         view_link=view_link,
         navigation=NAVIGATION,
