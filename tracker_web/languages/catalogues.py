@@ -43,6 +43,10 @@ class Language:
         """Return a text in this language."""
         return self.texts.gettext(text)
 
+    def ngettext(self, one: str, many: str, number: int) -> str:
+        """Return a text for a number of things in this language."""
+        return self.texts.ngettext(one, many, number)
+
 
 ENGLISH: Final = Language("en")
 
