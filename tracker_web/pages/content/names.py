@@ -13,6 +13,11 @@ _STATES: Final = {
     "failed": N_("failed"),
     "delivered": N_("delivered"),
 }
+_WISHES: Final = {
+    "OBJECT": N_("record nothing any more"),
+    "EXPORT": N_("a copy of what is stored"),
+    "ERASE": N_("erase what is stored"),
+}
 _SOURCES: Final = {
     "Spam Complaint": N_("Spam Complaint"),
     "List Unsubscribe": N_("List Unsubscribe"),
@@ -41,6 +46,11 @@ def side_name(value: str) -> str:
 def state_name(value: str) -> str:
     """Return the name of a batch's state, "" for all of them."""
     return _named(_STATES, value)
+
+
+def wish_name(value: str) -> str:
+    """Return the name of what a reader asked."""
+    return _named(_WISHES, value)
 
 
 def source_name(value: str) -> str:

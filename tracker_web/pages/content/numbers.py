@@ -17,7 +17,6 @@ _DAY_FIRST: Final = "en_GB"  # what `en` alone means to CLDR is American: the mo
 
 DAY: Final = "yMMMMd"  # 29 November 2026
 SHORT_DAY: Final = "MMMd"  # 29 Nov
-SHORT_DATE: Final = "yMMMd"  # 29 Nov 2026
 MONTH: Final = "yMMM"  # Nov 2026
 
 
@@ -32,7 +31,7 @@ def fixed(number: float, digits: int) -> str:
 
 
 def day(at: date, form: str = DAY) -> str:
-    """Return a date. form: DAY, SHORT_DAY, SHORT_DATE or MONTH."""
+    """Return a date. form: a skeleton of CLDR: DAY, SHORT_DAY, MONTH."""
     return format_skeleton(form, at, locale=_locale(current().code))
 
 
@@ -87,6 +86,11 @@ def moment(text: str) -> datetime:
     """Return an event's time (contract.md 7.1) in UTC; without a zone it is UTC. Raises ValueError."""
     found = datetime.fromisoformat(text)
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def instant(seconds: float) -> str:
+    """Return a Unix time as an event's time is written, for `moment`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def shortened(text: str, most: int = 60) -> str:
