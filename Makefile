@@ -23,7 +23,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs pictures peers lock clean root version
+.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs languages pictures peers lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -107,6 +107,9 @@ docs:  ## write the sample configuration and the reference pages from the code
 	$(BIN)/python -m engagement.settings.explain sample > etc/smtpapi.conf
 	$(BIN)/python -m engagement.settings.explain reference > docs/settings.md
 	$(BIN)/python -m smtpapi.commands.configuration.reference > docs/commands.md
+
+languages:  ## bring the catalogues of translations in step with the sources
+	@PYTHONPATH=milter:.:tests $(BIN)/python tests/languages/catalogues.py
 
 pictures: venv  ## make the pictures of docs/pages.md; needs Chromium
 	@PYTHONPATH=milter:.:tests $(BIN)/python -m web.pictures

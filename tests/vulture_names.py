@@ -34,7 +34,7 @@ _ = (_.NO_HOST, _.USER_INFO, _.CONTROL_CHARACTER, _.BACKSLASH, _.NON_ASCII, _.TA
 
 # templates of the pages (tracker_web.pages), and Flask
 _ = (_.share, _.sides, _.merge_slashes, _.front, _.every, _.one, _.new, _.search)
-_ = (_.add_key, _.revoke_key, _.add_user, _.remove_user, _.object_, _.act)
+_ = (_.add_key, _.revoke_key, _.add_user, _.remove_user, _.object_, _.act, _.choose)
 
 # the interface of stores and events, with its reference engine for tests
 _ = (_.to_fields, _.MemoryStore, _.people_messages, _.sync_failures)

@@ -52,14 +52,23 @@ class Hit(Struct, frozen=True, array_like=True, gc=False):
 UNDO: Final = "DELETE"
 
 
+# What a reader asks about what is kept of them, as the method in its record: record no more, hand out, erase.
+ASKS: Final = ("OBJECT", "EXPORT", "ERASE")
+
+
+def is_asked(hit: Hit) -> bool:
+    """Return whether a hit asks about what is kept of its reader. It is no event of its own."""
+    return hit.method in ASKS
+
+
 def is_undo(hit: Hit) -> bool:
     """Return whether a hit takes an earlier one back. It is no event of its own."""
     return hit.method == UNDO
 
 
 def is_posted(hit: Hit) -> bool:
-    """Return whether a hit was posted, as only wishes to get no more mail are."""
-    return hit.method in ("POST", UNDO)
+    """Return whether a hit was posted, as only wishes of readers are."""
+    return hit.method in ("POST", UNDO, *ASKS)
 
 
 class Injection(NamedTuple):

@@ -35,6 +35,7 @@ from engagement.events.model import (
     MessageEvent,
     MessageName,
     about,
+    is_asked,
     is_undo,
     names_of,
 )
@@ -157,7 +158,7 @@ def rows(
         return (_of_message_event(event, injection, hash_key),)
     if isinstance(event, Injection):
         return (_of_injection(event, hash_key, record),)
-    if is_undo(event):
+    if is_undo(event) or is_asked(event):
         return ()
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules, Context(injected_ms=identity.issued * 1000))

@@ -19,6 +19,7 @@ from engagement.settings.schema import (
     EventHydrantStanza,
     FollowStanza,
     KeysStanza,
+    LanguagesStanza,
     LimitsStanza,
     MetricsStanza,
     MilterStanza,
@@ -72,6 +73,7 @@ class Settings:
     webhooks: WebhooksStanza = field(default_factory=WebhooksStanza)
     transmissions: TransmissionsStanza = field(default_factory=TransmissionsStanza)
     follow: FollowStanza = field(default_factory=FollowStanza)
+    languages: LanguagesStanza = field(default_factory=LanguagesStanza)
     metrics: MetricsStanza = field(default_factory=MetricsStanza)
     privacy: PrivacyStanza = field(default_factory=PrivacyStanza)
     policy: PolicyStanza = field(default_factory=PolicyStanza)

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
+from engagement.erasures import asked
 from engagement.events.classify import ReaderClass
-from engagement.events.model import Event, Hit, is_posted
+from engagement.events.model import Event, Hit, is_asked, is_posted
 from engagement.links.model import CLICKS, PSEUDONYM_DOMAIN, BadToken
 from engagement.links.token import unpack
+from engagement.objections import ObjectionsError, add
 from engagement.registry.port import ConflictError, Document, Registry, RegistryError
 from engagement.shipper.rejudge import message_of
 from engagement.shipper.wishes import Wish, followed, wish_of
@@ -44,7 +47,8 @@ class Unsubscribes:
     """The wishes of one shipper.
 
     registry: opens it, when there is a first wish. store: has the labels of clicks. settled: whether links
-    that were only followed count (`unsubscribe.by_link = settled`). now: returns Unix seconds.
+    that were only followed count (`unsubscribe.by_link = settled`). objections: the list that readers who
+    object are put on, None for leaving it to people. now: returns Unix seconds.
     """
 
     def __init__(
@@ -53,12 +57,14 @@ class Unsubscribes:
         store: EventStore,
         *,
         settled: bool,
+        objections: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._open = registry
         self._registry: Registry | None = None
         self._store = store
         self._settled = settled
+        self._objections = objections
         self._now = now
         self._next = float("-inf")
         self._swept = time.monotonic()
@@ -76,7 +82,9 @@ class Unsubscribes:
     def _take(self, hit: Hit) -> None:
         """Follow or note one hit. Raises RegistryError."""
         try:
-            if is_posted(hit):
+            if is_asked(hit):
+                self._pass_on(hit)
+            elif is_posted(hit):
                 if (wish := wish_of(hit)) is not None:
                     self._follow(wish)
             elif self._settled and hit.kind in CLICKS and hit.method != "HEAD":
@@ -87,6 +95,20 @@ class Unsubscribes:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours in one event must not stop the others
             _log.error("unsubscribe: event %s is not followed: %s", hit.id, type(error).__name__)
+
+    def _pass_on(self, hit: Hit) -> None:
+        """Put a reader on the list of objections, or leave it to people. Raises RegistryError."""
+        wish = asked.asked_by(hit)
+        if wish is None:
+            return
+        if wish.what == "OBJECT" and self._objections is not None:
+            try:
+                add(self._objections, [wish.recipient])
+            except (ObjectionsError, ValueError) as error:
+                _log.error("an objection of a reader waits on the page of recipients: %s", error)
+            else:
+                return
+        asked.note(self._books(), wish)
 
     def turn(self) -> None:
         """Follow clicks that have been judged a person's long enough, and forget old undos, if it is time.

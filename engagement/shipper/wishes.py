@@ -6,7 +6,7 @@ the tracker's page. A link that was only followed is none by itself: it may have
 
 from typing import NamedTuple
 
-from engagement.events.model import Hit, is_posted, is_undo
+from engagement.events.model import Hit, is_asked, is_posted, is_undo
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import unpack
 
@@ -30,7 +30,11 @@ class Wish(NamedTuple):
 
 def wish_of(hit: Hit) -> Wish | None:
     """Return what a reader wants who posted, None for other hits. Raises BadToken for a broken payload."""
-    if not is_posted(hit) or (hit.kind is not Kind.LIST_UNSUBSCRIBE and hit.kind not in CLICKS):
+    if (
+        not is_posted(hit)
+        or is_asked(hit)
+        or (hit.kind is not Kind.LIST_UNSUBSCRIBE and hit.kind not in CLICKS)
+    ):
         return None
     identity, link = unpack(hit.kind, hit.packed)
     if hit.kind is Kind.LIST_UNSUBSCRIBE:

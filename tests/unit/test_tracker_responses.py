@@ -6,6 +6,7 @@ _EVERY = {"X-Content-Type-Options": "nosniff", "X-Robots-Tag": "noindex", "Cache
 _PAGE = {
     "Content-Type": "text/html; charset=utf-8",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Language",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 

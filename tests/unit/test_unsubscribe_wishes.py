@@ -12,6 +12,7 @@ from msgspec import structs
 
 from contract.store_samples import AT
 from engagement.classify.shipped import shipped
+from engagement.erasures import asked
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import UNDO, Hit
 from engagement.events.record import encode
@@ -320,3 +321,36 @@ def test_a_hit_that_was_not_posted_is_no_wish() -> None:
     assert wish_of(hit(method="GET")) is None
     assert wish_of(click(method="POST", link=replace_marked())) is None
     assert wish_of(structs.replace(hit(), kind=Kind.OPEN)) is None
+
+
+def test_who_objects_by_the_page_stands_on_the_list(tmp_path: Path) -> None:
+    listed = tmp_path / "objections"
+    listed.write_text("# nobody yet\n")
+    site = Site(tmp_path)
+    site.wishes._objections = listed
+    site.take(hit(method="OBJECT"), hit(1, method="OBJECT"))
+    assert listed.read_text().splitlines() == ["# nobody yet", READER.lower()]
+    assert asked.waiting(site.registry, "") == []
+    site.wishes.close()
+
+
+@pytest.mark.parametrize("listed", [None, "missing"])
+def test_an_objection_that_cannot_be_listed_is_left_to_people(tmp_path: Path, listed: str | None) -> None:
+    site = Site(tmp_path)
+    site.wishes._objections = tmp_path / listed if listed else None
+    site.take(hit(method="OBJECT", customer_id="17"))
+    assert [(each.what, each.recipient) for each in asked.waiting(site.registry, "17")] == [
+        ("OBJECT", READER)
+    ]
+    site.wishes.close()
+
+
+def test_what_a_reader_asks_waits_once_for_people_and_erases_nothing(site: Site) -> None:
+    site.take(hit(), hit(1, method="ERASE"), hit(2, method="ERASE"), hit(3, method="EXPORT"))
+    waiting = asked.waiting(site.registry, "")
+    assert [(each.what, each.recipient, each.at_ms) for each in waiting] == [
+        ("ERASE", READER, AT + 2),
+        ("EXPORT", READER, AT + 3),
+    ]
+    assert site.entries() == [(NON, Source.LIST_UNSUBSCRIBE, "news.example.com")]
+    assert site.registry.find("erasure") == ()

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from engagement.access.keys import ApiKeys
 from engagement.access.users import Role, Users
+from engagement.erasures import asked
 from engagement.erasures.requests import ErasureRequests
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
@@ -25,6 +26,7 @@ from webhooks.sites import endpoint
 FORMS: tuple[tuple[str, Role, dict[str, str]], ...] = (
     ("/recipients/erase", Role.ADMINISTERS, {"address": "ida@example.net"}),
     ("/recipients/object", Role.ADMINISTERS, {"address": "ida@example.net"}),
+    ("/recipients/asked", Role.ADMINISTERS, {"recipient": "ida@example.net", "what": "ERASE"}),
     ("/access/keys", Role.ADMINISTERS, {"name": "k", "scope": "metrics/view"}),
     ("/access/keys/revoke", Role.ADMINISTERS, {"name": "k"}),
     ("/access/users", Role.ADMINISTERS, {"name": "Uma", "password": PASSWORD, "role": "administers"}),
@@ -226,9 +228,9 @@ def test_a_webhook_fails_is_seen_and_its_batch_is_sent_again(
         assert "b-1" in page
         assert "ECONNREFUSED" in page
         page = send(client, f"{found[1]}/replay", {"batch": "b-1"}).get_data(as_text=True)
-        assert "1 batch(es) will be sent again" in page
+        assert "1 batch will be sent again" in page
         page = send(client, f"{found[1]}/test", {}).get_data(as_text=True)
-        assert "Test POST to endpoint succeeded: status 200" in page
+        assert "it answered with status 200" in page
         send(client, f"{found[1]}/pause", {})
         assert "paused by a person" in client.get("/webhooks", headers=HOST).get_data(as_text=True)
         send(client, f"{found[1]}/resume", {})
@@ -244,3 +246,31 @@ def test_the_pipeline_says_what_is_wrong(client: FlaskClient, registry: SqliteRe
     assert "is smtpapi ship running" in page
     put(site, a_hit())
     assert "the newest event is" in client.get("/pipeline", headers=HOST).get_data(as_text=True)
+
+
+def test_what_readers_asked_stands_there_until_it_is_settled(
+    client: FlaskClient, registry: SqliteRegistry
+) -> None:
+    signed_in(client, registry, Role.ADMINISTERS, tenant="17")
+    asked.note(registry, asked.Asked("ERASE", "Ida@Example.net", "17", NOW * 1000))
+    asked.note(registry, asked.Asked("EXPORT", "ida@example.net", "17", NOW * 1000))
+    asked.note(registry, asked.Asked("ERASE", "kari@example.net", "other", NOW * 1000))
+    page = client.get("/recipients", headers=HOST).get_data(as_text=True)
+    assert "erase what is stored" in page
+    assert "a copy of what is stored" in page
+    assert "kari@example.net" not in page  # another tenant's
+    send(client, "/recipients/asked", {"recipient": "ida@example.net", "what": "EXPORT"})
+    send(client, "/recipients/asked", {"recipient": "kari@example.net", "what": "ERASE"})
+    assert [each.what for each in asked.waiting(registry, "17")] == ["ERASE"]
+    assert len(asked.waiting(registry, "other")) == 1
+    send(client, "/recipients/erase", {"address": "ida@example.net"})
+    assert asked.waiting(registry, "17") == []
+    assert "Asked by readers" not in client.get("/recipients", headers=HOST).get_data(as_text=True)
+
+
+def test_what_readers_asked_is_for_those_who_administer(
+    client: FlaskClient, registry: SqliteRegistry
+) -> None:
+    signed_in(client, registry, Role.MANAGES)
+    asked.note(registry, asked.Asked("ERASE", "kari@example.net", "", NOW * 1000))
+    assert "kari@example.net" not in client.get("/recipients", headers=HOST).get_data(as_text=True)

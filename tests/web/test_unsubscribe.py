@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.events.model import Hit
+from engagement.erasures.asked import Asked, asked_by
+from engagement.events.model import ASKS, Hit
 from engagement.events.record import decode
 from engagement.events.rows import rows
 from engagement.links.keys import Ring
@@ -18,8 +19,9 @@ from engagement.links.model import Kind, Link
 from engagement.links.token import copy_sealer
 from engagement.settings.schema import PrivacyMode
 from engagement.shipper.wishes import Wish, wish_of
+from tracker_web.languages.choice import best
+from tracker_web.links.about_page import Kept
 from tracker_web.links.privacy_spool import PrivacySpool, WishesSpool
-from tracker_web.links.unsubscribe_page import language_of
 from web.web_cases import (
     KEY,
     NOW,
@@ -221,7 +223,7 @@ def test_page_shows_nothing_without_a_genuine_token() -> None:
 def test_page_is_in_german_for_who_wants_it(accepted: str, language: str) -> None:
     page = ask(hot(), environ(one_click(), HTTP_ACCEPT_LANGUAGE=accepted))
     assert f'<html lang="{language}">'.encode() in page.body
-    assert language_of(accepted) == language
+    assert best(accepted, ("en", "de"), "en") == language
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
@@ -321,3 +323,73 @@ def test_mode_off_keeps_wishes_alone_and_their_order() -> None:
     first, second = wishes(spool)
     assert (first.recipient, first.undo, second.undo) == (READER, False, True)
     assert second.at_ms > first.at_ms
+
+
+@pytest.mark.parametrize(("accepted", "title"), [("en", "What is kept about you"), ("de", "Was über Sie")])
+def test_a_reader_is_told_what_is_kept_and_nothing_that_was_stored(accepted: str, title: str) -> None:
+    spool = MemorySpool()
+    app = hot(spool, sender="Example Ltd.", kept=Kept(PrivacyMode.FULL, days=90))
+    path = one_click()
+    assert b'href="?about"' in ask(app, environ(path, HTTP_ACCEPT_LANGUAGE=accepted)).body
+    page = ask(app, environ(path, QUERY_STRING="about", HTTP_ACCEPT_LANGUAGE=accepted))
+    text = unescape(re.sub(r"<[^>]+>", "", page.body.decode()))
+    assert page.status == 200
+    for word in (title, READER, "Example Ltd.", "90"):
+        assert word in text
+    assert [query for query, _ in buttons(page)] == ["object", "export", "erase"]
+    assert not re.search(rb"<(script|img|link|iframe)| on\w+=| style=|https?:", page.body)
+    assert spool.records == []
+
+
+@pytest.mark.parametrize("mode", list(PrivacyMode))
+def test_what_is_kept_is_told_as_the_mode_has_it(mode: PrivacyMode) -> None:
+    page = ask(hot(kept=Kept(mode)), environ(one_click(), QUERY_STRING="about")).body.decode()
+    assert ("internet address" in page) == (mode is PrivacyMode.FULL)
+    assert "{" not in page.partition("</style>")[2]
+
+
+@pytest.mark.parametrize("asks", ASKS)
+def test_what_a_reader_asks_is_written_down_and_is_no_event(asks: str) -> None:
+    spool = MemorySpool()
+    answer = press(hot(spool, sender="Example Ltd."), one_click(), asks.lower())
+    assert answer.status == 200
+    assert b"Example Ltd." in answer.body or asks == "OBJECT"
+    (hit,) = [decode(record) for record in spool.records]
+    assert isinstance(hit, Hit)
+    assert (hit.method, rows(hit), wish_of(hit)) == (asks, (), None)
+    assert asked_by(hit) == Asked(asks, READER, identity().customer_id, NOW * 1000 + 250)
+
+
+@pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
+def test_in_every_mode_it_is_known_who_asks(mode: PrivacyMode) -> None:
+    inner = MemorySpool()
+    spool = WishesSpool(PrivacySpool(inner, mode, bytes(16), lambda _: "x"))
+    press(hot(spool), one_click(), "erase")
+    (hit,) = [decode(record) for record in inner.records]
+    assert isinstance(hit, Hit)
+    found = asked_by(hit)
+    assert found is not None
+    assert (found.recipient, hit.at_ms) == (READER, NOW * 1000 + 250)
+
+
+def test_what_cannot_be_written_down_is_not_called_passed_on() -> None:
+    answer = press(hot(Full()), one_click(), "erase")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "120")
+
+
+@pytest.mark.parametrize("query", ["about", "object", "export", "erase"])
+def test_without_a_genuine_token_nothing_is_told_of_anybody(query: str) -> None:
+    forged = f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None, key=STRANGER)}"
+    spool = MemorySpool()
+    for path in (forged, "/f/a/", "/f/a/" + "A" * 80, "/"):
+        for method in ("GET", "POST"):
+            answer = ask(hot(spool), environ(path, method, QUERY_STRING=query))
+            assert answer.status in (404, 405)
+            assert b"What is kept" not in answer.body
+    assert spool.records == []
+
+
+def test_an_ordinary_link_leads_on_whatever_stands_behind_it() -> None:
+    path = "/f/a/" + token(Kind.CLICK, TARGET)
+    answer = ask(hot(), environ(path, QUERY_STRING="about"))
+    assert (answer.status, answer.headers["location"]) == (302, TARGET.decode())

@@ -24,7 +24,9 @@ from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
 from engagement.links.token import BadToken, unseal
 from engagement.links.urls import read_path, refusal
+from tracker_web.languages.catalogues import READERS, Language, Languages, load
 from tracker_web.links import responses
+from tracker_web.links.about_page import Kept
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import recorded_name
 from tracker_web.links.stop_list import StopListFollower
@@ -65,7 +67,8 @@ class LinksApplication:
     followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
     token whose key is not in the ring. unrecorded: kinds of hits that are answered and not recorded, but
     for clicks that unsubscribe. confirm_unsubscribe: links marked to unsubscribe ask on a page of ours.
-    clock: returns Unix seconds.
+    languages: of what readers see, ours if not given. kept: what this site keeps of readers. clock: returns
+    Unix seconds.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class LinksApplication:
         sender: str = "",
         unrecorded: frozenset[Kind] = frozenset(),
         confirm_unsubscribe: bool = False,
+        languages: Languages | None = None,
+        kept: Kept = Kept(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -100,9 +105,16 @@ class LinksApplication:
         self._stops = stops or _NothingStopped()
         self._unknown_key = unknown_key
         self._unrecorded = unrecorded
-        self._sender = sender or "The sender of the mail"
+        self._sender = sender
+        self._languages = languages = languages or load(READERS)
         self._unsubscribing = Unsubscribing(
-            self._record, keys.current, by_link=confirm_unsubscribe, sender=sender, clock=clock
+            self._record,
+            keys.current,
+            by_link=confirm_unsubscribe,
+            sender=sender,
+            languages=languages,
+            kept=kept,
+            clock=clock,
         )
         self._fixed = {
             path: (responses.typed_headers(body, media_type), body)
@@ -168,7 +180,8 @@ class LinksApplication:
             sender = stops.sender(asked[0], asked[1], target)
             if sender is not None:
                 self._record(asked, environ)
-                return _gone(sender or self._sender, environ["REQUEST_METHOD"], start)
+                language = self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+                return _gone(sender or self._sender, language, environ["REQUEST_METHOD"], start)
             target = stops.leads_to(target)
         if self._unsubscribing.by_link and self._unsubscribing.takes(asked):
             return self._unsubscribing.answer((*asked[:4], target, asked[5]), environ, start)
@@ -317,8 +330,8 @@ def _shown(method: str, start: "StartResponse") -> Iterable[bytes]:
     return [] if method == "HEAD" else [responses.PIXEL]
 
 
-def _gone(sender: str, method: str, start: "StartResponse") -> Iterable[bytes]:
-    headers, body = responses.gone(sender)
+def _gone(sender: str, language: Language, method: str, start: "StartResponse") -> Iterable[bytes]:
+    headers, body = responses.gone(sender, language)
     start(responses.GONE, headers)
     return [] if method == "HEAD" else [body]
 

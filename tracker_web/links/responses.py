@@ -6,6 +6,8 @@ No answer holds anything of the request. A redirect's target is the only text th
 from html import escape
 from typing import Final
 
+from tracker_web.languages.catalogues import ENGLISH, Language
+
 Headers = list[tuple[str, str]]
 
 # A transparent pixel: GIF89a, 1x1, index 0 of two colours transparent. 43 bytes, always the same.
@@ -37,23 +39,13 @@ PIXEL_HEADERS: Final = (
 NOT_FOUND: Final = "404 Not Found"
 NOT_FOUND_BODY: Final = b"This link is not known here.\n"
 
-# What somebody sees who opens the bare name of a tracking host: no data, and who sends where that is set.
+# What somebody sees who opens the bare name of a tracking host, or a link that was stopped: no data.
 _PAGE: Final = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Links of e-mail</title>
+<html lang="{code}"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width"></head>
-<body><p>Links and images of e-mail{sender} lead through this address. Nothing else is here to see.</p>
-<p>If a link brought you here, its address was cut: open it from the e-mail again.</p></body></html>
+<body><main>{body}</main></body></html>
 """
 GONE: Final = "410 Gone"
-_GONE_PAGE: Final = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>This link was switched off</title>
-<meta name="viewport" content="width=device-width"></head>
-<body><h1>This link was switched off</h1>
-<p>{sender} has switched off the link that you followed. It was in a mail that may have been sent by mistake,
-or by somebody who had no right to. Nothing was opened, and there is nothing you need to do.</p>
-<p>If you have questions, ask {sender} in a way you already know, not by an answer to that mail.</p>
-</body></html>
-"""
 
 NOT_ALLOWED: Final = "405 Method Not Allowed"
 NOT_ALLOWED_BODY: Final = b"Only GET and HEAD are answered here.\n"
@@ -77,15 +69,25 @@ def redirect_headers(target: bytes) -> Headers:
     return [("Location", target.decode("latin-1")), *_REDIRECT]
 
 
-def gone(sender: str) -> tuple[Headers, bytes]:
-    """Return the header list and the body for a link that was stopped. sender: any text; it is escaped."""
-    body = _GONE_PAGE.replace("{sender}", escape(sender)).encode("utf-8", "replace")
-    more = (
-        ("Cache-Control", "no-store"),
-        ("Referrer-Policy", "no-referrer"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    )
-    return typed_headers(body, "text/html; charset=utf-8", *more), body
+def gone(sender: str, language: Language = ENGLISH) -> tuple[Headers, bytes]:
+    """Return the header list and the body for a link that was stopped.
+
+    sender: any text; it is escaped. "" for who is not known.
+    """
+    _ = language.gettext
+    title = _("This link was switched off")
+    who = escape(sender) if sender else _("The sender of the mail")
+    first = _(
+        "{sender} has switched off the link that you followed. It was in a mail that may have been sent by "
+        "mistake, or by somebody who had no right to. Nothing was opened, and there is nothing you need to "
+        "do."
+    ).replace("{sender}", who)
+    second = (
+        _("If you have questions, ask {sender} in a way you already know, not by an answer to that mail.")
+        if sender
+        else _("If you have questions, ask in a way you already know, not by an answer to that mail.")
+    ).replace("{sender}", who)
+    return _page(language, title, f"<h1>{title}</h1>\n<p>{first}</p>\n<p>{second}</p>")
 
 
 def text_headers(body: bytes, *more: tuple[str, str]) -> Headers:
@@ -93,15 +95,31 @@ def text_headers(body: bytes, *more: tuple[str, str]) -> Headers:
     return typed_headers(body, "text/plain; charset=utf-8", ("Cache-Control", "no-store"), *more)
 
 
-def front_page(sender: str) -> tuple[Headers, bytes]:
+def front_page(sender: str, language: Language = ENGLISH) -> tuple[Headers, bytes]:
     """Return the header list and the body of the page at a tracking host's bare name.
 
     sender: who sends, any text, which is escaped; "" where that is not said.
     """
-    body = _PAGE.replace("{sender}", f" from {escape(sender)}" if sender else "").encode("utf-8", "replace")
-    policy = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    others = ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-store")
-    return typed_headers(body, "text/html; charset=utf-8", policy, *others), body
+    _ = language.gettext
+    first = (
+        _("Links and images of e-mail from {sender} lead through this address. Nothing else is here to see.")
+        if sender
+        else _("Links and images of e-mail lead through this address. Nothing else is here to see.")
+    ).replace("{sender}", escape(sender))
+    second = _("If a link brought you here, its address was cut: open it from the e-mail again.")
+    return _page(language, _("Links of e-mail"), f"<p>{first}</p>\n<p>{second}</p>")
+
+
+def _page(language: Language, title: str, content: str) -> tuple[Headers, bytes]:
+    text = _PAGE.replace("{code}", language.code).replace("{title}", title).replace("{body}", content)
+    body = text.encode("utf-8", "replace")
+    more = (
+        ("Cache-Control", "no-store"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Vary", "Accept-Language"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    )
+    return typed_headers(body, "text/html; charset=utf-8", *more), body
 
 
 def typed_headers(body: bytes, media_type: str, *more: tuple[str, str]) -> Headers:

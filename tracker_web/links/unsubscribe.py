@@ -10,16 +10,20 @@ most ten minutes before. No request's body is read: what a form asks for stands 
 
 import hmac
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from engagement.events.model import UNDO
+from engagement.events.model import ASKS, UNDO
 from engagement.links.fast_open import Asked
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Kind
 from engagement.links.payload import pack_identity, payload
 from engagement.links.token import unpack
-from tracker_web.links import responses, unsubscribe_page
-from tracker_web.links.unsubscribe_page import Shown, UnsubscribePage, language_of
+from tracker_web.languages.catalogues import Language, Languages
+from tracker_web.links import reader_page, responses
+from tracker_web.links.about_page import AboutPage, Kept
+from tracker_web.links.reader_page import Shown
+from tracker_web.links.unsubscribe_page import ABOUT, UnsubscribePage
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -28,6 +32,7 @@ UNDO_SECONDS: Final = 600
 _SLACK_SECONDS: Final = 30  # for a page that was sent, and hosts whose clocks disagree
 _PURPOSE: Final = b"undo-unsubscribe"
 _LIST, _ALL, _TAKE_BACK = "list", "all", "undo"
+_WISHES: Final = {each.lower(): each for each in ASKS}  # by the query of their forms
 
 # Records what a link asked for, with the method and the earliest Unix milliseconds to write down; returns
 # whether it was recorded.
@@ -39,7 +44,8 @@ class Unsubscribing:
 
     record: writes a wish down. ring: returns the keys in force. by_link: whether links marked
     `data-msys-unsubscribe` are answered too (`unsubscribe.by_link = confirm`). sender: whose mail it is, in
-    words that readers know, "" for what the link says. clock: returns Unix seconds.
+    words that readers know, "" for what the link says. languages: of the pages. kept: what this site keeps of
+    readers. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -49,11 +55,15 @@ class Unsubscribing:
         *,
         by_link: bool,
         sender: str,
+        languages: Languages,
+        kept: Kept,
         clock: Callable[[], float],
     ) -> None:
         self._record = record
         self._ring = ring
         self._sender = sender
+        self._languages = languages
+        self._kept = kept
         self._clock = clock
         self.by_link = by_link
 
@@ -68,6 +78,8 @@ class Unsubscribing:
         if method == "POST":
             return self._posted(asked, environ, start)
         if method in ("GET", "HEAD"):
+            if environ.get("QUERY_STRING", "") == ABOUT:
+                return _sent(responses.OK, self._about(asked, environ).telling(), start, method)
             return _sent(responses.OK, self._page(asked, environ).asking(), start, method)
         return _other_method(method, start)
 
@@ -75,6 +87,8 @@ class Unsubscribing:
         asks, _, proof = environ.get("QUERY_STRING", "").partition("=")
         if asks == _TAKE_BACK:
             return self._undo(asked, proof, environ, start)
+        if asks in _WISHES:
+            return self._pass_on(asked, asks, environ, start)
         now_ms = int(self._clock() * 1000)
         by_form = asks in (_LIST, _ALL)
         of_list = asks != _ALL and _names_list(asked)
@@ -107,19 +121,33 @@ class Unsubscribing:
             return _sent(responses.UNAVAILABLE, page.busy(), start, again=True)
         return _sent(responses.OK, page.undone(), start)
 
+    def _pass_on(
+        self, asked: Asked, wish: str, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Record what a reader asks about what is kept of them; people, or the shipper, see to it."""
+        page, now_ms = self._about(asked, environ), int(self._clock() * 1000)
+        if not self._record(_without_list(asked), environ, _WISHES[wish], now_ms):
+            return _sent(responses.UNAVAILABLE, page.busy(), start, again=True)
+        return _sent(responses.OK, page.passed_on(wish), start)
+
     def _page(self, asked: Asked, environ: "WSGIEnvironment") -> UnsubscribePage:
+        return UnsubscribePage(self._shown(asked), self._language(environ))
+
+    def _about(self, asked: Asked, environ: "WSGIEnvironment") -> AboutPage:
+        sent = datetime.fromtimestamp(asked[2], UTC).date().isoformat()
+        return AboutPage(self._shown(asked), self._language(environ), self._kept, sent)
+
+    def _language(self, environ: "WSGIEnvironment") -> Language:
+        return self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+    def _shown(self, asked: Asked) -> Shown:
         identity, link = unpack(asked[0], asked[1])
-        language = language_of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
         if asked[0] in CLICKS:
-            shown = Shown(identity.recipient, self._sender, target=asked[4].decode("latin-1"))
-        elif link is None or not link.target:
-            shown = Shown(identity.recipient, self._sender or ("" if link is None else link.name))
-        else:
-            list_id = link.target.decode("latin-1")
-            shown = Shown(
-                identity.recipient, self._sender, f"{link.name} ({list_id})" if link.name else list_id
-            )
-        return UnsubscribePage(shown, language)
+            return Shown(identity.recipient, self._sender, target=asked[4].decode("latin-1"))
+        if link is None or not link.target:
+            return Shown(identity.recipient, self._sender or ("" if link is None else link.name))
+        list_id = link.target.decode("latin-1")
+        return Shown(identity.recipient, self._sender, f"{link.name} ({list_id})" if link.name else list_id)
 
 
 def unsubscribes(kind: Kind, packed: bytes) -> bool:
@@ -163,7 +191,7 @@ def _one_click(recorded: bool, start: "StartResponse") -> Iterable[bytes]:
 def _sent(
     status: str, body: bytes, start: "StartResponse", method: str = "GET", *, again: bool = False
 ) -> Iterable[bytes]:
-    start(status, [*unsubscribe_page.headers(body), *((responses.RETRY,) if again else ())])
+    start(status, [*reader_page.headers(body), *((responses.RETRY,) if again else ())])
     return [] if method == "HEAD" else [body]
 
 

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.figures.increments import LIFE
 from engagement.figures.query import FigureRow
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import hours_chart, line_chart
 from tracker_web.pages.content.figures import (
@@ -18,6 +19,7 @@ from tracker_web.pages.content.figures import (
     series_table,
     total,
 )
+from tracker_web.pages.content.numbers import day
 from tracker_web.pages.content.period import DAY_MS, Period, View, view_of
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line
@@ -25,7 +27,7 @@ from tracker_web.pages.content.timeline import line
 _MOST = 200  # campaigns of one page
 _LINKS = 100
 _LATEST = 20
-_NO_NAME = "(no campaign)"
+_NO_NAME = N_("(no campaign)")
 
 
 def blueprint() -> Blueprint:
@@ -39,8 +41,8 @@ def blueprint() -> Blueprint:
         found = site.rows(view, by="campaign", limit=_MOST + 1, order_by="count_injected")
         table = mail_table(
             "campaigns",
-            Column("campaign", "Campaign", TEXT),
-            [(row.group or _NO_NAME, _one(row.group), row.figures) for row in found[:_MOST]],
+            Column("campaign", gettext("Campaign"), TEXT),
+            [(row.group or gettext(_NO_NAME), _one(row.group), row.figures) for row in found[:_MOST]],
             more=len(found) > _MOST,
         )
         return site.page("campaigns.html", (table,), view=view)
@@ -61,7 +63,7 @@ def _page_of(name: str) -> ResponseReturnValue:
     # Of all days only those on which something happened come back.
     every = site.rows(site.view(), from_ms=None, to_ms=None, series=True, campaigns=(name,))
     if not every:
-        return site.page("empty.html", title=name or _NO_NAME, text=_NOTHING, status=404)
+        return site.page("empty.html", title=name or gettext(_NO_NAME), text=gettext(_NOTHING), status=404)
     view = _view(every)
     sums = total(
         site.rows(view, from_ms=None, to_ms=None, precision=LIFE, campaigns=(name,))
@@ -85,7 +87,7 @@ def _page_of(name: str) -> ResponseReturnValue:
     return site.page(
         "campaign.html",
         (series_table(times, drawn, precision), link_table([_link(name, row) for row in links])),
-        name=name or _NO_NAME,
+        name=name or gettext(_NO_NAME),
         campaign=name,
         view=view,
         whole=_is_whole(),
@@ -94,14 +96,19 @@ def _page_of(name: str) -> ResponseReturnValue:
         newest=newest,
         first=_date(min(sent)) if sent else "",
         last=_date(max(sent)) if sent else "",
-        chart=line_chart(f"Opens and clicks by people of {name}", times, drawn, precision=precision),
+        chart=line_chart(
+            gettext("Opens and clicks by people of %(campaign)s", campaign=name),
+            times,
+            drawn,
+            precision=precision,
+        ),
         drawn=drawn,
-        hours=hours_chart("Clicks by people, by hour of the day (UTC)", _hours(view, name)),
+        hours=hours_chart(gettext("Clicks by people, by hour of the day (UTC)"), _hours(view, name)),
         latest=latest,
     )
 
 
-_NOTHING = "No event names this campaign, or its figures are not made up yet."
+_NOTHING = N_("No event names this campaign, or its figures are not made up yet.")
 
 
 def _is_whole() -> bool:
@@ -141,4 +148,4 @@ def _day(at_ms: int) -> date:
 
 
 def _date(at_ms: int) -> str:
-    return f"{_day(at_ms):%-d %B %Y}"
+    return day(_day(at_ms))

@@ -4,6 +4,7 @@ from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from engagement.stores.port import StoreError
+from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 
@@ -20,7 +21,7 @@ def blueprint() -> Blueprint:
         # Before the rows: an event between the two is shown twice rather than missed.
         mark = site.store().arrivals("").mark
         lines = [line(fields) for fields in site.events(limit=_LATEST)]
-        return render_template("live.html", mark=mark, lines=lines)
+        return render_template("live.html", mark=mark, lines=lines, words=_words())
 
     @pages.get("/new")
     def new() -> ResponseReturnValue:
@@ -37,3 +38,17 @@ def blueprint() -> Blueprint:
         return jsonify(mark=came.mark, count=len(lines), rows=rows)
 
     return pages
+
+
+def _words() -> dict[str, str]:
+    """Return what the script says. In `many`, `%` stands for a number."""
+    return {
+        "live": gettext("live"),
+        "paused": gettext("paused"),
+        "pause": gettext("Pause"),
+        "go_on": gettext("Go on"),
+        "one": ngettext("%(num)s new event", "%(num)s new events", 1),
+        "many": ngettext("%(num)s new event", "%(num)s new events", 1000).replace("1000", "%"),
+        "signed_out": gettext("signed out: sign in again"),
+        "unreachable": gettext("not reachable, trying again"),
+    }

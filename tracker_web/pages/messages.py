@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
 from engagement.stores.port import Query, cursor_of, cursor_position
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 from tracker_web.pages.content.timeline import line, outcome_in_words, timeline
@@ -49,7 +50,7 @@ def blueprint() -> Blueprint:
         """Return one message and its events."""
         found = list(site.events(messages=(message,), expired=True, limit=_OF_ONE))
         if not found:
-            return site.page("empty.html", title="No such message", text=_GONE, status=404)
+            return site.page("empty.html", title=gettext("No such message"), text=gettext(_GONE), status=404)
         taken = next((fields for fields in found if fields["type"] == INJECTION), found[-1])
         return site.page(
             "message.html",
@@ -64,7 +65,7 @@ def blueprint() -> Blueprint:
     return pages
 
 
-_GONE = (
+_GONE = N_(
     "Nothing is known of it: it was never taken in here, its events are older than store.retention, or were "
     "erased."
 )

@@ -11,6 +11,7 @@ from engagement.events.fields import Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper import status
 from engagement.stores.port import FigureQuery, Query
+from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart
 from tracker_web.pages.content.figures import (
@@ -72,9 +73,9 @@ def blueprint() -> Blueprint:
             series_table(times, drawn, period.precision),
             mail_table(
                 "campaigns",
-                Column("campaign", "Campaign", TEXT),
+                Column("campaign", gettext("Campaign"), TEXT),
                 [
-                    (row.group or "(no campaign)", _campaign(row.group), row.figures)
+                    (row.group or gettext("(no campaign)"), _campaign(row.group), row.figures)
                     for row in site.rows(view, by="campaign", limit=_TOP, order_by="count_injected")
                 ],
             ),
@@ -88,9 +89,9 @@ def blueprint() -> Blueprint:
             ),
             mail_table(
                 "domains",
-                Column("domain", "Domain", TEXT),
+                Column("domain", gettext("Domain"), TEXT),
                 [
-                    (row.group or "(not known)", "", row.figures)
+                    (row.group or gettext("(not known)"), "", row.figures)
                     for row in site.rows(view, by="domain", limit=_TOP, order_by="count_injected")
                 ],
             ),
@@ -102,7 +103,7 @@ def blueprint() -> Blueprint:
             view=view,
             cards=cards(sums, before, unique=view.unique),
             sums=sums,
-            chart=line_chart("Opens and clicks by people", times, drawn, precision=period.precision),
+            chart=line_chart(gettext("Opens and clicks by people"), times, drawn, precision=period.precision),
             drawn=drawn,
             latest=latest,
             behind=behind,
@@ -158,9 +159,15 @@ def _health() -> tuple[str, bool]:
     """Return the state of the way from the spool to the store in a line, and whether it is well."""
     found = status.load(Path(site.sources().settings.spool.directory))
     if found is None:
-        return "No shipper has told its state here: is smtpapi ship running, on this host?", False
+        return gettext("No shipper has told its state here: is smtpapi ship running, on this host?"), False
     ago = duration(max(0, site.now_ms() - int(found.at * 1000)))
     if found.failing:
-        return f"The shipper cannot reach the store: {found.last_error}", False
-    said = f"The shipper carried {grouped(found.carried)} records, the last look {ago} ago."
+        return gettext("The shipper cannot reach the store: %(error)s", error=found.last_error), False
+    said = ngettext(
+        "The shipper carried %(count)s record, the last look %(ago)s ago.",
+        "The shipper carried %(count)s records, the last look %(ago)s ago.",
+        found.carried,
+        count=grouped(found.carried),
+        ago=ago,
+    )
     return said, site.now_ms() - found.at * 1000 < 60_000

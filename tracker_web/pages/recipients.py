@@ -6,8 +6,10 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
+from engagement.erasures import asked
 from engagement.erasures.requests import ErasureRequests
 from engagement.objections import ObjectionsError, add
+from tracker_web.languages.words import gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 from tracker_web.pages.messages import events_table
@@ -40,6 +42,7 @@ def blueprint() -> Blueprint:
         address = _address(request.form)
         if address:
             ErasureRequests(site.registry()).ask([address], site.tenant())
+            asked.settle(site.registry(), address, site.tenant(), "ERASE")
         return site.go_to(url_for("recipients.search", address=address, done="erase"))
 
     @pages.post("/object")
@@ -49,12 +52,22 @@ def blueprint() -> Blueprint:
         address = _address(request.form)
         listed = site.sources().settings.privacy.objections
         if not listed:
-            return _page(address, "There is no list of objections: name one in privacy { objections }.", 422)
+            none = gettext("There is no list of objections: name one in privacy { objections }.")
+            return _page(address, none, 422)
         try:
             add(Path(listed), [address])
         except (ObjectionsError, ValueError) as error:
             return _page(address, str(error), 422)
+        asked.settle(site.registry(), address, site.tenant(), "OBJECT")
         return site.go_to(url_for("recipients.search", address=address, done="object"))
+
+    @pages.post("/asked")
+    def settle() -> ResponseReturnValue:
+        """Take a reader's wish off the list: it was seen to, or cannot be theirs."""
+        site.checked_form(Role.ADMINISTERS)
+        what = request.form.get("what", "")
+        asked.settle(site.registry(), request.form.get("recipient", ""), site.tenant(), what)
+        return site.go_to(url_for("recipients.search"))
 
     return pages
 
@@ -66,6 +79,7 @@ def _address(given: "dict[str, str]") -> str:
 
 def _page(address: str, trouble: str = "", status: int = 200) -> ResponseReturnValue:
     found = site.events(recipients=(address,), expired=True, limit=_PAGE) if address else []
+    wishes = asked.waiting(site.registry(), site.tenant()) if site.may(Role.ADMINISTERS) else []
     return site.page(
         "recipient.html",
         (events_table(found),),
@@ -73,6 +87,7 @@ def _page(address: str, trouble: str = "", status: int = 200) -> ResponseReturnV
         address=address,
         lines=[line(fields) for fields in found],
         more=len(found) == _PAGE,
+        wishes=[each for each in wishes if not address or each.recipient.lower() == address.lower()],
         done=request.args.get("done", ""),
         trouble=trouble,
         objections=bool(site.sources().settings.privacy.objections),

@@ -19,7 +19,8 @@ from engagement.access.users import Role
 from engagement.events.fields import Fields
 from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
-from tracker_web.pages.content import charts, numbers
+from tracker_web.languages.words import N_, gettext
+from tracker_web.pages.content import charts, names, numbers
 from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.period import PRESETS, View, preset, view_of
 from tracker_web.pages.content.tables import Table, as_csv, as_json
@@ -27,17 +28,17 @@ from tracker_web.web.guard import SESSION, same
 from tracker_web.web.sources import EXTENSION, Sources
 
 NAVIGATION: Final = (
-    ("overview.front", "Overview"),
-    ("campaigns.every", "Campaigns"),
-    ("messages.search", "Messages"),
-    ("recipients.search", "Recipients"),
-    ("machines.every", "Machines"),
-    ("live.front", "Live"),
-    ("suppression.every", "Suppression"),
-    ("webhooks.every", "Webhooks"),
-    ("domains.every", "Domains"),
-    ("access.front", "Users and keys"),
-    ("pipeline.front", "Pipeline"),
+    ("overview.front", N_("Overview")),
+    ("campaigns.every", N_("Campaigns")),
+    ("messages.search", N_("Messages")),
+    ("recipients.search", N_("Recipients")),
+    ("machines.every", N_("Machines")),
+    ("live.front", N_("Live")),
+    ("suppression.every", N_("Suppression")),
+    ("webhooks.every", N_("Webhooks")),
+    ("domains.every", N_("Domains")),
+    ("access.front", N_("Users and keys")),
+    ("pipeline.front", N_("Pipeline")),
 )
 _NAMES: Final = needed()
 
@@ -138,8 +139,8 @@ def page(template: str, tables: tuple[Table, ...] = (), *, status: int = 200, **
         for table in tables:
             if wanted in ("", table.name):
                 return _exported(table, asked)
-        text = "This page has no table of that name."
-        return make_response(render_template("trouble.html", title="No such table", text=text), 404)
+        title, text = gettext("No such table"), gettext("This page has no table of that name.")
+        return make_response(render_template("trouble.html", title=title, text=text), 404)
     named = {table.name: table for table in tables}
     return make_response(render_template(template, tables=named, **values), status)
 
@@ -172,8 +173,10 @@ def prepare(app: Flask) -> None:
     """Give templates their filters and names."""
     app.url_map.merge_slashes = False  # a campaign may be called a//b
     app.jinja_env.filters.update(
+        day=numbers.day,
         grouped=numbers.grouped,
         moment=numbers.moment,
+        instant=numbers.instant,
         percent=numbers.percent,
         shortened=numbers.shortened,
         segment=segment,
@@ -182,6 +185,12 @@ def prepare(app: Flask) -> None:
         preset_of=lambda name: preset(name, now_ms()),
         change=numbers.change,
         share_bar=charts.share_bar,
+        role_name=names.role_name,
+        kind_name=names.kind_name,
+        side_name=names.side_name,
+        state_name=names.state_name,
+        source_name=names.source_name,
+        wish_name=names.wish_name,
         export_link=export_link,
         view_link=view_link,
         navigation=NAVIGATION,
@@ -194,11 +203,11 @@ def prepare(app: Flask) -> None:
 
 def no_store(error: Exception) -> ResponseReturnValue:
     """Answer that the events cannot be read now."""
-    title = "The events cannot be read just now"
+    title = gettext("The events cannot be read just now")
     return render_template("trouble.html", title=title, text=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def not_offered(error: Exception) -> ResponseReturnValue:
     """Answer what cannot be asked, and what to leave out."""
-    text = str(error)
-    return render_template("trouble.html", title="That cannot be asked", text=text), HTTPStatus.BAD_REQUEST
+    title, text = gettext("That cannot be asked"), str(error)
+    return render_template("trouble.html", title=title, text=text), HTTPStatus.BAD_REQUEST

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engagement.settings import Settings
+from tracker_web.languages.catalogues import READERS, Languages, load
 from tracker_web.links import responses
 from tracker_web.links.client_address import host_name
 from tracker_web.links.hosts import tracking_hosts
+from tracker_web.server import log
 from tracker_web.server.last_good import configured
 from tracker_web.server.per_process import PerProcess
 
@@ -30,23 +32,30 @@ def application(settings: Settings | None = None) -> PerProcess:
     if settings is None:
         settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
     hosts = None if settings.tracker.any_host else tracking_hosts(settings)
-    return PerProcess(settings, otherwise(hosts, settings.tracker.sender))
+    languages = load(READERS, settings.languages.folder, settings.languages.default)
+    for trouble in languages.troubles:
+        log.notice(trouble)
+    return PerProcess(settings, otherwise(hosts, settings.tracker.sender, languages))
 
 
-def otherwise(hosts: frozenset[str] | None, sender: str = "") -> "WSGIApplication":
+def otherwise(
+    hosts: frozenset[str] | None, sender: str = "", languages: Languages | None = None
+) -> "WSGIApplication":
     """Return the application for what is no link: a page at `/` of our own names, else not found.
 
     hosts: our names, as `host_name` returns them; None for any. sender: who sends, named on that page.
+    languages: of that page, ours if not given.
     """
-    headers, page = responses.front_page(sender)
+    languages = languages or load(READERS)
+    pages = {code: responses.front_page(sender, language) for code, language in languages.every.items()}
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
         host = host_name(environ.get("HTTP_HOST", ""))
         ours = bool(host) and (hosts is None or host in hosts)
         if ours and environ["PATH_INFO"] == "/" and method in ("GET", "HEAD"):
+            headers, body = pages[languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", "")).code]
             start(responses.OK, list(headers))
-            body = page
         else:
             start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
             body = responses.NOT_FOUND_BODY

@@ -12,6 +12,7 @@ from engagement.settings import Settings
 from tracker_web.api import errors
 from tracker_web.api.gate import Gate
 from tracker_web.api.register import register
+from tracker_web.languages.catalogues import PAGES, load
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import HttpListen, parse_listen
 from tracker_web.pages import every
@@ -75,7 +76,10 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     sources = app.extensions[EXTENSION] = sources or Sources(settings)
-    every.register(app)
+    languages = load(PAGES, settings.languages.folder, settings.languages.default)
+    for trouble in languages.troubles:
+        log.notice(trouble)
+    every.register(app, languages)
     proxies = Proxies(settings.tracker.trusted_proxies)
     register(app, sources, proxies)
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
@@ -87,6 +91,7 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
         port=listen_of(settings).port,
         people=lambda: (Users(sources.registry()), Sessions(sources.registry())),
         login_header=settings.web.login_header,
+        languages=languages,
     )
     return app
 

@@ -24,9 +24,10 @@ from engagement.access.sessions import LIFETIME, Session, Sessions
 from engagement.access.users import LONGEST_NAME, Role, Users
 from engagement.events.addresses import truncated
 from engagement.registry.port import RegistryError
+from tracker_web.languages.catalogues import COOKIE, Languages
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.web.failures import Failures
-from tracker_web.web.guard_answers import FORM, HTML, NO_REGISTRY, NOT_FOUND, SLOWER, answer, unknown
+from tracker_web.web.guard_answers import HTML, NO_REGISTRY, NOT_FOUND, SLOWER, answer, form, unknown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,7 +52,7 @@ class Guard:
     api: answers the paths of the API. hosts: names that requests may be sent to, as `host_name` returns them.
     port: a part of the cookie's name, as all ports of a host share its cookies. people: returns users and
     sessions; it raises RegistryError. login_header: the field in which a trusted proxy names the user, "" for
-    none. clock: returns Unix seconds.
+    none. languages: of the form to sign in. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Guard:
         port: int,
         people: Callable[[], tuple[Users, Sessions]],
         login_header: str = "",
+        languages: Languages,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._pages = pages
@@ -75,6 +77,7 @@ class Guard:
         self._cookie = f"smtpapi_session_{port}"
         self._people = people
         self._header = "HTTP_" + login_header.upper().replace("-", "_") if login_header else ""
+        self._languages = languages
         self._clock = clock
         self._failures = Failures(clock)
         self._verifying = Semaphore(_VERIFIED_AT_ONCE)
@@ -107,7 +110,7 @@ class Guard:
             return self._pass_on(_ROOT, environ, start) if refused is None else refused
         session = self._session(environ)
         if session is None:
-            return unknown(start)
+            return unknown(start, self._form(environ))
         if path == SIGN_OUT:
             return self._sign_out(session, environ, start)
         return self._pass_on(session, environ, start)
@@ -120,7 +123,7 @@ class Guard:
 
     def _sign_in(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return answer(start, "200 OK", FORM, media_type=HTML)
+            return answer(start, "200 OK", self._form(environ), media_type=HTML)
         form = _form(environ)
         if environ["REQUEST_METHOD"] != "POST" or form is None:
             return answer(start, "400 Bad Request", b"Bad Request\n")
@@ -137,7 +140,7 @@ class Guard:
         if user is None:
             for address in addresses:
                 self._failures.add(address)
-            return unknown(start)
+            return unknown(start, self._form(environ))
         for address in addresses:
             self._failures.forget(address)
         sessions.end(self._value(environ)[1:])  # a cookie that was planted, or that of before, ends here
@@ -190,7 +193,12 @@ class Guard:
         if wait > 0:
             return answer(start, "429 Too Many Requests", SLOWER, ("Retry-After", str(int(wait) + 1)))
         self._failures.add(address)
-        return unknown(start)
+        return unknown(start, self._form(environ))
+
+    def _form(self, environ: "WSGIEnvironment") -> bytes:
+        """Return the form to sign in, in the language of a request."""
+        accepted = environ.get("HTTP_ACCEPT_LANGUAGE", "")
+        return form(self._languages.of(accepted, cookie(environ, COOKIE)))
 
     def _address(self, environ: "WSGIEnvironment") -> str:
         client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
@@ -215,15 +223,20 @@ class Guard:
 
     def _value(self, environ: "WSGIEnvironment") -> str:
         """Return the value of our cookie, "" for none."""
-        for cookie in environ.get("HTTP_COOKIE", "").split(";"):
-            name, _, value = cookie.strip().partition("=")
-            if name == self._cookie:
-                return str(value)
-        return ""
+        return cookie(environ, self._cookie)
 
     def _signature(self, until: str) -> str:
         made = hmac.digest(self._key, until.encode("utf-8", "replace"), "sha256")
         return base64.urlsafe_b64encode(made).decode("ascii").rstrip("=")
+
+
+def cookie(environ: "WSGIEnvironment", wanted: str) -> str:
+    """Return the value of a cookie, "" for none."""
+    for each in environ.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = each.strip().partition("=")
+        if name == wanted:
+            return str(value)
+    return ""
 
 
 def same(offered: str, right: str) -> bool:

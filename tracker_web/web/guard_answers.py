@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from tracker_web.languages.catalogues import Language
 from tracker_web.links.responses import Headers
 
 if TYPE_CHECKING:
@@ -31,19 +32,17 @@ _STYLE: Final = (
     b":focus-visible{outline:2px solid var(--accent);outline-offset:2px}code{overflow-wrap:anywhere}"
 )
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE).digest()).decode()
-FORM: Final = (
-    b'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Sign in</title>\n'
-    b'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    b"<style>" + _STYLE + b"</style></head><body>\n<main><h1>Sign in</h1>\n"
-    b'<form method="post" action="/sign-in">\n'
-    b'<p><label>Name <input name="name" autocomplete="username" required></label></p>\n'
-    b'<p><label>Password <input type="password" name="password" autocomplete="current-password" required>'
-    b"</label></p>\n<p><button>Sign in</button></p>\n</form>\n"
-    b"<h2>With the token</h2>\n"
-    b"<p>On the machine that runs this, <code>smtpapi web --url</code> prints an address that opens "
-    b"the page, with the token in it. <code>smtpapi user add NAME</code> makes a user there.</p>\n"
-    b'<form method="post" action="/sign-in"><p><label>Token <input type="password" name="token" required '
-    b'autocomplete="off"></label> <button>Sign in</button></p></form>\n</main></body></html>\n'
+_FORM: Final = (
+    '<!DOCTYPE html>\n<html lang="{code}"><head><meta charset="utf-8"><title>{sign_in}</title>\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    "<style>{style}</style></head><body>\n<main><h1>{sign_in}</h1>\n"
+    '<form method="post" action="/sign-in">\n'
+    '<p><label>{name} <input name="name" autocomplete="username" required></label></p>\n'
+    '<p><label>{password} <input type="password" name="password" autocomplete="current-password" required>'
+    "</label></p>\n<p><button>{sign_in}</button></p>\n</form>\n"
+    "<h2>{with_token}</h2>\n<p>{how}</p>\n"
+    '<form method="post" action="/sign-in"><p><label>{token} <input type="password" name="token" required '
+    'autocomplete="off"></label> <button>{sign_in}</button></p></form>\n</main></body></html>\n'
 )
 _PLAIN: Final = (
     ("Cache-Control", "no-store"),
@@ -59,10 +58,31 @@ _PLAIN: Final = (
 )
 
 
-def unknown(start: "StartResponse") -> Iterable[bytes]:
-    """Answer a request of who did not sign in: the form, and nothing of the pages (RFC 9110 15.5.2)."""
+def form(language: Language) -> bytes:
+    """Return the form to sign in."""
+    text = _FORM.format(
+        code=language.code,
+        style=_STYLE.decode("ascii"),
+        sign_in=language.gettext("Sign in"),
+        name=language.gettext("Name"),
+        password=language.gettext("Password"),
+        with_token=language.gettext("With the token"),
+        token=language.gettext("Token"),
+        how=language.gettext(
+            "On the machine that runs this, <code>smtpapi web --url</code> prints an address that opens the "
+            "page, with the token in it. <code>smtpapi user add NAME</code> makes a user there."
+        ),
+    )
+    return text.encode("utf-8")
+
+
+def unknown(start: "StartResponse", page: bytes) -> Iterable[bytes]:
+    """Answer a request of who did not sign in: the form, and nothing of the pages (RFC 9110 15.5.2).
+
+    page: that form.
+    """
     asks = ("WWW-Authenticate", 'Bearer realm="smtpapi web"')
-    return answer(start, "401 Unauthorized", FORM, asks, media_type=HTML)
+    return answer(start, "401 Unauthorized", page, asks, media_type=HTML)
 
 
 def answer(

@@ -24,6 +24,7 @@ _AT_ONCE = 4  # pages being made; more would only wait for each other
 _DEPENDS_ON = (
     *("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_HOST"),
     *("HTTP_X_FORWARDED_FOR", "HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_ACCEPT"),
+    "HTTP_ACCEPT_LANGUAGE",
 )
 _Key = tuple[object, ...]
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
 from engagement.settings.schema.follow import FollowStanza
+from engagement.settings.schema.languages import LanguagesStanza
 from engagement.settings.schema.metrics import MetricsStanza
 from engagement.settings.schema.modes import (
     AddedRecipients,
@@ -63,6 +64,7 @@ __all__ = [
     "EventHydrantStanza",
     "FollowStanza",
     "KeysStanza",
+    "LanguagesStanza",
     "LimitsStanza",
     "MetricsStanza",
     "MilterStanza",
@@ -118,6 +120,7 @@ STANZAS: Mapping[str, type] = {
     "webhooks": WebhooksStanza,
     "transmissions": TransmissionsStanza,
     "follow": FollowStanza,
+    "languages": LanguagesStanza,
     "metrics": MetricsStanza,
     "privacy": PrivacyStanza,
     "policy": PolicyStanza,

@@ -11,7 +11,8 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from tracker_web.pages.content.numbers import grouped
+from tracker_web.languages.words import gettext
+from tracker_web.pages.content.numbers import MONTH, SHORT_DAY, day, grouped
 
 WIDTH: Final = 960
 HEIGHT: Final = 260
@@ -22,11 +23,20 @@ _DOTS: Final = 62  # beyond so many points a dot for each would be a smear
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart. name: for the legend. css: its class. values: one for each moment."""
+    """One line of a chart. name: of its column in exports. css: its class. values: one for each moment.
+
+    title: for the legend, in the language of the page; "" for its name.
+    """
 
     name: str
     css: str
     values: tuple[float, ...]
+    title: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return what the legend says."""
+        return self.title or self.name
 
 
 def steps(most: float) -> list[int]:
@@ -88,7 +98,7 @@ def line_chart(
         parts.append(f'<polyline class="line {escape(line.css)}" points="{points}"/>')
         if len(moments) <= _DOTS:
             for number, value in enumerate(line.values):
-                hint = f"{label(moments[number], precision)}: {grouped(value)} {line.name}"
+                hint = f"{label(moments[number], precision)}: {grouped(value)} {line.words}"
                 parts.append(
                     f'<circle class="dot {escape(line.css)}" cx="{x(number):.1f}" cy="{y(value):.1f}" r="3">'
                     f"<title>{escape(hint)}</title></circle>"
@@ -135,17 +145,20 @@ def label(at_ms: int, precision: str) -> str:
     """Return what stands under a moment on the axis."""
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
     if precision == "month":
-        return f"{moment:%b %Y}"
-    return f"{moment:%H:%M}" if precision in ("hour", "1min", "5min", "15min") else f"{moment:%-d %b}"
+        return day(moment, MONTH)
+    return f"{moment:%H:%M}" if precision in ("hour", "1min", "5min", "15min") else day(moment, SHORT_DAY)
 
 
 def _in_words(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
     if not moments:
-        return "No values."
+        return gettext("No values.")
     said = []
     for line in lines:
         most = max(line.values, default=0)
         at = label(moments[line.values.index(most)], precision) if most else ""
-        peak = f", most at {at} with {grouped(most)}" if most else ""
-        said.append(f"{line.name}: {grouped(sum(line.values))} in all{peak}.")
-    return " ".join(said) + " The table below has every value."
+        given = {"line": line.words, "sum": grouped(sum(line.values)), "at": at, "most": grouped(most)}
+        if most:
+            said.append(gettext("%(line)s: %(sum)s in all, most at %(at)s with %(most)s.", **given))
+        else:
+            said.append(gettext("%(line)s: %(sum)s in all.", **given))
+    return " ".join([*said, gettext("The table below has every value.")])

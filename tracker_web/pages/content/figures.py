@@ -10,6 +10,7 @@ from typing import Final
 from engagement.figures.definitions import FIGURES, RATES, rate
 from engagement.figures.increments import begin, end
 from engagement.figures.query import FigureRow
+from tracker_web.languages.words import N_, gettext, pgettext
 from tracker_web.pages.content.charts import Line
 from tracker_web.pages.content.period import Period
 from tracker_web.pages.content.tables import RATE, TEXT, Column, Row, Table
@@ -48,24 +49,34 @@ class _Wanted:
 
 
 _UNIQUE_CARDS: Final = (
-    _Wanted("Delivered", "count_delivered", "", ""),
+    _Wanted(N_("Delivered"), "count_delivered", "", ""),
     _Wanted(
-        "Opened by people", "x_count_people_unique_rendered", "x_people_open_rate", "of tracked", sided=True
+        N_("Opened by people"),
+        "x_count_people_unique_rendered",
+        "x_people_open_rate",
+        N_("of tracked"),
+        sided=True,
     ),
     _Wanted(
-        "Clicked by people", "x_count_people_unique_clicked", "x_people_click_rate", "of tracked", sided=True
+        N_("Clicked by people"),
+        "x_count_people_unique_clicked",
+        "x_people_click_rate",
+        N_("of tracked"),
+        sided=True,
     ),
-    _Wanted("Unsubscribed", "count_unsubscribe", "unsubscribe_rate", "of accepted", sided=True, bad=True),
-    _Wanted("Bounced", "count_bounce", "bounce_rate", "of sent", bad=True),
-    _Wanted("Complaints", "count_spam_complaint", "spam_complaint_rate", "of accepted", bad=True),
+    _Wanted(
+        N_("Unsubscribed"), "count_unsubscribe", "unsubscribe_rate", N_("of accepted"), sided=True, bad=True
+    ),
+    _Wanted(N_("Bounced"), "count_bounce", "bounce_rate", N_("of sent"), bad=True),
+    _Wanted(N_("Complaints"), "count_spam_complaint", "spam_complaint_rate", N_("of accepted"), bad=True),
 )
 _TOTAL_NAMES: Final = {
     "x_count_people_unique_rendered": "x_count_people_rendered",
     "x_count_people_unique_clicked": "x_count_people_clicked",
 }
 _TOTAL_TITLES: Final = {
-    "x_count_people_unique_rendered": "Opens by people",
-    "x_count_people_unique_clicked": "Clicks by people",
+    "x_count_people_unique_rendered": N_("Opens by people"),
+    "x_count_people_unique_clicked": N_("Clicks by people"),
 }
 
 
@@ -111,13 +122,13 @@ def cards(sums: Sums, before: Sums | None, *, unique: bool) -> list[Card]:
         name, title = _shown(wanted, unique=unique)
         made.append(
             Card(
-                title=title,
+                title=gettext(title),
                 name=name,
-                meaning=FIGURES[name].meaning,
+                meaning=gettext(FIGURES[name].meaning),
                 value=sums.get(name, 0),
                 before=None if before is None else before.get(name, 0),
                 share=rate(wanted.rate, sums) if wanted.rate and (unique or name == wanted.name) else None,
-                of=wanted.of if unique or name == wanted.name else "",
+                of=gettext(wanted.of) if wanted.of and (unique or name == wanted.name) else "",
                 sides=tuple(
                     (side, sums.get(figure, 0)) for side, figure in zip(SIDES, _sides(name), strict=True)
                 )
@@ -149,13 +160,15 @@ def lines(
     opened, clicked = f"x_count_people_{middle}rendered", f"x_count_people_{middle}clicked"
     by_time = {row.at_ms: row.figures for row in rows}
     made = [
-        Line("opens", "people", tuple(by_time.get(at, {}).get(opened, 0) for at in times)),
-        Line("clicks", "clicks", tuple(by_time.get(at, {}).get(clicked, 0) for at in times)),
+        Line("opens", "people", tuple(by_time.get(at, {}).get(opened, 0) for at in times), gettext("opens")),
+        Line(
+            "clicks", "clicks", tuple(by_time.get(at, {}).get(clicked, 0) for at in times), gettext("clicks")
+        ),
     ]
     if before is not None:
         earlier = [row.figures.get(opened, 0) for row in sorted(before, key=lambda row: row.at_ms or 0)]
         values = (*earlier, *[0] * len(times))[: len(times)]
-        made.append(Line("opens before", "before", values))
+        made.append(Line("opens before", "before", values, gettext("opens before")))
     return made
 
 
@@ -164,8 +177,8 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
     from tracker_web.pages.content.charts import label  # here: `charts` draws what is made here
 
     columns = (
-        Column("time", "Time (UTC)", TEXT),
-        *(Column(line.name, line.name.capitalize()) for line in made),
+        Column("time", gettext("Time (UTC)"), TEXT),
+        *(Column(line.name, line.words[:1].upper() + line.words[1:]) for line in made),
     )
     rows = tuple(
         Row({"time": label(at, precision), **{line.name: int(line.values[place]) for line in made}})
@@ -176,7 +189,7 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
 
 def _column(name: str, title: str) -> Column:
     meaning = FIGURES[name].meaning if name in FIGURES else RATES[name].meaning
-    return Column(name, title, RATE if name in RATES else "number", meaning)
+    return Column(name, title, RATE if name in RATES else "number", gettext(meaning))
 
 
 def mail_table(
@@ -188,14 +201,14 @@ def mail_table(
     """
     columns = (
         head,
-        _column("count_injected", "Taken in"),
-        _column("count_delivered", "Delivered"),
-        _column("x_count_people_unique_rendered", "Opened"),
-        _column("x_people_open_rate", "Open rate"),
-        _column("x_count_people_unique_clicked", "Clicked"),
-        _column("x_people_click_rate", "Click rate"),
-        _column("count_unsubscribe", "Left"),
-        _column("count_bounce", "Bounced"),
+        _column("count_injected", gettext("Taken in")),
+        _column("count_delivered", gettext("Delivered")),
+        _column("x_count_people_unique_rendered", gettext("Opened")),
+        _column("x_people_open_rate", gettext("Open rate")),
+        _column("x_count_people_unique_clicked", gettext("Clicked")),
+        _column("x_people_click_rate", gettext("Click rate")),
+        _column("count_unsubscribe", pgettext("a list", "Left")),
+        _column("count_bounce", gettext("Bounced")),
     )
     made = []
     for title, link, sums in rows:
@@ -210,12 +223,12 @@ def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     """Return links with their clicks. rows: of each its place in the mail, name, where it leads, and sums."""
     columns = (
         Column("ordinal", "#", TEXT),
-        Column("link", "Link", TEXT),
-        _column("x_count_people_unique_clicked", "People"),
-        Column("share", "Share", RATE, "of all links' clicks by people"),
-        _column("x_count_unsure_unique_clicked", "Unsure"),
-        _column("x_count_machine_unique_clicked", "Machines"),
-        _column("x_count_people_clicked", "Clicks"),
+        Column("link", gettext("Link"), TEXT),
+        _column("x_count_people_unique_clicked", gettext("People")),
+        Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
+        _column("x_count_unsure_unique_clicked", gettext("Unsure")),
+        _column("x_count_machine_unique_clicked", gettext("Machines")),
+        _column("x_count_people_clicked", gettext("Clicks")),
     )
     found = list(rows)
     whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
@@ -236,11 +249,11 @@ def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
 def machine_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     """Return what each rule called what. rows: of each the class, the reason, where it leads, and sums."""
     columns = (
-        Column("class", "Class", TEXT),
-        Column("reason", "Rule", TEXT),
-        _column("x_count_recorded_rendered", "Opens"),
-        _column("x_count_recorded_clicked", "Clicks"),
-        Column("share", "Of all requests", RATE),
+        Column("class", gettext("Class"), TEXT),
+        Column("reason", gettext("Rule"), TEXT),
+        _column("x_count_recorded_rendered", gettext("Opens")),
+        _column("x_count_recorded_clicked", gettext("Clicks")),
+        Column("share", gettext("Of all requests"), RATE),
     )
     found = list(rows)
     each = [

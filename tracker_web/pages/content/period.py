@@ -6,16 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from engagement.figures.increments import Level
+from tracker_web.languages.words import N_, gettext
+from tracker_web.pages.content.numbers import day
 
 DAY_MS: Final = int(Level.DAY)
 PRESETS: Final = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "7d": "Last 7 days",
-    "30d": "Last 30 days",
-    "month": "This month",
-    "last-month": "Last month",
-    "12m": "Last 12 months",
+    "today": N_("Today"),
+    "yesterday": N_("Yesterday"),
+    "7d": N_("Last 7 days"),
+    "30d": N_("Last 30 days"),
+    "month": N_("This month"),
+    "last-month": N_("Last month"),
+    "12m": N_("Last 12 months"),
 }
 DEFAULT: Final = "30d"
 _HOURLY: Final = 3 * DAY_MS  # a series of up to three days is by hour,
@@ -67,12 +69,13 @@ class Period:
     def title(self) -> str:
         """Return it in words."""
         if self.preset:
-            return PRESETS[self.preset]
+            return gettext(PRESETS[self.preset])
         if self.first == self.last:
-            return f"{self.first:%-d %B %Y}"
+            return day(self.first)
         if (self.first.year, self.first.month) == (self.last.year, self.last.month):
-            return f"{self.first.day} to {self.last:%-d %B %Y}"
-        return f"{self.first:%-d %B %Y} to {self.last:%-d %B %Y}"
+            # for translators: both in one month, "1 to 29 November 2026"
+            return gettext("%(number)s to %(last)s", number=self.first.day, last=day(self.last))
+        return gettext("%(first)s to %(last)s", first=day(self.first), last=day(self.last))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engagement.spreadsheet import cell
+from tracker_web.languages.words import N_, gettext
 
 NUMBER: Final = "number"
 RATE: Final = "rate"
 TEXT: Final = "text"
+# What a table is called in the language of the page; its name is for URLs and files.
+_TITLES: Final = {
+    "campaigns": N_("campaigns"),
+    "links": N_("links"),
+    "domains": N_("domains"),
+    "series": N_("series"),
+    "events": N_("events"),
+    "machines": N_("machines"),
+    "batches": N_("batches"),
+    "suppression": N_("suppression list"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...] = ()
     more: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return what it is called in the language of the page."""
+        return gettext(_TITLES.get(self.name, self.name))
 
 
 def as_csv(table: Table) -> str:

@@ -7,40 +7,42 @@ from typing import Any, Final
 from engagement.events.classify import verdict
 from engagement.events.fields import INJECTION
 from engagement.events.outcomes import UNTOUCHED
-from tracker_web.pages.content.numbers import duration, moment
+from tracker_web.languages.words import N_, gettext, ngettext
+from tracker_web.pages.content.numbers import SHORT_DAY, duration, moment
+from tracker_web.pages.content.numbers import day as day_in_words
 
 Fields = Mapping[str, Any]
 
 _TITLES: Final = {
-    "open": "fetched",
-    "initial_open": "fetched",
-    "amp_open": "fetched",
-    "amp_initial_open": "fetched",
-    "click": "clicked",
-    "amp_click": "clicked",
-    "link_unsubscribe": "unsubscribed",
-    "list_unsubscribe": "unsubscribed",
-    "injection": "taken in",
-    "delivery": "delivered",
-    "delay": "delayed",
-    "bounce": "bounced",
-    "expiration": "given up",
-    "out_of_band": "bounced later",
-    "spam_complaint": "complaint",
+    "open": N_("fetched"),
+    "initial_open": N_("fetched"),
+    "amp_open": N_("fetched"),
+    "amp_initial_open": N_("fetched"),
+    "click": N_("clicked"),
+    "amp_click": N_("clicked"),
+    "link_unsubscribe": N_("unsubscribed"),
+    "list_unsubscribe": N_("unsubscribed"),
+    "injection": N_("taken in"),
+    "delivery": N_("delivered"),
+    "delay": N_("delayed"),
+    "bounce": N_("bounced"),
+    "expiration": N_("given up"),
+    "out_of_band": N_("bounced later"),
+    "spam_complaint": N_("complaint"),
 }
 _PICTURES: Final = {
-    "open": "the pixel at the end",
-    "initial_open": "the pixel at the beginning",
-    "amp_open": "the pixel of the AMP part",
-    "amp_initial_open": "the first pixel of the AMP part",
+    "open": N_("the pixel at the end"),
+    "initial_open": N_("the pixel at the beginning"),
+    "amp_open": N_("the pixel of the AMP part"),
+    "amp_initial_open": N_("the first pixel of the AMP part"),
 }
 _WHO: Final = {
-    "human": "a person",
-    "proxy": "an image proxy, set off by a person",
-    "prefetch": "a mail service that loads pictures by itself",
-    "scanner": "a link scanner",
-    "probe": "a probe (HEAD)",
-    "unknown": "an unknown program",
+    "human": N_("a person"),
+    "proxy": N_("an image proxy, set off by a person"),
+    "prefetch": N_("a mail service that loads pictures by itself"),
+    "scanner": N_("a link scanner"),
+    "probe": N_("a probe (HEAD)"),
+    "unknown": N_("an unknown program"),
 }
 _BAD: Final = frozenset({"bounce", "expiration", "out_of_band", "spam_complaint"})
 
@@ -87,21 +89,21 @@ def line(fields: Fields) -> Line:
     aside = [
         words
         for words, holds in (
-            ("a repeat within 10 s", fields.get("x_repeat")),
-            ("the link had expired", fields.get("x_expired")),
-            ("a probe", client == "probe"),
+            (gettext("a repeat within 10 s"), fields.get("x_repeat")),
+            (gettext("the link had expired"), fields.get("x_expired")),
+            (gettext("a probe"), client == "probe"),
         )
         if holds
     ]
     return Line(
         id=str(fields.get("event_id", "")),
         at=str(fields["timestamp"]),
-        day=f"{at:%-d %B %Y}",
-        date=f"{at:%-d %b}",
+        day=day_in_words(at),
+        date=day_in_words(at, SHORT_DAY),
         clock=f"{at:%H:%M:%S}",
-        title=_TITLES.get(kind, kind),
+        title=gettext(_TITLES[kind]) if kind in _TITLES else kind,
         css="bad" if kind in _BAD else "wait" if kind == "delay" else side or "mail",
-        detail=_detail(kind, fields) + (f" (not counted: {', '.join(aside)})" if aside else ""),
+        detail=_set_aside(_detail(kind, fields), aside),
         who=_who(client, certain=certain),
         why=str(fields.get("x_client_reason", "")),
         agent=str(fields.get("user_agent", "")),
@@ -118,26 +120,42 @@ def line(fields: Fields) -> Line:
 def outcome_in_words(outcome: str) -> str:
     """Return what the filter did with a message, and why if it left it alone."""
     if not outcome:
-        return "tracked"
-    return f"not tracked: {UNTOUCHED.get(outcome, outcome)}"
+        return gettext("tracked")
+    why = gettext(UNTOUCHED[outcome]) if outcome in UNTOUCHED else outcome
+    return gettext("not tracked: %(why)s", why=why)
+
+
+def _set_aside(detail: str, why: list[str]) -> str:
+    if not why:
+        return detail
+    return gettext("%(detail)s (not counted: %(why)s)", detail=detail, why=", ".join(why))
 
 
 def _detail(kind: str, fields: Fields) -> str:
     if kind == INJECTION:
-        links = str(fields.get("x_links", "0"))
-        what = outcome_in_words(str(fields.get("x_outcome", "")))
-        counted = f", {links} link{'' if links == '1' else 's'}" if what == "tracked" else ""
-        return f"from {fields.get('msg_from') or 'an empty sender'}; {what}{counted}"
+        return _taken_in(fields)
     if kind in _PICTURES:
-        return _PICTURES[kind]
+        return gettext(_PICTURES[kind])
     if "click" in kind or kind == "link_unsubscribe":
         name = str(fields.get("target_link_name", ""))
         number = str(fields.get("x_link_ordinal", ""))
-        place = f", link {int(number) + 1} of its part" if number.isdigit() else ""
-        return f"“{name}”{place}" if name else f"a link{place}"
+        # for translators: the name of a link, in quotes
+        what = gettext("“%(name)s”", name=name) if name else gettext("a link")
+        place = gettext("link %(number)s of its part", number=int(number) + 1) if number.isdigit() else ""
+        return ", ".join(filter(None, (what, place)))
     if kind == "list_unsubscribe":
-        return "by the List-Unsubscribe field of the mail"
+        return gettext("by the List-Unsubscribe field of the mail")
     return _of_the_mta(kind, fields)
+
+
+def _taken_in(fields: Fields) -> str:
+    outcome = str(fields.get("x_outcome", ""))
+    sender = str(fields.get("msg_from") or gettext("an empty sender"))
+    what = outcome_in_words(outcome)
+    if not outcome:
+        links = int(str(fields.get("x_links", "0")) or 0)
+        what += ", " + ngettext("%(num)s link", "%(num)s links", links)
+    return gettext("from %(sender)s; %(what)s", sender=sender, what=what)
 
 
 def _of_the_mta(kind: str, fields: Fields) -> str:
@@ -146,19 +164,20 @@ def _of_the_mta(kind: str, fields: Fields) -> str:
     after = str(fields.get("queue_time", ""))
     parts = []
     if kind == "delivery":
-        parts.append(f"to {host}" if host else f"by {fields.get('delv_method') or 'the mail server'}")
+        method = str(fields.get("delv_method") or gettext("the mail server"))
+        parts.append(gettext("to %(host)s", host=host) if host else gettext("by %(method)s", method=method))
     elif said:
         parts.append(said)
     if after.isdigit():
-        parts.append(f"{duration(int(after))} after it came in")
+        parts.append(gettext("%(time)s after it came in", time=duration(int(after))))
     tries = str(fields.get("num_retries", ""))
     if tries.isdigit() and int(tries):
-        parts.append(f"try {int(tries) + 1}")
+        parts.append(gettext("try %(number)s", number=int(tries) + 1))
     return ", ".join(parts)
 
 
 def _who(client: str, *, certain: bool) -> str:
     if not client:
         return ""
-    words = _WHO.get(client, client)
-    return words if certain or client == "unknown" else f"probably {words}"
+    words = gettext(_WHO[client]) if client in _WHO else client
+    return words if certain or client == "unknown" else gettext("probably %(who)s", who=words)

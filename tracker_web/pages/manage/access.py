@@ -8,6 +8,7 @@ from engagement.access.scopes import EVERY
 from engagement.access.sessions import Sessions
 from engagement.access.users import Role, UserError, Users
 from tracker_web.pages import site
+from tracker_web.pages.content.refusals import refusal
 
 _ROLES = tuple(role.value for role in Role)
 
@@ -31,7 +32,7 @@ def blueprint() -> Blueprint:
                 request.form.get("name", "").strip(), tuple(request.form.getlist("scope")), site.tenant()
             )
         except (NameTakenError, ValueError) as error:
-            return _page(trouble=str(error), status=422)
+            return _page(trouble=refusal(error), status=422)
         return _page(made=made)
 
     @pages.post("/keys/revoke")
@@ -56,7 +57,7 @@ def blueprint() -> Blueprint:
                 site.tenant(),
             )
         except UserError as error:
-            return _page(trouble=str(error), status=422)
+            return _page(trouble=refusal(error), status=422)
         return site.go_to(url_for("access.front"))
 
     @pages.post("/users/remove")

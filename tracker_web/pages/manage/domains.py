@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 from engagement.access.users import Role
 from tracker_web.domains.kept import DomainTakenError, TrackingDomains, domain_name
 from tracker_web.domains.verify import Verdict, verify
+from tracker_web.languages.words import gettext
 from tracker_web.pages import site
 
 
@@ -26,9 +27,9 @@ def blueprint() -> Blueprint:
             name = domain_name(request.form.get("domain", "").strip())
             _domains().add(name, secure="secure" in request.form)
         except ValueError:
-            return _page(trouble="That is no domain name.", status=422)
+            return _page(trouble=gettext("That is no domain name."), status=422)
         except DomainTakenError:
-            return _page(trouble="That domain is there already.", status=409)
+            return _page(trouble=gettext("That domain is there already."), status=409)
         return site.go_to(url_for("domains.every"))
 
     @pages.post("/verify")

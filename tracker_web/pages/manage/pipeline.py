@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.shipper import status
 from engagement.spool.read import SpoolReader
+from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.numbers import duration, grouped, moment
 
@@ -29,28 +30,36 @@ def _shipper() -> list[tuple[str, str, bool]]:
     """Return what the shipper told last: a name, words, and whether it is well."""
     found = status.load(Path(site.sources().settings.spool.directory))
     if found is None:
-        return [("Shipper", "none has told its state here: is smtpapi ship running, on this host?", False)]
+        silent = gettext("none has told its state here: is smtpapi ship running, on this host?")
+        return [(gettext("Shipper"), silent, False)]
     ago = max(0, site.now_ms() - int(found.at * 1000))
+    looked = gettext("process %(pid)s, last looked %(ago)s ago", pid=found.pid, ago=duration(ago))
+    carried = ngettext(
+        "%(count)s record since it began, %(rate)s a second lately",
+        "%(count)s records since it began, %(rate)s a second lately",
+        found.carried,
+        count=grouped(found.carried),
+        rate=grouped(found.rate),
+    )
     lines = [
-        (
-            "Shipper",
-            f"process {found.pid}, last looked {duration(ago)} ago",
-            ago < _SLOW_MS and not found.failing,
-        ),
-        (
-            "Carried",
-            f"{grouped(found.carried)} records since it began, {found.rate:.0f} a second lately",
-            True,
-        ),
+        (gettext("Shipper"), looked, ago < _SLOW_MS and not found.failing),
+        (gettext("Carried"), carried, True),
     ]
     if found.failing or found.last_error:
-        lines.append(("Last error", found.last_error, not found.failing))
-    for count, what in ((found.set_aside, "Set aside"), (found.outdated, "Too old to carry")):
+        lines.append((gettext("Last error"), found.last_error, not found.failing))
+    for count, what in (
+        (found.set_aside, gettext("Set aside")),
+        (found.outdated, gettext("Too old to carry")),
+    ):
         if count:
-            lines.append((what, f"{grouped(count)} records", False))
+            lines.append((what, _records(count), False))
     if found.trouble:
-        lines.append(("Trouble", found.trouble, False))
+        lines.append((gettext("Trouble"), found.trouble, False))
     return lines
+
+
+def _records(count: int) -> str:
+    return ngettext("%(count)s record", "%(count)s records", count, count=grouped(count))
 
 
 def _spool() -> list[tuple[str, str, bool]]:
@@ -58,13 +67,22 @@ def _spool() -> list[tuple[str, str, bool]]:
     try:
         waiting = SpoolReader(folder).backlog().records
     except OSError as error:
-        return [("Spool", f"{folder} cannot be read here: {error.strerror}", False)]
-    return [("Spool", f"{grouped(waiting)} records wait in {folder}", True)]
+        why = gettext("%(folder)s cannot be read here: %(why)s", folder=folder, why=error.strerror)
+        return [(gettext("Spool"), why, False)]
+    said = ngettext(
+        "%(count)s record waits in %(folder)s",
+        "%(count)s records wait in %(folder)s",
+        waiting,
+        count=grouped(waiting),
+        folder=folder,
+    )
+    return [(gettext("Spool"), said, True)]
 
 
 def _store() -> list[tuple[str, str, bool]]:
     newest = site.events(limit=1)
     if not newest:
-        return [("Store", "empty", True)]
+        return [(gettext("Store"), gettext("empty"), True)]
     at_ms = int(moment(str(newest[0]["timestamp"])).timestamp() * 1000)
-    return [("Store", f"the newest event is {duration(max(0, site.now_ms() - at_ms))} old", True)]
+    age = duration(max(0, site.now_ms() - at_ms))
+    return [(gettext("Store"), gettext("the newest event is %(age)s old", age=age), True)]

@@ -6,15 +6,17 @@ from flask.typing import ResponseReturnValue
 from engagement.access.users import Role
 from engagement.suppression import book
 from engagement.suppression.model import BadEntryError, Entry, MailKind, Source
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
+from tracker_web.pages.content.refusals import refusal
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 
 _PAGE = 100
 _COLUMNS = tuple(
     Column(name, title, TEXT)
     for name, title in (
-        *(("recipient", "Recipient"), ("type", "Mail"), ("source", "Source")),
-        *(("description", "Description"), ("list_id", "List")),
+        *(("recipient", N_("Recipient")), ("type", N_("Mail")), ("source", N_("Source"))),
+        *(("description", N_("Description")), ("list_id", N_("List"))),
     )
 )
 
@@ -35,14 +37,14 @@ def blueprint() -> Blueprint:
         recipient = request.form.get("recipient", "").strip()
         kinds = [MailKind(kind) for kind in request.form.getlist("type") if kind in set(MailKind)]
         if not kinds:
-            return _page(trouble="Tick the kind of mail that is to be stopped.", status=422)
+            return _page(trouble=gettext("Tick the kind of mail that is to be stopped."), status=422)
         try:
             for kind in kinds:
                 text = request.form.get("description", "").strip()
                 entry = Entry(recipient, kind, Source.MANUALLY_ADDED, text, tenant=site.tenant())
                 book.add(site.registry(), entry)
         except (BadEntryError, book.ComplianceError) as error:
-            return _page(trouble=str(error), status=422)
+            return _page(trouble=refusal(error), status=422)
         return site.go_to(url_for("suppression.every", q=recipient))
 
     @pages.post("/remove")
@@ -60,7 +62,7 @@ def blueprint() -> Blueprint:
                     tenant=site.tenant(),
                 )
         except book.ComplianceError as error:
-            return _page(trouble=str(error), status=422)
+            return _page(trouble=refusal(error), status=422)
         return site.go_to(url_for("suppression.every", q=recipient))
 
     return pages

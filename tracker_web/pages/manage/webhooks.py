@@ -1,5 +1,7 @@
 """Webhooks: their health, their batches, a test, a pause, and what they missed sent again."""
 
+from typing import Any
+
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -8,15 +10,18 @@ from engagement.events.fields import ALL_TYPES
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.sending.build import sender_of
 from engagement.webhooks.service import WebhookError, WebhookService
+from tracker_web.languages.words import N_, gettext, ngettext
 from tracker_web.pages import site
+from tracker_web.pages.content.refusals import refusal
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 
 _BATCHES = 100
 _COLUMNS = tuple(
     Column(name, title, TEXT)
     for name, title in (
-        *(("ts", "Made (UTC)"), ("batch_id", "Batch"), ("events", "Events"), ("state", "State")),
-        *(("attempts", "Failed tries"), ("response_code", "Answer"), ("failure_code", "Failure")),
+        *(("ts", N_("Made (UTC)")), ("batch_id", N_("Batch")), ("events", N_("Events"))),
+        *(("state", N_("State")), ("attempts", N_("Failed tries"))),
+        *(("response_code", N_("Answer")), ("failure_code", N_("Failure"))),
     )
 )
 
@@ -42,7 +47,7 @@ def blueprint() -> Blueprint:
         try:
             _service().create(data, site.tenant())
         except WebhookError as error:
-            return _page(trouble=str(error), status=422)
+            return _page(trouble=refusal(error), status=422)
         return site.go_to(url_for("webhooks.every"))
 
     @pages.get("/<webhook>")
@@ -58,7 +63,7 @@ def blueprint() -> Blueprint:
         try:
             if action == "test":
                 said = _service().validate(webhook, None, here)
-                return _one(webhook, done=f"{said['msg']}: status {said['response']['status']}")
+                return _one(webhook, done=_tested(said))
             if action == "pause":
                 _service().pause(webhook, here)
             elif action == "resume":
@@ -67,15 +72,24 @@ def blueprint() -> Blueprint:
                 count = _service().replay(webhook, {"batch_ids": request.form.getlist("batch")}, here)[
                     "count"
                 ]
-                return _one(webhook, done=f"{count} batch(es) will be sent again")
+                return _one(webhook, done=_again(count))
             elif action == "remove":
                 _service().delete(webhook, here)
                 return site.go_to(url_for("webhooks.every"))
         except WebhookError as error:
-            return _one(webhook, trouble=str(error), status=422)
+            return _one(webhook, trouble=refusal(error), status=422)
         return site.go_to(url_for("webhooks.one", webhook=webhook))
 
     return pages
+
+
+def _tested(said: dict[str, Any]) -> str:
+    status = said["response"]["status"]
+    return gettext("The target took the test: it answered with status %(status)s.", status=status)
+
+
+def _again(count: int) -> str:
+    return ngettext("%(num)s batch will be sent again.", "%(num)s batches will be sent again.", count)
 
 
 def _service() -> WebhookService:
@@ -99,7 +113,7 @@ def _one(webhook: str, *, done: str = "", trouble: str = "", status: int = 200) 
         state = request.args.get("state", "")
         batches = _service().batches(webhook, state, _BATCHES, site.tenant())
     except WebhookError as error:
-        return site.page("empty.html", title="No such webhook", text=str(error), status=404)
+        return site.page("empty.html", title=gettext("No such webhook"), text=refusal(error), status=404)
     names = [column.name for column in _COLUMNS]
     rows = tuple(Row({name: str(each.get(name, "")) for name in names}) for each in batches)
     return site.page(

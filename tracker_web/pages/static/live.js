@@ -10,6 +10,7 @@
   const state = document.getElementById("state");
   const stop = document.getElementById("pause");
   const fresh = document.getElementById("fresh");
+  const words = JSON.parse(place.dataset.words);
   const waiting = [];
   let mark = place.dataset.mark;
   let paused = false;
@@ -48,7 +49,7 @@
       if (!document.hidden) {
         const answer = await fetch(place.dataset.source + "?after=" + encodeURIComponent(mark), { cache: "no-store" });
         if (answer.status === 401) {
-          say("signed out: sign in again", false);
+          say(words.signed_out, false);
           return;
         }
         if (!answer.ok) {
@@ -65,13 +66,13 @@
             show();
           } else {
             fresh.hidden = false;
-            fresh.textContent = waiting.length + (waiting.length === 1 ? " new event" : " new events");
+            fresh.textContent = waiting.length === 1 ? words.one : words.many.replace("%", waiting.length);
           }
         }
-        say(paused ? "paused" : "live", true);
+        say(paused ? words.paused : words.live, true);
       }
     } catch (error) {
-      say("not reachable, trying again", false);
+      say(words.unreachable, false);
     }
     setTimeout(look, pause);
   }
@@ -79,7 +80,7 @@
   stop.hidden = false;
   stop.addEventListener("click", function () {
     paused = !paused;
-    stop.textContent = paused ? "Go on" : "Pause";
+    stop.textContent = paused ? words.go_on : words.pause;
     if (!paused) {
       show();
     }
@@ -88,6 +89,6 @@
     window.scrollTo(0, 0);
     show();
   });
-  say("live", true);
+  say(words.live, true);
   setTimeout(look, pause);
 })();

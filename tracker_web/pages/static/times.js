@@ -2,7 +2,10 @@
 "use strict";
 
 (function () {
-  const form = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  // In the page's language, as the browser's own list has it: an English page is not American for all.
+  const spoken = document.documentElement.lang;
+  const wanted = navigator.languages.find((each) => each.split("-")[0] === spoken.split("-")[0]) || spoken;
+  const form = new Intl.DateTimeFormat(wanted, { dateStyle: "medium", timeStyle: "long" });
 
   function tell(place) {
     place.querySelectorAll("time[datetime]:not([title])").forEach(function (time) {

@@ -111,7 +111,13 @@ def _ship(
             rules.current()  # what is wrong with them is told at once
             filler = _filler(settings)
             settled = settings.unsubscribe.by_link is ByLink.SETTLED
-            unsubscribes = Unsubscribes(partial(open_registry, settings), store, settled=settled)
+            listed = settings.privacy.objections
+            unsubscribes = Unsubscribes(
+                partial(open_registry, settings),
+                store,
+                settled=settled,
+                objections=Path(listed) if listed else None,
+            )
             shipper = Shipper(
                 directory,
                 store,

@@ -1,0 +1,74 @@
+"""What readers asked about what is kept of them, as documents of the registry, until somebody has seen to it.
+
+Asked by a link of a mail, which others may have as well: so nothing follows from it by itself but an
+objection (docs/decisions/0034-readers-page.md).
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from engagement.events.model import Hit
+from engagement.links.model import PSEUDONYM_DOMAIN
+from engagement.links.token import unpack
+from engagement.registry.port import Document, Registry
+
+KIND: Final = "reader_request"
+_MOST: Final = 200  # of one page
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one reader asked. what: of `engagement.events.model.ASKS`. at_ms: of the last time, Unix time."""
+
+    what: str
+    recipient: str
+    tenant: str
+    at_ms: int
+
+    @property
+    def key(self) -> str:
+        """Return its document's key, which names nobody; the same however often it is asked."""
+        return _hash(self.tenant) + _hash(f"{self.what}\0{self.recipient.lower()}")
+
+
+def asked_by(hit: Hit) -> Asked | None:
+    """Return what a hit asks; None where it names nobody. Raises BadToken for a broken payload."""
+    identity, _ = unpack(hit.kind, hit.packed)
+    if not identity.recipient or identity.recipient.endswith(PSEUDONYM_DOMAIN):
+        return None
+    return Asked(hit.method, identity.recipient, identity.customer_id, hit.at_ms)
+
+
+def note(registry: Registry, asked: Asked) -> None:
+    """Keep what a reader asked. Raises RegistryError."""
+    registry.put(
+        KIND,
+        asked.key,
+        {
+            "what": asked.what,
+            "recipient": asked.recipient,
+            "tenant": asked.tenant,
+            "at_ms": asked.at_ms,
+        },
+    )
+
+
+def waiting(registry: Registry, tenant: str) -> list[Asked]:
+    """Return what waits for somebody to see to it, the oldest first. Raises RegistryError."""
+    found = [_asked(each) for each in registry.find(KIND, prefix=_hash(tenant), limit=_MOST)]
+    return sorted(found, key=lambda each: each.at_ms)
+
+
+def settle(registry: Registry, recipient: str, tenant: str, what: str) -> None:
+    """Forget what a reader asked, once it is done or refused. Raises RegistryError."""
+    registry.delete(KIND, Asked(what, recipient, tenant, 0).key)
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _asked(document: Document) -> Asked:
+    data = document.data
+    return Asked(str(data["what"]), str(data["recipient"]), str(data["tenant"]), int(data["at_ms"]))
