@@ -167,6 +167,12 @@ def test_a_module_in_which_others_run_loads_and_says_so() -> None:
     )
 
 
+def test_a_hook_that_is_ignored_is_not_run() -> None:
+    binding = "function m:validate_set_binding(msg) error('run') end"
+    assert registered(binding, frozenset({"validate_set_binding"})).hooks == set()
+    assert registered(binding).hooks == {"validate_set_binding"}
+
+
 def test_a_module_may_have_init_alone() -> None:
     assert registered("function m:init() return true end").hooks == set()
     with pytest.raises(PolicyError, match=r"p.lua:1: no module with a hook is registered"):

@@ -62,6 +62,7 @@ class LuaPolicy:
         self._read = read
         self._ignored = ignored | calls.ROUTING if binding_header else ignored
         self._folders = tuple(dict.fromkeys((*(each.path.parent for each in sources), *folders)))
+        self.usable = frozenset(calls.HOOKS) - ignored  # hooks that run if a module has them
         self._modules: dict[str, Script] = {}
         self._never_called: dict[str, str] = {}  # hooks that no milter comes to, and where they stand
         self._shared = Shared(
@@ -142,7 +143,7 @@ class LuaPolicy:
 
         modules: (module, line of registration, names). Raises `PolicyError`.
         """
-        usable = {*calls.HOOKS, *calls.LIFE_CYCLE, *self._ignored}
+        usable = {*self.usable, *calls.LIFE_CYCLE, *self._ignored}
         for module, line, names in modules:
             refused = [name for name in names if calls.is_refused_hook(name)]
             if refused and usable.isdisjoint(names):
@@ -214,7 +215,7 @@ class _Servant:
         """Return the names of the hooks that run, and check them all. Raises `PolicyError`."""
         found = self._state.hooks((*calls.HOOKS, *calls.NO_HOOKS))
         self._policy.check(found)
-        return frozenset(name for _, _, names in found for name in names if name in calls.HOOKS)
+        return self._policy.usable.intersection(name for _, _, names in found for name in names)
 
     def call(self, hook: str, call: HookCall) -> bool:
         """Call a hook. Raises `PolicyFailed`."""
