@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from doctor.dns_server import DnsServer
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.policy import phases
+from smtpapi.policy import windows as windows_module
 from smtpapi.policy.core import VCTX_CONN, VCTX_MESS
 from smtpapi.policy.lua.library import counts, names
 from smtpapi.policy.lua.library.counts import CountError, Counts, network_of
@@ -73,6 +74,21 @@ def test_old_windows_are_forgotten() -> None:
     for now in (0, 10, 20, 30):
         kept.add("a", 1, now)
     assert kept.of("a", 0, 100) == 2
+
+
+def test_a_flood_of_keys_takes_no_more_memory_and_old_keys_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows_module, "_MOST_KEYS", 3)
+    kept = Windows(10, 2)
+    for key in "abcde":
+        kept.add(key, 1, 0)
+    kept.add("a", 1, 0)
+    assert [kept.of(key, 0, 10) for key in "abcde"] == [2, 1, 1, 0, 0]
+    kept.remove("b")
+    kept.remove("nobody")
+    kept.add("d", 1, 0)
+    assert kept.of("d", 0, 10) == 1
+    kept.add("e", 1, 20)
+    assert kept.of("e", 20, 30) == 1
 
 
 # -- counts

@@ -61,8 +61,12 @@ def total_in(windows: Windows, network: Network, since: float, until: float) -> 
     if network.num_addresses == 1:
         return int(windows.of(network.network_address, since, until))
 
-    def wanted(key: Hashable) -> bool:
-        return isinstance(key, IPv4Address | IPv6Address) and key in network
+    version, mask, base = network.version, int(network.netmask), int(network.network_address)
+
+    def wanted(key: Hashable) -> bool:  # `in` takes three times as long
+        return (
+            isinstance(key, IPv4Address | IPv6Address) and key.version == version and int(key) & mask == base
+        )
 
     return int(windows.total(wanted, since, until))
 
