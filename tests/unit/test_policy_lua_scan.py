@@ -154,6 +154,8 @@ def test_a_module_with_nothing_but_hooks_that_are_never_called_does_not_load() -
         "p.lua:3: core_log_delivery_v1: a milter cannot do this (docs/policy-lua.md)"
     )
     with pytest.raises(PolicyError, match=r"p.lua:3: core_log_delivery_v1"):
+        registered(f"{_LOGS} function m:init() return true end")
+    with pytest.raises(PolicyError, match=r"p.lua:3: core_log_delivery_v1"):
         registered(f"{_LOGS} local n = {{}} {_RUNS.replace('m:', 'n:')} msys.registerModule('n', n)")
     assert registered(_LOGS, frozenset({"core_log_delivery_v1"})).hooks == set()
 

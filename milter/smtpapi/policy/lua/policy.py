@@ -143,10 +143,11 @@ class LuaPolicy:
 
         modules: (module, line of registration, names). Raises `PolicyError`.
         """
-        usable = {*self.usable, *calls.LIFE_CYCLE, *self._ignored}
+        runs = self.usable | self._ignored
+        usable = runs.union(calls.LIFE_CYCLE)
         for module, line, names in modules:
             refused = [name for name in names if calls.is_refused_hook(name)]
-            if refused and usable.isdisjoint(names):
+            if refused and runs.isdisjoint(names):
                 place = self._never_called.get(refused[0], f"{self.path}:{line or 1}: module {module}")
                 raise PolicyError(f"{place}: {calls.refused(refused[0])}")
         if all(usable.isdisjoint(names) for _, _, names in modules):
