@@ -1,16 +1,21 @@
 """What Lua policies ask about what is outside their message: counts, the DNS, the way out."""
 
+import socket
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doctor.dns_server import DnsServer
+from engagement.settings.scopes import ListenAddress
 from smtpapi.model.envelope import Client, Envelope
+from smtpapi.mta.services import SessionServices
+from smtpapi.mta.session import Session
 from smtpapi.policy import phases
 from smtpapi.policy import windows as windows_module
 from smtpapi.policy.core import VCTX_CONN, VCTX_MESS
@@ -161,6 +166,31 @@ def test_what_clients_do_is_counted_while_a_policy_may_ask(traffic: Traffic) -> 
     traffic.noting = False
     traffic.opened(4, "192.0.2.7", 15.0)
     assert traffic.sessions(here) == 1
+
+
+def _opened(daemon_port: int) -> Session:
+    """A session from the peer at this port of the MTA; 10026 is the hop's."""
+    services = mock.MagicMock(hop=ListenAddress(ip_address("127.0.0.1"), 10026))
+    services.tick.return_value = 5.0
+    services.counts = lambda client: SessionServices.counts(services, client)
+    services.missing.return_value = ""
+    macros = {"{daemon_addr}": "127.0.0.1", "{daemon_port}": str(daemon_port)}
+    session = Session(services)
+    session._ctx = mock.MagicMock()
+    session._ctx.getsymval = macros.get
+    session.negotiate([0, 0, 0, 0])
+    session.connect("client.test", socket.AF_INET, (PEER, 4000))
+    return session
+
+
+def test_a_session_counts_from_its_connection_to_its_end_and_the_hop_s_does_not(traffic: Traffic) -> None:
+    here = ip_network(PEER)
+    session, copies = _opened(25), _opened(10026)
+    assert (traffic.sessions(here), traffic.count("connections", here, 0, 10)) == (1, 1)
+    copies.close()
+    assert traffic.sessions(here) == 1
+    session.close()
+    assert (traffic.sessions(here), traffic.count("connections", here, 0, 10)) == (0, 1)
 
 
 def test_a_policy_asks_for_sessions_connections_and_messages(traffic: Traffic) -> None:
