@@ -33,6 +33,7 @@ _BRACKETED = re.compile(r"\[(?P<inner>[^\]]*)\](?::(?P<port>.*))?", re.DOTALL)
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 _LONGEST_LIST_ID = 255  # characters (contract.md 8.5; RFC 2919 2)
 # Without the signs of RFC 5322's atoms that mean something in a URL.
+_HEADER_NAME = re.compile(r"(?!(?i:x-msys-api$|x-smtpapi-))[!-9;-~]{1,76}")  # but those that are our own
 _MAIL_ADDRESS = re.compile(
     r"[A-Za-z0-9!$*+_.~'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])", re.ASCII
 )
@@ -385,6 +386,19 @@ def mail_address() -> OptionType[str]:
     def read(value: ValueNode) -> str:
         found = _text(value, expected)
         if found and not _MAIL_ADDRESS.fullmatch(found):
+            raise OptionValueError(f"is {quoted_value(value)}", expected)
+        return found
+
+    return OptionType(expected, read, quoted)
+
+
+def header_name() -> OptionType[str]:
+    """Return the type of a header field's name (RFC 5322 3.6.8), or of none."""
+    expected = "the name of a header field that is not the filter's own"
+
+    def read(value: ValueNode) -> str:
+        found = _text(value, expected)
+        if found and not _HEADER_NAME.fullmatch(found):
             raise OptionValueError(f"is {quoted_value(value)}", expected)
         return found
 

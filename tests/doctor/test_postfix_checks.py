@@ -133,6 +133,16 @@ def test_a_hop_that_setup_made_is_well(wired: tuple[Path, Settings]) -> None:
     assert [each.level for each in _hop(*wired)] == [Level.OK]
 
 
+def test_bindings_may_be_read_where_copies_are_taken_in(wired: tuple[Path, Settings]) -> None:
+    folder = wired[0]
+    (folder / "bindings").write_text("/^X-Binding: b1$/ FILTER out-b1:\n")
+    none = "-o milter_header_checks="
+    found = _hop(*wired, ("master.cf", none, f"{none}regexp:{folder}/bindings"))
+    assert [each.level for each in found] == [Level.OK]
+    (folder / "bindings").write_text("/^X-Smtpapi-Split:/ FILTER split:[127.0.0.1]:10026\n")
+    assert [each.level for each in only(_hop(*wired))] == [Level.ERROR]
+
+
 _MISTAKES = {
     "no listener": (
         [("master.cf", "127.0.0.1:10026 inet", "127.0.0.1:10027 inet")],

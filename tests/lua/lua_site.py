@@ -152,9 +152,26 @@ def lua_site(folder: Path) -> Iterator[LuaSite]:
     open_folders(folder)
     services = Smtpd(PORT, {"smtpd_milters": FILTER}).line()
     with running(folder, options=_OPTIONS, services=services, workers=1) as hop:
+        _with_bindings(hop, folder)
         site = LuaSite(hop, folder)
         yield site
         site.hang_up()
+
+
+def _with_bindings(hop: HopSite, folder: Path) -> None:
+    """Let Postfix send by the binding that X-Binding names, as docs/policy-lua.md says; the copy shows it."""
+    chosen, seen = folder / "bindings", folder / "bindings_out"
+    chosen.write_text(
+        f"/^X-Binding: ([^ ]+) ([0-9.]+)$/ FILTER out-$1:[$2]:{hop.ports['sink']}\n"
+        f"/^X-Binding: ([^ ]+)$/ FILTER out-$1:[127.0.0.1]:{hop.ports['sink']}\n"
+    )
+    seen.write_text("/^X-Binding:/ REPLACE X-Went-By: out-b1\n")
+    hop.postfix.more_services += f"out-b1 unix - - n - - smtp\n  -o smtp_header_checks=regexp:{seen}\n"
+    hop.postfix.configure()
+    master = hop.postfix.config / "master.cf"
+    none = "-o milter_header_checks="  # of the cleanup of second passes
+    master.write_text(master.read_text().replace(none, f"{none}regexp:{chosen}"))
+    hop.postfix.reload()
 
 
 def facts_of(site: LuaSite, mail: bytes, wanted: Mapping[str, Any], recipient: str) -> dict[str, Any]:

@@ -144,6 +144,19 @@ def test_xsetcontext_reaches_the_filter_with_its_variables(site: Site) -> None:
     assert {one.identity.campaign for one in site.filter.links(got.body)} == {"spring sale"}
 
 
+def test_xsetcontext_for_the_next_mail_counts_behind_a_new_greeting(site: Site) -> None:
+    """After a message Sendmail tells a filter of no unknown command until it is greeted (docs/quirks.md)."""
+    with smtplib.SMTP("127.0.0.1", site.sendmail.ports["context"]) as smtp:
+        for campaign, greets in (("first", True), ("lost", False), ("second", True)):
+            if greets:
+                smtp.ehlo()
+            assert smtp.docmd("XSETCONTEXT", f"smtpapi_campaign_id={campaign}")[0] == 500
+            smtp.sendmail("a@sender.test", [f"{campaign}-next@rcpt.test"], html_mail())
+    got = {each: site.sink.wait_for(f"{each}-next@rcpt.test").body for each in ("first", "lost", "second")}
+    campaigns = {each: site.filter.links(body)[0].identity.campaign for each, body in got.items()}
+    assert campaigns == {"first": "first", "lost": "first", "second": "second"}
+
+
 def test_xsetcontext_does_nothing_for_an_untrusted_client(site: Site) -> None:
     with smtplib.SMTP("127.0.0.1", site.sendmail.ports["untrusted"]) as smtp:
         smtp.ehlo()

@@ -87,16 +87,19 @@ def test_a_hook_that_returns_nothing_goes_on_with_a_warning() -> None:
 
 def test_nothing_of_the_host_can_be_reached() -> None:
     seen = logged(
-        "print(_G['python'], package.loaded['debug'], package.loaded['io'], getmetatable(msg),"
-        " os['execute'] ~= nil)"
-        " for _, name in ipairs({'debug', 'load', 'io', 'dofile'}) do"
+        "print(_G['python'], package.loaded['io'], getmetatable(msg), os['execute'] ~= nil)"
+        " print(debug.getinfo(1).func, debug.getinfo(1, 'f').func, debug.getinfo(print).func)"
+        " for _, name in ipairs({'load', 'io', 'dofile'}) do"
         " print((select(2, pcall(function() return _G[name].open() end)))) end"
+        " for _, name in ipairs({'getregistry', 'sethook', 'getupvalue', 'setmetatable'}) do"
+        " print((select(2, pcall(function() return debug[name]() end)))) end"
     )
-    assert seen[0] == "nil\tnil\tnil\tmsg\ttrue"
-    assert [re.sub(r"^p\.lua:\d+: ", "", line).partition(":")[0] for line in seen[1:]] == [
-        *("debug.open", "load.open", "io.open", "dofile.open")
+    assert seen[:2] == ["nil\tnil\tmsg\ttrue", "nil\tnil\tnil"]
+    assert [re.sub(r"^p\.lua:\d+: ", "", line).partition(":")[0] for line in seen[2:]] == [
+        *("load.open", "io.open", "dofile.open"),
+        *("debug.getregistry", "debug.sethook", "debug.getupvalue", "debug.setmetatable"),
     ]
-    assert all("a milter cannot do this" in line for line in seen[1:])
+    assert all("a milter cannot do this" in line for line in seen[2:])
 
 
 @pytest.mark.parametrize(

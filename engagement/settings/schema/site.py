@@ -446,7 +446,13 @@ class PolicyStanza:
         option_types.text_list("a list of names of calls and hooks"), (),
         "Calls and hooks of Lua that a milter cannot do and that shall do nothing, instead of keeping the "
         "policy from loading.",
-        example=("msg:binding", "validate_set_binding"),
+        example=("msg:binding", "core_log_delivery_v1"),
+    )  # fmt: skip
+    binding_header: str = declared(
+        option_types.header_name(), "",
+        "Header field that tells the MTA the binding and routing domain that a Lua policy chooses. Empty: a "
+        "policy that chooses one does not load.",
+        example="X-Binding",
     )  # fmt: skip
     lua_instructions: int = declared(
         option_types.integer(10_000, 10**10),

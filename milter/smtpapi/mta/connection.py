@@ -14,6 +14,7 @@ from smtpapi.model.envelope import Client
 from smtpapi.model.granted_actions import NONE, granted_by
 from smtpapi.mta import xsetcontext
 from smtpapi.mta.services import SessionServices
+from smtpapi.policy.traffic import TRAFFIC
 from smtpapi.telemetry import maillog
 
 NOBODY = Client("unknown")  # this is not an address, so no list of trusted addresses holds it
@@ -91,6 +92,8 @@ class Connection(Milter.Base):
             return Milter.CONTINUE
         try:
             self._client = self._connected_client(hostname, family, hostaddr)
+            if TRAFFIC.noting and self._services.counts(self._client):
+                TRAFFIC.opened(id(self), self._client.address, self._services.tick())
         except Exception as error:  # noqa: BLE001 - noted: eom lets each message pass untouched
             self._client, self._client_fault = NOBODY, error
         return Milter.CONTINUE

@@ -26,6 +26,7 @@ from smtpapi.mta.modification_calls import apply_modifications
 from smtpapi.mta.modifications import Modifications, modifications_of
 from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.site import MessageResult
+from smtpapi.policy.traffic import TRAFFIC
 from smtpapi.request import copies, x_msys_api
 from smtpapi.telemetry import maillog
 
@@ -91,6 +92,8 @@ class MessageEnd:
                 services.counters.add("events-dropped")
                 maillog.event_lost(envelope)
         with contextlib.suppress(Exception):  # a fault in logging must not change the answer
+            if TRAFFIC.noting and services.counts(self.client):
+                TRAFFIC.answered(self.client.address, began, accepted=not isinstance(outcome, Refuse))
             self._count_and_log(envelope, outcome, services.tick() - began)
         return answer
 

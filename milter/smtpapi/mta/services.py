@@ -6,6 +6,8 @@ Not how these functions are implemented (`worker`), nor a session (`session`).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engagement.settings.scopes import ListenAddress
+from smtpapi.hop.resume import is_at
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
@@ -40,6 +42,7 @@ class SessionServices:
     refused_at_rcpt: returns the reply that refuses a recipient on the suppression list, and records that;
     takes client, sender, recipient, queue id and context variables. None where no scope refuses any.
     resolves: whether the MTA is asked where it delivers each recipient.
+    hop: the listener by which copies come back, whose sessions are no client's; None without one.
     """
 
     consider: Callable[[Envelope, Message, Mapping[str, str], GrantedActions], MessageResult]
@@ -58,7 +61,12 @@ class SessionServices:
     one_recipient: Callable[[Client], bool] | None = None
     refused_at_rcpt: Callable[[Client, str, str, str, Mapping[str, str]], Refuse | None] | None = None
     resolves: bool = False
+    hop: ListenAddress | None = None
     reported_missing: set[str] = field(default_factory=set)  # results of `missing` that were logged
     sessions: set[int] = field(default_factory=set)  # ids of the sessions that are open
     in_transaction: set[int] = field(default_factory=set)  # of those between MAIL and the message's answer
     at_end_of_message: set[int] = field(default_factory=set)  # of those whose message is being answered
+
+    def counts(self, client: Client) -> bool:
+        """Return whether what a client does counts as its own (`TRAFFIC`), and is not the hop's."""
+        return self.hop is None or not is_at(client, self.hop)

@@ -23,6 +23,7 @@ from smtpapi.mta.incoming_message import IncomingMessage
 from smtpapi.mta.message_end import TRY_AGAIN, MessageEnd
 from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads
+from smtpapi.policy.traffic import TRAFFIC
 from smtpapi.telemetry import maillog
 
 _RESOLUTION_MACROS = ("{rcpt_mailer}", "{rcpt_host}", "{rcpt_addr}")
@@ -48,6 +49,7 @@ class Session(Connection):
         """End the session: the connection is gone."""
         self._begin()
         self._services.sessions.discard(id(self))
+        TRAFFIC.closed(id(self))
         return Milter.CONTINUE
 
     def abort(self) -> int:

@@ -52,7 +52,7 @@ def load(path: Path, named_in: Iterable[Path] = ()) -> Policy:
 
 def _lua(scripts: list[tuple[Path, tuple[Path, ...]]], settings: Settings, config: Path) -> AnyPolicy:
     # Lua is an extra of the filter: a site without Lua policies needs none of it.
-    need("milter", "lupa.lua51", "regex")
+    need("milter", "lupa.lua51", "regex", "dns.resolver")
     from smtpapi.policy.lua.library.datasource import DataSources
     from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
     from smtpapi.policy.lua.state import Limits
@@ -62,6 +62,7 @@ def _lua(scripts: list[tuple[Path, tuple[Path, ...]]], settings: Settings, confi
         [LuaSource(path, _read(path, named_in)) for path, named_in in scripts],
         lambda path: _read(path, ()),
         ignored=frozenset(declared.ignore),
+        binding_header=declared.binding_header,
         data=DataSources(settings.datasources),
         limits=Limits(declared.lua_instructions, declared.lua_memory, declared.lua_time / 1000),
         folders=(config.parent,),

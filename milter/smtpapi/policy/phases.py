@@ -16,6 +16,8 @@ from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import Accept, PolicyMessage
 
 EACH = ("core_pre_msg_each_rcpt", "validate_data_spool_each_rcpt", "core_post_msg_each_rcpt")
+# Where Momentum chooses how a copy goes out, after tracking: what it sets in the context comes too late.
+_BINDING = "validate_set_binding"
 _CONNECTION = ("core_validate_accept", "validate_connect", "validate_ehlo")
 _MESSAGE = ("validate_rcptto_list", "validate_rcptto_list_final", "validate_data", "validate_data_spool")
 _BEFORE_EACH = frozenset((*_CONNECTION, "validate_mailfrom", "validate_rcptto", *_MESSAGE))
@@ -68,10 +70,21 @@ def _run(policy: AnyPolicy, hooks: Sequence[str], call: HookCall) -> None:
 
 def is_for_each(policy: AnyPolicy) -> bool:
     """Tell whether a policy has a hook for each recipient."""
-    return not policy.hooks.isdisjoint(EACH)
+    return not policy.hooks.isdisjoint((*EACH, _BINDING))
 
 
 def each(policy: AnyPolicy, envelope: Envelope, mail: PolicyMessage, vctx: ValidationContext) -> None:
     """Run the hooks for one recipient's copy. mail: that recipient's view. Raises `PolicyFailed`."""
     call = HookCall(Accept.of(envelope.client), mail, vctx, mail.recipient, mail.recipient)
-    policy.within(partial(_run, policy, EACH, call))
+    policy.within(partial(_each, policy, call))
+
+
+def _each(policy: AnyPolicy, call: HookCall) -> None:
+    _run(policy, EACH, call)
+    if _BINDING in policy.hooks and call.vctx.answer is None:
+        policy.call(_BINDING, call._replace(vctx=call.vctx.for_recipient()))
+    if call.msg.route is not None:  # only now, as hooks may read a field of that name
+        name, value = call.msg.route
+        call.msg.remove_header(name)
+        if value:
+            call.msg.add_header(name, value)

@@ -52,7 +52,8 @@ class PolicyMessage:
 
     recipient: "" except in the hook for each recipient. received: the message as the MTA has it, None where
     that is the same. joining, leaving: recipients that the policy adds and removes. lines: what it logs, as
-    (level of syslog, text). memo: what a policy keeps for the message.
+    (level of syslog, text). memo: what a policy keeps for the message. route: name and value of the field
+    that tells the MTA the way out, None where no policy chose it; set when the hooks have run (`phases`).
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class PolicyMessage:
         "lines",
         "memo",
         "recipient",
+        "route",
     )
 
     def __init__(
@@ -81,6 +83,7 @@ class PolicyMessage:
         self.leaving: list[str] = []
         self.lines: list[tuple[int, str]] = []
         self.memo: dict[object, object] = {}
+        self.route: tuple[str, str] | None = None
 
     def for_recipient(self, recipient: str) -> "PolicyMessage":
         """Return the message as the hook for one recipient sees it; its changes are of that copy alone."""

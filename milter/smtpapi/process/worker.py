@@ -112,6 +112,7 @@ class WorkerServices:
             one_recipient=self.is_trusted if mode is SeveralRecipients.DEFER else None,
             refused_at_rcpt=self.refused_at_rcpt if self._suppression.refuses_at_rcpt else None,
             resolves=mode is SeveralRecipients.READDRESS and rewriting.overlapping_aliases,
+            hop=self._site.hop,
         )
 
     def _current_site(self) -> Site:

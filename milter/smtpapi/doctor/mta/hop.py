@@ -19,10 +19,12 @@ _NO_SPLIT: Final = (
 )
 
 
-def header_maps(config: PostfixConfig, name: str = "milter_header_checks") -> dict[str, str]:
+def header_maps(
+    config: PostfixConfig, name: str = "milter_header_checks", service: Service | None = None
+) -> dict[str, str]:
     """Return the text of each regexp: or pcre: table of a parameter, "" for one that cannot be read."""
     found = {}
-    for table in re.split(r"[\s,]+", config.value(name)):
+    for table in re.split(r"[\s,]+", config.value(name, service)):
         kind, _, path = table.partition(":")
         if kind in ("regexp", "pcre"):
             try:
@@ -33,10 +35,14 @@ def header_maps(config: PostfixConfig, name: str = "milter_header_checks") -> di
     return found
 
 
+def _leads_to_hop(text: str) -> bool:
+    return re.search(r"^[^#\n]*FILTER\s+split:", text, re.MULTILINE) is not None
+
+
 def check(config: PostfixConfig, settings: Settings, maps: Mapping[str, str]) -> Iterator[Finding]:
     """Yield what is wrong with the hop, or with doing without. maps: of `milter_header_checks`."""
     mode = settings.rewriting.several_recipients
-    wired = any(re.search(r"^[^#\n]*FILTER\s+split:", text, re.MULTILINE) for text in maps.values())
+    wired = any(map(_leads_to_hop, maps.values()))
     if mode is SeveralRecipients.SPLIT:
         bad = [*_check_listener(config, settings), *_check_way_out(config, settings, maps)]
         yield from bad
@@ -140,13 +146,15 @@ def _check_listener(config: PostfixConfig, settings: Settings) -> Iterator[Findi
 def _check_cleanup(config: PostfixConfig, service: Service) -> Iterator[Finding]:
     name = config.value("cleanup_service_name", service) or "cleanup"
     cleanup = config.service(f"{name}/unix")
-    if cleanup is None or config.value("milter_header_checks", cleanup):
+    again = header_maps(config, service=cleanup)  # bindings of a Lua policy may stand there
+    if cleanup is None or any(not text or _leads_to_hop(text) for text in again.values()):
         yield Finding(
             CHECK,
             Level.ERROR,
             f"the cleanup of the second pass ({name}) looks at milter_header_checks again, or is not there",
             "A header may lead a copy round once more, or the copy is not taken in.",
-            f"cleanup_hop unix … cleanup -o milter_header_checks= in master.cf ({_APPLY})",
+            "cleanup_hop unix … cleanup -o milter_header_checks= in master.cf, or tables of bindings alone "
+            f"({_APPLY})",
         )
     first = config.service("cleanup/unix")
     if first is not None and config.value("message_size_limit", first) != "0":

@@ -33,6 +33,7 @@ json.decode json.encode json.new json.strerror
 msys.cidr.define msys.cidr.query msys.cidr.reload
 msys.base64.encode msys.base64.decode msys.qp.encode msys.qp.decode msys.idn.to_idn msys.idn.to_utf8
 msys.core.get_now_ts msys.get_now_ts msys.lock msys.unlock thread.mutex msys.registerModule msys.asyncOk
+msys.pbp.check_whitelist msys.pbp.set_whitelist msys.pbp.size_in_bytes debug.traceback trim
 """
 _DIFFERENT = """
 msg:header ac.protocol msg.recv_method vctx:set_code vctx:disconnect vctx:tarpit
@@ -43,24 +44,33 @@ msys.policyeditor.get_mailfrom msys.policyeditor.get_rcptto msys.policyeditor.ge
 msys.policyeditor.set_variable msys.policyeditor.pcre_match
 msys.policyeditor.vctx_conn_get msys.policyeditor.vctx_conn_set
 msys.policyeditor.vctx_mess_get msys.policyeditor.vctx_mess_set
+msys.audit.connections msys.audit.receptions msys.audit.rejections msys.audit.inbound_session_count
+ac:inbound_session_count ac:pbp_inbound_session_count_service
+msys.audit_series.define msys.audit_series.add msys.audit_series.count msys.audit_series.remove_item
+msys.counter.open msys.counter.inc msys.counter.add msys.counter.read msys.counter.reset msys.counter.unlink
+msys.gauge_cache.define msys.gauge_cache.inc msys.gauge_cache.dec msys.gauge_cache.get
+msys.gauge_cache.remove_item msys.dnsLookup msys.pbp.fcdns_check msys.config
+msys.core.config_get_binding_id_from_name msys.core.config_get_binding_name_from_id
+msys.core.config_get_binding_group_size
+msg.priority ac:esmtp_capability_add ac:esmtp_capability_remove debug.getinfo debug.output
 """
 _NO = """
 msg:rcptto(address) msg:mailfrom(address) msg:body(text) msg:raw(text) msg:text(text)
 msg:text_replace msg:body_replace msg:raw_replace msg:mime(false)
-msg:binding msg:binding_group msg:routing_domain msg.priority
+msg:binding msg:binding_group msg:routing_domain
 msg:makePart msg:makeContainer msg:makeBoundary msg:build msg:inject msg:copy msg:forward
 part:header(name, value) part:text(text) part:text_replace part:body_replace part:raw_replace
 part:unlink part:addFirstChild part:addLastChild part:insertBefore part:insertAfter
-ac:esmtp_capability_add ac:esmtp_capability_remove ac:inbound_session_count
 msys.core.ec_message_new msys.core.io_wrapper_open
-msys.audit msys.audit_series msys.gauge_cache msys.counter msys.db.execute msys.dnsLookup msys.config
-msys.timer msys.registerControl msys.registerAuth msys.snmpTrap msys.os msys.http msys.httpsrv
+msys.db.execute msys.timer msys.registerControl msys.registerAuth msys.snmpTrap msys.os msys.http msys.httpsrv
 msys.threadpool.count msys.threadpool.find msys.threadpool.stat
 msys.tls_params msys.av msys.cloudmark msys.brightmail msys.csapi msys.spamd msys.validate msys.bounce
-msys.rfc3464 msys.delivery msys.gcm msys.apn msys.adaptive msys.pbp msys.dkim msys.arc
+msys.rfc3464 msys.delivery msys.gcm msys.apn msys.adaptive msys.dkim msys.arc
 msys.message_routing msys.datasource.define
 httpsrv curl xml threadpool io os.execute os.exit os.remove os.rename os.tmpname os.getenv os.setlocale
-debug dofile loadfile load loadstring collectgarbage getfenv setfenv newproxy package.loadlib string.dump
+debug.debug debug.gethook debug.sethook debug.getfenv debug.setfenv debug.getlocal debug.setlocal
+debug.getmetatable debug.setmetatable debug.getregistry debug.getupvalue debug.setupvalue
+dofile loadfile load loadstring collectgarbage getfenv setfenv newproxy package.loadlib string.dump
 """
 
 CALLS: Mapping[str, Runs] = MappingProxyType(
@@ -71,9 +81,11 @@ CALLS: Mapping[str, Runs] = MappingProxyType(
     }
 )
 
+# They choose where a mail goes out. With `policy { binding_header }` the MTA is told, and they run.
+ROUTING = frozenset({"msg:binding", "msg:binding_group", "msg:routing_domain"})
+
 # The hooks that run, in the order of their phases, and what each is called with: msg, ac, vctx, a string or
-# the
-# list of recipients, by their first letters.
+# the list of recipients, by their first letters.
 HOOKS: Mapping[str, str] = MappingProxyType(
     {
         "core_validate_accept": "av",
@@ -88,6 +100,7 @@ HOOKS: Mapping[str, str] = MappingProxyType(
         "core_pre_msg_each_rcpt": "mav",
         "validate_data_spool_each_rcpt": "mav",
         "core_post_msg_each_rcpt": "mav",
+        "validate_set_binding": "m",
         "validate_dealloc": "",
     }
 )
@@ -96,7 +109,6 @@ LIFE_CYCLE = ("init", "rsrc_setup", "deinit", "msg_gen_data_spool")
 
 NO_HOOKS = frozenset(
     [
-        "validate_set_binding",
         "core_final_validation",
         "core_final_validation2",
         "core_post_final_validation",
@@ -122,7 +134,7 @@ OFFERED = frozenset(
         *("msys.extended.ac", "msys.extended.message_routing", "msys.extended.ec_message", "msys.dumper"),
         *("msys.pcre", "msys.db", "msys.cidr", "msys.base64", "msys.qp", "msys.idn", "msys.json"),
         *("msys.datasource", "msys.policyeditor", "msys.log", "msys.thread", "msys.threadpool"),
-        "msys.util",
+        *("msys.util", "msys.audit", "msys.audit_series", "msys.counter", "msys.gauge_cache", "msys.pbp"),
     }
 )
 
@@ -142,14 +154,19 @@ def refused_module(name: str) -> bool:
 def refused(name: str) -> str:
     """Return what is wrong with a call or hook that is refused."""
     cure = f'policy {{ ignore = ("{name}") }} lets it do nothing'
+    if name in ROUTING:
+        cure += ', policy { binding_header = "X-Binding" } tells the MTA'
     return f"{name}: a milter cannot do this ({PAGE}); {cure}"
 
 
 def plain_refusals() -> tuple[str, ...]:
     """Return the calls that are refused in every form of them."""
-    return tuple(
-        name for name, runs in CALLS.items() if runs is Runs.NO and "(" not in name and name != "msg.priority"
-    )
+    return tuple(name for name, runs in CALLS.items() if runs is Runs.NO and "(" not in name)
+
+
+def never_called(name: str) -> str:
+    """Return what to tell of a hook that a milter never comes to, beside others that run."""
+    return f"{name}: never called here, since a milter ends before delivery ({PAGE})"
 
 
 def ignorable(name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a policy's Lua calls in Python about the message that its state serves (`library` has the rest)."""
 
+import re
 from collections.abc import Callable, Iterable
 
 from smtpapi.policy.core import VCTX_CONN, VCTX_MESS
@@ -7,15 +8,18 @@ from smtpapi.policy.hooks import HookCall
 from smtpapi.policy.lua.library import patterns, texts
 from smtpapi.policy.lua.library.cidr import ListError
 from smtpapi.policy.lua.library.functions import LARGEST, Library, Shared, octets, word
+from smtpapi.policy.lua.library.outside import Outside
 from smtpapi.policy.lua.library.patterns import PatternError
-from smtpapi.policy.lua.macros import expand, peer_address, predefined, socket_text
+from smtpapi.policy.lua.library.texts import peer_address
+from smtpapi.policy.lua.lines import Lines
+from smtpapi.policy.lua.macros import expand, predefined, socket_text
 from smtpapi.policy.lua.mail_parts import MailParts, raw, shown
 
-_MOST_LINES = 100  # that the policies of one message log
-_LONGEST_LINE = 1000
 _TOO_LARGE = b"the message is too large for a policy"
 _NO_MESSAGE = b"there is no message here"
 _CONNECTION = 2  # msys.core.VCTX_CONN
+_ROUTE = re.compile(r"[^A-Za-z0-9._:-]")  # in names of bindings; Postfix's tables match the rest
+_LONGEST_ROUTE = 100
 
 
 class Host(Library):
@@ -25,47 +29,58 @@ class Host(Library):
         super().__init__(shared)
         self._call: HookCall | None = None
         self._parts: MailParts | None = None
+        self._lines = Lines(shared)
+        self._outside = Outside(shared.counts, shared.resolver, self._client)
+        self._route = ["", ""]  # binding and routing domain that the hooks for one recipient chose
 
     def functions(self) -> dict[str, Callable[..., object]]:
         """Return all functions by the names that the prelude calls them by."""
-        return super().functions() | {
-            "get": self._get,
-            "set": self._set,
-            "delete": self._delete,
-            "set_code": self._set_code,
-            "code": self._code,
-            "discard": self._discard,
-            "header": self._header,
-            "remove_header": self._remove_header,
-            "add_header": self._add_header,
-            "addresses": self._addresses,
-            "sender": self._sender,
-            "recipient": self._recipient,
-            "recipients": self._recipients,
-            "add_recipient": self._add_recipient,
-            "remove_recipient": self._remove_recipient,
-            "listener": self._listener,
-            "peer": self._peer,
-            "remote": self._remote,
-            "id": self._id,
-            "size": self._size,
-            "body": self._body,
-            "raw": self._raw,
-            "parts": self._part_count,
-            "texts": self._texts,
-            "content_type": self._content_type,
-            "match_in": self._match_in,
-            "expand": self._expand,
-            "cidr_query": self._cidr_query,
-            "print": self._print,
-            "warn": self._warn,
-        }
+        return (
+            super().functions()
+            | self._outside.functions()
+            | {
+                "get": self._get,
+                "set": self._set,
+                "delete": self._delete,
+                "set_code": self._set_code,
+                "code": self._code,
+                "discard": self._discard,
+                "header": self._header,
+                "remove_header": self._remove_header,
+                "add_header": self._add_header,
+                "addresses": self._addresses,
+                "sender": self._sender,
+                "recipient": self._recipient,
+                "recipients": self._recipients,
+                "add_recipient": self._add_recipient,
+                "remove_recipient": self._remove_recipient,
+                "listener": self._listener,
+                "peer": self._peer,
+                "remote": self._remote,
+                "id": self._id,
+                "size": self._size,
+                "body": self._body,
+                "raw": self._raw,
+                "parts": self._part_count,
+                "texts": self._texts,
+                "content_type": self._content_type,
+                "match_in": self._match_in,
+                "expand": self._expand,
+                "cidr_query": self._cidr_query,
+                "route": self._routed,
+                "told": lambda: bool(self._shared.binding_header),
+                "print": self._lines.print,
+                "warn": self._lines.warn,
+            }
+        )
 
     def bind(self, call: HookCall | None) -> None:
         """Serve this call of a hook; None: no message."""
         if call is None or self._call is None or call.msg is not self._call.msg:
             self._parts = None
+            self._route = ["", ""]
         self._call = call
+        self._lines.message = call.msg if call is not None else None
 
     # -- context
 
@@ -189,13 +204,16 @@ class Host(Library):
         ac = self._call.ac
         port = "" if ac.local_port is None else str(ac.local_port)
         if not port and flag != b"ip":
-            self._warn_once("the MTA does not tell its port, {daemon_port}", "", 0)
+            self._lines.warn_once("the MTA does not tell its port, {daemon_port}")
         return octets(socket_text(ac.local_addr, port, word(flag)))
 
     def _peer(self, flag: bytes) -> bytes:
         return (
             octets(socket_text(self._call.ac.remote_addr, "", word(flag))) if self._call is not None else b""
         )
+
+    def _client(self) -> str:
+        return self._call.ac.remote_addr if self._call is not None else ""
 
     def _remote(self) -> tuple[bytes, int]:
         address = self._call.ac.remote_addr if self._call is not None else ""
@@ -206,6 +224,21 @@ class Host(Library):
             return b""
         queue_id = self._call.msg.queue_id
         return octets(queue_id if what == b"message" else f"{self._call.ac.remote_addr}/{queue_id}")
+
+    def _routed(self, domain: bool, value: bytes | None) -> object:
+        """Return the binding or routing domain of this copy; a value chooses it.
+
+        The MTA is told by a header field: binding, and routing domain if there is one; "-" for no binding.
+        Returns also a warning where it is not told.
+        """
+        if value is not None and self._call is not None:
+            if not self._call.msg.recipient:
+                return b"", b"has no effect before the hooks for each recipient"
+            chosen = _ROUTE.sub("_", word(value).lower() if domain else word(value))
+            self._route[domain] = chosen[:_LONGEST_ROUTE]
+            text = " ".join(filter(None, (self._route[False] or "-", self._route[True])))
+            self._call.msg.route = self._shared.binding_header, "" if text == "-" else text
+        return octets(self._route[domain])
 
     # -- body
 
@@ -265,31 +298,12 @@ class Host(Library):
     def _expand(self, text: bytes) -> bytes:
         found, unknown = expand(self._call, word(text))
         for name in unknown:
-            self._warn_once(f"msys.expandMacro: %{{{name}}} is not known and stays", "", 0)
+            self._lines.warn_once(f"msys.expandMacro: %{{{name}}} is not known and stays")
         return octets(found)
 
     def _cidr_query(self, name: bytes, address: bytes) -> object:
-        asked = peer_address(word(address)) or (self._call.ac.remote_addr if self._call is not None else "")
+        asked = peer_address(word(address)) or self._client()
         try:
             return self._shared.lists.query(word(name), asked)
         except ListError as error:
             return None, str(error).encode()
-
-    def _print(self, level: int, text: bytes) -> None:
-        self._line(int(level), text.decode("utf-8", "replace"))
-
-    def _warn(self, text: bytes, source: bytes, line: int) -> None:
-        self._warn_once(text.decode("utf-8", "replace"), source.decode("utf-8", "replace"), int(line))
-
-    def _warn_once(self, text: str, source: str, line: int) -> None:
-        """Log a warning, each once for the whole policy."""
-        said = f"{source.removeprefix('@')}:{line}: {text}" if source else text
-        if said not in self._shared.warned:
-            self._shared.warned.add(said)
-            self._line(4, said)
-
-    def _line(self, level: int, text: str) -> None:
-        if self._call is None:
-            self._shared.notices.append(text[:_LONGEST_LINE])
-        elif len(self._call.msg.lines) < _MOST_LINES:
-            self._call.msg.lines.append((level, text[:_LONGEST_LINE]))

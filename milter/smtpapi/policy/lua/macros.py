@@ -7,8 +7,6 @@ from smtpapi.policy.hooks import HookCall
 from smtpapi.policy.lua.library.texts import split_address
 
 _MACRO = re.compile(r"%\{([^{}%]{1,200})\}")
-_IPV4_PORT = re.compile(r"([0-9.]+):[0-9]+")
-_IPV6_PORT = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*)\.[0-9]+")
 
 
 def predefined(call: HookCall, name: str, *, connection: bool) -> str | None:
@@ -56,15 +54,6 @@ def socket_text(address: str, port: str, flag: str) -> str:
     if not port:
         return address
     return f"{address}.{port}" if ":" in address else f"{address}:{port}"
-
-
-def peer_address(text: str) -> str:
-    """Return the address of an `ip:port` or `ip.port` text; a bare address stays."""
-    if found := _IPV4_PORT.fullmatch(text):
-        return found[1]
-    if found := _IPV6_PORT.fullmatch(text):
-        return found[1]
-    return text
 
 
 def expand(call: HookCall | None, text: str) -> tuple[str, list[str]]:

@@ -22,9 +22,12 @@ from smtpapi.policy.lua.library.functions import Shared
 from smtpapi.policy.lua.scan import findings
 from smtpapi.policy.lua.state import Limits, LuaFault, LuaState, Script
 from smtpapi.policy.lua.threads import OwnThreads
+from smtpapi.policy.traffic import TRAFFIC
 
 _MOST_WAITING = 64  # states that are kept for later; a worker seldom serves more messages at once
 _SHOWN = 300  # characters of an error
+# Names in a script that may ask what clients did lately.
+_TRAFFIC = frozenset({b"audit", b"inbound_session_count", b"pbp_inbound_session_count_service"})
 
 
 class LuaSource(NamedTuple):
@@ -43,6 +46,7 @@ class LuaPolicy:
         read: Callable[[Path], bytes],
         *,
         ignored: frozenset[str] = frozenset(),
+        binding_header: str = "",
         data: DataSources | None = None,
         limits: Limits | None = None,
         folders: tuple[Path, ...] = (),
@@ -50,17 +54,24 @@ class LuaPolicy:
         """Load the scripts, in this order.
 
         read: reads a module's file, which may raise PolicyError and OSError. ignored: calls and hooks that do
-        nothing here. folders: where modules and lists are looked for, besides the scripts' own. Raises
-        `PolicyError`.
+        nothing here. binding_header: the field that tells the MTA what binding is chosen, "" for none.
+        folders: where modules and lists are looked for, besides the scripts' own. Raises `PolicyError`.
         """
         self.path = str(sources[0].path) if sources else ""
         self._limits = limits or Limits()
         self._read = read
-        self._ignored = ignored
+        self._ignored = ignored | calls.ROUTING if binding_header else ignored
         self._folders = tuple(dict.fromkeys((*(each.path.parent for each in sources), *folders)))
+        self.usable = frozenset(calls.HOOKS) - ignored  # hooks that run if a module has them
         self._modules: dict[str, Script] = {}
+        self._never_called: dict[str, str] = {}  # hooks that no milter comes to, and where they stand
         self._shared = Shared(
-            ignored, NetworkLists(self._folders), data or DataSources({}), self._module, self._folders[0]
+            self._ignored,
+            NetworkLists(self._folders),
+            data or DataSources({}),
+            self._module,
+            self._folders[0],
+            binding_header,
         )
         self._scripts = [self._translated(each) for each in sources]
         self._waiting: list[_Servant] = []
@@ -127,14 +138,23 @@ class LuaPolicy:
         place = f"{source.removeprefix('@')}:{fault.line or 1}: " if source else ""
         return f"{place}{text}"
 
-    def check(self, hooks: Sequence[tuple[str, int, str]]) -> None:
-        """Check the hooks of the registered modules. hooks: (module, line, name). Raises `PolicyError`."""
-        if not hooks:
-            names = ", ".join(calls.HOOKS)
-            raise PolicyError(f"{self.path}:1: no module with a hook is registered; expected one of {names}")
-        for module, line, name in hooks:
-            if calls.is_refused_hook(name) and name not in self._ignored:
-                raise PolicyError(f"{self.path}:{line or 1}: module {module}: {calls.refused(name)}")
+    def check(self, modules: Sequence[tuple[str, int, tuple[str, ...]]]) -> None:
+        """Check the functions of the registered modules, one of which must be a hook that runs.
+
+        modules: (module, line of registration, names). Raises `PolicyError`.
+        """
+        runs = self.usable | self._ignored
+        usable = runs.union(calls.LIFE_CYCLE)
+        for module, line, names in modules:
+            refused = [name for name in names if calls.is_refused_hook(name)]
+            if refused and runs.isdisjoint(names):
+                place = self._never_called.get(refused[0], f"{self.path}:{line or 1}: module {module}")
+                raise PolicyError(f"{place}: {calls.refused(refused[0])}")
+        if all(usable.isdisjoint(names) for _, _, names in modules):
+            expected = ", ".join(calls.HOOKS)
+            raise PolicyError(
+                f"{self.path}:1: no module with a hook is registered; expected one of {expected}"
+            )
 
     def _translated(self, source: LuaSource) -> Script:
         """Return a script as plain Lua, once nothing in it is refused. Raises `PolicyError`."""
@@ -142,9 +162,13 @@ class LuaPolicy:
             text, tokens = translate(source.text)
         except DialectError as error:
             raise PolicyError(f"{source.path}:{error.line}: {error}") from None
+        if any(token.text in _TRAFFIC for token in tokens):
+            TRAFFIC.noting = True
         fatal = []
         for finding in findings(tokens, self._ignored):
             said = f"{source.path}:{finding.line}: {finding.what}"
+            if finding.hook:
+                self._never_called.setdefault(finding.name, f"{source.path}:{finding.line}")
             if finding.fatal:
                 fatal.append(said)
             else:
@@ -192,7 +216,7 @@ class _Servant:
         """Return the names of the hooks that run, and check them all. Raises `PolicyError`."""
         found = self._state.hooks((*calls.HOOKS, *calls.NO_HOOKS))
         self._policy.check(found)
-        return frozenset(name for _, _, name in found if name in calls.HOOKS)
+        return self._policy.usable.intersection(name for _, _, names in found for name in names)
 
     def call(self, hook: str, call: HookCall) -> bool:
         """Call a hook. Raises `PolicyFailed`."""

@@ -14,6 +14,7 @@ from smtpapi.policy.lua.calls import (
     OFFERED,
     Runs,
     is_refused_hook,
+    never_called,
     refused,
     refused_module,
 )
@@ -50,12 +51,16 @@ _GLOBALS = frozenset(name for name in CALLS if "." not in name and ":" not in na
 
 
 class Finding(NamedTuple):
-    """Something that a policy asks for. fatal: it does not load so. name: the call or hook."""
+    """Something that a policy asks for. fatal: it does not load so. name: the call or hook.
+
+    hook: whether it is a hook that is never called; the policy loads where others beside it are.
+    """
 
     line: int
     name: str
     what: str
     fatal: bool
+    hook: bool = False
 
 
 def findings(tokens: Sequence[Token], ignored: Container[str], own: Container[str] = ()) -> Iterator[Finding]:
@@ -111,7 +116,7 @@ def _hook(
         return
     hook = names[-1]
     if is_refused_hook(hook) and hook not in ignored:
-        yield Finding(tokens[at].line, hook, refused(hook), fatal=True)
+        yield Finding(tokens[at].line, hook, never_called(hook), fatal=False, hook=True)
     if hook not in HOOKS:
         near = difflib.get_close_matches(hook, (*HOOKS, *LIFE_CYCLE), 1, 0.8)
         if near and hook.startswith("validate_") and not is_refused_hook(hook):

@@ -20,7 +20,7 @@ from lupa import lua51
 _STEP = 1000  # instructions between two looks at the limits
 _HEADROOM = 256 * 1024 * 1024  # bytes between the limit and what the allocator refuses
 _PLACE = re.compile(r".*?:([0-9]+): (.*)", re.DOTALL)
-_PRELUDE = ("sandbox", "messages", "helpers")
+_PRELUDE = ("sandbox", "messages", "helpers", "outside")
 
 Function = Callable[..., object]
 
@@ -99,13 +99,17 @@ class LuaState:
             self._close()
         del self._lua, self._chunk, self._limited, self._run, self._begin, self._modules, self._close
 
-    def hooks(self, names: Iterable[str]) -> list[tuple[str, int, str]]:
-        """Return the names that modules have as functions: (module, line of registration, name)."""
-        found: list[tuple[str, int, str]] = []
+    def hooks(self, names: Iterable[str]) -> list[tuple[str, int, tuple[str, ...]]]:
+        """Return the registered modules: (module, line of registration, names of its functions).
+
+        names: those that are also looked for where a module's table inherits them.
+        """
+        found = []
         for module in self._modules.values():
-            table, said = module[b"hooks"], (_text(module[b"name"]), int(module[b"line"]))
-            there = (name for name in names if lua51.lua_type(table[name.encode()]) == "function")
-            found += ((*said, name) for name in there)
+            table = module[b"hooks"]
+            own = {_text(name) for name, value in table.items() if _is_function(value)}
+            own.update(name for name in names if _is_function(table[name.encode()]))
+            found.append((_text(module[b"name"]), int(module[b"line"]), tuple(sorted(own))))
         return found
 
     def call(self, hook: str, word: str, shape: str, *, fresh: bool) -> bool:
@@ -139,6 +143,10 @@ class LuaState:
 
     def _late(self) -> bool:
         return time.monotonic() > self._deadline
+
+
+def _is_function(value: object) -> bool:
+    return lua51.lua_type(value) == "function"
 
 
 def _prelude(name: str) -> bytes:

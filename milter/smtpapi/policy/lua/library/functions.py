@@ -14,7 +14,9 @@ from pathlib import Path
 from smtpapi.policy.lua import calls
 from smtpapi.policy.lua.library import patterns, texts
 from smtpapi.policy.lua.library.cidr import ListError, NetworkLists
+from smtpapi.policy.lua.library.counts import Counts
 from smtpapi.policy.lua.library.datasource import DataError, DataSources, Values
+from smtpapi.policy.lua.library.names import Resolver
 from smtpapi.policy.lua.library.patterns import PatternError
 from smtpapi.policy.lua.state import Script
 from smtpapi.policy.replies import code_in
@@ -29,8 +31,8 @@ class Shared:
     """What all states of one loaded policy share.
 
     ignored: calls and hooks that the operator lets do nothing. module: finds and translates a module of the
-    policy's own; raises LookupError with a text. folder: the policy's, for `msys.readfile`. notices: lines
-    logged while it loads.
+    policy's own; raises LookupError with a text. folder: the policy's, for `msys.readfile`. binding_header:
+    the field that tells the MTA the binding, "" for none. notices: lines logged while it loads.
     """
 
     ignored: Container[str]
@@ -38,6 +40,9 @@ class Shared:
     sources: DataSources
     module: Callable[[str], Script]
     folder: Path
+    binding_header: str = ""
+    counts: Counts = field(default_factory=Counts)
+    resolver: Resolver = field(default_factory=Resolver)
     notices: list[str] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
 

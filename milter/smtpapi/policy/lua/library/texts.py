@@ -4,9 +4,12 @@ import base64
 import binascii
 import json
 import quopri
+import re
 from email.utils import getaddresses
 
 _DEEPEST = 64
+_IPV4_PORT = re.compile(r"([0-9.]+):[0-9]+")
+_IPV6_PORT = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*)\.[0-9]+")
 
 
 def json_tokens(text: bytes) -> list[object]:
@@ -69,6 +72,15 @@ def split_address(address: str) -> tuple[bytes, bytes]:
     if not at:
         local, domain = address, ""
     return _octets(local), _octets(domain)
+
+
+def peer_address(text: str) -> str:
+    """Return the address of an `ip:port` or `ip.port` text; a bare address stays."""
+    if found := _IPV4_PORT.fullmatch(text):
+        return found[1]
+    if found := _IPV6_PORT.fullmatch(text):
+        return found[1]
+    return text
 
 
 def coded(name: str, text: bytes, option: bytes) -> bytes:

@@ -27,6 +27,8 @@ local function need(value, name, call)
 end
 S.need = need
 
+S.told = H.told()  -- whether the MTA is told of a binding
+
 local core = {
   VALIDATE_CONT = 0, VALIDATE_DONE = 1, VALIDATE_AGAIN = 2,
   VCTX_MESS = 1, VCTX_CONN = 2, ECMESS_CTX_MESS = 1, ECMESS_CTX_CONN = 2,
@@ -235,11 +237,20 @@ function M.code(_, number, words)
   set_code(number, words, "msg:code")
 end
 
--- Where the mail goes out is the MTA's to say.
-for _, name in ipairs { "binding", "binding_group", "routing_domain" } do
-  M[name] = function(_, ...)
-    if select("#", ...) > 0 then return S.refused("msg:" .. name) end
-    return ""
+-- Where the mail goes out is the MTA's to say; `policy { binding_header }` tells it.
+for name, domain in pairs { binding = false, binding_group = false, routing_domain = true } do
+  M[name] = function(_, value)
+    spend(CALL)
+    if value ~= nil and S.told then
+      local chosen, bad = H.route(domain, need(value, "the name", "msg:" .. name))
+      if bad then H.warn("msg:" .. name .. " " .. bad .. " (docs/policy-lua.md)", S.here()) end
+      return chosen
+    end
+    if value ~= nil then return S.refused("msg:" .. name) end
+    local chosen = H.route(domain, nil)
+    if chosen ~= "" then return chosen end
+    if domain then return (select(2, H.split(H.recipient())):lower()) end
+    return nil
   end
 end
 
@@ -325,9 +336,10 @@ msg = kind("msg", M, function(_, key)
   if key == "id" or key == "batch_id" then return ec_string(H.id("message")) end
   if key == "conn_id" then return ec_string(H.id("connection")) end
   if key == "recv_method" then return core.P_ESMTP end
+  if key == "priority" then return 0 end
 end, function(_, key)
   if key == "priority" then
-    S.refused("msg.priority")
+    H.warn("msg.priority has no effect here (docs/policy-lua.md)", S.here())
     return true
   end
 end)()
@@ -371,6 +383,7 @@ function S.run(hook, words, fresh, shape)
       elseif shape == "av" then value = f(self, ac, vctx)
       elseif shape == "sav" then value = f(self, ec_string(words), ac, vctx)
       elseif shape == "msav" then value = f(self, msg, ec_string(words), ac, vctx)
+      elseif shape == "m" then value = f(self, msg)
       elseif shape == "lv" then value = f(self, V.recipient_list(), vctx)
       else value = f(self) end
       if shape ~= "" and answers(module, hook, value) then

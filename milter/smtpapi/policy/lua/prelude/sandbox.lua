@@ -8,7 +8,7 @@ local H, STEP = ...
 local error, type, tostring, tonumber, select, setmetatable = error, type, tostring, tonumber, select, setmetatable
 local rawget, next, unpack, ipairs, pairs = rawget, next, unpack, ipairs, pairs
 local native_pcall, native_xpcall, collectgarbage, newproxy = pcall, xpcall, collectgarbage, newproxy
-local getinfo, sethook, getmetatable = debug.getinfo, debug.sethook, getmetatable
+local getinfo, sethook, traceback, getmetatable = debug.getinfo, debug.sethook, debug.traceback, getmetatable
 local create, resume, loadstring = coroutine.create, coroutine.resume, loadstring
 local find, match, gmatch, gsub, rep, sub, byte, format =
   string.find, string.match, string.gmatch, string.gsub, string.rep, string.sub, string.byte, string.format
@@ -374,6 +374,6 @@ function S.text(v)
   return nil
 end
 S.plain, S.loaded, S.getmetatable, S.gmatch, S.match = plain, loaded, getmetatable, gmatch, match
-S.native_pcall, S.settled = native_pcall, settled
+S.native_pcall, S.settled, S.getinfo, S.traceback = native_pcall, settled, getinfo, traceback
 
 return S

@@ -1,0 +1,37 @@
+"""What a policy's Lua logs: with its message, or among the notices while it is loaded."""
+
+from smtpapi.policy.lua.library.functions import Shared
+from smtpapi.policy.views import PolicyMessage
+
+_MOST = 100  # that the policies of one message log
+_LONGEST = 1000
+_WARNING = 4  # as syslog counts levels
+
+
+class Lines:
+    """The lines of one state. message: the one that it serves, None for none."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self.message: PolicyMessage | None = None
+
+    def print(self, level: int, text: bytes) -> None:
+        """Log a line."""
+        self._add(int(level), text.decode("utf-8", "replace"))
+
+    def warn(self, text: bytes, source: bytes, line: int) -> None:
+        """Log a warning about a line of a script, as `warn_once`."""
+        self.warn_once(text.decode("utf-8", "replace"), source.decode("utf-8", "replace"), int(line))
+
+    def warn_once(self, text: str, source: str = "", line: int = 0) -> None:
+        """Log a warning, each once for the whole policy."""
+        said = f"{source.removeprefix('@')}:{line}: {text}" if source else text
+        if said not in self._shared.warned:
+            self._shared.warned.add(said)
+            self._add(_WARNING, said)
+
+    def _add(self, level: int, text: str) -> None:
+        if self.message is None:
+            self._shared.notices.append(text[:_LONGEST])
+        elif len(self.message.lines) < _MOST:
+            self.message.lines.append((level, text[:_LONGEST]))
