@@ -362,3 +362,24 @@ def _counted(events: list[Hit]) -> Iterator[tuple[Path, list[Hit]]]:
             assert folding.append(encode(event))
         folding.close()
         yield Path(name), told(Path(name))
+
+
+def test_repeats_are_on_the_disk_soon_though_no_answer_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(fold.os, "fdatasync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    folding = Folding(SpoolWriter(tmp_path, group_ms=10), group=0.01)
+
+    def until(size: int) -> None:
+        deadline = time.monotonic() + 60
+        while size not in synced and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert size in synced
+
+    for whose in (identity(1), identity(2)):
+        for number in range(3):
+            folding.append(record(AT + number, whose=whose))
+        (counts,) = tmp_path.glob("*.repeats")
+        until(counts.stat().st_size)
+    folding.close()
