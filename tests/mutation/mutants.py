@@ -197,9 +197,11 @@ class _Finder:
 
 def _is_codec(node: ast.AST, child: ast.AST) -> bool:
     """Return whether child is the name of a codec: what is decoded from or encoded to."""
-    match node, child:
-        case ast.Call(func=ast.Attribute(attr="decode" | "encode"), args=[first, *_]), ast.Constant(value=str()):
+    if not isinstance(child, ast.Constant) or not isinstance(child.value, str):
+        return False
+    match node:
+        case ast.Call(func=ast.Attribute(attr="decode" | "encode"), args=[first, *_]):
             return first is child
-        case ast.keyword(arg="encoding"), ast.Constant(value=str()):
+        case ast.keyword(arg="encoding"):
             return True
     return False

@@ -1,14 +1,15 @@
 """Of small faults put into the core one at a time, nearly all are noticed by some test.
 
 A long run: MUTANTS (300) of them, drawn with MUTANT_SEED. What survives and cannot matter stands, with why,
-in equivalent.txt, is not tried and is counted apart; every other survivor counts, and is printed as soon as it
-is known. The report at the end has how many were drawn, noticed and equivalent, each survivor as a diff, and the
-share.
+in equivalent.txt, is not tried and is counted apart. Every other survivor counts, and is printed as soon as
+it is known. The report at the end has each survivor as a diff, how many were drawn, equivalent and noticed,
+and the share.
 
     pytest -m long -s tests/mutation
 
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
-with these tests alone, for a quick look at new ones.
+with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
+(`judge.Map.kept`), so that a second run measures only what has changed.
 """
 
 import difflib
@@ -21,7 +22,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from mutation.judge import Map, Tree
+from mutation.judge import SUITES, Map, Tree
 from mutation.mutants import Mutant, modules, mutants_of, sample
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,8 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     drawn = asked_for(sample(ROOT, count, seed))
     every = [Tree(ROOT, tmp_path / f"tree{number}") for number in range(WORKERS)]
     known = known_equivalents()
-    tests = Map.measured(every[0])
+    kept = os.environ.get("MUTANT_MAP")
+    tests = Map.kept(every[0], ROOT, Path(kept)) if kept else Map.measured(every[0], SUITES)
     trees: SimpleQueue[Tree] = SimpleQueue()
     for tree in every:
         tree.open()

@@ -9,7 +9,7 @@ import pytest
 
 from smtpapi.model.edit import Edit
 from smtpapi.model.envelope import Client, Envelope
-from smtpapi.model.outcome import Discard, HeaderChange, Leave, Outcome, Plan, Refuse, Skip, Skipped, Why
+from smtpapi.model.outcome import Discard, HeaderChange, Outcome, Plan, Refuse, Skip, Skipped, Why
 from smtpapi.telemetry import maillog
 
 MAIL = Envelope(Client(), "a@s.test", ("b@r.test",), "4bXyZ")
@@ -104,7 +104,8 @@ LINES: list[tuple[Callable[..., None], tuple[Any, ...], list[tuple[str, int, str
             (
                 MILTER,
                 30,
-                "3 workers of earlier reloads do not wait for their sessions any longer: their clients get 451",
+                "3 workers of earlier reloads do not wait for their sessions any longer: "
+                "their clients get 451",
             )
         ],
     ),

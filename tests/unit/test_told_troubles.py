@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -117,7 +117,7 @@ def test_a_store_that_fails_is_told_once_with_where_the_events_wait(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(MemoryStore):
-        def add(self, rows: Sequence[EventRow]) -> None:
+        def add(self, events: Iterable[EventRow]) -> int:
             raise StoreError("events.db: the disk is full.")
 
     segment(tmp_path, frame(encode(injection())))
