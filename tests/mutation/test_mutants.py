@@ -9,7 +9,7 @@ and the share.
 
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
 with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
-(`judge.Map.kept`), so that a second run measures only what has changed.
+(`which_tests.Map.kept`), so that a second run measures only what has changed.
 """
 
 import difflib
@@ -22,8 +22,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from mutation.judge import SUITES, Map, Tree
+from mutation.judge import SUITES, Tree
 from mutation.mutants import Mutant, modules, mutants_of, sample
+from mutation.which_tests import Map
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.97
