@@ -15,7 +15,8 @@ from mutation.mutants import Mutant
 # Quick, and in the process of the test. Those through real programs take too long for one mutant.
 _SUITES = [
     *("unit", "properties", "contract", "docs", "web", "vendors", "lua", "config"),
-    *("test_dialogs.py", "test_golden_messages.py"),
+    *("test_dialogs.py", "test_golden_messages.py", "corpus_checks/test_html_trees.py"),
+    *("corpus_checks/test_url_ends.py", "corpus_checks/test_find_oracle.py"),
 ]
 SUITES = os.environ.get("MUTANT_TESTS", " ".join(f"tests/{each}" for each in _SUITES)).split()
 LEFT_OUT = (

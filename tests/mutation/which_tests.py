@@ -64,16 +64,30 @@ class Map:
         if any(path.stat().st_mtime > at for source in SOURCES for path in (root / source).rglob("*.py")):
             found = cls.measured(tree, SUITES)
         else:
-            content = json.loads(file.read_text())
-            lines = {(path, int(line)): set(tests) for path, line, tests in content["lines"]}
-            found = cls(lines, content["seconds"])
+            found = cls.loaded(file)
             newer = [path for path in _test_files(root) if (root / path).stat().st_mtime > at]
             if newer:
                 found.replace(newer, cls.measured(tree, newer))
-        numbered = [(path, line, sorted(tests)) for (path, line), tests in found._lines.items()]
-        file.write_text(json.dumps({"lines": numbered, "seconds": found._seconds}))
+        found.save(file)
         os.utime(file, (began, began))
         return found
+
+    @classmethod
+    def loaded(cls, file: Path) -> "Map":
+        """Return the map that was saved in a file."""
+        content = json.loads(file.read_text())
+        names = list(content["seconds"])
+        lines = {(path, line): {names[test] for test in tests} for path, line, tests in content["lines"]}
+        return cls(lines, content["seconds"])
+
+    def save(self, file: Path) -> None:
+        """Write the map into a file."""
+        numbers = {test: number for number, test in enumerate(self._seconds)}
+        lines = [
+            (path, line, [numbers[test] for test in tests if test in numbers])
+            for (path, line), tests in self._lines.items()
+        ]
+        file.write_text(json.dumps({"lines": lines, "seconds": self._seconds}))
 
     def replace(self, files: Iterable[str], other: "Map") -> None:
         """Forget what is known of the tests in these files, and take what the other map knows."""
