@@ -65,7 +65,9 @@ class Map:
             found = cls.measured(tree, SUITES)
         else:
             found = cls.loaded(file)
-            newer = [path for path in _test_files(root) if (root / path).stat().st_mtime > at]
+            known = {test.partition("::")[0] for test in found._seconds}
+            files = _test_files(root)
+            newer = [path for path in files if path not in known or (root / path).stat().st_mtime > at]
             if newer:
                 found.replace(newer, cls.measured(tree, newer))
         found.save(file)
