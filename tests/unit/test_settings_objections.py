@@ -186,9 +186,10 @@ def test_nobody_waits_for_another_who_reads_the_list_anew(tmp_path: Path) -> Non
     found: list[bool] = []
 
     def beside(_trouble: str) -> None:
+        clock.now += 2  # so that it is time to look for the other, too
         reader = Thread(target=lambda: found.append(file.current().hold("ida@example.net")), daemon=True)
         reader.start()
-        reader.join(30)
+        reader.join(10)
 
     clock = Clock()
     file = ObjectionsFile(path, beside, clock)
