@@ -1,15 +1,16 @@
 """Of small faults put into the core one at a time, nearly all are noticed by some test.
 
 A long run: MUTANTS (300) of them, drawn with MUTANT_SEED. What survives and cannot matter stands, with why,
-in equivalent.txt, is not tried and is counted apart. Every other survivor counts, and is printed as soon as
-it is known. The report at the end has each survivor as a diff, how many were drawn, equivalent and noticed,
-and the share.
+in equivalent.txt, is not tried and is counted apart; every other survivor counts. What becomes of each is
+printed at once. The report at the end has each survivor as a diff, how many were drawn, equivalent and
+noticed, and the share.
 
     pytest -m long -s tests/mutation
 
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
 with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
-(`which_tests.Map.kept`), so that a second run measures only what has changed.
+(`which_tests.Map.kept`), so that a second run measures only what has changed. MUTANT_WORKERS (2): how many
+are tried at once.
 """
 
 import difflib
@@ -28,7 +29,7 @@ from mutation.which_tests import Map
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.97
-WORKERS = 2
+WORKERS = int(os.environ.get("MUTANT_WORKERS", "2"))
 Key = tuple[str, str, str, str]  # path, line's text, old, new
 
 
@@ -127,8 +128,7 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
             outcome = "noticed" if noticed else "survived" if chosen else "no test"
         finally:
             trees.put(tree)
-        if outcome != "noticed":
-            print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
+        print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
         return outcome
 
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -128,14 +128,12 @@ class Map:
         Those of files that import the module come before all others, for most of the time.
         """
         every = self._that_run(path, first, last)
-        through: tuple[str, ...] = ()
         if not every:  # run when the module is imported, or by another process only
             every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
-            through = THROUGH_PROGRAMS[path.partition("/")[0] + "/"]
         near = {test for test in every if _imports(test.partition("::")[0], path)}
         chosen = self._within(self._in_turn(near), _MOST_SECONDS * 2 / 3)
         chosen += self._within(self._in_turn(every - set(chosen)), _MOST_SECONDS - self.seconds(chosen))
-        return [*chosen, *through]
+        return chosen or list(THROUGH_PROGRAMS[path.partition("/")[0] + "/"])
 
     def _within(self, tests: list[str], left: float) -> list[str]:
         """Return the first of the tests, as many as take so many seconds."""
