@@ -1,6 +1,6 @@
 """The filter's metrics are its counters, each under its own name (smtpapi.telemetry.metrics)."""
 
-from smtpapi.model.outcome import Discard, Leave, Plan, Refuse, Skip, Why
+from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skip, Why
 from smtpapi.telemetry.counters import NAMES, OUTCOMES, Counters
 from smtpapi.telemetry.metrics import METRICS, reader
 
@@ -40,6 +40,7 @@ def test_each_counter_has_its_place_and_no_other() -> None:
         each.metric.name.removeprefix("smtpapi_milter_"): each for each in reader(counters, lambda: 7, 9)()
     }
     assert [f"smtpapi_milter_{name}" for name in readings] == [metric.name for metric in METRICS]
+    expected: dict[tuple[str, tuple[str, ...]], float]
     expected = {(place, ()): numbers[name] for name, place in OF_ONE.items()}
     expected |= {(place, (label,)): numbers[name] for name, (place, label) in LABELLED.items()}
     expected |= {("memory_bytes", ()): 7, ("memory_limit_bytes", ()): 9}
@@ -50,7 +51,13 @@ def test_each_counter_has_its_place_and_no_other() -> None:
 
 def test_how_long_each_outcome_took() -> None:
     counters = Counters.create(2)
-    outcomes = [Plan(), Leave(Why.NO_LINK), Plan(why=Why.SPLIT), Refuse("550", "", "no"), Discard()]
+    outcomes: list[Outcome] = [
+        Plan(),
+        Leave(Why.NO_LINK),
+        Plan(why=Why.SPLIT),
+        Refuse("550", "", "no"),
+        Discard(),
+    ]
     for number, outcome in enumerate(outcomes):
         counters.row(1).add_outcome(outcome, 0.001 * number)
     (reading,) = (each for each in reader(counters, lambda: 0, 0)() if each.durations)
