@@ -1,6 +1,6 @@
 """A plugin of pytest: before each test what the product's functions remember is forgotten.
 
-So each test runs the lines it would run alone, and `judge.Map` knows of all tests that run a line.
+So each test runs the lines it would run alone, and `which_tests.Map` knows of all tests that run a line.
 """
 
 import functools

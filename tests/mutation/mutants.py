@@ -2,7 +2,8 @@
 
 A mutant replaces one span of one module: a comparison, an operator, a constant, a condition, a statement.
 Left out is what no test could or should notice: docstrings, annotations, texts of errors and of the log,
-imports, and what is marked for the type checker alone.
+imports, names of codecs (Python reads them with any punctuation behind them), and what is marked for the type
+checker alone.
 """
 
 import ast
@@ -121,7 +122,7 @@ class _Finder:
             if name in ("annotation", "returns", "decorator_list", "bases"):
                 continue
             for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST) and not self._left_out(child):
+                if isinstance(child, ast.AST) and not self._left_out(child) and not _is_codec(node, child):
                     yield from self._in(child)
 
     def _left_out(self, node: ast.AST) -> bool:
@@ -192,3 +193,15 @@ class _Finder:
 
     def _end(self, node: ast.AST) -> int:
         return self._starts[getattr(node, "end_lineno", 1) - 1] + int(getattr(node, "end_col_offset", 0))
+
+
+def _is_codec(node: ast.AST, child: ast.AST) -> bool:
+    """Return whether child is the name of a codec: what is decoded from or encoded to."""
+    if not isinstance(child, ast.Constant) or not isinstance(child.value, str):
+        return False
+    match node:
+        case ast.Call(func=ast.Attribute(attr="decode" | "encode"), args=[first, *_]):
+            return first is child
+        case ast.keyword(arg="encoding"):
+            return True
+    return False

@@ -1,42 +1,57 @@
 """Of small faults put into the core one at a time, nearly all are noticed by some test.
 
 A long run: MUTANTS (300) of them, drawn with MUTANT_SEED. What survives and cannot matter stands, with why,
-in equivalent.txt; every other survivor is printed and counts.
+in equivalent.txt, is not tried and is counted apart; every other survivor counts. What becomes of each is
+printed at once. The report at the end has each survivor as a diff, how many were drawn, equivalent and
+noticed, and the share.
 
     pytest -m long -s tests/mutation
 
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
-with these tests alone, for a quick look at new ones.
+with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
+(`which_tests.Map.kept`), so that a second run measures only what has changed. MUTANT_WORKERS (2): how many
+are tried at once.
 """
 
+import difflib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from mutation.judge import Map, Tree
+from mutation.judge import SUITES, Tree
 from mutation.mutants import Mutant, modules, mutants_of, sample
+from mutation.which_tests import Map
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.97
-WORKERS = 2
+WORKERS = int(os.environ.get("MUTANT_WORKERS", "2"))
+Key = tuple[str, str, str, str]  # path, line's text, old, new
 
 
-def known_equivalents() -> set[tuple[str, str, str, str]]:
-    """(path, line's text, old, new) of mutants that change nothing that matters."""
-    found = set()
+def known_equivalents() -> dict[Key, str]:
+    """Return why, for each mutant that changes nothing that matters."""
+    found = {}
     for line in (Path(__file__).with_name("equivalent.txt")).read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
-            path, text, old, new, _why = line.split("\t")
-            found.add((path, text, old, new))
+            path, text, old, new, why = line.split("\t")
+            found[path, text, old, new] = why
     return found
 
 
-def key(mutant: Mutant) -> tuple[str, str, str, str]:
-    text = (ROOT / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1].strip()
+def key(mutant: Mutant) -> Key:
+    text = _lines(mutant.path)[mutant.line - 1].strip()
     return mutant.path, text, " ".join(mutant.old.split()), " ".join(mutant.new.split())
+
+
+@cache
+def _lines(path: str) -> list[str]:
+    """Return the lines of a module as they are when it is first asked for."""
+    return (ROOT / path).read_text("utf-8").splitlines()
 
 
 def asked_for(drawn: list[Mutant]) -> list[Mutant]:
@@ -48,12 +63,44 @@ def asked_for(drawn: list[Mutant]) -> list[Mutant]:
     return [mutant for mutant in drawn if key(mutant) in wanted]
 
 
+def diff(mutant: Mutant) -> str:
+    """Return the change as a unified diff without context."""
+    source = (ROOT / mutant.path).read_bytes()
+    before, after = (each.decode().splitlines() for each in (source, mutant.applied(source)))
+    names = f"a/{mutant.path}", f"b/{mutant.path}"
+    return "\n".join(difflib.unified_diff(before, after, *names, lineterm="", n=0))
+
+
+def report(seed: int, outcomes: dict[Mutant, str], known: dict[Key, str]) -> Iterator[str]:
+    """Yield the lines of the report."""
+    named = [mutant for mutant, outcome in outcomes.items() if outcome == "equivalent"]
+    left = [mutant for mutant, outcome in outcomes.items() if outcome not in ("equivalent", "noticed")]
+    yield f"\nequivalent, and not tried ({len(named)}):"
+    for mutant in named:
+        yield f"{mutant}: {known[key(mutant)]}"
+    yield f"\nnoticed by no test ({len(left)}):"
+    for mutant in left:
+        yield f"{mutant.path}:{mutant.line}: {outcomes[mutant]}\n{diff(mutant)}"
+    matter = len(outcomes) - len(named)
+    noticed = matter - len(left)
+    yield f"\nseed {seed}: {len(outcomes)} drawn, {len(named)} equivalent, {noticed} noticed, {len(left)} not"
+    yield f"{noticed / matter:.1%} of {matter} noticed"
+
+
 def test_every_mutant_is_code_and_differs() -> None:
     for module in modules(ROOT)[::25]:
         source = module.read_bytes()
         for mutant in mutants_of(str(module.relative_to(ROOT)), source):
             assert mutant.applied(source) != source
             compile(mutant.applied(source), mutant.path, "exec")
+
+
+def test_what_is_named_equivalent_may_be_drawn() -> None:
+    known = known_equivalents()
+    paths = sorted({path for path, *_ in known})
+    assert [path for path in paths if ROOT / path not in modules(ROOT)] == []
+    found = {key(mutant) for path in paths for mutant in mutants_of(path, (ROOT / path).read_bytes())}
+    assert [each for each in known if each not in found] == []
 
 
 @pytest.mark.long
@@ -63,7 +110,8 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     drawn = asked_for(sample(ROOT, count, seed))
     every = [Tree(ROOT, tmp_path / f"tree{number}") for number in range(WORKERS)]
     known = known_equivalents()
-    tests = Map.measured(every[0])
+    kept = os.environ.get("MUTANT_MAP")
+    tests = Map.kept(every[0], ROOT, Path(kept)) if kept else Map.measured(every[0], SUITES)
     trees: SimpleQueue[Tree] = SimpleQueue()
     for tree in every:
         tree.open()
@@ -80,15 +128,14 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
             outcome = "noticed" if noticed else "survived" if chosen else "no test"
         finally:
             trees.put(tree)
-        if outcome != "noticed":
-            print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
+        print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
         return outcome
 
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = list(pool.map(judged, drawn))
     for tree in every:
         tree.close()
-    counts = {each: outcomes.count(each) for each in sorted(set(outcomes))}
-    matter = len(outcomes) - counts.get("equivalent", 0)
-    print(f"seed {seed}: {counts}; {counts.get('noticed', 0) / matter:.1%} of {matter} noticed")
-    assert counts.get("noticed", 0) >= SHARE * matter
+    matter = len(drawn) - outcomes.count("equivalent")
+    noticed = outcomes.count("noticed")
+    print("\n".join(report(seed, dict(zip(drawn, outcomes, strict=True)), known)))
+    assert noticed >= SHARE * matter

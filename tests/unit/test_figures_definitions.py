@@ -235,3 +235,24 @@ def test_averages_have_their_unit() -> None:
         "avg_delivery_time_subsequent": "ms",
         "avg_msg_size": "bytes",
     }
+
+
+@pytest.mark.parametrize(("client", "certain"), [("of later times", True), ("", True), ("human", False)])
+def test_a_class_that_nobody_knows_is_on_no_side(client: str, certain: bool) -> None:
+    facts = [Fact(MONDAY, "open", "a", link="l", client=client, certain=certain)]
+    days = {counter: n for (cube, _, counter, _, _), n in contribution(facts).items() if cube == 3}
+    sides = [side for side in ("people", "unsure", "machine") if figure(f"x_count_{side}_rendered", days)]
+    assert sides == (["people"] if client == "human" else ["unsure"])
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_millisecond_in_the_queue_counts_and_none_counts_nothing(retries: int) -> None:
+    def days(**told: int) -> dict[int, int]:
+        fact = Fact(MONDAY, "delivery", "a", retries=retries, **told)
+        return {counter: n for (cube, _, counter, _, _), n in contribution([fact]).items() if cube == 3}
+
+    name = "total_delivery_time_first" if retries == 0 else "total_delivery_time_subsequent"
+    assert figure(name, days(queue_ms=1)) == 1
+    assert figure(name, days(queue_ms=7)) == 7
+    assert days(queue_ms=0) == days()
+    assert len(days()) == 2

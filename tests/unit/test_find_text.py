@@ -216,3 +216,17 @@ class TestNotation:
         data = b'http://x.example[[data-msys-clicktrack="0"]] http://y.example[[data-msys-sublink="a"]][[x]]'
         (a, b), (c, d) = (link.notation or (0, 0) for link in text.scan(data))
         assert data[:a] + data[b:c] + data[d:] == b"http://x.example http://y.example[[x]]"
+
+
+@pytest.mark.parametrize(("before", "whole"), [(43, True), (44, False), (200, False)])
+def test_a_url_may_be_wrapped_where_its_line_is_long(before: int, whole: bool) -> None:
+    for above in (b"", b"a line above\n", b"x" * 90 + b"\n"):
+        url = b"http://x.example/abc"
+        link = only(above + b"-" * (before - 1) + b" " + url + b"\nmore-of-it\n")
+        assert (link.broken, link.target) == (not whole, url)
+
+
+@pytest.mark.parametrize("code", [0x80, 0x81, 0xC0, 0xE9, 0xFE, 0xFF])
+def test_any_octet_beyond_ascii_may_belong_to_the_url_before_it(code: int) -> None:
+    link = only(b"http://x.example/a%cb c" % code, charset="windows-1252")
+    assert (link.broken, link.target) == (True, b"http://x.example/a%cb" % code)

@@ -113,3 +113,14 @@ def test_offsets_are_those_of_the_part() -> None:
     assert reading is not None
     assert charset.offsets_in_part([0, 1, 3, 4], reading) == [0, 2, 4, 6]
     assert charset.offsets_in_part([1, 5], charset.DecodedText(b"plain")) == [1, 5]
+
+
+@pytest.mark.parametrize(("label", "codec"), [("utf-16le", "utf-16-le"), ("utf-16be", "utf-16-be")])
+@pytest.mark.parametrize(
+    ("latin", "others", "read"), [(8, 2, False), (9, 2, True), (40, 10, False), (41, 10, True)]
+)
+def test_utf_16_is_what_has_most_of_its_zeros_where_they_should_be(
+    label: str, codec: str, latin: int, others: int, read: bool
+) -> None:
+    raw = ("a" * latin + "\u0100" * others).encode(codec)
+    assert (charset.read(raw, label, html=True) is not None) is read

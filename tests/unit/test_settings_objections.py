@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from engagement.objections import Objections, ObjectionsError, ObjectionsFile, load, parse
+from engagement.objections import Objections, ObjectionsError, ObjectionsFile, add, load, parse
 
 
 @pytest.mark.parametrize(
@@ -177,3 +178,36 @@ def test_strange_line_is_told_once(tmp_path: Path, told: list[str]) -> None:
         clock.now += 2
         file.current()
     assert told == [f"{path}:1: neither an address nor @domain; the line has no effect"]
+
+
+def test_nobody_waits_for_another_who_reads_the_list_anew(tmp_path: Path) -> None:
+    path = tmp_path / "objections"
+    write(path, "ida@example.net\n", 1)
+    found: list[bool] = []
+
+    def beside(_trouble: str) -> None:
+        clock.now += 2  # so that it is time to look for the other, too
+        reader = Thread(target=lambda: found.append(file.current().hold("ida@example.net")), daemon=True)
+        reader.start()
+        reader.join(10)
+
+    clock = Clock()
+    file = ObjectionsFile(path, beside, clock)
+    file.current()
+    write(path, "ida@example.net\nnobody\n", 2)
+    clock.now += 2
+    file.current()
+    assert found == [True]
+
+
+def test_an_address_is_added_on_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "objections"
+    for before, after in (
+        ("", "kim@example.net\n"),
+        ("ida@example.net", "ida@example.net\nkim@example.net\n"),
+        ("ida@example.net\n", "ida@example.net\nkim@example.net\n"),
+        ("Kim@example.net", "Kim@example.net"),
+    ):
+        path.write_text(before)
+        assert add(path, ["KIM@example.net", "kim@example.net"]) == (after != before)
+        assert path.read_text() == after

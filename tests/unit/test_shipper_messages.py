@@ -11,9 +11,10 @@ from engagement.events.model import Event, Injection, MessageEvent, MessageName,
 from engagement.events.record import encode
 from engagement.events.rows import rows
 from engagement.events.told import told_id
+from engagement.links.model import PSEUDONYM_DOMAIN
 from engagement.shipper import messages
 from engagement.shipper.loop import Shipper
-from engagement.shipper.messages import DAY_MS, MessageMatcher, chosen
+from engagement.shipper.messages import DAY_MS, MessageMatcher, chosen, completed
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, StoreError
@@ -292,3 +293,18 @@ def test_a_fault_of_ours_in_one_event_stops_no_other(
     assert [each.id for each in store.waiting(names_of(odd))] == [odd.id]
     told = f"event {odd.id}: ZeroDivisionError while its message was looked for"
     assert {record.getMessage() for record in caplog.records} == {told}
+
+
+@pytest.mark.parametrize(
+    ("recipient", "routed", "domain"),
+    [
+        ("ida@example.net", "", "example.net"),
+        ("ida@example.net", "mx.example.org", "mx.example.org"),
+        ("", "", ""),
+        (f"0a1b{PSEUDONYM_DOMAIN}", "", ""),
+        (f"0a1b{PSEUDONYM_DOMAIN}", "mx.example.org", "mx.example.org"),
+    ],
+)
+def test_the_domain_that_mail_went_to(recipient: str, routed: str, domain: str) -> None:
+    told = completed(event(routing_domain=routed), injection(recipient=recipient))
+    assert told == event(routing_domain=routed)._replace(routing_domain=domain, id=told.id)

@@ -362,3 +362,89 @@ def _counted(events: list[Hit]) -> Iterator[tuple[Path, list[Hit]]]:
             assert folding.append(encode(event))
         folding.close()
         yield Path(name), told(Path(name))
+
+
+def test_repeats_are_on_the_disk_soon_though_no_answer_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(fold.os, "fdatasync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    folding = Folding(SpoolWriter(tmp_path, group_ms=10), group=0.01)
+
+    def until(size: int) -> None:
+        deadline = time.monotonic() + 60
+        while size not in synced and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert size in synced
+
+    for whose in (identity(1), identity(2)):
+        for number in range(3):
+            folding.append(record(AT + number, whose=whose))
+        (counts,) = tmp_path.glob("*.repeats")
+        until(counts.stat().st_size)
+    folding.close()
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("how", ["short", "full"])
+def test_a_repeat_for_which_there_is_no_room_is_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, how: str
+) -> None:
+    """At the first, second or third writing of the file of repeats."""
+    real, writes = os.pwrite, [0]
+
+    def failing(descriptor: int, data: bytes, place: int) -> int:
+        writes[0] += 1
+        if writes[0] != at:
+            return real(descriptor, data, place)
+        if how == "full":
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[:-3], place)
+
+    folding = Folding(SpoolWriter(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(fold.os, "pwrite", failing)
+        assert all([folding.append(record(AT + number)) for number in range(8)])
+    folding.close()
+    assert sum(each.hits for each in told(tmp_path)) == 8
+    assert writes[0] > at
+
+
+def test_repeats_that_cannot_be_made_safe_are_refused_and_later_ones_are_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = os.fdatasync
+
+    def failing(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".repeats"):
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(fold.os, "fdatasync", failing)
+    folding = Folding(SpoolWriter(tmp_path, sync="always"), always=True)
+    kept = [folding.append(record(AT + number)) for number in range(6)]
+    assert kept == [True, True, False, True, True, True]
+    folding.close()
+    assert [each for each in caplog.messages if "repeats" in each] == [
+        "spool: repeats cannot be made safe (Input/output error). Look at the disk."
+    ]
+    assert [each.hits for each in told(tmp_path)].count(1) >= 5
+
+
+def test_repeats_that_cannot_be_told_stay_for_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folding = Folding(SpoolWriter(tmp_path))
+    for number in range(6):
+        folding.append(record(AT + number))
+    (file,) = tmp_path.glob("*.repeats")
+
+    def failing(_descriptor: int, _size: int, _place: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fold.os, "pread", failing)
+        folding.close()
+    assert f"spool: {file}: Input/output error" in caplog.messages
+    assert file.exists()
+    assert sum(each.hits for each in told(tmp_path)) == 6

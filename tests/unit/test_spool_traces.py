@@ -92,3 +92,16 @@ def test_long_whole_records_are_found_however_many(tmp_path: Path) -> None:
     (tmp_path / "a-1-0.ready").write_bytes(MAGIC + long * 3 + hit(IDA))
     assert [stop - start for start, stop, _ in erasure._frames(long * 3)] == [len(long)] * 3
     assert RecipientTraces(tmp_path, IDA).segments() == {"a-1-0"}
+
+
+@pytest.mark.parametrize("before", [b"", b"x", b"\0"])
+def test_an_address_at_the_very_begin_is_found(aside: Path, before: bytes) -> None:
+    aside.write_bytes(before + IDA.encode() + b" " + hit(OLE))
+    (aside.parent / "b.8.rest").write_bytes(hit(OLE))
+    (aside.parent / "c.8.rest").write_bytes(hit(IDA) + hit(OLE))
+    assert RecipientTraces(aside.parent.parent, IDA).blank() == 2
+    kept = aside.read_bytes()
+    assert IDA.encode() not in kept
+    assert kept.endswith(hit(OLE))
+    assert len(kept) == len(before) + len(IDA) + 1 + len(hit(OLE))
+    assert RecipientTraces(aside.parent.parent, IDA).blank() == 0

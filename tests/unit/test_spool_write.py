@@ -364,3 +364,25 @@ def test_frames_are_written_in_one_piece(tmp_path: Path, monkeypatch: pytest.Mon
     writer.append(b"abc")
     writer.close()
     assert written == [MAGIC, frame(b"abc")]
+
+
+def test_a_complete_segment_that_cannot_get_its_name_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = SpoolWriter(tmp_path)
+    writer.append(b"x")
+    (segment,) = tmp_path.glob("*.open")
+    segment.unlink()
+    writer.close()
+    assert caplog.messages[-1] == f"spool {tmp_path}: {segment.stem}: No such file or directory"
+
+
+def test_closing_ends_the_writers_thread_at_once(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    writer = SpoolWriter(tmp_path, group_ms=5)
+    writer.append(b"x")
+    assert set(threading.enumerate()) - before
+    began = time.monotonic()
+    writer.close()
+    assert not set(threading.enumerate()) - before
+    assert time.monotonic() - began < 9  # it would be waited for no longer than 10 s

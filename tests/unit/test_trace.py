@@ -43,6 +43,8 @@ def hop(field: str) -> ReceivedHop:
         (f"from x (y [{_STRANGER}]) by m (Other 1.0) with SMTP", [_STRANGER]),
         (f"from x ({_STRANGER}:5432) by m with SMTP", [_STRANGER]),
         (f"from a (b [{_HERE}]) (x [{_STRANGER}]) by m (8.17.1/8.17.1) with ESMTP", [_HERE, _STRANGER]),
+        (f"from (b [{_HERE}]) (x [{_STRANGER}]) by m (Postfix) with ESMTP", [_HERE, _STRANGER]),
+        (f"from (b) (x [{_STRANGER}]) by m (Postfix) with ESMTP", [_STRANGER]),
         # an address that the client may have given itself is none
         (f"from [{_HERE}] by m with SMTP", []),
         (f"from {_HERE} by m with SMTP", []),

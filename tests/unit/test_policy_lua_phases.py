@@ -1,0 +1,43 @@
+"""What each hook of a Lua policy is called with."""
+
+from pathlib import Path
+
+import pytest
+
+from smtpapi.policy.hooks import HookCall
+from smtpapi.policy.lua.calls import HOOKS
+from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
+from smtpapi.policy.vctx import ValidationContext
+from smtpapi.policy.views import Accept, PolicyMessage
+from unit.lua_runs import ENVELOPE, MESSAGE, SMALL
+
+# What a hook prints of an argument, by its letter, and what that is.
+SHOWN = {
+    "m": ("each:mailfrom()", "a@s.test"),
+    "a": ("each.remote_addr", "192.0.2.7:0"),
+    "v": ("each:get(msys.core.VCTX_MESS, 'none') == ''", "true"),
+    "l": ("#each", "2"),
+}
+WORDS = {
+    "validate_ehlo": "EHLO word",
+    "validate_mailfrom": "MAIL FROM:<word>",
+    "validate_rcptto": "RCPT TO:<word>",
+}
+
+
+@pytest.mark.parametrize("hook", [name for name in HOOKS if HOOKS[name]])
+def test_a_hook_is_called_with_what_its_phase_knows_and_no_more(hook: str) -> None:
+    shape = HOOKS[hook]
+    shown = [SHOWN.get(letter, ("tostring(each)", WORDS.get(hook, ""))) for letter in shape]
+    script = f"local mod = {{}} function mod:{hook}(...)\nprint(select('#', ...)) local each\n"
+    for number, (words, _) in enumerate(shown, 1):
+        script += f"each = select({number}, ...) print(tostring({words}))\n"
+    script += "return msys.core.VALIDATE_CONT end msys.registerModule('t', mod)"
+    policy = LuaPolicy([LuaSource(Path("p.lua"), script.encode())], Path.read_bytes, limits=SMALL)
+    message = PolicyMessage(ENVELOPE, MESSAGE)
+    call = HookCall(Accept.of(ENVELOPE.client), message, ValidationContext({}), word="word")
+    try:
+        policy.call(hook, call)
+    finally:
+        message.close()
+    assert [text for _, text in message.lines] == [str(len(shape)), *(text for _, text in shown)]
