@@ -41,6 +41,7 @@ class RuleSet:
         self.rules = tuple(rules)
         self.version = version
         self._as_numbers = as_numbers or NoAsNumbers()
+        self._no_systems = isinstance(self._as_numbers, NoAsNumbers)
         agents = [rule.agent for rule in self.rules if rule.agent]
         self._parts = Parts(part for agent in agents for part in agent.contains)
         self._networks = Networks(
@@ -55,6 +56,8 @@ class RuleSet:
         """Return the label of a hit."""
         kind = hit.kind
         place = 0 if kind in OPENS else 1 if kind in CLICKS else 2
+        if not context.links and not context.messages and context.delivered_ms is None:
+            place += 3
         for tests, label in self._candidates(hit.user_agent[:MOST])[place]:
             for test in tests:
                 if not test(hit, context):
@@ -79,18 +82,27 @@ class RuleSet:
     def _is_named(self, name: str) -> bool:
         return name == NO_RULE or name in self._tests
 
-    def _candidates_of(self, user_agent: str) -> tuple[_Candidates, _Candidates, _Candidates]:
-        """Return the rules that may decide for an agent, with the tests left: for opens, clicks, the rest."""
+    def _candidates_of(self, user_agent: str) -> tuple[_Candidates, ...]:
+        """Return the rules that may decide for an agent, with the tests left: for opens, clicks, the rest.
+
+        Then the same again for a hit of which nothing but its injection is known, as when it comes in.
+        """
         known = self._known(user_agent.strip())
-        opens, clicks, rest = (
+        return tuple(
             tuple(
                 (self._tests[rule.name], rule.label)
                 for rule in known
-                if rule.scope is Scope.ALL or rule.scope is scope
+                if (rule.scope is Scope.ALL or rule.scope is scope) and self._may_hold(rule, alone=alone)
             )
+            for alone in (False, True)
             for scope in (Scope.OPENS, Scope.CLICKS, None)
         )
-        return opens, clicks, rest
+
+    def _may_hold(self, rule: Rule, *, alone: bool) -> bool:
+        """Tell whether a rule can hold at all. alone: of a hit of which only its injection is known."""
+        if self._no_systems and rule.as_numbers and 0 not in rule.as_numbers:
+            return False
+        return not (alone and (rule.burst or rule.recipients or rule.after_delivery is not None))
 
     def _known(self, user_agent: str) -> list[Rule]:
         """Return the rules whose agent this is or that take any, up to the first that takes all such hits."""
