@@ -41,6 +41,7 @@ class RuleSet:
         self.rules = tuple(rules)
         self.version = version
         self._as_numbers = as_numbers or NoAsNumbers()
+        self._no_systems = isinstance(self._as_numbers, NoAsNumbers)
         agents = [rule.agent for rule in self.rules if rule.agent]
         self._parts = Parts(part for agent in agents for part in agent.contains)
         self._networks = Networks(
@@ -50,12 +51,15 @@ class RuleSet:
         self._nameless = Classification(ReaderClass.UNKNOWN, NO_AGENT, version)
         self._unknown = Classification(ReaderClass.UNKNOWN, NO_RULE, version)
         self._candidates = lru_cache(maxsize=8192)(self._candidates_of)
+        self._left = lru_cache(maxsize=8192)(self._left_of)
 
     def judge(self, hit: Hit, context: Context = NOTHING) -> Classification:
         """Return the label of a hit."""
         kind = hit.kind
         place = 0 if kind in OPENS else 1 if kind in CLICKS else 2
-        for tests, label in self._candidates(hit.user_agent[:MOST])[place]:
+        if not context.links and not context.messages and context.delivered_ms is None:
+            place += 3
+        for tests, label in self._left(hit.user_agent[:MOST], place, hit.signals, hit.method, hit.spoiled):
             for test in tests:
                 if not test(hit, context):
                     break
@@ -79,18 +83,38 @@ class RuleSet:
     def _is_named(self, name: str) -> bool:
         return name == NO_RULE or name in self._tests
 
-    def _candidates_of(self, user_agent: str) -> tuple[_Candidates, _Candidates, _Candidates]:
-        """Return the rules that may decide for an agent, with the tests left: for opens, clicks, the rest."""
+    def _left_of(self, user_agent: str, place: int, signals: int, method: str, spoiled: bool) -> _Candidates:
+        """Return the rules that may decide for hits of one sort, with the tests that each hit differs in.
+
+        Nearly all hits of an agent are of very few sorts, and half of all tests are answered by the sort.
+        """
+        return tuple(
+            (self._tests[rule.name], rule.label)
+            for rule in self._candidates(user_agent)[place]
+            if _fits_sort(rule, signals, method, spoiled=spoiled)
+        )
+
+    def _candidates_of(self, user_agent: str) -> tuple[tuple[Rule, ...], ...]:
+        """Return the rules that may decide for an agent: for opens, clicks, the rest.
+
+        Then the same again for a hit of which nothing but its injection is known, as when it comes in.
+        """
         known = self._known(user_agent.strip())
-        opens, clicks, rest = (
+        return tuple(
             tuple(
-                (self._tests[rule.name], rule.label)
+                rule
                 for rule in known
-                if rule.scope is Scope.ALL or rule.scope is scope
+                if (rule.scope is Scope.ALL or rule.scope is scope) and self._may_hold(rule, alone=alone)
             )
+            for alone in (False, True)
             for scope in (Scope.OPENS, Scope.CLICKS, None)
         )
-        return opens, clicks, rest
+
+    def _may_hold(self, rule: Rule, *, alone: bool) -> bool:
+        """Tell whether a rule can hold at all. alone: of a hit of which only its injection is known."""
+        if self._no_systems and rule.as_numbers and 0 not in rule.as_numbers:
+            return False
+        return not (alone and (rule.burst or rule.recipients or rule.after_delivery is not None))
 
     def _known(self, user_agent: str) -> list[Rule]:
         """Return the rules whose agent this is or that take any, up to the first that takes all such hits."""
@@ -107,20 +131,12 @@ class RuleSet:
                 fits = _fits(rule.agent, agent, user_agent, parts)
             if fits:
                 known.append(rule)
-                if rule.scope is Scope.ALL and not self._tests[rule.name]:
+                if rule.scope is Scope.ALL and not self._tests[rule.name] and _fits_any_sort(rule):
                     break
         return known
 
     def _tests_of(self, rule: Rule) -> Iterable[_Test]:
-        """Yield the conditions of a rule but that on the agent, the cheapest first."""
-        signals, without = rule.signals, rule.no_signals
-        if signals or without:
-            yield lambda hit, _: hit.signals & signals == signals and not hit.signals & without
-        methods = rule.methods
-        if methods:
-            yield lambda hit, _: hit.method in methods
-        if rule.spoiled:
-            yield lambda hit, _: hit.spoiled
+        """Yield the conditions of a rule but those on agent and sort of hit, the cheapest first."""
         if (injection := rule.after_injection) is not None:
             yield lambda hit, context: _soon(hit, context.injected_ms, injection, _SKEW)
         if (delivery := rule.after_delivery) is not None:
@@ -155,6 +171,20 @@ def _fits(test: AgentTest, agent: str, as_sent: str, parts: set[str]) -> bool:
         and (not test.same or agent in test.same)
         and (not test.patterns or any(pattern.search(agent) for pattern in test.patterns))
         and (not test.listed or any(robot_list(name).names(as_sent) for name in test.listed))
+    )
+
+
+def _fits_any_sort(rule: Rule) -> bool:
+    """Tell whether a rule asks nothing of what tells sorts of hits apart: signals, method, a spoiled link."""
+    return not (rule.signals or rule.no_signals or rule.methods or rule.spoiled)
+
+
+def _fits_sort(rule: Rule, signals: int, method: str, *, spoiled: bool) -> bool:
+    return (
+        signals & rule.signals == rule.signals
+        and not signals & rule.no_signals
+        and (not rule.methods or method in rule.methods)
+        and (spoiled or not rule.spoiled)
     )
 
 

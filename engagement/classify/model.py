@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from engagement.events.classify import Classification
@@ -78,8 +79,7 @@ class Seen(NamedTuple):
     what: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What is known beside the hit itself, all of it optional: less evidence, fewer rules that hold.
 
     injected_ms: when its message came in. delivered_ms: when it was delivered first. links: which links of
@@ -88,8 +88,8 @@ class Context:
 
     injected_ms: int | None = None
     delivered_ms: int | None = None
-    links: Mapping[str, Sequence[Seen]] = field(default_factory=dict)
-    messages: Mapping[str, Sequence[Seen]] = field(default_factory=dict)
+    links: Mapping[str, Sequence[Seen]] = MappingProxyType({})
+    messages: Mapping[str, Sequence[Seen]] = MappingProxyType({})
 
 
 NOTHING: Final = Context()

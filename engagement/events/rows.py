@@ -5,9 +5,11 @@ alone, so making it again gives the same row under the same id.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engagement.classify.judge import RuleSet
 from engagement.classify.model import Context
@@ -46,8 +48,7 @@ from engagement.links.token import unpack
 REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class within 10 s is one event
 
 
-@dataclass(frozen=True, slots=True)
-class RowSource:
+class RowSource(Struct, frozen=True, gc=False):
     """What a row's fields are made from, when they are read.
 
     label: of a hit. rcpt_hash: of `fields.recipient_hash`. second: the event id of a hit's second row, "" for
@@ -78,8 +79,7 @@ class RowSource:
         return link_unsubscribe(fields, self.second) if self.second else fields
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True, gc=False):
     """One row of a store.
 
     event_id: UUID text. at_ms: Unix milliseconds. message_id: hex, "" of a shared pixel. recipient: lower
@@ -107,8 +107,8 @@ class EventRow:
     expired: bool
     customer: str
     tags: tuple[str, ...]
-    source: RowSource | Fields = field(hash=False)
-    message: Fields | None = field(default=None, hash=False)
+    source: RowSource | Fields
+    message: Fields | None = None
     hits: int = 1
     certain: bool = True
     domain: str = ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cassandra_site import Node
 from cassandra_wire import Wire
@@ -171,7 +172,7 @@ def test_what_cassandra_refuses_is_refused_alone(client: CassandraClientStanza, 
     store = CassandraStore(client)
     (row,) = tell.hit()
     with pytest.raises(RowRefusedError):
-        store.add([replace(row, campaign="c" * 70_000)])
+        store.add([structs.replace(row, campaign="c" * 70_000)])
     assert store.add([row]) == 1
     store.close()
 

@@ -3,11 +3,11 @@
 import json
 import random
 import time
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from contract.store_samples import AT, Telling
 from engagement.events.rows import EventRow

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from contract.old_sqlite import old_file
 from contract.store_samples import AT, Telling

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engagement.figures.contribution import Contribution, add, contribution
 from engagement.stores.sqlite.codes import CLASSES, LABELLED, TYPES
-from engagement.stores.sqlite.counting import hourly
+from engagement.stores.sqlite.counting import hourly, spread
 from engagement.stores.sqlite.counting.facts import facts
 from engagement.stores.sqlite.counting.quick import Line, Sums, is_alone
 from engagement.stores.sqlite.migrate import migrate
@@ -72,11 +72,11 @@ def told(sums: Sums) -> tuple[Contribution, dict[tuple[int, str, str], list[int]
     text = lambda number: TERMS.text(CONNECTION, number)  # noqa: E731 - as the store hands it in
     cells: dict[Any, int] = {
         (cube, bucket, counter, text(a), text(b)): n
-        for (cube, bucket, counter, a, b), n in sums.cells(number, text).items()
+        for (cube, bucket, counter, a, b), n in spread.cells(sums, number, text).items()
     }
     hours = {
         (hour, text(campaign), TYPES[kind]): each
-        for (campaign, hour, kind), each in sums.hours.items()
+        for (campaign, hour, kind), each in spread.hours(sums).items()
         if any(each)
     }
     return cells, hours

@@ -1,7 +1,8 @@
 """Stored hits with labels of earlier versions. Not a test; imported by those beside it."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.rows import EventRow, RowSource

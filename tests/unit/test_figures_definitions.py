@@ -1,9 +1,9 @@
 """Figures from counters, rates from figures, increments of time: worked out by hand."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engagement.events.classify import ReaderClass
 from engagement.events.rows import rows

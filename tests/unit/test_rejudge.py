@@ -1,11 +1,11 @@
 """Stored hits judged anew: by other hits, by a delivery, by other rules (engagement.shipper)."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contract.store_samples import AT, Telling
 from engagement.classify.judge import _many

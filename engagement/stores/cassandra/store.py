@@ -195,6 +195,7 @@ class CassandraStore:
         """See the port."""
         made = erasure(self._reader, self._finder, self._labels, recipient.lower(), tenant, self._now())
         with self._lock:
+            self._recount.settle(made.changed, self._now())
             self._mark(made.changed)
             for writes in (made.first, made.writes, made.last):
                 self._written(writes)

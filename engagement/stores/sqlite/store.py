@@ -41,7 +41,7 @@ from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.plan import ARRIVALS
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.waiting import WaitingEvents
-from engagement.stores.sqlite.writing import Arrived, state
+from engagement.stores.sqlite.writing import Arrived, SomeAreThereError, state
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -82,9 +82,9 @@ class SqliteStore(WaitingEvents):
         """See the port."""
         rows = list(events)
 
-        def insert(connection: sqlite3.Connection) -> list[Arrived]:
+        def insert(connection: sqlite3.Connection, *, new: bool = True) -> list[Arrived]:
             before.fetch(connection, self._terms, rows)
-            arrived, changes = writing.add(connection, self._terms, rows, numbers)
+            arrived, changes = writing.add(connection, self._terms, rows, numbers, new=new)
             if changes:
                 labels.change(connection, self._terms, changes)
                 self._pending.clear()  # what waits for its figures may be among them
@@ -95,7 +95,10 @@ class SqliteStore(WaitingEvents):
         with self._lock:
             try:
                 numbers, sets = self._tag_values(rows)
-                arrived = self._write(insert, [])
+                try:
+                    arrived = self._write(insert, [])
+                except SomeAreThereError:
+                    arrived = self._write(lambda connection: insert(connection, new=False), [])
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise RowRefusedError(str(error)) from error
             self._pending += arrived

@@ -41,9 +41,10 @@ ON CONFLICT (message) DO UPDATE SET at_ms = excluded.at_ms, recipient = excluded
     transmission = excluded.transmission, run = excluded.run, sender = excluded.sender,
     injection = excluded.injection, lent = CASE WHEN excluded.lent = '' THEN lent ELSE excluded.lent END
 """
-_MESSAGE: Final = """
-SELECT at_ms, recipient, transmission, run, sender, injection FROM message WHERE message = ?
-"""
+_MESSAGES: Final = (
+    "SELECT message, at_ms, recipient, transmission, run, sender, injection FROM message WHERE message IN "
+)
+_AT_ONCE: Final = 256  # messages of one look-up
 ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -89,6 +90,7 @@ class Portion:
     def put(self, rows: list[EventRow], place: int) -> None:
         """Add rows. place: of the first of them."""
         numbers = self._terms.numbers(self._connection)
+        self._read({bytes.fromhex(row.message_id): row.at_ms for row in reversed(rows) if row.message_id})
         for each, row in enumerate(rows, place):
             self._put(row, each, numbers)
 
@@ -106,22 +108,21 @@ class Portion:
         recipient = recipient_hash(row.tenant, row.recipient)
         transmission = signed(int(row.transmission_id or "0"))
         sender = numbers[row.sending_domain]
-        ref = event_ref(at_ms, event_id)
         if message:
-            known = self.messages.get(message) or self._read(message, at_ms)
+            known = self.messages[message]
             self._note(row, known, message, run, recipient, transmission)
             if row.type == INJECTION:
                 self._inject(row, known, message, sender, place)
             sender = sender or known.sender
             leads_to = message
         else:
-            leads_to = ref
-            self._look(run, Lookup.RECIPIENT, recipient, ref)
-            self._look(run, Lookup.TRANSMISSION, transmission, ref)
+            leads_to = event_ref(at_ms, event_id)
+            self._look(run, Lookup.RECIPIENT, recipient, leads_to)
+            self._look(run, Lookup.TRANSMISSION, transmission, leads_to)
         for name in row.names:
             self._look(run, NAMES[name.what], hashed(name.text), leads_to)
         if int.from_bytes(event_id[:6], "big") != at_ms:
-            self._look(run, Lookup.EVENT_ID, hashed(row.event_id), ref)
+            self._look(run, Lookup.EVENT_ID, hashed(row.event_id), event_ref(at_ms, event_id))
         tries, wait = tries_and_wait(row)
         self.events.append(
             (
@@ -133,10 +134,19 @@ class Portion:
         )
         self.bodies.append((place, tenant, at_ms, event_id, rcpt_hash, record))
 
-    def _read(self, message: bytes, at_ms: int) -> Known:
-        line = self._connection.execute(_MESSAGE, (message,)).fetchone()
-        known = self.messages[message] = Known(*line) if line else Known(at_ms, new=True)
-        return known
+    def _read(self, messages: Mapping[bytes, int]) -> None:
+        """Read what is known of messages. messages: with the time that a new one gets."""
+        wanted = [message for message in messages if message not in self.messages]
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            size = _AT_ONCE if len(some) > 1 else 1  # of one length, so that it is prepared once
+            marks = ", ".join("?" * size)
+            some += [some[-1]] * (size - len(some))
+            for message, *line in self._connection.execute(f"{_MESSAGES} ({marks})", some):
+                self.messages[message] = Known(*line)
+        for message in wanted:
+            if message not in self.messages:
+                self.messages[message] = Known(messages[message], new=True)
 
     def _note(
         self, row: EventRow, known: Known, message: bytes, run: int, recipient: int, transmission: int

@@ -32,7 +32,13 @@ from engagement.stores.cassandra.figures.counting import (
     unpack_row,
 )
 from engagement.stores.cassandra.figures.marks import Day, Marks
-from engagement.stores.cassandra.figures.tally import SHARDS, facts_by_message, may_repeat
+from engagement.stores.cassandra.figures.tally import (
+    SHARDS,
+    days_to_count,
+    facts_by_message,
+    may_repeat,
+    virtual_shard,
+)
 from engagement.stores.cassandra.figures.turns import RollupTurns, by_turns, stamp
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.writing import Partitions, Writes
@@ -98,6 +104,19 @@ class Recount:
                 break
         self._write(self.marks.removals(int(now * 1000)))
         return done
+
+    def settle(self, changes: Iterable[tuple[str, int, bytes]], now: float) -> None:
+        """Count now what these events are part of, whatever waits else and whoever marked it.
+
+        changes: (tenant, at_ms, message). It is for events that are about to go: what was seen of them in
+        their campaign's life is told by them alone.
+        """
+        shards: dict[Day, set[int]] = {}
+        for tenant, at_ms, message in changes:
+            for day in days_to_count(at_ms):
+                shards.setdefault((tenant, day), set()).add(virtual_shard(message))
+        for each, some in shards.items():
+            self._count(each, sorted(some), float("inf"), now)
 
     def again(self, day: Day, now: float) -> int:
         """Count a whole day again, whatever is marked; return how many cells of figures were wrong."""

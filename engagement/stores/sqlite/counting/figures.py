@@ -12,14 +12,14 @@ from engagement.figures.contribution import Contribution, Ever, add, contributio
 from engagement.figures.facts import Fact
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.sqlite.codes import TYPE_CODES
-from engagement.stores.sqlite.counting import hourly
+from engagement.stores.sqlite.counting import hourly, spread
 from engagement.stores.sqlite.counting.ever import from_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
 from engagement.stores.sqlite.counting.quick import Sums, is_alone, is_uniform
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Arrived, set_state, state
 
-PORTION: Final = 5_000  # arrivals of one transaction
+PORTION: Final = 30_000  # arrivals of one transaction: 20 MB of memory, and each cell is written once
 
 UPSERT: Final = """
 INSERT INTO fig (tenant, cube, bucket, counter, a, b, n) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -78,7 +78,9 @@ class Differences:
     @property
     def hours(self) -> set[tuple[int, int]]:
         """The hours, with their tenants, that change."""
-        quick = {(tenant, hour) for tenant, sums in self._sums.items() for _, hour, _ in sums.hours}
+        quick = {(tenant, hour) for tenant, sums in self._sums.items() for _, hour, _ in sums.hours} | {
+            (tenant, sort[0]) for tenant, sums in self._sums.items() for sort in sums.by_campaign
+        }
         return quick | {(tenant, hour) for tenant, sums in self._hours.items() for hour, _, _ in sums}
 
     def apply(self, connection: sqlite3.Connection, terms: Terms) -> None:
@@ -99,9 +101,11 @@ class Differences:
                 if any(each)
             ]
         for tenant, quick in self._sums.items():
-            found = quick.cells(terms.numbers(connection), lambda number: terms.text(connection, number))
+            found = spread.cells(
+                quick, terms.numbers(connection), lambda number: terms.text(connection, number)
+            )
             cells += [(tenant, *cell, n) for cell, n in found.items()]
-            hours += [(tenant, *cell, *each) for cell, each in quick.hours.items() if any(each)]
+            hours += [(tenant, *cell, *each) for cell, each in spread.hours(quick).items() if any(each)]
         cells.sort()  # neighbours in the tree, one after the other
         connection.executemany(UPSERT, cells)
         connection.executemany(UPSERT_HOUR, hours)

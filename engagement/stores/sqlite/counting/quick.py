@@ -6,12 +6,12 @@ authority: tests hold this to them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from engagement.events.classify import MACHINES, ReaderClass, verdict
 from engagement.events.rows import REPEAT_MS
-from engagement.figures.contribution import ALONE, Cube, link_group
+from engagement.figures.contribution import ALONE, Cube
 from engagement.figures.counters import Counter, bounce_counter
 from engagement.stores.sqlite.codes import CLASS_CODES, CLASSES, PROBE, TYPE_CODES, TYPES
 
@@ -21,65 +21,74 @@ Line = tuple[Any, ...]
 Cells = dict[tuple[int, int, int, int, int], int]
 
 _ALONE: Final = frozenset(TYPE_CODES[name] for name in ALONE)
-_KINDS: Final = {
+KINDS: Final = {
     **dict.fromkeys((TYPE_CODES["open"], TYPE_CODES["amp_open"]), 0),
     **dict.fromkeys((TYPE_CODES["initial_open"], TYPE_CODES["amp_initial_open"]), 1),
     **dict.fromkeys((TYPE_CODES["click"], TYPE_CODES["amp_click"]), 2),
     **dict.fromkeys((TYPE_CODES["link_unsubscribe"], TYPE_CODES["list_unsubscribe"]), 3),
 }
-_CLICK: Final = 2
+CLICK: Final = 2
 _RANKS: Final = {"people": 0, "unsure": 1, "machines": 2}
 _VERDICTS: Final = [
     [_RANKS[verdict(name, certain=certain)] if name else 1 for certain in (False, True)] for name in CLASSES
 ]
-_MACHINES: Final = frozenset(CLASS_CODES[client.value] for client in MACHINES)
+MACHINE_CODES: Final = frozenset(CLASS_CODES[client.value] for client in MACHINES)
 _RECORDED: Final = int(Counter.RECORDED_RENDERED)
 _HITS: Final = int(Counter.PEOPLE_RENDERED)
 _UNIQUE: Final = int(Counter.PEOPLE_UNIQUE_RENDERED)
 _CONFIRMED: Final = int(Counter.PEOPLE_UNIQUE_CONFIRMED)
 _RAW: Final = int(Counter.PEOPLE_RAW_CLICKED)
 _EXPIRED: Final = int(Counter.EXPIRED)
-_FIRSTS: Final = ((_UNIQUE, _CONFIRMED), (_UNIQUE + 3,), (_UNIQUE + 6, _CONFIRMED, _RAW), ())
-_MINUTE, _HOUR, _DAY, _LIFE, _LINK = 60_000, 3_600_000, 86_400_000, 1, 2
-# Level, bucket, campaign, domain, counter of the first verdict, link. A message has one campaign and domain,
-# as its links do, so that what is unique in a day is so in the day of each.
-_Seen = tuple[int, Any, int, int, int, int]
+FIRSTS: Final = ((_UNIQUE, _CONFIRMED), (_UNIQUE + 3,), (_UNIQUE + 6, _CONFIRMED, _RAW), ())
+MINUTE, HOUR, DAY, LIFE, LINK = 60_000, 3_600_000, 86_400_000, 1, 2
+# Level, bucket, counter of the first verdict, link: what a message is unique for. It has one campaign and one
+# domain, as its links do, so that what is unique in a day is so in the day of each.
+_Seen = tuple[int, Any, int, int]
+_NOT_SEEN: Final = 3  # worse than every rank
+_Counts = list[tuple[tuple[int, ...], int]]
 assert {ReaderClass.PROBE.value} == {CLASSES[PROBE]}, "the probe's number"
 
 
 class Sums:
-    """What messages contribute, added up. hours: by (campaign, hour, type), campaign 0 for all events."""
+    """What messages contribute, added up.
+
+    Hits that are alike are counted together, and which figures each sort of them changes is told by `spread`:
+    of 20,000 clicks of a mailing there are some hundred sorts. by_minute, by_campaign, by_domain: of a sort
+    how many, for how many requests, and how many are the first hit of their message that counts, so that the
+    message is unique by it wherever it is counted. alone: events that contribute by themselves, by increment,
+    value and counters. unique: what messages are unique for by later hits. hours: six numbers by (campaign,
+    hour, type), campaign 0 for all, of what is no hit, and of later hits.
+    """
 
     def __init__(self) -> None:
-        self._minutes: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self._campaigns: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-        self._domains: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-        self._machines: defaultdict[tuple[int, int, int, int], int] = defaultdict(int)
-        self._links: defaultdict[tuple[int, int, int, tuple[int, int]], int] = defaultdict(int)
-        self._unique: defaultdict[tuple[int, Any, int, int, int], int] = defaultdict(int)
+        self.by_minute: dict[tuple[int, int, int, int], list[int]] = {}
+        self.by_campaign: dict[tuple[int, ...], list[int]] = {}
+        self.by_domain: dict[tuple[int, int, int, int, int], list[int]] = {}
+        self.alone: defaultdict[tuple[int, int, int, tuple[int, ...]], int] = defaultdict(int)
+        self.unique: defaultdict[tuple[int, Any, int, int, int], int] = defaultdict(int)
         self.hours: dict[tuple[int, int, int], list[int]] = {}
 
     def add_alone(self, line: Line, sign: int = 1) -> None:
         """Add an event that contributes by itself, to all but the figures of hours."""
-        at_ms = line[0]
-        minute, campaign, domain = at_ms // _MINUTE, (at_ms // _HOUR, line[3]), (at_ms // _DAY, line[4])
-        for counter, n in _alone(line):
-            self._minutes[minute, counter] += sign * n
-            self._campaigns[(*campaign, counter)] += sign * n
-            self._domains[(*domain, counter)] += sign * n
+        at_ms, alone = line[0], self.alone
+        minute, hour, day = at_ms // MINUTE, at_ms // HOUR, at_ms // DAY
+        for counters, n in _counters(line):
+            alone[MINUTE, minute, 0, counters] += sign * n
+            alone[HOUR, hour, line[3], counters] += sign * n
+            alone[DAY, day, line[4], counters] += sign * n
 
     def add_message(self, lines: list[Line], sign: int = 1) -> None:
         """Add a message with all its rows."""
         if len(lines) > 1:
             lines = sorted(lines, key=_in_time)
         last: dict[tuple[int, int, int], int] = {}
-        best: dict[_Seen, int] = {}
-        seen: set[tuple[Any, ...]] = set()
+        counted: list[tuple[Line, int, int]] = []
+        others: list[Line] = []
         for line in lines:
-            kind = _KINDS.get(line[1])
+            kind = KINDS.get(line[1])
             if kind is None:
                 self.add_alone(line, sign)
-                self._add_hour(line, seen, sign, counts=True)
+                others.append(line)
                 continue
             repeat = False
             if line[5]:
@@ -87,123 +96,116 @@ class Sums:
                 before = last.get(key)
                 last[key] = line[0]
                 repeat = before is not None and line[0] - before < REPEAT_MS
-            rank = -1 if repeat or line[6] == PROBE or line[9] else _VERDICTS[line[6]][line[7]]
-            self._add_hour(line, seen, sign, counts=rank >= 0)
-            self._add_hit(line, kind, rank, sign)
-            if rank >= 0:
-                _see(best, line, kind, rank)
-        for (level, bucket, campaign, domain, first, _), rank in best.items():
-            self._unique[level, bucket, campaign, domain, first + rank] += sign
+            if repeat or line[6] == PROBE or line[9]:
+                self._add_hit(line, kind, -1, sign, 0)
+            else:
+                counted.append((line, kind, _VERDICTS[line[6]][line[7]]))
+        if others:
+            self._add_others(others, sign)
+        if counted:
+            self._add_hit(*counted[0], sign, sign)
+            for each in counted[1:]:
+                self._add_hit(*each, sign, 0)
+            if len(counted) > 1:
+                self._add_several(counted, sign)
 
-    def _add_hit(self, line: Line, kind: int, rank: int, sign: int) -> None:
-        """Add the plain counts of a hit. rank: of its verdict, -1 if it counts in none."""
-        at_ms, campaign = line[0], line[3]
-        day = at_ms // _DAY
-        for counter, n in (
-            (_EXPIRED if line[9] else _RECORDED + kind, sign * line[10]),
-            (_HITS + 3 * kind + rank, sign if rank >= 0 else 0),
-        ):
-            if not n:
-                continue
-            self._minutes[at_ms // _MINUTE, counter] += n
-            self._campaigns[at_ms // _HOUR, campaign, counter] += n
-            self._domains[day, line[4], counter] += n
-            if not line[9]:
-                self._machines[day, line[6], line[8], counter] += n
-                if kind == _CLICK:
-                    self._links[day, campaign, counter, (line[11], line[12])] += n
+    def _add_hit(self, line: Line, kind: int, rank: int, sign: int, only: int) -> None:
+        """Add one hit. rank: of its verdict, -1 if none. only: sign for the first that counts, else 0."""
+        at_ms, domain, expired, hits = line[0], line[4], line[9], sign * line[10]
+        hour = at_ms // HOUR
+        minute = at_ms // MINUTE, kind, rank, expired
+        campaign = hour, line[3], line[1], rank, expired, line[6], line[8], line[11], line[12]
+        day = hour // 24, domain, kind, rank, expired
+        found = self.by_minute.get(minute)
+        if found is None:
+            found = self.by_minute[minute] = [0, 0, 0]
+        found[0] += sign
+        found[1] += hits
+        found[2] += only
+        found = self.by_campaign.get(campaign)
+        if found is None:
+            found = self.by_campaign[campaign] = [0, 0, 0]
+        found[0] += sign
+        found[1] += hits
+        found[2] += only
+        found = self.by_domain.get(day)
+        if found is None:
+            found = self.by_domain[day] = [0, 0, 0]
+        found[0] += sign
+        found[1] += hits
+        found[2] += only
 
-    def _add_hour(self, line: Line, seen: set[tuple[Any, ...]], sign: int, *, counts: bool) -> None:
-        """Add one event. seen: what of its message counted already."""
-        hour, kind, campaign = line[0] // _HOUR, line[1], line[3]
-        person = counts and line[6] not in _MACHINES
-        for whose in (0, campaign) if campaign else (0,):
-            cell = whose, hour, kind
-            numbers = self.hours.get(cell)
-            if numbers is None:
-                numbers = self.hours[cell] = [0, 0, 0, 0, 0, 0]
-            numbers[1 if line[9] else 0] += sign * line[10]
-            if counts:
-                numbers[2] += sign
-                if cell not in seen:
-                    seen.add(cell)
-                    numbers[4] += sign
-            if person:
-                numbers[3] += sign
-                if (cell, 1) not in seen:
-                    seen.add((cell, 1))
-                    numbers[5] += sign
+    def _add_several(self, counted: list[tuple[Line, int, int]], sign: int) -> None:
+        """Add what a message is unique for beside what its first hit that counts is."""
+        best: dict[_Seen, int] = {}
+        first_line, first_kind, first_rank = counted[0]
+        _see(best, first_line, first_kind, first_rank)
+        hour, sort, campaign, domain = first_line[0] // HOUR, first_line[1], *first_line[3:5]
+        persons = {(hour, sort): first_line[6] not in MACHINE_CODES}
+        unique = self.unique
+        for line, kind, rank in counted[1:]:
+            for (level, bucket, first, _), before in _see(best, line, kind, rank):
+                unique[level, bucket, campaign, domain, first + rank] += sign
+                if before < _NOT_SEEN:
+                    unique[level, bucket, campaign, domain, first + before] -= sign
+            cell, person = (line[0] // HOUR, line[1]), line[6] not in MACHINE_CODES
+            known = persons.get(cell)
+            if known is None or (person and not known):
+                persons[cell] = person
+                numbers = 0, 0, 0, 0, sign * (known is None), sign * person
+                for whose in (0, campaign) if campaign else (0,):
+                    self._add_to_hour((whose, *cell), numbers)
 
     def add_hours(self, lines: Iterable[Line], had: set[tuple[int, int]]) -> None:
         """Add events that are no hits to the hours. had: type and hour of what their message has already."""
         for line in lines:
-            hour, kind = line[0] // _HOUR, line[1]
-            first = (kind, hour) not in had
+            hour, kind = line[0] // HOUR, line[1]
+            first = 0 if (kind, hour) in had else 1
             had.add((kind, hour))
             for whose in (0, line[3]) if line[3] else (0,):
+                self._add_to_hour((whose, hour, kind), (line[10], 0, 1, 1, first, first))
+
+    def _add_others(self, lines: list[Line], sign: int) -> None:
+        """Add a message's events that are no hits to the hours."""
+        seen: set[tuple[int, int, int]] = set()
+        for line in lines:
+            hour, kind, campaign = line[0] // HOUR, line[1], line[3]
+            for whose in (0, campaign) if campaign else (0,):
                 cell = whose, hour, kind
-                numbers = self.hours.get(cell)
-                if numbers is None:
-                    numbers = self.hours[cell] = [0, 0, 0, 0, 0, 0]
-                for place in (0, 2, 3, 4, 5) if first else (0, 2, 3):
-                    numbers[place] += 1
+                first = 0 if cell in seen else sign
+                seen.add(cell)
+                self._add_to_hour(cell, (sign * line[10], 0, sign, sign, first, first))
 
-    def cells(self, number: Mapping[str, int], text: Callable[[int], str]) -> Cells:
-        """Return the cells that change. number: by text, text: of a number."""
-        found: defaultdict[tuple[int, int, int, int, int], int] = defaultdict(int)
-        for (minute, counter), n in self._minutes.items():
-            found[1, minute, counter, 0, 0] += n
-            found[2, minute // 60, counter, 0, 0] += n
-            found[3, minute // 1440, counter, 0, 0] += n
-        for (hour, campaign, counter), n in self._campaigns.items():
-            found[4, hour, counter, campaign, 0] += n
-            found[5, hour // 24, counter, campaign, 0] += n
-            if campaign:
-                found[9, 0, counter, campaign, 0] += n
-        for (day, domain, counter), n in self._domains.items():
-            found[6, day, counter, domain, 0] += n
-        classes = {client: number[CLASSES[client]] for _, client, _, _ in self._machines}
-        for (day, client, reason, counter), n in self._machines.items():
-            found[8, day, counter, classes[client], reason] += n
-        links = {link for _, _, _, link in self._links}
-        groups = {(ordinal, name): number[link_group(ordinal, text(name))] for ordinal, name in links}
-        for (day, campaign, counter, link), n in self._links.items():
-            found[7, day, counter, campaign, groups[link]] += n
-        for (level, bucket, campaign, domain, counter), n in self._unique.items():
-            if level == _DAY:
-                found[3, bucket, counter, 0, 0] += n
-                found[5, bucket, counter, campaign, 0] += n
-                found[6, bucket, counter, domain, 0] += n
-            elif level == _HOUR:
-                found[2, bucket, counter, 0, 0] += n
-                found[4, bucket, counter, campaign, 0] += n
-            elif level == _MINUTE:
-                found[1, bucket, counter, 0, 0] += n
-            elif level == _LINK:
-                found[7, bucket[0], counter, campaign, groups[bucket[1]]] += n
-            else:
-                found[9, 0, counter, campaign, 0] += n
-        return {cell: n for cell, n in found.items() if n}
+    def _add_to_hour(self, cell: tuple[int, int, int], numbers: tuple[int, ...]) -> None:
+        found = self.hours.get(cell)
+        if found is None:
+            self.hours[cell] = list(numbers)
+        else:
+            for place, n in enumerate(numbers):
+                found[place] += n
 
 
-def _see(best: dict[_Seen, int], line: Line, kind: int, rank: int) -> None:
-    """Note what a hit is unique for, in place, where it ranks better than what was seen."""
-    at_ms, campaign, domain = line[0], line[3], line[4]
-    day = at_ms // _DAY
-    for first in _FIRSTS[kind]:
+def _see(best: dict[_Seen, int], line: Line, kind: int, rank: int) -> list[tuple[_Seen, int]]:
+    """Note what a hit is unique for, in place, where it ranks better than what was seen.
+
+    Return what that is, each with the rank before.
+    """
+    at_ms, found = line[0], list[tuple[_Seen, int]]()
+    day = at_ms // DAY
+    for first in FIRSTS[kind]:
         name = line[5] if first == _RAW else 0
-        keys: list[_Seen] = [
-            (_MINUTE, at_ms // _MINUTE, 0, 0, first, name),
-            (_HOUR, at_ms // _HOUR, campaign, 0, first, name),
-            (_DAY, day, campaign, domain, first, name),
-        ]
-        if campaign:
-            keys.append((_LIFE, 0, campaign, 0, first, name))
-        if kind == _CLICK:
-            keys.append((_LINK, (day, (line[11], line[12])), campaign, 0, first, name))
+        keys: tuple[_Seen, ...] = ()
+        minute = MINUTE, at_ms // MINUTE, first, name
+        if best.get(minute, _NOT_SEEN) > rank:  # else it ranks no better in what is longer than a minute
+            keys = minute, (HOUR, at_ms // HOUR, first, name), (DAY, day, first, name), (LIFE, 0, first, name)
+        if kind == CLICK:
+            keys = *keys, (LINK, (day, (line[11], line[12])), first, name)
         for key in keys:
-            if best.get(key, 3) > rank:
+            before = best.get(key, _NOT_SEEN)
+            if before > rank:
                 best[key] = rank
+                found.append((key, before))
+    return found
 
 
 def _in_time(line: Line) -> tuple[int, bytes]:
@@ -214,39 +216,33 @@ _DELIVERY: Final = TYPE_CODES["delivery"]
 _INJECTION: Final = TYPE_CODES["injection"]
 _DELAY: Final = TYPE_CODES["delay"]
 _COMPLAINT: Final = TYPE_CODES["spam_complaint"]
+# By opens (1) and clicks (2) tracked.
+_INJECTED: Final[list[_Counts]] = [[((1,), 1)], [((1, 2, 4), 1)], [((1, 3, 4), 1)], [((1, 2, 3, 4), 1)]]
 
 
-def _alone(line: Line) -> list[tuple[int, int]]:
+def _counters(line: Line) -> _Counts:
+    """Return the counters of an event that is no hit, and by how much they rise."""
     kind, size, bounce, tries, wait = line[1], line[13], line[14], line[15], line[16]
     if kind == _INJECTION:
-        numbers = [(1, 1)]
-        if tries & 1:
-            numbers.append((2, 1))
-        if tries & 2:
-            numbers.append((3, 1))
-        if tries:
-            numbers.append((4, 1))
-        return numbers
+        return _INJECTED[tries & 3]
     if kind == _DELIVERY:
-        numbers = [(10, 1)]
-        if tries >= 0:
-            numbers.append((11, 1) if tries == 0 else (12, 1))
-            if wait > 0:
-                numbers.append((14, wait) if tries == 0 else (15, wait))
+        counters: _Counts = [((10,) if tries < 0 else (10, 11) if tries == 0 else (10, 12), 1)]
+        if tries >= 0 and wait > 0:
+            counters.append(((14,) if tries == 0 else (15,), wait))
         if size:
-            numbers.append((13, size))
-        return numbers
+            counters.append(((13,), size))
+        return counters
     if kind == _DELAY:
-        return [(16, 1), (17, 1)] if tries == 0 else [(16, 1)]
+        return [((16, 17) if tries == 0 else (16,), 1)]
     if kind == _COMPLAINT:
-        return [(18, 1)]
+        return [((18,), 1)]
     bounced = bounce_counter(bounce, late=TYPES[kind] == "out_of_band")
-    return [(bounced, 1), (19, 1)] if TYPES[kind] == "expiration" else [(bounced, 1)]
+    return [((bounced, 19) if TYPES[kind] == "expiration" else (bounced,), 1)]
 
 
 def is_uniform(lines: list[Line]) -> bool:
     """Tell whether a message's hits have one campaign and domain, as links have."""
-    return len({line[3:5] for line in lines if line[1] in _KINDS}) < 2
+    return len({line[3:5] for line in lines if line[1] in KINDS}) < 2
 
 
 def is_alone(kind: int) -> bool:
