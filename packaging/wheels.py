@@ -37,7 +37,7 @@ class BuildError(Exception):
 def interpreters() -> dict[str, Path]:
     """Return the CPythons that can build here, by version ("3.11").
 
-    They are those on PATH, else those that the project unpacked below .test (.ci/python3.14), else those of pyenv.
+    They are those on PATH, else those unpacked below .test (.ci/python3.14), else those of pyenv.
     """
     listed = os.environ.get("PATH", "").split(os.pathsep)
     places = [Path(folder) for folder in listed if folder and not folder.endswith("/shims")]
