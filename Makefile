@@ -41,7 +41,8 @@ faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHI
 
 test-3.14: system venv  ## unit, golden and property tests with CPython 3.14, in an environment of its own below .test
 	@.ci/venv_3.14
-	@.test/venv3.14/bin/python -m pytest -q -p no:cacheprovider $(or $(PYTEST_ARGS),tests/unit tests/golden tests/properties)
+	@# From 3.13 on SQLite's module warns of what tests leave open.
+	@.test/venv3.14/bin/python -m pytest -q -p no:cacheprovider -W ignore::ResourceWarning $(or $(PYTEST_ARGS),tests/unit tests/golden tests/properties)
 
 sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(BIN)/python tests/sanitized.py

@@ -1,4 +1,4 @@
-"""README's quick start on later Debians, which have another Python, another systemd and another Postfix."""
+"""README's quick start on later releases of Debian, which have another Python, systemd and Postfix."""
 
 import re
 import subprocess

@@ -88,7 +88,7 @@ def read(text: str) -> tuple[Value, tuple[str, ...]]:
 
 
 def _place(error: json.JSONDecodeError) -> int:
-    """Return where the fault is: CPython 3.13 and later name a comma too many, earlier ones what follows it."""
+    """Return where the fault is. CPython from 3.13 on names a comma too many, before that what follows it."""
     if not error.msg.startswith("Illegal trailing comma"):
         return error.pos
     rest = error.doc[error.pos + 1 :]
