@@ -23,10 +23,10 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs languages pictures peers lock clean root version
+.PHONY: help run test test-3.14 faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs languages pictures peers lock clean root version
 
 help:  ## these lines
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: root system-run venv  ## start everything on loopback and show a tracked newsletter; Ctrl-C stops it
 	@exec $(BIN)/python -m demo.run
@@ -39,6 +39,11 @@ test: system venv check  ## install what is missing, then all checks and all tes
 
 faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract
+
+test-3.14: system venv  ## unit, golden and property tests with CPython 3.14, in an environment of its own below .test
+	@.ci/venv_3.14
+	@# From 3.13 on SQLite's module warns of what tests leave open.
+	@.test/venv3.14/bin/python -m pytest -q -p no:cacheprovider -W ignore::ResourceWarning $(or $(PYTEST_ARGS),tests/unit tests/golden tests/properties)
 
 sanitize: venv  ## the tests of the parts in C, watched by AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(BIN)/python tests/sanitized.py
@@ -67,6 +72,7 @@ system:  ## Debian packages the tests need
 	@.ci/axe
 	@.ci/go_client
 	@.ci/debian
+	@.ci/python3.14
 	@.ci/sparkpost_node
 	@.ci/sparkpost_go
 

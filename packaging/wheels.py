@@ -35,9 +35,13 @@ class BuildError(Exception):
 
 
 def interpreters() -> dict[str, Path]:
-    """Return the CPythons that can build here, by version ("3.11"): on PATH, else those of pyenv."""
+    """Return the CPythons that can build here, by version ("3.11").
+
+    They are those on PATH, else those unpacked below .test (.ci/python3.14), else those of pyenv.
+    """
     listed = os.environ.get("PATH", "").split(os.pathsep)
     places = [Path(folder) for folder in listed if folder and not folder.endswith("/shims")]
+    places += sorted(ROOT.glob(".test/python3.*/usr/bin"))
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     places += sorted((folder / "bin" for folder in pyenv.glob("3.*")), reverse=True)
     found: dict[str, Path] = {}

@@ -29,6 +29,7 @@ class FileReader:
         self.node = node or platform.node()
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.paths: dict[Path, None] = {}  # each file that was read, in order
         self._files = 0
         self._local_changes: list[TextNode] = []
 
@@ -72,6 +73,7 @@ class FileReader:
             raw = path.read_bytes()
         except OSError as error:
             return self._problem(place, f"'{path}' cannot be read: {error.strerror}", "a readable file")
+        self.paths[path] = None
         items = self._parsed(self._decoded(raw, path), str(path))
         return tuple(self._expanded(items, path.parent, replace(within, files=(*within.files, real))))
 

@@ -18,17 +18,11 @@ from engagement.settings.momentum.scope_names import DISPLAY, INSIDE
 from engagement.settings.momentum.unserved import OPEN_STANZAS, Unserved, misplaced
 from engagement.settings.option import Option, options_of
 from engagement.settings.option_types import Network, network, quoted_value
-from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS
+from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, earlier
 from engagement.settings.scopes import Block, ListenAddress, Table, Value, listen_of
 from engagement.settings.settings import Settings
 from engagement.settings.syntax_tree import AssignNode, IncludeNode, Item, ScopeNode, quoted
 
-_ALIASES = {
-    (stanza, alias): option.name
-    for stanza, declared in STANZAS.items()
-    for option in options_of(declared)
-    for alias in option.aliases
-}
 _LISTEN_FORM = '"ADDRESS:PORT", ":PORT" for any address, or "/path/of/a/socket"'
 
 
@@ -64,7 +58,8 @@ def _settings(items: Iterable[Item], reader: FileReader) -> Settings:
     settings = Settings(**stanzas, origins=loader.origins, table=Table(loader.top))
     settings = replace(settings, scripts=scripted.scripts, datasources=scripted.sources)
     warnings = (*loader.warnings, *lint.warnings(settings))
-    notices = (*loader.unserved.notices.values(), *scripted.notices, *lint.notices(settings))
+    notices = (*loader.retired, *loader.unserved.notices.values(), *scripted.notices)
+    notices += tuple(lint.notices(settings))
     return replace(settings, warnings=tuple(dict.fromkeys(warnings)), notices=notices)
 
 
@@ -78,6 +73,7 @@ class _Loader:
         self.problems = problems
         self.warnings = warnings
         self.unserved = Unserved()
+        self.retired: list[str] = []
         self.top = Block("global", "Global")
         self.seen: set[str] = set()
         self.origins: dict[tuple[str, str], Value] = {}
@@ -148,7 +144,9 @@ class _Loader:
                 pass  # the reader has put in its text, or reported why not
 
     def _assign(self, item: AssignNode, block: Block) -> None:
-        name = item.name.lower()
+        name = self._unaliased("", item)
+        if self._is_retired("", item):
+            return
         option = SCOPED.get(name)
         if option is not None and block.kind in option.scopes:
             if (value := self._read(option, item, block.label)) is not None:
@@ -185,6 +183,8 @@ class _Loader:
         declared = {option.name: option for option in options_of(STANZAS[name])}
         for each in item.items:
             match each:
+                case AssignNode() if self._is_retired(name, each):
+                    pass
                 case AssignNode():
                     self._own(name, each, declared.get(self._unaliased(name, each)), list(declared))
                 case IncludeNode():
@@ -194,12 +194,18 @@ class _Loader:
 
     def _unaliased(self, stanza: str, item: AssignNode) -> str:
         name = item.name.lower()
-        if (stanza, name) not in _ALIASES:
+        today = earlier.RENAMED.get((stanza, name))
+        if today is None:
             return name
-        self.warnings.append(
-            f"{item.place}: '{item.name}' is read as {_ALIASES[stanza, name]}, its right name"
-        )
-        return _ALIASES[stanza, name]
+        self.warnings.append(f"{item.place}: '{item.name}' is read as {today}, its right name")
+        return today
+
+    def _is_retired(self, stanza: str, item: AssignNode) -> bool:
+        """Return whether an option went in an earlier release, and keep a notice of it."""
+        why = earlier.RETIRED.get((stanza, item.name.lower()))
+        if why is not None:
+            self.retired.append(f"{item.place}: '{item.name}' is no longer read: {why}")
+        return why is not None
 
     def _own(self, stanza: str, item: AssignNode, option: Option | None, names: list[str]) -> None:
         if option is not None:

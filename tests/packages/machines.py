@@ -52,6 +52,16 @@ class Machine:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
+    def rpm(self, *words: str | Path) -> str:
+        """Run this host's rpm on its files, as one of its processes; return what it printed."""
+        inner = (self._folder / "pid").read_text().strip()
+        done = subprocess.run(
+            ["nsenter", "-t", inner, "-u", "-i", "-n", "-p", "rpm", "--root", f"/proc/{inner}/root", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, f"rpm {words}\nstatus {done.returncode}\n{done.stdout}"
+        return done.stdout
+
     def tried(self, script: str) -> tuple[int, str]:
         """Run a shell script in it; return its status, and what it printed."""
         done = subprocess.run(

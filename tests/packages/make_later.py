@@ -1,4 +1,4 @@
-"""Make a package of version 0.1.1 from the wheels of one, and print its file: PACKAGE FOLDER [SYSTEM]."""
+"""Make a package from the wheels of one, and print its file: PACKAGE FOLDER [SYSTEM [VERSION]]."""
 
 import subprocess
 import sys
@@ -11,12 +11,12 @@ import make_packages  # noqa: E402 - the folder is no package
 from targets import TARGETS  # noqa: E402 - as above
 
 
-def main(package: Path, folder: Path, system: str = "debian12") -> None:
+def main(package: Path, folder: Path, system: str = "debian12", version: str = "0.1.1") -> None:
     unpacked = folder / "unpacked"
     subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
     wheels = sorted((unpacked / "usr/share/smtpapi/wheels").glob("*.whl"))
     (target,) = (each for each in TARGETS if each.name == system)
-    print(make_packages.make(target, wheels, make_packages.epoch(), folder, "0.1.1"))
+    print(make_packages.make(target, wheels, make_packages.epoch(), folder, version))
 
 
 if __name__ == "__main__":

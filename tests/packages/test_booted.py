@@ -17,16 +17,17 @@ from packages.made import Made
 
 UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
 RECORD = {"milter", "tracker", "follow", "shipper"}
-USERS = ("milter", "tracker", "follow", "shipper", "web")
+USERS = ("milter", "tracker", "follow", "shipper", "web", "webhooks")
+STORE = {"shipper", "web", "webhooks"}
 # Each file of interest, and which of the users may read and which may write it.
 RIGHTS = {
     "/etc/smtpapi/keys": ({"milter", "tracker"}, set()),
-    "/etc/smtpapi/cassandra.password": ({"shipper", "web"}, set()),
-    "/var/lib/smtpapi/store/events.db": ({"shipper", "web"}, {"shipper"}),
+    "/etc/smtpapi/cassandra.password": (STORE, set()),
+    "/var/lib/smtpapi/store/events.db": (STORE, {"shipper"}),
     "/var/lib/smtpapi/web/token": ({"web"}, {"web"}),
     "/var/spool/smtpapi": (RECORD, RECORD),
     "/var/spool/smtpapi/shipper.json": ({"shipper", "web"}, {"shipper"}),
-    "/var/lib/smtpapi/registry/registry.db": ({"shipper", "web"}, {"shipper", "web"}),
+    "/var/lib/smtpapi/registry/registry.db": (STORE, STORE),
     "/var/spool/smtpapi/MILTER": ({"milter", "shipper"}, {"milter"}),
     "/var/spool/postfix/smtpapi/milter.sock": ({"milter"}, {"milter"}),
     "/var/mail/root": (set(), set()),
@@ -91,6 +92,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         assert "No broken requirements found." in machine.run(whole)
 
         check_reload(machine)
+        check_webhooks(machine, first)
 
         machine.stop()
         machine.start()
@@ -105,7 +107,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         machine.run(f"echo '{changed}' >>/etc/smtpapi/smtpapi.conf")
         for package in ("later.deb", made.package.name):  # up, and down again
             machine.run(f"apt-get install -y --allow-downgrades /root/{package}")
-            machine.run(f"systemctl is-active {' '.join(UNITS)}")
+            machine.run(f"systemctl is-active {' '.join(UNITS)} smtpapi-webhooks.service")
             assert clicked(machine, first).startswith("302 https://lighthouse.example/")
             assert clicked(machine, links(mail(machine))[0]).startswith("302 https://lighthouse.example/")
         assert changed in machine.run("cat /etc/smtpapi/smtpapi.conf")
@@ -124,6 +126,33 @@ def check_reload(machine: Machine) -> None:
     assert [step for step in steps if step[1] != "web"] == [
         ("Reloading", "tracker"), ("Reloaded", "tracker"), ("Reloading", "milter"), ("Reloaded", "milter")
     ]  # fmt: skip
+
+
+# A target of webhooks: it takes what is posted, and keeps it a line each.
+HOOK = """
+import http.server
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        open('/root/hook.log', 'ab').write(body + b'\\n')
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(('127.0.0.1', 9000), Hook).serve_forever()
+"""
+
+
+def check_webhooks(machine: Machine, link: str) -> None:
+    """Its unit is started by hand once and then comes with the others; what is clicked is sent."""
+    (machine.root / "root/hook.py").write_text(HOOK)
+    machine.run("systemd-run --quiet --unit hook python3 /root/hook.py")
+    options = 'webhooks { allow_targets = ("127.0.0.1:9000") batch_time = 0 }'
+    machine.run(f"echo '{options}' >/etc/smtpapi/conf.d/20-webhooks.conf")
+    add = "smtpapi webhook add shop http://127.0.0.1:9000/ --events click"
+    machine.until(f"{add} && echo added", lambda text: "added" in text)
+    machine.run("systemctl enable --quiet --now smtpapi-webhooks")
+    assert clicked(machine, link).startswith("302 ")
+    machine.until("cat /root/hook.log", lambda text: '"type":"click"' in text.replace(" ", ""))
+    assert "Type=notify" in machine.run("systemctl show -p Type smtpapi-webhooks")
 
 
 def check_nothing_died(machine: Machine) -> None:

@@ -10,7 +10,7 @@ from mta.mta_site import Filter, free_port, open_folders, until
 from mta.site_parts import hand_in, html_mail, need_postfix
 from private_mta.postfix import PrivatePostfix, Smtpd
 from smtpapi.commands import main
-from smtpapi.setup import postfix_config, samples, undoing
+from smtpapi.setup import milters, postfix_config, samples, undoing
 
 pytestmark = pytest.mark.mta
 
@@ -201,6 +201,19 @@ def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(
     assert "No space left on device" in done.stderr
     monkeypatch.undo()
     assert "Nothing to undo." in place.run("--undo").stdout
+
+
+def test_a_socket_whose_folder_is_mounted_into_another_queue_is_seen_there(tmp_path: Path) -> None:
+    """As several instances share a filter (docs/stacks/instances.md). A link leads out of a chroot."""
+    (tmp_path / "first/smtpapi").mkdir(parents=True)
+    socket = f"unix:{tmp_path}/first/smtpapi/milter.sock"
+    (tmp_path / "mounted").symlink_to("first")  # the same folder under another name, as with a mount
+    assert milters.seen_from(socket, tmp_path / "mounted") == f"unix:{tmp_path}/mounted/smtpapi/milter.sock"
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/smtpapi").symlink_to(tmp_path / "first/smtpapi")
+    for other in ("linked", "none", "first"):
+        assert milters.seen_from(socket, tmp_path / other) == socket
+    assert milters.seen_from("inet:8891@127.0.0.1", tmp_path / "first") == "inet:8891@127.0.0.1"
 
 
 def test_a_socket_that_a_chroot_hides_is_refused_with_the_line(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_unknown_names_are_ignored_at_every_level() -> None:
         (b"{", "expected a name in double quotes at character 2"),
         (b'{"a":1,}', "expected a name in double quotes at character 8"),
         (b'{"tags":["a",]}', "expected a value at character 14"),
+        (b'{"a":1, }', "expected a name in double quotes at character 9"),
         (b'{"a":1 "b":2}', "expected a comma or the end of the object or array at character 8"),
         (b'{"a" 1}', "expected a colon at character 6"),
         (b'{"a":1} // note', "expected nothing after the value at character 9"),

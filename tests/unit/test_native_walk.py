@@ -336,7 +336,10 @@ def test_links_are_found_the_same_without_the_part_in_c() -> None:
 
 
 SECOND = """
-import _xxsubinterpreters as interpreters
+try:
+    import _interpreters as interpreters  # from Python 3.13 on
+except ImportError:
+    import _xxsubinterpreters as interpreters
 from smtpapi.find import _walk, html
 data = b'<a href="&lt;x">'
 page = html.scan(data)

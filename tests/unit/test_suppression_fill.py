@@ -1,6 +1,7 @@
 """Bounces and complaints fill the suppression list, in the shipper (engagement.suppression.fill)."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from engagement.suppression.fill import SuppressionFiller, Thresholds
 from engagement.suppression.model import Entry, MailKind, Source
 from unit.event_samples import AT
 from unit.event_samples import injection as any_injection
+from unit.format_samples import SAMPLES
 
 T, N = MailKind.TRANSACTIONAL, MailKind.NON_TRANSACTIONAL
 NODE = "mail.example.org"
@@ -93,6 +95,16 @@ def test_so_many_bounces_suppress_both_kinds_of_mail(tmp_path: Path) -> None:
     (first, _) = book.get(site.registry, "ida@example.net")
     assert first.description == "3 bounces, the last: 550 5.1.1 no such user"
     assert site.registry.find("suppression_count") == ()
+
+
+def test_what_was_counted_before_an_upgrade_counts_after_it(tmp_path: Path) -> None:
+    """tests/golden/formats/suppression-count-1.json: two bounces that were counted."""
+    site = Site(tmp_path, 3)
+    sample = json.loads((SAMPLES / "suppression-count-1.json").read_text("utf-8"))
+    site.registry.put(sample["kind"], sample["key"], sample["data"])
+    mail = sent()
+    site.ship(mail, came_back(mail, AT + 60_000))
+    assert site.entries() == [(N, Source.BOUNCE_RULE), (T, Source.BOUNCE_RULE)]
 
 
 @pytest.mark.parametrize("transactional", [True, False])

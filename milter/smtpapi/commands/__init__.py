@@ -15,6 +15,7 @@ _COMMANDS = {
     "bounce": "mail.bounce",
     "check-config": "configuration.check_config",
     "classify": "data.classify",
+    "config": "configuration.config",
     "decode": "data.decode",
     "doctor": "services.doctor",
     "events": "data.events",

@@ -27,6 +27,9 @@ _ERROR_TEXTS = (
     ("Invalid control character", "control character in a string"),
     ("Invalid \\escape", "unknown escape in a string"),
     ("Invalid \\uXXXX", "malformed \\u escape in a string"),
+    # CPython 3.13 and later:
+    ("Illegal trailing comma before end of object", "expected a name in double quotes"),
+    ("Illegal trailing comma before end of array", "expected a value"),
 )
 
 
@@ -75,13 +78,21 @@ def read(text: str) -> tuple[Value, tuple[str, ...]]:
         )
     except json.JSONDecodeError as error:
         fault = next((ours for theirs, ours in _ERROR_TEXTS if error.msg.startswith(theirs)), "not JSON")
-        raise NotJSON(fault, error.pos) from None
+        raise NotJSON(fault, _place(error)) from None
     if "\\u" in text:
         try:
             compact(value).encode()
         except UnicodeEncodeError:
             raise NotJSON("half of a surrogate pair in a \\u escape") from None
     return value, tuple(repeated)
+
+
+def _place(error: json.JSONDecodeError) -> int:
+    """Return where the fault is. CPython from 3.13 on names a comma too many, before that what follows it."""
+    if not error.msg.startswith("Illegal trailing comma"):
+        return error.pos
+    rest = error.doc[error.pos + 1 :]
+    return error.pos + 1 + len(rest) - len(rest.lstrip(" \t\n\r"))
 
 
 def compact(value: Value) -> str:

@@ -68,6 +68,18 @@ def same_place(endpoint: str, socket: str, queue_directory: Path) -> bool:
     )
 
 
+def seen_from(socket: str, queue_directory: Path) -> str:
+    """Return our socket as the smtpd of that directory sees it: its folder may be mounted there, too."""
+    family, _, rest = socket.partition(":")
+    path = Path(rest)
+    here = queue_directory / path.parent.name
+    if family not in ("unix", "local") or path.is_relative_to(queue_directory):
+        return socket
+    there = here.is_dir() and not here.is_symlink() and path.parent.is_dir()
+    mounted = there and here.samefile(path.parent)
+    return f"{family}:{here / path.name}" if mounted else socket
+
+
 def endpoint_for(socket: str, queue_directory: Path) -> str:
     """Return how Postfix writes our socket: below its queue directory as a relative path."""
     family, _, rest = socket.partition(":")

@@ -43,7 +43,8 @@ class Plan:
 def plan(config: PostfixConfig, settings: Settings) -> Plan:
     """Return what to change, nothing where all is right. Raises Unfit."""
     made = Plan()
-    socket, queue = settings.milter.socket, config.queue_directory
+    queue = config.queue_directory
+    socket = milters.seen_from(settings.milter.socket, queue)
     endpoint = milters.endpoint_for(socket, queue)
     hop = settings.rewriting.several_recipients is SeveralRecipients.SPLIT
     hop_service = f"{settings.rewriting.split_listener}/inet" if hop else ""
@@ -81,7 +82,8 @@ def with_ours(config: PostfixConfig, settings: Settings, written: str, value: st
 
     written: as the file has it. value: the same with `$name` filled in.
     """
-    socket, queue = settings.milter.socket, config.queue_directory
+    queue = config.queue_directory
+    socket = milters.seen_from(settings.milter.socket, queue)
     in_force = milters.read(value)
     places = [n for n, each in enumerate(in_force) if milters.same_place(each.endpoint, socket, queue)]
     if places and not any(each.signs for each in in_force[: places[0]]):
