@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import requests
 
+from clients.client_calls import CALLS, NAMES, PAGE, REFUSED, Told, check_table, every_call, failed_calls
 from clients.client_site import Place, with_tls
-from clients.test_clients import CALLS, NAMES, PAGE, REFUSED, Told, check_table, every_call, failed_calls
 from engagement.settings import load_file
 from mta.make_run import MakeRun
 from mta.mta_site import free_port, until
