@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from engagement.settings import Settings
 from tracker_web.links import responses
 from tracker_web.links.client_address import host_name
-from tracker_web.links.hosts import tracking_hosts
+from tracker_web.links.hosts import Names, entered_names, tracking_hosts
 from tracker_web.server.last_good import configured
 from tracker_web.server.per_process import PerProcess
 
@@ -30,20 +30,24 @@ def application(settings: Settings | None = None) -> PerProcess:
     if settings is None:
         settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
     hosts = None if settings.tracker.any_host else tracking_hosts(settings)
-    return PerProcess(settings, otherwise(hosts, settings.tracker.sender))
+    entered = entered_names(settings, lambda _text: None)  # `per_process` reports what is wrong with the file
+    return PerProcess(settings, otherwise(hosts, settings.tracker.sender, entered))
 
 
-def otherwise(hosts: frozenset[str] | None, sender: str = "") -> "WSGIApplication":
+def otherwise(
+    hosts: frozenset[str] | None, sender: str = "", entered: Names = frozenset
+) -> "WSGIApplication":
     """Return the application for what is no link: a page at `/` of our own names, else not found.
 
     hosts: our names, as `host_name` returns them; None for any. sender: who sends, named on that page.
+    entered: returns further names.
     """
     headers, page = responses.front_page(sender)
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
         host = host_name(environ.get("HTTP_HOST", ""))
-        ours = bool(host) and (hosts is None or host in hosts)
+        ours = bool(host) and (hosts is None or host in hosts or host in entered())
         if ours and environ["PATH_INFO"] == "/" and method in ("GET", "HEAD"):
             start(responses.OK, list(headers))
             body = page

@@ -30,6 +30,7 @@ from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     ClassifyStanza,
     CustomersStanza,
+    EnteredDomainsStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -60,6 +61,7 @@ __all__ = [
     "CustomersStanza",
     "Datasource",
     "EngagementTrackerStanza",
+    "EnteredDomainsStanza",
     "EventHydrantStanza",
     "FollowStanza",
     "KeysStanza",
@@ -110,6 +112,7 @@ STANZAS: Mapping[str, type] = {
     "store": StoreStanza,
     "registry": RegistryStanza,
     "suppression": SuppressionStanza,
+    "entered_domains": EnteredDomainsStanza,
     "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,
