@@ -16,6 +16,7 @@ from engagement.settings.schema import (
     CustomersStanza,
     Datasource,
     EngagementTrackerStanza,
+    EnteredDomainsStanza,
     EventHydrantStanza,
     FollowStanza,
     KeysStanza,
@@ -64,6 +65,7 @@ class Settings:
     spool: SpoolStanza = field(default_factory=SpoolStanza)
     store: StoreStanza = field(default_factory=StoreStanza)
     registry: RegistryStanza = field(default_factory=RegistryStanza)
+    entered_domains: EnteredDomainsStanza = field(default_factory=EnteredDomainsStanza)
     suppression: SuppressionStanza = field(default_factory=SuppressionStanza)
     classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)

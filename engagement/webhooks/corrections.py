@@ -29,6 +29,14 @@ def corrected(sent: Iterable[Mapping[str, Any]], now: Mapping[str, Fields]) -> I
         after = now.get(str(before["event_id"]))
         if after is None or all(before.get(name, True) == after.get(name, True) for name in LABEL):
             continue
-        label = "/".join(str(after.get(name, True)) for name in LABEL)
-        made = uuid.uuid5(_SPACE, f"{before['event_id']}/{label}")
-        yield after | {"event_id": str(made), "x_corrects": before["event_id"]}
+        yield correction(after)
+
+
+def correction(event: Fields, run: str = "") -> Fields:
+    """Return an event that corrects this one, which is as it is now.
+
+    run: which later run classified it anew; a label that comes back is another correction then.
+    """
+    label = "/".join(str(event.get(name, True)) for name in LABEL)
+    made = uuid.uuid5(_SPACE, "/".join(filter(None, (str(event["event_id"]), label, run))))
+    return event | {"event_id": str(made), "x_corrects": event["event_id"]}

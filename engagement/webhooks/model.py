@@ -70,7 +70,9 @@ class State:
     owner: the program that sends, "" for none. mark: events up to there are in batches, or were not wanted.
     number: the last batch that the mark takes in. failures: tries in a row that failed. failing_since_ms: the
     first of them. retry_ms: with the circuit open, when the next batch is tried. paused: why, "" if it is
-    not. restarts: how often a person had it go on. Moments are Unix milliseconds, 0 for never.
+    not. restarts: how often a person had it go on. run: the last run of `reclassified` that was told of;
+    run_after: how far the next one is. again_from_ms, again_to_ms, again_after: a time that is sent again
+    from the store, and how far it is. Moments are Unix milliseconds, 0 for never.
     """
 
     owner: str = ""
@@ -84,6 +86,11 @@ class State:
     last_error: str = ""
     paused: str = ""
     restarts: int = 0
+    run: str = ""
+    run_after: str = ""
+    again_from_ms: int = 0
+    again_to_ms: int = 0
+    again_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class WebhookService:
     """Webhooks for clients.
 
     mark: returns the store's mark of now. allowed: webhooks.allow_targets. now: returns Unix seconds.
+    kept: webhooks.keep_delivered.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class WebhookService:
         mark: Callable[[], str],
         allowed: Sequence[str] = (),
         now: Callable[[], float] = time.time,
+        kept: int = 3 * 86400,
     ) -> None:
         self._documents = documents
         self._sender = sender
         self._mark = mark
         self._allowed = tuple(allowed)
+        self._kept_ms = kept * 1000
         self._now = now
 
     def create(self, data: Mapping[str, Any], tenant: str = "") -> dict[str, Any]:
@@ -169,9 +172,10 @@ class WebhookService:
     def replay(self, webhook_id: str, data: Mapping[str, Any], tenant: str = "") -> dict[str, Any]:
         """Send batches again, under their ids: `batch_ids`, or those made `from` … `to`. Raises WebhookError.
 
-        They go to the target of today, signed with the secrets of today.
+        They go to the target of today, signed with the secrets of today. Of the time whose delivered batches
+        are kept no more the events are read from the store, and sent in new batches.
         """
-        self._known(webhook_id, tenant)
+        webhook = self._known(webhook_id, tenant)
         ids = data.get("batch_ids", [])
         if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
             raise WebhookError(422, "'batch_ids' must be an array of strings", param="batch_ids")
@@ -193,8 +197,25 @@ class WebhookService:
             for each in asked
             if self._documents.change_batch(webhook_id, each.batch.number, asked_again)
         ]
+        before = min(end, self._now_ms - self._kept_ms)
+        since = max(begin, webhook.created_ms)
+        if not ids and since < before:
+            self._read_again(webhook_id, since, before)
+            return {"count": len(done), "batch_ids": done, "x_from_store": [_iso(since), _iso(before)]}
         self._documents.change_state(webhook_id, lambda state: state)  # so that the sender looks again
         return {"count": len(done), "batch_ids": done}
+
+    def _read_again(self, webhook_id: str, since: int, before: int) -> None:
+        """Have the sender send events of a time from the store. Raises WebhookError."""
+
+        def asked(state: State) -> State:
+            if state.again_to_ms:
+                raise WebhookError(
+                    409, "events of an earlier time are being sent from the store; wait for that"
+                )
+            return replace(state, again_from_ms=since, again_to_ms=before, again_after="")
+
+        self._documents.change_state(webhook_id, asked)
 
     # --- parts ---
 
@@ -265,6 +286,10 @@ def _test_batch(body: Any) -> bytes:
     if not isinstance(events, list) or not all(isinstance(each, Mapping) for each in events):
         raise WebhookError(422, "'message' must be an object or an array of objects", param="message")
     return json.dumps(events, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _iso(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _moment(name: str, value: Any) -> int:

@@ -17,8 +17,8 @@ from engagement.stores.port import EventStore
 DAY = 86_400_000
 LONG = {"metrics": "count_clicked", "from": "1970-01-01", "precision": "12hr"}
 WITHOUT = (
-    *("sending-domain", "template", "sending-ip", "ip-pool", "subaccount", "mailbox-provider"),
-    *("watched-domain", "tag", "rejection-reason", "rejection-reason/domain"),
+    *("template", "ip-pool", "mailbox-provider", "watched-domain"),
+    *("rejection-reason", "rejection-reason/domain"),
 )
 
 
@@ -132,7 +132,9 @@ def test_filters_are_read_in_every_spelling(
     assert found[0]["count_injected"] > 0
 
 
-@pytest.mark.parametrize("name", ["templates", "ip_pools", "sending_ips", "sending_domains", "ab_tests"])
+@pytest.mark.parametrize(
+    "name", ["templates", "ip_pools", "sending_ips", "sending_domains", "tags", "ab_tests"]
+)
 def test_a_filter_by_what_no_mail_has_finds_nothing(site: ApiSite, store: EventStore, name: str) -> None:
     assert results(site, "deliverability", metrics="count_injected", **{name: "x"}) == [{"count_injected": 0}]
 
@@ -170,7 +172,7 @@ def test_names_are_listed_without_a_window(site: ApiSite, store: EventStore) -> 
     assert site.get("/metrics/campaigns").get_json() == {"results": {"campaigns": ["spring"]}}
     assert site.get("/metrics/domains").get_json() == {"results": {"domains": ["a.example", "b.example"]}}
     assert site.get("/metrics/domains?match=B.&limit=5").get_json() == {"results": {"domains": ["b.example"]}}
-    assert site.get("/metrics/sending-ips").get_json() == {"results": {"sending_ips": []}}
+    assert site.get("/metrics/ip-pools").get_json() == {"results": {"ip_pools": []}}
     index = site.get("/metrics/").get_json()
     assert isinstance(index["links"], list)
     assert index == site.get("/metrics").get_json()
@@ -194,7 +196,26 @@ def test_names_are_listed_without_a_window(site: ApiSite, store: EventStore) -> 
         ),
         ("deliverability/domain", {"metrics": "count_clicked", "limit": "0"}, "limit"),
         ("deliverability/domain", {"metrics": "count_clicked", "order_by": "x"}, "order_by"),
-        ("deliverability/domain", {"metrics": "count_clicked", "campaigns": "spring"}, "campaigns"),
+        (
+            "deliverability",
+            {"metrics": "count_clicked", "query_filters": '{"groupings":[{"XOR":{"tags":{"eq":["a"]}}}]}'},
+            "AND or OR",
+        ),
+        (
+            "deliverability",
+            {"metrics": "count_clicked", "query_filters": '{"groupings":[{"AND":{"tags":{"is":["a"]}}}]}'},
+            "notLike",
+        ),
+        (
+            "deliverability",
+            {"metrics": "count_clicked", "query_filters": '{"groupings":[{"AND":{"tags":{"like":["ab"]}}}]}'},
+            "3 characters",
+        ),
+        (
+            "deliverability/campaign",
+            {"metrics": "count_clicked", "precision": "1min", "to": moment(at(5))},
+            "minutes",
+        ),
         (
             "deliverability/time-series",
             {"metrics": "count_clicked", "from": "1970-01-01", "precision": "12hr"},

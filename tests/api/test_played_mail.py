@@ -53,7 +53,7 @@ To: {who}
 Subject: Played
 Message-ID: <{who}>
 MIME-Version: 1.0
-X-MSYS-API: {{"campaign_id": "played"}}
+X-MSYS-API: {{"campaign_id": "played", "tags": ["played", "again"]}}
 Content-Type: text/html; charset=utf-8
 
 <!DOCTYPE html><html><body><p><a href="https://shop.example/a">look</a></p></body></html>
@@ -157,6 +157,13 @@ def by_api(run: MakeRun) -> dict[str, int]:
     return {name: number for name, number in row.items() if number}
 
 
+def by_group(run: MakeRun, group: str, key: str) -> dict[str, dict[str, int]]:
+    """The figures of each value that a group has."""
+    asked = f"from=2000-01-01T00:00&precision=day&metrics={','.join(FIGURES)}"
+    rows = call(run, f"/metrics/deliverability/{group}?{asked}")
+    return {row.pop(key): {name: number for name, number in row.items() if number} for row in rows}
+
+
 def by_command(run: MakeRun) -> dict[str, int]:
     told = json.loads(
         smtpapi(run, "stats", "--campaign", "played", "--precision", "day", "--json").splitlines()[0]
@@ -200,6 +207,8 @@ def test_every_way_out_tells_what_was_played(run: MakeRun) -> None:
         until(lambda: len(sunk(hook)) == events, 120, "all events in the sink")
         assert Counter(event["type"] for event in sunk(hook).values()) == truth.events
         assert by_command(run) == by_api(run)
+        senders, tags = by_group(run, "sending-domain", "sending_domain"), by_group(run, "tag", "tag")
+        assert senders["example.test"] == tags["played"] == tags["again"] == by_api(run)
         page = by_page(run)
         assert {name: int(page[name]) for name in page if name in FIGURES} == {
             name: by_api(run).get(name, 0) for name in page if name in FIGURES

@@ -67,15 +67,13 @@ http {{
 
 
 @dataclass
-class ClientSite:
-    """What clients need to know, and what the other ends got. base: where the API is, without its path."""
+class Place:
+    """What clients need to know. base: where the API is, without its path; hook: a target of webhooks."""
 
     folder: Path
-    site: Site
     settings: Settings
     base: str
     key: str
-    sink: Sink
     hook: Endpoint
 
     @property
@@ -94,6 +92,14 @@ class ClientSite:
         return told
 
 
+@dataclass
+class ClientSite(Place):
+    """`smtpapi web` alone, and what the SMTP server behind it got."""
+
+    site: Site
+    sink: Sink
+
+
 def commands() -> dict[str, list[str]]:
     """The clients that can run here, by name; what is missing, and how it is installed, is said."""
     found = {
@@ -110,10 +116,7 @@ def commands() -> dict[str, list[str]]:
 @contextmanager
 def client_site(folder: Path, store: str = "") -> Iterator[ClientSite]:
     """Start the program and what is around it. store: the settings of another store than the file."""
-    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if nginx is None:
-        pytest.fail("nginx is not installed: .ci/system test, or apt-get install nginx-light")
-    mail, port = free_port(), free_port()
+    mail = free_port()
     more = f"""registry {{ path = "{folder}/registry.db" }}
 transmissions {{ enabled = true relay = "127.0.0.1:{mail}" }}
 webhooks {{ allow_targets = ("127.0.0.1") }}
@@ -125,17 +128,30 @@ webhooks {{ allow_targets = ("127.0.0.1") }}
     settings = load_file(site.config)
     registry = open_registry(settings)
     key = ApiKeys(registry).add("clients", ("all",))
-    _certificate(folder)
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, web=site.web, user=user))
     with ExitStack() as stack:
         sink = stack.enter_context(Sink(mail))
         hook = stack.enter_context(endpoint())
         stack.enter_context(running(site, web))
-        proxy = subprocess.Popen([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
-        stack.callback(stop, proxy)
-        wait_for_port(port, proxy)
-        yield ClientSite(folder, site, settings, f"https://localhost:{port}", key, sink, hook)
+        base = stack.enter_context(with_tls(folder, site.web))
+        yield ClientSite(folder, settings, base, key, hook, site, sink)
+
+
+@contextmanager
+def with_tls(folder: Path, port: int) -> Iterator[str]:
+    """Have a proxy with TLS before a port of loopback; yield its base URL. cert.pem is its certificate."""
+    nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if nginx is None:
+        pytest.fail("nginx is not installed: .ci/system test, or apt-get install nginx-light")
+    own = free_port()
+    _certificate(folder)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=own, web=port, user=user))
+    proxy = subprocess.Popen([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)])
+    try:
+        wait_for_port(own, proxy)
+        yield f"https://localhost:{own}"
+    finally:
+        stop(proxy)
 
 
 def _certificate(folder: Path) -> None:

@@ -30,6 +30,7 @@ from engagement.stores.cassandra.rows.stored import label_of, source_of
 from engagement.stores.port import Query
 from engagement.stores.sqlite.migrate import migrations
 from engagement.stores.sqlite.store import SqliteStore
+from engagement.tracking_domains.model import decoded as decoded_domains
 from smtpapi.hop.split_header import FirstPass, name_of, unseal
 from smtpapi.model.envelope import Client
 from smtpapi.setup import undoing
@@ -184,6 +185,15 @@ def test_the_small_files_are_read(tmp_path: Path) -> None:
     assert read_domains(tmp_path) == (
         DomainUse("click.example.org", AT, AT + 31_536_000),
         DomainUse("t.example.net:8443", AT, AT + 60),
+    )
+    entered = decoded_domains((SAMPLES / "tracking-domains-1.json").read_bytes())
+    assert entered.names == {"go.example.org", "links.shop.example", "old.shop.example"}
+    shop, ours = entered.of("shop"), entered.of("")
+    assert shop is not None
+    assert ours is not None
+    assert (shop.domain, shop.secure, ours.domain, ours.secure) == (
+        *("links.shop.example", True),
+        *("go.example.org", False),
     )
     copied("spool-cursor-1.json", tmp_path / CURSOR)
     assert positions(tmp_path) == {"host-7-1793001722000000-000000": 8}

@@ -37,6 +37,8 @@ from engagement.stores.sqlite.migrate import migrations
 from engagement.stores.sqlite.store import SqliteStore
 from engagement.suppression.snapshot import EMPTY
 from engagement.suppression.snapshot_file import SnapshotFile
+from engagement.tracking_domains.copy_file import CopyFile
+from engagement.tracking_domains.model import NONE
 from smtpapi.hop.split_header import Unopened, unseal
 from smtpapi.setup import undoing
 from smtpapi.telemetry.counters import FILE_NAME, Counters, CountersError
@@ -239,6 +241,15 @@ def test_the_copy_of_the_suppression_list(tmp_path: Path) -> None:
     told: list[str] = []
     assert SnapshotFile(path, told.append).current() is EMPTY
     assert re.search(refusal(path, " its form has number 2"), told[0])
+
+
+def test_the_copy_of_entered_domains(tmp_path: Path) -> None:
+    told: list[str] = []
+    name = "tracking-domains-1.json"
+    path = copied(name, tmp_path / "copy", replaced=('"version": 1', '"version": 2'))
+    assert CopyFile(path, told.append).current() == NONE
+    assert "newer program" in told[0]
+    assert path.read_bytes() == (SAMPLES / name).read_bytes().replace(b'"version": 1', b'"version": 2')
 
 
 def test_the_counters_of_the_filter(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from engagement.access.users import Role, Users
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.suppression.model import KIND, Entry, MailKind, Source, entry_of
+from engagement.tracking_domains.kept import TrackingDomains
+from engagement.tracking_domains.model import TrackingDomain
 from engagement.webhooks import documents
 from engagement.webhooks.batches import PING, batch_id, unpacked
 from engagement.webhooks.model import Batch, Endpoint, State, Webhook, batch_from, state_from, webhook_from
-from tracker_web.domains.kept import TrackingDomain, TrackingDomains
 from unit.format_samples import SAMPLES
 
 SAMPLE = json.loads((SAMPLES / "registry-documents-1.json").read_text("utf-8"))

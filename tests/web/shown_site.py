@@ -22,9 +22,9 @@ from engagement.shipper import status
 from engagement.stores import open_store
 from engagement.suppression import book
 from engagement.suppression.model import Entry, MailKind, Source
+from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.model import DELIVERED, FAILED, Batch, BatchState, Endpoint, State, Webhook
-from tracker_web.domains.kept import TrackingDomains
 from web.servers import Site, make_site
 from web.signing_in import PASSWORD
 from web.web_cases import KEY, NOW, identity

@@ -11,7 +11,9 @@ import pytest
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
 from engagement.stores.port import LabelledHit
+from engagement.webhooks import reclassified
 from engagement.webhooks.sending.worker import Worker
+from engagement.webhooks.service import WebhookError
 from unit.event_samples import hit, identity
 from webhooks.sites import Endpoint, Site, endpoint, site
 
@@ -214,3 +216,81 @@ def test_a_mark_that_only_passed_other_events_is_written_down(here: Site, hook: 
     work(sends)
     work(sends)
     assert here.documents.state(webhook)[0].mark != before
+
+
+def classified(here: Site, click: Any, client: ReaderClass, rules: str) -> None:
+    """What `smtpapi classify --since` does to one hit."""
+    registry, now = here.documents.registry, here.tools().now_ms
+    run = reclassified.begin(registry, (0, 2**45), now, rules, f"{now}")
+    here.store.relabel([LabelledHit(click, Classification(client, "later", rules, certain=True))], now)
+    reclassified.end(registry, run, now)
+
+
+def test_every_later_run_that_classifies_anew_is_corrected(here: Site, hook: Endpoint) -> None:
+    """Also of batches that are kept no more; and a label that comes back is another correction."""
+    webhook = here.create(hook.url, x_corrections=True)
+    first, second = (hit(at_ms=here.tools().now_ms + number) for number in range(2))
+    here.add(first, second)
+    sends = worker(here, webhook)
+    work(sends)
+    here.clock[0] = 10 * DAY
+    work(sends)
+    assert here.service.batches(webhook) == []
+    version = shipped().version
+    labels = [(ReaderClass.SCANNER, "8"), (ReaderClass.HUMAN, "9"), (ReaderClass.SCANNER, "91")]
+    for number, (client, rules) in enumerate(labels):
+        here.clock[0] += 100
+        classified(here, first, client, version + rules)
+        for _ in range(3):
+            work(sends)
+        told = sent(hook)[2:]
+        assert len(told) == number + 1
+        assert told[-1]["x_corrects"] == first.id
+        assert told[-1]["x_client_class"] == client.value
+    assert len({event["event_id"] for event in sent(hook)}) == 5
+
+
+def test_a_run_that_was_killed_is_told_of_after_a_day(here: Site, hook: Endpoint) -> None:
+    webhook = here.create(hook.url, x_corrections=True)
+    click = hit(at_ms=here.tools().now_ms)
+    here.add(click)
+    sends = worker(here, webhook)
+    work(sends)
+    here.clock[0] = 5 * DAY
+    rules, now = shipped().version + "9", here.tools().now_ms
+    reclassified.begin(here.documents.registry, (0, 2**45), now, rules, "x")
+    label = Classification(ReaderClass.SCANNER, "later", rules, certain=True)
+    here.store.relabel([LabelledHit(click, label)], now)
+    work(sends)
+    assert len(sent(hook)) == 1
+    here.clock[0] = 6.1 * DAY
+    work(worker(here, webhook))
+    assert len(sent(hook)) == 2
+    work(worker(here, webhook))
+    assert len(sent(hook)) == 2
+
+
+def test_a_time_whose_batches_are_gone_is_sent_again_from_the_store(here: Site, hook: Endpoint) -> None:
+    webhook = here.create(hook.url, events=["click"])
+    clicks = [hit(at_ms=here.tools().now_ms + number) for number in range(7)]
+    here.add(*clicks)
+    here.options = replace(here.options, batch_events=3)
+    sends = worker(here, webhook)
+    work(sends)
+    before = {event["event_id"] for event in sent(hook)}
+    here.clock[0] = 5 * DAY
+    work(sends)
+    assert here.service.batches(webhook) == []
+    asked = here.service.replay(webhook, {"from": "2020-01-01T00:00"})
+    assert asked["count"] == 0
+    assert len(asked["x_from_store"]) == 2
+    with pytest.raises(WebhookError, match="wait"):
+        here.service.replay(webhook, {"from": "2020-01-01T00:00"})
+    hook.requests.clear()
+    sends.look_again()
+    for _ in range(10):
+        work(sends)
+    assert [event["event_id"] for event in sent(hook)].count(clicks[0].id) == 1
+    assert {event["event_id"] for event in sent(hook)} == before
+    assert max(len(json.loads(each.body)) for each in hook.batches) <= 3
+    assert here.service.replay(webhook, {"from": "2020-01-01T00:00"})["x_from_store"]

@@ -1,1 +1,1 @@
-"""Tracking domains that people enter: which there are, and whether they lead here (contract.md 8.6)."""
+"""Whether tracking domains that people enter lead here (contract.md 8.6)."""

@@ -61,14 +61,14 @@ class LinksApplication:
     """The WSGI application of the tracker. One per process, made after fork; safe to share between threads.
 
     event_id: returns a new id for a time in milliseconds. hosts: names, as `host_name` returns them, under
-    which requests without a genuine token are answered; None for any. spool: None records nothing (privacy
-    mode "off"). otherwise: answers what is no tracked link. lost: called with the error when a hit could not
-    be recorded. well_known: path to (media type, body). stops: None where no list of stopped links is
-    followed. sender: who has stopped a link, where that list does not say. unknown_key: called with each
-    token whose key is not in the ring. unrecorded: kinds of hits that are answered and not recorded, but
-    for clicks that unsubscribe. confirm_unsubscribe: links marked to unsubscribe ask on a page of ours.
-    languages: of what readers see, ours if not given. kept: what this site keeps of readers. clock: returns
-    Unix seconds.
+    which requests without a genuine token are answered; None for any. entered: returns further ones. spool:
+    None records nothing (privacy mode "off"). otherwise: answers what is no tracked link. lost: called with
+    the error when a hit could not be recorded. well_known: path to (media type, body). stops: None where no
+    list of stopped links is followed. sender: who has stopped a link, where that list does not say.
+    unknown_key: called with each token whose key is not in the ring. unrecorded: kinds of hits that are
+    answered and not recorded, but for clicks that unsubscribe. confirm_unsubscribe: links marked to
+    unsubscribe ask on a page of ours. languages: of what readers see, ours if not given. kept: what this
+    site keeps of readers. clock: returns Unix seconds.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class LinksApplication:
         spool: HitSink | None,
         otherwise: "WSGIApplication",
         hosts: frozenset[str] | None,
+        entered: Callable[[], frozenset[str]] = frozenset,
         proxies: Proxies,
         lost: Callable[[Exception], None],
         truncate_addresses: bool = False,
@@ -98,6 +99,7 @@ class LinksApplication:
         self._spool = spool
         self._otherwise = otherwise
         self._hosts = hosts
+        self._entered = entered
         self._proxies = proxies
         self._lost = lost
         self._truncate = truncate_addresses
@@ -212,7 +214,7 @@ class LinksApplication:
     def _is_ours(self, environ: "WSGIEnvironment") -> bool:
         """Tell whether the request was sent to one of our names, where no token proves it to be ours."""
         name = host_name(environ.get("HTTP_HOST", ""))
-        return name != "" and (self._hosts is None or name in self._hosts)
+        return name != "" and (self._hosts is None or name in self._hosts or name in self._entered())
 
     def _host(self, environ: "WSGIEnvironment") -> str:
         """Return the host name that a genuine link was asked by, "" for text that can be none."""

@@ -4,10 +4,13 @@ Not DNS: names are compared as `Host` has them, without port and letter case.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from engagement.settings import Settings
+from engagement.tracking_domains.copy_file import CopyFile
 from tracker_web.links.client_address import Address, as_address, host_name
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -60,6 +63,17 @@ def parse_listen(text: str) -> HttpListen:
     """Read `tracker.listen`, which the settings have checked: ADDRESS:PORT, IPv6 in brackets."""
     host, _, port = text.rpartition(":")
     return HttpListen(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+Names = Callable[[], frozenset[str]]
+
+
+def entered_names(settings: Settings, report: Callable[[str], None]) -> Names:
+    """Return what tells the names that people entered and that lead here; none where they are not used."""
+    if not settings.entered_domains.enabled:
+        return frozenset
+    file = CopyFile(Path(settings.entered_domains.snapshot), report)
+    return lambda: file.current().names
 
 
 def tracking_hosts(settings: Settings) -> frozenset[str]:

@@ -12,7 +12,7 @@ from engagement.settings import Settings
 from tracker_web.languages.catalogues import READERS, Languages, load
 from tracker_web.links import responses
 from tracker_web.links.client_address import host_name
-from tracker_web.links.hosts import tracking_hosts
+from tracker_web.links.hosts import Names, entered_names, tracking_hosts
 from tracker_web.server import log
 from tracker_web.server.last_good import configured
 from tracker_web.server.per_process import PerProcess
@@ -35,16 +35,20 @@ def application(settings: Settings | None = None) -> PerProcess:
     languages = load(READERS, settings.languages.folder, settings.languages.default)
     for trouble in languages.troubles:
         log.notice(trouble)
-    return PerProcess(settings, otherwise(hosts, settings.tracker.sender, languages))
+    entered = entered_names(settings, lambda _text: None)  # `per_process` reports what is wrong with the file
+    return PerProcess(settings, otherwise(hosts, settings.tracker.sender, languages, entered))
 
 
 def otherwise(
-    hosts: frozenset[str] | None, sender: str = "", languages: Languages | None = None
+    hosts: frozenset[str] | None,
+    sender: str = "",
+    languages: Languages | None = None,
+    entered: Names = frozenset,
 ) -> "WSGIApplication":
     """Return the application for what is no link: a page at `/` of our own names, else not found.
 
     hosts: our names, as `host_name` returns them; None for any. sender: who sends, named on that page.
-    languages: of that page, ours if not given.
+    languages: of that page, ours if not given. entered: returns further names.
     """
     languages = languages or load(READERS)
     pages = {code: responses.front_page(sender, language) for code, language in languages.every.items()}
@@ -52,7 +56,7 @@ def otherwise(
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
         host = host_name(environ.get("HTTP_HOST", ""))
-        ours = bool(host) and (hosts is None or host in hosts)
+        ours = bool(host) and (hosts is None or host in hosts or host in entered())
         if ours and environ["PATH_INFO"] == "/" and method in ("GET", "HEAD"):
             headers, body = pages[languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", "")).code]
             start(responses.OK, list(headers))

@@ -94,6 +94,11 @@ def stop_list_trouble(trouble: str) -> None:
     _logger.error("stopped links: %s", trouble)
 
 
+def entered_trouble(trouble: str) -> None:
+    """Log that the copy of entered tracking domains cannot be read; what was read before stays."""
+    _logger.error("%s", trouble)
+
+
 def few_descriptors(allowed: int, wanted: int) -> None:
     """Log that the limit of open files is below what the connections need."""
     _logger.warning(

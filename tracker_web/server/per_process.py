@@ -26,7 +26,7 @@ from tracker_web.languages.catalogues import READERS, load
 from tracker_web.links.about_page import kept_by
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
-from tracker_web.links.hosts import tracking_hosts
+from tracker_web.links.hosts import entered_names, tracking_hosts
 from tracker_web.links.privacy_spool import (
     MODES,
     ObjectionsSpool,
@@ -41,6 +41,7 @@ from tracker_web.server import counts
 from tracker_web.server.last_good import files_of, objections, ring_of, stopped
 from tracker_web.server.log import (
     LostRecords,
+    entered_trouble,
     objections_trouble,
     rules_trouble,
     stop_list_trouble,
@@ -107,6 +108,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         spool=_spool(settings, keys, counted),
         otherwise=otherwise,
         hosts=None if settings.tracker.any_host else tracking_hosts(settings),
+        entered=entered_names(settings, entered_trouble),
         lost=LostRecords(counted.lost).add,
         proxies=Proxies(settings.tracker.trusted_proxies),
         truncate_addresses=settings.privacy.truncate_addresses,

@@ -31,6 +31,7 @@ from engagement.settings.schema.scripts import Datasource, PolicyScript
 from engagement.settings.schema.site import (
     ClassifyStanza,
     CustomersStanza,
+    EnteredDomainsStanza,
     KeysStanza,
     LimitsStanza,
     MilterStanza,
@@ -61,6 +62,7 @@ __all__ = [
     "CustomersStanza",
     "Datasource",
     "EngagementTrackerStanza",
+    "EnteredDomainsStanza",
     "EventHydrantStanza",
     "FollowStanza",
     "KeysStanza",
@@ -112,6 +114,7 @@ STANZAS: Mapping[str, type] = {
     "store": StoreStanza,
     "registry": RegistryStanza,
     "suppression": SuppressionStanza,
+    "entered_domains": EnteredDomainsStanza,
     "classify": ClassifyStanza,
     "keys": KeysStanza,
     "tracker": TrackerStanza,

@@ -263,6 +263,25 @@ class SuppressionStanza:
 
 
 @dataclass(frozen=True, slots=True)
+class EnteredDomainsStanza:
+    """Tracking domains that people enter (docs/api.md, Tracking domains), as filter and tracker use them."""
+
+    enabled: bool = declared(
+        option_types.boolean(),
+        False,
+        "Whether new links get the verified default domain of the mail's customer (mo_customer_id), else "
+        "that without a tenant, in the place of tracking_domain; with https if it is secure, else http. What "
+        "policy sets goes first. And the tracker answers under every verified one.",
+    )
+    snapshot: str = declared(
+        option_types.path(),
+        "/var/spool/smtpapi/tracking-domains.json",
+        "File with the verified ones, which filter and tracker read on each of their hosts. `smtpapi ship` "
+        "writes it within 5 seconds of a change, where enabled.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifyStanza:
     """How people are told from machines (docs/classify.md)."""
 

@@ -67,9 +67,9 @@ class Filler:
             self.settled = self._mark
         return made, more
 
-    def apart(self, webhook: Webhook, events: list[bytes]) -> Stored:
-        """Make a batch of other events than those that come in."""
-        return self._stored(webhook, events, self.settled)
+    def apart(self, webhook: Webhook, events: list[bytes], replays: int = 0) -> Stored:
+        """Make a batch of other events than those that come in. replays: of `Batch`."""
+        return self._stored(webhook, events, self.settled, replays)
 
     def _make(self, webhook: Webhook) -> Stored:
         made = self._stored(webhook, self._waiting, self._mark)
@@ -77,7 +77,7 @@ class Filler:
         self._waiting, self._size = [], 0
         return made
 
-    def _stored(self, webhook: Webhook, events: list[bytes], mark: str) -> Stored:
+    def _stored(self, webhook: Webhook, events: list[bytes], mark: str, replays: int = 0) -> Stored:
         number = self.number + 1
         batch = Batch(
             id=batches.batch_id(self._id, number),
@@ -87,6 +87,7 @@ class Filler:
             body=self._tools.documents.body_key(self._id, number, self._owner),
             count=len(events),
             mark=mark,
+            replays=replays,
         )
         stored = self._tools.documents.add_batch(self._id, batch, batches.joined(events))
         self.number = number

@@ -26,6 +26,7 @@ from engagement.webhooks.schedule import (
 )
 from engagement.webhooks.sending.delivery import NoTokenError
 from engagement.webhooks.sending.filling import Filler, due_again
+from engagement.webhooks.sending.later import Later, told_on
 from engagement.webhooks.sending.metrics import Health
 from engagement.webhooks.sending.tools import Tools
 from engagement.webhooks.sending.upkeep import correct, is_ripe, outdated
@@ -54,6 +55,7 @@ class Worker:
         self.version = 0  # of the state's document, as this thread knows it
         self._pending: dict[int, Stored] = {}
         self._filler = Filler(tools, webhook_id, owner)
+        self._later = Later(tools, self._filler)
         self._noted = self._swept = float("-inf")
         self._succeeded_ms = 0
 
@@ -112,6 +114,7 @@ class Worker:
             return False
         sent = self._send_next(webhook)
         more = self._fill(webhook)
+        more = self._tell_later(webhook) or more
         self._note()
         return sent or more
 
@@ -256,6 +259,18 @@ class Worker:
         made, more = self._filler.step(webhook)
         self._pending.update({stored.batch.number: stored for stored in made})
         return more
+
+    def _tell_later(self, webhook: Webhook) -> bool:
+        """Go on with corrections of later runs, and with times sent again; return whether it made batches."""
+        if not may_fill((stored.batch for stored in self._pending.values()), self._state):
+            return False
+        before = self._state
+        waiting = sum(stored.batch.is_replay for stored in self._pending.values())
+        made, after = self._later.step(webhook, before, waiting)
+        self._pending.update({stored.batch.number: stored for stored in made})
+        if after != before:
+            self._change(lambda state: told_on(state, after))
+        return after != before
 
     # --- now and then ---
 

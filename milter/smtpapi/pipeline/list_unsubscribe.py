@@ -61,7 +61,8 @@ def fields(message: Message, decision: Decision, key: Key, identity: Identity) -
             token = copy_sealer(key, short).seal(Kind.LIST_UNSUBSCRIBE, link)
         except CannotSeal:
             continue
-        url = click_url("https", decision.domain, token).decode("ascii")  # RFC 8058 3.1
+        domain = decision.https_domain or decision.domain
+        url = click_url("https", domain, token).decode("ascii")  # RFC 8058 3.1
         if len(url) <= _LONGEST_URL:
             value = f"<{url}>" + _by_mail(decision.list_mailto, token.decode("ascii"))
             return HeaderChange(FIELD, 0, value), HeaderChange(POST_FIELD, 0, _ONE_CLICK)

@@ -5,7 +5,7 @@ Nothing is decided here. Invariants: a `Site` and a `MessageResult` are frozen; 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from engagement.settings.schema import Pixel, ScopedOptions
 from engagement.settings.scopes import ListenAddress, Scoped, Where, listen_of
 from engagement.settings.settings import Settings
 from engagement.suppression.snapshot import Table
+from engagement.tracking_domains.model import EnteredDomains
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Outcome, Refuse, Why
@@ -155,6 +156,14 @@ class Site:
             settings.event_hydrant.cust_prefix,
         )
         return cls(settings, ring, policy, rules, listen_of(rewriting.split_listener), wide)
+
+
+def with_entered(site: Site, entered: EnteredDomains) -> Site:
+    """Return a site whose links get these tracking domains. Links to those it had before stay its own."""
+    hosts = site.rules.own_hosts | {name.encode("ascii") for name in entered.names}
+    return replace(
+        site, wide=replace(site.wide, entered=entered), rules=replace(site.rules, own_hosts=frozenset(hosts))
+    )
 
 
 class MessageResult(NamedTuple):

@@ -26,6 +26,7 @@ from engagement.links.ring_file import RingFile
 from engagement.settings import Scoped, Settings
 from engagement.settings.schema import SeveralRecipients
 from engagement.spool.write import SpoolWriter
+from engagement.tracking_domains.copy_file import CopyFile
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.granted_actions import GrantedActions
 from smtpapi.model.message import Message
@@ -34,7 +35,7 @@ from smtpapi.mta import heap, milter_loop
 from smtpapi.mta.body_memory import BodyMemory
 from smtpapi.mta.services import SessionServices
 from smtpapi.pipeline.pass_through import Reads, known_to_pass, reads, without_room
-from smtpapi.pipeline.site import MessageResult, Site, where_of
+from smtpapi.pipeline.site import MessageResult, Site, where_of, with_entered
 from smtpapi.pipeline.transaction import consider, removable
 from smtpapi.policy.hooks import AnyPolicy
 from smtpapi.process.listener import BorrowedListener
@@ -79,6 +80,8 @@ class WorkerServices:
         self._suppression = SuppressionList(settings)
         site = Site.build(settings, ring.current(), policy)
         self._site = replace(site, suppressed=self._suppression.current)
+        entered = settings.entered_domains
+        self._entered = CopyFile(Path(entered.snapshot), maillog.notice) if entered.enabled else None
         self._counters = counters
         self._body_memory = body_memory(settings.limits.max_memory)
         self._spool = SpoolWriter(
@@ -116,10 +119,12 @@ class WorkerServices:
         )
 
     def _current_site(self) -> Site:
-        """Return the site with the key ring that is on disk now."""
+        """Return the site with the key ring and the entered domains that are on disk now."""
         ring = self._ring.current()
         if ring is not self._site.ring:
             self._site = replace(self._site, ring=ring)
+        if self._entered is not None and (entered := self._entered.current()) != self._site.wide.entered:
+            self._site = with_entered(self._site, entered)
         return self._site
 
     def consider(

@@ -9,9 +9,10 @@ header cannot set schemes, domain and expiry; the privacy mode is applied last a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from engagement.settings.schema import PrivacyMode, ScopedOptions
+from engagement.tracking_domains.model import NONE, EnteredDomains
 from smtpapi.model.outcome import Refuse
 from smtpapi.request.context_variables import BadVariable, ContextVariables, switch_value
 from smtpapi.request.x_msys_api import XMsysApi, refusal
@@ -32,7 +33,7 @@ class Decision:
     tell the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
     a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
-    List-Id.
+    List-Id. https_domain: for links that have to be https, "" for `domain`.
     """
 
     clicks: bool
@@ -55,6 +56,7 @@ class Decision:
     list_unsubscribe: bool = False
     list_mailto: str = ""
     list_id: str = ""
+    https_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class SiteWide:
 
     max_metadata_len: bytes of compact JSON text. shared_pixel: for all mail. require_consent: an open tells
     its message only where consent is said to be given. cust_prefix: of variables that are
-    copied into events.
+    copied into events. entered: tracking domains that people entered, where they are used.
     """
 
     click_metadata: bool = True
@@ -80,6 +82,28 @@ class SiteWide:
     shared_pixel: bool = False
     require_consent: bool = False
     cust_prefix: str = "cust_"
+    entered: EnteredDomains = NONE
+
+
+class _Place(NamedTuple):
+    """Where links lead, and how."""
+
+    domain: str
+    click_scheme: str
+    open_scheme: str
+    https_domain: str = ""
+
+
+def _place(options: ScopedOptions, entered: EnteredDomains, named: str, customer_id: str) -> _Place:
+    """Return where links of a customer's mail lead. named: the domain that policy sets, "" for none."""
+    found = None if named else entered.of(customer_id)
+    if found is None:
+        domain = named or options.tracking_domain
+        return _Place(domain, options.click_tracking_scheme, options.open_tracking_scheme)
+    # Without a certificate of its own, what must be https stays at the configured domain (RFC 8058 3.1).
+    if not found.secure:
+        return _Place(found.domain, "http", "http", options.tracking_domain)
+    return _Place(found.domain, "https", "https")
 
 
 def bypassed(context: Mapping[str, str]) -> bool:
@@ -124,19 +148,22 @@ def decide(
         variables.warnings.append(
             f"{dropped} metadata pairs do not fit into max_metadata_len = {site.max_metadata_len} bytes"
         )
+    customer_id = variables.customer_id()
+    place = _place(options, site.entered, variables.domain(), customer_id)
     decision = Decision(
         clicks=clicks,
         opens=opens,
         initial_opens=initial and opens,
-        click_scheme=variables.scheme("smtpapi_click_tracking_scheme") or options.click_tracking_scheme,
-        open_scheme=variables.scheme("smtpapi_open_tracking_scheme") or options.open_tracking_scheme,
-        domain=variables.domain() or options.tracking_domain,
+        click_scheme=variables.scheme("smtpapi_click_tracking_scheme") or place.click_scheme,
+        open_scheme=variables.scheme("smtpapi_open_tracking_scheme") or place.open_scheme,
+        domain=place.domain,
+        https_domain=place.https_domain,
         expiry=_bounded(_first(variables.expiry(), options.tracking_link_expiry)),
         campaign=_first(campaign, directive.campaign, ""),
         tags=_first(tags, directive.tags, ()),
         metadata=metadata,
         click_metadata=site.click_metadata,
-        customer_id=variables.customer_id(),
+        customer_id=customer_id,
         transactional=transactional,
         custom=tuple(
             sorted((name, value) for name, value in context.items() if name.startswith(site.cust_prefix))

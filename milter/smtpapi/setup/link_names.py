@@ -6,15 +6,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
 
 from engagement.links import domains_file
 from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import Settings
 from engagement.settings.schema import DEFAULT_DOMAIN
-
-_TRACKING_DOMAIN: Final = "tracking-domain"  # the kind of document (tracker_web.domains.kept)
+from engagement.tracking_domains.kept import every
 
 
 def link_hosts(settings: Settings) -> tuple[str, ...]:
@@ -45,10 +43,7 @@ def of_tenants(settings: Settings) -> dict[str, bool]:
     if settings.store.engine != "sqlite" or not os.access(settings.registry.path, os.R_OK):
         return found
     with suppress(RegistryError), closing(open_registry(settings)) as registry:
-        after = ""
-        while page := registry.find(_TRACKING_DOMAIN, after=after):
-            found |= {each.key: bool(each.data.get("secure")) for each in page}
-            after = page[-1].key
+        found |= {each.domain: each.secure for each in every(registry)}
     return found
 
 

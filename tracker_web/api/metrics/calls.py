@@ -3,68 +3,42 @@
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from engagement.events.fields import Fields
-from engagement.stores.port import MAX_LIMIT, FigureQuery, FigureRow, Query, UnsupportedQueryError
+from engagement.stores.port import MAX_LIMIT, FigureQuery, FigureRow, UnsupportedQueryError
 from tracker_web.api.access import needs, the_key
 from tracker_web.api.blueprint import ApiBlueprint
 from tracker_web.api.errors import fail
 from tracker_web.api.metrics import rows
-from tracker_web.api.metrics.window import Groups, Window, is_nothing, query_of
-from tracker_web.api.moments import Moment, Zone, unix_ms, zone_of
-from tracker_web.api.parsing import Number, Parameters, Text
+from tracker_web.api.metrics.counted import TooManyEventsError, figures
+from tracker_web.api.metrics.lists import add_lists
+from tracker_web.api.metrics.reasons import ROWS, add_reasons
+from tracker_web.api.metrics.window import Groups, Window, filters_of, is_nothing, query_of
+from tracker_web.api.moments import zone_of
 from tracker_web.web.sources import Sources
 
 SCOPE: Final = "metrics/view"
 _CLICKS: Final = ("count_clicked", "count_raw_clicked")
-# Groups that mail over SMTP does not have, or that figures are not kept by; the key of each in a result.
+# Groups that mail over SMTP does not have; there is nothing of them to count.
 _WITHOUT: Final = (
-    *("sending-domain", "template", "sending-ip", "ip-pool", "subaccount", "mailbox-provider"),
-    *("watched-domain", "tag", "rejection-reason", "rejection-reason/domain"),
+    *("template", "ip-pool", "mailbox-provider", "watched-domain"),
+    *("rejection-reason", "rejection-reason/domain"),
 )
-_LISTS: Final = ("sending-domains", "templates", "subaccounts", "ip-pools", "sending-ips")
-_BOUNCES: Final = ("bounce", "out_of_band", "expiration")
+# Groups that are counted from the events of a window; the key of each in a result.
+_COUNTED: Final = {"sending-domain": "sending_domain", "sending-ip": "sending_ip", "tag": "tag"}
 _CALLS: Final = (
     *("campaigns", "domains", "deliverability", "deliverability/time-series", "deliverability/domain"),
     *("deliverability/campaign", "deliverability/link-name", "deliverability/bounce-reason"),
+    *("deliverability/sending-domain", "deliverability/tag", "sending-domains"),
 )
-_SEEN: Final = ("count_injected", "x_count_recorded_rendered", "x_count_recorded_clicked")
-
-
-class Names(Parameters):
-    """The parameters of a call that lists names."""
-
-    aliases: ClassVar[Mapping[str, str]] = {}
-    since = Moment(data_key="from", metadata={"description": "seen from then on; ever if not given"})
-    to = Moment(metadata={"description": "seen before then"})
-    timezone = Zone(load_default="UTC", metadata={"description": "of times that name none"})
-    match = Text(load_default="", metadata={"description": "a part of the name, in any letter case"})
-    limit = Number(load_default=1000, metadata={"description": "most names"})
-
-
-def _list(name: str) -> dict[str, Any]:
-    inner = {name: {"type": "array", "items": {"type": "string"}}}
-    return {
-        "type": "object",
-        "required": ["results"],
-        "properties": {"results": {"type": "object", "properties": inner}},
-    }
-
-
-_ROWS: Final = {
-    "type": "object",
-    "required": ["results"],
-    "properties": {"results": {"type": "array", "items": {"type": "object"}}},
-}
 
 
 def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBlueprint:
     """Return the calls for figures. clock: returns Unix seconds."""
     topic = ApiBlueprint("metrics", "Figures of mail, opens and clicks.")
-    _add_lists(topic, sources)
+    add_lists(topic, sources, SCOPE, clock)
     _add_figures(topic, sources, clock)
-    _add_reasons(topic, sources, clock)
+    add_reasons(topic, sources, SCOPE, clock)
 
     @topic.get("/metrics")
     @needs(SCOPE)
@@ -81,65 +55,26 @@ def _links() -> list[dict[str, Any]]:
     return [{"href": base + name, "rel": name.rpartition("/")[2], "method": "GET"} for name in _CALLS]
 
 
-def _add_lists(topic: ApiBlueprint, sources: Sources) -> None:
-    def names(asked: Mapping[str, Any], by: str) -> list[str]:
-        zone = asked["timezone"]
-        query = FigureQuery(
-            from_ms=unix_ms(asked["since"], zone) if "since" in asked else None,
-            to_ms=unix_ms(asked["to"], zone) if "to" in asked else None,
-            by=by,
-            metrics=_SEEN,
-            tenant=the_key().tenant,
-            limit=MAX_LIMIT,
-        )
-        found = [row.group for row in sources.store().figures(query) if row.group]
-        part = asked["match"].lower()
-        fitting = sorted(name for name in found if part in name.lower())
-        return fitting[: max(0, min(asked["limit"], MAX_LIMIT))]
-
-    @topic.get("/metrics/campaigns")
-    @needs(SCOPE)
-    @topic.arguments(Names, location="query")
-    @topic.response(HTTPStatus.OK, _list("campaigns"))
-    def campaigns(asked: dict[str, Any]) -> Any:
-        """Return the names of campaigns that have events."""
-        return {"results": {"campaigns": names(asked, "campaign")}}
-
-    @topic.get("/metrics/domains")
-    @needs(SCOPE)
-    @topic.arguments(Names, location="query")
-    @topic.response(HTTPStatus.OK, _list("domains"))
-    def domains(asked: dict[str, Any]) -> Any:
-        """Return the domains of recipients that have events."""
-        return {"results": {"domains": names(asked, "domain")}}
-
-    for path in _LISTS:
-        key = path.replace("-", "_")
-
-        @topic.get(f"/metrics/{path}", endpoint=f"list_{key}")
-        @needs(SCOPE)
-        @topic.arguments(Names, location="query")
-        @topic.response(HTTPStatus.OK, _list(key))
-        def nothing(_asked: dict[str, Any], key: str = key) -> Any:
-            """Return an empty list: mail over SMTP has none, or figures are not kept by it."""
-            return {"results": {key: []}}
-
-
 def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], float]) -> None:
-    def found(asked: Mapping[str, Any], **options: Any) -> tuple[FigureQuery, tuple[FigureRow, ...]]:
+    def found(
+        asked: Mapping[str, Any], group: str = "", **options: Any
+    ) -> tuple[FigureQuery, tuple[FigureRow, ...]]:
         """Return the question and its answer. Raises ApiError."""
         try:
             query = query_of(asked, the_key().tenant, int(clock() * 1000), **options)
-            return query, () if is_nothing(asked) else sources.store().figures(query)
+            wanted = filters_of(asked)
+            return query, () if is_nothing(asked) else figures(sources.store(), query, wanted, group)
         except UnsupportedQueryError as error:
             fail(HTTPStatus.BAD_REQUEST, f"this is not offered: {error}")
+        except TooManyEventsError as error:
+            fail(HTTPStatus.BAD_REQUEST, str(error), param="from")
         except ValueError as error:
             fail(HTTPStatus.BAD_REQUEST, f"'query_filters' {error}", param="query_filters")
 
     @topic.get("/metrics/deliverability")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def whole(asked: dict[str, Any]) -> Any:
         """Return figures of all mail in a window."""
         query, answer = found(asked)
@@ -148,7 +83,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @topic.get("/metrics/deliverability/time-series")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def series(asked: dict[str, Any]) -> Any:
         """Return figures of each increment of a window, also where nothing happened."""
         query, answer = found(asked, series=True)
@@ -160,7 +95,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @topic.get("/metrics/deliverability/domain")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def by_domain(asked: dict[str, Any]) -> Any:
         """Return figures by the recipient's domain; they are kept by day."""
         query, answer = found(asked, by="domain", daily=True)
@@ -169,7 +104,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @topic.get("/metrics/deliverability/campaign")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def by_campaign(asked: dict[str, Any]) -> Any:
         """Return figures by campaign."""
         query, answer = found(asked, by="campaign")
@@ -178,7 +113,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @topic.get("/metrics/deliverability/link-name")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def by_link_name(asked: dict[str, Any]) -> Any:
         """Return clicks by the name of the link; they are kept by day."""
         wrong = [name for name in asked["metrics"] if name not in _CLICKS and "_clicked" not in name]
@@ -190,7 +125,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @topic.get("/metrics/deliverability/attempt")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
-    @topic.response(HTTPStatus.OK, _ROWS)
+    @topic.response(HTTPStatus.OK, ROWS)
     def by_attempt(asked: dict[str, Any]) -> Any:
         """Return deliveries at the first try, and at any later one, which is called the second."""
         metrics = ["count_delivered_first", "count_delivered_subsequent"]
@@ -200,6 +135,27 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
             "results": [{"attempt": 1, "count_delivered": first}, {"attempt": 2, "count_delivered": later}]
         }
 
+    for path, key in _COUNTED.items():
+
+        @topic.get(f"/metrics/deliverability/{path}", endpoint=f"by_{key}")
+        @needs(SCOPE)
+        @topic.arguments(Groups, location="query")
+        @topic.response(HTTPStatus.OK, ROWS)
+        def counted(asked: dict[str, Any], key: str = key) -> Any:
+            """Return figures by it, counted from the events of a window."""
+            query, answer = found(asked, key, by="campaign")
+            return {"results": rows.by_group(answer, key, query.metrics)}
+
+    @topic.get("/metrics/deliverability/subaccount")
+    @needs(SCOPE)
+    @topic.arguments(Groups, location="query")
+    @topic.response(HTTPStatus.OK, ROWS)
+    def by_subaccount(asked: dict[str, Any]) -> Any:
+        """Return figures of the one account there is, 0."""
+        query, answer = found(asked)
+        row = rows.one(answer, query.metrics)
+        return {"results": [row | {"subaccount_id": 0}] if any(row.values()) else []}
+
     for path in _WITHOUT:
 
         @topic.get(
@@ -207,52 +163,7 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
         )
         @needs(SCOPE)
         @topic.arguments(Groups, location="query")
-        @topic.response(HTTPStatus.OK, _ROWS)
+        @topic.response(HTTPStatus.OK, ROWS)
         def none(_asked: dict[str, Any]) -> Any:
-            """Return no rows: figures are not kept by it."""
+            """Return no rows: no mail here has it."""
             return {"results": []}
-
-
-def _add_reasons(topic: ApiBlueprint, sources: Sources, clock: Callable[[], float]) -> None:
-    def events(asked: Mapping[str, Any], types: tuple[str, ...]) -> list[Fields]:
-        """Return all events of a window. Raises ApiError where there are more than a page has."""
-        if is_nothing(asked):
-            return []
-        zone = asked["timezone"]
-        query = Query(
-            from_ms=unix_ms(asked["since"], zone),
-            to_ms=unix_ms(asked["to"], zone) if "to" in asked else int(clock() * 1000),
-            types=types,
-            campaigns=tuple(asked.get("campaigns", ())),
-            domains=tuple(domain.lower() for domain in asked.get("domains", ())),
-            tenant=the_key().tenant,
-            limit=MAX_LIMIT,
-        )
-        found = list(sources.store().find(query))
-        if len(found) == MAX_LIMIT:
-            fail(HTTPStatus.BAD_REQUEST, f"{MAX_LIMIT} events or more: ask for less time", param="from")
-        return found
-
-    for path, keys in (
-        ("bounce-reason", ("reason",)),
-        ("bounce-reason/domain", ("reason", "domain")),
-        ("bounce-classification", ()),
-    ):
-
-        @topic.get(f"/metrics/deliverability/{path}", endpoint=path.replace("-", "_").replace("/", "_"))
-        @needs(SCOPE)
-        @topic.arguments(Groups, location="query")
-        @topic.response(HTTPStatus.OK, _ROWS)
-        def bounces(asked: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
-            """Return bounces by what the other side said, most frequent first."""
-            return {"results": rows.by_bounce(events(asked, _BOUNCES), keys)[: asked["limit"]]}
-
-    for path, keys in (("delay-reason", ("reason",)), ("delay-reason/domain", ("reason", "domain"))):
-
-        @topic.get(f"/metrics/deliverability/{path}", endpoint=path.replace("-", "_").replace("/", "_"))
-        @needs(SCOPE)
-        @topic.arguments(Groups, location="query")
-        @topic.response(HTTPStatus.OK, _ROWS)
-        def delays(asked: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
-            """Return failed tries by what the other side said, most frequent first."""
-            return {"results": rows.by_delay(events(asked, ("delay",)), keys)[: asked["limit"]]}

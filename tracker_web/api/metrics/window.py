@@ -1,6 +1,5 @@
 """What a request for figures asks for: its parameters, and the question to the store they stand for. Pure."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -10,14 +9,10 @@ from engagement.figures.definitions import FIGURES
 from engagement.figures.increments import LEVELS, PRECISIONS, Level
 from engagement.figures.query import FigureQuery
 from engagement.stores.port import MAX_LIMIT
+from tracker_web.api.metrics.filters import NEVER, Groupings, equal, groupings, simple
 from tracker_web.api.moments import Moment, Zone, unix_ms
 from tracker_web.api.parsing import Many, Number, Parameters, Text
 
-# Filters by what mail handed in over SMTP does not have: whoever uses one finds nothing.
-NEVER: Final = (
-    *("templates", "ip_pools", "sending_ips", "sending_domains", "mailbox_providers"),
-    *("mailbox_provider_regions", "ab_tests"),
-)
 _LONGEST_MS: Final = {
     "1min": 24 * Level.HOUR,
     "5min": 24 * Level.HOUR,
@@ -25,8 +20,6 @@ _LONGEST_MS: Final = {
     "hour": 31 * Level.DAY,
 }
 _TIMES: Final = ("12hr", "week", "month")  # only of a time series (contract.md 8.4)
-_FORM: Final = 'must be JSON such as {"groupings":[{"AND":{"campaigns":{"eq":["spring"]}}}]}'
-_KEYS: Final = {"campaigns": "campaigns", "recipient_domains": "domains", "domains": "domains"}
 
 
 def _many(text: str) -> Many:
@@ -36,7 +29,11 @@ def _many(text: str) -> Many:
 class Window(Parameters):
     """The parameters that every call for figures has."""
 
-    aliases: ClassVar[Mapping[str, str]] = {"campaign_ids": "campaigns", "recipient_domains": "domains"}
+    aliases: ClassVar[Mapping[str, str]] = {
+        "campaign_ids": "campaigns",
+        "recipient_domains": "domains",
+        "x_tags": "tags",
+    }
     since = Moment(data_key="from", required=True, metadata={"description": "from then on"})
     to = Moment(metadata={"description": "before then; now if not given"})
     timezone = Zone(load_default="UTC", metadata={"description": "of times that name none, and of ts"})
@@ -52,13 +49,15 @@ class Window(Parameters):
     subaccounts = _many("0 alone is the one there is")
     templates = _many("finds nothing: mail over SMTP has none")
     ip_pools = _many("finds nothing: mail over SMTP has none")
-    sending_ips = _many("finds nothing: figures are not kept by it")
-    sending_domains = _many("finds nothing: figures are not kept by it")
+    sending_ips = _many("addresses that mail was sent from; opens and clicks have none")
+    sending_domains = _many("domains of From fields")
+    tags = _many("tags of messages")
     mailbox_providers = _many("finds nothing: not known here")
     mailbox_provider_regions = _many("finds nothing: not known here")
     ab_tests = _many("finds nothing: mail over SMTP has none")
     query_filters = Text(
-        load_default="", metadata={"description": "AND-groupings of campaigns and recipient_domains, with eq"}
+        load_default="",
+        metadata={"description": "JSON: groupings (AND, OR) of these filters, with eq, notEq, like, notLike"},
     )
 
     @validates_schema
@@ -103,6 +102,18 @@ def is_nothing(asked: Mapping[str, Any]) -> bool:
     return elsewhere or any(asked.get(name) for name in NEVER)
 
 
+def filters_of(asked: Mapping[str, Any]) -> Groupings:
+    """Return what an event must have to be counted. Raises ValueError."""
+    return (*simple({**asked, "subaccounts": ()}), *groupings(asked.get("query_filters", "")))
+
+
+def times_of(asked: Mapping[str, Any], now_ms: int) -> tuple[int, int]:
+    """Return the window that was asked for, at least a millisecond; Unix milliseconds."""
+    zone = asked["timezone"]
+    from_ms = unix_ms(asked["since"], zone)
+    return from_ms, max(unix_ms(asked["to"], zone) if "to" in asked else now_ms, from_ms + 1)
+
+
 def query_of(
     asked: Mapping[str, Any],
     tenant: str,
@@ -112,13 +123,13 @@ def query_of(
     series: bool = False,
     daily: bool = False,
 ) -> FigureQuery:
-    """Return the question to the store. daily: figures by it are kept by day. Raises ValueError."""
-    zone = asked["timezone"]
-    from_ms = unix_ms(asked["since"], zone)
-    to_ms = unix_ms(asked["to"], zone) if "to" in asked else now_ms
-    filters = _filters(asked.get("query_filters", ""))
-    campaigns = (*asked.get("campaigns", ()), *filters.get("campaigns", ()))
-    domains = (*asked.get("domains", ()), *filters.get("domains", ()))
+    """Return the question to the store. daily: figures by it are kept by day. Raises ValueError.
+
+    Of the filters it has campaigns and domains; `filters_of` has all.
+    """
+    from_ms, to_ms = times_of(asked, now_ms)
+    same = equal(filters_of(asked))
+    campaigns, domains = same.get("campaigns", ()), same.get("domains", ())
     precision = asked["precision"]
     if not series and precision in _TIMES:
         precision = "day"
@@ -126,13 +137,13 @@ def query_of(
         precision = "day"
     return FigureQuery(
         from_ms=from_ms,
-        to_ms=max(to_ms, from_ms + 1),
+        to_ms=to_ms,
         precision=precision or fitting(to_ms - from_ms, whole=not campaigns and by != "campaign"),
         series=series,
         by=by,
         metrics=tuple(dict.fromkeys(asked["metrics"])),
         campaigns=campaigns,
-        domains=tuple(domain.lower() for domain in domains),
+        domains=domains,
         tenant=tenant,
         limit=asked.get("limit", MAX_LIMIT),
         order_by=asked.get("order_by", ""),
@@ -145,23 +156,3 @@ def fitting(length_ms: int, *, whole: bool) -> str:
         if length_ms <= longest and (whole or LEVELS[precision] != Level.MINUTE):
             return precision
     return "day"
-
-
-def _filters(text: str) -> dict[str, list[str]]:
-    """Return what `query_filters` says of campaigns and domains. Raises ValueError for anything else."""
-    if not text:
-        return {}
-    found: dict[str, list[str]] = {}
-    try:
-        groupings = json.loads(text)["groupings"]
-        for grouping in groupings:
-            ((connective, keys),) = grouping.items()
-            if connective not in ("AND", "OR") or (connective == "OR" and len(keys) > 1):
-                raise ValueError("only AND between keys is offered")
-            for key, comparisons in keys.items():
-                if key not in _KEYS or set(comparisons) != {"eq"} or _KEYS[key] in found:
-                    raise ValueError("only campaigns and recipient_domains, once each, with eq, are offered")
-                found[_KEYS[key]] = [str(value) for value in comparisons["eq"]]
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(_FORM) from error
-    return found

@@ -6,11 +6,12 @@ from typing import Any, Final, NoReturn
 
 from marshmallow import validate
 
+from engagement.tracking_domains.kept import DomainTakenError, TrackingDomains
+from engagement.tracking_domains.model import TrackingDomain, domain_name
 from tracker_web.api.access import needs, the_key
 from tracker_web.api.blueprint import ApiBlueprint
 from tracker_web.api.errors import fail
 from tracker_web.api.parsing import Body, Parameters, Switch, Text
-from tracker_web.domains.kept import DomainTakenError, TrackingDomain, TrackingDomains, domain_name
 from tracker_web.domains.verify import Verdict, verify
 from tracker_web.web.sources import Sources
 

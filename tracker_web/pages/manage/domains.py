@@ -4,7 +4,8 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
-from tracker_web.domains.kept import DomainTakenError, TrackingDomains, domain_name
+from engagement.tracking_domains.kept import DomainTakenError, TrackingDomains
+from engagement.tracking_domains.model import domain_name
 from tracker_web.domains.verify import Verdict, verify
 from tracker_web.languages.words import gettext
 from tracker_web.pages import site

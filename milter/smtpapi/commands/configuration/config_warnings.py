@@ -17,6 +17,7 @@ from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring
 from engagement.settings import Settings
 from engagement.settings.scopes import listen_of
+from engagement.tracking_domains.copy_file import CopyFile
 from smtpapi.doctor.mta import proxy_filter
 from smtpapi.policy import files as policies
 from smtpapi.policy import hooks
@@ -90,6 +91,8 @@ def of_domains(settings: Settings) -> Iterator[str]:
         yield f"{directory}: which domains stand in links sent before cannot be read: {error}"
         return
     named = {domains_file.host_of(each) for each in (*settings.tracking_domains(), *settings.tracker.hosts)}
+    if settings.entered_domains.enabled:
+        named |= CopyFile(Path(settings.entered_domains.snapshot), lambda _text: None).current().names
     now = time.time()
     for each in used:
         name = domains_file.host_of(each.domain)

@@ -1,8 +1,11 @@
 """`smtpapi classify`: say what rules make of agents, and classify what is stored anew."""
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TextIO
@@ -14,9 +17,12 @@ from engagement.classify.judge import RuleSet
 from engagement.events.classify import Classification
 from engagement.events.model import Hit
 from engagement.links.model import Kind
+from engagement.registry import open_registry
+from engagement.registry.port import RegistryError
 from engagement.settings import Settings, load_file
 from engagement.shipper.reclassify import Outcome, reclassify
 from engagement.stores import open_store
+from engagement.webhooks import reclassified
 from smtpapi.commands.data.events import Since
 from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG, exit_on_error, say
 
@@ -109,7 +115,8 @@ def _classify(settings: Settings, rules: RuleSet, since: int, until: int | None,
     now = int(time.time() * 1000)
     end = now if until is None else until
     outcome = Outcome()
-    with closing(open_store(settings, writing=not dry_run)) as store:
+    noted = contextlib.nullcontext() if dry_run else _noted(settings, (since, end), now, rules)
+    with closing(open_store(settings, writing=not dry_run)) as store, noted:
         steps = reclassify(store, rules, since, end, now_ms=None if dry_run else now)
         try:
             with click.progressbar(
@@ -123,6 +130,30 @@ def _classify(settings: Settings, rules: RuleSet, since: int, until: int | None,
         except KeyboardInterrupt:
             say("Stopped. What was done stays; do it again for the rest.", err=True)
     _print_outcome(outcome, rules, dry_run=dry_run)
+
+
+@contextlib.contextmanager
+def _noted(settings: Settings, span: tuple[int, int], now: int, rules: RuleSet) -> Iterator[None]:
+    """Note in the registry what is classified meanwhile, so that webhooks tell of it.
+
+    Where there is no registry, there are no webhooks.
+    """
+    registry = run = None
+    try:
+        if settings.store.engine != "sqlite" or os.path.exists(settings.registry.path):
+            registry = open_registry(settings)
+            run = reclassified.begin(registry, span, now, rules.version, uuid.uuid4().hex[:8])
+    except RegistryError as error:
+        say(f"Webhooks will not tell of what changes: {error}", err=True)
+    try:
+        yield
+    finally:
+        if registry is not None:
+            with contextlib.suppress(RegistryError):  # it counts as ended after a day
+                if run is not None:
+                    kept = settings.store.retention * 1000
+                    reclassified.end(registry, run, int(time.time() * 1000), kept_ms=kept)
+            registry.close()
 
 
 def _print_outcome(outcome: Outcome, rules: RuleSet, *, dry_run: bool) -> None:

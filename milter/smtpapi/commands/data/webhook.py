@@ -212,7 +212,10 @@ def replay(
     data |= {"from": since} if since else {}
     data |= {"to": until} if until else {}
     with _service(config) as service:
-        say(f"{service.replay(webhook, data)['count']} batch(es) will be sent again")
+        asked = service.replay(webhook, data)
+        say(f"{asked['count']} batch(es) will be sent again")
+        if span := asked.get("x_from_store"):
+            say(f"Events from {span[0]} to {span[1]}, whose batches are kept no more, come from the store.")
 
 
 @command.command()

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -23,11 +24,13 @@ from engagement.settings import Settings, SettingsError, load_file, load_text
 from engagement.settings.schema import AddedRecipients
 from engagement.settings.scopes import listen_of
 from engagement.terminal import plain
+from engagement.tracking_domains.copy_file import CopyFile
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.output_folder import write_below
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.envelope import Client, Envelope
 from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse
+from smtpapi.pipeline.site import with_entered
 from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.policy import hooks
 from smtpapi.policy.files import load_named
@@ -91,6 +94,9 @@ def load_site(config: Path | None) -> Site:
         if rewriting.verify:
             need("milter", "lxml.html")
         site = Site.build(settings, _ring(settings), load_named(config, settings))
+        if settings.entered_domains.enabled:
+            path = Path(settings.entered_domains.snapshot)
+            site = with_entered(site, CopyFile(path, partial(click.echo, err=True)).current())
         return replace(site, first_hand=True)
     except (SettingsError, RingError, hooks.PolicyError) as error:
         raise Failed(str(error)) from None

@@ -34,6 +34,7 @@ from engagement.stores.port import EventStore, StoreError
 from engagement.suppression.fill import SuppressionFiller, Thresholds
 from engagement.suppression.follow import SnapshotWriter
 from engagement.systemd import Heartbeat, notify
+from engagement.tracking_domains.follow import CopyWriter
 from smtpapi.commands.options import config_option, exit_on_error
 
 _log = logging.getLogger("engagement.classify")
@@ -130,7 +131,7 @@ def _ship(
                 erasures=Erasures(partial(open_registry, settings), store, directory),
                 alive=heart.beat,
             )
-            with _suppression_list(settings, filler, once=once):
+            with _suppression_list(settings, filler, once=once), _tracking_domains(settings, once=once):
                 if once:
                     return _once(shipper)
                 view.show(shipper.status, shipper.lag)
@@ -176,6 +177,27 @@ def _suppression_list(settings: Settings, filler: SuppressionFiller | None, *, o
                 thread.join(_JOIN_SECONDS)
     if filler is not None:
         filler.close()
+
+
+@contextlib.contextmanager
+def _tracking_domains(settings: Settings, *, once: bool) -> Iterator[None]:
+    """Keep the copy of tracking domains for filter and tracker up to date meanwhile, where it is wanted."""
+    if not settings.entered_domains.enabled:
+        yield
+        return
+    writer = CopyWriter(partial(open_registry, settings), Path(settings.entered_domains.snapshot))
+    ended = threading.Event()
+    thread = threading.Thread(target=writer.run, args=(ended,), name="tracking-domains", daemon=True)
+    if not once:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if once:
+            writer.attempt()
+        else:
+            thread.join(_JOIN_SECONDS)
 
 
 def _once(shipper: Shipper) -> bool:

@@ -1,48 +1,18 @@
 """Tracking domains in the registry. A domain belongs to one tenant; one of a tenant's may be its default."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from engagement.registry.port import ConflictError, Document, Registry
+from engagement.tracking_domains.model import TrackingDomain
 
 KIND: Final = "tracking-domain"
-_LONGEST: Final = 253  # characters (RFC 1035 2.3.4)
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Only sub-domains, no bare ones (contract.md 8.6); a number at the end would make it an address.
-_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})+\.(?=[a-z0-9-]*[a-z]){_LABEL}", re.ASCII)
 
 
 class DomainTakenError(Exception):
     """The domain is there already, of this tenant or of another."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingDomain:
-    """A tracking domain. status: of its DNS record: unverified, pending, invalid or valid."""
-
-    domain: str
-    tenant: str
-    secure: bool = False
-    default: bool = False
-    verified: bool = False
-    status: str = "unverified"
-    checked_ms: int = 0
-
-    @property
-    def port(self) -> int:
-        """Return the port that readers connect to."""
-        return 443 if self.secure else 80
-
-
-def domain_name(text: str) -> str:
-    """Return a domain in lower case. Raises ValueError for what cannot be a tracking domain."""
-    name = text.strip().lower().removesuffix(".")
-    if len(name) > _LONGEST or not _NAME.fullmatch(name):
-        raise ValueError("domain must be valid")
-    return name
 
 
 class TrackingDomains:
@@ -70,10 +40,7 @@ class TrackingDomains:
 
     def all(self) -> Iterator[TrackingDomain]:
         """Yield the tenant's domains by name."""
-        after = ""
-        while page := self._registry.find(KIND, after=after):
-            yield from (domain for domain in map(_domain, page) if domain.tenant == self._tenant)
-            after = page[-1].key
+        yield from (domain for domain in every(self._registry) if domain.tenant == self._tenant)
 
     def change(self, domain: TrackingDomain, **changes: Any) -> TrackingDomain:
         """Store a domain with changes; a new default takes the place of the one before."""
@@ -98,6 +65,14 @@ class TrackingDomains:
     def remove(self, name: str) -> bool:
         """Remove a domain; return whether this tenant had it."""
         return self.get(name) is not None and self._registry.delete(KIND, name)
+
+
+def every(registry: Registry) -> Iterator[TrackingDomain]:
+    """Yield the domains of all tenants by name. Raises RegistryError."""
+    after = ""
+    while page := registry.find(KIND, after=after):
+        yield from map(_domain, page)
+        after = page[-1].key
 
 
 def _data(domain: TrackingDomain) -> dict[str, Any]:
