@@ -32,7 +32,7 @@ class Decision:
     tell the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
     a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
-    List-Id.
+    List-Id. keep_html_days: how long a copy of the HTML is kept for the click map, 0 for not keeping one.
     """
 
     clicks: bool
@@ -55,6 +55,7 @@ class Decision:
     list_unsubscribe: bool = False
     list_mailto: str = ""
     list_id: str = ""
+    keep_html_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ def decide(
         list_unsubscribe=unsubscribe and not transactional,
         list_mailto=options.list_unsubscribe_mailto,
         list_id=variables.list_id() or options.list_id,
+        # A transactional mail is of one person: a code to sign in, an order. Nothing is like it.
+        keep_html_days=0 if transactional else options.keep_html_days,
     )
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 
@@ -157,7 +160,9 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
         case PrivacyMode.FULL:
             return decision
         case PrivacyMode.AGGREGATE:
-            return replace(decision, privacy=mode, metadata="", custom=(), consent_reference="")
+            return replace(
+                decision, privacy=mode, metadata="", custom=(), consent_reference="", keep_html_days=0
+            )
         case PrivacyMode.HYGIENE:
             return replace(
                 decision,
@@ -169,6 +174,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 metadata="",
                 custom=(),
                 consent_reference="",
+                keep_html_days=0,
             )
         case PrivacyMode.OFF:
             return replace(
@@ -182,6 +188,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 metadata="",
                 custom=(),
                 consent_reference="",
+                keep_html_days=0,
             )
 
 
