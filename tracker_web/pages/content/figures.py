@@ -96,6 +96,7 @@ def _sides(name: str) -> tuple[str, ...]:
 def needed() -> tuple[str, ...]:
     """Return the names of all figures that cards, lines and tables here are made of."""
     names = ["count_injected", "x_count_open_tracked", "x_count_click_tracked", "x_count_tracked"]
+    names.append("count_delayed")
     for wanted in _UNIQUE_CARDS:
         for unique in (True, False):
             name, _ = _shown(wanted, unique=unique)
@@ -187,6 +188,19 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
     return Table("series", columns, rows)
 
 
+def hours_table(made: list[Line]) -> Table:
+    """Return the numbers of each hour of the day as a table. made: lines of 24 values each."""
+    columns = (
+        Column("hour", "Hour (UTC)", TEXT),
+        *(Column(line.name, line.name.capitalize()) for line in made),
+    )
+    rows = tuple(
+        Row({"hour": f"{hour:02}:00", **{line.name: int(line.values[hour]) for line in made}})
+        for hour in range(24)
+    )
+    return Table("hours", columns, rows)
+
+
 def _column(name: str, title: str) -> Column:
     meaning = FIGURES[name].meaning if name in FIGURES else RATES[name].meaning
     return Column(name, title, RATE if name in RATES else "number", gettext(meaning))
@@ -243,6 +257,37 @@ def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
         for column in columns:
             values.setdefault(column.name, sums.get(column.name, 0))
         made.append(Row(values, link, bar=_bar("unique_clicked", sums)))
+    return Table("links", columns, tuple(made))
+
+
+def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
+    """Return the links of a click map: with those of the mail that nobody clicked.
+
+    rows: of each its place in the mail, name, target, where it leads, and sums.
+    """
+    columns = (
+        Column("ordinal", "#", TEXT),
+        Column("link", "Link", TEXT),
+        Column("target", "To", TEXT),
+        _column("x_count_people_unique_clicked", "People"),
+        Column("share", "Share", RATE, "of all links' clicks by people"),
+        _column("x_count_unsure_unique_clicked", "Unsure"),
+        _column("x_count_machine_unique_clicked", "Machines"),
+    )
+    found = list(rows)
+    whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
+    made = []
+    for ordinal, title, target, link, sums in found:
+        people = sums.get("x_count_people_unique_clicked", 0)
+        values: dict[str, object] = {
+            "ordinal": ordinal,
+            "link": title,
+            "target": target,
+            "share": people / whole if whole else None,
+        }
+        for column in columns:
+            values.setdefault(column.name, sums.get(column.name, 0))
+        made.append(Row(values, link))
     return Table("links", columns, tuple(made))
 
 
