@@ -58,6 +58,8 @@ PAGES = (
     f"/recipients?address={ADDRESS}",
     f"/recipients/erase?address={ADDRESS}",
     f"/machines{PERIOD}",
+    f"/machines/rule/mail-filter{PERIOD}",
+    "/machines/try?rule=browser&as=off",
     "/live",
     "/suppression",
     "/domains",

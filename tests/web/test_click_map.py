@@ -8,22 +8,37 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from engagement.access.users import Role, Users
+from engagement.events.model import MessageEvent
+from engagement.events.rows import rows
 from engagement.kept_html.book import KeptBook
-from engagement.kept_html.model import mark
+from engagement.kept_html.model import KeptLink, mark
+from engagement.links.model import Kind, Link
+from engagement.links.ring_file import RingFile
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
+from hop_mail import CLIENT, FIELDS, api
+from smtpapi.commands import main
+from smtpapi.model.envelope import Envelope
+from smtpapi.model.granted_actions import ALL
+from smtpapi.model.message import Field, Message
+from smtpapi.process.worker import WorkerServices
+from smtpapi.telemetry.counters import Counters
 from tracker_web.pages.content import people
 from tracker_web.pages.content.mail_frame import Clicks, framed
 from tracker_web.web.app import create_app
 from web.chromium import Page, browser
-from web.servers import ROOT, Site, opener, running, web
-from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, keep, shown_site
+from web.servers import ROOT, Site, make_site, opener, running, web
+from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, hit, keep, shown_site, tell
 from web.signing_in import HOST, PASSWORD, sign_in
+from web.web_cases import NOW
+from web.web_events import an_injection
 
 VENDORED = ROOT / "tracker_web" / "pages" / "static" / "vendor"
 
@@ -65,24 +80,24 @@ def test_each_link_has_its_number_and_share_in_the_mail_and_in_the_table(client:
     page = text(client, f"/map/{CAMPAIGN}")
     frame = re.search(r'<iframe class="mail" sandbox src="(/mail-copy/[^"]+)"', page)
     assert frame is not None
-    rows = exported(client, f"/map/{CAMPAIGN}?export=csv&table=links")
-    assert [row["link"] for row in rows] == ["walks", "tickets", "the lamp", "leave the list"]
-    assert rows[1]["target"] == "https://lighthouse.example/tickets"
+    found = exported(client, f"/map/{CAMPAIGN}?export=csv&table=links")
+    assert [row["link"] for row in found] == ["walks", "tickets", "the lamp", "leave the list"]
+    assert found[1]["target"] == "https://lighthouse.example/tickets"
     drawn = shares(text(client, frame[1].replace("&amp;", "&")))
     assert [each.partition(" ")[0] for each in drawn] == ["1", "2", "3", "4"]
-    for each, row in zip(drawn, rows, strict=True):
+    for each, row in zip(drawn, found, strict=True):
         share = float(row["share"]) * 100
         assert each.endswith(f"· {share:.{0 if share >= 10 else 1}f} %")
-    assert sum(float(row["share"]) for row in rows) == pytest.approx(1)
+    assert sum(float(row["share"]) for row in found) == pytest.approx(1)
     assert exported(client, f"/campaigns/{CAMPAIGN}?export=csv&table=links")[0]["link"] in {
-        row["link"] for row in rows
+        row["link"] for row in found
     }
 
 
 def test_the_map_goes_by_the_period_of_its_address(client: FlaskClient) -> None:
     day = "?from=2020-01-01&to=2020-01-02"
-    rows = exported(client, f"/map/{CAMPAIGN}{day}&export=csv")
-    assert [(row["x_count_people_unique_clicked"], row["share"]) for row in rows] == [("0", "")] * 4
+    found = exported(client, f"/map/{CAMPAIGN}{day}&export=csv")
+    assert [(row["x_count_people_unique_clicked"], row["share"]) for row in found] == [("0", "")] * 4
     assert shares(text(client, f"/mail-copy/{CAMPAIGN}{day}")) == ["1", "2", "3", "4"]
 
 
@@ -93,6 +108,37 @@ def test_without_a_copy_there_is_the_table_and_what_to_do(client: FlaskClient) -
     assert exported(client, "/map/opening-hours?export=csv")
     assert text(client, "/mail-copy/opening-hours", 404)
     assert text(client, "/map/no-such", 404)
+
+
+def test_from_a_mail_through_the_filter_to_its_map(tmp_path: Path) -> None:
+    """By the programs' parts: a worker's services, `smtpapi ship --once`, the pages, `recipient erase`."""
+    more = f"""registry {{ path = "{tmp_path}/registry.db" }}
+    ESMTP_Listener {{ tracking_domain = "t.example.net" click_tracking_enabled = true keep_html_days = 9
+        Listen ":25" {{ }} }}"""
+    made = make_site(tmp_path, more=more)
+    settings = load_file(made.config)
+    worker = WorkerServices(settings, None, RingFile(tmp_path / "keys"), Counters.create(1).row(0))
+    services = worker.for_sessions()
+    body = b'<p>Dear Ann, <a href="https://shop.example/first" data-msys-linkname="first">go</a></p>'
+    message = Message((*FIELDS, Field("To", b" Ann <ann@example.net>"), api(campaign_id="autumn")), body)
+    envelope = Envelope(CLIENT, "news@example.org", ("ann@example.net",), "Q1")
+    result = services.consider(envelope, message, {}, ALL)
+    services.record(result)
+    assert services.keep is not None
+    assert services.keep(result, message)
+    worker.close()
+    assert len(list(made.spool.glob("*.kept"))) == 1
+    run = CliRunner()
+    assert run.invoke(main, ["ship", "--once", "--config", str(made.config)]).exit_code == 0
+    assert list(made.spool.glob("*.kept")) == []
+    client = create_app(settings).test_client()
+    token = (tmp_path / "web-token").read_text().strip()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    assert [row["link"] for row in exported(client, "/map/autumn?export=csv")] == ["first"]
+    assert "Dear ▒▒▒▒, <a" in text(client, "/mail-copy/autumn")
+    done = run.invoke(main, ["recipient", "erase", "--yes", "ann@example.net", "--config", str(made.config)])
+    assert "1 kept copy or copies of mail removed" in done.output
+    assert text(client, "/mail-copy/autumn", 404)
 
 
 def test_a_form_that_was_kept_beside_is_a_choice(client: FlaskClient, site: Site) -> None:
@@ -209,17 +255,17 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_recipients_of_a_state_are_those_of_its_events(client: FlaskClient, state: str) -> None:
-    rows = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
+    found = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
     events = exported(client, f"/messages?campaign={CAMPAIGN}&type={STATES[state]}&export=csv")
-    assert {row["recipient"] for row in rows} == {event["raw_rcpt_to"] for event in events}
-    assert rows
+    assert {row["recipient"] for row in found} == {event["raw_rcpt_to"] for event in events}
+    assert found
     page = text(client, f"/reached/{CAMPAIGN}?state={state}")
-    assert f'<a href="/recipients?address={rows[0]["recipient"].replace("@", "%40")}">' in page or (
-        f'<a href="/recipients?address={rows[0]["recipient"]}">' in page
+    assert f'<a href="/recipients?address={found[0]["recipient"].replace("@", "%40")}">' in page or (
+        f'<a href="/recipients?address={found[0]["recipient"]}">' in page
     )
     assert json.loads(text(client, f"/reached/{CAMPAIGN}?state={state}&export=json"))[0] == {
-        **rows[0],
-        "times": int(rows[0]["times"]),
+        **found[0],
+        "times": int(found[0]["times"]),
     }
 
 
@@ -229,16 +275,16 @@ def test_each_state_has_as_many_as_its_figure_says(client: FlaskClient) -> None:
     counted = dict(re.findall(r'state=([\w-]+)">[^<]*</a></td><td class="number">([\d]+)<', page))
     assert len(counted) == len(people.STATES) - 1
     for state, number in counted.items():
-        rows = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
-        assert len(rows) == int(number), state
+        found = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
+        assert len(found) == int(number), state
     assert int(counted["clicked-people"]) > 0
     assert int(counted["clicked-machines"]) > 0
 
 
 def test_who_clicked_one_link(client: FlaskClient) -> None:
-    rows = exported(client, f"/reached/{CAMPAIGN}?state=clicked&link=2&export=csv")
-    assert rows
-    assert {row["what"] for row in rows} == {"the lamp"}
+    found = exported(client, f"/reached/{CAMPAIGN}?state=clicked&link=2&export=csv")
+    assert found
+    assert {row["what"] for row in found} == {"the lamp"}
     page = text(client, f"/reached/{CAMPAIGN}?state=clicked&link=2")
     assert "Link 3 alone" in page
     assert "state=clicked-people&amp;link=2" in page
@@ -337,3 +383,41 @@ def test_without_script_a_series_is_the_servers_drawing(site: Site, page: Page) 
         assert page.value("document.querySelector('svg.chart').getBoundingClientRect().width") > 500
     finally:
         page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+RUDE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
+
+
+def test_text_of_strangers_stays_text_in_the_browser(site: Site, page: Page) -> None:
+    """User-Agent, subject, sender, link, campaign, recipient, an answer of a mail server, and a kept copy."""
+    name = RUDE[:60]
+    mail = an_injection()._replace(
+        message_id=b"\xee" * 16, recipient=f"{RUDE}@example.net", friendly_from=RUDE, subject=RUDE,
+        campaign=name, at_ms=(NOW - 3600) * 1000, queue_id="4bRude",
+    )  # fmt: skip
+    link = Link(b"https://a.example/'\"><script>alert(3)</script>", RUDE[:63], False, 0, "html")
+    said = MessageEvent(
+        "0190aaaa-0000-7000-8000-00000000eeee", mail.at_ms, "bounce", "mx", "4bRude", 7, raw_reason=RUDE
+    )
+    tell(site, [
+        *rows(mail),
+        *rows(hit(mail, Kind.CLICK, 60, RUDE, link)),
+        *rows(hit(mail, Kind.OPEN, 90, RUDE)),
+        *rows(said, injection=mail),
+    ])  # fmt: skip
+    kept = a_copy(name, html=f"<p>{RUDE}</p>")
+    links = (KeptLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
+    keep(site.folder, replace(kept, subject=RUDE, links=links))
+    keep(site.folder, replace(kept, subject=RUDE, links=links, form="other"))
+    page.complaints.clear()
+    shown = 0
+    quoted = page.value(f"encodeURIComponent({name!r})")
+    paths = [f"/map/{quoted}", f"/campaigns/{quoted}", f"/machines/rule/no-rule{PERIOD}"]
+    paths += [f"/reached/{quoted}?state={state}" for state in ("sent", "bounced", "opened-unsure", "clicked")]
+    for path in paths:
+        page.open(f"http://localhost:{site.web}{path}")
+        assert page.value("document.querySelectorAll('script:not([src]), main img, [onerror]').length") == 0
+        shown += "<script>alert" in page.value("document.body.textContent")
+        assert "49" not in page.value("document.title"), path
+    assert page.complaints == []
+    assert shown >= 5  # it was there to be run

@@ -68,7 +68,8 @@ def blueprint() -> Blueprint:
     def mail(name: str) -> ResponseReturnValue:
         """Return the mail itself, for the frame. Query parameters: as of the map."""
         if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe":  # opened by itself: no frame holds it
-            return site.go_to(url_for("click_map.one", name=name, **request.args))
+            to = url_for("click_map.one", name=name)
+            return site.go_to(site.link_to(to, request.args.to_dict()))
         campaign = site.of_segment(name)
         chosen = _chosen(_copies(campaign))
         html = KeptBook(site.registry()).html(chosen) if chosen else None

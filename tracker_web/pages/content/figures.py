@@ -291,11 +291,15 @@ def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
     return Table("links", columns, tuple(made))
 
 
-def machine_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
-    """Return what each rule called what. rows: of each the class, the reason, where it leads, and sums."""
+def machine_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
+    """Return what each rule called what.
+
+    rows: of each the class, the rule's name, what it says, where it leads, and sums.
+    """
     columns = (
-        Column("class", gettext("Class"), TEXT),
         Column("reason", gettext("Rule"), TEXT),
+        Column("class", gettext("Class"), TEXT),
+        Column("says", gettext("What it says"), TEXT),
         _column("x_count_recorded_rendered", gettext("Opens")),
         _column("x_count_recorded_clicked", gettext("Clicks")),
         Column("share", gettext("Of all requests"), RATE),
@@ -307,10 +311,11 @@ def machine_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     ]
     whole = sum(each)
     made = []
-    for (client, reason, link, sums), count in zip(found, each, strict=True):
+    for (client, reason, says, link, sums), count in zip(found, each, strict=True):
         values: dict[str, object] = {
             "class": client,
             "reason": reason,
+            "says": says,
             "share": count / whole if whole else None,
         }
         for column in columns:
