@@ -60,7 +60,7 @@ def test_a_rule_has_its_conditions_hits_and_examples(client: FlaskClient) -> Non
     page = text(client, f"/machines/rule/mail-filter{PERIOD}")
     assert "barracuda" in page
     assert "Barracuda Sentinel" in page
-    told = re.search(r"0 opens, (\d+) clicks, as scanner", page)
+    told = re.search(r"0 opens, (\d+) clicks: scanner", page)
     assert told is not None
     shown = len(re.findall(r'<li class="machines" data-id=', page))
     assert shown == min(machines._EXAMPLES, int(told[1])) > 5
@@ -144,4 +144,4 @@ def test_a_change_is_of_its_rule_alone() -> None:
 
 def test_what_moves_from_one_side_to_another() -> None:
     changes = Counter({Change("scanner", "a", "human", "b"): 3, Change("scanner?", "a", "prefetch", "c"): 2})
-    assert moved(changes) == [("people", 3), ("unsure", -2), ("machines", -1)]
+    assert moved(changes) == [("people", 3), ("unsure", -2), ("machine", -1)]

@@ -160,7 +160,10 @@ def _hours(view: View, name: str) -> list[Line]:
             hour = row.at_ms // 3_600_000 % 24
             opens[hour] += row.figures.get("x_count_people_rendered", 0)
             clicks[hour] += row.figures.get("x_count_people_clicked", 0)
-    return [Line("opens", "people", tuple(opens)), Line("clicks", "clicks", tuple(clicks))]
+    return [
+        Line("opens", "people", tuple(opens), gettext("opens")),
+        Line("clicks", "clicks", tuple(clicks), gettext("clicks")),
+    ]
 
 
 def _states(name: str, sums: Mapping[str, int]) -> list[tuple[str, int | None, str]]:

@@ -11,6 +11,7 @@ from engagement.figures.contribution import link_group
 from engagement.figures.query import FigureRow
 from engagement.kept_html.book import KeptBook
 from engagement.kept_html.model import KeptHtml
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME, CampaignView, campaign_view
 from tracker_web.pages.content.figures import map_table
@@ -43,7 +44,10 @@ def blueprint() -> Blueprint:
         copies = _copies(campaign)
         if seen is None and not copies:
             return site.page(
-                "empty.html", title=campaign or NO_NAME, text=_NOTHING, status=HTTPStatus.NOT_FOUND
+                "empty.html",
+                title=campaign or gettext(NO_NAME),
+                text=gettext(_NOTHING),
+                status=HTTPStatus.NOT_FOUND,
             )
         chosen = _chosen(copies)
         links = _links(campaign, seen, chosen)
@@ -53,7 +57,7 @@ def blueprint() -> Blueprint:
         response = site.page(
             "click_map.html",
             (table,),
-            name=campaign or NO_NAME,
+            name=campaign or gettext(NO_NAME),
             campaign=campaign,
             seen=seen,
             copies=[(copy, _form_link(copy)) for copy in copies],
@@ -81,7 +85,7 @@ def blueprint() -> Blueprint:
     return pages
 
 
-_NOTHING = "No event names this campaign, and no copy of its mail is kept."
+_NOTHING = N_("No event names this campaign, and no copy of its mail is kept.")
 
 
 def _copies(campaign: str) -> tuple[KeptHtml, ...]:

@@ -13,6 +13,7 @@ from engagement.classify.model import Rule
 from engagement.events.fields import TYPES
 from engagement.figures.query import FigureRow
 from engagement.shipper.reclassify import Outcome, reclassify
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.figures import machine_table, total
 from tracker_web.pages.content.numbers import moment
@@ -58,7 +59,7 @@ def blueprint() -> Blueprint:
             if row.group.partition(" ")[2] == name
         ]
         if rule is None and not rows and name not in (NO_RULE, NO_AGENT):
-            return site.page("empty.html", title=name, text=_NO_SUCH, status=HTTPStatus.NOT_FOUND)
+            return site.page("empty.html", title=name, text=gettext(_NO_SUCH), status=HTTPStatus.NOT_FOUND)
         classes = {row.group.partition(" ")[0] for row in rows}
         found = site.events(classes=tuple(sorted(classes)), limit=_LOOKED_AT) if classes else []
         theirs = [fields for fields in found if fields.get("x_client_reason") == name]
@@ -107,7 +108,7 @@ def blueprint() -> Blueprint:
     return pages
 
 
-_NO_SUCH = "There is no rule of this name, and none of this name has decided anything in this period."
+_NO_SUCH = N_("There is no rule of this name, and none of this name has decided anything in this period.")
 
 
 def _may_try() -> bool:

@@ -4,6 +4,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.stores.port import Query, cursor_of, cursor_position
+from tracker_web.languages.words import gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME
 from tracker_web.pages.content.people import STATES, people_table
@@ -39,7 +40,7 @@ def blueprint() -> Blueprint:
         return site.page(
             "reached.html",
             (table,),
-            name=campaign or NO_NAME,
+            name=campaign or gettext(NO_NAME),
             campaign=campaign,
             state=state,
             states=[each for each in STATES.values() if each.name != "clicked" or ordinal >= 0],

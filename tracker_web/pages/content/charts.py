@@ -129,7 +129,7 @@ def series_data(moments: Sequence[int], lines: Sequence[Line], precision: str) -
     told = {
         "at": [at // 1000 for at in moments],
         "precision": precision,
-        "lines": [{"name": line.name, "css": line.css, "values": line.values} for line in lines],
+        "lines": [{"name": line.words, "css": line.css, "values": line.values} for line in lines],
     }
     return json.dumps(told, separators=(",", ":"))
 
@@ -144,7 +144,7 @@ def hours_chart(title: str, lines: Sequence[Line]) -> Markup:
             parts.append(
                 f'<rect class="{escape(line.css)}" x="{hour * 20 + 2 + place * 8}" y="{62 - height:.1f}" '
                 f'width="8" height="{height:.1f}">'
-                f"<title>{hour:02}:00: {grouped(line.values[hour])} {escape(line.name)}</title></rect>"
+                f"<title>{hour:02}:00: {grouped(line.values[hour])} {escape(line.words)}</title></rect>"
             )
         if hour % 3 == 0:
             parts.append(

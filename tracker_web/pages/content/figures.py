@@ -191,8 +191,8 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
 def hours_table(made: list[Line]) -> Table:
     """Return the numbers of each hour of the day as a table. made: lines of 24 values each."""
     columns = (
-        Column("hour", "Hour (UTC)", TEXT),
-        *(Column(line.name, line.name.capitalize()) for line in made),
+        Column("hour", gettext("Hour (UTC)"), TEXT),
+        *(Column(line.name, line.words[:1].upper() + line.words[1:]) for line in made),
     )
     rows = tuple(
         Row({"hour": f"{hour:02}:00", **{line.name: int(line.values[hour]) for line in made}})
@@ -267,12 +267,12 @@ def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
     """
     columns = (
         Column("ordinal", "#", TEXT),
-        Column("link", "Link", TEXT),
-        Column("target", "To", TEXT),
-        _column("x_count_people_unique_clicked", "People"),
-        Column("share", "Share", RATE, "of all links' clicks by people"),
-        _column("x_count_unsure_unique_clicked", "Unsure"),
-        _column("x_count_machine_unique_clicked", "Machines"),
+        Column("link", gettext("Link"), TEXT),
+        Column("target", gettext("To"), TEXT),
+        _column("x_count_people_unique_clicked", gettext("People")),
+        Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
+        _column("x_count_unsure_unique_clicked", gettext("Unsure")),
+        _column("x_count_machine_unique_clicked", gettext("Machines")),
     )
     found = list(rows)
     whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engagement.events.classify import ReaderClass, Verdict, verdict
+from tracker_web.languages.words import gettext
 from tracker_web.pages.content.tables import TEXT, TIME, Column, Row, Table
 
 Fields = Mapping[str, Any]
@@ -84,11 +85,11 @@ def people_table(state: State, events: Iterable[Fields], most: int) -> Table:
     wanted = None if state.who is None else _BEST.index(state.who)
     people = [each for each in found.values() if wanted is None or each.best == wanted]
     columns = (
-        Column("recipient", "Recipient", TEXT),
-        Column("times", "Times"),
-        Column("first", "First", TIME),
-        Column("last", "Last", TIME),
-        Column("what", "What", TEXT),
+        Column("recipient", gettext("Recipient"), TEXT),
+        Column("times", gettext("Times")),
+        Column("first", gettext("First"), TIME),
+        Column("last", gettext("Last"), TIME),
+        Column("what", gettext("What"), TEXT),
     )
     rows = tuple(
         Row(

@@ -9,6 +9,7 @@ from engagement.classify.model import Rule
 from engagement.events.classify import ReaderClass, verdict
 from engagement.events.signals import signal_names
 from engagement.shipper.reclassify import Change
+from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 
 OFF: Final = "off"
@@ -47,7 +48,7 @@ def conditions(rule: Rule) -> list[tuple[str, str]]:
     if rule.spoiled:
         found.append(("spoiled", "true"))
     if rule.networks is not None:
-        found.append(("network", _some(tuple(map(str, rule.networks))) or "none is listed"))
+        found.append(("network", _some(tuple(map(str, rule.networks))) or gettext("none is listed")))
     if rule.as_numbers:
         found.append(("as_number", _some(tuple(map(str, rule.as_numbers)))))
     for name, seconds in (
@@ -58,7 +59,16 @@ def conditions(rule: Rule) -> list[tuple[str, str]]:
             found.append((name, f"{seconds:g}"))
     for name, within in (("burst", rule.burst), ("recipients", rule.recipients)):
         if within is not None:
-            found.append((name, f"{within.number} in {within.seconds:g} s"))
+            found.append(
+                (
+                    name,
+                    gettext(
+                        "%(number)s in %(seconds)s s",
+                        number=within.number,
+                        seconds=format(within.seconds, "g"),
+                    ),
+                )
+            )
     return found
 
 
@@ -77,11 +87,11 @@ def changed(rules: Iterable[Rule], name: str, change: str) -> tuple[Rule, ...]:
 def changes_table(changes: "Counter[Change]") -> Table:
     """Return what would change, the most hits first."""
     columns = (
-        Column("before", "Now", TEXT),
-        Column("rule_before", "By rule", TEXT),
-        Column("after", "Then", TEXT),
-        Column("rule_after", "By rule then", TEXT),
-        Column("hits", "Hits"),
+        Column("before", gettext("Now"), TEXT),
+        Column("rule_before", gettext("By rule"), TEXT),
+        Column("after", gettext("Then"), TEXT),
+        Column("rule_after", gettext("By rule then"), TEXT),
+        Column("hits", gettext("Hits")),
     )
     rows = tuple(Row({**change._asdict(), "hits": count}) for change, count in changes.most_common())
     return Table("changes", columns, rows)
@@ -93,14 +103,21 @@ def moved(changes: "Counter[Change]") -> list[tuple[str, int]]:
     for change, count in changes.items():
         sums[_side(change.before)] -= count
         sums[_side(change.after)] += count
-    return [(side, sums[side]) for side in ("people", "unsure", "machines")]
+    return [(side, sums[side]) for side in ("people", "unsure", "machine")]
 
 
 def _side(shown: str) -> str:
     client = shown.removesuffix("?")
-    return "" if client == ReaderClass.PROBE else verdict(client, certain=not shown.endswith("?")).value
+    if client == ReaderClass.PROBE:
+        return ""
+    side = verdict(client, certain=not shown.endswith("?")).value
+    return "machine" if side == "machines" else side  # as figures name it
 
 
 def _some(values: tuple[str, ...]) -> str:
-    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return ", ".join(values[:_SHOWN]) + more
+    shown, more = ", ".join(values[:_SHOWN]), len(values) - _SHOWN
+    return (
+        shown
+        if more <= 0
+        else ngettext("%(some)s and %(num)s more", "%(some)s and %(num)s more", more, some=shown)
+    )
