@@ -53,6 +53,10 @@ class RuleSet:
         self._candidates = lru_cache(maxsize=8192)(self._candidates_of)
         self._left = lru_cache(maxsize=8192)(self._left_of)
 
+    def with_rules(self, rules: Iterable[Rule]) -> "RuleSet":
+        """Return a set of other rules, with this one's version and systems of addresses."""
+        return RuleSet(rules, self.version, self._as_numbers)
+
     def judge(self, hit: Hit, context: Context = NOTHING) -> Classification:
         """Return the label of a hit."""
         kind = hit.kind

@@ -12,6 +12,8 @@ from typing import Final
 
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.extras import NotInstalledError
+from engagement.kept_html.book import KeptBook
+from engagement.kept_html.folder import KeptFolder
 from engagement.registry.port import Registry, RegistryError
 from engagement.spool.erasure import RecipientTraces
 from engagement.stores.port import EventStore, StoreError
@@ -42,6 +44,7 @@ class Erasures:
         self._clock = clock
         self._requests: ErasureRequests | None = None
         self._batches: Documents | None = None  # what webhooks keep
+        self._kept: KeptBook | None = None  # copies of mail's HTML
         self._mark = ""
         self._waiting: dict[str, ErasureRequest] = {}
         self._begun: dict[str, tuple[RecipientTraces, set[str]]] = {}
@@ -71,6 +74,7 @@ class Erasures:
         if self._requests is None:
             registry = self._open()
             self._requests, self._batches = ErasureRequests(registry), Documents(registry)
+            self._kept = KeptBook(registry)
         requests = self._requests
         more = True
         while more:
@@ -85,6 +89,9 @@ class Erasures:
             traces.blank()
             if self._batches is not None:
                 self._batches.erase(request.recipient, request.tenant)
+            KeptFolder(self._directory).erase(request.recipient, request.tenant)
+            if self._kept is not None:
+                self._kept.erase(request.recipient, request.tenant)
             requests.done(request, events)
             del self._waiting[request.id], self._begun[request.id]
             _log.info("a recipient was erased on request %s: %d event(s)", request.id, events)

@@ -120,6 +120,11 @@ class Settings:
         set_here = (block.values.get(option.name) for block in self.table.top.walk())
         return frozenset({SuppressionAction(option.default), *(each.value for each in set_here if each)})
 
+    def keeps_html(self) -> bool:
+        """Return whether any scope has copies of mail's HTML kept."""
+        found = (block.values.get("keep_html_days") for block in self.table.top.walk())
+        return any(each.value for each in found if each)
+
     def copies_suppression_list(self) -> bool:
         """Return whether the filter's copy of the suppression list is written."""
         asked = self.suppression_actions() != {SuppressionAction.OFF}

@@ -18,6 +18,7 @@ from engagement.erasures.carrying import Erasures
 from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import EventRow, rows
+from engagement.kept_html.carrying import KeptCopies
 from engagement.links.model import BadToken
 from engagement.registry.port import RegistryError
 from engagement.shipper.lag import Lag
@@ -53,7 +54,8 @@ class Shipper:
     filler: puts recipients on the suppression list, None for not doing so. unsubscribes: follows readers who
     want no more mail, None for not doing so. portion: bytes of the spool in one step. now: returns Unix
     seconds. lock: to notice when it is removed; None for not checking. erasures: requests to erase
-    recipients, None for not looking. alive: called in each turn of the loop.
+    recipients, None for not looking. kept: copies of mail's HTML, None for not carrying any. alive: called in
+    each turn of the loop.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Shipper:
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
         erasures: Erasures | None = None,
+        kept: KeptCopies | None = None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._alive = alive
         self._lock = lock
         self._erasures = erasures
+        self._kept = kept
         self._directory = directory
         self._store = store
         self._rejudge = rejudge
@@ -161,6 +165,7 @@ class Shipper:
             if self._unsubscribes:
                 self._unsubscribes.turn()
             self._roll_up()
+            self._take_copies()
             self._erase()
             if not self.status.busy:
                 stop.wait(IDLE_SECONDS)
@@ -177,6 +182,7 @@ class Shipper:
             if self._unsubscribes:
                 self._unsubscribes.turn()
             self._roll_up(now=True, seconds=deadline - time.monotonic())
+            self._take_copies(now=True)
             self._erase()
         self._save_status(force=True)
         return shipped == 0
@@ -291,6 +297,11 @@ class Shipper:
             self._erasures is not None and not self.status.failing
         ):  # else the same trouble would be told twice
             self._erasures.turn()
+
+    def _take_copies(self, *, now: bool = False) -> None:
+        """Carry copies of mail's HTML to the registry, before anybody is erased."""
+        if self._kept is not None:
+            self._kept.turn(now=now)
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

@@ -139,7 +139,7 @@ def test_the_shipper_writes_what_was_verified(tmp_path: Path) -> None:
 
 def test_the_tracker_answers_under_them_also_without_a_token() -> None:
     statuses: list[str] = []
-    answer = otherwise(frozenset({"t.example.net"}), "Shop", lambda: ALL.names)
+    answer = otherwise(frozenset({"t.example.net"}), "Shop", entered=lambda: ALL.names)
     for host in ("t.example.net", "LINKS.shop.example:80", "bad.ours.example"):
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_HOST": host}
         list(answer(environ, lambda status, _headers, _error=None: statuses.append(status)))  # type: ignore[arg-type] # notes the status alone

@@ -13,6 +13,8 @@ from engagement.access.users import Role, Users
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection, MessageEvent
 from engagement.events.rows import EventRow, rows
+from engagement.kept_html.book import KeptBook
+from engagement.kept_html.model import KeptHtml, KeptLink
 from engagement.links.keys import Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
@@ -25,6 +27,7 @@ from engagement.suppression.model import Entry, MailKind, Source
 from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.model import DELIVERED, FAILED, Batch, BatchState, Endpoint, State, Webhook
+from smtpapi.rewrite.mail_copy import copy_of
 from web.servers import Site, make_site
 from web.signing_in import PASSWORD
 from web.web_cases import KEY, NOW, identity
@@ -43,6 +46,11 @@ PAGES = (
     f"/{PERIOD}&compare=previous&count=total",
     f"/campaigns{PERIOD}",
     f"/campaigns/{CAMPAIGN}",
+    f"/map/{CAMPAIGN}",
+    "/map/opening-hours",
+    f"/reached/{CAMPAIGN}",
+    f"/reached/{CAMPAIGN}?state=clicked&link=0",
+    f"/reached/{CAMPAIGN}?state=complained",
     "/messages",
     "/messages?q=nobody@example.org",
     f"/messages/{MESSAGE}",
@@ -50,6 +58,8 @@ PAGES = (
     f"/recipients?address={ADDRESS}",
     f"/recipients/erase?address={ADDRESS}",
     f"/machines{PERIOD}",
+    f"/machines/rule/mail-filter{PERIOD}",
+    "/machines/try?rule=browser&as=off",
     "/live",
     "/suppression",
     "/domains",
@@ -69,6 +79,17 @@ _LINKS = (
     Link(b"https://lighthouse.example/shop/oil-lamp", "the lamp", False, 2, "html"),
     Link(b"https://lighthouse.example/leave", "leave the list", True, 3, "html"),
 )
+_LETTER = """<style>h1{font:700 24px Georgia,serif;margin:0 0 12px} a{color:#8a3b12}
+p{font:16px/1.5 Georgia,serif;margin:0 0 14px} .foot{font:13px/1.5 sans-serif;color:#666}</style>
+<table width="100%" bgcolor="#efe9dd" cellpadding="16"><tr><td align="center">
+<table width="560" bgcolor="#fff" cellpadding="24" style="max-width:100%"><tr><td>
+<img src="https://lighthouse.example/lamp.jpg" width="512" height="120" alt="The lighthouse at dusk">
+<h1>The lamp burns again</h1>
+<p>Dear Ida Berg, the lamp is lit. Come and <a href="L0">walk the dunes</a> with us, every Sunday at ten.</p>
+<p>Seats are few: <a href="L1" style="background:#8a3b12;color:#fff;padding:6px 14px">Book two seats</a></p>
+<p>Or take <a href="L2">a lamp of your own</a> home from the shop.</p>
+<p class="foot">You get this letter as a friend. <a href="L3">Leave the list</a></p>
+</td></tr></table></td></tr></table>"""
 _DOMAINS = ("north.example", "south.example", "mail.example")
 _AGENTS = (
     BROWSER,
@@ -157,9 +178,29 @@ def _became(of: Injection, kind: str, after: int, **values: Any) -> Iterator[Eve
     yield from rows(MessageEvent(name, at_ms, kind, "mx", of.queue_id, 7, **values), injection=of)
 
 
+def a_copy(campaign: str = CAMPAIGN, html: str = _LETTER, form: str = "form") -> KeptHtml:
+    """The kept copy of a mail with _LINKS, which is not over for years."""
+    links = tuple(
+        KeptLink(link.ordinal, link.name, link.target.decode().partition("?")[0]) for link in _LINKS
+    )
+    copied = copy_of(html, {f"L{link.ordinal}": link.ordinal for link in links}, frozenset({"Ida", "Berg"}))
+    subject = _CAMPAIGNS[0][1]
+    return KeptHtml("", campaign, form, ADDRESS, subject, NOW * 1000, 4_000_000_000_000, links, copied)
+
+
+def keep(folder: Path, copy: KeptHtml) -> None:
+    """Put a copy where the shipper puts it."""
+    registry = SqliteRegistry(folder / "registry.db")
+    try:
+        KeptBook(registry).add(copy, NOW * 1000)
+    finally:
+        registry.close()
+
+
 def _registry(folder: Path) -> None:
     registry = SqliteRegistry(folder / "registry.db")
     try:
+        KeptBook(registry).add(a_copy(), NOW * 1000)
         Users(registry).add("Ida", PASSWORD, Role.LOOKS)
         ApiKeys(registry).add("board", ("metrics/view",))
         book.add(

@@ -1,6 +1,8 @@
 """Campaigns: all of a period, and one with its links, hours and recipients."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,9 +11,10 @@ from engagement.figures.increments import LIFE
 from engagement.figures.query import FigureRow
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
-from tracker_web.pages.content.charts import hours_chart, line_chart
+from tracker_web.pages.content.charts import Line, hours_chart, line_chart, series_data
 from tracker_web.pages.content.figures import (
     cards,
+    hours_table,
     lines,
     link_table,
     mail_table,
@@ -20,6 +23,7 @@ from tracker_web.pages.content.figures import (
     total,
 )
 from tracker_web.pages.content.numbers import day
+from tracker_web.pages.content.people import STATES
 from tracker_web.pages.content.period import DAY_MS, Period, View, view_of
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line
@@ -27,7 +31,7 @@ from tracker_web.pages.content.timeline import line
 _MOST = 200  # campaigns of one page
 _LINKS = 100
 _LATEST = 20
-_NO_NAME = N_("(no campaign)")
+NO_NAME = N_("(no campaign)")
 
 
 def blueprint() -> Blueprint:
@@ -42,7 +46,7 @@ def blueprint() -> Blueprint:
         table = mail_table(
             "campaigns",
             Column("campaign", gettext("Campaign"), TEXT),
-            [(row.group or gettext(_NO_NAME), _one(row.group), row.figures) for row in found[:_MOST]],
+            [(row.group or gettext(NO_NAME), _one(row.group), row.figures) for row in found[:_MOST]],
             more=len(found) > _MOST,
         )
         return site.page("campaigns.html", (table,), view=view)
@@ -60,11 +64,10 @@ def _one(name: str) -> str:
 
 
 def _page_of(name: str) -> ResponseReturnValue:
-    # Of all days only those on which something happened come back.
-    every = site.rows(site.view(), from_ms=None, to_ms=None, series=True, campaigns=(name,))
-    if not every:
-        return site.page("empty.html", title=name or gettext(_NO_NAME), text=gettext(_NOTHING), status=404)
-    view = _view(every)
+    seen = campaign_view(name)
+    if seen is None:
+        return site.page("empty.html", title=name or gettext(NO_NAME), text=gettext(_NOTHING), status=404)
+    view, every = seen.view, seen.every
     sums = total(
         site.rows(view, from_ms=None, to_ms=None, precision=LIFE, campaigns=(name,))
         if _is_whole()
@@ -84,10 +87,16 @@ def _page_of(name: str) -> ResponseReturnValue:
     )
     latest = [line(fields) for fields in site.events(campaigns=(name,), limit=_LATEST)]
     sent = [row.at_ms for row in every if row.at_ms is not None and row.figures.get("count_injected")]
+    hours = _hours(view, name)
+    tables = (
+        series_table(times, drawn, precision),
+        link_table([_link(name, row) for row in links]),
+        hours_table(hours),
+    )
     return site.page(
         "campaign.html",
-        (series_table(times, drawn, precision), link_table([_link(name, row) for row in links])),
-        name=name or gettext(_NO_NAME),
+        tables,
+        name=name or gettext(NO_NAME),
         campaign=name,
         view=view,
         whole=_is_whole(),
@@ -103,9 +112,27 @@ def _page_of(name: str) -> ResponseReturnValue:
             precision=precision,
         ),
         drawn=drawn,
-        hours=hours_chart(gettext("Clicks by people, by hour of the day (UTC)"), _hours(view, name)),
+        series=series_data(times, drawn, precision),
+        hours=hours_chart(gettext("Opens and clicks by people, by hour of the day (UTC)"), hours),
+        hours_drawn=hours,
+        states=_states(name, sums),
         latest=latest,
     )
+
+
+class CampaignView(NamedTuple):
+    """Which time of a campaign is shown. every: its days on which something happened. whole: its life."""
+
+    view: View
+    every: tuple[FigureRow, ...]
+    whole: bool
+
+
+def campaign_view(name: str) -> CampaignView | None:
+    """Return the view of a campaign that the URL asks for; None where nothing ever happened to it."""
+    # Of all days only those on which something happened come back.
+    every = site.rows(site.view(), from_ms=None, to_ms=None, series=True, campaigns=(name,))
+    return CampaignView(_view(every), every, _is_whole()) if every else None
 
 
 _NOTHING = N_("No event names this campaign, or its figures are not made up yet.")
@@ -125,20 +152,40 @@ def _view(every: tuple[FigureRow, ...]) -> View:
     return View(Period(_day(first), _day(last)), unique=view.unique)
 
 
-def _hours(view: View, name: str) -> list[float]:
-    """Return clicks by people in each hour of the day."""
-    found = [0.0] * 24
+def _hours(view: View, name: str) -> list[Line]:
+    """Return opens and clicks by people in each hour of the day."""
+    opens, clicks = [0.0] * 24, [0.0] * 24
     for row in site.rows(view, precision="hour", series=True, campaigns=(name,)):
         if row.at_ms is not None:
-            found[row.at_ms // 3_600_000 % 24] += row.figures.get("x_count_people_clicked", 0)
-    return found
+            hour = row.at_ms // 3_600_000 % 24
+            opens[hour] += row.figures.get("x_count_people_rendered", 0)
+            clicks[hour] += row.figures.get("x_count_people_clicked", 0)
+    return [
+        Line("opens", "people", tuple(opens), gettext("opens")),
+        Line("clicks", "clicks", tuple(clicks), gettext("clicks")),
+    ]
+
+
+def _states(name: str, sums: Mapping[str, int]) -> list[tuple[str, int | None, str]]:
+    """Return the states of recipients: the state's name, its figure, and where its list is."""
+    to = url_for("reached.one", name=site.segment(name))
+    return [
+        (
+            state.name,
+            sums.get(state.figure, 0) if state.figure else None,
+            site.link_to(to, {"state": state.name}),
+        )
+        for state in STATES.values()
+        if state.name != "clicked"
+    ]
 
 
 def _link(campaign: str, row: FigureRow) -> tuple[str, str, str, dict[str, int]]:
     ordinal, _, name = row.group.partition(":")
     number = str(int(ordinal) + 1) if ordinal.isdigit() else ""
     to = site.link_to(
-        url_for("messages.search"), {"campaign": campaign, "type": "click", "link": ordinal if number else ""}
+        url_for("reached.one", name=site.segment(campaign)),
+        {"state": "clicked", "link": ordinal if number else ""},
     )
     return number, name, to, dict(row.figures)
 

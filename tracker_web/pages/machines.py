@@ -1,17 +1,35 @@
-"""Machines: which rule called what a machine, with examples."""
+"""Machines: which rule called what a machine, with examples, and what a change of a rule would do."""
 
-from flask import Blueprint, url_for
+import time
+from collections import Counter
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, abort, request, url_for
 from flask.typing import ResponseReturnValue
 
+from engagement.classify.judge import NO_AGENT, NO_RULE
+from engagement.classify.model import Rule
+from engagement.events.fields import TYPES
 from engagement.figures.query import FigureRow
+from engagement.shipper.reclassify import Outcome, reclassify
+from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
-from tracker_web.pages.content.figures import machine_table
+from tracker_web.pages.content.figures import machine_table, total
+from tracker_web.pages.content.numbers import moment
+from tracker_web.pages.content.rules import CHANGES, changed, changes_table, conditions, moved
+from tracker_web.pages.content.timeline import line
 
-_MOST = 200
+_MOST: Final = 200  # groups
+_LOOKED_AT: Final = 1_000  # events of a class, for examples of one of its rules
+_EXAMPLES: Final = 20
+_AGENTS: Final = 6
+_TRIED: Final = 2_000  # hits, the newest: a second or two of judging
+_SECONDS: Final = 3.0  # of one try; what was not looked at by then is said
 
 
 def blueprint() -> Blueprint:
-    """Return the page `/machines`."""
+    """Return the pages `/machines`, `/machines/rule/NAME` and `/machines/try`."""
     pages = Blueprint("machines", __name__, url_prefix="/machines")
 
     @pages.get("")
@@ -19,11 +37,103 @@ def blueprint() -> Blueprint:
         """Return what each rule called what in a period. Query parameters: period, from, to."""
         view = site.view()
         found = site.rows(view, by="machine", limit=_MOST, order_by="x_count_recorded_rendered", metrics=())
-        return site.page("machines.html", (machine_table([_row(row) for row in found]),), view=view)
+        rules = {rule.name: rule for rule in site.sources().rules().rules}
+        used = {row.group.partition(" ")[2] for row in found}
+        return site.page(
+            "machines.html",
+            (machine_table([_row(row, rules) for row in found]),),
+            view=view,
+            unused=[rule for rule in rules.values() if rule.name not in used],
+            tries=_may_try(),
+        )
+
+    @pages.get("/rule/<name>")
+    def one(name: str) -> ResponseReturnValue:
+        """Return one rule with examples of what it decided. Query parameters: period, from, to."""
+        rules = site.sources().rules()
+        rule = next((each for each in rules.rules if each.name == name), None)
+        view = site.view()
+        rows = [
+            row
+            for row in site.rows(view, by="machine", limit=_MOST, metrics=())
+            if row.group.partition(" ")[2] == name
+        ]
+        if rule is None and not rows and name not in (NO_RULE, NO_AGENT):
+            return site.page("empty.html", title=name, text=gettext(_NO_SUCH), status=HTTPStatus.NOT_FOUND)
+        classes = {row.group.partition(" ")[0] for row in rows}
+        found = site.events(classes=tuple(sorted(classes)), limit=_LOOKED_AT) if classes else []
+        theirs = [fields for fields in found if fields.get("x_client_reason") == name]
+        agents = Counter(str(fields.get("user_agent", "")) for fields in theirs)
+        return site.page(
+            "rule.html",
+            name=name,
+            rule=rule,
+            conditions=conditions(rule) if rule else [],
+            version=rules.version,
+            sums=total(rows),
+            classes=sorted(classes),
+            examples=[line(fields) for fields in theirs[:_EXAMPLES]],
+            agents=agents.most_common(_AGENTS),
+            looked_at=_LOOKED_AT,
+            view=view,
+            changes=CHANGES,
+            tries=_may_try(),
+        )
+
+    @pages.get("/try")
+    def attempt() -> ResponseReturnValue:
+        """Judge the newest hits by rules with one changed, and change nothing. Query parameters: rule, as."""
+        if not _may_try():
+            abort(HTTPStatus.FORBIDDEN)
+        rules = site.sources().rules()
+        name, change = request.args.get("rule", ""), request.args.get("as", "")
+        known = any(rule.name == name for rule in rules.rules)
+        if not known or change not in CHANGES:
+            name = change = ""
+        outcome, from_ms, whole = _tried(name, change)
+        return site.page(
+            "try.html",
+            (changes_table(outcome.changes),),
+            rules=rules.rules,
+            rule=name,
+            change=change,
+            changes=CHANGES,
+            version=rules.version,
+            outcome=outcome,
+            from_ms=from_ms,
+            whole=whole,
+            moved=moved(outcome.changes),
+        )
 
     return pages
 
 
-def _row(row: FigureRow) -> tuple[str, str, str, dict[str, int]]:
+_NO_SUCH = N_("There is no rule of this name, and none of this name has decided anything in this period.")
+
+
+def _may_try() -> bool:
+    """Return whether this one may judge hits: all of them are looked at, so nobody who sees a part."""
+    return not site.tenant()
+
+
+def _tried(name: str, change: str) -> tuple[Outcome, int | None, bool]:
+    """Return what judging the newest hits anew would do, since when they are, and whether all were judged."""
+    newest = site.events(types=tuple(TYPES.values()), limit=_TRIED)
+    outcome = Outcome()
+    if not newest:
+        return outcome, None, True
+    from_ms = int(moment(str(newest[-1]["timestamp"])).timestamp() * 1000)
+    rules = site.sources().rules()
+    tried = rules.with_rules(changed(rules.rules, name, change)) if name else rules
+    ends = time.monotonic() + _SECONDS
+    for outcome in reclassify(site.store(), tried, from_ms, site.now_ms(), now_ms=None):
+        if time.monotonic() > ends:
+            return outcome, from_ms, False
+    return outcome, from_ms, True
+
+
+def _row(row: FigureRow, rules: dict[str, Rule]) -> tuple[str, str, str, str, dict[str, int]]:
     client, _, reason = row.group.partition(" ")
-    return client, reason, site.link_to(url_for("messages.search"), {"class": client}), dict(row.figures)
+    rule = rules.get(reason)
+    to = site.link_to(url_for("machines.one", name=reason), site.view().query()) if reason else ""
+    return client, reason, rule.reason if rule else "", to, dict(row.figures)

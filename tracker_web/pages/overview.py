@@ -13,7 +13,7 @@ from engagement.shipper import status
 from engagement.stores.port import FigureQuery, Query
 from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages import site
-from tracker_web.pages.content.charts import line_chart
+from tracker_web.pages.content.charts import line_chart, series_data
 from tracker_web.pages.content.figures import (
     cards,
     lines,
@@ -105,6 +105,7 @@ def blueprint() -> Blueprint:
             sums=sums,
             chart=line_chart(gettext("Opens and clicks by people"), times, drawn, precision=period.precision),
             drawn=drawn,
+            series=series_data(times, drawn, period.precision),
             latest=latest,
             behind=behind,
             health=_health(),

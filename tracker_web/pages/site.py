@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.access.sessions import Session
 from engagement.access.users import Role
-from engagement.events.fields import Fields
+from engagement.events.fields import Fields, timestamp
 from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
 from tracker_web.languages.words import N_, gettext
@@ -180,6 +180,7 @@ def prepare(app: Flask) -> None:
         percent=numbers.percent,
         shortened=numbers.shortened,
         segment=segment,
+        timestamp=timestamp,
     )
     app.jinja_env.globals.update(
         preset_of=lambda name: preset(name, now_ms()),

@@ -18,22 +18,12 @@ from tracker_web.links.hosts import HttpListen, parse_listen
 from tracker_web.pages import every
 from tracker_web.web import log
 from tracker_web.web.guard import Guard, is_api
+from tracker_web.web.headers import HEADERS
 from tracker_web.web.page_timeout import PageTimeout
 from tracker_web.web.sources import EXTENSION, Sources
 from tracker_web.web.token_file import token_of
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-    "Cache-Control": "no-store",
-}
 
 
 def web_hosts(settings: Settings) -> frozenset[str]:
@@ -57,7 +47,7 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
 
     @app.after_request
     def with_headers(response: Response) -> Response:
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 1.0  # seconds a page may hold a thread of the server; its retries, a twentieth of that
 _UNCLAIMED = 60.0  # seconds a page waits for the retry
 _AT_ONCE = 4  # pages being made; more would only wait for each other
+_FILES = "/static/"  # read no store; a page asks for more of them at once than _AT_ONCE
 
 # What a page depends on: two requests that agree in these may share one answer.
 _DEPENDS_ON = (
@@ -68,7 +69,8 @@ class _Page:
 class PageTimeout:
     """The application `pages` with a limit on the time that one request waits, in seconds.
 
-    One per process, made after fork. Other methods than GET and HEAD are passed on without a limit.
+    One per process, made after fork. Files, and other methods than GET and HEAD, are passed on without a
+    limit.
     """
 
     def __init__(self, pages: "WSGIApplication", timeout: float = _TIMEOUT) -> None:
@@ -79,7 +81,7 @@ class PageTimeout:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ["PATH_INFO"].startswith(_FILES):
             return self._pages(environ, start_response)
         key = tuple(environ.get(name) for name in _DEPENDS_ON)
         timeout = self._timeout if key not in self._pending else self._timeout / 20

@@ -4,11 +4,14 @@ import os
 import threading
 from typing import Final
 
+from engagement.classify.followed import FollowedRules
+from engagement.classify.judge import RuleSet
 from engagement.registry import open_registry
 from engagement.registry.port import Registry
 from engagement.settings import Settings
 from engagement.stores import open_store
 from engagement.stores.port import EventStore
+from tracker_web.web import log
 
 EXTENSION: Final = "smtpapi_sources"  # where an application keeps its own (Flask.extensions)
 
@@ -27,6 +30,7 @@ class Sources:
         self._process = 0
         self._store: EventStore | None = None
         self._registry: Registry | None = None
+        self._rules = FollowedRules(settings.classify, log.notice)
 
     def store(self) -> EventStore:
         """Return the events' store, read-only. Raises StoreError, NotInstalledError."""
@@ -40,6 +44,11 @@ class Sources:
             if self._store is None:
                 self._store = open_store(self.settings)
             return self._store
+
+    def rules(self) -> RuleSet:
+        """Return the rules in force, as their files have them now."""
+        with self._lock:
+            return self._rules.current()
 
     def registry(self) -> Registry:
         """Return the registry. Raises RegistryError, NotInstalledError."""

@@ -96,6 +96,16 @@ class ScopedOptions:
         scopes=TRACKING_SCOPES,
         example="news.example.com",
     )
+    keep_html_days: int = declared(
+        option_types.integer(0, 400, "days"),
+        0,
+        "For the click map: how many days a copy of the HTML of a campaign's mail is kept, one of each form "
+        "of it. Links' places, text and looks are in it; it is one recipient's mail all the same, and goes "
+        "when they are erased or object. Never of transactional mail, nor of mail without a campaign, nor in "
+        "modes of privacy other than full (docs/pages.md). 0: nothing is kept.",
+        scopes=TRACKING_SCOPES,
+        example=30,
+    )
     context: Mapping[str, str] = declared(
         option_types.pairs(),
         MappingProxyType({}),

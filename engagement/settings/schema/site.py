@@ -167,6 +167,12 @@ class LimitsStanza:
         2000,
         "Most links; beyond, a message is more likely an attack than a newsletter.",
     )
+    max_kept_html: int = declared(
+        option_types.integer(4096, 2 * _MIB, "bytes"),
+        256 * 1024,
+        "Largest HTML part of which a copy is kept where keep_html_days is set; a larger one has none, and "
+        "its mail is as any other.",
+    )
     time_budget: int = declared(
         option_types.integer(10, 300_000, "milliseconds"),
         2000,

@@ -91,6 +91,9 @@ class MessageEnd:
             except Exception:  # noqa: BLE001 - losing an event must not cost a mail (design.md 7)
                 services.counters.add("events-dropped")
                 maillog.event_lost(envelope)
+        if self._result is not None and services.keep is not None and answer == _GOES_ON and self._message:
+            with contextlib.suppress(Exception):  # a copy for the click map must cost no mail
+                services.keep(self._result, self._message)
         with contextlib.suppress(Exception):  # a fault in logging must not change the answer
             if TRAFFIC.noting and services.counts(self.client):
                 TRAFFIC.answered(self.client.address, began, accepted=not isinstance(outcome, Refuse))

@@ -26,6 +26,7 @@ class SessionServices:
     the session's context variables and the granted actions.
     removable: returns the header fields to remove from a message for which a fault left no result.
     record: writes the injection events of a message that was accepted.
+    keep: takes such a message for a copy of its HTML, without waiting; None where no scope keeps any.
     takes_context: says whether a client may use XSETCONTEXT or XDUMPCONTEXT, by client and command
     (contract.md 4.3).
     customer_of: returns the id of the customer that a login belongs to, "" where there is none.
@@ -62,6 +63,7 @@ class SessionServices:
     refused_at_rcpt: Callable[[Client, str, str, str, Mapping[str, str]], Refuse | None] | None = None
     resolves: bool = False
     hop: ListenAddress | None = None
+    keep: Callable[[MessageResult, Message], bool] | None = None
     reported_missing: set[str] = field(default_factory=set)  # results of `missing` that were logged
     sessions: set[int] = field(default_factory=set)  # ids of the sessions that are open
     in_transaction: set[int] = field(default_factory=set)  # of those between MAIL and the message's answer

@@ -38,6 +38,7 @@ from smtpapi.pipeline.pass_through import Reads, known_to_pass, reads, without_r
 from smtpapi.pipeline.site import MessageResult, Site, where_of, with_entered
 from smtpapi.pipeline.transaction import consider, removable
 from smtpapi.policy.hooks import AnyPolicy
+from smtpapi.process.html_keeper import HtmlKeeper
 from smtpapi.process.listener import BorrowedListener
 from smtpapi.process.suppression_list import SuppressionList
 from smtpapi.request.trust import is_trusted
@@ -92,6 +93,7 @@ class WorkerServices:
             max_share=settings.spool.max_share,
         )
         self._domains = DomainsFile(Path(settings.spool.directory), maillog.notice)
+        self._html = HtmlKeeper(settings, maillog.notice) if settings.keeps_html() else None
 
     def for_sessions(self) -> SessionServices:
         """Return the services that the sessions of this process share."""
@@ -102,6 +104,7 @@ class WorkerServices:
             consider=self.consider,
             removable=self.removable,
             record=self.record,
+            keep=self._html.offer if self._html else None,
             takes_context=self.takes_context,
             customer_of=self._customer_of,
             counters=self._counters,
@@ -197,6 +200,8 @@ class WorkerServices:
     def close(self) -> None:
         """Flush and close the spool, and follow the suppression list no more."""
         self._suppression.close()
+        if self._html:
+            self._html.close()
         self._spool.close()
 
 

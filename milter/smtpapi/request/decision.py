@@ -33,7 +33,8 @@ class Decision:
     tell the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
     a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
-    List-Id. https_domain: for links that have to be https, "" for `domain`.
+    List-Id. https_domain: for links that have to be https, "" for `domain`. keep_html_days: how long a copy of
+    the HTML is kept for the click map, 0 for not keeping one.
     """
 
     clicks: bool
@@ -57,6 +58,7 @@ class Decision:
     list_mailto: str = ""
     list_id: str = ""
     https_domain: str = ""
+    keep_html_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def decide(
         list_unsubscribe=unsubscribe and not transactional,
         list_mailto=options.list_unsubscribe_mailto,
         list_id=variables.list_id() or options.list_id,
+        # A transactional mail is of one person: a code to sign in, an order. Nothing is like it.
+        keep_html_days=0 if transactional else options.keep_html_days,
     )
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 
@@ -184,7 +188,9 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
         case PrivacyMode.FULL:
             return decision
         case PrivacyMode.AGGREGATE:
-            return replace(decision, privacy=mode, metadata="", custom=(), consent_reference="")
+            return replace(
+                decision, privacy=mode, metadata="", custom=(), consent_reference="", keep_html_days=0
+            )
         case PrivacyMode.HYGIENE:
             return replace(
                 decision,
@@ -196,6 +202,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 metadata="",
                 custom=(),
                 consent_reference="",
+                keep_html_days=0,
             )
         case PrivacyMode.OFF:
             return replace(
@@ -209,6 +216,7 @@ def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
                 metadata="",
                 custom=(),
                 consent_reference="",
+                keep_html_days=0,
             )
 
 

@@ -3,6 +3,7 @@
 No style in them (the page's policy forbids it): classes, which the style sheet colours. Pure.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,22 +124,33 @@ def share_bar(shares: Sequence[tuple[str, float]], title: str) -> Markup:
     )
 
 
-def hours_chart(title: str, values: Sequence[float]) -> Markup:
-    """Return 24 bars, one for each hour of the day."""
-    most = max(values, default=0) or 1
+def series_data(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
+    """Return the same lines as JSON, for the script that adds zoom and hover (static/series.js)."""
+    told = {
+        "at": [at // 1000 for at in moments],
+        "precision": precision,
+        "lines": [{"name": line.words, "css": line.css, "values": line.values} for line in lines],
+    }
+    return json.dumps(told, separators=(",", ":"))
+
+
+def hours_chart(title: str, lines: Sequence[Line]) -> Markup:
+    """Return a bar of each line for each hour of the day. lines: two, of 24 values each."""
+    most = max((value for line in lines for value in line.values), default=0) or 1
     parts = [f'<svg class="hours" viewBox="0 0 {24 * 20} 84" role="img" aria-label="{escape(title)}">']
-    for hour, value in enumerate(values):
-        height = 60 * value / most
-        parts.append(
-            f'<rect class="people" x="{hour * 20 + 2}" y="{62 - height:.1f}" width="16" '
-            f'height="{height:.1f}">'
-            f"<title>{hour:02}:00: {grouped(value)}</title></rect>"
-        )
+    for hour in range(24):
+        for place, line in enumerate(lines):
+            height = 60 * line.values[hour] / most
+            parts.append(
+                f'<rect class="{escape(line.css)}" x="{hour * 20 + 2 + place * 8}" y="{62 - height:.1f}" '
+                f'width="8" height="{height:.1f}">'
+                f"<title>{hour:02}:00: {grouped(line.values[hour])} {escape(line.words)}</title></rect>"
+            )
         if hour % 3 == 0:
             parts.append(
                 f'<text class="axis" x="{hour * 20 + 10}" y="78" text-anchor="middle">{hour:02}</text>'
             )
-    return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it was escaped
+    return Markup("".join(parts) + "</svg>")  # noqa: S704 - every text in it was escaped above
 
 
 def label(at_ms: int, precision: str) -> str:

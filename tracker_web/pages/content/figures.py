@@ -96,6 +96,7 @@ def _sides(name: str) -> tuple[str, ...]:
 def needed() -> tuple[str, ...]:
     """Return the names of all figures that cards, lines and tables here are made of."""
     names = ["count_injected", "x_count_open_tracked", "x_count_click_tracked", "x_count_tracked"]
+    names.append("count_delayed")
     for wanted in _UNIQUE_CARDS:
         for unique in (True, False):
             name, _ = _shown(wanted, unique=unique)
@@ -187,6 +188,19 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
     return Table("series", columns, rows)
 
 
+def hours_table(made: list[Line]) -> Table:
+    """Return the numbers of each hour of the day as a table. made: lines of 24 values each."""
+    columns = (
+        Column("hour", gettext("Hour (UTC)"), TEXT),
+        *(Column(line.name, line.words[:1].upper() + line.words[1:]) for line in made),
+    )
+    rows = tuple(
+        Row({"hour": f"{hour:02}:00", **{line.name: int(line.values[hour]) for line in made}})
+        for hour in range(24)
+    )
+    return Table("hours", columns, rows)
+
+
 def _column(name: str, title: str) -> Column:
     meaning = FIGURES[name].meaning if name in FIGURES else RATES[name].meaning
     return Column(name, title, RATE if name in RATES else "number", gettext(meaning))
@@ -246,11 +260,46 @@ def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     return Table("links", columns, tuple(made))
 
 
-def machine_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
-    """Return what each rule called what. rows: of each the class, the reason, where it leads, and sums."""
+def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
+    """Return the links of a click map: with those of the mail that nobody clicked.
+
+    rows: of each its place in the mail, name, target, where it leads, and sums.
+    """
     columns = (
-        Column("class", gettext("Class"), TEXT),
+        Column("ordinal", "#", TEXT),
+        Column("link", gettext("Link"), TEXT),
+        Column("target", gettext("To"), TEXT),
+        _column("x_count_people_unique_clicked", gettext("People")),
+        Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
+        _column("x_count_unsure_unique_clicked", gettext("Unsure")),
+        _column("x_count_machine_unique_clicked", gettext("Machines")),
+    )
+    found = list(rows)
+    whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
+    made = []
+    for ordinal, title, target, link, sums in found:
+        people = sums.get("x_count_people_unique_clicked", 0)
+        values: dict[str, object] = {
+            "ordinal": ordinal,
+            "link": title,
+            "target": target,
+            "share": people / whole if whole else None,
+        }
+        for column in columns:
+            values.setdefault(column.name, sums.get(column.name, 0))
+        made.append(Row(values, link))
+    return Table("links", columns, tuple(made))
+
+
+def machine_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
+    """Return what each rule called what.
+
+    rows: of each the class, the rule's name, what it says, where it leads, and sums.
+    """
+    columns = (
         Column("reason", gettext("Rule"), TEXT),
+        Column("class", gettext("Class"), TEXT),
+        Column("says", gettext("What it says"), TEXT),
         _column("x_count_recorded_rendered", gettext("Opens")),
         _column("x_count_recorded_clicked", gettext("Clicks")),
         Column("share", gettext("Of all requests"), RATE),
@@ -262,10 +311,11 @@ def machine_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     ]
     whole = sum(each)
     made = []
-    for (client, reason, link, sums), count in zip(found, each, strict=True):
+    for (client, reason, says, link, sums), count in zip(found, each, strict=True):
         values: dict[str, object] = {
             "class": client,
             "reason": reason,
+            "says": says,
             "share": count / whole if whole else None,
         }
         for column in columns:

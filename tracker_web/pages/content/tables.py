@@ -16,6 +16,7 @@ from tracker_web.languages.words import N_, gettext
 NUMBER: Final = "number"
 RATE: Final = "rate"
 TEXT: Final = "text"
+TIME: Final = "time"
 # What a table is called in the language of the page; its name is for URLs and files.
 _TITLES: Final = {
     "campaigns": N_("campaigns"),
@@ -25,13 +26,18 @@ _TITLES: Final = {
     "events": N_("events"),
     "machines": N_("machines"),
     "batches": N_("batches"),
+    "hours": N_("hours of the day"),
+    "recipients": N_("recipients"),
     "suppression": N_("suppression list"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. name: in CSV and JSON. title: on the page. kind: NUMBER, RATE or TEXT. meaning: a hint."""
+    """One column. name: in CSV and JSON. title: on the page. meaning: a hint.
+
+    kind: NUMBER, RATE, TEXT or TIME (as events have it).
+    """
 
     name: str
     title: str

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from engagement.events.fields import Fields
+from engagement.kept_html.book import KeptBook
+from engagement.kept_html.folder import KeptFolder
 from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import Settings, load_file
@@ -80,23 +82,33 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
             )
             sys.exit(1)
         click.echo(f"{store.erase(address)} event(s) removed")
-        _erase_from_batches(settings, address)
+        _erase_from_registry(settings, address)
         if blanked := traces.blank():
             click.echo(f"{directory / CORRUPT}: overwritten in {blanked} file(s)")
 
 
-def _erase_from_batches(settings: Settings, address: str) -> None:
-    """Take what webhooks keep of a recipient out of their batches, where there is a registry."""
-    if settings.store.engine == "sqlite" and not Path(settings.registry.path).exists():
-        return
-    try:
-        with closing(open_registry(settings)) as registry:
-            changed = Documents(registry).erase(address)
-    except RegistryError as error:
-        click.echo(f"batches of webhooks may still hold events of this recipient: {error}", err=True)
-        sys.exit(1)
+def _erase_from_registry(settings: Settings, address: str) -> None:
+    """Take a recipient out of webhooks' batches and kept copies of mail, where there is a registry."""
+    copies = KeptFolder(Path(settings.spool.directory)).erase(address)
+    changed = 0
+    if settings.store.engine != "sqlite" or Path(settings.registry.path).exists():
+        try:
+            with closing(open_registry(settings)) as registry:
+                changed = Documents(registry).erase(address)
+                copies += (found := KeptBook(registry).erase(address))
+                if found:
+                    registry.scrub()
+        except RegistryError as error:
+            click.echo(
+                "batches of webhooks, and copies of mail for the click map, may still hold this recipient: "
+                f"{error}",
+                err=True,
+            )
+            sys.exit(1)
     if changed:
         click.echo(f"taken out of {changed} batch(es) of webhooks")
+    if copies:
+        click.echo(f"{copies} kept copy or copies of mail removed")
 
 
 def _ask(store: EventStore, address: str) -> None:

@@ -17,6 +17,7 @@ import click
 from engagement.classify.followed import FollowedRules
 from engagement.erasures.carrying import Erasures
 from engagement.events.record import BadRecord, decode
+from engagement.kept_html.carrying import KeptCopies
 from engagement.metrics.show import shown
 from engagement.registry import open_registry
 from engagement.settings import Settings, load_file
@@ -129,6 +130,7 @@ def _ship(
                 portion=portion,
                 lock=lock,
                 erasures=Erasures(partial(open_registry, settings), store, directory),
+                kept=KeptCopies(partial(open_registry, settings), directory, _objections(settings)),
                 alive=heart.beat,
             )
             with _suppression_list(settings, filler, once=once), _tracking_domains(settings, once=once):
@@ -145,6 +147,10 @@ def _ship(
             store.close()
     finally:
         lock.release()
+
+
+def _objections(settings: Settings) -> Path | None:
+    return Path(settings.privacy.objections) if settings.privacy.objections else None
 
 
 def _filler(settings: Settings) -> SuppressionFiller | None:

@@ -1,0 +1,424 @@
+"""The click map, who was reached, zoomed series; and that a mail in a frame can do nothing."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from flask.testing import FlaskClient
+
+from engagement.access.users import Role, Users
+from engagement.events.model import MessageEvent
+from engagement.events.rows import rows
+from engagement.kept_html.book import KeptBook
+from engagement.kept_html.model import KeptLink, mark
+from engagement.links.model import Kind, Link
+from engagement.links.ring_file import RingFile
+from engagement.registry.sqlite import SqliteRegistry
+from engagement.settings import load_file
+from hop_mail import CLIENT, FIELDS, api
+from smtpapi.commands import main
+from smtpapi.model.envelope import Envelope
+from smtpapi.model.granted_actions import ALL
+from smtpapi.model.message import Field, Message
+from smtpapi.process.worker import WorkerServices
+from smtpapi.telemetry.counters import Counters
+from tracker_web.pages.content import people
+from tracker_web.pages.content.mail_frame import Clicks, framed
+from tracker_web.web.app import create_app
+from web.chromium import Page, browser
+from web.servers import ROOT, Site, make_site, opener, running, web
+from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, hit, keep, shown_site, tell
+from web.signing_in import HOST, PASSWORD, sign_in
+from web.web_cases import NOW
+from web.web_events import an_injection
+
+VENDORED = ROOT / "tracker_web" / "pages" / "static" / "vendor"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return shown_site(tmp_path_factory.mktemp("shown"), 60)
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[FlaskClient]:
+    app = create_app(load_file(site.config))
+    with app.test_client() as client:
+        token = (site.folder / "web-token").read_text().strip()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        yield client
+
+
+def text(client: FlaskClient, path: str, status: int = 200) -> str:
+    answer = client.get(path)
+    while answer.status_code == 503 and b"takes its time" in answer.data:
+        answer = client.get(path)
+    assert answer.status_code == status, answer.get_data(as_text=True)[:500]
+    return answer.get_data(as_text=True)
+
+
+def exported(client: FlaskClient, path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text(client, path))))
+
+
+def shares(document: str) -> list[str]:
+    return [
+        found.replace("\u202f", " ")
+        for found in re.findall(r'<span class="smtpapi-share[^>]*>([^<]*)<', document)
+    ]
+
+
+def test_each_link_has_its_number_and_share_in_the_mail_and_in_the_table(client: FlaskClient) -> None:
+    page = text(client, f"/map/{CAMPAIGN}")
+    frame = re.search(r'<iframe class="mail" sandbox src="(/mail-copy/[^"]+)"', page)
+    assert frame is not None
+    found = exported(client, f"/map/{CAMPAIGN}?export=csv&table=links")
+    assert [row["link"] for row in found] == ["walks", "tickets", "the lamp", "leave the list"]
+    assert found[1]["target"] == "https://lighthouse.example/tickets"
+    drawn = shares(text(client, frame[1].replace("&amp;", "&")))
+    assert [each.partition(" ")[0] for each in drawn] == ["1", "2", "3", "4"]
+    for each, row in zip(drawn, found, strict=True):
+        share = float(row["share"]) * 100
+        assert each.endswith(f"· {share:.{0 if share >= 10 else 1}f} %")
+    assert sum(float(row["share"]) for row in found) == pytest.approx(1)
+    assert exported(client, f"/campaigns/{CAMPAIGN}?export=csv&table=links")[0]["link"] in {
+        row["link"] for row in found
+    }
+
+
+def test_the_map_goes_by_the_period_of_its_address(client: FlaskClient) -> None:
+    day = "?from=2020-01-01&to=2020-01-02"
+    found = exported(client, f"/map/{CAMPAIGN}{day}&export=csv")
+    assert [(row["x_count_people_unique_clicked"], row["share"]) for row in found] == [("0", "")] * 4
+    assert shares(text(client, f"/mail-copy/{CAMPAIGN}{day}")) == ["1", "2", "3", "4"]
+
+
+def test_without_a_copy_there_is_the_table_and_what_to_do(client: FlaskClient) -> None:
+    page = text(client, "/map/opening-hours")
+    assert "keep_html_days = 30" in page
+    assert "<iframe" not in page
+    assert exported(client, "/map/opening-hours?export=csv")
+    assert text(client, "/mail-copy/opening-hours", 404)
+    assert text(client, "/map/no-such", 404)
+
+
+def test_from_a_mail_through_the_filter_to_its_map(tmp_path: Path) -> None:
+    """By the programs' parts: a worker's services, `smtpapi ship --once`, the pages, `recipient erase`."""
+    more = f"""registry {{ path = "{tmp_path}/registry.db" }}
+    ESMTP_Listener {{ tracking_domain = "t.example.net" click_tracking_enabled = true keep_html_days = 9
+        Listen ":25" {{ }} }}"""
+    made = make_site(tmp_path, more=more)
+    settings = load_file(made.config)
+    worker = WorkerServices(settings, None, RingFile(tmp_path / "keys"), Counters.create(1).row(0))
+    services = worker.for_sessions()
+    body = b'<p>Dear Ann, <a href="https://shop.example/first" data-msys-linkname="first">go</a></p>'
+    message = Message((*FIELDS, Field("To", b" Ann <ann@example.net>"), api(campaign_id="autumn")), body)
+    envelope = Envelope(CLIENT, "news@example.org", ("ann@example.net",), "Q1")
+    result = services.consider(envelope, message, {}, ALL)
+    services.record(result)
+    assert services.keep is not None
+    assert services.keep(result, message)
+    worker.close()
+    assert len(list(made.spool.glob("*.kept"))) == 1
+    run = CliRunner()
+    assert run.invoke(main, ["ship", "--once", "--config", str(made.config)]).exit_code == 0
+    assert list(made.spool.glob("*.kept")) == []
+    client = create_app(settings).test_client()
+    token = (tmp_path / "web-token").read_text().strip()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    assert [row["link"] for row in exported(client, "/map/autumn?export=csv")] == ["first"]
+    assert "Dear ▒▒▒▒, <a" in text(client, "/mail-copy/autumn")
+    done = run.invoke(main, ["recipient", "erase", "--yes", "ann@example.net", "--config", str(made.config)])
+    assert "1 kept copy or copies of mail removed" in done.output
+    assert text(client, "/mail-copy/autumn", 404)
+
+
+def test_a_form_that_was_kept_beside_is_a_choice(client: FlaskClient, site: Site) -> None:
+    keep(site.folder, replace(a_copy("members-2026"), form="one", subject="The first"))
+    keep(site.folder, replace(a_copy("members-2026"), form="two", subject="The second", html="<p>two"))
+    page = text(client, "/map/members-2026?form=two")
+    assert "<strong>The second</strong>" in page
+    assert "form=one" in page
+    assert "<p>two" in text(client, "/mail-copy/members-2026?form=two")
+    assert "The lamp burns again" in text(client, "/mail-copy/members-2026?form=one")
+
+
+def test_the_frame_may_do_nothing_and_the_page_only_frames_what_is_ours(client: FlaskClient) -> None:
+    policy = client.get(f"/mail-copy/{CAMPAIGN}").headers
+    assert policy["Content-Security-Policy"].startswith(
+        "sandbox; default-src 'none'; style-src 'unsafe-inline';"
+    )
+    for word in ("script", "img", "http", "data:", "allow", "connect", "font", "frame-src"):
+        assert word not in policy["Content-Security-Policy"]
+    assert policy["X-Frame-Options"] == "SAMEORIGIN"
+    assert policy["Referrer-Policy"] == "no-referrer"
+    around = client.get(f"/map/{CAMPAIGN}").headers
+    assert around["Content-Security-Policy"].endswith("frame-ancestors 'none'; frame-src 'self'")
+    assert "unsafe" not in around["Content-Security-Policy"]
+    assert "frame-src" not in client.get(f"/campaigns/{CAMPAIGN}").headers["Content-Security-Policy"]
+
+
+def test_a_mark_is_drawn_for_links_of_the_copy_alone() -> None:
+    copy = a_copy(html="<p>x")
+    html = f"<p>{mark(2)}{mark(9)}</p>"
+    assert shares(framed(copy, html, {2: Clicks(4, 0.05)}, "<t>")) == ["3 · 5 %"]
+    assert "<title>&lt;t&gt;</title>" in framed(copy, html, {}, "<t>")
+
+
+@pytest.mark.parametrize("path", [f"/map/{CAMPAIGN}", f"/mail-copy/{CAMPAIGN}", f"/reached/{CAMPAIGN}"])
+def test_another_tenant_sees_none_of_it(site: Site, path: str) -> None:
+    registry = SqliteRegistry(site.folder / "registry.db")
+    if not any(user.name == "Ole" for user in Users(registry).all()):
+        Users(registry).add("Ole", PASSWORD, Role.ADMINISTERS, "other")
+    registry.close()
+    client = create_app(load_file(site.config)).test_client()
+    assert client.get(path, headers=HOST).status_code == 401
+    sign_in(client, "Ole")
+    answer = client.get(path, headers=HOST)
+    assert ADDRESS not in answer.get_data(as_text=True)
+    assert answer.status_code == (200 if "reached" in path else 404)
+
+
+def test_a_copy_that_ends_is_not_shown(client: FlaskClient, site: Site) -> None:
+    keep(site.folder, replace(a_copy("over"), until_ms=1))
+    assert text(client, "/mail-copy/over", 404)
+    keep(site.folder, a_copy("damaged"))
+    registry = SqliteRegistry(site.folder / "registry.db")
+    registry.put("kept_html_body", a_copy("damaged").key, {"zlib": "no base64"})
+    assert KeptBook(registry).html(a_copy("damaged")) is None
+    registry.close()
+    assert text(client, "/mail-copy/damaged", 404)
+    assert "<iframe" in text(client, "/map/damaged")
+
+
+# No frame in it: before Chromium asks the policy about one, it opens a connection and says nothing over it.
+HOSTILE = """<form action="FAR/"><input autofocus name="a"><button id="send">go</button></form>
+<script>parent.done = 1; document.title = "done"</script>
+<img src="FAR/x" onerror="parent.done=1"><style>@import "FAR/y"; body{background:url(FAR/z)}</style>
+<link rel="stylesheet" href="FAR/s"><object data="FAR/o"></object><svg onload="parent.done=1"></svg>
+<a href="FAR/" target="_top">out</a><meta http-equiv="refresh" content="0;url=FAR/"><base href="FAR/">
+<video src="FAR/v" autoplay></video><p>seen</p>"""
+
+
+@pytest.fixture(scope="module")
+def page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A tab that signed in; the pages are served while it is there."""
+    with running(site, web), browser(tmp_path_factory.mktemp("profile")) as tab:
+        tab.open(opener(site))
+        tab.size(1280)
+        yield tab
+
+
+@pytest.fixture
+def far() -> Iterator[socket.socket]:
+    """A server of somebody else, which notes whoever connects."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def test_in_a_browser_a_hostile_copy_can_do_nothing(site: Site, page: Page, far: socket.socket) -> None:
+    """Even one that was never made harmless: as if somebody had put it into the registry."""
+    hostile = HOSTILE.replace("FAR", f"http://127.0.0.1:{far.getsockname()[1]}")
+    keep(site.folder, replace(a_copy("hostile"), html=hostile + mark(0)))
+    base = f"http://localhost:{site.web}"
+    page.open(f"{base}/mail-copy/hostile")
+    assert page.value("location.pathname") == "/map/hostile", "it is shown in its frame alone"
+    page.promised("new Promise(done => setTimeout(done, 300))")
+    box = page.value("(b => [b.left, b.top])(document.querySelector('iframe').getBoundingClientRect())")
+    for kind in ("mousePressed", "mouseReleased"):
+        at = {"x": box[0] + 205, "y": box[1] + 20, "button": "left", "clickCount": 1}
+        page.call("Input.dispatchMouseEvent", type=kind, **at)
+    page.promised("new Promise(done => setTimeout(done, 300))")
+    assert page.value("location.pathname") == "/map/hostile"
+    assert page.value("window.done") is None
+    with pytest.raises(BlockingIOError):
+        far.accept()[0].close()
+
+
+STATES = {
+    "sent": "injection",
+    "delivered": "delivery",
+    "bounced": "bounce",
+    "delayed": "delay",
+    "unsubscribed": "link_unsubscribe",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_recipients_of_a_state_are_those_of_its_events(client: FlaskClient, state: str) -> None:
+    found = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
+    events = exported(client, f"/messages?campaign={CAMPAIGN}&type={STATES[state]}&export=csv")
+    assert {row["recipient"] for row in found} == {event["raw_rcpt_to"] for event in events}
+    assert found
+    page = text(client, f"/reached/{CAMPAIGN}?state={state}")
+    assert f'<a href="/recipients?address={found[0]["recipient"].replace("@", "%40")}">' in page or (
+        f'<a href="/recipients?address={found[0]["recipient"]}">' in page
+    )
+    assert json.loads(text(client, f"/reached/{CAMPAIGN}?state={state}&export=json"))[0] == {
+        **found[0],
+        "times": int(found[0]["times"]),
+    }
+
+
+def test_each_state_has_as_many_as_its_figure_says(client: FlaskClient) -> None:
+    """Here each recipient has one message of the campaign, so messages and recipients are as many."""
+    page = text(client, f"/campaigns/{CAMPAIGN}")
+    counted = dict(re.findall(r'state=([\w-]+)">[^<]*</a></td><td class="number">([\d]+)<', page))
+    assert len(counted) == len(people.STATES) - 1
+    for state, number in counted.items():
+        found = exported(client, f"/reached/{CAMPAIGN}?state={state}&export=csv")
+        assert len(found) == int(number), state
+    assert int(counted["clicked-people"]) > 0
+    assert int(counted["clicked-machines"]) > 0
+
+
+def test_who_clicked_one_link(client: FlaskClient) -> None:
+    found = exported(client, f"/reached/{CAMPAIGN}?state=clicked&link=2&export=csv")
+    assert found
+    assert {row["what"] for row in found} == {"the lamp"}
+    page = text(client, f"/reached/{CAMPAIGN}?state=clicked&link=2")
+    assert "Link 3 alone" in page
+    assert "state=clicked-people&amp;link=2" in page
+    linked = re.findall(r'href="(/reached/[^"]+link=2)"', text(client, f"/map/{CAMPAIGN}"))
+    assert linked == [f"/reached/{CAMPAIGN}?state=clicked&amp;link=2"]
+
+
+@pytest.mark.parametrize(
+    "query", ["state=no-such", "link=x", "link=999999999999", "cursor=nonsense", "link=\u0663"]
+)
+def test_what_no_list_is_named_is_no_fault_of_the_server(client: FlaskClient, query: str) -> None:
+    assert "Recipients: Sent" in text(client, f"/reached/{CAMPAIGN}?{query}")
+
+
+def test_nobody_is_said(client: FlaskClient) -> None:
+    assert "<h2>Nobody</h2>" in text(client, f"/reached/{CAMPAIGN}?state=complained")
+    assert exported(client, f"/reached/{CAMPAIGN}?state=complained&export=csv") == []
+
+
+def an_open(address: str, client: str, at: int, *, certain: bool = True) -> dict[str, object]:
+    fields: dict[str, object] = {"type": "open", "raw_rcpt_to": address, "x_client_class": client}
+    fields |= {"timestamp": f"2026-11-01T00:00:{at:02}.000Z", "message_id": address}
+    return fields if certain else fields | {"x_client_certain": False}
+
+
+def test_who_is_of_the_people_once_is_of_no_other_side() -> None:
+    events = [
+        an_open("a@x", "scanner", 9),
+        an_open("A@x", "human", 8),
+        an_open("b@x", "unknown", 7),
+        an_open("b@x", "prefetch", 6),
+        an_open("c@x", "prefetch", 5),
+        an_open("d@x", "scanner", 4, certain=False),
+        an_open("e@x", "probe", 3),
+        an_open("", "proxy", 2),
+    ]
+    found = {
+        state: [row.values["recipient"] for row in people.people_table(people.STATES[state], events, 10).rows]
+        for state in ("opened-people", "opened-unsure", "opened-machines")
+    }
+    assert found == {
+        "opened-people": ["a@x", ""],
+        "opened-unsure": ["b@x", "d@x"],
+        "opened-machines": ["c@x"],
+    }
+    (row, *_) = people.people_table(people.STATES["opened-people"], events, 10).rows
+    assert (row.values["times"], row.values["first"][17:19], row.values["last"][17:19]) == (2, "08", "09")
+    assert people.people_table(people.STATES["opened-people"], events, 1).more
+
+
+def test_vendored_files_are_what_their_makers_published() -> None:
+    folders = [each for each in VENDORED.iterdir() if each.is_dir()]
+    assert folders
+    for folder in folders:
+        told = (folder / "VENDOR.txt").read_text("utf-8")
+        lines = [line.split() for line in told.partition("SHA-256:\n")[2].splitlines() if line]
+        hashes = {name: digest for digest, name in lines}
+        assert set(hashes) == {each.name for each in folder.iterdir()} - {"VENDOR.txt"}
+        for name, digest in hashes.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+        assert "LICENSE" in hashes
+        assert "Licence: " in told
+
+
+def test_in_a_browser_a_series_is_zoomed_and_pointed_at(site: Site, page: Page) -> None:
+    page.complaints.clear()
+    page.prefer("light")
+    for path in (f"/{PERIOD}", f"/campaigns/{CAMPAIGN}"):
+        page.open(f"http://localhost:{site.web}{path}")
+        page.wait_for("document.querySelector('figure.plotted .plot canvas') !== null")
+        assert page.value("document.querySelector('.whole').hidden")
+        assert page.value("document.querySelector('.plot').getAttribute('aria-hidden')") == "true"
+        assert page.value("document.querySelector('svg.chart').getBoundingClientRect().width") <= 1
+        box = page.value(
+            "(b => [b.left, b.top, b.width])(document.querySelector('.u-over').getBoundingClientRect())"
+        )
+        at = {"y": box[1] + 50, "button": "left", "clickCount": 1}
+        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + box[2] / 2, y=at["y"])
+        page.wait_for("/2026/.test(document.querySelector('.u-legend .u-value').textContent)")
+        moves = (("mousePressed", 0.3), ("mouseMoved", 0.5), ("mouseMoved", 0.6), ("mouseReleased", 0.6))
+        for kind, share in moves:
+            page.call("Input.dispatchMouseEvent", type=kind, x=box[0] + box[2] * share, **at)
+        page.wait_for("!document.querySelector('.whole').hidden")
+        page.value("document.querySelector('.whole').click()")
+        page.wait_for("document.querySelector('.whole').hidden")
+    light = page.value("document.querySelector('.plot canvas').toDataURL()")
+    page.prefer("dark")
+    page.wait_for(f"document.querySelector('.plot canvas').toDataURL() !== {light!r}")
+    assert page.complaints == []
+
+
+def test_without_script_a_series_is_the_servers_drawing(site: Site, page: Page) -> None:
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(f"http://localhost:{site.web}/campaigns/{CAMPAIGN}")
+        assert page.value("document.querySelector('.plot')") is None
+        assert page.value("document.querySelector('svg.chart').getBoundingClientRect().width") > 500
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+RUDE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
+
+
+def test_text_of_strangers_stays_text_in_the_browser(site: Site, page: Page) -> None:
+    """User-Agent, subject, sender, link, campaign, recipient, an answer of a mail server, and a kept copy."""
+    name = RUDE[:60]
+    mail = an_injection()._replace(
+        message_id=b"\xee" * 16, recipient=f"{RUDE}@example.net", friendly_from=RUDE, subject=RUDE,
+        campaign=name, at_ms=(NOW - 3600) * 1000, queue_id="4bRude",
+    )  # fmt: skip
+    link = Link(b"https://a.example/'\"><script>alert(3)</script>", RUDE[:63], False, 0, "html")
+    said = MessageEvent(
+        "0190aaaa-0000-7000-8000-00000000eeee", mail.at_ms, "bounce", "mx", "4bRude", 7, raw_reason=RUDE
+    )
+    tell(site, [
+        *rows(mail),
+        *rows(hit(mail, Kind.CLICK, 60, RUDE, link)),
+        *rows(hit(mail, Kind.OPEN, 90, RUDE)),
+        *rows(said, injection=mail),
+    ])  # fmt: skip
+    kept = a_copy(name, html=f"<p>{RUDE}</p>")
+    links = (KeptLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
+    keep(site.folder, replace(kept, subject=RUDE, links=links))
+    keep(site.folder, replace(kept, subject=RUDE, links=links, form="other"))
+    page.complaints.clear()
+    shown = 0
+    quoted = page.value(f"encodeURIComponent({name!r})")
+    paths = [f"/map/{quoted}", f"/campaigns/{quoted}", f"/machines/rule/no-rule{PERIOD}"]
+    paths += [f"/reached/{quoted}?state={state}" for state in ("sent", "bounced", "opened-unsure", "clicked")]
+    for path in paths:
+        page.open(f"http://localhost:{site.web}{path}")
+        assert page.value("document.querySelectorAll('script:not([src]), main img, [onerror]').length") == 0
+        shown += "<script>alert" in page.value("document.body.textContent")
+        assert "49" not in page.value("document.title"), path
+    assert page.complaints == []
+    assert shown >= 5  # it was there to be run

@@ -1,0 +1,69 @@
+"""Whom a campaign's mail reached, and who opened, clicked or left: a list for each, with its export."""
+
+from flask import Blueprint, request, url_for
+from flask.typing import ResponseReturnValue
+
+from engagement.stores.port import Query, cursor_of, cursor_position
+from tracker_web.languages.words import gettext
+from tracker_web.pages import site
+from tracker_web.pages.campaigns import NO_NAME
+from tracker_web.pages.content.people import STATES, people_table
+
+_READ = 5_000  # events of one page: more would make who looks wait, and nothing on a page scans a store
+_SHOWN = 500  # rows of the page; the export has all that was read
+
+
+def blueprint() -> Blueprint:
+    """Return the page `/reached/NAME`."""
+    pages = Blueprint("reached", __name__, url_prefix="/reached")
+
+    @pages.get("/<path:name>")
+    def one(name: str) -> ResponseReturnValue:
+        """Return the recipients of a campaign in a state. Query parameters: state, link, cursor."""
+        campaign = site.of_segment(name)
+        state = STATES.get(request.args.get("state", ""), STATES["sent"])
+        link = request.args.get("link", "")
+        ordinal = int(link) if link.isascii() and link.isdigit() and len(link) < 7 else -1
+        query = Query(
+            tenant=site.tenant(),
+            campaigns=(campaign,),
+            types=state.types,
+            ordinals=(ordinal,) if ordinal >= 0 else (),
+            limit=_READ,
+            cursor=_cursor(),
+        )
+        found = list(site.store().find(query))
+        table = people_table(state, found, _READ if request.args.get("export") else _SHOWN)
+        following = ""
+        if len(found) == _READ:
+            following = site.link_to(request.path, {**_kept(), "cursor": cursor_of(found[-1])})
+        return site.page(
+            "reached.html",
+            (table,),
+            name=campaign or gettext(NO_NAME),
+            campaign=campaign,
+            state=state,
+            states=[each for each in STATES.values() if each.name != "clicked" or ordinal >= 0],
+            link=ordinal + 1,
+            ordinal=ordinal,
+            following=following,
+            earlier=bool(query.cursor),
+            shown=_SHOWN,
+            read=_READ,
+            clear=url_for("reached.one", name=site.segment(campaign), state=state.name),
+        )
+
+    return pages
+
+
+def _kept() -> dict[str, str]:
+    return {name: value for name, value in request.args.to_dict().items() if name in ("state", "link")}
+
+
+def _cursor() -> str:
+    cursor = request.args.get("cursor", "")
+    try:
+        cursor_position(cursor)
+    except ValueError:
+        return ""
+    return cursor
