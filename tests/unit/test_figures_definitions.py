@@ -247,8 +247,8 @@ def test_a_class_that_nobody_knows_is_on_no_side(client: str, certain: bool) -> 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_a_millisecond_in_the_queue_counts_and_none_counts_nothing(retries: int) -> None:
-    def days(**told: int) -> dict[int, int]:
-        fact = Fact(MONDAY, "delivery", "a", retries=retries, **told)
+    def days(queue_ms: int = -1) -> dict[int, int]:
+        fact = Fact(MONDAY, "delivery", "a", retries=retries, queue_ms=queue_ms)
         return {counter: n for (cube, _, counter, _, _), n in contribution([fact]).items() if cube == 3}
 
     name = "total_delivery_time_first" if retries == 0 else "total_delivery_time_subsequent"

@@ -33,8 +33,8 @@ class Decision:
     tell the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
     a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
-    List-Id. https_domain: for links that have to be https, "" for `domain`. keep_html_days: how long a copy of
-    the HTML is kept for the click map, 0 for not keeping one.
+    List-Id. https_domain: for links that have to be https, "" for `domain`. keep_html_days: how long a copy
+    of the HTML is kept for the click map, 0 for not keeping one.
     """
 
     clicks: bool
