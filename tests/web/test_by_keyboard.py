@@ -14,8 +14,8 @@ import pytest
 
 from engagement.access.keys import ApiKeys
 from engagement.registry.sqlite import SqliteRegistry
-from engagement.webhooks.documents import Documents
 from engagement.tracking_domains.kept import TrackingDomains
+from engagement.webhooks.documents import Documents
 from web.chromium import Page, browser
 from web.servers import PATIENCE, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
