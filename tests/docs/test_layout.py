@@ -4,6 +4,7 @@ import ast
 import configparser
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import milter
@@ -101,3 +102,9 @@ def test_what_is_required_is_imported_where_it_is_used_and_nothing_else() -> Non
     assert astray == []
     idle = set(of_module) - {module for _, module in imports}
     assert {name: of_module[name] for name in idle} == AWAITED
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Tests are found by name alone, so the second of two would not be collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -56,7 +56,7 @@ SEARCHES = (
 
 
 @pytest.mark.parametrize("order", Order)
-@pytest.mark.parametrize("search", SEARCHES, ids=str)
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: f"search{SEARCHES.index(search)}")
 def test_pages_hold_each_entry_that_fits_once_and_in_order(
     registry: SqliteRegistry, search: Search, order: Order
 ) -> None:

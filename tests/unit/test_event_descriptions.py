@@ -1,6 +1,6 @@
 """What programs are told of events: each word and value (engagement.events.described).
 
-`python tests/unit/test_events_described.py` writes the file anew; review its diff.
+`python tests/unit/test_event_descriptions.py` writes the file anew; review its diff.
 """
 
 import json
