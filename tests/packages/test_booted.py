@@ -72,7 +72,7 @@ def clicked(machine: Machine, link: str) -> str:
 
 
 @pytest.mark.mta
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> None:
     with Machine(tmp_path / "machine") as machine:
         copy(made.package, machine.root / "root")
