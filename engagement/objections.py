@@ -10,11 +10,14 @@ once stays in force while its file cannot be read.
 import fcntl
 import os
 import re
+import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from engagement.domain_names import ascii_domain
 
@@ -88,9 +91,15 @@ def add(path: Path, recipients: Iterable[str]) -> int:
         if len(read.addresses) != 1 or read.strange or "\n" in recipient:
             raise ValueError("no address")
         lines += [recipient] if not read.addresses <= known.addresses else []
+    extend(path, lines)
+    return len(lines)
+
+
+def extend(path: Path, subjects: Iterable[str]) -> None:
+    """Add lines, durably: addresses and @domains that are not there. Raises ObjectionsError."""
+    lines = list(subjects)
     try:
-        with path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with _locked(path) as file:
             file.seek(0, os.SEEK_END)
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -100,7 +109,66 @@ def add(path: Path, recipients: Iterable[str]) -> int:
             os.fsync(file.fileno())
     except OSError as error:
         raise ObjectionsError(f"{path}: {error.strerror}: this program must be able to write it") from None
-    return sum(1 for line in lines if line)
+
+
+def begin(path: Path) -> None:
+    """Make an empty list where there is none. Raises ObjectionsError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    except OSError as error:
+        raise ObjectionsError(f"{path}: {error.strerror}") from None
+
+
+def remove(path: Path, subjects: Collection[str]) -> None:
+    """Take addresses and @domains out of the list; its other lines stay. Raises ObjectionsError.
+
+    For those that were taken out by hand on another host of a cluster.
+    """
+    try:
+        with _locked(path) as file:
+            kept = [line for line in file.read().splitlines(keepends=True) if not _names(line, subjects)]
+            beside = path.with_name(f".{path.name}.new")
+            with beside.open("wb") as new:
+                _make_like(new.fileno(), os.fstat(file.fileno()))
+                new.write(b"".join(kept))
+                new.flush()
+                os.fsync(new.fileno())
+            os.replace(beside, path)
+    except OSError as error:
+        raise ObjectionsError(f"{path}: {error.strerror}: this program must be able to write it") from None
+
+
+def _make_like(descriptor: int, old: os.stat_result) -> None:
+    """Give a file the owner, group and mode of the one it replaces. Raises OSError.
+
+    Where its group may write to it, as the packages have it, it is no matter who of them owns it.
+    """
+    new = os.fstat(descriptor)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        try:
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        except PermissionError:
+            if old.st_gid != new.st_gid or not old.st_mode & stat.S_IWGRP:
+                raise
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _names(line: bytes, subjects: Collection[str]) -> bool:
+    found = parse(line.decode("utf-8-sig", "surrogateescape"), "")
+    return any(each in subjects for each in (*found.addresses, *(f"@{domain}" for domain in found.domains)))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """Open the list for change, alone. Raises OSError."""
+    while True:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            mine = os.fstat(file.fileno())
+            now = os.stat(path)
+            if (mine.st_dev, mine.st_ino) == (now.st_dev, now.st_ino):  # else it was replaced meanwhile
+                yield file
+                return
 
 
 class ObjectionsFile:

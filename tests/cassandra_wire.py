@@ -8,15 +8,18 @@ import time
 
 
 class Wire:
-    """A port that leads to another: slow (seconds), deaf (answers are thrown away), or cut (all of it)."""
+    """A port that leads to another: slow (seconds), deaf (answers are thrown away), or cut (all of it).
 
-    def __init__(self, port: int) -> None:
+    address: where it listens.
+    """
+
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self._to = port
         self.slow = 0.0
         self.deaf = False
         self.thrown_away = 0
         self._closed = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -91,6 +91,37 @@ class DomainsFile:
             )
 
 
+def read_several(directories: Iterable[Path]) -> tuple[DomainUse, ...]:
+    """Return the domains of several files together, by name. Raises as `read` does: OSError, ValueError."""
+    found: dict[str, DomainUse] = {}
+    for directory in directories:
+        for each in read(directory):
+            known = found.get(each.domain, each)
+            found[each.domain] = DomainUse(
+                each.domain, max(known.last, each.last), max(known.until, each.until)
+            )
+    return tuple(use for _, use in sorted(found.items()))
+
+
+def write(directory: Path, domains: Iterable[DomainUse]) -> None:
+    """Write a directory's file as a whole. Raises OSError."""
+    content = {one.domain: {"last": one.last, "until": one.until} for one in sorted(domains, key=_name)}
+    text = json.dumps({"version": VERSION, "domains": content}, indent=1) + "\n"
+    temporary = directory / f"{NAME}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        # No secret: each host of a cluster tells the others, by a program with a user of its own.
+        os.fchmod(descriptor, 0o644)
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(temporary, directory / NAME)
+
+
+def _name(use: DomainUse) -> str:
+    return use.domain
+
+
 def _note(directory: Path, domain: str, now: int, until: int) -> None:
     """Put one domain into the file, whoever else writes to it. Raises OSError, ValueError."""
     directory.mkdir(mode=0o770, parents=True, exist_ok=True)
@@ -100,15 +131,7 @@ def _note(directory: Path, domain: str, now: int, until: int) -> None:
         known = {each.domain: each for each in read(directory)}
         before = known.get(domain, DomainUse(domain, 0, 0))
         known[domain] = DomainUse(domain, max(now, before.last), max(until, before.until))
-        domains = {name: {"last": one.last, "until": one.until} for name, one in sorted(known.items())}
-        text = json.dumps({"version": VERSION, "domains": domains}, indent=1) + "\n"
-        temporary = directory / f"{NAME}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, directory / NAME)
+        write(directory, known.values())
         os.fsync(lock)
     finally:
         os.close(lock)

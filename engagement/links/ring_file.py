@@ -1,12 +1,13 @@
 """The key ring's file: reading it, replacing it as a whole, following its changes.
 
 Not the ring itself (`keys`). Invariants: a file that others may read is refused, as it holds secrets; of
-root's file a group may be readers (docs/decisions/0030-users.md). A new file is complete on disk, with its
-mode and owner, before it takes the old one's name.
+root's file, and the cluster's, a group may be readers (docs/decisions/0030-users.md). A new file is complete
+on disk, with its mode and owner, before it takes the old one's name.
 """
 
 import fcntl
 import os
+import pwd
 import stat
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from typing import Final
 from engagement.links.keys import Ring, RingError
 
 SHARED_MODE: Final = 0o640  # of root's ring, for the group that may read it
+CLUSTER_USER: Final = "smtpapi-cluster"  # of the program that keeps hosts' rings the same, and nothing else
 
 _MAX_SIZE = 1 << 23  # bytes; all 65535 keys take 7 MB
 _RECHECK = 1.0  # seconds between two checks of the file: a new key is used a second after `keys rotate`
@@ -65,12 +67,32 @@ def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise RingError(f"{path}: not a regular file; the key ring must be one")
     # A group may read what is root's: filter and tracker have users of their own, and neither may change it.
-    allowed = SHARED_MODE if status.st_uid == 0 else 0o600
+    allowed = SHARED_MODE if may_be_shared(status.st_uid) else 0o600
     if status.st_mode & 0o077 & ~allowed:
         raise RingError(
             f"{path}: others may read or write the key ring (mode {stat.S_IMODE(status.st_mode):04o});"
             f" run `chmod 600 {path}`, and rotate the keys if strangers had access"
         )
+
+
+def may_be_shared(owner: int) -> bool:
+    """Return whether a group may read a ring of this owner: no program that uses it runs under that user."""
+    if owner == 0:
+        return True
+    if owner == _overflow_uid():
+        # With PrivateUsers= a unit sees root, itself, and all others as this one (user_namespaces(7)).
+        return os.geteuid() not in (0, owner)
+    try:
+        return pwd.getpwuid(owner).pw_name == CLUSTER_USER
+    except KeyError:
+        return False
+
+
+def _overflow_uid() -> int:
+    try:
+        return int(Path("/proc/sys/kernel/overflowuid").read_text("ascii"))
+    except (OSError, ValueError):
+        return 65534  # the kernel's own default
 
 
 def _read(descriptor: int) -> bytes:
@@ -115,7 +137,7 @@ def _write(descriptor: int, content: bytes, like: Path) -> None:
             old, new = like.stat(), os.fstat(descriptor)
             if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
-            if old.st_uid == 0:
+            if may_be_shared(old.st_uid):
                 os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & SHARED_MODE)
         file.write(content)
         file.flush()

@@ -96,6 +96,17 @@ def warnings(settings: "Settings") -> Iterator[str]:
         yield from _unknown_pathway(settings.table, block)
     yield from _twice(top)
     yield from _open_metrics(settings)
+    yield from _cluster_of_one(settings)
+
+
+def _cluster_of_one(settings: "Settings") -> Iterator[str]:
+    """Yield a warning where a cluster has its registry in a file of this host."""
+    value = settings.origins.get(("smtpapi_cluster", "name"))
+    if value is not None and value.value and settings.store.engine != "cassandra":
+        yield (
+            f"{_at(value)}: smtpapi_cluster {{ name }} = {value.value}: nothing is shared, as the registry "
+            "is a file of this host; with store { engine = cassandra } it is one of all hosts"
+        )
 
 
 def _open_metrics(settings: "Settings") -> Iterator[str]:

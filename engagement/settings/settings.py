@@ -13,6 +13,7 @@ from engagement.settings.schema import (
     SCOPED,
     CassandraClientStanza,
     ClassifyStanza,
+    ClusterStanza,
     CustomersStanza,
     Datasource,
     EngagementTrackerStanza,
@@ -69,6 +70,7 @@ class Settings:
     suppression: SuppressionStanza = field(default_factory=SuppressionStanza)
     classify: ClassifyStanza = field(default_factory=ClassifyStanza)
     keys: KeysStanza = field(default_factory=KeysStanza)
+    smtpapi_cluster: ClusterStanza = field(default_factory=ClusterStanza)
     tracker: TrackerStanza = field(default_factory=TrackerStanza)
     unsubscribe: UnsubscribeStanza = field(default_factory=UnsubscribeStanza)
     web: WebStanza = field(default_factory=WebStanza)
@@ -113,6 +115,13 @@ class Settings:
         if not listeners or not all("tracking_domain" in block.values for block in listeners):
             found.add(DEFAULT_DOMAIN)  # policy may name any pathway, also one without a domain
         return frozenset(domain.lower() for domain in found)
+
+    def domain_directories(self) -> tuple[str, ...]:
+        """Return the folders with files of hosts that stand in links: this host's, and the cluster's."""
+        return (
+            self.spool.directory,
+            *((self.smtpapi_cluster.directory,) if self.smtpapi_cluster.name else ()),
+        )
 
     def suppression_actions(self) -> frozenset[SuppressionAction]:
         """Return what any scope does with recipients on the suppression list, the default included."""

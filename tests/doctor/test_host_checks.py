@@ -1,6 +1,7 @@
 """Checks of this host, each fault made once: clock, keys, processes, spool, store, follower, versions."""
 
 import os
+import pwd
 import signal
 import sqlite3
 import subprocess
@@ -105,6 +106,16 @@ def test_an_old_key(ring: Path) -> None:
 def test_a_ring_of_another_user_than_the_filters(ring: Path) -> None:
     (finding,) = only(_keys(ring, users=frozenset({"smtpapi"})))
     assert finding.change == f"chown smtpapi {ring}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_ring_that_the_filters_group_may_read(ring: Path) -> None:
+    """As the packages have it: root's, and readable for the group of both programs."""
+    found = pwd.getpwnam("nobody")
+    os.chown(ring, 0, found.pw_gid)
+    ring.chmod(0o640)
+    assert _levels(_keys(ring, users=frozenset({"nobody"}))) == [Level.OK]
+    assert only(_keys(ring, users=frozenset({"daemon"}))) != []
 
 
 def test_a_tracker_of_an_older_configuration(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ def test_unit_starts_a_command_that_there_is(unit: Path) -> None:
     program, name, *arguments = shlex.split(start)
     assert program == "/usr/bin/smtpapi"
     command = main.get_command(click.Context(main), name)
+    while isinstance(command, click.Group):
+        name, *arguments = arguments
+        command = command.get_command(click.Context(command), name)
     assert command is not None
     assert command.make_context(name, list(arguments)).params["config"] == Path("/etc/smtpapi/smtpapi.conf")
 
@@ -112,13 +115,15 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
     registry = Path(settings.registry.path).parent
     token, state = Path(settings.web.token_file).parent, Path(settings.follow.state).parent
     socket = Path(settings.milter.socket.removeprefix("unix:")).parent
+    objections = Path("/var/lib/smtpapi/objections")
     wanted = {
         "smtpapi-milter": {spool, socket},
         "smtpapi-follow": {spool, state},
-        "smtpapi-shipper": {spool, store, registry, Path(settings.suppression.snapshot).parent},
+        "smtpapi-shipper": {spool, store, registry, Path(settings.suppression.snapshot).parent, objections},
         "smtpapi-tracker": {spool},
         "smtpapi-web": {token, registry},
         "smtpapi-webhooks": {registry},
+        "smtpapi-cluster": {Path(settings.smtpapi_cluster.directory), Path("/etc/smtpapi/ring"), objections},
     }[unit.stem]
     writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
     assert writable == wanted

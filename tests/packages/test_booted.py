@@ -4,6 +4,7 @@ One machine for all, since each step goes on where the one before ended.
 """
 
 import itertools
+import json
 import re
 import textwrap
 import time
@@ -12,16 +13,18 @@ from shutil import copy
 
 import pytest
 
-from packages.machines import CERTBOT, CERTIFICATE, SERVER, Machine, quick_start, vagrant_script
+from packages.machines import CERTBOT, CERTIFICATE, ROOT, SERVER, Machine, quick_start, vagrant_script
 from packages.made import Made
 
 UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
 RECORD = {"milter", "tracker", "follow", "shipper"}
-USERS = ("milter", "tracker", "follow", "shipper", "web", "webhooks")
-STORE = {"shipper", "web", "webhooks"}
+USERS = ("milter", "tracker", "follow", "shipper", "web", "webhooks", "cluster")
+STORE = {"shipper", "web", "webhooks", "cluster"}
 # Each file of interest, and which of the users may read and which may write it.
 RIGHTS = {
     "/etc/smtpapi/keys": ({"milter", "tracker"}, set()),
+    "/etc/smtpapi/ring": ({"milter", "tracker", "cluster"}, {"cluster"}),
+    "/var/lib/smtpapi/cluster": (set(USERS), {"cluster"}),
     "/etc/smtpapi/cassandra.password": (STORE, set()),
     "/var/lib/smtpapi/store/events.db": (STORE, {"shipper"}),
     "/var/lib/smtpapi/web/token": ({"web"}, {"web"}),
@@ -69,7 +72,7 @@ def clicked(machine: Machine, link: str) -> str:
 
 
 @pytest.mark.mta
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> None:
     with Machine(tmp_path / "machine") as machine:
         copy(made.package, machine.root / "root")
@@ -93,6 +96,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
 
         check_reload(machine)
         check_webhooks(machine, first)
+        check_cluster(machine, first)
 
         machine.stop()
         machine.start()
@@ -155,6 +159,34 @@ def check_webhooks(machine: Machine, link: str) -> None:
     assert "Type=notify" in machine.run("systemctl show -p Type smtpapi-webhooks")
 
 
+def check_cluster(machine: Machine, link: str) -> None:
+    """A cluster of one, by the words of docs/cluster.md: its user writes what it shares, others read it.
+
+    With the registry in its file, which the unit may not write to, as in a cluster it is in Cassandra.
+    """
+    page = (ROOT / "docs/cluster.md").read_text("utf-8")
+    (configuration,) = re.findall(r"(?s)```ecelerity\n(.*?)```", page)
+    begin, _ = re.findall(r"(?s)```sh\n(.*?)```", page)
+    (machine.root / "etc/smtpapi/conf.d/20-cluster.conf").write_text(configuration)
+    folder = "/run/systemd/system/smtpapi-cluster.service.d"
+    machine.run(f"mkdir -p {folder}; "
+                f"printf '[Service]\\nReadWritePaths=/var/lib/smtpapi/registry\\n' >{folder}/file.conf; "
+                "systemctl daemon-reload")  # fmt: skip
+    machine.run(begin)
+    machine.until("smtpapi cluster status", lambda shown: "signs  here" in shown)
+    machine.run("smtpapi keys rotate --config /etc/smtpapi/smtpapi.conf")
+    machine.run("echo ole@example.org >>/var/lib/smtpapi/objections/list; "
+                "smtpapi links stop --campaign elsewhere")  # fmt: skip
+    assert clicked(machine, link).startswith("302 https://lighthouse.example/")
+    assert clicked(machine, links(mail(machine))[0]).startswith("302 https://lighthouse.example/")
+    status = "smtpapi cluster status --json"
+    words = machine.until(status, lambda shown: len(json.loads(shown)["keys"]) == 2)
+    assert json.loads(words)["trouble"] == {}
+    owner = machine.run("stat -c '%U %G %a' /etc/smtpapi/ring/keys /var/lib/smtpapi/cluster/state.json")
+    assert owner == "smtpapi-cluster smtpapi-keys 640\nsmtpapi-cluster smtpapi 600\n"
+    machine.run("systemctl is-active smtpapi-cluster")
+
+
 def check_nothing_died(machine: Machine) -> None:
     shown = machine.run(f"systemctl show -p Id,NRestarts,Type,WatchdogUSec {' '.join(UNITS)}")
     assert shown.count("NRestarts=0") == shown.count("Type=notify") == len(UNITS)
@@ -182,6 +214,8 @@ def check_removal(machine: Machine) -> None:
     assert [line for line in left.splitlines() if "nginx" not in line] == [
         "/etc/smtpapi",
         "/etc/smtpapi/keys",
+        "/etc/smtpapi/ring",
+        "/etc/smtpapi/ring/keys",
     ]
 
 

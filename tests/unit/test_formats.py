@@ -9,6 +9,9 @@ from typing import Any
 import msgpack
 import pytest
 
+from engagement.cluster import hosts, sealing, state
+from engagement.cluster.documents import _entries
+from engagement.cluster.entries import Entry, Stamp
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import to_fields
 from engagement.events.model import Hit
@@ -211,6 +214,29 @@ def test_the_readers_who_objected_are_read(tmp_path: Path) -> None:
     assert objections.addresses == {"ida@example.net"}
     assert objections.domains == {"example.org", "xn--bcher-kva.example"}
     assert objections.strange == ()
+
+
+def test_a_clusters_documents_are_opened_and_its_state_is_read(tmp_path: Path) -> None:
+    keys = sealing.load("news", copied("cluster-key-1", tmp_path / "cluster.key"))
+    assert keys.keys == (bytes(range(32)), b"\x11" * 32)
+    documents = json.loads((SAMPLES / "cluster-documents-1.json").read_text("utf-8"))
+    stopped, allowed = "campaigns/autumn-letter", "messages/" + "00" * 15 + "01"
+    assert _entries(keys.open("news/stops/0a", documents["news/stops/0a"])) == {
+        stopped: Entry(Stamp(AT * 1000, "mx1.example.org"), "Shop"),
+        allowed: Entry(Stamp(AT * 1000 + 1, "mx2.example.org"), None),
+    }
+    assert hosts.opened(keys, "news/mx1.example.org", documents["news/mx1.example.org"]) == hosts.HostWord(
+        "mx1.example.org", AT * 1000, "0.1.0", {"1": "0badcafe", "77": "deadbeef"}, 77,
+        {"ring": "0123456789ab"}, {"rules": "50-ours.toml:1: no TOML"}, "00112233aabbccdd",
+    )  # fmt: skip
+    copied("cluster-state-1.json", tmp_path / state.NAME)
+    found = state.load(tmp_path)
+    assert found is not None
+    assert found.host == "mx1.example.org"
+    assert found.sorts["stops"] == {
+        stopped: (Stamp(AT * 1000, "mx1.example.org"), state.digest("Shop")),
+        allowed: (Stamp(AT * 1000 + 1, "mx2.example.org"), None),
+    }
 
 
 def test_a_cursor_of_the_api_goes_on_where_it_was() -> None:

@@ -14,6 +14,7 @@ import msgpack
 import pytest
 
 from engagement import objections as objections_file
+from engagement.cluster import sealing, state
 from engagement.events.record import HIT_VERSIONS, INJECTION_VERSIONS, BadRecord, decode, encode
 from engagement.links import domains_file, stops
 from engagement.links.keys import Ring, RingError
@@ -67,6 +68,16 @@ def test_a_split_header(tmp_path: Path) -> None:
     ring = load_ring(copied("keys-1", tmp_path / "keys"))
     value = (SAMPLES / "split-header-1").read_bytes().replace(b"1 3\n", b"2 3\n", 1)
     assert unseal(value, ring, 1_793_001_800) is Unopened.NOT_OURS
+
+
+def test_a_document_and_the_state_of_a_cluster(tmp_path: Path) -> None:
+    keys = sealing.load("news", copied("cluster-key-1", tmp_path / "cluster.key"))
+    documents = json.loads((SAMPLES / "cluster-documents-1.json").read_text("utf-8"))
+    with pytest.raises(sealing.SealError, match=f"news/stops/0a: its version is 2, .*{NEWER}"):
+        keys.open("news/stops/0a", documents["news/stops/0a"] | {"version": 2})
+    path = copied("cluster-state-1.json", tmp_path / state.NAME, replaced=('"version":1', '"version":2'))
+    with pytest.raises(state.StateError, match=refusal(path, " its version is 2")):
+        state.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ name, as mail may outlive the domain in its links.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engagement.events.addresses import truncated
@@ -78,7 +78,7 @@ class LinksApplication:
         event_id: Callable[[int], str],
         spool: HitSink | None,
         otherwise: "WSGIApplication",
-        hosts: frozenset[str] | None,
+        hosts: Container[str] | None,
         entered: Callable[[], frozenset[str]] = frozenset,
         proxies: Proxies,
         lost: Callable[[Exception], None],

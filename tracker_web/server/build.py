@@ -4,7 +4,7 @@ No framework, no store, no page of data: events are shown by `smtpapi web`, a pr
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from engagement.settings import Settings
 from tracker_web.languages.catalogues import READERS, Languages, load
 from tracker_web.links import responses
 from tracker_web.links.client_address import host_name
-from tracker_web.links.hosts import Names, entered_names, tracking_hosts
+from tracker_web.links.hosts import Names, answered_hosts, entered_names
 from tracker_web.server import log
 from tracker_web.server.last_good import configured
 from tracker_web.server.per_process import PerProcess
@@ -31,7 +31,7 @@ def application(settings: Settings | None = None) -> PerProcess:
     """
     if settings is None:
         settings = configured(Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG)))
-    hosts = None if settings.tracker.any_host else tracking_hosts(settings)
+    hosts = answered_hosts(settings)
     languages = load(READERS, settings.languages.folder, settings.languages.default)
     for trouble in languages.troubles:
         log.notice(trouble)
@@ -40,7 +40,7 @@ def application(settings: Settings | None = None) -> PerProcess:
 
 
 def otherwise(
-    hosts: frozenset[str] | None,
+    hosts: Container[str] | None,
     sender: str = "",
     languages: Languages | None = None,
     entered: Names = frozenset,

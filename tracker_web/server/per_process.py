@@ -26,7 +26,7 @@ from tracker_web.languages.catalogues import READERS, load
 from tracker_web.links.about_page import kept_by
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
-from tracker_web.links.hosts import entered_names, tracking_hosts
+from tracker_web.links.hosts import answered_hosts, entered_names
 from tracker_web.links.privacy_spool import (
     MODES,
     ObjectionsSpool,
@@ -107,7 +107,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         event_id=ids.next,
         spool=_spool(settings, keys, counted),
         otherwise=otherwise,
-        hosts=None if settings.tracker.any_host else tracking_hosts(settings),
+        hosts=answered_hosts(settings),
         entered=entered_names(settings, entered_trouble),
         lost=LostRecords(counted.lost).add,
         proxies=Proxies(settings.tracker.trusted_proxies),

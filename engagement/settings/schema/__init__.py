@@ -8,6 +8,7 @@ collected here. Not the rules between options (`load`, `lint`), nor those betwee
 from collections.abc import Mapping
 
 from engagement.settings.option import Option, options_of
+from engagement.settings.schema.cluster import ClusterStanza
 from engagement.settings.schema.follow import FollowStanza
 from engagement.settings.schema.languages import LanguagesStanza
 from engagement.settings.schema.metrics import MetricsStanza
@@ -59,6 +60,7 @@ __all__ = [
     "ByLink",
     "CassandraClientStanza",
     "ClassifyStanza",
+    "ClusterStanza",
     "CustomersStanza",
     "Datasource",
     "EngagementTrackerStanza",
@@ -117,6 +119,7 @@ STANZAS: Mapping[str, type] = {
     "entered_domains": EnteredDomainsStanza,
     "classify": ClassifyStanza,
     "keys": KeysStanza,
+    "smtpapi_cluster": ClusterStanza,
     "tracker": TrackerStanza,
     "unsubscribe": UnsubscribeStanza,
     "web": WebStanza,

@@ -16,6 +16,7 @@ _COMMANDS = {
     "check-config": "configuration.check_config",
     "classify": "data.classify",
     "config": "configuration.config",
+    "cluster": "services.cluster",
     "decode": "data.decode",
     "doctor": "services.doctor",
     "events": "data.events",

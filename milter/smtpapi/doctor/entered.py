@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from smtpapi.doctor.finding import Finding
-from smtpapi.doctor.host import registry, suppression, webhooks
+from smtpapi.doctor.host import cluster, registry, suppression, webhooks
 from smtpapi.doctor.site import Site
 
 _FILTERS_USER: Final = "smtpapi-milter"  # in the packages (docs/decisions/0030-users.md)
@@ -29,8 +29,13 @@ def _webhooks(site: Site) -> Iterator[Finding]:
     yield from webhooks.check(webhooks.read(site.settings, runs=site.runs("webhooks")), time.time())
 
 
+def _cluster(site: Site) -> Iterator[Finding]:
+    yield from cluster.checked(site.settings)
+
+
 CHECKS: Final[Mapping[str, Callable[[Site], Iterator[Finding]]]] = {
     registry.CHECK: _registry,
     suppression.CHECK: _suppression,
     webhooks.CHECK: _webhooks,
+    cluster.CHECK: _cluster,
 }

@@ -28,7 +28,7 @@ def link_hosts(settings: Settings) -> tuple[str, ...]:
 def sent(settings: Settings) -> set[str]:
     """Return the names in links that were sent and live still, but the default's."""
     with suppress(OSError, ValueError):  # `smtpapi check-config` says so
-        used = domains_file.read(Path(settings.spool.directory))
+        used = domains_file.read_several(map(Path, settings.domain_directories()))
         alive = {each.domain for each in used if each.until > time.time()} - {DEFAULT_DOMAIN}
         return {domains_file.host_of(domain) for domain in alive}
     return set()

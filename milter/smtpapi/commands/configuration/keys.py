@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from engagement.links.keys import LAST_ID, SECRET_SIZE, KeyStatus, Ring, RingErr
 from engagement.links.ring_file import SHARED_MODE, edit_ring, load_ring, save_ring
 from engagement.terminal import json_line, lines
 from smtpapi.commands.options import CONFIG_VARIABLE, say
+
+if TYPE_CHECKING:
+    from engagement.settings import Settings
 
 
 class Failed(click.ClickException):
@@ -135,7 +138,8 @@ def add(ring: Path | None, config: Path | None) -> None:
     """Add a fresh key that opens links and does not sign yet.
 
     The first step of two where several hosts answer links: add it, copy the ring to all hosts, then
-    `smtpapi keys use ID` on each that makes links.
+    `smtpapi keys use ID` on each that makes links. In a cluster it comes to all hosts by itself; then `use`
+    it on one.
     """
     path = ring_path(ring, config)
     new: list[int] = []
@@ -147,16 +151,25 @@ def add(ring: Path | None, config: Path | None) -> None:
 
     with reporting_ring_errors():
         edit_ring(path, change)
+    if _clustered(config) is not None:
+        say(f"{path}: key {new[0]} opens links, soon on all hosts; then `smtpapi keys use {new[0]}` here.")
+        return
     say(f"{path}: key {new[0]} opens links. Copy this file to all hosts, then `smtpapi keys use {new[0]}`.")
 
 
 @command.command("use")
 @click.argument("key_id", metavar="ID", type=int)
 @ring_options
-def use(key_id: int, ring: Path | None, config: Path | None) -> None:
-    """Let key ID sign from now on; links already sent stay good."""
+@click.option("--force", is_flag=True, help="In a cluster: also where hosts do not have the key yet.")
+def use(key_id: int, ring: Path | None, config: Path | None, force: bool) -> None:
+    """Let key ID sign from now on; links already sent stay good.
+
+    In a cluster it is refused until every live host has the key; the other hosts follow.
+    """
     path = ring_path(ring, config)
     with reporting_ring_errors():
+        if (settings := _clustered(config)) is not None and not force:
+            _refuse_where_it_is_missing(settings, load_ring(path), key_id)
         edit_ring(path, lambda old: old.used(key_id))
     say(f"{path}: key {key_id} signs.")
 
@@ -173,16 +186,45 @@ def _new_key(ring: Ring) -> tuple[bytes, int, int]:
     return secrets.token_bytes(SECRET_SIZE), int(time.time()), secrets.choice(free)
 
 
-def _refuse_where_others_use_it(config: Path | None) -> None:
-    """Raise Failed where several hosts use copies of the ring, by the configuration."""
+def _loaded(config: Path | None) -> "Settings | None":
+    """Return the configuration, None without one. Raises Failed for a broken one."""
     if config is None:
-        return
+        return None
     from engagement.settings import SettingsError, load_file
 
     try:
-        hosts = load_file(config).keys.hosts
+        return load_file(config)
     except SettingsError as error:
         raise Failed(str(error)) from None
+
+
+def _clustered(config: Path | None) -> "Settings | None":
+    """Return the configuration of a host in a cluster, None for any other. Raises Failed for a broken one."""
+    settings = _loaded(config)
+    return settings if settings is not None and settings.smtpapi_cluster.name else None
+
+
+def _refuse_where_it_is_missing(settings: "Settings", ring: Ring, key_id: int, wait: float = 0.0) -> None:
+    """Raise Failed unless every live host of the cluster has the key. wait: seconds for them to get it."""
+    from smtpapi.commands.configuration import cluster_keys
+
+    try:
+        found = cluster_keys.waiting_for(settings, ring, key_id, until=time.monotonic() + wait)
+    except cluster_keys.UnknownError as error:
+        raise Failed(
+            f"key {key_id}: nobody can tell whether the other hosts have it: {error} "
+            "(--force: use it all the same)"
+        ) from None
+    if why := cluster_keys.refusal(found, key_id):
+        raise Failed(why)
+    if warning := cluster_keys.warning(found, key_id):
+        say(warning, err=True)
+
+
+def _refuse_where_others_use_it(config: Path | None) -> None:
+    """Raise Failed where several hosts use copies of the ring, by the configuration."""
+    settings = _loaded(config)
+    hosts = settings.keys.hosts if settings is not None else 1
     if hosts > 1:
         raise Failed(
             f"{hosts} hosts use copies of this ring (keys.hosts): a key that signs at once would be unknown "
@@ -193,14 +235,37 @@ def _refuse_where_others_use_it(config: Path | None) -> None:
 
 @command.command("rotate")
 @ring_options
-def rotate(ring: Path | None, config: Path | None) -> None:
-    """Let a fresh key sign; links already sent stay good. Where several hosts share the ring: `keys add`."""
+@click.option(
+    "--wait", type=click.IntRange(0, 3600), default=60, show_default=True, metavar="SECONDS",
+    help="In a cluster: how long to wait until every live host has the key.",
+)  # fmt: skip
+def rotate(ring: Path | None, config: Path | None, wait: int) -> None:
+    """Let a fresh key sign; links already sent stay good.
+
+    In a cluster the key is added first, and signs once every live host has it. Where hosts share copies of
+    the ring otherwise it is refused: `keys add`.
+    """
     path = ring_path(ring, config)
+    if (settings := _clustered(config)) is not None:
+        _rotate_together(settings, path, wait)
+        return
     _refuse_where_others_use_it(config)
     with reporting_ring_errors():
         changed = edit_ring(path, lambda old: old.rotated(*_new_key(old)))
     opening = ", ".join(str(key.id) for key in changed.keys if key.status is KeyStatus.ACCEPTED)
     click.echo(f"{path}: key {changed.signing.id} signs; links of {opening} still open. Back this file up.")
+
+
+def _rotate_together(settings: "Settings", path: Path, wait: int) -> None:
+    """Add a key, wait for the other hosts, and use it."""
+    with reporting_ring_errors():
+        before = {key.id for key in load_ring(path).keys}
+        added = edit_ring(path, lambda old: old.added(*_new_key(old)))
+        (key_id,) = {key.id for key in added.keys} - before
+        say(f"{path}: key {key_id} opens links; waiting until every host has it")
+        _refuse_where_it_is_missing(settings, added, key_id, wait)
+        edit_ring(path, lambda old: old.used(key_id))
+    say(f"{path}: key {key_id} signs here, and on the other hosts within seconds. Back this file up.")
 
 
 @command.command("revoke")

@@ -21,7 +21,8 @@ _OLD: Final = 400 * _DAY  # docs/links.md: once a year, so that it stays practis
 class RingFacts:
     """A ring and its file.
 
-    trouble: why it cannot be loaded. owner: of the file. open_folder: others may write.
+    trouble: why it cannot be loaded. owner: of the file. open_folder: others may write. group: the
+    number of the group that may read it, None where none may.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class RingFacts:
     trouble: str = ""
     owner: str = ""
     open_folder: str = ""
+    group: int | None = None
 
 
 def read(path: Path) -> RingFacts:
@@ -41,11 +43,27 @@ def read(path: Path) -> RingFacts:
         )
     except OSError:
         open_folder = ""
-    owner = _owner(path)
+    owner, group = _owner(path), _group(path)
     try:
-        return RingFacts(path, load_ring(path), "", owner, open_folder)
+        return RingFacts(path, load_ring(path), "", owner, open_folder, group)
     except RingError as error:
-        return RingFacts(path, None, str(error), owner, open_folder)
+        return RingFacts(path, None, str(error), owner, open_folder, group)
+
+
+def _group(path: Path) -> int | None:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_gid if state.st_mode & stat.S_IRGRP else None
+
+
+def _is_of(user: str, group: int) -> bool:
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return group in os.getgrouplist(user, found.pw_gid)
 
 
 def _owner(path: Path) -> str:
@@ -79,7 +97,9 @@ def check(facts: RingFacts, users: frozenset[str], now: float) -> Iterator[Findi
             f"smtpapi keys init --ring {path} --owner smtpapi, or put the backup back (chmod 600)",
         )
         return
-    strangers = sorted(users - {facts.owner, "root"})
+    strangers = sorted(
+        user for user in users - {facts.owner, "root"} if facts.group is None or not _is_of(user, facts.group)
+    )
     if strangers:
         yield Finding(
             CHECK,
@@ -96,7 +116,7 @@ def check(facts: RingFacts, users: frozenset[str], now: float) -> Iterator[Findi
             Level.WARNING,
             f"key {signing.id} of {path} signs since {age / _DAY:.0f} days",
             "A rotation that is never practised fails on the day a key was stolen.",
-            "smtpapi keys rotate (several hosts: keys add, copy the ring, keys use)",
+            "smtpapi keys rotate (hosts with copies and no cluster: keys add, copy the ring, keys use)",
         )
     else:
         yield Finding(CHECK, Level.OK, f"key {signing.id} signs since {max(0, age) / _DAY:.0f} days")

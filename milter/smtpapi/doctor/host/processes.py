@@ -25,8 +25,10 @@ ROLES: Final = {
     "follow": "Deliveries and bounces are not known.",
     "web": "Nobody sees the pages of events.",
     "webhooks": "No webhook gets an event.",
+    "cluster": "What is changed on other hosts is not known here.",
 }
-_NOT_MISSED: Final = frozenset(("webhooks",))  # the check `webhooks` misses it, where there is a webhook
+# The checks of that name miss them, where they are needed.
+_NOT_MISSED: Final = frozenset(("webhooks", "cluster"))
 _UNITS: Final = {"milter": "smtpapi-milter", "tracker": "smtpapi-tracker", "ship": "smtpapi-shipper"}
 _NEEDED: Final = frozenset(("milter", "tracker", "ship"))
 
