@@ -5,10 +5,14 @@
 With SQLite `add` is set against a bare executemany of the same rows into the same schema, each 1,000 rows a
 transaction with the same durability, and `drain` is the whole way: spool, decode, classify, add, commit. The
 three take turns, and the middle of `--rounds` is told, by the clock and by the processor: on a busy
-machine only the latter means much. The target: at least half of it, or 20,000 events/s.
-`--events N` sets how many. `--growth` fills one store with N/100 events and another with N, asks both the
-same questions in turns and tells the ratio; target: at most 1.5. Its events fall into one hour, a busy one,
-whose figures are made once as a whole, and again after another thousand events.
+machine only the latter means much. The target: at least half of it, or 20,000 events/s. "drain / bare" are
+the rates' ratio, of one run.
+`--events N` sets how many: 10000, 1000000, 10000000. `--questions` fills a file with a month of mail of so
+many events (`--file` keeps it, and takes one that is there), and tells for each filter, with `--pairs` for
+each pair of filters, how long its latest 100 events take (`store_questions`). `--growth` fills one store with
+N/100 events and another with N, asks both the same questions in turns and tells the ratio; target: at most
+1.5. Its events fall into one hour, a busy one, whose figures are made once as a whole, and again after
+another thousand events.
 """
 
 import argparse
@@ -189,6 +193,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--directory", type=Path, help="where the files go; a temporary folder if not given")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--questions", action="store_true", help="milliseconds of each filter")
+    parser.add_argument("--pairs", action="store_true", help="with --questions, of each pair as well")
+    parser.add_argument("--file", type=Path, help="with --questions: the store's file")
     parser.add_argument("--mail", action="store_true", help="a month of mail instead of hits alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
@@ -198,6 +205,13 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=2, help="processes that fill a Cassandra for --growth")
     arguments = parser.parse_args()
     count = arguments.events
+    if arguments.questions:
+        from bench import store_questions
+
+        with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
+            path = arguments.file or Path(name) / "mail.db"
+            store_questions.tell(path, count, 15, pairs=arguments.pairs, as_json=arguments.json)
+        return
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
         folder = Path(name)
         told: dict[str, float] | dict[str, list[float]]

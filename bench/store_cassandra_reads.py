@@ -1,6 +1,6 @@
 """How quickly Cassandra answers each question that is offered, among a million events.
 
-    python -m bench.store_cassandra_reads [--events 1000000] [--days 30] [--port P]
+    python -m bench.store_cassandra_reads [--events 1000000] [--days 30] [--port P] [--pairs]
 
 Fills a keyspace on a node of its own, as the tests start one (no optimising compiler there), or on the one
 at --port, day by day from the newest; one that is there is used again. Then each question is asked
@@ -15,7 +15,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from bench.store_cassandra import LIFE, client_of
 from engagement.events.classify import Classification, ReaderClass
@@ -28,7 +31,7 @@ from engagement.stores.cassandra import connection as driver
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.schema import migrate
 from engagement.stores.cassandra.store import CassandraStore
-from engagement.stores.port import Query
+from engagement.stores.port import Query, StoreError, UnsupportedQueryError
 
 DAY = 86_400_000
 END = 1_793_059_200_000  # midnight
@@ -140,9 +143,13 @@ def fill(store: CassandraStore, events: int, days: int) -> int:
     for day in by_day(events, days):
         for start in range(0, len(day), 10_000):
             portion = store._writing.portion(day[start : start + 10_000], END / 1000)  # noqa: SLF001 - the same writes
-            store.connection.write_batches(
-                [(name, lines) for name, lines in portion.rows.writes() if name not in UNFILLED]
-            )
+            writes = [(name, lines) for name, lines in portion.rows.writes() if name not in UNFILLED]
+            while True:
+                try:
+                    store.connection.write_batches(writes)
+                    break
+                except StoreError:  # a busy machine: again, as the shipper would
+                    time.sleep(1)
             store._writing.remembered.add(portion.remembered)  # noqa: SLF001 - as `add` does
         done += len(day)
         print(f"{done} rows of events, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -198,7 +205,55 @@ QUESTIONS: dict[str, Ask] = {
     "queue id": lambda c: Query(limit=100, queue_ids=(f"4Q{one_of(c).number:08x}z",)),
     "Message-ID": lambda c: Query(limit=100, message_id_headers=(f"<{one_of(c).number}@mx.example.org>",)),
 }
+# Each filter that pages and the API offer, by itself; `--pairs` asks for all pairs of them.
+FILTERS: dict[str, Ask] = {
+    "time": lambda c: Query(to_ms=END - c.randrange(3 * DAY)),
+    "type": lambda c: Query(types=(c.choice(("open", "click", "delivery")),)),
+    "several types": lambda c: Query(types=("open", "click", "initial_open")),
+    "rare type": lambda c: Query(types=(c.choice(("bounce", "delay", "spam_complaint")),)),
+    "class": lambda c: Query(classes=(c.choice(("human", "scanner", "prefetch")),)),
+    "campaign": lambda c: Query(campaigns=(one_of(c).campaign or some(c),)),
+    "domain": lambda c: Query(domains=(one_of(c).domain,)),
+    "sending domain": lambda c: Query(sending_domains=(f"brand{c.randrange(7)}.example.org",)),
+    "tag": lambda c: Query(tags=(f"tag{c.randrange(20)}",)),
+    "link": lambda _c: Query(ordinals=(-1,)),
+    "bounce class": lambda c: Query(bounce_classes=(c.choice((20, 50, 90)),)),
+    "recipient": lambda c: Query(recipients=(one_of(c).recipient,)),
+    "message": lambda c: Query(messages=(one_of(c).message.hex(),)),
+    "transmission": lambda c: Query(transmissions=(str(one_of(c).number),)),
+    "queue id": lambda c: Query(queue_ids=(f"4Q{one_of(c).number:08x}z",)),
+    "Message-ID": lambda c: Query(message_id_headers=(f"<{one_of(c).number}@mx.example.org>",)),
+}
 _MAILS: list[Mail] = []
+
+
+def pair(one: Ask, other: Ask) -> Ask:
+    """The question with two filters, newest 100."""
+
+    def both(chance: random.Random) -> Query:
+        state = chance.getstate()
+        first = one(chance)
+        chance.setstate(state)  # about the same mail, so that something is found
+        return replace(first, limit=100, **{k: v for k, v in _set(other(chance)).items()})
+
+    return both
+
+
+def _set(query: Query) -> dict[str, Any]:
+    """The fields of a query that are not at their defaults."""
+    return {
+        each.name: value for each in fields(query) if (value := getattr(query, each.name)) != each.default
+    }
+
+
+def questions(*, pairs: bool) -> dict[str, Ask]:
+    """What is asked, by name."""
+    if not pairs:
+        return QUESTIONS
+    found = {name: pair(one, one) for name, one in FILTERS.items()}
+    for (name, one), (other_name, other) in combinations(FILTERS.items(), 2):
+        found[f"{name} + {other_name}"] = pair(one, other)
+    return found
 
 
 def one_of(chance: random.Random) -> Mail:
@@ -213,22 +268,28 @@ def seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ask(store: CassandraStore, turns: int, pid: int) -> None:
+def ask(store: CassandraStore, turns: int, pid: int, *, pairs: bool) -> None:
     """Print milliseconds by the clock, and of the processor: here and in the node."""
-    print(f"{'newest 100 by':26} {'rows':>5} {'first':>7} {'median':>7} {'worst':>7} {'here':>6} {'node':>6}")
-    for name, question in QUESTIONS.items():
+    print(f"{'newest 100 by':34} {'rows':>5} {'first':>7} {'median':>7} {'worst':>7} {'here':>6} {'node':>6}")
+    for name, question in questions(pairs=pairs).items():
         chance = random.Random(name)
         taken, found = [], 0
         here, there = time.process_time(), seconds_of(pid)
         for _ in range(turns):
             query = question(chance)
             began = time.perf_counter()
-            found += len(list(store.find(query)))
+            try:
+                found += len(list(store.find(query)))
+            except UnsupportedQueryError:
+                break
             taken.append((time.perf_counter() - began) * 1000)
+        if len(taken) < turns:
+            print(f"{name:34} not offered", flush=True)
+            continue
         here, there = time.process_time() - here, seconds_of(pid) - there
         rest = taken[1:]
         print(
-            f"{name:26} {found // turns:5} {taken[0]:7.0f} {statistics.median(rest):7.0f} {max(rest):7.0f}"
+            f"{name:34} {found // turns:5} {taken[0]:7.0f} {statistics.median(rest):7.0f} {max(rest):7.0f}"
             f" {here / turns * 1000:6.0f} {there / turns * 1000:6.0f}",
             flush=True,
         )
@@ -242,6 +303,7 @@ def main() -> None:
     parser.add_argument("--node", type=int, default=0, help="process id of the node at --port")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--fill-only", action="store_true")
+    parser.add_argument("--pairs", action="store_true", help="each filter alone, and all pairs of them")
     given = parser.parse_args()
     node = None
     if not given.port:
@@ -263,7 +325,7 @@ def main() -> None:
             Mail(number, chance, messages // 6 or 1, given.days) for number in range(1, min(messages, 20_000))
         )
         if not given.fill_only:
-            ask(store, given.turns, given.node)
+            ask(store, given.turns, given.node, pairs=given.pairs)
         store.close()
     finally:
         if node:

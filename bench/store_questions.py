@@ -54,6 +54,7 @@ FILTERS: dict[str, Filter] = {
     "message": _field("messages", "message_id"),
     "transmission": _field("transmissions", "transmission_id"),
     "Message-ID": _field("message_id_headers", "x_message_id_header"),
+    "queue id": _field("queue_ids", "x_queue_id"),
     "event id": _field("ids", "event_id"),
     "link": lambda _event, _chance: {"ordinals": (-1,)},
 }
@@ -154,6 +155,31 @@ def figures(store: SqliteStore) -> dict[str, float]:
     return told
 
 
+def tell(path: Path, count: int, rounds: int, *, pairs: bool, as_json: bool) -> None:
+    """Ask about each filter, and print what it takes; make the file if it is not there."""
+    if not path.exists():
+        fill(path, count)
+    store = SqliteStore(path)
+    events = samples(store, rounds)
+    told: dict[str, Any] = {}
+    chosen: list[tuple[str, ...]] = [(name,) for name in FILTERS]
+    if pairs:
+        chosen += combinations(FILTERS, 2)
+    for names in chosen:
+        queries = list(asked(events, *(FILTERS[name] for name in names)))
+        told[" + ".join(names)] = timed(path, store, queries)
+        if not as_json:
+            middle, worst, whole, size = told[" + ".join(names)]
+            line = "not offered" if middle < 0 else f"{middle:8.2f} {worst:8.2f} {whole:8.2f} {size:5}"
+            print(f"{' + '.join(names):34} {line}", flush=True)
+    counted = figures(store)
+    if as_json:
+        print(json.dumps({"events": told, "figures": counted}))
+        return
+    for name, middle in counted.items():
+        print(f"{name:34} {middle:8.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path, required=True)
@@ -162,27 +188,7 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="all pairs of filters as well")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.file.exists():
-        fill(arguments.file, arguments.events)
-    store = SqliteStore(arguments.file)
-    events = samples(store, arguments.rounds)
-    told: dict[str, Any] = {}
-    chosen: list[tuple[str, ...]] = [(name,) for name in FILTERS]
-    if arguments.pairs:
-        chosen += combinations(FILTERS, 2)
-    for names in chosen:
-        queries = list(asked(events, *(FILTERS[name] for name in names)))
-        told[" + ".join(names)] = timed(arguments.file, store, queries)
-        if not arguments.json:
-            middle, worst, whole, size = told[" + ".join(names)]
-            line = "not offered" if middle < 0 else f"{middle:8.2f} {worst:8.2f} {whole:8.2f} {size:5}"
-            print(f"{' + '.join(names):34} {line}", flush=True)
-    counted = figures(store)
-    if arguments.json:
-        print(json.dumps({"events": told, "figures": counted}))
-        return
-    for name, middle in counted.items():
-        print(f"{name:34} {middle:8.2f}")
+    tell(arguments.file, arguments.events, arguments.rounds, pairs=arguments.pairs, as_json=arguments.json)
 
 
 if __name__ == "__main__":

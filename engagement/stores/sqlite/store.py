@@ -10,15 +10,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from engagement.events.fields import Fields, valid
 from engagement.events.model import Injection, MessageName
 from engagement.events.rows import EventRow
 from engagement.figures.query import answer
 from engagement.stores.aggregate import is_by_hours
-from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
-from engagement.stores.json_text import as_text
+from engagement.stores.customer_tags import Customer, TagBook, TagSet, tags_of
 from engagement.stores.port import (
     SWEEP_LIMIT,
     Arrivals,
@@ -42,15 +41,10 @@ from engagement.stores.sqlite.plan import ARRIVALS
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.waiting import WaitingEvents
 from engagement.stores.sqlite.writing import Arrived, SomeAreThereError, state
+from engagement.stores.sqlite.written import ADD_TAG_SET, TAG_SETS, tag_values
 
 T = TypeVar("T")
 N = TypeVar("N")
-
-_ADD_TAG_SET: Final = """
-INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
-"""
-_TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
 class SqliteStore(WaitingEvents):
@@ -89,12 +83,12 @@ class SqliteStore(WaitingEvents):
                 labels.change(connection, self._terms, changes)
                 self._pending.clear()  # what waits for its figures may be among them
             if sets:
-                connection.executemany(_ADD_TAG_SET, sets)
+                connection.executemany(ADD_TAG_SET, sets)
             return arrived
 
         with self._lock:
             try:
-                numbers, sets = self._tag_values(rows)
+                numbers, sets = tag_values(self._tags, rows, time.monotonic())
                 try:
                     arrived = self._write(insert, [])
                 except SomeAreThereError:
@@ -106,25 +100,8 @@ class SqliteStore(WaitingEvents):
                 self._roll()
         return len(rows)
 
-    def _tag_values(self, rows: list[EventRow]) -> tuple[list[int], list[tuple[object, ...]]]:
-        """Return the number of each row's tag set, and the values of `_ADD_TAG_SET` for new ones."""
-        numbers = []
-        used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
-        for row in rows:
-            if row.tags:
-                customer = (row.tenant, row.customer)
-                numbers.append(int.from_bytes(self._tags.set_id(customer, row.tags), "big", signed=True))
-                used[customer, row.tags, row.at_ms // DAY_MS] = None
-            else:
-                numbers.append(0)
-        sets: list[tuple[object, ...]] = [
-            (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
-            for (tenant, customer), each in self._tags.news(used, time.monotonic())
-        ]
-        return numbers, sets
-
     def _tag_sets(self, customer: Customer) -> list[TagSet]:
-        lines = self._ask(_TAG_SETS, [customer[0], valid(customer[1])])
+        lines = self._ask(TAG_SETS, [customer[0], valid(customer[1])])
         return [TagSet(name, tuple(json.loads(tags)), used) for name, tags, used in lines]
 
     def tags(self, customer: str, tenant: str = "") -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engagement.events.fields import INJECTION
+from engagement.events.fields import INJECTION, valid
 from engagement.events.rows import EventRow, RowSource
+from engagement.stores.customer_tags import DAY_MS, Customer, TagBook
 from engagement.stores.json_text import as_text
 from engagement.stores.sqlite.codes import (
     CLASS_CODES,
@@ -46,6 +47,11 @@ _MESSAGES: Final = (
 )
 _AT_ONCE: Final = 256  # messages of one look-up
 ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+ADD_TAG_SET: Final = """
+INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
+"""
+TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
 @dataclass(slots=True)
@@ -174,3 +180,20 @@ class Portion:
     def _look(self, run: int, what: Lookup, number: int, ref: bytes) -> None:
         if number:
             self.lookups.append((run, what, number, ref))
+
+
+def tag_values(book: TagBook, rows: list[EventRow], now: float) -> tuple[list[int], list[tuple[object, ...]]]:
+    """Return the number of each row's tag set, and the values of `ADD_TAG_SET` for new ones. now: seconds."""
+    numbers = []
+    used: dict[tuple[Customer, tuple[str, ...], int], None] = {}  # in the order of their coming
+    for row in rows:
+        if row.tags:
+            customer = (row.tenant, row.customer)
+            numbers.append(int.from_bytes(book.set_id(customer, row.tags), "big", signed=True))
+            used[customer, row.tags, row.at_ms // DAY_MS] = None
+        else:
+            numbers.append(0)
+    return numbers, [
+        (tenant, valid(customer), each.set_id, as_text(each.tags), each.used)
+        for (tenant, customer), each in book.news(used, now)
+    ]

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engagement.events.fields import Fields
+from engagement.events.fields import MESSAGE_TYPES, Fields
 from engagement.stores.cassandra.queries import COMMON, signed
 from engagement.stores.cassandra.rows.stored import PROBABLE, SlimEvent, StoredEvent
 from engagement.stores.customer_tags import set_id
 from engagement.stores.port import Query
 
+_WITH_BOUNCE_CLASS: Final = tuple(kind for kind in MESSAGE_TYPES if kind not in COMMON)
 MOST_VALUES: Final = 4  # that a node is asked for one by one; more are looked at here
 
 
@@ -109,7 +110,11 @@ def is_small(query: Query) -> bool:
 
 def days_to_read(query: Query) -> list[tuple[str, str]] | None:
     """Return (what, value) of the partitions of `event_by_day` that hold all such events, None for none."""
-    rare = query.types and COMMON.isdisjoint(query.types)
+    types = query.types
+    if not query.campaigns and query.bounce_classes and 0 not in query.bounce_classes:
+        # Nothing else has a class, and days of few rows are read instead of all hours.
+        types = tuple(kind for kind in query.types or _WITH_BOUNCE_CLASS if kind in _WITH_BOUNCE_CLASS)
+    rare = types and COMMON.isdisjoint(types)
     if query.campaigns and rare:
         return [
             ("both", f"{kind}\0{campaign}")
@@ -119,7 +124,7 @@ def days_to_read(query: Query) -> list[tuple[str, str]] | None:
     if query.campaigns and all(query.campaigns):
         return [("campaign", campaign) for campaign in _set(query.campaigns)]
     if rare:
-        return [("type", kind) for kind in _set(query.types)]
+        return [("type", kind) for kind in _set(types)]
     return None
 
 
