@@ -60,7 +60,7 @@ def test_a_rule_has_its_conditions_hits_and_examples(client: FlaskClient) -> Non
     page = text(client, f"/machines/rule/mail-filter{PERIOD}")
     assert "barracuda" in page
     assert "Barracuda Sentinel" in page
-    told = re.search(r"0 opens, (\d+) clicks: scanner", page)
+    told = re.search(r'0 opens, (\d+) clicks: <a href="/messages\?class=scanner">scanner', page)
     assert told is not None
     shown = len(re.findall(r'<li class="machines" data-id=', page))
     assert shown == min(machines._EXAMPLES, int(told[1])) > 5
