@@ -17,9 +17,9 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
 from web.chromium import Page, browser
+from web.everybody import at, walk
 from web.servers import PATIENCE, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
-from web.test_pages_for_everybody import at, walk
 from web.web_cases import NOW
 
 FROM, TO = (NOW - 13 * DAY) // DAY * DAY, NOW // DAY * DAY + DAY
