@@ -5,6 +5,7 @@ them, but for one of each of the filter's workers.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ ENDING: Final = ".kept"
 MOST_FILES: Final = 50  # with limits.max_kept_html's default some 3 MB as packed
 LARGEST: Final = 1_048_576  # octets of a file; the registry takes no larger document
 _MAKING: Final = f"{ENDING}.new"
+_ABANDONED: Final = 60.0  # seconds: such a file is made in a moment, so its writer has died
 
 
 class KeptFolder:
@@ -39,11 +41,14 @@ class KeptFolder:
         return True
 
     def copies(self) -> Iterator[tuple[Path, KeptHtml | None]]:
-        """Yield each file with its copy; None for one that holds none. Raises OSError."""
+        """Yield each file with its copy; None for one that holds none and never will. Raises OSError."""
         for name in self._names():
             path = self._directory / name
             try:
-                yield path, None if name.endswith(_MAKING) else of_file(path.read_bytes())
+                if not name.endswith(_MAKING):
+                    yield path, of_file(path.read_bytes())
+                elif time.time() - path.stat().st_mtime > _ABANDONED:
+                    yield path, None
             except BadCopyError:
                 yield path, None
             except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import quopri
 import re
 import time
@@ -375,8 +376,10 @@ def test_what_is_no_copy_is_swept_away(site: Site) -> None:
     for name, data in (("a.kept", b"{}"), ("b.kept", b"\xff"), ("c.kept.new", b"half")):
         (site.spool / name).write_bytes(data)
     (site.spool / "d.ready").write_bytes(b"not ours")
+    (site.spool / "e.kept.new").write_bytes(b"being made now")
+    os.utime(site.spool / "c.kept.new", (1, 1))
     assert site.turn() == 0
-    assert [each.name for each in site.spool.iterdir()] == ["d.ready"]
+    assert sorted(each.name for each in site.spool.iterdir()) == ["d.ready", "e.kept.new"]
 
 
 def test_a_newer_programs_copy_says_so() -> None:

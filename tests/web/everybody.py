@@ -1,4 +1,4 @@
-"""axe-core's judgement of a page that is open in Chromium: what keeps somebody from using it. Not a test.
+"""Pages as everybody uses them: by keyboard alone, and what axe-core says keeps somebody out. Not a test.
 
 `.ci/axe` installs it. All rules count but those that axe itself leaves off: experimental ones, and those of
 WCAG's level AAA.
@@ -7,11 +7,25 @@ WCAG's level AAA.
 import os
 
 from web.chromium import Page
-from web.servers import ROOT
+from web.servers import ROOT, Site
 
 AXE = os.environ.get("AXE_CORE", str(ROOT / ".test" / "axe" / "node_modules" / "axe-core" / "axe.min.js"))
 _ASK = """axe.run(%s, {resultTypes: ["violations"], %s}).then(found => found.violations.flatMap(
   one => one.nodes.map(each => `${one.id}: ${each.html.slice(0, 150)} ${each.failureSummary}`)))"""
+
+
+def at(site: Site, path: str) -> str:
+    """The address of a page."""
+    return f"http://localhost:{site.web}{path}"
+
+
+def walk(page: Page, to: str, most: int = 60) -> None:
+    """Press Tab until what has the focus matches a selector."""
+    for _ in range(most):
+        page.press("Tab")
+        if page.value(f"document.activeElement.matches({to!r})"):
+            return
+    raise AssertionError(f"not reached by Tab: {to}")
 
 
 def bring(page: Page) -> None:

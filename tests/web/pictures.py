@@ -12,11 +12,12 @@ FOLDER = ROOT / "docs" / "pages"
 PICTURES = {
     "overview": f"/{PERIOD}",
     "campaign": f"/campaigns/{CAMPAIGN}",
+    "map": f"/map/{CAMPAIGN}",
     "message": f"/messages/{MESSAGE}",
     "live": "/live",
 }
 MAILS = 160
-TALLEST = {"live": 620}  # pixels; what is below adds weight and no idea
+TALLEST = {"live": 620, "map": 760}  # pixels; what is below adds weight and no idea
 
 
 def main(folder: Path = FOLDER) -> None:

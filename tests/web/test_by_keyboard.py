@@ -17,9 +17,9 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
 from web.chromium import Page, browser
+from web.everybody import at, walk
 from web.servers import PATIENCE, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
-from web.test_pages_for_everybody import at, walk
 from web.web_cases import NOW
 
 FROM, TO = (NOW - 13 * DAY) // DAY * DAY, NOW // DAY * DAY + DAY
@@ -140,10 +140,10 @@ def test_a_campaign_is_opened_and_one_of_its_lists_followed(walker: Walk) -> Non
     walker.until(f"location.pathname === '/campaigns/{CAMPAIGN}'")
     shown = {row["link"]: row for row in walker.export("links")}
     assert "walks" in shown
-    walker.press('main a[href*="type=bounce"]')
-    walker.until("location.search.includes('type=bounce')")
+    walker.press('main a[href*="state=bounced"]')
+    walker.until("location.search.includes('state=bounced')")
     told = walker.api("/events/message", campaigns=CAMPAIGN, events="bounce", **_all())
-    assert [row["raw_rcpt_to"] for row in walker.export("events")] == _recipients(told)
+    assert [row["recipient"] for row in walker.export("recipients")] == _recipients(told)
     assert _recipients(told)
 
 
@@ -182,7 +182,10 @@ def test_machines_lead_to_what_they_did(walker: Walk) -> None:
     told = walker.figures("", "x_count_recorded_rendered", "x_count_recorded_clicked")
     for name in ("x_count_recorded_rendered", "x_count_recorded_clicked"):
         assert sum(int(row[name]) for row in rows) == sum(row[name] for row in told)
-    walker.press('main td a[href*="class="]')
+    walker.press('main td a[href^="/machines/rule/"]')
+    walker.until("location.pathname.startsWith('/machines/rule/')")
+    assert walker.page.value("document.querySelectorAll('.timeline li[data-id]').length") > 0
+    walker.press('main dd a[href*="class="]')
     walker.until("location.pathname === '/messages'")
     assert walker.page.value("document.querySelectorAll('.timeline li[data-id]').length") > 0
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
+from werkzeug.datastructures import Headers
 
 from engagement.access.users import Role, Users
 from engagement.events.model import MessageEvent
@@ -57,12 +59,22 @@ def client(site: Site) -> Iterator[FlaskClient]:
         yield client
 
 
-def text(client: FlaskClient, path: str, status: int = 200) -> str:
-    answer = client.get(path)
+def text(client: FlaskClient, path: str, status: int = 200, **headers: str) -> str:
+    answer = client.get(path, headers=headers)
     while answer.status_code == 503 and b"takes its time" in answer.data:
-        answer = client.get(path)
+        time.sleep(0.2)  # on a busy machine a page may take longer than the server waits for it
+        answer = client.get(path, headers=headers)
     assert answer.status_code == status, answer.get_data(as_text=True)[:500]
     return answer.get_data(as_text=True)
+
+
+def fields(client: FlaskClient, path: str) -> Headers:
+    """The header of a page, however long it takes."""
+    answer = client.get(path)
+    while answer.status_code == 503:
+        time.sleep(0.2)
+        answer = client.get(path)
+    return answer.headers
 
 
 def exported(client: FlaskClient, path: str) -> list[dict[str, str]]:
@@ -152,7 +164,7 @@ def test_a_form_that_was_kept_beside_is_a_choice(client: FlaskClient, site: Site
 
 
 def test_the_frame_may_do_nothing_and_the_page_only_frames_what_is_ours(client: FlaskClient) -> None:
-    policy = client.get(f"/mail-copy/{CAMPAIGN}").headers
+    policy = fields(client, f"/mail-copy/{CAMPAIGN}")
     assert policy["Content-Security-Policy"].startswith(
         "sandbox; default-src 'none'; style-src 'unsafe-inline';"
     )
@@ -160,10 +172,10 @@ def test_the_frame_may_do_nothing_and_the_page_only_frames_what_is_ours(client: 
         assert word not in policy["Content-Security-Policy"]
     assert policy["X-Frame-Options"] == "SAMEORIGIN"
     assert policy["Referrer-Policy"] == "no-referrer"
-    around = client.get(f"/map/{CAMPAIGN}").headers
+    around = fields(client, f"/map/{CAMPAIGN}")
     assert around["Content-Security-Policy"].endswith("frame-ancestors 'none'; frame-src 'self'")
     assert "unsafe" not in around["Content-Security-Policy"]
-    assert "frame-src" not in client.get(f"/campaigns/{CAMPAIGN}").headers["Content-Security-Policy"]
+    assert "frame-src" not in fields(client, f"/campaigns/{CAMPAIGN}")["Content-Security-Policy"]
 
 
 def test_a_mark_is_drawn_for_links_of_the_copy_alone() -> None:
@@ -182,9 +194,7 @@ def test_another_tenant_sees_none_of_it(site: Site, path: str) -> None:
     client = create_app(load_file(site.config)).test_client()
     assert client.get(path, headers=HOST).status_code == 401
     sign_in(client, "Ole")
-    answer = client.get(path, headers=HOST)
-    assert ADDRESS not in answer.get_data(as_text=True)
-    assert answer.status_code == (200 if "reached" in path else 404)
+    assert ADDRESS not in text(client, path, 200 if "reached" in path else 404, **HOST)
 
 
 def test_a_copy_that_ends_is_not_shown(client: FlaskClient, site: Site) -> None:

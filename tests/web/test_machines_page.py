@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -36,10 +37,11 @@ def client(site: Site) -> Iterator[FlaskClient]:
         yield client
 
 
-def text(client: FlaskClient, path: str, status: int = 200) -> str:
-    answer = client.get(path)
+def text(client: FlaskClient, path: str, status: int = 200, **headers: str) -> str:
+    answer = client.get(path, headers=headers)
     while answer.status_code == 503 and b"takes its time" in answer.data:
-        answer = client.get(path)
+        time.sleep(0.2)  # on a busy machine a page may take longer than the server waits for it
+        answer = client.get(path, headers=headers)
     assert answer.status_code == status, answer.get_data(as_text=True)[:500]
     return answer.get_data(as_text=True)
 
@@ -60,7 +62,7 @@ def test_a_rule_has_its_conditions_hits_and_examples(client: FlaskClient) -> Non
     page = text(client, f"/machines/rule/mail-filter{PERIOD}")
     assert "barracuda" in page
     assert "Barracuda Sentinel" in page
-    told = re.search(r"0 opens, (\d+) clicks: scanner", page)
+    told = re.search(r'0 opens, (\d+) clicks: <a href="/messages\?class=scanner">scanner', page)
     assert told is not None
     shown = len(re.findall(r'<li class="machines" data-id=', page))
     assert shown == min(machines._EXAMPLES, int(told[1])) > 5
@@ -108,8 +110,8 @@ def test_who_sees_a_part_of_the_data_may_not_try(site: Site) -> None:
     registry.close()
     client = create_app(load_file(site.config)).test_client()
     sign_in(client, "Una")
-    assert client.get("/machines/try", headers=HOST).status_code == 403
-    page = client.get(f"/machines{PERIOD}", headers=HOST).get_data(as_text=True)
+    assert text(client, "/machines/try", 403, **HOST)
+    page = text(client, f"/machines{PERIOD}", 200, **HOST)
     assert "/machines/try" not in page
     assert "No request came in" in page
 

@@ -12,7 +12,7 @@ from engagement.links.model import Kind, Link
 from engagement.settings import load_file
 from tracker_web.web.app import create_app
 from web.chromium import Page, browser
-from web.everybody import bring, hindrances
+from web.everybody import at, bring, hindrances, walk
 from web.servers import Site, opener, running, web
 from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, WEBHOOK, hit, shown_site, tell
 from web.web_cases import NOW
@@ -40,21 +40,8 @@ def page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]
         yield tab
 
 
-def at(site: Site, path: str) -> str:
-    return f"http://localhost:{site.web}{path}"
-
-
 def focused(page: Page, what: str = "textContent.trim()") -> str:
     return str(page.value(f"document.activeElement.{what}"))
-
-
-def walk(page: Page, to: str, most: int = 60) -> None:
-    """Press Tab until what has the focus matches a selector."""
-    for _ in range(most):
-        page.press("Tab")
-        if page.value(f"document.activeElement.matches({to!r})"):
-            return
-    raise AssertionError(f"not reached by Tab: {to}")
 
 
 def seen_in_both(page: Page, address: str, width: int) -> list[str]:
