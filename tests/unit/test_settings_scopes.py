@@ -96,6 +96,7 @@ def test_empty_configuration_gives_momentums_defaults() -> None:
         "list_unsubscribe_enabled": False,
         "list_unsubscribe_mailto": "",
         "list_id": "",
+        "keep_html_days": 0,
     }
 
 
