@@ -76,9 +76,9 @@ class Machine:
         assert status == 0, f"{script}\nstatus {status}\n{printed}"
         return printed
 
-    def until(self, script: str, holds: Callable[[str], bool]) -> str:
+    def until(self, script: str, holds: Callable[[str], bool], seconds: float = DEADLINE) -> str:
         """Run a script until what it prints holds; return that."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + seconds
         while True:
             printed = self.tried(script)[1]
             if holds(printed):

@@ -18,7 +18,8 @@ from packages.made import Made
 pytestmark = [pytest.mark.long, pytest.mark.mta, pytest.mark.timeout(900)]
 _DEBS = ROOT / ".test/stacks"
 _PACKAGES = ("rspamd", "amavisd-new")
-NEWS = "/usr/share/smtpapi/newsletter.eml"
+NEWS = "--from news@example.com /root/news.eml"  # of the domain that the signers sign for
+SCANNED = "(amavis, port 10024)"
 # Who may take mail here, and where it ends: a mailbox each.
 MAILBOXES = """
 useradd -m ada; useradd -m ben
@@ -58,6 +59,9 @@ def machine(made: Made, tmp_path: Path) -> Iterator[Machine]:
         found.start()
         found.run(f"{SERVER}\n{MAILBOXES}\ncd /root\n{CERTBOT}\n{quick_start()}")
         found.until("cat /var/mail/root", lambda text: "X-Smtpapi-Id" in text)
+        found.run(
+            "sed '1s/lighthouse.example/example.com/' /usr/share/smtpapi/newsletter.eml >/root/news.eml"
+        )
         yield found
 
 
@@ -94,7 +98,7 @@ def test_rspamd_signs_what_the_filter_made(machine: Machine) -> None:
     """docs/stacks/rspamd.md: it is a milter behind the filter, and signs the final octets."""
     install(machine, "rspamd")
     machine.run("smtpapi setup postfix --undo\n" + commands("rspamd.md", 1))
-    machine.until("ss -ltn", lambda text: ":11332 " in text)
+    machine.until("ss -ltn", lambda text: ":11332 " in text, 240)  # it compiles its lists
     machine.run(commands("rspamd.md", 0))
     order = machine.run("postconf -h smtpd_milters")
     assert order.index("smtpapi_milter") < order.index("11332"), order
@@ -110,9 +114,11 @@ def test_rspamd_signs_what_the_filter_made(machine: Machine) -> None:
 
 def amavis(machine: Machine) -> None:
     install(machine, "amavisd-new")
-    machine.run("sed -i '1i $myhostname = \"mail.example.test\";' /etc/amavis/conf.d/05-node_id")
+    machine.run(
+        "sed -i 's/^use strict;/&\\n$myhostname = \"mail.example.test\";/' /etc/amavis/conf.d/50-user"
+    )
     machine.run("systemctl restart amavis")
-    machine.until("ss -ltn", lambda text: ":10024 " in text)
+    machine.until("ss -ltn", lambda text: ":10024 " in text, 120)
 
 
 @pytest.mark.parametrize("place", ["before", "behind", "both"])
@@ -124,7 +130,7 @@ def test_amavis_scans_and_mail_is_tracked_once(machine: Machine, place: str) -> 
     assert ("smtpapi" in machine.run("postconf -h smtpd_milters")) == (place != "behind")
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ada@example.com {NEWS}")
     message = delivered(machine, "ada")
-    assert "\nX-Virus-Scanned: " in message
+    assert SCANNED in message
     assert links(message)
     assert message.count("\nX-Smtpapi-Id: ") == 1
     machine.until(
@@ -138,8 +144,8 @@ def test_amavis_with_a_copy_for_each_recipient(machine: Machine) -> None:
     machine.run(commands("amavis.md", 3))
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ada@example.com --to ben@example.com {NEWS}")
     ada, ben = delivered(machine, "ada"), delivered(machine, "ben")
-    assert "\nX-Virus-Scanned: " in ada
-    assert "\nX-Virus-Scanned: " in ben
+    assert SCANNED in ada
+    assert SCANNED in ben
     assert links(ada)
     assert links(ben)
     assert not links(ada) & links(ben)
@@ -187,5 +193,5 @@ def test_services_with_milters_of_their_own_and_mail_of_sendmail(machine: Machin
     message = delivered(machine, "ada")
     assert links(message)
     assert "\nDKIM-Signature: " in message
-    machine.run(f"sendmail -f news@example.com ben@example.com <{NEWS}")
+    machine.run("sendmail -f news@example.com ben@example.com </root/news.eml")
     assert links(delivered(machine, "ben"))
