@@ -67,6 +67,7 @@ class Map:
             found = cls.loaded(file)
             known = {test.partition("::")[0] for test in found._seconds}
             files = _test_files(root)
+            found.replace(known.difference(files), cls({}, {}))
             newer = [path for path in files if path not in known or (root / path).stat().st_mtime > at]
             if newer:
                 found.replace(newer, cls.measured(tree, newer))
@@ -96,6 +97,7 @@ class Map:
         heads = tuple(f"{file}::" for file in files)
         for tests in self._lines.values():
             tests.difference_update([test for test in tests if test.startswith(heads)])
+        self._seconds = {test: took for test, took in self._seconds.items() if not test.startswith(heads)}
         for place, more in other._lines.items():
             self._lines.setdefault(place, set()).update(more)
         self._seconds.update(other._seconds)
@@ -110,6 +112,8 @@ class Map:
             for case in cases
             if any(case.find(word) is not None for word in ("failure", "error", "skipped"))
         }
+        # An id with an address in memory names no test in another process.
+        failed |= {test for test in seconds if " at 0x" in test}
         if failed:
             sys.stderr.write(f"left out, as they do not pass without a mutant: {sorted(failed)}\n")
         data = CoverageData(str(place / ".coverage"))
@@ -130,6 +134,7 @@ class Map:
         every = self._that_run(path, first, last)
         if not every:  # run when the module is imported, or by another process only
             every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
+            every |= {test for test in self._seconds if _imports(test.partition("::")[0], path)}
         near = {test for test in every if _imports(test.partition("::")[0], path)}
         chosen = self._within(self._in_turn(near), _MOST_SECONDS * 2 / 3)
         chosen += self._within(self._in_turn(every - set(chosen)), _MOST_SECONDS - self.seconds(chosen))

@@ -230,3 +230,20 @@ def test_a_url_may_be_wrapped_where_its_line_is_long(before: int, whole: bool) -
 def test_any_octet_beyond_ascii_may_belong_to_the_url_before_it(code: int) -> None:
     link = only(b"http://x.example/a%cb c" % code, charset="windows-1252")
     assert (link.broken, link.target) == (True, b"http://x.example/a%cb" % code)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"(%s)b\xe9",
+        b"[%s]b\xe9",
+        b"{%s}b\xe9",
+        b"[url=%s]b[/url]\xe9",
+        b"x (%s)b\\\\c",
+        b"[%s]b`c",
+        b"x=%s).\xe9",
+    ],
+)
+def test_what_comes_behind_a_closed_bracket_is_no_matter(around: bytes) -> None:
+    link = only(around % b"http://x.example/a", charset="windows-1252")
+    assert (link.broken, link.target) == (False, b"http://x.example/a")

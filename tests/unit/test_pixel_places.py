@@ -1,8 +1,11 @@
 """Where the pixels of an HTML part stand (smtpapi.rewrite.places): "|" is the place, "" for none."""
 
+from collections.abc import Callable
+
 import pytest
 
 from smtpapi.find import html
+from smtpapi.find.model import Page
 from smtpapi.mime.deadline import no_deadline
 from smtpapi.rewrite import places
 
@@ -119,3 +122,12 @@ def test_last_pixel(data: bytes, expected: bytes) -> None:
 )
 def test_first_pixel(data: bytes, expected: bytes) -> None:
     assert shown(data, places.first(data, html.scan(data), no_deadline)) == expected
+
+
+@pytest.mark.parametrize("begin", [b"<?", b"</ ", b"<!x ", b"<?xml ", b"</!", b"</?", b"</1"])
+@pytest.mark.parametrize("scan", [html.scan, html.scan_by_expressions])
+def test_what_stands_in_a_bogus_comment_is_no_link(scan: Callable[[bytes], Page], begin: bytes) -> None:
+    data = b"<p>a" + begin + b'<a href="http://a.example/">b</a><a href="http://b.example/">c</a>'
+    assert [anchor.target for anchor in scan(data).anchors] == [b"http://b.example/"]
+    (anchor,) = scan(begin + b'> <a href="http://a.example/">b</a>').anchors
+    assert anchor.target == b"http://a.example/"

@@ -248,7 +248,7 @@ def test_a_header_is_read_in_parts_too() -> None:
         " print(p.thread:content_type().mimetype, p.thread:body_match('t(w)o')[1], p.thread.thread)"
     )
     first, second, third = logged(body, mail=_PARTS)
-    assert first.split("\t")[1:] == ["0", "p@r.test"]
+    assert first.split("\t") == ["\ufffd\ufffd", "0", "p@r.test"]
     assert second.split("\t")[0] == "text/plain"
     assert third == "text/html\tw\tnil"
 

@@ -9,7 +9,7 @@ from smtpapi.policy.lua.calls import HOOKS
 from smtpapi.policy.lua.policy import LuaPolicy, LuaSource
 from smtpapi.policy.vctx import ValidationContext
 from smtpapi.policy.views import Accept, PolicyMessage
-from unit.lua_runs import ENVELOPE, MESSAGE, SMALL
+from unit.lua_runs import ENVELOPE, MESSAGE, SMALL, load, run
 
 # What a hook prints of an argument, by its letter, and what that is.
 SHOWN = {
@@ -41,3 +41,25 @@ def test_a_hook_is_called_with_what_its_phase_knows_and_no_more(hook: str) -> No
     finally:
         message.close()
     assert [text for _, text in message.lines] == [str(len(shape)), *(text for _, text in shown)]
+
+
+@pytest.mark.parametrize("name", ["msys.dnsLookup", "httpsrv", "msys.pbp.enqueue", "msys.audit"])
+def test_a_module_that_is_refused_may_be_ignored(name: str) -> None:
+    body = f"local ok, said = pcall(require, '{name}') print(ok, said)"
+    (refused,) = [text for _, text in run(load(body))[1].lines]
+    (ignored,) = [text for _, text in run(load(body, ignored=frozenset({name})))[1].lines]
+    assert refused.startswith(f"false\trequire {name}: a milter cannot do this")
+    assert ignored.startswith(f"false\tmodule '{name}' is not offered here")
+
+
+OFFERED_NAMES = (
+    *("msys", "json", "thread", "strict", "msys.core", "msys.extended.message", "msys.extended.vctx"),
+    *("msys.extended.ac", "msys.extended.message_routing", "msys.extended.ec_message", "msys.dumper"),
+)
+
+
+@pytest.mark.parametrize("name", OFFERED_NAMES)
+def test_a_module_that_is_offered_can_be_required(name: str) -> None:
+    body = f"local ok, found = pcall(require, '{name}') print(ok, type(found))"
+    (line,) = [text for _, text in run(load(body))[1].lines]
+    assert line.startswith("true\t")

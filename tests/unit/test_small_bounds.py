@@ -1,5 +1,7 @@
 """Bounds, defaults and words of the core that stand in one place and that much depends on."""
 
+import sqlite3
+import time
 from pathlib import Path
 
 import mmdb_writer
@@ -8,6 +10,8 @@ import pytest
 
 from engagement.classify.networks import AsDatabase
 from engagement.events.outcomes import UNTOUCHED
+from engagement.links.keys import Ring
+from engagement.settings import load_text
 from engagement.settings.option_types import is_list_id
 from engagement.settings.schema.site import PolicyStanza
 from engagement.shipper.rejudge import is_withheld
@@ -22,9 +26,13 @@ from engagement.stores.aggregate import (
     together,
 )
 from engagement.stores.port import Query
+from engagement.stores.sqlite import migrate
 from smtpapi.hop.fingerprint import marked_id
 from smtpapi.mime import encoded_words
-from smtpapi.model.outcome import Why
+from smtpapi.model.envelope import Client, Envelope
+from smtpapi.model.message import Field, Message
+from smtpapi.model.outcome import Plan, Why
+from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.policy import PolicyError, PolicyFailed
 from smtpapi.policy.hooks import parse
 from smtpapi.policy.lua.state import Limits
@@ -172,3 +180,46 @@ def test_an_error_of_a_policy_is_one_line(said: str, told: str) -> None:
     with pytest.raises(PolicyError) as raised:
         parse(f"x = 1\nraise ValueError({said!r})", "p.py")
     assert str(raised.value) == f"p.py:2: ValueError{told}"
+
+
+@pytest.mark.parametrize("broken", ["nonsense", "INSERT INTO b VALUES (1)"])
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    first = migrate.Migration(1, "0001.sql", "CREATE TABLE a (x);")
+    scripts = [first, migrate.Migration(2, "0002.sql", f"CREATE TABLE b (x UNIQUE CHECK (x > 5)); {broken};")]
+    monkeypatch.setattr(migrate, "migrations", lambda: scripts)
+    with pytest.raises(sqlite3.Error):
+        migrate.migrate(connection, "events.db")
+    assert not connection.in_transaction
+    assert migrate.version(connection) == 0
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    scripts.pop()
+    migrate.migrate(connection, "events.db")
+    assert migrate.version(connection) == 1
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("charset", "body"),
+    [
+        ("shift_jis", b"\x83{{opening_single_curly()}} x\r\n"),
+        ("big5", b"\xa4{{opening_single_curly()}} x\r\n"),
+    ],
+)
+@pytest.mark.parametrize("tracking", ["true", "false"])
+def test_half_a_character_is_no_part_of_a_macro(charset: str, body: bytes, tracking: str) -> None:
+    kind = f" text/plain; charset={charset}".encode()
+    message = Message((Field("Content-Type", kind), Field("Content-Transfer-Encoding", b" 8bit")), body)
+    listener = f"click_tracking_enabled = {tracking} open_tracking_enabled = {tracking}"
+    site = Site.build(
+        load_text(f"smtpapi {{ }} ESMTP_Listener {{ {listener} }}"), Ring().rotated(b"k" * 32, 1)
+    )
+    envelope = Envelope(Client("127.0.0.1"), "a@s.test", ("b@r.test",), "Q1")
+    outcome = consider(site, envelope, message, now=1_795_501_800.0, tick=time.monotonic).outcome
+    assert not isinstance(outcome, Plan) or outcome.edits == ()
+    message = Message(message.fields, body.replace(b"{{", b" {{"))
+    outcome = consider(site, envelope, message, now=1_795_501_800.0, tick=time.monotonic).outcome
+    assert isinstance(outcome, Plan)
+    assert [edit.kind for edit in outcome.edits] == ["macro"]

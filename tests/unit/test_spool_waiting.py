@@ -8,6 +8,7 @@ import pytest
 from engagement.events.record import encode
 from engagement.spool.format import MAGIC, frame
 from engagement.spool.names import READY, REPEATS, room
+from engagement.spool.read import SpoolReader
 from engagement.spool.waiting import Waiting, waiting
 from engagement.spool.write import SpoolWriter
 from unit.event_samples import AT, hit
@@ -53,3 +54,10 @@ def test_a_writer_s_segment_waits_from_its_first_record(tmp_path: Path) -> None:
         writer.append(encode(hit(at_ms=AT + number)))
     assert (waiting(tmp_path).segments, waiting(tmp_path).oldest_ms) == (1, AT)
     writer.close()
+
+
+def test_what_is_no_segment_is_no_backlog(tmp_path: Path) -> None:
+    (tmp_path / f"h-1-1-000000{READY}").write_bytes(bytes(len(MAGIC)) + frame(b"a record"))
+    (tmp_path / f"h-1-2-000000{READY}").write_bytes(MAGIC + frame(b"a record"))
+    found = SpoolReader(tmp_path).backlog()
+    assert (found.records, found.firsts) == (1, (b"a record",))

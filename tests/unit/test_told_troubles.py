@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from engagement.classify.followed import FollowedRules
+from engagement.events.model import MessageEvent, recipient_mark
 from engagement.events.record import encode
 from engagement.events.rows import EventRow
+from engagement.events.told import told_id
 from engagement.links.domains_file import NAME, DomainsFile
 from engagement.settings.schema import ClassifyStanza
 from engagement.shipper.loop import Shipper
@@ -22,7 +24,15 @@ from engagement.spool.read import CORRUPT, CURSOR, SpoolReader
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import StoreError
 from tracker_web.links.stop_list import StopListFollower
-from unit.test_shipper_messages import AT, DAY_MS, event, injection
+from unit.event_samples import AT, injection
+
+DAY_MS = 86_400_000
+
+
+def event(queue_id: str = "AAAA1", at_ms: int = AT) -> MessageEvent:
+    node = "mail.example.org"
+    mark = recipient_mark(node, queue_id, "ida@example.net")
+    return MessageEvent(told_id(at_ms, queue_id), at_ms, "delivery", node, queue_id, mark)
 
 
 def segment(folder: Path, data: bytes) -> Path:

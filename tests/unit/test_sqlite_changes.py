@@ -1,0 +1,71 @@
+"""What changes in the store in a file takes its figures and all that leads to it along."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contract.store_samples import AT, Telling
+from engagement.events.classify import Classification, ReaderClass
+from engagement.events.rows import EventRow, RowSource
+from engagement.figures.query import FigureQuery
+from engagement.stores.sqlite.store import SqliteStore
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "events.db", writing=True)
+    yield made
+    made.close()
+
+
+def judged(row: EventRow, rules: str) -> EventRow:
+    """The row as later rules tell it: by a scanner."""
+    assert isinstance(row.source, RowSource)
+    label = Classification(ReaderClass.SCANNER, "burst", rules, certain=True)
+    return replace(row, client="scanner", source=replace(row.source, label=label))
+
+
+def sides(store: SqliteStore) -> dict[str, int]:
+    names = ("x_count_people_clicked", "x_count_machine_clicked", "x_count_recorded_clicked")
+    query = FigureQuery(precision="day", metrics=names, from_ms=AT - DAY_MS, to_ms=AT + 2 * DAY_MS)
+    return {name: n for row in store.figures(query) for name, n in row.figures.items() if n}
+
+
+@pytest.mark.parametrize("message", [1, 0])
+def test_an_event_that_is_told_anew_by_later_rules_changes_its_figures(
+    store: SqliteStore, message: int
+) -> None:
+    telling = Telling()
+    (row,) = telling.hit(message=message)
+    (other,) = telling.hit(message=2, target="https://example.org/other")
+    store.add([row, other])
+    store.roll_up()
+    assert sides(store) == {"x_count_people_clicked": 2, "x_count_recorded_clicked": 2}
+    store.add([judged(row, "999")])
+    store.roll_up()
+    now = {"x_count_people_clicked": 1, "x_count_machine_clicked": 1, "x_count_recorded_clicked": 2}
+    assert sides(store) == now
+    store.add([row, judged(row, "1")])
+    store.roll_up()
+    assert sides(store) == now, "earlier rules change nothing"
+
+
+@pytest.mark.parametrize("run", [0, 1, 3])
+def test_what_led_to_erased_events_is_gone_in_every_run(store: SqliteStore, run: int) -> None:
+    telling = Telling()
+    store.add([*telling.injection(), *telling.hit(), *telling.hit(message=2, recipient="ole@example.net")])
+
+    def lookups() -> int:
+        return int(store._do(lambda each: each.execute("SELECT count(*) FROM lookup").fetchone()[0], 0))
+
+    store._do(lambda each: each.execute("UPDATE lookup SET run = ?", (run,)), None)
+    before = lookups()
+    assert store.erase("ida@example.net")
+    left = lookups()
+    assert 0 < left < before
+    assert store.erase("ole@example.net")
+    assert lookups() == 0
