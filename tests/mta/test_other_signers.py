@@ -1,6 +1,6 @@
 """rspamd and dkimpy-milter behind the filter: whether their signatures cover both fields of one click.
 
-Real Postfix, Debian's signers (.ci/signers unpacks them), dkimpy as the judge of what docs/unsubscribe.md says.
+Real Postfix, signers of Debian (.ci/signers unpacks them), dkimpy as the judge of docs/unsubscribe.md.
 """
 
 import re
