@@ -3,9 +3,9 @@
     python bench/beside.py [--rounds 6] [--seconds 10] [--rate 100] [--events 100000] [--json]
 
 `make run`'s own programs, over a store with so many events. One client follows links at an even rate, on new
-connections, as readers come; in one part of each round, the first and the second in turns, another one asks the
-API for figures and events without a pause. Told are median and 99th percentile of the clicks' times in ms,
-without and beside the API's client, the ratio of the two for each round, and the median of these ratios.
+connections, as readers come; in one part of each round, the first and the second in turns, another one asks
+the API for figures and events without a pause. Told are median and 99th percentile of the clicks' times in
+ms, without and beside the API's client, the ratio of the two for each round, and the median of the ratios.
 
 Clients of an API are on other machines. That one here has to share this one's processors, so it gives way as
 the program itself does; otherwise its own work would be measured.
