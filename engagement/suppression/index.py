@@ -43,7 +43,10 @@ END;
 _WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
 _SHORTEST: Final = 3
 _WITH_TEXT: Final = "SELECT number FROM description WHERE instr(text, ?)"
-_WITH_WORDS: Final = "number IN (SELECT rowid FROM words WHERE words MATCH ?)"
+_WITH_WORDS: Final = (
+    "SELECT number FROM words CROSS JOIN description ON number = words.rowid "
+    "WHERE words MATCH ? AND instr(description.text, ?)"
+)
 # Entries that are sorted. Where more fit, the list is gone through in its order, and a page is soon full.
 _FEW: Final = 20_000
 _REMEMBERED: Final = 1000
@@ -118,7 +121,7 @@ class SuppressionIndex:
                 f"ORDER BY {by} {direction} LIMIT ?",
                 (*values, *bound, limit + 1),
             ).fetchall()
-            total = self._total(search, where, values, index)
+            total = self._total(search, where, values, index, described, texts)
         entries = tuple(entry_of(json.loads(body)) for _, _, body in rows[:limit])
         return Listed(entries, total, _cursor(order, rows[limit - 1]) if len(rows) > limit else "")
 
@@ -146,7 +149,7 @@ class SuppressionIndex:
         if not self._has_words or len(text) < _SHORTEST or "\0" in text:
             return f"description IN ({_WITH_TEXT})", [text]
         phrase = '"' + text.replace('"', '""') + '"'
-        return f"description IN ({_WITH_TEXT} AND {_WITH_WORDS})", [text, phrase]
+        return f"description IN ({_WITH_WORDS})", [phrase, text]
 
     def _index(self, search: Search, described: str, texts: list[Any]) -> str:
         """Return what tells SQLite to find entries by their description, "" where too many have it."""
@@ -157,8 +160,13 @@ class SuppressionIndex:
         ).fetchone()
         return "INDEXED BY by_description" if found <= _FEW else ""
 
-    def _total(self, search: Search, where: str, values: list[Any], index: str) -> int:
+    def _total(
+        self, search: Search, where: str, values: list[Any], index: str, described: str, texts: list[Any]
+    ) -> int:
         """Return how many entries fit: from what is counted where type and source alone decide."""
+        if search == Search(search.tenant, description=search.description, strict=search.strict) and texts:
+            statement = "SELECT COUNT(*) FROM entry INDEXED BY by_description WHERE tenant = ? AND "
+            return int(self._database.execute(statement + described, (search.tenant, *texts)).fetchone()[0])
         plain = Search(search.tenant, search.types, search.sources)
         if search != plain:
             (count,) = self._database.execute(
