@@ -161,7 +161,9 @@ FILES: list[tuple[str, int, type[Exception], Callable[[Path], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("sample", "number", "trouble", "use"), FILES, ids=["events", "registry", "follower"])
+@pytest.mark.parametrize(
+    ("sample", "number", "trouble", "use"), FILES, ids=["events", "registry", "follower"]
+)
 def test_a_database(
     tmp_path: Path, sample: str, number: int, trouble: type[Exception], use: Callable[[Path], Any]
 ) -> None:
