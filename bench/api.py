@@ -50,6 +50,19 @@ def _day(_event: Fields, chance: random.Random) -> str:
     return f"events/message?from={_time(since)}&to={_time(since + _DAY)}&per_page=1000"
 
 
+def _figures(path: str, hours: int = DAYS * 24, more: str = "") -> Made:
+    """Figures of so many hours, of all of them by default."""
+
+    def made(_event: Fields, chance: random.Random) -> str:
+        since = START + chance.randrange(max(1, DAYS * 24 - hours)) * 3_600_000
+        window = f"from={_time(since)}&to={_time(since + hours * 3_600_000)}"
+        return f"metrics/deliverability{path}?{window}&metrics={METRICS}{more}"
+
+    return made
+
+
+METRICS = "count_injected,count_delivered,count_rendered,count_unique_clicked,count_bounce"
+LARGEST = "&order_by=count_injected&limit=100"
 CALLS: dict[str, Made] = {
     "events, latest 100 of all": lambda _event, _chance: f"events/message?{ALL}",
     "events, 1,000 of a day": _day,
@@ -67,6 +80,24 @@ CALLS: dict[str, Made] = {
     "events of a subject": _search("subjects", "subject"),
     "timeline": lambda event, _chance: f"x/messages/{event['message_id']}/timeline",
     "export of a recipient": lambda event, _chance: f"x/recipients/{event.get('rcpt_to', 'x@x.example')}",
+    "figures, a month": _figures(""),
+    "figures, a day": _figures("", 24),
+    "figures, a month by hour": _figures("/time-series", more="&precision=hour"),
+    "figures, a month by day": _figures("/time-series", more="&precision=day"),
+    "figures by campaign, a month": _figures("/campaign", more=LARGEST),
+    "figures by domain, a month": _figures("/domain", more=LARGEST),
+    "figures by link, a month": lambda event, chance: _figures("/link-name")(event, chance).replace(
+        METRICS, "count_clicked"
+    ),
+    "figures by sending domain, an hour": _figures("/sending-domain", 1, "&precision=hour"),
+    "figures by tag, an hour": _figures("/tag", 1, "&precision=hour"),
+    "figures by sending domain, a day": _figures("/sending-domain", 24, "&precision=hour"),
+    "bounce reasons, a day": _figures("/bounce-reason", 24),
+    "delay reasons, a day": _figures("/delay-reason", 24),
+    "campaigns": lambda _event, _chance: "metrics/campaigns",
+    "domains of recipients": lambda _event, _chance: "metrics/domains",
+    "sending domains": lambda _event, _chance: "metrics/sending-domains",
+    "webhooks": lambda _event, _chance: "webhooks",
     "tracking domains": lambda _event, _chance: "tracking-domains",
     "openapi.json": lambda _event, _chance: "openapi.json",
 }

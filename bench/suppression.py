@@ -37,7 +37,11 @@ def main() -> None:
 def _measure(folder: Path, count: int) -> None:
     registry = SqliteRegistry(folder / "registry.db")
     entries = (
-        Entry(f"reader{number}@d{number % 100}.example", MailKind.NON_TRANSACTIONAL)
+        Entry(
+            f"reader{number}@d{number % 100}.example",
+            MailKind.NON_TRANSACTIONAL,
+            description=_description(number),
+        )
         for number in range(count)
     )
     _say("import, s", _seconds(lambda: book.add_many(registry, entries)))
@@ -64,11 +68,26 @@ def _measure(folder: Path, count: int) -> None:
         ("of a domain, ms", Search(domain="d7.example"), Order.RECIPIENT),
         ("of a source, ms", Search(sources=frozenset({Source.MANUALLY_ADDED})), Order.RECIPIENT),
         ("changed since, ms", Search(from_ms=1), Order.NEWEST),
-        ("by a text in the description that none has, ms", Search(description="q"), Order.RECIPIENT),
+        ("by a text in the description that none has, ms", Search(description="quite"), Order.RECIPIENT),
+        ("by a letter that none has, ms", Search(description="q"), Order.RECIPIENT),
+        ("by a text that one has, ms", Search(description="call 000777"), Order.RECIPIENT),
+        ("by a text that a third has, ms", Search(description="by phone"), Order.NEWEST),
+        (
+            "by a whole description of a third, ms",
+            Search(description="list of may", strict=True),
+            Order.RECIPIENT,
+        ),
     ):
         _say(name, 1000 * min(_seconds(partial(index.find, search, order)) for _ in range(3)))
     index.close()
     registry.close()
+
+
+def _description(number: int) -> str:
+    """A third has a text of its own, a third one of two, a third none."""
+    if number % 3 == 0:
+        return f"by phone, call {number:06d}"
+    return ("", "list of May", "", "list of June")[number % 4]
 
 
 def _seconds(work: Callable[[], object]) -> float:

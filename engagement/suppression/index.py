@@ -19,9 +19,11 @@ from engagement.suppression.model import KIND, BadEntryError, Entry, Source, dat
 _SCHEMA: Final = """
 CREATE TABLE entry (
     key TEXT PRIMARY KEY, tenant TEXT NOT NULL, domain TEXT NOT NULL, type TEXT NOT NULL,
-    source TEXT NOT NULL, list_id TEXT NOT NULL, updated_ms INTEGER NOT NULL, description TEXT NOT NULL,
+    source TEXT NOT NULL, list_id TEXT NOT NULL, updated_ms INTEGER NOT NULL, description INTEGER NOT NULL,
     body TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX by_description ON entry (tenant, description, key);
+CREATE TABLE description (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE INDEX by_domain ON entry (tenant, domain, key);
 CREATE INDEX by_time ON entry (tenant, updated_ms, key);
 CREATE TABLE tally (
@@ -37,6 +39,17 @@ CREATE TRIGGER one_less AFTER DELETE ON entry BEGIN
     WHERE tenant = old.tenant AND type = old.type AND source = old.source;
 END;
 """
+# Parts of three characters of descriptions, so that not every text is read for one that few have in them.
+_WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
+_SHORTEST: Final = 3
+_WITH_TEXT: Final = "SELECT number FROM description WHERE instr(text, ?)"
+_WITH_WORDS: Final = (
+    "SELECT number FROM words CROSS JOIN description ON number = words.rowid "
+    "WHERE words MATCH ? AND instr(description.text, ?)"
+)
+# Entries that are sorted. Where more fit, the list is gone through in its order, and a page is soon full.
+_FEW: Final = 20_000
+_REMEMBERED: Final = 1000
 _TIMEOUT: Final = 5.0  # seconds: a client waits for 30, and other calls want this thread
 _END: Final = "\U0010ffff"
 
@@ -76,26 +89,39 @@ class SuppressionIndex:
         self._failure: Exception | None = None
         self._lock = threading.Lock()
         self._mark = ""
+        self._numbers: dict[str, int] = {}  # of some descriptions: most lists have but a few
         # Not in memory: SQLite keeps what fits into its cache, and the rest in a file without a name.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_SCHEMA)
+        try:
+            self._database.execute(_WORDS)
+            self._has_words = True
+        except sqlite3.OperationalError:  # an SQLite built without FTS5, or before 3.34
+            self._has_words = False
 
     def find(
         self, search: Search, order: Order = Order.RECIPIENT, cursor: str = "", limit: int = 1000
     ) -> Listed:
         """Return the entries after a cursor that fit, at most so many. Raises CursorError, RegistryError."""
         where, values = _conditions(search, order)
+        described, texts = self._described(search)
         after, bound = _after(order, cursor)
         direction = "DESC" if order is Order.NEWEST else "ASC"
         by = "key" if order is Order.RECIPIENT else f"updated_ms {direction}, key"
-        statement = (
-            f"SELECT key, updated_ms, body FROM entry WHERE {where}{after} ORDER BY {by} {direction} LIMIT ?"  # noqa: S608 - ours
-        )
         self._wait()
         with self._lock:
             self._follow()
-            rows = self._database.execute(statement, (*values, *bound, limit + 1)).fetchall()
-            total = self._total(search, where, values)
+            index = self._index(search, described, texts) if described else ""
+            if index:
+                where, values = f"tenant = ? AND {where}", [search.tenant, *values]
+            if described:
+                where, values = f"{where} AND {described}", [*values, *texts]
+            rows = self._database.execute(
+                f"SELECT key, updated_ms, body FROM entry {index} WHERE {where}{after} "  # noqa: S608 - ours
+                f"ORDER BY {by} {direction} LIMIT ?",
+                (*values, *bound, limit + 1),
+            ).fetchall()
+            total = self._total(search, where, values, index, described, texts)
         entries = tuple(entry_of(json.loads(body)) for _, _, body in rows[:limit])
         return Listed(entries, total, _cursor(order, rows[limit - 1]) if len(rows) > limit else "")
 
@@ -113,12 +139,38 @@ class SuppressionIndex:
         with self._lock:
             self._database.close()
 
-    def _total(self, search: Search, where: str, values: list[Any]) -> int:
+    def _described(self, search: Search) -> tuple[str, list[Any]]:
+        """Return the condition for a description, with its values; "" for none."""
+        text = search.description.lower()
+        if not text:
+            return "", []
+        if search.strict:
+            return "description IN (SELECT number FROM description WHERE text = ?)", [text]
+        if not self._has_words or len(text) < _SHORTEST or "\0" in text:
+            return f"description IN ({_WITH_TEXT})", [text]
+        phrase = '"' + text.replace('"', '""') + '"'
+        return f"description IN ({_WITH_WORDS})", [phrase, text]
+
+    def _index(self, search: Search, described: str, texts: list[Any]) -> str:
+        """Return what tells SQLite to find entries by their description, "" where too many have it."""
+        (found,) = self._database.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM entry INDEXED BY by_description "  # noqa: S608 - ours
+            f"WHERE tenant = ? AND {described} LIMIT ?)",
+            (search.tenant, *texts, _FEW + 1),
+        ).fetchone()
+        return "INDEXED BY by_description" if found <= _FEW else ""
+
+    def _total(
+        self, search: Search, where: str, values: list[Any], index: str, described: str, texts: list[Any]
+    ) -> int:
         """Return how many entries fit: from what is counted where type and source alone decide."""
+        if search == Search(search.tenant, description=search.description, strict=search.strict) and texts:
+            statement = "SELECT COUNT(*) FROM entry INDEXED BY by_description WHERE tenant = ? AND "
+            return int(self._database.execute(statement + described, (search.tenant, *texts)).fetchone()[0])
         plain = Search(search.tenant, search.types, search.sources)
         if search != plain:
             (count,) = self._database.execute(
-                f"SELECT COUNT(*) FROM entry WHERE {where}",  # noqa: S608 - ours
+                f"SELECT COUNT(*) FROM entry {index} WHERE {where}",  # noqa: S608 - ours
                 values,
             ).fetchone()
             return int(count)
@@ -186,10 +238,25 @@ class SuppressionIndex:
                 entry.source.value,
                 entry.list_id.lower(),
                 entry.updated_ms,
-                entry.description.lower(),
+                self._number(entry.description.lower()),
                 json.dumps(data_of(entry)),
             ),
         )
+
+    def _number(self, text: str) -> int:
+        """Return the number of a description; a new one gets the next."""
+        if (known := self._numbers.get(text)) is not None:
+            return known
+        found = self._database.execute("SELECT number FROM description WHERE text = ?", (text,)).fetchone()
+        if found is None:
+            found = self._database.execute(
+                "INSERT INTO description (text) VALUES (?) RETURNING number", (text,)
+            ).fetchone()
+            if self._has_words:
+                self._database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (found[0], text))
+        if len(self._numbers) < _REMEMBERED:
+            self._numbers[text] = int(found[0])
+        return int(found[0])
 
 
 def _conditions(search: Search, order: Order) -> tuple[str, list[Any]]:
@@ -210,9 +277,6 @@ def _conditions(search: Search, order: Order) -> tuple[str, list[Any]]:
     if search.domain:
         parts.append("domain = ?")
         values.append(search.domain.lower())
-    if search.description:
-        parts.append("description = ?" if search.strict else "instr(description, ?)")
-        values.append(search.description.lower())
     if search.list_id is not None:
         parts.append("list_id = ?")
         values.append(search.list_id.lower())

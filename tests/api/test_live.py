@@ -128,3 +128,38 @@ def test_nginxs_block_leads_to_the_api(site: ApiSite, front: int) -> None:
     status, headers, _ = ask(front, "POST", "/x/preview", key, large, Content_Type="application/json")
     assert (status, headers["content-type"]) == (422, "application/json")
     assert ask(front, "GET", f"/events/message?{SPAN}", key)[0] == 200
+
+
+def test_who_has_no_key_is_answered_before_the_body_and_holds_up_no_other(site: ApiSite) -> None:
+    """More of them than the server has threads (8). Where a body is read, a proxy has to gather it."""
+    key = site.key()
+    head = (
+        "POST /api/v1/tracking-domains HTTP/1.1\r\nHost: localhost\r\nAuthorization: wrong\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    )
+    held = [socket.create_connection(("127.0.0.1", site.site.web), timeout=60) for _ in range(12)]
+    try:
+        for connection in held:
+            connection.sendall(head.encode())
+        assert ask(site.site.web, "GET", "/tracking-domains", key)[0] == 200
+        assert all(int(connection.recv(64).split()[1]) in (401, 429) for connection in held)
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_nginx_gathers_bodies_so_that_slow_ones_hold_up_nobody(site: ApiSite, front: int) -> None:
+    key = site.key()
+    head = (
+        f"POST /api/v1/tracking-domains HTTP/1.1\r\nHost: events.example.com\r\nAuthorization: {key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    )
+    held = [socket.create_connection(("127.0.0.1", front), timeout=60) for _ in range(12)]
+    try:
+        for connection in held:
+            connection.sendall(head.encode())
+        assert ask(front, "GET", "/tracking-domains", key, Host="events.example.com")[0] == 200
+        assert ask(site.site.web, "GET", "/tracking-domains", key)[0] == 200
+    finally:
+        for connection in held:
+            connection.close()

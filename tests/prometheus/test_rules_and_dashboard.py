@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from engagement.maillogs import metrics as follower
 from engagement.metrics.model import Kind, Metric
@@ -139,3 +142,21 @@ def test_the_page_has_every_metric_with_its_type_labels_and_help() -> None:
         (each.name, str(each.kind), ", ".join(f"`{label}`" for label in each.labels), each.help)
         for each in METRICS
     }
+
+
+def lost(given: Any, read: Any, where: str = "") -> list[str]:
+    """Members of a document that its reader does not know, or reads as something else."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        return [text for name in given for text in lost(given[name], read.get(name, ...), f"{where}/{name}")]
+    if isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        return [text for one, other in zip(given, read, strict=True) for text in lost(one, other, where)]
+    return [] if given == read else [where]
+
+
+def test_the_dashboard_is_of_grafanas_own_schema() -> None:
+    """Read and written by the library that Grafana makes from its schemas (10.1); nothing is lost."""
+    given = json.loads(DASHBOARD.read_text("utf-8"))
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(given)))
+    assert lost(given, read) == []
+    broken = {**given, "panels": [{**given["panels"][0], "gridPoss": {"x": 1}}]}
+    assert lost(broken, json.loads(JSONEncoder().encode(Dashboard.from_json(broken)))) == ["/panels/gridPoss"]

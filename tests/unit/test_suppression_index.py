@@ -11,6 +11,7 @@ import pytest
 from engagement.registry.port import RegistryError
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.suppression import book
+from engagement.suppression import index as index_module
 from engagement.suppression.book import Search
 from engagement.suppression.index import CursorError, Order, SuppressionIndex
 from engagement.suppression.model import Entry, MailKind, Source
@@ -32,7 +33,7 @@ def some(count: int) -> list[Entry]:
             f"r{number:03}@{draw.choice(['a', 'b'])}.example",
             draw.choice(list(MailKind)),
             draw.choice(list(Source)),
-            draw.choice(["", "Moved away", "moved"]),
+            draw.choice(["", "Moved away", "moved", f'a "b" or x {number}']),
             draw.choice(["", "news"]),
             draw.choice(["", "31"]),
             updated_ms=1000 + draw.randrange(50),
@@ -49,12 +50,27 @@ SEARCHES = (
     Search(domain="A.example"),
     Search(description="MOVED"),
     Search(description="moved", strict=True),
+    Search(description="ed away"),
+    Search(description="v"),
+    Search(description='a "b" OR x'),
+    Search(description="away", types=frozenset({T}), from_ms=1010),
+    Search(description="nobody"),
     Search(list_id=""),
     Search(list_id="NEWS"),
     Search(from_ms=1010, to_ms=1020),
 )
 
 
+@pytest.fixture(params=["few fit", "many fit", "without words"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way to find descriptions."""
+    if request.param == "many fit":
+        monkeypatch.setattr(index_module, "_FEW", 3)
+    elif request.param == "without words":
+        monkeypatch.setattr(index_module, "_WORDS", "CREATE VIRTUAL TABLE words USING fts9(text)")
+
+
+@pytest.mark.usefixtures("ways")
 @pytest.mark.parametrize("order", Order)
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: f"search{SEARCHES.index(search)}")
 def test_pages_hold_each_entry_that_fits_once_and_in_order(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 8
 _HEADER_TIMEOUT: Final = 10_000  # milliseconds
-_NICE: Final = 10  # readers go first: the tracker beside it has the processor when it wants it
 _STOP_TIMEOUT: Final = 5  # seconds until a worker with a stuck connection is killed
 
 
@@ -88,10 +87,13 @@ def _forget_variables() -> None:
 
 
 def _give_way() -> None:
-    """Let the tracker beside it have the processor first; a unit says it with Nice=, and forbids the call."""
-    if os.getpriority(os.PRIO_PROCESS, 0) < _NICE:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    """Let readers go first: this program gets the processor when no other wants it, or hardly.
+
+    Linux then lets whoever wakes take it at once, which a mere nice value does not. The unit says it with
+    CPUSchedulingPolicy=, and forbids the call.
+    """
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def serve(settings: Settings, config: Path) -> None:

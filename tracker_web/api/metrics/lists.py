@@ -17,7 +17,7 @@ from tracker_web.api.parsing import Number, Parameters, Text
 from tracker_web.web.sources import Sources
 
 _NONE: Final = ("templates", "subaccounts", "ip-pools")
-_KNOWN: Final = 100_000  # sending domains that are looked through
+_KNOWN: Final = 100_000  # names that are looked through
 _SEEN: Final = ("count_injected", "x_count_recorded_rendered", "x_count_recorded_clicked")
 
 
@@ -49,6 +49,13 @@ def add_lists(
     _add_counted(topic, sources, scope, clock)
 
 
+def _fitting(names: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
+    """Return the names with the part that was asked for, sorted."""
+    part = asked["match"].lower()
+    fitting = sorted(name for name in names if name and part in name.lower())
+    return fitting[: max(0, min(asked["limit"], MAX_LIMIT))]
+
+
 def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
     def names(asked: Mapping[str, Any], by: str) -> list[str]:
         zone = asked["timezone"]
@@ -60,10 +67,7 @@ def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
             tenant=the_key().tenant,
             limit=MAX_LIMIT,
         )
-        found = [row.group for row in sources.store().figures(query) if row.group]
-        part = asked["match"].lower()
-        fitting = sorted(name for name in found if part in name.lower())
-        return fitting[: max(0, min(asked["limit"], MAX_LIMIT))]
+        return _fitting((row.group for row in sources.store().figures(query)), asked)
 
     @topic.get("/metrics/campaigns")
     @needs(scope)
@@ -79,6 +83,10 @@ def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
     @topic.response(HTTPStatus.OK, _list("domains"))
     def domains(asked: dict[str, Any]) -> Any:
         """Return the domains of recipients that have events."""
+        if not {"since", "to"} & set(asked):
+            found = sources.store().names("domain", the_key().tenant, _KNOWN)
+            if found is not None:
+                return {"results": {"domains": _fitting(found, asked)}}
         return {"results": {"domains": names(asked, "domain")}}
 
     for path in _NONE:
@@ -109,9 +117,7 @@ def _add_counted(topic: ApiBlueprint, sources: Sources, scope: str, clock: Calla
                 found = {value for event in events for value in GROUPS[group](event)}
             except TooManyEventsError as error:
                 fail(HTTPStatus.BAD_REQUEST, str(error), param="from")
-        part = asked["match"].lower()
-        fitting = sorted(name for name in found if name and part in name.lower())
-        return fitting[: max(0, min(asked["limit"], MAX_LIMIT))]
+        return _fitting(found, asked)
 
     @topic.get("/metrics/sending-domains")
     @needs(scope)
