@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 8
 _HEADER_TIMEOUT: Final = 10_000  # milliseconds
+_NICE: Final = 10
 _STOP_TIMEOUT: Final = 5  # seconds until a worker with a stuck connection is killed
 
 
@@ -87,13 +88,13 @@ def _forget_variables() -> None:
 
 
 def _give_way() -> None:
-    """Let readers go first: this program gets the processor when no other wants it, or hardly.
+    """Let the tracker beside it have the processor first; a unit says it with Nice=, and forbids the call.
 
-    Linux then lets whoever wakes take it at once, which a mere nice value does not. The unit says it with
-    CPUSchedulingPolicy=, and forbids the call.
+    Not SCHED_IDLE: on a machine whose processors are never idle nobody would be shown a page.
     """
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if os.getpriority(os.PRIO_PROCESS, 0) < _NICE:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
 def serve(settings: Settings, config: Path) -> None:
