@@ -62,7 +62,8 @@ ROBOTS_BODY: Final = b"User-Agent: *\nDisallow: /\n"
 
 def not_found(language: Language) -> bytes:
     """Return what is said of a link that nothing proves to be ours."""
-    return f"{language.gettext('This link is not known here.')}\n".encode()
+    _ = language.gettext
+    return (_("This link is not known here.") + "\n").encode()
 
 
 def redirect_headers(target: bytes) -> Headers:
