@@ -53,7 +53,7 @@ class AboutPage(ReaderPage):
         shown = _("What is stored is not shown here: who got this mail forwarded has this link as well.")
         return self.whole(
             _("What is kept about you"),
-            self.said(_("This link is from a mail of {sent} to {recipient}, sent by {sender}.")),
+            self.said(_("This link is from a mail by {sender} to {recipient}, of {sent}.")),
             f"<ul>\n{lines}</ul>\n",
             self.said(shown),
             *wishes,
@@ -69,14 +69,14 @@ class AboutPage(ReaderPage):
                 "that was sent before. Links go on leading where they should."
             )
             if not self._kept.heeds:
-                text = _("{sender} has it now, and sees to it. Links go on leading where they should.")
+                text = _("It is with {sender} now, who sees to it. Links go on leading where they should.")
         elif wish == "export":
             title = _("Your wish is passed on")
-            text = _("{sender} has it now. The copy goes to {recipient} and to nobody else.")
+            text = _("It is with {sender} now. The copy goes to {recipient} and to nobody else.")
         else:
             title = _("Your wish is passed on")
             text = _(
-                "{sender} has it now. What is stored about {recipient} is erased once it is certain that "
+                "It is with {sender} now. What is stored about {recipient} is erased once it is certain that "
                 "{recipient} wants it. You may be asked by mail."
             )
         return self.whole(title, self.said(text))
