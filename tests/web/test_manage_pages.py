@@ -281,7 +281,7 @@ def test_what_readers_asked_is_for_those_who_administer(
     ("/access/users", {"name": "Uma", "password": "short", "role": "looks"}, "Ein Passwort hat 12 bis"),
     ("/access/users", {"name": "correct horse", "password": "Correct Horse"}, "nicht der Name"),
     ("/access/users", {"name": " ", "password": PASSWORD}, "Ein Name hat 1 bis"),
-    ("/suppression", {"recipient": "nobody", "type": "transactional"}, "muss eine Adresse sein"),
+    ("/suppression", {"recipient": "nobody", "type": "transactional"}, "Der Empfänger muss eine"),
     ("/domains", {"domain": "no domain"}, "kein Domainname"),
 ])  # fmt: skip
 def test_what_is_refused_is_said_in_the_language_of_the_page(
