@@ -51,6 +51,11 @@ PAGES: dict[str, Made] = {
     "overview, a day": lambda event: "/?from={0}&to={0}".format(str(event["timestamp"])[:10]),
     "campaigns": lambda _event: f"/campaigns?{MONTH}",
     "campaign": _of("/campaigns/", "campaign_id"),
+    "click map": _of("/map/", "campaign_id"),
+    "recipients of a campaign": _of("/reached/", "campaign_id"),
+    "who clicked of a campaign": lambda event: (
+        f"/reached/{quote(str(event.get('campaign_id', 'x')))}?state=clicked"
+    ),
     "messages, latest": lambda _event: "/messages",
     "messages of a recipient": _of("/messages?q=", "rcpt_to"),
     "messages of a Message-ID": _of("/messages?q=", "x_message_id_header"),
@@ -61,6 +66,8 @@ PAGES: dict[str, Made] = {
     "recipient": _of("/recipients?address=", "rcpt_to"),
     "erasing a recipient": _of("/recipients/erase?address=", "rcpt_to"),
     "machines": lambda _event: f"/machines?{MONTH}",
+    "a rule": lambda event: f"/machines/rule/{event.get('x_client_reason', 'browser')}?{MONTH}",
+    "a rule tried": lambda _event: "/machines/try?rule=browser&as=off",
     "live": lambda _event: "/live",
     "live, new events": lambda _event: "/live/new?after=",
     "suppression": lambda _event: "/suppression",
