@@ -55,14 +55,23 @@ def note(registry: Registry, asked: Asked) -> None:
 
 
 def waiting(registry: Registry, tenant: str) -> list[Asked]:
-    """Return what waits for somebody to see to it, the oldest first. Raises RegistryError."""
-    found = [_asked(each) for each in registry.find(KIND, prefix=_hash(tenant), limit=_MOST)]
+    """Return what waits for somebody to see to it, the oldest first. tenant: "" for everybody's.
+
+    Raises RegistryError.
+    """
+    prefix = _hash(tenant) if tenant else ""
+    found = [_asked(each) for each in registry.find(KIND, prefix=prefix, limit=_MOST)]
     return sorted(found, key=lambda each: each.at_ms)
 
 
 def settle(registry: Registry, recipient: str, tenant: str, what: str) -> None:
-    """Forget what a reader asked, once it is done or refused. Raises RegistryError."""
-    registry.delete(KIND, Asked(what, recipient, tenant, 0).key)
+    """Forget what a reader asked, once it is done or refused. tenant: "" for everybody's.
+
+    Raises RegistryError.
+    """
+    for each in waiting(registry, tenant):
+        if each.what == what and each.recipient.lower() == recipient.lower():
+            registry.delete(KIND, each.key)
 
 
 def _hash(text: str) -> str:

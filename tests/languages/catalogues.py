@@ -50,7 +50,7 @@ _TABLES: Final = (mail_table("", Column("", ""), ()), link_table(()), machine_ta
 def texts(domain: str) -> Catalog:
     """Return what the sources of a domain say, in their order."""
     found = Catalog(fuzzy=False)
-    for path in _files(domain):
+    for path in files(domain, "py", "html"):
         method = "jinja2.ext:babel_extract" if path.suffix == ".html" else "python"
         options = _JINJA if path.suffix == ".html" else {}
         with path.open("rb") as file:
@@ -83,10 +83,10 @@ def ours() -> list[Path]:
     return sorted(LANGUAGES.glob("*/*.po"))
 
 
-def _files(domain: str) -> Iterator[Path]:
-    for folder in SOURCES[domain]:
-        for ending in ("py", "html"):
-            yield from sorted((_WEB / folder).rglob(f"*.{ending}"))
+def files(domain: str, *endings: str) -> list[Path]:
+    """Return the sources of a domain, folder by folder."""
+    places = [(_WEB / folder, ending) for folder in SOURCES[domain] for ending in endings]
+    return [path for folder, ending in places for path in sorted(folder.rglob(f"*.{ending}"))]
 
 
 def _meanings() -> Iterator[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """Catalogues: in step with the sources, whole, with the placeholders of their texts."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
 
-from languages.catalogues import in_step, ours
+from languages.catalogues import SOURCES, files, in_step, ours, texts
 from languages.template_texts import said
 from tracker_web.languages.catalogues import mismatched
 
@@ -45,6 +47,28 @@ def test_translations_have_the_placeholders_and_tags_of_their_texts(path: Path) 
     with path.open("rb") as file:
         found = read_po(file, abort_invalid=True)
     assert [message.id for message in found if message.id and mismatched(message)] == []
+
+
+def spoken(tree: ast.AST) -> Iterator[str]:
+    """The first text of each call of gettext's functions, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            place = 1 if called == "pgettext" else 0
+            if called in ("_", "gettext", "ngettext", "pgettext", "N_") and len(node.args) > place:
+                text = node.args[place]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    yield text.value
+
+
+@pytest.mark.parametrize("domain", SOURCES)
+def test_no_call_is_overlooked(domain: str) -> None:
+    """The reader of sources sees none inside an f-string, for one."""
+    known = {text for message in texts(domain) for text in (*message.id,) if message.pluralizable}
+    known |= {message.id for message in texts(domain) if isinstance(message.id, str)}
+    found = {text for path in files(domain, "py") for text in spoken(ast.parse(path.read_text("utf-8")))}
+    assert found - known == set()
+    assert len(found) > 20
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)

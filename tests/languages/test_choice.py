@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker_web.languages.catalogues import ENGLISH, PAGES, READERS, load
@@ -31,6 +31,7 @@ def test_what_a_browser_asks_for(accepted: str, language: str) -> None:
     assert best(accepted, ("en", "de", "pt-BR"), "en") == language
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_whatever_is_asked_for_there_is_a_language(accepted: str) -> None:
     assert best(accepted, ("en", "de"), "de") in ("en", "de")

@@ -1,5 +1,6 @@
 """Each header of the tracker's own pages (tracker_web.links.responses)."""
 
+from tracker_web.languages.catalogues import READERS, load
 from tracker_web.links import responses
 
 _EVERY = {"X-Content-Type-Options": "nosniff", "X-Robots-Tag": "noindex", "Cache-Control": "no-store"}
@@ -48,3 +49,17 @@ def test_redirects_and_pixels_are_kept_by_nobody() -> None:
         "Content-Type": "image/gif",
         "Content-Length": "43",
     }
+
+
+def test_what_readers_see_is_in_their_language() -> None:
+    german = load(READERS).of("de")
+    for body, words in (
+        (responses.gone("Fjord & Sons", german)[1], ("abgeschaltet", "Fjord &amp; Sons")),
+        (responses.gone("", german)[1], ("Der Absender der E-Mail",)),
+        (responses.front_page("", german)[1], ("E-Mails führen",)),
+        (responses.not_found(german), ("nicht bekannt",)),
+    ):
+        text = body.decode()
+        assert all(word in text for word in words)
+        assert '<html lang="de">' in text or "<" not in text
+        assert "{" not in text

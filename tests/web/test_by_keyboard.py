@@ -190,6 +190,23 @@ def test_machines_lead_to_what_they_did(walker: Walk) -> None:
     assert walker.page.value("document.querySelectorAll('.timeline li[data-id]').length") > 0
 
 
+def test_a_change_of_the_rules_is_tried(walker: Walk) -> None:
+    walker.open(f"/machines{PERIOD}")
+    walker.press('main a[href="/machines/try"]')
+    walker.until("location.pathname === '/machines/try'")
+    walker.press("main form select", "b")  # the first rule whose name begins so
+    walker.press("main form button")
+    walker.until("location.search.includes('rule=b')")
+    assert "would change" in walker.says()
+
+
+def test_the_click_map_is_opened_and_its_links_exported(walker: Walk) -> None:
+    walker.open(f"/campaigns/{CAMPAIGN}")
+    walker.press(f'main a[href^="/map/{CAMPAIGN}"]')
+    walker.until(f"location.pathname === '/map/{CAMPAIGN}'")
+    assert {"walks", "tickets"} <= {row["link"] for row in walker.export("links")}
+
+
 def test_live_is_paused_and_goes_on(walker: Walk) -> None:
     walker.open("/live")
     for said in ("paused", "live"):

@@ -274,3 +274,22 @@ def test_what_readers_asked_is_for_those_who_administer(
     signed_in(client, registry, Role.MANAGES)
     asked.note(registry, asked.Asked("ERASE", "kari@example.net", "", NOW * 1000))
     assert "kari@example.net" not in client.get("/recipients", headers=HOST).get_data(as_text=True)
+
+
+@pytest.mark.parametrize(("path", "form", "said"), [
+    ("/access/users", {"name": "Ida", "password": PASSWORD, "role": "looks"}, "gibt es schon"),
+    ("/access/users", {"name": "Uma", "password": "short", "role": "looks"}, "Ein Passwort hat 12 bis"),
+    ("/access/users", {"name": "correct horse", "password": "Correct Horse"}, "nicht der Name"),
+    ("/access/users", {"name": " ", "password": PASSWORD}, "Ein Name hat 1 bis"),
+    ("/suppression", {"recipient": "nobody", "type": "transactional"}, "Der Empfänger muss eine"),
+    ("/domains", {"domain": "no domain"}, "kein Domainname"),
+])  # fmt: skip
+def test_what_is_refused_is_said_in_the_language_of_the_page(
+    client: FlaskClient, registry: SqliteRegistry, path: str, form: dict[str, str], said: str
+) -> None:
+    signed_in(client, registry, Role.ADMINISTERS)
+    answer = client.post(
+        path, data={"form": form_of(client), **form}, headers=HOST | {"Accept-Language": "de"}
+    )
+    assert answer.status_code == 422
+    assert said in answer.get_data(as_text=True)

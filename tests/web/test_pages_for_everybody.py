@@ -88,6 +88,23 @@ def test_each_cell_of_a_narrow_table_says_what_it_is(page: Page, site: Site) -> 
     assert tables >= 10
 
 
+def test_german_fits_a_narrow_page_and_axe_finds_nothing_in_it(site: Site, tmp_path: Path) -> None:
+    """Its words are longer, and its `lang` must be right."""
+    found: dict[str, list[str]] = {}
+    with browser(tmp_path) as page:
+        bring(page)
+        page.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": "de"})
+        page.open(opener(site))
+        page.size(390)
+        for path in PAGES:
+            page.open(at(site, path))
+            assert page.value("document.documentElement.lang") == "de", path
+            assert page.value("document.documentElement.scrollWidth") <= 390, path
+            if path in (PAGES[0], "/recipients", "/suppression"):
+                found[path] = hindrances(page)
+    assert {path: each for path, each in found.items() if each} == {}
+
+
 def test_times_of_webhooks_are_for_people(page: Page, site: Site) -> None:
     page.size(1280)
     for path in ("/webhooks", f"/webhooks/{WEBHOOK}"):

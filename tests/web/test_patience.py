@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tracker_web.web.page_timeout import LATER_BODY, PageTimeout
+from tracker_web.web.page_timeout import LATER_TEXT, PageTimeout
 from web.web_cases import ask, environ
 
 
@@ -41,7 +41,7 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
     store = Store()
     patient = PageTimeout(store, 0.05)
     first = ask(patient, page("/slow"))
-    assert (first.status, first.body, first.headers["refresh"]) == (503, LATER_BODY, "1")
+    assert (first.status, first.body, first.headers["refresh"]) == (503, f"{LATER_TEXT}\n".encode(), "1")
     assert ask(patient, page("/slow")).status == 503
     store.let.set()
     deadline = time.monotonic() + 10

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engagement.links.model import Kind
-from tracker_web.links.responses import NOT_FOUND_BODY, front_page
+from tracker_web.links.responses import front_page
 from web.servers import (
     Site,
     environment,
@@ -33,7 +33,7 @@ from web.servers import (
     web,
     wire,
 )
-from web.web_cases import HOST, NOW, Case, cases, token
+from web.web_cases import HOST, NOW, UNKNOWN, Case, cases, token
 
 SERVERS = {"own": own, "gunicorn": gunicorn, "flask-run": flask_run}
 
@@ -110,7 +110,7 @@ def test_no_page_of_data_is_on_the_tracker_under_any_name(site: Site) -> None:
     for host in (HOST, "localhost", f"localhost:{site.port}", f"127.0.0.1:{site.port}", "[::1]"):
         assert fetch(site.port, "/", host=host).body == front_page("")[1]
         for path in ("/live/new", "/static/page.css", "/sign-in", "/?token=x&type=click"):
-            assert fetch(site.port, path, host=host).body in (NOT_FOUND_BODY, front_page("")[1])
+            assert fetch(site.port, path, host=host).body in (UNKNOWN, front_page("")[1])
     assert fetch(site.port, "/", host="evil.example").status == 404
 
 

@@ -17,13 +17,14 @@ from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer
 from tracker_web.links.application import LinksApplication
 from tracker_web.links.client_address import Proxies
-from tracker_web.links.responses import NOT_FOUND_BODY, PIXEL
+from tracker_web.links.responses import PIXEL
 
 NOW = 1_793_001_722
 KEY = Key(7, KeyStatus.SIGNING, NOW - 1000, bytes(range(32)))
 STRANGER = Key(7, KeyStatus.SIGNING, NOW - 1000, bytes(range(1, 33)))
 RING = Ring((KEY,))
 HOST = "track.example.com"
+UNKNOWN = b"This link is not known here.\n"
 TARGET = b"https://shop.example.org/a?x=1&y=%20&z=#top"
 
 
@@ -214,7 +215,7 @@ def cases() -> list[Case]:
     wrapped = "%0D%0A".join(click[at : at + 20] for at in range(0, len(click), 20))
     moved = {"status": 302, "headers": REDIRECT, "body": b""}
     shown = {"status": 200, "headers": GIF, "body": PIXEL}
-    unknown = {"status": 404, "headers": TEXT, "body": NOT_FOUND_BODY}
+    unknown = {"status": 404, "headers": TEXT, "body": UNKNOWN}
     table: list[tuple[str, str, dict[str, Any]]] = [
         ("click", f"/f/a/{click}", moved | {"events": 1}),
         ("click-with-sublink", f"/f/open.app/{click}", moved | {"events": 1}),

@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from babel import Locale, UnknownLocaleError
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po
 
-from tracker_web.languages.choice import best
+from tracker_web.languages.choice import best, cookie
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 COOKIE: Final = "smtpapi_language"  # a reader's, or user's, own choice: the code of one
 PAGES: Final = "pages"
@@ -63,6 +66,11 @@ class Languages:
         """Return the language of a request. accepted: Accept-Language. chosen: a choice's code, or ""."""
         found = self.every.get(chosen)
         return found or self.every[best(accepted, tuple(self.every), self.default.code)]
+
+    def asked(self, environ: "WSGIEnvironment") -> Language:
+        """Return the language of a request to the pages: what was chosen there, else Accept-Language's."""
+        chosen = cookie(environ.get("HTTP_COOKIE", ""), COOKIE)
+        return self.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""), chosen)
 
 
 def load(domain: str, folder: str = "", default: str = "en") -> Languages:

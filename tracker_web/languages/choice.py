@@ -23,6 +23,15 @@ def best(accepted: str, codes: Sequence[str], default: str) -> str:
     return default
 
 
+def cookie(sent: str, wanted: str) -> str:
+    """Return the value of a cookie, "" for none. sent: the header field Cookie."""
+    for each in sent.split(";"):
+        name, _, value = each.strip().partition("=")
+        if name == wanted:
+            return value
+    return ""
+
+
 def _met(tag: str, codes: Sequence[str]) -> str:
     by_tag = {code.lower(): code for code in codes}
     shorter = tag

@@ -18,16 +18,19 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What this site keeps of readers. days: for how long; 0 for no end."""
+    """What this site keeps of readers. days: for how long. heeds: it has a list of objections."""
 
     mode: PrivacyMode = PrivacyMode.FULL
     truncated: bool = False
     days: int = 0
+    heeds: bool = False
 
 
 def kept_by(settings: Settings) -> Kept:
     """Return what a site keeps."""
-    return Kept(settings.privacy.mode, settings.privacy.truncate_addresses, settings.store.retention // _DAY)
+    privacy = settings.privacy
+    days = settings.store.retention // _DAY
+    return Kept(privacy.mode, privacy.truncate_addresses, days, bool(privacy.objections))
 
 
 class AboutPage(ReaderPage):
@@ -50,7 +53,7 @@ class AboutPage(ReaderPage):
         shown = _("What is stored is not shown here: who got this mail forwarded has this link as well.")
         return self.whole(
             _("What is kept about you"),
-            self.said(_("This link is from a mail of {sent} to {recipient}, sent by {sender}.")),
+            self.said(_("This link is from a mail by {sender} to {recipient}, of {sent}.")),
             f"<ul>\n{lines}</ul>\n",
             self.said(shown),
             *wishes,
@@ -65,13 +68,15 @@ class AboutPage(ReaderPage):
                 "Whether {recipient} opens mail or follows links will not be recorded any more, nor for mail "
                 "that was sent before. Links go on leading where they should."
             )
+            if not self._kept.heeds:
+                text = _("It is with {sender} now, who sees to it. Links go on leading where they should.")
         elif wish == "export":
             title = _("Your wish is passed on")
-            text = _("{sender} has it now. The copy goes to {recipient} and to nobody else.")
+            text = _("It is with {sender} now. The copy goes to {recipient} and to nobody else.")
         else:
             title = _("Your wish is passed on")
             text = _(
-                "{sender} has it now. What is stored about {recipient} is erased once it is certain that "
+                "It is with {sender} now. What is stored about {recipient} is erased once it is certain that "
                 "{recipient} wants it. You may be asked by mail."
             )
         return self.whole(title, self.said(text))

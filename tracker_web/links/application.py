@@ -109,6 +109,7 @@ class LinksApplication:
         self._unrecorded = unrecorded
         self._sender = sender
         self._languages = languages = languages or load(READERS)
+        self._unknown = {code: responses.not_found(each) for code, each in languages.every.items()}
         self._unsubscribing = Unsubscribing(
             self._record,
             keys.current,
@@ -161,7 +162,7 @@ class LinksApplication:
         method: str = environ["REQUEST_METHOD"]
         asked = self._asked(path)
         if asked is None and not self._is_ours(environ):
-            return _not_found(method, start)
+            return self._not_found(environ, start)
         if method != "GET" and method != "HEAD":
             if asked is not None and self._unsubscribing.takes(asked):
                 return self._unsubscribing.answer(asked, environ, start)
@@ -169,10 +170,10 @@ class LinksApplication:
         if asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
             return self._unsubscribing.answer(asked, environ, start)
         if asked is None or asked[0] not in CLICKS:
-            return _not_found(method, start)
+            return self._not_found(environ, start)
         if refusal(asked[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
-            return _not_found(method, start)
+            return self._not_found(environ, start)
         return self._follow(asked, environ, start)
 
     def _follow(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -194,7 +195,7 @@ class LinksApplication:
         method: str = environ["REQUEST_METHOD"]
         asked = self._asked(path)
         if asked is None and not self._is_ours(environ):
-            return _not_found(method, start)
+            return self._not_found(environ, start)
         if method not in ("GET", "HEAD"):
             return _other_method(method, start)
         if asked is not None and asked[0] in OPENS:
@@ -210,6 +211,11 @@ class LinksApplication:
         headers, body = fixed
         start(responses.OK, list(headers))
         return [] if method == "HEAD" else [body]
+
+    def _not_found(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        body = self._unknown[self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", "")).code]
+        start(responses.NOT_FOUND, responses.text_headers(body))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _is_ours(self, environ: "WSGIEnvironment") -> bool:
         """Tell whether the request was sent to one of our names, where no token proves it to be ours."""
@@ -336,11 +342,6 @@ def _gone(sender: str, language: Language, method: str, start: "StartResponse") 
     headers, body = responses.gone(sender, language)
     start(responses.GONE, headers)
     return [] if method == "HEAD" else [body]
-
-
-def _not_found(method: str, start: "StartResponse") -> Iterable[bytes]:
-    start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
-    return [] if method == "HEAD" else [responses.NOT_FOUND_BODY]
 
 
 def _other_method(method: str, start: "StartResponse") -> Iterable[bytes]:

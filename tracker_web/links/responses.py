@@ -37,7 +37,6 @@ PIXEL_HEADERS: Final = (
 )
 
 NOT_FOUND: Final = "404 Not Found"
-NOT_FOUND_BODY: Final = b"This link is not known here.\n"
 
 # What somebody sees who opens the bare name of a tracking host, or a link that was stopped: no data.
 _PAGE: Final = """<!DOCTYPE html>
@@ -59,6 +58,12 @@ ALLOW: Final = ("Allow", "GET, HEAD, OPTIONS")
 ALLOW_POST: Final = ("Allow", "GET, HEAD, OPTIONS, POST")
 
 ROBOTS_BODY: Final = b"User-Agent: *\nDisallow: /\n"
+
+
+def not_found(language: Language) -> bytes:
+    """Return what is said of a link that nothing proves to be ours."""
+    _ = language.gettext
+    return (_("This link is not known here.") + "\n").encode()
 
 
 def redirect_headers(target: bytes) -> Headers:

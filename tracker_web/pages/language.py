@@ -29,7 +29,7 @@ def prepare(app: Flask, languages: Languages) -> None:
 
     @app.before_request
     def speak() -> None:
-        words.use(languages.of(request.headers.get("Accept-Language", ""), request.cookies.get(COOKIE, "")))
+        words.use(languages.asked(request.environ))
 
 
 def blueprint() -> Blueprint:

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from engagement.events import signals
 from tracker_web.links.application import SIGNALS
+from tracker_web.links.unsubscribe_page import ABOUT
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -49,6 +50,8 @@ _WANTED: Final[dict[bytes, Any]] = {
     name.removeprefix("HTTP_").replace("_", "-").lower().encode("ascii"): _Said(name)
     for name in signals.FIELDS
 } | _TEXTS
+
+_ABOUT: Final = ABOUT.encode("ascii")
 
 
 class Asgi:
@@ -92,9 +95,8 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
         "REMOTE_ADDR": client[0] if client else "",
     }
-    if (
-        scope["method"] == "POST"
-    ):  # a form says by it what it asks for; the query of other requests is ignored
+    # A form says by it what it asks for, and one page is named by it; any other query is ignored.
+    if scope["method"] == "POST" or scope["query_string"] == _ABOUT:
         environ["QUERY_STRING"] = scope["query_string"].decode("latin-1")
     if scope["http_version"] != "1.1":
         environ["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"

@@ -53,6 +53,8 @@ def otherwise(
     languages = languages or load(READERS)
     pages = {code: responses.front_page(sender, language) for code, language in languages.every.items()}
 
+    unknown = {code: responses.not_found(language) for code, language in languages.every.items()}
+
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
         host = host_name(environ.get("HTTP_HOST", ""))
@@ -61,8 +63,8 @@ def otherwise(
             headers, body = pages[languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", "")).code]
             start(responses.OK, list(headers))
         else:
-            start(responses.NOT_FOUND, responses.text_headers(responses.NOT_FOUND_BODY))
-            body = responses.NOT_FOUND_BODY
+            body = unknown[languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", "")).code]
+            start(responses.NOT_FOUND, responses.text_headers(body))
         return [] if method == "HEAD" else [body]
 
     return answer

@@ -73,7 +73,7 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
     proxies = Proxies(settings.tracker.trusted_proxies)
     register(app, sources, proxies)
     app.wsgi_app = Guard(  # type: ignore[method-assign,assignment] # Flask names this place
-        PageTimeout(app.wsgi_app),
+        PageTimeout(app.wsgi_app, languages=languages),
         api=Gate(app.wsgi_app),
         token=token_of(Path(settings.web.token_file)),
         hosts=web_hosts(settings),

@@ -24,7 +24,8 @@ from engagement.access.sessions import LIFETIME, Session, Sessions
 from engagement.access.users import LONGEST_NAME, Role, Users
 from engagement.events.addresses import truncated
 from engagement.registry.port import RegistryError
-from tracker_web.languages.catalogues import COOKIE, Languages
+from tracker_web.languages.catalogues import Language, Languages
+from tracker_web.languages.choice import cookie
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.web.failures import Failures
 from tracker_web.web.guard_answers import HTML, NO_REGISTRY, NOT_FOUND, SLOWER, answer, form, unknown
@@ -92,7 +93,9 @@ class Guard:
         try:
             return self._guarded(environ, start)
         except RegistryError:
-            return answer(start, "503 Service Unavailable", NO_REGISTRY, ("Retry-After", "5"))
+            return answer(
+                start, "503 Service Unavailable", self._said(NO_REGISTRY, environ), ("Retry-After", "5")
+            )
 
     def _guarded(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -133,7 +136,12 @@ class Guard:
         addresses = (self._address(environ), f"name {name.lower()[:LONGEST_NAME]}")
         wait = max(map(self._failures.wait, addresses))
         if wait > 0:  # other than a token a password can be guessed: the right one waits as well
-            return answer(start, "429 Too Many Requests", SLOWER, ("Retry-After", str(int(wait) + 1)))
+            return answer(
+                start,
+                "429 Too Many Requests",
+                self._said(SLOWER, environ),
+                ("Retry-After", str(int(wait) + 1)),
+            )
         users, sessions = self._people()
         with self._verifying:
             user = users.signed_in(name, password)
@@ -191,14 +199,24 @@ class Guard:
             return None
         wait = self._failures.wait(address)
         if wait > 0:
-            return answer(start, "429 Too Many Requests", SLOWER, ("Retry-After", str(int(wait) + 1)))
+            return answer(
+                start,
+                "429 Too Many Requests",
+                self._said(SLOWER, environ),
+                ("Retry-After", str(int(wait) + 1)),
+            )
         self._failures.add(address)
         return unknown(start, self._form(environ))
 
     def _form(self, environ: "WSGIEnvironment") -> bytes:
         """Return the form to sign in, in the language of a request."""
-        accepted = environ.get("HTTP_ACCEPT_LANGUAGE", "")
-        return form(self._languages.of(accepted, cookie(environ, COOKIE)))
+        return form(self._language(environ))
+
+    def _said(self, text: str, environ: "WSGIEnvironment") -> bytes:
+        return f"{self._language(environ).gettext(text)}\n".encode()
+
+    def _language(self, environ: "WSGIEnvironment") -> Language:
+        return self._languages.asked(environ)
 
     def _address(self, environ: "WSGIEnvironment") -> str:
         client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))
@@ -223,20 +241,11 @@ class Guard:
 
     def _value(self, environ: "WSGIEnvironment") -> str:
         """Return the value of our cookie, "" for none."""
-        return cookie(environ, self._cookie)
+        return cookie(environ.get("HTTP_COOKIE", ""), self._cookie)
 
     def _signature(self, until: str) -> str:
         made = hmac.digest(self._key, until.encode("utf-8", "replace"), "sha256")
         return base64.urlsafe_b64encode(made).decode("ascii").rstrip("=")
-
-
-def cookie(environ: "WSGIEnvironment", wanted: str) -> str:
-    """Return the value of a cookie, "" for none."""
-    for each in environ.get("HTTP_COOKIE", "").split(";"):
-        name, _, value = each.strip().partition("=")
-        if name == wanted:
-            return str(value)
-    return ""
 
 
 def same(offered: str, right: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from tracker_web.languages.catalogues import Language
+from tracker_web.languages.words import N_
 from tracker_web.links.responses import Headers
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 HTML: Final = "text/html; charset=utf-8"
 NOT_FOUND: Final = b"Not Found\n"
-SLOWER: Final = b"Too many wrong tries; wait a little.\n"
-NO_REGISTRY: Final = b"Who may sign in cannot be read just now; try again.\n"
+SLOWER: Final = N_("Too many wrong tries; wait a little.")
+NO_REGISTRY: Final = N_("Who may sign in cannot be read just now; try again.")
 # In the page, as nothing else is served to who did not sign in; the policy names its hash.
 _STYLE: Final = (
     b":root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--line:#8a857b;--ink:#1d1c1a;--soft:#615d56;"

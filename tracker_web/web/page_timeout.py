@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
+from tracker_web.languages.catalogues import PAGES, Languages, load
+from tracker_web.languages.words import N_
 from tracker_web.links import responses
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _DEPENDS_ON = (
 _Key = tuple[object, ...]
 
 LATER = "503 Service Unavailable"
-LATER_BODY = b"The store takes its time over this page. It comes by itself as soon as it is there.\n"
+LATER_TEXT = N_("The store takes its time over this page. It comes by itself as soon as it is there.")
 
 
 class _Page:
@@ -69,12 +71,15 @@ class _Page:
 class PageTimeout:
     """The application `pages` with a limit on the time that one request waits, in seconds.
 
-    One per process, made after fork. Files, and other methods than GET and HEAD, are passed on without a
-    limit.
+    languages: of what says so, ours if not given. One per process, made after fork. Files, and other methods
+    than GET and HEAD, are passed on without a limit.
     """
 
-    def __init__(self, pages: "WSGIApplication", timeout: float = _TIMEOUT) -> None:
+    def __init__(
+        self, pages: "WSGIApplication", timeout: float = _TIMEOUT, languages: Languages | None = None
+    ) -> None:
         self._pages = pages
+        self._languages = languages or load(PAGES)
         self._timeout = timeout
         self._lock = Lock()
         self._pending: dict[_Key, _Page] = {}
@@ -87,7 +92,8 @@ class PageTimeout:
         timeout = self._timeout if key not in self._pending else self._timeout / 20
         page = self._page(key, environ)
         if page is None or not page.done.wait(timeout):
-            return _later(start_response)
+            said = self._languages.asked(environ).gettext(LATER_TEXT)
+            return _later(f"{said}\n".encode(), start_response)
         with self._lock:
             if self._pending.get(key) is page:
                 del self._pending[key]
@@ -115,7 +121,7 @@ class PageTimeout:
             return page
 
 
-def _later(start: "StartResponse") -> Iterable[bytes]:
+def _later(body: bytes, start: "StartResponse") -> Iterable[bytes]:
     # Refresh is what browsers go by, Retry-After (RFC 9110 10.2.3) is for programs.
-    start(LATER, responses.text_headers(LATER_BODY, ("Retry-After", "1"), ("Refresh", "1")))
-    return [LATER_BODY]
+    start(LATER, responses.text_headers(body, ("Retry-After", "1"), ("Refresh", "1")))
+    return [body]

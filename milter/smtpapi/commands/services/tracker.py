@@ -24,7 +24,7 @@ def command(config: Path, join: bool) -> None:
     With --join it also starts where another one listens; both answer until one ends. So an upgrade starts the
     new one before the old one stops, and no reader notices.
     """
-    need("tracker", "granian")
+    need("tracker", "babel", "granian")
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = [sys.executable, "-P", "-m", "tracker_web", "--config", str(config)] + ["--join"] * join

@@ -19,7 +19,7 @@ from smtpapi.commands.options import config_option
 @click.option("--new-token", is_flag=True, help="Replace the token, which ends all sessions, and end.")
 def command(config: Path, url: bool, new_token: bool) -> None:
     """Show the events on a page for whoever has the token, in the foreground."""
-    need("tracker", "flask", "granian")
+    need("tracker", "babel", "flask", "granian")
     sys.stdout.flush()
     sys.stderr.flush()
     arguments = [sys.executable, "-P", "-m", "tracker_web.web", "--config", str(config)]
