@@ -43,6 +43,7 @@ class Services:
     answer: MessageResult | Exception | None = None
     removable: Callable[[Envelope, Message], tuple[HeaderChange, ...]] = nothing_to_remove
     record_fails: bool = False
+    keep: Callable[[MessageResult, Message], bool] | None = None
     counters: Counts = field(default_factory=Counts)
     recorded: list[MessageResult] = field(default_factory=list)
     considered: list[tuple[Envelope, Message, Mapping[str, str]]] = field(default_factory=list)
@@ -51,6 +52,9 @@ class Services:
 
     def __post_init__(self) -> None:
         self.body_memory = BodyMemory(self.limit)
+
+    def counts(self, _client: Client) -> bool:
+        return True
 
     def tick(self) -> float:
         self.ticks += 0.5

@@ -37,7 +37,6 @@ class Worker(Services):
     """The services of a worker, as far as sessions use them."""
 
     passes: Why | None = None
-    keep: None = None
     resolves: bool = False
     reads_asked: list[tuple[Envelope, Message, Mapping[str, str]]] = field(default_factory=list)
 

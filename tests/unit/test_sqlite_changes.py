@@ -1,9 +1,9 @@
 """What changes in the store in a file takes its figures and all that leads to it along."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contract.store_samples import AT, Telling
@@ -26,7 +26,9 @@ def judged(row: EventRow, rules: str) -> EventRow:
     """The row as later rules tell it: by a scanner."""
     assert isinstance(row.source, RowSource)
     label = Classification(ReaderClass.SCANNER, "burst", rules, certain=True)
-    return replace(row, client="scanner", source=replace(row.source, label=label))
+    return msgspec.structs.replace(
+        row, client="scanner", source=msgspec.structs.replace(row.source, label=label)
+    )
 
 
 def sides(store: SqliteStore) -> dict[str, int]:
