@@ -20,6 +20,7 @@ from packages.made import Made
 from private_mta.postfix import PrivatePostfix, Smtpd
 
 OCI = ROOT / "etc/oci"
+KERNELS = ("dev", "proc", "sys")  # folders whose files are the kernel's: a copy of dev/full would never end
 SERVICES = {"milter": "milter", "tracker": "tracker", "shipper": "ship", "web": "web", "webhooks": "webhooks"}
 
 
@@ -36,6 +37,11 @@ def test_compose_has_a_service_for_each_program() -> None:
     assert {name: (user, command) for name, user, command in found} == {
         name: (f"smtpapi-{name}", command) for name, command in SERVICES.items()
     }
+
+
+def kernels(folder: str, names: list[str]) -> set[str]:
+    """Return which names of a folder shutil.copytree leaves out."""
+    return set(names) & set(KERNELS) if Path(folder) == BASE else set()
 
 
 class Image:
@@ -56,7 +62,10 @@ class Image:
     def build(self, package: Path) -> None:
         """Build it upon the bare Debian, as no registry of images is at hand."""
         bare = self.buildah("from", "scratch")
-        shutil.copytree(BASE, self.buildah("mount", bare), symlinks=True, dirs_exist_ok=True)
+        root = Path(self.buildah("mount", bare))
+        shutil.copytree(BASE, root, symlinks=True, dirs_exist_ok=True, ignore=kernels)
+        for name in KERNELS:
+            (root / name).mkdir(exist_ok=True)
         self.buildah("umount", bare)
         self.buildah("commit", "-q", "--rm", bare, "localhost/debian:12")
         context = self.volumes.parent / "context"
