@@ -103,12 +103,21 @@ def vagrant_script(name: str) -> str:
     return found[1].replace("\\\\", "\\")
 
 
-# The one step that needs the world outside: a certificate, here from an authority of the test's own.
+# The one step that needs the world outside: a certificate, here from an authority of the test's own that the
+# machine trusts.
 CERTBOT = r"""
 certbot() {
-    name=${*: -1} && folder=/etc/letsencrypt/live/$name && mkdir -p "$folder"
-    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" \
-        -keyout "$folder/privkey.pem" -out "$folder/fullchain.pem" 2>/dev/null
+    name=${*: -1} && folder=/etc/letsencrypt/live/$name && mkdir -p "$folder" && (
+        cd "$folder"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj "/CN=An authority of this test" \
+            -keyout ca.key -out chain.pem
+        openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout privkey.pem -out request.pem
+        printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' "$name" >extensions
+        openssl x509 -req -in request.pem -CA chain.pem -CAkey ca.key -CAcreateserial -days 60 \
+            -extfile extensions -out cert.pem
+        cat cert.pem chain.pem >fullchain.pem
+        cp chain.pem /usr/local/share/ca-certificates/test.crt && update-ca-certificates
+    ) >/dev/null 2>&1
 }
 """
 CERTIFICATE = "/etc/letsencrypt/live/track.example.com/fullchain.pem"

@@ -16,6 +16,7 @@ import pytest
 from packages.machines import CERTBOT, CERTIFICATE, ROOT, SERVER, Machine, quick_start, vagrant_script
 from packages.made import Made
 
+DNS_SERVER = Path(__file__).parents[1] / "doctor/dns_server.py"
 UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
 RECORD = {"milter", "tracker", "follow", "shipper"}
 USERS = ("milter", "tracker", "follow", "shipper", "web", "webhooks", "cluster")
@@ -88,6 +89,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         first = links(machine.run("cat /var/mail/root"))[0]
         assert clicked(machine, first).startswith("302 https://lighthouse.example/")
         machine.until("smtpapi events --type click", lambda events: "you@example.com" in events)
+        check_doctor(machine)
         machine.run("install -m 0640 -g smtpapi-store /dev/null /etc/smtpapi/cassandra.password")
         assert rights(machine) == RIGHTS
 
@@ -120,14 +122,42 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         check_removal(machine)
 
 
+# Names of the domain, which a machine without a network asks of itself.
+NAMES = """
+import time
+from dns_server import DnsServer, zone
+host = "track.example.com"
+with DnsServer(zone(host, (host, "A", "127.0.0.1"), (host, "AAAA", "::1")), port=53):
+    time.sleep(600)
+"""
+
+
+def check_doctor(machine: Machine) -> None:
+    """After the quick start the doctor finds nothing to do; the clock is that of the host outside."""
+    copy(DNS_SERVER, machine.root / "root")
+    (machine.root / "root/names.py").write_text(NAMES)
+    machine.run("echo nameserver 127.0.0.1 >/etc/resolv.conf")
+    machine.run("systemd-run --unit=names /usr/lib/smtpapi/current/bin/python /root/names.py")
+    machine.until("ss -lun", lambda listening: "127.0.0.1:53" in listening)
+    findings = json.loads(machine.tried("smtpapi doctor --json")[1])["findings"]
+    found = [one for one in findings if one["level"] in ("error", "warning") and one["check"] != "clock"]
+    assert found == []
+    assert {"dns", "certificate", "proxy", "milters", "processes"} <= {
+        one["check"] for one in findings if one["level"] == "ok"
+    }
+    machine.run("systemctl stop names; rm /root/names.py /root/dns_server.py")
+
+
 def check_reload(machine: Machine) -> None:
     """A reload of the target is over when all have read the configuration, the tracker before the filter."""
     since = machine.run("date +%s").strip()
     machine.run("systemctl reload smtpapi.target")
     told = machine.run(f"journalctl --no-pager -o cat --since @{since} _PID=1")
-    steps = re.findall(r"^(Reload(?:ing|ed)) smtpapi-(tracker|milter|web)\.service", told, re.MULTILINE)
-    assert ("Reloaded", "web") in steps
-    assert [step for step in steps if step[1] != "web"] == [
+    steps = re.findall(
+        r"^(Reload(?:ing|ed)) smtpapi-(tracker|milter|shipper|web)\.service", told, re.MULTILINE
+    )
+    assert {("Reloaded", "web"), ("Reloaded", "shipper")} <= set(steps)
+    assert [step for step in steps if step[1] in ("tracker", "milter")] == [
         ("Reloading", "tracker"), ("Reloaded", "tracker"), ("Reloading", "milter"), ("Reloaded", "milter")
     ]  # fmt: skip
 

@@ -216,7 +216,8 @@ def _processes(site: Site) -> Iterator[Finding]:
         installed = Path(str(program.locate_file(meta))).stat().st_mtime
     except (PackageNotFoundError, OSError, ValueError):
         installed = 0.0
-    yield from processes.check(site.programs, changed, what, installed, time.time(), site.elsewhere)
+    programs = [processes.as_told(each, site.settings) for each in site.programs]
+    yield from processes.check(programs, changed, what, installed, time.time(), site.elsewhere)
 
 
 def _spool(site: Site) -> Iterator[Finding]:

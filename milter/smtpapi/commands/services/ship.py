@@ -20,7 +20,7 @@ from engagement.events.record import BadRecord, decode
 from engagement.kept_html.carrying import KeptCopies
 from engagement.metrics.show import shown
 from engagement.registry import open_registry
-from engagement.settings import Settings, load_file
+from engagement.settings import Settings, SettingsError, load_file
 from engagement.settings.schema import ByLink
 from engagement.shipper import status as shipper_status
 from engagement.shipper.lock import ShipperLock, is_held
@@ -40,6 +40,7 @@ from smtpapi.commands.options import config_option, exit_on_error
 
 _log = logging.getLogger("engagement.classify")
 _metrics_log = logging.getLogger("engagement.metrics")
+_shipper_log = logging.getLogger("engagement.shipper")
 
 _JOIN_SECONDS = 5.0  # for the copy of a long list to be written
 # Octets for a second or two of a cluster's time, so that the status is fresh and a stop need not wait.
@@ -56,6 +57,8 @@ _CLUSTER_PORTION = 128 * 1024
 def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
     """Carry events from the spool to the store until told to stop (SIGTERM, SIGINT).
 
+    SIGHUP reads the configuration anew; events wait in the spool meanwhile.
+
     Exit status: 1 when --once could not carry all or reach the store, 2 for a broken configuration.
     """
     with exit_on_error():
@@ -65,23 +68,47 @@ def command(config: Path, once: bool, status: bool, as_json: bool) -> None:
         _print_status(directory, as_json)
         return
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    stop = threading.Event()
+    stop, ended = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stopper(stop))
-    view = ShipperView(settings)
-    try:
-        with shown("" if once else settings.metrics.shipper, view.read, _metrics_log.error):
-            shipped_all = _ship(settings, directory, stop, view, once=once)
-    except OSError as error:
-        click.echo(f"{directory}: {error.strerror}. May this user write there?", err=True)
-        sys.exit(1)
+        signal.signal(number, _setter(ended, stop))
+    if not once:
+        signal.signal(signal.SIGHUP, _setter(stop))
+    shipped_all = _serve(settings, stop, once=once)
+    while stop.is_set() and not ended.is_set():  # SIGHUP
+        notify("RELOADING=1")
+        settings = _reread(config, settings)
+        stop.clear()
+        if not ended.is_set():  # a signal may have come between the two
+            _serve(settings, stop, once=False)
     if once and not shipped_all:
         sys.exit(1)
 
 
-def _stopper(stop: threading.Event) -> "signal._HANDLER":
+def _serve(settings: Settings, stop: threading.Event, *, once: bool) -> bool:
+    """Ship by one configuration until stop, or once; return whether nothing waits any more."""
+    directory = Path(settings.spool.directory)
+    view = ShipperView(settings)
+    try:
+        with shown("" if once else settings.metrics.shipper, view.read, _metrics_log.error):
+            return _ship(settings, directory, stop, view, once=once)
+    except OSError as error:
+        click.echo(f"{directory}: {error.strerror}. May this user write there?", err=True)
+        sys.exit(1)
+
+
+def _reread(config: Path, settings: Settings) -> Settings:
+    """Return the settings of the file, the ones in use where it cannot be used; that is logged."""
+    try:
+        return load_file(config)
+    except SettingsError as error:
+        _shipper_log.error("Reconfigure failed. The last good configuration stays in use: %s", error)
+        return settings
+
+
+def _setter(*events: threading.Event) -> "signal._HANDLER":
     def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        for event in events:
+            event.set()
 
     return handle
 

@@ -9,11 +9,13 @@ import os
 import pwd
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from engagement.settings import Settings
+from engagement.shipper import status as shipper_status
 from smtpapi.doctor.finding import Finding, Level
 
 CHECK: Final = "processes"
@@ -30,6 +32,7 @@ ROLES: Final = {
 # The checks of that name miss them, where they are needed.
 _NOT_MISSED: Final = frozenset(("webhooks", "cluster"))
 _UNITS: Final = {"milter": "smtpapi-milter", "tracker": "smtpapi-tracker", "ship": "smtpapi-shipper"}
+_RELOAD: Final = frozenset(("milter", "tracker", "ship", "web"))  # whose units have ExecReload=
 _NEEDED: Final = frozenset(("milter", "tracker", "ship"))
 
 
@@ -75,6 +78,16 @@ def running(config: Path, proc: Path = Path("/proc")) -> list[Running]:
         workers = tuple(begins[each] for each in _below(pid, parents) if each in begins)
         programs.append(Running(role, pid, _user(owner), workers or (began,)))
     return programs
+
+
+def as_told(program: Running, settings: Settings) -> Running:
+    """Return a program with the time at which it says that it began anew: the shipper, at a reload."""
+    if program.role != "ship":
+        return program
+    last = shipper_status.load(Path(settings.spool.directory))
+    if last is None or last.pid != program.pid:
+        return program
+    return replace(program, began=(max(last.began, *program.began),))
 
 
 def role_of(words: Sequence[str]) -> str:
@@ -157,7 +170,7 @@ def check(
             )
     for each in programs:
         unit = _UNITS.get(each.role, f"smtpapi-{each.role}")
-        verb = "reload" if each.role in ("milter", "tracker") else "restart"
+        verb = "reload" if each.role in _RELOAD else "restart"
         oldest, newest = min(each.began), max(each.began)
         if installed > newest + 1:
             yield Finding(
