@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Iterable
 from types import TracebackType
+from typing import ClassVar
 
 import dns.flags
 import dns.message
@@ -19,15 +20,16 @@ Record = tuple[str, str, str]  # name, type, text: ("track.example.test", "A", "
 class DnsServer:
     """Answers from records: aliases are followed, unknown names do not exist.
 
-    silent: names never answered. port: 0 for one that is free.
+    silent: names never answered.
     """
+
+    wanted_port: ClassVar[int] = 0  # one that is free
 
     def __init__(
         self,
         records: Iterable[Record],
         silent: Iterable[str] = (),
         failing: Iterable[str] = (),
-        port: int = 0,
     ) -> None:
         self.records = list(records)
         self.silent = set(silent)
@@ -46,7 +48,7 @@ class DnsServer:
                 if (answer := server.answer(self.request.recv(size))) is not None:
                     self.request.sendall(struct.pack(">H", len(answer)) + answer)
 
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", port), Tcp)
+        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.wanted_port), Tcp)
         self.port: int = self._tcp.server_address[1]
         self._udp = socketserver.ThreadingUDPServer(("127.0.0.1", self.port), Udp)
 

@@ -127,7 +127,8 @@ NAMES = """
 import time
 from dns_server import DnsServer, zone
 host = "track.example.com"
-with DnsServer(zone(host, (host, "A", "127.0.0.1"), (host, "AAAA", "::1")), port=53):
+DnsServer.wanted_port = 53
+with DnsServer(zone(host, (host, "A", "127.0.0.1"), (host, "AAAA", "::1"))):
     time.sleep(600)
 """
 
