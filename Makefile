@@ -35,7 +35,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make run needs root, as Postfix does: use 'sudo make run'" >&2; exit 1; }
 
 test: system venv check  ## install what is missing, then all checks and all tests
-	@PYTHONHASHSEED=$${PYTHONHASHSEED:-$$(date +%s)} $(BIN)/python -m pytest -q -m "not long" -n $(TEST_JOBS) --dist loadgroup $(PYTEST_ARGS)
+	@PYTHONHASHSEED=$${PYTHONHASHSEED:-$$(date +%s)} $(BIN)/python -m pytest -q -m "not long" -n $(TEST_JOBS) --dist loadscope $(PYTEST_ARGS)
 
 faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract

@@ -4,8 +4,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cassandra_site import Node
 
@@ -34,22 +36,34 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests share something that is made once, so that one of two processes takes them all.
-
-    A file is a group, since its fixtures may be; a test that names a group of its own keeps it.
-    """
     for item in items:
         names = getattr(item, "fixturenames", ())
-        group = str(item.path)
         if "cassandra_node" in names or item.name.partition("[")[2].startswith("cassandra"):
             item.add_marker(pytest.mark.timeout(_FIRST_SECONDS))
-            group = "cassandra"
-        elif "made" in names:
-            group = "packages"
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+# What is made once, or is there once, by what the ids of its tests hold: one of two processes takes them all.
+_TOGETHER = {
+    "cassandra": "cassandra",
+    "tests/packages/": "packages",
+    "tests/lua/test_lua_cases.py": "port 8650",
+    "test_the_manuals_example_tracks_clicks_and_not_opens": "port 8650",
+}
+
+
+class _Groups(LoadScopeScheduling):
+    """Deals out files, and the groups of `_TOGETHER`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for words, group in _TOGETHER.items():
+            if words in nodeid:
+                return group
+        return nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Groups(config, log)
 
 
 @pytest.fixture(scope="session")

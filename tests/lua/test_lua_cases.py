@@ -10,8 +10,7 @@ import pytest
 from lua.lua_site import Case, LuaSite, cases, facts_of, lua_site
 from mta.mta_site import until
 
-# The port is the one that a policy of the cases names.
-pytestmark = [pytest.mark.mta, pytest.mark.xdist_group("port-8650")]
+pytestmark = pytest.mark.mta
 
 
 @pytest.fixture(scope="module")

@@ -233,7 +233,6 @@ def test_one_injection_event_is_recorded_for_a_trackedhtml_mail(mta: Mta) -> Non
     assert event.queue_id in mta.postfix.log.read_text()
 
 
-@pytest.mark.xdist_group("port-8650")
 def test_the_manuals_example_tracks_clicks_and_not_opens(tmp_path: Path) -> None:
     """Momentum's manual, example 71.92, as printed, beside `smtpapi { }`."""
     with socket.socket() as probe:
