@@ -96,8 +96,9 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "REMOTE_ADDR": client[0] if client else "",
     }
     # A form says by it what it asks for, and one page is named by it; any other query is ignored.
-    if scope["method"] == "POST" or scope["query_string"] == _ABOUT:
-        environ["QUERY_STRING"] = scope["query_string"].decode("latin-1")
+    query: bytes = scope.get("query_string", b"")
+    if scope["method"] == "POST" or query == _ABOUT:
+        environ["QUERY_STRING"] = query.decode("latin-1")
     if scope["http_version"] != "1.1":
         environ["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"
     bits = signals.RECORDED
