@@ -74,7 +74,7 @@ def test_each_debug_level_has_a_name_and_a_number(names: tuple[str, ...], level:
         assert logging.getLogger("smtpapi.details").level == level, name
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def loggers_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All loggers are as before afterwards."""
     loggers = [logging.getLogger(name) for name in ("smtpapi", "engagement")]
@@ -89,7 +89,6 @@ def loggers_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.logThreads = logging.logMultiprocessing = True
 
 
-@pytest.mark.usefixtures("loggers_kept")
 @pytest.mark.parametrize("journal", [True, False])
 def test_all_lines_have_one_shape(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, journal: bool
@@ -114,7 +113,6 @@ def test_all_lines_have_one_shape(
     assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "KeyError: 'k'")
 
 
-@pytest.mark.usefixtures("loggers_kept")
 def test_a_line_that_the_pipe_takes_in_pieces_is_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +128,6 @@ def test_a_line_that_the_pipe_takes_in_pieces_is_written_whole(
     assert (tmp_path / "log").read_text().splitlines() == [line, "INFO: stopped"]
 
 
-@pytest.mark.usefixtures("loggers_kept")
 def test_a_forked_process_signs_its_own_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     with (tmp_path / "log").open("w") as log:
