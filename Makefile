@@ -23,7 +23,7 @@ C_SOURCES := engagement/links/_open.c engagement/links/_seal.c \
 PIP := $(BIN)/python -m pip install -q --use-pep517 -c requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-3.14 faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs languages pictures peers lock clean root version
+.PHONY: help run test test-3.14 python3.14 faults sanitize packages venv system system-run check lint format types imports unused spelling warnings docs languages pictures peers lock clean root version
 
 help:  ## these lines
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,11 +34,14 @@ run: root system-run venv  ## start everything on loopback and show a tracked ne
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "make run needs root, as Postfix does: use 'sudo make run'" >&2; exit 1; }
 
-test: system venv check  ## install what is missing, then all checks and all tests
+test: system venv python3.14 check  ## install what is missing, then all checks and all tests
 	@PYTHONHASHSEED=$${PYTHONHASHSEED:-$$(date +%s)} $(BIN)/python -m pytest -q -m "not long" -n $(TEST_JOBS) --dist loadscope $(PYTEST_ARGS)
 
 faults: system venv  ## the long runs of faults; FAULT_KILLS, TRACKER_KILLS, SHIPPER_KILLS, FAULT_MINUTES: docs/reliability.md
 	@$(BIN)/python -m pytest -q -s -p no:randomly -m long tests/faults tests/contract
+
+python3.14: venv
+	@.ci/python3.14
 
 test-3.14: system venv  ## unit, golden and property tests with CPython 3.14, in an environment of its own below .test
 	@.ci/venv_3.14
@@ -72,7 +75,6 @@ system:  ## Debian packages the tests need
 	@.ci/axe
 	@.ci/go_client
 	@.ci/debian
-	@.ci/python3.14
 	@.ci/sparkpost_node
 	@.ci/sparkpost_go
 
