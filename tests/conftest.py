@@ -62,6 +62,7 @@ class _Groups(LoadScopeScheduling):
         return nodeid.partition("::")[0]
 
 
+@pytest.hookimpl(optionalhook=True)  # without the plugin nobody asks
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _Groups(config, log)
 

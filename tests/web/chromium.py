@@ -29,6 +29,10 @@ _FLAGS = (
 )
 
 
+_LATE = "responded with a status of 503"
+_ICON = "/favicon.ico"
+
+
 class Page:
     """One tab. complaints: console errors, exceptions, refused resources."""
 
@@ -71,6 +75,10 @@ class Page:
         match got.get("method"):
             case "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(params["exceptionDetails"])[:500])
+            case "Log.entryAdded" if _LATE in params["entry"]["text"] or _ICON in params["entry"].get(
+                "url", ""
+            ):
+                pass  # a page that is late says so, and comes by itself; it names no icon
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):

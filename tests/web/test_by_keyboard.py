@@ -258,8 +258,11 @@ def test_a_key_is_made_with_its_scopes(walker: Walk) -> None:
     walker.press('form[action$="/keys"] input[value="metrics/view"]', "Space")
     walker.press('form[action$="/keys"] button')
     walker.until("document.querySelector('.done code') !== null")
-    walker.key = str(walker.page.value("document.querySelector('.done code').textContent"))
-    assert walker.figures("/campaign", "count_injected")
+    own, walker.key = walker.key, str(walker.page.value("document.querySelector('.done code').textContent"))
+    try:
+        assert walker.figures("/campaign", "count_injected")
+    finally:
+        walker.key = own
 
 
 def test_the_pipeline_is_read_and_the_language_changed(walker: Walk) -> None:
