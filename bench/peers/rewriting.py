@@ -73,7 +73,7 @@ def _judge(way: Way, work: Callable[[bytes], bytes], what: What, item: bytes, ve
 def _time(work: Callable[[bytes], bytes], items: Sequence[bytes]) -> float:
     """Processor seconds for all items: of this process, and of those that it has started."""
     done, before = 0, processor_seconds(os.getpid())
-    while done < 3 or processor_seconds(os.getpid()) - before < 0.4:
+    while not done or processor_seconds(os.getpid()) - before < 0.4:
         for item in items:
             work(item)
         done += 1
