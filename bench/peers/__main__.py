@@ -4,8 +4,7 @@
     python -m bench.peers [--mails DIR]… [--sparky DIR] [--rounds 7] [--seconds 2] [--events 1000000]
                           [--docs docs] [--only rewriting|endpoints|growth]
 
-Mails are those of the folders, without signatures, which would forbid any change, and newsletters that are
-made here. --sparky names a copy of sparkypmtatracking's source; it is built with Go. --docs is where the
+Mails are those of the folders, without trace fields and signatures, and newsletters that are made here. --sparky names a copy of sparkypmtatracking's source; it is built with Go. --docs is where the
 plots go (plots/) and whose performance.md has the tables between its two `peers` marks; without it they are
 printed only. All ways take turns in one run on one machine; medians, with the distance of the quartiles.
 """
@@ -22,21 +21,25 @@ from pathlib import Path
 from bench.peers import endpoints, growth, plots, rewriting, ways
 from bench.peers.ways import Way
 from bench.rewriting import alternative, html_parts, message, newsletter
-from fidelity import _SIGNATURES
 
 _MARKS = ("<!-- peers: made by `make peers` -->", "<!-- peers end -->")
+# What tells that a mail came in from outside, or is signed: as its author hands it in it has none of that.
+_TRACE = re.compile(
+    rb"(?im)^(?:Received|X-Received|Return-Path|Delivered-To|X-Original-To|ARC-[A-Za-z-]+|DKIM-Signature|"
+    rb"Authentication-Results|X-MSYS-API):[^\n]*\n(?:[ \t][^\n]*\n)*"
+)
 _LARGEST = 300_000  # bytes: of a folder's mails
 
 
 def mails(folders: list[Path]) -> list[bytes]:
-    """Return the mails with HTML, without signatures."""
+    """Return the mails with HTML, as they were before they were signed and sent."""
     found = [message(newsletter()), alternative(newsletter())]
     for path in sorted(each for folder in folders for each in folder.rglob("*.eml")):
         raw = path.read_bytes()
         if len(raw) > _LARGEST or b"text/html" not in raw.lower():
             continue
         head, blank, body = raw.partition(b"\n\r\n" if b"\n\r\n" in raw else b"\n\n")
-        found.append(_SIGNATURES.sub(b"", head + b"\n")[:-1] + blank + body)
+        found.append(_TRACE.sub(b"", head + b"\n")[:-1] + blank + body)
     return found
 
 
