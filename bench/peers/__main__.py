@@ -4,9 +4,10 @@
     python -m bench.peers [--mails DIR]… [--sparky DIR] [--rounds 7] [--seconds 2] [--events 1000000]
                           [--docs docs] [--only rewriting|endpoints|growth]
 
-Mails are those of the folders, without trace fields and signatures, and newsletters that are made here. --sparky names a copy of sparkypmtatracking's source; it is built with Go. --docs is where the
-plots go (plots/) and whose performance.md has the tables between its two `peers` marks; without it they are
-printed only. All ways take turns in one run on one machine; medians, with the distance of the quartiles.
+Mails are those of the folders, without trace fields and signatures, and newsletters that are made here.
+--sparky names a copy of sparkypmtatracking's source; it is built with Go. --docs is where the plots go
+(plots/) and whose performance.md has the tables between its two `peers` marks; without it they are printed
+only. All ways take turns in one run on one machine; medians, with the distance of the quartiles.
 """
 
 from __future__ import annotations

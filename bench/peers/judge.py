@@ -94,13 +94,13 @@ def _tree(text: str, leads: Leads | None) -> Iterator[Element]:
         attributes = dict(node.attributes)
         if leads is not None and node.tag == "img" and leads(attributes.get("src") or "") == PIXEL:
             continue
-        href = attributes.get("href")
-        if leads is not None and href and (target := leads(href)):
-            attributes["href"] = target
+        href = (attributes.get("href") or "").strip()
+        if leads is not None and (target := leads(href)):
+            href = target
         if written.strip():
             yield "-text", " ".join(written.split())
         written = ""
-        yield node.tag or "", {**attributes, "href": (attributes.get("href") or "").strip()}
+        yield node.tag or "", {**attributes, "href": href}
     if written.strip():
         yield "-text", " ".join(written.split())
 
