@@ -258,6 +258,22 @@ def test_sighup_reads_the_configuration_anew(config: Path) -> None:
     assert len(say("events", "--json", config=config).stdout.splitlines()) == 1
 
 
+def test_reloads_in_a_row_lose_no_event_and_sigterm_among_them_ends_it(config: Path) -> None:
+    with running("ship", config=config) as ship:
+        heard(ship, "shipping from")
+        assert ship.stderr is not None
+        threading.Thread(target=ship.stderr.read, daemon=True).start()
+        for number in range(30):
+            spooled(config, *(hit(at_ms=AT + 20_000 * (number * 5 + each)) for each in range(5)))
+            ship.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        ship.send_signal(signal.SIGHUP)
+        ship.send_signal(signal.SIGTERM)
+        assert ship.wait(20) == 0
+    assert run("ship", "--once", config=config).returncode == 0
+    assert len(say("events", "--json", "--limit", "1000", config=config).stdout.splitlines()) == 150
+
+
 def test_a_second_shipper_waits_and_says_so(config: Path) -> None:
     with running("ship", config=config) as first:
         assert first.stderr is not None
