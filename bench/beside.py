@@ -27,11 +27,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.store_questions import fill
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bench.store_questions import fill  # noqa: E402 - after the path
-
 ASKED = (
     "/metrics/deliverability?from=2000-01-01T00:00&metrics=count_injected,count_unique_clicked",
     "/metrics/deliverability/campaign?from=2000-01-01T00:00&metrics=count_injected&order_by=count_injected",

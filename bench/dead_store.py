@@ -24,14 +24,17 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 # In the place of this folder, whose `mta` is another one than the tests'.
-sys.path[:1] = [str(ROOT), str(ROOT / "milter"), str(ROOT / "tests")]
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "milter"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cassandra_site import Node  # noqa: E402 - the paths first
-from faults.pipeline import Clicker, end  # noqa: E402 - the paths first
-from faults.store_site import FAULTS, StoreSite  # noqa: E402 - the paths first
+from cassandra_site import Node
+from faults.pipeline import Clicker, end
+from faults.store_site import FAULTS, StoreSite
 
+ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = {"redirect": "/f/", "pixel": "/q/"}
 PACE = 0.02  # seconds between an answer and the same reader's next request
 READERS = 2
