@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engagement.settings.errors import OptionValueError, Place
 from engagement.settings.option import options_of
-from engagement.settings.option_types import integer_of
+from engagement.settings.option_types.scalars import integer_of
 from engagement.settings.schema import DEFAULT_DOMAIN, SCOPED, TRACKING_OPTIONS
 from engagement.settings.scopes import DEFAULT_SCOPE, Block, Scoped, Table, Value, longest_covering
 from engagement.settings.syntax_tree import TextNode

@@ -17,7 +17,8 @@ from engagement.settings.files import FileReader
 from engagement.settings.momentum.scope_names import DISPLAY, INSIDE
 from engagement.settings.momentum.unserved import OPEN_STANZAS, Unserved, misplaced
 from engagement.settings.option import Option, options_of
-from engagement.settings.option_types import Network, network, quoted_value
+from engagement.settings.option_types.networks import Network, network
+from engagement.settings.option_types.option_type import quoted_value
 from engagement.settings.schema import SCOPED, STANZAS, TRACKING_OPTIONS, earlier
 from engagement.settings.scopes import Block, ListenAddress, Table, Value, listen_of
 from engagement.settings.settings import Settings

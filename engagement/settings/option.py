@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from engagement.settings.option_types import OptionType
+from engagement.settings.option_types.option_type import OptionType
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeAlias
 
-from engagement.settings.option_types import Network, is_host_and_port
+from engagement.settings.option_types.listeners import is_host_and_port
+from engagement.settings.option_types.networks import Network
 from engagement.settings.schema import SCOPED, ScopedOptions
 
 DEFAULT_SCOPE = "built-in default"

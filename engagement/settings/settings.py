@@ -7,7 +7,7 @@ values of an empty file.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engagement.settings.option_types import is_host_and_port
+from engagement.settings.option_types.listeners import is_host_and_port
 from engagement.settings.schema import (
     DEFAULT_DOMAIN,
     SCOPED,

@@ -12,13 +12,13 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engagement.domain_names import ascii_domain
+from engagement.settings.option_types.mail import is_list_id
 
 KIND: Final = "suppression"  # of the registry's documents
 LONGEST_RECIPIENT: Final = 254  # RFC 5321 4.5.3.1.3, without the brackets of a path
 LONGEST_DESCRIPTION: Final = 1024  # characters; a guess, as SparkPost names no limit
 _APART: Final = "\x1f"  # in no address, list or tenant: it is a control character
-_LIST_ID: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_LONGEST_LIST_ID: Final = 255
+_LONGEST_TENANT: Final = 255  # characters
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ud800-\udfff]")
 
 
@@ -92,11 +92,6 @@ def prefix_of(tenant: str, recipient: str | None = None) -> str:
     return "".join(part + _APART for part in parts)
 
 
-def is_list_id(text: str) -> bool:
-    """Return whether a text is an id of a list (contract.md 8.5; RFC 2919 2)."""
-    return len(text) <= _LONGEST_LIST_ID and _LIST_ID.fullmatch(text) is not None
-
-
 def checked(entry: Entry) -> Entry:
     """Return the entry as it is kept. Raises BadEntryError for one that names no address or no list."""
     recipient = normalised(entry.recipient)
@@ -109,7 +104,7 @@ def checked(entry: Entry) -> Entry:
         raise BadEntryError(
             "list_id must have 1 to 255 letters, digits, '-', '_' and '.', no '.' at an end and no '..'"
         )
-    if _UNSEEN.search(entry.tenant) or len(entry.tenant) > _LONGEST_LIST_ID:
+    if _UNSEEN.search(entry.tenant) or len(entry.tenant) > _LONGEST_TENANT:
         raise BadEntryError("a tenant has at most 255 characters, without control characters")
     description = _UNSEEN.sub(" ", entry.description)[:LONGEST_DESCRIPTION]
     return replace(entry, recipient=recipient, description=description)

@@ -23,7 +23,7 @@ CORE = (
     "engagement/links/*.py",
     "engagement/maillogs/*.py",
     "engagement/objections.py",
-    "engagement/settings/option_types.py",
+    "engagement/settings/option_types/*.py",
     "engagement/settings/scopes.py",
     "engagement/shipper/*.py",
     "engagement/spool/*.py",

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engagement.settings.option_types import Network
+from engagement.settings.option_types.networks import Network
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Field, Message
 from smtpapi.request.received_fields import read, read_slowly

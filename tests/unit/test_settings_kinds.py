@@ -7,7 +7,7 @@ import pytest
 from engagement.settings import option_types
 from engagement.settings.errors import OptionValueError
 from engagement.settings.option import Option, options_of
-from engagement.settings.option_types import OptionType
+from engagement.settings.option_types.option_type import OptionType
 from engagement.settings.schema import SCOPED, STANZAS, PrivacyMode
 from engagement.settings.syntax import parse
 from engagement.settings.syntax_tree import AssignNode, ValueNode

@@ -12,8 +12,8 @@ from engagement.classify.networks import AsDatabase
 from engagement.events.outcomes import UNTOUCHED
 from engagement.links.keys import Ring
 from engagement.settings import load_text
-from engagement.settings.option_types import is_list_id
-from engagement.settings.schema.site import PolicyStanza
+from engagement.settings.option_types.mail import is_list_id
+from engagement.settings.schema.site.policy import PolicyStanza
 from engagement.shipper.rejudge import is_withheld
 from engagement.stores.aggregate import (
     HOUR_MS,

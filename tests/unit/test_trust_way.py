@@ -5,7 +5,7 @@ from timeit import timeit
 
 import pytest
 
-from engagement.settings.option_types import Network
+from engagement.settings.option_types.networks import Network
 from smtpapi.model.envelope import Client
 from smtpapi.model.message import Field, Message
 from smtpapi.request.trust import against

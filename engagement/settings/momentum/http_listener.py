@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from engagement.settings.errors import Place
 from engagement.settings.momentum.losses import Loss
-from engagement.settings.option_types import truth_of
+from engagement.settings.option_types.scalars import truth_of
 from engagement.settings.scopes import ListenAddress, Value, listen_of
 from engagement.settings.syntax_tree import AssignNode, Item, ScopeNode, TextNode, ValueNode
 

@@ -7,7 +7,7 @@ a notice (`unserved`).
 from typing import NamedTuple
 
 from engagement.settings.errors import Place, Problem
-from engagement.settings.option_types import truth_of
+from engagement.settings.option_types.scalars import truth_of
 from engagement.settings.schema import TRACKING_OPTIONS
 from engagement.settings.scopes import Value
 from engagement.settings.syntax_tree import AssignNode, ScopeNode, TextNode

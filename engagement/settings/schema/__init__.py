@@ -29,24 +29,16 @@ from engagement.settings.schema.momentum import (
 )
 from engagement.settings.schema.scoped import DEFAULT_DOMAIN, TRACKING_SCOPES, ScopedOptions
 from engagement.settings.schema.scripts import Datasource, PolicyScript
-from engagement.settings.schema.site import (
-    ClassifyStanza,
-    CustomersStanza,
-    EnteredDomainsStanza,
-    KeysStanza,
-    LimitsStanza,
-    MilterStanza,
-    PolicyStanza,
-    PrivacyStanza,
-    RegistryStanza,
-    RewritingStanza,
-    SpoolStanza,
-    StoreStanza,
-    SuppressionStanza,
-    TrackerStanza,
-    UnsubscribeStanza,
-    WebStanza,
-)
+from engagement.settings.schema.site.classify import ClassifyStanza
+from engagement.settings.schema.site.limits import LimitsStanza
+from engagement.settings.schema.site.milter import CustomersStanza, MilterStanza
+from engagement.settings.schema.site.policy import PolicyStanza
+from engagement.settings.schema.site.privacy import PrivacyStanza
+from engagement.settings.schema.site.rewriting import RewritingStanza
+from engagement.settings.schema.site.storage import RegistryStanza, SpoolStanza, StoreStanza
+from engagement.settings.schema.site.suppression import SuppressionStanza, UnsubscribeStanza
+from engagement.settings.schema.site.tracker import EnteredDomainsStanza, KeysStanza, TrackerStanza
+from engagement.settings.schema.site.web import WebStanza
 from engagement.settings.schema.transmissions import TransmissionsStanza
 from engagement.settings.schema.webhooks import WebhooksStanza
 

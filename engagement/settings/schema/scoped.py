@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
-from engagement.settings.option_types import Network
+from engagement.settings.option_types.networks import Network
 from engagement.settings.schema.modes import SuppressionAction
 
 TRACKING_SCOPES = ("esmtp_listener", "listen", "pathway", "pathway_group", "peer")

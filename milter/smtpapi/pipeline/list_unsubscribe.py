@@ -17,7 +17,7 @@ from engagement.links.keys import Key
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import CannotSeal, copy_sealer
 from engagement.links.urls import click_url
-from engagement.settings.option_types import is_list_id
+from engagement.settings.option_types.mail import is_list_id
 from smtpapi.mime import encoded_words
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import HeaderChange

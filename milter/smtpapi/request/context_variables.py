@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 
 from engagement.settings.lint import SHORT_EXPIRY
-from engagement.settings.option_types import is_host_and_port, is_list_id, truth_of
+from engagement.settings.option_types.listeners import is_host_and_port
+from engagement.settings.option_types.mail import is_list_id
+from engagement.settings.option_types.scalars import truth_of
 from smtpapi.request import strict_json
 from smtpapi.request.labels import (
     MAX_REFERENCE,

@@ -17,10 +17,11 @@ import marshmallow
 from flask import Response, request
 from marshmallow import validate
 
+from engagement.settings.option_types.mail import is_list_id
 from engagement.suppression import book
 from engagement.suppression.book import ComplianceError, Search
 from engagement.suppression.index import CursorError, Order, SuppressionIndex
-from engagement.suppression.model import BadEntryError, Entry, MailKind, Source, is_list_id
+from engagement.suppression.model import BadEntryError, Entry, MailKind, Source
 from engagement.suppression.reading import WRONG_TYPE, entries_of, shown, types_of
 from tracker_web.api.access import needs, the_key
 from tracker_web.api.blueprint import ApiBlueprint

@@ -11,9 +11,10 @@ import click
 from engagement.registry import open_registry
 from engagement.registry.port import Registry
 from engagement.settings import load_file
+from engagement.settings.option_types.mail import is_list_id
 from engagement.suppression import book
 from engagement.suppression.book import ComplianceError, Search
-from engagement.suppression.model import BadEntryError, Entry, MailKind, Source, checked, is_list_id
+from engagement.suppression.model import BadEntryError, Entry, MailKind, Source, checked
 from engagement.suppression.reading import read_csv, shown, write_csv
 from engagement.terminal import json_line
 from smtpapi.commands.data.events import Since

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from engagement.settings import Settings
-from engagement.settings.option_types import Network
+from engagement.settings.option_types.networks import Network
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.mta.order import in_force, ours_in
 from smtpapi.doctor.mta.proxy_filter import behind_proxies, unseen
