@@ -39,6 +39,10 @@ class KeptBook:
         ]
         return tuple(sorted(mine, key=lambda copy: copy.at_ms, reverse=True))
 
+    def is_empty(self) -> bool:
+        """Return whether there is no copy."""
+        return next(self._all(""), None) is None
+
     def html(self, copy: KeptHtml) -> str | None:
         """Return the HTML of a copy, None where it is gone."""
         document = self.registry.get(BODY, copy.key)

@@ -27,7 +27,9 @@ class KeptCopies:
     """The copies of one spool and one registry.
 
     registry: opens it, at the first need and after a failure. objections: the operator's list, None for none.
-    clock: returns seconds that only grow. now: returns Unix seconds.
+    clock: returns seconds that only grow. now: returns Unix seconds. keeps: whether any scope has copies kept.
+    Where none has, the registry is looked at once, for copies of an earlier configuration, and again only
+    while there are any or a file waits.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class KeptCopies:
         objections: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        *,
+        keeps: bool = True,
     ) -> None:
         self._open = registry
+        self._keeps = keeps
+        self._none_left = False  # no copy is in the registry, and none will come
         self._folder = KeptFolder(directory)
         self._listed = ObjectionsFile(objections, _log.error, clock) if objections else None
         self._clock = clock
@@ -59,10 +65,11 @@ class KeptCopies:
         try:
             taken = self._step()
         except (RegistryError, OSError, NotInstalledError) as error:
-            if not self._failing:
-                _log.error("copies of mail for the click map wait: %s", error)
-            self._failing = True
             self._book = None
+            if self._keeps or self._waits():
+                if not self._failing:
+                    _log.error("copies of mail for the click map wait: %s", error)
+                self._failing = True
             return 0
         self._failing = False
         return taken
@@ -76,6 +83,7 @@ class KeptCopies:
             if objected is None:
                 break  # nobody knows who objected: what waits, waits on
             if copy is not None and copy.until_ms > now_ms and not objected.hold(copy.recipient):
+                self._none_left = False
                 taken += self._registry().add(copy, now_ms)
             path.unlink(missing_ok=True)
         return taken
@@ -83,7 +91,7 @@ class KeptCopies:
     def _end(self, objected: Objections | None) -> None:
         """Remove what is over, every few minutes, and what is of readers who have objected, at once."""
         due = self._clock() >= self._ends
-        if not due and objected == self._objected:
+        if self._none_left or (not due and objected == self._objected):
             return
         now_ms = int(self._now() * 1000)
         book = self._registry()
@@ -93,6 +101,17 @@ class KeptCopies:
             book.registry.scrub()
         self._objected = objected
         self._ends = self._clock() + ENDING_SECONDS
+        if not self._keeps and book.is_empty():
+            self._none_left = True
+            book.registry.close()
+            self._book = None
+
+    def _waits(self) -> bool:
+        """Return whether a copy is on its way."""
+        try:
+            return any(copy is not None for _, copy in self._folder.copies())
+        except OSError:
+            return True
 
     def _objections(self) -> Objections | None:
         """Return the list in force, None while nobody knows who is in it."""

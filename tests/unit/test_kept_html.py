@@ -34,6 +34,7 @@ from engagement.kept_html.model import (
 )
 from engagement.links.token import open_token, unpack
 from engagement.links.urls import read_path
+from engagement.registry.port import RegistryError
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_text
 from engagement.stores.memory import MemoryStore
@@ -336,6 +337,61 @@ def test_a_copy_ends_with_its_days(site: Site) -> None:
     assert site.registry.find(book.BODY) == site.registry.find(book.KIND) == ()
     KeptFolder(site.spool).put(a_copy())
     assert site.turn() == 0, "it is over before it was carried"
+
+
+class Opened:
+    """Counts how often a registry is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+
+    def __call__(self) -> SqliteRegistry:
+        self.count += 1
+        return SqliteRegistry(self.path)
+
+
+def test_where_no_copy_is_kept_the_registry_is_looked_at_once(site: Site, tmp_path: Path) -> None:
+    opened = Opened(tmp_path / "registry.db")
+    copies = KeptCopies(opened, site.spool, keeps=False, now=lambda: site.now)
+    for _ in range(3):
+        assert copies.turn(now=True) == 0
+        copies._ends = float("-inf")
+    assert opened.count == 1
+    KeptFolder(site.spool).put(a_copy())  # of a filter that was not reloaded yet
+    assert copies.turn(now=True) == 1
+    copies._ends = float("-inf")
+    assert len(site.kept()) == 1
+
+
+def test_copies_that_were_kept_before_end_with_their_days(site: Site, tmp_path: Path) -> None:
+    KeptFolder(site.spool).put(a_copy())
+    site.turn()
+    opened = Opened(tmp_path / "registry.db")
+    copies = KeptCopies(opened, site.spool, keeps=False, now=lambda: site.now)
+    copies.turn(now=True)
+    assert len(site.kept()) == 1
+    site.now += 86_400
+    copies._ends = float("-inf")
+    copies.turn(now=True)
+    assert site.kept() == ()
+    copies._ends = float("-inf")
+    copies.turn(now=True)
+    assert opened.count == 1
+
+
+def test_where_no_copy_is_kept_a_registry_that_is_away_is_no_trouble_of_theirs(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> SqliteRegistry:
+        raise RegistryError("it is away.")
+
+    copies = KeptCopies(away, site.spool, keeps=False, now=lambda: site.now)
+    assert copies.turn(now=True) == 0
+    assert caplog.messages == []
+    KeptFolder(site.spool).put(a_copy())
+    copies.turn(now=True)
+    assert caplog.messages == ["copies of mail for the click map wait: it is away."]
 
 
 def test_the_newest_forms_of_a_campaign_stay(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

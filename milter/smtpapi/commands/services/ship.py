@@ -157,7 +157,12 @@ def _ship(
                 portion=portion,
                 lock=lock,
                 erasures=Erasures(partial(open_registry, settings), store, directory),
-                kept=KeptCopies(partial(open_registry, settings), directory, _objections(settings)),
+                kept=KeptCopies(
+                    partial(open_registry, settings),
+                    directory,
+                    _objections(settings),
+                    keeps=settings.keeps_html(),
+                ),
                 alive=heart.beat,
             )
             with _suppression_list(settings, filler, once=once), _tracking_domains(settings, once=once):
