@@ -27,8 +27,8 @@ class KeptCopies:
     """The copies of one spool and one registry.
 
     registry: opens it, at the first need and after a failure. objections: the operator's list, None for none.
-    clock: returns seconds that only grow. now: returns Unix seconds. keeps: whether any scope has copies kept.
-    Where none has, the registry is looked at once, for copies of an earlier configuration, and again only
+    clock: returns seconds that only grow. now: returns Unix seconds. keeps: whether any scope keeps copies.
+    Where none does, the registry is looked at once, for copies of an earlier configuration, and again only
     while there are any or a file waits.
     """
 

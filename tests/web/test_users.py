@@ -92,6 +92,53 @@ def test_who_guesses_waits_and_so_does_the_right_password(
     assert int(answer.headers["Retry-After"]) >= 1
 
 
+def test_a_strangers_wrong_tries_do_not_lock_out_who_signed_in_from_there_before(
+    registry: SqliteRegistry, site: Site, client: FlaskClient
+) -> None:
+    Users(registry).add("Ida", PASSWORD, Role.ADMINISTERS)
+    signed_in = sign_in(client)
+    assert any("smtpapi_device" in each for each in signed_in.headers.getlist("Set-Cookie"))
+    client.delete_cookie(f"smtpapi_session_{site.web}", domain="localhost")
+    stranger = client.application.test_client()
+    for _ in range(4):
+        wrong = sign_in(stranger, "IDA", "wrong password 1")
+    assert wrong.status_code == 429
+    assert sign_in(stranger).status_code == 429, "the right password of an unknown device waits"
+    assert sign_in(client, "ida").status_code == 303
+
+
+def test_a_known_device_waits_after_its_own_wrong_tries(
+    registry: SqliteRegistry, client: FlaskClient
+) -> None:
+    Users(registry).add("Ida", PASSWORD, Role.LOOKS)
+    sign_in(client)
+    for _ in range(3):
+        assert sign_in(client, password="wrong password 1").status_code == 401
+    assert sign_in(client).status_code == 429
+
+
+def test_a_device_is_known_for_its_own_user_alone(registry: SqliteRegistry, client: FlaskClient) -> None:
+    Users(registry).add("Ida", PASSWORD, Role.ADMINISTERS)
+    Users(registry).add("Uma", PASSWORD, Role.LOOKS)
+    sign_in(client, "Uma")
+    stranger = client.application.test_client()
+    for _ in range(3):
+        sign_in(stranger, "Ida", "wrong password 1")
+    assert sign_in(client, "Ida").status_code == 429
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "AAAA.BBBB", "a" * 5000, ".", "\u00ff.\u00ff", "1.2.3"])
+def test_a_cookie_that_names_no_device_is_a_strangers(
+    registry: SqliteRegistry, site: Site, client: FlaskClient, cookie: str
+) -> None:
+    Users(registry).add("Ida", PASSWORD, Role.LOOKS)
+    for _ in range(3):
+        sign_in(client, password="wrong password 1")
+    headers = {**HOST, "Cookie": f"smtpapi_device_{site.web}={cookie}"}
+    answer = client.post("/sign-in", data={"name": "Ida", "password": PASSWORD}, headers=headers)
+    assert answer.status_code == 429
+
+
 def test_signing_in_gives_a_new_session_whatever_cookie_was_there(
     registry: SqliteRegistry, site: Site, client: FlaskClient
 ) -> None:

@@ -27,6 +27,7 @@ from engagement.registry.port import RegistryError
 from tracker_web.languages.catalogues import Language, Languages
 from tracker_web.languages.choice import cookie
 from tracker_web.links.client_address import Proxies, host_name
+from tracker_web.web import device_cookie
 from tracker_web.web.failures import Failures
 from tracker_web.web.guard_answers import HTML, NO_REGISTRY, NOT_FOUND, SLOWER, answer, form, unknown
 
@@ -76,6 +77,7 @@ class Guard:
         self._hosts = hosts
         self._proxies = proxies
         self._cookie = f"smtpapi_session_{port}"
+        self._device_cookie = f"smtpapi_device_{port}"
         self._people = people
         self._header = "HTTP_" + login_header.upper().replace("-", "_") if login_header else ""
         self._languages = languages
@@ -133,8 +135,8 @@ class Guard:
         name, password = form.get("name", "").strip(), form.get("password", "")
         if not name:
             return self._exchange(form.get("token", ""), "/", environ, start)
-        addresses = (self._address(environ), f"name {name.lower()[:LONGEST_NAME]}")
-        wait = max(map(self._failures.wait, addresses))
+        counted = self._counted(environ, name)
+        wait = max(map(self._failures.wait, counted))
         if wait > 0:  # other than a token a password can be guessed: the right one waits as well
             return answer(
                 start,
@@ -146,13 +148,26 @@ class Guard:
         with self._verifying:
             user = users.signed_in(name, password)
         if user is None:
-            for address in addresses:
-                self._failures.add(address)
+            for each in counted:
+                self._failures.add(each)
             return unknown(start, self._form(environ))
-        for address in addresses:
-            self._failures.forget(address)
+        for each in counted:
+            self._failures.forget(each)
         sessions.end(self._value(environ)[1:])  # a cookie that was planted, or that of before, ends here
-        return self._signed_in(f"u{sessions.start(user)}", "/", environ, start)
+        made = device_cookie.make(self._key, user.name)
+        device = f"{self._device_cookie}={made}; Path={SIGN_IN}; Max-Age={device_cookie.DAYS * 86_400}"
+        return self._signed_in(f"u{sessions.start(user)}", "/", environ, start, device)
+
+    def _counted(self, environ: "WSGIEnvironment", name: str) -> tuple[str, ...]:
+        """Return by what wrong passwords for a name are counted.
+
+        By the client's address and by the name; of a browser that the user signed in with before by that
+        alone, so that strangers cannot keep the user out.
+        """
+        sent = cookie(environ.get("HTTP_COOKIE", ""), self._device_cookie)
+        if device := device_cookie.device_of(self._key, name, sent):
+            return (f"device {device}",)
+        return self._address(environ), f"name {name.lower()[:LONGEST_NAME]}"
 
     def _sign_out(
         self, session: Session, environ: "WSGIEnvironment", start: "StartResponse"
@@ -177,12 +192,15 @@ class Guard:
         return self._signed_in(f"{until}.{self._signature(until)}", to, environ, start)
 
     def _signed_in(
-        self, value: str, to: str, environ: "WSGIEnvironment", start: "StartResponse"
+        self, value: str, to: str, environ: "WSGIEnvironment", start: "StartResponse", *more: str
     ) -> Iterable[bytes]:
-        cookie = f"{self._cookie}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={LIFETIME}"
+        """Redirect with a session's cookie. more: other cookies, with their path and age."""
+        common = "; HttpOnly; SameSite=Strict"
         if environ.get("HTTP_X_FORWARDED_PROTO") == "https":
-            cookie += "; Secure"
-        return answer(start, "303 See Other", b"", ("Location", to), ("Set-Cookie", cookie))
+            common += "; Secure"
+        cookies = (f"{self._cookie}={value}; Path=/; Max-Age={LIFETIME}", *more)
+        fields = [("Set-Cookie", each + common) for each in cookies]
+        return answer(start, "303 See Other", b"", ("Location", to), *fields)
 
     def _refused(
         self, offered: str, environ: "WSGIEnvironment", start: "StartResponse"
