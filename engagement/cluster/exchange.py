@@ -2,7 +2,8 @@
 
 Invariants: while the registry cannot be used, files stay as they are and this host's changes are remembered
 with their time; a sort that cannot be shared does not hold up the others; what was written to a file is
-remembered only afterwards, so that a process killed between does it again.
+remembered only afterwards, so that a process killed between does it again. What was deleted is forgotten as
+`pruning` says.
 """
 
 import logging
@@ -13,9 +14,21 @@ from pathlib import Path
 from typing import Final
 
 from engagement.cluster import entries as shared_entries
+from engagement.cluster import hosts
 from engagement.cluster import state as states
 from engagement.cluster.documents import Documents
-from engagement.cluster.entries import Clock, Copy, Entry, fingerprint, lacking, merged, part_of, values
+from engagement.cluster.entries import (
+    Clock,
+    Copy,
+    Entries,
+    Entry,
+    fingerprint,
+    lacking,
+    merged,
+    part_of,
+    values,
+)
+from engagement.cluster.pruning import PRUNE_EVERY, acknowledged, over, pruned, to_send
 from engagement.cluster.sealing import ClusterKeys
 from engagement.cluster.shared.port import Shared, SharedError, Values
 from engagement.registry.port import Registry, RegistryError
@@ -68,6 +81,7 @@ class Exchange:
         self._folder = folder
         self._now = now
         self._clock = Clock(host)
+        self._pruned_at = float("-inf")
         self.host = host
         self.away = ""  # why the registry cannot be used, "" while it can
         state = states.load(folder)
@@ -92,6 +106,10 @@ class Exchange:
                 self._trouble(sort, str(error))
             except RegistryError as error:
                 self._lost(error)
+        try:
+            self._prune()
+        except RegistryError as error:
+            self._lost(error)
 
     def values(self, name: str) -> Values:
         """Return what this host's file has of a sort, as it was read last."""
@@ -181,14 +199,17 @@ class Exchange:
         documents, copy, shared = self._documents, sort.copy, sort.shared
         if documents is None or copy is None or documents.shut(shared.name) or documents.is_foreign():
             return
-        if not lacking(documents.of(shared.name), copy.known):
+        now_ms = self._now_ms()
+        there: Entries = documents.of(shared.name)
+        if not lacking(there, to_send(copy.known, there, now_ms)):
             return
         parts: dict[int, dict[str, Entry]] = {}
         for name, entry in copy.known.items():
             parts.setdefault(part_of(name, shared.parts), {})[name] = entry
-        for number, mine in parts.items():
+        for number, known in parts.items():
             for _ in range(_TRIES):
                 there = documents.part(shared.name, number).entries
+                mine = to_send(known, there, now_ms)
                 if not lacking(there, mine) or documents.shut(shared.name):
                     break
                 if why := shared.clash(values(mine), values(there)):
@@ -219,6 +240,39 @@ class Exchange:
             sort.local, sort.seen = sort.shared.read(after), None
         # What the file has otherwise than it was to have is noticed by the next step as this host's change.
         sort.copy = Copy(held, copy.known)
+
+    def _prune(self) -> None:
+        """Forget what was deleted long ago, where all hosts know of it. Raises RegistryError, OSError."""
+        documents, registry, now_ms = self._documents, self._registry, self._now_ms()
+        if documents is None or registry is None or self._now() - self._pruned_at < PRUNE_EVERY:
+            return
+        self._pruned_at = self._now()
+        gone = {
+            sort.shared.name: over(sort.copy.known, now_ms) | over(documents.of(sort.shared.name), now_ms)
+            for sort in self._sorts
+            if sort.copy is not None and not sort.trouble and not documents.shut(sort.shared.name)
+        }
+        if not any(gone.values()) or documents.is_foreign():
+            return
+        words, unreadable = hosts.heard(registry, self._keys)
+        for sort in self._sorts:
+            name = sort.shared.name
+            if not gone.get(name) or unreadable:
+                continue
+            if acknowledged(words, self.host, name, sort.fingerprint(), self._now()):
+                self._forget(documents, sort, gone[name], now_ms)
+
+    def _forget(self, documents: Documents, sort: _Sort, names: frozenset[str], now_ms: int) -> None:
+        """Take deleted entries out of the documents and of this host's copy. Raises RegistryError."""
+        for number in {part_of(name, sort.shared.parts) for name in names}:
+            for _ in range(_TRIES):
+                there = documents.part(sort.shared.name, number).entries
+                left = pruned(there, names, now_ms)
+                if left is there or documents.push(sort.shared.name, number, left):
+                    break
+        if sort.copy is not None:
+            sort.copy = Copy(pruned(sort.copy.file, names, now_ms), pruned(sort.copy.known, names, now_ms))
+        self._remember(sort)
 
     def _remember(self, sort: _Sort) -> None:
         if sort.copy is None:

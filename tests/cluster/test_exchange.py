@@ -372,3 +372,133 @@ def test_a_ring_of_the_clusters_user_may_have_a_group(
     assert load_ring(path).signing == key
     edit_ring(path, lambda ring: ring.added(b"2" * 32, 2))
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+DAY = 86_400.0
+START = 1_800_000_000.0
+
+
+def at(days: float, *places: Place) -> None:
+    """Let clocks be so many days after the start."""
+    for place in places:
+        place.now = lambda: START + days * DAY
+
+
+def is_known(place: Place, name: str = "campaigns/spring") -> tuple[bool, bool, bool]:
+    """Whether a host, the registry as it read it, and the host's file of what it remembers have an entry."""
+    exchange = place.program.exchange
+    (sort,) = (each for each in exchange._sorts if each.shared.name == "stops")
+    documents = exchange._documents
+    assert documents is not None
+    assert sort.copy is not None
+    remembered = json.loads((place.cluster / NAME).read_text())["sorts"]["stops"]
+    return name in sort.copy.known, name in documents.of("stops"), name in remembered
+
+
+def test_what_was_deleted_is_forgotten_once_every_host_knows_and_some_weeks_are_over(
+    trio: tuple[Place, Place, Place],
+) -> None:
+    a, b, c = trio
+    stop(a, spring="", autumn="")
+    settle(*trio)
+    allow(b, "spring")
+    settle(*trio)
+    at(27.9, *trio)
+    settle(*trio)
+    assert {is_known(place) for place in trio} == {(True, True, True)}
+    at(28.1, *trio)
+    settle(*trio)
+    assert {is_known(place) for place in trio} == {(False, False, False)}
+    assert {is_known(place, "campaigns/autumn") for place in trio} == {(True, True, True)}
+    stop(c, spring="anew")
+    settle(*trio)
+    assert all(stops.load(h.stopped).campaigns == {"spring": "anew", "autumn": ""} for h in trio)
+
+
+def test_a_host_that_prunes_later_does_not_put_it_back(trio: tuple[Place, Place, Place]) -> None:
+    a, b, c = trio
+    stop(a, spring="")
+    settle(*trio)
+    allow(a, "spring")
+    settle(*trio)
+    at(28.1, *trio)
+    c.program.exchange._pruned_at = b.program.exchange._pruned_at = a.now()
+    settle(*trio)
+    stop(c, winter="")
+    settle(*trio)
+    assert is_known(a) == (False, False, False)
+    assert is_known(c) == (True, False, True)
+    at(28.2, *trio)
+    settle(*trio)
+    assert is_known(c) == (False, False, False)
+
+
+def test_nothing_comes_back_from_a_host_that_was_cut_off_for_less(trio: tuple[Place, Place, Place]) -> None:
+    a, b, c = trio
+    stop(a, spring="", autumn="")
+    settle(*trio)
+    c.away = True
+    allow(a, "spring")
+    settle(a, b)
+    for days in (10, 20, 27.9):
+        at(days, *trio)
+        settle(*trio)
+    assert set(stops.load(c.stopped).campaigns) == {"spring", "autumn"}
+    c.away = False
+    c.start()
+    settle(c, a, b)
+    assert all(set(stops.load(h.stopped).campaigns) == {"autumn"} for h in trio)
+    at(28.1, *trio)
+    settle(*trio)
+    assert is_known(a) == (False, False, False)
+    assert all(set(stops.load(h.stopped).campaigns) == {"autumn"} for h in trio)
+
+
+def test_what_came_late_waits_for_a_host_that_has_not_seen_it(trio: tuple[Place, Place, Place]) -> None:
+    """A host that was cut off itself deletes: the entry is old when the others learn of it."""
+    a, b, c = trio
+    stop(a, spring="", autumn="")
+    settle(*trio)
+    a.away = True
+    allow(a, "spring")
+    settle(a)
+    at(20, *trio)
+    settle(b, c)
+    c.away = True
+    a.away = False
+    at(30, *trio)
+    settle(a, b)
+    at(31, *trio)
+    settle(a, b)
+    assert is_known(b)[:2] == (True, True)
+    c.away = False
+    settle(c, a, b)
+    assert all(set(stops.load(h.stopped).campaigns) == {"autumn"} for h in trio)
+
+
+def test_a_host_that_was_away_for_longer_is_not_waited_for(trio: tuple[Place, Place, Place]) -> None:
+    a, b, c = trio
+    stop(a, spring="")
+    settle(*trio)
+    c.away = True
+    allow(a, "spring")
+    settle(a, b)
+    at(28.1, a, b)
+    settle(a, b)
+    assert is_known(a) == is_known(b) == (False, False, False)
+
+
+def test_words_that_cannot_be_read_acknowledge_nothing(
+    trio: tuple[Place, Place, Place], tmp_path: Path
+) -> None:
+    a, b, _ = trio
+    stop(a, spring="")
+    settle(*trio)
+    allow(a, "spring")
+    settle(*trio)
+    registry = SqliteRegistry(tmp_path / "registry" / "registry.db")
+    registry.put("cluster-host", "news/d", {"v": 1, "sealed": "AAAA"})
+    registry.close()
+    at(28.1, *trio)
+    settle(*trio)
+    assert is_known(a) == is_known(b) == (True, True, True)
