@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from engagement.bounces.classes import shipped
 from engagement.bounces.reasons import reply_code, without_addresses
+from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
-from engagement.events.told import told_id
 
 _MOST: Final = 1000  # recipients of one report
 _LONGEST: Final = 998  # characters of a Message-ID
@@ -123,7 +123,7 @@ def _named(events: list[MessageEvent], about: _About, why: str) -> Returned:
 def _event(kind: str, about: _About, recipient: str) -> MessageEvent:
     """Return an event. The same mail told again, by an MTA that tries again, is the same event."""
     return MessageEvent(
-        told_id(about.at_ms, kind, about.header, about.message_id.hex(), recipient.lower()),
+        reported_id(about.at_ms, kind, about.header, about.message_id.hex(), recipient.lower()),
         about.at_ms,
         kind,
         "",

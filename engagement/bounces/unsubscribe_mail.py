@@ -10,8 +10,8 @@ from email.header import decode_header, make_header
 from hashlib import blake2b
 from typing import Final
 
+from engagement.events.ids import reported_id
 from engagement.events.model import Hit
-from engagement.events.told import told_id
 from engagement.links.keys import Ring
 from engagement.links.model import BadToken, Kind
 from engagement.links.token import open_token
@@ -49,7 +49,7 @@ def wish_of_token(token: bytes, ring: Ring, now_ms: int) -> Hit | None:
         return None
     if opened.kind is not Kind.LIST_UNSUBSCRIBE:
         return None
-    told = told_id(now_ms, _WORD, blake2b(opened.packed, digest_size=16).hexdigest())
+    told = reported_id(now_ms, _WORD, blake2b(opened.packed, digest_size=16).hexdigest())
     expired = now_ms > opened.identity.expiry * 1000
     return Hit(
         told, opened.kind, now_ms, opened.packed, "", "", "", "", "POST", "", spoiled=False, expired=expired

@@ -1,22 +1,24 @@
 """An event's fields as users know them (contract.md 7.2), in the shape of the Events API.
 
-Numbers are decimal text, switches are booleans, a field without a value is left out, text is valid Unicode.
-Fields of our own begin with `x_`. Values that an event does not have itself (subject, sender, …) it borrows
-from the injection of the same message: at once in `to_fields`, or later in a store with `borrowed` and
-`join`.
+Numbers are decimal text, switches are booleans, a field without a value is left out, text is valid Unicode
+(`field_values`). Fields of our own begin with `x_`. Values that an event does not have itself (subject,
+sender, …) it borrows from the injection of the same message: at once in `to_fields`, or later in a store with
+`borrowed` and `join`.
 """
 
-import hmac
-import json
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
-from hashlib import sha256
 from typing import Any, Final
 
 from engagement.classify.shipped import classify
 from engagement.events.classify import MACHINES, Classification, ReaderClass
+from engagement.events.field_values import (
+    domain_of,
+    filled,
+    json_object,
+    recipient_fields,
+    recipient_hash,
+    timestamp,
+)
 from engagement.events.model import Event, Hit, Injection, MessageEvent, about
 from engagement.events.signals import signal_names
 from engagement.links.model import CLICKS, RAW_URL, Identity, Kind, Link
@@ -38,8 +40,6 @@ LINK_UNSUBSCRIBE: Final = "link_unsubscribe"
 # What becomes of a message, as the MTA's log or a mail that comes back says (SparkPost's names).
 MESSAGE_TYPES: Final = ("delivery", "delay", "bounce", "expiration", "out_of_band", "spam_complaint")
 ALL_TYPES: Final = (*TYPES.values(), LINK_UNSUBSCRIBE, INJECTION, *MESSAGE_TYPES)
-# Levels of metadata. Our filter writes no deeper ones, and Python's own limit of about 1,000 is far away.
-_DEPTH: Final = 64
 # False among what a message's other events borrow, where its clicks go without metadata.
 _CLICK_METADATA: Final = "x_click_metadata"
 _OF_CLICKS: Final = frozenset({*(TYPES[kind] for kind in CLICKS), LINK_UNSUBSCRIBE})
@@ -86,9 +86,9 @@ def hit_fields(
         "transmission_id": "" if identity.is_shared else str(identity.transmission_id),
         "customer_id": identity.customer_id,
         "campaign_id": identity.campaign,
-        **_recipient(identity.recipient, rcpt_hash),
+        **recipient_fields(identity.recipient, rcpt_hash),
         "rcpt_type": identity.rcpt_type,
-        "rcpt_meta": _object(identity.metadata),
+        "rcpt_meta": json_object(identity.metadata),
         "rcpt_tags": list(identity.tags),
         "injection_time": timestamp(identity.issued * 1000),
         "transactional": "1" if identity.transactional else "0",
@@ -154,7 +154,7 @@ def injection_fields(injection: Injection, *, rcpt_hash: str = "") -> Fields:
             "timestamp": timestamp(injection.at_ms),
             "message_id": injection.message_id.hex(),
             "transmission_id": str(injection.transmission_id),
-            **_recipient(injection.recipient, rcpt_hash),
+            **recipient_fields(injection.recipient, rcpt_hash),
             "rcpt_type": injection.rcpt_type,
             **borrowed(injection),
             "x_queue_id": injection.queue_id,
@@ -179,7 +179,7 @@ def message_event_fields(event: MessageEvent, *, rcpt_hash: str = "") -> Fields:
             "timestamp": timestamp(event.at_ms),
             "message_id": event.message_id.hex(),
             "transmission_id": str(event.transmission_id) if event.transmission_id else "",
-            **_recipient(event.recipient, rcpt_hash),
+            **recipient_fields(event.recipient, rcpt_hash),
             "rcpt_type": event.rcpt_type,
             "raw_reason": event.raw_reason,
             "reason": event.raw_reason,
@@ -211,7 +211,7 @@ def borrowed(injection: Injection) -> Fields:
             **injection.context,  # first, so that no variable takes the place of a field
             "customer_id": injection.customer_id,
             "campaign_id": injection.campaign,
-            "rcpt_meta": _object(injection.metadata),
+            "rcpt_meta": json_object(injection.metadata),
             "rcpt_tags": list(injection.tags),
             "friendly_from": injection.friendly_from,
             "sending_domain": domain_of(injection.friendly_from),
@@ -244,104 +244,3 @@ def join(fields: Mapping[str, Any], message: Mapping[str, Any]) -> Fields:
     if fields.get("type") in UNSUBSCRIBES and "msg_from" in joined:
         joined["mailfrom"] = joined["msg_from"]
     return joined
-
-
-def timestamp(ms: int) -> str:
-    """Return Unix milliseconds as ISO 8601 in UTC, to the millisecond (contract.md 7.1)."""
-    seconds, rest = divmod(ms, 1000)
-    prefix = _second(seconds)
-    return f"{prefix}.{rest:03d}Z" if prefix else "9999-12-31T23:59:59.999Z"
-
-
-@lru_cache(maxsize=4096)  # hundreds of events share a second, and thousands of links one mailing
-def _second(seconds: int) -> str:
-    """Return Unix seconds as ISO 8601 without a zone, "" after the year 9999 (of a wrong clock)."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
-    except (ValueError, OverflowError, OSError):
-        return ""
-
-
-def filled(fields: Mapping[str, Any]) -> Fields:
-    """Return the fields that have a value, with valid text. False is a value; 0, "" and [] are none."""
-    result: Fields = {}
-    for name, value in fields.items():
-        if value:
-            result[name] = _valid_inside(value)
-        elif value is False:
-            result[name] = False
-    return result
-
-
-def valid(text: str) -> str:
-    """Return the text with lone surrogates, which UTF-8 cannot hold, and NUL replaced."""
-    if not text.isascii():
-        errors = "surrogateescape" if _escaped(text) else "replace"
-        text = text.encode("utf-8", errors).decode("utf-8", "replace")
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
-
-
-def _escaped(text: str) -> bool:
-    """Tell whether all surrogates of the text stand for bytes (`surrogateescape`)."""
-    return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
-
-
-def _valid_inside(value: Any) -> Any:
-    sort = type(value)
-    if sort is str:
-        return value if value.isascii() and "\0" not in value else valid(value)
-    if sort is list:
-        return [_valid_inside(item) for item in value]
-    if sort is dict:
-        return {valid(name): _valid_inside(item) for name, item in value.items()}
-    return value
-
-
-def recipient_hash(recipient: str, hash_key: bytes) -> str:
-    """Return the keyed hash of an address, 40 hexadecimal digits; "" without a key or an address."""
-    if not recipient or not hash_key:
-        return ""
-    return hmac.new(hash_key, valid(recipient).lower().encode(), sha256).hexdigest()[:40]
-
-
-def _recipient(recipient: str, hashed: str) -> Fields:
-    if not recipient:
-        return {}
-    lower = valid(recipient).lower()
-    return {
-        "rcpt_to": lower,
-        "raw_rcpt_to": recipient,
-        "rcpt_hash": hashed,
-        "recipient_domain": domain_of(lower),
-    }
-
-
-def domain_of(address: str) -> str:
-    """Return the domain of an address in lower case, "" for none."""
-    return address.rpartition("@")[2].strip("<> ").lower() if "@" in address else ""
-
-
-def _object(text: str) -> Fields:
-    if not text or (text.count("[") + text.count("{") > _DEPTH and _depth(text) > _DEPTH):
-        return {}
-    try:
-        value = _JSON.decode(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _depth(text: str) -> int:
-    """Return how deep JSON text is nested. Brackets inside strings count too, so it may be less deep."""
-    depth = most = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth += 1 if bracket in "[{" else -1
-        most = max(most, depth)
-    return most
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")  # RFC 8259 6
-
-
-_JSON: Final = json.JSONDecoder(parse_constant=_refuse)

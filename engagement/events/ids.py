@@ -13,6 +13,7 @@ Invariant: ids of one `EventIds` are unique whatever its clock does. While the c
 
 import re
 import threading
+from hashlib import blake2b
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 _NODE_BITS = 48
@@ -82,3 +83,20 @@ def derived(event_id: str, part: int) -> str:
 def is_event_id(text: str) -> bool:
     """Tell whether text is a UUID in lower case with hyphens."""
     return _UUID.fullmatch(text) is not None
+
+
+def reported_id(at_ms: int, *parts: str) -> str:
+    """Return the id of an event that something outside reports, so that reported twice it is one event.
+
+    A UUID of version 8 (RFC 9562 5.8): 48 bits of the time, Unix milliseconds, then a hash of the texts that
+    distinguish it from others of that time.
+    """
+    framed = b"".join(
+        len(data).to_bytes(4, "big") + data
+        for data in (part.encode("utf-8", "surrogatepass") for part in parts)
+    )
+    rest = int.from_bytes(blake2b(framed, digest_size=10, person=b"told").digest(), "big")
+    head = f"{min(max(at_ms, 0), _MAX_MS):012x}"
+    upper = 0b10 << 14 | rest >> 48 & 0x3FFF
+    # The last two bits stay free for derived events.
+    return f"{head[:8]}-{head[8:]}-8{rest >> 62 & 0xFFF:03x}-{upper:04x}-{rest & 0xFFFFFFFFFFFC:012x}"

@@ -15,19 +15,17 @@ from engagement.classify.judge import RuleSet
 from engagement.classify.model import Context
 from engagement.classify.shipped import classify
 from engagement.events.classify import Classification, ReaderClass
+from engagement.events.field_values import domain_of, recipient_hash, valid
 from engagement.events.fields import (
     INJECTION,
     LINK_UNSUBSCRIBE,
     TYPES,
     Fields,
     borrowed,
-    domain_of,
     hit_fields,
     injection_fields,
     link_unsubscribe,
     message_event_fields,
-    recipient_hash,
-    valid,
 )
 from engagement.events.ids import derived
 from engagement.events.model import (
@@ -51,7 +49,7 @@ REPEAT_MS: Final = 10_000  # contract.md 6.3: equal token, kind and client class
 class RowSource(Struct, frozen=True, gc=False):
     """What a row's fields are made from, when they are read.
 
-    label: of a hit. rcpt_hash: of `fields.recipient_hash`. second: the event id of a hit's second row, "" for
+    label: of a hit. rcpt_hash: of `recipient_hash`. second: the event id of a hit's second row, "" for
     its first. kept: the event as the spool's record, b"" if it is to be made.
     """
 

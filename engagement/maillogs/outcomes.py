@@ -14,8 +14,8 @@ from typing import Final
 
 from engagement.bounces.classes import ADMIN_FAILURE, BounceClasses, shipped
 from engagement.bounces.reasons import enhanced_code, reply_code, without_addresses
+from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
-from engagement.events.told import told_id
 from engagement.maillogs import postfix, sendmail
 from engagement.maillogs.facts import Attempt, Began, Expired, Fact, Gone, Line, Named, Status
 from engagement.maillogs.memory import Failed, Queued, QueueMemory
@@ -105,7 +105,7 @@ class Outcomes:
         moment = (attempt.delay, line.pid)
         name = (self.node, attempt.queue_id, attempt.recipient, attempt.original, kind, *moment)
         event = MessageEvent(
-            told_id(line.at_ms, *name),
+            reported_id(line.at_ms, *name),
             line.at_ms,
             kind,
             self.node,
@@ -138,7 +138,7 @@ class Outcomes:
         alone = len(waited) == 1 and known.recipients == 1
         return tuple(
             MessageEvent(
-                told_id(at_ms, self.node, fact.queue_id, str(mark), "expiration"),
+                reported_id(at_ms, self.node, fact.queue_id, str(mark), "expiration"),
                 at_ms,
                 "expiration",
                 self.node,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engagement.events.fields import domain_of
+from engagement.events.field_values import domain_of
 from engagement.events.model import Injection, MessageEvent, MessageName, names_of, recipient_mark
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import PSEUDONYM_DOMAIN

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engagement.classify.judge import RuleSet
 from engagement.classify.model import Seen
 from engagement.events.classify import Classification
-from engagement.events.fields import timestamp
+from engagement.events.field_values import timestamp
 from engagement.shipper.rejudge import SeenBy, is_click, is_withheld, judge_messages, message_of
 from engagement.stores.port import EventStore, LabelledHit
 

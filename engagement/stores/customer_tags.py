@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from engagement.events.fields import valid
+from engagement.events.field_values import valid
 
 TAGS: Final = 100  # different ones of a customer (contract.md 3.2)
 SETS: Final = 2_000  # of them in one customer's list: a partition of some hundred kilobytes

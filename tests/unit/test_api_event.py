@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engagement.events.api_event import BOOLEANS, GROUPS, OBJECTS, api_event, unix_ms, webhook_event
-from engagement.events.fields import ALL_TYPES, timestamp, to_fields
+from engagement.events.field_values import timestamp
+from engagement.events.fields import ALL_TYPES, to_fields
 from unit.event_samples import AT, hit, injection
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from engagement.events.api_event import api_event
-from engagement.events.told import told_id
+from engagement.events.ids import reported_id
 from engagement.links.keys import Ring
 from engagement.settings import load_text
 from smtpapi.model.edit import splice
@@ -17,12 +17,12 @@ from smtpapi.pipeline.transaction import Site, consider
 
 def test_ids_of_what_logs_tell_stay_the_same_from_release_to_release() -> None:
     """A log that is read again after an upgrade must make no second event."""
-    assert told_id(1_790_000_000_123, "mx.example.org", "4XyZ", "ida@example.net") == (
+    assert reported_id(1_790_000_000_123, "mx.example.org", "4XyZ", "ida@example.net") == (
         "01a0c450-6c7b-8a7b-aa77-99849068d04c"
     )
-    assert told_id(-5, "ä") == "00000000-0000-8f2f-9864-010c9afaa7c0"
-    assert told_id(1 << 60, "a", "b") == "ffffffff-ffff-8f6f-821e-27a3927c79f0"
-    assert told_id(1 << 60, "ab", "") == "ffffffff-ffff-81e9-8aba-7c987af5c264"
+    assert reported_id(-5, "ä") == "00000000-0000-8f2f-9864-010c9afaa7c0"
+    assert reported_id(1 << 60, "a", "b") == "ffffffff-ffff-8f6f-821e-27a3927c79f0"
+    assert reported_id(1 << 60, "ab", "") == "ffffffff-ffff-81e9-8aba-7c987af5c264"
 
 
 @pytest.mark.parametrize("name", ["open_tracking", "click_tracking", "initial_pixel", "amp_enabled"])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engagement.classify.shipped import classify, shipped
 from engagement.events.agents import parsed_agent, with_agent
-from engagement.events.fields import ALL_TYPES, borrowed, join, timestamp, to_fields
+from engagement.events.field_values import timestamp
+from engagement.events.fields import ALL_TYPES, borrowed, join, to_fields
 from engagement.events.rows import repeats, rows
 from engagement.links.model import BadToken, Kind, Link
 from unit.event_samples import AT, hit, identity, injection

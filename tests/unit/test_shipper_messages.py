@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from engagement.events.ids import reported_id
 from engagement.events.model import Event, Injection, MessageEvent, MessageName, names_of, recipient_mark
 from engagement.events.record import encode
 from engagement.events.rows import rows
-from engagement.events.told import told_id
 from engagement.links.model import PSEUDONYM_DOMAIN
 from engagement.shipper import messages
 from engagement.shipper.loop import Shipper
@@ -35,7 +35,7 @@ def injection(queue_id: str = "AAAA1", recipient: str = "ida@example.net", **cha
         "recipient_mark": recipient_mark(NODE, queue_id, recipient),
         "message_id_header": "<1@example.org>",
         "message_id": number.to_bytes(16, "big"),
-        "id": told_id(AT, str(number)),
+        "id": reported_id(AT, str(number)),
         "at_ms": AT,
     }
     return any_injection()._replace(**(values | changes))
@@ -44,7 +44,7 @@ def injection(queue_id: str = "AAAA1", recipient: str = "ida@example.net", **cha
 def event(queue_id: str = "AAAA1", recipient: str = "ida@example.net", **changes: Any) -> MessageEvent:
     at_ms = changes.pop("at_ms", AT + 1000)
     made = MessageEvent(
-        told_id(at_ms, queue_id, recipient, str(changes)), at_ms, "delivery", NODE, queue_id,
+        reported_id(at_ms, queue_id, recipient, str(changes)), at_ms, "delivery", NODE, queue_id,
         recipient_mark(NODE, queue_id, recipient) if recipient else 0,
     )  # fmt: skip
     return made._replace(**changes)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from engagement.events.ids import reported_id
 from engagement.events.model import Event, Injection, MessageEvent, recipient_mark
 from engagement.events.record import encode
 from engagement.events.rows import rows
-from engagement.events.told import told_id
 from engagement.links.model import PSEUDONYM_DOMAIN
 from engagement.registry.port import Registry, RegistryError
 from engagement.registry.sqlite import SqliteRegistry
@@ -40,7 +40,7 @@ def sent(recipient: str = "Ida@example.net", **changes: Any) -> Injection:
         "recipient": recipient,
         "recipient_mark": recipient_mark(NODE, queue_id, recipient),
         "message_id": number.to_bytes(16, "big"),
-        "id": told_id(AT, str(number)),
+        "id": reported_id(AT, str(number)),
         "at_ms": AT,
         "customer_id": "",
     }
@@ -49,7 +49,7 @@ def sent(recipient: str = "Ida@example.net", **changes: Any) -> Injection:
 
 def came_back(injection: Injection, at_ms: int = AT + 1000, **changes: Any) -> MessageEvent:
     values: dict[str, Any] = {"type": "bounce", "bounce_class": 10, "raw_reason": "550 5.1.1 no such user"}
-    name = told_id(at_ms, injection.id, str(changes))
+    name = reported_id(at_ms, injection.id, str(changes))
     made = MessageEvent(name, at_ms, "", NODE, injection.queue_id, injection.recipient_mark)
     return made._replace(**(values | changes))
 

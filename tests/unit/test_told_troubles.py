@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from engagement.classify.followed import FollowedRules
+from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
 from engagement.events.record import encode
 from engagement.events.rows import EventRow
-from engagement.events.told import told_id
 from engagement.links.domains_file import NAME, DomainsFile
 from engagement.settings.schema import ClassifyStanza
 from engagement.shipper.loop import Shipper
@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 def event(queue_id: str = "AAAA1", at_ms: int = AT) -> MessageEvent:
     node = "mail.example.org"
     mark = recipient_mark(node, queue_id, "ida@example.net")
-    return MessageEvent(told_id(at_ms, queue_id), at_ms, "delivery", node, queue_id, mark)
+    return MessageEvent(reported_id(at_ms, queue_id), at_ms, "delivery", node, queue_id, mark)
 
 
 def segment(folder: Path, data: bytes) -> Path:

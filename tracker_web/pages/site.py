@@ -16,7 +16,8 @@ from flask.typing import ResponseReturnValue
 
 from engagement.access.sessions import Session
 from engagement.access.users import Role
-from engagement.events.fields import Fields, timestamp
+from engagement.events.field_values import timestamp
+from engagement.events.fields import Fields
 from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
 from tracker_web.languages.words import N_, gettext

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
-from engagement.events.fields import valid
+from engagement.events.field_values import valid
 from engagement.events.rows import EventRow
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from engagement.events.fields import Fields, valid
+from engagement.events.field_values import valid
+from engagement.events.fields import Fields
 from engagement.events.model import Injection, MessageName
 from engagement.events.rows import EventRow
 from engagement.figures.query import answer

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engagement.events.fields import INJECTION, valid
+from engagement.events.field_values import valid
+from engagement.events.fields import INJECTION
 from engagement.events.rows import EventRow, RowSource
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook
 from engagement.stores.json_text import as_text

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from engagement.events.fields import Fields, timestamp
+from engagement.events.field_values import timestamp
+from engagement.events.fields import Fields
 from engagement.events.ids import derived
 from engagement.stores.port import LabelledHit, Query, cursor_of
 from engagement.webhooks import batches, reclassified

@@ -20,7 +20,7 @@ from typing import Any, Final
 from marshmallow import ValidationError, validate, validates_schema
 
 from engagement.events.api_event import api_event
-from engagement.events.fields import timestamp
+from engagement.events.field_values import timestamp
 from engagement.links.described import describe
 from engagement.links.keys import RingError
 from engagement.links.ring_file import load_ring

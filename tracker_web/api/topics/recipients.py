@@ -11,7 +11,7 @@ from marshmallow import validate
 
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.events.api_event import api_event
-from engagement.events.fields import timestamp
+from engagement.events.field_values import timestamp
 from engagement.objections import ObjectionsError, add
 from engagement.stores.port import MAX_LIMIT
 from tracker_web.api.access import needs, the_key

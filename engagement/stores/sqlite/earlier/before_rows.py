@@ -7,7 +7,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from engagement.events.classify import MACHINES, Classification, ReaderClass
-from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, Fields, domain_of, join, valid
+from engagement.events.field_values import domain_of, valid
+from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, Fields, join
 from engagement.events.model import Hit, Injection, names_of
 from engagement.events.record import BadRecord, decode
 from engagement.events.rows import REPEAT_MS, EventRow, RowSource, kept_fields
