@@ -22,7 +22,7 @@ from engagement.stores.cassandra.connection import Connection
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.sqlite.store import SqliteStore
 from faults.deaths import Half, around, die_at, live
-from smtpapi.commands.services import ship
+from smtpapi.commands.services import ship, ship_build
 
 PORTION = 3000  # bytes: some ten events
 
@@ -50,7 +50,7 @@ def _install() -> None:
             die_at("unlinked")
 
     Path.unlink = unlinking  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
-    ship.BUDGET = ship._CLUSTER_PORTION = PORTION  # type: ignore[misc] # a fault put in: the real thing, cut or watched
+    ship_build.BUDGET = ship_build.CLUSTER_PORTION = PORTION  # type: ignore[misc] # a fault put in: the real thing, cut or watched
 
 
 def _life(settings: Settings) -> None:

@@ -4,15 +4,12 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -31,6 +28,7 @@ from engagement.settings import Settings, load_file
 from engagement.systemd import Heartbeat, notify
 from engagement.terminal import plain
 from smtpapi.commands.options import config_option, exit_on_error, say
+from smtpapi.commands.services.stopping import stopped_by_signal
 
 _BACKUP = ".before-cluster"
 
@@ -65,13 +63,7 @@ def run(config: Path) -> None:
     By SIGTERM or SIGINT. One program a host; `smtpapi cluster status` says what it did.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    stop = stopped_by_signal()
     with _settings(config) as settings:
         program = ClusterProgram(settings)
         click.echo(f"{program.exchange.host} in the cluster {settings.smtpapi_cluster.name}", err=True)

@@ -2,16 +2,13 @@
 
 import logging
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -27,6 +24,7 @@ from engagement.settings import Settings, load_file
 from engagement.spool.write import SpoolWriter
 from engagement.systemd import Heartbeat, notify
 from smtpapi.commands.options import config_option, exit_on_error
+from smtpapi.commands.services.stopping import stopped_by_signal
 
 JOURNAL = "journal"
 _log = logging.getLogger("engagement.metrics")
@@ -44,13 +42,7 @@ def command(config: Path, once: bool) -> None:
     with exit_on_error():
         settings = load_file(config)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    stop = stopped_by_signal()
     try:
         with only_follower(Path(settings.follow.state)), _follower(settings) as follower:
             if once:

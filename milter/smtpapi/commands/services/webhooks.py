@@ -1,12 +1,10 @@
 """`smtpapi webhooks`: send events to webhooks, in the foreground."""
 
 import logging
-import signal
 import sys
 import threading
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -19,6 +17,7 @@ from engagement.stores import open_store
 from engagement.stores.port import EventStore, StoreError
 from engagement.systemd import Heartbeat, notify
 from smtpapi.commands.options import config_option, exit_on_error
+from smtpapi.commands.services.stopping import stopped_by_signal
 
 _log = logging.getLogger("engagement.metrics")
 
@@ -36,13 +35,7 @@ def command(config: Path) -> None:
     """
     need("webhooks", "urllib3")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    stop = stopped_by_signal()
     with exit_on_error():
         settings = load_file(config)
         opened = _opened(settings, stop)
