@@ -5,16 +5,14 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
-from engagement.classify.shipped import classify
 from engagement.events.classify import rules_number
 from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
-from engagement.events.model import Hit, Injection, MessageEvent, MessageName
-from engagement.events.rows import EventRow, RowSource, relabelled, repeats
+from engagement.events.model import Injection, MessageEvent, MessageName
+from engagement.events.rows import EventRow, relabelled, repeats
 from engagement.figures.query import FigureQuery, FigureRow
 from engagement.stores.aggregate import (
     HOUR_MS,
-    Aggregate,
     Figures,
     as_counts,
     hours_of,
@@ -24,6 +22,7 @@ from engagement.stores.aggregate import (
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook, TagSet, tags_of
 from engagement.stores.memory_figures import MemoryFigures
 from engagement.stores.memory_messages import MemoryMessages
+from engagement.stores.memory_query import aggregated, labelled, matching
 from engagement.stores.port import (
     HITS_OF_A_MESSAGE,
     SWEEP_LIMIT,
@@ -161,17 +160,7 @@ class MemoryStore:
         return len(gone)
 
     def _figures(self, query: Query) -> Figures:
-        repeated = repeats(self._rows.values())
-        aggregate = Aggregate()
-        for row in self._matching(query):
-            repeat = row.event_id in repeated
-            aggregate.add(
-                *(row.type, row.message_id or row.event_id, row.client),
-                expired=row.expired,
-                repeat=repeat,
-                hits=row.hits,
-            )
-        return aggregate.figures()
+        return aggregated(self._matching(query), repeats(self._rows.values()))
 
     def hits(self, from_ms: int, to_ms: int, after: str = "", limit: int = 1000) -> tuple[LabelledHit, ...]:
         """See the port."""
@@ -179,7 +168,7 @@ class MemoryStore:
         with self._lock:
             found = [
                 each
-                for each in self._labelled(self._rows.values())
+                for each in labelled(self._rows.values())
                 if from_ms <= each.hit.at_ms < to_ms and (each.hit.at_ms, each.hit.id) > position
             ]
         return tuple(sorted(found, key=lambda each: (each.hit.at_ms, each.hit.id))[:limit])
@@ -191,7 +180,7 @@ class MemoryStore:
         with self._lock:
             rows = (row for row in self._rows.values() if row.message_id in wanted)
             for row in sorted(rows, key=lambda row: (row.at_ms, row.event_id)):
-                found.setdefault(bytes.fromhex(row.message_id), []).extend(self._labelled([row]))
+                found.setdefault(bytes.fromhex(row.message_id), []).extend(labelled([row]))
         return {message: tuple(hits[-HITS_OF_A_MESSAGE:]) for message, hits in found.items() if hits}
 
     def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
@@ -212,7 +201,7 @@ class MemoryStore:
             for hit, label in labels:
                 if hit.id not in self._rows:
                     continue
-                (before,) = self._labelled([self._rows[hit.id]])
+                (before,) = labelled([self._rows[hit.id]])
                 newer = rules_number(before.label.rules) > rules_number(label.rules)
                 if newer or before.label == label:
                     continue
@@ -226,14 +215,6 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             return tuple(self._past.get(event_id, ()))
-
-    @staticmethod
-    def _labelled(rows: Iterable[EventRow]) -> Iterator[LabelledHit]:
-        """Yield the hits among rows with their labels; a hit's second row says nothing of its own."""
-        for row in rows:
-            source = row.source
-            if isinstance(source, RowSource) and isinstance(source.event, Hit) and not source.second:
-                yield LabelledHit(source.event, source.label or classify(source.event))
 
     def _forget(self, names: Iterable[str]) -> None:
         """Drop rows and what goes with them; their figures stay."""
@@ -309,45 +290,13 @@ class MemoryStore:
         """See the port."""
 
     def _matching(self, query: Query) -> Iterator[EventRow]:
-        recipients = {recipient.lower() for recipient in query.recipients}
-        names = (query.queue_ids, query.message_id_headers)
-        messages = self._named(*names) if any(names) else frozenset[str]()
-        for row in self._rows.values():
-            customer = (row.tenant, row.customer)
-            name = self._tags.set_id(customer, row.tags)
-            listed = set(row.tags) if name in self._sets.get(customer, {}) else set()
-            if (
-                row.tenant == query.tenant
-                and (query.expired or not row.expired)
-                and (query.from_ms is None or row.at_ms >= query.from_ms)
-                and (query.to_ms is None or row.at_ms < query.to_ms)
-                and (not query.types or row.type in query.types)
-                and (not recipients or row.recipient in recipients)
-                and (not query.campaigns or row.campaign in query.campaigns)
-                and (not query.messages or row.message_id in query.messages)
-                and (not query.transmissions or row.transmission_id in query.transmissions)
-                and (not query.ids or row.event_id in query.ids)
-                and (not query.tags or not listed.isdisjoint(query.tags))
-                and (not query.classes or row.client in query.classes)
-                and (not query.domains or row.domain in query.domains)
-                and (not query.sending_domains or self._sending_domain(row) in query.sending_domains)
-                and (not query.ordinals or row.ordinal in query.ordinals)
-                and (not query.bounce_classes or row.bounce_class in query.bounce_classes)
-                and (not any(names) or row.message_id in messages)
-            ):
-                yield row
+        return matching(self._rows.values(), query, self._listed, self._sending_domain)
 
-    def _named(self, queue_ids: tuple[str, ...], headers: tuple[str, ...]) -> frozenset[str]:
-        """Return the messages with one of these queue ids and one of these Message-IDs; () means any."""
-        wanted = [("queue_id", queue_ids), ("message_id_header", headers)]
-        return frozenset(
-            row.message_id
-            for row in self._rows.values()
-            if row.names
-            and all(
-                not texts or any(name.what == what and name.text in texts for name in row.names)
-                for what, texts in wanted
-            )
+    def _listed(self, row: EventRow) -> set[str]:
+        """Return the tags by which a row is found: those of a set that was not swept."""
+        customer = (row.tenant, row.customer)
+        return (
+            set(row.tags) if self._tags.set_id(customer, row.tags) in self._sets.get(customer, {}) else set()
         )
 
     def _sending_domain(self, row: EventRow) -> str:

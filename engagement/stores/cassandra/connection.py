@@ -1,42 +1,25 @@
-"""The connection to a Cassandra cluster: opened at first use, replaced when it fails, its errors explained.
+"""The connection to a Cassandra cluster: opened at first use, replaced when it fails.
 
-No statement of the store is here (`queries`). One object a process; safe to share between threads.
+How it is opened and its errors explained: `driver`. No statement of the store is here (`queries`). One object
+a process; safe to share between threads.
 """
 
-import logging
 import os
-import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from cassandra import (
-    AuthenticationFailed,
-    ConsistencyLevel,
-    DriverException,
-    InvalidRequest,
-    OperationTimedOut,
-    Timeout,
-    Unauthorized,
-    Unavailable,
-)
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra import DriverException, InvalidRequest, OperationTimedOut, Timeout
+from cassandra.cluster import Cluster, NoHostAvailable, Session
 from cassandra.concurrent import execute_concurrent
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
-from cassandra.query import (
-    UNSET_VALUE,
-    BatchStatement,
-    BatchType,
-    PreparedStatement,
-    tuple_factory,
-)
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, PreparedStatement
 
 from engagement.settings.schema import CassandraClientStanza
+from engagement.stores.cassandra.driver.errors import explained
+from engagement.stores.cassandra.driver.session import name_of, opened
 from engagement.stores.port import StoreError
 
 T = TypeVar("T")
@@ -50,40 +33,10 @@ LEAST_CONCURRENT: Final = 4  # halved down to this at each time-out, and slowly 
 BATCH: Final = 24
 SMALL_BATCH: Final = 4
 SMALL_BATCHES: Final = frozenset({"event_by_message"})
-_OLD_PORT: Final = "9160"  # Thrift's; contract.md 1.5
-
-# It logs each lost connection with a traceback; the programs log one line of their own.
-logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 class RefusedError(Exception):
     """Cassandra refused a statement: the tables are not as expected, or a value is too long."""
-
-
-class _Login(PlainTextAuthProvider):
-    """Reads the password at each login, so that it may change while the program runs."""
-
-    def __init__(self, user: str, password_file: str) -> None:
-        super().__init__(user, "")
-        self._file = password_file
-
-    def new_authenticator(self, host: str) -> object:
-        """Read the password; the driver calls this for each connection. Raises OSError."""
-        self.password = Path(self._file).read_text("utf-8").partition("\n")[0] if self._file else ""
-        return super().new_authenticator(host)
-
-
-def nodes(uri: Iterable[str]) -> tuple[list[str], int]:
-    """Return the hosts to begin with, and the port of all: that of the first node (contract.md 1.5).
-
-    uri: checked contact strings, as `cassandra_client.uri` has them.
-    """
-    hosts, port = [], ""
-    for node in uri:
-        parts = dict(part.strip().partition("=")[::2] for part in node.split(";"))
-        hosts.append(parts["host"].strip("[]"))
-        port = port or parts.get("port", "")
-    return hosts, 9042 if port in ("", _OLD_PORT) else int(port)
 
 
 class Connection:
@@ -235,14 +188,14 @@ class Connection:
                     self.concurrent = max(LEAST_CONCURRENT, self.concurrent // 2)
                 if time.monotonic() - self._last_success > self._renew_after:
                     self._drop()
-            raise StoreError(self._explain(error)) from error
+            raise StoreError(explained(self.stanza, error)) from error
         self._last_success = time.monotonic()
         return result
 
     def _connected(self) -> Session:
         with self._lock:
             if self._closed:
-                raise StoreError(f"{self._name()}: the store was closed")
+                raise StoreError(f"{name_of(self.stanza)}: the store was closed")
             if self._process != os.getpid():  # the driver's threads do not exist in a forked child
                 self._cluster = self._session = None
                 self._prepared = {}
@@ -258,36 +211,8 @@ class Connection:
             return self._session
 
     def _connect(self) -> Session:
-        stanza = self.stanza
-        hosts, port = nodes(stanza.uri)
-        profile = ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=stanza.local_dc)),
-            consistency_level=getattr(ConsistencyLevel, stanza.consistency.upper()),
-            serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL
-            if stanza.consistency.startswith("local_")
-            else ConsistencyLevel.SERIAL,
-            request_timeout=stanza.request_timeout / 1000,
-            row_factory=tuple_factory,
-        )
         self.made += 1
-        cluster = Cluster(
-            hosts,
-            port=port,
-            auth_provider=_Login(stanza.user, stanza.password_file) if stanza.user else None,
-            ssl_context=ssl.create_default_context(cafile=stanza.ca_file or None) if stanza.tls else None,
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            connect_timeout=stanza.connect_timeout / 1000,
-            control_connection_timeout=stanza.connect_timeout / 1000,
-            reconnection_policy=ExponentialReconnectionPolicy(0.5, 10.0),
-            idle_heartbeat_interval=10,
-            idle_heartbeat_timeout=10,
-        )
-        try:
-            session = cluster.connect()
-        except BaseException:
-            cluster.shutdown()
-            raise
-        self._cluster = cluster
+        self._cluster, session = opened(self.stanza)
         return session
 
     def _drop(self) -> None:
@@ -301,48 +226,7 @@ class Connection:
             self._prepared = {}
         self._ready(self)
 
-    def _name(self) -> str:
-        hosts, port = nodes(self.stanza.uri)
-        return f"Cassandra ({', '.join(hosts)}, port {port})"
-
-    def _explain(self, error: Exception) -> str:
-        """Explain an error, and what the operator may do about it."""
-        causes: list[Exception] = [error]
-        if isinstance(error, NoHostAvailable) and isinstance(
-            error.errors, Mapping
-        ):  # a list where no name fits
-            causes = list(error.errors.values()) or causes
-        cause = next((each for each in causes if isinstance(each, AuthenticationFailed)), causes[0])
-        stanza, name = self.stanza, self._name()
-        match cause:
-            case AuthenticationFailed():
-                return (
-                    f"{name}: login of user '{stanza.user}' refused. Compare cassandra_client.user and "
-                    f"password_file ({stanza.password_file or 'none'}) with its roles."
-                )
-            case Unauthorized():
-                return (
-                    f"{name}: user '{stanza.user}' may not do this ({cause}). Grant it on {stanza.keyspace}."
-                )
-            case Unavailable():
-                return f"{name}: too few nodes are up for consistency {stanza.consistency} ({_line(cause)})."
-            case Timeout() | OperationTimedOut():
-                return f"{name}: no answer in time ({_line(cause)})."
-            case ssl.SSLError():
-                return (
-                    f"{name}: {_line(cause)}. Is cassandra_client.ca_file the authority of its certificates?"
-                )
-            case FileNotFoundError() | PermissionError() if cause.filename:
-                return f"{name}: {cause.filename}: {cause.strerror}."
-            case _:
-                pass
-        return f"{name}: no node can be used ({_line(cause)}). Is it running, and reachable from here?"
-
 
 def _set_only(values: Values) -> Values:
     """Leave out what is None: writing nothing costs nothing, writing null a tombstone."""
     return [UNSET_VALUE if value is None else value for value in values]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
