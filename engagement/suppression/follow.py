@@ -6,13 +6,13 @@ both can be reached; a failure is reported once, and tried again.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.registry.port import Registry, RegistryError
+from engagement.registry.list_copy import ListCopy
+from engagement.registry.port import Registry
 from engagement.suppression.model import KIND, BadEntryError, Source, entry_of
 from engagement.suppression.snapshot import EMPTY, Hash, SnapshotError, Table, hash_of
 from engagement.suppression.snapshot_file import load, write
@@ -23,30 +23,22 @@ LOOK_SECONDS: Final = 1.0
 _PORTION: Final = 100_000  # changes that are held before they are merged: 20 MB
 
 
-class SnapshotWriter:
-    """Writes the list of a registry to a file.
-
-    registry: opens it; called again after a failure. path: the file.
-    """
+class SnapshotWriter(ListCopy):
+    """Writes the list of a registry to a file. registry: opens it. path: the file."""
 
     def __init__(self, registry: Callable[[], Registry], path: Path) -> None:
-        self._open = registry
-        self._registry: Registry | None = None
-        self._path = path
+        super().__init__(registry, path, "suppression list", LOOK_SECONDS, _log)
         self._mark = ""
         self._table = EMPTY
         self._waiting: dict[Hash, Source | None] = {}  # read, and not in the table yet
         self._written: Table | None = None
-        self._reported = ""
 
     def step(self) -> bool:
         """Take over what changed and write the file if that makes another one; return whether it was written.
 
         Raises RegistryError, OSError; then the same may be done again.
         """
-        if self._registry is None:
-            self._registry = self._open()
-        table = self._followed(self._registry)
+        table = self._followed(self.registry())
         if self._written is None and self._is_on_disk(table):
             self._written = table
         if self._written is table and self._path.exists():
@@ -54,6 +46,10 @@ class SnapshotWriter:
         write(self._path, table.encoded(int(time.time() * 1000)))
         self._written = table
         return True
+
+    def written(self) -> str:
+        """Return what the log says of a file that was written."""
+        return f"{len(self._table)} entries written to {self._path}"
 
     def _followed(self, registry: Registry) -> Table:
         while True:
@@ -78,27 +74,3 @@ class SnapshotWriter:
             return load(self._path).encoded(0) == table.encoded(0)
         except (OSError, SnapshotError):
             return False
-
-    def run(self, stop: threading.Event) -> None:
-        """Keep the file up to date until stop is set. Raises nothing."""
-        while not stop.is_set():
-            self.attempt()
-            stop.wait(LOOK_SECONDS)
-        if self._registry is not None:
-            self._registry.close()
-
-    def attempt(self) -> bool:
-        """Do one step; return whether it succeeded. A failure is logged once."""
-        try:
-            if self.step():
-                _log.info("suppression list: %d entries written to %s", len(self._table), self._path)
-        except (RegistryError, OSError) as error:
-            if str(error) != self._reported:
-                self._reported = str(error)
-                _log.error("suppression list not copied to %s: %s", self._path, error)
-            return False
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the thread
-            _log.error("suppression list not copied to %s: %s", self._path, type(error).__name__)
-            return False
-        self._reported = ""
-        return True

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from engagement.spool.names import replace_durably
 from engagement.suppression.snapshot import EMPTY, SnapshotError, Table, decoded
 
 RECHECK: Final = 1.0  # seconds between two looks whether the file was replaced
@@ -18,15 +19,9 @@ RECHECK: Final = 1.0  # seconds between two looks whether the file was replaced
 
 def write(path: Path, snapshot: bytes) -> None:
     """Replace the file in one step, so that a reader sees the one or the other. Raises OSError."""
-    temporary = path.with_name(path.name + ".new")
     path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-    # The filter may run as another user of the group.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    with open(descriptor, "wb") as file:
-        file.write(snapshot)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(temporary, path)
+    # Readable by the group, as the filter may run as another user of it.
+    replace_durably(path, snapshot)
 
 
 def load(path: Path) -> Table:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from engagement.spool.names import replace_durably
 from engagement.tracking_domains.model import NONE, CopyError, EnteredDomains, decoded
 
 RECHECK: Final = 1.0  # seconds between two looks whether the file was replaced
@@ -18,15 +19,9 @@ _MAX_SIZE: Final = 1 << 24  # bytes: 100,000 domains
 
 def write(path: Path, copy: bytes) -> None:
     """Replace the file in one step. Raises OSError."""
-    temporary = path.with_name(path.name + ".new")
     path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-    # Filter and tracker may run as other users of the group.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    with open(descriptor, "wb") as file:
-        file.write(copy)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(temporary, path)
+    # Readable by the group, as filter and tracker may run as other users of it.
+    replace_durably(path, copy)
 
 
 class CopyFile:

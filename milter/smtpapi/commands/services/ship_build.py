@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from engagement.classify.followed import FollowedRules
 from engagement.erasures.carrying import Erasures
 from engagement.kept_html.carrying import KeptCopies
 from engagement.registry import open_registry
+from engagement.registry.list_copy import ListCopy
 from engagement.settings import Settings
 from engagement.settings.schema import ByLink
 from engagement.shipper.lock import ShipperLock
@@ -77,13 +78,6 @@ def _filler(settings: Settings) -> SuppressionFiller | None:
     return SuppressionFiller(partial(open_registry, settings), thresholds)
 
 
-class _Writer(Protocol):
-    """Writes the copy of a list: again and again, or once."""
-
-    def run(self, stop: threading.Event) -> None: ...
-    def attempt(self) -> object: ...
-
-
 @contextmanager
 def _suppression_list(settings: Settings, filler: SuppressionFiller | None, *, once: bool) -> Iterator[None]:
     """Keep the filter's copy of the suppression list up to date meanwhile, where one is wanted."""
@@ -109,7 +103,7 @@ def _tracking_domains(settings: Settings, *, once: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _written_meanwhile(writer: _Writer, name: str, *, once: bool) -> Iterator[None]:
+def _written_meanwhile(writer: ListCopy, name: str, *, once: bool) -> Iterator[None]:
     """Let a thread of this name write a copy meanwhile; once: write it at the end."""
     ended = threading.Event()
     thread = threading.Thread(target=writer.run, args=(ended,), name=name, daemon=True)
