@@ -109,7 +109,7 @@ def _place(options: ScopedOptions, entered: EnteredDomains, named: str, customer
 
 
 def bypassed(context: Mapping[str, str]) -> bool:
-    """Tell whether policy switched this module off (contract.md 4.1, `__bypass_smtpapi`)."""
+    """Return whether policy switched this module off (contract.md 4.1, `__bypass_smtpapi`)."""
     return switch_value(context.get("__bypass_smtpapi", "")) is True
 
 
@@ -127,17 +127,7 @@ def decide(
         campaign, tags, members = variables.campaign(), variables.tags(), variables.metadata()
     except BadVariable as bad:
         return refusal(str(bad))
-    opens = _first(variables.boolean("smtpapi_open_tracking"), directive.opens, options.open_tracking_enabled)
-    clicks = _first(
-        variables.boolean("smtpapi_click_tracking"),
-        directive.clicks,
-        options.click_tracking_enabled,
-    )
-    initial = _first(
-        variables.boolean("smtpapi_initial_open"),
-        directive.initial_opens,
-        options.initial_open_tracking_enabled,
-    )
+    clicks, opens, initial_opens = _tracked(options, directive, variables)
     consent, reference = variables.consent()
     if consent is None:
         consent = directive.consent
@@ -155,7 +145,7 @@ def decide(
     decision = Decision(
         clicks=clicks,
         opens=opens,
-        initial_opens=initial and opens,
+        initial_opens=initial_opens,
         click_scheme=variables.scheme("smtpapi_click_tracking_scheme") or place.click_scheme,
         open_scheme=variables.scheme("smtpapi_open_tracking_scheme") or place.open_scheme,
         domain=place.domain,
@@ -167,9 +157,7 @@ def decide(
         click_metadata=site.click_metadata,
         customer_id=customer_id,
         transactional=transactional,
-        custom=tuple(
-            sorted((name, value) for name, value in context.items() if name.startswith(site.cust_prefix))
-        ),
+        custom=_custom(context, site.cust_prefix),
         shared_pixel=site.shared_pixel or not individual,
         consent_reference=reference if consent is True else "",
         # A way to leave a list is no part of mail that its reader asked for (RFC 8058 1, contract.md 5.7).
@@ -182,42 +170,46 @@ def decide(
     return OptionDecision(_within_privacy(decision, site.privacy), tuple(variables.warnings))
 
 
+def _tracked(
+    options: ScopedOptions, directive: XMsysApi, variables: ContextVariables
+) -> tuple[bool, bool, bool]:
+    """Return whether clicks, opens and initial opens are tracked; no initial opens without opens."""
+    opens = _first(variables.boolean("smtpapi_open_tracking"), directive.opens, options.open_tracking_enabled)
+    clicks = _first(
+        variables.boolean("smtpapi_click_tracking"), directive.clicks, options.click_tracking_enabled
+    )
+    initial = _first(
+        variables.boolean("smtpapi_initial_open"),
+        directive.initial_opens,
+        options.initial_open_tracking_enabled,
+    )
+    return clicks, opens, initial and opens
+
+
+def _custom(context: Mapping[str, str], prefix: str) -> tuple[tuple[str, str], ...]:
+    """Return the context variables that events carry, by name."""
+    return tuple(sorted((name, value) for name, value in context.items() if name.startswith(prefix)))
+
+
 def _within_privacy(decision: Decision, mode: PrivacyMode) -> Decision:
     """Return what a privacy mode allows of the decision (docs/privacy.md)."""
     match mode:
         case PrivacyMode.FULL:
             return decision
         case PrivacyMode.AGGREGATE:
-            return replace(
-                decision, privacy=mode, metadata="", custom=(), consent_reference="", keep_html_days=0
-            )
+            return _without_reader(decision, mode)
         case PrivacyMode.HYGIENE:
             return replace(
-                decision,
-                privacy=mode,
-                clicks=False,
-                initial_opens=False,
-                campaign="",
-                tags=(),
-                metadata="",
-                custom=(),
-                consent_reference="",
-                keep_html_days=0,
+                _without_reader(decision, mode), clicks=False, initial_opens=False, campaign="", tags=()
             )
         case PrivacyMode.OFF:
-            return replace(
-                decision,
-                privacy=mode,
-                clicks=False,
-                opens=False,
-                initial_opens=False,
-                campaign="",
-                tags=(),
-                metadata="",
-                custom=(),
-                consent_reference="",
-                keep_html_days=0,
-            )
+            off = _within_privacy(decision, PrivacyMode.HYGIENE)
+            return replace(off, privacy=mode, opens=False)
+
+
+def _without_reader(decision: Decision, mode: PrivacyMode) -> Decision:
+    """Return a decision without what says something of the reader alone."""
+    return replace(decision, privacy=mode, metadata="", custom=(), consent_reference="", keep_html_days=0)
 
 
 def _fitting_pairs(members: tuple[str, ...], limit: int) -> tuple[str, int]:
