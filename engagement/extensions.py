@@ -22,7 +22,7 @@ VARIABLE: Final = "SMTPAPI_NATIVE"
 
 
 def is_off() -> bool:
-    """Tell whether the environment says to run without them."""
+    """Return whether the environment says to run without them."""
     return os.environ.get(VARIABLE, "").strip().lower() in ("off", "no", "0", "false")
 
 

@@ -44,7 +44,7 @@ class Objections:
     strange: tuple[str, ...] = ()
 
     def hold(self, recipient: str) -> bool:
-        """Tell whether this recipient, or all of their domain, objected."""
+        """Return whether this recipient, or all of their domain, objected."""
         local, sign, domain = recipient.lower().rpartition("@")
         domain = ascii_domain(domain)
         return local + sign + domain in self.addresses or (sign != "" and domain in self.domains)

@@ -21,7 +21,7 @@ class Rule:
     texts: tuple[str, ...]
 
     def fits(self, enhanced: str, reply: str, text: str) -> bool:
-        """Tell whether the rule fits. text: in lower case."""
+        """Return whether the rule fits. text: in lower case."""
         return (
             reply in self.replies
             or any(_is_like(enhanced, pattern) for pattern in self.enhanced if enhanced)

@@ -121,7 +121,7 @@ def _named(events: list[MessageEvent], about: _About, why: str) -> Returned:
 
 
 def _event(kind: str, about: _About, recipient: str) -> MessageEvent:
-    """Return an event. The same mail told again, by an MTA that tries again, is the same event."""
+    """Return an event. The same mail reported again, by an MTA that tries again, is the same event."""
     return MessageEvent(
         reported_id(about.at_ms, kind, about.header, about.message_id.hex(), recipient.lower()),
         about.at_ms,

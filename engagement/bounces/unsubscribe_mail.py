@@ -49,8 +49,19 @@ def wish_of_token(token: bytes, ring: Ring, now_ms: int) -> Hit | None:
         return None
     if opened.kind is not Kind.LIST_UNSUBSCRIBE:
         return None
-    told = reported_id(now_ms, _WORD, blake2b(opened.packed, digest_size=16).hexdigest())
+    event_id = reported_id(now_ms, _WORD, blake2b(opened.packed, digest_size=16).hexdigest())
     expired = now_ms > opened.identity.expiry * 1000
     return Hit(
-        told, opened.kind, now_ms, opened.packed, "", "", "", "", "POST", "", spoiled=False, expired=expired
+        event_id,
+        opened.kind,
+        now_ms,
+        opened.packed,
+        "",
+        "",
+        "",
+        "",
+        "POST",
+        "",
+        spoiled=False,
+        expired=expired,
     )

@@ -76,7 +76,7 @@ class Copy:
     file: Entries
     known: Entries
 
-    def told(self, others: Entries) -> "Copy":
+    def informed(self, others: Entries) -> "Copy":
         """Return the copy after entries of others came."""
         return Copy(self.file, merged(self.known, others))
 
@@ -115,7 +115,7 @@ def part_of(name: str, parts: int) -> int:
 
 
 def fingerprint(found: Mapping[str, str]) -> str:
-    """Return 12 digits that tell whether two hosts have the same values."""
+    """Return 12 digits that are the same where two hosts have the same values."""
     digest = blake2b(digest_size=6)
     for name, value in sorted(found.items()):
         for text in (name, value):

@@ -174,7 +174,7 @@ class Exchange:
         if others is not None:
             if why := sort.shared.clash(sort.local or {}, values(others)):
                 raise SharedError(why)
-            sort.copy = sort.copy.told(others)
+            sort.copy = sort.copy.informed(others)
         if sort.local is not None:
             sort.copy = shared_entries.noticed(
                 sort.copy, sort.local, self._clock, self._now_ms(), only_grows=sort.shared.only_grows
@@ -222,7 +222,7 @@ class Exchange:
                         f"{shared.name}: too much to share with other hosts ({error}); copy it to each by "
                         "other means"
                     ) from error
-        sort.copy = copy.told(documents.of(shared.name))
+        sort.copy = copy.informed(documents.of(shared.name))
 
     def _write(self, sort: _Sort) -> None:
         """Write the file, where others changed something. Raises SharedError."""

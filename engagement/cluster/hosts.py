@@ -1,6 +1,7 @@
 """The hosts of a cluster, as each says of itself every few seconds: that it lives, and which keys it has.
 
-A host whose last word is older than `dead_after` is held for dead: nobody waits for it, and people are told.
+A host whose last word is older than `dead_after` is held for dead: nobody waits for it, and people are
+warned.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,8 +22,8 @@ class HostWord:
     """What a host says of itself.
 
     at_ms: when, Unix milliseconds by its own clock. program: its version. keys: of each key that opens links
-    on it, its id and what tells it from another one of that id. signing: the id of the one that signs, 0 for
-    none. sorts: a fingerprint of what it has of each sort. trouble: what it cannot share, and why; under
+    on it, its id and what distinguishes it from another one of that id. signing: the id of the one that
+    signs, 0 for none. sorts: a fingerprint of what it has of each sort. trouble: what it cannot share, and why; under
     `NAME` that another host has its name. process: by chance, of the program that says it.
     """
 
@@ -112,16 +113,17 @@ class Waiting:
 
 
 def lacking(
-    words: Iterable[HostWord], host: str, key_id: int, told: str, now: float, dead_after: float
+    words: Iterable[HostWord], host: str, key_id: int, acknowledged: str, now: float, dead_after: float
 ) -> Waiting:
     """Return which hosts have not acknowledged a key.
 
-    host: this one, which need not. told: what tells the key from another one of that id. now: Unix seconds.
+    host: this one, which need not. acknowledged: what distinguishes the key from another one of that id.
+    now: Unix seconds.
     """
     others = [
         word
         for word in words
-        if NAME in word.trouble or (word.host != host and word.keys.get(str(key_id)) != told)
+        if NAME in word.trouble or (word.host != host and word.keys.get(str(key_id)) != acknowledged)
     ]
     return Waiting(
         tuple(word for word in others if word.age(now) <= dead_after),

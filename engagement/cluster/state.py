@@ -1,7 +1,7 @@
 """What a host remembers of the entries that its files had last: stamps and digests, no values.
 
-Without it a change made while the cluster's program did not run could not be told from a change of others. A
-file that is lost costs that alone: the host then joins anew.
+Without it a change made while the cluster's program did not run could not be distinguished from a change of
+others. A file that is lost costs that alone: the host then joins anew.
 """
 
 import json
@@ -35,7 +35,7 @@ class State:
 
 
 def digest(value: str) -> str:
-    """Return what tells values apart and shows none."""
+    """Return what distinguishes values and shows none."""
     return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 

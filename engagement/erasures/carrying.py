@@ -101,7 +101,7 @@ class Erasures:
         return done
 
     def _is_carried_over(self, request: ErasureRequest) -> bool:
-        """Tell whether nothing is left in the spool of what it held of the recipient."""
+        """Return whether nothing is left in the spool of what it held of the recipient."""
         if request.id not in self._begun:
             traces = RecipientTraces(self._directory, request.recipient)
             self._begun[request.id] = traces, traces.segments()

@@ -52,7 +52,7 @@ def valid(text: str) -> str:
 
 
 def _escaped(text: str) -> bool:
-    """Tell whether all surrogates of the text stand for bytes (`surrogateescape`)."""
+    """Return whether all surrogates of the text stand for bytes (`surrogateescape`)."""
     return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
 
 

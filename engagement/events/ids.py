@@ -81,7 +81,7 @@ def derived(event_id: str, part: int) -> str:
 
 
 def is_event_id(text: str) -> bool:
-    """Tell whether text is a UUID in lower case with hyphens."""
+    """Return whether text is a UUID in lower case with hyphens."""
     return _UUID.fullmatch(text) is not None
 
 

@@ -37,7 +37,7 @@ class KeptLink:
 class KeptHtml:
     """One copy.
 
-    recipient: whose mail it was. form: tells mails of different links apart. at_ms, until_ms: when it was
+    recipient: whose mail it was. form: distinguishes mails of different links. at_ms, until_ms: when it was
     sent, and when the copy is removed. html: "" where only the facts were asked for.
     """
 
@@ -72,8 +72,8 @@ def form_of(customer: str, links: tuple[KeptLink, ...]) -> str:
 
     A link is its name and host: what stands behind the host may differ from one recipient to the next.
     """
-    told = "\n".join(f"{link.ordinal} {link.name} {_host(link.target)}" for link in links)
-    return sha256(f"{customer}\0{told}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    links_text = "\n".join(f"{link.ordinal} {link.name} {_host(link.target)}" for link in links)
+    return sha256(f"{customer}\0{links_text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def to_facts(copy: KeptHtml) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ERRORS: Final[dict[Reason, str]] = {
 
 
 def describe(url: str, ring: Ring, now: float, tenant: str = "") -> dict[str, Any]:
-    """Return what a tracked URL holds, or `error`. now: Unix seconds, which tell whether it has expired."""
+    """Return what a tracked URL holds, or `error`. now: Unix seconds, by which it has expired or not."""
     requested = read_url(url.strip().encode("utf-8", "surrogateescape"))
     if requested is None:
         return {"error": "not a tracked link: expected /f/a/TOKEN or /q/TOKEN"}

@@ -110,7 +110,7 @@ def write(directory: Path, domains: Iterable[DomainUse]) -> None:
     temporary = directory / f"{NAME}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with open(descriptor, "w", encoding="utf-8") as file:
-        # No secret: each host of a cluster tells the others, by a program with a user of its own.
+        # No secret: each host of a cluster sends them to the others, by a program with a user of its own.
         os.fchmod(descriptor, 0o644)
         file.write(text)
         file.flush()

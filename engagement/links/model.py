@@ -78,8 +78,8 @@ class Link(NamedTuple):
     """One link of a copy.
 
     target: the author's URL, entities decoded once. name: "" means `RAW_URL`. ordinal: its place among the
-    tracked links of its part, from 0; -1 where that is not told, as in tokens of format 1. part: "html",
-    "text" or "amp", where the ordinal is told, else "".
+    tracked links of its part, from 0; -1 where that is not recorded, as in tokens of format 1. part: "html",
+    "text" or "amp", where the ordinal is recorded, else "".
     """
 
     target: bytes

@@ -7,7 +7,7 @@ event records on disk hold payloads too, and those are read here as well.
     identity := [ids, recipient, issued, life, campaign, tags, metadata, flags, customer id]
     link     := [flags, rest of target, name]
     flags    := place * 8 + 4 for an unsubscribe link + the target's beginning
-    place    := (ordinal + 1) * 2 + 1 in a text part; 0 where the ordinal is not told
+    place    := (ordinal + 1) * 2 + 1 in a text part; 0 where the ordinal is not recorded
 
 Empty values at the end of an array are left out. The filler is nil. Each field: docs/links.md.
 
@@ -260,7 +260,7 @@ def _read_link(fields: Any, markup: str) -> Link:
 
 
 def _identity_is_sound(fields: Any) -> bool:
-    """Tell whether the nine fields have their types and bounds. Used before packing and after reading."""
+    """Return whether the nine fields have their types and bounds. Used before packing and after reading."""
     ids, recipient, issued, life, campaign, tags, metadata, flags, customer_id = fields
     return (
         type(ids) is bytes

@@ -47,7 +47,7 @@ class Stops:
     points: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Tell whether anything is in the list."""
+        """Return whether anything is in the list."""
         return bool(self.messages or self.transmissions or self.campaigns or self.targets or self.points)
 
     def sender(self, kind: Kind, packed: bytes, target: bytes) -> str | None:

@@ -8,7 +8,7 @@ class Line(NamedTuple):
     """A line of a log without its head.
 
     at_ms: Unix milliseconds. program: the syslog tag. text: the rest. pid: of the process that wrote
-    it, "" if not told.
+    it, "" if not known.
     """
 
     at_ms: int
@@ -31,8 +31,8 @@ class Attempt(NamedTuple):
     """One attempt to deliver to one recipient.
 
     recipient: as it is delivered to, original: as it came in, before aliases, "" where the log does not say.
-    reason: the text of the other side. enhanced: RFC 3463, or "". delay: with the process, what tells two
-    tries of one second apart, as the log has it. queue_time: milliseconds, -1 for not known.
+    reason: the text of the other side. enhanced: RFC 3463, or "". delay: with the process, what
+    distinguishes two tries of one second, as the log has it. queue_time: milliseconds, -1 for not known.
     host, address, port: of the other side; of a socket the path is in address. method: how
     it is delivered. next_queue_id: what the other side calls the message, "" if it does not say.
     """
@@ -59,7 +59,7 @@ class Expired(NamedTuple):
 
 
 class Began(NamedTuple):
-    """A message comes into the queue. earlier: its queue id at the MTA that hands it in, "" if not told."""
+    """A message comes into the queue. earlier: its queue id at the MTA that hands it in, "" if not known."""
 
     queue_id: str
     earlier: str

@@ -6,7 +6,7 @@ or this one was emptied, the rest is looked for among the files beside it whose 
 (`mail.log.1`, `mail.log-20261129.gz`), then those that came after it are read, then the one with the name.
 
 Invariants: a line is given once it has its end, in the order of the log. What was rotated away and removed
-while nobody followed is told, not guessed.
+while nobody followed is reported, not guessed.
 """
 
 import bz2
@@ -142,7 +142,7 @@ class LogFile:
             there = os.stat(self._path)
         except FileNotFoundError:
             return False
-        # An empty one was just made, and the writer has not been told yet.
+        # An empty one was just made, and the writer does not know yet.
         if there.st_ino == current.place.inode or there.st_size == 0:
             return False
         current.live = False
@@ -248,7 +248,7 @@ def _digest(head: bytes) -> str:
 
 
 def _is_in(place: FilePlace, path: Path, *, live: bool) -> bool:
-    """Tell whether a file is the one that was left at the place."""
+    """Return whether a file is the one that was left at the place."""
     opener = None if live else _OPENERS.get(path.suffix)
     try:
         if place.head == 0:

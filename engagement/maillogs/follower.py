@@ -1,8 +1,8 @@
 """From a log to the spool: the loop of `smtpapi follow`.
 
 Each step reads some lines, makes their events safe in the spool, and only then makes the cursor and what was
-learned durable, together. So whatever is killed when, a line is told at least once; and told twice it is one
-event, as its id follows from it.
+learned durable, together. So whatever is killed when, a line is recorded at least once; and recorded twice it is
+one event, as its id follows from it.
 """
 
 import logging
@@ -95,14 +95,14 @@ class Follower:
         self._spool = spool
         self._now = now
         self._committed = source.cursor()
-        self.told = 0
-        self.told_by_type: Counter[str] = Counter()
+        self.recorded = 0
+        self.recorded_by_type: Counter[str] = Counter()
         self.lines = 0
         self.newest_ms = 0  # time of the last line
         self.failing = False
 
     def step(self) -> int:
-        """Tell what the next lines say; return how many lines there were.
+        """Record what the next lines say; return how many lines there were.
 
         Raises OSError where the log cannot be read, FollowError where the spool takes nothing, and
         MemoryFileError. Nothing is lost then: `rewind`, and the step is done again.
@@ -119,8 +119,8 @@ class Follower:
         cursor = self._source.cursor()
         self._memory.commit(self._name, cursor, self._now())
         self._committed = cursor
-        self.told += len(events)
-        self.told_by_type.update(event.type for event in events)
+        self.recorded += len(events)
+        self.recorded_by_type.update(event.type for event in events)
         self.lines += len(lines)
         self.newest_ms = lines[-1].at_ms
         return len(lines)
@@ -154,6 +154,6 @@ class Follower:
                 stop.wait(IDLE_SECONDS)
 
     def drain(self) -> None:
-        """Tell what is there. Raises as `step` does."""
+        """Record what is there. Raises as `step` does."""
         while self.step():
             pass

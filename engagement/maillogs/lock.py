@@ -1,6 +1,6 @@
 """The lock that allows one follower for each state file: an flock on a file beside it.
 
-Of two at once the one that has seen less of a message could tell of it last. The system releases the lock
+Of two at once the one that has seen less of a message could record it last. The system releases the lock
 when its holder dies.
 """
 

@@ -162,7 +162,7 @@ class QueueMemory:
             del self._gone[next(iter(self._gone))]
 
     def is_gone(self, queue_id: str) -> bool:
-        """Tell whether a message left the queue a short while ago."""
+        """Return whether a message left the queue a short while ago."""
         return queue_id in self._gone
 
     def comes(self, queue_id: str) -> Queued:

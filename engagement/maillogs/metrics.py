@@ -30,6 +30,6 @@ TYPES: Final = ("delivery", "delay", "bounce", "expiration")
 def read(follower: Follower) -> Iterator[Reading]:
     """Yield the readings of a follower."""
     yield LINES.one(follower.lines)
-    yield EVENTS.by_label(dict.fromkeys(TYPES, 0) | dict(follower.told_by_type))
+    yield EVENTS.by_label(dict.fromkeys(TYPES, 0) | dict(follower.recorded_by_type))
     yield FAILING.one(follower.failing)
     yield NEWEST.one(follower.newest_ms / 1000)

@@ -81,7 +81,7 @@ class Outcomes:
             return ()
         failed = known.failed.get(mark)
         event = self._event(attempt, line, mark, failed.count if failed else 0 if known.whole else -1)
-        # Sendmail tells no original recipient: one of an only one is left to the queue id.
+        # Sendmail logs no original recipient: one of an only one is left to the queue id.
         event = event._replace(
             recipient_mark=0 if "/" not in line.program and known.recipients == 1 else mark,
             message_id_header=known.header,
@@ -101,7 +101,7 @@ class Outcomes:
         kind = _TYPES[attempt.status]
         reply = reply_code(attempt.reason)
         enhanced = attempt.enhanced or enhanced_code(attempt.reason)
-        # A queue that is flushed, or reloaded, tries twice within the tenth of a second that is told.
+        # A queue that is flushed, or reloaded, tries twice within the tenth of a second that is logged.
         moment = (attempt.delay, line.pid)
         name = (self.node, attempt.queue_id, attempt.recipient, attempt.original, kind, *moment)
         event = MessageEvent(

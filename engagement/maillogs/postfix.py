@@ -110,7 +110,7 @@ def _attempt(agent: str, text: str) -> Attempt | None:
 def queued_as(reply: str) -> str:
     """Return the queue id that a server gave the message, as its reply says; "" if it does not.
 
-    Of several, where a content filter repeats what it was told, the last.
+    Of several, where a content filter repeats what it was given, the last.
     """
     found = ""
     for each in _QUEUED.finditer(reply):

@@ -61,7 +61,7 @@ def facts(text: str) -> tuple[Fact, ...]:
             status,
             _reason(stat, reply),
             enhanced,
-            # The priority grows with each try: two of one second are told apart.
+            # The priority grows with each try: two of one second differ.
             f"{values.get('delay', '')} {values.get('pri', '')}",
             _milliseconds(values.get("delay", "")),
             host,

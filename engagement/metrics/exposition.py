@@ -54,7 +54,7 @@ def _cumulative(durations: Durations) -> list[tuple[str, float]]:
 
 
 def registry_of(read: Read) -> CollectorRegistry:
-    """Return a registry that holds only what `read` tells, nothing of this process."""
+    """Return a registry that holds only what `read` returns, nothing of this process."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Readings(read))
     return registry

@@ -4,7 +4,7 @@ Not for readers of mail: no program serves metrics on the address that those use
 is meant for loopback, a unix socket or a closed network; what it shows names no person.
 
 Invariant: nothing that goes wrong here stops or delays the program. An address that cannot be listened on is
-told once and tried again until it can.
+reported once and tried again until it can.
 """
 
 import socket
@@ -86,18 +86,18 @@ class MetricsListener:
                 Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)
 
     def _run(self) -> None:
-        told = False
+        reported = False
         while not self._stopping.is_set():
             try:
                 server = _bound(self._address)
             except (OSError, OverflowError) as error:
-                if not told:
+                if not reported:
                     reason = getattr(error, "strerror", None) or error
                     self._report(
                         f"metrics cannot be served on {self._address}: {reason}. "
                         "All else goes on, and it is tried again"
                     )
-                told = True
+                reported = True
                 self._stopping.wait(_AGAIN)
                 continue
             with self._lock:
@@ -106,7 +106,7 @@ class MetricsListener:
                     return
                 self._server = server
             server.set_app(self._application)
-            if told:
+            if reported:
                 self._report(f"metrics are served on {self._address}")
             server.serve_forever(poll_interval=0.5)
             return

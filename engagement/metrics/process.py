@@ -115,7 +115,7 @@ def _serve(parent: int, pipe: int, address: str, read: "Read", report: Callable[
         listener.stop()
     except NotInstalledError as error:
         report(f"metrics are not served: {error}")
-        while os.getppid() == parent:  # told once
+        while os.getppid() == parent:  # reported once
             time.sleep(_PARENT_SECONDS)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the parent's code must not go on here
         report(f"metrics are not served: {type(error).__name__}: {error}")

@@ -27,7 +27,7 @@ class RepeatFinder:
         self._last: dict[tuple[str, _Link, str], int] = {}
 
     def is_repeat(self, kind: str, link: _Link, client: str, at_ms: int) -> bool:
-        """Tell whether this hit repeats an earlier one; note it."""
+        """Return whether this hit repeats an earlier one; note it."""
         if not link:
             return False
         key = (kind, link, client)
@@ -151,7 +151,7 @@ def from_texts(texts: Iterable[str]) -> Figures:
 
 
 def is_by_hours(query: Query) -> bool:
-    """Tell whether the figures of hours answer a query."""
+    """Return whether the figures of hours answer a query."""
     return not (query.recipients or query.messages or query.transmissions or query.ids)
 
 

@@ -79,7 +79,7 @@ class MemoryStore:
         self._counted.put(rows)
 
     def _is_older(self, row: EventRow) -> bool:
-        """Tell whether a row was classified by older rules than the one that is there."""
+        """Return whether a row was classified by older rules than the one that is there."""
         there = self._rows.get(row.event_id)
         return there is not None and rules_number(row.rules) < rules_number(there.rules)
 

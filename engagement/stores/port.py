@@ -265,5 +265,5 @@ def cursor_position(cursor: str) -> tuple[int, str]:
 
 
 def is_place(mark: str) -> bool:
-    """Tell whether a mark is the number of a row, as engines that number their rows use it."""
+    """Return whether a mark is the number of a row, as engines that number their rows use it."""
     return mark.isascii() and mark.isdigit() and len(mark) < 19

@@ -152,7 +152,7 @@ class SuppressionIndex:
         return f"description IN ({_WITH_WORDS})", [phrase, text]
 
     def _index(self, search: Search, described: str, texts: list[Any]) -> str:
-        """Return what tells SQLite to find entries by their description, "" where too many have it."""
+        """Return what makes SQLite find entries by their description, "" where too many have it."""
         (found,) = self._database.execute(
             "SELECT COUNT(*) FROM (SELECT 1 FROM entry INDEXED BY by_description "  # noqa: S608 - ours
             f"WHERE tenant = ? AND {described} LIMIT ?)",
@@ -201,7 +201,7 @@ class SuppressionIndex:
             with self._lock:
                 self._follow()
             self._complete.set()
-        except Exception as error:  # noqa: BLE001 - told to who asks next
+        except Exception as error:  # noqa: BLE001 - reported to who asks next
             self._failure = error
         finally:
             self._reading.release()
@@ -262,7 +262,7 @@ class SuppressionIndex:
 def _conditions(search: Search, order: Order) -> tuple[str, list[Any]]:
     """Return the condition of a search, with its values: what `Search.fits` says, and the tenant.
 
-    The tenant is told by the column that leads to the index with the order, or else by the primary key, so
+    The tenant is given by the column that leads to the index with the order, or else by the primary key, so
     that nothing has to be sorted.
     """
     parts: list[str] = ["tenant = ?"]

@@ -14,7 +14,7 @@ PING: Final = b'[{"msys":{}}]'  # contract.md 8.2; clients skip it (7.4)
 
 
 def wanted(fields: Mapping[str, Any], types: Sequence[str]) -> bool:
-    """Tell whether a webhook for these types, () for all, gets the event."""
+    """Return whether a webhook for these types, () for all, gets the event."""
     return not types or fields.get("type") in types
 
 

@@ -31,7 +31,7 @@ class Run:
     ended_ms: int = 0
 
     def is_over(self, now_ms: int) -> bool:
-        """Tell whether it changes nothing any more."""
+        """Return whether it changes nothing any more."""
         return self.ended_ms > 0 or now_ms - self.at_ms > _UNFINISHED_MS
 
 

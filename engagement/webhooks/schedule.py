@@ -53,7 +53,7 @@ class Timing:
 
 
 def circuit_open(state: State) -> bool:
-    """Tell whether the endpoint is only probed."""
+    """Return whether the endpoint is only probed."""
     return state.failures >= CIRCUIT
 
 
@@ -144,6 +144,6 @@ def _order(batch: Batch) -> tuple[bool, int]:
 
 
 def may_fill(pending: Iterable[Batch], state: State) -> bool:
-    """Tell whether new batches may be made."""
+    """Return whether new batches may be made."""
     fresh = sum(1 for each in pending if each.state == PENDING and not each.is_replay)
     return not circuit_open(state) and not state.paused and fresh < MOST_PENDING

@@ -273,7 +273,7 @@ def _is_seen(webhook: Webhook, tenant: str) -> bool:
 
 
 def _is_other(before: Endpoint, after: Endpoint) -> bool:
-    """Tell whether an endpoint must be tested: anything but its signatures is another."""
+    """Return whether an endpoint must be tested: anything but its signatures is another."""
     return replace(before, secrets=()) != replace(after, secrets=())
 
 

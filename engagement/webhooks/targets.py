@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 def is_inside(address: str) -> bool:
-    """Tell whether an IP address is no public one, or stands for one. Raises ValueError for no address."""
+    """Return whether an IP address is no public one, or stands for one. Raises ValueError for no address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
@@ -61,7 +61,7 @@ def place_of(target: str) -> Place:
 
 
 def is_allowed(place: Place, allowed: Sequence[str]) -> bool:
-    """Tell whether the configuration names the target (webhooks.allow_targets)."""
+    """Return whether the configuration names the target (webhooks.allow_targets)."""
     host = f"[{place.host}]" if ":" in place.host else place.host
     return host in allowed or f"{host}:{place.port}" in allowed
 

@@ -49,7 +49,7 @@ class _Host:
         self.clock = Clock(f"h{number}")
 
     def exchange(self, store: dict[str, Entry], now_ms: int) -> dict[str, Entry]:
-        self.copy = noticed(self.copy.told(store), self.file, self.clock, now_ms)
+        self.copy = noticed(self.copy.informed(store), self.file, self.clock, now_ms)
         self.file = values(self.copy.known)
         self.copy = Copy(self.copy.known, self.copy.known)
         return merged(store, self.copy.known)

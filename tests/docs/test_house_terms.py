@@ -43,9 +43,12 @@ GONE_IN_ROOMS = {
     "told": "reported, recorded, said",
 }
 ROOMS = (
-    *(f"milter/smtpapi/{room}/" for room in ("find", "hop", "mime", "model", "mta", "process", "telemetry")),
-    "milter/smtpapi/commands/configuration/",
-    "engagement/settings/",
+    *(f"milter/smtpapi/{room}/" for room in ("find", "hop", "mime", "model", "mta", "pipeline", "policy")),
+    *(f"milter/smtpapi/{room}/" for room in ("process", "request", "rewrite", "setup", "telemetry")),
+    *(f"milter/smtpapi/commands/{room}/" for room in ("configuration", "services")),
+    *(f"engagement/{room}/" for room in ("access", "bounces", "cluster", "erasures", "kept_html", "links")),
+    *(f"engagement/{room}/" for room in ("maillogs", "metrics", "registry", "settings", "suppression")),
+    "engagement/tracking_domains/",
     "private_mta/",
     "demo/",
 )

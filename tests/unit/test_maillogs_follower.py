@@ -62,7 +62,7 @@ class Followed:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        return self.follower.lines, self.follower.told, self.follower.newest_ms
+        return self.follower.lines, self.follower.recorded, self.follower.newest_ms
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_step_tells_what_the_lines_say_and_then_keeps_its_place(followed: Foll
     (event,) = map(decode, followed.spool.records)
     assert event is not None
     assert followed.counts == (3, 1, 1_795_946_403_000)
-    assert dict(followed.follower.told_by_type) == {"delivery": 1}
+    assert dict(followed.follower.recorded_by_type) == {"delivery": 1}
     assert followed.spool.safe == 1
     assert followed.memory.cursor("log") == followed.source.cursor() != {}
     assert followed.follower.step() == 0

@@ -60,7 +60,7 @@ class Verdict:
 
     @property
     def verified(self) -> bool:
-        """Tell whether the domain leads here."""
+        """Return whether the domain leads here."""
         return self.status == "valid" and not self.http
 
 

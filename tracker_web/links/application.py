@@ -218,7 +218,7 @@ class LinksApplication:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _is_ours(self, environ: "WSGIEnvironment") -> bool:
-        """Tell whether the request was sent to one of our names, where no token proves it to be ours."""
+        """Return whether the request was sent to one of our names, where no token proves it to be ours."""
         name = host_name(environ.get("HTTP_HOST", ""))
         return name != "" and (self._hosts is None or name in self._hosts or name in self._entered())
 

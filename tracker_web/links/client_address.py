@@ -87,7 +87,7 @@ class Proxies:
         return at
 
     def trust(self, peer: str) -> bool:
-        """Tell whether a socket's peer ("" for a unix socket's) is a trusted proxy."""
+        """Return whether a socket's peer ("" for a unix socket's) is a trusted proxy."""
         return self._known(peer or _LOCAL_PEER)[1]
 
     def _lookup(self, text: str) -> tuple[str, bool]:

@@ -44,7 +44,7 @@ class HttpListen:
 
     @property
     def local(self) -> bool:
-        """Tell whether loopback's names lead here: it listens on loopback, or on every address."""
+        """Return whether loopback's names lead here: it listens on loopback, or on every address."""
         address = self.address
         if address is None:
             return self.host.lower() == "localhost"
@@ -103,7 +103,7 @@ class ClusterHosts:
         self._others: frozenset[str] = frozenset()
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether requests without a genuine token are answered under this name."""
+        """Return whether requests without a genuine token are answered under this name."""
         if name in self._named:
             return True
         if self._clock() >= self._due:

@@ -172,5 +172,5 @@ def _hit(record: bytes) -> Hit:
 
 
 def _is_unsubscribe(hit: Hit, link: Link | None) -> bool:
-    """Tell whether the reader unsubscribes by this hit."""
+    """Return whether the reader unsubscribes by this hit."""
     return hit.kind is Kind.LIST_UNSUBSCRIBE or (link is not None and link.unsubscribe)

@@ -1,4 +1,4 @@
-"""The key ring, shared: the union of all hosts' keys by id, and the key that was last told to sign.
+"""The key ring, shared: the union of all hosts' keys by id, and the key that was last named to sign.
 
 A key that two hosts know by one id with two secrets can be had by neither: that is a clash for people.
 """
@@ -50,12 +50,12 @@ def put_together(values: Values) -> Ring:
                 raise RingError(f"key {number} of the cluster cannot be read: {error}") from None
             keys.append(found)
     accepted = [key for key in keys if key.status is KeyStatus.ACCEPTED]
-    told = values.get(_SIGNING, "")
-    signer = next((key.id for key in accepted if str(key.id) == told), None)
+    named = values.get(_SIGNING, "")
+    signer = next((key.id for key in accepted if str(key.id) == named), None)
     if signer is None and accepted:
         signer = max(accepted, key=lambda key: (key.created, key.id)).id
     if signer is None:
-        signer = next((key.id for key in keys if str(key.id) == told), None)
+        signer = next((key.id for key in keys if str(key.id) == named), None)
     return Ring(tuple(_signs(key) if key.id == signer else key for key in keys))
 
 
@@ -76,7 +76,7 @@ def clashing(own: Values, others: Values) -> list[str]:
 
 
 def acknowledged(ring: Ring) -> Mapping[str, str]:
-    """Return of each key that opens links its id, and what tells it from another one of that id."""
+    """Return of each key that opens links its id, and what distinguishes it from another one of that id."""
     return {
         str(key.id): key.derive(b"cluster ack", size=4).hex()
         for key in ring.keys

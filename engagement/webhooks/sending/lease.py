@@ -50,11 +50,11 @@ class Lease:
                 tell(f"no sign of life could be given: {error}")
 
     def holds(self) -> bool:
-        """Tell whether the last sign is young enough that nobody else can have taken over."""
+        """Return whether the last sign is young enough that nobody else can have taken over."""
         return self._clock() - self._signed < self._takeover * _SAFE
 
     def is_free(self, owner: str) -> bool:
-        """Tell whether an owner's webhooks can be taken. Raises RegistryError.
+        """Return whether an owner's webhooks can be taken. Raises RegistryError.
 
         A program that ended in order has left no document.
         """

@@ -15,7 +15,7 @@ _IDS: Final = 500  # of one question to the store
 
 
 def outdated(tools: Tools, stored: Stored) -> bool:
-    """Tell whether a batch is removed: delivered and kept its time, or older than what the store keeps."""
+    """Return whether a batch is removed: delivered and kept its time, or older than what the store keeps."""
     batch, now_ms = stored.batch, tools.now_ms
     if batch.state == DELIVERED:
         return batch.ended_ms < now_ms - tools.options.keep_delivered * 1000
@@ -23,7 +23,7 @@ def outdated(tools: Tools, stored: Stored) -> bool:
 
 
 def is_ripe(tools: Tools, stored: Stored) -> bool:
-    """Tell whether the hits of a delivered batch are judged no more, and were not looked at yet."""
+    """Return whether the hits of a delivered batch are judged no more, and were not looked at yet."""
     batch = stored.batch
     ripe_ms = batch.created_ms + tools.again_within * 1000 + _SLACK_MS
     return batch.state == DELIVERED and not batch.checked and tools.now_ms >= ripe_ms

@@ -52,7 +52,7 @@ def describe(
 ) -> Injection:
     """Return the record of a message for one recipient.
 
-    now: Unix seconds. client_address: as privacy lets it be told.
+    now: Unix seconds. client_address: as privacy lets it be recorded.
     """
     edits = outcome.edits if isinstance(outcome, Plan) else ()
     why = None if isinstance(outcome, Refuse | Discard) else outcome.why

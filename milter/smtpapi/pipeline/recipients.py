@@ -106,7 +106,7 @@ class RecipientDecisions:
         return found[0], all(each == found[0] for each in found)
 
     def all_bypassed(self, recipients: tuple[str, ...]) -> bool:
-        """Tell whether policy switched the module off for every recipient; then X-MSYS-API is not read."""
+        """Return whether policy switched the module off for every recipient; then X-MSYS-API is not read."""
         return all(
             not isinstance(found := self._context(recipient), str) and bypassed(found[1])
             for recipient in recipients

@@ -41,7 +41,7 @@ def copy_result(mail: TrustedMail, first_pass: FirstPass, directive: XMsysApi) -
 
 
 def _is_added(envelope: Envelope, first_pass: FirstPass, recipient: str) -> bool:
-    """Tell whether the MTA added this recipient itself, in nobody's place whom the sender named."""
+    """Return whether the MTA added this recipient itself, in nobody's place whom the sender named."""
     original = next(iter(envelope.originals), "")
     if not first_pass.names or not original:
         return False
@@ -60,6 +60,6 @@ def _role(
 
 
 def _is_first(envelope: Envelope, first_pass: FirstPass, recipient: str, directive: XMsysApi) -> bool:
-    """Tell whether this is the first RCPT TO of the first pass, by address, with archives by ORCPT too."""
+    """Return whether this is the first RCPT TO of the first pass, by address, with archives by ORCPT too."""
     aliases = envelope.originals[:1] if directive.archive else ()
     return copies.same(first_pass.first) in map(copies.same, (recipient, *aliases))

@@ -101,7 +101,7 @@ def over_hop(
 
 
 def _may_overlap(mail: TrustedMail) -> bool:
-    """Tell whether Sendmail might send fewer copies than its hop brings (docs/sendmail.md, Limits)."""
+    """Return whether Sendmail might send fewer copies than its hop brings (docs/sendmail.md, Limits)."""
     rewriting, envelope = mail.site.settings.rewriting, mail.envelope
     if rewriting.several_recipients is not SeveralRecipients.READDRESS or not rewriting.overlapping_aliases:
         return False

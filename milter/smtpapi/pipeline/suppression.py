@@ -224,13 +224,13 @@ def _refused_injection(
     mode = site.settings.privacy.mode
     if site.key is None:
         return None
-    told, address = "", ""
+    recorded, address = "", ""
     if mode is PrivacyMode.FULL:
-        told = recipient
+        recorded = recipient
         short = site.settings.privacy.truncate_addresses
         address = truncated(client.address) if short else client.address
     elif mode is PrivacyMode.HYGIENE:
-        told = pseudonym(site.key, recipient)
+        recorded = pseudonym(site.key, recipient)
     message_id = bytes.fromhex(event_id.replace("-", ""))
     # Postfix has no queue id yet; the event is led to its recipient by one that no other mail has.
     queue_id = queue_id or f"NOQUEUE-{message_id.hex()}"
@@ -239,7 +239,7 @@ def _refused_injection(
         int(now * 1000),
         message_id,
         int.from_bytes(message_id[8:], "big"),
-        told,
+        recorded,
         sender if mode is PrivacyMode.FULL else sender_domain(sender),
         "",
         "",

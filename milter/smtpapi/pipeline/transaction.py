@@ -221,7 +221,7 @@ def _after_each(mail: TrustedMail, decisions: RecipientDecisions) -> MessageResu
 
 
 def _is_default(mail: TrustedMail) -> bool:
-    """Tell whether the configuration alone decides: no policy, no variables and no X-MSYS-API."""
+    """Return whether the configuration alone decides: no policy, no variables and no X-MSYS-API."""
     resumed = mail.resumed
     return (
         mail.site.policy is None
@@ -238,7 +238,7 @@ def _with_notes(mail: TrustedMail, result: MessageResult) -> MessageResult:
 
 
 def _is_marked(mail: TrustedMail) -> bool:
-    """Tell whether a mark proves that this mail has links of ours (docs/decisions/0017).
+    """Return whether a mark proves that this mail has links of ours (docs/decisions/0017).
 
     The mark's MAC proves it where Message-ID, Date and recipient are unchanged; else a link in the body does.
     """
@@ -303,14 +303,14 @@ def _first_pass(mail: TrustedMail, directive: XMsysApi) -> MessageResult:
 
 
 def _may_grow(mail: TrustedMail) -> bool:
-    """Tell whether Postfix may add recipients behind the filter, who are to have copies of their own."""
+    """Return whether Postfix may add recipients behind the filter, who are to have copies of their own."""
     rewriting = mail.site.settings.rewriting
     split_here = rewriting.several_recipients is SeveralRecipients.SPLIT and mail.resumed.expands
     return split_here and rewriting.added_recipients is not AddedRecipients.SHARED
 
 
 def _is_own(mail: TrustedMail, decided: RecipientDecision) -> bool:
-    """Tell whether a recipient's copy gets something that is theirs alone."""
+    """Return whether a recipient's copy gets something that is theirs alone."""
     if mail.tracking.may_be_left(decided):
         return True
     return decided.why is None and mail.tracking.nothing_to_edit() is None

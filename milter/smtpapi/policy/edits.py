@@ -62,7 +62,7 @@ class HeaderEdits:
     __hash__ = None  # type: ignore[assignment] # they change
 
     def remove(self, name: str) -> bool:
-        """Remove all fields of a name; tell whether there were any. Raises ValueError for our own marks."""
+        """Remove all fields of a name; return whether there were any. Raises ValueError for our own marks."""
         lower = _checked(name).lower()
         kept = [entry for entry in self._entries if entry[0].name.lower() != lower]
         if len(kept) == len(self._entries):

@@ -45,7 +45,7 @@ class PolicyFailed(RuntimeError):
 class HookCall(NamedTuple):
     """What a hook is called with.
 
-    word: the client's name, the sender or the recipient, where it is told one. recipient: whom the hook is
+    word: the client's name, the sender or the recipient, where it is given one. recipient: whom the hook is
     about, "" for none in particular.
     """
 
@@ -71,7 +71,7 @@ class AnyPolicy(Protocol):
         """Run a series of hooks in a thread that suits the policy. Raises what the call raises."""
 
     def call(self, hook: str, call: HookCall) -> bool:
-        """Call a hook if it is there; tell whether it ends its phase. Raises `PolicyFailed`."""
+        """Call a hook if it is there; return whether it ends its phase. Raises `PolicyFailed`."""
 
 
 class Policies:
@@ -89,7 +89,10 @@ class Policies:
         call()
 
     def call(self, hook: str, call: HookCall) -> bool:
-        """Call a hook of each policy that has it; tell whether one ended the phase. Raises `PolicyFailed`."""
+        """Call a hook of each policy that has it; return whether one ended the phase.
+
+        Raises `PolicyFailed`.
+        """
         return any(member.call(hook, call) for member in self._members if hook in member.hooks)
 
 
@@ -111,7 +114,10 @@ class Policy:
         call()
 
     def call(self, hook: str, call: HookCall) -> bool:
-        """Call a hook if the file has it; tell whether it returned `VALIDATE_DONE`. Raises `PolicyFailed`."""
+        """Call a hook if the file has it; return whether it returned `VALIDATE_DONE`.
+
+        Raises `PolicyFailed`.
+        """
         if hook not in self._hooks:
             return False
         known = {"ac": call.ac, "msg": call.msg, "vctx": call.vctx}

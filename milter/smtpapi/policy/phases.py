@@ -69,7 +69,7 @@ def _run(policy: AnyPolicy, hooks: Sequence[str], call: HookCall) -> None:
 
 
 def is_for_each(policy: AnyPolicy) -> bool:
-    """Tell whether a policy has a hook for each recipient."""
+    """Return whether a policy has a hook for each recipient."""
     return not policy.hooks.isdisjoint((*EACH, _BINDING))
 
 

@@ -53,7 +53,7 @@ class PolicyMessage:
     recipient: "" except in the hook for each recipient. received: the message as the MTA has it, None where
     that is the same. joining, leaving: recipients that the policy adds and removes. lines: what it logs, as
     (level of syslog, text). memo: what a policy keeps for the message. route: name and value of the field
-    that tells the MTA the way out, None where no policy chose it; set when the hooks have run (`phases`).
+    that names the way out to the MTA, None where no policy chose it; set when the hooks have run (`phases`).
     """
 
     __slots__ = (
@@ -175,7 +175,7 @@ class PolicyMessage:
         self._editable().add(name, value, first=first)
 
     def remove_header(self, name: str) -> bool:
-        """Remove all fields of a name; tell whether there were any. Raises ValueError as `add_header`."""
+        """Remove all fields of a name; return whether there were any. Raises ValueError as `add_header`."""
         return self._editable().remove(name)
 
     def add_recipient(self, address: str) -> None:
@@ -188,7 +188,7 @@ class PolicyMessage:
             self.joining.append(checked)
 
     def remove_recipient(self, address: str) -> bool:
-        """Take a recipient out, and tell whether it was there; the MTA has said yes to it already.
+        """Take a recipient out, and return whether it was there; the MTA has said yes to it already.
 
         Raises ValueError for the last recipient (`vctx.discard`) and in the hook for each recipient.
         """

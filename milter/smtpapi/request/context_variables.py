@@ -46,7 +46,7 @@ class ContextVariables:
         return value
 
     def consent(self) -> tuple[bool | None, str]:
-        """Return whether the recipient consented to be told by an open, and the reference of that.
+        """Return whether the recipient consented to be identified by an open, and the reference of that.
 
         What is neither true nor false is no consent.
         """

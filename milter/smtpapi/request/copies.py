@@ -51,7 +51,7 @@ _NETWORK_MAILERS = frozenset({"smtp", "esmtp", "smtp8", "dsmtp", "relay"})
 
 
 def may_overlap(recipients: Sequence[str], resolved: Sequence[Resolved]) -> bool:
-    """Tell whether Sendmail might find that two recipients lead to one person, who then gets one copy.
+    """Return whether Sendmail might find that two recipients lead to one person, who then gets one copy.
 
     recipients, resolved: of equal length, in the same order. Sendmail expands aliases after its filters ran,
     so only the mailer gives a hint: those of the network expand nothing.
@@ -75,7 +75,7 @@ def listed(directive: XMsysApi) -> Iterator[tuple[Role, Copy]]:
 
 
 def may_be_asked(message: Message) -> bool:
-    """Tell whether an unread X-MSYS-API may ask for copies, which would be lost if the mail went on.
+    """Return whether an unread X-MSYS-API may ask for copies, which would be lost if the mail went on.
 
     It may if it holds the name of a list, or what could hide one: a JSON escape or an encoded word (RFC
     2047).

@@ -30,7 +30,7 @@ class Decision:
     click_metadata: whether click links carry it too (engagement_tracker.click_tracking_include_metadata).
     privacy: the mode in force (docs/privacy.md).
     custom: the context variables that events carry (event_hydrant.cust_prefix), by name. shared_pixel: opens
-    tell the campaign, not the message.
+    name the campaign, not the message.
     consent_reference: of the consent that the recipient gave, "" without one. list_unsubscribe: the copy gets
     a List-Unsubscribe if it has none; list_mailto: the address in it, "" for none. list_id: of mail without a
     List-Id. https_domain: for links that have to be https, "" for `domain`. keep_html_days: how long a copy
@@ -73,7 +73,7 @@ class OptionDecision:
 class SiteWide:
     """The settings that hold for all mail of a site: engagement_tracker { }, privacy { }, event_hydrant { }.
 
-    max_metadata_len: bytes of compact JSON text. shared_pixel: for all mail. require_consent: an open tells
+    max_metadata_len: bytes of compact JSON text. shared_pixel: for all mail. require_consent: an open names
     its message only where consent is said to be given. cust_prefix: of variables that are
     copied into events. entered: tracking domains that people entered, where they are used.
     """

@@ -28,7 +28,7 @@ def campaign_fault(campaign: str) -> str | None:
 
 
 def is_reference(text: str) -> bool:
-    """Tell whether this may be the reference of a consent."""
+    """Return whether this may be the reference of a consent."""
     return len(text.encode()) <= MAX_REFERENCE and not LINE_BREAKS.search(text)
 
 

@@ -109,7 +109,7 @@ def read_slowly(value: bytes) -> ReceivedHop | None:
 
 
 def _login_or_fetched(protocol: str) -> tuple[bool, bool]:
-    """Tell whether this protocol, in capitals, means a login, and whether it means a mailbox."""
+    """Return whether this protocol, in capitals, means a login, and whether it means a mailbox."""
     return _LOGGED_IN.fullmatch(protocol) is not None, _FETCHED.match(protocol) is not None
 
 
@@ -197,7 +197,7 @@ def _addresses(sender: list[str], by: list[str], clauses: dict[str, list[str]]) 
 
 
 def _is_local(before: list[str], sender: list[str] | None, protocol: str, by: list[str]) -> bool:
-    """Tell whether a hop without an address began on its own machine."""
+    """Return whether a hop without an address began on its own machine."""
     if _LOCAL.fullmatch(protocol):
         return True
     if sender is None:

@@ -40,7 +40,7 @@ _DELIVERERS = frozenset({"daemon", "mail", "mailnull", "mailman", "list"})
 
 
 def is_local(client: Client) -> bool:
-    """Tell whether the mail came without a network: by sendmail(1) or over a unix socket."""
+    """Return whether the mail came without a network: by sendmail(1) or over a unix socket."""
     return not client.address or client.address.startswith("/")
 
 
@@ -50,7 +50,7 @@ def client_address(client: Client) -> str:
 
 
 def is_trusted(client: Client, relay_hosts: Iterable[Network]) -> bool:
-    """Tell whether a client is trusted for its own mail. A client whose address cannot be read is not."""
+    """Return whether a client is trusted for its own mail. A client whose address cannot be read is not."""
     if client.login:
         return True
     address = _parse_address(client_address(client))
@@ -119,7 +119,7 @@ def _names(value: bytes, ours: Iterable[str]) -> bool:
 
 
 def _handed_in(client: Client, message: Message) -> bool:
-    """Tell whether sendmail(1) made this mail's first hop here.
+    """Return whether sendmail(1) made this mail's first hop here.
 
     Postfix then gives no port, or 0. Sendmail's submission program is a client on loopback that has written a
     Received field.

@@ -286,7 +286,7 @@ def _copy(field: str, entry: Value) -> Copy:
 
 
 def is_address(address: str) -> bool:
-    """Tell whether this is a mailbox by RFC 5321 4.1.2 and 4.5.3.1 (its lengths), letters of RFC 6531 too."""
+    """Return whether this is a mailbox by RFC 5321 4.1.2 and 4.5.3.1 (lengths), letters of RFC 6531 too."""
     local = address.rpartition("@")[0]
     return (
         len(address.encode()) <= 254 and len(local.encode()) <= 64 and _ADDRESS.fullmatch(address) is not None

@@ -184,7 +184,7 @@ def _style(text: str) -> str:
 
 
 def _sheet(text: str) -> str:
-    """Return a style sheet without what loads, "" where it cannot be told apart."""
+    """Return a style sheet without what loads, "" where that cannot be separated."""
     cleaned = _IMPORT.sub("", _without_urls(_without_comments(text))).replace("<", "")
     return "" if _LOADS.search(cleaned) else cleaned
 

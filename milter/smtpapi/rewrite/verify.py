@@ -16,7 +16,7 @@ _Element = tuple[str, dict[str, str]]
 
 
 def same_but_for(data: bytes, edits: Sequence[Edit]) -> bool:
-    """Tell whether an HTML part's edits alter links, pixels, data-msys-* attributes and nothing else."""
+    """Return whether an HTML part's edits alter links, pixels, data-msys-* attributes and nothing else."""
     links = {_text(edit.new): edit for edit in edits if edit.kind == "link"}
     pixels = {_text(source) for edit in edits if edit.kind == "pixel" for source in _SOURCE.findall(edit.new)}
     old = _parse(splice(data, [edit for edit in edits if edit.kind == "macro"]))

@@ -48,7 +48,7 @@ class Filters(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing can match."""
+        """Return whether nothing can match."""
         wrong = (self.events and not set(self.events) & set(ALL_TYPES)) or (
             self.x_classes and not set(self.x_classes) & {each.value for each in ReaderClass}
         )

@@ -16,7 +16,7 @@ def words(text: str, *, domain: bool = False) -> tuple[str, ...]:
 
 
 def matches(text: str, values: Iterable[str], *, domain: bool = False) -> bool:
-    """Tell whether one of the values stands in the text as a run of whole words."""
+    """Return whether one of the values stands in the text as a run of whole words."""
     found = words(text, domain=domain)
     return any(_is_run(words(value, domain=domain), found) for value in values)
 

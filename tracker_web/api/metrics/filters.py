@@ -37,7 +37,7 @@ class Comparison:
     values: tuple[str, ...]
 
     def fits(self, event: Fields) -> bool:
-        """Tell whether an event fits."""
+        """Return whether an event fits."""
         has = _VALUES[self.key](event)
         if self.how in ("eq", "notEq"):
             found = any(value in self.values for value in has)
@@ -71,7 +71,7 @@ def groupings(text: str) -> Groupings:
 
 
 def fits(event: Fields, asked: Groupings) -> bool:
-    """Tell whether an event fits all groupings."""
+    """Return whether an event fits all groupings."""
     return all(
         all(each.fits(event) for each in several) if every else any(each.fits(event) for each in several)
         for every, several in asked
@@ -88,7 +88,7 @@ def equal(asked: Groupings) -> dict[str, tuple[str, ...]]:
 
 
 def is_only(asked: Groupings, keys: Iterable[str]) -> bool:
-    """Tell whether `equal`, for these keys, says all that is asked."""
+    """Return whether `equal`, for these keys, says all that is asked."""
     several = [each for every, part in asked for each in part if every or len(part) == 1]
     names = [each.key for each in several]
     return (

@@ -97,7 +97,7 @@ class Groups(Window):
 
 
 def is_nothing(asked: Mapping[str, Any]) -> bool:
-    """Tell whether a filter can match no mail of ours."""
+    """Return whether a filter can match no mail of ours."""
     elsewhere = bool(asked.get("subaccounts")) and "0" not in asked["subaccounts"]
     return elsewhere or any(asked.get(name) for name in NEVER)
 

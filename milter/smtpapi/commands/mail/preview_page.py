@@ -32,7 +32,7 @@ class PreviewRow:
 
     @property
     def changed(self) -> bool:
-        """Tell whether the message changes here."""
+        """Return whether the message changes here."""
         return bool(self.after)
 
 

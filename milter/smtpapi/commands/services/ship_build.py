@@ -44,7 +44,7 @@ def shipper_of(
     directory = Path(settings.spool.directory)
     registry = partial(open_registry, settings)
     rules = FollowedRules(settings.classify, _log.error)
-    rules.current()  # what is wrong with them is told at once
+    rules.current()  # what is wrong with them is reported at once
     filler = _filler(settings)
     listed = Path(settings.privacy.objections) if settings.privacy.objections else None
     settled = settings.unsubscribe.by_link is ByLink.SETTLED

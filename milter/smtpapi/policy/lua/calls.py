@@ -81,7 +81,8 @@ CALLS: Mapping[str, Runs] = MappingProxyType(
     }
 )
 
-# They choose where a mail goes out. With `policy { binding_header }` the MTA is told, and they run.
+# They choose where a mail goes out. With `policy { binding_header }` a header field says so to the MTA, and
+# they run.
 ROUTING = frozenset({"msg:binding", "msg:binding_group", "msg:routing_domain"})
 
 # The hooks that run, in the order of their phases, and what each is called with: msg, ac, vctx, a string or
@@ -140,12 +141,12 @@ OFFERED = frozenset(
 
 
 def is_refused_hook(name: str) -> bool:
-    """Tell whether a hook is one that a milter never comes to."""
+    """Return whether a hook is one that a milter never comes to."""
     return name in NO_HOOKS or name.startswith(_NO_HOOK_HEADS)
 
 
 def refused_module(name: str) -> bool:
-    """Tell whether a module holds nothing but calls that are refused."""
+    """Return whether a module holds nothing but calls that are refused."""
     return any(
         CALLS.get(each) is Runs.NO for each in (name, name.partition(".")[0], ".".join(name.split(".")[:2]))
     )
@@ -165,7 +166,7 @@ def plain_refusals() -> tuple[str, ...]:
 
 
 def never_called(name: str) -> str:
-    """Return what to tell of a hook that a milter never comes to, beside others that run."""
+    """Return what to say of a hook that a milter never comes to, beside others that run."""
     return f"{name}: never called here, since a milter ends before delivery ({PAGE})"
 
 

@@ -228,8 +228,8 @@ class Host(Library):
     def _routed(self, domain: bool, value: bytes | None) -> object:
         """Return the binding or routing domain of this copy; a value chooses it.
 
-        The MTA is told by a header field: binding, and routing domain if there is one; "-" for no binding.
-        Returns also a warning where it is not told.
+        A header field says so to the MTA: binding, and routing domain if there is one; "-" for no binding.
+        Returns also a warning where nothing says so.
         """
         if value is not None and self._call is not None:
             if not self._call.msg.recipient:

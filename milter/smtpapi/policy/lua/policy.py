@@ -38,7 +38,7 @@ class LuaSource(NamedTuple):
 
 
 class LuaPolicy:
-    """The loaded scripts of one configuration. notices: what to tell the operator about them."""
+    """The loaded scripts of one configuration. notices: what to report to the operator about them."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class LuaPolicy:
         """Load the scripts, in this order.
 
         read: reads a module's file, which may raise PolicyError and OSError. ignored: calls and hooks that do
-        nothing here. binding_header: the field that tells the MTA what binding is chosen, "" for none.
+        nothing here. binding_header: the field that names the chosen binding to the MTA, "" for none.
         folders: where modules and lists are looked for, besides the scripts' own. Raises `PolicyError`.
         """
         self.path = str(sources[0].path) if sources else ""
@@ -86,7 +86,10 @@ class LuaPolicy:
         return tuple(dict.fromkeys(self._shared.notices))
 
     def call(self, hook: str, call: HookCall) -> bool:
-        """Call a hook of each module that has it; tell whether one ended the phase. Raises `PolicyFailed`."""
+        """Call a hook of each module that has it; return whether one ended the phase.
+
+        Raises `PolicyFailed`.
+        """
         if hook not in self.hooks:
             return False
         servant = call.msg.memo.get(self)
@@ -242,7 +245,7 @@ class _Servant:
             self._policy.give_back(self)
 
 
-# What the hooks are given that are told a command's line (docs/policy-lua.md).
+# What the hooks are given that are given a command's line (docs/policy-lua.md).
 _LINES = {
     "validate_ehlo": "EHLO {}",
     "validate_mailfrom": "MAIL FROM:<{}>",

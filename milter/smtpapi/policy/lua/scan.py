@@ -1,6 +1,6 @@
 """Read a policy's tokens for calls that a milter cannot do, so that loading refuses them and not a mail.
 
-What stands in the text is judged, not what is run: a call by another name is refused when it is made.
+What stands in the text is checked, not what is run: a call by another name is refused when it is made.
 """
 
 import difflib
@@ -153,7 +153,7 @@ def _require(
 
 
 def _method(tokens: Sequence[Token], at: int, kind: str, ignored: Container[str]) -> Iterator[Finding]:
-    """Judge `msg:name(…)`, or a field `msg.name`."""
+    """Check `msg:name(…)`, or a field `msg.name`."""
     if at + 2 >= len(tokens) or tokens[at + 1].text not in (b":", b".") or tokens[at + 2].kind != "name":
         return
     sign, word = tokens[at + 1].text.decode(), tokens[at + 2].text.decode()
@@ -162,7 +162,7 @@ def _method(tokens: Sequence[Token], at: int, kind: str, ignored: Container[str]
     following = [token.text for token in tokens[at + 3 : at + 5]]
     if sign == "." and following[:1] == [b"("]:
         name = f"{kind}:{word}"  # msg.header(msg, …)
-    yield from _judged(name, line, ignored)
+    yield from _checked(name, line, ignored)
     if sign == ":" and following[:1] == [b"("]:
         for long in (each for each in CALLS if each.startswith(name + "(")):
             if _has_arguments(tokens, at + 3, long) and long not in ignored:
@@ -174,7 +174,7 @@ def _method(tokens: Sequence[Token], at: int, kind: str, ignored: Container[str]
 
 
 def _has_arguments(tokens: Sequence[Token], opening: int, long: str) -> bool:
-    """Tell whether a call has the arguments that this form of it is refused for."""
+    """Return whether a call has the arguments that this form of it is refused for."""
     first = tokens[opening + 1].text if opening + 1 < len(tokens) else b")"
     if long.endswith("(false)"):
         return first == b"false"
@@ -194,7 +194,7 @@ def _has_arguments(tokens: Sequence[Token], opening: int, long: str) -> bool:
 
 
 def _call(tokens: Sequence[Token], at: int, ignored: Container[str]) -> Iterator[Finding]:
-    """Judge a name with dots: any part of it that is refused refuses the whole."""
+    """Check a name with dots: any part of it that is refused refuses the whole."""
     words = [tokens[at].text.decode()]
     position = at + 1
     while (
@@ -211,14 +211,14 @@ def _call(tokens: Sequence[Token], at: int, ignored: Container[str]) -> Iterator
         if CALLS.get(name) is Runs.NO:
             if name in _GLOBALS and length == len(words) and not called:
                 return  # a table's field of that name, or a test whether it is there
-            yield from _judged(name, tokens[at].line, ignored)
+            yield from _checked(name, tokens[at].line, ignored)
             return
     name = ".".join(words)
     if called and words[0] == "msys" and name not in CALLS:
         yield from _unknown(name, tokens[at].line)
 
 
-def _judged(name: str, line: int, ignored: Container[str]) -> Iterator[Finding]:
+def _checked(name: str, line: int, ignored: Container[str]) -> Iterator[Finding]:
     if CALLS.get(name) is Runs.NO and name not in ignored:
         yield Finding(line, name, refused(name), fatal=True)
 

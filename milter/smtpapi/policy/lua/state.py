@@ -113,7 +113,7 @@ class LuaState:
         return found
 
     def call(self, hook: str, word: str, shape: str, *, fresh: bool) -> bool:
-        """Call a hook of all modules that have it, in their order; tell whether one ended the phase.
+        """Call a hook of all modules that have it, in their order; return whether one ended the phase.
 
         word: the text that it is given. shape: its arguments by their letters (`calls.HOOKS`). fresh: whether
         this is the first hook of a message. Raises `LuaFault`.

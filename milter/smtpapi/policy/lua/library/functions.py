@@ -32,7 +32,7 @@ class Shared:
 
     ignored: calls and hooks that the operator lets do nothing. module: finds and translates a module of the
     policy's own; raises LookupError with a text. folder: the policy's, for `msys.readfile`. binding_header:
-    the field that tells the MTA the binding, "" for none. notices: lines logged while it loads.
+    the field that names the binding to the MTA, "" for none. notices: lines logged while it loads.
     """
 
     ignored: Container[str]
