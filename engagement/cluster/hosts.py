@@ -23,8 +23,8 @@ class HostWord:
 
     at_ms: when, Unix milliseconds by its own clock. program: its version. keys: of each key that opens links
     on it, its id and what distinguishes it from another one of that id. signing: the id of the one that
-    signs, 0 for none. sorts: a fingerprint of what it has of each sort. trouble: what it cannot share, and why; under
-    `NAME` that another host has its name. process: by chance, of the program that says it.
+    signs, 0 for none. sorts: a fingerprint of what it has of each sort. trouble: what it cannot share, and
+    why; under `NAME` that another host has its name. process: by chance, of the program that says it.
     """
 
     host: str

@@ -1,8 +1,8 @@
 """From a log to the spool: the loop of `smtpapi follow`.
 
 Each step reads some lines, makes their events safe in the spool, and only then makes the cursor and what was
-learned durable, together. So whatever is killed when, a line is recorded at least once; and recorded twice it is
-one event, as its id follows from it.
+learned durable, together. So whatever is killed when, a line is recorded at least once; and recorded
+twice it is one event, as its id follows from it.
 """
 
 import logging
