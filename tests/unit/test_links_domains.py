@@ -16,7 +16,7 @@ from engagement.settings import load_text
 from smtpapi.commands.configuration.check_config import command
 from smtpapi.model.outcome import Leave, Plan, Why
 from smtpapi.pipeline.transaction import MessageResult
-from smtpapi.process.worker import WorkerServices
+from smtpapi.process.worker_services import WorkerServices
 from smtpapi.request.decision import Decision
 from smtpapi.telemetry.counters import Counters
 

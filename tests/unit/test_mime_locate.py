@@ -2,7 +2,8 @@
 
 import pytest
 
-from smtpapi.mime.locate import Part, locate, top_parts
+from smtpapi.mime.locate import locate
+from smtpapi.mime.parts import Part, top_parts
 from smtpapi.model.message import Message
 from smtpapi.model.outcome import Leave, Why
 from smtpapi.rewrite.raw_message import split

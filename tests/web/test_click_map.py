@@ -30,7 +30,7 @@ from smtpapi.commands import main
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.granted_actions import ALL
 from smtpapi.model.message import Field, Message
-from smtpapi.process.worker import WorkerServices
+from smtpapi.process.worker_services import WorkerServices
 from smtpapi.telemetry.counters import Counters
 from tracker_web.pages.content import people
 from tracker_web.pages.content.mail_frame import Clicks, framed

@@ -21,7 +21,8 @@ from engagement.kept_html.model import DAY_MS, KeptHtml, KeptLink, form_of
 from engagement.objections import ObjectionsError, ObjectionsFile
 from engagement.settings import Settings
 from smtpapi.mime import charset, transfer
-from smtpapi.mime.locate import locate, top_parts
+from smtpapi.mime.locate import locate
+from smtpapi.mime.parts import top_parts
 from smtpapi.model.edit import splice
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Leave, Plan
