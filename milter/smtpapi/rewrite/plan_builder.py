@@ -63,7 +63,7 @@ class PlanBuilder:
             self.edits.sort(key=lambda edit: (edit.start, edit.stop))
 
     def part(self, part: Part) -> None:
-        """Plan one part; whatever forbids it is noted or raised."""
+        """Add the edits of one part. Raises UntouchableError for what forbids to edit the message at all."""
         if part.content.type == _AMP and self._amp_is_off(part):
             if self.chooser.rules.brace_macros:
                 self.macros(part)
@@ -112,7 +112,7 @@ class PlanBuilder:
             self._place(part, view.place(edits, self.message.eol, check_time))
 
     def macros_beside(self, parts: Sequence[Part], shown: Sequence[Part]) -> None:
-        """Plan the brace macros of the parts that are shown and not among those with links."""
+        """Add the brace macros of the parts that are shown and not among those with links."""
         if len(shown) == len(parts):
             return
         before = len(self.edits)
@@ -125,7 +125,7 @@ class PlanBuilder:
             self.edits.sort(key=lambda edit: (edit.start, edit.stop))
 
     def macros(self, part: Part) -> None:
-        """Plan the brace macros of a part without links of ours; where it cannot be read, it stays."""
+        """Add the brace macros of a part without links of ours; where it cannot be read, it stays."""
         encoded = self.message.body[part.start : part.stop]
         if not any(mark in encoded for mark in _BRACES) and part.encoding != "base64":
             return
@@ -189,7 +189,7 @@ class PlanBuilder:
                 return chooser.amp(text)
 
     def note(self) -> str:
-        """What the author should know of links that are tracked all the same."""
+        """Return what the author should know of links that are tracked all the same."""
         ignored = self.chooser.sublinks_ignored
         words = "data-msys-sublink ignored: no path segment of at most 64 characters"
         return f"{ignored} {words}" if ignored else ""

@@ -99,7 +99,7 @@ def init(config: Path) -> None:
     help="Put this host's key ring aside and take the cluster's. Links that were made with it are dead then.",
 )
 def join(config: Path, take_ring: bool) -> None:
-    """Return whether this host can be one of the cluster; with --take-ring make it so, its filter stopped."""
+    """Tell whether this host can be one of the cluster; with --take-ring make it so, its filter stopped."""
     with _settings(config) as settings, closing(open_registry(settings)) as registry:
         documents = Documents(registry, keys_of(settings))
         documents.pull()
