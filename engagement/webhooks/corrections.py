@@ -1,4 +1,4 @@
-"""Hits that were judged anew after they had been sent, as events that correct the earlier ones."""
+"""Hits that were classified anew after they had been sent, as events that correct the earlier ones."""
 
 import json
 import uuid

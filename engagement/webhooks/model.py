@@ -36,7 +36,7 @@ class Webhook:
     """What a person entered. Names of fields are SparkPost's where it has them (contract.md 8.2).
 
     events: names of types; () stands for all. tenant: "" for the events of all tenants. corrections: whether
-    hits that are judged anew are sent again, with `x_corrects`. revision: grows when the endpoint changes.
+    hits classified anew are sent again, with `x_corrects`. revision: grows when the endpoint changes.
     former: endpoints of earlier revisions, which batches in the queue still go to. created_ms, deleted_ms:
     Unix milliseconds, 0 for never.
     """
@@ -70,7 +70,7 @@ class State:
     owner: the program that sends, "" for none. mark: events up to there are in batches, or were not wanted.
     number: the last batch that the mark takes in. failures: tries in a row that failed. failing_since_ms: the
     first of them. retry_ms: with the circuit open, when the next batch is tried. paused: why, "" if it is
-    not. restarts: how often a person had it go on. run: the last run of `reclassified` that was told of;
+    not. restarts: how often a person had it go on. run: the last run of `reclassified` that was reported;
     run_after: how far the next one is. again_from_ms, again_to_ms, again_after: a time that is sent again
     from the store, and how far it is. Moments are Unix milliseconds, 0 for never.
     """
@@ -122,7 +122,7 @@ class Batch:
 
     @property
     def is_replay(self) -> bool:
-        """Return whether it waits because a person asked for it again; that tells nothing of health."""
+        """Return whether it waits because a person asked for it again; that says nothing of health."""
         return self.replays > 0
 
 

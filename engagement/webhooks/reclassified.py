@@ -1,4 +1,4 @@
-"""Notes in the registry of runs that classified stored hits anew, for webhooks that tell of corrections.
+"""Notes in the registry of runs that classified stored hits anew, for webhooks that report corrections.
 
 `smtpapi classify` writes one before it changes anything and completes it at its end. One that was killed
 leaves a note without an end, which counts once it is a day old.
@@ -17,7 +17,7 @@ _PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. from_ms, to_ms: of the hits it judged. at_ms: when it began, as hits' histories have it.
+    """One run. from_ms, to_ms: of the hits it classified. at_ms: when it began, as hits' histories have it.
     rules: their version.
 
     key: sorts runs by their beginning. Moments are Unix milliseconds; ended_ms: 0 for not yet.
@@ -36,7 +36,7 @@ class Run:
 
 
 def begin(registry: Registry, span: tuple[int, int], at_ms: int, rules: str, name: str) -> Run:
-    """Note a run that begins. span: of the hits. name: tells runs of one moment apart.
+    """Note a run that begins. span: of the hits. name: distinguishes runs of one moment.
 
     Raises RegistryError.
     """

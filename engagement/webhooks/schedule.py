@@ -62,7 +62,7 @@ def after_answer(
 ) -> tuple[Batch, State]:
     """Return batch and state after an answer.
 
-    counts: whether it tells of the webhook's health, which replays and former targets do not.
+    counts: whether it says something of the webhook's health, which replays and former targets do not.
     """
     batch = replace(
         batch,

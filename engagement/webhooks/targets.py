@@ -1,6 +1,6 @@
 """Which targets are refused: those inside the network, and other ports than the two of the web.
 
-The name alone tells little: what it leads to is looked at when it is connected to, in `connect`.
+The name alone says little: what it leads to is looked at when it is connected to, in `connect`.
 """
 
 import ipaddress

@@ -45,10 +45,11 @@ GONE_IN_ROOMS = {
 ROOMS = (
     *(f"milter/smtpapi/{room}/" for room in ("find", "hop", "mime", "model", "mta", "pipeline", "policy")),
     *(f"milter/smtpapi/{room}/" for room in ("process", "request", "rewrite", "setup", "telemetry")),
-    *(f"milter/smtpapi/commands/{room}/" for room in ("configuration", "services")),
+    *(f"milter/smtpapi/commands/{room}/" for room in ("configuration", "mail", "services")),
     *(f"engagement/{room}/" for room in ("access", "bounces", "cluster", "erasures", "kept_html", "links")),
     *(f"engagement/{room}/" for room in ("maillogs", "metrics", "registry", "settings", "suppression")),
     "engagement/tracking_domains/",
+    "engagement/webhooks/",
     "private_mta/",
     "demo/",
 )

@@ -1,6 +1,6 @@
 """Makes batches of what came into the store, in its order.
 
-Events are read in portions, and a batch is made of whole portions, as the store's mark tells where a portion
+Events are read in portions, and a batch is made of whole portions, as the store's mark says where a portion
 ends and nothing less. A batch carries the mark behind its last event: so the batches themselves say up to
 where events are in batches, and nobody makes a second one of the same events.
 """

@@ -1,4 +1,4 @@
-"""What a webhook tells besides what comes in: of hits that a later run classified anew, and of times past.
+"""What a webhook reports besides what comes in: of hits that a later run classified anew, and of times past.
 
 Both read the store in portions, a batch or none a step, and note in the webhook's state how far they are:
 what a killed program did last is done once more, with the same event ids.
@@ -32,7 +32,7 @@ class Later:
     def __init__(self, tools: Tools, filler: Filler) -> None:
         self._tools = tools
         self._filler = filler
-        self._looked = float("-inf")  # when there was no run to tell of
+        self._looked = float("-inf")  # when there was no run to report
 
     def step(self, webhook: Webhook, state: State, waiting: int) -> tuple[list[Stored], State]:
         """Do one step of each; return the batches that were made, and the state then.
@@ -79,7 +79,7 @@ class Later:
         return made, replace(state, again_after=cursor_of(events[-1]))
 
     def _next_run(self, state: State) -> Run | None:
-        """Return the first run that was not told of, if it is over."""
+        """Return the first run that was not reported, if it is over."""
         run = next(reclassified.after(self._tools.documents.registry, state.run), None)
         return run if run and run.is_over(self._tools.now_ms) else None
 
@@ -119,7 +119,7 @@ class Later:
         return made
 
 
-def told_on(state: State, after: State) -> State:
+def reported_on(state: State, after: State) -> State:
     """Return a state that is as far as another one."""
     return replace(
         state,

@@ -41,13 +41,13 @@ class Lease:
         self._registry.put(SENDER, self.owner, {"signs": self._count})
         self._signed = began
 
-    def run(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
-        """Give signs of life until stop is set. tell: what to do with an error's text."""
+    def run(self, stop: threading.Event, report: Callable[[str], None]) -> None:
+        """Give signs of life until stop is set. report: what to do with an error's text."""
         while not stop.wait(self._takeover / _SIGNS):
             try:
                 self.sign()
             except RegistryError as error:
-                tell(f"no sign of life could be given: {error}")
+                report(f"no sign of life could be given: {error}")
 
     def holds(self) -> bool:
         """Return whether the last sign is young enough that nobody else can have taken over."""

@@ -50,7 +50,7 @@ class Sending:
         """Send until stop is set. ready: called once, when the registry answers. alive: in each turn."""
         signs = threading.Event()
         signer: threading.Thread | None = None
-        told = ""
+        reported = ""
         while not stop.is_set():
             alive()
             try:
@@ -60,10 +60,10 @@ class Sending:
                     signer.start()
                     ready()
                 self.step()
-                told = ""
+                reported = ""
             except RegistryError as error:
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != reported:
+                    reported = str(error)
                     _log.error("waiting: %s", error)
             stop.wait(LOOK_SECONDS)
         self._end()

@@ -15,7 +15,7 @@ from engagement.webhooks.sending.metrics import Counts
 class Tools:
     """Documents, store, sender and settings.
 
-    retention: of the store, seconds. again_within: seconds in which hits may be judged anew. now: returns
+    retention: of the store, seconds. again_within: seconds in which hits may be classified anew. now: returns
     Unix seconds. sweep_seconds: from one look at old batches to the next.
     """
 

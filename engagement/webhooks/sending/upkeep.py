@@ -10,7 +10,7 @@ from engagement.webhooks.model import DELIVERED, Webhook
 from engagement.webhooks.sending.filling import Filler
 from engagement.webhooks.sending.tools import Tools
 
-_SLACK_MS: Final = 120_000  # hits are judged anew within seconds after the time is over
+_SLACK_MS: Final = 120_000  # hits are classified anew within seconds after the time is over
 _IDS: Final = 500  # of one question to the store
 
 
@@ -23,7 +23,7 @@ def outdated(tools: Tools, stored: Stored) -> bool:
 
 
 def is_ripe(tools: Tools, stored: Stored) -> bool:
-    """Return whether the hits of a delivered batch are judged no more, and were not looked at yet."""
+    """Return whether the hits of a delivered batch are classified no more, and were not looked at yet."""
     batch = stored.batch
     ripe_ms = batch.created_ms + tools.again_within * 1000 + _SLACK_MS
     return batch.state == DELIVERED and not batch.checked and tools.now_ms >= ripe_ms

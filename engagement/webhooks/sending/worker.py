@@ -26,7 +26,7 @@ from engagement.webhooks.schedule import (
 )
 from engagement.webhooks.sending.delivery import NoTokenError
 from engagement.webhooks.sending.filling import Filler, due_again
-from engagement.webhooks.sending.later import Later, told_on
+from engagement.webhooks.sending.later import Later, reported_on
 from engagement.webhooks.sending.metrics import Health
 from engagement.webhooks.sending.tools import Tools
 from engagement.webhooks.sending.upkeep import correct, is_ripe, outdated
@@ -70,18 +70,18 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Send until stop is set, or the webhook is another's or gone."""
-        told = ""
+        reported = ""
         while not stop.is_set():
             try:
                 busy = self.turn()
-                told = ""
+                reported = ""
             except NotOursError:
                 _log.info("webhook %s: another program sends for it now", self._id)
                 return
             except (RegistryError, StoreError) as error:
                 self._stale.set()
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != reported:
+                    reported = str(error)
                     _log.error("webhook %s: waiting: %s", self._id, error)
                 stop.wait(_TROUBLE_SECONDS)
                 continue
@@ -114,7 +114,7 @@ class Worker:
             return False
         sent = self._send_next(webhook)
         more = self._fill(webhook)
-        more = self._tell_later(webhook) or more
+        more = self._report_later(webhook) or more
         self._note()
         return sent or more
 
@@ -154,7 +154,7 @@ class Worker:
             self._stale.set()
 
     def _note(self, *, now: bool = False) -> None:
-        """Write down the mark and the last success, which the documents of batches do not tell for ever."""
+        """Write down the mark and the last success, which the documents of batches do not have for ever."""
         moment = time.monotonic()
         if not now and moment - self._noted < _NOTE_SECONDS:
             return
@@ -217,7 +217,7 @@ class Worker:
             self._tools.counts.add("failed" if batch.number in self._pending else "given_up")
         if counts and (before.failures or not answer.is_success):
             self._change(after)
-        self._tell(batch, answer, before)
+        self._report(batch, answer, before)
         if answer.is_success and counts and before.failures:  # it answers again: the others at once
             for number, stored in self._pending.items():
                 if not stored.batch.is_replay:
@@ -242,7 +242,7 @@ class Worker:
                 *(self._id, batch.id, batch.count, TRIES),
             )
 
-    def _tell(self, batch: Batch, answer: Answer, before: State) -> None:
+    def _report(self, batch: Batch, answer: Answer, before: State) -> None:
         if self._state.paused and not before.paused:
             _log.error(
                 "webhook %s: paused: %s. Nothing is lost; `smtpapi webhook resume` has it go on.",
@@ -260,7 +260,7 @@ class Worker:
         self._pending.update({stored.batch.number: stored for stored in made})
         return more
 
-    def _tell_later(self, webhook: Webhook) -> bool:
+    def _report_later(self, webhook: Webhook) -> bool:
         """Go on with corrections of later runs, and with times sent again; return whether it made batches."""
         if not may_fill((stored.batch for stored in self._pending.values()), self._state):
             return False
@@ -269,7 +269,7 @@ class Worker:
         made, after = self._later.step(webhook, before, waiting)
         self._pending.update({stored.batch.number: stored for stored in made})
         if after != before:
-            self._change(lambda state: told_on(state, after))
+            self._change(lambda state: reported_on(state, after))
         return after != before
 
     # --- now and then ---

@@ -73,7 +73,7 @@ def _take_all(maildir: Path, spool: SpoolWriter, ring: Path) -> None:
 
 
 def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
-    """Tell what a mail says; return False where the spool takes nothing."""
+    """Record what a mail says; return False where the spool takes nothing."""
     now_ms = int(time.time() * 1000)
     returned: Returned = read(data, now_ms)
     if not returned.events and (token := token_in(data)):
@@ -91,7 +91,7 @@ def _take(name: str, data: bytes, spool: SpoolWriter, ring: Path) -> bool:
 
 
 def _take_wish(name: str, token: bytes, ring: Path, now_ms: int, spool: SpoolWriter) -> bool:
-    """Tell that a reader wants no more mail; return False where spool or key ring fail."""
+    """Record that a reader wants no more mail; return False where spool or key ring fail."""
     try:
         wish = wish_of_token(token, load_ring(ring), now_ms)
     except RingError as error:
