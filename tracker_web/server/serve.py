@@ -27,6 +27,7 @@ from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.notices import Notices, fork_workers
 from tracker_web.server.per_process import well_known
+from tracker_web.server.turns import go_first
 
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
@@ -79,6 +80,7 @@ def serve(settings: Settings, config: Path) -> None:
     notices = Notices(listen.host, listen.port, settings.tracker.workers)
     _notices[:] = [notices]
     fork_workers()
+    go_first()
     server = Granian(
         "tracker_web.server.serve:application",
         factory=True,
