@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from api.api_site import ApiSite, make_api_site
+from engagement.access.users import Role, Users
+from engagement.registry import open_registry
 from web.servers import PATIENCE, running, web
 
 MORE = 12  # than the program has threads
@@ -196,3 +198,15 @@ def test_slow_body_gets_408_after_twenty_seconds_and_its_connection_ends(site: A
                 got += part
             assert 19 < time.monotonic() - began < 30
             assert got.startswith(b"HTTP/1.1 408 ")
+
+
+def test_two_cookies_of_an_answer_stay_two(site: ApiSite) -> None:
+    Users(open_registry(site.settings)).add("ida", "correct horse battery", Role.LOOKS)
+    body = b"name=ida&password=correct+horse+battery"
+    # From an address from which nothing wrong came in another test.
+    elsewhere = ("127.9.9.9", 0)
+    with socket.create_connection(("127.0.0.1", site.site.web), PATIENCE, source_address=elsewhere) as one:
+        one.sendall(form(len(body)) + body)
+        got = one.recv(4096)
+    assert got.startswith(b"HTTP/1.1 303 ")
+    assert got.lower().count(b"\nset-cookie: smtpapi_") == 2
