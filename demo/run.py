@@ -129,6 +129,7 @@ class Demonstration:
                 if time.monotonic() > end:
                     raise Unable(f"the {what} does not answer; its log says:\n{tail(self._log_of(what))}")
                 time.sleep(0.05)
+        next(program for program in self.programs if program.name == "web").give_way()
         self._write_url()
         self._write_key()
 

@@ -15,6 +15,9 @@ _ = (_.negotiate, _._actions, _.milter_protocol)
 _ = (_.command_encoding, _.convert, _.exit_code, _.lstrip_blocks, _.trim_blocks, _.application)
 _ = (_.text_list, _.pair, _.assign, _.include, _.format_message, _.writelines)
 
+# the io module (tracker_web.web.front.body_wanted)
+_ = (_.readinto, _.readall)
+
 # what operators' policy files use (smtpapi.policy, docs/policy.md)
 _ = (_.VCTX_MESS, _.VCTX_RCPT, _.ECMESS_CTX_CONN, _.ECMESS_CTX_MESS, _.VALIDATE_CONT, _.VALIDATE_DONE)
 _ = (_.remote_addr, _.remote_name, _.local_addr, _.mailfrom, _.__file__)

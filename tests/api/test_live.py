@@ -131,7 +131,7 @@ def test_nginxs_block_leads_to_the_api(site: ApiSite, front: int) -> None:
 
 
 def test_who_has_no_key_is_answered_before_the_body_and_holds_up_no_other(site: ApiSite) -> None:
-    """More of them than the server has threads (8). Where a body is read, a proxy has to gather it."""
+    """More of them than the program has threads (8). Where a body is read: tests/web/test_slow_bodies.py."""
     key = site.key()
     head = (
         "POST /api/v1/tracking-domains HTTP/1.1\r\nHost: localhost\r\nAuthorization: wrong\r\n"

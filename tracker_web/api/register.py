@@ -22,6 +22,7 @@ from tracker_web.api.parsing import list_in_query
 from tracker_web.api.topics import messages, recipients, suppression, tracking_domains, webhooks
 from tracker_web.api.transmissions import calls as transmissions
 from tracker_web.links.client_address import Proxies
+from tracker_web.web.front.body_wanted import limit_body
 from tracker_web.web.guard import is_api
 from tracker_web.web.sources import Sources
 
@@ -107,3 +108,4 @@ def _check_body(limit: int) -> None:
     if (request.content_length or 0) > limit:
         fail(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {limit} bytes here")
     request.max_content_length = limit  # of a body whose length was not announced
+    limit_body(request.environ, limit)

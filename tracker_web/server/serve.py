@@ -3,7 +3,6 @@
 Why granian, and why these values: docs/decisions/0004-fast-path.md.
 """
 
-import resource
 from functools import partial
 from pathlib import Path
 
@@ -23,18 +22,15 @@ from engagement.settings.schema import PrivacyMode
 from tracker_web.links.hosts import parse_listen, tracking_hosts
 from tracker_web.server import build, counts, log
 from tracker_web.server.asgi import Asgi
+from tracker_web.server.connections import BACKLOG, max_connections
 from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.notices import Notices, fork_workers
 from tracker_web.server.per_process import well_known
+from tracker_web.server.turns import go_first
 
-# Connections of a worker at once, idle ones and slow senders included. With granian's own limit, 1,024, as
-# many idle ones made every reader wait for 10 s. One costs some 10 kB.
-_CONNECTIONS = 16_384
-_OTHER_FILES = 256  # descriptors that a worker needs besides those of connections
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
-_BACKLOG = 4096  # connections that the kernel keeps until a worker takes them
 
 
 def prepare(config: Path, *, join: bool = False) -> Settings:
@@ -62,18 +58,6 @@ def prepare(config: Path, *, join: bool = False) -> Settings:
     return settings
 
 
-def _max_connections() -> int:
-    """Return how many connections a worker may hold: as many as the limit of open files leaves."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _CONNECTIONS + _OTHER_FILES
-    if soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft < needed:
-        log.few_descriptors(soft, _CONNECTIONS)
-    return max(_CONNECTIONS // 16, min(_CONNECTIONS, soft - _OTHER_FILES))
-
-
 _notices: list[Notices] = []  # none or one: made by the parent, inherited by its workers
 
 
@@ -96,6 +80,7 @@ def serve(settings: Settings, config: Path) -> None:
     notices = Notices(listen.host, listen.port, settings.tracker.workers)
     _notices[:] = [notices]
     fork_workers()
+    go_first()
     server = Granian(
         "tracker_web.server.serve:application",
         factory=True,
@@ -106,8 +91,8 @@ def serve(settings: Settings, config: Path) -> None:
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
         websockets=False,
-        backlog=_BACKLOG,
-        backpressure=_max_connections(),
+        backlog=BACKLOG,
+        backpressure=max_connections(log.few_descriptors),
         log_level=LogLevels.warning,
         log_dictconfig=log.CONFIG,
         log_access=False,

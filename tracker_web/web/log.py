@@ -53,3 +53,13 @@ def notice(text: str) -> None:
 def page_failed(error: BaseException) -> None:
     """Log that a page could not be made."""
     _logger.error("page failed: %s: %s", type(error).__name__, error)
+
+
+def few_descriptors(allowed: int, wanted: int) -> None:
+    """Log that the limit of open files is below what the connections need."""
+    _logger.warning(
+        "the limit of open files is %d, so %d connections cannot be held at once: raise LimitNOFILE "
+        "(systemd) or `ulimit -n`",
+        allowed,
+        wanted,
+    )

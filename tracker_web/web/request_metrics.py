@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from engagement.metrics.model import Durations, Kind, Metric, Reading
+from tracker_web.web.front.body_wanted import BodyWanted
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,7 +45,7 @@ class RequestMetrics:
         self._seconds = dict.fromkeys(AREAS, 0.0)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request, and count it."""
+        """Answer one request, and count it. Raises BodyWanted, uncounted, where it is asked again."""
         began = self._clock()
         code = "500"  # where no answer comes
 
@@ -55,12 +56,19 @@ class RequestMetrics:
             code = status[:3]
             return start_response(status, headers, failed)
 
+        wanted = False
         try:
             return self._inner(environ, start)
+        except BodyWanted:
+            wanted = True
+            raise
         finally:
-            self._note(area_of(environ.get("PATH_INFO", "")), code, self._clock() - began)
+            if not wanted:
+                self.note(environ.get("PATH_INFO", ""), code, self._clock() - began)
 
-    def _note(self, area: str, code: str, seconds: float) -> None:
+    def note(self, path: str, code: str, seconds: float) -> None:
+        """Count an answer: its request's path, its status, the time until it began."""
+        area = area_of(path)
         with self._lock:
             self._requests[area, code] += 1
             self._counts[area][bisect_left(BOUNDS, seconds)] += 1

@@ -1,14 +1,15 @@
 """Starts the pages' server: checks beforehand, then granian on a listener of its own.
 
-One process with a few threads: only the operator uses it, and no reader of mail waits for it.
+One process with a few threads: only the operator uses it, and no reader of mail waits for it. The threads
+never wait for a client, slow or idle (`front`, docs/decisions/0038-web-without-a-proxy.md).
 """
 
 import os
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -18,15 +19,15 @@ from granian.log import LogLevels
 from engagement.metrics import show
 from engagement.settings import Settings, SettingsError, load_file
 from tracker_web.server.build import CONFIG_VARIABLE
+from tracker_web.server.connections import BACKLOG, max_connections
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.notices import Notices, fork_workers
+from tracker_web.server.turns import give_way
 from tracker_web.web import log
 from tracker_web.web.app import create_app, listen_of
+from tracker_web.web.front.asgi import Front
 from tracker_web.web.request_metrics import RequestMetrics
 from tracker_web.web.token_file import TokenError, token_of
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 _THREADS: Final = 8
 _HEADER_TIMEOUT: Final = 10_000  # milliseconds
@@ -65,42 +66,22 @@ def _renew(config: Path) -> None:
     _good[:] = [_Good(settings)]
 
 
-def application() -> "WSGIApplication":
+def application() -> Front:
     """Return the application that the server's worker calls. Raises TokenError."""
     settings = _good[0].settings
     counted = RequestMetrics(create_app(settings).wsgi_app)
     # In the worker: there is one, so what it counts is all.
     show.start(settings.metrics.web, counted.read, log.notice)
+    workers = ThreadPoolExecutor(_THREADS, "web")
+    made = Front(counted, workers, slow=lambda path, seconds: counted.note(path, "408", seconds))
     for each in _notices:
         each.built()
-    return counted
-
-
-def _forget_variables() -> None:
-    """Remove from the environment what could be taken for a part of a request.
-
-    The server mixes the environment into each request's variables: HTTP_COOKIE, set by accident or on
-    purpose, would be a header of every request that has none.
-    """
-    for name in list(os.environ):
-        if name.startswith(("HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "wsgi")):
-            del os.environ[name]
-
-
-def _give_way() -> None:
-    """Let the tracker beside it have the processor first; a unit says it with Nice=, and forbids the call.
-
-    Not SCHED_IDLE: on a machine whose processors are never idle nobody would be shown a page.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) < _NICE:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    return made
 
 
 def serve(settings: Settings, config: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
-    _forget_variables()
-    _give_way()
+    give_way(_NICE)  # the tracker beside it has the processor first
     os.environ[CONFIG_VARIABLE] = str(config)  # for the commands that this program runs
     listen = listen_of(settings)
     log.started(str(listen), settings.web.token_file)
@@ -112,12 +93,13 @@ def serve(settings: Settings, config: Path) -> None:
         factory=True,
         address=listen.host,
         port=listen.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         workers=1,
-        blocking_threads=_THREADS,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT),
         websockets=False,
+        backlog=BACKLOG,
+        backpressure=max_connections(log.few_descriptors),
         log_level=LogLevels.warning,
         log_dictconfig=log.CONFIG,
         log_access=False,

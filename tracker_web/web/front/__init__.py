@@ -1,0 +1,1 @@
+"""What stands between the server and the application of `smtpapi web`: no thread waits for a client."""
