@@ -13,9 +13,11 @@ from typing import NamedTuple
 from mutation.inside import ANEW, NOTICED, SURVIVED, TOO_LONG
 from mutation.mutants import Mutant
 
-# Quick, and in the process of the test. Those through real programs take too long for one mutant.
+# Quick, and in the process of the test. Those through real programs and browsers take too long for a mutant.
 _SUITES = [
-    *("unit", "properties", "contract", "docs", "web", "vendors", "config"),
+    *("unit", "properties", "contract", "docs", "vendors", "config"),
+    *("web/test_known_faults_of_answers.py", "web/test_unnoticed_faults_of_answers.py", "web/test_hosts.py"),
+    *("web/test_unsubscribe.py", "web/test_hot.py", "web/test_ceiling.py"),
     *("test_dialogs.py", "test_golden_messages.py", "corpus_checks/test_html_trees.py"),
     *("corpus_checks/test_url_ends.py", "corpus_checks/test_find_oracle.py"),
     *("prometheus/test_lag_and_waiting.py", "prometheus/test_shared_counts.py"),
@@ -32,7 +34,7 @@ LEFT_OUT = (
         "patience",
         "test_forked",
     ),
-    *("through_postfix", "worker_stop", "linear", "make_run", "layouts", "chromium"),
+    *("through_postfix", "worker_stop", "linear", "make_run", "layouts", "without_the_part_in_c"),
 )
 CHOICE = ("-k", " and ".join(f"not {word}" for word in LEFT_OUT))
 _PATIENCE = 25  # seconds for one test; without a mutant none that is chosen takes half as long
