@@ -39,7 +39,7 @@ LEFT_OUT = (
 CHOICE = ("-k", " and ".join(f"not {word}" for word in LEFT_OUT))
 _PATIENCE = 25  # seconds for one test; without a mutant none that is chosen takes half as long
 _OUTCOMES = {0: SURVIVED, 5: SURVIVED, 1: NOTICED, -1: TOO_LONG}  # by pytest's exit status
-_FIRST_FILES = 4
+_FIRST_FILES = 3
 
 
 class Tree:
@@ -63,7 +63,8 @@ class Tree:
 
     def start(self, *words: str, **descriptors: int) -> subprocess.Popen[bytes]:
         """Start pytest in the copy. descriptors: handed on under these names."""
-        options = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", f"--basetemp={self.path}/temp")
+        plugins = (f"no:{name}" for name in ("randomly", "cacheprovider", "schemathesis", "anyio"))
+        options = ("-q", *(word for each in plugins for word in ("-p", each)), f"--basetemp={self.path}/temp")
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", *options, *words],
             cwd=self.path, start_new_session=True, pass_fds=list(descriptors.values()),
