@@ -117,14 +117,15 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     kept = os.environ.get("MUTANT_MAP")
     tests = Map.kept(every, ROOT, Path(kept)) if kept else Map.measured(every, files_of_tests(ROOT))
     trees: SimpleQueue[Tree] = SimpleQueue()
-    for tree in every:
+
+    def opened(tree: Tree) -> None:
         tree.open()
         trees.put(tree)
 
     def judged(mutant: Mutant) -> str:
         if key(mutant) in known:
             return "equivalent"
-        tree = trees.get()
+        tree = trees.get(timeout=1800)
         try:
             place = mutant.path, mutant.line, mutant.line + mutant.old.count("\n")
             chosen = tests.tests(*place)
@@ -134,8 +135,10 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
         print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
         return outcome
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as openers, ThreadPoolExecutor(WORKERS) as pool:
+        opening = openers.map(opened, every)
         outcomes = list(pool.map(judged, drawn))
+        list(opening)  # raises what kept one from it
     for tree in every:
         tree.close()
     matter = len(drawn) - outcomes.count("equivalent")
