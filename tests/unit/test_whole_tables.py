@@ -1,6 +1,8 @@
 """Tables, written forms and bounds of the core, each tried over all that it holds and not by an example."""
 
+import dataclasses
 import html
+import inspect
 import json
 import re
 from email.header import decode_header, make_header
@@ -21,6 +23,9 @@ from engagement.links.ring_file import RingError, load_ring, save_ring
 from engagement.spool.read import CURSOR, SpoolReader, positions
 from engagement.spool.write import SpoolWriter
 from smtpapi.find.html_syntax import entities
+from smtpapi.model.message import Message
+from smtpapi.mta.message_end import MessageEnd
+from smtpapi.pipeline.site import Site
 from smtpapi.request.copies import mailbox
 from smtpapi.request.x_msys_api import Copy
 from tracker_web.links.responses import front_page, gone
@@ -117,3 +122,17 @@ def test_pages_for_readers_are_whole(page: tuple[list[tuple[str, str]], bytes]) 
     assert '<html lang="en">' in text
     assert "{" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
     assert ("Shop &amp; Co" in text) == ("Shop & Co" in html.unescape(text))
+
+
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        (MessageEnd, {"_result", "_message"}),
+        (Site, {"key", "decisions", "_terms"}),
+        (Message, {"header_size", "_named"}),
+        (Ring, {"_opening"}),
+    ],
+)
+def test_what_follows_from_other_fields_is_not_given(made: Any, names: set[str]) -> None:
+    assert {each.name for each in dataclasses.fields(made) if not each.init} == names
+    assert names.isdisjoint(inspect.signature(made).parameters)
