@@ -4,8 +4,11 @@ import itertools
 
 import pytest
 
+from engagement.events.rows import REPEAT_MS
 from engagement.figures.contribution import Cube
 from engagement.figures.definitions import FIGURES
+from engagement.figures.facts import Fact
+from engagement.figures.from_events import fact_of_fields, window
 from engagement.figures.increments import LIFE, PRECISIONS
 from engagement.figures.query import (
     GROUPS,
@@ -138,3 +141,55 @@ def test_groups_are_named_and_the_first_of_them_shown() -> None:
     machines = cells(name, Cube.MACHINE_DAY, (1, "scanner", "odd", 1), (1, "human", "", 2))
     rows = answer(FigureQuery(by="machine", metrics=(name,)), machines)
     assert [row.group for row in rows] == ["human", "scanner odd"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "length"), [("1min", 60_000), ("hour", 3_600_000), ("12hr", 43_200_000), ("day", DAY)]
+)
+def test_events_are_needed_of_whole_increments_and_of_the_moment_before(precision: str, length: int) -> None:
+    for from_ms, to_ms, first, last in (
+        (0, length, 0, 1),
+        (0, length + 1, 0, 2),
+        (length - 1, length, 0, 1),
+        (length, 2 * length, 1, 2),
+        (length, length + 1, 1, 2),
+    ):
+        query = FigureQuery(from_ms=from_ms, to_ms=to_ms, precision=precision)
+        assert window(query) == (first * length - REPEAT_MS, last * length)
+
+
+@pytest.mark.parametrize("times", [{"from_ms": 0}, {"to_ms": 1}, {}])
+def test_events_of_an_open_window_are_not_asked_for(times: dict[str, int]) -> None:
+    with pytest.raises(TypeError, match="a window has a beginning and an end"):
+        window(FigureQuery(**times))
+
+
+def test_what_an_event_does_not_say_counts_as_not_known() -> None:
+    little = {"timestamp": "1970-01-01T00:00:00.007Z", "type": "delivery", "event_id": "e"}
+    fact = fact_of_fields(little)
+    assert fact == Fact(
+        7, "delivery", "e", "", "", "", "", True, "", False, 1, -1, "", False, False, 0, 0, -1, -1
+    )
+    said = {
+        "campaign_id": "c",
+        "recipient_domain": "d",
+        "x_client_class": "human",
+        "x_client_certain": False,
+        "x_client_reason": "r",
+        "x_expired": True,
+        "x_hits": "3",
+        "x_link_ordinal": 2,
+        "target_link_name": "n",
+        "open_tracking": True,
+        "click_tracking": True,
+        "msg_size": "9",
+        "bounce_class": "10",
+        "num_retries": "1",
+        "queue_time": "5",
+        "target_link_url": "u",
+        "x_link_part": "html",
+    }
+    link = "hit\0u\0n\0002\0html"
+    whole = ("c", "d", link, "human", False, "r", True, 3, 2, "n", True, True, 9, 10, 1, 5)
+    assert fact_of_fields(little | said) == Fact(7, "delivery", "e", *whole)  # type: ignore[arg-type]
+    assert fact_of_fields(little | said | {"x_shared": True}).link == "e"
