@@ -136,6 +136,11 @@ def _exchanged(pairs: _Pairs) -> bool:
     return pairs[0][0] in found
 
 
+def is_at_import(mutant: Mutant, source: bytes) -> bool:
+    """Tell whether a mutant is in no function, so that it only shows when its module is imported."""
+    return not list(_changed(mutant.path, source, mutant.applied(source)))
+
+
 def _changed(path: str, old: bytes, new: bytes) -> Iterator[tuple[CodeType, CodeType]]:
     """The code of functions that differs, the outermost first; none if what runs at import does."""
     try:

@@ -23,7 +23,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from mutation.inside import SURVIVED, TOO_LONG
+from mutation.inside import SURVIVED, TOO_LONG, is_at_import
 from mutation.judge import Tree
 from mutation.mutants import Mutant, modules, mutants_of, sample
 from mutation.which_tests import Map, files_of_tests
@@ -128,8 +128,9 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
         tree = trees.get(timeout=1800)
         try:
             place = mutant.path, mutant.line, mutant.line + mutant.old.count("\n")
-            chosen = tests.tests(*place)
-            outcome = tree.outcome(mutant, chosen, tests.seconds(chosen), at_import=tests.at_import(*place))
+            at_import = is_at_import(mutant, (ROOT / mutant.path).read_bytes())
+            chosen = tests.tests(*place, at_import=at_import)
+            outcome = tree.outcome(mutant, chosen, tests.seconds(chosen), at_import=at_import)
         finally:
             trees.put(tree)
         print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)

@@ -137,14 +137,15 @@ class Map:
                 lines[path, line] |= tests - failed - {""}
         return cls(dict(lines), seconds)
 
-    def tests(self, path: str, first: int, last: int) -> list[str]:
+    def tests(self, path: str, first: int, last: int, *, at_import: bool) -> list[str]:
         """Return tests that run any of the lines, a minute of them: the quickest of each file first.
 
-        Those of files that import the module come before all others, for most of the time.
+        Those of files that import the module come before all others, for most of the time. at_import: the
+        lines run when the module is imported: for all tests that use it, whichever of them imported it.
         """
         every = self._that_run(path, first, last)
-        if not every:  # run when the module is imported, or by another process only
-            every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
+        if at_import or not every:  # or run by another process only
+            every = every.union(*(tests for (file, _), tests in self._lines.items() if file == path))
             every |= {test for test in self._seconds if _imports(test.partition("::")[0], path)}
         near = {test for test in every if _imports(test.partition("::")[0], path)}
         chosen = self._within(self._in_turn(near), _MOST_SECONDS * 2 / 3)
@@ -160,10 +161,6 @@ class Map:
                 break
             chosen.append(test)
         return chosen
-
-    def at_import(self, path: str, first: int, last: int) -> bool:
-        """Tell whether no test by itself runs any of the lines."""
-        return not self._that_run(path, first, last)
 
     def _that_run(self, path: str, first: int, last: int) -> set[str]:
         return set().union(*(self._lines.get((path, line), set()) for line in range(first, last + 1)))
