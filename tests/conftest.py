@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from cassandra_site import Node
@@ -14,6 +15,9 @@ from cassandra_site import Node
 # The first test that needs Cassandra waits for its start, and once for its download.
 _FIRST_SECONDS = 900
 
+# How long one example takes says how busy the machine is. What must be quick is measured where that is asked.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 _OWN_FOLDER = pytest.StashKey[Path]()
 

@@ -1,10 +1,11 @@
 """A plugin of pytest: tries mutants in one session, each in a fork of it, so that nothing is imported anew.
 
-Jobs come one a line by the descriptor MUTANT_JOBS: mutant, tests, seconds at most. The answer to each goes to
-MUTANT_ANSWERS: "noticed", "survived", or "anew" where the mutant lies in code that only runs at import.
+Jobs come one a line by the descriptor MUTANT_JOBS: mutant, tests, seconds at most. The answers go to
+MUTANT_ANSWERS: "noticed", "too long", "survived", or "anew" where the mutant is in code that runs at import.
 """
 
 import ast
+import contextlib
 import functools
 import gc
 import json
@@ -20,7 +21,8 @@ import pytest
 
 from mutation.mutants import Mutant
 
-NOTICED, SURVIVED, ANEW = "noticed", "survived", "anew"
+NOTICED, TOO_LONG, SURVIVED, ANEW = "noticed", "too long", "survived", "anew"
+_Pairs = list[tuple[CodeType, CodeType]]  # the code of a function, and what it is exchanged for
 
 
 class Failed:
@@ -47,22 +49,41 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 
 def _tried(mutant: Mutant, items: list[pytest.Item], seconds: float) -> str:
-    """Try it in a fork."""
+    """Try it in forks; a test that fails without it as well, as on a busy machine, has noticed nothing."""
     place = Path(mutant.path)
     source = place.read_bytes()
     pairs = list(_changed(str(place.absolute()), source, mutant.applied(source)))
-    if not pairs or not items:
-        return ANEW
-    place.write_bytes(mutant.applied(source))  # for programs that the tests start
+    outcome = ANEW
+    while pairs and items:
+        place.write_bytes(mutant.applied(source))  # for programs that the tests start
+        try:
+            outcome, passed = _forked(items, pairs, seconds)
+        finally:
+            place.write_bytes(source)
+        if outcome != NOTICED or passed is None or _forked([items[passed]], [], seconds)[0] == SURVIVED:
+            return outcome
+        items = items[passed + 1 :]
+        outcome = SURVIVED
+    return outcome
+
+
+def _forked(items: list[pytest.Item], pairs: _Pairs, seconds: float) -> tuple[str, int | None]:
+    """Run tests in a fork. Return what became of it, and how many passed before one failed."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of threads that a fork leaves behind
             child = os.fork()
         if child == 0:
-            _run(items, pairs)
-        return _waited(child, seconds)
+            _run(items, pairs, writer)
+        outcome = _waited(child, seconds)
+        with contextlib.suppress(BlockingIOError):
+            return outcome, int(os.read(reader, 20))
+        return outcome, None
     finally:
-        place.write_bytes(source)
+        os.close(reader)
+        os.close(writer)
 
 
 def _waited(child: int, seconds: float) -> str:
@@ -75,28 +96,32 @@ def _waited(child: int, seconds: float) -> str:
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if not in_time:
-        return NOTICED
+        return TOO_LONG
     return {0: SURVIVED, 3: ANEW}.get(status, NOTICED)
 
 
-def _run(items: list[pytest.Item], pairs: list[tuple[CodeType, CodeType]]) -> None:
-    """Run the tests with the code exchanged, until one fails; ends the process."""
+def _run(items: list[pytest.Item], pairs: _Pairs, tell: int) -> None:
+    """Run the tests with the code exchanged, until one fails; ends the process.
+
+    tell: where to write how many passed before the one that failed.
+    """
     status = 1
     try:
         os.setpgid(0, 0)
-        if not _exchanged(pairs):
+        if pairs and not _exchanged(pairs):
             status = 3
             return
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for passed, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if Failed.yes:
+                os.write(tell, str(passed).encode())
                 return
         status = 0
     finally:
         os._exit(status)
 
 
-def _exchanged(pairs: list[tuple[CodeType, CodeType]]) -> bool:
+def _exchanged(pairs: _Pairs) -> bool:
     """Give the living functions the new code; False if the outermost has none."""
     new = dict(pairs)
     found = set()
@@ -109,6 +134,11 @@ def _exchanged(pairs: list[tuple[CodeType, CodeType]]) -> bool:
         elif isinstance(each, functools._lru_cache_wrapper):
             each.cache_clear()
     return pairs[0][0] in found
+
+
+def is_at_import(mutant: Mutant, source: bytes) -> bool:
+    """Tell whether a mutant is in no function, so that it only shows when its module is imported."""
+    return not list(_changed(mutant.path, source, mutant.applied(source)))
 
 
 def _changed(path: str, old: bytes, new: bytes) -> Iterator[tuple[CodeType, CodeType]]:

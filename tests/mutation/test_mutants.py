@@ -10,7 +10,7 @@ noticed, and the share.
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
 with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
 (`which_tests.Map.kept`), so that a second run measures only what has changed. MUTANT_WORKERS (2): how many
-are tried at once.
+are tried at once, and in how many processes tests are measured.
 """
 
 import difflib
@@ -23,9 +23,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from mutation.judge import SUITES, Tree
+from mutation.inside import SURVIVED, TOO_LONG, is_at_import
+from mutation.judge import Tree
 from mutation.mutants import Mutant, modules, mutants_of, sample
-from mutation.which_tests import Map
+from mutation.which_tests import Map, files_of_tests
 
 ROOT = Path(__file__).parents[2]
 SHARE = 0.97
@@ -59,7 +60,7 @@ def asked_for(drawn: list[Mutant]) -> list[Mutant]:
     if "MUTANT_ONLY" not in os.environ:
         return drawn
     lines = Path(os.environ["MUTANT_ONLY"]).read_text("utf-8").splitlines()
-    wanted = {tuple(line.split("\t")[2:6]) for line in lines if line.startswith(("survived", "no test"))}
+    wanted = {tuple(line.split("\t")[2:6]) for line in lines if line.startswith(SURVIVED)}
     return [mutant for mutant in drawn if key(mutant) in wanted]
 
 
@@ -74,13 +75,16 @@ def diff(mutant: Mutant) -> str:
 def report(seed: int, outcomes: dict[Mutant, str], known: dict[Key, str]) -> Iterator[str]:
     """Yield the lines of the report."""
     named = [mutant for mutant, outcome in outcomes.items() if outcome == "equivalent"]
-    left = [mutant for mutant, outcome in outcomes.items() if outcome not in ("equivalent", "noticed")]
+    left = [mutant for mutant, outcome in outcomes.items() if outcome == SURVIVED]
+    slow = [mutant for mutant, outcome in outcomes.items() if outcome == TOO_LONG]
     yield f"\nequivalent, and not tried ({len(named)}):"
     for mutant in named:
         yield f"{mutant}: {known[key(mutant)]}"
+    yield f"\nnoticed as tests with them run for ever ({len(slow)}):"
+    yield from map(str, slow)
     yield f"\nnoticed by no test ({len(left)}):"
     for mutant in left:
-        yield f"{mutant.path}:{mutant.line}: {outcomes[mutant]}\n{diff(mutant)}"
+        yield f"{mutant.path}:{mutant.line}:\n{diff(mutant)}"
     matter = len(outcomes) - len(named)
     noticed = matter - len(left)
     yield f"\nseed {seed}: {len(outcomes)} drawn, {len(named)} equivalent, {noticed} noticed, {len(left)} not"
@@ -111,31 +115,34 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     every = [Tree(ROOT, tmp_path / f"tree{number}") for number in range(WORKERS)]
     known = known_equivalents()
     kept = os.environ.get("MUTANT_MAP")
-    tests = Map.kept(every[0], ROOT, Path(kept)) if kept else Map.measured(every[0], SUITES)
+    tests = Map.kept(every, ROOT, Path(kept)) if kept else Map.measured(every, files_of_tests(ROOT))
     trees: SimpleQueue[Tree] = SimpleQueue()
-    for tree in every:
+
+    def opened(tree: Tree) -> None:
         tree.open()
         trees.put(tree)
 
     def judged(mutant: Mutant) -> str:
         if key(mutant) in known:
             return "equivalent"
-        tree = trees.get()
+        tree = trees.get(timeout=1800)
         try:
             place = mutant.path, mutant.line, mutant.line + mutant.old.count("\n")
-            chosen = tests.tests(*place)
-            noticed = tree.notices(mutant, chosen, tests.seconds(chosen), at_import=tests.at_import(*place))
-            outcome = "noticed" if noticed else "survived" if chosen else "no test"
+            at_import = is_at_import(mutant, (ROOT / mutant.path).read_bytes())
+            chosen = tests.tests(*place, at_import=at_import)
+            outcome = tree.outcome(mutant, chosen, tests.seconds(chosen), at_import=at_import)
         finally:
             trees.put(tree)
         print("\t".join((outcome, str(mutant.line), *key(mutant))), flush=True)
         return outcome
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as openers, ThreadPoolExecutor(WORKERS) as pool:
+        opening = openers.map(opened, every)
         outcomes = list(pool.map(judged, drawn))
+        list(opening)  # raises what kept one from it
     for tree in every:
         tree.close()
     matter = len(drawn) - outcomes.count("equivalent")
-    noticed = outcomes.count("noticed")
+    noticed = matter - outcomes.count(SURVIVED)
     print("\n".join(report(seed, dict(zip(drawn, outcomes, strict=True)), known)))
     assert noticed >= SHARE * matter

@@ -7,7 +7,8 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -39,11 +40,21 @@ class Map:
         self._seconds = seconds
 
     @classmethod
-    def measured(cls, tree: Tree, suites: Iterable[str]) -> "Map":
-        """Run the quick tests once with coverage; those that fail as they are notice nothing."""
+    def measured(cls, trees: Sequence[Tree], files: Iterable[str]) -> "Map":
+        """Run the tests once with coverage, a share in each tree; those that fail notice nothing."""
+        found = cls({}, {})
+        with ThreadPoolExecutor(len(trees)) as pool:
+            for each in pool.map(cls._of_share, trees, _shares(files, trees)):
+                found.replace((), each)
+        return found
+
+    @classmethod
+    def _of_share(cls, tree: Tree, files: list[str]) -> "Map":
+        if not files:
+            return cls({}, {})
         tree.pytest(
             *("-p", "mutation.forgetful"),
-            *suites,
+            *files,
             *(word for each in SOURCES for word in ("--cov", each)),
             *("--cov-context=test", "--cov-report=", "-o", "junit_family=xunit1"),
             f"--junitxml={tree.path}/{_REPORT}",
@@ -53,7 +64,7 @@ class Map:
         return cls.read(tree.path)
 
     @classmethod
-    def kept(cls, tree: Tree, root: Path, file: Path) -> "Map":
+    def kept(cls, trees: Sequence[Tree], root: Path, file: Path) -> "Map":
         """Return the map that the file keeps, and keep it there.
 
         Files of tests that are newer than the map are measured anew; everything is where the product, whose
@@ -62,15 +73,15 @@ class Map:
         at = file.stat().st_mtime if file.exists() else 0.0
         began = time.time()
         if any(path.stat().st_mtime > at for source in SOURCES for path in (root / source).rglob("*.py")):
-            found = cls.measured(tree, SUITES)
+            found = cls.measured(trees, files_of_tests(root))
         else:
             found = cls.loaded(file)
             known = {test.partition("::")[0] for test in found._seconds}
-            files = _test_files(root)
+            files = files_of_tests(root)
             found.replace(known.difference(files), cls({}, {}))
             newer = [path for path in files if path not in known or (root / path).stat().st_mtime > at]
             if newer:
-                found.replace(newer, cls.measured(tree, newer))
+                found.replace(newer, cls.measured(trees, newer))
         found.save(file)
         os.utime(file, (began, began))
         return found
@@ -126,14 +137,15 @@ class Map:
                 lines[path, line] |= tests - failed - {""}
         return cls(dict(lines), seconds)
 
-    def tests(self, path: str, first: int, last: int) -> list[str]:
+    def tests(self, path: str, first: int, last: int, *, at_import: bool) -> list[str]:
         """Return tests that run any of the lines, a minute of them: the quickest of each file first.
 
-        Those of files that import the module come before all others, for most of the time.
+        Those of files that import the module come before all others, for most of the time. at_import: the
+        lines run when the module is imported: for all tests that use it, whichever of them imported it.
         """
         every = self._that_run(path, first, last)
-        if not every:  # run when the module is imported, or by another process only
-            every = set().union(*(tests for (file, _), tests in self._lines.items() if file == path))
+        if at_import or not every:  # or run by another process only
+            every = every.union(*(tests for (file, _), tests in self._lines.items() if file == path))
             every |= {test for test in self._seconds if _imports(test.partition("::")[0], path)}
         near = {test for test in every if _imports(test.partition("::")[0], path)}
         chosen = self._within(self._in_turn(near), _MOST_SECONDS * 2 / 3)
@@ -149,10 +161,6 @@ class Map:
                 break
             chosen.append(test)
         return chosen
-
-    def at_import(self, path: str, first: int, last: int) -> bool:
-        """Tell whether no test by itself runs any of the lines."""
-        return not self._that_run(path, first, last)
 
     def _that_run(self, path: str, first: int, last: int) -> set[str]:
         return set().union(*(self._lines.get((path, line), set()) for line in range(first, last + 1)))
@@ -197,7 +205,19 @@ def _parsed(file: str) -> ast.Module:
     return ast.parse((Path(__file__).parents[2] / file).read_bytes())
 
 
-def _test_files(root: Path) -> list[str]:
+def _shares(files: Iterable[str], trees: Sequence[Tree]) -> list[list[str]]:
+    """Deal files out, the longest first, so that each tree has as many lines of tests."""
+    shares: list[list[str]] = [[] for _ in trees]
+    sizes = [0] * len(trees)
+    for file in sorted(files, key=lambda each: -(trees[0].path / each).stat().st_size):
+        least = sizes.index(min(sizes))
+        shares[least].append(file)
+        sizes[least] += (trees[0].path / file).stat().st_size
+    return shares
+
+
+def files_of_tests(root: Path) -> list[str]:
+    """Return the files of the suites that try mutants."""
     suites = [root / suite for suite in SUITES]
     files = [each for suite in suites for each in ([suite] if suite.suffix else suite.rglob("test_*.py"))]
     return [str(file.relative_to(root)) for file in files]

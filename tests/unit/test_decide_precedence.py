@@ -224,3 +224,14 @@ def test_bypass_needs_a_true_value(value: str, off: bool) -> None:
 
 def test_a_message_without_the_variable_is_not_bypassed() -> None:
     assert not bypassed({})
+
+
+@pytest.mark.parametrize("said", [None, False, True])
+@pytest.mark.parametrize("configured", [False, True])
+def test_the_policy_s_word_on_unsubscribing_goes_before_the_configuration(
+    configured: bool, said: bool | None
+) -> None:
+    options = scope(list_unsubscribe_enabled=str(configured).lower())
+    context = {} if said is None else {"smtpapi_list_unsubscribe": str(said).lower()}
+    decision = decided(options, header(), context)
+    assert decision.list_unsubscribe is (configured if said is None else said)

@@ -1,5 +1,10 @@
 """The filter's metrics are its counters, each under its own name (smtpapi.telemetry.metrics)."""
 
+from pathlib import Path
+
+import pytest
+
+from engagement.metrics.model import Metric
 from smtpapi.model.outcome import Discard, Leave, Outcome, Plan, Refuse, Skip, Why
 from smtpapi.telemetry.counters import NAMES, OUTCOMES, Counters
 from smtpapi.telemetry.metrics import METRICS, reader
@@ -47,6 +52,13 @@ def test_each_counter_has_its_place_and_no_other() -> None:
     shown = {(name, labels): n for name, each in readings.items() for labels, n in each.values.items()}
     assert shown == expected
     assert [name for name, each in readings.items() if each.durations] == ["message_duration_seconds"]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda each: each.name)
+def test_each_metric_is_what_the_page_of_metrics_says(metric: Metric) -> None:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    row = f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.help} |"
+    assert row in (Path(__file__).parents[2] / "docs/metrics.md").read_text("utf-8").splitlines()
 
 
 def test_how_long_each_outcome_took() -> None:

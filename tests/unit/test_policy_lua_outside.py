@@ -207,11 +207,19 @@ def test_a_policy_asks_for_sessions_connections_and_messages(traffic: Traffic) -
     ) == ["1\t2\t1\t2", "2\t1\t0"]
 
 
-def test_a_script_that_may_ask_lets_the_filter_note_from_the_start(traffic: Traffic) -> None:
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "local n = msys.audit.connections",
+        "ac:inbound_session_count()",
+        "ac:pbp_inbound_session_count_service('SMTP')",
+    ],
+)
+def test_a_script_that_may_ask_lets_the_filter_note_from_the_start(traffic: Traffic, asks: str) -> None:
     traffic.noting = False
     load("print(1)")
     assert not traffic.noting
-    load("local n = msys.audit.connections")
+    load(asks)
     assert traffic.noting
 
 

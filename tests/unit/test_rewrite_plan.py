@@ -1,6 +1,7 @@
 """Planning: what the golden messages cannot show well."""
 
 import json
+import quopri
 import random
 import re
 from dataclasses import replace
@@ -210,7 +211,10 @@ def test_new_encoding_of_a_whole_message_is_a_header_change() -> None:
     assert isinstance(found, Plan)
     assert found.headers == (HeaderChange("Content-Transfer-Encoding", 0, "quoted-printable"),)
     assert [edit.kind for edit in found.edits] == ["reencoded"]
-    assert [inner.kind for inner in found.edits[0].inner] == ["link", "pixel"]
+    (whole,) = found.edits
+    assert [inner.kind for inner in whole.inner] == ["link", "pixel"]
+    decoded = raw_message.split(raw).message.body[whole.start : whole.stop]
+    assert splice(decoded, whole.inner) == quopri.decodestring(whole.new)  # offsets in the decoded part
 
 
 def test_pixel_stands_once_where_bodies_are_many() -> None:

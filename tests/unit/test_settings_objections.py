@@ -6,7 +6,17 @@ from threading import Thread
 
 import pytest
 
-from engagement.objections import Objections, ObjectionsError, ObjectionsFile, add, load, parse
+from engagement.objections import (
+    Objections,
+    ObjectionsError,
+    ObjectionsFile,
+    add,
+    begin,
+    extend,
+    load,
+    parse,
+    remove,
+)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +220,38 @@ def test_an_address_is_added_on_a_line_of_its_own(tmp_path: Path) -> None:
     ):
         path.write_text(before)
         assert add(path, ["KIM@example.net", "kim@example.net"]) == (after != before)
+        assert path.read_text() == after
+
+
+def test_lines_are_taken_out_by_what_they_name_and_the_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "objections"
+    text = (
+        "# kept by hand\nIda@example.net\n@sea.example\n\nkim@example.net  # since May\n@SEA.example\nno line"
+    )
+    path.write_text(text)
+    path.chmod(0o640)
+    remove(path, {"other@example.net", "sea.example", "@example.net"})
+    assert path.read_text() == text
+    remove(path, {"ida@example.net", "@sea.example"})
+    assert path.read_text() == "# kept by hand\n\nkim@example.net  # since May\nno line"
+    assert path.stat().st_mode & 0o777 == 0o640
+    remove(path, {"kim@example.net"})
+    assert path.read_text() == "# kept by hand\n\nno line"
+    assert [each.name for each in tmp_path.iterdir()] == ["objections"]
+    with pytest.raises(ObjectionsError, match="this program must be able to write it"):
+        remove(tmp_path / "none", {"kim@example.net"})
+
+
+def test_many_lines_are_added_as_they_are_behind_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "objections"
+    begin(path)
+    assert (path.read_text(), path.stat().st_mode & 0o027) == ("", 0)
+    for lines, after in (
+        ([], ""),
+        (["a@b.example", "@c.example"], "a@b.example\n@c.example\n"),
+        ([], "a@b.example\n@c.example\n"),
+        (["d@b.example"], "a@b.example\n@c.example\nd@b.example\n"),
+    ):
+        extend(path, lines)
+        begin(path)
         assert path.read_text() == after

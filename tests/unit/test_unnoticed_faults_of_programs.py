@@ -61,6 +61,24 @@ def test_a_shipper_with_nothing_to_carry_looks_ten_times_a_second_and_no_more(tm
     assert 6 <= len(steps) <= 2 + (time.monotonic() - began) / 0.1
 
 
+def test_copies_wait_for_their_time_while_the_shipper_runs_and_are_all_taken_at_its_end(
+    tmp_path: Path,
+) -> None:
+    tmp_path.joinpath("spool").mkdir()
+    stop = threading.Event()
+    turns: list[bool] = []
+
+    class Kept:
+        def turn(self, *, now: bool = False) -> int:
+            turns.append(now)
+            if len(turns) > 2:
+                stop.set()
+            return 0
+
+    Shipper(tmp_path / "spool", MemoryStore(), kept=Kept()).run(stop)  # type: ignore[arg-type] # counts turns
+    assert turns == [False, False, False, True]
+
+
 # links/ring_file.py
 
 

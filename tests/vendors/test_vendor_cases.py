@@ -183,6 +183,12 @@ def test_metadata_that_is_nested_too_deep_costs_the_fields_and_not_the_mail() ->
     assert found.notes[-1].startswith("other vendors' fields ignored: JSON parsing error")
 
 
+def test_metadata_in_encoded_words_is_read_and_one_that_is_said_twice_counts_as_it_stands_last() -> None:
+    words = b'=?utf-8?q?{"a":"=C3=BC","b":"1",?= =?utf-8?q?"b":"2"}?='
+    found = translated([named("mailgun")], Message((Field("X-Mailgun-Variables", words),), b""))
+    assert json.loads(found.text)["metadata"] == {"a": "ü", "b": "2"}
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HopSite]:
     with running(tmp_path_factory.mktemp("vendors"), workers=1) as one:
