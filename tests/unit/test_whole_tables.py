@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from engagement.events.api_event import api_event
+from engagement.events.ids import reported_id
 from engagement.events.model import Hit
 from engagement.events.rows import EventRow, RowSource
-from engagement.events.told import told_id
 from engagement.links.keys import Ring
 from engagement.links.payload import pack_target
 from engagement.links.ring_file import RingError, load_ring, save_ring
@@ -62,10 +62,14 @@ def test_four_fields_of_an_event_are_truth_values_outside(name: str) -> None:
 
 def test_what_is_told_again_by_another_release_has_the_same_id() -> None:
     """Else what is told twice, before and after an upgrade, would count twice."""
-    assert told_id(1_793_001_722_373, "4bXyZ", "ida@example.net") == "01a1773b-1205-8110-9f60-e18128ed9010"
-    assert told_id(1_793_001_722_373, "4bXyZi", "da@example.net") == "01a1773b-1205-853d-80a9-47c045d96770"
-    assert told_id(-1, "a") == "00000000-0000-8df9-b564-0e5465aff030"
-    assert told_id(1 << 48, "a") == "ffffffff-ffff-8df9-b564-0e5465aff030"
+    assert (
+        reported_id(1_793_001_722_373, "4bXyZ", "ida@example.net") == "01a1773b-1205-8110-9f60-e18128ed9010"
+    )
+    assert (
+        reported_id(1_793_001_722_373, "4bXyZi", "da@example.net") == "01a1773b-1205-853d-80a9-47c045d96770"
+    )
+    assert reported_id(-1, "a") == "00000000-0000-8df9-b564-0e5465aff030"
+    assert reported_id(1 << 48, "a") == "ffffffff-ffff-8df9-b564-0e5465aff030"
 
 
 def test_how_far_a_spool_was_read_is_written_with_the_version_of_its_form(tmp_path: Path) -> None:
