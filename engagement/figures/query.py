@@ -6,13 +6,14 @@ selects the cells that this names, and hands them to `answer`. Nothing else is t
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from engagement.figures.contribution import Cell, Cube
-from engagement.figures.definitions import FIGURES, figure
+from engagement.figures.definitions import FIGURES, figure, figures_of
 from engagement.figures.increments import LEVELS, LIFE, PRECISIONS, Level, begin, end
 
 GROUPS: Final = ("campaign", "domain", "link", "machine")
+Grouping = Literal["sending_domain", "tag"]  # what no cube holds, and some engines tell all the same
 _TOTALS: Final = {
     Level.MINUTE: Cube.TOTAL_MINUTE,
     Level.HOUR: Cube.TOTAL_HOUR,
@@ -119,8 +120,7 @@ def answer(query: FigureQuery, cells: Iterable[tuple[Cell, int]]) -> tuple[Figur
 
 
 def _row(query: FigureQuery, group: str, at_ms: int | None, sums: Mapping[int, int]) -> FigureRow:
-    figures = {name: n for name in query.metrics or FIGURES if (n := figure(name, sums))}
-    return FigureRow(group, at_ms, figures)
+    return FigureRow(group, at_ms, figures_of(query.metrics or FIGURES, sums))
 
 
 def _first(query: FigureQuery, groups: Mapping[str, Mapping[int | None, Mapping[int, int]]]) -> list[str]:
