@@ -10,7 +10,7 @@ from engagement.events.fields import Fields, join
 from engagement.events.ids import derived
 from engagement.events.model import Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow, relabelled, repeats
-from engagement.figures.query import FigureQuery, FigureRow
+from engagement.figures.query import FigureQuery, FigureRow, Grouping
 from engagement.stores.aggregate import (
     HOUR_MS,
     Figures,
@@ -254,6 +254,12 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             return self._counted.answer(query)
+
+    def grouped(
+        self, group: Grouping, query: FigureQuery, values: tuple[str, ...] = ()
+    ) -> tuple[FigureRow, ...] | None:
+        """See the port. It cannot."""
+        return None
 
     def recount(self, day: int) -> int:
         """See the port."""

@@ -19,6 +19,7 @@ from engagement.events.model import Hit, Injection, MessageEvent, MessageName
 from engagement.events.rows import EventRow
 from engagement.figures.query import FigureQuery as FigureQuery
 from engagement.figures.query import FigureRow as FigureRow
+from engagement.figures.query import Grouping as Grouping
 from engagement.figures.query import UnsupportedQueryError as UnsupportedQueryError
 
 MAX_LIMIT: Final = 10_000  # the Events API's largest page (contract.md 8.3)
@@ -215,6 +216,16 @@ class EventStore(Protocol):
 
         They are sums of contributions (`engagement.figures.contribution`), made up to a moment shortly
         before now. Raises UnsupportedQueryError for what this engine does not offer at this size.
+        """
+
+    def grouped(
+        self, group: Grouping, query: FigureQuery, values: tuple[str, ...] = ()
+    ) -> tuple[FigureRow, ...] | None:
+        """Return figures by something that no cube holds, as `figures_from` would of all events.
+
+        query: of a window, without campaigns and domains; by: "campaign" for a row of each value, "" for one
+        of them all, which have to be one value then. values: no others are told, all if empty. None where
+        this engine cannot tell without going through whole events. Raises UnsupportedQueryError as `figures`.
         """
 
     def recount(self, day: int) -> int:

@@ -80,6 +80,7 @@ class Message:
             DAY // 1000,
             DAY // 1000 + 900_000,
             campaign=self.injection.campaign,
+            tags=self.injection.tags,
         )
         if kind in CLICKS and link is None:
             link = Link(b"https://example.org/", "top")

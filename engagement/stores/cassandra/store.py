@@ -36,6 +36,7 @@ from engagement.stores.port import (
     Count,
     FigureQuery,
     FigureRow,
+    Grouping,
     LabelledHit,
     Named,
     PastLabel,
@@ -129,6 +130,12 @@ class CassandraStore:
     def figures(self, query: FigureQuery) -> tuple[FigureRow, ...]:
         """See the port."""
         return figures(self._reader, query)
+
+    def grouped(
+        self, group: Grouping, query: FigureQuery, values: tuple[str, ...] = ()
+    ) -> tuple[FigureRow, ...] | None:
+        """See the port. It cannot."""
+        return None
 
     def recount(self, day: int) -> int:
         """See the port."""

@@ -13,6 +13,7 @@ from engagement.stores.port import HITS_OF_A_MESSAGE, LabelledHit, PastLabel
 from engagement.stores.sqlite.codes import CLASS_CODES, CLASSES, HITS, NAMES, TYPE_CODES, event_key, hashed
 from engagement.stores.sqlite.counting.facts import COLUMNS, fact
 from engagement.stores.sqlite.counting.figures import Differences, ever_of, of_message
+from engagement.stores.sqlite.counting.grouped import forget
 from engagement.stores.sqlite.reading import refs, tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import Change, replace, state
@@ -115,6 +116,7 @@ def past_labels(connection: sqlite3.Connection, terms: Terms, event_id: str) -> 
 def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[LabelledHit], at_ms: int) -> int:
     """Change labels and the figures with them, in a transaction of the caller's; return how many changed."""
     groups: dict[_Whose, list[tuple[int | bytes, ...]]] = {}
+    changed: set[tuple[int, int]] = set()
     made, done = Differences(), 0
     for hit, label in labels:
         key = terms.number(connection, hit.tenant), hit.at_ms, event_key(hit.id)
@@ -131,6 +133,7 @@ def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[Label
         groups.setdefault(whose, []).extend(
             (*new, *key[:2], event_id) for event_id in (key[2], event_key(derived(hit.id, 1)))
         )
+        changed.add(key[:2])
         done += 1
     rolled = state(connection, "rolled")
     for whose, values in groups.items():
@@ -140,6 +143,7 @@ def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[Label
             whose[0], old, _contributing(connection, terms, whose, rolled), ever_of(connection, whose[1])
         )
     made.apply(connection, terms)
+    forget(connection, changed)
     return done
 
 
@@ -155,6 +159,7 @@ def change(connection: sqlite3.Connection, terms: Terms, changes: list[Change]) 
     for one, old in whose.items():
         made.change(one[0], old, _contributing(connection, terms, one, rolled), ever_of(connection, one[1]))
     made.apply(connection, terms)
+    forget(connection, (each.event[:2] for each in changes))
 
 
 def _contributing(connection: sqlite3.Connection, terms: Terms, whose: _Whose, rolled: int) -> list[Fact]:

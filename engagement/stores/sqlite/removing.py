@@ -12,6 +12,7 @@ from engagement.stores.sqlite.counting.counted import LEVELS
 from engagement.stores.sqlite.counting.ever import to_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
 from engagement.stores.sqlite.counting.figures import ever_of
+from engagement.stores.sqlite.counting.grouped import CUBE_LEVELS, forget
 from engagement.stores.sqlite.labels import decoded
 from engagement.stores.sqlite.reading import refs, tenants
 from engagement.stores.sqlite.terms import Terms
@@ -87,7 +88,7 @@ def _sweep_figures(connection: sqlite3.Connection, before_ms: int, now_ms: int) 
     long_ago = min(before_ms, now_ms - FIGURE_DAYS * DAY_MS)
     connection.execute("DELETE FROM hourly WHERE hour < ?", (long_ago // HOUR_MS,))
     for (tenant,) in connection.execute(_FIGURES_OF).fetchall():
-        for cube, level in LEVELS.items():
+        for cube, level in (*LEVELS.items(), *CUBE_LEVELS.items()):
             connection.execute(_OLD_FIGURES, (tenant, int(cube), long_ago // level))
 
 
@@ -141,3 +142,4 @@ def _remove(connection: sqlite3.Connection, terms: Terms, lines: list[tuple[Any,
     connection.executemany(_DELETE_EVENT, [(line[18], line[0], line[2]) for line in lines])
     connection.executemany(_DELETE_BODY, [(line[17],) for line in lines])
     connection.executemany(_DELETE_VERDICTS, [(line[2],) for line in lines])
+    forget(connection, ((line[18], line[0]) for line in lines))

@@ -16,6 +16,7 @@ from engagement.events.field_values import valid
 from engagement.events.fields import Fields
 from engagement.events.model import Injection, MessageName
 from engagement.events.rows import EventRow
+from engagement.figures.contribution import Cell
 from engagement.figures.query import answer
 from engagement.stores.aggregate import is_by_hours
 from engagement.stores.customer_tags import Customer, TagBook, TagSet, tags_of
@@ -25,6 +26,7 @@ from engagement.stores.port import (
     Count,
     FigureQuery,
     FigureRow,
+    Grouping,
     LabelledHit,
     Named,
     PastLabel,
@@ -36,7 +38,7 @@ from engagement.stores.port import (
 from engagement.stores.sqlite import labels, reading, removing, writing
 from engagement.stores.sqlite.codes import event_key, recipient_hash
 from engagement.stores.sqlite.connection import in_transaction
-from engagement.stores.sqlite.counting import counted, figures
+from engagement.stores.sqlite.counting import counted, figures, grouped
 from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.plan import ARRIVALS
 from engagement.stores.sqlite.terms import Terms
@@ -58,6 +60,7 @@ class SqliteStore(WaitingEvents):
         self._terms = Terms()
         self._pending: list[Arrived] = []
         self._tags = TagBook(self._tag_sets)
+        self._settling = grouped.Settling()
         super().__init__(path, writing=writing)
 
     def _forget(self) -> None:
@@ -158,6 +161,18 @@ class SqliteStore(WaitingEvents):
         """See the port."""
         return answer(query, self._do(lambda connection: counted.cells(connection, self._terms, query), []))
 
+    def grouped(
+        self, group: Grouping, query: FigureQuery, values: tuple[str, ...] = ()
+    ) -> tuple[FigureRow, ...] | None:
+        """See the port."""
+
+        def read(connection: sqlite3.Connection) -> list[tuple[Cell, int]] | None:
+            moving = before.is_moving(connection)
+            return None if moving else grouped.cells(connection, self._terms, group, query, values)
+
+        cells = self._do(read, [])
+        return None if cells is None else answer(query, cells)
+
     def recount(self, day: int) -> int:
         """See the port."""
         self.roll_up()
@@ -175,7 +190,13 @@ class SqliteStore(WaitingEvents):
             while self._write(lambda connection: before.move(connection, self._terms), nothing=False):
                 if time.monotonic() >= until:
                     break
+            if not hours and seconds < math.inf:  # a moment in which there is nothing else to do
+                self._settling.work(self._settle, until)
         return hours
+
+    def _settle(self) -> bool:
+        now_ms = int(time.time() * 1000)
+        return self._write(lambda connection: grouped.settle(connection, self._terms, now_ms), nothing=False)
 
     def _roll(self) -> tuple[int, int]:
         """Bring the figures up by one portion; return as `figures.roll`."""

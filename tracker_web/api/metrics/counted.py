@@ -14,6 +14,7 @@ from engagement.stores.port import (
     EventStore,
     FigureQuery,
     FigureRow,
+    Grouping,
     Query,
     UnsupportedQueryError,
     cursor_of,
@@ -21,6 +22,8 @@ from engagement.stores.port import (
 from tracker_web.api.metrics.filters import Groupings, equal, fits, is_only
 
 MOST_EVENTS: Final = 50_000  # read for one answer; some seconds of the processor
+# What a store may tell itself, by the filter that names values of it.
+_GROUPED: Final[dict[str, Grouping]] = {"sending_domains": "sending_domain", "tags": "tag"}
 
 
 class TooManyEventsError(Exception):
@@ -43,8 +46,24 @@ def figures(
         except UnsupportedQueryError:
             if not asked:
                 raise
+    found = _grouped(store, query, asked, group)
+    if found is not None:
+        return found
     from_ms, to_ms = window(query)
     return figures_from(read(store, from_ms, to_ms, asked, query.tenant), query, group)
+
+
+def _grouped(
+    store: EventStore, query: FigureQuery, asked: Groupings, group: str
+) -> tuple[FigureRow, ...] | None:
+    """Return what the store itself tells by a group, or of all events of one value; None if it does not."""
+    same = equal(asked)
+    for key, name in _GROUPED.items():
+        if group == name and (not asked or (name == "sending_domain" and is_only(asked, (key,)))):
+            return store.grouped(name, replace(query, by="campaign"), same.get(key, ()))
+        if not group and not query.by and is_only(asked, (key,)) and len(set(same.get(key, ()))) == 1:
+            return store.grouped(name, query, same[key])
+    return None
 
 
 def read(
