@@ -75,6 +75,13 @@ FILTERS: dict[str, tuple[dict[str, Any], set[int]]] = {
     "a sending domain and a type": ({"sending_domains": ("shop1.example",), "types": ("click",)}, {6, 7}),
     "a bounce class": ({"bounce_classes": (10,)}, {3}),
     "two bounce classes": ({"bounce_classes": (10, 50)}, {3, 4}),
+    "a class of what has none": ({"classes": ("human",), "types": ("delivery", "injection")}, set()),
+    "a bounce class of what has none": ({"bounce_classes": (10,), "types": ("click", "delivery")}, set()),
+    "a class and a bounce class": ({"classes": ("human",), "bounce_classes": (10,)}, set()),
+    "a bounce class, and a type that has one": (
+        {"bounce_classes": (50,), "types": ("open", "out_of_band")},
+        {4},
+    ),
     "a queue id": ({"queue_ids": ("Q1",)}, {0, 2, 5, 6, 7, 8}),
     "a queue id and a class": ({"queue_ids": ("Q1",), "classes": ("human",)}, {6}),
     "a Message-ID": ({"message_id_headers": ("<2@example.org>",)}, {1, 3, 4, 9, 10}),

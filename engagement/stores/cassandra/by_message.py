@@ -1,5 +1,6 @@
 """Messages: all their rows, those that one of their names leads to, and events as the port shows them."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from uuid import UUID
@@ -59,6 +60,12 @@ class ByMessage:
         """Return the injections of messages, which are given in parts, that others borrow from."""
         lines = self._reader.read_each("injections", [(part,) for part in several])
         return [stored_injection(line) for found in lines for line in found]
+
+    def sending_domains(self, messages: Iterable[bytes]) -> dict[bytes, str]:
+        """Return the sending domain of each message whose injection is known, and nothing else of it."""
+        parts = [(part,) for part in together(list(dict.fromkeys(messages)))]
+        lines = self._reader.read_each("lent", parts)
+        return {key: json.loads(lent).get("sending_domain", "") for found in lines for key, lent in found}
 
     def shown(
         self, places: Sequence[tuple[bytes, int, UUID]], alone: frozenset[bytes] = frozenset()

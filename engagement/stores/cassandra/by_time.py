@@ -12,7 +12,7 @@ from uuid import UUID
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import HOUR_MS, from_texts
 from engagement.stores.cassandra.reader import Reader
-from engagement.stores.cassandra.rows.filters import Filter, condition, days_to_read, is_search
+from engagement.stores.cassandra.rows.filters import Filter, condition, days_to_read, is_nothing, is_search
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
@@ -47,7 +47,7 @@ class ByTime:
             before = min(before, (max(query.to_ms, 0), 0))
         low = max(0, query.from_ms or 0)
         sets = self._reader.wanted_sets(query)
-        if query.tags and not sets:
+        if (query.tags and not sets) or is_nothing(query):
             return
         page = max(2, min(limit, PAGE))
         values = days_to_read(query)

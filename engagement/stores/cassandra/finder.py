@@ -21,7 +21,7 @@ from engagement.stores.aggregate import (
     is_by_hours,
 )
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.by_message import ByMessage, together
+from engagement.stores.cassandra.by_message import ByMessage
 from engagement.stores.cassandra.by_time import PAGE, ByTime, from_before
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
@@ -110,14 +110,13 @@ class Finder(ByMessage):
         if not query.sending_domains:
             yield from rows
             return
-        while part := list(islice(rows, PAGE)):
-            keys = list({slim.message for slim, _ in part if not slim.sending_domain})
-            several = together(keys)
-            lent = {row.message: row.injected or {} for row in self.lending(several)}
+        size = min(PAGE, 2 * max(1, clamped(query)))
+        while part := list(islice(rows, size)):
+            domains = self.sending_domains(slim.message for slim, _ in part if not slim.sending_domain)
             for slim, repeat in part:
-                domain = slim.sending_domain or lent.get(slim.message, {}).get("sending_domain")
-                if domain in query.sending_domains:
+                if (slim.sending_domain or domains.get(slim.message, "")) in query.sending_domains:
                     yield slim, repeat
+            size = min(PAGE, 2 * size)
 
     def totals(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -230,7 +229,8 @@ class Finder(ByMessage):
 
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
-        slims = self.times.newest_first(query, position, limit)
+        unseen = ((slim, False) for slim in self.times.newest_first(query, position, limit))
+        slims = (slim for slim, _ in self._of_senders(query, unseen))
         wants = Filter(query).wants_shown
         while len(found) < limit:
             part = list(islice(slims, limit - len(found)))

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engagement.events.fields import MESSAGE_TYPES, Fields
+from engagement.events.fields import MESSAGE_TYPES, TYPES, Fields
 from engagement.stores.cassandra.queries import COMMON, signed
 from engagement.stores.cassandra.rows.stored import PROBABLE, SlimEvent, StoredEvent
 from engagement.stores.customer_tags import set_id
 from engagement.stores.port import Query
 
 _WITH_BOUNCE_CLASS: Final = tuple(kind for kind in MESSAGE_TYPES if kind not in COMMON)
+_WITH_CLASS: Final = frozenset(TYPES.values()) | {"link_unsubscribe"}
 MOST_VALUES: Final = 4  # that a node is asked for one by one; more are looked at here
 
 
@@ -94,6 +95,14 @@ class Filter:
     @staticmethod
     def _tags(tenant: str, fields: Fields) -> bytes:
         return set_id((tenant, fields.get("customer_id", "")), fields.get("rcpt_tags", ()))
+
+
+def is_nothing(query: Query) -> bool:
+    """Tell whether no event can match: hits alone have a class, and bounces and the like a bounce class."""
+    for asked, having in ((query.classes, _WITH_CLASS), (query.bounce_classes, _WITH_BOUNCE_CLASS)):
+        if asked and not {"", 0} & set(asked) and query.types and not set(query.types) & set(having):
+            return True
+    return bool(query.classes and query.bounce_classes and 0 not in query.bounce_classes)
 
 
 def is_small(query: Query) -> bool:

@@ -160,6 +160,7 @@ _EVENT_READS: Final = {
     "injections": """
         SELECT message, at_ms, event_id, tenant, fields, body, lent FROM {keyspace}.injection_by_message
         WHERE message IN ?""",
+    "lent": "SELECT message, lent FROM {keyspace}.injection_by_message WHERE message IN ?",
     "hour": """
         SELECT $slim FROM {keyspace}.event_by_hour
         WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND at_ms < ?""",

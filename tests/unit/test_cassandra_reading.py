@@ -1,0 +1,80 @@
+"""What the Cassandra store asks its nodes for, told by a stand-in for them."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from engagement.stores.cassandra.by_time import ByTime
+from engagement.stores.cassandra.finder import Finder
+from engagement.stores.cassandra.queries import Lifetimes
+from engagement.stores.cassandra.rows.stored import SlimEvent
+from engagement.stores.port import Query
+
+
+class Node:
+    """Stands in for `Reader`: notes what is asked, and knows two senders' messages by turns."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def indexed_from(self) -> int:
+        return 0
+
+    def wanted_sets(self, _query: Query) -> frozenset[bytes]:
+        return frozenset()
+
+    def read_each(self, name: str, several: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+        self.asked.append((name, sum(len(keys) for (keys, *_) in several)))
+        assert name == "lent", "the whole of a message is read for what is shown alone"
+        return [
+            [
+                (key, json.dumps({"sending_domain": ("one.example", "two.example")[key[-1] % 2]}))
+                for key in keys
+            ]
+            for (keys,) in several
+        ]
+
+
+def slim(number: int) -> SlimEvent:
+    name = UUID(int=number)
+    return SlimEvent(
+        *(number, name, number.to_bytes(16, "big"), "open", "human", b"", "", 0, False, b"", 1, "", ""),
+        ordinal=-1,
+        bounce_class=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(types=("delivery",), classes=("human",)),
+        Query(types=("click",), bounce_classes=(10,)),
+        Query(classes=("human",), bounce_classes=(10, 20)),
+    ],
+)
+def test_what_nothing_can_match_is_not_searched_for(query: Query) -> None:
+    node = Node()
+    assert list(ByTime(node).newest_first(query, None, 100)) == []  # type: ignore[arg-type] # a stand-in
+    assert node.asked == []
+
+
+def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not message by message in whole, of which most are of somebody else."""
+    node, shown = Node(), list[int]()
+    finder = Finder(node, Lifetimes(), lambda: 0.0)  # type: ignore[arg-type] # a stand-in
+    slims = [slim(number) for number in range(1, 1001)]
+    monkeypatch.setattr(finder.times, "newest_first", lambda *_: iter(slims))
+
+    def show(places: list[tuple[bytes, int, UUID]], _alone: frozenset[bytes]) -> list[dict[str, Any]]:
+        shown.extend(at for _, at, _ in places)
+        return [{"sending_domain": "one.example", "event_id": str(name)} for _, _, name in places]
+
+    monkeypatch.setattr(finder, "shown", show)
+    found = list(finder.find(Query(types=("open",), sending_domains=("one.example",), limit=100)))
+    assert len(found) == 100
+    assert shown == list(range(2, 202, 2))
+    assert node.asked == [("lent", 200)]
