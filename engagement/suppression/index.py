@@ -42,16 +42,38 @@ END;
 # Parts of three characters of descriptions, so that not every text is read for one that few have in them.
 _WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
 _SHORTEST: Final = 3
-_WITH_TEXT: Final = "SELECT number FROM description WHERE instr(text, ?)"
-_WITH_WORDS: Final = (
-    "SELECT number FROM words CROSS JOIN description ON number = words.rowid "
-    "WHERE words MATCH ? AND instr(description.text, ?)"
-)
 # Entries that are sorted. Where more fit, the list is gone through in its order, and a page is soon full.
 _FEW: Final = 20_000
 _REMEMBERED: Final = 1000
+_COUNTED: Final = 20_000  # entries with a description; going through 300,000 takes most of a second
 _TIMEOUT: Final = 5.0  # seconds: a client waits for 30, and other calls want this thread
 _END: Final = "\U0010ffff"
+
+
+class _Ways(NamedTuple):
+    """How descriptions are found: from what, by which test; those numbers; and for one entry at a time."""
+
+    source: str
+    test: str
+    each_test: str
+
+    @property
+    def within(self) -> str:
+        return f"description IN (SELECT description.number FROM {self.source} WHERE {self.test})"  # noqa: S608 - ours
+
+    @property
+    def each(self) -> str:
+        its = f"description.number = entry.description AND {self.each_test}"
+        return f"EXISTS (SELECT 1 FROM description WHERE {its})"  # noqa: S608 - ours
+
+
+_WHOLE: Final = _Ways("description", "description.text = ?", "description.text = ?")
+_TEXT: Final = _Ways("description", "instr(description.text, ?)", "instr(description.text, ?)")
+_BY_WORDS: Final = _Ways(
+    "words CROSS JOIN description ON description.number = words.rowid",
+    "words MATCH ? AND instr(description.text, ?)",
+    "instr(description.text, ?)",
+)
 
 
 class Order(StrEnum):
@@ -63,7 +85,10 @@ class Order(StrEnum):
 
 
 class Listed(NamedTuple):
-    """A page. total: entries that fit, on all pages. cursor: to go on from, "" where there is no more."""
+    """A page. cursor: to go on from, "" where there is no more.
+
+    total: entries that fit, on all pages; of those with a description at most `_COUNTED` are counted.
+    """
 
     entries: tuple[Entry, ...]
     total: int
@@ -104,24 +129,27 @@ class SuppressionIndex:
     ) -> Listed:
         """Return the entries after a cursor that fit, at most so many. Raises CursorError, RegistryError."""
         where, values = _conditions(search, order)
-        described, texts = self._described(search)
         after, bound = _after(order, cursor)
         direction = "DESC" if order is Order.NEWEST else "ASC"
         by = "key" if order is Order.RECIPIENT else f"updated_ms {direction}, key"
         self._wait()
         with self._lock:
             self._follow()
-            index = self._index(search, described, texts) if described else ""
-            if index:
-                where, values = f"tenant = ? AND {where}", [search.tenant, *values]
-            if described:
-                where, values = f"{where} AND {described}", [*values, *texts]
+            index, described = "", 0
+            if search.description:
+                ways, text = self._described(search)
+                described = self._having(search, ways, text)
+                if described <= _FEW:
+                    index = "INDEXED BY by_description"
+                    where, values = f"tenant = ? AND {where}", [search.tenant, *values]
+                where = f"{where} AND {ways.within if index else ways.each}"
+                values = [*values, *(text if index else text[-1:])]
             rows = self._database.execute(
                 f"SELECT key, updated_ms, body FROM entry {index} WHERE {where}{after} "  # noqa: S608 - ours
                 f"ORDER BY {by} {direction} LIMIT ?",
                 (*values, *bound, limit + 1),
             ).fetchall()
-            total = self._total(search, where, values, index, described, texts)
+            total = self._total(search, where, values, index, described)
         entries = tuple(entry_of(json.loads(body)) for _, _, body in rows[:limit])
         return Listed(entries, total, _cursor(order, rows[limit - 1]) if len(rows) > limit else "")
 
@@ -139,39 +167,39 @@ class SuppressionIndex:
         with self._lock:
             self._database.close()
 
-    def _described(self, search: Search) -> tuple[str, list[Any]]:
-        """Return the condition for a description, with its values; "" for none."""
+    def _described(self, search: Search) -> tuple[_Ways, list[str]]:
+        """Return the ways to find the descriptions that are asked for, and the values of the first."""
         text = search.description.lower()
-        if not text:
-            return "", []
         if search.strict:
-            return "description IN (SELECT number FROM description WHERE text = ?)", [text]
+            return _WHOLE, [text]
         if not self._has_words or len(text) < _SHORTEST or "\0" in text:
-            return f"description IN ({_WITH_TEXT})", [text]
-        phrase = '"' + text.replace('"', '""') + '"'
-        return f"description IN ({_WITH_WORDS})", [phrase, text]
+            return _TEXT, [text]
+        return _BY_WORDS, ['"' + text.replace('"', '""') + '"', text]
 
-    def _index(self, search: Search, described: str, texts: list[Any]) -> str:
-        """Return what makes SQLite find entries by their description, "" where too many have it."""
-        (found,) = self._database.execute(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM entry INDEXED BY by_description "  # noqa: S608 - ours
-            f"WHERE tenant = ? AND {described} LIMIT ?)",
-            (search.tenant, *texts, _FEW + 1),
-        ).fetchone()
-        return "INDEXED BY by_description" if found <= _FEW else ""
+    def _having(self, search: Search, ways: _Ways, text: list[str]) -> int:
+        """Return how many entries have a description, at most one more than are counted."""
+        statement = (
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM {ways.source} CROSS JOIN entry INDEXED BY by_description "  # noqa: S608 - ours
+            f"ON entry.tenant = ? AND entry.description = description.number WHERE {ways.test} LIMIT ?)"
+        )
+        most = max(_FEW, _COUNTED) + 1
+        return int(self._database.execute(statement, (search.tenant, *text, most)).fetchone()[0])
 
-    def _total(
-        self, search: Search, where: str, values: list[Any], index: str, described: str, texts: list[Any]
-    ) -> int:
-        """Return how many entries fit: from what is counted where type and source alone decide."""
-        if search == Search(search.tenant, description=search.description, strict=search.strict) and texts:
-            statement = "SELECT COUNT(*) FROM entry INDEXED BY by_description WHERE tenant = ? AND "
-            return int(self._database.execute(statement + described, (search.tenant, *texts)).fetchone()[0])
+    def _total(self, search: Search, where: str, values: list[Any], index: str, described: int) -> int:
+        """Return how many entries fit: from what is counted where type and source alone decide.
+
+        With a description at most `_COUNTED`.
+        """
+        if described and search == Search(
+            search.tenant, description=search.description, strict=search.strict
+        ):
+            return min(described, _COUNTED)
         plain = Search(search.tenant, search.types, search.sources)
         if search != plain:
+            most = _COUNTED if search.description else -1
             (count,) = self._database.execute(
-                f"SELECT COUNT(*) FROM entry {index} WHERE {where}",  # noqa: S608 - ours
-                values,
+                f"SELECT COUNT(*) FROM (SELECT 1 FROM entry {index} WHERE {where} LIMIT ?)",  # noqa: S608 - ours
+                (*values, most),
             ).fetchone()
             return int(count)
         rows = self._database.execute(

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ def test_pages_hold_each_entry_that_fits_once_and_in_order(
         if not (cursor := page.cursor):
             break
     assert found == [each.recipient for each in expected]
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("search", "total"),
+    [
+        (Search(description="moved"), 5),
+        (Search(description="moved", types=frozenset({T})), 5),
+        (Search(description="nobody"), 0),
+        (Search(), 120),
+    ],
+)
+def test_of_many_entries_with_a_description_not_all_are_counted(
+    registry: SqliteRegistry, monkeypatch: pytest.MonkeyPatch, search: Search, total: int
+) -> None:
+    monkeypatch.setattr(index_module, "_COUNTED", 5)
+    book.add_many(
+        registry, [replace(each, tenant="", description="moved away", list_id="") for each in some(120)]
+    )
+    index = SuppressionIndex(lambda: registry)
+    assert index.find(search, limit=7).total == total
     index.close()
 
 
