@@ -1,8 +1,9 @@
 """How long each call of the HTTP API takes over a month of mail, through all of `smtpapi web` but its server.
 
-`--file PATH --events N` makes an SQLite file if it is not there (`store_questions`). Each call is made
-`--rounds` times with other values, in this process and without a network. Told are milliseconds of the
-processor: middle, 99th percentile, worst.
+`--file PATH --events N` makes an SQLite file if it is not there, `--cassandra PORT --events N` a keyspace on
+a node at 127.0.0.1 (`month`). Each call is made `--rounds` times with other values, in this process and
+without a network. Told are milliseconds of the processor: middle, 99th percentile, worst; and the middle on
+the clock. `--only TEXT`: the calls with this in their names.
 """
 
 import argparse
@@ -17,14 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import month
 from bench.store_mail import DAYS, START
-from bench.store_questions import fill
 from engagement.access.keys import ApiKeys
 from engagement.events.fields import Fields
 from engagement.registry import open_registry
 from engagement.settings import load_file
-from engagement.stores.port import Query
-from engagement.stores.sqlite.store import SqliteStore
 from tracker_web.web.app import create_app
 
 _DAY = 86_400_000
@@ -92,6 +91,12 @@ CALLS: dict[str, Made] = {
     "figures by sending domain, an hour": _figures("/sending-domain", 1, "&precision=hour"),
     "figures by tag, an hour": _figures("/tag", 1, "&precision=hour"),
     "figures by sending domain, a day": _figures("/sending-domain", 24, "&precision=hour"),
+    "figures by tag, a day": _figures("/tag", 24, "&precision=hour"),
+    "figures by sending domain, a month": _figures("/sending-domain"),
+    "figures by tag, a month": _figures("/tag"),
+    "figures of a sending domain, a month": lambda event, chance: (
+        _figures("")(event, chance) + f"&sending_domains={event.get('sending_domain', 'sender1.example.org')}"
+    ),
     "bounce reasons, a day": _figures("/bounce-reason", 24),
     "delay reasons, a day": _figures("/delay-reason", 24),
     "campaigns": lambda _event, _chance: "metrics/campaigns",
@@ -105,40 +110,39 @@ CALLS: dict[str, Made] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    month.options(parser)
+    parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=30)
     asked = parser.parse_args()
-    if not asked.file.exists():
-        fill(asked.file, asked.events)
     chance = random.Random(1)
-    store = SqliteStore(asked.file)
-    events = [
-        event
-        for _ in range(asked.rounds)
-        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
-    ]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "smtpapi.conf"
         config.write_text(
-            f'smtpapi {{ }}\nstore {{ path = "{asked.file}" }}\n'
+            f"smtpapi {{ }}\n{month.stanzas(asked)}"
             f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
         )
         settings = load_file(config)
+        store = month.filled(asked, config)
+        events = month.samples(store, asked.rounds)
+        store.close()
         key = ApiKeys(open_registry(settings)).add("bench", ("all",))
         client = create_app(settings).test_client()
-        print(f"{'call':32}  median     p99   worst  ms of the processor; status")
+        print(f"{'call':38}  median     p99   worst  ms of the processor; clock; status")
         for name, made in CALLS.items():
-            times, statuses = [], set()
+            if asked.only not in name:
+                continue
+            times, clocks, statuses = [], [], set()
             for event in events:
                 path = "/api/v1/" + made(event, chance)
-                began = time.process_time()
+                began, clock = time.process_time(), time.monotonic()
                 answer = client.get(path, headers={"Authorization": key})
                 times.append((time.process_time() - began) * 1000)
+                clocks.append((time.monotonic() - clock) * 1000)
                 statuses.add(answer.status_code)
             worst, centiles = max(times), statistics.quantiles(times, n=100)
             told = statistics.median(times), min(centiles[98], worst), worst
-            print(f"{name:32} {told[0]:7.1f} {told[1]:7.1f} {told[2]:7.1f}  {statuses}", flush=True)
+            numbers = " ".join(f"{each:7.1f}" for each in (*told, statistics.median(clocks)))
+            print(f"{name:38} {numbers}  {statuses}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """How long each page takes over a month of mail, through all of `smtpapi web` but its server.
 
-`--file PATH --events N` makes an SQLite file if it is not there (`store_questions`). Each page is asked for
-`--rounds` times with other values, in this process and without a network. Told are milliseconds of the
-processor: of the first one in a new process, middle, 95th percentile, worst; and the middle's time on the
-clock, which is another matter on a machine that does something else as well.
+`--file PATH --events N` makes an SQLite file if it is not there, `--cassandra PORT --events N` a keyspace on
+a node at 127.0.0.1 (`month`). Each page is asked for `--rounds` times with other values, in this process and
+without a network. Told are milliseconds of the processor: of the first one in a new process, middle, 95th
+percentile, worst; and the first and the middle on the clock, which on a machine that does something else as
+well is another matter. With Cassandra, a process of its own, only the clock tells all. `--only TEXT`: the
+pages with this in their names.
 """
 
 import argparse
-import random
 import statistics
 import sys
 import tempfile
@@ -21,12 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from flask.testing import FlaskClient
 
+from bench import month
 from bench.store_mail import DAYS, START
-from bench.store_questions import fill
 from engagement.events.fields import Fields
 from engagement.settings import load_file
-from engagement.stores.port import Query
-from engagement.stores.sqlite.store import SqliteStore
 from tracker_web.web.app import create_app
 
 _DAY = 86_400_000
@@ -92,36 +91,33 @@ def asked_for(client: FlaskClient, path: str, accepted: str) -> tuple[float, flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    month.options(parser)
+    parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--language", default="en")
     asked = parser.parse_args()
-    if not asked.file.exists():
-        fill(asked.file, asked.events)
-    chance = random.Random(1)
-    store = SqliteStore(asked.file)
-    events = [
-        event
-        for _ in range(asked.rounds)
-        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
-    ]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "smtpapi.conf"
         config.write_text(
-            f'smtpapi {{ }}\nstore {{ path = "{asked.file}" }}\nspool {{ directory = "{folder}" }}\n'
+            f'smtpapi {{ }}\n{month.stanzas(asked)}spool {{ directory = "{folder}" }}\n'
             f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
         )
+        store = month.filled(asked, config)
+        events = month.samples(store, asked.rounds)
+        store.close()
         client = create_app(load_file(config)).test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer " + (Path(folder) / "token").read_text().strip()
-        print(f"{'page':28}   first  median     p95   worst   clock  status")
+        print(f"{'page':28}   first  median     p95   worst   clock: first  median  status")
         for name, made in PAGES.items():
+            if asked.only not in name:
+                continue
             told = [asked_for(client, made(event), asked.language) for event in events]
             times, clocks, statuses = ([*each] for each in zip(*told, strict=True))
             worst, centiles = max(times), statistics.quantiles(times, n=20)
             row = times[0], statistics.median(times), min(centiles[18], worst), worst
-            numbers = " ".join(f"{each:7.1f}" for each in (*row, statistics.median(clocks)))
-            print(f"{name:28} {numbers}  {set(statuses)}", flush=True)
+            numbers = " ".join(f"{each:7.1f}" for each in row)
+            clock = f"{clocks[0]:12.1f} {statistics.median(clocks):7.1f}"
+            print(f"{name:28} {numbers} {clock}  {set(statuses)}", flush=True)
 
 
 if __name__ == "__main__":
