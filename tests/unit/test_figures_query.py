@@ -78,9 +78,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("asked", "words"), REFUSED)
-def test_what_is_not_kept_is_said_with_what_to_ask_for(asked: dict[str, object], words: str) -> None:
+def test_what_is_not_kept_is_said_with_what_to_ask_for(asked: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match="^" + words.replace("?", r"\?")):
-        reading(FigureQuery(**asked))  # type: ignore[arg-type]
+        reading(FigureQuery(**asked))
 
 
 @pytest.mark.parametrize(
