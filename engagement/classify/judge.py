@@ -142,7 +142,14 @@ class RuleSet:
     def _tests_of(self, rule: Rule) -> Iterable[_Test]:
         """Yield the conditions of a rule but those on agent and sort of hit, the cheapest first."""
         if (injection := rule.after_injection) is not None:
-            yield lambda hit, context: _soon(hit, context.injected_ms, injection, _SKEW)
+            span = -int(_SKEW * 1000), injection * 1000
+            yield (
+                lambda hit, context: (
+                    (since := context.injected_ms) is not None
+                    and span[0] <= hit.at_ms - since <= span[1]
+                    and not _is_day(hit)
+                )
+            )
         if (delivery := rule.after_delivery) is not None:
             yield lambda hit, context: _soon(hit, context.delivered_ms, delivery, math.inf)
         if rule.networks is not None:
@@ -192,12 +199,17 @@ def _fits_sort(rule: Rule, signals: int, method: str, *, spoiled: bool) -> bool:
     )
 
 
+def _is_day(hit: Hit) -> bool:
+    """Tell whether privacy left no more than the day of a hit's time."""
+    return hit.at_ms % _DAY_MS == 0 and not hit.client_address
+
+
 def _soon(hit: Hit, since_ms: int | None, seconds: float, before: float) -> bool:
     """Tell whether a hit came at most so many seconds after, and so many before it.
 
     Not where privacy left no more than its day.
     """
-    if since_ms is None or (hit.at_ms % _DAY_MS == 0 and not hit.client_address):
+    if since_ms is None or _is_day(hit):
         return False
     return -before * 1000 <= hit.at_ms - since_ms <= seconds * 1000
 

@@ -61,6 +61,9 @@ _MAX_MARK: Final = 0xFFFF
 # One of each for all threads: they hold nothing between two calls, and no other thread runs within a call.
 _encode: Final = msgspec.msgpack.Encoder().encode
 _encode_any_text: Final = msgpack.Packer(unicode_errors="surrogatepass").pack
+_decode_hit: Final = msgspec.msgpack.Decoder(Hit).decode
+# A single hit's record without version and sort: what its values alone are as an array.
+_HIT_ALONE: Final = {_SINGLE_HEAD: b"\x9c", _SIGNALS_HEAD: b"\x9d"}
 
 _Event = TypeVar("_Event", Hit, Injection, MessageEvent)
 
@@ -105,6 +108,9 @@ def _any_text(values: tuple[object, ...]) -> bytes:
 
 def decode(data: bytes) -> Event:
     """Return the event of a record that `encode` wrote. Raises BadRecord for any other bytes."""
+    head = _HIT_ALONE.get(data[:3])
+    if head is not None and (hit := _single_hit(head + data[3:])) is not None:
+        return hit
     try:
         values = msgpack.unpackb(data, unicode_errors="surrogatepass")
     except (ValueError, TypeError, RecursionError) as error:
@@ -123,6 +129,21 @@ def decode(data: bytes) -> Event:
     newer = sort > max(_NEWEST) or version > _NEWEST.get(sort, version)
     end = ", which this program does not know: use the newer program" if newer else ""
     raise BadRecord(f"version {version!r:.20} of sort {sort!r:.20}{end}")
+
+
+def _single_hit(values: bytes) -> Hit | None:
+    """Return the hit of these values, None where `_hit` has to say what they are.
+
+    Nearly all records are such, and reading one at once takes half as long.
+    """
+    try:
+        hit = _decode_hit(values)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # text with a lone surrogate, or no record of ours
+        return None
+    sound = is_event_id(hit.id) and 0 <= hit.at_ms < _MAX_MS
+    if values[0] == 0x9D:
+        sound = sound and 0 < hit.signals < _MAX_SIGNALS
+    return hit if sound else None
 
 
 def _hit(values: list[object], version: int) -> Hit:

@@ -6,10 +6,12 @@ same ids. A record that cannot be read or stored is set aside and does not stop 
 fails stops all, until it succeeds again.
 """
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +31,13 @@ from engagement.shipper.status import ShipperStatus, save
 from engagement.shipper.unsubscribe import Unsubscribes
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
 from engagement.spool.retention import SpoolRetention
-from engagement.stores.port import SWEEP_LIMIT, EventStore, RowRefusedError, StoreError
+from engagement.stores.port import (
+    SWEEP_LIMIT,
+    EventStore,
+    NotTogetherError,
+    RowRefusedError,
+    StoreError,
+)
 from engagement.suppression.fill import SuppressionFiller
 
 _log = logging.getLogger("engagement.shipper")
@@ -42,6 +50,9 @@ SWEEP_SECONDS: Final = 3600.0
 ROLL_UP_SECONDS: Final = 2.0  # from one roll-up of the figures to the next,
 ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
 ROLL_UP_BUDGET: Final = 1.0  # seconds of one roll-up, about; the rest is done by the next one
+
+TOGETHER: Final = 20_000  # records of one transaction, about,
+TOGETHER_SECONDS: Final = 3.0  # begun within so long
 
 _Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 
@@ -84,6 +95,7 @@ class Shipper:
         self._rejudge = rejudge
         self._unsubscribes = unsubscribes
         self._rules: RuleSet | None = None
+        self._alone = 0  # so many records go portion by portion: together they failed
         self._hash_key = hash_key
         self._retention = retention
         self._filler = filler
@@ -105,12 +117,47 @@ class Shipper:
         Raises StoreError if the store, RegistryError if the registry, OSError if the spool fails; nothing is
         lost then.
         """
+        with _collector_waits():
+            shipped, events = self._next()
+            if shipped or self._reader.has_done():
+                self._reader.commit()
+            self.lag.note(events, self._now())
+            return shipped
+
+    def _next(self) -> tuple[int, list[Event]]:
+        """Ship the next records; return how many, and the events in them.
+
+        As long as more waits, several portions go into the store in one transaction: a page of an index that
+        many of them change is written once.
+        """
         entries = self._reader.read(self._portion)
-        events = self._ship(entries) if entries else []
-        if entries or self._reader.has_done():
-            self._reader.commit()
-        self.lag.note(events, self._now())
-        return len(entries)
+        if not entries:
+            return 0, []
+        if self._alone > 0:
+            self._alone -= len(entries)
+            return len(entries), self._ship(entries)
+        shipped, events, until = 0, list[Event](), time.monotonic() + TOGETHER_SECONDS
+        set_aside = self._reader.set_aside_count
+        try:
+            with self._store.together() as joined:
+                while entries:
+                    shipped += len(entries)
+                    events += self._ship(entries)
+                    size = sum(len(entry.record) for entry in entries)
+                    if (
+                        not joined
+                        or size < self._portion // 2
+                        or shipped >= TOGETHER
+                        or time.monotonic() > until
+                    ):
+                        break
+                    entries = self._reader.read(self._portion)
+        except NotTogetherError:
+            self._reader.rewind()
+            self._reader.set_aside_count = set_aside
+            self._alone = shipped
+            return self._next()
+        return shipped, events
 
     def _ship(self, entries: Sequence[SpoolEntry]) -> list[Event]:
         """Add the rows of these records, and those of events that waited for their injections.
@@ -124,11 +171,12 @@ class Shipper:
         injections: list[Injection] = []
         for entry in entries:
             event = self._event(entry)
-            if event is not None:
-                events.append(event)
+            if event is None:
+                continue
+            events.append(event)
             if isinstance(event, MessageEvent):
                 told[event.id] = (entry, event)
-            elif event is not None and (made := self._rows(entry, event)):
+            elif made := self._rows(entry, event):
                 batch.append((entry, made))
                 if isinstance(event, Injection):
                     injections.append(event)
@@ -352,3 +400,15 @@ def _moment(record: bytes) -> float | None:
         return decode(record).at_ms / 1000
     except BadRecord:
         return None
+
+
+@contextmanager
+def _collector_waits() -> Iterator[None]:
+    """Let Python's collector of cycles wait: a step makes many values that all live to its end."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from engagement.spool import repeats
 from engagement.spool.format import HEADER, MAGIC, MAX_RECORD, ScanEnd, frame, is_newer, magic_end, scan
 from engagement.spool.names import FRESH, READY, REPEATS, replace_durably
@@ -40,8 +42,7 @@ _COMPLAIN_EVERY = 60.0
 _NEWER = "a newer program wrote it; use the newer program"
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolEntry:
+class SpoolEntry(Struct, frozen=True, gc=False):
     """One record, and where it stood. segment: name without its ending. start: offset of its frame."""
 
     record: bytes
@@ -231,9 +232,10 @@ class SpoolReader:
                 if end is ScanEnd.WHOLE:
                     start = len(MAGIC) if segment.position == 0 else 0
                     found = scan(data, start)
-                    for record, stop in found.records:
-                        place = segment.position + stop - len(record) - HEADER.size
-                        entries.append(SpoolEntry(record, segment.stem, place))
+                    stem, base = segment.stem, segment.position - HEADER.size
+                    entries += [
+                        SpoolEntry(record, stem, base + stop - len(record)) for record, stop in found.records
+                    ]
                     segment.position += found.stop
                     budget -= found.stop
                     end = found.end

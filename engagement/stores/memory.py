@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from engagement.events.classify import rules_number
 from engagement.events.fields import Fields, join
@@ -86,6 +87,10 @@ class MemoryStore:
     def _note(self, customer: Customer, row: EventRow) -> None:
         for _, each in self._tags.news([(customer, row.tags, row.at_ms // DAY_MS)], 0.0):
             self._sets.setdefault(customer, {})[each.set_id] = each
+
+    def together(self) -> AbstractContextManager[bool]:
+        """See the port."""
+        return nullcontext(False)
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""

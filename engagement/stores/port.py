@@ -8,6 +8,7 @@ joined when it is read, as the two arrive in any order.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, Protocol
@@ -38,6 +39,10 @@ class StoreError(Exception):
 
 class RowRefusedError(Exception):
     """The store will never take one of these rows."""
+
+
+class NotTogetherError(Exception):
+    """What was to be one transaction cannot be one; nothing of it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,14 @@ class EventStore(Protocol):
         A row replaces the one with its id, unless the rules it was classified by are older. Raises
         RowRefusedError if a row can never be stored; then the others may or may not be, and must be added
         again without it.
+        """
+
+    def together(self) -> AbstractContextManager[bool]:
+        """Make one transaction of all that is written within, where the engine can: durable at its end.
+
+        For the shipper only. The value says whether it is one. Then `add` raises NotTogetherError for a row
+        that is there or can never be stored, and nothing that was written within is kept; the rows must be
+        added again, outside. Otherwise this has no effect.
         """
 
     def find(self, query: Query) -> Iterator[Fields]:

@@ -12,7 +12,14 @@ from msgspec.structs import replace
 from contract.store_samples import AT, Telling
 from engagement.events.rows import EventRow
 from engagement.links.model import Kind
-from engagement.stores.port import Count, EventStore, Query, RowRefusedError, cursor_of
+from engagement.stores.port import (
+    Count,
+    EventStore,
+    NotTogetherError,
+    Query,
+    RowRefusedError,
+    cursor_of,
+)
 
 
 def found(store: EventStore, **query: Any) -> list[str]:
@@ -488,3 +495,34 @@ def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, tell: Tell
     assert found(store) == []
     store.add(good)
     assert found(store) == ids(good)
+
+
+def test_what_is_written_together_is_kept_as_a_whole(store: EventStore, tell: Telling) -> None:
+    first, second, third = (tell.hit(at=60_000 * number) for number in range(3))
+    with store.together():
+        store.add(first)
+        store.add(second)
+    assert set(found(store)) == set(ids([*first, *second]))
+    try:
+        with store.together() as joined:
+            store.add(third)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        assert set(found(store)) == set(ids([*first, *second] if joined else [*first, *second, *third]))
+    store.add(third)
+    store.roll_up()
+    assert store.totals(Query())["click"].recorded == 3
+
+
+def test_a_row_that_is_there_goes_with_no_other(store: EventStore, tell: Telling) -> None:
+    first, second = tell.hit(), tell.hit(at=60_000)
+    store.add(first)
+    try:
+        with store.together() as joined:
+            store.add(second)
+            store.add(first)
+    except NotTogetherError:
+        assert joined
+        assert found(store) == ids(first)
+        store.add([*second, *first])
+    assert set(found(store)) == set(ids([*first, *second]))

@@ -1,6 +1,7 @@
 """The token: short, canonical, deterministic, and bounded at both ends."""
 
 import base64
+import random
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,9 +10,19 @@ import msgpack
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from engagement.links import payload as payload_module
 from engagement.links.keys import Key, KeyStatus, Ring
 from engagement.links.model import CLICKS, OPENS, Identity, Kind, Link
-from engagement.links.payload import MAX_METADATA, MAX_PAYLOAD, MAX_TAGS, MAX_TARGET, MAX_TEXT, pack_link
+from engagement.links.payload import (
+    MAX_METADATA,
+    MAX_PAYLOAD,
+    MAX_TAGS,
+    MAX_TARGET,
+    MAX_TEXT,
+    pack_identity,
+    pack_link,
+    payload,
+)
 from engagement.links.token import BadToken, CannotSeal, copy_sealer, open_token, unpack
 from engagement.links.urls import click_url
 
@@ -377,3 +388,29 @@ def test_a_link_is_packed_as_msgpack_packs_it(size: int) -> None:
     for flags, unsubscribe in ((2, False), (6, True)):
         packed = pack_link(Link(b"https://" + b"x" * size, unsubscribe=unsubscribe))
         assert packed == msgpack.packb((flags, b"x" * size))
+
+
+def test_the_short_way_reads_what_the_long_one_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance, seen, common = random.Random(5), set[bool](), payload_module._common
+    for _ in range(4000):
+        kind = chance.choice(list(Kind))
+        link = (
+            pack_link(Link(b"https://example.org/%d" % chance.randrange(9), "top"))
+            if chance.random() < 0.7
+            else b""
+        )
+        changed = bytearray(payload(pack_identity(WHO), link, filler=chance.random() < 0.2))
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            changed[0] = chance.choice((0x90, 0x91, 0x92, 0x93, 0x94))
+        packed, told = bytes(changed), []
+        for way in (common, lambda _kind, _packed: None):
+            monkeypatch.setattr(payload_module, "_common", way)
+            try:
+                told.append(payload_module.unpack(kind, packed))
+            except BadToken as error:
+                told.append(error.reason)
+        assert told[0] == told[1]
+        seen.add(told[0] == "payload")
+    assert seen == {False, True}

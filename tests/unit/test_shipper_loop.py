@@ -24,7 +24,7 @@ from engagement.spool import read
 from engagement.spool.format import MAGIC, frame
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
-from engagement.stores.port import Query, RowRefusedError, StoreError
+from engagement.stores.port import NotTogetherError, Query, RowRefusedError, StoreError
 from engagement.stores.sqlite.store import SqliteStore
 from unit.event_samples import AT, hit, identity, injection
 
@@ -102,6 +102,8 @@ class Died(BaseException):
 def test_a_death_between_write_cursor_and_unlink_changes_no_row(
     spool: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, step: str, times: int
 ) -> None:
+    if times > 1:  # else one transaction takes all portions, and there are no three
+        monkeypatch.setattr(loop, "TOGETHER", 1)
     events = mixed()
     spooled(spool, events)
     deaths = [0]
@@ -141,6 +143,62 @@ def test_a_death_between_write_cursor_and_unlink_changes_no_row(
     assert deaths == [times]
     assert dump(store) == expected(events)
     assert segments(spool) == []
+
+
+def test_portions_of_a_backlog_go_into_one_transaction(
+    spool: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = mixed()
+    spooled(spool, events)
+    shipper, taken, seen = Shipper(spool, store, portion=1500), list[int](), list[int]()
+    real_add, reader = SqliteStore.add, SqliteStore(store._path)
+
+    def add(self: SqliteStore, made: Iterable[EventRow]) -> int:
+        taken.append(real_add(self, made))
+        seen.append(len(dump(reader)))
+        return taken[-1]
+
+    monkeypatch.setattr(SqliteStore, "add", add)
+    shipper.step()
+    assert len(taken) > 2
+    assert set(seen) == {0}, "rows are seen before the transaction ends"
+    assert shipper.drain()
+    reader.close()
+    assert dump(store) == expected(events)
+
+
+def test_records_that_cannot_go_together_go_portion_by_portion(spool: Path, store: SqliteStore) -> None:
+    events = mixed()
+    spooled(spool, events)
+    Shipper(spool, store).drain()
+    bad = hit(client_address="\0" * 3, at_ms=AT + 10**8)
+    new = [hit(at_ms=AT + 10**8 + 20_000 * number) for number in range(40)]
+    spooled(spool, [*new[:20], *events, bad, *new[20:]])
+    shipper = Shipper(spool, store, portion=1500)
+    assert shipper.drain()
+    assert dump(store) == expected([*events, *new, bad])
+    assert segments(spool) == []
+
+
+class Refusing(SqliteStore):
+    """Refuses rows of one client, together and alone."""
+
+    def add(self, events: Iterable[EventRow]) -> int:
+        handed = list(events)
+        if any(row.fields.get("user_agent") == "refused" for row in handed):
+            raise NotTogetherError if self._is_joined else RowRefusedError("too odd")
+        return super().add(handed)
+
+
+def test_a_refused_row_takes_none_of_its_transaction_along(spool: Path, tmp_path: Path) -> None:
+    good = [hit(at_ms=AT + 20_000 * number) for number in range(30)]
+    spooled(spool, [*good[:20], b"no event", hit(user_agent="refused"), *good[20:]])
+    store = Refusing(tmp_path / "refusing.db", writing=True)
+    shipper = Shipper(spool, store, portion=1500)
+    assert shipper.drain()
+    assert dump(store) == expected(good)
+    assert shipper.status.set_aside == len(list((spool / "corrupt").iterdir())) == 2
+    store.close()
 
 
 POISON = [

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from uuid import UUID
 
 from engagement.events.fields import Fields
@@ -97,6 +98,10 @@ class CassandraStore:
             self._writing.remembered.add(portion.remembered)
             self._write_arrivals(portion.arrived)
         return len(rows)
+
+    def together(self) -> AbstractContextManager[bool]:
+        """See the port."""
+        return nullcontext(False)
 
     def find(self, query: Query) -> Iterator[Fields]:
         """See the port."""

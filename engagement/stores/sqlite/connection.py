@@ -7,7 +7,9 @@ survive a power cut. Not for a folder on a network (WAL needs shared memory).
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +20,11 @@ T = TypeVar("T")
 N = TypeVar("N")
 
 BUSY_SECONDS = 5.0  # readers never hold a lock that long; another writer is a mistake to report
-LOG_PAGES = 4_000  # 16 MB: with SQLite's 4 MB each full batch would be followed by a copy into the file
-_LOG_BYTES = 4096 * LOG_PAGES  # the size of the write-ahead log after a checkpoint
-CACHE_KIB = 32_768  # the inner pages of the indexes at some ten million events
+LOG_PAGES = 16_000  # 64 MB: what a batch changes is copied into the file once for several of them
+_LOG_BYTES = 4096 * LOG_PAGES  # what the write-ahead log keeps after a checkpoint
+_LONG_LOG = 32_000_000  # a longer one is carried over and cut, unless a backlog is written at this time
+_BACKLOG_SECONDS = 10.0  # since its last transaction
+CACHE_KIB = 98_304  # a transaction of 20,000 events in a file of a million changes 15,000 pages or more
 
 
 class SqliteFile:
@@ -37,6 +41,7 @@ class SqliteFile:
         self._process = os.getpid()
         self._closed = False
         self._file: tuple[int, int] | None = None  # device and inode of the connection's file
+        self._backlog_ends = float("-inf")
         self._frozen = False  # opened as a file that nobody writes: closed after each use
         if writing:
             self._do(lambda connection: None, None)
@@ -66,7 +71,8 @@ class SqliteFile:
                 done = work(connection)
                 if self._writing:
                     self._same_file()  # else it may be in a file that has no name any more
-                    self._shorten_log(connection)
+                    if not connection.in_transaction:
+                        self._shorten_log(connection)
                 return done
             except (
                 sqlite3.IntegrityError,
@@ -83,6 +89,29 @@ class SqliteFile:
             finally:
                 if self._frozen:
                     self._drop()
+
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """Make one transaction of all that is written within; what fails takes all of it back."""
+        with self._lock:
+            self._do(lambda connection: connection.execute("BEGIN IMMEDIATE"), None)
+            try:
+                yield
+                self._do(self._commit, None)
+            except BaseException:
+                if self._connection is not None and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._forget()
+                raise
+
+    def _note_backlog(self) -> None:
+        """Let the log be long for a while: each cut of it costs its pages anew."""
+        self._backlog_ends = time.monotonic() + _BACKLOG_SECONDS
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction:  # the connection was lost meanwhile, and this is another one
+            raise StoreError(f"{self._path}: what was being written was taken back, and will be tried again")
+        connection.execute("COMMIT")
 
     def _connected(self) -> sqlite3.Connection | None:
         if self._closed:
@@ -118,7 +147,8 @@ class SqliteFile:
         SQLite's own limit (journal_size_limit) acts when the log restarts, which each reader delays.
         """
         try:
-            if os.stat(f"{self._path}-wal").st_size <= 2 * _LOG_BYTES:
+            size = os.stat(f"{self._path}-wal").st_size
+            if size <= _LONG_LOG or (size <= 2 * _LOG_BYTES and time.monotonic() < self._backlog_ends):
                 return
         except OSError:
             return
@@ -204,13 +234,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Run `work` in one transaction; return its result."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Run `work` in one transaction, or within the one there is; return its result."""
+    begun = connection.in_transaction
+    if not begun:
+        connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(connection)
-        connection.execute("COMMIT")
+        if not begun:
+            connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
+        if not begun and connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
     return result

@@ -9,6 +9,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from engagement.stores.port import (
     Grouping,
     LabelledHit,
     Named,
+    NotTogetherError,
     PastLabel,
     Query,
     RowRefusedError,
@@ -43,8 +45,8 @@ from engagement.stores.sqlite.earlier import before
 from engagement.stores.sqlite.plan import ARRIVALS
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.waiting import WaitingEvents
-from engagement.stores.sqlite.writing import Arrived, SomeAreThereError, state
-from engagement.stores.sqlite.written import ADD_TAG_SET, TAG_SETS, tag_values
+from engagement.stores.sqlite.writing import SomeAreThereError, state
+from engagement.stores.sqlite.written import ADD_TAG_SET, TAG_SETS, Arrived, tag_values
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -61,6 +63,7 @@ class SqliteStore(WaitingEvents):
         self._pending: list[Arrived] = []
         self._tags = TagBook(self._tag_sets)
         self._settling = grouped.Settling()
+        self._is_joined, self._joined_adds = False, 0
         super().__init__(path, writing=writing)
 
     def _forget(self) -> None:
@@ -95,14 +98,34 @@ class SqliteStore(WaitingEvents):
                 numbers, sets = tag_values(self._tags, rows, time.monotonic())
                 try:
                     arrived = self._write(insert, [])
-                except SomeAreThereError:
+                except SomeAreThereError as error:
+                    if self._is_joined:
+                        raise NotTogetherError from error
                     arrived = self._write(lambda connection: insert(connection, new=False), [])
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            except (ValueError, TypeError, OverflowError, RecursionError, RowRefusedError) as error:
+                if self._is_joined:
+                    raise NotTogetherError from error
                 raise RowRefusedError(str(error)) from error
             self._pending += arrived
-            if len(self._pending) >= figures.PORTION:
+            self._joined_adds += 1
+            if self._is_joined and self._joined_adds > 1:
+                self._note_backlog()
+            if len(self._pending) >= figures.PORTION and not self._is_joined:
                 self._roll()
         return len(rows)
+
+    @contextmanager
+    def together(self) -> Iterator[bool]:
+        """See the port."""
+        with self._lock:
+            with self._joined():
+                self._is_joined, self._joined_adds = True, 0
+                try:
+                    yield True
+                finally:
+                    self._is_joined = False
+            if len(self._pending) >= figures.PORTION:
+                self._roll()
 
     def _tag_sets(self, customer: Customer) -> list[TagSet]:
         lines = self._ask(TAG_SETS, [customer[0], valid(customer[1])])

@@ -14,6 +14,7 @@ from engagement.stores.sqlite.written import (
     KEEP_MESSAGE,
     REPLACE_BODY,
     REPLACE_EVENT,
+    Arrived,
     Portion,
 )
 
@@ -27,17 +28,6 @@ SELECT event.place, event.message, event.rules, body.hash, body.record, event.cl
 FROM event JOIN body ON body.place = event.place
 WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
 """
-
-
-class Arrived(NamedTuple):
-    """A new row, for the figures. line: `facts.COLUMNS`. fresh_from: its message has no rows
-    before this place; 0 for not known."""
-
-    place: int
-    tenant: int
-    message: bytes
-    line: tuple[Any, ...]
-    fresh_from: int
 
 
 class Change(NamedTuple):
@@ -86,11 +76,7 @@ def add(
         raise SomeAreThereError
     store(connection, portion)
     set_state(connection, "next", first + len(rows))
-    arrived = [
-        _arrived(values, first if values[9] and portion.messages[values[9]].new else 0)
-        for values in portion.events
-    ]
-    return arrived, changes
+    return portion.arrived, changes
 
 
 def store(connection: sqlite3.Connection, portion: Portion) -> None:
@@ -110,15 +96,6 @@ def replace(connection: sqlite3.Connection, changes: list[Change]) -> None:
     connection.executemany(REPLACE_EVENT, [change.event for change in changes])
     connection.executemany(REPLACE_BODY, [change.body for change in changes])
     connection.executemany(_LEND, [(change.lent, change.message) for change in changes if change.lent])
-
-
-def _arrived(values: tuple[Any, ...], fresh_from: int) -> Arrived:
-    (tenant, at_ms, event_id, place, kind, client, certain, expired, hits, message, _, link) = values[:12]
-    (ordinal, campaign, domain, _, _, bounce, reason, _, name, size, tries, wait) = values[12:]
-    line = (at_ms, kind, event_id, campaign, domain, link, client, certain, reason, expired, hits)
-    return Arrived(
-        place, tenant, message, (*line, ordinal, name, size, bounce, tries, wait, place), fresh_from
-    )
 
 
 def _only_new(

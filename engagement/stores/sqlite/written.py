@@ -3,10 +3,9 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engagement.events.field_values import valid
-from engagement.events.fields import INJECTION
 from engagement.events.rows import EventRow, RowSource
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook
 from engagement.stores.json_text import as_text
@@ -52,6 +51,7 @@ ADD_TAG_SET: Final = """
 INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
 """
+_INJECTION: Final = TYPE_CODES["injection"]
 TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
@@ -77,18 +77,31 @@ class Known:
         )
 
 
+class Arrived(NamedTuple):
+    """A new row, for the figures. line: `facts.COLUMNS`. fresh_from: its message has no rows
+    before this place; 0 for not known."""
+
+    place: int
+    tenant: int
+    message: bytes
+    line: tuple[Any, ...]
+    fresh_from: int
+
+
 class Portion:
     """The values of some rows.
 
-    senders: messages with older events, which now have a sender. Raises ValueError, TypeError, OverflowError
-    or RecursionError for a row that cannot be stored.
+    arrived: the rows for the figures, if all are new. senders: messages with older events, which now have a
+    sender. Raises ValueError, TypeError, OverflowError or RecursionError for a row that cannot be stored.
     """
 
     def __init__(self, connection: sqlite3.Connection, terms: Terms, tag_numbers: Iterable[int]) -> None:
         self._connection = connection
         self._terms = terms
         self._tags = iter(tag_numbers)
+        self._first = 0
         self.events: list[tuple[Any, ...]] = []
+        self.arrived: list[Arrived] = []
         self.bodies: list[tuple[object, ...]] = []
         self.lookups: list[tuple[int, int, int, bytes]] = []
         self.messages: dict[bytes, Known] = {}
@@ -97,48 +110,57 @@ class Portion:
     def put(self, rows: list[EventRow], place: int) -> None:
         """Add rows. place: of the first of them."""
         numbers = self._terms.numbers(self._connection)
-        self._read({bytes.fromhex(row.message_id): row.at_ms for row in reversed(rows) if row.message_id})
+        times = {row.message_id: row.at_ms for row in reversed(rows)}
+        times.pop("", None)
+        self._read({bytes.fromhex(message): at_ms for message, at_ms in times.items()})
+        self._first = place
         for each, row in enumerate(rows, place):
             self._put(row, each, numbers)
 
     def _put(self, row: EventRow, place: int, numbers: Mapping[str, int]) -> None:
-        source, at_ms = row.source, row.at_ms
+        source, at_ms, label = row.source, row.at_ms, None
         if isinstance(source, RowSource):
             record, rcpt_hash, label = source.record, source.rcpt_hash or None, source.label
             rules, reason = (label.rules, label.reason) if label else ("", "")
         else:
             record, rcpt_hash, rules, reason = as_text(source).encode(), None, row.rules, row.reason
         event_id = bytes.fromhex(row.event_id.replace("-", ""))
-        message = bytes.fromhex(row.message_id)
         link = int.from_bytes(bytes.fromhex(row.link), "big", signed=True)
         tenant, kind, run = numbers[row.tenant], TYPE_CODES[row.type], place >> RUN_BITS
         recipient = recipient_hash(row.tenant, row.recipient)
         transmission = signed(int(row.transmission_id or "0"))
-        sender = numbers[row.sending_domain]
-        if message:
+        sender, fresh_from = numbers[row.sending_domain], 0
+        if row.message_id:
+            leads_to = message = bytes.fromhex(row.message_id)
             known = self.messages[message]
-            self._note(row, known, message, run, recipient, transmission)
-            if row.type == INJECTION:
+            if known.run < run or known.recipient != recipient or known.transmission != transmission:
+                self._note(known, message, run, recipient, transmission)
+            if kind == _INJECTION:
                 self._inject(row, known, message, sender, place)
             sender = sender or known.sender
-            leads_to = message
+            fresh_from = self._first if known.new else 0
         else:
-            leads_to = event_ref(at_ms, event_id)
+            message, leads_to = b"", event_ref(at_ms, event_id)
             self._look(run, Lookup.RECIPIENT, recipient, leads_to)
             self._look(run, Lookup.TRANSMISSION, transmission, leads_to)
         for name in row.names:
             self._look(run, NAMES[name.what], hashed(name.text), leads_to)
         if int.from_bytes(event_id[:6], "big") != at_ms:
             self._look(run, Lookup.EVENT_ID, hashed(row.event_id), event_ref(at_ms, event_id))
-        tries, wait = tries_and_wait(row)
-        self.events.append(
-            (
-                *(tenant, at_ms, event_id, place, kind, CLASS_CODES[row.client], row.certain, row.expired),
-                *(row.hits, message, recipient, link, row.ordinal, numbers[row.campaign]),
-                *(numbers[row.domain], sender, next(self._tags), row.bounce_class, numbers[reason]),
-                *(numbers[rules], numbers[row.link_name], row.size, tries, wait),
-            )
-        )
+        tries, wait = (-1, -1) if label else tries_and_wait(row)  # what has a label is a hit
+        client, certain, expired, hits = CLASS_CODES[row.client], row.certain, row.expired, row.hits
+        campaign, domain, cause = numbers[row.campaign], numbers[row.domain], numbers[reason]
+        ordinal, bounce, link_name, size = row.ordinal, row.bounce_class, numbers[row.link_name], row.size
+        self.events.append((
+            tenant, at_ms, event_id, place, kind, client, certain, expired, hits, message, recipient, link,
+            ordinal, campaign, domain, sender, next(self._tags), bounce, cause, numbers[rules], link_name,
+            size, tries, wait,
+        ))  # fmt: skip
+        line = (
+            at_ms, kind, event_id, campaign, domain, link, client, certain, cause, expired, hits, ordinal,
+            link_name, size, bounce, tries, wait, place,
+        )  # fmt: skip
+        self.arrived.append(Arrived(place, tenant, message, line, fresh_from))
         self.bodies.append((place, tenant, at_ms, event_id, rcpt_hash, record))
 
     def _read(self, messages: Mapping[bytes, int]) -> None:
@@ -155,9 +177,7 @@ class Portion:
             if message not in self.messages:
                 self.messages[message] = Known(messages[message], new=True)
 
-    def _note(
-        self, row: EventRow, known: Known, message: bytes, run: int, recipient: int, transmission: int
-    ) -> None:
+    def _note(self, known: Known, message: bytes, run: int, recipient: int, transmission: int) -> None:
         """Write what the message is found by, once in each run, and again where an event says otherwise."""
         if recipient and (known.recipient != recipient or known.run < run):
             self._look(run, Lookup.RECIPIENT, recipient, message)

@@ -6,7 +6,8 @@ decides that figures stay, in the same transaction.
 """
 
 import sqlite3
-from typing import Final
+from collections import defaultdict
+from typing import Any, Final
 
 from engagement.figures.contribution import Contribution, Ever, add, contribution, difference
 from engagement.figures.facts import Fact
@@ -17,9 +18,10 @@ from engagement.stores.sqlite.counting.ever import from_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
 from engagement.stores.sqlite.counting.quick import Sums, is_alone, is_uniform
 from engagement.stores.sqlite.terms import Terms
-from engagement.stores.sqlite.writing import Arrived, set_state, state
+from engagement.stores.sqlite.writing import set_state, state
+from engagement.stores.sqlite.written import Arrived
 
-PORTION: Final = 30_000  # arrivals of one transaction: 20 MB of memory, and each cell is written once
+PORTION: Final = 40_000  # arrivals of one transaction: 30 MB of memory, and each cell is written once
 
 UPSERT: Final = """
 INSERT INTO fig (tenant, cube, bucket, counter, a, b, n) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -132,26 +134,28 @@ def arrivals(connection: sqlite3.Connection, after: int, limit: int) -> list[Arr
 
 def follow(connection: sqlite3.Connection, terms: Terms, arrived: list[Arrived], rolled: int) -> int:
     """Add what these rows change, the first ones behind `rolled`; return how many hours changed."""
-    made, sums = Differences(), dict[int, Sums]()
-    groups: dict[tuple[int, bytes], list[Arrived]] = {}
-    for each in arrived:
-        if each.message:
-            groups.setdefault((each.tenant, each.message), []).append(each)
+    made, sums = Differences(), defaultdict[int, Sums](Sums)
+    groups: dict[tuple[int, bytes], list[tuple[Any, ...]]] = {}
+    fresh_ones = set()
+    for _, tenant, message, line, fresh_from in arrived:
+        if not message:
+            sums[tenant].add_message([line])
+        elif (rows := groups.get((tenant, message))) is None:
+            groups[tenant, message] = [line]
+            if fresh_from > rolled:
+                fresh_ones.add((tenant, message))
         else:
-            sums.setdefault(each.tenant, Sums()).add_message([each.line])
-    for (tenant, message), rows in groups.items():
-        new, fresh = [each.line for each in rows], rows[0].fresh_from > rolled
-        of_tenant = sums.get(tenant)
-        if of_tenant is None:
-            of_tenant = sums[tenant] = Sums()
-        whose = message, tenant, rolled
-        if all(is_alone(line[1]) for line in new):
-            had = set() if fresh else _had(connection, whose)
+            rows.append(line)
+    for whose, new in groups.items():
+        tenant, message = whose
+        fresh, of_tenant = whose in fresh_ones, sums[tenant]
+        if is_alone(new[0][1]) and all(is_alone(line[1]) for line in new):
+            had = set() if fresh else _had(connection, (message, tenant, rolled))
             for line in new:
                 of_tenant.add_alone(line)
             of_tenant.add_hours(new, had)
             continue
-        old = [] if fresh else connection.execute(_OF_MESSAGE, whose).fetchall()
+        old = [] if fresh else connection.execute(_OF_MESSAGE, (message, tenant, rolled)).fetchall()
         ever = {} if fresh else ever_of(connection, message)
         if ever or not is_uniform([*old, *new]):
             before = facts(connection, terms, old)

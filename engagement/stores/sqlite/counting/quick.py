@@ -40,10 +40,14 @@ _CONFIRMED: Final = int(Counter.PEOPLE_UNIQUE_CONFIRMED)
 _RAW: Final = int(Counter.PEOPLE_RAW_CLICKED)
 _EXPIRED: Final = int(Counter.EXPIRED)
 FIRSTS: Final = ((_UNIQUE, _CONFIRMED), (_UNIQUE + 3,), (_UNIQUE + 6, _CONFIRMED, _RAW), ())
-MINUTE, HOUR, DAY, LIFE, LINK = 60_000, 3_600_000, 86_400_000, 1, 2
-# Level, bucket, counter of the first verdict, link: what a message is unique for. It has one campaign and one
-# domain, as its links do, so that what is unique in a day is so in the day of each.
-_Seen = tuple[int, Any, int, int]
+# EVERY: minute, hour, day and life at once, as what is seen for the first time is unique in all of them.
+MINUTE, HOUR, DAY, LIFE, LINK, EVERY = 60_000, 3_600_000, 86_400_000, 1, 2, 3
+# The rank that a thing has by level and bucket.
+_Times = dict[tuple[int, int], int]
+# Counter of the first verdict, and link: what a message is unique for. It has one campaign and one domain, as
+# its links do, so that what is unique in a day is so in the day of each. What was seen in one minute alone,
+# as nearly all, is told by this and the rank.
+_Seen = dict[tuple[int, int], tuple[int, int] | _Times]
 _NOT_SEEN: Final = 3  # worse than every rank
 _Counts = list[tuple[tuple[int, ...], int]]
 assert {ReaderClass.PROBE.value} == {CLASSES[PROBE]}, "the probe's number"
@@ -53,20 +57,22 @@ class Sums:
     """What messages contribute, added up.
 
     Hits that are alike are counted together, and which figures each sort of them changes is told by `spread`:
-    of 20,000 clicks of a mailing there are some hundred sorts. by_minute, by_campaign, by_domain: of a sort
-    how many, for how many requests, and how many are the first hit of their message that counts, so that the
-    message is unique by it wherever it is counted. alone: events that contribute by themselves, by increment,
-    value and counters. unique: what messages are unique for by later hits. hours: six numbers by (campaign,
-    hour, type), campaign 0 for all, of what is no hit, and of later hits.
+    of 20,000 clicks of a mailing there are some hundred sorts. by_minute, by_campaign, by_domain: how many
+    hits there are of a sort, which ends with the number of requests, and whether they are the first hit of
+    their message that counts, so that the message is unique by it wherever it is counted. alone: events that
+    contribute by themselves, by increment, value and counters. unique: what messages are unique for by later
+    hits. hours: six numbers by (campaign, hour, type), campaign 0 for all, of what is no hit. later: messages
+    that have a later hit of a type in an hour, and those of people, by (campaign, hour, type).
     """
 
     def __init__(self) -> None:
-        self.by_minute: dict[tuple[int, int, int, int], list[int]] = {}
-        self.by_campaign: dict[tuple[int, ...], list[int]] = {}
-        self.by_domain: dict[tuple[int, int, int, int, int], list[int]] = {}
+        self.by_minute: defaultdict[tuple[int, int, int, int, int, bool], int] = defaultdict(int)
+        self.by_campaign: defaultdict[tuple[int, ...], int] = defaultdict(int)
+        self.by_domain: defaultdict[tuple[int, int, int, int, int, int, bool], int] = defaultdict(int)
         self.alone: defaultdict[tuple[int, int, int, tuple[int, ...]], int] = defaultdict(int)
         self.unique: defaultdict[tuple[int, Any, int, int, int], int] = defaultdict(int)
         self.hours: dict[tuple[int, int, int], list[int]] = {}
+        self.later: defaultdict[tuple[int, int, int, bool], int] = defaultdict(int)
 
     def add_alone(self, line: Line, sign: int = 1) -> None:
         """Add an event that contributes by itself, to all but the figures of hours."""
@@ -79,7 +85,8 @@ class Sums:
 
     def add_message(self, lines: list[Line], sign: int = 1) -> None:
         """Add a message with all its rows."""
-        if len(lines) > 1:
+        several = len(lines) > 1
+        if several:
             lines = sorted(lines, key=_in_time)
         last: dict[tuple[int, int, int], int] = {}
         counted: list[tuple[Line, int, int]] = []
@@ -91,70 +98,76 @@ class Sums:
                 others.append(line)
                 continue
             repeat = False
-            if line[5]:
+            if line[5] and several:
                 key = line[1], line[5], line[6]
                 before = last.get(key)
                 last[key] = line[0]
                 repeat = before is not None and line[0] - before < REPEAT_MS
             if repeat or line[6] == PROBE or line[9]:
-                self._add_hit(line, kind, -1, sign, 0)
+                self._add_hit(line, kind, -1, sign, first=False)
             else:
-                counted.append((line, kind, _VERDICTS[line[6]][line[7]]))
+                rank = _VERDICTS[line[6]][line[7]]
+                self._add_hit(line, kind, rank, sign, first=not counted)
+                counted.append((line, kind, rank))
         if others:
             self._add_others(others, sign)
-        if counted:
-            self._add_hit(*counted[0], sign, sign)
-            for each in counted[1:]:
-                self._add_hit(*each, sign, 0)
-            if len(counted) > 1:
-                self._add_several(counted, sign)
+        if len(counted) > 1:
+            self._add_several(counted, sign)
 
-    def _add_hit(self, line: Line, kind: int, rank: int, sign: int, only: int) -> None:
-        """Add one hit. rank: of its verdict, -1 if none. only: sign for the first that counts, else 0."""
-        at_ms, domain, expired, hits = line[0], line[4], line[9], sign * line[10]
+    def _add_hit(self, line: Line, kind: int, rank: int, sign: int, *, first: bool) -> None:
+        """Add one hit. rank: of its verdict, -1 if none. first: it is its message's first that counts."""
+        at_ms, _, _, campaign, domain, _, client, _, reason, expired, hits, ordinal, name = line[:13]
         hour = at_ms // HOUR
-        minute = at_ms // MINUTE, kind, rank, expired
-        campaign = hour, line[3], line[1], rank, expired, line[6], line[8], line[11], line[12]
-        day = hour // 24, domain, kind, rank, expired
-        found = self.by_minute.get(minute)
-        if found is None:
-            found = self.by_minute[minute] = [0, 0, 0]
-        found[0] += sign
-        found[1] += hits
-        found[2] += only
-        found = self.by_campaign.get(campaign)
-        if found is None:
-            found = self.by_campaign[campaign] = [0, 0, 0]
-        found[0] += sign
-        found[1] += hits
-        found[2] += only
-        found = self.by_domain.get(day)
-        if found is None:
-            found = self.by_domain[day] = [0, 0, 0]
-        found[0] += sign
-        found[1] += hits
-        found[2] += only
+        self.by_minute[at_ms // MINUTE, kind, rank, expired, hits, first] += sign
+        self.by_domain[hour // 24, domain, kind, rank, expired, hits, first] += sign
+        self.by_campaign[
+            hour, campaign, line[1], rank, expired, client, reason, ordinal, name, hits, first
+        ] += sign
 
     def _add_several(self, counted: list[tuple[Line, int, int]], sign: int) -> None:
         """Add what a message is unique for beside what its first hit that counts is."""
-        best: dict[_Seen, int] = {}
-        first_line, first_kind, first_rank = counted[0]
-        _see(best, first_line, first_kind, first_rank)
+        seen: _Seen = {}
+        links: dict[tuple[int, int, int, int, int], int] = {}
+        first_line = counted[0][0]
         hour, sort, campaign, domain = first_line[0] // HOUR, first_line[1], *first_line[3:5]
         persons = {(hour, sort): first_line[6] not in MACHINE_CODES}
-        unique = self.unique
-        for line, kind, rank in counted[1:]:
-            for (level, bucket, first, _), before in _see(best, line, kind, rank):
-                unique[level, bucket, campaign, domain, first + rank] += sign
-                if before < _NOT_SEEN:
-                    unique[level, bucket, campaign, domain, first + before] -= sign
-            cell, person = (line[0] // HOUR, line[1]), line[6] not in MACHINE_CODES
-            known = persons.get(cell)
-            if known is None or (person and not known):
+        unique, later = self.unique, False
+        for line, kind, rank in counted:
+            at_ms, link = line[0], line[5]
+            minute = at_ms // MINUTE
+            for first in FIRSTS[kind]:
+                name = link if first == _RAW else 0
+                known = seen.get((first, name))
+                if known is None:
+                    seen[first, name] = minute, rank
+                    if later:
+                        unique[EVERY, minute, campaign, domain, first + rank] += sign
+                elif isinstance(known, dict) or known[0] != minute or known[1] > rank:
+                    times = seen[first, name] = known if isinstance(known, dict) else _times(*known)
+                    for (level, bucket), before in _better(times, minute, rank):
+                        unique[level, bucket, campaign, domain, first + rank] += sign
+                        if before < _NOT_SEEN:
+                            unique[level, bucket, campaign, domain, first + before] -= sign
+                if kind == CLICK:
+                    place = first, name, at_ms // DAY, line[11], line[12]
+                    before = links.get(place, _NOT_SEEN)
+                    if before > rank:
+                        links[place] = rank
+                        if later:
+                            unique[LINK, place[2:], campaign, domain, first + rank] += sign
+                            if before < _NOT_SEEN:
+                                unique[LINK, place[2:], campaign, domain, first + before] -= sign
+            if not later:
+                later = True
+                continue
+            cell, person = (at_ms // HOUR, line[1]), line[6] not in MACHINE_CODES
+            was = persons.get(cell)
+            if was is None or (person and not was):
                 persons[cell] = person
-                numbers = 0, 0, 0, 0, sign * (known is None), sign * person
-                for whose in (0, campaign) if campaign else (0,):
-                    self._add_to_hour((whose, *cell), numbers)
+                if was is None:
+                    self.later[campaign, *cell, False] += sign
+                if person:
+                    self.later[campaign, *cell, True] += sign
 
     def add_hours(self, lines: Iterable[Line], had: set[tuple[int, int]]) -> None:
         """Add events that are no hits to the hours. had: type and hour of what their message has already."""
@@ -185,26 +198,21 @@ class Sums:
                 found[place] += n
 
 
-def _see(best: dict[_Seen, int], line: Line, kind: int, rank: int) -> list[tuple[_Seen, int]]:
-    """Note what a hit is unique for, in place, where it ranks better than what was seen.
+def _times(minute: int, rank: int) -> _Times:
+    """Return the ranks of a thing that was seen in one minute alone, by level and bucket."""
+    return {(MINUTE, minute): rank, (HOUR, minute // 60): rank, (DAY, minute // 1440): rank, (LIFE, 0): rank}
 
-    Return what that is, each with the rank before.
-    """
-    at_ms, found = line[0], list[tuple[_Seen, int]]()
-    day = at_ms // DAY
-    for first in FIRSTS[kind]:
-        name = line[5] if first == _RAW else 0
-        keys: tuple[_Seen, ...] = ()
-        minute = MINUTE, at_ms // MINUTE, first, name
-        if best.get(minute, _NOT_SEEN) > rank:  # else it ranks no better in what is longer than a minute
-            keys = minute, (HOUR, at_ms // HOUR, first, name), (DAY, day, first, name), (LIFE, 0, first, name)
-        if kind == CLICK:
-            keys = *keys, (LINK, (day, (line[11], line[12])), first, name)
-        for key in keys:
-            before = best.get(key, _NOT_SEEN)
-            if before > rank:
-                best[key] = rank
-                found.append((key, before))
+
+def _better(times: _Times, minute: int, rank: int) -> list[tuple[tuple[int, int], int]]:
+    """Note a hit in a minute, in place; return where it ranks better than before, each with that rank."""
+    if times.get((MINUTE, minute), _NOT_SEEN) <= rank:
+        return []  # it ranks no better in what is longer than a minute
+    found = []
+    for level in _times(minute, rank):
+        before = times.get(level, _NOT_SEEN)
+        if before > rank:
+            times[level] = rank
+            found.append((level, before))
     return found
 
 
@@ -242,7 +250,7 @@ def _counters(line: Line) -> _Counts:
 
 def is_uniform(lines: list[Line]) -> bool:
     """Tell whether a message's hits have one campaign and domain, as links have."""
-    return len({line[3:5] for line in lines if line[1] in KINDS}) < 2
+    return len(lines) < 2 or len({line[3:5] for line in lines if line[1] in KINDS}) < 2
 
 
 def is_alone(kind: int) -> bool:
