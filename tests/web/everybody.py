@@ -24,11 +24,19 @@ def at(site: Site, path: str) -> str:
     return f"http://localhost:{site.web}{path}"
 
 
+STOPS = """[...document.querySelectorAll(
+  'a[href],button,input:not([type=hidden]),select,summary,[tabindex="0"]')]
+  .filter(each => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled)"""
+_AWAY = f"wanted => (stops => stops.indexOf(wanted) - stops.indexOf(document.activeElement))({STOPS})"
+
+
 def tab_to(to: Locator, most: int = 250) -> None:
-    """Press Tab until a place has the focus."""
-    wanted = to.element_handle()
+    """Press Tab until a place has the focus. It is asked first how often that should be, which saves time."""
+    wanted, keyboard = to.element_handle(), to.page.keyboard
+    for _ in range(wanted.evaluate(_AWAY) - 1):
+        keyboard.press("Tab")
     for _ in range(most):
-        to.page.keyboard.press("Tab")
+        keyboard.press("Tab")
         if wanted.evaluate("wanted => wanted === document.activeElement"):
             return
     raise AssertionError(f"not reached by Tab: {to}")

@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from engagement.access.keys import ApiKeys
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
-from web.chromium import at_path, fresh_page, go, signed_in
+from web.chromium import at_path, fresh_page, go
 from web.everybody import at, press, write
 from web.servers import PATIENCE, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
@@ -84,14 +84,16 @@ def key(site: Site) -> str:
 
 
 @pytest.fixture(scope="module")
-def kept(site: Site, chromium: Browser) -> StorageState:
-    return signed_in(chromium, opener(site))
+def tab(site: Site, chromium: Browser) -> Iterator[Page]:
+    """One for all who walk: a context for each would take as long as the walks."""
+    with fresh_page(chromium, base_url=at(site, "")) as page:
+        go(page, opener(site))
+        yield page
 
 
 @pytest.fixture
-def walker(site: Site, chromium: Browser, key: str, kept: StorageState) -> Iterator[Walk]:
-    with fresh_page(chromium, storage_state=kept, base_url=at(site, "")) as page:
-        yield Walk(page, site, key)
+def walker(site: Site, tab: Page, key: str) -> Walk:
+    return Walk(tab, site, key)
 
 
 @pytest.mark.parametrize(("page", "table", "group", "path", "by"), [
