@@ -75,6 +75,12 @@ _UNNAMED = """
 """
 
 
+_OUTSIDE = """
+[...document.querySelectorAll("td")].filter(cell => {
+  const own = cell.getBoundingClientRect(), row = cell.parentElement.getBoundingClientRect();
+  return own.height > 0 && (own.top < row.top - 1 || own.bottom > row.bottom + 1);
+}).map(cell => cell.outerHTML)
+"""
 # Each element that gets the focus, and how its outline is drawn: kept by the page itself, since asking after
 # each key would take as long again as all the keys.
 _WATCH = """() => {
@@ -104,6 +110,7 @@ def test_a_page_opens_in_each_width_and_light_and_the_keyboard_comes_through(sho
     for wide in WIDTHS:
         assert seen_in_both(shown, path, wide) == [], wide
         assert width(shown) <= wide
+        assert shown.evaluate(_OUTSIDE) == []
         if wide < 600:
             assert shown.evaluate(_UNNAMED) == []
     if path not in _ONE_OF_EACH:
