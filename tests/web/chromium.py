@@ -1,177 +1,132 @@
-"""A headless Chromium, driven over its debugging pipe: JSON messages ended by NUL, no library needed."""
+"""Debian's Chromium, driven by Playwright: one browser for a file of tests, a fresh context for each test.
 
-from __future__ import annotations
+Not a test. Whatever a page complains of fails the test that opened it. Nothing but loopback is reached.
+Playwright keeps an event loop in its thread for as long as it runs, so it runs no longer than one file of
+tests (`conftest.py`): other files have loops of their own.
 
-import base64
-import json
-import os
+To wait, use `expect` and locators. `page.wait_for_function` would evaluate text in the page, which our own
+policy forbids.
+"""
+
+import re
 import shutil
-import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    StorageState,
+    WebError,
+    expect,
+    sync_playwright,
 )
 
+from web.servers import PATIENCE
 
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_MS = PATIENCE * 1000
+_FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+)
 _LATE = "responded with a status of 503"
 _ICON = "/favicon.ico"
+_GONE_ON = "net::ERR_ABORTED"  # the page was left, or what came is a download
 
-
-class Page:
-    """One tab. complaints: console errors, exceptions, refused resources."""
-
-    def __init__(self, to: int, came: int) -> None:
-        self._to, self._came = to, came
-        self._rest = b""
-        self._number = 0
-        self._session = ""
-        self.complaints: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            got = self._next()
-            if got.get("id") == self._number:
-                assert "error" not in got, got
-                result: dict[str, Any] = got["result"]
-                return result
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            chunk = os.read(self._came, 1 << 20)
-            assert chunk, "Chromium ended"
-            self._rest += chunk
-        one, _, self._rest = self._rest.partition(b"\0")
-        got: dict[str, Any] = json.loads(one)
-        self._note(got)
-        return got
-
-    def _note(self, got: dict[str, Any]) -> None:
-        params = got.get("params", {})
-        match got.get("method"):
-            case "Runtime.exceptionThrown":
-                self.complaints.append(json.dumps(params["exceptionDetails"])[:500])
-            case "Log.entryAdded" if _LATE in params["entry"]["text"] or _ICON in params["entry"].get(
-                "url", ""
-            ):
-                pass  # a page that is late says so, and comes by itself; it names no icon
-            case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
-                self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
-            case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
-                self.complaints.append(json.dumps(params["args"])[:500])
-            case "Page.javascriptDialogOpening":
-                self.complaints.append(f"a dialog: {params['message']}")
-            case "Network.loadingFailed" if not params.get("canceled"):
-                self.complaints.append(f"not loaded: {params['errorText']}")
-
-    def open(self, url: str) -> None:
-        self.call("Page.navigate", url=url)
-        self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
-
-    def value(self, expression: str) -> Any:
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]
-        return result.get("value")
-
-    def promised(self, expression: str) -> Any:
-        """The value that a promise comes to."""
-        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
-        answer = self.call("Runtime.evaluate", **asked)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def press(self, key: str, *, shift: bool = False) -> None:
-        """One key as a person's keyboard sends it: Tab, Enter, Space, or a character."""
-        code = {"Tab": 9, "Enter": 13, "Space": 32, "Escape": 27}.get(key, 0)
-        text = {"Enter": "\r", "Space": " ", "Tab": "", "Escape": ""}.get(key, key)
-        named: dict[str, Any] = {"key": " " if key == "Space" else key, "modifiers": 8 if shift else 0}
-        if code:
-            named |= {"code": key, "windowsVirtualKeyCode": code}
-        down: dict[str, Any] = {"type": "keyDown" if text else "rawKeyDown"} | (
-            {"text": text} if text else {}
-        )
-        self.call("Input.dispatchKeyEvent", **down, **named)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
-
-    def size(self, width: int, height: int = 900) -> None:
-        one = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **one)
-
-    def prefer(self, scheme: str) -> None:
-        """Wish for light or dark."""
-        wish = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", features=wish)
-
-    def wait_for(self, expression: str, seconds: float = 20.0) -> float:
-        """Seconds until the expression was true."""
-        start = time.monotonic()
-        while not self.value(expression):
-            assert time.monotonic() - start < seconds, f"never true: {expression}"
-            time.sleep(0.02)
-        return time.monotonic() - start
-
-    def screenshot(self, file: Path, width: int = 1280, height: int = 860) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+expect.set_options(timeout=_MS)
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Page]:
-    """A fresh Chromium with one tab."""
+def started() -> Iterator[Browser]:
+    """A browser, until the block ends. However it ends, its processes do: they hang on a pipe of ours."""
     assert PROGRAM is not None, "Chromium is not installed: .ci/system test, or apt-get install chromium"
-    to_read, to_write = os.pipe()
-    from_read, from_write = os.pipe()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=[*_FLAGS], timeout=_MS)
+        try:
+            yield browser
+        finally:
+            browser.close()
 
-    def pipes() -> None:
-        # High numbers first: 3 and 4 may be among the pipes' own.
-        os.dup2(to_read, 60)
-        os.dup2(from_write, 61)
-        os.dup2(60, 3)
-        os.dup2(61, 4)
 
-    process = subprocess.Popen(
-        [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        close_fds=False,
-        preexec_fn=pipes,
-    )
-    os.close(to_read)
-    os.close(from_write)
+@contextmanager
+def fresh_page(browser: Browser, *, complains: bool = False, **options: Any) -> Iterator[Page]:
+    """A page of a context of its own. options: of `Browser.new_context`.
+
+    complains: whether the page may complain: by errors and warnings on the console, exceptions, dialogs, what
+    could not be loaded. Else it fails once the block has ended.
+    """
+    context = browser.new_context(**options)
     try:
-        yield Page(to_write, from_read)
+        context.set_default_timeout(_MS)
+        complaints: list[str] = []
+        note = complaints.append
+        context.on("console", lambda message: _console(message, note))
+        context.on("weberror", lambda error: _error(error, note))
+        context.on("requestfailed", lambda request: _failed(request, note))
+        context.on("dialog", lambda dialog: _dialog(dialog, note))
+        page = context.new_page()
+        yield page
+        page.title()  # what was told before its answer has been noted
+        assert complains or complaints == []
     finally:
-        process.terminate()
-        process.wait(timeout=20)
-        os.close(to_write)
-        os.close(from_read)
+        context.close()
+
+
+def _console(message: ConsoleMessage, note: Callable[[str], None]) -> None:
+    # A page that is late says so, and comes by itself; it names no icon.
+    where = message.location.get("url", "")
+    if message.type in ("error", "warning", "assert") and _LATE not in message.text and _ICON not in where:
+        note(f"{message.type}: {message.text} {where}")
+
+
+def _error(error: WebError, note: Callable[[str], None]) -> None:
+    note(f"an exception: {error.error}")
+
+
+def _failed(request: Request, note: Callable[[str], None]) -> None:
+    if request.failure != _GONE_ON and _ICON not in request.url:
+        note(f"not loaded: {request.url} {request.failure}")
+
+
+def _dialog(dialog: Dialog, note: Callable[[str], None]) -> None:
+    note(f"a dialog: {dialog.message}")
+    dialog.dismiss()
+
+
+def signed_in(browser: Browser, address: str) -> StorageState:
+    """What a browser keeps after somebody signed in at an address."""
+    with fresh_page(browser) as page:
+        go(page, address)
+        return page.context.storage_state()
+
+
+def go(page: Page, address: str) -> None:
+    """Open a page of ours. One that is late comes by itself."""
+    answer = page.goto(address)
+    if answer is not None and answer.status == 503:
+        page.locator("h1").wait_for()
+
+
+def width(page: Page) -> int:
+    """How wide the page is, whatever its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
+def at_path(page: Page, path: str, *, query: str = "") -> None:
+    """Wait until the page at a path of ours is there, with some text in its query."""
+    found = rf"^http://[^/]+{re.escape(path)}(\?|$)"
+    expect(page).to_have_url(re.compile(found + (f".*{re.escape(query)}" if query else "")))
+    page.wait_for_load_state()
+
+
+def focus(page: Page) -> Locator:
+    """What has the keyboard's focus."""
+    return page.locator("*:focus")

@@ -6,18 +6,18 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from engagement.access.keys import ApiKeys
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
-from web.chromium import Page, browser
-from web.everybody import at, walk
+from web.chromium import at_path, fresh_page, go
+from web.everybody import at, press, write
 from web.servers import PATIENCE, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
 from web.web_cases import NOW
@@ -26,44 +26,30 @@ FROM, TO = (NOW - 13 * DAY) // DAY * DAY, NOW // DAY * DAY + DAY
 
 
 class Walk:
-    """A person without a mouse. folder: where the browser puts what is downloaded."""
+    """A person without a mouse."""
 
-    def __init__(self, page: Page, site: Site, folder: Path) -> None:
-        self.page, self.site, self.folder = page, site, folder
-        registry = SqliteRegistry(site.folder / "registry.db")
-        self.key = ApiKeys(registry).add("walker", ("all",))
-        registry.close()
+    def __init__(self, page: Page, site: Site, key: str) -> None:
+        self.page, self.site, self.key = page, site, key
+        self.main = page.get_by_role("main")
 
     def open(self, path: str) -> None:
-        self.page.open(at(self.site, path))
+        go(self.page, path)
 
-    def press(self, where: str, key: str = "Enter") -> None:
-        """Go to a place by Tab, and press a key there."""
-        walk(self.page, where, most=250)
-        self.page.press(key)
+    def link(self, selector: str) -> Locator:
+        """The first link in the page's main part that a selector finds."""
+        return self.main.locator(f"a{selector}").first
 
-    def write(self, where: str, text: str) -> None:
-        walk(self.page, where, most=250)
-        for letter in text:
-            self.page.press(letter)
+    def button(self, name: str) -> Locator:
+        return self.main.get_by_role("button", name=name, exact=True)
 
-    def until(self, expression: str) -> None:
-        self.page.wait_for(f"document.readyState === 'complete' && ({expression})", PATIENCE)
-
-    def says(self) -> str:
-        return str(self.page.value("document.querySelector('main').innerText"))
+    def field(self, name: str) -> Locator:
+        return self.main.get_by_label(name)
 
     def export(self, table: str) -> list[dict[str, str]]:
         """Press Enter on the link that exports a table of this page; return the file's rows."""
-        for old in self.folder.iterdir():
-            old.unlink()
-        self.press(f'a[href*="export=csv"][href*="table={table}"]')
-        file = self.folder / f"{table}.csv"
-        for _ in range(int(PATIENCE * 50)):
-            if file.exists() and file.stat().st_size:
-                break
-            self.page.promised("new Promise(done => setTimeout(done, 20))")
-        return list(csv.DictReader(io.StringIO(file.read_text("utf-8"))))
+        with self.page.expect_download() as download:
+            press(self.main.get_by_role("link", name=f"Export {table} as CSV").first)
+        return list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8"))))
 
     def api(self, path: str, **query: Any) -> Any:
         address = at(self.site, f"/api/v1{path}?{urlencode(query)}")
@@ -82,13 +68,32 @@ def _time(seconds: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def walker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    site = shown_site(tmp_path_factory.mktemp("walked"))
-    files = tmp_path_factory.mktemp("files")
-    with running(site, web), browser(tmp_path_factory.mktemp("profile")) as page:
-        page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(files))
-        page.open(opener(site))
-        yield Walk(page, site, files)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = shown_site(tmp_path_factory.mktemp("walked"))
+    with running(made, web):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def key(site: Site) -> str:
+    registry = SqliteRegistry(site.folder / "registry.db")
+    try:
+        return ApiKeys(registry).add("walker", ("all",))
+    finally:
+        registry.close()
+
+
+@pytest.fixture(scope="module")
+def tab(site: Site, chromium: Browser) -> Iterator[Page]:
+    """One for all who walk: a context for each would take as long as the walks."""
+    with fresh_page(chromium, base_url=at(site, "")) as page:
+        go(page, opener(site))
+        yield page
+
+
+@pytest.fixture
+def walker(site: Site, tab: Page, key: str) -> Walk:
+    return Walk(tab, site, key)
 
 
 @pytest.mark.parametrize(("page", "table", "group", "path", "by"), [
@@ -109,8 +114,7 @@ def test_groups_of_mail_are_those_of_the_api(
 
 def test_the_overviews_series_is_that_of_the_api(walker: Walk) -> None:
     walker.open(f"/{PERIOD}&count=total")
-    walker.press("summary")  # the period
-    walker.press("main details summary")  # the numbers of the chart
+    press(walker.main.locator("summary", has_text="The numbers").first)
     shown = [(int(row["opens"]), int(row["clicks"])) for row in walker.export("series")]
     names = ("x_count_people_rendered", "x_count_people_clicked")
     told = {row["ts"][:10]: tuple(row[name] for name in names) for row in _series(walker, *names)}
@@ -136,12 +140,12 @@ def test_links_are_those_of_the_api(walker: Walk) -> None:
 
 def test_a_campaign_is_opened_and_one_of_its_lists_followed(walker: Walk) -> None:
     walker.open(f"/campaigns{PERIOD}")
-    walker.press(f'main a[href="/campaigns/{CAMPAIGN}"]')
-    walker.until(f"location.pathname === '/campaigns/{CAMPAIGN}'")
+    press(walker.link(f'[href="/campaigns/{CAMPAIGN}"]'))
+    at_path(walker.page, f"/campaigns/{CAMPAIGN}")
     shown = {row["link"]: row for row in walker.export("links")}
     assert "walks" in shown
-    walker.press('main a[href*="state=bounced"]')
-    walker.until("location.search.includes('state=bounced')")
+    press(walker.link('[href*="state=bounced"]'))
+    at_path(walker.page, f"/reached/{CAMPAIGN}", query="state=bounced")
     told = walker.api("/events/message", campaigns=CAMPAIGN, events="bounce", **_all())
     assert [row["recipient"] for row in walker.export("recipients")] == _recipients(told)
     assert _recipients(told)
@@ -149,31 +153,30 @@ def test_a_campaign_is_opened_and_one_of_its_lists_followed(walker: Walk) -> Non
 
 def test_messages_are_searched_read_and_exported(walker: Walk) -> None:
     walker.open("/messages")
-    walker.until("document.activeElement.name === 'q'")
-    for letter in ADDRESS:
-        walker.page.press(letter)
-    walker.page.press("Enter")
-    walker.until("location.search.includes('friend0')")
+    expect(walker.field("Recipient, Message-ID")).to_be_focused()
+    walker.page.keyboard.type(ADDRESS)
+    walker.page.keyboard.press("Enter")
+    at_path(walker.page, "/messages", query="friend0")
     told = walker.api("/events/message", recipients=ADDRESS, **_all())
     shown = walker.export("events")
     assert [row["message_id"] for row in shown] == [each["message_id"] for each in told["results"]]
-    walker.press(f'main a[href="/messages/{MESSAGE}"]')
-    walker.until(f"location.pathname === '/messages/{MESSAGE}'")
+    press(walker.link(f'[href="/messages/{MESSAGE}"]'))
+    at_path(walker.page, f"/messages/{MESSAGE}")
     assert sorted(row["type"] for row in walker.export("events")) == sorted(row["type"] for row in shown)
 
 
 def test_a_recipient_is_shown_and_erasing_asks(walker: Walk) -> None:
     walker.open("/recipients")
-    walker.write("input[name=address]", ADDRESS)
-    walker.page.press("Enter")
-    walker.until("location.search.includes('friend0')")
+    write(walker.field("Address"), ADDRESS)
+    walker.page.keyboard.press("Enter")
+    at_path(walker.page, "/recipients", query="friend0")
     told = walker.api("/events/message", recipients=ADDRESS, **_all())
     assert len(walker.export("events")) == len(told["results"])
-    walker.press('main a[href*="/recipients/erase"]')
-    walker.until("location.pathname === '/recipients/erase'")
-    walker.press("main a.button")  # Keep
-    walker.until("location.pathname === '/recipients'")
-    assert ADDRESS in walker.says()
+    press(walker.main.get_by_role("link", name="Erase…"))
+    at_path(walker.page, "/recipients/erase")
+    press(walker.main.get_by_role("link", name="Keep"))
+    at_path(walker.page, "/recipients")
+    expect(walker.main).to_contain_text(ADDRESS)
 
 
 def test_machines_lead_to_what_they_did(walker: Walk) -> None:
@@ -182,58 +185,61 @@ def test_machines_lead_to_what_they_did(walker: Walk) -> None:
     told = walker.figures("", "x_count_recorded_rendered", "x_count_recorded_clicked")
     for name in ("x_count_recorded_rendered", "x_count_recorded_clicked"):
         assert sum(int(row[name]) for row in rows) == sum(row[name] for row in told)
-    walker.press('main td a[href^="/machines/rule/"]')
-    walker.until("location.pathname.startsWith('/machines/rule/')")
-    assert walker.page.value("document.querySelectorAll('.timeline li[data-id]').length") > 0
-    walker.press('main dd a[href*="class="]')
-    walker.until("location.pathname === '/messages'")
-    assert walker.page.value("document.querySelectorAll('.timeline li[data-id]').length") > 0
+    happened = walker.main.locator(".timeline li[data-id]")
+    press(walker.main.locator('td a[href^="/machines/rule/"]').first)
+    walker.page.wait_for_url("**/machines/rule/*")
+    expect(happened).not_to_have_count(0)
+    press(walker.main.locator('dd a[href*="class="]').first)
+    at_path(walker.page, "/messages")
+    expect(happened).not_to_have_count(0)
 
 
 def test_a_change_of_the_rules_is_tried(walker: Walk) -> None:
     walker.open(f"/machines{PERIOD}")
-    walker.press('main a[href="/machines/try"]')
-    walker.until("location.pathname === '/machines/try'")
-    walker.press("main form select", "b")  # the first rule whose name begins so
-    walker.press("main form button")
-    walker.until("location.search.includes('rule=b')")
-    assert "would change" in walker.says()
+    press(walker.link('[href="/machines/try"]'))
+    at_path(walker.page, "/machines/try")
+    press(walker.field("Rule").first, "b")  # the first rule whose name begins so
+    press(walker.button("Try it"))
+    at_path(walker.page, "/machines/try", query="rule=b")
+    expect(walker.main).to_contain_text("would change")
 
 
 def test_the_click_map_is_opened_and_its_links_exported(walker: Walk) -> None:
     walker.open(f"/campaigns/{CAMPAIGN}")
-    walker.press(f'main a[href^="/map/{CAMPAIGN}"]')
-    walker.until(f"location.pathname === '/map/{CAMPAIGN}'")
+    press(walker.link(f'[href^="/map/{CAMPAIGN}"]'))
+    at_path(walker.page, f"/map/{CAMPAIGN}")
     assert {"walks", "tickets"} <= {row["link"] for row in walker.export("links")}
 
 
 def test_live_is_paused_and_goes_on(walker: Walk) -> None:
     walker.open("/live")
+    state = walker.page.get_by_role("status")
+    expect(state).to_have_text("live")
     for said in ("paused", "live"):
-        walker.press("#pause", "Space")
-        walker.until(f"document.getElementById('state').textContent === '{said}'")
+        press(walker.main.locator("#pause"), "Space")
+        expect(state).to_have_text(said)
 
 
 def test_mail_is_stopped_and_the_list_is_the_apis(walker: Walk) -> None:
     walker.open("/suppression")
-    walker.write("form[method=post] input[name=recipient]", "stop@b.example")
-    walker.press("form[method=post].search button")
-    walker.until("location.search.includes('q=stop')")
+    write(walker.main.get_by_label("Address", exact=True), "stop@b.example")
+    press(walker.button("Stop"))
+    at_path(walker.page, "/suppression", query="q=stop")
     walker.open("/suppression")
-    shown = {row["recipient"] for row in walker.export("suppression")}
+    shown = {row["recipient"] for row in walker.export("suppression list")}
     told = walker.api("/suppression-list")["results"]
     assert shown == {each["recipient"] for each in told} >= {ADDRESS, "stop@b.example"}
 
 
 def test_a_webhook_is_paused_and_its_batches_are_the_apis(walker: Walk) -> None:
     walker.open("/webhooks")
-    walker.press(f'main a[href="/webhooks/{WEBHOOK}"]')
-    walker.until(f"location.pathname === '/webhooks/{WEBHOOK}'")
+    press(walker.link(f'[href="/webhooks/{WEBHOOK}"]'))
+    at_path(walker.page, f"/webhooks/{WEBHOOK}")
     shown = {row["batch_id"] for row in walker.export("batches")}
     told = walker.api(f"/webhooks/{WEBHOOK}/batches")["results"]
     assert shown == {each["batch_id"] for each in told}
-    walker.press('form[action$="/pause"] button')
-    walker.until("document.querySelector('form[action$=\"/resume\"]') !== null")
+    press(walker.button("Pause"))
+    expect(walker.button("Resume")).to_be_visible()
     registry = SqliteRegistry(walker.site.folder / "registry.db")
     assert Documents(registry).state(WEBHOOK)[0].paused
     registry.close()
@@ -241,12 +247,13 @@ def test_a_webhook_is_paused_and_its_batches_are_the_apis(walker: Walk) -> None:
 
 def test_a_domain_is_added_and_removed(walker: Walk) -> None:
     walker.open("/domains")
-    walker.write("input[name=domain]:not([type=hidden])", "keys.example.com")
-    walker.page.press("Enter")
-    walker.until("document.querySelector('main').innerText.includes('keys.example.com')")
+    write(walker.field("Domain").last, "keys.example.com")
+    walker.page.keyboard.press("Enter")
+    added = walker.main.get_by_role("row", name="keys.example.com")
+    expect(added).to_be_visible()
     assert "keys.example.com" in {each["domain"] for each in walker.api("/tracking-domains")["results"]}
-    walker.press('form[action$="/remove"]:has(input[value="keys.example.com"]) button')
-    walker.until("!document.querySelector('main').innerText.includes('keys.example.com')")
+    press(added.get_by_role("button", name="Remove"))
+    expect(added).to_have_count(0)
     registry = SqliteRegistry(walker.site.folder / "registry.db")
     assert TrackingDomains(registry, "").get("keys.example.com") is None
     registry.close()
@@ -254,39 +261,39 @@ def test_a_domain_is_added_and_removed(walker: Walk) -> None:
 
 def test_a_key_is_made_with_its_scopes(walker: Walk) -> None:
     walker.open("/access")
-    walker.write('form[action$="/keys"] input[name=name]', "by keys")
-    walker.press('form[action$="/keys"] input[value="metrics/view"]', "Space")
-    walker.press('form[action$="/keys"] button')
-    walker.until("document.querySelector('.done code') !== null")
-    own, walker.key = walker.key, str(walker.page.value("document.querySelector('.done code').textContent"))
-    try:
-        assert walker.figures("/campaign", "count_injected")
-    finally:
-        walker.key = own
+    button = walker.page.get_by_role("button", name="Make a key")
+    form = walker.main.locator("form").filter(has=button)
+    write(form.get_by_label("Name"), "by keys")
+    press(form.get_by_label("metrics/view"), "Space")
+    press(button)
+    walker.key = walker.main.locator(".done code").inner_text()
+    assert walker.figures("/campaign", "count_injected")
 
 
 def test_the_pipeline_is_read_and_the_language_changed(walker: Walk) -> None:
     walker.open("/pipeline")
-    assert "records" in walker.says()
-    walker.press("select[name=language]", "D")  # Deutsch
-    walker.page.press("Tab")
-    walker.page.press("Enter")
-    walker.until("document.documentElement.lang === 'de'")
-    assert walker.page.value("location.pathname") == "/pipeline"
-    assert "Datensätze" in walker.says()
-    walker.press("select[name=language]", "E")  # English
-    walker.page.press("Tab")
-    walker.page.press("Enter")
-    walker.until("document.documentElement.lang === 'en'")
+    html, chosen = walker.page.locator("html"), walker.page.locator("select[name=language]")
+    expect(walker.main).to_contain_text("records")
+    press(chosen, "D")  # Deutsch
+    walker.page.keyboard.press("Tab")
+    walker.page.keyboard.press("Enter")
+    expect(html).to_have_attribute("lang", "de")
+    at_path(walker.page, "/pipeline")
+    expect(walker.main).to_contain_text("Datensätze")
+    press(chosen, "E")  # English
+    walker.page.keyboard.press("Tab")
+    walker.page.keyboard.press("Enter")
+    expect(html).to_have_attribute("lang", "en")
 
 
-def test_who_signs_out_is_out(walker: Walk) -> None:
-    walker.open("/pipeline")
-    walker.press("form.out button")
-    walker.until("location.pathname === '/sign-in'")
-    walker.open("/campaigns")
-    assert walker.page.value("document.querySelector('input[name=password]') !== null")
-    walker.page.open(opener(walker.site))
+def test_who_signs_out_is_out(site: Site, chromium: Browser) -> None:
+    with fresh_page(chromium, complains=True, base_url=at(site, "")) as page:  # of the 401 that it gets
+        go(page, opener(site))
+        go(page, "/pipeline")
+        press(page.get_by_role("button", name="Sign out"))
+        at_path(page, "/sign-in")
+        go(page, "/campaigns")
+        expect(page.get_by_label("Password")).to_be_visible()
 
 
 def _all() -> dict[str, str]:

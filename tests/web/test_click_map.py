@@ -10,10 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, StorageState, expect
 from werkzeug.datastructures import Headers
 
 from engagement.access.users import Role, Users
@@ -26,6 +29,7 @@ from engagement.links.ring_file import RingFile
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from hop_mail import CLIENT, FIELDS, api
+from mta.mta_site import until
 from smtpapi.commands import main
 from smtpapi.model.envelope import Envelope
 from smtpapi.model.granted_actions import ALL
@@ -35,8 +39,8 @@ from smtpapi.telemetry.counters import Counters
 from tracker_web.pages.content import people
 from tracker_web.pages.content.mail_frame import Clicks, framed
 from tracker_web.web.app import create_app
-from web.chromium import Page, browser
-from web.servers import ROOT, Site, make_site, opener, running, web
+from web.chromium import at_path, fresh_page, go, signed_in
+from web.servers import PATIENCE, ROOT, Site, make_site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, hit, keep, shown_site, tell
 from web.signing_in import HOST, PASSWORD, sign_in
 from web.web_cases import NOW
@@ -219,12 +223,20 @@ HOSTILE = """<form action="FAR/"><input autofocus name="a"><button id="send">go<
 
 
 @pytest.fixture(scope="module")
-def page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A tab that signed in; the pages are served while it is there."""
-    with running(site, web), browser(tmp_path_factory.mktemp("profile")) as tab:
-        tab.open(opener(site))
-        tab.size(1280)
-        yield tab
+def kept(site: Site, chromium: Browser) -> Iterator[StorageState]:
+    """What a browser keeps that signed in; the pages are served while it is there."""
+    with running(site, web):
+        yield signed_in(chromium, opener(site))
+
+
+def options(site: Site, kept: StorageState) -> dict[str, Any]:
+    return {"storage_state": kept, "base_url": f"http://localhost:{site.web}"}
+
+
+@pytest.fixture
+def page(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
+    with fresh_page(chromium, **options(site, kept)) as fresh:
+        yield fresh
 
 
 @pytest.fixture
@@ -235,21 +247,22 @@ def far() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_in_a_browser_a_hostile_copy_can_do_nothing(site: Site, page: Page, far: socket.socket) -> None:
+def test_in_a_browser_a_hostile_copy_can_do_nothing(
+    site: Site, chromium: Browser, kept: StorageState, far: socket.socket
+) -> None:
     """Even one that was never made harmless: as if somebody had put it into the registry."""
     hostile = HOSTILE.replace("FAR", f"http://127.0.0.1:{far.getsockname()[1]}")
     keep(site.folder, replace(a_copy("hostile"), html=hostile + mark(0)))
-    base = f"http://localhost:{site.web}"
-    page.open(f"{base}/mail-copy/hostile")
-    assert page.value("location.pathname") == "/map/hostile", "it is shown in its frame alone"
-    page.promised("new Promise(done => setTimeout(done, 300))")
-    box = page.value("(b => [b.left, b.top])(document.querySelector('iframe').getBoundingClientRect())")
-    for kind in ("mousePressed", "mouseReleased"):
-        at = {"x": box[0] + 205, "y": box[1] + 20, "button": "left", "clickCount": 1}
-        page.call("Input.dispatchMouseEvent", type=kind, **at)
-    page.promised("new Promise(done => setTimeout(done, 300))")
-    assert page.value("location.pathname") == "/map/hostile"
-    assert page.value("window.done") is None
+    with fresh_page(chromium, complains=True, **options(site, kept)) as page:  # of all that is forbidden
+        go(page, "/mail-copy/hostile")
+        at_path(page, "/map/hostile")  # it is shown in its frame alone
+        frame = page.frame_locator("iframe")
+        expect(frame.get_by_text("seen")).to_be_visible()
+        frame.get_by_role("button", name="go").click()
+        frame.get_by_role("link", name="out").click()
+        page.wait_for_timeout(300)
+        at_path(page, "/map/hostile")
+        assert page.evaluate("window.done") is None
     with pytest.raises(BlockingIOError):
         far.accept()[0].close()
 
@@ -359,41 +372,42 @@ def test_vendored_files_are_what_their_makers_published() -> None:
         assert "Licence: " in told
 
 
-def test_in_a_browser_a_series_is_zoomed_and_pointed_at(site: Site, page: Page) -> None:
-    page.complaints.clear()
-    page.prefer("light")
-    for path in (f"/{PERIOD}", f"/campaigns/{CAMPAIGN}"):
-        page.open(f"http://localhost:{site.web}{path}")
-        page.wait_for("document.querySelector('figure.plotted .plot canvas') !== null")
-        assert page.value("document.querySelector('.whole').hidden")
-        assert page.value("document.querySelector('.plot').getAttribute('aria-hidden')") == "true"
-        assert page.value("document.querySelector('svg.chart').getBoundingClientRect().width") <= 1
-        box = page.value(
-            "(b => [b.left, b.top, b.width])(document.querySelector('.u-over').getBoundingClientRect())"
-        )
-        at = {"y": box[1] + 50, "button": "left", "clickCount": 1}
-        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + box[2] / 2, y=at["y"])
-        page.wait_for("/2026/.test(document.querySelector('.u-legend .u-value').textContent)")
-        moves = (("mousePressed", 0.3), ("mouseMoved", 0.5), ("mouseMoved", 0.6), ("mouseReleased", 0.6))
-        for kind, share in moves:
-            page.call("Input.dispatchMouseEvent", type=kind, x=box[0] + box[2] * share, **at)
-        page.wait_for("!document.querySelector('.whole').hidden")
-        page.value("document.querySelector('.whole').click()")
-        page.wait_for("document.querySelector('.whole').hidden")
-    light = page.value("document.querySelector('.plot canvas').toDataURL()")
-    page.prefer("dark")
-    page.wait_for(f"document.querySelector('.plot canvas').toDataURL() !== {light!r}")
-    assert page.complaints == []
+@pytest.mark.parametrize("path", [f"/{PERIOD}", f"/campaigns/{CAMPAIGN}"])
+def test_in_a_browser_a_series_is_zoomed_and_pointed_at(page: Page, path: str) -> None:
+    go(page, path)
+    canvas, whole = page.locator("figure.plotted .plot canvas"), page.locator(".whole")
+    expect(canvas).to_be_visible()
+    expect(whole).to_be_hidden()
+    expect(page.locator(".plot")).to_have_attribute("aria-hidden", "true")
+    assert drawn_width(page) <= 1
+    over = page.locator(".u-over")
+    over.hover()
+    expect(page.locator(".u-legend .u-value").first).to_contain_text("2026")
+    box = over.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 50, steps=2)
+    page.mouse.up()
+    whole.click()
+    expect(whole).to_be_hidden()
+    light = canvas.evaluate("canvas => canvas.toDataURL()")
+    page.emulate_media(color_scheme="dark")
+    until(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light, PATIENCE, "drawn for the dark")
 
 
-def test_without_script_a_series_is_the_servers_drawing(site: Site, page: Page) -> None:
-    page.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        page.open(f"http://localhost:{site.web}/campaigns/{CAMPAIGN}")
-        assert page.value("document.querySelector('.plot')") is None
-        assert page.value("document.querySelector('svg.chart').getBoundingClientRect().width") > 500
-    finally:
-        page.call("Emulation.setScriptExecutionDisabled", value=False)
+def drawn_width(page: Page) -> float:
+    """How wide the server's own drawing is."""
+    return float(page.locator("svg.chart").first.evaluate("chart => chart.getBoundingClientRect().width"))
+
+
+def test_without_script_a_series_is_the_servers_drawing(
+    site: Site, chromium: Browser, kept: StorageState
+) -> None:
+    with fresh_page(chromium, java_script_enabled=False, **options(site, kept)) as page:
+        go(page, f"/campaigns/{CAMPAIGN}")
+        expect(page.locator(".plot")).to_have_count(0)
+        assert drawn_width(page) > 500
 
 
 RUDE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}"
@@ -420,15 +434,13 @@ def test_text_of_strangers_stays_text_in_the_browser(site: Site, page: Page) -> 
     links = (KeptLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
     keep(site.folder, replace(kept, subject=RUDE, links=links))
     keep(site.folder, replace(kept, subject=RUDE, links=links, form="other"))
-    page.complaints.clear()
     shown = 0
-    quoted = page.value(f"encodeURIComponent({name!r})")
+    quoted = quote(name, safe="")
     paths = [f"/map/{quoted}", f"/campaigns/{quoted}", f"/machines/rule/no-rule{PERIOD}"]
     paths += [f"/reached/{quoted}?state={state}" for state in ("sent", "bounced", "opened-unsure", "clicked")]
     for path in paths:
-        page.open(f"http://localhost:{site.web}{path}")
-        assert page.value("document.querySelectorAll('script:not([src]), main img, [onerror]').length") == 0
-        shown += "<script>alert" in page.value("document.body.textContent")
-        assert "49" not in page.value("document.title"), path
-    assert page.complaints == []
+        go(page, path)
+        expect(page.locator("script:not([src]), main img, [onerror]")).to_have_count(0)
+        shown += "<script>alert" in (page.locator("body").text_content() or "")
+        assert "49" not in page.title(), path
     assert shown >= 5  # it was there to be run

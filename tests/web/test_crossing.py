@@ -4,18 +4,18 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, expect
 
 from engagement.access.users import Role, Users
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from engagement.suppression import book
 from tracker_web.web.app import create_app
-from web.chromium import browser
+from web.chromium import at_path, fresh_page, go
 from web.servers import Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, PAGES, PERIOD, WEBHOOK, shown_site
 from web.signing_in import HOST, PASSWORD, sign_in
@@ -96,7 +96,7 @@ def test_no_form_of_a_tenant_changes_what_is_anothers(
     assert everything() == before
 
 
-def test_in_a_browser_a_form_of_another_site_is_nobodys(site: Site, tmp_path: Path) -> None:
+def test_in_a_browser_a_form_of_another_site_is_nobodys(site: Site, chromium: Browser) -> None:
     """Its cookie is not sent along (SameSite=Strict); the form's own word would be missing as well."""
 
     class Elsewhere(BaseHTTPRequestHandler):
@@ -116,16 +116,15 @@ def test_in_a_browser_a_form_of_another_site_is_nobodys(site: Site, tmp_path: Pa
     server = HTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with running(site, web), browser(tmp_path) as page:
-            page.open(opener(site))
-            assert page.value("document.querySelector('h1').textContent") != "Sign in"
-            page.call("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/")
-            page.wait_for("location.pathname === '/suppression' && document.readyState === 'complete'")
-            assert page.value("document.querySelector('h1').textContent") == "Sign in"
-            page.open(f"http://localhost:{site.web}/campaigns/{CAMPAIGN}{PERIOD}")
-            assert CAMPAIGN in page.value(
-                "document.querySelector('h1').textContent"
-            )  # signed in all the while
+        with running(site, web), fresh_page(chromium, complains=True) as page:  # of the form's 401
+            heading = page.get_by_role("heading", level=1)
+            go(page, opener(site))
+            expect(heading).not_to_have_text("Sign in")
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            at_path(page, "/suppression")
+            expect(heading).to_have_text("Sign in")
+            go(page, f"http://localhost:{site.web}/campaigns/{CAMPAIGN}{PERIOD}")
+            expect(heading).to_contain_text(CAMPAIGN)  # signed in all the while
     finally:
         server.shutdown()
         server.server_close()

@@ -4,15 +4,18 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from engagement.events.rows import rows
 from engagement.links.model import Kind, Link
 from engagement.settings import load_file
 from tracker_web.web.app import create_app
-from web.chromium import Page, browser
-from web.everybody import at, bring, hindrances, walk
+from web.chromium import at_path, focus, fresh_page, go, signed_in, width
+from web.everybody import STOPS, at, bring, hindrances, press, tab_to, write
 from web.servers import Site, opener, running, web
 from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, WEBHOOK, hit, shown_site, tell
 from web.web_cases import NOW
@@ -24,6 +27,9 @@ BLOCKED = re.compile(
 )
 
 
+WIDTHS = (390, 1280)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The pages of a hundred events, on their port."""
@@ -33,38 +39,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A tab that signed in."""
-    with browser(tmp_path_factory.mktemp("profile")) as tab:
-        tab.open(opener(site))
-        yield tab
+def kept(site: Site, chromium: Browser) -> StorageState:
+    """What a browser keeps that signed in."""
+    return signed_in(chromium, opener(site))
 
 
-def focused(page: Page, what: str = "textContent.trim()") -> str:
-    return str(page.value(f"document.activeElement.{what}"))
+@pytest.fixture
+def page(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
+    with fresh_page(chromium, storage_state=kept, base_url=at(site, "")) as fresh:
+        yield fresh
 
 
-def seen_in_both(page: Page, address: str, width: int) -> list[str]:
+def seen_in_both(page: Page, address: str, wide: int) -> list[str]:
     """What axe objects to: every rule in light, those of colour in dark, the only thing that changes."""
-    page.size(width)
-    page.prefer("light")
-    page.open(address)
+    page.set_viewport_size({"width": wide, "height": 900})
+    page.emulate_media(color_scheme="light")
+    go(page, address)
     found = hindrances(page)
-    page.prefer("dark")
+    page.emulate_media(color_scheme="dark")
     return found + hindrances(page, only_colours=True)
 
 
-def test_axe_finds_nothing_on_any_page(site: Site, tmp_path: Path) -> None:
-    found: dict[str, list[str]] = {}
-    with browser(tmp_path) as page:
+def test_axe_finds_nothing_on_the_page_to_sign_in(site: Site, chromium: Browser) -> None:
+    with fresh_page(chromium, complains=True) as page:  # of the 401 that it comes with
         bring(page)
-        for width in (390, 1280):
-            found[f"{width} sign-in"] = seen_in_both(page, at(site, "/"), width)
-        page.open(opener(site))
-        for width in (390, 1280):
-            for path in PAGES:
-                found[f"{width} {path}"] = seen_in_both(page, at(site, path), width)
-    assert {path: each for path, each in found.items() if each} == {}
+        assert [each for wide in WIDTHS for each in seen_in_both(page, at(site, "/"), wide)] == []
 
 
 _UNNAMED = """
@@ -76,141 +75,157 @@ _UNNAMED = """
 """
 
 
-def test_each_cell_of_a_narrow_table_says_what_it_is(page: Page, site: Site) -> None:
-    """The heading is out of sight then. The first cell is the card's own heading, or says its name too."""
-    page.size(390)
-    tables = 0
-    for path in PAGES:
-        page.open(at(site, path))
-        assert page.value(_UNNAMED) == [], path
-        tables += page.value("document.querySelectorAll('.cards-when-narrow').length")
-        assert page.value("document.documentElement.scrollWidth") <= 390, path
-    assert tables >= 10
+_OUTSIDE = """
+[...document.querySelectorAll("td")].filter(cell => {
+  const own = cell.getBoundingClientRect(), row = cell.parentElement.getBoundingClientRect();
+  return own.height > 0 && (own.top < row.top - 1 || own.bottom > row.bottom + 1);
+}).map(cell => cell.outerHTML)
+"""
+# Each element that gets the focus, and how its outline is drawn: kept by the page itself, since asking after
+# each key would take as long again as all the keys.
+_WATCH = """() => {
+  window.reached = [];
+  document.addEventListener("focusin", event => {
+    const drawn = getComputedStyle(event.target), name = event.target.outerHTML.slice(0, 120);
+    window.reached.push([name, drawn.outlineStyle, parseFloat(drawn.outlineWidth)]);
+  });
+}"""
 
 
-def test_german_fits_a_narrow_page_and_axe_finds_nothing_in_it(site: Site, tmp_path: Path) -> None:
+# The keys take longest: one address of those that differ in their query alone.
+_ONE_OF_EACH = {path.partition("?")[0]: path for path in reversed(PAGES)}.values()
+
+
+@pytest.fixture(scope="module")
+def shown(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
+    """One page for all that is shown and changes nothing: a context for each would take as long again."""
+    with fresh_page(chromium, storage_state=kept, base_url=at(site, "")) as fresh:
+        bring(fresh)
+        yield fresh
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_opens_in_each_width_and_light_and_the_keyboard_comes_through(shown: Page, path: str) -> None:
+    """Without a hindrance or a word on its console; in cards, cells say their headings, out of sight then."""
+    for wide in WIDTHS:
+        assert seen_in_both(shown, path, wide) == [], wide
+        assert width(shown) <= wide
+        assert shown.evaluate(_OUTSIDE) == []
+        if wide < 600:
+            assert shown.evaluate(_UNNAMED) == []
+    if path not in _ONE_OF_EACH:
+        return
+    shown.evaluate(_WATCH)
+    wanted = shown.evaluate(f"{STOPS}.length")
+    shown.locator(".skip").focus()
+    for _ in range(wanted - 1):
+        shown.keyboard.press("Tab")
+    for _ in range(50):  # what a frame has, and none that is hidden
+        shown.keyboard.press("Tab")
+        if shown.evaluate("document.activeElement === document.body"):
+            break
+    else:
+        raise AssertionError("the keyboard never leaves this page")
+    reached = shown.evaluate("window.reached")
+    assert [each for each in reached if each[1] == "none" or each[2] < 2] == []
+    assert len(reached) >= wanted
+
+
+def test_german_fits_a_narrow_page_and_axe_finds_nothing_in_it(
+    site: Site, chromium: Browser, kept: StorageState
+) -> None:
     """Its words are longer, and its `lang` must be right."""
     found: dict[str, list[str]] = {}
-    with browser(tmp_path) as page:
+    narrow = {"width": 390, "height": 900}
+    with fresh_page(
+        chromium, locale="de", viewport=narrow, storage_state=kept, base_url=at(site, "")
+    ) as page:
         bring(page)
-        page.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": "de"})
-        page.open(opener(site))
-        page.size(390)
         for path in PAGES:
-            page.open(at(site, path))
-            assert page.value("document.documentElement.lang") == "de", path
-            assert page.value("document.documentElement.scrollWidth") <= 390, path
+            go(page, path)
+            expect(page.locator("html"), path).to_have_attribute("lang", "de")
+            assert width(page) <= 390, path
             if path in (PAGES[0], "/recipients", "/suppression"):
                 found[path] = hindrances(page)
     assert {path: each for path, each in found.items() if each} == {}
 
 
-def test_times_of_webhooks_are_for_people(page: Page, site: Site) -> None:
-    page.size(1280)
+def test_times_of_webhooks_are_for_people(page: Page) -> None:
     for path in ("/webhooks", f"/webhooks/{WEBHOOK}"):
-        page.open(at(site, path))
-        told = page.value("[...document.querySelectorAll('main time')].map(t => [t.dateTime, t.textContent])")
+        go(page, path)
+        main = page.get_by_role("main")
+        told = main.locator("time").evaluate_all("all => all.map(t => [t.dateTime, t.textContent])")
         assert told, path
         for machine, person in told:
             moment = datetime.fromisoformat(machine)
             assert person == f"{moment:%-d %b %Y, %H:%M:%S}"
             assert int(moment.timestamp()) == NOW
-        assert not re.search(r"\dT\d\d:\d\d", page.value("document.querySelector('main').textContent"))
+        expect(main).not_to_contain_text(re.compile(r"\dT\d\d:\d\d"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_what_unfolds(page: Page, site: Site, scheme: str) -> None:
+def test_axe_finds_nothing_in_what_unfolds(page: Page, scheme: Literal["light", "dark"]) -> None:
     """The chooser of a period, and the numbers under a chart."""
     bring(page)
-    page.size(1280)
-    page.prefer(scheme)
-    page.open(at(site, f"/{PERIOD}"))
-    page.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    page.emulate_media(color_scheme=scheme)
+    go(page, f"/{PERIOD}")
+    page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true })")
     assert hindrances(page) == []
 
 
-def test_axe_sees_what_is_wrong(page: Page, site: Site) -> None:
+def test_axe_sees_what_is_wrong(site: Site, chromium: Browser, kept: StorageState) -> None:
     """The judge itself: a page with a fault is not let through."""
-    bring(page)
-    page.open(at(site, "/pipeline"))
-    page.value("document.querySelector('main').insertAdjacentHTML('beforeend', '<input><img src=x>')")
-    assert {"label", "image-alt"} <= {each.partition(":")[0] for each in hindrances(page)}
+    with fresh_page(chromium, complains=True, storage_state=kept) as page:  # there is no picture x
+        bring(page)
+        go(page, at(site, "/pipeline"))
+        page.locator("main").evaluate("m => m.insertAdjacentHTML('beforeend', '<input><img src=x>')")
+        assert {"label", "image-alt"} <= {each.partition(":")[0] for each in hindrances(page)}
 
 
-def test_the_first_stop_of_the_keyboard_skips_to_the_content(page: Page, site: Site) -> None:
-    page.open(at(site, f"/campaigns{PERIOD}"))
-    page.press("Tab")
-    assert focused(page) == "Skip to the content"
-    assert page.value("document.activeElement.getBoundingClientRect().left >= 0")
-    page.press("Enter")
-    page.wait_for("location.hash === '#main'")
-    page.press("Tab")
-    assert page.value("document.activeElement.closest('main') !== null")
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(page: Page) -> None:
+    go(page, f"/campaigns{PERIOD}")
+    page.keyboard.press("Tab")
+    expect(focus(page)).to_have_text("Skip to the content")
+    expect(focus(page)).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#main")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("main").locator(focus(page))).to_have_count(1)
 
 
-def test_a_period_is_chosen_by_keyboard(page: Page, site: Site) -> None:
-    page.open(at(site, f"/{PERIOD}"))
-    walk(page, "summary")
-    page.press("Enter")
-    page.wait_for("document.querySelector('.period details').open")
-    walk(page, ".choices a")
-    assert focused(page) == "Today"
-    page.press("Tab")
-    page.press("Enter")
-    page.wait_for("location.search.includes('period=yesterday') && document.readyState === 'complete'")
-    assert page.value("document.querySelector('h1').textContent") != ""
+def test_a_period_is_chosen_by_keyboard(page: Page) -> None:
+    go(page, f"/{PERIOD}")
+    press(page.locator(".period summary"))
+    tab_to(page.get_by_role("link", name="Today"))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    at_path(page, "/", query="period=yesterday")
+    expect(page.get_by_role("heading", level=1)).not_to_be_empty()
 
 
-def test_a_search_and_a_form_are_sent_by_keyboard(page: Page, site: Site) -> None:
-    page.open(at(site, "/messages"))
-    page.wait_for("document.activeElement.name === 'q'")
-    for letter in ADDRESS:
-        page.press(letter)
-    page.press("Enter")
-    page.wait_for("location.search.includes('friend0') && document.readyState === 'complete'")
-    assert page.value("document.querySelectorAll('.timeline li[data-id]').length") >= 3
-    page.open(at(site, "/suppression"))
-    walk(page, "form[method=post] input[name=recipient]")
-    for letter in "a@b.example":
-        page.press(letter)
-    page.press("Enter")
-    page.wait_for("location.search.includes('q=a') && document.readyState === 'complete'")
-    assert "a@b.example" in page.value("document.querySelector('table').innerText")
+def test_a_search_and_a_form_are_sent_by_keyboard(page: Page) -> None:
+    go(page, "/messages")
+    expect(page.get_by_label("Recipient, Message-ID")).to_be_focused()
+    page.keyboard.type(ADDRESS)
+    page.keyboard.press("Enter")
+    at_path(page, "/messages", query="friend0")
+    assert page.locator(".timeline li[data-id]").count() >= 3
+    go(page, "/suppression")
+    write(page.get_by_label("Address", exact=True), "a@b.example")
+    page.keyboard.press("Enter")
+    at_path(page, "/suppression", query="q=a")
+    expect(page.get_by_role("table")).to_contain_text("a@b.example")
 
 
-@pytest.mark.parametrize("path", [f"/{PERIOD}", "/messages", "/suppression", "/access"])
-def test_whatever_has_the_focus_shows_it(page: Page, site: Site, path: str) -> None:
-    page.open(at(site, path))
-    page.value("document.querySelector('.skip').focus()")
-    reached = [".skip"]
-    for _ in range(400):
-        page.press("Tab")
-        if page.value("document.activeElement === document.body"):
-            break
-        style = page.value(
-            "(s => [s.outlineStyle, parseFloat(s.outlineWidth)])(getComputedStyle(document.activeElement))"
-        )
-        reached.append(focused(page, "outerHTML")[:120])
-        assert style[0] != "none", reached[-1]
-        assert style[1] >= 2, reached[-1]
-    everything = (
-        "[...document.querySelectorAll('a[href],button,input:not([type=hidden]),select,summary')]"
-        ".filter(e => e.checkVisibility() && e.tabIndex >= 0).length"
-    )
-    assert len(reached) >= page.value(everything)
+def test_times_are_told_in_the_readers_zone_too(site: Site, chromium: Browser, kept: StorageState) -> None:
+    with fresh_page(chromium, timezone_id="Asia/Kolkata", storage_state=kept) as page:
+        go(page, at(site, f"/messages/{MESSAGE}"))
+        first = page.locator("time").first
+        expect(first).to_have_attribute("title", re.compile(r"\b0?1:32:02"))
+        expect(first).to_have_text("08:02:02")
 
 
-def test_times_are_told_in_the_readers_zone_too(page: Page, site: Site) -> None:
-    page.call("Emulation.setTimezoneOverride", timezoneId="Asia/Kolkata")
-    page.complaints.clear()
-    page.open(at(site, f"/messages/{MESSAGE}"))
-    page.wait_for("document.querySelector('time').title !== ''")
-    assert page.value("document.querySelector('time').textContent.trim()") == "08:02:02"
-    assert re.search(r"\b0?1:32:02", page.value("document.querySelector('time').title"))
-    assert not page.complaints
-
-
-def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path) -> None:
+def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path, chromium: Browser) -> None:
     """User agent, subject, sender, link's name and target, campaign, recipient, what a server answered."""
     site = shown_site(tmp_path, mails=1)
     mail = an_injection()._replace(
@@ -225,25 +240,21 @@ def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path) -> None:
         *rows(hit(mail, Kind.OPEN, 90, RUDE)),
     ])  # fmt: skip
     shown = 0
-    with running(site, web), browser(tmp_path / "profile") as page:
-        page.open(opener(site))
-        page.open(at(site, f"/campaigns{PERIOD}"))
-        found = page.value("[...document.querySelectorAll('td a')].map(a => a.getAttribute('href'))")
-        query = {"q": RUDE, "address": f"{RUDE}@example.net", "campaign": RUDE[:60]}
-        asked = [f"{path}?{name}={page.value(f'encodeURIComponent({text!r})')}" for path, name, text in (
-            ("/messages", "q", query["q"]), ("/messages", "campaign", query["campaign"]),
-            ("/recipients", "address", query["address"]), ("/suppression", "q", query["q"]),
-            ("/recipients/erase", "address", query["address"]),
+    with running(site, web), fresh_page(chromium, base_url=at(site, "")) as page:
+        go(page, opener(site))
+        go(page, f"/campaigns{PERIOD}")
+        found = page.locator("td a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+        address = f"{RUDE}@example.net"
+        asked = [f"{path}?{urlencode({name: words})}" for path, name, words in (
+            ("/messages", "q", RUDE), ("/messages", "campaign", RUDE[:60]), ("/suppression", "q", RUDE),
+            ("/recipients", "address", address), ("/recipients/erase", "address", address),
         )]  # fmt: skip
         there = [path for path in PAGES if not path.startswith("/map/")]  # no copy of a mail is kept here
         for path in (*there, *found, *asked, f"/messages/{'ee' * 16}"):
-            page.open(at(site, path))
-            assert (
-                page.value("document.querySelectorAll('script:not([src]), main img, [onerror]').length") == 0
-            )
-            shown += "<script>alert" in page.value("document.body.textContent")
-            assert "49" not in page.value("document.title"), path
-        assert page.complaints == []
+            go(page, path)
+            expect(page.locator("script:not([src]), main img, [onerror]")).to_have_count(0)
+            shown += "<script>alert" in (page.locator("body").text_content() or "")
+            assert "49" not in page.title(), path
     assert shown >= 8  # it was there to be run
 
 

@@ -6,15 +6,15 @@ Each document is laid out twice, 800 wide: as its author wrote it, and tracked, 
 import base64
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from html_mutants import CORPUS
 from smtpapi.find import html
 from smtpapi.rewrite import pixels, places
-from web.chromium import Page, browser
+from web.chromium import fresh_page
 
 GIF = b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 STANDARDS = "<!DOCTYPE html>"
@@ -94,8 +94,7 @@ def real_cases() -> Iterator[Case]:
             yield Case(path.name, data, with_pixels(data, initial=False))
 
 
-_MEASURE = """
-(async () => {
+_MEASURE = """async ([plain, tracked]) => {
   const height = async (bytes) => {
     const frame = document.createElement('iframe');
     frame.width = 800; frame.height = 1; frame.sandbox = 'allow-same-origin'; frame.style.border = 0;
@@ -111,22 +110,19 @@ _MEASURE = """
     frame.remove();
     return [...size, pixels];
   };
-  return [await height('PLAIN'), await height('TRACKED')];
-})()
-"""
+  return [await height(plain), await height(tracked)];
+}"""
 
 
 def heights(page: Page, case: Case) -> list[list[Any]]:
-    expression = _MEASURE.replace("PLAIN", base64.b64encode(case.plain).decode())
-    expression = expression.replace("TRACKED", base64.b64encode(case.tracked).decode())
-    found = page.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-    value: list[list[Any]] = found["result"]["value"]
-    return value
+    both = [base64.b64encode(document).decode() for document in (case.plain, case.tracked)]
+    found: list[list[Any]] = page.evaluate(_MEASURE, both)
+    return found
 
 
-def faults(tmp_path: Path, wanted: list[Case]) -> list[str]:
+def faults(chromium: Browser, wanted: list[Case]) -> list[str]:
     found = []
-    with browser(tmp_path) as page:
+    with fresh_page(chromium, complains=True) as page:  # of pictures that such mail names and nobody has
         for case in wanted:
             plain, tracked = heights(page, case)
             loaded = tracked[2] - plain[2]
@@ -135,23 +131,23 @@ def faults(tmp_path: Path, wanted: list[Case]) -> list[str]:
     return found
 
 
-def test_h12_a_pixel_adds_one_pixel_at_most_to_each_made_document(tmp_path: Path) -> None:
+def test_h12_a_pixel_adds_one_pixel_at_most_to_each_made_document(chromium: Browser) -> None:
     wanted = [case for case in cases() if case.pixels == 1 and not case.name.startswith(("strict", "html 4"))]
     assert len(wanted) >= 34
-    assert faults(tmp_path, wanted) == []
+    assert faults(chromium, wanted) == []
 
 
 @pytest.mark.long
-def test_h12_a_pixel_adds_one_pixel_at_most_to_each_document(tmp_path: Path) -> None:
+def test_h12_a_pixel_adds_one_pixel_at_most_to_each_document(chromium: Browser) -> None:
     wanted = [*cases(), *real_cases()]
-    assert faults(tmp_path, wanted) == []
+    assert faults(chromium, wanted) == []
 
 
-def test_h12_pixels_as_they_were_add_a_line(tmp_path: Path) -> None:
+def test_h12_pixels_as_they_were_add_a_line(chromium: Browser) -> None:
     """The judge sees it: without align the pixel opens a line in a document with a doctype."""
     wanted = [
         case._replace(tracked=case.tracked.replace(b' align="left"', b""))
         for case in cases()
         if case.name in ("standards, table", "almost, large line", "quirks, table")
     ]
-    assert [fault.partition(":")[0] for fault in faults(tmp_path, wanted)] != []
+    assert [fault.partition(":")[0] for fault in faults(chromium, wanted)] != []

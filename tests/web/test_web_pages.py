@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from msgspec.structs import replace
+from playwright.sync_api import Browser, expect
 
 from engagement.events.model import MessageEvent
 from engagement.events.rows import rows
@@ -18,7 +19,7 @@ from engagement.links.model import Kind
 from engagement.settings import load_file
 from engagement.stores import open_store
 from tracker_web.web.app import create_app
-from web.chromium import browser
+from web.chromium import fresh_page, go, width
 from web.servers import Site, make_site, opener, running, web
 from web.web_cases import NOW
 from web.web_events import IDS, RECIPIENT, a_hit, an_injection, put
@@ -301,42 +302,40 @@ def test_marks_that_are_none_are_no_fault_of_the_server(client: FlaskClient, mar
     assert client.get("/live/new", query_string={"after": mark}).status_code in {200, 400}
 
 
-def test_in_a_browser_a_new_event_appears_by_itself_and_moves_nothing(site: Site, tmp_path: Path) -> None:
-    with running(site, web), browser(tmp_path / "profile") as page:
-        page.open(opener(site))
-        assert page.value("location.href") == f"http://localhost:{site.web}/"
-        assert page.value("document.cookie") == ""  # HttpOnly
-        page.open(f"http://localhost:{site.web}/live")
-        assert "Nothing has happened yet" in page.value("document.body.innerText")
-        page.wait_for("document.getElementById('state').textContent === 'live'")
+def test_in_a_browser_a_new_event_appears_by_itself_and_moves_nothing(site: Site, chromium: Browser) -> None:
+    with running(site, web), fresh_page(chromium) as page:
+        go(page, opener(site))
+        expect(page).to_have_url(f"http://localhost:{site.web}/")
+        assert page.evaluate("document.cookie") == ""  # HttpOnly
+        go(page, f"http://localhost:{site.web}/live")
+        expect(page.locator("body")).to_contain_text("Nothing has happened yet")
+        expect(page.locator("#state")).to_have_text("live")
+        lines = page.locator("#events li")
         put(site, a_hit(agent=RUDE, recipient="ida@example.net"))
-        waited = page.wait_for("document.querySelectorAll('#events li').length === 1")
-        assert waited < 5
-        page.value("document.querySelector('#events li').marked = true")
+        expect(lines).to_have_count(1, timeout=5000)
+        lines.evaluate("line => { line.marked = true }")
         put(site, replace(a_hit(Kind.OPEN, recipient="oda@example.net"), user_agent=GMAIL))
-        page.wait_for("document.querySelectorAll('#events li').length === 2", 10)
-        assert page.value("document.querySelectorAll('#events li')[1].marked")
-        assert "oda@example.net" in page.value("document.querySelector('#events li').innerText")
-        page.value("document.getElementById('pause').click()")
+        expect(lines).to_have_count(2)
+        expect(lines.nth(1)).to_have_js_property("marked", value=True)
+        expect(lines.first).to_contain_text("oda@example.net")
+        page.get_by_role("button", name="Pause").click()
         put(site, a_hit(recipient="uma@example.net", seconds=300))
-        page.wait_for("!document.getElementById('fresh').hidden", 10)
-        assert page.value("document.querySelectorAll('#events li').length") == 2
-        page.value("document.getElementById('fresh').click()")
-        assert page.value("document.querySelectorAll('#events li').length") == 3
-        assert page.complaints == []
+        fresh = page.get_by_role("button", name="new")
+        expect(fresh).to_be_visible()
+        expect(lines).to_have_count(2)
+        fresh.click()
+        expect(lines).to_have_count(3)
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser_no_page_is_wider_than_its_window(site: Site, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize("wide", [390, 1280])
+def test_in_a_browser_no_page_is_wider_than_its_window(site: Site, chromium: Browser, wide: int) -> None:
     put(site, an_injection(), a_hit(Kind.OPEN), a_hit(seconds=60, target=LONG))
-    with running(site, web), browser(tmp_path / "profile") as page:
-        page.open(opener(site))
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        page.call("Emulation.setDeviceMetricsOverride", **size)
+    window = {"width": wide, "height": 900}
+    with running(site, web), fresh_page(chromium, viewport=window) as page:
+        go(page, opener(site))
         for path in (*PAGES, "/campaigns/autumn-letter", f"/messages/{bytes(16).hex()}"):
-            page.open(f"http://localhost:{site.web}{path}{THEN if '/live' not in path else ''}")
-            assert page.value("document.documentElement.scrollWidth") <= width, path
-        assert page.complaints == []
+            go(page, f"http://localhost:{site.web}{path}{THEN if '/live' not in path else ''}")
+            assert width(page) <= wide, path
 
 
 def test_the_overview_says_so_while_events_are_newer_than_the_figures(

@@ -10,7 +10,7 @@ from engagement.stores.port import Query, cursor_of, cursor_position
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
-from tracker_web.pages.content.timeline import line, outcome_in_words, timeline
+from tracker_web.pages.content.timeline import line, outcome_in_words
 
 _PAGE = 50  # events
 _OF_ONE = 500  # events of one message
@@ -48,17 +48,18 @@ def blueprint() -> Blueprint:
     @pages.get("/<message>")
     def one(message: str) -> ResponseReturnValue:
         """Return one message and its events."""
-        found = list(site.events(messages=(message,), expired=True, limit=_OF_ONE))
+        found = site.events(messages=(message,), expired=True, limit=_OF_ONE)
+        found.sort(key=lambda each: (each["timestamp"], each["event_id"]))  # as it happened
         if not found:
             return site.page("empty.html", title=gettext("No such message"), text=gettext(_GONE), status=404)
-        taken = next((fields for fields in found if fields["type"] == INJECTION), found[-1])
+        taken = next((fields for fields in found if fields["type"] == INJECTION), found[0])
         return site.page(
             "message.html",
             (events_table(found),),
             message=message,
             fields=taken,
             outcome=outcome_in_words(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
-            lines=timeline(found),
+            lines=[line(fields) for fields in found],
             more=len(found) == _OF_ONE,
         )
 

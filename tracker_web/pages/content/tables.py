@@ -29,6 +29,10 @@ _TITLES: Final = {
     "hours": N_("hours of the day"),
     "recipients": N_("recipients"),
     "suppression": N_("suppression list"),
+    "webhooks": N_("webhooks"),
+    "tracking-domains": N_("Tracking domains"),
+    "users": N_("Users"),
+    "keys": N_("API keys"),
 }
 
 
@@ -68,6 +72,11 @@ class Table:
     def title(self) -> str:
         """Return what it is called in the language of the page."""
         return gettext(_TITLES.get(self.name, self.name))
+
+
+def listed(name: str, *rows: dict[str, Any], columns: tuple[str, ...]) -> Table:
+    """Return the export of a list that its page draws itself; its columns are fields of the API."""
+    return Table(name, tuple(Column(each, each, TEXT) for each in columns), tuple(Row(row) for row in rows))
 
 
 def as_csv(table: Table) -> str:

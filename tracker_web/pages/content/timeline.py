@@ -1,6 +1,6 @@
 """What happened to one message, line by line, in words. Pure: from events' fields (contract.md 7.2)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,11 +72,6 @@ class Line:
     campaign: str = ""
     message: str = ""
     counted: bool = True
-
-
-def timeline(events: Iterable[Fields]) -> list[Line]:
-    """Return the events as lines, oldest first."""
-    return [line(fields) for fields in sorted(events, key=lambda each: (each["timestamp"], each["event_id"]))]
 
 
 def line(fields: Fields) -> Line:

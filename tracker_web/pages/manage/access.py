@@ -3,12 +3,13 @@
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from engagement.access.keys import ApiKeys, NameTakenError
+from engagement.access.keys import ApiKey, ApiKeys, NameTakenError
 from engagement.access.scopes import EVERY
 from engagement.access.sessions import Sessions
-from engagement.access.users import Role, UserError, Users
+from engagement.access.users import Role, User, UserError, Users
 from tracker_web.pages import site
 from tracker_web.pages.content.refusals import refusal
+from tracker_web.pages.content.tables import Table, listed
 
 _ROLES = tuple(role.value for role in Role)
 
@@ -75,13 +76,29 @@ def blueprint() -> Blueprint:
 
 def _page(*, made: str = "", trouble: str = "", status: int = 200) -> ResponseReturnValue:
     here = site.tenant()
+    keys = [key for key in ApiKeys(site.registry()).all() if key.tenant == here]
+    users = [user for user in Users(site.registry()).all() if user.tenant == here]
     return site.page(
         "access.html",
+        (_users_table(users), _keys_table(keys)),
         status=status,
-        keys=[key for key in ApiKeys(site.registry()).all() if key.tenant == here],
-        users=[user for user in Users(site.registry()).all() if user.tenant == here],
+        keys=keys,
+        users=users,
         scopes=EVERY,
         roles=_ROLES,
         made=made,
         trouble=trouble,
     )
+
+
+def _users_table(users: list[User]) -> Table:
+    rows = ({"name": user.name, "role": user.role.value} for user in users)
+    return listed("users", *rows, columns=("name", "role"))
+
+
+def _keys_table(keys: list[ApiKey]) -> Table:
+    rows = (
+        {"name": key.name, "hint": key.hint, "scopes": ", ".join(key.scopes), "revoked": bool(key.revoked_ms)}
+        for key in keys
+    )
+    return listed("keys", *rows, columns=("name", "hint", "scopes", "revoked"))

@@ -1,5 +1,7 @@
 """Tracking domains: entered, verified with what was seen and what was expected, removed."""
 
+from typing import Final
+
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -9,6 +11,9 @@ from engagement.tracking_domains.model import domain_name
 from tracker_web.domains.verify import Verdict, verify
 from tracker_web.languages.words import gettext
 from tracker_web.pages import site
+from tracker_web.pages.content.tables import listed
+
+_LISTED: Final = ("domain", "secure", "default", "verified")
 
 
 def blueprint() -> Blueprint:
@@ -63,10 +68,13 @@ def _domains() -> TrackingDomains:
 def _page(
     *, trouble: str = "", verdict: Verdict | None = None, about: str = "", status: int = 200
 ) -> ResponseReturnValue:
+    found = list(_domains().all())
+    rows = [{name: getattr(each, name) for name in _LISTED} for each in found]
     return site.page(
         "domains.html",
+        (listed("tracking-domains", *rows, columns=_LISTED),),
         status=status,
-        domains=list(_domains().all()),
+        domains=found,
         trouble=trouble,
         verdict=verdict,
         about=about,

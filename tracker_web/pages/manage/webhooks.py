@@ -1,6 +1,6 @@
 """Webhooks: their health, their batches, a test, a pause, and what they missed sent again."""
 
-from typing import Any
+from typing import Any, Final
 
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,7 +13,7 @@ from engagement.webhooks.service import WebhookError, WebhookService
 from tracker_web.languages.words import N_, gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.refusals import refusal
-from tracker_web.pages.content.tables import TEXT, Column, Row, Table
+from tracker_web.pages.content.tables import TEXT, Column, Row, Table, listed
 
 _BATCHES = 100
 _COLUMNS = tuple(
@@ -23,6 +23,16 @@ _COLUMNS = tuple(
         *(("state", N_("State")), ("attempts", N_("Failed tries"))),
         *(("response_code", N_("Answer")), ("failure_code", N_("Failure"))),
     )
+)
+_LISTED: Final = (
+    "id",
+    "name",
+    "target",
+    "events",
+    "active",
+    "x_paused",
+    "x_failing_since",
+    "last_successful",
 )
 
 
@@ -104,7 +114,11 @@ def _service() -> WebhookService:
 
 def _page(*, trouble: str = "", status: int = 200) -> ResponseReturnValue:
     found = _service().listed(site.tenant())
-    return site.page("webhooks.html", status=status, webhooks=found, types=ALL_TYPES, trouble=trouble)
+    rows = [{**each, "events": len(each["events"])} for each in found]
+    table = listed("webhooks", *rows, columns=_LISTED)
+    return site.page(
+        "webhooks.html", (table,), status=status, webhooks=found, types=ALL_TYPES, trouble=trouble
+    )
 
 
 def _one(webhook: str, *, done: str = "", trouble: str = "", status: int = 200) -> ResponseReturnValue:
