@@ -80,7 +80,7 @@ REFUSED = [
 @pytest.mark.parametrize(("asked", "words"), REFUSED)
 def test_what_is_not_kept_is_said_with_what_to_ask_for(asked: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match="^" + words.replace("?", r"\?")):
-        reading(FigureQuery(**asked))  # type: ignore[arg-type]  # as the table has them
+        reading(FigureQuery(**asked))  # type: ignore[arg-type] # as the table has them
 
 
 @pytest.mark.parametrize(
