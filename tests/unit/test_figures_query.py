@@ -162,7 +162,7 @@ def test_events_are_needed_of_whole_increments_and_of_the_moment_before(precisio
 @pytest.mark.parametrize("times", [{"from_ms": 0}, {"to_ms": 1}, {}])
 def test_events_of_an_open_window_are_not_asked_for(times: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="a window has a beginning and an end"):
-        window(FigureQuery(**times))
+        window(FigureQuery(times.get("from_ms"), times.get("to_ms")))
 
 
 def test_what_an_event_does_not_say_counts_as_not_known() -> None:
