@@ -404,7 +404,7 @@ def test_the_short_way_reads_what_the_long_one_reads(monkeypatch: pytest.MonkeyP
             changed[chance.randrange(len(changed))] = chance.randrange(256)
         if chance.random() < 0.2:
             changed[0] = chance.choice((0x90, 0x91, 0x92, 0x93, 0x94))
-        packed, told = bytes(changed), []
+        packed, told = bytes(changed), list[object]()
         for way in (common, lambda _kind, _packed: None):
             monkeypatch.setattr(payload_module, "_common", way)
             try:
