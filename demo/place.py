@@ -44,6 +44,7 @@ follow {{ log = "{run}/log/postfix.log" node_name = "mail.example.test" state = 
 {store}
 registry {{ path = "{run}/registry.db" }}
 suppression {{ snapshot = "{run}/suppressed.snapshot" }}
+entered_domains {{ enabled = true snapshot = "{run}/tracking-domains.json" }}  # docs/api.md
 webhooks {{
   allow_targets = ("127.0.0.1" "localhost")  # so that a program of yours here can be one
   batch_time = 1                             # seconds that an event waits for others

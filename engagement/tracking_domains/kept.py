@@ -35,7 +35,7 @@ class TrackingDomains:
     def get(self, name: str) -> TrackingDomain | None:
         """Return a domain, None where this tenant has none of that name."""
         found = self._registry.get(KIND, name)
-        domain = _domain(found) if found else None
+        domain = domain_of(found) if found else None
         return domain if domain and domain.tenant == self._tenant else None
 
     def all(self) -> Iterator[TrackingDomain]:
@@ -69,9 +69,14 @@ class TrackingDomains:
 
 def every(registry: Registry) -> Iterator[TrackingDomain]:
     """Yield the domains of all tenants by name. Raises RegistryError."""
+    yield from map(domain_of, documents(registry))
+
+
+def documents(registry: Registry) -> Iterator[Document]:
+    """Yield the documents of all domains by name. Raises RegistryError."""
     after = ""
     while page := registry.find(KIND, after=after):
-        yield from map(_domain, page)
+        yield from page
         after = page[-1].key
 
 
@@ -79,6 +84,7 @@ def _data(domain: TrackingDomain) -> dict[str, Any]:
     return {name: value for name, value in asdict(domain).items() if name != "domain"}
 
 
-def _domain(document: Document) -> TrackingDomain:
+def domain_of(document: Document) -> TrackingDomain:
+    """Return the domain that a document holds."""
     known = set(TrackingDomain.__slots__) - {"domain"}
     return TrackingDomain(document.key, **{name: document.data[name] for name in known & set(document.data)})

@@ -73,20 +73,29 @@ def encoded(domains: Iterable[TrackingDomain]) -> bytes:
 
 def decoded(copy: bytes) -> EnteredDomains:
     """Return what a copy says. Raises CopyError."""
+    domains = _domains(copy)
+    return EnteredDomains(
+        frozenset(each.domain for each in domains), {each.tenant: each for each in domains if each.default}
+    )
+
+
+def listed(copy: bytes) -> dict[str, bool]:
+    """Return the names in a copy, and whether links to each are https. Raises CopyError."""
+    return {each.domain: each.secure for each in _domains(copy)}
+
+
+def _domains(copy: bytes) -> list[TrackingDomain]:
     try:
         content = json.loads(copy)
         if (version := content["version"]) != VERSION:
             raise CopyError(
                 f"its version is {version!r:.20}, this program knows {VERSION}. Use the newer program."
             )
-        domains = [_read(each) for each in content["domains"]]
+        return [_read(each) for each in content["domains"]]
     except CopyError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CopyError("it holds no list of tracking domains.") from error
-    return EnteredDomains(
-        frozenset(each.domain for each in domains), {each.tenant: each for each in domains if each.default}
-    )
 
 
 def _read(entry: Mapping[str, Any]) -> TrackingDomain:

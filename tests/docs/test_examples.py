@@ -153,5 +153,15 @@ def _check_words(words: list[str]) -> None:
     assert given <= known | {"--help"}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_words_for_smtpapi_within_sentences_are_words_it_knows(page: Path) -> None:
+    """Commands that a sentence or a table names are not run; their words and options are there."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for named in re.findall(r"`(?:\.venv/bin/)?smtpapi ([^`]+)`", text):
+        words = [word for word in named.split() if word not in ("…", "...") and not word.startswith("[")]
+        if re.fullmatch(r"[a-z][a-z-]*", words[0]) and "|" not in words[0]:
+            _check_words(words)
+
+
 def test_pages_have_examples_that_run() -> None:
     assert len(blocks("console")) >= 3

@@ -271,7 +271,11 @@ def test_the_followers_position(tmp_path: Path) -> None:
         return complete(follow.check(follow.read(settings), runs=runs))
 
     assert _levels(found(runs=False)) == [Level.NOTE]
+    (waiting,) = found(runs=True)
+    assert (waiting.level, "which the follower waits for" in waiting.what) == (Level.WARNING, True)
+    assert "follow { log = journal }" in waiting.change
     log.write_bytes(b"x" * 100)
+    assert "was never followed" in found(runs=False)[0].what
     memory = QueueMemory(Path(settings.follow.state))
     memory.commit(str(log), {"inode": log.stat().st_ino, "offset": 60, "head": 0, "digest": ""}, NOW)
     memory.close()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mta.mta_site import free_port, until
@@ -12,16 +13,26 @@ _ROOT = Path(__file__).parents[2]
 
 
 class MakeRun:
-    def __init__(self, folder: Path, smtp: int, http: int) -> None:
+    """words: what starts it, other than the program that `make run` starts. more: its environment, beside."""
+
+    def __init__(
+        self,
+        folder: Path,
+        smtp: int,
+        http: int,
+        words: Sequence[str] = (sys.executable, "-m", "demo.run"),
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.smtp, self.http = smtp, http
         self.out = folder.parent / f"{folder.name}.out"
         environment = dict(os.environ, RUN_DIR=str(folder), PORT_SMTP=str(smtp), PORT_HTTP=str(http))
         self.web = free_port()
         environment["PORT_HOP"], environment["PORT_WEB"] = str(free_port()), str(self.web)
+        environment |= more or {}
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "demo.run"], cwd=_ROOT, env=environment, stdout=out, stderr=out
+                words, cwd=_ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def text(self) -> str:

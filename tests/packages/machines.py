@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from shell_blocks import script
+
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / ".test/debian12"
 MACHINE = Path(__file__).with_name("machine")
@@ -89,10 +91,7 @@ class Machine:
 
 def quick_start() -> str:
     """The commands of README's quick start."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    found = re.search(r"^## Quick start\n.*?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+    return script("README.md", "host=")
 
 
 def vagrant_script(name: str) -> str:

@@ -9,12 +9,14 @@ import re
 import textwrap
 import time
 from pathlib import Path
-from shutil import copy
+from shutil import copy, copytree
 
 import pytest
 
+from packages import documented
 from packages.machines import CERTBOT, CERTIFICATE, ROOT, SERVER, Machine, quick_start, vagrant_script
 from packages.made import Made
+from shell_blocks import script
 
 DNS_SERVER = Path(__file__).parents[1] / "doctor/dns_server.py"
 UNITS = [f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web")]
@@ -73,7 +75,7 @@ def clicked(machine: Machine, link: str) -> str:
 
 
 @pytest.mark.mta
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)  # a minute or three on a machine of its own
 def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> None:
     with Machine(tmp_path / "machine") as machine:
         copy(made.package, machine.root / "root")
@@ -99,6 +101,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         check_reload(machine)
         check_webhooks(machine, first)
         check_cluster(machine, first)
+        documented.walk(machine, lambda: clicked(machine, first))
 
         machine.stop()
         machine.start()
@@ -120,6 +123,7 @@ def test_quick_start_reboot_upgrade_and_removal(made: Made, tmp_path: Path) -> N
         assert machine.run("ls -d /usr/lib/smtpapi/env.*").count("\n") == 1
 
         check_removal(machine)
+        check_without_a_package(machine, first)
 
 
 # Names of the domain, which a machine without a network asks of itself.
@@ -146,6 +150,7 @@ def check_doctor(machine: Machine) -> None:
     assert {"dns", "certificate", "proxy", "milters", "processes"} <= {
         one["check"] for one in findings if one["level"] == "ok"
     }
+    documented.doctor(machine)
     machine.run("systemctl stop names; rm /root/names.py /root/dns_server.py")
 
 
@@ -197,13 +202,15 @@ def check_cluster(machine: Machine, link: str) -> None:
     """
     page = (ROOT / "docs/cluster.md").read_text("utf-8")
     (configuration,) = re.findall(r"(?s)```ecelerity\n(.*?)```", page)
-    begin, _ = re.findall(r"(?s)```sh\n(.*?)```", page)
+    begin = script("docs/cluster.md", "install -m 0640 -o smtpapi-cluster")
+    join = script("docs/cluster.md", "install -m 0664 -o smtpapi-shipper")  # what the other hosts do
     (machine.root / "etc/smtpapi/conf.d/20-cluster.conf").write_text(configuration)
     folder = "/run/systemd/system/smtpapi-cluster.service.d"
     machine.run(f"mkdir -p {folder}; "
                 f"printf '[Service]\\nReadWritePaths=/var/lib/smtpapi/registry\\n' >{folder}/file.conf; "
                 "systemctl daemon-reload")  # fmt: skip
     machine.run(begin)
+    assert "mail.example.test" in machine.until(join, lambda shown: "mail.example.test" in shown)
     machine.until("smtpapi cluster status", lambda shown: "signs  here" in shown)
     machine.run("smtpapi keys rotate --config /etc/smtpapi/smtpapi.conf")
     machine.run("echo ole@example.org >>/var/lib/smtpapi/objections/list; "
@@ -235,6 +242,8 @@ def check_watchdog(machine: Machine) -> None:
 
 
 def check_removal(machine: Machine) -> None:
+    """Mail flows, and what links need is kept. A copy of the programs stays for the step behind it."""
+    machine.run("cp -a $(realpath /usr/lib/smtpapi/current) /root/environment")
     machine.run("apt-get remove -y smtpapi")
     assert "X-MSYS-API" in after(machine, "/root/newsletter.eml"), "mail flows, and nobody touches it"
     kept = machine.run("ls /etc/smtpapi/keys /etc/smtpapi/smtpapi.conf /var/lib/smtpapi/store/events.db")
@@ -248,6 +257,24 @@ def check_removal(machine: Machine) -> None:
         "/etc/smtpapi/ring",
         "/etc/smtpapi/ring/keys",
     ]
+
+
+def check_without_a_package(machine: Machine, link: str) -> None:
+    """The commands of docs/install.md for a host without the package; it was purged, and left the ring."""
+    for folder in ("packaging", "etc"):
+        copytree(ROOT / folder, machine.root / "root/project" / folder)
+    machine.run("cd /root/environment/bin && sed -i '1s|.*|#!/opt/smtpapi/bin/python|' smtpapi && "
+                "ln -sf /bin/true pip; mv /etc/smtpapi/keys /root")  # fmt: skip
+    venv = "python3() { mv /root/environment /opt/smtpapi; }\n"
+    machine.run(f"cd /root/project\n{venv}" + script("docs/install.md", "apt-get install libmilter-dev"))
+    machine.run("cat /root/keys >/etc/smtpapi/keys\n"
+                "sed -i 's/= false/= true/' /etc/smtpapi/conf.d/10-tracking.conf\n"
+                "systemctl reload smtpapi.target; smtpapi setup postfix --apply")  # fmt: skip
+    machine.run(f"systemctl is-active {' '.join(UNITS)}")
+    assert clicked(machine, link).startswith("302 https://lighthouse.example/")
+    (machine.root / "usr/share/smtpapi").mkdir()
+    copy(ROOT / "demo/newsletter.eml", machine.root / "usr/share/smtpapi")
+    assert clicked(machine, links(mail(machine))[0]).startswith("302 https://lighthouse.example/")
 
 
 def after(machine: Machine, path: str) -> str:

@@ -99,23 +99,34 @@ class Image:
                 "--", *words]  # fmt: skip
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run each service."""
-        processes = [
-            subprocess.Popen(
-                self.command(f"smtpapi-{name}", "/usr/bin/smtpapi", command),
-                stdout=(self.volumes / f"{name}.log").open("wb"), stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            for name, command in SERVICES.items()
-        ]  # fmt: skip
+    def running(self) -> Iterator[list["subprocess.Popen[bytes]"]]:
+        """Run each service, and yield their processes."""
+        processes = []
         try:
-            yield
+            for name, command in SERVICES.items():
+                words = self.command(f"smtpapi-{name}", "/usr/bin/smtpapi", command)
+                with (self.volumes / f"{name}.log").open("wb") as log:
+                    processes.append(
+                        subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                    )
+            yield processes
         finally:
             for each in processes:
                 os.killpg(each.pid, signal.SIGTERM)
             for each in processes:
                 each.wait(60)
+
+
+def status_of(port: int) -> int:
+    """Ask for the first page; 0 where nobody answers yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
 
 
 @pytest.mark.long
@@ -144,7 +155,7 @@ def test_the_image_is_built_started_and_tracks(made: Made, tmp_path: Path) -> No
     milter = f"inet:127.0.0.1:{ports['milter']}"
     site = PrivatePostfix(tmp_path / "postfix", [Smtpd(ports["smtp"])], maildir=tmp_path / "maildir",
                           options={"smtpd_milters": milter})  # fmt: skip
-    with image.running(), site:
+    with image.running() as services, site:
 
         def ready(name: str, word: str) -> bool:
             return word in (image.volumes / f"{name}.log").read_text("utf-8", "replace")
@@ -154,14 +165,19 @@ def test_the_image_is_built_started_and_tracks(made: Made, tmp_path: Path) -> No
         until(lambda: list(site.delivered()), 30, "the mail")
         (path,) = site.delivered()
         message = path.read_text("utf-8", "replace").replace("=\n", "")
-        found = re.search(r"http://track\.example\.test(/f/a/[\w/-]+)", message)
+        found = re.search(r"https://track\.example\.test(/f/a/[\w/-]+)", message)
         assert found is not None, message
         connection = http.client.HTTPConnection("127.0.0.1", ports["tracker"], timeout=30)
         connection.request("GET", found[1], headers={"Host": "track.example.test"})
         assert connection.getresponse().status == 302
+        connection.close()
         ask = image.command("smtpapi-web", "/usr/bin/smtpapi", "events", "--type", "click")
 
         def events() -> str:
             return subprocess.run(ask, capture_output=True, text=True, check=False, timeout=120).stdout
 
         until(lambda: "one@rcpt.test" in events(), 60, "the event in the store")
+        until(lambda: status_of(ports["web"]) in (401, 403), 60, "the pages, which want their token")
+        until(lambda: ready("webhooks", "sending"), 30, "webhooks")
+        assert [each.poll() for each in services] == [None] * len(SERVICES)
+        print("events:", events())

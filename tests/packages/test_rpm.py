@@ -75,8 +75,7 @@ def test_it_is_installed_upgraded_and_removed_by_rpm(made: Made, package: Path, 
         assert machine.rpm("-V", "--nodeps", "smtpapi") == ""
         machine.run("stat -c '%U %G %a' /etc/smtpapi/keys | grep -x 'root smtpapi-keys 640'")
         machine.run(f"systemctl enable --quiet --now smtpapi.target {UNITS}")
-        commands = quick_start().replace("apt-get install ./smtpapi_*_amd64.deb", "")
-        machine.run(f"{CERTBOT}\n{commands}")
+        machine.run(f"apt-get() {{ true; }}\n{CERTBOT}\n{quick_start()}")  # rpm has installed it
         delivered = machine.until("cat /var/mail/root", lambda text: "X-Smtpapi-Id" in text)
         link, *_ = re.findall(r"https://track\.example\.com/f/a/[\w/-]+", delivered.replace("=\n", ""))
 

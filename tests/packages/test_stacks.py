@@ -14,11 +14,14 @@ import pytest
 
 from packages.machines import BASE, CERTBOT, ROOT, SERVER, Machine, quick_start
 from packages.made import Made
+from shell_blocks import script
 
 pytestmark = [pytest.mark.long, pytest.mark.mta, pytest.mark.timeout(900)]
 _DEBS = ROOT / ".test/stacks"
 _PACKAGES = ("rspamd", "amavisd-new")
 NEWS = "--from news@example.com /root/news.eml"  # of the domain that the signers sign for
+AMAVIS = "docs/stacks/amavis.md"
+FILTERED = "postconf -e 'content_filter"  # its first block
 SCANNED = "(amavis, port 10024)"
 # Who may take mail here, and where it ends: a mailbox each.
 MAILBOXES = """
@@ -27,12 +30,6 @@ printf '%s@example.com %s\\n' you root ada ada ben ben >/etc/postfix/people
 postmap /etc/postfix/people && postconf -e virtual_alias_maps=hash:/etc/postfix/people
 postfix reload
 """
-
-
-def commands(page: str, number: int) -> str:
-    """The commands of a page's numbered block of shell."""
-    text = (ROOT / "docs/stacks" / page).read_text("utf-8")
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[number]
 
 
 def debs() -> Path:
@@ -97,9 +94,11 @@ print(dkim.verify(message, dnsfunc=lambda name, timeout=5: record))
 def test_rspamd_signs_what_the_filter_made(machine: Machine) -> None:
     """docs/stacks/rspamd.md: it is a milter behind the filter, and signs the final octets."""
     install(machine, "rspamd")
-    machine.run("smtpapi setup postfix --undo\n" + commands("rspamd.md", 1))
+    machine.run(
+        "smtpapi setup postfix --undo\n" + script("docs/stacks/rspamd.md", "mkdir -p /var/lib/rspamd")
+    )
     machine.until("ss -ltn", lambda text: ":11332 " in text, 240)  # it compiles its lists
-    machine.run(commands("rspamd.md", 0))
+    machine.run(script("docs/stacks/rspamd.md", "smtpapi setup postfix"))
     order = machine.run("postconf -h smtpd_milters")
     assert order.index("smtpapi_milter") < order.index("11332"), order
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ada@example.com {NEWS}")
@@ -125,8 +124,11 @@ def amavis(machine: Machine) -> None:
 def test_amavis_scans_and_mail_is_tracked_once(machine: Machine, place: str) -> None:
     """docs/stacks/amavis.md: the filter before the content filter, behind it, or on both sides."""
     amavis(machine)
-    for number in {"before": (0, 1), "behind": (0, 2), "both": (0, 2, 1)}[place]:
-        machine.run(commands("amavis.md", number))
+    before = script(AMAVIS, "smtpapi setup postfix --apply")
+    behind = script(AMAVIS, "smtpapi setup postfix --apply\npostconf -e smtpd_milters=")
+    machine.run(script(AMAVIS, FILTERED))
+    for commands in {"before": [before], "behind": [behind], "both": [behind, before]}[place]:
+        machine.run(commands)
     assert ("smtpapi" in machine.run("postconf -h smtpd_milters")) == (place != "behind")
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ada@example.com {NEWS}")
     message = delivered(machine, "ada")
@@ -140,8 +142,8 @@ def test_amavis_scans_and_mail_is_tracked_once(machine: Machine, place: str) -> 
 
 def test_amavis_with_a_copy_for_each_recipient(machine: Machine) -> None:
     amavis(machine)
-    machine.run(commands("amavis.md", 0))
-    machine.run(commands("amavis.md", 3))
+    machine.run(script(AMAVIS, FILTERED))
+    machine.run(script(AMAVIS, "echo 'rewriting"))
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ada@example.com --to ben@example.com {NEWS}")
     ada, ben = delivered(machine, "ada"), delivered(machine, "ben")
     assert SCANNED in ada
@@ -154,11 +156,11 @@ def test_amavis_with_a_copy_for_each_recipient(machine: Machine) -> None:
 
 def test_several_instances_share_a_filter(machine: Machine) -> None:
     """docs/stacks/instances.md: a chrooted smtpd sees the socket where its folder is mounted, too."""
-    machine.run(commands("instances.md", 1))
+    machine.run(script("docs/stacks/instances.md", "postmulti -e init"))
     status, said = machine.tried("smtpapi setup postfix --postfix /etc/postfix-out --apply")
     assert status == 1
     assert "chroot" in said
-    machine.run(commands("instances.md", 0))
+    machine.run(script("docs/stacks/instances.md", "mkdir -p"))
     machine.until("ss -ltn", lambda text: ":2526 " in text)
     machine.run(f"smtpapi send --server 127.0.0.1:2526 --to ada@example.com {NEWS}")
     machine.run(f"smtpapi send --server 127.0.0.1:25 --to ben@example.com {NEWS}")
@@ -185,7 +187,7 @@ opendkim -x /root/dkim.conf
 def test_services_with_milters_of_their_own_and_mail_of_sendmail(machine: Machine) -> None:
     """docs/stacks/services.md: setup puts the filter before each service's signer; an empty list stays."""
     machine.run(f"smtpapi setup postfix --undo\n{SIGNER}")
-    machine.run(commands("services.md", 0))
+    machine.run(script("docs/stacks/services.md", "postconf -M 'submission"))
     own = machine.run("postconf -Ph submission/inet/smtpd_milters").strip()
     assert own.index("smtpapi_milter") < own.index("8899"), own
     assert machine.run("postconf -Ph smtps/inet/smtpd_milters").strip() == ""

@@ -40,6 +40,7 @@ from engagement.suppression.snapshot import EMPTY
 from engagement.suppression.snapshot_file import SnapshotFile
 from engagement.tracking_domains.copy_file import CopyFile
 from engagement.tracking_domains.model import NONE
+from shell_blocks import script
 from smtpapi.hop.split_header import Unopened, unseal
 from smtpapi.setup import undoing
 from smtpapi.telemetry.counters import FILE_NAME, Counters, CountersError
@@ -100,9 +101,9 @@ def test_a_record_that_an_older_shipper_set_aside_is_given_back(
     assert len(list(store.find(Query()))) == 1
     refused = "version 9 of sort 1, which this program does not know: use the newer program"
     assert caplog.text.count(refused) == 2
-    page = (GOLDEN.parents[1] / "docs" / "compatibility.md").read_text("utf-8")
-    (command,) = re.findall(r"(?s)```sh\ncd /var/spool/smtpapi\n(.*?)```", page)
-    subprocess.run(["sh", "-euc", command], cwd=tmp_path, check=True)
+    elsewhere = f'cd() {{ command cd "{tmp_path}"; }}\n'
+    commands = script("docs/compatibility.md", "cd /var/spool/smtpapi")
+    subprocess.run(["sh", "-euc", elsewhere + commands], cwd=tmp_path, check=True)
     assert sorted(entry.record for entry in SpoolReader(tmp_path).read()) == records
     assert list((tmp_path / CORRUPT).iterdir()) == []
 

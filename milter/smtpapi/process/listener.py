@@ -69,25 +69,34 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 def _bind_beside(path: Path) -> socket.socket:
-    """Bind at a name of this process's own; the socket then gets the path as well, in one step.
+    """Bind at a name of this process's own, which then becomes the path, in one step.
 
-    So whoever connects to the path meets one filter or the other. `take_back` wakes libmilter by the own
-    name. What killed processes left is removed.
+    So whoever connects to the path meets one filter or the other. The other one's socket keeps a name, by
+    which `take_back` wakes libmilter. Each has one name only, but for the moment between the two steps:
+    Sendmail does not take a socket with two ("unsafe: Hard links not allowed"). What killed processes left
+    is removed.
     """
-    for left in path.parent.glob(f"{path.name}.*"):
+    for left in _beside(path):
         if not _answers(left):
             left.unlink(missing_ok=True)
     own = path.with_name(f"{path.name}.{os.getpid()}")
     listener = _bind_unix(own)
-    taken = path.with_name(f"{own.name}.new")
+    before = path.with_name(f"{own.name}.before")
     try:
-        taken.unlink(missing_ok=True)
-        os.link(own, taken)
-        taken.replace(path)
+        before.unlink(missing_ok=True)
+        if _answers(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.link(path, before)
+        own.replace(path)
     except OSError as error:
         listener.close()
         raise ListenError(f"{path}: cannot take the socket over: {error.strerror or error}") from error
     return listener
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the names that filters which were or are there have given their sockets."""
+    return list(path.parent.glob(f"{path.name}.*"))
 
 
 def _answers(path: Path) -> bool:
@@ -109,20 +118,18 @@ def identity(name: str) -> tuple[int, int]:
     return (status.st_dev, status.st_ino) if status is not None else (0, 0)
 
 
-def remove(name: str, listener: socket.socket, bound: tuple[int, int]) -> None:
-    """Remove the paths of a unix socket; not one that another filter has taken over.
+def remove(name: str, bound: tuple[int, int]) -> None:
+    """Remove the path of a unix socket, whichever it has now; not one that another filter has taken over.
 
     bound: its identity after it was bound.
     """
     path = path_of(name)
     if path is None:
         return
-    own = Path(listener.getsockname())
-    with contextlib.suppress(OSError):  # the folder may be root's; the next start replaces them
-        if own != path:
-            own.unlink(missing_ok=True)
-        if identity(name) == bound:
-            path.unlink()
+    for each in (path, *_beside(path)):
+        with contextlib.suppress(OSError):  # the folder may be root's; the next start replaces them
+            if identity(f"unix:{each}") == bound:
+                each.unlink()
 
 
 def _bind_inet(kind: str, rest: str) -> socket.socket:
@@ -204,11 +211,20 @@ class BorrowedListener:
 
 
 def _call(listener: socket.socket) -> None:
-    """Connect and close. If another worker accepts that, it sees a session that ends at once."""
-    with socket.socket(listener.family) as caller:
-        caller.setblocking(False)
-        with contextlib.suppress(OSError):
-            caller.connect(listener.getsockname())
+    """Connect and close. Whoever else accepts that sees a session that ends at once.
+
+    A unix socket that was bound beside another has another name by now: the path, or what the next filter
+    has given it. So all of them are called.
+    """
+    addresses = [listener.getsockname()]
+    if listener.family == socket.AF_UNIX and (own := Path(addresses[0])).suffix[1:].isdecimal():
+        path = own.with_suffix("")
+        addresses = [str(each) for each in (path, *_beside(path))]
+    for address in addresses:
+        with socket.socket(listener.family) as caller:
+            caller.setblocking(False)
+            with contextlib.suppress(OSError):
+                caller.connect(address)
 
 
 def _sockets() -> set[int]:

@@ -94,7 +94,7 @@ class Supervisor:
         except OSError as error:
             raise StartError(f"{error.filename or self._config}: {error.strerror or error}") from error
         finally:
-            listener.remove(settings.milter.socket, self._listener, bound)
+            listener.remove(settings.milter.socket, bound)
             self._listener.close()
 
     def _serve(self) -> None:

@@ -13,6 +13,7 @@ from engagement.registry.port import RegistryError
 from engagement.settings import Settings
 from engagement.settings.schema import DEFAULT_DOMAIN
 from engagement.tracking_domains.kept import every
+from engagement.tracking_domains.model import CopyError, listed
 
 
 def link_hosts(settings: Settings) -> tuple[str, ...]:
@@ -37,9 +38,13 @@ def sent(settings: Settings) -> set[str]:
 def of_tenants(settings: Settings) -> dict[str, bool]:
     """Return the tracking domains that tenants have entered, and whether with https.
 
-    Of a registry in a file alone: opening one in a cluster would make its tables.
+    Of a registry in a file, and of the copy that this host's programs use: opening a registry in a cluster
+    would make its tables.
     """
     found: dict[str, bool] = {}
+    if settings.entered_domains.enabled:
+        with suppress(OSError, CopyError):  # the doctor says so
+            found |= listed(Path(settings.entered_domains.snapshot).read_bytes())
     if settings.store.engine != "sqlite" or not os.access(settings.registry.path, os.R_OK):
         return found
     with suppress(RegistryError), closing(open_registry(settings)) as registry:

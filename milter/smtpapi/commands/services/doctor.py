@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _COLOURS: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.OK: "green"}
 _NAMES: Final = (
     *("config", "versions", "clock", "keys", "processes", "spool", "store", "registry", "suppression"),
-    *("webhooks", "cluster", "follow", "milters", "socket", "signer", "hop", "trust", "dns", "certificate"),
-    *("proxy", "probe"),
+    *("domains", "webhooks", "cluster", "follow", "milters", "socket", "signer", "hop", "trust", "dns"),
+    *("certificate", "proxy", "probe"),
 )
 
 

@@ -21,11 +21,12 @@ class Position:
     """Where a follower is. log: the name that is followed.
 
     begun: it was ever read. behind: bytes not read yet, -1 where another file has the name. trouble: why it
-    cannot be known.
+    cannot be known. absent: there is no such log.
     """
 
     log: str
     begun: bool = False
+    absent: bool = False
     behind: int = 0
     trouble: str = ""
 
@@ -33,17 +34,18 @@ class Position:
 def read(settings: Settings) -> Position:
     """Return where the follower is."""
     log, state = settings.follow.log, Path(settings.follow.state)
+    absent = log != "journal" and not os.path.lexists(log)
     if not state.exists():
-        return Position(log)
+        return Position(log, absent=absent)
     try:
         with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True, timeout=5)) as file:
             row = file.execute("SELECT cursor FROM place WHERE source = ?", (log,)).fetchone()
         cursor = json.loads(row[0]) if row else {}
         if log == "journal" or not cursor:
-            return Position(log, bool(cursor))
+            return Position(log, bool(cursor), absent)
         found = os.stat(log)
         same = found.st_ino == cursor["inode"] and found.st_size >= cursor["offset"]
-        return Position(log, True, found.st_size - cursor["offset"] if same else -1)
+        return Position(log, True, behind=found.st_size - cursor["offset"] if same else -1)
     except (sqlite3.Error, OSError, ValueError, KeyError) as error:
         return Position(log, trouble=str(error))
 
@@ -58,6 +60,15 @@ def check(position: Position, *, runs: bool) -> Iterator[Finding]:
             why, "ls -l follow.log and follow.state of smtpapi.conf; the follower's user must read the log "
             "(group adm)",
         )  # fmt: skip
+    elif position.absent and not position.begun:
+        yield Finding(
+            CHECK,
+            Level.WARNING if runs else Level.NOTE,
+            f"there is no {position.log}" + (", which the follower waits for" if runs else ""),
+            why,
+            "follow { log = journal } where Postfix logs to systemd's journal alone, as on Debian 12 without "
+            f"rsyslog; else the right file. Then {'systemctl restart smtpapi-follow' if runs else start}",
+        )
     elif not position.begun:
         yield Finding(CHECK, Level.NOTE, f"{position.log} was never followed", why, start)
     elif not runs:

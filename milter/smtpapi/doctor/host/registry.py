@@ -139,6 +139,15 @@ def may(user: User, at: Node, bits: int) -> bool:
     return (at.mode >> shift) & bits == bits
 
 
+def shut_to(user: User, path: Path) -> str:
+    """Return what keeps a user from reading a file, "" for nothing. Raises OSError."""
+    for at, bits in ((node(path.parent), 1), (node(path), 4)):
+        if not may(user, at, bits):
+            mode, group = at.mode & 0o7777, group_name(at.gid)
+            return f"{user.name} may not read {at.path} (mode {mode:04o}, group {group})"
+    return ""
+
+
 def read(settings: Settings, running: Mapping[str, str]) -> RegistryFacts:
     """Return what is so of the registry. running: users of running programs, by role. Raises OSError."""
     path = None if _in_cluster(settings) else Path(settings.registry.path)

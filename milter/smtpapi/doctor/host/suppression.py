@@ -16,7 +16,7 @@ from engagement.suppression.model import KIND, BadEntryError, entry_of
 from engagement.suppression.snapshot import SnapshotError, Table, hash_of
 from engagement.suppression.snapshot_file import load
 from smtpapi.doctor.finding import Finding, Level
-from smtpapi.doctor.host.registry import TROUBLES, User, group_name, may, node, opened, there
+from smtpapi.doctor.host.registry import TROUBLES, User, opened, shut_to, there
 
 CHECK: Final = "suppression"
 _LATE: Final = 120.0  # seconds; the shipper takes 5, and some 15 at its start with a million entries
@@ -52,7 +52,7 @@ def read(settings: Settings, filter_user: User | None, now: float) -> CopyFacts:
     wanted = settings.copies_suppression_list()
     table, damage, shut = None, "", ""
     if wanted and there(path):
-        shut = _shut(path, filter_user)
+        shut = "" if filter_user is None else shut_to(filter_user, path)
         try:
             table = load(path)
         except (SnapshotError, ValueError) as error:
@@ -81,17 +81,6 @@ def read(settings: Settings, filter_user: User | None, now: float) -> CopyFacts:
         is_held(Path(settings.spool.directory)),
         trouble,
     )
-
-
-def _shut(path: Path, user: User | None) -> str:
-    """Return what the filter's user may not read, "" where all is well."""
-    if user is None:
-        return ""
-    for at, bits in ((node(path.parent), 1), (node(path), 4)):
-        if not may(user, at, bits):
-            mode, group = at.mode & 0o7777, group_name(at.gid)
-            return f"{user.name} may not read {at.path} (mode {mode:04o}, group {group})"
-    return ""
 
 
 def _compared(registry: Registry, table: Table, now: float) -> tuple[int, float, int]:

@@ -1,0 +1,50 @@
+"""`make packages` as docs/install.md shows it: it makes what the page lists, twice with the same bytes."""
+
+import hashlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from packages.machines import ROOT
+from shell_blocks import script
+
+DIST = ROOT / "dist"
+
+
+def make() -> tuple[dict[str, str], str]:
+    """Make them; return each file with its digest, and what was printed."""
+    done = subprocess.run(
+        ["sh", "-c", script("docs/install.md", "make packages")],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=1500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = [path for path in sorted(DIST.rglob("*")) if path.is_file()]
+    digests = {str(each.relative_to(DIST)): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
+    return digests, done.stdout + done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_all_targets_are_made_twice_with_the_same_bytes() -> None:
+    made, said = make()
+    page = (ROOT / "docs/install.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w*/.+-]*VERSION[\w.+-]*|wheels/\*\.whl)` \|", page, re.MULTILINE)
+    assert len(rows) == 8
+    for row in rows:
+        wanted = re.compile(re.escape(row).replace("VERSION", r"[\w.]+").replace(r"\*", r"[^/]+"))
+        assert any(map(wanted.fullmatch, made)) or "left out" in said, f"{row}\n{said}"
+    for package in DIST.glob("*.deb"):
+        looked = subprocess.run(
+            ["lintian", "--allow-root", package], capture_output=True, text=True, check=False, timeout=600
+        )
+        print(package.name, "lintian:", looked.returncode, looked.stdout.strip() or "nothing to say")
+        assert looked.returncode == 0, looked.stdout
+    for wheel in DIST.glob("wheels/smtpapi_engagement-*.whl"):
+        shown = subprocess.run(
+            [sys.executable, "-m", "auditwheel", "show", wheel], capture_output=True, text=True, check=True
+        ).stdout
+        print(wheel.name, "auditwheel:", " ".join(shown.split()))
+        assert "manylinux" in shown
+    assert make()[0] == made
