@@ -7,9 +7,10 @@ connections, as readers come; in one part of each round, the first and the secon
 the API for figures and events without a pause. Told are median and 99th percentile of the clicks' times in
 ms, without and beside the API's client, the ratio of the two for each round, and the median of the ratios.
 
-Both clients stand for other machines, and have to share this one's processors. So that of the API gives way
-as the program itself does, and that of the links goes first, at nice -5 where it may: otherwise their own
-work and their own late wake-ups would be measured. A click's time runs from when it was due, or from when the
+Both clients stand for other machines, and have to share this one's processors. So that of the API has only
+what nobody else wants (SCHED_IDLE), and that of the links goes first (SCHED_RR), where they may: otherwise
+their own work and their own late wake-ups would be measured. Linux's groups of sessions are switched off
+meanwhile (sched(7), autogroup). A click's time runs from when it was due, or from when the
 one before it was answered if that was later, less the time that the client itself was late to start it. So
 the server's delays count, and the client's do not; those are told beside them (99th percentile, in ms).
 """
@@ -27,7 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.store_questions import fill
-from tracker_web.server.turns import give_way, go_first
+from tracker_web.server.turns import go_first
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = (
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with without_groups(), tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         run.mkdir()
         fill(run / "events.db", options.events)
@@ -184,21 +186,35 @@ def subprocess_of(port: int, key: str) -> "subprocess.Popen[bytes]":
         "ask(int(sys.argv[2]), sys.argv[3], stop, counted); print(counted[0])"
     )
     arguments = [sys.executable, "-c", code, str(ROOT), str(port), key]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE)
 
 
 def last_in_line() -> None:
-    """Let this process, which stands for another machine, have what the programs leave."""
-    give_way(10)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("10")
+    """Let this process, which stands for another machine, have what nobody else wants."""
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def first_in_line() -> None:
-    """Let this process, which measures, have the processor when it wants it."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -5)
-    go_first()
+    """Let this process, which measures from another machine, have the processor when it wants it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        go_first()
+
+
+@contextmanager
+def without_groups() -> Iterator[None]:
+    """Switch off Linux's groups of sessions, which services do not have, and in which nice counts alone."""
+    switch = Path("/proc/sys/kernel/sched_autogroup_enabled")
+    before = switch.read_text() if os.access(switch, os.W_OK) else None
+    if before is not None:
+        switch.write_text("0")
+    try:
+        yield
+    finally:
+        if before is not None:
+            switch.write_text(before)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
     make peers                                  installs what it needs, then this
     python -m bench.peers [--mails DIR]… [--sparky DIR] [--rounds 7] [--seconds 2] [--events 1000000]
-                          [--docs docs] [--only rewriting|endpoints|growth]
+                          [--docs docs] [--store FILE] [--only rewriting|endpoints|growth]
 
 Mails are those of the folders, without trace fields and signatures, and newsletters that are made here.
 --sparky names a copy of sparkypmtatracking's source; it is built with Go. --docs is where the plots go
 (plots/) and whose performance.md has the tables between its two `peers` marks; without it they are printed
-only. All ways take turns in one run on one machine; medians, with the distance of the quartiles.
+only. --store names a SQLite store that is there: events go into it as well. All ways take turns in one run on
+one machine; medians, with the distance of the quartiles.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def on_growth(arguments: argparse.Namespace, all_: list[Way], docs: Path | None)
         "bytes": (lambda: growth.by_size(all_), "Size of a mail, ten links", "bytes", "ms a mail", True),
         "recipients": (growth.by_recipients, "Recipients of a mail of 40 kB", "recipients", "ms", True),
         "events": (
-            lambda: growth.by_events(arguments.events),
+            lambda: growth.by_events(arguments.events, arguments.store),
             "Into a store that holds so many",
             "events there",
             "events/s",
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--store", type=Path, metavar="FILE")
     parser.add_argument("--docs", type=Path, metavar="DIR")
     parser.add_argument("--only", choices=_PARTS)
     arguments = parser.parse_args()

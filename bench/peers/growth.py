@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from bench.machine import processor_seconds
@@ -102,8 +104,11 @@ def by_recipients() -> dict[str, Curve]:
     return {"first pass, all at once": first, "copies with links of their own": copies}
 
 
-def by_events(most: int) -> dict[str, Curve]:
-    """Return events a second from the spool into a SQLite store that holds so many already."""
+def by_events(most: int, there_is: Path | None = None) -> dict[str, Curve]:
+    """Return events a second from the spool into a SQLite store that holds so many already.
+
+    there_is: a store that was filled before, for one point more; it gets the events that are timed.
+    """
     curve: Curve = []
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as name:
         folder = Path(name)
@@ -115,6 +120,14 @@ def by_events(most: int) -> dict[str, Curve]:
             there += count
             curve.append((wanted, count / seconds))
         store.close()
+        if there_is is not None:
+            with closing(sqlite3.connect(there_is)) as connection:
+                (held,) = connection.execute("SELECT count(*) FROM event").fetchone()
+            store = SqliteStore(there_is, writing=True)
+            _ship(folder, store, held, _BATCH)  # its pages are in memory then, as those of the others are
+            count, seconds = _ship(folder, store, held + _BATCH, _BATCH)
+            store.close()
+            curve.append((held, count / seconds))
     return {"events a second": curve}
 
 
