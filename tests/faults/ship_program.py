@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engagement.settings import Settings, load_file
+from engagement.shipper import loop
 from engagement.shipper.metrics import ShipperView
 from engagement.spool import read
 from engagement.stores.cassandra.connection import Connection
@@ -25,6 +26,7 @@ from faults.deaths import Half, around, die_at, live
 from smtpapi.commands.services import ship, ship_build
 
 PORTION = 3000  # bytes: some ten events
+TOGETHER = 15  # records: two portions in one transaction, so that no life ships all that waits
 
 
 def _install() -> None:
@@ -50,6 +52,7 @@ def _install() -> None:
             die_at("unlinked")
 
     Path.unlink = unlinking  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
+    loop.TOGETHER = TOGETHER  # type: ignore[misc] # a fault put in: the real thing, cut or watched
     ship_build.BUDGET = ship_build.CLUSTER_PORTION = PORTION  # type: ignore[misc] # a fault put in: the real thing, cut or watched
 
 
