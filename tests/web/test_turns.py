@@ -53,3 +53,12 @@ def test_where_the_call_is_unknown_or_forbidden_nothing_happens() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) >= 10
+
+
+def test_another_policy_that_a_unit_gave_stays() -> None:
+    code = (
+        "import os; from tracker_web.server import turns\n"
+        "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)); turns.go_first()\n"
+        "assert os.sched_getscheduler(0) == os.SCHED_BATCH"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE)

@@ -43,9 +43,12 @@ def give_way(nice: int) -> None:
 
 
 def go_first() -> None:
-    """Ask for the shortest turns, so that a wake-up ends a longer one: this thread, and what it starts."""
+    """Ask for the shortest turns, so that a wake-up ends a longer one: this thread, and what it starts.
+
+    Another policy than the default, as a unit may give it (docs/performance.md), stays.
+    """
     number = _SYSCALLS.get(platform.machine())
-    if number is not None:
+    if number is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         asked = _Attributes(ctypes.sizeof(_Attributes), os.SCHED_OTHER, 0, nice, 0, _SHORTEST, 0, 0)
         ctypes.CDLL(None).syscall(ctypes.c_long(number), 0, ctypes.byref(asked), 0)
