@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker_web.server import turns
 from web.servers import PATIENCE, ROOT, make_site, own, running, web
 
 
@@ -62,3 +63,14 @@ def test_another_policy_that_a_unit_gave_stays() -> None:
         "assert os.sched_getscheduler(0) == os.SCHED_BATCH"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE)
+
+
+def test_where_the_question_is_forbidden_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a unit's filter of system calls may have it: the tracker would end at each start."""
+
+    def forbidden(_process: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getscheduler", forbidden)
+    monkeypatch.setattr(turns, "_SYSCALLS", {})
+    turns.go_first()

@@ -48,7 +48,12 @@ def go_first() -> None:
     Another policy than the default, as a unit may give it (docs/performance.md), stays.
     """
     number = _SYSCALLS.get(platform.machine())
-    if number is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
+    with suppress(
+        OSError
+    ):  # a filter of system calls may forbid the question: then it is taken for the default
+        if os.sched_getscheduler(0) != os.SCHED_OTHER:
+            return
+    if number is not None:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
         asked = _Attributes(ctypes.sizeof(_Attributes), os.SCHED_OTHER, 0, nice, 0, _SHORTEST, 0, 0)
         ctypes.CDLL(None).syscall(ctypes.c_long(number), 0, ctypes.byref(asked), 0)
