@@ -5,7 +5,7 @@
     python bench/hostile.py --table            the same, as a table for docs/performance.md
 
 The budget (`limits.time_budget`) is taken in CPU time here, so that other programs do not matter. Not a test:
-tests/unit/test_rewrite_budget.py proves the bound without a clock.
+tests/unit/test_rewrite_deadline.py proves the bound without a clock.
 """
 
 import argparse

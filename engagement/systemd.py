@@ -1,4 +1,4 @@
-"""What a service tells systemd: its state, and that it is alive.
+"""What a service reports to systemd: its state, and that it is alive.
 
 The protocol is that of sd_notify(3), spoken without the library.
 

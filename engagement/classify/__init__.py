@@ -1,1 +1,1 @@
-"""Who fetched a link: rules as data, and how they judge a hit (docs/classify.md)."""
+"""Who fetched a link: rules as data, and how they classify a hit (docs/classify.md)."""

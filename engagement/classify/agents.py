@@ -50,7 +50,7 @@ class RobotList:
         self._rest = tuple(map(re.compile, rest))
 
     def names(self, agent: str) -> bool:
-        """Tell whether the agent, as sent, is one of them."""
+        """Return whether the agent, as sent, is one of them."""
         return bool(self._plain.within(agent)) or any(pattern.search(agent) for pattern in self._rest)
 
 

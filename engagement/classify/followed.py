@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.classify.judge import RuleSet
 from engagement.classify.networks import AsDatabase, AsNumbers
 from engagement.classify.read import RulesError, read_rules
+from engagement.classify.rule_set import RuleSet
 from engagement.classify.shipped import shipped
 from engagement.extras import NotInstalledError
 from engagement.settings.schema import ClassifyStanza
@@ -20,7 +20,8 @@ _Signature = tuple[tuple[str, int, int], ...]
 class FollowedRules:
     """The rules that the settings name.
 
-    report: is told, once for each change, what is wrong with files, and of rules changed under their version.
+    report: called once for each change with what is wrong in files, or with rules that changed but kept
+    their version.
     clock: returns seconds. Without a file that can be used the shipped rules are in force.
     """
 

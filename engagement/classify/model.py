@@ -1,4 +1,4 @@
-"""Rules and what they judge by, as plain values. How they are read: `read`; how they decide: `judge`."""
+"""Rules and the facts that they decide by, as plain values. `read` reads them, `rule_set` applies them."""
 
 import re
 from collections.abc import Mapping, Sequence

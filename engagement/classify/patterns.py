@@ -2,7 +2,7 @@
 
 Python's `re` goes back and tries again, and a pattern may make it do so for years. What is refused is more
 than what is dangerous; what is left takes at most a time that grows with the square of the agent's length,
-which is cut (`agents.MOST`), and an agent is judged once, then remembered.
+which is cut (`agents.MOST`), and an agent is classified once, then remembered.
 """
 
 import re
@@ -35,6 +35,6 @@ def compiled(text: str) -> re.Pattern[str]:
 
 
 def _is_open(found: re.Match[str]) -> bool:
-    """Tell whether a count repeats without an end, or as good as without one."""
+    """Return whether a count repeats without an end, or as good as without one."""
     low, comma, high = found.groups()
     return (bool(comma) and not high) or int(high or low or 0) > _FEW

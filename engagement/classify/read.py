@@ -10,9 +10,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from engagement.classify.judge import RuleSet
 from engagement.classify.model import Network, Rule
 from engagement.classify.networks import AsNumbers
+from engagement.classify.rule_set import RuleSet
 from engagement.classify.rule_table import RuleFault, rule_of
 from engagement.events.classify import rules_number
 

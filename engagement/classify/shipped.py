@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from engagement.classify.judge import RuleSet
 from engagement.classify.model import NOTHING, Context
 from engagement.classify.read import read_rules
+from engagement.classify.rule_set import RuleSet
 from engagement.events.classify import Classification
 from engagement.events.model import Hit
 
@@ -17,4 +17,4 @@ def shipped() -> RuleSet:
 
 def classify(hit: Hit, rules: RuleSet | None = None, context: Context = NOTHING) -> Classification:
     """Return the label of a hit. rules: those shipped if not given."""
-    return (rules or shipped()).judge(hit, context)
+    return (rules or shipped()).classify(hit, context)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from engagement.classify.judge import is_word
+from engagement.classify.rule_set import is_word
 from engagement.events.fields import Fields
 
 _MOBILE: Final = frozenset(

@@ -51,7 +51,7 @@ class Classification:
 
 
 def rules_number(version: str) -> int:
-    """Return a version of rules as the number by which older ones are told from newer ones.
+    """Return a version of rules as the number by which older ones are distinguished from newer ones.
 
     A version that is no whole number up to 999 (Cassandra's stores have no room for more) counts as 0.
     """

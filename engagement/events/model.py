@@ -82,8 +82,8 @@ class Injection(NamedTuple):
     rcpt_type: "" for the original recipient, else "cc", "bcc" or "archive". From here on 0 or "" in records
     of version 1. message_id_header: the Message-ID field's value. links: tracked links. parts: parts of the
     body that were edited or could have been. client_address: of the SMTP client. node_name: the MTA's host.
-    recipient_mark: `recipient_mark` of the envelope recipient, which tells the recipients of one queue id
-    apart without naming them. consent: the reference of the recipient's consent, "" for none.
+    recipient_mark: `recipient_mark` of the envelope recipient, which distinguishes the recipients of one
+    queue id without naming them. consent: the reference of the recipient's consent, "" for none.
     plain_clicks: whether clicks go without the metadata; False in records before version 3.
     """
 
@@ -202,7 +202,7 @@ def about(event: MessageEvent, injection: Injection) -> MessageEvent:
 
 
 def recipient_mark(node_name: str, queue_id: str, recipient: str) -> int:
-    """Return a number from 1 to 65,535 that tells the recipients of one queue id apart.
+    """Return a number from 1 to 65,535 that distinguishes the recipients of one queue id.
 
     So short that it names nobody: among any ten thousand addresses several have the same one.
     """

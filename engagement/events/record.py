@@ -205,7 +205,7 @@ def link_and_client(record: bytes) -> bytes | None:
 
     Of IPv6 the first 64 bits of the address are in it. None for a record that is no hit as the tracker writes
     it, or stands for several already; and for one of a shared pixel without an address, as its readers could
-    not be told apart.
+    not be distinguished.
     """
     # 0xd9 0x24: text of 36 bytes; 0xcf: a number of 8, as times since 1970 are.
     if record[:5] not in _HIT_HEADS or record[_AT] != 0xCF:
@@ -242,7 +242,7 @@ def _network(address: bytes) -> bytes:
 
 
 def differ_in_time_alone(one: bytes, other: bytes) -> bool:
-    """Tell whether two records that have a `link_and_client` are equal in all but id and time."""
+    """Return whether two records that have a `link_and_client` are equal in all but id and time."""
     return one[_AT - 1] == other[_AT - 1] and one[_AFTER:] == other[_AFTER:]
 
 

@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engagement.classify.judge import RuleSet
 from engagement.classify.model import Context
+from engagement.classify.rule_set import RuleSet
 from engagement.classify.shipped import classify
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.field_values import domain_of, recipient_hash, valid
@@ -150,7 +150,7 @@ def rows(
 ) -> tuple[EventRow, ...]:
     """Return the rows of one event; none for one that takes an earlier one back.
 
-    rules: to judge by, those shipped if not given; later evidence judges anew (`shipper.rejudge`).
+    rules: to classify by, those shipped if not given; `shipper.reclassifier` does so again on later evidence.
     hash_key: for `rcpt_hash`, b"" for none. record: what the event was decoded from, b"" if it was not; it
     saves encoding it again. injection: the message that a `MessageEvent` is about. Raises BadToken for a hit
     whose payload is of another form.
@@ -164,8 +164,8 @@ def rows(
     identity, link = unpack(event.kind, event.packed)
     label = classify(event, rules, Context(identity.issued * 1000))
     shared = identity.is_shared
-    # Each hit of a shared pixel is another one, else two readers within 10 s would be one. Nothing tells them
-    # apart, so one who looks twice counts twice.
+    # Each hit of a shared pixel is another one, else two readers within 10 s would be one. Nothing
+    # distinguishes readers, so one who looks twice counts twice.
     reader = event.id.encode("ascii") if shared else b""
     recipient, domain = _address(identity.recipient)
     hashed = recipient_hash(identity.recipient, hash_key) if hash_key else ""

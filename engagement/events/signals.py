@@ -1,6 +1,6 @@
 """What a request's header fields say about who sent it, as one number: a bit for each, never their text.
 
-Not a judgement: rules read these bits later, again and again (`engagement.classify`). The numbers stand in
+Not a class: rules read these bits later, again and again (`engagement.classify`). The numbers stand in
 records on disk and in stores: a bit never changes its meaning, a new one is added at the end.
 """
 

@@ -161,7 +161,7 @@ def _in_time(fact: Fact) -> tuple[int, str | bytes | int]:
 
 
 def _is_repeat(fact: Fact, last: dict[tuple[str, str | bytes | int, str], int]) -> bool:
-    """Tell whether a hit repeats an earlier one, as `rows.repeats` does; note it."""
+    """Return whether a hit repeats an earlier one, as `rows.repeats` does; note it."""
     if not fact.link:
         return False
     key = (fact.type, fact.link, fact.client)

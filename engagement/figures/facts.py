@@ -10,7 +10,7 @@ from engagement.events.rows import EventRow, RowSource
 class Fact(NamedTuple):
     """One row of a store, as far as figures go. What does not fit its type stays at the default.
 
-    at_ms: Unix milliseconds. type: one of `fields.ALL_TYPES`. order: tells events of one millisecond apart,
+    at_ms: Unix milliseconds. type: one of `fields.ALL_TYPES`. order: distinguishes events of one millisecond,
     the event id or anything that sorts alike. campaign, domain: "" for none. link: names the token, equal
     for equal links of one message and kind; any value, "" for none. client, certain, reason: of the label.
     expired: the link's time was over. hits: requests. ordinal, link_name: of a clicked link. opens, clicks:

@@ -88,7 +88,7 @@ def fact_of_fields(event: Fields) -> Fact:
 
 
 def _link(event: Fields) -> str:
-    """Return what tells links of one message apart; of a shared pixel each hit is one of its own."""
+    """Return what distinguishes links of one message; of a shared pixel each hit is one of its own."""
     if "x_client_class" not in event:
         return ""
     if event.get("x_shared"):

@@ -13,7 +13,7 @@ from engagement.figures.definitions import FIGURES, figure, figures_of
 from engagement.figures.increments import LEVELS, LIFE, PRECISIONS, Level, begin, end
 
 GROUPS: Final = ("campaign", "domain", "link", "machine")
-Grouping = Literal["sending_domain", "tag"]  # what no cube holds, and some engines tell all the same
+Grouping = Literal["sending_domain", "tag"]  # what no cube holds, and some engines count all the same
 _TOTALS: Final = {
     Level.MINUTE: Cube.TOTAL_MINUTE,
     Level.HOUR: Cube.TOTAL_HOUR,

@@ -185,9 +185,9 @@ typedef struct {
     int64_t issued, life;
     const unsigned char *rest;
     uint64_t rest_size, flags;
-} Glance;
+} Peeked;
 
-static int glance(const unsigned char *packed, Py_ssize_t size, int with_link, Glance *found)
+static int peek(const unsigned char *packed, Py_ssize_t size, int with_link, Peeked *found)
 {
     Reader from = {packed, packed + size};
     uint64_t items, fields;
@@ -305,7 +305,7 @@ static PyObject *decrypted(PyObject *decrypt, const void *sealed, Py_ssize_t siz
 }
 
 /* The target as bytes, None where it is not common, NULL with an exception set. */
-static PyObject *target_of(const Glance *seen)
+static PyObject *target_of(const Peeked *seen)
 {
     unsigned char target[MAX_TARGET + 16];
     size_t before = prefixes[seen->flags & 3].size;
@@ -320,9 +320,9 @@ static PyObject *target_of(const Glance *seen)
 /* What `read` returns for a genuine token of this kind and payload. */
 static PyObject *asked_for(PyObject *kind, PyObject *packed, int is_click)
 {
-    Glance seen;
+    Peeked seen;
     if (!PyBytes_CheckExact(packed) ||
-        !glance((const unsigned char *)PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed), is_click, &seen))
+        !peek((const unsigned char *)PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed), is_click, &seen))
         return Py_NewRef(Py_None);
     PyObject *target = is_click ? target_of(&seen) : PyBytes_FromStringAndSize(NULL, 0);
     if (target == NULL || target == Py_None)

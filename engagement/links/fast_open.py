@@ -13,7 +13,7 @@ from typing import Final
 
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, BadToken, Kind
-from engagement.links.payload import glance
+from engagement.links.payload import peek
 from engagement.links.token import Opener, opener, unseal
 from engagement.links.urls import refusal
 
@@ -27,7 +27,7 @@ PIXEL: Final = "/q/"
 
 # What a genuine token says, as far as an answer needs it: kind, payload, issued and expiry (Unix seconds),
 # target (b"" for a pixel), whether something stood behind the token.
-Asked = tuple[Kind, bytes, int, int, bytes, bool]
+OpenedLink = tuple[Kind, bytes, int, int, bytes, bool]
 
 
 class RingOpeners(dict[bytes, Opener | None]):
@@ -48,7 +48,7 @@ class RingOpeners(dict[bytes, Opener | None]):
         return None
 
 
-def read_by_parts(path: str, openers: RingOpeners) -> Asked | None:
+def read_by_parts(path: str, openers: RingOpeners) -> OpenedLink | None:
     """Return what the path of a common link asks for, None for any other path.
 
     path: as PEP 3333's PATH_INFO.
@@ -61,7 +61,7 @@ def read_by_parts(path: str, openers: RingOpeners) -> Asked | None:
         kind, _, packed = unseal(path[begin:].encode("ascii"), openers.ring)
         if kind not in (CLICKS if path[1] == "f" else OPENS):
             return None
-        issued, expiry, target = glance(kind, packed)
+        issued, expiry, target = peek(kind, packed)
     except BadToken:
         return None
     # Checked when sealed, too; but a ring shared with a faulty program must not matter.

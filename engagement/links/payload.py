@@ -172,7 +172,7 @@ def payload(identity: bytes, link: bytes, *, filler: bool) -> bytes:
     return joined
 
 
-def glance(kind: Kind, packed: bytes) -> tuple[int, int, bytes]:
+def peek(kind: Kind, packed: bytes) -> tuple[int, int, bytes]:
     """Return the little that an answer needs: issued, expiry (Unix seconds), target (b"" without a link).
 
     Other fields are not checked. `unpack` reads all of them, at six times the cost.

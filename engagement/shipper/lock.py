@@ -25,7 +25,7 @@ class ShipperLock:
         self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def was_lost(self) -> bool:
-        """Tell whether the locked file was removed; if so, make it and take the lock again.
+        """Return whether the locked file was removed; if so, make it and take the lock again.
 
         Raises OSError if the directory or the file cannot be made again.
         """
@@ -81,7 +81,7 @@ class ShipperLock:
 
 
 def is_held(directory: Path) -> bool:
-    """Tell whether a shipper runs on the directory. Nothing is changed there."""
+    """Return whether a shipper runs on the directory. Nothing is changed there."""
     try:
         descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from engagement.classify.judge import RuleSet
+from engagement.classify.rule_set import RuleSet
 from engagement.erasures.carrying import Erasures
 from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
@@ -26,7 +26,7 @@ from engagement.registry.port import RegistryError
 from engagement.shipper.lag import Lag
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.messages import MessageMatcher
-from engagement.shipper.rejudge import Rejudge
+from engagement.shipper.reclassifier import Reclassifier
 from engagement.shipper.status import ShipperStatus, save
 from engagement.shipper.unsubscribe import Unsubscribes
 from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
@@ -60,8 +60,8 @@ _Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 class Shipper:
     """The loop over one spool directory. The caller holds the spool's lock.
 
-    rejudge: judges hits by the rules in force, and anew by what comes later; None for the shipped rules
-    alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are kept, 0 for ever.
+    reclassifier: has the rules in force, and classifies hits again on later evidence; None for the shipped
+    rules alone. hash_key: for `rcpt_hash`, b"" for none. retention: seconds that events are kept, 0 for ever.
     filler: puts recipients on the suppression list, None for not doing so. unsubscribes: follows readers who
     want no more mail, None for not doing so. portion: bytes of the spool in one step. now: returns Unix
     seconds. lock: to notice when it is removed; None for not checking. erasures: requests to erase
@@ -74,7 +74,7 @@ class Shipper:
         directory: Path,
         store: EventStore,
         *,
-        rejudge: Rejudge | None = None,
+        reclassifier: Reclassifier | None = None,
         hash_key: bytes = b"",
         retention: int = 0,
         filler: SuppressionFiller | None = None,
@@ -92,7 +92,7 @@ class Shipper:
         self._kept = kept
         self._directory = directory
         self._store = store
-        self._rejudge = rejudge
+        self._reclassifier = reclassifier
         self._unsubscribes = unsubscribes
         self._rules: RuleSet | None = None
         self._alone = 0  # so many records go portion by portion: together they failed
@@ -165,9 +165,9 @@ class Shipper:
         Return the events in the records.
         """
         events: list[Event] = []
-        self._rules = self._rejudge.rules() if self._rejudge else None
+        self._rules = self._reclassifier.rules() if self._reclassifier else None
         batch: _Batch = []
-        told: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
+        reported: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
         injections: list[Injection] = []
         for entry in entries:
             event = self._event(entry)
@@ -175,20 +175,20 @@ class Shipper:
                 continue
             events.append(event)
             if isinstance(event, MessageEvent):
-                told[event.id] = (entry, event)
+                reported[event.id] = (entry, event)
             elif made := self._rows(entry, event):
                 batch.append((entry, made))
                 if isinstance(event, Injection):
                     injections.append(event)
         matches = []
-        if told or injections:
-            matches = self._messages.matched([event for _, event in told.values()], injections)
+        if reported or injections:
+            matches = self._messages.matched([event for _, event in reported.values()], injections)
         # Where a row of one that waited is refused, the record is put aside that it came with.
-        batch += [(told.get(each.event.id, (entries[-1],))[0], (each.row,)) for each in matches]
+        batch += [(reported.get(each.event.id, (entries[-1],))[0], (each.row,)) for each in matches]
         self._add(batch)
         self._messages.done(matches)
-        if self._rejudge:
-            self._rejudge.note(row for _, made in batch for row in made)
+        if self._reclassifier:
+            self._reclassifier.note(row for _, made in batch for row in made)
         if self._filler:  # before the cursor moves: a kill costs only what one turn has no time for
             self._filler.take(row for _, made in batch for row in made)
         if self._unsubscribes:  # likewise: a wish that cannot be followed yet comes again
@@ -209,7 +209,7 @@ class Shipper:
             wait = FIRST_WAIT
             self._sweep()
             self._look_again()
-            self._judge_again()
+            self._reclassify()
             if self._unsubscribes:
                 self._unsubscribes.turn()
             self._roll_up()
@@ -226,7 +226,7 @@ class Shipper:
         while shipped and time.monotonic() < deadline:
             shipped = self._attempt()
         if shipped == 0:
-            self._judge_all(deadline)
+            self._reclassify_all(deadline)
             if self._unsubscribes:
                 self._unsubscribes.turn()
             self._roll_up(now=True, seconds=deadline - time.monotonic())
@@ -324,26 +324,26 @@ class Shipper:
         if removed < SWEEP_LIMIT:  # else there is more: in the next turn, after what waits in the spool
             self._swept = time.monotonic()
 
-    def _judge_again(self, *, now: bool = False) -> bool:
-        """Judge hits anew whose message something more came in about; return whether more of them wait."""
+    def _reclassify(self, *, now: bool = False) -> bool:
+        """Classify hits again whose message has new evidence; return whether more of them wait."""
         try:
-            if self._rejudge:
-                self._rejudge.turn(now=now)
+            if self._reclassifier:
+                self._reclassifier.turn(now=now)
         except StoreError as error:
             self.status.failed(str(error), self._now())
             return False
-        return self._rejudge is not None and self._rejudge.waits
+        return self._reclassifier is not None and self._reclassifier.waits
 
-    def _judge_all(self, deadline: float) -> None:
-        """Judge all that waits, until the deadline: what waits when the process ends keeps its label."""
-        while self._judge_again(now=True) and time.monotonic() < deadline:
+    def _reclassify_all(self, deadline: float) -> None:
+        """Classify all that waits, until the deadline: what waits when the process ends keeps its label."""
+        while self._reclassify(now=True) and time.monotonic() < deadline:
             pass
 
     def _erase(self) -> None:
         """Carry out requests to erase recipients, as far as the spool allows."""
         if (
             self._erasures is not None and not self.status.failing
-        ):  # else the same trouble would be told twice
+        ):  # else the same trouble would be reported twice
             self._erasures.turn()
 
     def _take_copies(self, *, now: bool = False) -> None:

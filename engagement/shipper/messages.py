@@ -61,7 +61,7 @@ class MessageMatcher:
         """Return events that are about a known message: of these, and of those that waited for one of these.
 
         injections: of the same batch, which the store does not have yet. What is not returned of `events`
-        waits in the store, durably. After the rows are in the store, `done` has to be told.
+        waits in the store, durably. After the rows are in the store, `done` has to be called.
         """
         names = self._to_ask(injections)
         waited = self._store.waiting(names) if names else ()
@@ -114,7 +114,7 @@ class MessageMatcher:
         return added
 
     def _is_unsure(self) -> bool:
-        """Tell whether events may wait that a shipper before this one put there."""
+        """Return whether events may wait that a shipper before this one put there."""
         return time.monotonic() - self._began < _UNSURE_SECONDS
 
     def _to_ask(self, injections: Sequence[Injection]) -> list[MessageName]:
@@ -166,7 +166,7 @@ class MessageMatcher:
 
 
 def chosen(event: MessageEvent, known: _Found) -> Injection | None:
-    """Return the injection that an event is about, None where it is not known or cannot be told.
+    """Return the injection that an event is about, None where it is not known or cannot be determined.
 
     By queue id and recipient's mark first, then by Message-ID. Of several the newest counts that is at most a
     week (60 days where a mail came back) before the event, and at most a minute after it.

@@ -21,11 +21,11 @@ class RecentClicks:
         self.span = span
         self._span_ms = int(span * 1000)
         self._number = 0
-        self._told: dict[str, int] = {}
+        self._returned: dict[str, int] = {}
         self.by_address: dict[str, list[Seen]] = {}
 
     def add(self, address: str, seen: Seen, within: Within) -> list[bytes]:
-        """Note a click; return the messages that should be judged for it.
+        """Note a click; return the messages to classify again for it.
 
         That is none while its address clicked in fewer messages than within says, then all of those, and
         later each one as it comes.
@@ -42,13 +42,13 @@ class RecentClicks:
         found: list[bytes] = []
         if last - first >= within.number:
             in_order = last == place + 1
-            if in_order and place and self._told.get(address) == clicks[place - 1].at_ms:
-                found = [seen.what]  # those before it were told
+            if in_order and place and self._returned.get(address) == clicks[place - 1].at_ms:
+                found = [seen.what]  # those before it were returned
             else:
                 near = [each.what for each in clicks[max(first, last - _MANY) : last]]
                 found = near if len(set(near)) >= within.number else []
             if in_order and found:
-                self._told[address] = seen.at_ms
+                self._returned[address] = seen.at_ms
         if len(clicks) % 64 == 0:
             self._cut(address, seen.at_ms)
         if self._number > MOST:
@@ -70,4 +70,4 @@ class RecentClicks:
             if self.by_address[address] and self._number <= MOST // 2:
                 continue
             self._number -= len(self.by_address.pop(address))
-            self._told.pop(address, None)
+            self._returned.pop(address, None)

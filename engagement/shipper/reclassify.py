@@ -1,4 +1,4 @@
-"""Classifies what is stored anew, whatever its age: in portions, so that it may be stopped and done again."""
+"""Classifies stored hits again, whatever their age: in portions, so that it may be stopped and repeated."""
 
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
-from engagement.classify.judge import RuleSet
 from engagement.classify.model import Seen
+from engagement.classify.rule_set import RuleSet
 from engagement.events.classify import Classification
 from engagement.events.field_values import timestamp
-from engagement.shipper.rejudge import SeenBy, is_click, is_withheld, judge_messages, message_of
+from engagement.shipper.reclassifier import SeenBy, classify_messages, is_click, is_withheld, message_of
 from engagement.stores.port import EventStore, LabelledHit
 
 
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 class Outcome:
     """What was done so far.
 
-    hits: looked at. withheld: of them, left as they are, as privacy removed what they could be judged by.
+    hits: looked at. withheld: of them, left as they are, as privacy removed what they could be classified by.
     written: labels that changed in the store. at_ms: up to when. changes: how many for each change.
     """
 
@@ -41,7 +41,7 @@ class Outcome:
 def reclassify(
     store: EventStore, rules: RuleSet, from_ms: int, to_ms: int, *, now_ms: int | None, portion: int = 200
 ) -> Generator[Outcome, None, None]:
-    """Judge all hits of a time, oldest first; yield the outcome so far after each portion.
+    """Classify all hits of a time again, oldest first; yield the outcome so far after each portion.
 
     now_ms: for the history of those that change; None changes nothing. Raises StoreError.
     """
@@ -53,10 +53,10 @@ def reclassify(
         open_hits = {each.hit.id for each in hits if not is_withheld(each.hit)}
         messages = dict.fromkeys(message_of(each.hit) for each in hits if each.hit.id in open_hits)
         news = []
-        for judged in judge_messages(store, messages, rules, seen_by):
-            if judged.hit.id in open_hits and judged.changed:
-                news.append(LabelledHit(judged.hit, judged.label))
-                outcome.changes[_change(judged.before, judged.label)] += 1
+        for classified in classify_messages(store, messages, rules, seen_by):
+            if classified.hit.id in open_hits and classified.changed:
+                news.append(LabelledHit(classified.hit, classified.label))
+                outcome.changes[_change(classified.before, classified.label)] += 1
         if news and now_ms is not None:
             outcome.written += store.relabel(news, now_ms)
         outcome.hits += len(hits)

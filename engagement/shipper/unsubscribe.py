@@ -2,7 +2,7 @@
 
 Fed by the shipper with what it stored. Invariants: the order of wishes is that of their times, in whichever
 order they come, and one that comes twice changes nothing; an undo removes what a wish of the same reader and
-list added, and nothing that others entered; a click that is judged a person's only later, or once more
+list added, and nothing that others entered; a click that is classified as a person's only later, or once more
 within `SETTLED_SECONDS`, is waited for. What waits is in the registry, so a restart costs nothing, and names
 nobody there.
 """
@@ -15,14 +15,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from engagement.erasures import asked
+from engagement.erasures import reader_requests
 from engagement.events.classify import ReaderClass
 from engagement.events.model import Event, Hit, is_asked, is_posted
 from engagement.links.model import CLICKS, PSEUDONYM_DOMAIN, BadToken
 from engagement.links.token import unpack
 from engagement.objections import ObjectionsError, add
 from engagement.registry.port import ConflictError, Document, Registry, RegistryError
-from engagement.shipper.rejudge import message_of
+from engagement.shipper.reclassifier import message_of
 from engagement.shipper.wishes import Wish, followed, wish_of
 from engagement.stores.port import EventStore, LabelledHit, StoreError
 from engagement.suppression import book
@@ -98,7 +98,7 @@ class Unsubscribes:
 
     def _pass_on(self, hit: Hit) -> None:
         """Put a reader on the list of objections, or leave it to people. Raises RegistryError."""
-        wish = asked.asked_by(hit)
+        wish = reader_requests.request_of(hit)
         if wish is None:
             return
         if wish.what == "OBJECT" and self._objections is not None:
@@ -108,10 +108,10 @@ class Unsubscribes:
                 _log.error("an objection of a reader waits on the page of recipients: %s", error)
             else:
                 return
-        asked.note(self._books(), wish)
+        reader_requests.note(self._books(), wish)
 
     def turn(self) -> None:
-        """Follow clicks that have been judged a person's long enough, and forget old undos, if it is time.
+        """Follow clicks that have long enough counted as a person's, and forget old undos, if it is time.
 
         Raises nothing: what failed is tried again.
         """
@@ -213,7 +213,7 @@ class Unsubscribes:
         """Let a click on a marked link wait. Raises RegistryError, BadToken."""
         identity, link = unpack(hit.kind, hit.packed)
         if (wish := followed(hit, identity, link)) is not None and _entry(wish) is not None:
-            # From now where the click comes late: later hits that tell more about it come as late.
+            # From now where the click comes late: later hits that say more about it come as late.
             self._wait(hit, max(hit.at_ms, self._now_ms()))
 
     def _wait(self, hit: Hit, since_ms: int) -> None:

@@ -253,8 +253,8 @@ class Folding:
             with self._file_lock:
                 try:
                     data = os.pread(window.descriptor, window.size, 0)
-                    told = all([self._writer.append(each.record, 0) for each in slots(data, len(MAGIC))])
-                    if window.path is not None and told and self._writer.make_safe():
+                    saved = all([self._writer.append(each.record, 0) for each in slots(data, len(MAGIC))])
+                    if window.path is not None and saved and self._writer.make_safe():
                         window.path.unlink(missing_ok=True)
                     # else left as it is, without a lock: the reader reads it
                 except OSError as error:

@@ -135,7 +135,7 @@ class SpoolReader:
             self._remove(segment)
 
     def has_done(self) -> bool:
-        """Tell whether `commit` would remove a segment."""
+        """Return whether `commit` would remove a segment."""
         return any(segment.done for segment in self._segments.values())
 
     def rewind(self) -> None:
@@ -353,7 +353,7 @@ def _is_finished(path: Path) -> bool:
 
 
 def _writer_is_gone(descriptor: int) -> bool:
-    """Tell whether nobody holds the lock on a segment. Its writer does as long as it lives."""
+    """Return whether nobody holds the lock on a segment. Its writer does as long as it lives."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

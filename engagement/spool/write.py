@@ -81,8 +81,8 @@ class SpoolWriter:
         self._max_size = max_size
         self._max_share = max_share
         self._group = group_ms / 1000
-        self._told_dropped = dropped
-        self._told_sync_failed = sync_failed
+        self._count_dropped = dropped
+        self._count_sync_failed = sync_failed
         self._begin_life()
         _writers.add(self)
 
@@ -155,7 +155,7 @@ class SpoolWriter:
         return begun(self._directory, name, ending, head), self._directory / (name + ending)
 
     def takes(self, size: int) -> bool:
-        """Tell whether the spool may take size bytes more; if so, count them as taken."""
+        """Return whether the spool may take size bytes more; if so, count them as taken."""
         with self._lock:
             if not self._has_room(size):
                 return False
@@ -259,7 +259,7 @@ class SpoolWriter:
 
     def _note_drop(self, why: str, events: int) -> None:
         self.dropped += events
-        self._told_dropped(events)
+        self._count_dropped(events)
         self._unreported += events
         self._why = why
         if time.monotonic() - self._complained >= _COMPLAIN_EVERY:
@@ -305,7 +305,7 @@ class SpoolWriter:
             except OSError as error:
                 segment.failed = True
                 self.sync_failures += 1
-                self._told_sync_failed()
+                self._count_sync_failed()
                 _log.critical(
                     "spool %s: %s, with %d event(s), cannot be made safe (%s); those not shipped are lost. "
                     "A new segment is begun. Look at the disk.",

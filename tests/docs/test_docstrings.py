@@ -21,7 +21,7 @@ FOLDERS = ("milter/smtpapi", "engagement", "tracker_web", "private_mta", "demo")
 
 # What a function does, in the imperative. Add a verb that is missing; nouns and third persons stay out.
 VERB = re.compile(
-    r"Add|Answer|Append|Apply|Ask|Begin|Bind|Bring|Build|Call|Carry|Change|Check|Choose|Close|"
+    r"Add|Answer|Append|Apply|Ask|Begin|Bind|Bring|Build|Call|Carry|Change|Check|Choose|Classify|Close|"
     r"Collect|Compare|Compute|Configure|Connect|Convert|Copy|Count|Create|Cut|Decide|Decode|Delete|"
     r"Derive|Describe|Discard|Do|Drop|Encode|End|Erase|Escape|Fetch|Fill|Find|Finish|Flush|Fold|"
     r"Follow|Forget|Free|Give|Go|Group|Guard|Hand|Handle|Import|Join|Judge|Keep|Kill|Let|List|Load|"

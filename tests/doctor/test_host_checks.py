@@ -148,12 +148,12 @@ def test_a_tracker_of_an_older_configuration(tmp_path: Path) -> None:
 def test_a_shipper_says_itself_when_it_began_anew(tmp_path: Path) -> None:
     settings = load_text(f'smtpapi {{ }}\nspool {{ directory = "{tmp_path}" }}\n')
     ship = processes.Running("ship", 7, "root", (100.0,))
-    assert processes.as_told(ship, settings) == ship
+    assert processes.as_reported(ship, settings) == ship
     for pid, began in ((8, (100.0,)), (7, (500.0,))):
         save_status(tmp_path, ShipperStatus(pid=pid, began=500.0))
-        assert processes.as_told(ship, settings).began == began
+        assert processes.as_reported(ship, settings).began == began
     tracker = replace(ship, role="tracker")
-    assert processes.as_told(tracker, settings) == tracker
+    assert processes.as_reported(tracker, settings) == tracker
 
 
 def test_programs_that_do_not_run_and_workers_that_drain() -> None:

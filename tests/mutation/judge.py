@@ -17,7 +17,7 @@ from mutation.mutants import Mutant
 _SUITES = [
     *("unit", "properties", "contract", "docs", "vendors", "config"),
     *("web/test_known_faults_of_answers.py", "web/test_unnoticed_faults_of_answers.py", "web/test_hosts.py"),
-    *("web/test_unsubscribe.py", "web/test_hot.py", "web/test_ceiling.py"),
+    *("web/test_unsubscribe.py", "web/test_links_application.py", "web/test_privacy_modes.py"),
     *("test_dialogs.py", "test_golden_messages.py", "corpus_checks/test_html_trees.py"),
     *("corpus_checks/test_url_ends.py", "corpus_checks/test_find_oracle.py"),
     *("prometheus/test_lag_and_waiting.py", "prometheus/test_shared_counts.py"),

@@ -24,7 +24,7 @@ THROUGH_PROGRAMS = {
         "tests/mta/test_milter_protocol.py",
     ),
     "engagement/": ("tests/test_dialogs.py", "tests/web/test_tracker_live.py"),
-    "tracker_web/": ("tests/web/test_tracker_live.py", "tests/web/test_kept.py"),
+    "tracker_web/": ("tests/web/test_tracker_live.py", "tests/web/test_last_good.py"),
 }
 SOURCES = ("engagement", "milter/smtpapi", "tracker_web")
 _REPORT = "report.xml"

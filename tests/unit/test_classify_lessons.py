@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agents.shares import people, robots, shares
-from engagement.classify.judge import RuleSet
 from engagement.classify.model import Context, Seen
+from engagement.classify.rule_set import RuleSet
 from engagement.classify.shipped import classify, shipped
 from engagement.events.classify import Verdict, verdict
 from engagement.events.model import Hit
@@ -279,7 +279,7 @@ def test_judging_takes_less_than_ten_microseconds_with_agents_as_they_come() -> 
     ]
     rules = shipped()
     for each in hits:
-        rules.judge(each)
+        rules.classify(each)
     gc.disable()  # what other tests left is none of ours
     try:
         best = min(_seconds(rules, hits) for _ in range(5))
@@ -291,7 +291,7 @@ def test_judging_takes_less_than_ten_microseconds_with_agents_as_they_come() -> 
 def _seconds(rules: RuleSet, hits: list[Hit]) -> float:
     began = time.process_time()
     for each in hits:
-        rules.judge(each)
+        rules.classify(each)
     return time.process_time() - began
 
 
@@ -319,7 +319,7 @@ def test_no_agent_takes_long(part: str) -> None:
         times = []
         for _ in range(3):  # the quickest counts: a busy machine may take any one longer
             began = time.process_time()
-            shipped().judge(event)
+            shipped().classify(event)
             times.append(time.process_time() - began)
         assert min(times) < 0.05
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from engagement.classify.agents import Parts, robot_list
 from engagement.classify.followed import FollowedRules
-from engagement.classify.judge import _many
 from engagement.classify.model import Context, Seen, Within
 from engagement.classify.networks import AsDatabase
 from engagement.classify.patterns import compiled
 from engagement.classify.read import SHIPPED, RulesError, read_rules
+from engagement.classify.rule_set import _many
 from engagement.classify.shipped import shipped
 from engagement.events.model import Hit
 from engagement.links.model import Kind
@@ -48,7 +48,7 @@ def written(folder: Path, text: str, name: str = "05-site.toml") -> Path:
 def test_rules_of_the_site_go_before_those_behind_their_name(tmp_path: Path) -> None:
     written(tmp_path, RULE)
     rules = read_rules(tmp_path)
-    label = rules.judge(hit(user_agent="Mozilla/5.0 (X11) Thunderbird/128 Our-Monitor"))
+    label = rules.classify(hit(user_agent="Mozilla/5.0 (X11) Thunderbird/128 Our-Monitor"))
     assert (label.client, label.reason, label.rules) == ("scanner", "ours", "7")
     assert [rule.name for rule in rules.rules][1:] == [rule.name for rule in shipped().rules]
 
@@ -68,15 +68,15 @@ def test_the_greatest_version_is_that_of_all_labels(tmp_path: Path) -> None:
 
 def test_a_list_of_networks_lies_beside_its_rules(tmp_path: Path) -> None:
     written(tmp_path, (SHIPPED / "40-prefetchers.toml").read_text("utf-8"), "40-prefetchers.toml")
-    assert read_rules(tmp_path).judge(open_of("172.224.226.1")).certain is False
+    assert read_rules(tmp_path).classify(open_of("172.224.226.1")).certain is False
     (tmp_path / "apple.csv").write_text(
         "# egress\n172.224.226.0/27,GB,GB-EN,London,\n2a02:26f7::/64,US,,,\n", "utf-8"
     )
     rules = read_rules(tmp_path)
-    assert rules.judge(open_of("172.224.226.1")).reason == "apple-privacy-network"
-    assert rules.judge(open_of("2a02:26f7::9")).reason == "apple-privacy-network"
-    assert rules.judge(open_of("172.224.226.32")).reason == "apple-privacy"
-    assert rules.judge(open_of("::ffff:172.224.226.1")).reason == "apple-privacy-network"
+    assert rules.classify(open_of("172.224.226.1")).reason == "apple-privacy-network"
+    assert rules.classify(open_of("2a02:26f7::9")).reason == "apple-privacy-network"
+    assert rules.classify(open_of("172.224.226.32")).reason == "apple-privacy"
+    assert rules.classify(open_of("::ffff:172.224.226.1")).reason == "apple-privacy-network"
     (tmp_path / "apple.csv").write_text("nonsense\n", "utf-8")
     with pytest.raises(RulesError, match=r"apple\.csv:1: no network: 'nonsense'"):
         read_rules(tmp_path)
@@ -265,7 +265,7 @@ def test_a_system_is_found_in_the_operators_database(tmp_path: Path) -> None:
         ClassifyStanza(rules=str(tmp_path / "rules"), as_database=str(tmp_path / "as.mmdb")), print
     ).current()
     found = {
-        address: rules.judge(hit(client_address=address), Context()).reason
+        address: rules.classify(hit(client_address=address), Context()).reason
         for address in ("198.51.100.7", "2001:db8::1", "203.0.113.9", "", "nonsense")
     }
     assert found.pop("198.51.100.7") == "microsoft-system"

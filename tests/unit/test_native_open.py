@@ -224,4 +224,6 @@ def test_prefixes_are_those_of_the_payload() -> None:
 
 def test_tracker_is_the_same_without_the_part_in_c() -> None:
     """Its table of requests, and what is read of payloads."""
-    passes_without("engagement.links._open", "tests/web/test_hot.py", "tests/unit/test_links_glance.py")
+    passes_without(
+        "engagement.links._open", "tests/web/test_links_application.py", "tests/unit/test_links_peek.py"
+    )

@@ -364,7 +364,7 @@ def test_quoted_printable_is_the_same_without_the_part_in_c() -> None:
         "smtpapi.mime._quoted_printable",
         "tests/unit/test_mime_transfer.py",
         "tests/properties/test_rewrite_transfer_properties.py",
-        "tests/unit/test_rewrite_budget.py",
+        "tests/unit/test_rewrite_deadline.py",
         *("-k", "transfer or quoted or soft or encode or base64"),
     )
 

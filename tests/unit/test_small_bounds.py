@@ -14,7 +14,7 @@ from engagement.links.keys import Ring
 from engagement.settings import load_text
 from engagement.settings.option_types.mail import is_list_id
 from engagement.settings.schema.site.policy import PolicyStanza
-from engagement.shipper.rejudge import is_withheld
+from engagement.shipper.reclassifier import is_withheld
 from engagement.stores.aggregate import (
     HOUR_MS,
     Figure,

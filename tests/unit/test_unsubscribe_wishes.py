@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contract.store_samples import AT
 from engagement.classify.shipped import shipped
-from engagement.erasures import asked
+from engagement.erasures import reader_requests
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import UNDO, Hit
 from engagement.events.record import encode
@@ -330,7 +330,7 @@ def test_who_objects_by_the_page_stands_on_the_list(tmp_path: Path) -> None:
     site.wishes._objections = listed
     site.take(hit(method="OBJECT"), hit(1, method="OBJECT"))
     assert listed.read_text().splitlines() == ["# nobody yet", READER.lower()]
-    assert asked.waiting(site.registry, "") == []
+    assert reader_requests.waiting(site.registry, "") == []
     site.wishes.close()
 
 
@@ -339,7 +339,7 @@ def test_an_objection_that_cannot_be_listed_is_left_to_people(tmp_path: Path, li
     site = Site(tmp_path)
     site.wishes._objections = tmp_path / listed if listed else None
     site.take(hit(method="OBJECT", customer_id="17"))
-    assert [(each.what, each.recipient) for each in asked.waiting(site.registry, "17")] == [
+    assert [(each.what, each.recipient) for each in reader_requests.waiting(site.registry, "17")] == [
         ("OBJECT", READER)
     ]
     site.wishes.close()
@@ -347,7 +347,7 @@ def test_an_objection_that_cannot_be_listed_is_left_to_people(tmp_path: Path, li
 
 def test_what_a_reader_asks_waits_once_for_people_and_erases_nothing(site: Site) -> None:
     site.take(hit(), hit(1, method="ERASE"), hit(2, method="ERASE"), hit(3, method="EXPORT"))
-    waiting = asked.waiting(site.registry, "")
+    waiting = reader_requests.waiting(site.registry, "")
     assert [(each.what, each.recipient, each.at_ms) for each in waiting] == [
         ("ERASE", READER, AT + 2),
         ("EXPORT", READER, AT + 3),

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from engagement.access.keys import ApiKeys
 from engagement.access.users import Role, Users
-from engagement.erasures import asked
+from engagement.erasures import reader_requests
 from engagement.erasures.requests import ErasureRequests
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
@@ -252,19 +252,25 @@ def test_what_readers_asked_stands_there_until_it_is_settled(
     client: FlaskClient, registry: SqliteRegistry
 ) -> None:
     signed_in(client, registry, Role.ADMINISTERS, tenant="17")
-    asked.note(registry, asked.Asked("ERASE", "Ida@Example.net", "17", NOW * 1000))
-    asked.note(registry, asked.Asked("EXPORT", "ida@example.net", "17", NOW * 1000))
-    asked.note(registry, asked.Asked("ERASE", "kari@example.net", "other", NOW * 1000))
+    reader_requests.note(
+        registry, reader_requests.ReaderRequest("ERASE", "Ida@Example.net", "17", NOW * 1000)
+    )
+    reader_requests.note(
+        registry, reader_requests.ReaderRequest("EXPORT", "ida@example.net", "17", NOW * 1000)
+    )
+    reader_requests.note(
+        registry, reader_requests.ReaderRequest("ERASE", "kari@example.net", "other", NOW * 1000)
+    )
     page = client.get("/recipients", headers=HOST).get_data(as_text=True)
     assert "erase what is stored" in page
     assert "a copy of what is stored" in page
     assert "kari@example.net" not in page  # another tenant's
     send(client, "/recipients/asked", {"recipient": "ida@example.net", "what": "EXPORT"})
     send(client, "/recipients/asked", {"recipient": "kari@example.net", "what": "ERASE"})
-    assert [each.what for each in asked.waiting(registry, "17")] == ["ERASE"]
-    assert len(asked.waiting(registry, "other")) == 1
+    assert [each.what for each in reader_requests.waiting(registry, "17")] == ["ERASE"]
+    assert len(reader_requests.waiting(registry, "other")) == 1
     send(client, "/recipients/erase", {"address": "ida@example.net"})
-    assert asked.waiting(registry, "17") == []
+    assert reader_requests.waiting(registry, "17") == []
     assert "Asked by readers" not in client.get("/recipients", headers=HOST).get_data(as_text=True)
 
 
@@ -272,7 +278,7 @@ def test_what_readers_asked_is_for_those_who_administer(
     client: FlaskClient, registry: SqliteRegistry
 ) -> None:
     signed_in(client, registry, Role.MANAGES)
-    asked.note(registry, asked.Asked("ERASE", "kari@example.net", "", NOW * 1000))
+    reader_requests.note(registry, reader_requests.ReaderRequest("ERASE", "kari@example.net", "", NOW * 1000))
     assert "kari@example.net" not in client.get("/recipients", headers=HOST).get_data(as_text=True)
 
 

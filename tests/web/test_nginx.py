@@ -137,7 +137,7 @@ def test_host_matrix(front: Front, request_bytes: bytes, status: int) -> None:
 )
 def test_client_cannot_forge_its_address(front: Front, headers: dict[str, str]) -> None:
     """nginx adds 127.0.0.1, the test's own address; all of loopback is trusted, so a claim left of it would
-    be taken. From any other address nginx's own entry is the rightmost untrusted one (`test_hot`)."""
+    be taken. From any other address nginx's own entry is the rightmost untrusted one."""
     before = len(front.site.hits())
     assert fetch(front.port, f"/f/a/{token()}", **headers).status == 302
     address = front.site.hits()[before].client_address

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engagement.erasures.asked import Asked, asked_by
+from engagement.erasures.reader_requests import ReaderRequest, request_of
 from engagement.events.model import ASKS, Hit
 from engagement.events.record import decode
 from engagement.events.rows import rows
@@ -357,7 +357,7 @@ def test_what_a_reader_asks_is_written_down_and_is_no_event(asks: str) -> None:
     (hit,) = [decode(record) for record in spool.records]
     assert isinstance(hit, Hit)
     assert (hit.method, rows(hit), wish_of(hit)) == (asks, (), None)
-    assert asked_by(hit) == Asked(asks, READER, identity().customer_id, NOW * 1000 + 250)
+    assert request_of(hit) == ReaderRequest(asks, READER, identity().customer_id, NOW * 1000 + 250)
 
 
 @pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
@@ -367,7 +367,7 @@ def test_in_every_mode_it_is_known_who_asks(mode: PrivacyMode) -> None:
     press(hot(spool), one_click(), "erase")
     (hit,) = [decode(record) for record in inner.records]
     assert isinstance(hit, Hit)
-    found = asked_by(hit)
+    found = request_of(hit)
     assert found is not None
     assert (found.recipient, hit.at_ms) == (READER, NOW * 1000 + 250)
 

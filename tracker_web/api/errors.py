@@ -14,7 +14,7 @@ from engagement.stores.port import StoreError
 from tracker_web.web import log
 
 _WAIT: Final = "1"  # seconds: what Retry-After says where the store fails for now
-_MOST: Final = 20  # errors told of one request; a body of a million mistakes needs no longer answer
+_MOST: Final = 20  # errors listed of one request; a body of a million mistakes needs no longer answer
 
 
 class ErrorEntry(marshmallow.Schema):
@@ -33,13 +33,13 @@ class ErrorEntry(marshmallow.Schema):
 
 
 class Errors(marshmallow.Schema):
-    """The body of each answer that tells of an error."""
+    """The body of each answer that reports an error."""
 
     errors = marshmallow.fields.List(marshmallow.fields.Nested(ErrorEntry), required=True)
 
 
 class ApiError(Exception):
-    """An answer that tells of an error. more: other members of its entry; headers: of the answer."""
+    """An answer that reports an error. more: other members of its entry; headers: of the answer."""
 
     def __init__(
         self, status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any

@@ -50,7 +50,7 @@ class _Api(flask_smorest.Api):
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_error_handlers(self) -> None:
-        """Leave errors to the application, which tells pages from API."""
+        """Leave errors to the application, which distinguishes pages from API."""
 
 
 def register(app: Flask, sources: Sources, proxies: Proxies) -> None:

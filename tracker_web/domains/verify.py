@@ -129,8 +129,8 @@ def verify(
     wrong = ""
     if leads_here:
         port = 443 if secure else 80
-        told = installation(settings)
-        wrong = ask(name, ours[0], port, secure, told) if ours else "the name has no address yet"
+        expected = installation(settings)
+        wrong = ask(name, ours[0], port, secure, expected) if ours else "the name has no address yet"
     resolvers = tuple(str(each) for each in resolver.nameservers)
     return Verdict(status, wrong, seen, names, addresses, resolvers)
 

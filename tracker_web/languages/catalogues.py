@@ -5,7 +5,7 @@ Domain `pages` is what the pages of `smtpapi web` say, `readers` what readers of
 as it is what the sources say.
 
 Invariants: no catalogue fails a page. A file that cannot be read, or a translation that lacks or adds a
-placeholder, is left out and told; what is not translated stays English.
+placeholder, is left out and reported; what is not translated stays English.
 """
 
 import io
@@ -76,13 +76,13 @@ class Languages:
 def load(domain: str, folder: str = "", default: str = "en") -> Languages:
     """Return the languages of a domain: ours, and those of an operator's folder, whose words go first.
 
-    default: a code; one that is not there counts as English, and is told.
+    default: a code; one that is not there counts as English, and is reported.
     """
     every, troubles = {ENGLISH.code: ENGLISH, **_ours(domain)}, []
     if folder:
         for code, path in _files(Path(folder), domain):
-            texts, told = _read(path)
-            troubles += told
+            texts, found = _read(path)
+            troubles += found
             if texts is None:
                 continue
             before = every.get(code)
@@ -107,7 +107,7 @@ def _forms(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
 
 
 def named(language: Language) -> str:
-    """Return a language's name in itself, its code where nobody told one."""
+    """Return a language's name in itself, its code where it has none."""
     try:
         return Locale.parse(language.code.replace("-", "_")).get_display_name() or language.code
     except (UnknownLocaleError, ValueError):
@@ -140,10 +140,10 @@ def _read(path: Path) -> tuple[NullTranslations | None, list[str]]:
     except Exception as error:  # noqa: BLE001 - neither reader says what it raises, and a page must come
         return None, [f"{path}: cannot be read as a catalogue, and is left out: {error}"]
     wrong = [message for message in catalogue if message.id and mismatched(message)]
-    told = [f"{path}: placeholders or tags differ, left out: {message.id!r}" for message in wrong]
+    problems = [f"{path}: placeholders or tags differ, left out: {message.id!r}" for message in wrong]
     for message in wrong:
         message.string = ""
-    return _compiled(catalogue), told
+    return _compiled(catalogue), problems
 
 
 def _compiled(catalogue: Catalog) -> NullTranslations:

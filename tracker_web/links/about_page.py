@@ -1,7 +1,7 @@
-"""The page that tells a reader what is kept about them, and takes what they ask for. Not what a request does.
+"""The page that shows a reader what is kept about them, and takes what they ask for. Not what a request does.
 
-Whoever has the mail has its link, also somebody that it was forwarded to. So the page tells what the mail
-itself tells, and what is kept in general: nothing that was stored of this reader. What was stored goes to
+Whoever has the mail has its link, also somebody that it was forwarded to. So the page shows what the mail
+itself shows, and what is kept in general: nothing that was stored of this reader. What was stored goes to
 nobody by this page, and nothing is erased by it: it passes the wish on (docs/decisions/0034-readers-page.md).
 """
 
@@ -42,7 +42,7 @@ class AboutPage(ReaderPage):
         self._given["sent"] = f"<time>{sent}</time>"
 
     def telling(self) -> bytes:
-        """Return the page that tells what is kept, with a button for each wish."""
+        """Return the page that says what is kept, with a button for each wish."""
         _ = self.language.gettext
         lines = "".join(f"<li>{self.put(each)}</li>\n" for each in self._lines())
         wishes = (

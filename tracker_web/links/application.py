@@ -16,10 +16,10 @@ from engagement.events.addresses import truncated
 from engagement.events.model import Hit
 from engagement.events.record import encode
 from engagement.events.signals import of_protocol, said, signals_of
-from engagement.links.fast_open import Asked, RingOpeners, read
+from engagement.links.fast_open import OpenedLink, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
-from engagement.links.payload import glance
+from engagement.links.payload import peek
 from engagement.links.ring_file import RingFile
 from engagement.links.stops import Stops
 from engagement.links.token import BadToken, unseal
@@ -130,14 +130,14 @@ class LinksApplication:
         openers = self._openers
         if openers.ring is not ring:
             self._openers = openers = RingOpeners(ring)
-        asked = read(environ["PATH_INFO"], openers)
-        if asked is not None:
+        opened = read(environ["PATH_INFO"], openers)
+        if opened is not None:
             method: str = environ["REQUEST_METHOD"]
             if method == "GET" or method == "HEAD":
-                if asked[4] and (self._stops.stops is not None or self._unsubscribing.by_link):
-                    return self._follow(asked, environ, start_response)
-                self._record(asked, environ)
-                return _moved(asked[4], start_response) if asked[4] else _shown(method, start_response)
+                if opened[4] and (self._stops.stops is not None or self._unsubscribing.by_link):
+                    return self._follow(opened, environ, start_response)
+                self._record(opened, environ)
+                return _moved(opened[4], start_response) if opened[4] else _shown(method, start_response)
         return self._by_parts(environ, start_response)
 
     def _by_parts(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -160,46 +160,48 @@ class LinksApplication:
 
     def _click(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
-        asked = self._asked(path)
-        if asked is None and not self._is_ours(environ):
+        opened = self._open_path(path)
+        if opened is None and not self._is_ours(environ):
             return self._not_found(environ, start)
         if method != "GET" and method != "HEAD":
-            if asked is not None and self._unsubscribing.takes(asked):
-                return self._unsubscribing.answer(asked, environ, start)
+            if opened is not None and self._unsubscribing.takes(opened):
+                return self._unsubscribing.answer(opened, environ, start)
             return _other_method(method, start)
-        if asked is not None and asked[0] is Kind.LIST_UNSUBSCRIBE:
-            return self._unsubscribing.answer(asked, environ, start)
-        if asked is None or asked[0] not in CLICKS:
+        if opened is not None and opened[0] is Kind.LIST_UNSUBSCRIBE:
+            return self._unsubscribing.answer(opened, environ, start)
+        if opened is None or opened[0] not in CLICKS:
             return self._not_found(environ, start)
-        if refusal(asked[4]) is not None:
+        if refusal(opened[4]) is not None:
             # Checked when sealed, too; but a ring shared with a faulty program must not matter.
             return self._not_found(environ, start)
-        return self._follow(asked, environ, start)
+        return self._follow(opened, environ, start)
 
-    def _follow(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def _follow(
+        self, opened: OpenedLink, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
         """Answer a click: a redirect, or what the operator's list of stopped links says."""
-        stops, target = self._stops.stops, asked[4]
+        stops, target = self._stops.stops, opened[4]
         if stops is not None:
-            sender = stops.sender(asked[0], asked[1], target)
+            sender = stops.sender(opened[0], opened[1], target)
             if sender is not None:
-                self._record(asked, environ)
+                self._record(opened, environ)
                 language = self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
                 return _gone(sender or self._sender, language, environ["REQUEST_METHOD"], start)
             target = stops.leads_to(target)
-        if self._unsubscribing.by_link and self._unsubscribing.takes(asked):
-            return self._unsubscribing.answer((*asked[:4], target, asked[5]), environ, start)
-        self._record(asked, environ)
+        if self._unsubscribing.by_link and self._unsubscribing.takes(opened):
+            return self._unsubscribing.answer((*opened[:4], target, opened[5]), environ, start)
+        self._record(opened, environ)
         return _moved(target, start)
 
     def _open(self, path: str, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
-        asked = self._asked(path)
-        if asked is None and not self._is_ours(environ):
+        opened = self._open_path(path)
+        if opened is None and not self._is_ours(environ):
             return self._not_found(environ, start)
         if method not in ("GET", "HEAD"):
             return _other_method(method, start)
-        if asked is not None and asked[0] in OPENS:
-            self._record(asked, environ)
+        if opened is not None and opened[0] in OPENS:
+            self._record(opened, environ)
         return _shown(method, start)
 
     def _file(
@@ -229,18 +231,18 @@ class LinksApplication:
             return host  # as nearly all come: lower case, without port
         return recorded_name(host)
 
-    def _asked(self, path: str) -> Asked | None:
+    def _open_path(self, path: str) -> OpenedLink | None:
         """Return what the path asks for; None without a genuine token."""
         requested = read_path(raw_path(path))
         if requested is None:
             return None
         for token in (requested.token, *requested.others):
-            asked = self._opened(token, requested.spoiled)
-            if asked is not None:
-                return asked
+            opened = self._open_token(token, requested.spoiled)
+            if opened is not None:
+                return opened
         return None
 
-    def _opened(self, token: bytes, spoiled: bool) -> Asked | None:
+    def _open_token(self, token: bytes, spoiled: bool) -> OpenedLink | None:
         try:
             try:
                 return self._read(token, self._keys.current(), spoiled)
@@ -254,14 +256,14 @@ class LinksApplication:
                 self._unknown_key(token)
             return None
 
-    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> Asked:
+    def _read(self, token: bytes, ring: Ring, spoiled: bool) -> OpenedLink:
         """Return what a token holds. Raises BadToken."""
         kind, _, packed = unseal(token, ring)
-        issued, expiry, target = glance(kind, packed)
+        issued, expiry, target = peek(kind, packed)
         return kind, packed, issued, expiry, target, spoiled
 
     def _record(
-        self, asked: Asked, environ: "WSGIEnvironment", method: str = "", earliest_ms: int = 0
+        self, opened: OpenedLink, environ: "WSGIEnvironment", method: str = "", earliest_ms: int = 0
     ) -> bool:
         """Put the hit into the spool; return whether it is there. A redirect does not depend on it.
 
@@ -269,7 +271,7 @@ class LinksApplication:
         """
         if self._spool is None:
             return False
-        kind, packed, issued, expiry, _, spoiled = asked
+        kind, packed, issued, expiry, _, spoiled = opened
         if kind in self._unrecorded and not unsubscribes(kind, packed):
             return False
         try:
@@ -279,9 +281,9 @@ class LinksApplication:
             peer = header("REMOTE_ADDR", "")
             address = self._proxies.client(peer, header("HTTP_X_FORWARDED_FOR"))
             bits = header(SIGNALS) or signals_of(header)
-            told, spoken = header("HTTP_X_FORWARDED_HTTP_VERSION"), header("SERVER_PROTOCOL")
-            if told is not None or (spoken is not None and spoken != "HTTP/1.1"):
-                bits |= self._protocol(peer, told, spoken)
+            forwarded, spoken = header("HTTP_X_FORWARDED_HTTP_VERSION"), header("SERVER_PROTOCOL")
+            if forwarded is not None or (spoken is not None and spoken != "HTTP/1.1"):
+                bits |= self._protocol(peer, forwarded, spoken)
             agent, language = header("HTTP_USER_AGENT", ""), header("HTTP_ACCEPT_LANGUAGE", "")
             hit = Hit(
                 id=self._event_id(now_ms),
@@ -304,9 +306,9 @@ class LinksApplication:
             self._lost(error)
             return False
 
-    def _protocol(self, peer: str, told: str | None, spoken: str | None) -> int:
-        """Return the signals of the protocol that the client spoke: to us, or as a proxy of ours tells."""
-        return of_protocol((told if self._proxies.trust(peer) else spoken) or "")
+    def _protocol(self, peer: str, forwarded: str | None, spoken: str | None) -> int:
+        """Return the signals of the protocol that the client spoke: to us, or as a proxy of ours says."""
+        return of_protocol((forwarded if self._proxies.trust(peer) else spoken) or "")
 
 
 def raw_path(path_info: str) -> bytes:

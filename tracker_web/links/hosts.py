@@ -72,7 +72,7 @@ Names = Callable[[], frozenset[str]]
 
 
 def entered_names(settings: Settings, report: Callable[[str], None]) -> Names:
-    """Return what tells the names that people entered and that lead here; none where they are not used."""
+    """Return what gives the names that people entered and that lead here; none where they are not used."""
     if not settings.entered_domains.enabled:
         return frozenset
     file = CopyFile(Path(settings.entered_domains.snapshot), report)

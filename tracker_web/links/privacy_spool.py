@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import structs
 
-from engagement.classify.judge import RuleSet
+from engagement.classify.rule_set import RuleSet
 from engagement.classify.shipped import shipped
 from engagement.events.model import Hit, is_posted
 from engagement.events.record import OF_NOBODY, decode, encode
@@ -57,7 +57,7 @@ class SharedPixelSpool:
     """Removes readers from the hits of shared pixels, which stand for a campaign and need no consent.
 
     every: all opens become such hits, also those of pixels that mail sent before has for itself. rules: that
-    hits will be judged by, those shipped if not given.
+    hits will be classified by, those shipped if not given.
     """
 
     def __init__(self, spool: HitSink, *, every: bool, rules: RuleSet | None = None) -> None:
@@ -105,7 +105,7 @@ class PrivacySpool:
 
     mode: one of MODES. key: 16 to 64 bytes; it makes the ids that replace those of links from a wider mode,
     the same for all hits of one message. day_id: returns a new event id for a time in milliseconds; nothing
-    else may draw ids from its source. rules: that hits will be judged by, those shipped if not given.
+    else may draw ids from its source. rules: that hits will be classified by, those shipped if not given.
     Raises ValueError for another mode.
     """
 

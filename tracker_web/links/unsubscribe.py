@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from engagement.events.model import ASKS, UNDO
-from engagement.links.fast_open import Asked
+from engagement.links.fast_open import OpenedLink
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Kind
 from engagement.links.payload import pack_identity, payload
@@ -36,7 +36,7 @@ _WISHES: Final = {each.lower(): each for each in ASKS}  # by the query of their 
 
 # Records what a link asked for, with the method and the earliest Unix milliseconds to write down; returns
 # whether it was recorded.
-Record = Callable[[Asked, "WSGIEnvironment", str, int], bool]
+Record = Callable[[OpenedLink, "WSGIEnvironment", str, int], bool]
 
 
 class Unsubscribing:
@@ -67,83 +67,87 @@ class Unsubscribing:
         self._clock = clock
         self.by_link = by_link
 
-    def takes(self, asked: Asked) -> bool:
+    def takes(self, opened: OpenedLink) -> bool:
         """Return whether a genuine link is one to leave a list by."""
-        kind, packed = asked[0], asked[1]
+        kind, packed = opened[0], opened[1]
         return kind is Kind.LIST_UNSUBSCRIBE or (self.by_link and unsubscribes(kind, packed))
 
-    def answer(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def answer(
+        self, opened: OpenedLink, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
         """Answer a request for a link that `takes`."""
         method: str = environ["REQUEST_METHOD"]
         if method == "POST":
-            return self._posted(asked, environ, start)
+            return self._posted(opened, environ, start)
         if method in ("GET", "HEAD"):
             if environ.get("QUERY_STRING", "") == ABOUT:
-                return _sent(responses.OK, self._about(asked, environ).telling(), start, method)
-            return _sent(responses.OK, self._page(asked, environ).asking(), start, method)
+                return _sent(responses.OK, self._about(opened, environ).telling(), start, method)
+            return _sent(responses.OK, self._page(opened, environ).asking(), start, method)
         return _other_method(method, start)
 
-    def _posted(self, asked: Asked, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def _posted(
+        self, opened: OpenedLink, environ: "WSGIEnvironment", start: "StartResponse"
+    ) -> Iterable[bytes]:
         asks, _, proof = environ.get("QUERY_STRING", "").partition("=")
         if asks == _TAKE_BACK:
-            return self._undo(asked, proof, environ, start)
+            return self._undo(opened, proof, environ, start)
         if asks in _WISHES:
-            return self._pass_on(asked, asks, environ, start)
+            return self._pass_on(opened, asks, environ, start)
         now_ms = int(self._clock() * 1000)
         by_form = asks in (_LIST, _ALL)
-        of_list = asks != _ALL and _names_list(asked)
-        recorded = self._record(asked if of_list else _without_list(asked), environ, "POST", now_ms)
+        of_list = asks != _ALL and _names_list(opened)
+        recorded = self._record(opened if of_list else _without_list(opened), environ, "POST", now_ms)
         if not by_form:  # a mail program's: RFC 8058 3.1
             return _one_click(recorded, start)
-        page = self._page(asked, environ)
+        page = self._page(opened, environ)
         if not recorded:
             return _sent(responses.UNAVAILABLE, page.busy(), start, again=True)
         scope = _LIST if of_list else _ALL
-        undo = f"{_TAKE_BACK}={scope}.{now_ms}.{_proof(self._ring(), asked[1], scope, now_ms)[0]}"
+        undo = f"{_TAKE_BACK}={scope}.{now_ms}.{_proof(self._ring(), opened[1], scope, now_ms)[0]}"
         return _sent(responses.OK, page.done(of_list, undo), start)
 
     def _undo(
-        self, asked: Asked, proof: str, environ: "WSGIEnvironment", start: "StartResponse"
+        self, opened: OpenedLink, proof: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes]:
-        page = self._page(asked, environ)
+        page = self._page(opened, environ)
         scope, _, rest = proof.partition(".")
         at, _, mac = rest.partition(".")
         at_ms = int(at) if at.isascii() and at.isdigit() and len(at) < 16 else 0
         genuine = scope in (_LIST, _ALL) and any(
             hmac.compare_digest(mac.encode("utf-8", "replace"), each.encode("ascii"))
-            for each in _proof(self._ring(), asked[1], scope, at_ms)
+            for each in _proof(self._ring(), opened[1], scope, at_ms)
         )
         if not genuine or self._clock() - at_ms / 1000 > UNDO_SECONDS + _SLACK_SECONDS:
             return _sent(responses.GONE, page.late(), start)
-        wish = asked if scope == _LIST else _without_list(asked)
+        wish = opened if scope == _LIST else _without_list(opened)
         # Later than what it undoes, also where another host with a slower clock answers it.
         if not self._record(wish, environ, UNDO, at_ms + 1):
             return _sent(responses.UNAVAILABLE, page.busy(), start, again=True)
         return _sent(responses.OK, page.undone(), start)
 
     def _pass_on(
-        self, asked: Asked, wish: str, environ: "WSGIEnvironment", start: "StartResponse"
+        self, opened: OpenedLink, wish: str, environ: "WSGIEnvironment", start: "StartResponse"
     ) -> Iterable[bytes]:
         """Record what a reader asks about what is kept of them; people, or the shipper, see to it."""
-        page, now_ms = self._about(asked, environ), int(self._clock() * 1000)
-        if not self._record(_without_list(asked), environ, _WISHES[wish], now_ms):
+        page, now_ms = self._about(opened, environ), int(self._clock() * 1000)
+        if not self._record(_without_list(opened), environ, _WISHES[wish], now_ms):
             return _sent(responses.UNAVAILABLE, page.busy(), start, again=True)
         return _sent(responses.OK, page.passed_on(wish), start)
 
-    def _page(self, asked: Asked, environ: "WSGIEnvironment") -> UnsubscribePage:
-        return UnsubscribePage(self._shown(asked), self._language(environ))
+    def _page(self, opened: OpenedLink, environ: "WSGIEnvironment") -> UnsubscribePage:
+        return UnsubscribePage(self._shown(opened), self._language(environ))
 
-    def _about(self, asked: Asked, environ: "WSGIEnvironment") -> AboutPage:
-        sent = datetime.fromtimestamp(asked[2], UTC).date().isoformat()
-        return AboutPage(self._shown(asked), self._language(environ), self._kept, sent)
+    def _about(self, opened: OpenedLink, environ: "WSGIEnvironment") -> AboutPage:
+        sent = datetime.fromtimestamp(opened[2], UTC).date().isoformat()
+        return AboutPage(self._shown(opened), self._language(environ), self._kept, sent)
 
     def _language(self, environ: "WSGIEnvironment") -> Language:
         return self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
 
-    def _shown(self, asked: Asked) -> Shown:
-        identity, link = unpack(asked[0], asked[1])
-        if asked[0] in CLICKS:
-            return Shown(identity.recipient, self._sender, target=asked[4].decode("latin-1"))
+    def _shown(self, opened: OpenedLink) -> Shown:
+        identity, link = unpack(opened[0], opened[1])
+        if opened[0] in CLICKS:
+            return Shown(identity.recipient, self._sender, target=opened[4].decode("latin-1"))
         if link is None or not link.target:
             return Shown(identity.recipient, self._sender or ("" if link is None else link.name))
         list_id = link.target.decode("latin-1")
@@ -156,15 +160,15 @@ def unsubscribes(kind: Kind, packed: bytes) -> bool:
     return link is not None and link.unsubscribe
 
 
-def _names_list(asked: Asked) -> bool:
-    return asked[0] is Kind.LIST_UNSUBSCRIBE and asked[4] != b""
+def _names_list(opened: OpenedLink) -> bool:
+    return opened[0] is Kind.LIST_UNSUBSCRIBE and opened[4] != b""
 
 
-def _without_list(asked: Asked) -> Asked:
+def _without_list(opened: OpenedLink) -> OpenedLink:
     """Return what is asked for where a link names a list and all mail is meant."""
-    if not _names_list(asked):
-        return asked
-    kind, packed, issued, expiry, _, spoiled = asked
+    if not _names_list(opened):
+        return opened
+    kind, packed, issued, expiry, _, spoiled = opened
     identity, _ = unpack(kind, packed)
     return kind, payload(pack_identity(identity), b"", filler=False), issued, expiry, b"", spoiled
 

@@ -9,7 +9,7 @@ from tracker_web.links import responses
 
 Files: TypeAlias = dict[str, tuple[str, bytes]]
 
-INSTALLATION: Final = "/.well-known/smtpapi"  # tells one installation from another
+INSTALLATION: Final = "/.well-known/smtpapi"  # distinguishes installations
 
 
 def installation(settings: Settings) -> bytes:

@@ -9,8 +9,8 @@ from typing import Final
 from flask import Blueprint, abort, request, url_for
 from flask.typing import ResponseReturnValue
 
-from engagement.classify.judge import NO_AGENT, NO_RULE
 from engagement.classify.model import Rule
+from engagement.classify.rule_set import NO_AGENT, NO_RULE
 from engagement.events.fields import TYPES, Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper.reclassify import Outcome, reclassify
@@ -26,7 +26,7 @@ _MOST: Final = 200  # groups
 _LOOKED_AT: Final = 1_000  # events of a class, for examples of one of its rules
 _EXAMPLES: Final = 20
 _AGENTS: Final = 6
-_TRIED: Final = 1_000  # hits, the newest: 0.1 s of judging
+_TRIED: Final = 1_000  # hits, the newest: 0.1 s of classifying
 _STEPS: Final = 12  # from an hour to a month, and to a minute
 _HOUR_MS: Final = 3_600_000
 _SECONDS: Final = 3.0  # of one try; what was not looked at by then is said
@@ -86,7 +86,7 @@ def blueprint() -> Blueprint:
 
     @pages.get("/try")
     def attempt() -> ResponseReturnValue:
-        """Judge the newest hits by rules with one changed, and change nothing. Query parameters: rule, as."""
+        """Show how the newest hits would be classified with one rule changed. Query parameters: rule, as."""
         if not _may_try():
             abort(HTTPStatus.FORBIDDEN)
         rules = site.sources().rules()
@@ -116,12 +116,12 @@ _NO_SUCH = N_("There is no rule of this name, and none of this name has decided 
 
 
 def _may_try() -> bool:
-    """Return whether this one may judge hits: all of them are looked at, so nobody who sees a part."""
+    """Return whether this one may classify hits: all of them are looked at, so nobody who sees a part."""
     return not site.tenant()
 
 
 def _tried(name: str, change: str) -> tuple[Outcome, int | None, bool]:
-    """Return what judging the newest hits anew would do, since when they are, and whether all were judged."""
+    """Return what classifying the newest hits again would change, since when, and whether all were tried."""
     from_ms, outcome = _newest(), Outcome()
     if from_ms is None:
         return outcome, None, True
@@ -138,7 +138,7 @@ def _newest() -> int | None:
     """Return since when the newest hits are that are tried, at most `_TRIED` of them; None if there are none.
 
     At least half as many where so many are kept. They are counted, not read: reading takes half as long as
-    judging.
+    classifying.
     """
     query = Query(types=tuple(TYPES.values()), tenant=site.tenant())
     store, span = site.store(), _HOUR_MS

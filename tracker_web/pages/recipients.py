@@ -6,7 +6,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
-from engagement.erasures import asked
+from engagement.erasures import reader_requests
 from engagement.erasures.requests import ErasureRequests
 from engagement.objections import ObjectionsError, add
 from tracker_web.languages.words import gettext
@@ -42,7 +42,7 @@ def blueprint() -> Blueprint:
         address = _address(request.form)
         if address:
             ErasureRequests(site.registry()).ask([address], site.tenant())
-            asked.settle(site.registry(), address, site.tenant(), "ERASE")
+            reader_requests.settle(site.registry(), address, site.tenant(), "ERASE")
         return site.go_to(url_for("recipients.search", address=address, done="erase"))
 
     @pages.post("/object")
@@ -58,7 +58,7 @@ def blueprint() -> Blueprint:
             add(Path(listed), [address])
         except (ObjectionsError, ValueError) as error:
             return _page(address, str(error), 422)
-        asked.settle(site.registry(), address, site.tenant(), "OBJECT")
+        reader_requests.settle(site.registry(), address, site.tenant(), "OBJECT")
         return site.go_to(url_for("recipients.search", address=address, done="object"))
 
     @pages.post("/asked")
@@ -66,7 +66,7 @@ def blueprint() -> Blueprint:
         """Take a reader's wish off the list: it was seen to, or cannot be theirs."""
         site.checked_form(Role.ADMINISTERS)
         what = request.form.get("what", "")
-        asked.settle(site.registry(), request.form.get("recipient", ""), site.tenant(), what)
+        reader_requests.settle(site.registry(), request.form.get("recipient", ""), site.tenant(), what)
         return site.go_to(url_for("recipients.search"))
 
     return pages
@@ -79,7 +79,7 @@ def _address(given: "dict[str, str]") -> str:
 
 def _page(address: str, trouble: str = "", status: int = 200) -> ResponseReturnValue:
     found = site.events(recipients=(address,), expired=True, limit=_PAGE) if address else []
-    wishes = asked.waiting(site.registry(), site.tenant()) if site.may(Role.ADMINISTERS) else []
+    wishes = reader_requests.waiting(site.registry(), site.tenant()) if site.may(Role.ADMINISTERS) else []
     return site.page(
         "recipient.html",
         (events_table(found),),

@@ -57,7 +57,7 @@ _ABOUT: Final = ABOUT.encode("ascii")
 class Asgi:
     """An ASGI 3 application. wsgi: answers at once, and calls start_response before it returns.
 
-    answered: told the status of each answer.
+    answered: called with the status of each answer.
     """
 
     def __init__(

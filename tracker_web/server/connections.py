@@ -13,7 +13,7 @@ _OTHER_FILES: Final = 256  # descriptors that a worker needs besides those of co
 def max_connections(few: Callable[[int, int], None]) -> int:
     """Return how many connections a worker may hold: as many as the limit of open files leaves.
 
-    Raises that limit as far as it may be. few: told the limit where it is too low, and what is wanted.
+    Raises that limit as far as it may be. few: called with the limit where it is too low, and what is wanted.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = _CONNECTIONS + _OTHER_FILES

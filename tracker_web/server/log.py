@@ -76,7 +76,7 @@ def objections_trouble(trouble: str) -> None:
 
 
 def rules_trouble(trouble: str) -> None:
-    """Log that the rules by which people are told from machines cannot be read as they are."""
+    """Log that the rules that distinguish people from machines cannot be read as they are."""
     _logger.error("classify: %s", trouble)
 
 

@@ -1,4 +1,4 @@
-"""Tells systemd of a server that another library runs: when its workers serve, and that they still answer.
+"""Reports to systemd on a server that another library runs: when its workers serve, that they still answer.
 
 The parent makes one `Notices` before it forks; each worker calls `built` when its application is there, and a
 thread of the parent counts. Alive is a server that answers a request: the thread makes one for each beat.
@@ -27,7 +27,7 @@ def fork_workers() -> None:
 
 
 class Notices:
-    """What one server tells systemd. host, port: where it listens. workers: how many processes serve."""
+    """What one server reports to systemd. host, port: where it listens. workers: how many processes serve."""
 
     def __init__(self, host: str, port: int, workers: int) -> None:
         self._host = host

@@ -44,7 +44,7 @@ _ROOT: Final = Session("the token", Role.ADMINISTERS, "", "", 0)  # who has the 
 
 
 def is_api(path: str) -> bool:
-    """Tell whether a path is one of the HTTP API."""
+    """Return whether a path is one of the HTTP API."""
     return path == _API or path.startswith(f"{_API}/")
 
 
@@ -267,7 +267,7 @@ class Guard:
 
 
 def same(offered: str, right: str) -> bool:
-    """Return whether two secrets are the same, in a time that does not tell how far they are."""
+    """Return whether two secrets are the same, in a time that does not depend on how far they are."""
     return hmac.compare_digest(offered.encode("utf-8", "replace"), right.encode("utf-8", "replace"))
 
 

@@ -5,7 +5,7 @@ import threading
 from typing import Final
 
 from engagement.classify.followed import FollowedRules
-from engagement.classify.judge import RuleSet
+from engagement.classify.rule_set import RuleSet
 from engagement.registry import open_registry
 from engagement.registry.port import Registry
 from engagement.settings import Settings

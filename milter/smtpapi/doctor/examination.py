@@ -216,7 +216,7 @@ def _processes(site: Site) -> Iterator[Finding]:
         installed = Path(str(program.locate_file(meta))).stat().st_mtime
     except (PackageNotFoundError, OSError, ValueError):
         installed = 0.0
-    programs = [processes.as_told(each, site.settings) for each in site.programs]
+    programs = [processes.as_reported(each, site.settings) for each in site.programs]
     yield from processes.check(programs, changed, what, installed, time.time(), site.elsewhere)
 
 

@@ -1,4 +1,4 @@
-"""The calls `/events/message` and the older `/message-events`: one search; the next page is told in two ways.
+"""The calls `/events/message` and the older `/message-events`: one search, two ways to name the next page.
 
 `links` is an object for the one (Java's client, SparkPost's own page) and a list for the other (Go's and
 node's clients).
@@ -113,16 +113,16 @@ class _Samples(Parameters):
     events = Many(load_default=(), metadata={"description": "types of events; all if not given"})
 
 
-def filters_of(asked: Mapping[str, Any], now: float) -> Filters:
+def filters_of(arguments: Mapping[str, Any], now: float) -> Filters:
     """Return the filters that loaded parameters stand for. now: Unix seconds."""
-    now_ms, zone = int(now * 1000), asked["timezone"]
-    given = {name: tuple(dict.fromkeys(asked.get(name, ()))) for name in _LISTS}
-    nothing = any(asked.get(name) for name in _NEVER)
-    elsewhere = bool(asked.get("subaccounts")) and "0" not in asked["subaccounts"]
+    now_ms, zone = int(now * 1000), arguments["timezone"]
+    given = {name: tuple(dict.fromkeys(arguments.get(name, ()))) for name in _LISTS}
+    nothing = any(arguments.get(name) for name in _NEVER)
+    elsewhere = bool(arguments.get("subaccounts")) and "0" not in arguments["subaccounts"]
     return Filters(
-        from_ms=unix_ms(asked["since"], zone) if "since" in asked else now_ms - _DAY_MS,
-        to_ms=unix_ms(asked["to"], zone) if "to" in asked else now_ms - _SETTLED_MS,
-        x_expired=asked["x_expired"],
+        from_ms=unix_ms(arguments["since"], zone) if "since" in arguments else now_ms - _DAY_MS,
+        to_ms=unix_ms(arguments["to"], zone) if "to" in arguments else now_ms - _SETTLED_MS,
+        x_expired=arguments["x_expired"],
         none=nothing or elsewhere,
         **given,
     )
@@ -158,12 +158,12 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     """Return the calls that search events. clock: returns Unix seconds."""
     topic = ApiBlueprint("events", "What happened to messages.")
 
-    def found(asked: Mapping[str, Any]) -> Page:
+    def found(arguments: Mapping[str, Any]) -> Page:
         """Return the page that a request asks for. Raises ApiError."""
         try:
-            after = None if asked["cursor"] in ("", "initial") else unpacked(asked["cursor"])
-            filters = filters_of(asked, clock()) if after is None else after.filters
-            return page(sources.store(), filters, the_key().tenant, asked["per_page"], after)
+            after = None if arguments["cursor"] in ("", "initial") else unpacked(arguments["cursor"])
+            filters = filters_of(arguments, clock()) if after is None else after.filters
+            return page(sources.store(), filters, the_key().tenant, arguments["per_page"], after)
         except CursorError as error:
             fail(HTTPStatus.BAD_REQUEST, f"'cursor' {error}", param="cursor")
         except UnsupportedQueryError as error:
@@ -178,23 +178,23 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @topic.arguments(Search, location="query")
     @topic.response(HTTPStatus.OK, _schema(_AS_OBJECT))
     @topic.alt_response(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNPROCESSABLE_ENTITY.name)
-    def search(asked: dict[str, Any]) -> Any:
+    def search(arguments: dict[str, Any]) -> Any:
         """Return events, newest first.
 
         Values of one parameter are alternatives; all parameters must match. Letter case is ignored.
         """
-        shown = found(asked)
-        return answer(shown, {"next": _next("events/message", asked, shown)} if shown.next else {})
+        shown = found(arguments)
+        return answer(shown, {"next": _next("events/message", arguments, shown)} if shown.next else {})
 
     @topic.get("/message-events")
     @needs("events/view")
     @topic.arguments(Search, location="query")
     @topic.response(HTTPStatus.OK, _schema(_AS_LIST))
     @topic.alt_response(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNPROCESSABLE_ENTITY.name)
-    def older(asked: dict[str, Any]) -> Any:
+    def older(arguments: dict[str, Any]) -> Any:
         """Return events, newest first, with links as a list: the call of older clients."""
-        shown = found(asked)
-        links = [{"href": _next("message-events", asked, shown), "rel": "next"}] if shown.next else []
+        shown = found(arguments)
+        links = [{"href": _next("message-events", arguments, shown), "rel": "next"}] if shown.next else []
         return answer(shown, links)
 
     @topic.get("/events/message/documentation")
@@ -208,21 +208,21 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @needs("events/view")
     @topic.arguments(_Samples, location="query")
     @topic.response(HTTPStatus.OK, _LIST)
-    def samples(asked: dict[str, Any]) -> Any:
+    def samples(arguments: dict[str, Any]) -> Any:
         """Return an invented event of each type."""
-        return {"results": [described.sample(kind) for kind in described.chosen(asked["events"])]}
+        return {"results": [described.sample(kind) for kind in described.chosen(arguments["events"])]}
 
     @topic.get("/message-events/events/samples")
     @needs("events/view")
     @topic.arguments(_Samples, location="query")
     @topic.response(HTTPStatus.OK, _LIST)
-    def older_samples(asked: dict[str, Any]) -> Any:
+    def older_samples(arguments: dict[str, Any]) -> Any:
         """Return an invented event of each type: the call of older clients."""
-        return {"results": [described.sample(kind) for kind in described.chosen(asked["events"])]}
+        return {"results": [described.sample(kind) for kind in described.chosen(arguments["events"])]}
 
     return topic
 
 
-def _next(path: str, asked: Mapping[str, Any], shown: Page) -> str:
+def _next(path: str, arguments: Mapping[str, Any], shown: Page) -> str:
     assert shown.next is not None
-    return f"/api/v1/{path}?cursor={packed(shown.next)}&per_page={asked['per_page']}"
+    return f"/api/v1/{path}?cursor={packed(shown.next)}&per_page={arguments['per_page']}"

@@ -104,7 +104,7 @@ def predicate(filters: Filters) -> Predicate | None:
 
 
 def narrowed(query: Query, filters: Filters, store: EventStore) -> Query:
-    """Return the question with the names that keywords stand for, where the store tells which there are.
+    """Return the question with the names that keywords stand for, where the store says which there are.
 
     Raises StoreError. The predicate is to be applied all the same.
     """

@@ -57,13 +57,13 @@ def _links() -> list[dict[str, Any]]:
 
 def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], float]) -> None:
     def found(
-        asked: Mapping[str, Any], group: str = "", **options: Any
+        arguments: Mapping[str, Any], group: str = "", **options: Any
     ) -> tuple[FigureQuery, tuple[FigureRow, ...]]:
         """Return the question and its answer. Raises ApiError."""
         try:
-            query = query_of(asked, the_key().tenant, int(clock() * 1000), **options)
-            wanted = filters_of(asked)
-            return query, () if is_nothing(asked) else figures(sources.store(), query, wanted, group)
+            query = query_of(arguments, the_key().tenant, int(clock() * 1000), **options)
+            filters = filters_of(arguments)
+            return query, () if is_nothing(arguments) else figures(sources.store(), query, filters, group)
         except UnsupportedQueryError as error:
             fail(HTTPStatus.BAD_REQUEST, f"this is not offered: {error}")
         except TooManyEventsError as error:
@@ -75,20 +75,20 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def whole(asked: dict[str, Any]) -> Any:
+    def whole(arguments: dict[str, Any]) -> Any:
         """Return figures of all mail in a window."""
-        query, answer = found(asked)
+        query, answer = found(arguments)
         return {"results": [rows.one(answer, query.metrics)]}
 
     @topic.get("/metrics/deliverability/time-series")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def series(asked: dict[str, Any]) -> Any:
+    def series(arguments: dict[str, Any]) -> Any:
         """Return figures of each increment of a window, also where nothing happened."""
-        query, answer = found(asked, series=True)
+        query, answer = found(arguments, series=True)
         try:
-            return {"results": rows.by_time(answer, query, zone_of(asked["timezone"]))}
+            return {"results": rows.by_time(answer, query, zone_of(arguments["timezone"]))}
         except rows.TooManyStepsError as error:
             fail(HTTPStatus.BAD_REQUEST, str(error), param="precision")
 
@@ -96,40 +96,42 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def by_domain(asked: dict[str, Any]) -> Any:
+    def by_domain(arguments: dict[str, Any]) -> Any:
         """Return figures by the recipient's domain; they are kept by day."""
-        query, answer = found(asked, by="domain", daily=True)
+        query, answer = found(arguments, by="domain", daily=True)
         return {"results": rows.by_group(answer, "domain", query.metrics)}
 
     @topic.get("/metrics/deliverability/campaign")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def by_campaign(asked: dict[str, Any]) -> Any:
+    def by_campaign(arguments: dict[str, Any]) -> Any:
         """Return figures by campaign."""
-        query, answer = found(asked, by="campaign")
+        query, answer = found(arguments, by="campaign")
         return {"results": rows.by_group(answer, "campaign_id", query.metrics)}
 
     @topic.get("/metrics/deliverability/link-name")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def by_link_name(asked: dict[str, Any]) -> Any:
+    def by_link_name(arguments: dict[str, Any]) -> Any:
         """Return clicks by the name of the link; they are kept by day."""
-        wrong = [name for name in asked["metrics"] if name not in _CLICKS and "_clicked" not in name]
+        wrong = [name for name in arguments["metrics"] if name not in _CLICKS and "_clicked" not in name]
         if wrong:
             fail(HTTPStatus.BAD_REQUEST, f"'metrics' of links are clicks, not {wrong[0]}", param="metrics")
-        query, answer = found({**asked, "limit": MAX_LIMIT}, by="link", daily=True)
-        return {"results": rows.by_link_name(answer, query.metrics, asked["limit"], asked["order_by"])}
+        query, answer = found({**arguments, "limit": MAX_LIMIT}, by="link", daily=True)
+        return {
+            "results": rows.by_link_name(answer, query.metrics, arguments["limit"], arguments["order_by"])
+        }
 
     @topic.get("/metrics/deliverability/attempt")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def by_attempt(asked: dict[str, Any]) -> Any:
+    def by_attempt(arguments: dict[str, Any]) -> Any:
         """Return deliveries at the first try, and at any later one, which is called the second."""
         metrics = ["count_delivered_first", "count_delivered_subsequent"]
-        query, answer = found({**asked, "metrics": metrics})
+        query, answer = found({**arguments, "metrics": metrics})
         first, later = rows.one(answer, query.metrics).values()
         return {
             "results": [{"attempt": 1, "count_delivered": first}, {"attempt": 2, "count_delivered": later}]
@@ -141,18 +143,18 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
         @needs(SCOPE)
         @topic.arguments(Groups, location="query")
         @topic.response(HTTPStatus.OK, ROWS)
-        def counted(asked: dict[str, Any], key: str = key) -> Any:
+        def counted(arguments: dict[str, Any], key: str = key) -> Any:
             """Return figures by it, counted from the events of a window."""
-            query, answer = found(asked, key, by="campaign")
+            query, answer = found(arguments, key, by="campaign")
             return {"results": rows.by_group(answer, key, query.metrics)}
 
     @topic.get("/metrics/deliverability/subaccount")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
     @topic.response(HTTPStatus.OK, ROWS)
-    def by_subaccount(asked: dict[str, Any]) -> Any:
+    def by_subaccount(arguments: dict[str, Any]) -> Any:
         """Return figures of the one account there is, 0."""
-        query, answer = found(asked)
+        query, answer = found(arguments)
         row = rows.one(answer, query.metrics)
         return {"results": [row | {"subaccount_id": 0}] if any(row.values()) else []}
 
@@ -164,6 +166,6 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
         @needs(SCOPE)
         @topic.arguments(Groups, location="query")
         @topic.response(HTTPStatus.OK, ROWS)
-        def none(_asked: dict[str, Any]) -> Any:
+        def none(_arguments: dict[str, Any]) -> Any:
             """Return no rows: no mail here has it."""
             return {"results": []}

@@ -51,9 +51,9 @@ class Comparison:
 Groupings = tuple[tuple[bool, tuple[Comparison, ...]], ...]
 
 
-def simple(asked: Mapping[str, Any]) -> Groupings:
+def simple(arguments: Mapping[str, Any]) -> Groupings:
     """Return what the parameters of these names say: any of the values of each."""
-    found = [_comparison(key, "eq", asked[key]) for key in KEYS if asked.get(key)]
+    found = [_comparison(key, "eq", arguments[key]) for key in KEYS if arguments.get(key)]
     return ((True, tuple(found)),) if found else ()
 
 
@@ -70,29 +70,29 @@ def groupings(text: str) -> Groupings:
     return found
 
 
-def fits(event: Fields, asked: Groupings) -> bool:
+def fits(event: Fields, filters: Groupings) -> bool:
     """Return whether an event fits all groupings."""
     return all(
         all(each.fits(event) for each in several) if every else any(each.fits(event) for each in several)
-        for every, several in asked
+        for every, several in filters
     )
 
 
-def equal(asked: Groupings) -> dict[str, tuple[str, ...]]:
+def equal(filters: Groupings) -> dict[str, tuple[str, ...]]:
     """Return the values of keys that every event that fits has one of, so that a store may look by them."""
     found: dict[str, tuple[str, ...]] = {}
-    for every, several in asked:
+    for every, several in filters:
         if every or len(several) == 1:
             found |= {each.key: each.values for each in several if each.how == "eq" and each.key not in found}
     return found
 
 
-def is_only(asked: Groupings, keys: Iterable[str]) -> bool:
-    """Return whether `equal`, for these keys, says all that is asked."""
-    several = [each for every, part in asked for each in part if every or len(part) == 1]
+def is_only(filters: Groupings, keys: Iterable[str]) -> bool:
+    """Return whether `equal`, for these keys, says all that they ask."""
+    several = [each for every, part in filters for each in part if every or len(part) == 1]
     names = [each.key for each in several]
     return (
-        len(several) == sum(len(part) for _, part in asked)
+        len(several) == sum(len(part) for _, part in filters)
         and len(set(names)) == len(names)
         and set(names) <= set(keys)
         and all(each.how == "eq" for each in several)

@@ -49,45 +49,45 @@ def add_lists(
     _add_counted(topic, sources, scope, clock)
 
 
-def _fitting(names: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
+def _fitting(names: Iterable[str], arguments: Mapping[str, Any]) -> list[str]:
     """Return the names with the part that was asked for, sorted."""
-    part = asked["match"].lower()
+    part = arguments["match"].lower()
     fitting = sorted(name for name in names if name and part in name.lower())
-    return fitting[: max(0, min(asked["limit"], MAX_LIMIT))]
+    return fitting[: max(0, min(arguments["limit"], MAX_LIMIT))]
 
 
 def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
-    def names(asked: Mapping[str, Any], by: str) -> list[str]:
-        zone = asked["timezone"]
+    def names(arguments: Mapping[str, Any], by: str) -> list[str]:
+        zone = arguments["timezone"]
         query = FigureQuery(
-            from_ms=unix_ms(asked["since"], zone) if "since" in asked else None,
-            to_ms=unix_ms(asked["to"], zone) if "to" in asked else None,
+            from_ms=unix_ms(arguments["since"], zone) if "since" in arguments else None,
+            to_ms=unix_ms(arguments["to"], zone) if "to" in arguments else None,
             by=by,
             metrics=_SEEN,
             tenant=the_key().tenant,
             limit=MAX_LIMIT,
         )
-        return _fitting((row.group for row in sources.store().figures(query)), asked)
+        return _fitting((row.group for row in sources.store().figures(query)), arguments)
 
     @topic.get("/metrics/campaigns")
     @needs(scope)
     @topic.arguments(Names, location="query")
     @topic.response(HTTPStatus.OK, _list("campaigns"))
-    def campaigns(asked: dict[str, Any]) -> Any:
+    def campaigns(arguments: dict[str, Any]) -> Any:
         """Return the names of campaigns that have events."""
-        return {"results": {"campaigns": names(asked, "campaign")}}
+        return {"results": {"campaigns": names(arguments, "campaign")}}
 
     @topic.get("/metrics/domains")
     @needs(scope)
     @topic.arguments(Names, location="query")
     @topic.response(HTTPStatus.OK, _list("domains"))
-    def domains(asked: dict[str, Any]) -> Any:
+    def domains(arguments: dict[str, Any]) -> Any:
         """Return the domains of recipients that have events."""
-        if not {"since", "to"} & set(asked):
+        if not {"since", "to"} & set(arguments):
             found = sources.store().names("domain", the_key().tenant, _KNOWN)
             if found is not None:
-                return {"results": {"domains": _fitting(found, asked)}}
-        return {"results": {"domains": names(asked, "domain")}}
+                return {"results": {"domains": _fitting(found, arguments)}}
+        return {"results": {"domains": names(arguments, "domain")}}
 
     for path in _NONE:
         key = path.replace("-", "_")
@@ -96,41 +96,41 @@ def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
         @needs(scope)
         @topic.arguments(Names, location="query")
         @topic.response(HTTPStatus.OK, _list(key))
-        def nothing(_asked: dict[str, Any], key: str = key) -> Any:
+        def nothing(_arguments: dict[str, Any], key: str = key) -> Any:
             """Return an empty list: mail over SMTP has none."""
             return {"results": {key: []}}
 
 
 def _add_counted(topic: ApiBlueprint, sources: Sources, scope: str, clock: Callable[[], float]) -> None:
-    def names(asked: Mapping[str, Any], group: str, types: tuple[str, ...]) -> list[str]:
+    def names(arguments: Mapping[str, Any], group: str, types: tuple[str, ...]) -> list[str]:
         """Return the values that events have. Raises ApiError where too many would have to be read."""
         tenant, store = the_key().tenant, sources.store()
         found: Iterable[str] | None = None
-        if group == "sending_domain" and not {"since", "to"} & set(asked):
+        if group == "sending_domain" and not {"since", "to"} & set(arguments):
             found = store.names("sending_domain", tenant, _KNOWN)
         if found is None:
-            zone = asked["timezone"]
-            from_ms = unix_ms(asked["since"], zone) if "since" in asked else 0
-            to_ms = unix_ms(asked["to"], zone) if "to" in asked else int(clock() * 1000)
+            zone = arguments["timezone"]
+            from_ms = unix_ms(arguments["since"], zone) if "since" in arguments else 0
+            to_ms = unix_ms(arguments["to"], zone) if "to" in arguments else int(clock() * 1000)
             try:
                 events = read(store, from_ms, to_ms, (), tenant, types)
                 found = {value for event in events for value in GROUPS[group](event)}
             except TooManyEventsError as error:
                 fail(HTTPStatus.BAD_REQUEST, str(error), param="from")
-        return _fitting(found, asked)
+        return _fitting(found, arguments)
 
     @topic.get("/metrics/sending-domains")
     @needs(scope)
     @topic.arguments(Names, location="query")
     @topic.response(HTTPStatus.OK, _list("sending_domains"))
-    def sending_domains(asked: dict[str, Any]) -> Any:
+    def sending_domains(arguments: dict[str, Any]) -> Any:
         """Return the domains of From fields that messages have."""
-        return {"results": {"sending_domains": names(asked, "sending_domain", ("injection",))}}
+        return {"results": {"sending_domains": names(arguments, "sending_domain", ("injection",))}}
 
     @topic.get("/metrics/sending-ips")
     @needs(scope)
     @topic.arguments(Names, location="query")
     @topic.response(HTTPStatus.OK, _list("sending_ips"))
-    def sending_ips(asked: dict[str, Any]) -> Any:
+    def sending_ips(arguments: dict[str, Any]) -> Any:
         """Return the addresses that mail was sent from, as far as the MTA's log says them."""
-        return {"results": {"sending_ips": names(asked, "sending_ip", MESSAGE_TYPES)}}
+        return {"results": {"sending_ips": names(arguments, "sending_ip", MESSAGE_TYPES)}}

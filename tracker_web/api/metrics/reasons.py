@@ -28,14 +28,14 @@ def add_reasons(
 ) -> None:
     """Add the calls to a blueprint. scope: that they need."""
 
-    def events(asked: Mapping[str, Any], types: tuple[str, ...]) -> list[Fields]:
+    def events(arguments: Mapping[str, Any], types: tuple[str, ...]) -> list[Fields]:
         """Return all events of a window. Raises ApiError where there are more than are read."""
-        if is_nothing(asked):
+        if is_nothing(arguments):
             return []
         try:
-            from_ms, to_ms = times_of(asked, int(clock() * 1000))
-            wanted = filters_of(asked)
-            return list(read(sources.store(), from_ms, to_ms, wanted, the_key().tenant, types, MAX_LIMIT))
+            from_ms, to_ms = times_of(arguments, int(clock() * 1000))
+            filters = filters_of(arguments)
+            return list(read(sources.store(), from_ms, to_ms, filters, the_key().tenant, types, MAX_LIMIT))
         except TooManyEventsError as error:
             fail(HTTPStatus.BAD_REQUEST, str(error), param="from")
         except ValueError as error:
@@ -51,9 +51,9 @@ def add_reasons(
         @needs(scope)
         @topic.arguments(Groups, location="query")
         @topic.response(HTTPStatus.OK, ROWS)
-        def bounces(asked: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
+        def bounces(arguments: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
             """Return bounces by what the other side said, most frequent first."""
-            return {"results": rows.by_bounce(events(asked, _BOUNCES), keys)[: asked["limit"]]}
+            return {"results": rows.by_bounce(events(arguments, _BOUNCES), keys)[: arguments["limit"]]}
 
     for path, keys in (("delay-reason", ("reason",)), ("delay-reason/domain", ("reason", "domain"))):
 
@@ -61,6 +61,6 @@ def add_reasons(
         @needs(scope)
         @topic.arguments(Groups, location="query")
         @topic.response(HTTPStatus.OK, ROWS)
-        def delays(asked: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
+        def delays(arguments: dict[str, Any], keys: tuple[str, ...] = keys) -> Any:
             """Return failed tries by what the other side said, most frequent first."""
-            return {"results": rows.by_delay(events(asked, ("delay",)), keys)[: asked["limit"]]}
+            return {"results": rows.by_delay(events(arguments, ("delay",)), keys)[: arguments["limit"]]}

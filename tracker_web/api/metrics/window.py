@@ -96,26 +96,26 @@ class Groups(Window):
             raise ValidationError("must be a metric", "order_by")
 
 
-def is_nothing(asked: Mapping[str, Any]) -> bool:
+def is_nothing(arguments: Mapping[str, Any]) -> bool:
     """Return whether a filter can match no mail of ours."""
-    elsewhere = bool(asked.get("subaccounts")) and "0" not in asked["subaccounts"]
-    return elsewhere or any(asked.get(name) for name in NEVER)
+    elsewhere = bool(arguments.get("subaccounts")) and "0" not in arguments["subaccounts"]
+    return elsewhere or any(arguments.get(name) for name in NEVER)
 
 
-def filters_of(asked: Mapping[str, Any]) -> Groupings:
+def filters_of(arguments: Mapping[str, Any]) -> Groupings:
     """Return what an event must have to be counted. Raises ValueError."""
-    return (*simple({**asked, "subaccounts": ()}), *groupings(asked.get("query_filters", "")))
+    return (*simple({**arguments, "subaccounts": ()}), *groupings(arguments.get("query_filters", "")))
 
 
-def times_of(asked: Mapping[str, Any], now_ms: int) -> tuple[int, int]:
+def times_of(arguments: Mapping[str, Any], now_ms: int) -> tuple[int, int]:
     """Return the window that was asked for, at least a millisecond; Unix milliseconds."""
-    zone = asked["timezone"]
-    from_ms = unix_ms(asked["since"], zone)
-    return from_ms, max(unix_ms(asked["to"], zone) if "to" in asked else now_ms, from_ms + 1)
+    zone = arguments["timezone"]
+    from_ms = unix_ms(arguments["since"], zone)
+    return from_ms, max(unix_ms(arguments["to"], zone) if "to" in arguments else now_ms, from_ms + 1)
 
 
 def query_of(
-    asked: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     tenant: str,
     now_ms: int,
     *,
@@ -127,10 +127,10 @@ def query_of(
 
     Of the filters it has campaigns and domains; `filters_of` has all.
     """
-    from_ms, to_ms = times_of(asked, now_ms)
-    same = equal(filters_of(asked))
+    from_ms, to_ms = times_of(arguments, now_ms)
+    same = equal(filters_of(arguments))
     campaigns, domains = same.get("campaigns", ()), same.get("domains", ())
-    precision = asked["precision"]
+    precision = arguments["precision"]
     if not series and precision in _TIMES:
         precision = "day"
     if daily or (domains and not precision):
@@ -141,12 +141,12 @@ def query_of(
         precision=precision or fitting(to_ms - from_ms, whole=not campaigns and by != "campaign"),
         series=series,
         by=by,
-        metrics=tuple(dict.fromkeys(asked["metrics"])),
+        metrics=tuple(dict.fromkeys(arguments["metrics"])),
         campaigns=campaigns,
         domains=domains,
         tenant=tenant,
-        limit=asked.get("limit", MAX_LIMIT),
-        order_by=asked.get("order_by", ""),
+        limit=arguments.get("limit", MAX_LIMIT),
+        order_by=arguments.get("order_by", ""),
     )
 
 

@@ -107,7 +107,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @needs("messages/view")
     @topic.arguments(_Links)
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def decode(asked: dict[str, Any]) -> Any:
+    def decode(arguments: dict[str, Any]) -> Any:
         """Return what tracked URLs hold: target, recipient, message, and when they expire."""
         try:
             ring = load_ring(Path(sources.settings.keys.ring))
@@ -118,7 +118,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
                 "this program cannot read the key ring; `smtpapi decode` does the same where it can",
                 {"Retry-After": "60"},
             ) from error
-        urls = [*asked.get("urls", ()), *([asked["url"]] if "url" in asked else ())]
+        urls = [*arguments.get("urls", ()), *([arguments["url"]] if "url" in arguments else ())]
         now, tenant = clock(), the_key().tenant
         return {"results": [{"url": url, **describe(url, ring, now, tenant)} for url in urls]}
 
@@ -126,7 +126,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @needs("messages/preview", body=2 * _LARGEST_MAIL)
     @topic.arguments(_Mail)
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def preview(asked: dict[str, Any]) -> Any:
+    def preview(arguments: dict[str, Any]) -> Any:
         """Return what the filter would change in a mail, link by link, with the reason for each left alone.
 
         Nothing is sent and nothing is recorded.
@@ -136,7 +136,9 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
                 HTTPStatus.SERVICE_UNAVAILABLE, "previews are being made; try again", {"Retry-After": "2"}
             )
         try:
-            return {"results": _previewed(asked["email_rfc822"], asked["sender"], asked["recipient"])}
+            return {
+                "results": _previewed(arguments["email_rfc822"], arguments["sender"], arguments["recipient"])
+            }
         finally:
             turns.release()
 

@@ -76,13 +76,13 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
         except ValueError as error:
             fail(HTTPStatus.BAD_REQUEST, str(error), recipient=text)
 
-    def every(asked: dict[str, Any]) -> list[str]:
+    def every(arguments: dict[str, Any]) -> list[str]:
         """Return the addresses of a body. Raises ApiError."""
-        if len(asked["recipients"]) > MOST:
+        if len(arguments["recipients"]) > MOST:
             fail(HTTPStatus.BAD_REQUEST, f"Exceeded maximum number of recipients ({MOST})")
-        if not asked["recipients"]:
+        if not arguments["recipients"]:
             fail(HTTPStatus.BAD_REQUEST, "'recipients' is required", param="recipients")
-        return [checked(text) for text in asked["recipients"]]
+        return [checked(text) for text in arguments["recipients"]]
 
     def requests() -> ErasureRequests:
         return ErasureRequests(sources.registry(), clock)
@@ -92,20 +92,20 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @topic.arguments(_Export, location="query")
     @topic.response(HTTPStatus.OK, _EVENTS)
     @topic.alt_response(HTTPStatus.BAD_REQUEST, HTTPStatus.BAD_REQUEST.name)
-    def export(asked: dict[str, Any], recipient: str) -> Any:
+    def export(arguments: dict[str, Any], recipient: str) -> Any:
         """Return every stored event of messages to an address, newest first (GDPR 15 and 20)."""
         try:
-            after = None if asked["cursor"] in ("", "initial") else unpacked(asked["cursor"])
+            after = None if arguments["cursor"] in ("", "initial") else unpacked(arguments["cursor"])
         except CursorError as error:
             fail(HTTPStatus.BAD_REQUEST, f"'cursor' {error}", param="cursor")
         filters = Filters(0, _FAR_MS, recipients=(checked(recipient),), x_expired=True)
         if after is not None and after.filters != filters:
             fail(HTTPStatus.BAD_REQUEST, "'cursor' is of another recipient", param="cursor")
-        found = page(sources.store(), filters, the_key().tenant, asked["per_page"], after)
+        found = page(sources.store(), filters, the_key().tenant, arguments["per_page"], after)
         links = {}
         if found.next:
             path = f"/api/v1/x/recipients/{quote(recipient, safe='')}"
-            links["next"] = f"{path}?cursor={packed(found.next)}&per_page={asked['per_page']}"
+            links["next"] = f"{path}?cursor={packed(found.next)}&per_page={arguments['per_page']}"
         return {
             "results": [api_event(event) for event in found.events],
             "total_count": found.total,
@@ -139,18 +139,18 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @needs("recipients/modify")
     @topic.arguments(_Recipients)
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def forget(asked: dict[str, Any]) -> Any:
+    def forget(arguments: dict[str, Any]) -> Any:
         """Ask for the erasure of addresses: the right to be forgotten."""
-        names = requests().ask(every(asked), the_key().tenant)
+        names = requests().ask(every(arguments), the_key().tenant)
         return {"results": {"message": _SAVED, "x_ids": list(names)}}
 
     @topic.post("/data-privacy/opt-out-request")
     @needs("recipients/modify")
     @topic.arguments(_Recipients)
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def opt_out(asked: dict[str, Any]) -> Any:
+    def opt_out(arguments: dict[str, Any]) -> Any:
         """Put addresses on the list of objections: nothing of them is recorded from now on."""
-        recipients = every(asked)
+        recipients = every(arguments)
         listed = sources.settings.privacy.objections
         if not listed:
             fail(

@@ -135,9 +135,9 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @needs("suppression/view")
     @topic.arguments(_Search, location="query")
     @topic.response(HTTPStatus.OK, _FOUND)
-    def search(asked: dict[str, Any]) -> Any:
+    def search(arguments: dict[str, Any]) -> Any:
         """Return the entries that fit."""
-        return _page(index(), _search_of(asked), asked, Order(asked["sort"]))
+        return _page(index(), _search_of(arguments), arguments, Order(arguments["sort"]))
 
     @topic.get("/suppression-list/summary")
     @needs("suppression/view")
@@ -153,15 +153,15 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.arguments(_Page, location="query")
     @topic.response(HTTPStatus.OK, _FOUND)
     @topic.alt_response(HTTPStatus.NOT_FOUND, "NOT_FOUND")
-    def one(asked: dict[str, Any], recipient: str) -> Any:
+    def one(arguments: dict[str, Any], recipient: str) -> Any:
         """Return the entries of one recipient."""
-        types = _types(asked["types"])
+        types = _types(arguments["types"])
         there = book.get(sources.registry(), recipient, the_key().tenant)
         entries = [each for each in there if not types or each.type in types]
         if not entries:
             fail(HTTPStatus.NOT_FOUND, "Recipient could not be found")
-        begin = (asked["page"] - 1) * asked["per_page"]
-        some = entries[begin : begin + asked["per_page"]]
+        begin = (arguments["page"] - 1) * arguments["per_page"]
+        some = entries[begin : begin + arguments["per_page"]]
         return {"results": list(map(shown, some)), "links": [], "total_count": len(entries)}
 
     @topic.put("/suppression-list")
@@ -194,7 +194,7 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.arguments(_Type, required=False)
     @topic.response(HTTPStatus.NO_CONTENT)
     @topic.alt_response(HTTPStatus.NOT_FOUND, "NOT_FOUND")
-    def remove(asked: dict[str, Any], body: dict[str, Any], recipient: str) -> Any:
+    def remove(arguments: dict[str, Any], body: dict[str, Any], recipient: str) -> Any:
         """Remove entries of one recipient."""
         types = tuple(MailKind)
         if any(body.get(name) not in (None, "") for name in ("type", *MailKind)):
@@ -202,7 +202,7 @@ def blueprint(sources: Sources) -> ApiBlueprint:
                 types = types_of(body)
             except BadEntryError as error:
                 fail(HTTPStatus.BAD_REQUEST, str(error))
-        list_id = _list_id(asked)
+        list_id = _list_id(arguments)
         try:
             gone = book.remove(
                 sources.registry(), recipient, types=types, list_id=list_id, tenant=the_key().tenant
@@ -239,13 +239,13 @@ def _entries(members: list[Any], tenant: str) -> list[Entry]:
     return found
 
 
-def _page(index: SuppressionIndex, search: Search, asked: Mapping[str, Any], order: Order) -> Any:
+def _page(index: SuppressionIndex, search: Search, arguments: Mapping[str, Any], order: Order) -> Any:
     """Return a page of a search, by cursor or by number. Raises ApiError."""
-    size, number = asked["per_page"], asked["page"]
+    size, number = arguments["per_page"], arguments["page"]
     if size * number > _MOST and number > 1:
         fail(HTTPStatus.BAD_REQUEST, f"'page' leads beyond {_MOST} results; follow links", param="page")
     try:
-        cursor = _unpacked(asked["cursor"])
+        cursor = _unpacked(arguments["cursor"])
         listed = index.find(search, order, cursor, size * number)
     except CursorError as error:
         fail(HTTPStatus.BAD_REQUEST, str(error), param="cursor")
@@ -270,22 +270,22 @@ def _unpacked(text: str) -> str:
         raise CursorError("'cursor' is not one of this list") from error
 
 
-def _search_of(asked: Mapping[str, Any]) -> Search:
+def _search_of(arguments: Mapping[str, Any]) -> Search:
     """Return the search that parameters stand for. Raises ApiError."""
     known = {source.value.lower().replace(" ", "_"): source for source in Source}
-    names = [each.strip().lower().replace(" ", "_") for each in asked["sources"]]
+    names = [each.strip().lower().replace(" ", "_") for each in arguments["sources"]]
     if not known.keys() >= set(names):
         fail(HTTPStatus.BAD_REQUEST, _WRONG_SOURCE, param="sources")
     return Search(
         the_key().tenant,
-        _types(asked["types"]),
+        _types(arguments["types"]),
         frozenset(known[name] for name in names),
-        asked["domain"],
-        asked["description"],
-        asked["description_strict"],
-        _list_id(asked),
-        unix_ms(asked["since"]) if "since" in asked else None,
-        unix_ms(asked["to"]) if "to" in asked else None,
+        arguments["domain"],
+        arguments["description"],
+        arguments["description_strict"],
+        _list_id(arguments),
+        unix_ms(arguments["since"]) if "since" in arguments else None,
+        unix_ms(arguments["to"]) if "to" in arguments else None,
     )
 
 
@@ -296,8 +296,8 @@ def _types(names: list[str]) -> frozenset[MailKind]:
         fail(HTTPStatus.BAD_REQUEST, WRONG_TYPE, param="types")
 
 
-def _list_id(asked: Mapping[str, Any]) -> str | None:
-    text: str | None = asked.get("list_id")
+def _list_id(arguments: Mapping[str, Any]) -> str | None:
+    text: str | None = arguments.get("list_id")
     if text and not is_list_id(text):
         fail(HTTPStatus.BAD_REQUEST, _WRONG_LIST, param="list_id")
     return text

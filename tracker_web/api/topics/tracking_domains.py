@@ -58,9 +58,9 @@ def blueprint(sources: Sources, check: Callable[..., Verdict] = verify) -> ApiBl
     @needs("tracking-domains/view")
     @topic.arguments(_Which, location="query")
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def every(asked: dict[str, Any]) -> Any:
+    def every(arguments: dict[str, Any]) -> Any:
         """Return the tracking domains."""
-        wanted = asked.get("default")
+        wanted = arguments.get("default")
         return {"results": [_shown(each) for each in domains().all() if wanted in (None, each.default)]}
 
     @topic.post("/tracking-domains")
@@ -68,11 +68,11 @@ def blueprint(sources: Sources, check: Callable[..., Verdict] = verify) -> ApiBl
     @topic.arguments(_New)
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.CONFLICT, HTTPStatus.CONFLICT.name)
-    def add(asked: dict[str, Any]) -> Any:
+    def add(arguments: dict[str, Any]) -> Any:
         """Add a tracking domain. It is used once it is verified."""
         try:
-            name = domain_name(asked["domain"])
-            domains().add(name, secure=asked["secure"])
+            name = domain_name(arguments["domain"])
+            domains().add(name, secure=arguments["secure"])
         except ValueError:
             fail(HTTPStatus.UNPROCESSABLE_ENTITY, _INVALID, param="domain")
         except DomainTakenError:
@@ -94,12 +94,12 @@ def blueprint(sources: Sources, check: Callable[..., Verdict] = verify) -> ApiBl
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.BAD_REQUEST, HTTPStatus.BAD_REQUEST.name)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
-    def change(asked: dict[str, Any], name: str) -> Any:
+    def change(arguments: dict[str, Any], name: str) -> Any:
         """Change a tracking domain. Only a verified one can be the default, of which there is one."""
         domain = known(name)
-        if asked.get("default") and not domain.verified:
+        if arguments.get("default") and not domain.verified:
             fail(HTTPStatus.UNPROCESSABLE_ENTITY, f"Tracking domain '{domain.domain}' unverified.")
-        domains().change(domain, **asked)
+        domains().change(domain, **arguments)
         return {"results": {"domain": domain.domain}}
 
     @topic.delete("/tracking-domains/<name>")

@@ -112,17 +112,17 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.arguments(_Zone, location="query")
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNPROCESSABLE_ENTITY.name)
-    def every(asked: dict[str, Any]) -> Any:
+    def every(arguments: dict[str, Any]) -> Any:
         """Return the webhooks."""
-        return _done(lambda: service().listed(the_key().tenant, asked["timezone"]))
+        return _done(lambda: service().listed(the_key().tenant, arguments["timezone"]))
 
     @topic.post("/webhooks")
     @needs("webhooks/modify")
     @topic.arguments(_Webhook)
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def add(asked: dict[str, Any]) -> Any:
+    def add(arguments: dict[str, Any]) -> Any:
         """Make a webhook, once its target has answered an empty ping with 200."""
-        return _done(lambda: service().create(asked, the_key().tenant))
+        return _done(lambda: service().create(arguments, the_key().tenant))
 
     @topic.get("/webhooks/events/documentation")
     @open_to_all
@@ -135,9 +135,9 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @open_to_all
     @topic.arguments(_Samples, location="query")
     @topic.response(HTTPStatus.OK, _RESULTS)
-    def samples(asked: dict[str, Any]) -> Any:
+    def samples(arguments: dict[str, Any]) -> Any:
         """Return an invented event of each type, as a webhook sends it."""
-        return {"results": documentation.samples(asked["events"])}
+        return {"results": documentation.samples(arguments["events"])}
 
     @topic.get("/webhooks/<webhook>")
     @needs("webhooks/view")
@@ -145,9 +145,9 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
     @topic.alt_response(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNPROCESSABLE_ENTITY.name)
-    def one(asked: dict[str, Any], webhook: str) -> Any:
+    def one(arguments: dict[str, Any], webhook: str) -> Any:
         """Return one webhook. Secrets are masked."""
-        return _done(lambda: service().detail(webhook, the_key().tenant, asked["timezone"]))
+        return _done(lambda: service().detail(webhook, the_key().tenant, arguments["timezone"]))
 
     @topic.put("/webhooks/<webhook>")
     @needs("webhooks/modify")
@@ -155,9 +155,9 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
     @topic.alt_response(HTTPStatus.CONFLICT, HTTPStatus.CONFLICT.name)
-    def change(asked: dict[str, Any], webhook: str) -> Any:
+    def change(arguments: dict[str, Any], webhook: str) -> Any:
         """Change a webhook. A new target must answer an empty ping with 200, else nothing changes."""
-        return _done(lambda: service().update(webhook, asked, the_key().tenant))
+        return _done(lambda: service().update(webhook, arguments, the_key().tenant))
 
     @topic.delete("/webhooks/<webhook>")
     @needs("webhooks/modify")
@@ -184,27 +184,29 @@ def blueprint(sources: Sources) -> ApiBlueprint:
     @topic.arguments(_Most, location="query")
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
-    def status(asked: dict[str, Any], webhook: str) -> Any:
+    def status(arguments: dict[str, Any], webhook: str) -> Any:
         """Return the batches of the last 24 hours that failed at least once."""
-        return _done(lambda: service().batch_status(webhook, asked["limit"], the_key().tenant))
+        return _done(lambda: service().batch_status(webhook, arguments["limit"], the_key().tenant))
 
     @topic.get("/webhooks/<webhook>/batches")
     @needs("webhooks/view")
     @topic.arguments(_Batches, location="query")
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
-    def batches(asked: dict[str, Any], webhook: str) -> Any:
+    def batches(arguments: dict[str, Any], webhook: str) -> Any:
         """Return the batches that are kept."""
-        return _done(lambda: service().batches(webhook, asked["state"], asked["limit"], the_key().tenant))
+        return _done(
+            lambda: service().batches(webhook, arguments["state"], arguments["limit"], the_key().tenant)
+        )
 
     @topic.post("/webhooks/<webhook>/replay")
     @needs("webhooks/modify")
     @topic.arguments(_Replay)
     @topic.response(HTTPStatus.OK, _RESULTS)
     @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
-    def replay(asked: dict[str, Any], webhook: str) -> Any:
+    def replay(arguments: dict[str, Any], webhook: str) -> Any:
         """Send batches again, under the same ids: those made in a time, or some by their ids."""
-        named = {"from" if name == "since" else name: value for name, value in asked.items()}
+        named = {"from" if name == "since" else name: value for name, value in arguments.items()}
         return _done(lambda: service().replay(webhook, named, the_key().tenant))
 
     return topic

@@ -1,4 +1,4 @@
-"""The field X-MSYS-API that tells the filter what an application asks for (contract.md 3)."""
+"""The field X-MSYS-API that says to the filter what an application asks for (contract.md 3)."""
 
 import json
 import re
@@ -23,14 +23,14 @@ def api_header(
 
     It is ASCII, and folds stand where JSON allows any white space: none is in a string.
     """
-    told = {
+    members = {
         "transmission_id": transmission_id,
         "campaign_id": campaign,
         "metadata": metadata,
         "tags": list(tags),
         "options": options,
     }
-    text = json.dumps({name: value for name, value in told.items() if value})
+    text = json.dumps({name: value for name, value in members.items() if value})
     words = _STRING.sub(lambda found: found[0].replace(" ", "\\u0020"), text).split(" ")
     lines = ["X-MSYS-API:"]
     for word in words:

@@ -18,25 +18,25 @@ from tracker_web.api.transmissions.request import transmission
 from tracker_web.api.transmissions.sending import Sent, new_id, send
 from tracker_web.web.sources import Sources
 
-_TOLD: Final = 10  # errors of single recipients in an answer, unless num_rcpt_errors says otherwise
-_MOST_TOLD: Final = 1000
+_ERRORS_SHOWN: Final = 10  # errors of single recipients in an answer, unless num_rcpt_errors says otherwise
+_MOST_ERRORS_SHOWN: Final = 1000
 _WAIT: Final = "5"  # seconds until the MTA may be back
 
 
-def _text(told: str) -> Text:
-    return Text(load_default=None, allow_none=True, metadata={"description": told})
+def _text(description: str) -> Text:
+    return Text(load_default=None, allow_none=True, metadata={"description": description})
 
 
-def _switch(told: str) -> Switch:
-    return Switch(load_default=None, allow_none=True, metadata={"description": told})
+def _switch(description: str) -> Switch:
+    return Switch(load_default=None, allow_none=True, metadata={"description": description})
 
 
-def _object(told: str) -> fields.Dict:
+def _object(description: str) -> fields.Dict:
     return fields.Dict(
         keys=Text(),
         load_default=None,
         allow_none=True,
-        metadata={"description": told},
+        metadata={"description": description},
         error_messages={"invalid": "must be an object"},
     )
 
@@ -96,10 +96,10 @@ class _Transmission(Body):
     return_path = _text("sender of the envelope; the author's address if not given")
 
 
-class _Told(Parameters):
+class _ErrorLimit(Parameters):
     num_rcpt_errors = Number(
-        load_default=_TOLD,
-        validate=validate.Range(0, _MOST_TOLD, error="must be from {min} to {max}"),
+        load_default=_ERRORS_SHOWN,
+        validate=validate.Range(0, _MOST_ERRORS_SHOWN, error="must be from {min} to {max}"),
         metadata={"description": "how many errors of single recipients are told"},
     )
 
@@ -141,23 +141,23 @@ def blueprint(sources: Sources, now: Callable[[], datetime] = lambda: datetime.n
 
     @topic.post("/transmissions")
     @needs("transmissions/modify", body=options.max_size)
-    @topic.arguments(_Told, location="query")
+    @topic.arguments(_ErrorLimit, location="query")
     @topic.arguments(_Transmission)
     @topic.response(HTTPStatus.OK, _ANSWER)
-    def transmit(told: dict[str, Any], body: dict[str, Any]) -> Any:
+    def transmit(parameters: dict[str, Any], body: dict[str, Any]) -> Any:
         """Send a mail to each recipient, at once.
 
         Each gets a message of their own. Names in double braces are replaced by substitution data.
         """
         to = relay()
-        asked = transmission({**body, **told}, options.max_recipients)
+        checked = transmission({**body, **parameters}, options.max_recipients)
         number = new_id()
-        return _answer(send(asked, to, number, now()), number, asked.told)
+        return _answer(send(checked, to, number, now()), number, checked.errors_shown)
 
     return topic
 
 
-def _answer(sent: Sent, number: str, told: int) -> Response | Mapping[str, Any]:
+def _answer(sent: Sent, number: str, errors_shown: int) -> Response | Mapping[str, Any]:
     """Return the answer: an error where nobody got mail, and not by their own wish. Raises ApiError, 503."""
     if sent.all_for_now:
         text = f"nothing was sent: {sent.answers[0].text}"
@@ -175,8 +175,8 @@ def _answer(sent: Sent, number: str, told: int) -> Response | Mapping[str, Any]:
         "total_accepted_recipients": sent.accepted,
         "id": number,
     }
-    if errors and told:
-        results["rcpt_to_errors"] = errors[:told]
+    if errors and errors_shown:
+        results["rcpt_to_errors"] = errors[:errors_shown]
     if sent.accepted or not (sent.wrong or sent.refused):
         return {"results": results}
     first = {"message": "transmission created, but with validation errors", "code": "2000"}

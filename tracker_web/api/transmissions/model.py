@@ -9,7 +9,7 @@ from tracker_web.api.transmissions.substitution import Template
 
 
 class CannotSend(Exception):
-    """Why one recipient gets no mail. The text is told to whoever called."""
+    """Why one recipient gets no mail. The text goes to whoever called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +75,4 @@ class Transmission:
     wrong: tuple[str, ...]
     campaign: str
     options: Mapping[str, Any]
-    told: int
+    errors_shown: int

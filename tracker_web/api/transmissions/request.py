@@ -47,7 +47,7 @@ def transmission(body: Mapping[str, Any], most_recipients: int) -> Transmission:
         wrong=wrong,
         campaign=_campaign(body.get("campaign_id") or ""),
         options={name: options[name] for name in _OPTIONS if options.get(name) is not None},
-        told=body["num_rcpt_errors"],
+        errors_shown=body["num_rcpt_errors"],
     )
 
 

@@ -52,39 +52,43 @@ def new_id() -> str:
     return str(secrets.randbits(63) or 1)
 
 
-def send(asked: Transmission, relay: Relay, transmission_id: str, now: datetime) -> Sent:
+def send(transmission: Transmission, relay: Relay, transmission_id: str, now: datetime) -> Sent:
     """Hand a mail for each recipient to the MTA."""
-    wrong = list(asked.wrong)
-    mails = _mails(asked, transmission_id, now, wrong)
+    wrong = list(transmission.wrong)
+    mails = _mails(transmission, transmission_id, now, wrong)
     answers = tuple(relay.hand_in(mails))
     return Sent(tuple(wrong), answers)
 
 
-def _mails(asked: Transmission, transmission_id: str, now: datetime, wrong: list[str]) -> Iterator[Mail]:
-    for number, recipient in enumerate(asked.recipients, 1):
+def _mails(
+    transmission: Transmission, transmission_id: str, now: datetime, wrong: list[str]
+) -> Iterator[Mail]:
+    for number, recipient in enumerate(transmission.recipients, 1):
         try:
-            yield _mail(asked, recipient, transmission_id, number, now)
+            yield _mail(transmission, recipient, transmission_id, number, now)
         except CannotSend as error:
             wrong.append(f"{recipient.mailbox.address}: {error}")
 
 
-def _mail(asked: Transmission, to: Recipient, transmission_id: str, number: int, now: datetime) -> Mail:
+def _mail(
+    transmission: Transmission, to: Recipient, transmission_id: str, number: int, now: datetime
+) -> Mail:
     """Return one recipient's mail. Raises CannotSend."""
     try:
         header = api_header(
             transmission_id=transmission_id,
-            campaign=asked.campaign,
+            campaign=transmission.campaign,
             metadata=to.metadata,
             tags=to.tags,
-            options=asked.options,
+            options=transmission.options,
         )
     except ValueError as error:
         raise CannotSend(str(error)) from None
     author: Mailbox
     left = f"<{transmission_id}.{number}@"
-    if isinstance(asked.content, Fields):
-        author = sender_of(asked.content, to.values)
-        message = fields_message(asked.content, to, now, f"{left}{author.domain}>")
+    if isinstance(transmission.content, Fields):
+        author = sender_of(transmission.content, to.values)
+        message = fields_message(transmission.content, to, now, f"{left}{author.domain}>")
     else:
-        author, message = rfc822_message(asked.content, to, now, f"{left}{to.mailbox.domain}>")
+        author, message = rfc822_message(transmission.content, to, now, f"{left}{to.mailbox.domain}>")
     return Mail(to.return_path or author.address, to.mailbox.address, header + message)

@@ -126,12 +126,12 @@ def share_bar(shares: Sequence[tuple[str, float]], title: str) -> Markup:
 
 def series_data(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
     """Return the same lines as JSON, for the script that adds zoom and hover (static/series.js)."""
-    told = {
+    series = {
         "at": [at // 1000 for at in moments],
         "precision": precision,
         "lines": [{"name": line.words, "css": line.css, "values": line.values} for line in lines],
     }
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(series, separators=(",", ":"))
 
 
 def hours_chart(title: str, lines: Sequence[Line]) -> Markup:

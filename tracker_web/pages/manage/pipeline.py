@@ -27,7 +27,7 @@ def blueprint() -> Blueprint:
 
 
 def _shipper() -> list[tuple[str, str, bool]]:
-    """Return what the shipper told last: a name, words, and whether it is well."""
+    """Return what the shipper reported last: a name, words, and whether it is well."""
     found = status.load(Path(site.sources().settings.spool.directory))
     if found is None:
         silent = gettext("none has told its state here: is smtpapi ship running, on this host?")

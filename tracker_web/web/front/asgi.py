@@ -71,7 +71,7 @@ class _Answer:
 class Front:
     """An ASGI 3 application around a WSGI one. Threads of `workers` run that one.
 
-    slow: told the path of each request that was answered 408, and the seconds until then.
+    slow: called with the path of each request that was answered 408, and the seconds until then.
     """
 
     def __init__(

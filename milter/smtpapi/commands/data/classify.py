@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 from engagement.classify.followed import FollowedRules
-from engagement.classify.judge import RuleSet
+from engagement.classify.rule_set import RuleSet
 from engagement.events.classify import Classification
 from engagement.events.model import Hit
 from engagement.links.model import Kind
@@ -91,7 +91,7 @@ def _rules(settings: Settings) -> RuleSet:
 def _print_agents(rules: RuleSet, agents: Iterable[str], kind: Kind) -> None:
     for line in agents:
         agent = line.rstrip("\r\n")
-        label = rules.judge(_hit(agent, kind))
+        label = rules.classify(_hit(agent, kind))
         sys.stdout.write("\t".join((agent.replace("\t", " "), *_words(label), label.reason)) + "\n")
 
 
@@ -134,7 +134,7 @@ def _classify(settings: Settings, rules: RuleSet, since: int, until: int | None,
 
 @contextlib.contextmanager
 def _noted(settings: Settings, span: tuple[int, int], now: int, rules: RuleSet) -> Iterator[None]:
-    """Note in the registry what is classified meanwhile, so that webhooks tell of it.
+    """Note in the registry what is classified meanwhile, so that webhooks send it.
 
     Where there is no registry, there are no webhooks.
     """

@@ -17,7 +17,7 @@ from engagement.settings import Settings
 from engagement.settings.schema import ByLink
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.loop import Shipper
-from engagement.shipper.rejudge import Rejudge
+from engagement.shipper.reclassifier import Reclassifier
 from engagement.shipper.unsubscribe import Unsubscribes
 from engagement.spool.read import BUDGET
 from engagement.stores.port import EventStore
@@ -54,7 +54,7 @@ def shipper_of(
             directory,
             store,
             filler=filler,
-            rejudge=Rejudge(store, rules.current, settings.classify.again_within),
+            reclassifier=Reclassifier(store, rules.current, settings.classify.again_within),
             retention=settings.store.retention,
             unsubscribes=unsubscribes,
             portion=CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET,

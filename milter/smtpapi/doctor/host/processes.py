@@ -80,7 +80,7 @@ def running(config: Path, proc: Path = Path("/proc")) -> list[Running]:
     return programs
 
 
-def as_told(program: Running, settings: Settings) -> Running:
+def as_reported(program: Running, settings: Settings) -> Running:
     """Return a program with the time at which it says that it began anew: the shipper, at a reload."""
     if program.role != "ship":
         return program

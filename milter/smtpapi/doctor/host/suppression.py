@@ -1,6 +1,6 @@
 """The filter's copy of the suppression list: there, whole, readable for it, and as new as the registry.
 
-How new it is is told by its entries, since a change of a description leaves the file as it is.
+Its entries say how new it is, since a change of a description leaves the file as it is.
 """
 
 from collections.abc import Iterator
@@ -167,11 +167,11 @@ def _check_age(facts: CopyFacts) -> Iterator[Finding]:
     if facts.late or kept:
         lacks = f"lacks {facts.late} of its entries, the oldest for {facts.late_for / 60:.0f} min"
         has = f"has {kept} that were removed"
-        told = " and ".join([*([lacks] if facts.late else []), *([has] if kept else [])])
+        difference = " and ".join([*([lacks] if facts.late else []), *([has] if kept else [])])
         yield Finding(
             CHECK,
             Level.ERROR if facts.late else Level.WARNING,
-            f"the copy {facts.path} is older than the registry: it {told}"
+            f"the copy {facts.path} is older than the registry: it {difference}"
             + ("" if facts.shipping else "; no shipper runs"),
             "People who have unsubscribed get mail."
             if facts.late

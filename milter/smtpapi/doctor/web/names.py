@@ -13,14 +13,14 @@ from smtpapi.doctor.finding import Finding, Level
 
 _SECONDS: Final = 5.0  # for one question; resolvers of readers wait about as long
 CHECK: Final = "dns"
-_FEW: Final = 4  # name servers of a zone that are asked; more tell nothing new
+_FEW: Final = 4  # name servers of a zone that are asked; more add nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A name server to ask.
 
-    label: what people are told. authoritative: it is asked for its own zone alone.
+    label: shown to people. authoritative: it is asked for its own zone alone.
     """
 
     address: str
@@ -235,13 +235,13 @@ def _differences(host: str, answers: Sequence[Answer]) -> Iterator[Finding]:
         if each.v4 or each.v6:
             by_addresses.setdefault((each.v4, each.v6), []).append(str(each.server))
     if len(by_addresses) > 1:
-        told = "; ".join(
+        differences = "; ".join(
             f"{', '.join(servers)}: {', '.join((*v4, *v6))}" for (v4, v6), servers in by_addresses.items()
         )
         yield Finding(
             CHECK,
             Level.WARNING,
-            f"{host} has different addresses by whom one asks: {told}",
+            f"{host} has different addresses by whom one asks: {differences}",
             "Some readers are led elsewhere: a change that has not spread yet, a name server with an old "
             "zone, "
             "or a split view that readers outside do not share.",

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.store_samples import AT, Telling
-from engagement.classify.judge import _many
 from engagement.classify.model import Seen, Within
 from engagement.classify.read import read_rules
+from engagement.classify.rule_set import _many
 from engagement.classify.shipped import shipped
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds
@@ -18,11 +18,11 @@ from engagement.events.model import Hit, MessageEvent
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, RowSource, rows
 from engagement.links.model import Kind
-from engagement.shipper import recent_clicks, rejudge
+from engagement.shipper import recent_clicks, reclassifier
 from engagement.shipper.loop import Shipper
 from engagement.shipper.recent_clicks import RecentClicks
+from engagement.shipper.reclassifier import Reclassifier, is_withheld
 from engagement.shipper.reclassify import Change, Outcome, reclassify
-from engagement.shipper.rejudge import Rejudge, is_withheld
 from engagement.spool.write import SpoolWriter
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import Query, StoreError
@@ -40,13 +40,13 @@ class Site:
         self.tell = Telling()
         self.now = AT / 1000 + 60
         self.rules = shipped()
-        self.rejudge = Rejudge(self.store, lambda: self.rules, within, lambda: self.now)
+        self.reclassifier = Reclassifier(self.store, lambda: self.rules, within, lambda: self.now)
 
     def add(self, *made: list[EventRow]) -> None:
         """Store rows and note them, as the shipper does."""
         all_rows = [row for each in made for row in each]
         self.store.add(all_rows)
-        self.rejudge.note(all_rows)
+        self.reclassifier.note(all_rows)
 
     def labels(self) -> dict[str, int]:
         """How many hits each rule has decided, probable ones with a question mark."""
@@ -72,7 +72,7 @@ def test_a_burst_turns_all_its_clicks_whichever_came_first(site: Site) -> None:
     for click in clicks[::-1]:
         site.add(click)
     assert site.labels() == {"browser": 4}
-    assert site.rejudge.turn() == 4
+    assert site.reclassifier.turn() == 4
     assert site.labels() == {"burst": 4}
     (past,) = site.store.past_labels(clicks[0][0].event_id)
     assert (past.label.reason, past.until_ms) == ("browser", int(site.now * 1000))
@@ -85,48 +85,48 @@ def test_in_any_order_and_in_any_number_of_turns_the_labels_are_the_same() -> No
         for number, click in enumerate([*made[::2], *made[1::2], site.tell.hit(Kind.OPEN, at=4_500)]):
             site.add(click)
             if number % (6 // turns or 1) == 0:
-                site.rejudge.turn(now=True)
-        site.rejudge.turn(now=True)
+                site.reclassifier.turn(now=True)
+        site.reclassifier.turn(now=True)
         assert site.labels() == {"burst": 5, "browser": 1}
 
 
 def test_a_delivery_that_comes_later_judges_the_hits_before_it(site: Site) -> None:
     site.add(site.tell.hit(Kind.OPEN, at=0), site.tell.hit(at=12_000), site.tell.hit(at=40_000))
-    site.rejudge.turn(now=True)
+    site.reclassifier.turn(now=True)
     assert site.labels() == {"browser": 3}
     site.add(delivery(10_000))
-    assert site.rejudge.turn(now=True) == 2
+    assert site.reclassifier.turn(now=True) == 2
     assert site.labels() == {"before-delivery": 1, "at-delivery?": 1, "browser": 1}
 
 
 def test_a_bare_open_becomes_certain_when_the_delivery_is_known(site: Site) -> None:
     site.add(site.tell.hit(Kind.OPEN, at=9_000, agent="Mozilla/5.0"))
     site.add(delivery(0))
-    site.rejudge.turn(now=True)
+    site.reclassifier.turn(now=True)
     assert site.labels() == {"apple-privacy-at-delivery": 1}
 
 
 def test_one_address_in_the_mail_of_many_recipients_turns_the_first_of_them_too(site: Site) -> None:
     for number in range(10):
         site.add(site.tell.hit(at=900 * number, message=number + 1))
-        site.rejudge.turn(now=True)
+        site.reclassifier.turn(now=True)
     assert site.labels() == {"many-recipients?": 10}
 
 
 def test_what_an_address_did_is_not_undone_when_it_is_forgotten(site: Site) -> None:
     site.add(*(site.tell.hit(at=900 * number, message=number + 1) for number in range(10)))
-    site.rejudge.turn(now=True)
+    site.reclassifier.turn(now=True)
     site.now += 1800
     site.add(site.tell.hit(at=1_800_000, message=50))
     site.add(site.tell.hit(Kind.OPEN, at=1_800_000, message=1))
-    site.rejudge.turn(now=True)
+    site.reclassifier.turn(now=True)
     assert site.labels() == {"many-recipients?": 10, "browser": 2}
 
 
 def test_clicks_of_many_recipients_that_take_their_time_are_peoples(site: Site) -> None:
     for number in range(10):
         site.add(site.tell.hit(at=2_000 * number, message=number + 1))
-    site.rejudge.turn(now=True)
+    site.reclassifier.turn(now=True)
     assert site.labels() == {"browser": 10}
 
 
@@ -136,28 +136,28 @@ def test_hits_older_than_asked_keep_their_labels_and_still_are_evidence() -> Non
         site.tell.hit(at=at, target=link) for at, link in zip((-4_000, -2_000, 0, 900), LINKS, strict=False)
     ]
     site.add(*clicks)
-    assert site.rejudge.turn() == 3
+    assert site.reclassifier.turn() == 3
     assert site.labels() == {"browser": 1, "burst": 3}
 
 
 def test_nothing_is_judged_anew_where_it_is_off() -> None:
     site = Site(within=0)
     site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
-    assert site.rejudge.turn(now=True) == 0
+    assert site.reclassifier.turn(now=True) == 0
 
 
 def test_a_turn_is_bounded_and_the_next_one_is_not_at_once(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rejudge, "MESSAGES", 2)
+    monkeypatch.setattr(reclassifier, "MESSAGES", 2)
     for message in range(1, 4):
         site.add(
             *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
         )
-    assert site.rejudge.turn() == 10
-    assert site.rejudge.turn() == 0
-    assert site.rejudge.turn(now=True) == 5
-    assert site.rejudge.turn(now=True) == 0
+    assert site.reclassifier.turn() == 10
+    assert site.reclassifier.turn() == 0
+    assert site.reclassifier.turn(now=True) == 5
+    assert site.reclassifier.turn(now=True) == 0
 
 
 def test_a_store_that_fails_costs_no_evidence(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +169,8 @@ def test_a_store_that_fails_costs_no_evidence(site: Site, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(site.store, "relabel", fail)
         with pytest.raises(StoreError):
-            site.rejudge.turn()
-    assert site.rejudge.turn(now=True) == 5
+            site.reclassifier.turn()
+    assert site.reclassifier.turn(now=True) == 5
 
 
 def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> None:
@@ -178,7 +178,7 @@ def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> 
     source = row.source
     assert isinstance(source, RowSource)
     site.add([replace(row, source=replace(source, label=Classification(ReaderClass.HUMAN, "browser", "1")))])
-    assert site.rejudge.turn() == 0
+    assert site.reclassifier.turn() == 0
 
 
 def test_what_an_address_did_is_forgotten_after_the_span() -> None:
@@ -229,7 +229,7 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
         assert isinstance(source, RowSource)
         with_records.append(encode(source.event))
     with_records.close()
-    shipper = Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now)
+    shipper = Shipper(tmp_path, site.store, reclassifier=site.reclassifier, now=lambda: site.now)
     assert shipper.drain()
     assert site.labels() == {"burst": 5}
 
@@ -237,17 +237,17 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
 def test_before_it_ends_the_shipper_judges_all_that_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rejudge, "MESSAGES", 2)
+    monkeypatch.setattr(reclassifier, "MESSAGES", 2)
     site = Site()
     for message in range(7):
         site.add(
             *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
         )
     tmp_path.joinpath("spool").mkdir()
-    shipper = Shipper(tmp_path / "spool", site.store, rejudge=site.rejudge, now=lambda: site.now)
+    shipper = Shipper(tmp_path / "spool", site.store, reclassifier=site.reclassifier, now=lambda: site.now)
     assert shipper.drain()
     assert site.labels() == {"burst": 35}
-    assert not site.rejudge.waits
+    assert not site.reclassifier.waits
 
 
 def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
@@ -260,9 +260,9 @@ def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
         raise StoreError("locked")
 
     monkeypatch.setattr(site.store, "relabel", fail)
-    shipper = Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now)
+    shipper = Shipper(tmp_path, site.store, reclassifier=site.reclassifier, now=lambda: site.now)
     assert shipper.drain()
-    assert (shipper.status.last_error, site.rejudge.waits) == ("locked", True)
+    assert (shipper.status.last_error, site.reclassifier.waits) == ("locked", True)
 
 
 def test_a_fault_of_ours_while_judging_stops_nothing_either(
@@ -275,8 +275,8 @@ def test_a_fault_of_ours_while_judging_stops_nothing_either(
         raise ZeroDivisionError
 
     monkeypatch.setattr(site.store, "hits_of", fail)
-    assert Shipper(tmp_path, site.store, rejudge=site.rejudge, now=lambda: site.now).drain()
-    assert not site.rejudge.waits
+    assert Shipper(tmp_path, site.store, reclassifier=site.reclassifier, now=lambda: site.now).drain()
+    assert not site.reclassifier.waits
     assert "1 message(s) not judged anew: ZeroDivisionError" in caplog.text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from engagement.classify.judge import WITHHELD
+from engagement.classify.rule_set import WITHHELD
 from engagement.classify.shipped import classify, shipped
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit

@@ -1,4 +1,4 @@
-"""Judges a hit by rules: the first one whose conditions all hold gives the label.
+"""Classifies hits by rules: the first one whose conditions all hold gives the label.
 
 Pure. Invariant: the label follows from the hit, the rules and the context alone, so it can be made again.
 """
@@ -32,7 +32,7 @@ _Candidates = tuple[tuple[tuple[_Test, ...], Classification], ...]
 
 
 class RuleSet:
-    """Rules in their order, made ready to judge.
+    """Rules in their order, made ready to classify hits.
 
     version: in each label. as_numbers: finds the systems of addresses.
     """
@@ -57,7 +57,7 @@ class RuleSet:
         """Return a set of other rules, with this one's version and systems of addresses."""
         return RuleSet(rules, self.version, self._as_numbers)
 
-    def judge(self, hit: Hit, context: Context = NOTHING) -> Classification:
+    def classify(self, hit: Hit, context: Context = NOTHING) -> Classification:
         """Return the label of a hit."""
         kind = hit.kind
         place = 0 if kind in OPENS else 1 if kind in CLICKS else 2
@@ -72,7 +72,7 @@ class RuleSet:
         return self._unknown if hit.user_agent.strip() else self._nameless
 
     def word(self, user_agent: str) -> str:
-        """Return what may stand for a User-Agent and is judged like it: the names of the rules that know it.
+        """Return what may replace a User-Agent and gets the same class: the names of the rules that know it.
 
         No agent stands for itself, and so does a word, but for what no rule is named.
         """
@@ -115,7 +115,7 @@ class RuleSet:
         )
 
     def _may_hold(self, rule: Rule, *, alone: bool) -> bool:
-        """Tell whether a rule can hold at all. alone: of a hit of which only its injection is known."""
+        """Return whether a rule can hold at all. alone: of a hit of which only its injection is known."""
         if self._no_systems and rule.as_numbers and 0 not in rule.as_numbers:
             return False
         return not (alone and (rule.burst or rule.recipients or rule.after_delivery is not None))
@@ -165,7 +165,7 @@ class RuleSet:
 
 
 def is_word(user_agent: str) -> bool:
-    """Tell whether this is what privacy put in the place of a User-Agent, in this version of the program."""
+    """Return whether this is what this version's privacy modes put in the place of a User-Agent."""
     return user_agent == WITHHELD or user_agent.startswith(f"{WITHHELD} ")
 
 
@@ -186,7 +186,7 @@ def _fits(test: AgentTest, agent: str, as_sent: str, parts: set[str]) -> bool:
 
 
 def _fits_any_sort(rule: Rule) -> bool:
-    """Tell whether a rule asks nothing of what tells sorts of hits apart: signals, method, a spoiled link."""
+    """Return whether a rule has no condition on signals, method or a spoiled link, which define a sort."""
     return not (rule.signals or rule.no_signals or rule.methods or rule.spoiled)
 
 
@@ -200,12 +200,12 @@ def _fits_sort(rule: Rule, signals: int, method: str, *, spoiled: bool) -> bool:
 
 
 def _is_day(hit: Hit) -> bool:
-    """Tell whether privacy left no more than the day of a hit's time."""
+    """Return whether privacy left no more than the day of a hit's time."""
     return hit.at_ms % _DAY_MS == 0 and not hit.client_address
 
 
 def _soon(hit: Hit, since_ms: int | None, seconds: float, before: float) -> bool:
-    """Tell whether a hit came at most so many seconds after, and so many before it.
+    """Return whether a hit came at most so many seconds after, and so many before it.
 
     Not where privacy left no more than its day.
     """
@@ -215,7 +215,7 @@ def _soon(hit: Hit, since_ms: int | None, seconds: float, before: float) -> bool
 
 
 def _many(seen: Sequence[Seen], at_ms: int, within: Within) -> bool:
-    """Tell whether a hit at this time is in some span with so many different things.
+    """Return whether a hit at this time is in some span with so many different things.
 
     seen: in time order.
     """

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engagement.links.model import CLICKS, OPENS, BadToken, Identity, Kind, Link
-from engagement.links.payload import glance, pack_identity, pack_link, payload, unpack
+from engagement.links.payload import pack_identity, pack_link, payload, peek, unpack
 
 IDENTITY = Identity(bytes(16), 1, "ida@example.net", 1_793_000_000, 1_793_000_500, tags=("a",), metadata="{}")
 LINKS = [
@@ -27,10 +27,10 @@ SEALED = [
 
 @pytest.mark.parametrize(("kind", "link"), SEALED)
 @pytest.mark.parametrize("filler", [False, True])
-def test_glance_is_what_the_whole_reading_says(kind: Kind, link: Link | None, filler: bool) -> None:
+def test_peek_is_what_the_whole_reading_says(kind: Kind, link: Link | None, filler: bool) -> None:
     packed = payload(pack_identity(IDENTITY), b"" if link is None else pack_link(link), filler=filler)
     identity, read = unpack(kind, packed)
-    assert glance(kind, packed) == (identity.issued, identity.expiry, read.target if read else b"")
+    assert peek(kind, packed) == (identity.issued, identity.expiry, read.target if read else b"")
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_glance_is_what_the_whole_reading_says(kind: Kind, link: Link | None, fi
 )
 def test_click_of_another_shape_is_a_bad_token(items: list[object]) -> None:
     with pytest.raises(BadToken, match="payload"):
-        glance(Kind.CLICK, msgpack.packb(items))
+        peek(Kind.CLICK, msgpack.packb(items))
 
 
 @given(kind=st.sampled_from(Kind), packed=st.binary(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_read_or_refused(kind: Kind, packed: bytes) -> None:
     with suppress(BadToken):
-        issued, expiry, target = glance(kind, packed)
+        issued, expiry, target = peek(kind, packed)
         assert (type(issued), type(expiry), type(target)) == (int, int, bytes)
 
 

@@ -1,7 +1,7 @@
-"""Judges stored hits anew by what came in after them: other hits of the message, its delivery.
+"""Classifies stored hits again, by what came in after them: other hits of the message, its delivery.
 
-Not the rules (`engagement.classify`). Invariants: of one message all hits are judged together, so the labels
-do not depend on the order in which they came; a label changes only where class, rule or certainty do; a turn
+Not the rules (`engagement.classify`). Invariants: all hits of a message are classified together, so labels do
+not depend on the order in which they came; a label changes only where class, rule or certainty do; a turn
 is bounded, by the age of hits, the number of messages and a small share of the shipper's time.
 """
 
@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engagement.classify.judge import RuleSet, is_word
 from engagement.classify.model import Context, Seen, Within
+from engagement.classify.rule_set import RuleSet, is_word
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Hit
 from engagement.events.rows import EventRow, RowSource
@@ -23,7 +23,7 @@ from engagement.stores.port import EventStore, LabelledHit, StoreError
 
 _log = logging.getLogger("engagement.shipper")
 
-MESSAGES: Final = 500  # judged in one turn
+MESSAGES: Final = 500  # classified in one turn
 _WAITING: Final = 100_000  # messages that wait for their turn; beyond, the oldest keep their labels
 _TURNS: Final = 60.0  # seconds for which clicks are remembered longer than rules ask, as turns may be late
 _EVERY: Final = 2.0  # seconds from one turn to the next,
@@ -43,7 +43,7 @@ _OLD_WORDS: Final = frozenset(
 )
 
 
-class Judged(NamedTuple):
+class ClassifiedHit(NamedTuple):
     """A hit, its label so far, and the one it has by these rules and this evidence."""
 
     hit: Hit
@@ -52,7 +52,7 @@ class Judged(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Tell whether anything but the version of the rules is different."""
+        """Return whether anything but the version of the rules is different."""
         return _said(self.before) != _said(self.label)
 
 
@@ -61,7 +61,7 @@ def _said(label: Classification) -> tuple[ReaderClass, str, bool]:
 
 
 def is_withheld(hit: Hit) -> bool:
-    """Tell whether privacy removed what a hit could be judged by."""
+    """Return whether privacy removed what a hit could be classified by."""
     return not hit.client_address and (is_word(hit.user_agent) or hit.user_agent in _OLD_WORDS)
 
 
@@ -71,20 +71,20 @@ def message_of(hit: Hit) -> bytes:
 
 
 def is_click(hit: Hit) -> bool:
-    """Tell whether a hit may be one of many that a robot made: a link that was really asked for."""
+    """Return whether a hit may be one of many that a robot made: a real request for a link."""
     return hit.kind in CLICKS and hit.method != "HEAD"
 
 
-def judge_messages(
+def classify_messages(
     store: EventStore, messages: Iterable[bytes], rules: RuleSet, seen_by: SeenBy
-) -> list[Judged]:
-    """Return all hits of messages (16 bytes each), judged by everything that is known now.
+) -> list[ClassifiedHit]:
+    """Return all hits of messages (16 bytes each), classified by everything that is known now.
 
     seen_by: which messages each address clicked in, in time order.
     """
     wanted = list(messages)
     deliveries = store.deliveries(wanted)
-    judged = []
+    classified = []
     for message, labelled in store.hits_of(wanted).items():
         links: defaultdict[str, list[Seen]] = defaultdict(list)
         for hit, _ in labelled:
@@ -93,11 +93,11 @@ def judge_messages(
         links.pop("", None)  # nobody's address is everybody's
         identity, _ = unpack(labelled[0].hit.kind, labelled[0].hit.packed)
         context = Context(identity.issued * 1000, deliveries.get(message), links, seen_by)
-        judged += [Judged(hit, label, rules.judge(hit, context)) for hit, label in labelled]
-    return judged
+        classified += [ClassifiedHit(hit, label, rules.classify(hit, context)) for hit, label in labelled]
+    return classified
 
 
-class Rejudge:
+class Reclassifier:
     """What the shipper does between its steps.
 
     rules: returns those in force. within: seconds; older hits keep their labels. now: returns Unix seconds.
@@ -124,7 +124,7 @@ class Rejudge:
 
     @property
     def waits(self) -> bool:
-        """Tell whether messages wait for their turn."""
+        """Return whether messages wait for their turn."""
         return bool(self._waiting)
 
     def note(self, rows: Iterable[EventRow]) -> None:
@@ -156,15 +156,15 @@ class Rejudge:
             self._recent = RecentClicks(longest + _TURNS)
         return Within(min(each.number for each in rules), longest)
 
-    def _forgotten(self, judged: Judged) -> bool:
-        """Tell whether a label would go only because what an address did elsewhere is remembered no more."""
+    def _forgotten(self, hit: ClassifiedHit) -> bool:
+        """Return whether a label would change only because the address's other clicks are forgotten."""
         order = [rule.name for rule in self._rules().rules]
         places = {rule.name: place for place, rule in enumerate(self._rules().rules) if rule.recipients}
-        before, after = places.get(judged.before.reason), judged.label.reason
+        before, after = places.get(hit.before.reason), hit.label.reason
         return before is not None and (after not in order or order.index(after) > before)
 
     def turn(self, *, now: bool = False) -> int:
-        """Judge what waits, if it is time; return how many labels changed. now: also if it is not.
+        """Classify what waits, if it is time; return how many labels changed. now: also if it is not.
 
         Raises StoreError; then what waits goes on waiting. After a fault of ours it does not: their hits have
         labels, and shipping is not stopped for better ones.
@@ -175,15 +175,15 @@ class Rejudge:
         messages = [message for message, _ in zip(self._waiting, range(MESSAGES), strict=False)]
         oldest = (self._now() - self._within) * 1000
         try:
-            judged = judge_messages(self._store, messages, self._rules(), self._recent.by_address)
+            classified = classify_messages(self._store, messages, self._rules(), self._recent.by_address)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - as the docstring says
             _log.error("%d message(s) not judged anew: %s", len(messages), type(error).__name__)
-            judged = []
+            classified = []
         news = [
             LabelledHit(each.hit, each.label)
-            for each in judged
+            for each in classified
             if each.changed and each.hit.at_ms >= oldest and not self._forgotten(each)
         ]
         changed = self._store.relabel(news, int(self._now() * 1000)) if news else 0

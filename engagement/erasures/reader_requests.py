@@ -18,7 +18,7 @@ _MOST: Final = 200  # of one page
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReaderRequest:
     """What one reader asked. what: of `engagement.events.model.ASKS`. at_ms: of the last time, Unix time."""
 
     what: str
@@ -32,35 +32,35 @@ class Asked:
         return _hash(self.tenant) + _hash(f"{self.what}\0{self.recipient.lower()}")
 
 
-def asked_by(hit: Hit) -> Asked | None:
+def request_of(hit: Hit) -> ReaderRequest | None:
     """Return what a hit asks; None where it names nobody. Raises BadToken for a broken payload."""
     identity, _ = unpack(hit.kind, hit.packed)
     if not identity.recipient or identity.recipient.endswith(PSEUDONYM_DOMAIN):
         return None
-    return Asked(hit.method, identity.recipient, identity.customer_id, hit.at_ms)
+    return ReaderRequest(hit.method, identity.recipient, identity.customer_id, hit.at_ms)
 
 
-def note(registry: Registry, asked: Asked) -> None:
+def note(registry: Registry, request: ReaderRequest) -> None:
     """Keep what a reader asked. Raises RegistryError."""
     registry.put(
         KIND,
-        asked.key,
+        request.key,
         {
-            "what": asked.what,
-            "recipient": asked.recipient,
-            "tenant": asked.tenant,
-            "at_ms": asked.at_ms,
+            "what": request.what,
+            "recipient": request.recipient,
+            "tenant": request.tenant,
+            "at_ms": request.at_ms,
         },
     )
 
 
-def waiting(registry: Registry, tenant: str) -> list[Asked]:
+def waiting(registry: Registry, tenant: str) -> list[ReaderRequest]:
     """Return what waits for somebody to see to it, the oldest first. tenant: "" for everybody's.
 
     Raises RegistryError.
     """
     prefix = _hash(tenant) if tenant else ""
-    found = [_asked(each) for each in registry.find(KIND, prefix=prefix, limit=_MOST)]
+    found = [_request(each) for each in registry.find(KIND, prefix=prefix, limit=_MOST)]
     return sorted(found, key=lambda each: each.at_ms)
 
 
@@ -78,6 +78,6 @@ def _hash(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _asked(document: Document) -> Asked:
+def _request(document: Document) -> ReaderRequest:
     data = document.data
-    return Asked(str(data["what"]), str(data["recipient"]), str(data["tenant"]), int(data["at_ms"]))
+    return ReaderRequest(str(data["what"]), str(data["recipient"]), str(data["tenant"]), int(data["at_ms"]))
