@@ -131,7 +131,7 @@ def newsletter() -> bytes:
 
 
 def message(document: bytes) -> bytes:
-    """The document as a quoted-printable HTML mail with a few of the usual fields."""
+    """The document as a quoted-printable HTML mail with a few common fields."""
     fields = (
         "Received: from app.example.com (app.example.com [192.0.2.7]) by mx.example.com with ESMTPSA id 1;\n"
         " Tue, 24 Nov 2026 06:00:00 +0000\nFrom: News <news@example.com>\nTo: reader@example.test\n"

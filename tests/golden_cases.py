@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "golden" / "messages"
 NOW = 1_790_000_000.0
 RING = Ring(()).rotated(bytes(range(32)), int(NOW) - 86_400)
-USUAL = """
+DEFAULT_SETTINGS = """
 smtpapi { }
 ESMTP_Listener {
   click_tracking_enabled = true
@@ -44,7 +44,7 @@ class Ran(NamedTuple):
 def run(case: Path, raw: bytes) -> Ran:
     """The whole filter over one message, with a fixed key and a clock that stands still."""
     settings = case / "settings.conf"
-    text = settings.read_text() if settings.exists() else USUAL
+    text = settings.read_text() if settings.exists() else DEFAULT_SETTINGS
     facts: dict[str, Any] = {
         "client": "127.0.0.1",
         "sender": "news@example.com",

@@ -3,7 +3,7 @@
 in.eml has bare LF and runs as it is and with CRLF. plan.json is the report line and out.eml the message of
 the LF run; both change only by
 `PYTHONPATH=milter:. python tests/test_golden_messages.py update [FOLDER…]`. settings.conf and
-envelope.json in the folder replace the usual ones, README says what the case holds. Judged by
+envelope.json in the folder replace the default ones, README says what the case holds. Judged by
 tests/fidelity.py as well.
 """
 

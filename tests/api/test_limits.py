@@ -236,9 +236,9 @@ def test_slow_call_is_answered_and_its_turn_is_kept_until_it_ends() -> None:
     status, body = through(gate, environ())
     assert (status, b"too many calls" in body) == ("503 Service Unavailable", True)
     go.set()
-    patient = Gate(slow, timeout=30, at_once=1)
-    assert through(patient, environ()) == ("200 OK", b"late")
-    assert through(patient, environ("POST")) == ("200 OK", b"late")
+    gate = Gate(slow, timeout=30, at_once=1)
+    assert through(gate, environ()) == ("200 OK", b"late")
+    assert through(gate, environ("POST")) == ("200 OK", b"late")
 
 
 def test_failing_call_raises_where_the_server_sees_it_and_gives_its_turn_back() -> None:

@@ -32,7 +32,7 @@ HTML = (
     b'X-MSYS-API: {"campaign_id":"load"}\r\n\r\n'
     b'<html><body><a href="' + TARGET.encode() + b'">go</a></body></html>\r\n'
 )
-SOON = {"connect_timeout": 2000, "request_timeout": 2000}  # milliseconds until the driver loses patience
+SOON = {"connect_timeout": 2000, "request_timeout": 2000}  # milliseconds until the driver gives up
 
 
 def ip(*words: str) -> None:

@@ -29,7 +29,7 @@ SHORT: dict[str, Any] = {"connect_timeout": 1500, "request_timeout": 1500}
 
 @pytest.fixture
 def client(cassandra_node: Node, request: pytest.FixtureRequest) -> Iterator[CassandraClientStanza]:
-    """A keyspace for one test, and a client that soon loses patience."""
+    """A keyspace for one test, and a client with short timeouts."""
     name = f"fault_{abs(hash(request.node.name)) % 10**8}"
     yield replace(cassandra_node.migrated(name), **SHORT)
     connection = Connection(cassandra_node.client(name), {})

@@ -22,7 +22,7 @@ from smtpapi.pipeline.transaction import Site, consider
 from smtpapi.rewrite import raw_message
 
 needs_corpus = pytest.mark.skipif(not fidelity.CORPUS.is_dir(), reason=f"no corpus at {fidelity.CORPUS}")
-SITE = replace(Site.build(load_text(golden.USUAL), golden.RING), first_hand=True)
+SITE = replace(Site.build(load_text(golden.DEFAULT_SETTINGS), golden.RING), first_hand=True)
 ENVELOPE = Envelope(Client("127.0.0.1"), "news@example.com", ("reader@example.test",))
 
 

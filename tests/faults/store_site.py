@@ -13,7 +13,7 @@ from engagement.stores import migrate_store
 from faults.pipeline import Pipeline
 
 FAULTS = ("pause", "kill", "slow", "deaf", "login")
-SOON = {"connect_timeout": 2000, "request_timeout": 2000}  # milliseconds until the driver loses patience
+SOON = {"connect_timeout": 2000, "request_timeout": 2000}  # milliseconds until the driver gives up
 
 
 class StoreSite(Pipeline):

@@ -46,9 +46,9 @@ def click(site: Pipeline, name: str, count: int) -> list[str]:
 
 def click_until(site: Pipeline, name: str, done: Callable[[], bool]) -> int:
     """Clicks on, as the writer tries again after a pause and not at each event; how many it took."""
-    count, end_of_patience = 0, time.monotonic() + 60
+    count, deadline = 0, time.monotonic() + 60
     while not done():
-        assert time.monotonic() < end_of_patience, f"{count} clicks, and nothing is kept again"
+        assert time.monotonic() < deadline, f"{count} clicks, and nothing is kept again"
         count += len(click(site, f"{name}{count}x", 100))
     return count
 

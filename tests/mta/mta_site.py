@@ -46,12 +46,12 @@ def free_port() -> int:
 
 
 # Nothing is timed here: a wait ends as soon as it can, and a machine that does other work too gets its time.
-_PATIENCE = 3
+_SLOWNESS = 3
 
 
 def until(done: Callable[[], object], seconds: float = 10.0, what: str = "it") -> None:
     """Wait for something to become true. seconds: what it may take on a machine of its own."""
-    seconds *= _PATIENCE
+    seconds *= _SLOWNESS
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"

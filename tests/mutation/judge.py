@@ -31,13 +31,13 @@ LEFT_OUT = (
         "(cassandra and not test_cassandra_counting)",  # those need a node, the counting does not
         "tracker_live",
         "nginx",
-        "patience",
+        "test_page_timeout",
         "test_forked",
     ),
     *("through_postfix", "worker_stop", "linear", "make_run", "layouts", "without_the_part_in_c"),
 )
 CHOICE = ("-k", " and ".join(f"not {word}" for word in LEFT_OUT))
-_PATIENCE = 25  # seconds for one test; without a mutant none that is chosen takes half as long
+_TIMEOUT = 25  # seconds for one test; without a mutant none that is chosen takes half as long
 _OUTCOMES = {0: SURVIVED, 5: SURVIVED, 1: NOTICED, -1: TOO_LONG}  # by pytest's exit status
 _FIRST_FILES = 3
 
@@ -99,11 +99,11 @@ class Tree:
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         for some in filter(None, (files[:_FIRST_FILES], files[_FIRST_FILES:])):
             left = [test for test in tests if test.partition("::")[0] in some]
-            doubtful: list[str] = []
-            while (found := self._imported(mutant, left, doubtful, _limit(seconds))).outcome != SURVIVED:
+            flaky: list[str] = []
+            while (found := self._imported(mutant, left, flaky, _limit(seconds))).outcome != SURVIVED:
                 if not found.failed or self._passes(found.failed):
                     return found.outcome
-                doubtful.append(found.failed)  # on a busy machine it fails as it is
+                flaky.append(found.failed)  # on a busy machine it fails as it is
         return SURVIVED
 
     def _imported(self, mutant: Mutant, tests: list[str], without: list[str], seconds: float) -> "_Found":
@@ -120,17 +120,17 @@ class Tree:
         if status in _OUTCOMES:
             return _Found(_OUTCOMES[status], failed)
         # The module cannot even be imported; unless it is the choice of tests that is wrong.
-        right = self._run(tests, _PATIENCE * 3, "--collect-only") == 0
+        right = self._run(tests, _TIMEOUT * 3, "--collect-only") == 0
         return _Found(NOTICED if right else SURVIVED, "")
 
     def _passes(self, test: str) -> bool:
         """Tell whether a test passes without a mutant."""
-        return self._run([test], _PATIENCE * 3) == 0
+        return self._run([test], _TIMEOUT * 3) == 0
 
     def _run(self, tests: list[str], seconds: float, *words: str) -> int:
         names = self.path / "chosen-tests"
         names.write_text("\n".join(tests))
-        plugin = ("-p", "mutation.failing", "-x", f"--timeout={_PATIENCE}")
+        plugin = ("-p", "mutation.failing", "-x", f"--timeout={_TIMEOUT}")
         return self.pytest(*plugin, *words, f"@{names}", timeout=seconds)
 
     def open(self) -> None:
@@ -156,7 +156,7 @@ class Session:
     def __init__(self, tree: Tree) -> None:
         jobs, self._jobs = os.pipe()
         self._answers, answers = os.pipe()
-        words = ("-p", "mutation.inside", f"--timeout={_PATIENCE}", *SUITES, *CHOICE)
+        words = ("-p", "mutation.inside", f"--timeout={_TIMEOUT}", *SUITES, *CHOICE)
         self._process = tree.start(*words, MUTANT_JOBS=jobs, MUTANT_ANSWERS=answers)
         os.close(jobs)
         os.close(answers)
@@ -177,4 +177,4 @@ class Session:
 
 
 def _limit(seconds: float) -> float:
-    return _PATIENCE + 3 * seconds
+    return _TIMEOUT + 3 * seconds

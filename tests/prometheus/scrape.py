@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engagement.metrics.model import Metric
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds; a busy machine starts Python slowly
+TIMEOUT = 30.0  # seconds; a busy machine starts Python slowly
 
 
 def promtool() -> str:
@@ -27,12 +27,12 @@ def promtool() -> str:
 
 class _Unix(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+        super().__init__("localhost", timeout=TIMEOUT)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(TIMEOUT)
         self.sock.connect(self._path)
 
 
@@ -41,7 +41,7 @@ def get(address: str, path: str = "/metrics", method: str = "GET") -> tuple[int,
     if address.startswith("unix:"):
         connection: http.client.HTTPConnection = _Unix(address.removeprefix("unix:"))
     else:
-        connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -52,7 +52,7 @@ def get(address: str, path: str = "/metrics", method: str = "GET") -> tuple[int,
 
 def scraped(address: str) -> str:
     """Return the metrics, as soon as somebody listens there."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while True:
         try:
             status, text = get(address)
@@ -76,7 +76,7 @@ def values(text: str) -> dict[str, float]:
 
 def until(address: str, holds: Callable[[dict[str, float]], bool]) -> dict[str, float]:
     """Return the values as soon as they are so."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not holds(found := values(scraped(address))):
         assert time.monotonic() < end, found
         time.sleep(0.05)

@@ -13,7 +13,7 @@ import pytest
 from engagement.metrics import show
 from engagement.metrics.listener import MetricsListener
 from engagement.metrics.model import Durations, Kind, Metric, Reading
-from prometheus.scrape import PATIENCE, get, scraped, values
+from prometheus.scrape import TIMEOUT, get, scraped, values
 from web.servers import free_port
 
 THINGS = Metric("things_total", Kind.COUNTER, 'Things, "odd" \\ ones\ntoo', ("kind",))
@@ -97,7 +97,7 @@ def test_an_address_that_is_taken_is_said_once_and_used_when_it_is_free(address:
     first, _ = _listener(address)
     scraped(address)
     second, said = _listener(address)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not said:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -119,7 +119,7 @@ def test_a_socket_that_nobody_serves_any_more_is_replaced_and_another_file_is_no
     listener.stop()
     (tmp_path / "m").write_text("precious")
     listener, said = _listener(f"unix:{tmp_path}/m")
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not said:
         assert time.monotonic() < end
         time.sleep(0.02)

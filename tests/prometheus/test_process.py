@@ -13,7 +13,7 @@ import pytest
 from engagement.metrics import process
 from engagement.metrics.model import Kind, Metric, Reading
 from engagement.metrics.process import MetricsProcess
-from prometheus.scrape import PATIENCE, get, scraped, values
+from prometheus.scrape import TIMEOUT, get, scraped, values
 
 THINGS = Metric("things_total", Kind.COUNTER, "Things")
 
@@ -23,7 +23,7 @@ def _read() -> Iterator[Reading]:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -16,7 +16,7 @@ from engagement.maillogs import metrics as follower_metrics
 from engagement.shipper import metrics as shipper_metrics
 from milter_client import MilterClient
 from mta.mta_site import SMTPAPI, Filter
-from prometheus.scrape import PATIENCE, ROOT, get, judge, scraped, until, values
+from prometheus.scrape import ROOT, TIMEOUT, get, judge, scraped, until, values
 from smtpapi.telemetry import metrics as milter_metrics
 from tracker_web.server import counts
 from tracker_web.web import request_metrics
@@ -50,7 +50,7 @@ def _service(site: Site, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
 def _others(process: subprocess.Popen[bytes], address: str) -> int:
@@ -120,7 +120,7 @@ def test_an_address_that_is_taken_costs_no_mail(tmp_path: Path) -> None:
     taken = Filter(tmp_path / "first", more=_metrics("milter", f"unix:{tmp_path}/m"))
     with taken, Filter(tmp_path / "second", more=_metrics("milter", f"unix:{tmp_path}/m")) as site:
         scraped(f"unix:{tmp_path}/m")
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while "metrics cannot be served" not in taken.log_text() + site.log_text():
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -89,7 +89,7 @@ def test_addresses_are_read_as_they_are(address: object, software: str) -> None:
         ["Sun, 29 Nov 2026 10:00:00 +0000", "Sun, 29 Nov 2026 10:00:00 +0000 (UTC)", "by, 1 by 2026 1 +0000"]
     ),
 )
-def test_the_usual_form_is_read_as_any_other(
+def test_the_common_form_is_read_as_any_other(
     helo: str, name: str, literal: str, by: str, protocol: str, more: str, date: str
 ) -> None:
     value = f" from {helo} ({name}[{literal}])\r\n\tby {by} (Postfix) with {protocol}{more}; {date}".encode()

@@ -38,7 +38,7 @@ Content-Type: text/html
 
 
 def _sent_to(*recipients: str, raw: bytes = HTML) -> tuple[Outcome, bytes]:
-    site = Site.build(load_text(golden.USUAL), golden.RING)
+    site = Site.build(load_text(golden.DEFAULT_SETTINGS), golden.RING)
     message = raw_message.split(raw)
     envelope = Envelope(Client("127.0.0.1"), "news@example.com", recipients)
     outcome = consider(site, envelope, message.message, now=NOW, tick=lambda: 0.0).outcome

@@ -234,14 +234,14 @@ def ways(data: bytes) -> set[int]:
     return seen
 
 
-def test_usual_anchors_need_no_python() -> None:
+def test_common_anchors_need_no_python() -> None:
     """What this is for: it must not quietly hand everything over."""
-    usual = b"""<html><head><title>x</title><style>a>b{}</style></head><body class="x"><!-- y --><![if z]>
+    common = b"""<html><head><title>x</title><style>a>b{}</style></head><body class="x"><!-- y --><![if z]>
         <A CLASS="b" HREF="https://x.example/?a=b&amp;c=d&utm_e=f&#61;g">Read</A><a href=z>z</a>
         <a href='x'>y</a><a href="x" data-msys-linkname="n" data-msys-unsubscribe=1>Unsubscribe
         <b class="a.b">here</b></a></body>"""
-    assert ways(usual) == {_walk.MORE}
-    assert len(both(usual).anchors) == 4
+    assert ways(common) == {_walk.MORE}
+    assert len(both(common).anchors) == 4
     for handed, what in (
         (b"<svg>", _walk.TAG),
         (b'<a href=x data-msys-linkname="&lt;">', _walk.TAG),

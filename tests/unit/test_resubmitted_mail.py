@@ -192,7 +192,7 @@ def test_h22_links_of_a_revoked_key_prove_nothing() -> None:
 
 
 def test_h22_a_body_full_of_false_tokens_costs_little() -> None:
-    """Each octet is read thrice at most, and as many tokens are opened as a mail may have links."""
+    """Each octet is read three times at most, and as many tokens are opened as a mail may have links."""
     sent = tracked()
     tokens = b"".join(
         b"http://t.example.net/q/AQIAA%06dAAAAAAAAAAAAAAAAAAAAAAAAA\r\n" % n for n in range(60_000)

@@ -125,12 +125,12 @@ def test_origins_are_remembered_up_to_a_bound() -> None:
 
 
 def test_each_link_has_its_place_whichever_way_it_was_judged() -> None:
-    """Judged first, usual, seen before, with a name. Two links to one place can be told apart."""
-    first, usual = b"https://x.example/", b"https://x.example/a"
+    """Decided first, common, seen before, with a name. Two links to one place can differ."""
+    first, common = b"https://x.example/", b"https://x.example/a"
     names = b' data-msys-linkname="n"'
     page = b"".join(
         b'<a href="%b"%b>x</a>' % found
-        for found in ((first, b""), (usual, b""), (first, b""), (usual, names), (usual, b""))
+        for found in ((first, b""), (common, b""), (first, b""), (common, names), (common, b""))
     )
     links = [change for change in chooser().html(page) if change.kind == "link"]
     assert [change.new for change in links] == [
@@ -233,10 +233,10 @@ def test_amp_links_that_stay_are_bounded_as_well() -> None:
         one.amp(b'<a href="#">x</a>' * 21)
 
 
-def test_the_short_way_past_usual_tags_is_for_none_that_matters() -> None:
-    usual = re.compile(markup._COMMON_TAG, re.IGNORECASE)
-    assert not [name for name in _STOPS if usual.match(name + b">") or usual.match(name + b' x="">')]
-    assert usual.match(b'td class="x" width=""  nowrap>')
+def test_the_short_way_past_common_tags_is_for_none_that_matters() -> None:
+    common = re.compile(markup._COMMON_TAG, re.IGNORECASE)
+    assert not [name for name in _STOPS if common.match(name + b">") or common.match(name + b' x="">')]
+    assert common.match(b'td class="x" width=""  nowrap>')
 
 
 def test_an_ignored_sublink_is_counted() -> None:

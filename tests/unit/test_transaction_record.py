@@ -97,8 +97,8 @@ TWO_LINKS = BODY.replace(b"</body>", b'<a href="http://y.example/">y</a></body>'
 
 
 def sent(options: str = "", **facts: Any) -> Mail:
-    usual: dict[str, Any] = {"client": HERE, "queue_id": "4dXyz", "recipients": TO[:1]}
-    facts = usual | facts
+    defaults: dict[str, Any] = {"client": HERE, "queue_id": "4dXyz", "recipients": TO[:1]}
+    facts = defaults | facts
     where = hop_site("untracked", options, added="shared", top=facts.pop("top", ""))
     return mail(where, *facts.pop("fields", ()), **facts)
 

@@ -186,7 +186,7 @@ def test_links_in_quoted_printable_are_exchanged_and_nothing_else(
     [(b"image/x(y)", True), (b'"image/png"', True), (b"foo", True),
      (b"text/x(y)", False), (b"text", False), (b"multipart", False), (b"html", False)],
 )  # fmt: skip
-def test_a_type_that_is_no_token_is_doubtful_where_a_reader_may_take_it_for_text(
+def test_a_type_that_is_no_token_is_ambiguous_where_a_reader_may_take_it_for_text(
     kind: bytes, plain: bool
 ) -> None:
     raw = (

@@ -49,7 +49,7 @@ def test_bodies_are_kept_for_clients_whose_mail_may_be_changed_and_for_the_hop_a
 # trace.py
 
 
-def test_a_clause_before_the_one_that_names_who_wrote_it_makes_a_field_doubtful() -> None:
+def test_a_clause_before_the_one_that_names_who_wrote_it_makes_a_field_ambiguous() -> None:
     for clause in ("via TCP", "with ESMTP", "id 1", "for <a@b.test>"):
         said = f" from h.test ([10.0.0.7]) {clause} by mail.site.test; Sun, 29 Nov 2026 10:00:00 +0000"
         known = received_fields.read(said.encode())

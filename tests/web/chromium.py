@@ -27,10 +27,10 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from web.servers import PATIENCE
+from web.servers import TIMEOUT
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_MS = PATIENCE * 1000
+_MS = TIMEOUT * 1000
 _FLAGS = (
     "--disable-gpu",
     "--disable-quic",

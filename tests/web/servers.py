@@ -23,7 +23,7 @@ from engagement.spool.repeats import slots
 from web.web_cases import HOST, RING, Answer
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0  # seconds; a busy machine starts Python slowly
+TIMEOUT = 30.0  # seconds; a busy machine starts Python slowly
 
 
 def free_port() -> int:
@@ -141,7 +141,7 @@ def running(site: Site, command: Callable[[Site], list[str]] = own) -> Iterator[
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -156,7 +156,7 @@ def stop(process: subprocess.Popen[bytes], by: int = signal.SIGTERM) -> None:
     if process.poll() is None:
         process.send_signal(by)
         try:
-            process.wait(timeout=PATIENCE)
+            process.wait(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -182,7 +182,7 @@ def wire(path: str, method: str = "GET", host: str | None = HOST, **headers: str
 
 def raw(port: int, request: bytes) -> bytes:
     """Everything the server sends until it closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
         connection.sendall(request)
         got = b""
         while chunk := connection.recv(65536):

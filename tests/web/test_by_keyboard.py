@@ -18,7 +18,7 @@ from engagement.tracking_domains.kept import TrackingDomains
 from engagement.webhooks.documents import Documents
 from web.chromium import at_path, fresh_page, go
 from web.everybody import at, press, write
-from web.servers import PATIENCE, Site, opener, running, web
+from web.servers import TIMEOUT, Site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, DAY, MESSAGE, PERIOD, WEBHOOK, shown_site
 from web.web_cases import NOW
 
@@ -54,7 +54,7 @@ class Walk:
     def api(self, path: str, **query: Any) -> Any:
         address = at(self.site, f"/api/v1{path}?{urlencode(query)}")
         asked = urllib.request.Request(address, headers={"Authorization": self.key})
-        with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT) as answer:
             return json.load(answer)
 
     def figures(self, path: str, *names: str) -> list[dict[str, Any]]:

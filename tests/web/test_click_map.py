@@ -40,7 +40,7 @@ from tracker_web.pages.content import people
 from tracker_web.pages.content.mail_frame import Clicks, framed
 from tracker_web.web.app import create_app
 from web.chromium import at_path, fresh_page, go, signed_in
-from web.servers import PATIENCE, ROOT, Site, make_site, opener, running, web
+from web.servers import ROOT, TIMEOUT, Site, make_site, opener, running, web
 from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, hit, keep, shown_site, tell
 from web.signing_in import HOST, PASSWORD, sign_in
 from web.web_cases import NOW
@@ -393,7 +393,7 @@ def test_in_a_browser_a_series_is_zoomed_and_pointed_at(page: Page, path: str) -
     expect(whole).to_be_hidden()
     light = canvas.evaluate("canvas => canvas.toDataURL()")
     page.emulate_media(color_scheme="dark")
-    until(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light, PATIENCE, "drawn for the dark")
+    until(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light, TIMEOUT, "drawn for the dark")
 
 
 def drawn_width(page: Page) -> float:

@@ -39,45 +39,45 @@ def test_page_in_time_is_handed_through() -> None:
 
 def test_slow_page_says_come_again_and_is_there_then() -> None:
     store = Store()
-    patient = PageTimeout(store, 0.05)
-    first = ask(patient, page("/slow"))
+    pages = PageTimeout(store, 0.05)
+    first = ask(pages, page("/slow"))
     assert (first.status, first.body, first.headers["refresh"]) == (503, f"{LATER_TEXT}\n".encode(), "1")
-    assert ask(patient, page("/slow")).status == 503
+    assert ask(pages, page("/slow")).status == 503
     store.let.set()
     deadline = time.monotonic() + 10
-    while (answer := ask(patient, page("/slow"))).status == 503 and time.monotonic() < deadline:
+    while (answer := ask(pages, page("/slow"))).status == 503 and time.monotonic() < deadline:
         pass
     assert (answer.status, answer.body) == (200, b"/slow!")
     assert store.asked == ["/slow"]  # made once, for all who asked
-    assert ask(patient, page("/slow")).status == 200
+    assert ask(pages, page("/slow")).status == 200
     assert store.asked == ["/slow", "/slow"]  # and not kept when it was told
 
 
 def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
     store = Store()
-    patient = PageTimeout(store, 3)
-    assert ask(patient, page("/slow")).status == 503
+    pages = PageTimeout(store, 3)
+    assert ask(pages, page("/slow")).status == 503
     began = time.monotonic()
-    assert ask(patient, page("/slow")).status == 503
+    assert ask(pages, page("/slow")).status == 503
     assert time.monotonic() - began < 2.9  # a twentieth of a second, and what a busy machine adds
     store.let.set()
 
 
 def test_requests_that_differ_share_no_page() -> None:
     store = Store()
-    patient = PageTimeout(store, 0.05)
+    pages = PageTimeout(store, 0.05)
     store.let.clear()
-    assert ask(patient, page("/slow", HTTP_COOKIE="who=ida")).status == 503
-    assert ask(patient, page("/slow", HTTP_COOKIE="who=ole")).status == 503
+    assert ask(pages, page("/slow", HTTP_COOKIE="who=ida")).status == 503
+    assert ask(pages, page("/slow", HTTP_COOKIE="who=ole")).status == 503
     assert store.asked == ["/slow", "/slow"]
     store.let.set()
 
 
 def test_only_so_many_pages_are_made_at_once() -> None:
     store = Store()
-    patient = PageTimeout(store, 0.01)
+    pages = PageTimeout(store, 0.01)
     for number in range(9):
-        assert ask(patient, page("/slow", QUERY_STRING=f"{number}")).status == 503
+        assert ask(pages, page("/slow", QUERY_STRING=f"{number}")).status == 503
     assert len(store.asked) == 4  # the others were turned away at once
     store.let.set()
 

@@ -221,13 +221,13 @@ def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path
             assert word not in kept, file
 
 
-def heeding(spool: MemorySpool, objections: str) -> LinksApplication:
+def obeying(spool: MemorySpool, objections: str) -> LinksApplication:
     return hot(ObjectionsSpool(spool, lambda: parse(objections, "list")))
 
 
 def test_reader_who_objected_is_sent_on_and_not_recorded_also_for_mail_sent_before() -> None:
     spool = MemorySpool()
-    front = heeding(spool, "ida.holm@example.net")
+    front = obeying(spool, "ida.holm@example.net")
     click = ask(front, environ(f"/f/a/{token()}"))
     assert (click.status, click.headers["location"]) == (302, TARGET.decode())
     assert ask(front, environ(f"/q/{token(Kind.OPEN)}")).status == 200
@@ -238,13 +238,13 @@ def test_reader_who_objected_is_sent_on_and_not_recorded_also_for_mail_sent_befo
 
 def test_objection_of_a_domain_holds_for_all_in_it() -> None:
     spool = MemorySpool()
-    ask(heeding(spool, "@example.net"), environ(f"/f/a/{token()}"))
+    ask(obeying(spool, "@example.net"), environ(f"/f/a/{token()}"))
     assert spool.records == []
 
 
 def test_unsubscribing_is_recorded_also_of_a_reader_who_objected() -> None:
     spool = MemorySpool()
-    ask(heeding(spool, "@example.net"), environ(f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}", "POST"))
+    ask(obeying(spool, "@example.net"), environ(f"/f/a/{token(Kind.LIST_UNSUBSCRIBE, None)}", "POST"))
     assert len(spool.records) == 1
 
 

@@ -22,7 +22,7 @@ import pytest
 from api.api_site import ApiSite, make_api_site
 from engagement.access.users import Role, Users
 from engagement.registry import open_registry
-from web.servers import PATIENCE, running, web
+from web.servers import TIMEOUT, running, web
 
 MORE = 12  # than the program has threads
 
@@ -55,7 +55,7 @@ def held(port: int, request: bytes, count: int = MORE) -> Iterator[list[socket.s
     with ExitStack() as stack:
         connections = []
         for _ in range(count):
-            connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
             connections.append(stack.enter_context(connection))
             connection.sendall(request)
         yield connections
@@ -64,7 +64,7 @@ def held(port: int, request: bytes, count: int = MORE) -> Iterator[list[socket.s
 def answered(port: int, path: str = "/sign-in", key: str = "") -> tuple[int, float]:
     """The status of a request, and the seconds that it took."""
     began = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     connection.request("GET", path, headers={"Authorization": key} if key else {})
     status = connection.getresponse().status
     connection.close()
@@ -172,7 +172,7 @@ def test_curl_is_told_to_go_on_only_where_the_body_is_wanted(site: ApiSite, tmp_
              "--expect100-timeout", "20",
              "-H", f"Authorization: {key}", "-H", "Content-Type: application/json",
              "-H", "Expect: 100-continue", "--data-binary", f"@{tmp_path / 'body'}", url],
-            capture_output=True, text=True, check=True, timeout=PATIENCE,
+            capture_output=True, text=True, check=True, timeout=TIMEOUT,
         )  # fmt: skip
         assert done.stdout == f"{status} 0"
 
@@ -205,7 +205,7 @@ def test_two_cookies_of_an_answer_stay_two(site: ApiSite) -> None:
     body = b"name=ida&password=correct+horse+battery"
     # From an address from which nothing wrong came in another test.
     elsewhere = ("127.9.9.9", 0)
-    with socket.create_connection(("127.0.0.1", site.site.web), PATIENCE, source_address=elsewhere) as one:
+    with socket.create_connection(("127.0.0.1", site.site.web), TIMEOUT, source_address=elsewhere) as one:
         one.sendall(form(len(body)) + body)
         got = one.recv(4096)
     assert got.startswith(b"HTTP/1.1 303 ")

@@ -9,7 +9,7 @@ import pytest
 
 from engagement.links.model import Kind
 from engagement.links.stops import Stops, StopsError, edit, load
-from web.servers import PATIENCE, Site, fetch, make_site, running
+from web.servers import TIMEOUT, Site, fetch, make_site, running
 from web.web_cases import TARGET, identity, token
 
 URL = TARGET.decode()
@@ -68,7 +68,7 @@ def test_h10_a_link_that_was_sent_wrong_is_pointed_elsewhere(tmp_path: Path) -> 
     with running(site):
         assert _links(site, "point", "--target", URL, "--to", "javascript:alert(1)").returncode == 2
         assert _links(site, "point", "--target", URL, "--to", "https://right.example/x?y=1").returncode == 0
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while fetch(site.port, link).headers["location"] != "https://right.example/x?y=1":
             assert time.monotonic() < end
             time.sleep(0.1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tracker_web.server import turns
-from web.servers import PATIENCE, ROOT, make_site, own, running, web
+from web.servers import ROOT, TIMEOUT, make_site, own, running, web
 
 
 def said(process: int) -> tuple[int, int, int]:
@@ -25,7 +25,7 @@ def said(process: int) -> tuple[int, int, int]:
 
 
 def worker_of(process: int) -> int:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
         if children:
@@ -62,7 +62,7 @@ def test_another_policy_that_a_unit_gave_stays() -> None:
         "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)); turns.go_first()\n"
         "assert os.sched_getscheduler(0) == os.SCHED_BATCH"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=TIMEOUT)
 
 
 def test_where_the_question_is_forbidden_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:

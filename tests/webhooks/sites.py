@@ -24,7 +24,7 @@ from engagement.webhooks.sending.loop import Sending
 from engagement.webhooks.sending.tools import Tools
 from engagement.webhooks.service import WebhookService
 
-PATIENCE = 60.0  # seconds that a busy machine has
+TIMEOUT = 60.0  # seconds that a busy machine has
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Endpoint:
 
     def wait(self, done: Callable[[list[Request]], bool]) -> list[Request]:
         """Wait until what came, without pings, is as wanted; return it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         with self.changed:
             while True:
                 found = [each for each in self.requests if each.body != PING]
@@ -78,7 +78,7 @@ class Endpoint:
 
 def until(done: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not done():
         assert time.monotonic() < deadline, "what is waited for did not come"
         time.sleep(0.02)
@@ -165,7 +165,7 @@ class Site:
             yield sending
         finally:
             stop.set()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
             assert not thread.is_alive()
 
 

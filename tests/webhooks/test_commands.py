@@ -16,7 +16,7 @@ from prometheus.scrape import judge, scraped
 from prometheus.scrape import until as shown_until
 from smtpapi.commands import main
 from unit.event_samples import hit
-from webhooks.sites import PATIENCE, Endpoint, endpoint, site
+from webhooks.sites import TIMEOUT, Endpoint, endpoint, site
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_program_tells_systemd_when_it_is_ready_and_ends_in_order(config: Pa
         here.create(hook.url)
         here.add(hit())
         told.bind(str(config.parent / "notify"))
-        told.settimeout(PATIENCE)
+        told.settimeout(TIMEOUT)
         program = subprocess.Popen(
             [
                 sys.executable,
@@ -120,7 +120,7 @@ def test_the_program_tells_systemd_when_it_is_ready_and_ends_in_order(config: Pa
             judge(scraped(address), METRICS)
         finally:
             program.send_signal(signal.SIGTERM)
-            assert program.wait(PATIENCE) == 0
+            assert program.wait(TIMEOUT) == 0
         assert told.recv(100) == b"STOPPING=1"
         assert here.documents.registry.find("webhook_sender") == ()
 

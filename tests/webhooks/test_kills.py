@@ -20,7 +20,7 @@ import pytest
 
 from engagement.events.model import Hit
 from unit.event_samples import hit
-from webhooks.sites import PATIENCE, Endpoint, Request, Site, endpoint, site
+from webhooks.sites import TIMEOUT, Endpoint, Request, Site, endpoint, site
 
 _TAKEOVER = 2  # the least that may be set
 
@@ -64,7 +64,7 @@ class _Load:
 
     def end(self) -> list[Hit]:
         self._end.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         return self.events
 
 
@@ -127,7 +127,7 @@ def _finish(config: Path, hook: Endpoint, wanted: set[str]) -> None:
         hook.wait(is_done)
     finally:
         program.terminate()
-        assert program.wait(PATIENCE) == 0
+        assert program.wait(TIMEOUT) == 0
 
 
 def test_a_few_kills_lose_nothing(tmp_path: Path) -> None:
