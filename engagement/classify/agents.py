@@ -11,7 +11,7 @@ from typing import Final
 
 MOST: Final = 2048  # characters of an agent that are looked at: none of a person's program is as long
 LISTS: Final = frozenset({"crawler-user-agents"})
-_SIZE: Final = 3
+_SIZE: Final = 3  # characters of the parts by which texts are looked up, as in trigram indexes
 _SPECIAL: Final = re.compile(r"[\[\](){}.*+?^$|]|\\[A-Za-z0-9]")
 
 

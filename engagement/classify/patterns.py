@@ -12,7 +12,7 @@ _LOOK: Final = re.compile(r"\(\?(?!:)")
 _CLASS: Final = re.compile(r"\[\^?\]?[^\]]*\]")
 _AGAIN: Final = re.compile(r"\\[1-9]")
 _COUNT: Final = re.compile(r"\{(\d*)(,?)(\d*)\}")
-_FEW: Final = 99
+_FEW: Final = 99  # times; no pattern of a known list repeats anything as often
 
 
 def compiled(text: str) -> re.Pattern[str]:

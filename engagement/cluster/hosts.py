@@ -13,7 +13,7 @@ from engagement.registry.port import Data, Registry
 
 # A kind of its own: whoever follows the documents need not read these words (engagement.registry.cassandra).
 KIND: Final = "cluster-host"
-BEAT_SECONDS: Final = 10.0
+BEAT_SECONDS: Final = 10.0  # from one note of a program that it runs to the next
 NAME: Final = "name"
 
 

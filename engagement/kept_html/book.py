@@ -20,7 +20,7 @@ KIND: Final = "kept_html"
 BODY: Final = "kept_html_body"
 FORMS: Final = 4  # of one campaign: a letter in two languages, each in two versions. The newest stay
 MOST: Final = 500  # of all campaigns; beyond, the oldest goes
-_PAGE: Final = 500
+_PAGE: Final = 500  # documents of one read
 
 
 class KeptBook:

@@ -18,7 +18,7 @@ from engagement.registry.port import Registry, RegistryError
 
 _log = logging.getLogger("engagement.shipper")
 
-STEP_SECONDS: Final = 10.0
+STEP_SECONDS: Final = 10.0  # from one look for new copies to the next; nobody waits for a map
 ENDING_SECONDS: Final = 600.0  # from one look for copies that are over to the next
 _NOBODY: Final = Objections()
 

@@ -31,7 +31,7 @@ MAX_METADATA: Final = 8192  # bytes; the default of max_metadata_len is 1000 (co
 MAX_TEXT: Final = 1024  # characters of a name, label or address; RFC 5321 4.5.3.1 allows an address 320
 MAX_TAGS: Final = 64  # contract.md 3.2 takes ten; policy scripts may add
 
-_IDENTITY_NEEDED: Final = 4
+_IDENTITY_NEEDED: Final = 4  # fields: ids, recipient, time of issue, life
 _IDENTITY_TAIL: Final = ("", (), "", 0, "")  # campaign, tags, metadata, flags, customer id when left out
 _MAX_TIME: Final = 1 << 53  # seconds; exact in every language's numbers
 _YEAR: Final = 31_536_000  # seconds; the default tracking_link_expiry, packed as a life of 0
@@ -54,7 +54,7 @@ _THREE: Final = 0x93  # the last of them: no link and a filler behind it is what
 # Deflating saves bytes from about 70 bytes of JSON on (docs/decisions/0001). Done once a copy, not once a
 # link.
 _DEFLATE_FROM: Final = 64
-_DEFLATE_MUST_SAVE: Final = 16
+_DEFLATE_MUST_SAVE: Final = 16  # bytes; less is not worth the time to inflate
 
 _IDENTITIES: Final = 4096  # remembered as read: the hits of a message come soon after each other
 

@@ -55,7 +55,7 @@ VERSION: Final = 1
 
 _PURPOSE: Final = b"link"
 _KEY_SIZE: Final = 64  # bytes: AES-256 in both halves of SIV; 5 % slower than AES-128 (bench/tokens.py)
-_HEADER_SIZE: Final = 4
+_HEADER_SIZE: Final = 4  # bytes: version, kind, key id
 _CLEAR_SIZE: Final = _HEADER_SIZE + 16  # the authentication tag (synthetic IV) stands before the ciphertext
 _MAX_TOKEN: Final = (_CLEAR_SIZE + MAX_PAYLOAD) * 4 // 3 + 1
 _KIND_NUMBERS: Final = max(Kind) + 1

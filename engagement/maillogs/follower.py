@@ -22,9 +22,9 @@ from engagement.spool.write import SpoolWriter
 
 _log = logging.getLogger("engagement.maillogs")
 
-IDLE_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 0.1  # from one look for new lines to the next, as the shipper looks for hits
 FIRST_WAIT: Final = 0.5  # seconds after a failure; doubled each time
-LONGEST_WAIT: Final = 10.0
+LONGEST_WAIT: Final = 10.0  # seconds, so that a log that is back is read soon
 
 
 class Source(Protocol):

@@ -14,10 +14,10 @@ from typing import Final
 import msgpack
 
 LONGEST_SECONDS: Final = 8 * 86_400  # queues give up after five days
-MOST: Final = 500_000
-_CACHED: Final = 50_000
+MOST: Final = 500_000  # messages under way; a guess, far above a queue that still delivers
+_CACHED: Final = 50_000  # messages that are found without a question to the file
 _RECENT: Final = 20_000  # queue ids that are known to be gone
-_SWEEP_SECONDS: Final = 600
+_SWEEP_SECONDS: Final = 600  # from one removal of what is too old to the next
 VERSION: Final = 1  # of the file; 0 stands in those of programs that wrote none, with the same tables
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS queued (

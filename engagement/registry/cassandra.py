@@ -22,7 +22,7 @@ from engagement.stores.port import StoreError
 
 T = TypeVar("T")
 
-SHARDS: Final = 16
+SHARDS: Final = 16  # of each kind, so that one node does not serve it alone
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = 0x01B21DD213814000  # 1970 in the ticks of 100 ns that such UUIDs count (RFC 9562 5.1)
 _OVERLAP_MS: Final = 120_000

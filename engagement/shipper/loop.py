@@ -44,9 +44,9 @@ _log = logging.getLogger("engagement.shipper")
 
 IDLE_SECONDS: Final = 0.1  # so an event is in the store within 200 ms, also on a busy machine
 FIRST_WAIT: Final = 0.2  # seconds after a failure; doubled each time
-LONGEST_WAIT: Final = 10.0
+LONGEST_WAIT: Final = 10.0  # seconds, so that a store that is back gets its events soon
 DRAIN_SECONDS: Final = 5.0  # at the end: service supervisors kill after ten or more
-SWEEP_SECONDS: Final = 3600.0
+SWEEP_SECONDS: Final = 3600.0  # from one look for what is over its retention, which is days, to the next
 ROLL_UP_SECONDS: Final = 2.0  # from one roll-up of the figures to the next,
 ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
 ROLL_UP_BUDGET: Final = 1.0  # seconds of one roll-up, about; the rest is done by the next one

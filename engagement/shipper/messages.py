@@ -26,10 +26,10 @@ AHEAD_MS: Final = 60_000  # a log has whole seconds, and a clock of its own
 # What waits from before its start a shipper does not know. An injection that comes later than so long after
 # the start is either newer than all that can wait from then, or late, which is asked for always.
 _UNSURE_SECONDS: Final = 120
-_LATE_MS: Final = 60_000
+_LATE_MS: Final = 60_000  # an injection is written within seconds; hosts' clocks may disagree
 _LOOKS: Final = (1.0, 5.0, 30.0, 300.0, 1800.0)  # seconds after which a waiting event is looked at again
-_REMEMBERED: Final = 10_000
-_SWEEP_SECONDS: Final = 3600.0
+_REMEMBERED: Final = 10_000  # messages, some MB; the store knows all of them
+_SWEEP_SECONDS: Final = 3600.0  # from one look for what waited too long, which is days, to the next
 
 _Found = Mapping[MessageName, Sequence[Injection]]
 

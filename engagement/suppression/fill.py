@@ -27,9 +27,9 @@ _BUDGET: Final = (
     0.5  # seconds of one turn: in a cluster an event takes some 30 ms, and others wait to be shipped
 )
 _CLOSING: Final = 5.0  # seconds at the end of the shipper
-_AGAIN_SECONDS: Final = 5.0
-_SWEEP_SECONDS: Final = 3600.0
-_TRIES: Final = 10
+_AGAIN_SECONDS: Final = 5.0  # after a failure of the registry
+_SWEEP_SECONDS: Final = 3600.0  # from one removal of what is over to the next
+_TRIES: Final = 10  # of one change that others overtake; two at once are rare
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from engagement.suppression.snapshot_file import load, write
 
 _log = logging.getLogger("engagement.suppression")
 
-LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 1.0  # from one look for changes to the next: mail may be on its way
 _PORTION: Final = 100_000  # changes that are held before they are merged: 20 MB
 
 

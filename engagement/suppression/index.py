@@ -41,10 +41,10 @@ END;
 """
 # Parts of three characters of descriptions, so that not every text is read for one that few have in them.
 _WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
-_SHORTEST: Final = 3
+_SHORTEST: Final = 3  # characters: FTS5's trigrams find nothing shorter
 # Entries that are sorted. Where more fit, the list is gone through in its order, and a page is soon full.
 _FEW: Final = 20_000
-_REMEMBERED: Final = 1000
+_REMEMBERED: Final = 1000  # descriptions whose numbers are not looked up again; most entries share a few
 _COUNTED: Final = 20_000  # entries with a description; going through 300,000 takes most of a second
 _TIMEOUT: Final = 5.0  # seconds: a client waits for 30, and other calls want this thread
 _END: Final = "\U0010ffff"

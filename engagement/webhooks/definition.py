@@ -23,7 +23,7 @@ AUTH_TYPES: Final = ("none", "basic", "oauth2")
 MASK: Final = "********"  # stands for a secret in answers; sent back, it leaves the secret as it is
 
 _MOST_HEADERS: Final = 5  # contract.md 8.2, as the 3000 octets
-_HEADERS_SIZE: Final = 3000
+_HEADERS_SIZE: Final = 3000  # octets
 _LONGEST_NAME: Final = 255
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token (RFC 9110 5.6.2)
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")  # RFC 9110 5.5, ASCII

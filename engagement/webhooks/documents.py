@@ -27,8 +27,8 @@ BATCH: Final = "webhook_batch"
 BODY: Final = "webhook_body"
 SENDER: Final = "webhook_sender"
 
-_PAGE: Final = 500
-_TRIES: Final = 20
+_PAGE: Final = 500  # documents of one read
+_TRIES: Final = 20  # of one change that others overtake; a program and a person at most
 
 
 class NotOursError(Exception):

@@ -12,7 +12,7 @@ from engagement.registry.port import Registry
 
 KIND: Final = "reclassified"
 _UNFINISHED_MS: Final = 86_400_000  # a run that takes longer is taken for one that was killed
-_PAGE: Final = 100
+_PAGE: Final = 100  # documents of one read
 
 
 @dataclass(frozen=True, slots=True)

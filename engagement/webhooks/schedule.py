@@ -14,7 +14,7 @@ from engagement.webhooks.model import DELIVERED, FAILED, PENDING, Batch, State
 # From one try to the next, in units of the first distance: 12 tries in 8 hours (contract.md 8.2).
 DISTANCES: Final = (1, 2, 4, 8, 16, 32, 64, 64, 96, 96, 97)
 TRIES: Final = len(DISTANCES) + 1
-CIRCUIT: Final = 5
+CIRCUIT: Final = 5  # failures in a row; one or two are any deployment of the target
 _PROBES: Final = (1, 2, 4, 8, 16, 30)  # with the circuit open; the longest is what a repaired endpoint waits
 MOST_PENDING: Final = 20  # batches of 512 KiB: an endpoint that refuses some of them holds 10 MB at most
 

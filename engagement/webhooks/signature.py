@@ -12,7 +12,7 @@ from typing import Final
 
 PREFIX: Final = "whsec_"
 LEAST: Final = 24  # octets of a secret, as the specification asks for
-MOST: Final = 64
+MOST: Final = 64  # octets, as the specification says
 
 
 def new_secret(chance: bytes) -> str:

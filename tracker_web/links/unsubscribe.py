@@ -28,7 +28,7 @@ from tracker_web.links.unsubscribe_page import ABOUT, UnsubscribePage
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-UNDO_SECONDS: Final = 600
+UNDO_SECONDS: Final = 600  # for which the page offers it: ten minutes to notice a wrong click
 _SLACK_SECONDS: Final = 30  # for a page that was sent, and hosts whose clocks disagree
 _PURPOSE: Final = b"undo-unsubscribe"
 _LIST, _ALL, _TAKE_BACK = "list", "all", "undo"

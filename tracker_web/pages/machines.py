@@ -24,8 +24,8 @@ from tracker_web.pages.content.timeline import line
 
 _MOST: Final = 200  # groups
 _LOOKED_AT: Final = 1_000  # events of a class, for examples of one of its rules
-_EXAMPLES: Final = 20
-_AGENTS: Final = 6
+_EXAMPLES: Final = 20  # hits: what a screen shows
+_AGENTS: Final = 6  # the most frequent ones
 _TRIED: Final = 1_000  # hits, the newest: 0.1 s of classifying
 _STEPS: Final = 12  # from an hour to a month, and to a minute
 _HOUR_MS: Final = 3_600_000

@@ -14,7 +14,7 @@ from typing import Final
 
 from engagement.systemd import Heartbeat, is_supervised, notify
 
-_ANSWER_SECONDS: Final = 5.0
+_ANSWER_SECONDS: Final = 5.0  # for one answer; the watchdog of the unit waits longer
 _ASKED_SECONDS: Final = 0.05  # between two attempts, until the first answer
 
 

@@ -11,7 +11,7 @@ import secrets
 from typing import Final
 
 DAYS: Final = 400  # the longest that browsers keep a cookie
-_NONCE_BYTES: Final = 16
+_NONCE_BYTES: Final = 16  # 128 bits: none is drawn twice, none is guessed
 
 
 def make(key: bytes, user: str) -> str:

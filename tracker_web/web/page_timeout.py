@@ -85,7 +85,7 @@ class PageTimeout:
         self._pending: dict[_Key, _Page] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request. Raises what making the page raised."""
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or environ["PATH_INFO"].startswith(_FILES):
             return self._pages(environ, start_response)
         key = tuple(environ.get(name) for name in _DEPENDS_ON)

@@ -29,9 +29,9 @@ from tracker_web.web.front.asgi import Front
 from tracker_web.web.request_metrics import RequestMetrics
 from tracker_web.web.token_file import TokenError, token_of
 
-_THREADS: Final = 8
+_THREADS: Final = 8  # requests at once; most of them wait for the store
 _HEADER_TIMEOUT: Final = 10_000  # milliseconds
-_NICE: Final = 10
+_NICE: Final = 10  # half way to the least
 _STOP_TIMEOUT: Final = 5  # seconds until a worker with a stuck connection is killed
 
 

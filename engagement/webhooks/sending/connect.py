@@ -23,7 +23,7 @@ from engagement.webhooks.schedule import Answer
 from engagement.webhooks.targets import Place, inside, is_allowed, is_inside, place_of
 
 MOST_READ: Final = 64 * 1024  # octets of an answer: enough to see what a target says
-_MOST_HEADERS: Final = 50
+_MOST_HEADERS: Final = 50  # fields of an answer; only Retry-After and what people look at count
 
 
 class Client(Protocol):

@@ -21,7 +21,7 @@ from engagement.webhooks.signature import signature_headers
 BATCH_ID: Final = "X-MessageSystems-Batch-ID"
 TOKEN: Final = "X-MessageSystems-Webhook-Token"  # noqa: S105 - the name of a header field
 AGENT: Final = "smtpapi-webhooks"
-_LONGEST_TOKEN_MS: Final = 86_400_000
+_LONGEST_TOKEN_MS: Final = 86_400_000  # a day, whatever its issuer says
 _EARLY_MS: Final = 30_000  # a token is replaced before it ends on its way
 
 

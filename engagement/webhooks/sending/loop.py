@@ -19,7 +19,7 @@ from engagement.webhooks.sending.worker import Worker
 _log = logging.getLogger("engagement.webhooks")
 
 LOOK_SECONDS: Final = 1.0  # from one look for changed webhooks to the next
-_TIDY_SECONDS: Final = 60.0
+_TIDY_SECONDS: Final = 60.0  # from one removal of what is no longer needed to the next
 _END_SECONDS: Final = 15.0  # for requests under way at the end; a request may take 10
 
 

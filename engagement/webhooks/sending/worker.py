@@ -35,7 +35,7 @@ _log = logging.getLogger("engagement.webhooks")
 
 IDLE_SECONDS: Final = 1.0  # from one look into the store to the next, with nothing to do
 _TROUBLE_SECONDS: Final = 5.0  # to wait when registry or store fails
-_FAULT_SECONDS: Final = 60.0
+_FAULT_SECONDS: Final = 60.0  # to wait after a fault of ours, which waiting will hardly mend
 _NOTE_SECONDS: Final = 60.0  # after which a mark that passed unwanted events, or a success, is written down
 _DELETED_MS: Final = 8 * 3600 * 1000  # as long as retries take
 

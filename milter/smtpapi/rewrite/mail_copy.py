@@ -52,7 +52,7 @@ _SOFT_BREAK: Final = re.compile(rb"=\r?\n")
 _LENGTH: Final = re.compile(r"\d{1,5}(?:\.\d+)?%?\Z")
 _SMALLEST: Final = 4  # pixels: what is smaller holds a place or counts
 _SHORTEST: Final = 3  # characters of a word that names somebody; shorter ones are in every text
-_MOST_WORDS: Final = 50
+_MOST_WORDS: Final = 50  # of one message; a guess far above what a mail says of its reader
 _LONGEST_TARGET: Final = 300  # characters
 
 

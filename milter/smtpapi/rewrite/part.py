@@ -97,7 +97,10 @@ class PartEdits:
         return self._finished(data, edits)
 
     def amp(self, data: bytes) -> list[Edit]:
-        """Return the edits of a text/x-amp-html part, for https alone (contract.md 5.6). Raises as `html`."""
+        """Return the edits of a text/x-amp-html part, for https alone (contract.md 5.6).
+
+        Raises TooManyLinksError and OverTimeError.
+        """
         decision = self.decision
         most = _UNTRACKED * self.rules.max_links
         page = amp.scan(data, most=most, check_text=self.rules.skip_url_text, check_time=self.check_time)
@@ -115,9 +118,9 @@ class PartEdits:
         return self._finished(data, edits)
 
     def text(self, data: bytes, *, flowed: bool, delsp: bool, charset: str = "") -> list[Edit]:
-        """Return the edits of a text/plain part. Raises as `html`.
+        """Return the edits of a text/plain part. Raises TooManyLinksError and OverTimeError.
 
-        The [[…]] notation goes whether or not anything is tracked.
+        The [[…]] notation is removed whether or not anything is tracked.
         """
         edits: list[Edit] = []
         tracks = self.decision.clicks and self.rules.text_links
@@ -253,7 +256,7 @@ class PartEdits:
             raise TooManyLinksError
 
     def check_time(self) -> None:
-        """Raise OverTimeError once the deadline is passed."""
+        """Check the clock. Raises OverTimeError once the deadline is passed."""
         if self.tick() > self.deadline:
             raise OverTimeError
 

@@ -44,7 +44,7 @@ _VOID: Final = frozenset(b"area base br col embed hr img input link meta param s
 
 
 def first(data: bytes, page: Page, check_time: CheckTime) -> int:
-    """Right behind the first `<body>`; -1 if there is no place for a pixel."""
+    """Return the place right behind the first `<body>`; -1 if there is no place for a pixel."""
     place = page.body_open
     if page.odd and _is_hidden(data, place, check_time):
         return NONE
@@ -52,7 +52,7 @@ def first(data: bytes, page: Page, check_time: CheckTime) -> int:
 
 
 def last(data: bytes, page: Page, check_time: CheckTime) -> int:
-    """Before the last `</body>`, or behind the last character; -1 if there is no place for a pixel."""
+    """Return the place before the last `</body>`, or behind the last character; -1 if there is none."""
     place = _last(data, page, check_time)
     return NONE if place >= 0 and page.odd and _is_hidden(data, place, check_time) else place
 

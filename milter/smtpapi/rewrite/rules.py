@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RewritingRules:
-    """own_hosts: lower-case host[:port] values that count as ours. time_budget: seconds a message."""
+    """What the site lets a rewriting do.
+
+    own_hosts: lower-case host[:port] values that count as ours. max_message_size: octets. time_budget:
+    seconds for one message.
+    """
 
     text_links: bool = True
     vml_links: bool = False

@@ -26,7 +26,7 @@ from tracker_web.web.sources import Sources
 
 _DAY_MS: Final = 86_400_000
 _SETTLED_MS: Final = 60_000  # what is younger may still come in (contract.md 8.3)
-_SIZE: Final = 1000
+_SIZE: Final = 1000  # events of a page, SparkPost's default
 _KEYWORDS: Final = "; whole words of it"
 # Filters by what mail handed in over SMTP does not have: whoever uses one finds nothing.
 _NEVER: Final = (

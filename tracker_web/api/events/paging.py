@@ -24,7 +24,7 @@ from tracker_web.api.events.filters import Filters, Predicate, narrowed, predica
 
 COUNTED: Final = 10_000  # events that are counted, as many as the largest page has
 _READ: Final = 2_000  # events that a page goes through for what is compared one by one: under 100 ms
-_PORTION: Final = 1_000
+_PORTION: Final = 1_000  # events of one read
 _LARGEST: Final = 65_536  # bytes of a cursor's content; a URL has 4,096
 
 

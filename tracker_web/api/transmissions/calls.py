@@ -19,7 +19,7 @@ from tracker_web.api.transmissions.sending import Sent, new_id, send
 from tracker_web.web.sources import Sources
 
 _ERRORS_SHOWN: Final = 10  # errors of single recipients in an answer, unless num_rcpt_errors says otherwise
-_MOST_ERRORS_SHOWN: Final = 1000
+_MOST_ERRORS_SHOWN: Final = 1000  # as many as a caller may ask for
 _WAIT: Final = "5"  # seconds until the MTA may be back
 
 

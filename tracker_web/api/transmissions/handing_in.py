@@ -13,7 +13,7 @@ from typing import Final
 _UNKNOWN: Final = 0, "the MTA ended the connection before it said whether it has the mail"
 # seconds for one reply. Postfix answers the end of DATA after the filter, which has 300 of its own at most.
 _TIMEOUT: Final = 60.0
-_CONNECT: Final = 5.0
+_CONNECT: Final = 5.0  # seconds; the MTA is on this host or beside it
 _SERVICE_ENDS: Final = 421  # the server closes the connection
 _LONGEST_REPLY: Final = 512  # characters, as one line of a reply
 _LINE_WITH_DOT: Final = re.compile(rb"(?m)^\.")  # RFC 5321 4.5.2; each line ends in CRLF

@@ -22,7 +22,7 @@ _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?:\s*;.*)?", re.ASCII)
 # They have members of their own; SparkPost leaves them out of content.headers, too.
 _ELSEWHERE: Final = frozenset({"from", "subject", "to", "reply-to", "bcc"})
 _OURS: Final = frozenset({"mime-version", "received", "return-path", "x-msys-api", "delivered-to"})
-_MOST_HEADERS: Final = 100
+_MOST_HEADERS: Final = 100  # fields of one message; a guess far above what mail has
 _LONGEST_NAME: Final = 255  # characters of a file's name, as in file systems
 _LONGEST_CAMPAIGN: Final = 64  # bytes (contract.md 3.2)
 _OPTIONS: Final = ("open_tracking", "click_tracking", "initial_open", "transactional", "skip_suppression")

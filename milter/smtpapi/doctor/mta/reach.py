@@ -25,7 +25,7 @@ from smtpapi.setup import milters
 from smtpapi.setup.postfix_config import PostfixConfig
 
 CHECK: Final = "socket"
-_SECONDS: Final = 5.0
+_SECONDS: Final = 5.0  # for one answer: nothing here waits for a person or a distant host
 # SMFIC_OPTNEG: version 6, every action, every step (sendmail's mfdef.h).
 _HELLO: Final = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 

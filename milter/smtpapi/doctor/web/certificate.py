@@ -16,7 +16,7 @@ from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.web.http import Reply, no_route, request
 
 CHECK: Final = "certificate"
-_SECONDS: Final = 10.0
+_SECONDS: Final = 10.0  # for one handshake; a browser waits longer, a reader does not
 _DAY: Final = 86_400
 # Top-level domains that browsers hold to https from their own list (hstspreload.org); those run by Google.
 _ALWAYS_HTTPS: Final = frozenset(

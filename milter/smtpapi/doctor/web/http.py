@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-_SECONDS: Final = 10.0
+_SECONDS: Final = 10.0  # for one answer; a browser waits longer, a reader does not
 _MOST: Final = 65_536  # bytes of an answer that are read
 
 

@@ -13,7 +13,7 @@ from smtpapi.doctor.web.asking import CLAIMED, TARGET, Seen
 from smtpapi.doctor.web.http import Reply
 
 CHECK: Final = "proxy"
-_PIXEL_SIZE: Final = 43
+_PIXEL_SIZE: Final = 43  # octets of the tracker's GIF
 _OURS: Final = b"not known here"  # of the tracker's own 404
 
 
