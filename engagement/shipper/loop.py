@@ -1,40 +1,32 @@
 """The shipper: moves events from the spool into the store, and is the store's only writer.
 
-Not the reading of segments (`engagement.spool.read`). Invariants: each step reads some records, makes rows of
-them, adds them, and only then commits the spool's cursor, so that a step that fails is repeated under the
-same ids. A record that cannot be read or stored is set aside and does not stop those behind it. A store that
-fails stops all, until it succeeds again.
+Not what one step does (`engagement.shipper.step`): here is when a step is due, and what is done between two.
+Invariant: a store that fails stops all, until it succeeds again.
 """
 
-import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engagement.classify.rule_set import RuleSet
 from engagement.erasures.carrying import Erasures
-from engagement.events.model import Event, Injection, MessageEvent
 from engagement.events.record import BadRecord, decode
-from engagement.events.rows import EventRow, rows
 from engagement.kept_html.carrying import KeptCopies
-from engagement.links.model import BadToken
 from engagement.registry.port import RegistryError
 from engagement.shipper.lag import Lag
 from engagement.shipper.lock import ShipperLock
 from engagement.shipper.messages import MessageMatcher
 from engagement.shipper.reclassifier import Reclassifier
 from engagement.shipper.status import ShipperStatus, save
+from engagement.shipper.step import Step
 from engagement.shipper.unsubscribe import Unsubscribes
-from engagement.spool.read import BUDGET, SpoolEntry, SpoolReader
+from engagement.spool.read import BUDGET, SpoolReader
 from engagement.spool.retention import SpoolRetention
 from engagement.stores.port import (
     SWEEP_LIMIT,
     EventStore,
-    NotTogetherError,
     RowRefusedError,
     StoreError,
 )
@@ -50,11 +42,6 @@ SWEEP_SECONDS: Final = 3600.0  # from one look for what is over its retention, w
 ROLL_UP_SECONDS: Final = 2.0  # from one roll-up of the figures to the next,
 ROLL_UP_SHARE: Final = 20  # and at least so many times as long as it took,
 ROLL_UP_BUDGET: Final = 1.0  # seconds of one roll-up, about; the rest is done by the next one
-
-TOGETHER: Final = 20_000  # records of one transaction, about,
-TOGETHER_SECONDS: Final = 3.0  # begun within so long
-
-_Batch = list[tuple[SpoolEntry, tuple[EventRow, ...]]]
 
 
 class Shipper:
@@ -94,15 +81,20 @@ class Shipper:
         self._store = store
         self._reclassifier = reclassifier
         self._unsubscribes = unsubscribes
-        self._rules: RuleSet | None = None
-        self._alone = 0  # so many records go portion by portion: together they failed
-        self._hash_key = hash_key
         self._retention = retention
         self._filler = filler
-        self._portion = portion
         self._now = now
         self._messages = MessageMatcher(store, hash_key, now)
-        self._reader = SpoolReader(directory)
+        self._step = Step(
+            SpoolReader(directory),
+            store,
+            self._messages,
+            reclassifier=reclassifier,
+            filler=filler,
+            unsubscribes=unsubscribes,
+            hash_key=hash_key,
+            portion=portion,
+        )
         self._outdated = SpoolRetention(directory, retention, _moment) if retention else None
         self._checked = float("-inf")  # for what is too old
         self._swept = float("-inf")
@@ -117,83 +109,9 @@ class Shipper:
         Raises StoreError if the store, RegistryError if the registry, OSError if the spool fails; nothing is
         lost then.
         """
-        with _collector_waits():
-            shipped, events = self._next()
-            if shipped or self._reader.has_done():
-                self._reader.commit()
-            self.lag.note(events, self._now())
-            return shipped
-
-    def _next(self) -> tuple[int, list[Event]]:
-        """Ship the next records; return how many, and the events in them.
-
-        As long as more waits, several portions go into the store in one transaction: a page of an index that
-        many of them change is written once.
-        """
-        entries = self._reader.read(self._portion)
-        if not entries:
-            return 0, []
-        if self._alone > 0:
-            self._alone -= len(entries)
-            return len(entries), self._ship(entries)
-        shipped, events, until = 0, list[Event](), time.monotonic() + TOGETHER_SECONDS
-        set_aside = self._reader.set_aside_count
-        try:
-            with self._store.together() as joined:
-                while entries:
-                    shipped += len(entries)
-                    events += self._ship(entries)
-                    size = sum(len(entry.record) for entry in entries)
-                    if (
-                        not joined
-                        or size < self._portion // 2
-                        or shipped >= TOGETHER
-                        or time.monotonic() > until
-                    ):
-                        break
-                    entries = self._reader.read(self._portion)
-        except NotTogetherError:
-            self._reader.rewind()
-            self._reader.set_aside_count = set_aside
-            self._alone = shipped
-            return self._next()
-        return shipped, events
-
-    def _ship(self, entries: Sequence[SpoolEntry]) -> list[Event]:
-        """Add the rows of these records, and those of events that waited for their injections.
-
-        Return the events in the records.
-        """
-        events: list[Event] = []
-        self._rules = self._reclassifier.rules() if self._reclassifier else None
-        batch: _Batch = []
-        reported: dict[str, tuple[SpoolEntry, MessageEvent]] = {}
-        injections: list[Injection] = []
-        for entry in entries:
-            event = self._event(entry)
-            if event is None:
-                continue
-            events.append(event)
-            if isinstance(event, MessageEvent):
-                reported[event.id] = (entry, event)
-            elif made := self._rows(entry, event):
-                batch.append((entry, made))
-                if isinstance(event, Injection):
-                    injections.append(event)
-        matches = []
-        if reported or injections:
-            matches = self._messages.matched([event for _, event in reported.values()], injections)
-        # Where a row of one that waited is refused, the record is put aside that it came with.
-        batch += [(reported.get(each.event.id, (entries[-1],))[0], (each.row,)) for each in matches]
-        self._add(batch)
-        self._messages.done(matches)
-        if self._reclassifier:
-            self._reclassifier.note(row for _, made in batch for row in made)
-        if self._filler:  # before the cursor moves: a kill costs only what one turn has no time for
-            self._filler.take(row for _, made in batch for row in made)
-        if self._unsubscribes:  # likewise: a wish that cannot be followed yet comes again
-            self._unsubscribes.take(events)
-        return events
+        shipped, events = self._step.take()
+        self.lag.note(events, self._now())
+        return shipped
 
     def run(self, stop: threading.Event) -> None:
         """Ship until stop is set, then ship what waits for at most `DRAIN_SECONDS`."""
@@ -249,7 +167,7 @@ class Shipper:
         )
         _log.error("spool %s: %s", self._directory, report)
         self.status.failed(f"{self._directory}: {report}", self._now())
-        self._reader = SpoolReader(self._directory)
+        self._step.reader = SpoolReader(self._directory)
         self._save_status(force=True)
 
     def _attempt(self) -> int | None:
@@ -257,7 +175,7 @@ class Shipper:
         try:
             shipped = self.step()
         except (StoreError, RegistryError, OSError) as error:
-            self._reader.rewind()
+            self._step.reader.rewind()
             if not self.status.failing:
                 _log.error("not shipping: %s Events wait in %s.", error, self._directory)
             self.status.failed(str(error), self._now())
@@ -265,44 +183,11 @@ class Shipper:
             return None
         if self.status.failing:
             _log.warning("shipping again")
-        self.status.shipped(shipped, self._reader.set_aside_count, self._reader.trouble, self._now())
+        self.status.shipped(
+            shipped, self._step.reader.set_aside_count, self._step.reader.trouble, self._now()
+        )
         self._save_status()
         return shipped
-
-    def _event(self, entry: SpoolEntry) -> Event | None:
-        try:
-            return decode(entry.record)
-        except BadRecord as error:
-            self._reader.set_aside(entry, f"no event: {error}")
-        except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
-            self._reader.set_aside(entry, f"{type(error).__name__} while reading it")
-        return None
-
-    def _rows(self, entry: SpoolEntry, event: Event) -> tuple[EventRow, ...]:
-        try:
-            return rows(event, self._rules, self._hash_key, entry.record)
-        except BadToken as error:
-            self._reader.set_aside(entry, f"no event: {error}")
-        except Exception as error:  # noqa: BLE001 - a fault of ours in one record must not stop the others
-            self._reader.set_aside(entry, f"{type(error).__name__} while making rows of it")
-        return ()
-
-    def _add(self, batch: _Batch) -> None:
-        """Add all rows.
-
-        If the store refuses, halve the batch until the refused record is alone, and set it aside.
-        """
-        if not batch:
-            return
-        try:
-            self._store.add([row for _, made in batch for row in made])
-        except RowRefusedError as error:
-            if len(batch) == 1:
-                self._reader.set_aside(batch[0][0], f"refused by the store: {error}")
-                return
-            middle = len(batch) // 2
-            self._add(batch[:middle])
-            self._add(batch[middle:])
 
     def _look_again(self) -> None:
         """Look for the messages of events that wait."""
@@ -358,7 +243,7 @@ class Shipper:
             return
         self._checked = now
         try:
-            removed = self._outdated.remove(self._reader, self._now(), now)
+            removed = self._outdated.remove(self._step.reader, self._now(), now)
         except OSError as error:
             _log.error("spool %s: cannot remove what is outdated: %s", self._directory, error.strerror)
             return
@@ -400,15 +285,3 @@ def _moment(record: bytes) -> float | None:
         return decode(record).at_ms / 1000
     except BadRecord:
         return None
-
-
-@contextmanager
-def _collector_waits() -> Iterator[None]:
-    """Let Python's collector of cycles wait: a step makes many values that all live to its end."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engagement.settings import Settings, load_file
-from engagement.shipper import loop
+from engagement.shipper import step
 from engagement.shipper.metrics import ShipperView
 from engagement.spool import read
 from engagement.stores.cassandra.connection import Connection
@@ -52,7 +52,7 @@ def _install() -> None:
             die_at("unlinked")
 
     Path.unlink = unlinking  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
-    loop.TOGETHER = TOGETHER  # type: ignore[misc] # a fault put in: the real thing, cut or watched
+    step.TOGETHER = TOGETHER  # type: ignore[misc] # a fault put in: the real thing, cut or watched
     ship_build.BUDGET = ship_build.CLUSTER_PORTION = PORTION  # type: ignore[misc] # a fault put in: the real thing, cut or watched
 
 

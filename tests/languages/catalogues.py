@@ -14,7 +14,8 @@ from babel.messages.pofile import read_po, write_po
 
 from engagement.events.outcomes import UNTOUCHED
 from engagement.figures.definitions import FIGURES, RATES
-from tracker_web.pages.content.figures import link_table, machine_table, mail_table, needed
+from tracker_web.pages.content.figure_tables import link_table, machine_table, mail_table
+from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.tables import Column
 
 ROOT: Final = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from engagement.events.model import Event
 from engagement.events.record import encode
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import Kind
-from engagement.shipper import loop, status
+from engagement.shipper import loop, status, step
 from engagement.shipper.lock import ShipperLock, is_held
 from engagement.shipper.loop import Shipper
 from engagement.spool import read
@@ -97,19 +97,19 @@ class Died(BaseException):
     """Stands for the end of the process: nothing catches it."""
 
 
-@pytest.mark.parametrize("step", ["add", "added", "cursor", "replaced", "unlink", "unlinked"])
+@pytest.mark.parametrize("moment", ["add", "added", "cursor", "replaced", "unlink", "unlinked"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_death_between_write_cursor_and_unlink_changes_no_row(
-    spool: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, step: str, times: int
+    spool: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, moment: str, times: int
 ) -> None:
     if times > 1:  # else one transaction takes all portions, and there are no three
-        monkeypatch.setattr(loop, "TOGETHER", 1)
+        monkeypatch.setattr(step, "TOGETHER", 1)
     events = mixed()
     spooled(spool, events)
     deaths = [0]
 
     def die(at: str) -> None:
-        if at == step and deaths[0] < times:
+        if at == moment and deaths[0] < times:
             deaths[0] += 1
             raise Died
 
@@ -238,7 +238,7 @@ def test_a_fault_of_ours_in_one_record_stops_nothing(
             raise ZeroDivisionError
         return real(event, *rest)
 
-    monkeypatch.setattr(loop, "rows", faulty)
+    monkeypatch.setattr(step, "rows", faulty)
     assert Shipper(spool, store).drain()
     assert dump(store) == expected([good])
     assert len(list((spool / "corrupt").iterdir())) == 1

@@ -12,16 +12,8 @@ from engagement.figures.query import FigureRow
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import Line, hours_chart, line_chart, series_data
-from tracker_web.pages.content.figures import (
-    cards,
-    hours_table,
-    lines,
-    link_table,
-    mail_table,
-    moments,
-    series_table,
-    total,
-)
+from tracker_web.pages.content.figure_tables import hours_table, link_table, mail_table, series_table
+from tracker_web.pages.content.figures import cards, lines, moments, total
 from tracker_web.pages.content.numbers import day
 from tracker_web.pages.content.people import STATES
 from tracker_web.pages.content.period import DAY_MS, Period, View, view_of

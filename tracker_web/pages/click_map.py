@@ -14,7 +14,7 @@ from engagement.kept_html.model import KeptHtml
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME, CampaignView, campaign_view
-from tracker_web.pages.content.figures import map_table
+from tracker_web.pages.content.figure_tables import map_table
 from tracker_web.pages.content.mail_frame import Clicks, framed
 from tracker_web.web.headers import FRAMED, FRAMING
 

@@ -17,7 +17,8 @@ from engagement.shipper.reclassify import Outcome, reclassify
 from engagement.stores.port import Query
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
-from tracker_web.pages.content.figures import machine_table, total
+from tracker_web.pages.content.figure_tables import machine_table
+from tracker_web.pages.content.figures import total
 from tracker_web.pages.content.numbers import moment
 from tracker_web.pages.content.rules import CHANGES, changed, changes_table, conditions, moved
 from tracker_web.pages.content.timeline import line

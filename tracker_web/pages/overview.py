@@ -14,15 +14,8 @@ from engagement.stores.port import FigureQuery, Query
 from tracker_web.languages.words import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart, series_data
-from tracker_web.pages.content.figures import (
-    cards,
-    lines,
-    link_table,
-    mail_table,
-    moments,
-    series_table,
-    total,
-)
+from tracker_web.pages.content.figure_tables import link_table, mail_table, series_table
+from tracker_web.pages.content.figures import cards, lines, moments, total
 from tracker_web.pages.content.numbers import duration, grouped, moment
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from engagement.stores.port import MAX_LIMIT, FigureQuery, FigureRow, UnsupportedQueryError
 from tracker_web.api.access import needs, the_key
@@ -55,6 +55,14 @@ def _links() -> list[dict[str, Any]]:
     return [{"href": base + name, "rel": name.rpartition("/")[2], "method": "GET"} for name in _CALLS]
 
 
+class _Find(Protocol):
+    """Answers a question that arguments name, by a group if one is given. Raises ApiError."""
+
+    def __call__(
+        self, arguments: Mapping[str, Any], group: str = "", **options: Any
+    ) -> tuple[FigureQuery, tuple[FigureRow, ...]]: ...
+
+
 def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], float]) -> None:
     def found(
         arguments: Mapping[str, Any], group: str = "", **options: Any
@@ -71,6 +79,12 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
         except ValueError as error:
             fail(HTTPStatus.BAD_REQUEST, f"'query_filters' {error}", param="query_filters")
 
+    _add_whole(topic, found)
+    _add_groups(topic, found)
+    _add_other_groups(topic, found)
+
+
+def _add_whole(topic: ApiBlueprint, found: _Find) -> None:
     @topic.get("/metrics/deliverability")
     @needs(SCOPE)
     @topic.arguments(Window, location="query")
@@ -92,6 +106,8 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
         except rows.TooManyStepsError as error:
             fail(HTTPStatus.BAD_REQUEST, str(error), param="precision")
 
+
+def _add_groups(topic: ApiBlueprint, found: _Find) -> None:
     @topic.get("/metrics/deliverability/domain")
     @needs(SCOPE)
     @topic.arguments(Groups, location="query")
@@ -137,6 +153,8 @@ def _add_figures(topic: ApiBlueprint, sources: Sources, clock: Callable[[], floa
             "results": [{"attempt": 1, "count_delivered": first}, {"attempt": 2, "count_delivered": later}]
         }
 
+
+def _add_other_groups(topic: ApiBlueprint, found: _Find) -> None:
     for path, key in _COUNTED.items():
 
         @topic.get(f"/metrics/deliverability/{path}", endpoint=f"by_{key}")

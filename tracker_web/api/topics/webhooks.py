@@ -124,6 +124,13 @@ def blueprint(sources: Sources) -> ApiBlueprint:
         """Make a webhook, once its target has answered an empty ping with 200."""
         return _done(lambda: service().create(arguments, the_key().tenant))
 
+    _add_documentation(topic)
+    _add_one(topic, service)
+    _add_batches(topic, service)
+    return topic
+
+
+def _add_documentation(topic: ApiBlueprint) -> None:
     @topic.get("/webhooks/events/documentation")
     @open_to_all
     @topic.response(HTTPStatus.OK, _RESULTS)
@@ -139,6 +146,8 @@ def blueprint(sources: Sources) -> ApiBlueprint:
         """Return an invented event of each type, as a webhook sends it."""
         return {"results": documentation.samples(arguments["events"])}
 
+
+def _add_one(topic: ApiBlueprint, service: Callable[[], WebhookService]) -> None:
     @topic.get("/webhooks/<webhook>")
     @needs("webhooks/view")
     @topic.arguments(_Zone, location="query")
@@ -179,6 +188,8 @@ def blueprint(sources: Sources) -> ApiBlueprint:
         body = read_json(raw) if raw.strip() else None
         return _done(lambda: service().validate(webhook, body, the_key().tenant))
 
+
+def _add_batches(topic: ApiBlueprint, service: Callable[[], WebhookService]) -> None:
     @topic.get("/webhooks/<webhook>/batch-status")
     @needs("webhooks/view")
     @topic.arguments(_Most, location="query")
@@ -208,8 +219,6 @@ def blueprint(sources: Sources) -> ApiBlueprint:
         """Send batches again, under the same ids: those made in a time, or some by their ids."""
         named = {"from" if name == "since" else name: value for name, value in arguments.items()}
         return _done(lambda: service().replay(webhook, named, the_key().tenant))
-
-    return topic
 
 
 def _done(work: Callable[[], T]) -> dict[str, T]:
