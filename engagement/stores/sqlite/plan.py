@@ -281,7 +281,7 @@ def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
     statement = f"""
         WITH hit AS MATERIALIZED (  -- else the search for repeats is done once for each figure
             SELECT type, class, hits, CASE WHEN message = x'' THEN event_id ELSE message END AS whose,
-                class <> {PROBE} AND expired = 0 AND NOT {_REPEAT} AS counted
+                class <> {PROBE} AND expired = 0 AND hits > 0 AND NOT {_REPEAT} AS counted
             FROM ({union.join(parts)}) AS event
         ), figures AS (
             SELECT type, hits, counted, counted AND class NOT IN ({machines}) AS person, whose FROM hit

@@ -52,6 +52,10 @@ INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?
 ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
 """
 _INJECTION: Final = TYPE_CODES["injection"]
+_INJECTED: Final = f"""
+SELECT 1 FROM event INDEXED BY by_message
+WHERE message = ? AND type = {_INJECTION} AND event_id = ? AND at_ms <> ?
+"""  # noqa: S608 - a number of ours
 TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
@@ -106,6 +110,7 @@ class Portion:
         self.lookups: list[tuple[int, int, int, bytes]] = []
         self.messages: dict[bytes, Known] = {}
         self.senders: list[tuple[int, bytes, int]] = []
+        self._injected: dict[bytes, int] = {}
 
     def put(self, rows: list[EventRow], place: int) -> None:
         """Add rows. place: of the first of them."""
@@ -129,13 +134,14 @@ class Portion:
         tenant, kind, run = numbers[row.tenant], TYPE_CODES[row.type], place >> RUN_BITS
         recipient = recipient_hash(row.tenant, row.recipient)
         transmission = signed(int(row.transmission_id or "0"))
-        sender, fresh_from = numbers[row.sending_domain], 0
+        sender, fresh_from, is_repeated = numbers[row.sending_domain], 0, False
         if row.message_id:
             leads_to = message = bytes.fromhex(row.message_id)
             known = self.messages[message]
             if known.run < run or known.recipient != recipient or known.transmission != transmission:
                 self._note(known, message, run, recipient, transmission)
             if kind == _INJECTION:
+                is_repeated = self._is_sent_again(known, message, event_id, at_ms)
                 self._inject(row, known, message, sender, place)
             sender = sender or known.sender
             fresh_from = self._first if known.new else 0
@@ -149,6 +155,8 @@ class Portion:
             self._look(run, Lookup.EVENT_ID, hashed(row.event_id), event_ref(at_ms, event_id))
         tries, wait = (-1, -1) if label else tries_and_wait(row)  # what has a label is a hit
         client, certain, expired, hits = CLASS_CODES[row.client], row.certain, row.expired, row.hits
+        if is_repeated:
+            hits = 0
         campaign, domain, cause = numbers[row.campaign], numbers[row.domain], numbers[reason]
         ordinal, bounce, link_name, size = row.ordinal, row.bounce_class, numbers[row.link_name], row.size
         self.events.append((
@@ -187,6 +195,13 @@ class Portion:
             known.transmission, known.changed = transmission, True
         if known.run < run:
             known.run, known.changed = run, True
+
+    def _is_sent_again(self, known: Known, message: bytes, event_id: bytes, at_ms: int) -> bool:
+        """Tell whether a message's injection came before, at another time; it is counted once."""
+        before = self._injected.setdefault(event_id, at_ms)
+        if before != at_ms or not known.injection:
+            return before != at_ms
+        return self._connection.execute(_INJECTED, (message, event_id, at_ms)).fetchone() is not None
 
     def _inject(self, row: EventRow, known: Known, message: bytes, sender: int, place: int) -> None:
         if not known.injection or known.injection <= place:
