@@ -85,7 +85,7 @@ def store(connection: sqlite3.Connection, portion: Portion) -> None:
     connection.executemany(ADD_LOOKUP, portion.lookups)
     connection.executemany(
         KEEP_MESSAGE,
-        [known.values(message) for message, known in portion.messages.items() if known.changed or known.new],
+        [known.values(message) for message, known in portion.messages.items() if known.is_to_be_written],
     )
     if portion.senders:
         connection.executemany(_SENT_FROM, portion.senders)
