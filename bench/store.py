@@ -6,25 +6,27 @@ With SQLite `add` is set against a bare executemany of the same rows into the sa
 transaction with the same durability, and `drain` is the whole way: spool, decode, classify, add, commit. The
 three take turns, and the middle of `--rounds` is told, by the clock and by the processor: on a busy
 machine only the latter means much. The target: at least half of it, or 20,000 events/s. "drain / bare" are
-the rates' ratio, of one run.
-`--events N` sets how many: 10000, 1000000, 10000000. `--questions` fills a file with a month of mail of so
-many events (`--file` keeps it, and takes one that is there), and tells for each filter, with `--pairs` for
-each pair of filters, how long its latest 100 events take (`store_questions`). `--growth` fills one store with
-N/100 events and another with N, asks both the same questions in turns and tells the ratio; target: at most
-1.5. Its events fall into one hour, a busy one, whose figures are made once as a whole, and again after
-another thousand events.
+the rates' ratio, of one run. `--events N` sets how many: 10000, 1000000, 10000000. `--into FILE` does it in
+copies of a store of hits, filled with a million of them if it is not there; "bytes an event" are then the
+whole store's. `--questions` fills a file with a month of mail of so many events (`--file` keeps it, and
+takes one that is there), and tells for each filter, with `--pairs` for each pair of filters, how long its
+latest 100 events take (`store_questions`). `--growth` fills one store with N/100 events and another with N,
+asks both the same questions in turns and tells the ratio; target: at most 1.5. Its events fall into one
+hour, a busy one, whose figures are made once as a whole, and again after another thousand events.
 """
 
 import argparse
 import gc
 import json
 import random
+import shutil
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -43,6 +45,7 @@ from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import store as write
 from engagement.stores.sqlite.written import ADD_EVENT, Portion
 
+_MILLION = 1_000_000
 Took = tuple[float, float]  # seconds of the clock, of the processor
 
 
@@ -65,9 +68,9 @@ def time_add(path: Path, made: list[EventRow]) -> Took:
     return elapsed
 
 
-def portions(made: list[EventRow]) -> list[Portion]:
-    """The values of the rows, made in a file of their own."""
-    found, place = list[Portion](), 1
+def portions(made: list[EventRow], place: int) -> list[Portion]:
+    """The values of the rows, made in a file of their own. place: of the first."""
+    found = list[Portion]()
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection, ":memory:")
     terms = Terms()
@@ -88,8 +91,8 @@ def put(connection: sqlite3.Connection, portion: Portion) -> None:
 def time_bare(path: Path, made: list[EventRow]) -> Took:
     """A bare executemany of the same rows of all tables, without figures."""
     SqliteStore(path, writing=True).close()
-    ready = portions(made)
     connection = sqlite3.connect(path, isolation_level=None)
+    ready = portions(made, connection.execute("SELECT value FROM state WHERE name = 'next'").fetchone()[0])
     for pragma in ("synchronous = FULL", f"wal_autocheckpoint = {LOG_PAGES}", f"cache_size = -{CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -156,7 +159,15 @@ def named(event: Event, injection: Injection | None) -> Event:
     return event
 
 
-def speed(folder: Path, count: int, rounds: int, *, mail: bool) -> dict[str, float]:
+def held(into: Path) -> int:
+    """How many events the store holds that `--into` names."""
+    if not into.exists():
+        filled(into, _MILLION)[0].close()
+    with closing(sqlite3.connect(into)) as connection:
+        return int(connection.execute("SELECT count(*) FROM event").fetchone()[0])
+
+
+def speed(folder: Path, count: int, rounds: int, *, mail: bool, into: Path | None = None) -> dict[str, float]:
     events: list[Event]
     if mail:
         told_of = list(Mail(count).events())
@@ -164,13 +175,15 @@ def speed(folder: Path, count: int, rounds: int, *, mail: bool) -> dict[str, flo
         made = [row for event, injection in told_of for row in rows(event, injection=injection)]
         del told_of
     else:
-        events = list(hits(count))
+        events = list(hits(count, first=held(into) if into else 0))
         made = [row for event in events for row in rows(event)]
     gc.freeze()  # else each collection walks through what only this script keeps
     told: dict[str, list[float]] = {}
     for number in range(rounds):
         place = folder / str(number)
         place.mkdir()
+        for name in ("bare.db", "add.db", "drained.db") if into else ():
+            shutil.copy(str(into), place / name)
         bare, add = time_bare(place / "bare.db", made), time_add(place / "add.db", made)
         drain = time_drain(place, events)
         for name, value in (
@@ -197,6 +210,7 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="with --questions, of each pair as well")
     parser.add_argument("--file", type=Path, help="with --questions: the store's file")
     parser.add_argument("--mail", action="store_true", help="a month of mail instead of hits alone")
+    parser.add_argument("--into", type=Path, help="write into copies of this store of hits")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--engine", choices=("sqlite", "cassandra"), default="sqlite")
@@ -228,7 +242,7 @@ def main() -> None:
             told = (
                 growth(folder, count)
                 if arguments.growth
-                else speed(folder, count, arguments.rounds, mail=arguments.mail)
+                else speed(folder, count, arguments.rounds, mail=arguments.mail, into=arguments.into)
             )
     if arguments.json:
         print(json.dumps(told))

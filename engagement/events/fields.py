@@ -105,7 +105,7 @@ def hit_fields(
         fields["target_link_url"] = link.target.decode("utf-8", "replace")
         fields["target_link_name"] = link.name or RAW_URL
         fields["x_link_ordinal"] = str(link.ordinal) if link.ordinal >= 0 else ""
-        fields["x_link_part"] = link.part
+        fields["x_link_part"] = link.part or ("amp" if hit.kind is Kind.AMP_CLICK else "")
     fields["x_client_class"] = label.client.value
     fields["x_client_reason"] = label.reason
     fields["x_client_rules"] = label.rules

@@ -5,7 +5,7 @@ event that comes late or again, another label, an event removed), the figures ch
 afterwards less what it contributed before: `difference`. Nothing else is ever added.
 
 The events of a message that sorts alone (`ALONE`: injections, deliveries, bounces) contribute by themselves,
-without its other events.
+without its other events; only of several injections with one id, of a message that was sent again, the first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -111,7 +111,10 @@ def seen_ever(facts: Iterable[Fact], ever: Ever | None = None) -> Ever:
 def _collect(facts: Iterable[Fact], cells: Contribution, best: Ever) -> Ever:
     """Add the plain counts to cells, in place; return what was seen, by whom at best."""
     last: dict[tuple[str, str | bytes | int, str], int] = {}
+    taken_in: set[str | bytes | int] = set()
     for fact in sorted(facts, key=_in_time):
+        if not fact.hits or is_sent_again(fact, taken_in):
+            continue
         kind = _HIT_KINDS.get(fact.type)
         if kind is None:
             _count(cells, _places(fact), _alone(fact))
@@ -154,6 +157,15 @@ def add(sums: Contribution, more: Mapping[Cell, int]) -> None:
 def link_group(ordinal: int, name: str) -> str:
     """Return how a link is named among those of its campaign. ordinal: -1 for not known."""
     return f"{ordinal if ordinal >= 0 else ''}:{name}"
+
+
+def is_sent_again(fact: Fact, taken_in: set[str | bytes | int]) -> bool:
+    """Tell whether this is the injection of a message that was sent before (decision 0007); note it."""
+    if fact.type != INJECTION or not fact.order:
+        return False
+    before = fact.order in taken_in
+    taken_in.add(fact.order)
+    return before
 
 
 def _in_time(fact: Fact) -> tuple[int, str | bytes | int]:

@@ -13,7 +13,8 @@ class Fact(NamedTuple):
     at_ms: Unix milliseconds. type: one of `fields.ALL_TYPES`. order: distinguishes events of one millisecond,
     the event id or anything that sorts alike. campaign, domain: "" for none. link: names the token, equal
     for equal links of one message and kind; any value, "" for none. client, certain, reason: of the label.
-    expired: the link's time was over. hits: requests. ordinal, link_name: of a clicked link. opens, clicks:
+    expired: the link's time was over. hits: requests; 0 for what counts nowhere, the injection of a message
+    that was sent again. ordinal, link_name: of a clicked link. opens, clicks:
     tracked, of an injection. size: bytes, of an injection or delivery. bounce_class: Momentum's number.
     retries, queue_ms: of a delivery or delay, -1 for not known.
     """

@@ -25,7 +25,7 @@ GROUPS: Final[Mapping[str, Values]] = {
     "tag": lambda event: dict.fromkeys(event.get("rcpt_tags", ())),
 }
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_LINK: Final = ("target_link_url", "target_link_name", "x_link_ordinal", "x_link_part")
+_LINK: Final = ("target_link_url", "target_link_name", "x_link_ordinal")
 
 
 def window(query: FigureQuery) -> tuple[int, int]:
@@ -93,7 +93,9 @@ def _link(event: Fields) -> str:
         return ""
     if event.get("x_shared"):
         return str(event["event_id"])
-    return "\0".join(("hit", *(str(event.get(name, "")) for name in _LINK)))
+    # Rows that earlier programs kept as fields do not tell the part; a click's type tells AMP's.
+    part = "amp" if event["type"] == "amp_click" else str(event.get("x_link_part", ""))
+    return "\0".join(("hit", *(str(event.get(name, "")) for name in _LINK), part))
 
 
 def _one(event: Fields, name: str) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ class Message:
         self.injection = Injection(_IDS.next(moment), moment, **self._values)
         return list(rows(self.injection))
 
+    def comes_again(self, moment: int, queue_id: str) -> list[EventRow]:
+        """The row of the same message, sent once more."""
+        values = self._values | {"queue_id": queue_id}
+        return list(rows(Injection(self.injection.id, moment, **values)))
+
     def becomes(self, kind: str, moment: int, **values: Any) -> list[EventRow]:
         event = MessageEvent(_IDS.next(moment), moment, kind, "mx", "", 0, **values)
         return list(rows(event, injection=self.injection))

@@ -7,9 +7,17 @@ import pytest
 
 from contract.figure_story import DAY, Message, at, fill, story
 from engagement.events.classify import Classification, ReaderClass
+from engagement.events.model import MessageName
 from engagement.figures.contribution import link_group
 from engagement.links.model import Kind
-from engagement.stores.port import EventStore, FigureQuery, FigureRow, LabelledHit, UnsupportedQueryError
+from engagement.stores.port import (
+    EventStore,
+    FigureQuery,
+    FigureRow,
+    LabelledHit,
+    Query,
+    UnsupportedQueryError,
+)
 
 _TWO_DAYS = {"from_ms": at(0), "to_ms": at(0, day=2)}
 
@@ -365,3 +373,45 @@ def test_a_recount_of_what_is_right_finds_nothing(store: EventStore) -> None:
 def test_tenants_have_figures_of_their_own(store: EventStore) -> None:
     fill(store, story())
     assert ask(store, tenant="b", **_TWO_DAYS) == ()
+
+
+def _once_taken_in(store: EventStore, day: int = 0) -> None:
+    """Check that one message was taken in, wherever that is counted."""
+    span = {"from_ms": at(0), "to_ms": at(0, day=day + 1)}
+    for precision in ("1min", "hour", "day"):
+        found = one(store, precision=precision, metrics=("count_injected", "x_count_tracked"), **span)
+        assert found == {"count_injected": 1, "x_count_tracked": 1}, precision
+    for by in ("campaign", "domain"):
+        assert one(store, by=by, metrics=("count_injected",), **span) == {"count_injected": 1}
+    assert one(store, by="campaign", precision="life", metrics=("count_injected",)) == {"count_injected": 1}
+
+
+def test_a_message_that_was_sent_again_was_taken_in_once(store: EventStore) -> None:
+    """A client that missed the answer sends it again: the same message, with another queue id."""
+    message = Message(1, "ida@a.example", "spring")
+    first = message.comes_in(at(1))
+    again = message.comes_again(at(2, 0, 7), "q2")
+    for part in (
+        first,
+        message.hit(Kind.OPEN, at(1, 30)),
+        again,
+        first,
+        again,
+        message.hit(Kind.CLICK, at(3)),
+    ):
+        store.add(part)
+        store.roll_up()
+    _once_taken_in(store)
+    by_hand = store.counts(Query(types=("injection",)))["injection"]
+    assert (by_hand.recorded, by_hand.counted, by_hand.messages) == (1, 1, 1)
+    assert store.totals(Query(types=("injection",)))["injection"].recorded == 1
+    assert store.recount(at(0) // 86_400_000) == 0
+    _once_taken_in(store)
+    names = [MessageName("queue_id", "", name) for name in ("q1", "q2")]
+    assert set(store.injections(names)) == set(names)
+
+
+def test_both_tries_of_a_message_in_one_portion(store: EventStore) -> None:
+    message = Message(1, "ida@a.example", "spring")
+    fill(store, [message.comes_in(at(1)) + message.comes_again(at(1, 0, 7), "q2")])
+    _once_taken_in(store)

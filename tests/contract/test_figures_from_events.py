@@ -7,7 +7,7 @@ import pytest
 
 from contract.figure_story import Message, Parts, at, fill, story
 from engagement.figures.query import FigureQuery, FigureRow, UnsupportedQueryError
-from engagement.links.model import Kind
+from engagement.links.model import Kind, Link
 from engagement.stores.port import EventStore
 from tracker_web.api.metrics.counted import TooManyEventsError, figures, read
 from tracker_web.api.metrics.filters import Groupings, groupings, simple
@@ -34,6 +34,34 @@ def test_they_are_those_that_stores_keep(store: EventStore) -> None:
         assert figures(store, query, ANY) == kept, query
         offered += 1
     assert offered == 26
+
+
+def test_the_links_of_html_and_amp_are_different_ones(store: EventStore) -> None:
+    """Also of links whose place in their part is not recorded, as in tokens of format 1."""
+    one = Message(1, "ida@a.example", "spring")
+    bye = Link(b"https://example.org/bye", "", unsubscribe=True)
+    placed = (
+        Link(b"https://example.org/", "top", ordinal=0, part="html"),
+        Link(b"https://example.org/", "top", ordinal=0, part="amp"),
+    )
+    fill(
+        store,
+        [
+            one.hit(Kind.CLICK, at(1)),
+            one.hit(Kind.AMP_CLICK, at(1, 0, 5)),
+            one.hit(Kind.AMP_CLICK, at(1, 0, 9)),  # repeats the one before
+            one.hit(Kind.CLICK, at(2), link=placed[0]),
+            one.hit(Kind.AMP_CLICK, at(2, 0, 5), link=placed[1]),
+            one.hit(Kind.CLICK, at(3), link=bye),
+            one.hit(Kind.AMP_CLICK, at(3, 0, 5), link=bye),
+        ],
+    )
+    names = ("count_clicked", "count_raw_clicked", "count_unsubscribe", "x_count_recorded_clicked")
+    for precision in ("1min", "hour", "day"):
+        query = FigureQuery(from_ms=at(0), to_ms=at(0) + DAY, precision=precision, metrics=names)
+        (kept,) = store.figures(query)
+        assert [kept.figures[name] for name in names] == [6, 6, 2, 7]
+        assert figures(store, query, ANY) == (kept,)
 
 
 def letters() -> Parts:

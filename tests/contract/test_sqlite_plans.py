@@ -147,3 +147,16 @@ def test_an_event_that_two_ranges_hold_is_counted_and_shown_once(store: SqliteSt
     assert [line[1] for line in connection.execute(statement, values)] == [30]
     statement, values = plan.page(both, lead, 100)
     assert len(connection.execute(statement, values).fetchall()) == 30
+
+
+@pytest.mark.parametrize("name", ["domain", "sending domain", "tag"])
+def test_of_bounces_only_rows_are_read_that_may_have_a_class(store: SqliteStore, name: str) -> None:
+    given, index = FILTERS[name]
+    connection = store._connection
+    assert connection is not None
+    asked = reading.asked(connection, store._terms, Query(**given, bounce_classes=(10,)))
+    lead = next(lead for lead in plan.leads(asked) if lead.index == index)
+    statement, values = plan.page(asked, lead, 100)
+    steps = [line[3] for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any(f"event USING COVERING INDEX {index} " in step for step in steps), steps
+    assert steps.count("USE TEMP B-TREE FOR ORDER BY") == 1, steps  # of the page, not of all that match

@@ -78,17 +78,19 @@ class Finder(ByMessage):
 
     def counts(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
-        aggregate = Aggregate()
+        aggregate, once = Aggregate(), _Once()
         if is_small(query):
             whole = self.whole(self._messages(query))
             repeats = {name for rows in whole.values() for name in repeated(rows)}
-            for row in self._wanted(query, whole):
+            for row in filter(once.counts, self._wanted(query, whole)):
                 repeat = row.event_id in repeats
                 aggregate.add(
                     row.type, row.message, row.client, expired=row.expired, repeat=repeat, hits=row.hits
                 )
             return as_counts(aggregate.figures(), expired=query.expired)
         for slim, repeat in self._of_senders(query, self._judged(query)):
+            if not once.counts(slim):
+                continue
             aggregate.add(
                 slim.type, slim.message, slim.client, expired=slim.expired, repeat=repeat, hits=slim.hits
             )
@@ -262,3 +264,18 @@ def _key(message: str) -> bytes:
         return bytes.fromhex(message)
     except ValueError:
         return b""
+
+
+class _Once:
+    """Tells the further injections of messages that were sent again, which count once."""
+
+    def __init__(self) -> None:
+        self._seen: set[UUID] = set()
+
+    def counts(self, row: StoredEvent | SlimEvent) -> bool:
+        """Return whether a row counts; note it."""
+        if row.type != INJECTION:
+            return True
+        before = len(self._seen)
+        self._seen.add(row.event_id)
+        return len(self._seen) > before

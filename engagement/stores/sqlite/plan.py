@@ -44,6 +44,16 @@ ARRIVALS: Final = f"""{_SHOWN} FROM body CROSS JOIN event ON event.tenant = body
 WHERE body.place > ? ORDER BY body.place LIMIT ?"""
 _KEY: Final = "sqlite_autoindex_event_1"  # SQLite's name for the table's own key
 _ORDER: Final = "at_ms DESC, event_id DESC"
+# The types that may have a bounce class: of a hundred events one or two.
+_BOUNCING: Final = {
+    TYPE_CODES[name] for name in ("delay", "bounce", "expiration", "out_of_band", "spam_complaint")
+}
+# What conditions look at in these indexes. Where one looks at anything else, SQLite reads each entry's row.
+_HELD: Final = {
+    "by_domain": ("domain", "type", "class", "campaign"),
+    "by_sender": ("sender", "type", "class"),
+    "by_tags": ("tags", "type", "class"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ def types_of(query: Query) -> tuple[int, ...] | None:
     if query.classes:
         found &= set(LABELLED)
     if query.bounce_classes:
-        found &= {code for code in found if code not in LABELLED}
+        found &= _BOUNCING
     narrowed = query.types or query.classes or query.bounce_classes
     return tuple(sorted(found)) if narrowed else None
 
@@ -183,8 +193,11 @@ def _by_names(asked: Asked) -> Lead:
     return Lead("by_message", tuple(ranges[:RANGES]))
 
 
-def conditions(asked: Asked, lead: Lead) -> tuple[list[str], list[object]]:
-    """Return what a row must meet beside a range of the lead, and the values bound."""
+def conditions(asked: Asked, lead: Lead, held: tuple[str, ...] = ()) -> tuple[list[str], list[object]]:
+    """Return what a row must meet beside a range of the lead, and the values bound.
+
+    held: columns of values that are looked at, all if empty.
+    """
     where, bound = ["event.tenant = ?"], list[object]([asked.tenant])
     if not asked.expired and lead.index != "by_bounce":
         where.append("event.expired = 0")
@@ -200,16 +213,44 @@ def conditions(asked: Asked, lead: Lead) -> tuple[list[str], list[object]]:
         if lead.ranges
         else set()
     )
-    for column, values in (
+    for column, values in _values(asked):
+        if column not in ranged and (not held or column in held):
+            where.append(f"+event.{column} IN ({_marks(len(values))})")
+            bound += values
+    return where, bound
+
+
+def _values(asked: Asked) -> list[tuple[str, tuple[object, ...]]]:
+    """Return the columns of which values are asked for, with these."""
+    columns: tuple[tuple[str, tuple[object, ...] | None], ...] = (
         *(("type", asked.types), ("class", asked.classes), ("campaign", asked.campaigns)),
         *(("domain", asked.domains), ("sender", asked.senders), ("tags", asked.tags)),
         *(("ordinal", asked.ordinals), ("bounce", asked.bounces), ("recipient", asked.recipients)),
         ("message", asked.within),
-    ):
-        if values is not None and column not in ranged:
-            where.append(f"+event.{column} IN ({_marks(len(values))})")
-            bound += values
-    return where, bound
+    )
+    return [(column, values) for column, values in columns if values is not None]
+
+
+def _matching(
+    asked: Asked, lead: Lead, condition: str, values: tuple[object, ...]
+) -> tuple[str, str, list[object]]:
+    """Return the name of the table of whole rows of a range, where they come from, and the values bound.
+
+    With a bounce class few rows have a fitting type, and the others' entries are passed by without reading
+    their rows: in a statement of its own, as one that reads rows reads that of each entry.
+    """
+    held = _HELD.get(lead.index, ()) if asked.bounces is not None else ()
+    where, bound = conditions(asked, lead, held)
+    text = f"{_from(lead, condition)} WHERE {' AND '.join([condition, *where])}"
+    if not held:
+        return "event", text, [*values, *bound]
+    others = [(column, wanted) for column, wanted in _values(asked) if column not in held]
+    more = " AND ".join(f"whole.{column} IN ({_marks(len(wanted))})" for column, wanted in others)
+    text = f"""FROM (SELECT event.tenant, event.at_ms, event.event_id {text}) AS event
+        CROSS JOIN event AS whole INDEXED BY {_KEY} ON whole.tenant = event.tenant
+            AND whole.at_ms = event.at_ms AND whole.event_id = event.event_id
+        WHERE {more}"""
+    return "whole", text, [*values, *bound, *(value for _, wanted in others for value in wanted)]
 
 
 def _from(lead: Lead, condition: str) -> str:
@@ -235,13 +276,12 @@ def size(asked: Asked, lead: Lead, most: int) -> tuple[str, list[object]]:
 
 def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
     """Return the statement that finds the newest events, and the values it binds."""
-    where, common = conditions(asked, lead)
     parts, bound = [], list[object]()
     for condition, values in lead.ranges:
-        every = " AND ".join([condition, *where])
-        one = f"SELECT event.tenant, event.at_ms, event.event_id {_from(lead, condition)} WHERE {every}"
+        _, text, all_values = _matching(asked, lead, condition, values)
+        one = f"SELECT event.tenant, event.at_ms, event.event_id {text}"
         parts.append(f"SELECT * FROM ({one} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?)")  # noqa: S608 - ours
-        bound += [*values, *common, limit]
+        bound += [*all_values, limit]
     keys = " UNION ALL ".join(parts)
     if len(parts) > 1:
         only = "DISTINCT " if lead.index == "by_message" else ""
@@ -257,31 +297,28 @@ def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
 
 def number(asked: Asked, lead: Lead, most: int) -> tuple[str, list[object]]:
     """Return the statement that counts what matches, up to `most`, and the values it binds."""
-    where, common = conditions(asked, lead)
     parts, bound = [], list[object]()
     union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
     for condition, values in lead.ranges:
-        every = " AND ".join([condition, *where])
-        parts.append(
-            f"SELECT event.tenant, event.at_ms, event.event_id {_from(lead, condition)} WHERE {every}"
-        )
-        bound += [*values, *common]
+        _, text, all_values = _matching(asked, lead, condition, values)
+        parts.append(f"SELECT event.tenant, event.at_ms, event.event_id {text}")
+        bound += all_values
     return f"SELECT count(*) FROM ({union.join(parts)} LIMIT {int(most)})", bound  # noqa: S608 - ours
 
 
 def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
     """Return the statement for the figures of events that match, and the values it binds."""
     machines = ", ".join(str(CLASS_CODES[client]) for client in sorted(MACHINES))
-    where, common = conditions(asked, lead)
     parts, bound = [], list[object]()
     union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
     for condition, values in lead.ranges:
-        parts.append(f"SELECT event.* {_from(lead, condition)} WHERE {' AND '.join([condition, *where])}")
-        bound += [*values, *common]
+        table, text, all_values = _matching(asked, lead, condition, values)
+        parts.append(f"SELECT {table}.* {text}")
+        bound += all_values
     statement = f"""
         WITH hit AS MATERIALIZED (  -- else the search for repeats is done once for each figure
             SELECT type, class, hits, CASE WHEN message = x'' THEN event_id ELSE message END AS whose,
-                class <> {PROBE} AND expired = 0 AND NOT {_REPEAT} AS counted
+                class <> {PROBE} AND expired = 0 AND hits > 0 AND NOT {_REPEAT} AS counted
             FROM ({union.join(parts)}) AS event
         ), figures AS (
             SELECT type, hits, counted, counted AND class NOT IN ({machines}) AS person, whose FROM hit

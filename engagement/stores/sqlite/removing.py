@@ -3,11 +3,12 @@
 import sqlite3
 from typing import Any, Final
 
-from engagement.events.model import names_of
+from engagement.events.model import Hit, MessageEvent, names_of
 from engagement.figures.contribution import ALONE, seen_ever
+from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.customer_tags import DAY_MS
-from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed
+from engagement.stores.sqlite.codes import NAMES, RUN_BITS, Lookup, hashed, signed
 from engagement.stores.sqlite.counting.counted import LEVELS
 from engagement.stores.sqlite.counting.ever import to_text
 from engagement.stores.sqlite.counting.facts import COLUMNS, facts
@@ -35,7 +36,10 @@ _DELETE_EVENT: Final = "DELETE FROM event WHERE tenant = ? AND at_ms = ? AND eve
 _DELETE_BODY: Final = "DELETE FROM body WHERE place = ?"
 _DELETE_VERDICTS: Final = "DELETE FROM verdict WHERE event_id = ?"
 _PARTIAL: Final = "INSERT INTO partial_day (tenant, day) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_KEEP_EVER: Final = "UPDATE message SET ever = ? WHERE message = ?"
+_KEEP_EVER: Final = """
+INSERT INTO message (ever, message, at_ms, recipient, transmission, run, sender, injection, lent)
+VALUES (?, ?, ?, 0, 0, -1, 0, 0, '') ON CONFLICT (message) DO UPDATE SET ever = excluded.ever
+"""
 _LONE: Final = """
 SELECT message FROM message INDEXED BY message_of_time
 WHERE at_ms < ? AND (lent <> '') = ? AND (ever = '' OR lent <> '' OR at_ms < ?)
@@ -52,6 +56,7 @@ DELETE FROM lookup WHERE (run, what, hash, ref) IN (
     WHERE run < (SELECT coalesce(min(place), 0) FROM body) >> ? LIMIT ?)
 """
 _LOOK: Final = "DELETE FROM lookup WHERE run = ? AND what = ? AND hash = ? AND ref = ?"
+_RECORD: Final = "SELECT record FROM body WHERE place = ?"
 _RUNS: Final = "SELECT max(run) FROM lookup"
 _NAMED: Final = (
     "SELECT transmission, record FROM message LEFT JOIN body ON body.place = injection WHERE message = ?"
@@ -105,7 +110,7 @@ def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: 
         else:
             key = tenant, int.from_bytes(ref[:8], "big"), ref[8:]
             lines = connection.execute(_ONE, key).fetchall()
-        looks = [(Lookup.RECIPIENT, recipient), *_looks(connection, ref)]
+        looks = [(Lookup.RECIPIENT, recipient), *_looks(connection, ref, lines)]
         _remove(connection, terms, lines)
         connection.executemany(_PARTIAL, {(line[18], line[0] // DAY_MS) for line in lines})
         connection.executemany(_EMPTY, [(ref,)])
@@ -117,15 +122,30 @@ def erase(connection: sqlite3.Connection, terms: Terms, tenant: int, recipient: 
     return gone
 
 
-def _looks(connection: sqlite3.Connection, ref: bytes) -> list[tuple[Lookup, int]]:
-    """Return what else leads to a message."""
+def _looks(
+    connection: sqlite3.Connection, ref: bytes, lines: list[tuple[Any, ...]]
+) -> list[tuple[Lookup, int]]:
+    """Return what else leads to a message. lines: its events."""
     found = connection.execute(_NAMED, (ref,)).fetchone()
-    if found is None:
-        return []
+    if found is None:  # one without an injection
+        return [(Lookup.TRANSMISSION, number) for number in _transmissions(connection, lines)]
     transmission, record = found
     event = decoded(record) if record else None
     names = names_of(event) if event is not None else ()  # type: ignore[arg-type] # an injection, by its place
     return [(Lookup.TRANSMISSION, transmission), *((NAMES[name.what], hashed(name.text)) for name in names)]
+
+
+def _transmissions(connection: sqlite3.Connection, lines: list[tuple[Any, ...]]) -> set[int]:
+    """Return the transmissions that hits tell by themselves."""
+    found = set()
+    for line in lines:
+        for (record,) in connection.execute(_RECORD, (line[17],)):
+            event = decoded(record)
+            if isinstance(event, Hit):
+                found.add(signed(unpack(event.kind, event.packed)[0].transmission_id))
+            elif isinstance(event, MessageEvent):
+                found.add(signed(event.transmission_id))
+    return found
 
 
 def _remove(connection: sqlite3.Connection, terms: Terms, lines: list[tuple[Any, ...]]) -> None:
@@ -137,7 +157,9 @@ def _remove(connection: sqlite3.Connection, terms: Terms, lines: list[tuple[Any,
     for message, rows in seen.items():
         known = [each for each in facts(connection, terms, rows) if each.type not in ALONE and each.campaign]
         if message and known:
-            kept.append((to_text(seen_ever(known, ever_of(connection, message))), message))
+            ever = to_text(seen_ever(known, ever_of(connection, message)))
+            if ever:
+                kept.append((ever, message, max(line[0] for line in rows)))
     connection.executemany(_KEEP_EVER, kept)
     connection.executemany(_DELETE_EVENT, [(line[18], line[0], line[2]) for line in lines])
     connection.executemany(_DELETE_BODY, [(line[17],) for line in lines])

@@ -24,7 +24,7 @@ _STATE: Final = "SELECT value FROM state WHERE name = ?"
 _SET: Final = "UPDATE state SET value = ? WHERE name = ?"
 _PRESENT: Final = """
 SELECT event.place, event.message, event.rules, body.hash, body.record, event.class, event.certain,
-    event.reason
+    event.reason, event.hits
 FROM event JOIN body ON body.place = event.place
 WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
 """
@@ -85,7 +85,7 @@ def store(connection: sqlite3.Connection, portion: Portion) -> None:
     connection.executemany(ADD_LOOKUP, portion.lookups)
     connection.executemany(
         KEEP_MESSAGE,
-        [known.values(message) for message, known in portion.messages.items() if known.changed or known.new],
+        [known.values(message) for message, known in portion.messages.items() if known.is_to_be_written],
     )
     if portion.senders:
         connection.executemany(_SENT_FROM, portion.senders)
@@ -102,21 +102,23 @@ def _only_new(
     connection: sqlite3.Connection, rows: list[EventRow], tags: list[int], portion: Portion
 ) -> tuple[list[EventRow], list[int], list[Change]]:
     """Return the rows that are not in the file, with their tags, and changes of those that are."""
-    new: dict[str, tuple[EventRow, int]] = {}
-    changes: dict[str, Change] = {}
+    new: dict[tuple[str, int], tuple[EventRow, int]] = {}  # an injection's id may come at two times
+    changes: dict[tuple[str, int], Change] = {}
     for row, tag, event, body in zip(rows, tags, portion.events, portion.bodies, strict=True):
+        key = row.event_id, row.at_ms
         found = connection.execute(_PRESENT, event[:3]).fetchone()
         if found is None:
-            before = new.get(row.event_id)
+            before = new.get(key)
             if before is None or rules_number(before[0].rules) <= rules_number(row.rules):
-                new[row.event_id] = row, tag
+                new[key] = row, tag
             continue
-        place, message, rules, *kept = found
+        place, message, rules, *kept, hits = found
         stored = connection.execute("SELECT text FROM term WHERE id = ?", (rules,)).fetchone()
         if rules_number(stored[0] if stored else "") > rules_number(row.rules):
             continue
         if (*kept, rules) != (body[4], body[5], event[5], event[6], event[18], event[19]):
-            mine = (*event[:3], place, *event[4:])
+            counts = event[8] or 1 if hits else 0  # whether an injection is its message's first
+            mine = (*event[:3], place, *event[4:8], counts, *event[9:])
             lent = as_text(row.message) if row.message is not None else ""
-            changes[row.event_id] = Change(place, message, mine, (place, *body[1:]), lent)
+            changes[key] = Change(place, message, mine, (place, *body[1:]), lent)
     return [row for row, _ in new.values()], [tag for _, tag in new.values()], list(changes.values())

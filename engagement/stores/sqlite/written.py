@@ -1,7 +1,7 @@
 """Rows of the port as the values of the file's tables. No connections but for the dictionary."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -45,6 +45,7 @@ ON CONFLICT (message) DO UPDATE SET at_ms = excluded.at_ms, recipient = excluded
 _MESSAGES: Final = (
     "SELECT message, at_ms, recipient, transmission, run, sender, injection FROM message WHERE message IN "
 )
+_WITH_EVENTS: Final = "SELECT DISTINCT message FROM event INDEXED BY by_message WHERE message IN "
 _AT_ONCE: Final = 256  # messages of one look-up
 ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 ADD_TAG_SET: Final = """
@@ -52,12 +53,18 @@ INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?
 ON CONFLICT (tenant, customer, set_id) DO UPDATE SET used = max(used, excluded.used)
 """
 _INJECTION: Final = TYPE_CODES["injection"]
+_INJECTED: Final = f"""
+SELECT 1 FROM event INDEXED BY by_message
+WHERE message = ? AND type = {_INJECTION} AND event_id = ? AND at_ms <> ?
+"""  # noqa: S608 - a number of ours
 TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND customer = ?"
 
 
 @dataclass(slots=True)
 class Known:
-    """A row of `message`. new: it is not in the file. changed: it is to be written."""
+    """What the file knows of a message. new: nothing. kept: there is a row of `message`, else nothing but
+    events. changed: what belongs into a row is another. run: the first one whose `lookup` has the message.
+    """
 
     at_ms: int
     recipient: int = 0
@@ -67,7 +74,13 @@ class Known:
     injection: int = 0
     lent: str = ""
     new: bool = False
+    kept: bool = False
     changed: bool = False
+
+    @property
+    def is_to_be_written(self) -> bool:
+        """Whether its row is. A message without an injection has none: that would be a page for nothing."""
+        return self.changed and (self.kept or self.injection != 0)
 
     def values(self, message: bytes) -> tuple[object, ...]:
         """Return the values of `KEEP_MESSAGE`."""
@@ -106,6 +119,7 @@ class Portion:
         self.lookups: list[tuple[int, int, int, bytes]] = []
         self.messages: dict[bytes, Known] = {}
         self.senders: list[tuple[int, bytes, int]] = []
+        self._injected: dict[bytes, int] = {}
 
     def put(self, rows: list[EventRow], place: int) -> None:
         """Add rows. place: of the first of them."""
@@ -129,13 +143,14 @@ class Portion:
         tenant, kind, run = numbers[row.tenant], TYPE_CODES[row.type], place >> RUN_BITS
         recipient = recipient_hash(row.tenant, row.recipient)
         transmission = signed(int(row.transmission_id or "0"))
-        sender, fresh_from = numbers[row.sending_domain], 0
+        sender, fresh_from, is_repeated = numbers[row.sending_domain], 0, False
         if row.message_id:
             leads_to = message = bytes.fromhex(row.message_id)
             known = self.messages[message]
             if known.run < run or known.recipient != recipient or known.transmission != transmission:
                 self._note(known, message, run, recipient, transmission)
             if kind == _INJECTION:
+                is_repeated = self._is_sent_again(known, message, event_id, at_ms)
                 self._inject(row, known, message, sender, place)
             sender = sender or known.sender
             fresh_from = self._first if known.new else 0
@@ -149,6 +164,8 @@ class Portion:
             self._look(run, Lookup.EVENT_ID, hashed(row.event_id), event_ref(at_ms, event_id))
         tries, wait = (-1, -1) if label else tries_and_wait(row)  # what has a label is a hit
         client, certain, expired, hits = CLASS_CODES[row.client], row.certain, row.expired, row.hits
+        if is_repeated:
+            hits = 0
         campaign, domain, cause = numbers[row.campaign], numbers[row.domain], numbers[reason]
         ordinal, bounce, link_name, size = row.ordinal, row.bounce_class, numbers[row.link_name], row.size
         self.events.append((
@@ -166,27 +183,44 @@ class Portion:
     def _read(self, messages: Mapping[bytes, int]) -> None:
         """Read what is known of messages. messages: with the time that a new one gets."""
         wanted = [message for message in messages if message not in self.messages]
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
+        for message, *line in self._asked(_MESSAGES, wanted):
+            self.messages[message] = known = Known(*line)
+            known.kept = True
+        others = [message for message in wanted if message not in self.messages]
+        there = {message for (message,) in self._asked(_WITH_EVENTS, others)}
+        for message in others:
+            self.messages[message] = Known(messages[message], new=message not in there)
+
+    def _asked(self, statement: str, messages: list[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Yield the lines of a statement about messages."""
+        for start in range(0, len(messages), _AT_ONCE):
+            some = messages[start : start + _AT_ONCE]
             size = _AT_ONCE if len(some) > 1 else 1  # of one length, so that it is prepared once
-            marks = ", ".join("?" * size)
             some += [some[-1]] * (size - len(some))
-            for message, *line in self._connection.execute(f"{_MESSAGES} ({marks})", some):
-                self.messages[message] = Known(*line)
-        for message in wanted:
-            if message not in self.messages:
-                self.messages[message] = Known(messages[message], new=True)
+            yield from self._connection.execute(f"{statement} ({', '.join('?' * size)})", some)
 
     def _note(self, known: Known, message: bytes, run: int, recipient: int, transmission: int) -> None:
-        """Write what the message is found by, once in each run, and again where an event says otherwise."""
+        """Write what the message is found by, once in each run, and again where an event says otherwise.
+
+        Of a later run than that of its row each portion writes it, as `lookup` is dense there and rows of
+        messages are not.
+        """
         if recipient and (known.recipient != recipient or known.run < run):
             self._look(run, Lookup.RECIPIENT, recipient, message)
-            known.recipient, known.changed = recipient, True
+            known.changed |= known.recipient != recipient
+            known.recipient = recipient
         if transmission and (known.transmission != transmission or known.run < run):
             self._look(run, Lookup.TRANSMISSION, transmission, message)
-            known.transmission, known.changed = transmission, True
-        if known.run < run:
-            known.run, known.changed = run, True
+            known.changed |= known.transmission != transmission
+            known.transmission = transmission
+        known.run = max(known.run, run)
+
+    def _is_sent_again(self, known: Known, message: bytes, event_id: bytes, at_ms: int) -> bool:
+        """Tell whether a message's injection came before, at another time; it is counted once."""
+        before = self._injected.setdefault(event_id, at_ms)
+        if before != at_ms or not known.injection:
+            return before != at_ms
+        return self._connection.execute(_INJECTED, (message, event_id, at_ms)).fetchone() is not None
 
     def _inject(self, row: EventRow, known: Known, message: bytes, sender: int, place: int) -> None:
         if not known.injection or known.injection <= place:

@@ -9,7 +9,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engagement.figures.contribution import Cell, Contribution, Cube, add, contribution, seen_ever
+from engagement.figures.contribution import (
+    Cell,
+    Contribution,
+    Cube,
+    add,
+    contribution,
+    is_sent_again,
+    seen_ever,
+)
 from engagement.figures.facts import Fact
 from engagement.figures.increments import Level
 from engagement.stores.aggregate import HOUR_MS, Aggregate, Figure, RepeatFinder
@@ -72,11 +80,13 @@ def count(day: int, facts: Facts, before: Facts) -> DayOfShard:
 def _totals(cells: Contribution, day: int, facts: Iterable[Fact]) -> None:
     """Add the port's old figures of one message."""
     hours: dict[tuple[int, str], Aggregate] = {}
-    repeats = RepeatFinder()
+    repeats, taken_in = RepeatFinder(), set[str | bytes | int]()
     for fact in sorted(facts, key=lambda fact: (fact.at_ms, fact.order)):
         link = fact.link if isinstance(fact.link, bytes) else b""
         repeat = repeats.is_repeat(fact.type, link, fact.client, fact.at_ms)
         if fact.at_ms // DAY_MS != day:
+            continue
+        if is_sent_again(fact, taken_in):
             continue
         for campaign in dict.fromkeys(("", fact.campaign)):
             aggregate = hours.setdefault((fact.at_ms // HOUR_MS, campaign), Aggregate())

@@ -51,6 +51,7 @@ _OTHERS: Final = """
 SELECT at_ms / ?, type, CASE type WHEN {injection} THEN tries & 3 ELSE max(-1, min(tries, 1)) END, bounce,
     {column}, count(*), sum(size), sum(max(wait, 0))
 FROM event INDEXED BY {key} WHERE tenant = ? AND at_ms >= ? AND at_ms < ? AND type > {last} AND {column} <> 0
+    AND hits > 0
 GROUP BY 1, 2, 3, 4, 5
 """
 _NUMBER: Final = (

@@ -24,6 +24,8 @@ def hourly(facts: Iterable[Fact]) -> Sums:
     sums: Sums = {}
     last: dict[tuple[str, object, str], int] = {}
     for fact in sorted(facts, key=_in_time):
+        if not fact.hits:
+            continue
         repeat = False
         if fact.link:
             key = (fact.type, fact.link, fact.client)

@@ -76,6 +76,8 @@ class Sums:
 
     def add_alone(self, line: Line, sign: int = 1) -> None:
         """Add an event that contributes by itself, to all but the figures of hours."""
+        if not line[10]:
+            return
         at_ms, alone = line[0], self.alone
         minute, hour, day = at_ms // MINUTE, at_ms // HOUR, at_ms // DAY
         for counters, n in _counters(line):
@@ -172,6 +174,8 @@ class Sums:
     def add_hours(self, lines: Iterable[Line], had: set[tuple[int, int]]) -> None:
         """Add events that are no hits to the hours. had: type and hour of what their message has already."""
         for line in lines:
+            if not line[10]:
+                continue
             hour, kind = line[0] // HOUR, line[1]
             first = 0 if (kind, hour) in had else 1
             had.add((kind, hour))
@@ -182,6 +186,8 @@ class Sums:
         """Add a message's events that are no hits to the hours."""
         seen: set[tuple[int, int, int]] = set()
         for line in lines:
+            if not line[10]:
+                continue
             hour, kind, campaign = line[0] // HOUR, line[1], line[3]
             for whose in (0, campaign) if campaign else (0,):
                 cell = whose, hour, kind
