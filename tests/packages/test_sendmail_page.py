@@ -47,8 +47,8 @@ socketserver.ThreadingTCPServer(("127.0.0.1", 2525), Session).serve_forever()
 SITE = """\
 define(`SMART_HOST', `relay:[127.0.0.1]')dnl
 define(`RELAY_MAILER_ARGS', `TCP $h 2525')dnl
-define(`confREFUSE_LA', `0')dnl
-define(`confQUEUE_LA', `0')dnl
+define(`confREFUSE_LA', `1000')dnl
+define(`confQUEUE_LA', `1000')dnl
 FEATURE(`accept_unresolvable_domains')dnl
 """
 
@@ -81,6 +81,7 @@ def test_the_page_ends_in_tracked_mail(made: Made, tmp_path: Path) -> None:
             copy(deb, machine.root / "debs")
         machine.start()
         machine.run("hostname mail.example.test; echo 127.0.0.1 mail.example.test >>/etc/hosts")
+        machine.run("echo 192.0.2.1 example.com example.net >>/etc/hosts")  # Sendmail looks them up
         machine.run(f"cd /root\n{APT}{script(PAGE, 'apt-get install sendmail')}")
         (machine.root / "etc/smtpapi/conf.d/20-sendmail.conf").write_text(configuration)
         mc = machine.root / "etc/mail/sendmail.mc"
