@@ -14,14 +14,16 @@ from packages.machines import ROOT
 from shell_blocks import script
 
 DIST = ROOT / "dist"
-COMMANDS = script("docs/install.md", "make packages")
 
 
-def make(commands: str = COMMANDS, **variables: str) -> tuple[dict[str, str], str]:
-    """Make them; return each file with its digest, and what was printed. variables: of the environment."""
+def make(before: str = "", **variables: str) -> tuple[dict[str, str], str]:
+    """Make them; return each file with its digest, and what was printed.
+
+    before: commands that change what the shell does by habit. variables: of the environment.
+    """
     began = time.monotonic()
     done = subprocess.run(
-        ["sh", "-c", commands],
+        ["sh", "-c", before + script("docs/install.md", "make packages")],
         cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,7 +38,7 @@ def make(commands: str = COMMANDS, **variables: str) -> tuple[dict[str, str], st
 def test_all_targets_are_made_twice_with_the_same_bytes(tmp_path: Path) -> None:
     """The second time by somebody with other habits: another time zone, language, mask and temporary folder.
 
-    What is fetched comes from pip's cache then, by the same hashes.
+    Wheels of others are fetched once, and are then checked by the same hashes.
     """
     made, said = make()
     page = (ROOT / "docs/install.md").read_text("utf-8")
@@ -57,6 +59,6 @@ def test_all_targets_are_made_twice_with_the_same_bytes(tmp_path: Path) -> None:
         ).stdout
         print(wheel.name, "auditwheel:", " ".join(shown.split()))
         assert "manylinux" in shown
-    again, _ = make(f"umask 077\n{COMMANDS}", TZ="Pacific/Auckland", LC_ALL="C", TMPDIR=str(tmp_path))
+    again, _ = make("umask 077\n", TZ="Pacific/Auckland", LC_ALL="C", TMPDIR=str(tmp_path))
     assert {name for name in made if again.get(name) != made[name]} == set()
     assert again.keys() == made.keys()
