@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 LOCK: Final = Path(__file__).with_name("wheels.lock")
 BACKEND: Final = Path(__file__).with_name("build.lock")
 FROM_SOURCE: Final = ("pymilter", "dkimpy")  # there are no wheels of these on the index
+_KEPT: Final = ROOT / "build/fetched"
 EXTENSIONS: Final = 4  # parts in C, each of which setup.py lets fail where there is no compiler
 # What would get into files, or into their order.
 _ALIKE: Final = {
@@ -198,12 +200,22 @@ def _same_times(archive: Path, epoch: int, to: Path) -> Path:
 
 
 def others(python: str, out: Path) -> list[Path]:
-    """Fetch the wheels of others for a CPython, checked by hash; return their files. Raises BuildError."""
+    """Fetch the wheels of others for a CPython, checked by hash; return their files. Raises BuildError.
+
+    They are kept below build/, and taken from there the next time, by the same hashes.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    kept = _KEPT / python
     platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
-    run(
-        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
-         "--require-hashes",
-         "--implementation", "cp", "--python-version", python, *platforms, "-d", out, "-r", LOCK],
-    )  # fmt: skip
+    fetch: list[str | Path] = [
+        sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
+        "--require-hashes", "--implementation", "cp", "--python-version", python, *platforms, "-r", LOCK,
+    ]  # fmt: skip
+    if kept.is_dir():
+        with suppress(BuildError):  # the lock is newer than what was kept
+            run([*fetch, "-d", out, "--no-index", "--find-links", kept])
+            return sorted(out.glob("*.whl"))
+    run([*fetch, "-d", out])
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(out, kept)
     return sorted(out.glob("*.whl"))

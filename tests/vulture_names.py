@@ -104,3 +104,6 @@ _ = (_.LOOKS, _.MANAGES, _.checked_form)
 # the same, of webhooks (tracker_web.api.topics.webhooks)
 _ = (_.auth_type, _.custom_headers, _.auth_credentials, _.auth_request_details, _.exception_subaccounts)
 _ = (_.x_sign, _.x_signing_secrets, _.x_corrections, _.batch_ids)
+
+# what click shows in lists of commands (smtpapi.commands)
+_ = (_.short_help,)

@@ -227,7 +227,7 @@ def _trust(folder: Path, main_cf: str, master_cf: str = _MASTER, more: str = "")
     )
 
 
-_OWN = "mynetworks = 127.0.0.0/8\n"
+_OWN = "mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128\n"  # as Debian writes it
 
 
 def test_nothing_to_say_of_a_plain_site(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_content_filter_on_another_host_must_be_in_relay_hosts(tmp_path: Path)
 
 
 def test_pipes_and_networks_that_are_not_named(tmp_path: Path) -> None:
-    text = f"mynetworks = 127.0.0.0/8 10.9.0.0/16\nnon_smtpd_milters = {_OURS}\n"
+    text = f"mynetworks = 127.0.0.0/8 [::ffff:10.9.0.0]/112\nnon_smtpd_milters = {_OURS}\n"
     found = _trust(
         tmp_path, text, f"{_MASTER}vacation unix - n n - - pipe flags=R user=nobody argv=/bin/true\n"
     )

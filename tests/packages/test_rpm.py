@@ -1,9 +1,11 @@
 """The .rpm, as rpm itself reads it, and as it installs, upgrades and removes it on a booted system.
 
-No Red Hat can be had here. That system is Debian 12, whose Python is that of Red Hat 9's package; what is not
-seen is SELinux, dnf's resolving of dependencies, and Red Hat's presets, which enable nothing.
+No Red Hat can be had here. That system is Debian 12, whose Python is that of Red Hat 9's package, and Ubuntu
+24.04, whose Python is that of Red Hat 10's; what is not seen is SELinux, dnf's resolving of dependencies, and
+Red Hat's presets, which enable nothing.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -11,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from packages.machines import CERTBOT, CERTIFICATE, ROOT, SERVER, Machine, quick_start
+from packages.machines import BASE, CERTBOT, CERTIFICATE, MACHINE, ROOT, SERVER, Machine, quick_start
 from packages.made import Made
 
 UNITS = " ".join(f"smtpapi-{name}.service" for name in ("tracker", "milter", "shipper", "web"))
 
 
-def make(made: Made, folder: Path, version: str) -> Path:
-    """An .rpm of the wheels for Python 3.11, which Red Hat 9 has as a package."""
+def make(deb: Path, folder: Path, system: str, version: str) -> Path:
+    """An .rpm of the wheels of a .deb for the same Python: 3.11 for Red Hat 9, which has it as a package."""
+    folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, ROOT / "tests/packages/make_later.py", made.package, folder, "el9", version],
+        [sys.executable, ROOT / "tests/packages/make_later.py", deb, folder, system, version],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -29,7 +32,24 @@ def make(made: Made, folder: Path, version: str) -> Path:
 
 @pytest.fixture(scope="module")
 def package(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(made, tmp_path_factory.mktemp("rpm"), "0.1.1")
+    return make(made.package, tmp_path_factory.mktemp("rpm"), "el9", "0.1.1")
+
+
+def ubuntu(folder: Path) -> tuple[Path, Path]:
+    """The bare Ubuntu 24.04, and its .deb: of the folder SMTPAPI_PACKAGES, else made below this one."""
+    base = ROOT / ".test/ubuntu24.04"
+    if not base.is_dir():
+        subprocess.run([MACHINE, "make", base, "noble"], check=True, timeout=900)
+    dist = Path(os.environ.get("SMTPAPI_PACKAGES") or folder / "dist")
+    if not any(dist.glob("*+ubuntu24.04_*.deb")):
+        program = ROOT / "packaging/make_packages.py"
+        done = subprocess.run(
+            [sys.executable, program, "ubuntu24.04", "--out", dist],
+            capture_output=True, text=True, check=False, timeout=900,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    (deb,) = dist.glob("*+ubuntu24.04_*.deb")
+    return base, deb
 
 
 def rpm(package: Path, *words: str) -> str:
@@ -64,11 +84,13 @@ def test_scripts_are_scripts(package: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.mta
-@pytest.mark.timeout(900)
-def test_it_is_installed_upgraded_and_removed_by_rpm(made: Made, package: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("system", ["el9", "el10"])
+def test_it_is_installed_upgraded_and_removed_by_rpm(made: Made, system: str, tmp_path: Path) -> None:
     """Its scripts run; files, modes and owners are then as rpm has them written down."""
-    first = make(made, tmp_path, "0.1.0")
-    with Machine(tmp_path / "machine") as machine:
+    base, deb = (BASE, made.package) if system == "el9" else ubuntu(tmp_path)
+    first, second = (make(deb, tmp_path / each, system, each) for each in ("0.1.0", "0.1.1"))
+    with Machine(tmp_path / "machine", base) as machine:
         machine.start()
         machine.run(SERVER)
         machine.rpm("-i", "--nodeps", first)  # what it needs is there, and comes from no rpm
@@ -86,8 +108,8 @@ def test_it_is_installed_upgraded_and_removed_by_rpm(made: Made, package: Path, 
         changed = machine.run("cat /etc/smtpapi/conf.d/10-tracking.conf")
         before = machine.run("readlink /usr/lib/smtpapi/current")
 
-        machine.rpm("-U", "--nodeps", package)
-        assert machine.rpm("-q", "smtpapi").strip() == "smtpapi-0.1.1-1.el9.x86_64"
+        machine.rpm("-U", "--nodeps", second)
+        assert machine.rpm("-q", "smtpapi").strip() == f"smtpapi-0.1.1-1.{system}.x86_64"
         machine.run(f"systemctl is-active {UNITS}")
         assert machine.run("readlink /usr/lib/smtpapi/current") != before
         assert machine.run("cat /etc/smtpapi/conf.d/10-tracking.conf") == changed

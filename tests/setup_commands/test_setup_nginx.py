@@ -94,6 +94,14 @@ def test_a_certificate_that_is_not_for_each_host_is_told(tmp_path: Path) -> None
     assert "track.example.com:" not in done.stderr
 
 
+def test_a_host_with_a_certificate_is_told_of_none(tmp_path: Path) -> None:
+    place = Place(tmp_path, "click_tracking_scheme = https")
+    assert "certonly --webroot -w /var/www/html -d track.example.com" in place.run().stdout
+    told = place.run("--certificate", *_certificate(tmp_path)).stdout
+    assert "Certificate of old.example.org" in told
+    assert "Certificate of track.example.com" not in told
+
+
 def test_a_site_without_a_host_of_links_is_told_which_line_is_missing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "smtpapi.conf").write_text('smtpapi { }\nESMTP_Listener { Listen ":25" { } }\n')

@@ -18,6 +18,7 @@ from engagement.links.ring_file import load_ring, save_ring
 from engagement.links.token import BadToken, copy_sealer, open_token
 from engagement.links.urls import click_url, pixel_url
 from smtpapi.commands import main
+from smtpapi.commands.configuration import keys
 
 WHO = Identity(
     bytes(range(16)),
@@ -129,6 +130,15 @@ def test_config_names_the_ring(ring: Path, tmp_path: Path) -> None:
     assert run("keys", "list", "--config", config).exit_code == 0
 
 
+def test_without_options_the_installed_configuration_names_the_ring(
+    ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "DEFAULT_CONFIG", tmp_path / "smtpapi.conf")
+    (tmp_path / "smtpapi.conf").write_text(f'keys {{ ring = "{ring}" }}\n', "utf-8")
+    assert run("decode", url(ring)).exit_code == 0
+    assert run("keys", "list").exit_code == 0
+
+
 @pytest.mark.parametrize("text", ["keys {", "keys { rong = 1 }", None])
 def test_broken_or_missing_config_is_a_sentence_and_status_2(tmp_path: Path, text: str | None) -> None:
     config = tmp_path / "smtpapi.conf"
@@ -143,7 +153,10 @@ def test_broken_or_missing_config_is_a_sentence_and_status_2(tmp_path: Path, tex
 @pytest.mark.parametrize(
     "words", [("decode", "http://t.example/q/x"), ("keys", "list"), ("keys", "rotate"), ("keys", "init")]
 )
-def test_without_a_ring_a_sentence_and_status_2(words: tuple[str, ...]) -> None:
+def test_without_a_ring_a_sentence_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(keys, "DEFAULT_CONFIG", tmp_path / "none")
     result = run(*words)
     assert result.exit_code == 2
     assert "--ring FILE" in result.stderr

@@ -65,7 +65,15 @@ class _Lazy(click.Group):
             return None
         command = import_module(f"{__name__}.{_COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
+        _summarize(command)
         return command
+
+
+def _summarize(command: click.Command) -> None:
+    """Have lists of commands show the whole first sentence, over two lines where need be; click cuts it."""
+    command.short_help = command.get_short_help_str(1000)
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _summarize(inner)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

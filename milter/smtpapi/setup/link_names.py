@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -60,13 +60,13 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def advice(hosts: Iterable[str], certificates: bool) -> Iterator[str]:
-    """Yield lines on what each host needs. certificates: whether some link is written with https."""
+def advice(hosts: Iterable[str], uncertified: Container[str]) -> Iterator[str]:
+    """Yield lines on what each host needs. uncertified: hosts that need a certificate and have none here."""
     for host in hosts:
         yield f"DNS: {host} must lead to this web server, for IPv4 and IPv6, one of:"
         yield f"  {host}.  300  IN  CNAME  <name of this web server>."
         yield f"  {host}.  300  IN  A  <its IPv4 address>   and   {host}.  300  IN  AAAA  <its IPv6 address>"
-        if certificates:
+        if host in uncertified:
             yield f"Certificate of {host}, once that name leads here (CAA records must allow the issuer):"
             yield f"  certbot certonly --webroot -w /var/www/html -d {host} --deploy-hook 'nginx -s reload'"
             yield "  then `smtpapi setup nginx --apply` again, which finds it"

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -79,3 +81,12 @@ def not_named(chain: Path, names: tuple[str, ...]) -> tuple[str, ...]:
         return names
     known = {name.lower() for name in found.value.get_values_for_type(x509.DNSName)}
     return tuple(name for name in names if name not in known and f"*.{name.partition('.')[2]}" not in known)
+
+
+def uncertified(names: tuple[str, ...], chains: Iterable[Path]) -> tuple[str, ...]:
+    """Return those of these names that no certificate is for. One that cannot be read is for none."""
+    left = names
+    for chain in chains:
+        with suppress(OSError, ValueError):
+            left = not_named(chain, left)
+    return left

@@ -19,7 +19,7 @@ import click
 from engagement.links.keys import LAST_ID, SECRET_SIZE, KeyStatus, Ring, RingError
 from engagement.links.ring_file import SHARED_MODE, edit_ring, load_ring, save_ring
 from engagement.terminal import json_line, lines
-from smtpapi.commands.options import CONFIG_VARIABLE, say
+from smtpapi.commands.options import CONFIG_VARIABLE, DEFAULT_CONFIG, say
 
 if TYPE_CHECKING:
     from engagement.settings import Settings
@@ -43,7 +43,7 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--config",
             type=click.Path(path_type=Path),
             envvar=CONFIG_VARIABLE,
-            help="The configuration that names the ring.",
+            help=f"The configuration that names the ring; without it {DEFAULT_CONFIG}.",
         ),
     ):
         function = option(function)
@@ -51,15 +51,18 @@ def ring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ring_path(ring: Path | None, config: Path | None) -> Path:
-    """Return the ring's file. Raises Failed without either option, or for a broken configuration."""
+    """Return the ring's file, without either option that of the installed configuration.
+
+    Raises Failed where there is none, and for a broken configuration.
+    """
     if ring is not None:
         return ring
-    if config is None:
+    if config is None and not DEFAULT_CONFIG.exists():
         raise Failed("which key ring? Say --ring FILE, or --config FILE to take the one named there.")
     from engagement.settings import SettingsError, load_file
 
     try:
-        return Path(load_file(config).keys.ring)
+        return Path(load_file(config or DEFAULT_CONFIG).keys.ring)
     except SettingsError as error:
         raise Failed(str(error)) from None
 

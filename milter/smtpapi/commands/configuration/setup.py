@@ -15,6 +15,7 @@ from smtpapi.setup.postfix_config import Unreadable
 from smtpapi.setup.postfix_plan import Unfit
 
 _TROUBLE = (Unreadable, Unfit, sendmail.Unfit, undoing.CannotUndo, OSError, ValueError)
+_CERTBOT = Path("/etc/letsencrypt/live")  # a folder for each certificate
 
 
 def _mode_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,9 +181,7 @@ def of_nginx(
                 f'{config} names no host for links: say tracking_domain = "track.example.com" in '
                 "ESMTP_Listener"
             )
-        found = (
-            None if http_only else certificate or nginx.certificate_of(hosts, Path("/etc/letsencrypt/live"))
-        )
+        found = None if http_only else certificate or nginx.certificate_of(hosts, _CERTBOT)
         unnamed = nginx.not_named(found[0], hosts) if found is not None else ()
         if found is not None and unnamed:
             names = " ".join(f"-d {name}" for name in hosts)
@@ -196,7 +195,7 @@ def of_nginx(
                 take_back()
                 raise ValueError(f"nginx does not take it, so everything is as before: {trouble}")
             _say_done(files, record, "" if no_reload else nginx.reload(program, nginx_conf))
-    _advise(settings)
+    _advise(settings, certificate or ())
 
 
 def _settings(config: Path) -> Settings:
@@ -251,13 +250,15 @@ def _undo(record: Path, then: Callable[[], str] | None) -> Iterable[Path]:
     return tuple(files)
 
 
-def _advise(settings: Settings) -> None:
-    """Say what names and certificates the world must know."""
+def _advise(settings: Settings, given: tuple[Path, ...] = ()) -> None:
+    """Say what names and certificates the world must know. given: other certificates than certbot's."""
     secure = any(
         block.values[option].value == "https"
         for block in settings.table.top.walk()
         for option in ("click_tracking_scheme", "open_tracking_scheme")
         if option in block.values
     )
-    for line in link_names.advice(link_names.link_hosts(settings), secure):
+    hosts = link_names.link_hosts(settings)
+    chains = [*_CERTBOT.glob("*/fullchain.pem"), *given]
+    for line in link_names.advice(hosts, nginx.uncertified(hosts, chains) if secure else ()):
         say(line)

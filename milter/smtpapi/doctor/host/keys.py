@@ -119,4 +119,6 @@ def check(facts: RingFacts, users: frozenset[str], now: float) -> Iterator[Findi
             "smtpapi keys rotate (hosts with copies and no cluster: keys add, copy the ring, keys use)",
         )
     else:
-        yield Finding(CHECK, Level.OK, f"key {signing.id} signs since {max(0, age) / _DAY:.0f} days")
+        days = round(max(0, age) / _DAY)
+        since = f"since {days} day{'s' * (days > 1)}" if days else "since today"
+        yield Finding(CHECK, Level.OK, f"key {signing.id} signs {since}")

@@ -145,7 +145,7 @@ def _check_networks(config: PostfixConfig, relay_hosts: Sequence[Network]) -> It
     outside = []
     for text in re.split(r"[\s,]+", config.value("mynetworks")):
         try:
-            network = ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False)
+            network = _unmapped(ipaddress.ip_network(text.replace("[", "").replace("]", ""), strict=False))
         except ValueError:
             continue
         if not any(_within(network, each) for each in (*_LOOPBACK, *relay_hosts)):
@@ -159,6 +159,17 @@ def _check_networks(config: PostfixConfig, relay_hosts: Sequence[Network]) -> It
             f"Relay_Hosts = (… {' '.join(f'{chr(34)}{each}{chr(34)}' for each in outside)}), if it is your "
             "own mail",
         )
+
+
+def _unmapped(network: Network) -> Network:
+    """Return the network of IPv4 addresses that one of IPv6 stands for (RFC 4291 2.5.5.2), else the same.
+
+    Debian writes loopback into mynetworks both ways: 127.0.0.0/8 [::ffff:127.0.0.0]/104.
+    """
+    if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < 96:
+        return network
+    address = network.network_address.ipv4_mapped
+    return network if address is None else ipaddress.IPv4Network((address, network.prefixlen - 96))
 
 
 def _within(network: Network, other: Network) -> bool:
