@@ -154,6 +154,9 @@ _EVENT_READS: Final = {
     "event": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
         WHERE message = ? AND at_ms = ? AND event_id = ?""",
+    "events_of": """
+        SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
+        WHERE message IN ? PER PARTITION LIMIT ?""",
     "newest_events": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
         WHERE message = ? ORDER BY at_ms DESC, event_id DESC LIMIT ?""",
