@@ -106,11 +106,11 @@ def _written(config: Path, count: int, writer: int) -> None:
     store.close()
 
 
-def samples(store: EventStore, count: int) -> list[Fields]:
-    """Return events from all over the month, the same ones each time."""
+def samples(store: EventStore, count: int, days: int = DAYS) -> list[Fields]:
+    """Return events from all over the month, or its first days, the same ones each time."""
     chance = random.Random(1)
     return [
         event
         for _ in range(count)
-        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
+        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, days * _DAY), limit=1))
     ]

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from engagement.events.fields import LINK_UNSUBSCRIBE, MESSAGE_TYPES, TYPES, Fields
 from engagement.stores.cassandra.queries import COMMON, signed
+from engagement.stores.cassandra.rows.statements import FILTERED
 from engagement.stores.cassandra.rows.stored import PROBABLE, SlimEvent, StoredEvent
 from engagement.stores.customer_tags import set_id
 from engagement.stores.port import Query
@@ -153,9 +154,9 @@ def days_to_read(query: Query) -> list[tuple[str, str]]:
 
 
 def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[str, list[tuple[Any, ...]]]:
-    """Return the column that a node shall filter by, and its values; "" for none.
+    """Return the column or two that a node shall filter by, as its statement is called, and their values.
 
-    led_by: what the partitions hold alone, as in `event_by_day`.
+    "" stands for none. led_by: what the partitions hold alone, as in `event_by_day`.
     """
     choices: Mapping[str, list[tuple[Any, ...]]] = {
         "domain": [(name,) for name in _set(query.domains)] if led_by != "domain" else [],
@@ -170,7 +171,12 @@ def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[s
         for column, values in choices.items()
         if 0 < len(values) <= MOST_VALUES and all(value[0] not in ("", -1, 0) for value in values)
     ]
-    _, column = min(offered, key=lambda one: one[0], default=(0, ""))
+    offered.sort(key=lambda one: one[0])
+    alone = [column for number, column in offered if number == 1][:2]  # each more value is a statement more
+    if len(alone) == 2:
+        alone.sort(key=FILTERED.index)
+        return "_".join(alone), [(*choices[alone[0]][0], *choices[alone[1]][0])]
+    column = offered[0][1] if offered else ""
     return column, choices.get(column, [])
 
 
