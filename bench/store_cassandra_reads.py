@@ -62,11 +62,11 @@ def counted() -> Iterator[Counts]:
     """Count what is asked within."""
     counts = Counts()
     kept = Connection.read, Connection.read_each, Connection.stream_each
-    Connection.read = counts.one(kept[0])  # type: ignore[method-assign]
-    Connection.read_each = counts.several(kept[1])  # type: ignore[method-assign]
-    Connection.stream_each = counts.several(kept[2])  # type: ignore[method-assign]
+    Connection.read = counts.one(kept[0])  # type: ignore[method-assign] # counted
+    Connection.read_each = counts.several(kept[1])  # type: ignore[method-assign] # counted
+    Connection.stream_each = counts.several(kept[2])  # type: ignore[method-assign] # counted
     yield counts
-    Connection.read, Connection.read_each, Connection.stream_each = kept  # type: ignore[method-assign]
+    Connection.read, Connection.read_each, Connection.stream_each = kept  # type: ignore[method-assign] # counted
 
 
 def told(store: EventStore, queries: list[Query], pid: int) -> str:

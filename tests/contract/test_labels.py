@@ -10,6 +10,7 @@ from engagement.events.ids import EventIds, derived
 from engagement.events.model import Hit, MessageEvent
 from engagement.events.rows import EventRow, RowSource, rows
 from engagement.links.model import Kind
+from engagement.stores.cassandra import labels
 from engagement.stores.port import EventStore, LabelledHit, Query, cursor_of
 
 SCANNER = Classification(ReaderClass.SCANNER, "burst", "2", certain=False)
@@ -154,7 +155,7 @@ def test_of_a_message_with_many_hits_the_newest_are_told_and_its_first_delivery(
     store: EventStore, tell: Telling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cassandra reads messages together, their oldest rows first, and a long one once more by itself."""
-    monkeypatch.setattr("engagement.stores.cassandra.labels._ROWS_OF_A_MESSAGE", 3)
+    monkeypatch.setattr(labels, "_ROWS_OF_A_MESSAGE", 3)
     long = [row for at in range(5) for row in tell.hit(at=at)]
     short = [row for at in range(2) for row in tell.hit(at=at, message=2)]
     store.add([*long, *short, *delivery(9), *delivery(11), *delivery(1, 2)])
