@@ -1,6 +1,8 @@
 """A month of mail (`store_mail`) in a store that is asked by calls and pages: a file, or a Cassandra."""
 
 import argparse
+import itertools
+import multiprocessing
 import random
 import time
 from itertools import islice
@@ -9,13 +11,16 @@ from pathlib import Path
 from bench.store_mail import DAYS, START, Mail
 from bench.store_questions import fill
 from engagement.events.fields import Fields
+from engagement.events.rows import rows
 from engagement.settings import load_file
 from engagement.stores import migrate_store, open_store
+from engagement.stores.cassandra import connection
 from engagement.stores.port import EventStore, Query, StoreError
 from engagement.stores.sqlite.store import SqliteStore
 
 _DAY = 86_400_000
-_PORTION = 3_000  # events of one `add`
+_PORTION = 20_000  # events of one `add` to Cassandra,
+_WRITERS = 3  # and who does so at once
 _CASSANDRA = """\
 store {{
   engine = cassandra
@@ -68,26 +73,44 @@ def _cassandra(config: Path, count: int) -> EventStore:
     migrate_store(settings, lambda _: None)
     store = open_store(settings, writing=True)
     if not list(store.find(Query(limit=1))):
-        rows, done, began = Mail(count).rows(), 0, time.monotonic()
-        while part := list(islice(rows, _PORTION)):
-            while True:
-                try:
-                    store.add(part)
-                    break
-                except StoreError:  # a busy machine: again, as the shipper would
-                    time.sleep(1)
-            done += len(part)
-            print(f"{done:10,} rows, {time.monotonic() - began:.0f} s", flush=True)
+        context = multiprocessing.get_context("spawn")
+        running = [context.Process(target=_written, args=(config, count, each)) for each in range(_WRITERS)]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
         while store.roll_up():
             pass
     return store
 
 
-def samples(store: EventStore, count: int) -> list[Fields]:
-    """Return events from all over the month, the same ones each time."""
+def _written(config: Path, count: int, writer: int) -> None:
+    """Write every so manieth portion, as one of several shippers would."""
+    connection.BATCH, connection.SMALL_BATCH = 150, 24  # type: ignore[misc] # larger than the store's own, to be quicker
+    store, began = open_store(load_file(config), writing=True), time.monotonic()
+    events = Mail(count).events()
+    for number in itertools.count():
+        part = list(islice(events, _PORTION))
+        if not part:
+            break
+        if number % _WRITERS != writer:
+            continue
+        made = [row for event, injection in part for row in rows(event, injection=injection)]
+        while True:
+            try:
+                store.add(made)
+                break
+            except StoreError:  # a busy machine: again, as the shipper would
+                time.sleep(1)
+        print(f"{(number + 1) * _PORTION:10,} events, {time.monotonic() - began:.0f} s", flush=True)
+    store.close()
+
+
+def samples(store: EventStore, count: int, days: int = DAYS) -> list[Fields]:
+    """Return events from all over the month, or its first days, the same ones each time."""
     chance = random.Random(1)
     return [
         event
         for _ in range(count)
-        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, DAYS * _DAY), limit=1))
+        for event in store.find(Query(to_ms=START + chance.randrange(_DAY, days * _DAY), limit=1))
     ]

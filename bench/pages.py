@@ -4,8 +4,8 @@
 a node at 127.0.0.1 (`month`). Each page is asked for `--rounds` times with other values, in this process and
 without a network. Told are milliseconds of the processor: of the first one in a new process, middle, 95th
 percentile, worst; and the first and the middle on the clock, which on a machine that does something else as
-well is another matter. With Cassandra, a process of its own, only the clock tells all. `--only TEXT`: the
-pages with this in their names.
+well is another matter. With Cassandra, a process of its own, only the clock tells all; beside it stands how
+many round trips (asks) and statements a page made. `--only TEXT`: the pages with this in their names.
 """
 
 import argparse
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from flask.testing import FlaskClient
 
 from bench import month
+from bench.store_cassandra_reads import counted
 from bench.store_mail import DAYS, START
 from engagement.events.fields import Fields
 from engagement.settings import load_file
@@ -93,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     month.options(parser)
     parser.add_argument("--only", default="")
+    parser.add_argument("--days", type=int, default=DAYS, help="of the month that there are")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--language", default="en")
     asked = parser.parse_args()
@@ -103,20 +105,24 @@ def main() -> None:
             f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
         )
         store = month.filled(asked, config)
-        events = month.samples(store, asked.rounds)
+        events = month.samples(store, asked.rounds, asked.days)
         store.close()
         client = create_app(load_file(config)).test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer " + (Path(folder) / "token").read_text().strip()
-        print(f"{'page':28}   first  median     p95   worst   clock: first  median  status")
+        more = "   asks  statements" if asked.cassandra else ""
+        print(f"{'page':28}   first  median     p95   worst   clock: first  median{more}  status")
         for name, made in PAGES.items():
             if asked.only not in name:
                 continue
-            told = [asked_for(client, made(event), asked.language) for event in events]
+            with counted() as counts:
+                told = [asked_for(client, made(event), asked.language) for event in events]
             times, clocks, statuses = ([*each] for each in zip(*told, strict=True))
             worst, centiles = max(times), statistics.quantiles(times, n=20)
             row = times[0], statistics.median(times), min(centiles[18], worst), worst
             numbers = " ".join(f"{each:7.1f}" for each in row)
             clock = f"{clocks[0]:12.1f} {statistics.median(clocks):7.1f}"
+            if asked.cassandra:
+                clock += f" {counts.asks / len(events):6.1f} {counts.statements / len(events):6.1f}"
             print(f"{name:28} {numbers} {clock}  {set(statuses)}", flush=True)
 
 

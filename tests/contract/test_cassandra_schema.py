@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cassandra_site import Node
-from contract.store_samples import Telling
+from contract.store_samples import AT, Telling
 from engagement.links.model import Kind
 from engagement.stores.cassandra import schema
 from engagement.stores.cassandra.connection import Connection
@@ -223,4 +223,44 @@ def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
     assert found == dict.fromkeys(queries, expected)
     assert [store.counts(query)["list_unsubscribe"].recorded for query in queries] == [2] * len(queries)
     assert [each.hit.id for each in store.hits(0, 1 << 45)] == expected[:1]  # fields cannot be judged again
+    store.close()
+
+
+def test_events_of_a_domain_are_found_from_before_there_was_an_index_by_domain(
+    cassandra_node: Node, tell: Telling, keyspace: str
+) -> None:
+    """In the hours, or by type, as before; and in the days by domain from the hour after the upgrade."""
+    connection = Connection(cassandra_node.client(keyspace), {})
+    migrate(connection, Lifetimes(), lambda _: None)
+    store = CassandraStore(cassandra_node.client(keyspace))
+    hour = 3_600_000
+    made = [
+        row
+        for at in range(0, 6 * hour, hour)
+        for kind in (Kind.OPEN, Kind.CLICK)
+        for row in tell.hit(kind, at=at, recipient="ole@example.net")
+    ]
+    store.add(made)
+    upgraded = (AT // hour + 3).to_bytes(8, "big")
+    connection.say(f"UPDATE {keyspace}.secret SET value = %s WHERE name = 'indexed_domains'", (upgraded,))
+    for day in {row.at_ms // (24 * hour) for row in made}:
+        for shard in range(3):
+            connection.say(
+                f"DELETE FROM {keyspace}.event_by_day WHERE tenant = '' AND what = 'domain' "
+                "AND value = 'example.net' AND day = %s AND shard = %s AND at_ms < %s",
+                (day, shard, (AT // hour + 3) * hour),
+            )
+    connection.close()
+    store.close()
+    store = CassandraStore(cassandra_node.client(keyspace))
+    for query, kinds in (
+        (Query(domains=("example.net",)), ("open", "click")),
+        (Query(domains=("example.net",), types=("click",)), ("click",)),
+        (Query(domains=("example.net",), from_ms=AT + hour, to_ms=AT + 4 * hour), ("open", "click")),
+    ):
+        low, high = query.from_ms or 0, query.to_ms or 1 << 45
+        expected = [row for row in made if row.type in kinds and low <= row.at_ms < high]
+        expected.sort(key=lambda row: (row.at_ms, row.event_id), reverse=True)
+        assert [event["event_id"] for event in store.find(query)] == [row.event_id for row in expected]
+        assert store.number(query, 100) == len(expected)
     store.close()

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from contract.store_samples import AT, Telling
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds, derived
 from engagement.events.model import Hit, MessageEvent
 from engagement.events.rows import EventRow, RowSource, rows
 from engagement.links.model import Kind
+from engagement.stores.cassandra import labels
 from engagement.stores.port import EventStore, LabelledHit, Query, cursor_of
 
 SCANNER = Classification(ReaderClass.SCANNER, "burst", "2", certain=False)
@@ -146,3 +149,19 @@ def test_history_goes_with_its_event(store: EventStore, tell: Telling) -> None:
     store.relabel([LabelledHit(hit_of(made[0]), SCANNER)], AT)
     store.erase("ida@example.net")
     assert store.past_labels(made[0].event_id) == ()
+
+
+def test_of_a_message_with_many_hits_the_newest_are_told_and_its_first_delivery(
+    store: EventStore, tell: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cassandra reads messages together, their oldest rows first, and a long one once more by itself."""
+    monkeypatch.setattr(labels, "_ROWS_OF_A_MESSAGE", 3)
+    long = [row for at in range(5) for row in tell.hit(at=at)]
+    short = [row for at in range(2) for row in tell.hit(at=at, message=2)]
+    store.add([*long, *short, *delivery(9), *delivery(11), *delivery(1, 2)])
+    one, two, none = (number.to_bytes(16, "big") for number in (1, 2, 3))
+    found = store.hits_of([one, two, none])
+    assert found[two] == tuple(labelled(row) for row in short)
+    assert found[one][-1] == labelled(long[-1])
+    assert none not in found
+    assert store.deliveries([one, two, none]) == {one: AT + 9, two: AT + 1}

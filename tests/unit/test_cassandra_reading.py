@@ -1,6 +1,7 @@
 """What the Cassandra store asks its nodes for, told by a stand-in for them."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 
 from engagement.stores.cassandra.by_time import ByTime
 from engagement.stores.cassandra.finder import Finder
+from engagement.stores.cassandra.labels import Labels
 from engagement.stores.cassandra.queries import Lifetimes
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.port import Query
@@ -78,3 +80,68 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     assert len(found) == 100
     assert shown == list(range(2, 202, 2))
     assert node.asked == [("lent", 200)]
+
+
+class Days(Node):
+    """A month of hours, of which each has nothing but what is asked for by streams: those are noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_at_once: list[tuple[str, list[tuple[Any, ...]]]] = []
+
+    def domains_from(self) -> int:
+        return 0
+
+    def read_each(self, name: str, several: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+        if name == "hours":
+            return [[(hour, 1) for hour in reversed(range(720))] for _ in several]
+        self.asked.append((name, len(several)))
+        return [[] for _ in several]
+
+    def streams(self, name: str, bound: list[tuple[Any, ...]], _page: int) -> list[Iterator[tuple[Any, ...]]]:
+        self.read_at_once.append((name, bound))
+        return [iter(()) for _ in bound]
+
+    slim_streams = streams
+
+
+@pytest.mark.parametrize(
+    ("query", "led", "name"),
+    [
+        (Query(domains=("rare.example",)), {("domain", "rare.example")}, "day_before"),
+        (Query(domains=("rare.example",), types=("click",)), {("domain", "rare.example")}, "day_before_type"),
+        (
+            Query(domains=("a.example", "b.example")),
+            {("domain", "a.example"), ("domain", "b.example")},
+            "day_before",
+        ),
+        (
+            Query(domains=("big.example",), types=("spam_complaint",)),
+            {("type", "spam_complaint")},
+            "day_before_domain",
+        ),
+        (Query(domains=("a.example",), campaigns=("spring",)), {("campaign", "spring")}, "day_before_domain"),
+    ],
+)
+def test_a_domain_is_looked_for_by_its_days_and_never_hour_by_hour(
+    query: Query, led: set[tuple[str, str]], name: str
+) -> None:
+    node = Days()
+    assert list(ByTime(node).newest_first(query, None, 100)) == []  # type: ignore[arg-type] # a stand-in
+    asked = [one for _, several in node.read_at_once for one in several]
+    assert {called for called, _ in node.read_at_once} == {name}
+    assert {(what, value) for _, what, value, *_ in asked} == led
+    assert len(asked) == 30 * len(led)
+
+
+def test_hits_of_a_month_are_read_in_a_few_turns_and_no_message_by_itself() -> None:
+    """As what a change of a rule would do is told on a page, which asked each hour by itself."""
+    node = Days()
+    labels = Labels(node, Finder(node, Lifetimes(), lambda: 0.0), 0)  # type: ignore[arg-type] # a stand-in
+    assert labels.hits(0, 720 * 3_600_000, "", 200) == ()
+    assert sum(len(several) for _, several in node.read_at_once) == 720
+    assert len(node.read_at_once) < 20
+    messages = [number.to_bytes(16, "big") for number in range(200)]
+    assert not labels.hits_of(messages)
+    assert not labels.deliveries(messages)
+    assert sum(number for _, number in node.asked) == 16

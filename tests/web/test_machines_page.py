@@ -1,11 +1,13 @@
 """The machines page: what each rule decided, with examples, and what a change of it would do."""
 
 import csv
+import html
 import io
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -16,6 +18,7 @@ from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import load_file
 from engagement.shipper.reclassify import Change
 from tracker_web.pages import machines
+from tracker_web.pages import site as pages
 from tracker_web.pages.content.rules import CHANGES, changed, conditions, moved
 from tracker_web.web.app import create_app
 from web.servers import Site
@@ -29,7 +32,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture
-def client(site: Site) -> Iterator[FlaskClient]:
+def client(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    monkeypatch.setattr(machines, "_SECONDS", 60.0)  # a busy machine is not what is tested
+    monkeypatch.setattr(pages, "READING_SECONDS", 60.0)
     app = create_app(load_file(site.config))
     with app.test_client() as client:
         token = (site.folder / "web-token").read_text().strip()
@@ -98,10 +103,73 @@ def test_without_a_change_the_files_are_tried_as_they_are(client: FlaskClient, q
 
 def test_a_try_is_bounded(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "_TRIED", 10)
-    monkeypatch.setattr(machines, "_SECONDS", -1.0)
     page = text(client, "/machines/try?rule=browser&as=off")
-    assert re.search(r"<p>\d+ hits since", page)
-    assert "Not all were judged" in page
+    found = re.search(r"<p>(\d+) hits since", page)
+    assert found is not None
+    assert 0 < int(found[1]) <= 10
+
+
+def test_what_a_try_had_no_time_for_is_judged_from_page_to_page(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page goes on where the last one ended, and together they say what one page of more time says."""
+    path = "/machines/try?rule=mail-filter&as=off"
+    whole = re.search(r"<p>(\d+) hits since.*?<strong>(\d+)</strong>", text(client, path))
+    assert whole is not None
+    monkeypatch.setattr(machines, "_SECONDS", -1.0)
+    monkeypatch.setattr(machines, "_PORTION", 20)
+    told, pages_read = [0, 0], 0
+    while path:
+        page = text(client, path)
+        assert ("Not all were judged" in page) == ('rel="next"' in page)
+        found = re.search(r"<p>(\d+) hits since.*?<strong>(\d+)</strong>", page)
+        assert found is not None
+        told = [so_far + int(now) for so_far, now in zip(told, found.groups(), strict=True)]
+        following = re.search(r'href="(/machines/try[^"]*since=\d+)" rel="next"', page)
+        path = html.unescape(following[1]) if following else ""
+        pages_read += 1
+    assert told == [int(number) for number in whole.groups()]
+    assert pages_read >= told[0] // 20 > 2
+
+
+def test_events_of_a_rule_are_read_as_far_as_there_is_time_and_then_from_there(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = text(client, f"/machines/rule/browser{PERIOD}")
+    assert 'rel="next"' not in whole
+    monkeypatch.setattr(pages, "READING_SECONDS", 0.0)
+    monkeypatch.setattr(pages, "_FIRST_READ", 10)
+    page = text(client, f"/machines/rule/browser{PERIOD}")
+    assert "10 events of its class were looked at." in page
+    seen: set[str] = set()
+    for _ in range(3):
+        shown = set(re.findall(r'<li class="[a-z]+" data-id="([^"]+)', page))
+        assert shown
+        assert not shown & seen
+        seen |= shown
+        following = re.search(r'href="([^"]*cursor=[^"]*)" rel="next"', page)
+        assert following is not None
+        page = text(client, html.unescape(following[1]))
+
+
+def test_a_list_of_recipients_goes_on_where_there_was_no_time(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (campaign, *_) = [row["campaign"] for row in exported(client, f"/campaigns{PERIOD}&export=csv")]
+    path = f"/reached/{quote(campaign)}"
+    whole = {row["recipient"] for row in exported(client, f"{path}?export=csv")}
+    monkeypatch.setattr(pages, "READING_SECONDS", 0.0)
+    monkeypatch.setattr(pages, "_FIRST_READ", 3)
+    found: set[str] = set()
+    while path:
+        page = text(client, path)
+        found |= {name for name in whole if html.escape(name) in page}
+        following = re.search(r'href="([^"]*cursor=[^"]*)" rel="next"', page)
+        path = html.unescape(following[1]) if following else ""
+        if following:
+            assert "3 events were read." in page
+    assert found == whole
+    assert len(whole) > 3
 
 
 def test_who_sees_a_part_of_the_data_may_not_try(site: Site) -> None:

@@ -28,9 +28,11 @@ _LOOKED_AT: Final = 1_000  # events of a class, for examples of one of its rules
 _EXAMPLES: Final = 20  # hits: what a screen shows
 _AGENTS: Final = 6  # the most frequent ones
 _TRIED: Final = 1_000  # hits, the newest: 0.1 s of classifying
+_PORTION: Final = 100  # hits that are classified whatever time it takes
+_DIGITS: Final = 15  # of Unix milliseconds, at most
 _STEPS: Final = 12  # from an hour to a month, and to a minute
 _HOUR_MS: Final = 3_600_000
-_SECONDS: Final = 3.0  # of one try; what was not looked at by then is said
+_SECONDS: Final = 0.15  # of one try; what was not looked at by then is said, and may be looked at next
 
 
 def blueprint() -> Blueprint:
@@ -66,7 +68,13 @@ def blueprint() -> Blueprint:
         if rule is None and not rows and name not in (NO_RULE, NO_AGENT):
             return site.page("empty.html", title=name, text=gettext(_NO_SUCH), status=HTTPStatus.NOT_FOUND)
         classes = {row.group.partition(" ")[0] for row in rows}
-        found = site.events(classes=tuple(sorted(classes)), limit=_LOOKED_AT) if classes else []
+        query = Query(
+            tenant=site.tenant(),
+            classes=tuple(sorted(classes)),
+            limit=_LOOKED_AT,
+            cursor=site.page_cursor(),
+        )
+        found, cursor = site.some_events(query, site.READING_SECONDS) if classes else ([], "")
         theirs = [fields for fields in found if fields.get("x_client_reason") == name]
         agents = Counter(str(fields.get("user_agent", "")) for fields in theirs)
         return site.page(
@@ -79,7 +87,8 @@ def blueprint() -> Blueprint:
             classes=sorted(classes),
             examples=[line(fields) for fields in theirs[:_EXAMPLES]],
             agents=agents.most_common(_AGENTS),
-            looked_at=_LOOKED_AT,
+            looked_at=len(found),
+            older=site.link_to(request.path, {**view.query(), "cursor": cursor}) if cursor else "",
             view=view,
             changes=CHANGES,
             tries=_may_try(),
@@ -95,7 +104,8 @@ def blueprint() -> Blueprint:
         known = any(rule.name == name for rule in rules.rules)
         if not known or change not in CHANGES:
             name = change = ""
-        outcome, from_ms, whole = _tried(name, change)
+        outcome, from_ms, whole = _tried(name, change, _since())
+        asked = {"rule": name, "as": change, "since": str(outcome.at_ms + 1)}
         return site.page(
             "try.html",
             (changes_table(outcome.changes),),
@@ -107,6 +117,7 @@ def blueprint() -> Blueprint:
             outcome=outcome,
             from_ms=from_ms,
             whole=whole,
+            following="" if whole else site.link_to(request.path, asked),
             moved=moved(outcome.changes),
         )
 
@@ -121,17 +132,26 @@ def _may_try() -> bool:
     return not site.tenant()
 
 
-def _tried(name: str, change: str) -> tuple[Outcome, int | None, bool]:
-    """Return what classifying the newest hits again would change, since when, and whether all were tried."""
-    from_ms, outcome = _newest(), Outcome()
+def _since() -> int | None:
+    """Return since when hits are to be classified, as the URL says where a page before did not end."""
+    since = request.args.get("since", "")
+    return int(since) if since.isascii() and since.isdigit() and len(since) < _DIGITS else None
+
+
+def _tried(name: str, change: str, since: int | None) -> tuple[Outcome, int | None, bool]:
+    """Return what classifying hits again would change, since when they are, and whether all were tried.
+
+    since: Unix milliseconds; None for the newest.
+    """
+    from_ms, outcome = _newest() if since is None else since, Outcome()
     if from_ms is None:
         return outcome, None, True
     rules = site.sources().rules()
     tried = rules.with_rules(changed(rules.rules, name, change)) if name else rules
     ends = time.monotonic() + _SECONDS
-    for outcome in reclassify(site.store(), tried, from_ms, site.now_ms(), now_ms=None):
+    for outcome in reclassify(site.store(), tried, from_ms, site.now_ms(), now_ms=None, portion=_PORTION):
         if time.monotonic() > ends:
-            return outcome, from_ms, False
+            return outcome, from_ms, not site.store().hits(outcome.at_ms + 1, site.now_ms(), limit=1)
     return outcome, from_ms, True
 
 

@@ -6,7 +6,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
-from engagement.stores.port import Query, cursor_of, cursor_position
+from engagement.stores.port import Query, cursor_of
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
@@ -105,17 +105,8 @@ def _query(filters: dict[str, str]) -> Query:
         queue_ids=queue_ids,
         transmissions=transmissions,
         limit=_PAGE + 1,
-        cursor=_cursor(),
+        cursor=site.page_cursor(),
     )
-
-
-def _cursor() -> str:
-    cursor = request.args.get("cursor", "")
-    try:
-        cursor_position(cursor)
-    except ValueError:
-        return ""
-    return cursor
 
 
 def events_table(events: list[Fields]) -> Table:

@@ -3,13 +3,14 @@
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from engagement.stores.port import Query, cursor_of, cursor_position
+from engagement.stores.port import Query
 from tracker_web.languages.words import gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME
 from tracker_web.pages.content.people import STATES, people_table
 
-_READ = 5_000  # events of one page: more would make who looks wait, and nothing on a page scans a store
+_READ = 5_000  # events of one page at most, if there is time
+_EXPORT_SECONDS = 5.0
 _SHOWN = 500  # rows of the page; the export has all that was read
 
 
@@ -30,13 +31,12 @@ def blueprint() -> Blueprint:
             types=state.types,
             ordinals=(ordinal,) if ordinal >= 0 else (),
             limit=_READ,
-            cursor=_cursor(),
+            cursor=site.page_cursor(),
         )
-        found = list(site.store().find(query))
-        table = people_table(state, found, _READ if request.args.get("export") else _SHOWN)
-        following = ""
-        if len(found) == _READ:
-            following = site.link_to(request.path, {**_kept(), "cursor": cursor_of(found[-1])})
+        export = bool(request.args.get("export"))
+        found, cursor = site.some_events(query, _EXPORT_SECONDS if export else site.READING_SECONDS)
+        table = people_table(state, found, _READ if export else _SHOWN)
+        following = site.link_to(request.path, {**_kept(), "cursor": cursor}) if cursor else ""
         return site.page(
             "reached.html",
             (table,),
@@ -49,7 +49,7 @@ def blueprint() -> Blueprint:
             following=following,
             earlier=bool(query.cursor),
             shown=_SHOWN,
-            read=_READ,
+            read=len(found),
             clear=url_for("reached.one", name=site.segment(campaign), state=state.name),
         )
 
@@ -58,12 +58,3 @@ def blueprint() -> Blueprint:
 
 def _kept() -> dict[str, str]:
     return {name: value for name, value in request.args.to_dict().items() if name in ("state", "link")}
-
-
-def _cursor() -> str:
-    cursor = request.args.get("cursor", "")
-    try:
-        cursor_position(cursor)
-    except ValueError:
-        return ""
-    return cursor

@@ -19,7 +19,7 @@ from engagement.access.users import Role
 from engagement.events.field_values import timestamp
 from engagement.events.fields import Fields
 from engagement.registry.port import Registry
-from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query
+from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query, cursor_of, cursor_position
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages.content import charts, names, numbers
 from tracker_web.pages.content.figures import needed
@@ -41,6 +41,8 @@ NAVIGATION: Final = (
     ("access.front", N_("Users and keys")),
     ("pipeline.front", N_("Pipeline")),
 )
+READING_SECONDS: Final = 0.15  # of a page's 0.3, where it may be read on from there
+_FIRST_READ: Final = 100  # events that tell how many there is time for
 _NAMES: Final = needed()
 
 
@@ -109,6 +111,33 @@ def rows(shown: View, **options: Any) -> tuple[FigureRow, ...]:
 def events(**options: Any) -> list[Fields]:
     """Return events that this request may see, newest first. options: of Query. Raises StoreError."""
     return list(store().find(Query(tenant=tenant(), **options)))
+
+
+def some_events(query: Query, seconds: float) -> tuple[list[Fields], str]:
+    """Return as many events as a page has time to read, at most the query's limit, and where to go on.
+
+    That is a cursor, "" where nothing is left. Some are read however long it takes. Raises StoreError.
+    """
+    began, found, cursor, wanted = time.monotonic(), list[Fields](), query.cursor, _FIRST_READ
+    while wanted := min(wanted, query.limit - len(found)):
+        part = list(store().find(replace(query, limit=wanted, cursor=cursor)))
+        found += part
+        if len(part) < wanted:
+            return found, ""
+        cursor = cursor_of(part[-1])
+        took = max(time.monotonic() - began, 0.001)
+        wanted = max(0, int(len(found) / took * (seconds - took)))
+    return found, cursor
+
+
+def page_cursor() -> str:
+    """Return where a page goes on, as its URL says; "" for the newest events, and for what is no cursor."""
+    cursor = request.args.get("cursor", "")
+    try:
+        cursor_position(cursor)
+    except ValueError:
+        return ""
+    return cursor
 
 
 def go_to(address: str) -> Response:

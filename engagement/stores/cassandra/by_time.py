@@ -3,16 +3,23 @@
 Newest first, the partitions of several days or hours are asked at once, more of them the longer it takes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import HOUR_MS, from_texts
 from engagement.stores.cassandra.reader import Reader
-from engagement.stores.cassandra.rows.filters import Filter, condition, days_to_read, is_nothing, is_search
+from engagement.stores.cassandra.rows.filters import (
+    Filter,
+    condition,
+    days_of_domains,
+    days_to_read,
+    is_nothing,
+    is_search,
+)
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
@@ -26,7 +33,9 @@ _FREE_MS: Final = DAY_MS
 _HOURS_IN_DAY: Final = DAY_MS // HOUR_MS
 _LAST_HOUR: Final = 2**31 - 1
 
-# Partitions to read, newest first by the day or hour that several share.
+T = TypeVar("T")
+
+# Partitions to read, in order, by the day or hour that several share.
 Asked = list[tuple[int, list[tuple[object, ...]]]]
 
 
@@ -50,20 +59,27 @@ class ByTime:
         if (query.tags and not sets) or is_nothing(query):
             return
         page = max(2, min(limit, PAGE))
-        values = days_to_read(query)
-        indexed = self._reader.indexed_from() * HOUR_MS if values else LAST_MS
         wants = Filter(query, sets=sets).wants_slim
         every: list[Iterator[SlimEvent]] = []
-        if values and before[0] >= indexed:
-            every.append(self._by_day(query, values, sets, (max(low, indexed), *before), page))
-        if low < indexed:
-            bounds = (low, *min(before, (indexed, 0)))
-            every.append(self._by_hour(query, sets, bounds, page, searching=not values))
+        for values, indexed in self._leads(query):
+            if (max(low, indexed), 0) < before:
+                every.append(self._by_day(query, values, sets, (max(low, indexed), *before), page))
+            before = min(before, (indexed, 0))
+        if (low, 0) < before:
+            every.append(self._by_hour(query, sets, (low, *before), page))
         last: UUID | None = None
         for slim in chain(*every):
             if slim.event_id != last and wants(slim):  # twice where the number of shards was changed
                 yield slim
             last = slim.event_id
+
+    def _leads(self, query: Query) -> Iterator[tuple[list[tuple[str, str]], int]]:
+        """Yield what leads to such events by days, and since when, the later first."""
+        domains, others = days_of_domains(query), days_to_read(query)
+        if domains:
+            yield domains, self._reader.domains_from() * HOUR_MS
+        if others:
+            yield others, self._reader.indexed_from() * HOUR_MS
 
     def forward(self, query: Query, low: int) -> Iterator[SlimEvent]:
         """Yield all events of a tenant from low on; those of one link, which share a shard, in time order."""
@@ -121,7 +137,7 @@ class ByTime:
         for hour, several in self.hours(query, low, at_ms):
             day = hour // _HOURS_IN_DAY
             days[day] = max(days.get(day, 1), *several)
-        column, wanted = condition(query, sets, types=values[0][0] == "campaign")
+        column, wanted = condition(query, sets, led_by=values[0][0])
         bound: Asked = [
             (
                 day,
@@ -141,13 +157,11 @@ class ByTime:
         sets: frozenset[bytes],
         bounds: tuple[int, int, int],
         page: int,
-        *,
-        searching: bool,
     ) -> Iterator[SlimEvent]:
         low, at_ms, after = bounds
         hours = self.hours(query, low, at_ms)
-        column, wanted = condition(query, sets, types=True)
-        if searching and is_search(query) and at_ms - low > _FREE_MS:
+        column, wanted = condition(query, sets)
+        if not days_to_read(query) and is_search(query) and at_ms - low > _FREE_MS:
             self._see_that_it_is_not_too_much(query, [hour for hour, _ in hours])
         bound: Asked = [
             (
@@ -170,15 +184,8 @@ class ByTime:
         if column:
             name = f"{name}_{column}"
             bound = [(when, [(*one, *value) for one in each for value in wanted]) for when, each in bound]
-        start, count = 0, 1
-        while start < len(bound):
-            part = bound[start : start + count]
-            asked = [one for _, each in part for one in each]
-            streams = iter(self._reader.slim_streams(name, asked, page))
-            for _, each in part:
-                several = [next(streams) for _ in each]
-                yield from merge(*several, key=lambda slim: slim.order, reverse=True)
-            start, count = start + count, min(MOST_AT_ONCE, 2 * count)
+        for several in in_turns(bound, lambda asked: self._reader.slim_streams(name, asked, page)):
+            yield from merge(*several, key=lambda slim: slim.order, reverse=True)
 
     def _see_that_it_is_not_too_much(self, query: Query, hours: list[int]) -> None:
         if not hours:
@@ -191,6 +198,19 @@ class ByTime:
                 "Add a campaign, recipient, transmission, message or queue id, a type other than injection, "
                 "delivery, open and initial_open, or a span of at most a day."
             )
+
+
+def in_turns(
+    bound: Asked, read: Callable[[list[tuple[object, ...]]], list[Iterator[T]]]
+) -> Iterator[list[Iterator[T]]]:
+    """Yield what is in the partitions of each day or hour; those of several are read at once, ever more."""
+    start, count = 0, 1
+    while start < len(bound):
+        part = bound[start : start + count]
+        streams = iter(read([one for _, each in part for one in each]))
+        for _, each in part:
+            yield [next(streams) for _ in each]
+        start, count = start + count, min(MOST_AT_ONCE, 2 * count)
 
 
 def from_before(query: Query) -> int:

@@ -13,6 +13,8 @@ from engagement.events.rows import RowSource
 from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
+from engagement.stores.cassandra.by_message import together
+from engagement.stores.cassandra.by_time import Asked, in_turns
 from engagement.stores.cassandra.figures.tally import label_of as tally_label
 from engagement.stores.cassandra.figures.tally import virtual_shard
 from engagement.stores.cassandra.finder import Finder
@@ -66,30 +68,46 @@ class Labels:
             part = list(islice(places, limit - len(found)))
             if not part:
                 break
-            found += [
-                hit for row in self._events(part) if row is not None and (hit := row.labelled) is not None
-            ]
+            rows = self._events_in_time(part)
+            found += [hit for row in rows if (hit := row.labelled) is not None]
         return tuple(found)
 
     def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
         """See the port."""
-        keys = list(dict.fromkeys(messages))
-        lines = self._reader.read_each("newest_events", [(key, _ROWS_OF_A_MESSAGE) for key in keys])
+        rows = self._rows_of(messages)
+        long = [key for key, found in rows.items() if len(found) >= _ROWS_OF_A_MESSAGE]
+        lines = self._reader.read_each("newest_events", [(key, _ROWS_OF_A_MESSAGE) for key in long])
+        for key, newest in zip(long, lines, strict=True):
+            rows[key] = [stored_event(line) for line in reversed(newest)]
         found = {}
-        for key, newest in zip(keys, lines, strict=True):
-            labelled = [row.labelled for row in map(stored_event, reversed(newest))]
+        for key, several in rows.items():
+            labelled = [row.labelled for row in several]
             if hits := tuple(hit for hit in labelled if hit is not None):
                 found[key] = hits[-HITS_OF_A_MESSAGE:]
         return found
 
     def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
         """See the port."""
+        rows = self._rows_of(messages)
+        long = [key for key, found in rows.items() if len(found) >= _ROWS_OF_A_MESSAGE]
+        rows |= self._finder.whole(long)
+        oldest = self._finder.oldest()
         return {
             key: row.at_ms
-            for key, rows in self._finder.whole(messages).items()
-            for row in reversed(rows)
-            if row.type == "delivery"
+            for key, several in rows.items()
+            for row in reversed(several)
+            if row.type == "delivery" and row.at_ms >= oldest
         }
+
+    def _rows_of(self, messages: Iterable[bytes]) -> dict[bytes, list[StoredEvent]]:
+        """Return the oldest `_ROWS_OF_A_MESSAGE` rows of messages, injections not among them."""
+        keys = list(dict.fromkeys(messages))
+        bound = [(part, _ROWS_OF_A_MESSAGE) for part in together(keys)]
+        found: dict[bytes, list[StoredEvent]] = {key: [] for key in keys}
+        for lines in self._reader.read_each("events_of", bound):
+            for line in lines:
+                found[line[0]].append(stored_event(line))
+        return found
 
     def past_labels(self, event_id: str) -> tuple[PastLabel, ...]:
         """See the port."""
@@ -163,13 +181,25 @@ class Labels:
         lines = self._reader.read_each("event", places)
         return [stored_event(found[0]) if found else None for found in lines]
 
+    def _events_in_time(self, places: list[tuple[bytes, int, UUID]]) -> list[StoredEvent]:
+        """Return the rows at places that exist; places: all hits of a time, so that no others are read."""
+        parts = together(list(dict.fromkeys(message for message, _, _ in places)))
+        bound = [(part, places[0][1], places[-1][1]) for part in parts]
+        found = self._reader.read_each("events", bound)
+        lines = {line[:3]: line for several in found for line in several}
+        return [stored_event(lines[place]) for place in places if place in lines]
+
     def _oldest_first(self, position: tuple[int, UUID], to_ms: int) -> Iterator[tuple[bytes, int, UUID]]:
         hours = self._finder.times.hours(Query(), max(0, position[0]), max(0, to_ms - 1))
-        for hour, several in reversed(hours):
-            bound = [("", hour, shard, to_ms, *position) for shard in range(max(several))]
-            last: UUID | None = None
+        bound: Asked = [
+            (hour, [("", hour, shard, to_ms, *position) for shard in range(max(several))])
+            for hour, several in reversed(hours)
+        ]
+        last: UUID | None = None
+        streams = in_turns(bound, lambda asked: self._reader.streams("hour_forward", asked, _PAGE))
+        for several_streams in streams:
             for at_ms, event_id, message, client in merge(
-                *self._reader.streams("hour_forward", bound, _PAGE), key=lambda line: (line[0], line[1].int)
+                *several_streams, key=lambda line: (line[0], line[1].int)
             ):
                 if client and event_id != last:
                     yield message, at_ms, event_id
@@ -179,9 +209,10 @@ class Labels:
 def places_in_days(row: StoredEvent, shard: int, lent: str = "") -> list[tuple[str, str, str, int, int]]:
     """Return the partitions of `event_by_day` that have a row. lent: its campaign, if it has none itself."""
     campaign = str(row.fields.get("campaign_id", lent))
+    domain = str(row.fields.get("recipient_domain", ""))
     return [
         (row.tenant, what, value, queries.day_of(row.at_ms), shard)
-        for what, value in queries.days_of(row.type, campaign)
+        for what, value in queries.days_of(row.type, campaign, domain)
     ]
 
 

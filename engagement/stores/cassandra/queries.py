@@ -120,8 +120,10 @@ def slim_values(row: EventRow, key: bytes, tags: bytes | None) -> tuple[object, 
     )
 
 
-def days_of(kind: str, campaign: str) -> Iterator[tuple[str, str]]:
-    """Yield (what, value) of the rows in `event_by_day` that an event of this type and campaign has."""
+def days_of(kind: str, campaign: str, domain: str) -> Iterator[tuple[str, str]]:
+    """Yield (what, value) of the rows in `event_by_day` that an event has. domain: its recipient's."""
+    if domain:
+        yield "domain", domain
     if campaign:
         yield "campaign", campaign
     if kind not in COMMON:

@@ -10,7 +10,9 @@ from engagement.stores.customer_tags import Customer, TagSet
 from engagement.stores.port import Query, StoreError
 
 SECRET: Final = "recipients"  # noqa: S105 - a name, not the secret; in the table `secret`: what pseudonyms are made with
-INDEXED: Final = "indexed"  # there: the first hour, since 1970, that `event_by_day` has all events of
+# There, too: the first hour, since 1970, that `event_by_day` has all events of, and by domain.
+INDEXED: Final = "indexed"
+INDEXED_DOMAINS: Final = "indexed_domains"
 
 
 class Reader:
@@ -34,6 +36,10 @@ class Reader:
     def indexed_from(self) -> int:
         """Return the first hour since 1970 whose events are all in `event_by_day`."""
         return int.from_bytes(self._kept(INDEXED), "big")
+
+    def domains_from(self) -> int:
+        """Return the first hour since 1970 whose events are all in `event_by_day` by domain."""
+        return int.from_bytes(self._kept(INDEXED_DOMAINS), "big")
 
     def _kept(self, name: str) -> bytes:
         if name not in self._secrets:

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.connection import Connection, RefusedError
 from engagement.stores.cassandra.queries import ARRIVALS_IN_PART, Lifetimes
-from engagement.stores.cassandra.reader import INDEXED, SECRET
+from engagement.stores.cassandra.reader import INDEXED, INDEXED_DOMAINS, SECRET
 from engagement.stores.port import StoreError
 
 LOCK_SECONDS: Final = 600  # after a migration that died the next one may begin
@@ -153,7 +153,8 @@ def migrate(
     connection.say(_KEEP.format(keyspace=keyspace), (SECRET, secrets.token_bytes(32)))
     # What an earlier program wrote is in no index by day; one may still be at work within this hour.
     first = int(time.time() // 3600) + 1 if found else 0
-    connection.say(_KEEP.format(keyspace=keyspace), (INDEXED, first.to_bytes(8, "big")))
+    for mark in (INDEXED, INDEXED_DOMAINS):
+        connection.say(_KEEP.format(keyspace=keyspace), (mark, first.to_bytes(8, "big")))
 
 
 def _begin(connection: Connection) -> None:

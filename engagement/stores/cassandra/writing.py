@@ -124,7 +124,7 @@ class EventWriting:
         in_hour = (tenant, row.at_ms // HOUR_MS, shard)
         made.rows.add("event_by_hour", in_hour, (*in_hour, *slim, life, stamp))
         self._tally(made, row, key, now, stamp)
-        for what, value in queries.days_of(row.type, row.campaign):
+        for what, value in queries.days_of(row.type, row.campaign, row.domain):
             in_day = (tenant, what, value, queries.day_of(row.at_ms), shard)
             made.rows.add("event_by_day", in_day, (*in_day, *slim, life, stamp))
         self._index(made, row, key, now, stamp)

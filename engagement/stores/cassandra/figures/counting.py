@@ -122,6 +122,12 @@ def pack_row(cells: list[tuple[int, int, int]]) -> bytes:
     return _encode(cells)
 
 
+def row_cells(packed: bytes) -> list[tuple[int, int, int]]:
+    """Return (bucket, counter, number) of the cells of a row of `figure`."""
+    cells: list[tuple[int, int, int]] = _decode(packed)
+    return cells
+
+
 def unpack_row(key: Key, packed: bytes) -> Contribution:
     """Return the cells of a row of `figure`."""
     cube, a, b = key

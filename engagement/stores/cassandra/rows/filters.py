@@ -3,14 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engagement.events.fields import MESSAGE_TYPES, TYPES, Fields
+from engagement.events.fields import LINK_UNSUBSCRIBE, MESSAGE_TYPES, TYPES, Fields
 from engagement.stores.cassandra.queries import COMMON, signed
+from engagement.stores.cassandra.rows.statements import FILTERED
 from engagement.stores.cassandra.rows.stored import PROBABLE, SlimEvent, StoredEvent
 from engagement.stores.customer_tags import set_id
 from engagement.stores.port import Query
 
 _WITH_BOUNCE_CLASS: Final = tuple(kind for kind in MESSAGE_TYPES if kind not in COMMON)
-_WITH_CLASS: Final = frozenset(TYPES.values()) | {"link_unsubscribe"}
+_WITH_CLASS: Final = frozenset(TYPES.values()) | {LINK_UNSUBSCRIBE}
+# Of these a domain has more events, as a rule, than there are of the type.
+_RAREST: Final = frozenset(
+    {"out_of_band", "spam_complaint", "expiration", "list_unsubscribe", LINK_UNSUBSCRIBE}
+)
+_MOST_DOMAINS: Final = 16  # whose days are read; more are looked for in the hours
 MOST_VALUES: Final = 4  # that a node is asked for one by one; more are looked at here
 
 
@@ -117,8 +123,18 @@ def is_small(query: Query) -> bool:
     )
 
 
-def days_to_read(query: Query) -> list[tuple[str, str]] | None:
-    """Return (what, value) of the partitions of `event_by_day` that hold all such events, None for none."""
+def days_of_domains(query: Query) -> list[tuple[str, str]]:
+    """Return (what, value) of the partitions by domain that hold all such events; none where others lead."""
+    types = set(query.types)
+    if not query.domains or query.campaigns or (types and types <= _RAREST):
+        return []
+    if len(query.domains) > _MOST_DOMAINS or "" in query.domains:
+        return []
+    return [("domain", name) for name in _set(query.domains)]
+
+
+def days_to_read(query: Query) -> list[tuple[str, str]]:
+    """Return (what, value) of the partitions of `event_by_day` that hold all such events, by what else."""
     types = query.types
     if not query.campaigns and query.bounce_classes and 0 not in query.bounce_classes:
         # Nothing else has a class, and days of few rows are read instead of all hours.
@@ -134,20 +150,20 @@ def days_to_read(query: Query) -> list[tuple[str, str]] | None:
         return [("campaign", campaign) for campaign in _set(query.campaigns)]
     if rare:
         return [("type", kind) for kind in _set(types)]
-    return None
+    return []
 
 
-def condition(query: Query, sets: frozenset[bytes], *, types: bool) -> tuple[str, list[tuple[Any, ...]]]:
-    """Return the column that a node shall filter by, and its values; "" for none.
+def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[str, list[tuple[Any, ...]]]:
+    """Return the column or two that a node shall filter by, as its statement is called, and their values.
 
-    types: whether the partitions hold events of other types as well.
+    "" stands for none. led_by: what the partitions hold alone, as in `event_by_day`.
     """
     choices: Mapping[str, list[tuple[Any, ...]]] = {
-        "domain": [(name,) for name in _set(query.domains)],
+        "domain": [(name,) for name in _set(query.domains)] if led_by != "domain" else [],
         "ordinal": [(number,) for number in dict.fromkeys(query.ordinals)],
         "bounce_class": [(number,) for number in dict.fromkeys(query.bounce_classes)],
         "tags": [(name,) for name in sorted(sets)] if query.tags else [],
-        "type": [(name,) for name in _set(query.types)] if types else [],
+        "type": [(name,) for name in _set(query.types)] if led_by not in ("type", "both") else [],
         "client": [(name, name + PROBABLE) for name in _set(query.classes)],
     }
     offered = [
@@ -155,7 +171,12 @@ def condition(query: Query, sets: frozenset[bytes], *, types: bool) -> tuple[str
         for column, values in choices.items()
         if 0 < len(values) <= MOST_VALUES and all(value[0] not in ("", -1, 0) for value in values)
     ]
-    _, column = min(offered, key=lambda one: one[0], default=(0, ""))
+    offered.sort(key=lambda one: one[0])
+    alone = [column for number, column in offered if number == 1][:2]  # each more value is a statement more
+    if len(alone) == 2:
+        alone.sort(key=FILTERED.index)
+        return "_".join(alone), [(*choices[alone[0]][0], *choices[alone[1]][0])]
+    column = offered[0][1] if offered else ""
     return column, choices.get(column, [])
 
 

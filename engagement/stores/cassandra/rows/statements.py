@@ -8,6 +8,7 @@ written only once, or that only wait.
 """
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Final
 
 from engagement.stores.cassandra.rows.stored import SLIM
@@ -15,8 +16,13 @@ from engagement.stores.cassandra.rows.stored import SLIM
 MARKED_AT: Final = 1 << 61  # of marks: far ahead of any clock, as earlier versions used theirs
 
 # Conditions that a read by time may hand to the node: it goes through one partition's range all the same, and
-# sends only what matches. One at a time; the others are looked at here.
-FILTERED: Final = ("domain", "ordinal", "bounce_class", "tags", "type")
+# sends only what matches. Two at a time; the others are looked at here.
+_FILTERED: Final = {
+    **{name: f"AND {name} = ?" for name in ("domain", "ordinal", "bounce_class", "tags", "type")},
+    # A class with and without the sign that it is no more than probable.
+    "client": "AND client >= ? AND client <= ?",
+}
+FILTERED: Final = tuple(_FILTERED)
 
 
 _SHORT: Final = {
@@ -37,11 +43,13 @@ def _tidy(statements: Mapping[str, str]) -> dict[str, str]:
 
 
 def _by_column(name: str, text: str) -> dict[str, str]:
-    """Return a read by time, and the same for each of the conditions that it may hand to the node."""
-    filtered = {f"{name}_{column}": f"{text} AND {column} = ? ALLOW FILTERING" for column in FILTERED}
-    # A class with and without the sign that it is no more than probable.
-    classes = {f"{name}_client": f"{text} AND client >= ? AND client <= ? ALLOW FILTERING"}
-    return {name: text} | filtered | classes
+    """Return a read by time, and the same for each one or two conditions that it may hand to the node."""
+    several = [columns for number in (1, 2) for columns in combinations(FILTERED, number)]
+    filtered = {
+        "_".join((name, *columns)): f"{text} {' '.join(map(_FILTERED.__getitem__, columns))} ALLOW FILTERING"
+        for columns in several
+    }
+    return {name: text} | filtered
 
 
 _EVENT_WRITES: Final = {
@@ -154,6 +162,9 @@ _EVENT_READS: Final = {
     "event": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
         WHERE message = ? AND at_ms = ? AND event_id = ?""",
+    "events_of": """
+        SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
+        WHERE message IN ? PER PARTITION LIMIT ?""",
     "newest_events": """
         SELECT message, at_ms, event_id, tenant, link, fields, body FROM {keyspace}.event_by_message
         WHERE message = ? ORDER BY at_ms DESC, event_id DESC LIMIT ?""",
