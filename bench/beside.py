@@ -37,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.store_questions import fill
-from tracker_web.server.turns import go_first
+from tracker_web.server.scheduling import go_first
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = (

@@ -49,6 +49,11 @@ def _found(user_agent: str) -> tuple[tuple[str, str | bool], ...]:
     return tuple(found.items())
 
 
+def prepare() -> None:
+    """Load what reads agents, so that the first question does not wait for it."""
+    _found("")
+
+
 def with_agent(fields: Fields) -> Fields:
     """Return an event's fields with what its User-Agent says in `user_agent_parsed`, if it has one."""
     parsed = fields.get("user_agent_parsed")

@@ -219,6 +219,22 @@ def _machines(asker: Asker, _page: str, rows: list[Row]) -> None:
     assert {name: sum(row[name] for row in rows) for name in names} == {name: told[name] for name in names}
 
 
+def _message_links(asker: Asker, page: str, rows: list[Row]) -> None:
+    clicks = asker.api("/events/message", messages=page.rpartition("/")[2], events="click", **_LONGER)
+    told = {(each["target_link_name"], each["target_link_url"]) for each in clicks}
+    assert {(row["link"], row["target"]) for row in rows if row["clicked_by"]} == told
+    assert told
+
+
+def _programs(asker: Asker, _page: str, rows: list[Row]) -> None:
+    """Of the newest hundred of each kind, people's."""
+    clicks = asker.api("/events/message", events="click,amp_click", **{**_TIMES, "per_page": "100"})
+    by_people = [each for each in clicks if each["x_client_class"] in ("human", "proxy")]
+    assert sum(row["clicks"] for row in rows) == sum(each.get("x_client_certain", True) for each in by_people)
+    agents = {each["user_agent_parsed"].get("agent_family", "") for each in by_people}
+    assert any(row["program"].startswith(name) for row in rows for name in agents if name)
+
+
 def _suppression(asker: Asker, _page: str, rows: list[Row]) -> None:
     told = asker.api("/suppression-list")
     assert [(row["recipient"], row["type"], row["source"]) for row in rows] == [
@@ -259,6 +275,8 @@ TOLD: dict[str, Callable[[Asker, str, list[Row]], None]] = {
     "recipients": _recipients,
     "events": _events,
     "machines": _machines,
+    "message-links": _message_links,
+    "programs": _programs,
     "suppression": _suppression,
     "batches": _batches,
     "webhooks": _webhooks,

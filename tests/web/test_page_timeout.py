@@ -41,6 +41,7 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
     store = Store()
     pages = PageTimeout(store, 0.05)
     first = ask(pages, page("/slow"))
+    assert first.headers["content-security-policy"].startswith("default-src 'none'")
     assert (first.status, first.body, first.headers["refresh"]) == (503, f"{LATER_TEXT}\n".encode(), "1")
     assert ask(pages, page("/slow")).status == 503
     store.let.set()

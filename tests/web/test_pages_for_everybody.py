@@ -223,12 +223,15 @@ def test_a_search_and_a_form_are_sent_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("table")).to_contain_text("a@b.example")
 
 
-def test_times_are_told_in_the_readers_zone_too(site: Site, chromium: Browser, kept: StorageState) -> None:
+def test_times_are_those_of_the_readers_zone_with_utc_under_the_pointer(
+    site: Site, chromium: Browser, kept: StorageState
+) -> None:
     with fresh_page(chromium, timezone_id="Asia/Kolkata", storage_state=kept) as page:
         go(page, at(site, f"/messages/{MESSAGE}"))
         first = page.locator("time").first
-        expect(first).to_have_attribute("title", re.compile(r"\b0?1:32:02"))
-        expect(first).to_have_text("08:02:02")
+        expect(first).to_have_attribute("title", re.compile(r"\b08:02:02 UTC"))
+        expect(first).to_have_text("13:32:02")
+        expect(page.locator("#zone")).to_contain_text("Asia/")
 
 
 def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path, chromium: Browser) -> None:

@@ -18,6 +18,7 @@ from engagement.events.rows import rows
 from engagement.links.model import Kind
 from engagement.settings import load_file
 from engagement.stores import open_store
+from tracker_web.api.events import paging
 from tracker_web.web.app import create_app
 from web.chromium import fresh_page, go, width
 from web.servers import Site, make_site, opener, running, web
@@ -190,6 +191,25 @@ def test_a_search_narrows_the_list(client: FlaskClient, site: Site, query: str, 
     page = text(client, f"/messages{query}")
     assert len(lines(page)) == expected
     assert ("No event fits" in page) == (not expected)
+
+
+def test_words_of_a_subject_are_looked_for_in_so_many_events_a_page(
+    client: FlaskClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = an_injection()._replace(subject="The lamp burns again")
+    others = [
+        wanted._replace(message_id=bytes([n] * 16), at_ms=wanted.at_ms + n * 1000, subject="News")
+        for n in range(1, 70)
+    ]
+    put(site, wanted, *others)
+    assert len(lines(text(client, "/messages?subject=LAMP%20burns"))) == 1
+    assert "No event fits" in text(client, "/messages?subject=lamps")
+    assert len(lines(text(client, "/messages?subject=lamp&type=injection&q=%3Cnobody@x%3E"))) == 0
+    monkeypatch.setattr(paging, "READ", 50)
+    page = text(client, "/messages?subject=lamp")
+    assert "events were looked through for the subject" in page
+    (following,) = re.findall(r'href="([^"]+)" rel="next"', page)
+    assert len(lines(text(client, following.replace("&amp;", "&")))) == 1
 
 
 def test_older_events_are_a_page_away(client: FlaskClient, site: Site) -> None:

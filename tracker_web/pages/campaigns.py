@@ -14,8 +14,9 @@ from tracker_web.pages import site
 from tracker_web.pages.content.charts import Line, hours_chart, line_chart, series_data
 from tracker_web.pages.content.figure_tables import hours_table, link_table, mail_table, series_table
 from tracker_web.pages.content.figures import cards, lines, moments, total
+from tracker_web.pages.content.newest import targets
 from tracker_web.pages.content.numbers import day
-from tracker_web.pages.content.people import STATES
+from tracker_web.pages.content.people import CLICKS, STATES
 from tracker_web.pages.content.period import DAY_MS, Period, View, view_of
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line
@@ -23,6 +24,7 @@ from tracker_web.pages.content.timeline import line
 _MOST = 200  # campaigns of one page
 _LINKS = 100
 _LATEST = 20
+_LOOKED_AT = 100  # newest clicks, for where links lead
 NO_NAME = N_("(no campaign)")
 
 
@@ -73,6 +75,7 @@ def _page_of(name: str) -> ResponseReturnValue:
     links = site.rows(
         view, by="link", campaigns=(name,), limit=_LINKS, order_by="x_count_people_unique_clicked"
     )
+    leads = targets(site.events(campaigns=(name,), types=CLICKS, limit=_LOOKED_AT))
     newest = next(
         iter(site.events(campaigns=(name,), types=("injection",), limit=1)),
         {},
@@ -82,7 +85,7 @@ def _page_of(name: str) -> ResponseReturnValue:
     hours = _hours(view, name)
     tables = (
         series_table(times, drawn, precision),
-        link_table([_link(name, row) for row in links]),
+        link_table([_link(name, row, leads) for row in links]),
         hours_table(hours),
     )
     return site.page(
@@ -172,14 +175,17 @@ def _states(name: str, sums: Mapping[str, int]) -> list[tuple[str, int | None, s
     ]
 
 
-def _link(campaign: str, row: FigureRow) -> tuple[str, str, str, dict[str, int]]:
+def _link(
+    campaign: str, row: FigureRow, leads: Mapping[tuple[int, str], str]
+) -> tuple[str, str, str, str, dict[str, int]]:
     ordinal, _, name = row.group.partition(":")
     number = str(int(ordinal) + 1) if ordinal.isdigit() else ""
     to = site.link_to(
         url_for("reached.one", name=site.segment(campaign)),
         {"state": "clicked", "link": ordinal if number else ""},
     )
-    return number, name, to, dict(row.figures)
+    target = leads.get((int(ordinal) if number else -1, name), "")
+    return number, name, target, to, dict(row.figures)
 
 
 def _day(at_ms: int) -> date:

@@ -1,14 +1,22 @@
 """Messages: a search over events, and one message with everything that happened to it."""
 
 import re
+from contextlib import suppress
+from dataclasses import replace
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
+from engagement.kept_html.book import KeptBook
+from engagement.registry.port import RegistryError
 from engagement.stores.port import Query, cursor_of
+from tracker_web.api.events.keywords import matches
+from tracker_web.api.events.paging import READ, compared
 from tracker_web.languages.words import N_, gettext
 from tracker_web.pages import site
+from tracker_web.pages.content.newest import link_of, message_links
+from tracker_web.pages.content.people import CLICKS
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 from tracker_web.pages.content.timeline import line, outcome_in_words
 
@@ -19,7 +27,7 @@ _EXPORTED = (
     *("timestamp", "type", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
     *("x_client_class", "x_client_reason", "raw_reason", "message_id"),
 )
-_FILTERS = ("q", "recipient", "campaign", "domain", "type", "class", "link")
+_FILTERS = ("q", "subject", "recipient", "campaign", "domain", "type", "class", "link")
 
 
 def blueprint() -> Blueprint:
@@ -30,19 +38,17 @@ def blueprint() -> Blueprint:
     def search() -> ResponseReturnValue:
         """Return events that fit. Query parameters: those of _FILTERS, and cursor."""
         filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
-        found = list(site.store().find(_query(filters)))
-        lines = [line(fields) for fields in found[:_PAGE]]
-        following = ""
-        if len(found) > _PAGE:
-            following = site.link_to(request.path, filters | {"cursor": cursor_of(found[_PAGE - 1])})
+        found, position = _found(_query(filters), filters["subject"])
+        following = site.link_to(request.path, filters | {"cursor": position}) if position else ""
         return site.page(
             "messages.html",
-            (events_table(found[:_PAGE]),),
+            (events_table(found),),
             filters=filters,
             types=ALL_TYPES,
-            lines=lines,
+            lines=[line(fields) for fields in found],
             following=following,
             any=any(filters.values()),
+            looked_at=READ if filters["subject"] and position and len(found) < _PAGE else 0,
         )
 
     @pages.get("/<message>")
@@ -55,7 +61,7 @@ def blueprint() -> Blueprint:
         taken = next((fields for fields in found if fields["type"] == INJECTION), found[0])
         return site.page(
             "message.html",
-            (events_table(found),),
+            (events_table(found), _links_of(taken, found)),
             message=message,
             fields=taken,
             outcome=outcome_in_words(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
@@ -64,6 +70,35 @@ def blueprint() -> Blueprint:
         )
 
     return pages
+
+
+def _found(query: Query, subject: str) -> tuple[list[Fields], str]:
+    """Return events of a page, and where the next one goes on, "" at the end. Raises StoreError.
+
+    subject: words that stand in the subject, as the API's `subjects` (contract.md 8.3); "" for any.
+    """
+    if subject:
+        some, position = compared(
+            site.store(), query, lambda event: matches(str(event.get("subject", "")), (subject,)), _PAGE
+        )
+        return list(some), position
+    found = list(site.store().find(replace(query, limit=_PAGE + 1)))
+    return found[:_PAGE], cursor_of(found[_PAGE - 1]) if len(found) > _PAGE else ""
+
+
+def _links_of(taken: Fields, events: list[Fields]) -> Table:
+    """Return the links of a message: of the copy of its mail, where one is kept, and those clicked."""
+    clicked = {link_of(fields) for fields in events if fields["type"] in CLICKS}
+    copies = []
+    with suppress(RegistryError):  # what happened is told without it
+        for copy in KeptBook(site.registry()).of_campaign(
+            str(taken.get("campaign_id", "")), site.tenant(), site.now_ms()
+        ):
+            links = [(link.ordinal, link.name, link.target) for link in copy.links]
+            if copy.subject == taken.get("subject", "") and clicked <= {link[:2] for link in links}:
+                copies.append(links)
+    # Of several forms none is surely this message's.
+    return message_links(copies[0] if len(copies) == 1 else (), events)
 
 
 _GONE = N_(
@@ -104,7 +139,6 @@ def _query(filters: dict[str, str]) -> Query:
         message_id_headers=headers,
         queue_ids=queue_ids,
         transmissions=transmissions,
-        limit=_PAGE + 1,
         cursor=site.page_cursor(),
     )
 

@@ -1,6 +1,6 @@
 """The overview: all mail of a period, its campaigns, links and domains, and what came in last."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,17 +11,20 @@ from engagement.events.fields import Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper import status
 from engagement.stores.port import FigureQuery, Query
-from tracker_web.languages.words import gettext, ngettext
+from tracker_web.languages.words import N_, gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart, series_data
 from tracker_web.pages.content.figure_tables import link_table, mail_table, series_table
 from tracker_web.pages.content.figures import cards, lines, moments, total
+from tracker_web.pages.content.newest import FETCHES, READERS, programs_table, targets
 from tracker_web.pages.content.numbers import duration, grouped, moment
+from tracker_web.pages.content.people import CLICKS
 from tracker_web.pages.content.tables import TEXT, Column
 from tracker_web.pages.content.timeline import line
 
 _TOP = 8  # groups of each table
 _LATEST = 8  # events
+_LOOKED_AT = 100  # newest opens, and as many clicks, for programs and targets
 _MINUTE: Final = 60_000
 _MOST: Final = 1000  # events of a minute that are compared; with more nobody misses the last of them
 _RECENT: Final = 10 * _MINUTE  # figures of older events are made, or the shipper's state says why not
@@ -32,6 +35,15 @@ _COUNTED: Final = {
     ("click", "amp_click"): "x_count_recorded_clicked",
     ("open", "amp_open"): "x_count_recorded_rendered",
     ("initial_open", "amp_initial_open"): "x_count_recorded_initial_rendered",
+}
+
+
+_IN_A_MINUTE: Final = {
+    ("injection",): N_("taken in"),
+    ("delivery",): N_("delivered"),
+    ("bounce", "expiration", "out_of_band"): N_("bounced"),
+    FETCHES: N_("fetched"),
+    CLICKS: N_("clicked"),
 }
 
 
@@ -47,6 +59,9 @@ def blueprint() -> Blueprint:
         # Events before figures: what is counted by then is in all that is read from here on.
         newest = site.events(limit=_LATEST)
         behind = _behind(newest, period.to_ms)
+        hits = {"from_ms": period.from_ms, "to_ms": period.to_ms, "limit": _LOOKED_AT}
+        clicks = site.events(types=CLICKS, **hits)
+        leads = targets(clicks)
         sums = total(site.rows(view))
         earlier = view.period.before
         before = (
@@ -74,7 +89,7 @@ def blueprint() -> Blueprint:
             ),
             link_table(
                 [
-                    _link(row)
+                    _link(row, leads)
                     for row in site.rows(
                         view, by="link", limit=_TOP, order_by="x_count_people_unique_clicked"
                     )
@@ -90,9 +105,10 @@ def blueprint() -> Blueprint:
             ),
         )
         latest = [line(fields) for fields in newest]
+        programs = programs_table([*clicks, *site.events(types=FETCHES, classes=READERS, **hits)], _TOP)
         return site.page(
             "overview.html",
-            tables,
+            (*tables, programs),
             view=view,
             cards=cards(sums, before, unique=view.unique),
             sums=sums,
@@ -101,6 +117,8 @@ def blueprint() -> Blueprint:
             series=series_data(times, drawn, period.precision),
             latest=latest,
             behind=behind,
+            looked_at=_LOOKED_AT,
+            minute=_last_minute(),
             health=_health(),
         )
 
@@ -144,9 +162,21 @@ def _campaign(name: str) -> str:
     return url_for("campaigns.one", name=site.segment(name))
 
 
-def _link(row: FigureRow) -> tuple[str, str, str, dict[str, int]]:
+def _link(row: FigureRow, leads: Mapping[tuple[int, str], str]) -> tuple[str, str, str, str, dict[str, int]]:
     ordinal, _, name = row.group.partition(":")
-    return str(int(ordinal) + 1) if ordinal.isdigit() else "", name, "", dict(row.figures)
+    place = int(ordinal) if ordinal.isdigit() else -1
+    return str(place + 1) if place >= 0 else "", name, leads.get((place, name), ""), "", dict(row.figures)
+
+
+def _last_minute() -> list[tuple[str, str]]:
+    """Return what came in in the last minute: how often, and what. Raises StoreError."""
+    now, found = site.now_ms(), []
+    for types, title in _IN_A_MINUTE.items():
+        asked = Query(from_ms=now - _MINUTE, types=types, tenant=site.tenant())
+        if there := site.store().number(asked, _MOST):
+            number = grouped(there) if there < _MOST else gettext("%(number)s or more", number=grouped(_MOST))
+            found.append((number, gettext(title)))
+    return found
 
 
 def _health() -> tuple[str, bool]:

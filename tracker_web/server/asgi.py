@@ -57,14 +57,18 @@ _ABOUT: Final = ABOUT.encode("ascii")
 class Asgi:
     """An ASGI 3 application. wsgi: answers at once, and calls start_response before it returns.
 
-    answered: called with the status of each answer.
+    answered: called with the status of each answer. ended: called after each.
     """
 
     def __init__(
-        self, wsgi: "WSGIApplication", answered: Callable[[int], None] = lambda _status: None
+        self,
+        wsgi: "WSGIApplication",
+        answered: Callable[[int], None] = lambda _status: None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._wsgi = wsgi
         self._answered = answered
+        self._ended = ended
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,6 +85,7 @@ class Asgi:
         self._answered(status)
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": body})
+        self._ended()
 
 
 def environ_of(scope: Scope) -> dict[str, Any]:

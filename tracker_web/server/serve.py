@@ -27,7 +27,7 @@ from tracker_web.server.last_good import renew
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.notices import Notices, fork_workers
 from tracker_web.server.per_process import well_known
-from tracker_web.server.turns import go_first
+from tracker_web.server.scheduling import RealTime, go_first
 
 _HEADER_TIMEOUT = 10_000  # milliseconds a client may take over its request's head (slowloris)
 _STOP_TIMEOUT = 5  # seconds until a worker with a stuck connection is killed
@@ -63,7 +63,7 @@ _notices: list[Notices] = []  # none or one: made by the parent, inherited by it
 
 def application() -> Asgi:
     """Return the application that a worker of the server calls."""
-    made = Asgi(build.application(), counts.mine().answered)
+    made = Asgi(build.application(), counts.mine().answered, RealTime().answered)
     for each in _notices:
         each.built()
     return made

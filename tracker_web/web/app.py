@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from engagement.access.sessions import Sessions
 from engagement.access.users import Users
+from engagement.events import agents
 from engagement.settings import Settings
 from tracker_web.api import errors
 from tracker_web.api.gate import Gate
@@ -65,6 +66,7 @@ def create_app(settings: Settings, sources: Sources | None = None) -> Flask:
         log.page_failed(error)
         return status_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
+    agents.prepare()
     sources = app.extensions[EXTENSION] = sources or Sources(settings)
     languages = load(PAGES, settings.languages.folder, settings.languages.default)
     for trouble in languages.troubles:

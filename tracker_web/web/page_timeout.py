@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tracker_web.languages.catalogues import PAGES, Languages, load
 from tracker_web.languages.words import N_
 from tracker_web.links import responses
+from tracker_web.web.headers import HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,6 +32,7 @@ _DEPENDS_ON = (
 )
 _Key = tuple[object, ...]
 
+_TYPE = "text/plain; charset=utf-8"
 LATER = "503 Service Unavailable"
 LATER_TEXT = N_("The store takes its time over this page. It comes by itself as soon as it is there.")
 
@@ -123,5 +125,6 @@ class PageTimeout:
 
 def _later(body: bytes, start: "StartResponse") -> Iterable[bytes]:
     # Refresh is what browsers go by, Retry-After (RFC 9110 10.2.3) is for programs.
-    start(LATER, responses.text_headers(body, ("Retry-After", "1"), ("Refresh", "1")))
+    headers = responses.typed_headers(body, _TYPE, ("Retry-After", "1"), ("Refresh", "1"))
+    start(LATER, list((dict(headers) | HEADERS).items()))
     return [body]

@@ -22,7 +22,7 @@ from tracker_web.server.build import CONFIG_VARIABLE
 from tracker_web.server.connections import BACKLOG, max_connections
 from tracker_web.server.listening import CannotServe, try_listen
 from tracker_web.server.notices import Notices, fork_workers
-from tracker_web.server.turns import give_way
+from tracker_web.server.scheduling import give_way
 from tracker_web.web import log
 from tracker_web.web.app import create_app, listen_of
 from tracker_web.web.front.asgi import Front

@@ -23,7 +23,7 @@ from engagement.stores.port import (
 from tracker_web.api.events.filters import Filters, Predicate, narrowed, predicate, question
 
 COUNTED: Final = 10_000  # events that are counted, as many as the largest page has
-_READ: Final = 2_000  # events that a page goes through for what is compared one by one: under 100 ms
+READ: Final = 2_000  # events that a page goes through for what is compared one by one: under 100 ms
 _PORTION: Final = 1_000  # events of one read
 _LARGEST: Final = 65_536  # bytes of a cursor's content; a URL has 4,096
 
@@ -86,22 +86,25 @@ def page(store: EventStore, filters: Filters, tenant: str, size: int, after: Cur
     else:
         narrow = narrowed(query, filters, store)
         try:
-            found, position = _compared(store, narrow, decides, size)
+            found, position = compared(store, narrow, decides, size)
         except UnsupportedQueryError:
             if narrow == query:
                 raise
-            found, position = _compared(store, query, decides, size)
+            found, position = compared(store, query, decides, size)
         total = after.total if after is not None else -1 if position else len(found)
     return Page(found, Cursor(filters, position, total) if position else None, total)
 
 
-def _compared(
+def compared(
     store: EventStore, query: Query, decides: Predicate, size: int
 ) -> tuple[tuple[Fields, ...], str]:
-    """Return events that match, and where to go on, "" at the end."""
+    """Return at most `size` events that match, of the newest READ, and where to go on, "" at the end.
+
+    Raises StoreError.
+    """
     found: list[Fields] = []
     portion, read = size, 0  # where the store knew the names, nearly all that it finds matches
-    while read < max(_READ, size):
+    while read < max(READ, size):
         part = list(store.find(replace(query, limit=portion)))
         read += len(part)
         for place, event in enumerate(part):
@@ -114,5 +117,5 @@ def _compared(
         if len(part) < portion:
             return tuple(found), ""
         query = replace(query, cursor=cursor_of(part[-1]))
-        portion = max(1, min(_PORTION, max(_READ, size) - read))
+        portion = max(1, min(_PORTION, max(READ, size) - read))
     return tuple(found), query.cursor

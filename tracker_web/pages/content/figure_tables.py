@@ -70,11 +70,15 @@ def mail_table(
     return Table(name, columns, tuple(made), more)
 
 
-def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
-    """Return links with their clicks. rows: of each its place in the mail, name, where it leads, and sums."""
+def link_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
+    """Return links with their clicks.
+
+    rows: of each its place in the mail, name, target of its newest click, where it leads, and sums.
+    """
     columns = (
         Column("ordinal", "#", TEXT),
         Column("link", gettext("Link"), TEXT),
+        Column("target", gettext("Leads to"), TEXT, gettext("where the newest click led")),
         _column("x_count_people_unique_clicked", gettext("People")),
         Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
         _column("x_count_unsure_unique_clicked", gettext("Unsure")),
@@ -84,11 +88,12 @@ def link_table(rows: Iterable[tuple[str, str, str, Sums]]) -> Table:
     found = list(rows)
     whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
     made = []
-    for ordinal, title, link, sums in found:
+    for ordinal, title, target, link, sums in found:
         people = sums.get("x_count_people_unique_clicked", 0)
         values: dict[str, object] = {
             "ordinal": ordinal,
             "link": title,
+            "target": target,
             "share": people / whole if whole else None,
         }
         for column in columns:
@@ -105,7 +110,7 @@ def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
     columns = (
         Column("ordinal", "#", TEXT),
         Column("link", gettext("Link"), TEXT),
-        Column("target", gettext("To"), TEXT),
+        Column("target", gettext("Leads to"), TEXT),
         _column("x_count_people_unique_clicked", gettext("People")),
         Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
         _column("x_count_unsure_unique_clicked", gettext("Unsure")),

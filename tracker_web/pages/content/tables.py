@@ -33,6 +33,8 @@ _TITLES: Final = {
     "tracking-domains": N_("Tracking domains"),
     "users": N_("Users"),
     "keys": N_("API keys"),
+    "programs": N_("mail programs"),
+    "message-links": N_("links"),
 }
 
 

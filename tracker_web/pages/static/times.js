@@ -1,22 +1,60 @@
-// Tells each time in the reader's own zone under the pointer. What stands on the page is UTC, with script or without.
+// Shows each time in the reader's own zone, and UTC under the pointer. Without script all times are UTC.
+// Figures are kept by days and hours of UTC, so charts and tables of them stay as they are.
 "use strict";
 
 (function () {
-  // In the page's language, as the browser's own list has it: an English page is not American for all.
+  // As the server writes dates: in English the day first.
   const spoken = document.documentElement.lang;
-  const wanted = navigator.languages.find((each) => each.split("-")[0] === spoken.split("-")[0]) || spoken;
-  const form = new Intl.DateTimeFormat(wanted, { dateStyle: "medium", timeStyle: "long" });
+  const wanted = spoken === "en" ? "en-GB" : spoken;
+  const hours = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  const clock = new Intl.DateTimeFormat(wanted, hours);
+  const short = new Intl.DateTimeFormat(wanted, Object.assign({ day: "numeric", month: "short" }, hours));
+  const whole = new Intl.DateTimeFormat(wanted, Object.assign({ day: "numeric", month: "short", year: "numeric" }, hours));
+  const utc = new Intl.DateTimeFormat(wanted, Object.assign({ day: "numeric", month: "short", year: "numeric", timeZone: "UTC", timeZoneName: "short" }, hours));
+  const day = new Intl.DateTimeFormat(wanted, { day: "numeric", month: "long", year: "numeric" });
 
   function tell(place) {
     place.querySelectorAll("time[datetime]:not([title])").forEach(function (time) {
       const at = new Date(time.dateTime);
-      if (!Number.isNaN(at.valueOf())) {
-        time.title = form.format(at);
+      if (Number.isNaN(at.valueOf())) {
+        return;
+      }
+      const list = time.closest(".timeline");
+      const form = list === null ? whole : list.classList.contains("dated") ? short : clock;
+      time.title = utc.format(at);
+      time.textContent = form.format(at);
+    });
+  }
+
+  // A list under heads of days: those of UTC go, and those of the reader's zone take their place.
+  function head(list) {
+    list.querySelectorAll("li.day").forEach(function (each) {
+      each.remove();
+    });
+    let last = "";
+    list.querySelectorAll("li > time[datetime]").forEach(function (time) {
+      const at = new Date(time.dateTime);
+      const name = Number.isNaN(at.valueOf()) ? last : day.format(at);
+      if (name !== last) {
+        const made = document.createElement("li");
+        made.className = "day";
+        made.textContent = name;
+        time.parentElement.before(made);
+        last = name;
       }
     });
   }
 
   tell(document);
+  document.querySelectorAll(".timeline").forEach(function (list) {
+    if (list.querySelector("li.day") !== null) {
+      head(list);
+    }
+  });
+  const zone = document.getElementById("zone");
+  if (zone) {
+    zone.textContent = zone.dataset.local.replace("{zone}", Intl.DateTimeFormat().resolvedOptions().timeZone);
+  }
   const live = document.getElementById("events");
   if (live) {
     new MutationObserver(function () {

@@ -1,0 +1,123 @@
+"""What the newest events tell and sums do not: which programs opened and clicked, where links lead. Pure.
+
+Figures are kept by campaign, link, domain and rule; what is here is read off events, and says of how many.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from engagement.events.agents import parsed_agent
+from engagement.events.classify import ReaderClass, Verdict, verdict
+from tracker_web.languages.words import gettext
+from tracker_web.pages.content.people import CLICKS
+from tracker_web.pages.content.tables import RATE, TEXT, Column, Row, Table
+
+Fields = Mapping[str, Any]
+FETCHES: Final = ("open", "initial_open", "amp_open", "amp_initial_open")
+# Classes in which people are: of the others no program is a reader's.
+READERS: Final = (ReaderClass.HUMAN.value, ReaderClass.PROXY.value)
+
+
+def programs_table(events: Iterable[Fields], most: int) -> Table:
+    """Return the programs with which people opened and clicked, the most used first; at most so many.
+
+    events: hits of the classes READERS. Those that are not surely people's are left out.
+    """
+    opens: Counter[str] = Counter()
+    clicks: Counter[str] = Counter()
+    for fields in events:
+        certain = fields.get("x_client_certain") is not False
+        if verdict(str(fields.get("x_client_class", "")), certain=certain) is Verdict.PEOPLE:
+            of = clicks if fields["type"] in CLICKS else opens
+            of[program(str(fields.get("user_agent", "")))] += 1
+    used = opens + clicks
+    whole = sum(used.values())
+    columns = (
+        Column("program", gettext("Program"), TEXT),
+        Column("opens", gettext("Opens")),
+        Column("clicks", gettext("Clicks")),
+        Column("share", gettext("Share"), RATE, gettext("of all opens and clicks that were looked at")),
+    )
+    rows = tuple(
+        Row(
+            {
+                "program": name or gettext("(not known)"),
+                "opens": opens[name],
+                "clicks": clicks[name],
+                "share": number / whole,
+            }
+        )
+        for name, number in used.most_common(most)
+    )
+    return Table("programs", columns, rows, more=len(used) > most)
+
+
+def program(user_agent: str) -> str:
+    """Return the name of a program and the system it runs on, "" where the agent names none."""
+    parsed = parsed_agent(user_agent)
+    name, system = str(parsed.get("agent_family", "")), str(parsed.get("os_family", ""))
+    return f"{name}, {system}" if name and system else name or system
+
+
+def targets(events: Iterable[Fields]) -> dict[tuple[int, str], str]:
+    """Return where each link led that was clicked, by its ordinal (-1 for not known) and name.
+
+    events: clicks, newest first. A link may lead each recipient elsewhere: it is the newest click's target.
+    """
+    found: dict[tuple[int, str], str] = {}
+    for fields in events:
+        if target := str(fields.get("target_link_url", "")):
+            found.setdefault(link_of(fields), target)
+    return found
+
+
+def link_of(fields: Fields) -> tuple[int, str]:
+    """Return the ordinal (-1 for not known) and name of the link of a click."""
+    ordinal = str(fields.get("x_link_ordinal", ""))
+    return int(ordinal) if ordinal.isdigit() else -1, str(fields.get("target_link_name", ""))
+
+
+def message_links(kept: Iterable[tuple[int, str, str]], events: Iterable[Fields]) -> Table:
+    """Return the links of one message: where each leads, and who clicked it.
+
+    kept: ordinal, name and target of the links in a copy of its mail. events: of the message.
+    """
+    found = {(ordinal, name): [target, ""] for ordinal, name, target in kept}
+    for fields in events:
+        if fields["type"] in CLICKS:
+            client = str(fields.get("x_client_class", ""))
+            side = verdict(client, certain=fields.get("x_client_certain") is not False)
+            link = found.setdefault(link_of(fields), ["", ""])
+            link[0] = str(fields.get("target_link_url", "")) or link[0]
+            link[1] = min(filter(None, (link[1], side.value)), key=_BEST.index)
+    columns = (
+        Column("ordinal", "#", TEXT),
+        Column("link", gettext("Link"), TEXT),
+        Column("target", gettext("Leads to"), TEXT),
+        Column("clicked_by", gettext("Clicked by"), TEXT),
+    )
+    rows = tuple(
+        Row(
+            {
+                "ordinal": str(ordinal + 1) if ordinal >= 0 else "",
+                "link": name,
+                "target": target,
+                "clicked_by": side_in_words(side),
+            }
+        )
+        for (ordinal, name), (target, side) in sorted(found.items())
+    )
+    return Table("message-links", columns, rows)
+
+
+_BEST: Final = [each.value for each in (Verdict.PEOPLE, Verdict.UNSURE, Verdict.MACHINES)]
+
+
+def side_in_words(side: str) -> str:
+    """Return who clicked in words, "" for nobody."""
+    return {
+        Verdict.PEOPLE.value: gettext("a person"),
+        Verdict.UNSURE.value: gettext("unsure"),
+        Verdict.MACHINES.value: gettext("a machine"),
+    }.get(side, "")
