@@ -160,7 +160,7 @@ def link_group(ordinal: int, name: str) -> str:
 
 
 def is_sent_again(fact: Fact, taken_in: set[str | bytes | int]) -> bool:
-    """Tell whether this is the injection of a message that was sent before (decision 0007); note it."""
+    """Return whether this is the injection of a message that was sent before (decision 0007); note it."""
     if fact.type != INJECTION or not fact.order:
         return False
     before = fact.order in taken_in

@@ -93,7 +93,7 @@ def _link(event: Fields) -> str:
         return ""
     if event.get("x_shared"):
         return str(event["event_id"])
-    # Rows that earlier programs kept as fields do not tell the part; a click's type tells AMP's.
+    # Rows that earlier programs kept as fields do not say which part; a click's type says AMP.
     part = "amp" if event["type"] == "amp_click" else str(event.get("x_link_part", ""))
     return "\0".join(("hit", *(str(event.get(name, "")) for name in _LINK), part))
 

@@ -90,7 +90,7 @@ def _links_of(taken: Fields, events: list[Fields]) -> Table:
     """Return the links of a message: of the copy of its mail, where one is kept, and those clicked."""
     clicked = {link_of(fields) for fields in events if fields["type"] in CLICKS}
     copies = []
-    with suppress(RegistryError):  # what happened is told without it
+    with suppress(RegistryError):  # what happened is shown without it
         for copy in KeptBook(site.registry()).of_campaign(
             str(taken.get("campaign_id", "")), site.tenant(), site.now_ms()
         ):

@@ -42,7 +42,7 @@ NAVIGATION: Final = (
     ("pipeline.front", N_("Pipeline")),
 )
 READING_SECONDS: Final = 0.15  # of a page's 0.3, where it may be read on from there
-_FIRST_READ: Final = 100  # events that tell how many there is time for
+_FIRST_READ: Final = 100  # events by which it is measured how many there is time for
 _NAMES: Final = needed()
 
 

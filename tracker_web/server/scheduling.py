@@ -133,7 +133,7 @@ def _allowed() -> bool:
 
 
 def _threads() -> list[int]:
-    """Return the threads of this process; 0, the calling one, where /proc does not tell."""
+    """Return the threads of this process; 0, the calling one, where /proc does not say."""
     try:
         return [int(each.name) for each in _TASKS.iterdir()]
     except OSError:

@@ -1,4 +1,4 @@
-"""What the newest events tell and sums do not: which programs opened and clicked, where links lead. Pure.
+"""What newest events say and sums do not: which programs opened and clicked, where links lead. Pure.
 
 Figures are kept by campaign, link, domain and rule; what is here is read off events, and says of how many.
 """
