@@ -74,6 +74,11 @@ def shown(data: bytes, place: int) -> bytes:
         (b"<body><table><tr><td>a</td></body>", b"<body><table><tr><td>a</td>|</body>"),
         (b"<body><table></table>a</body>", b"<body><table></table>a|</body>"),
         (b"<body><b><table><tr><td>a</td></body>", b"<body><b><table><tr><td>a</td></body>|"),
+        (
+            b"<body><p>a<i></p><table><td></table><td></body> ",
+            b"<body><p>a<i></p><table><td></table><td>|</body> ",
+        ),
+        (b"<body><p>a<i></p><table></table> 'b' </body> ", b"<body><p>a<i></p><table></table> 'b' |</body> "),
         (b"<body><svg></body><p>x", b"<body>|<svg></body><p>x"),
         (b"<html><head></head></body>", b""),
         (b"a</body>", b"a|</body>"),
