@@ -139,6 +139,8 @@ FAR_FROM_A_TABLE = [
     b"<form action='x'>" * 40,
     b"<!-- </table> -->",
     b"<!-- </table> --!>",
+    b"<?</table>",
+    b"</ </table>",
     b"<tr title='</table>'>",
     b"<style>.x { } </table></style>",
     b"<!--[if mso]></td></tr></table><![endif]-->",

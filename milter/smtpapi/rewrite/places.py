@@ -30,9 +30,9 @@ _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
 _TABLE: Final = re.compile(rb"<table", re.IGNORECASE)
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
-_NEAR: Final = 400  # bytes before `</body>` in which the end of the last table mostly stands
-# The end of what may hold that tag, so that it is none.
-_END_OF_HIDDEN: Final = re.compile(rb"--!?>|[\"']|</(?:%s)" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
+_COMMENT: Final = re.compile(rb"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)
+_END_OF_HIDDEN: Final = re.compile(rb"--!?>|</(?:%s)" % rb"|".join(raw_text.NAMES))
+_COMMENTS: Final = 4  # at the document's end that are looked behind for the end of its last table: a guess
 
 # WHATWG HTML 13.2.6.4.4, in head; and what may stand around it. An end tag alone shows nothing either.
 _HEAD: Final = frozenset(
@@ -89,10 +89,26 @@ def _at_end(data: bytes, check_time: CheckTime) -> int:
 
 def _may_be_in_table(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether white space behind a pixel at place could leave a table with it (13.2.6.4.9, anything else)."""
-    near = [*_OF_TABLE.finditer(data, max(0, place - _NEAR), place)]
-    if near and near[-1][1].lower() == b"/table" and not _END_OF_HIDDEN.search(data, near[-1].end(), place):
-        return False  # as nearly always
-    return _table_is_open(data, place, check_time) and not _is_settled(data, place, check_time)
+    return (
+        not _is_behind_table(data[:place].lower())
+        and _table_is_open(data, place, check_time)
+        and not _is_settled(data, place, check_time)
+    )
+
+
+def _is_behind_table(small: bytes) -> bool:
+    """Whether the last tag of a table is surely its end, as nearly always. small: lower case."""
+    stop = len(small)
+    for _ in range(_COMMENTS):
+        start = small.rfind(b"</table", 0, stop)
+        if start < 0:
+            return False
+        rest = _COMMENT.sub(b"", small[start:])
+        if _END_OF_HIDDEN.search(rest) is None:
+            in_tag = small.rfind(b"<", 0, start) > small.rfind(b">", 0, start)
+            return not in_tag and _OF_TABLE.search(rest, 1) is None
+        stop = max(0, small.rfind(b"<!--", 0, start))
+    return False
 
 
 def _table_is_open(data: bytes, stop: int, check_time: CheckTime) -> bool:
