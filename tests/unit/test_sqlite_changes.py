@@ -1,6 +1,8 @@
 """What changes in the store in a file takes its figures and all that leads to it along."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -71,3 +73,18 @@ def test_what_led_to_erased_events_is_gone_in_every_run(store: SqliteStore, run:
     assert 0 < left < before
     assert store.erase("ole@example.net")
     assert lookups() == 0
+
+
+def test_a_row_is_written_alike_whether_its_fields_are_still_to_be_made(tmp_path: Path) -> None:
+    (row,) = Telling().hit()
+    columns = []
+    for number, each in enumerate((row, msgspec.structs.replace(row, source=row.fields))):
+        made = SqliteStore(tmp_path / f"{number}.db", writing=True)
+        made.add([each])
+        made.close()
+        with closing(sqlite3.connect(tmp_path / f"{number}.db")) as connection:
+            columns.append(
+                connection.execute("SELECT type, hits, ordinal, tries, wait FROM event").fetchall()
+            )
+    assert columns[0] == columns[1]
+    assert columns[0][0][-2:] == (-1, -1)  # of messages alone
