@@ -1,8 +1,9 @@
 """No document has another tree once it is tracked, but for its links and pixels, however broken it is.
 
 Judged by two tree builders that are not ours. The documents are grown from real ones and broken with a seed
-(`tests/html_mutants.py`); the long run takes 200,000 of them through each, in as many processes as there are
-processors, and ends with a line of counts for each. DOCUMENTS: another number; DOCUMENTS_SEED: others.
+(`tests/html_mutants.py`), or strung from odd pieces alone; the long run takes 200,000 of them through each,
+in as many processes as there are processors, and ends with a line of counts for each. DOCUMENTS: another
+number; DOCUMENTS_SEED: others.
 
     pytest -m long -s tests/corpus_checks
 """
@@ -10,14 +11,14 @@ processors, and ends with a line of counts for each. DOCUMENTS: another number; 
 import itertools
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 
-from html_mutants import documents
+from html_mutants import documents, strung
 from html_trees import Html5lib, Lexbor, differences, tracked
 from smtpapi.find import html
 
@@ -54,8 +55,11 @@ def judged(reader: Any, wanted: Iterable[tuple[int, bytes]]) -> Judged:
     return Judged(found, read, edited)
 
 
-def batch(reader: Any, seed: int, count: int) -> Judged:
-    return judged(reader, enumerate(documents(seed, count)))
+Maker = Callable[[int, int], Iterator[bytes]]
+
+
+def batch(reader: Any, seed: int, count: int, maker: Maker = documents) -> Judged:
+    return judged(reader, enumerate(maker(seed, count)))
 
 
 def test_h12_trees_by_lexbor_are_the_same_but_for_links_and_pixels() -> None:
@@ -66,19 +70,24 @@ def test_h12_trees_by_html5lib_are_the_same_but_for_links_and_pixels() -> None:
     assert batch(Html5lib, SEED + 1, SLOWLY).faults == []
 
 
+def test_h12_trees_of_pages_strung_from_odd_pieces_are_the_same() -> None:
+    assert batch(Lexbor, SEED, EVERYDAY, strung).faults == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("reader", "count"), [(Lexbor, ALL), (Html5lib, ALL)])
-def test_h12_trees_of_all_documents_are_the_same(reader: Any, count: int) -> None:
+@pytest.mark.parametrize(("reader", "maker"), [(Lexbor, documents), (Lexbor, strung), (Html5lib, documents)])
+def test_h12_trees_of_all_documents_are_the_same(reader: Any, maker: Maker) -> None:
     began = time.monotonic()
+    judge = partial(batch, reader, count=BATCH, maker=maker)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        shares = list(pool.map(partial(batch, reader, count=BATCH), range(FIRST, FIRST + count // BATCH)))
+        shares = list(pool.map(judge, range(FIRST, FIRST + ALL // BATCH)))
     faults = [*itertools.chain.from_iterable(share.faults for share in shares)]
     read, edited = sum(share.read for share in shares), sum(share.tracked for share in shares)
     print(
-        f"\n{len(shares) * BATCH:,} documents of seeds from {FIRST}: {read:,} read by {reader.__name__}"
-        f" before and after, {edited:,} of them with links or a pixel, {len(faults)} differences,"
-        f" {time.monotonic() - began:.0f} s"
+        f"\n{len(shares) * BATCH:,} {maker.__name__} of seeds from {FIRST}: {read:,} read by"
+        f" {reader.__name__} before and after, {edited:,} of them with links or a pixel,"
+        f" {len(faults)} differences, {time.monotonic() - began:.0f} s"
     )
     assert faults == []
 
@@ -153,3 +162,20 @@ def test_h12_white_space_stays_in_a_table_whatever_stands_between(between: bytes
     after, links = tracked(data, initial=False)
     assert links.pixels == 1
     assert differences(data, after, links, Lexbor) == []
+
+
+OPEN_SVG = [
+    b"<svg><style><desc></style></body>\n",
+    b"<p>a<svg><style><title></style></body>\n",
+    b"<p>a<svg><style><foreignObject></style></body>\n",
+    b"<font color=red><svg></font><title><a href='https://a.example/'>",
+    b"<ins>a<svg></ins><title><a href='https://a.example/'>",
+]
+
+
+@pytest.mark.parametrize("reader", [Lexbor, Html5lib])
+@pytest.mark.parametrize("data", OPEN_SVG)
+def test_h12_svg_that_is_open_or_closed_by_what_is_around_it_keeps_its_text(data: bytes, reader: Any) -> None:
+    for initial in (False, True):
+        after, links = tracked(data, initial=initial)
+        assert differences(data, after, links, reader) == []

@@ -53,6 +53,8 @@ def shown(data: bytes, place: int) -> bytes:
         (b"<p>a</body><!-- x", b"<p>a|</body><!-- x"),
         (b"<p>a</body>b<!-- x", b"<p>a|</body>b<!-- x"),
         (b"<p>a<table><col><!-- x", b""),
+        (b"<p>a<table><col><html><!-- x", b""),
+        (b"<p>a<table><col></col><!-- x", b""),
         (b"<style>x", b""),
         (b"<p>a<style>x", b"<p>a|<style>x"),
         (b"<p>a<script>x</script ", b"<p>a|<script>x</script "),

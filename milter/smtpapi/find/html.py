@@ -102,7 +102,7 @@ class _Walk:
         close = size if self.body_close < 0 else self.body_close
         if self.foreign or self.foreign.lost:
             unclosed = self.foreign_start
-            if unclosed < close and self.foreign.lost:
+            if unclosed < close:
                 close = size
             if self.foreign.lost:
                 self.anchors = _outside_cdata(self.data, unclosed, self.anchors)

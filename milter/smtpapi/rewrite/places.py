@@ -178,10 +178,9 @@ def _is_settled(data: bytes, stop: int, check_time: CheckTime, *, comment: bool 
     opened: list[bytes] = []
     ended, latest = -1, b""
     for name, _, after in _tags(data, stop, check_time):
-        if name:
-            latest = name
-            if name != b"html":
-                ended = after if name in _ENDS else -1
+        if name and name != b"html":
+            latest = latest if name == b"/col" else name  # both leave columns as they are (13.2.6.4.12)
+            ended = after if name in _ENDS else -1
         if not name or name in _VOID:
             continue
         if name[:1] != b"/":
