@@ -40,6 +40,9 @@ def shown(data: bytes, place: int) -> bytes:
         (b"<p>a<template>b", b""),
         (b"<p>a<template></template>b", b"<p>a<template></template>b|"),
         (b"<p>a<template><template></template>b", b""),
+        (b"<p>a<template><!-- </template> -->b", b""),
+        (b"<p>a<template><![CDATA[</template>b", b""),
+        (b"<p>a<!-- <template> -->b<select></select>", b"<p>a<!-- <template> -->b<select></select>|"),
         (
             b"<p>a<template><template></template></template>b",
             b"<p>a<template><template></template></template>b|",

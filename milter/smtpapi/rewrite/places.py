@@ -14,7 +14,7 @@ from smtpapi.find import (
 )
 from smtpapi.find.html_syntax import markup, raw_text
 from smtpapi.find.model import WHITE_SPACE, Page
-from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, paced
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime
 
 NONE: Final = -1
 
@@ -24,7 +24,6 @@ _OPENS_AGAIN: Final = re.compile(
     rb"[^<]|<(?:a|b|big|br|code|em|font|i|img|s|small|span|strike|strong|tt|u)(?=[ \t\n\f\r/>])",
     re.IGNORECASE,
 )
-_ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])", re.IGNORECASE)
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
@@ -145,12 +144,11 @@ def _is_cut_tag(data: bytes, place: int, check_time: CheckTime) -> bool:
 def _is_hidden(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether the place is in a template or a select, or in a page of frames."""
     opened = {b"select": 0, b"template": 0}
-    for found in paced(_ODD.finditer(data), check_time):
-        name = found[1].lower()
+    for name, start, _ in _tags(data, len(data), check_time):
         kind = name.removeprefix(b"/")
         if name == b"frameset":
             return True
-        if found.start() < place:
+        if start < place and kind in opened:
             opened[kind] = opened[kind] + 1 if kind == name else max(0, opened[kind] - 1)
     return any(opened.values())
 
