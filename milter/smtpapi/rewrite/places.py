@@ -5,7 +5,7 @@ ones cost nothing.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smtpapi.find import (
@@ -14,7 +14,7 @@ from smtpapi.find import (
 )
 from smtpapi.find.html_syntax import markup, raw_text
 from smtpapi.find.model import WHITE_SPACE, Page
-from smtpapi.mime.deadline import CHECK_BYTES, CheckTime
+from smtpapi.mime.deadline import CHECK_BYTES, CheckTime, paced
 
 NONE: Final = -1
 
@@ -24,6 +24,7 @@ _OPENS_AGAIN: Final = re.compile(
     rb"[^<]|<(?:a|b|big|br|code|em|font|i|img|s|small|span|strike|strong|tt|u)(?=[ \t\n\f\r/>])",
     re.IGNORECASE,
 )
+_ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])", re.IGNORECASE)
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
@@ -142,9 +143,18 @@ def _is_cut_tag(data: bytes, place: int, check_time: CheckTime) -> bool:
 
 
 def _is_hidden(data: bytes, place: int, check_time: CheckTime) -> bool:
-    """Whether the place is in a template or a select, or in a page of frames."""
+    """Whether the place may be in a template or a select, or in a page of frames.
+
+    Asked of the tags with and without those in comments and raw text, which svg's styles are not.
+    """
+    of_bytes = ((found[1].lower(), found.start()) for found in paced(_ODD.finditer(data), check_time))
+    of_tags = ((name, start) for name, start, _ in _tags(data, len(data), check_time))
+    return _is_open(of_bytes, place) or _is_open(of_tags, place)
+
+
+def _is_open(tags: Iterable[tuple[bytes, int]], place: int) -> bool:
     opened = {b"select": 0, b"template": 0}
-    for name, start, _ in _tags(data, len(data), check_time):
+    for name, start in tags:
         kind = name.removeprefix(b"/")
         if name == b"frameset":
             return True
