@@ -1,7 +1,8 @@
 """postal-mime and mailparser see in rewritten mail what they saw before, but for links and pixels.
 
-Over the goldens and mails of odd MIME (tests/odd_mime.py). The corpus: test_fidelity.py. The long run takes
-50,000 odd mails, in as many processes as there are processors, and ends with a line of counts. ODD_MAILS:
+Over the goldens, mails of odd MIME (tests/odd_mime.py), and real ones with their MIME broken
+(tests/odd_real_mails.py). The corpus: test_fidelity.py. The long run takes 50,000 odd mails and a fifth as
+many broken ones, in as many processes as there are processors, and ends with lines of counts. ODD_MAILS:
 another number; ODD_SEED: others.
 
     pytest -m long -s tests/corpus_checks
@@ -10,7 +11,7 @@ another number; ODD_SEED: others.
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
@@ -20,6 +21,7 @@ import pytest
 
 import fidelity
 import odd_mime
+import odd_real_mails
 from golden_cases import cases, run
 
 ALL = int(os.environ.get("ODD_MAILS", "50000"))
@@ -45,20 +47,35 @@ def _batch(start: int, seed: str) -> tuple[Counter[str], list[str]]:
     return _read_differently(_odd(range(start, start + BATCH), seed))
 
 
+def _broken(number: int, seed: str, count: int = BATCH) -> tuple[Counter[str], list[str]]:
+    mails = odd_real_mails.broken(f"{seed} {number}", count)
+    return _read_differently([(f"{number}-{at}.eml", raw) for at, raw in enumerate(mails)])
+
+
 def test_h2_odd_mails_are_read_alike_by_two_foreign_readers() -> None:
     assert _read_differently(_odd(range(EVERYDAY)))[1] == []
 
 
+def test_h2_real_mails_with_broken_mime_are_read_alike_by_two_foreign_readers() -> None:
+    assert _broken(0, "everyday", EVERYDAY // 3)[1] == []
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_h2_fifty_thousand_odd_mails_are_read_alike_by_two_foreign_readers() -> None:
+@pytest.mark.parametrize(
+    ("what", "judge", "numbers"),
+    [("odd", _batch, range(0, ALL, BATCH)), ("broken real", _broken, range(ALL // BATCH // 5))],
+)
+def test_h2_fifty_thousand_odd_mails_are_read_alike_by_two_foreign_readers(
+    what: str, judge: Callable[..., tuple[Counter[str], list[str]]], numbers: range
+) -> None:
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        shares = list(pool.map(partial(_batch, seed=SEED), range(0, ALL, BATCH)))
+        shares = list(pool.map(partial(judge, seed=SEED), numbers))
     faults = [*chain.from_iterable(share[1] for share in shares)]
     outcomes = sum((share[0] for share in shares), Counter[str]())
     print(
-        f"\n{len(shares) * BATCH:,} odd mails of seed {SEED!r}: {outcomes['rewritten']:,} rewritten,"
+        f"\n{len(shares) * BATCH:,} {what} mails of seed {SEED!r}: {outcomes['rewritten']:,} rewritten,"
         f" {outcomes['untouched ambiguous-mime']:,} left as ambiguous; {len(faults)} read differently,"
         f" {time.monotonic() - began:.0f} s"
     )

@@ -24,6 +24,7 @@ def shown(data: bytes, place: int) -> bytes:
         (b"<table><tr><td>a</table>\n", b"<table><tr><td>a</table>|\n"),
         (b"<table><table></table>a\n", b"<table><table></table>a\n|"),
         (b"</table><table>a\n", b"</table><table>a\n|"),
+        (b"<p>a<svg><style><table>b\n", b"<p>a<svg><style><table>b\n|"),
         (b"<TABLE>a</TABLE >b\n", b"<TABLE>a</TABLE >b|\n"),
         (b"<p>a<pre>\n", b"<p>a<pre>\n|"),
         (b"<p>a<pre></b>\n", b"<p>a<pre></b>\n|"),

@@ -280,3 +280,13 @@ def test_brace_macros_go_from_parts_without_links_however_they_are_written(
     after = splice(body, changed.edits)
     assert written.encode() not in after
     assert quopri.decodestring(after).count(b"\n{{\n") == 1
+
+
+def test_a_link_leads_to_what_its_brace_macros_become() -> None:
+    macro = b"{{opening_double_curly()}}x{{closing_double_curly()}}"
+    raw = b"Content-Type: text/html\n\n<a href='https://a.example/" + macro + b"'>a</a>\n"
+    changed = planned(raw)
+    assert isinstance(changed, Plan)
+    _, _, link = opened(changed.edits[0].new)
+    assert link is not None
+    assert link.target == b"https://a.example/{{x}}"

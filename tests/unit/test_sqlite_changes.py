@@ -88,3 +88,18 @@ def test_a_row_is_written_alike_whether_its_fields_are_still_to_be_made(tmp_path
             )
     assert columns[0] == columns[1]
     assert columns[0][0][-2:] == (-1, -1)  # of messages alone
+
+
+def test_an_event_without_a_message_is_told_anew_in_its_figures(store: SqliteStore) -> None:
+    telling = Telling()
+    row, other = (
+        msgspec.structs.replace(each, message_id="") for each in (*telling.hit(), *telling.hit(at=1))
+    )
+    store.add([row, other])
+    store.roll_up()
+    before = sides(store)
+    store.add([judged(row, "999")])
+    store.roll_up()
+    after = sides(store)
+    assert before["x_count_people_clicked"] == after["x_count_people_clicked"] + 1
+    assert after["x_count_machine_clicked"] == 1

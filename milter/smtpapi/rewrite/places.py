@@ -28,7 +28,7 @@ _ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])",
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
-_TABLE: Final = re.compile(rb"<table", re.IGNORECASE)
+_TABLE: Final = re.compile(rb"<(/?table)", re.IGNORECASE)
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
 _COMMENT: Final = re.compile(rb"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)
 _END_OF_HIDDEN: Final = re.compile(rb"--!?>|</(?:%s)" % rb"|".join(raw_text.NAMES))
@@ -112,11 +112,20 @@ def _is_behind_table(small: bytes) -> bool:
 
 
 def _table_is_open(data: bytes, stop: int, check_time: CheckTime) -> bool:
-    """Whether white space at stop stays in a table, which it leaves with text (13.2.6.4.10)."""
+    """Whether white space at stop may stay in a table, which it leaves with text (13.2.6.4.10).
+
+    Asked of the tags with and without those in comments and raw text, which svg's styles are not.
+    """
+    of_bytes = [found[1].lower() for found in paced(_TABLE.finditer(data, 0, stop), check_time)]
+    if not of_bytes:
+        return False
+    return _is_deep(of_bytes) or _is_deep(name for name, _, _ in _tags(data, stop, check_time))
+
+
+def _is_deep(tags: Iterable[bytes]) -> bool:
     depth = 0
-    if _TABLE.search(data, 0, stop):
-        for name, _, _ in _tags(data, stop, check_time):
-            depth = depth + 1 if name == b"table" else max(0, depth - (name == b"/table"))
+    for name in tags:
+        depth = depth + 1 if name == b"table" else max(0, depth - (name == b"/table"))
     return depth > 0
 
 
