@@ -179,3 +179,12 @@ def test_h12_svg_that_is_open_or_closed_by_what_is_around_it_keeps_its_text(data
     for initial in (False, True):
         after, links = tracked(data, initial=initial)
         assert differences(data, after, links, reader) == []
+
+
+@pytest.mark.parametrize("cell", [b"td", b"th", b"caption"])
+def test_h12_an_element_that_is_not_closed_from_within_a_cell_is_not_opened_again(cell: bytes) -> None:
+    data = (
+        b"<body><table><tr><a href='http://a.example/'><" + cell + b">x</a></tr></table></body></html><table>"
+    )
+    after, links = tracked(data, initial=False)
+    assert differences(data, after, links, Lexbor) == []

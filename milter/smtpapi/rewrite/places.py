@@ -40,6 +40,8 @@ _HEAD: Final = frozenset(
 )
 # 13.2.4.3: opened again in what follows, if an element around them ended before they did.
 _FORMATTING: Final = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())
+# 13.2.4.3: an end tag of `_FORMATTING` inside one of these ends nothing outside it.
+_MARKED: Final = frozenset(b"applet caption marquee object td th".split())
 _ENDS: Final = frozenset((b"/body", b"/html"))
 _COLUMNS: Final = frozenset((b"col", b"colgroup"))
 _DEEPEST: Final = 512  # only broken or hostile markup nests deeper; each end tag looks through all of them
@@ -206,7 +208,7 @@ def _is_settled(data: bytes, stop: int, check_time: CheckTime, *, comment: bool 
                 return False
         elif name[1:] in opened:
             while (inner := opened.pop()) != name[1:]:
-                if inner in _FORMATTING:
+                if inner in _FORMATTING or (inner in _MARKED and name[1:] in _FORMATTING):
                     return False
     if comment and (
         latest in _COLUMNS or (ended >= 0 and not _shows(data[ended:stop], stop - ended, check_time))
