@@ -1,6 +1,7 @@
 """What changes in the store in a file takes its figures and all that leads to it along."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -103,3 +104,22 @@ def test_an_event_without_a_message_is_told_anew_in_its_figures(store: SqliteSto
     after = sides(store)
     assert before["x_count_people_clicked"] == after["x_count_people_clicked"] + 1
     assert after["x_count_machine_clicked"] == 1
+
+
+def test_figures_stay_for_400_days_after_their_events_were_swept(store: SqliteStore) -> None:
+    now_ms = int(time.time() * 1000)
+    kept, old = (now_ms - days * DAY_MS for days in (398, 402))
+    telling = Telling()
+    for number, at_ms in enumerate((kept, old)):
+        store.add([*telling.hit(at=at_ms - AT, message=number + 1, target=f"https://{number}.example/")])
+    store.roll_up()
+    query = FigureQuery(
+        precision="day", metrics=("x_count_recorded_clicked",), from_ms=old - DAY_MS, to_ms=now_ms
+    )
+
+    def counted() -> int:
+        return sum(int(row.figures["x_count_recorded_clicked"]) for row in store.figures(query))
+
+    assert counted() == 2
+    assert store.sweep(now_ms - DAY_MS) == 2
+    assert counted() == 1
