@@ -1,4 +1,4 @@
-"""Short HTML documents, grown from real ones and then broken: the same ones for the same seed.
+"""Short HTML documents, grown from real ones and then broken, or strung from odd pieces: the same for a seed.
 
 A window of the tokens of a real document (the corpus beside the checkout, the golden cases, a few lines of
 our own), with tokens doubled, dropped and moved, unclosed things put in, bytes changed and the end cut off.
@@ -138,6 +138,22 @@ _PIECES = (
         b"=",
     ),
 )
+_MORE_PIECES = (
+    *(b"<a href='http://in.example/z'>x</a>", b"<svg><a href='http://in.example/s'>", b"<a name=q>"),
+    *(b"<math><mi>", b"<svg><desc>", b"<svg/>", b"<svg><style>", b"<svg><title>", b"</math>", b"<math></p>"),
+    *(
+        b"<annotation-xml encoding=text/html>",
+        b"<font color=red>",
+        b"<image src=x>",
+        b"<listing>\n",
+        b"x</br>",
+    ),
+    *(b"<!--[if mso]></table><![endif]-->", b"<colgroup>", b"<th>", b"<tfoot>", b"<input type=hidden>"),
+    *(b"<noembed>", b"<ruby>", b"<rt>", b"<rb>", b"<dd>", b"<details><summary>", b"<dialog>", b"<video>"),
+    *(b"<legend>", b"<fieldset>", b"<optgroup>", b"<body class=x>", b"<wbr>", b"<isindex>"),
+)
+_BEGINS = (b"<body>", b"<html><body>", b"<p>x", b"<table>", b"<p><i>x</p><table>", b"", b"")
+_ENDS = (b"</body></html>\n", b"\n", b"</body>", b" </body> x", b"", b"", b"")
 
 
 @lru_cache(maxsize=1)
@@ -170,6 +186,15 @@ def documents(seed: int, count: int) -> Iterator[bytes]:
     grown = sources()
     for _ in range(count):
         yield _mutant(chance, chance.choice(grown))
+
+
+def strung(seed: int, count: int) -> Iterator[bytes]:
+    """So many documents of a few odd pieces each, where no real page comes between them."""
+    chance = random.Random(f"strung {seed}")
+    pieces = (*_PIECES, *_MORE_PIECES)
+    for _ in range(count):
+        inner = (chance.choice(pieces) for _ in range(chance.randint(1, 14)))
+        yield b"".join((chance.choice(_BEGINS), *inner, chance.choice(_ENDS)))
 
 
 def _mutant(chance: random.Random, tokens: list[bytes]) -> bytes:

@@ -57,8 +57,11 @@ def tracked(data: bytes, *, initial: bool) -> tuple[bytes, NumberedLinks]:
         return data, links
 
 
-def differences(before: bytes, after: bytes, links: NumberedLinks, reader: Any) -> list[str]:
-    """What differs that may not. reader: one of the classes below; both documents are UTF-8."""
+def differences(before: bytes, after: bytes, links: NumberedLinks, reader: Any) -> list[str] | None:
+    """What differs that may not; None where the reader itself fails before anything is tracked.
+
+    reader: one of the classes below. Both documents are UTF-8.
+    """
 
     def led(href: str) -> str:
         href = _plain(href)
@@ -67,7 +70,7 @@ def differences(before: bytes, after: bytes, links: NumberedLinks, reader: Any) 
     try:
         old = reader(before.decode(), _plain)
     except AssertionError:  # html5lib's own, at the end of some tables
-        return []
+        return None
     new = reader(after.decode(), led)
     pixels = new.take_out_pixels()
     problems = [] if pixels == links.pixels else [f"{links.pixels} pixels put in, {pixels} seen"]

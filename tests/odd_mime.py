@@ -631,6 +631,17 @@ class _Maker:
         return "".join(pieces)
 
 
+def lines() -> list[bytes]:
+    """Return odd lines of headers, and the fields of MIME with each odd value, in UTF-8."""
+    fields = {
+        "Content-Type": (*_SAID_TYPE, *(f"text/html; {said}" for said in _SAID_CHARSET)),
+        "Content-Transfer-Encoding": tuple(said.format("base64") for said in _SAID_ENCODING),
+        "Content-Disposition": _SAID_DISPOSITION,
+    }
+    written = (f"{name}: {said}" for name, values in fields.items() for said in values)
+    return [line.encode() for line in (*_ODD_LINES, *written)]
+
+
 def mail(number: int, seed: str = "odd") -> bytes:
     """The mail of that number."""
     maker = _Maker(f"{seed} {number}")

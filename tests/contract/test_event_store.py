@@ -320,6 +320,18 @@ def test_totals_are_the_figures_of_whole_hours(store: EventStore, tell: Telling)
     assert hourly(store, messages=(f"{1:032x}",))["click"] == Count(3, 2, 2, 1, 1)
 
 
+def test_totals_of_what_is_no_hit_do_not_depend_on_the_portions_it_came_in(
+    store: EventStore, tell: Telling
+) -> None:
+    end = 3_600_000 - AT % 3_600_000
+    for at in (end, end + 1, end + 2):
+        store.add([*tell.injection(at), *tell.injection(at + 10)])
+        store.roll_up()
+    assert hourly(store)["injection"] == Count(6, 6, 6, 1, 1)
+    store.add([*tell.injection(end + 3_600_000), *tell.injection(end, message=2)])
+    assert hourly(store)["injection"] == Count(8, 8, 8, 3, 3)
+
+
 def test_totals_do_not_depend_on_how_often_and_in_which_order(store: EventStore, tell: Telling) -> None:
     """A late hit makes one of the next hour a repeat."""
     end = 3_600_000 - AT % 3_600_000

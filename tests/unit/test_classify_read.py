@@ -109,6 +109,7 @@ WRONG = [
     ('agent_contains = "our-monitor"', "as_number = -1", ":7: as_number is a number"),
     ('agent_contains = "our-monitor"', "spoiled = false", ":7: spoiled = true, or leave it out"),
     ('agent_contains = "our-monitor"', 'network_file = "../x"', ":7: a file beside this one"),
+    ('agent_contains = "our-monitor"', 'network_file = ".x"', ":7: a file beside this one"),
     ('agent_contains = "our-monitor"', "seconds_after_delivery = 1e9", ":7: .*of a day at most"),
     ('reason = "our own"', "reason = 3", ":8: reason is missing"),
     ("version = 7", "version = 0", ":1: version = N, from 1 to 999"),

@@ -160,9 +160,21 @@ def test_foreign_content_has_no_raw_text_and_true_cdata() -> None:
     assert targets(b"<svg><![CDATA[>" + HREF + b"]]></svg>") == []
     assert targets(b"<svg/><style>" + HREF + b"</style>") == []
     assert targets(b"<svg><p><style>" + HREF + b"</style>") == []
-    assert targets(b"<math><mi><![CDATA[>" + HREF) == [b"http://x/"]
     assert targets(b"<math><annotation-xml encoding='text/html'><title>" + HREF) == []
     assert targets(b"<svg><area href=http://x/><font color=red><title>" + HREF) == []
+
+
+@pytest.mark.parametrize("point", [b"mi", b"mo", b"mn", b"ms", b"mtext"])
+def test_in_the_texts_of_formulas_the_rules_of_html_apply(point: bytes) -> None:
+    assert targets(b"<math><" + point + b"><title>" + HREF + b"</title></math>") == []
+    assert targets(b"<math><mrow><title>" + HREF + b"</title></math>") == [b"http://x/"]
+
+
+@pytest.mark.parametrize("before", [b"<math></a>", b"<math><mi>", b"<svg><desc>", b"<svg></table>"])
+def test_h12_what_may_be_the_text_of_a_cdata_section_holds_no_links(before: bytes) -> None:
+    data = HREF + before + HREF + b"<![CDATA[>" + HREF + HREF + b"]]>" + HREF + b"<![CDATA[>" + HREF
+    assert targets(data) == [b"http://x/"] * 3
+    assert targets(HREF + before + b"<![CDATA[>" + HREF) == [b"http://x/"]
 
 
 def test_links_in_conditional_comments_are_an_option() -> None:

@@ -47,6 +47,7 @@ MARKUP: Final = [
         "<svg><p>",
         "<svg></mi>",
         "<svg><![CDATA[",
+        "<svg></a><a href=x><![CDATA[",
         "<math><mi>",
         "<svg><font ",
         "<p>",

@@ -258,3 +258,13 @@ def test_no_line_is_too_long_and_no_value_breaks_out(
             assert all(len(line) <= 998 for line in lines)
             assert all(line.startswith(" ") for line in lines[1:])
     assert leaving(applied(sent.message, made)) is not None
+
+
+def test_without_the_right_to_change_bodies_mail_says_why_it_has_no_links() -> None:
+    sent = mail(site("untracked", ON), recipients=ANN)
+    rights = GrantedActions(GrantedActions().granted - {"CHGBODY"})
+    envelope = Envelope(sent.client, sent.sender, sent.recipients, sent.queue_id)
+    made = consider(sent.site, envelope, sent.message, now=sent.now, tick=lambda: 0.0, rights=rights).outcome
+    assert isinstance(made, Plan)
+    assert (made.why, made.edits) == (Why.NOT_GRANTED, ())
+    assert made.note == "the MTA does not grant CHGBODY"

@@ -319,3 +319,19 @@ def test_long_field_that_tells_the_structure_is_a_doubt(field: str) -> None:
     long = f"{field}: 7bit; a=" + "x" * 9000
     assert why(long, "", "text") is Why.AMBIGUOUS_MIME
     assert why("Content-Type: multipart/mixed; boundary=b", "", "--b", long, "", "text") is Why.AMBIGUOUS_MIME
+
+
+@pytest.mark.parametrize(("kind", "versions"), [("related", [True, False]), ("mixed", [False, False])])
+def test_the_root_of_a_version_alone_is_shown_whatever_its_name(kind: str, versions: list[bool]) -> None:
+    found = message(
+        "Content-Type: multipart/alternative; boundary=a", "", "--a", "", "text", "--a",
+        f"Content-Type: multipart/{kind}; boundary=r", "", "--r",
+        "Content-Type: text/html; name=a.html", "", "<p>a", "--r",
+        "Content-Type: text/html; name=b.html", "", "<p>b", "--r--", "--a--",
+    )  # fmt: skip
+    assert [part.version for part in parts_of(found) if part.named] == versions
+    outside = message(
+        f"Content-Type: multipart/{kind}; boundary=r", "", "--r",
+        "Content-Type: text/html; name=a.html", "", "<p>a", "--r--",
+    )  # fmt: skip
+    assert [part.version for part in parts_of(outside)] == [False]

@@ -1,5 +1,7 @@
 """What each kind of value accepts, refuses, and writes again."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from engagement.settings.schema import SCOPED, STANZAS, PrivacyMode
 from engagement.settings.syntax import parse
 from engagement.settings.syntax_tree import AssignNode, ValueNode
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "settings.md"
 ALL = [*SCOPED.values(), *(option for stanza in STANZAS.values() for option in options_of(stanza))]
 
 
@@ -131,3 +134,18 @@ def test_relative_path_counts_from_the_folder_of_its_file() -> None:
     assert option_types.path().read(value('"../x"', "/etc/smtpapi/smtpapi.conf")) == "/etc/x"
     assert option_types.path().read(value("/srv/x", "/etc/smtpapi/smtpapi.conf")) == "/srv/x"
     assert option_types.path().read(value('""', "/etc/smtpapi/smtpapi.conf")) == ""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(option_types.boolean, option_types.cassandra_nodes, option_types.copies, option_types.debug_level),
+        *(option_types.header_name, option_types.hosts, option_types.http_listen, option_types.keyspace),
+        *(option_types.list_id, option_types.mail_address, option_types.metrics_listen),
+        *(option_types.milter_socket, option_types.networks, option_types.pairs, option_types.path),
+        *(option_types.patterns, option_types.relays, option_types.scheme),
+        *(option_types.second_pass_listener, option_types.tracking_domain),
+    ],
+)
+def test_what_an_error_expects_is_what_the_reference_says(kind: Callable[[], OptionType[Any]]) -> None:
+    assert f"* value: {kind().expected}\n" in REFERENCE.read_text("utf-8")

@@ -255,3 +255,38 @@ def test_applying_keeps_everything_else() -> None:
 def test_pgp_armour_is_that_of_a_message(kind: str, body: bytes, left: bool) -> None:
     found = planned(f"Content-Type: {kind}\r\n\r\n".encode() + body)
     assert (found == Leave(Why.PGP_INLINE)) is left
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("7bit", "{{opening_double_curly()}}"),
+        ("quoted-printable", "=7B{opening_double_curly()}}"),
+        ("quoted-printable", "=7b{opening_double_curly()}}"),
+        ("quoted-printable", "{=7Bopening_double_curly()}}"),
+    ],
+)
+def test_brace_macros_go_from_parts_without_links_however_they_are_written(
+    encoding: str, written: str
+) -> None:
+    raw = (
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n"
+        f"Content-Transfer-Encoding: {encoding}\n\n{written}\n--b\nContent-Type: text/html\n\n"
+        "<a href=https://a.example/>a</a>\n--b--\n"
+    ).encode()
+    changed = planned(raw, decision=replace(DECISION, clicks=False, opens=False))
+    assert isinstance(changed, Plan)
+    body = raw.partition(b"\n\n")[2]
+    after = splice(body, changed.edits)
+    assert written.encode() not in after
+    assert quopri.decodestring(after).count(b"\n{{\n") == 1
+
+
+def test_a_link_leads_to_what_its_brace_macros_become() -> None:
+    macro = b"{{opening_double_curly()}}x{{closing_double_curly()}}"
+    raw = b"Content-Type: text/html\n\n<a href='https://a.example/" + macro + b"'>a</a>\n"
+    changed = planned(raw)
+    assert isinstance(changed, Plan)
+    _, _, link = opened(changed.edits[0].new)
+    assert link is not None
+    assert link.target == b"https://a.example/{{x}}"

@@ -349,3 +349,11 @@ def test_a_fault_on_the_second_pass_still_takes_the_mark_out(monkeypatch: pytest
 def test_mail_without_a_mark_costs_no_hash_before_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "Fingerprint", None)
     assert mail(site(), client=STRANGER).consider().outcome == Leave(Why.UNTRUSTED)
+
+
+def test_a_copy_goes_over_the_hop_once_whatever_may_be_added() -> None:
+    copy = mail(site(added="own"), recipients=TO[:1]).queued().hop(TO[0])
+    made = copy.consider().outcome
+    assert isinstance(made, Plan)
+    assert (made.recipients, made.why) == ((), None)
+    assert made.edits

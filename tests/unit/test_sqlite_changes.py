@@ -1,6 +1,9 @@
 """What changes in the store in a file takes its figures and all that leads to it along."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -71,3 +74,52 @@ def test_what_led_to_erased_events_is_gone_in_every_run(store: SqliteStore, run:
     assert 0 < left < before
     assert store.erase("ole@example.net")
     assert lookups() == 0
+
+
+def test_a_row_is_written_alike_whether_its_fields_are_still_to_be_made(tmp_path: Path) -> None:
+    (row,) = Telling().hit()
+    columns = []
+    for number, each in enumerate((row, msgspec.structs.replace(row, source=row.fields))):
+        made = SqliteStore(tmp_path / f"{number}.db", writing=True)
+        made.add([each])
+        made.close()
+        with closing(sqlite3.connect(tmp_path / f"{number}.db")) as connection:
+            columns.append(
+                connection.execute("SELECT type, hits, ordinal, tries, wait FROM event").fetchall()
+            )
+    assert columns[0] == columns[1]
+    assert columns[0][0][-2:] == (-1, -1)  # of messages alone
+
+
+def test_an_event_without_a_message_is_told_anew_in_its_figures(store: SqliteStore) -> None:
+    telling = Telling()
+    row, other = (
+        msgspec.structs.replace(each, message_id="") for each in (*telling.hit(), *telling.hit(at=1))
+    )
+    store.add([row, other])
+    store.roll_up()
+    before = sides(store)
+    store.add([judged(row, "999")])
+    store.roll_up()
+    after = sides(store)
+    assert before["x_count_people_clicked"] == after["x_count_people_clicked"] + 1
+    assert after["x_count_machine_clicked"] == 1
+
+
+def test_figures_stay_for_400_days_after_their_events_were_swept(store: SqliteStore) -> None:
+    now_ms = int(time.time() * 1000)
+    kept, old = (now_ms - days * DAY_MS for days in (398, 402))
+    telling = Telling()
+    for number, at_ms in enumerate((kept, old)):
+        store.add([*telling.hit(at=at_ms - AT, message=number + 1, target=f"https://{number}.example/")])
+    store.roll_up()
+    query = FigureQuery(
+        precision="day", metrics=("x_count_recorded_clicked",), from_ms=old - DAY_MS, to_ms=now_ms
+    )
+
+    def counted() -> int:
+        return sum(int(row.figures["x_count_recorded_clicked"]) for row in store.figures(query))
+
+    assert counted() == 2
+    assert store.sweep(now_ms - DAY_MS) == 2
+    assert counted() == 1

@@ -1,7 +1,8 @@
 """Each header of the tracker's own pages (tracker_web.links.responses)."""
 
-from tracker_web.languages.catalogues import READERS, load
+from tracker_web.languages.catalogues import ENGLISH, READERS, load
 from tracker_web.links import responses
+from tracker_web.links.reader_page import ReaderPage, Shown
 
 _EVERY = {"X-Content-Type-Options": "nosniff", "X-Robots-Tag": "noindex", "Cache-Control": "no-store"}
 _PAGE = {
@@ -63,3 +64,8 @@ def test_what_readers_see_is_in_their_language() -> None:
         assert all(word in text for word in words)
         assert '<html lang="de">' in text or "<" not in text
         assert "{" not in text
+
+
+def test_a_page_shows_what_no_encoding_can_hold_as_a_question_mark() -> None:
+    page = ReaderPage(Shown("ann\udce9@example.net", "b@example.org"), ENGLISH)
+    assert b"<p><bdi>ann?@example.net</bdi></p>" in page.whole("t", page.said("{recipient}"))

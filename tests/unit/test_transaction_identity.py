@@ -180,6 +180,16 @@ def test_ids_of_one_time_are_neighbours_whenever_and_however_often_they_are_made
         assert {each[:4] for each in ids(false, NOW)} == {(int(NOW) // 3600 * 3600).to_bytes(4, "big")}
 
 
+def test_ids_stay_and_the_mark_goes_along_where_policy_gives_other_labels() -> None:
+    key, other = RING.signing, (Field("Message-ID", b" <2@example.org>"), LABELS[1])
+    first, again = (Fingerprint(envelope(), message(*labels)) for labels in (LABELS, other))
+    changed = first.relabelled(message(*other))
+    assert changed.message_id(key, "r", 9) == first.message_id(key, "r", 9) != again.message_id(key, "r", 9)
+    made = changed.message_id(key, "r", 9)
+    assert changed.mark(key, "r", made) == again.mark(key, "r", made) != first.mark(key, "r", made)
+    assert changed.bound == again.bound != first.bound
+
+
 # --- when it was issued
 
 

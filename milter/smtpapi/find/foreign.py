@@ -29,7 +29,10 @@ _BREAK_OUT: Final = frozenset(
 # the whole tree knows. They are taken to do so: an unclosed svg is likelier than a stray end tag.
 _OF_HTML: Final = frozenset(b"/" + name for name in _BREAK_OUT if name[:1] != b"/") | frozenset(
     b"/address /article /aside /body /button /caption /fieldset /form /footer /header /html /label /main /nav"
-    b" /object /section /select /tbody /td /tfoot /th /thead /tr".split()
+    b" /object /section /select /tbody /td /tfoot /th /thead /tr"
+    b" /abbr /acronym /bdi /bdo /cite /del /details /dfn /dialog /dir /figcaption /figure /font /hgroup /ins"
+    b" /kbd /legend /map /mark /marquee /noscript /optgroup /option /output /picture /q /rb /rp /rt /samp"
+    b" /summary /time".split()
 )
 _LEAVE_OPEN: Final = frozenset((b"/body", b"/html"))
 # Each end tag searches the stack, so its depth is bounded. Only hostile markup nests deeper; the number is a

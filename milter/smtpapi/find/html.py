@@ -102,8 +102,10 @@ class _Walk:
         close = size if self.body_close < 0 else self.body_close
         if self.foreign or self.foreign.lost:
             unclosed = self.foreign_start
-            if unclosed < close and self.foreign.lost:
+            if unclosed < close:
                 close = size
+            if self.foreign.lost:
+                self.anchors = _outside_cdata(self.data, unclosed, self.anchors)
         return Page(tuple(self.anchors), self.body_open, close, self.has_html, unclosed, self.odd)
 
     def run(self, position: int, limit: int) -> None:
@@ -273,6 +275,22 @@ class _Walk:
                 return
             if name in raw_text.NAMES:
                 position = raw_text.end(data, name, position, limit, self.check_time)
+
+
+def _outside_cdata(data: bytes, position: int, anchors: list[Anchor]) -> list[Anchor]:
+    """Return the anchors but for those that are text if svg or math is open where they stand (13.2.5.69).
+
+    position: where the search begins.
+    """
+    kept = []
+    stop = position
+    for anchor in anchors:
+        while 0 <= position < anchor.start and stop < anchor.start:
+            position = data.find(b"<![CDATA[", stop)
+            stop = len(data) if (end := data.find(b"]]>", position)) < 0 else end
+        if not 0 <= position < anchor.start < stop:
+            kept.append(anchor)
+    return kept
 
 
 class _NativeWalk(_Walk):

@@ -5,7 +5,7 @@ ones cost nothing.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smtpapi.find import (
@@ -28,8 +28,11 @@ _ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])",
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
+_TABLE: Final = re.compile(rb"<(/?table)", re.IGNORECASE)
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
-_NEAR: Final = 400  # bytes before `</body>` in which such a tag makes it worth a closer look
+_COMMENT: Final = re.compile(rb"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)
+_END_OF_HIDDEN: Final = re.compile(rb"--!?>|</(?:%s)" % rb"|".join(raw_text.NAMES))
+_COMMENTS: Final = 4  # at the document's end that are looked behind for the end of its last table: a guess
 
 # WHATWG HTML 13.2.6.4.4, in head; and what may stand around it. An end tag alone shows nothing either.
 _HEAD: Final = frozenset(
@@ -37,6 +40,8 @@ _HEAD: Final = frozenset(
 )
 # 13.2.4.3: opened again in what follows, if an element around them ended before they did.
 _FORMATTING: Final = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())
+# 13.2.4.3: an end tag of `_FORMATTING` inside one of these ends nothing outside it.
+_MARKED: Final = frozenset(b"applet caption marquee object td th".split())
 _ENDS: Final = frozenset((b"/body", b"/html"))
 _COLUMNS: Final = frozenset((b"col", b"colgroup"))
 _DEEPEST: Final = 512  # only broken or hostile markup nests deeper; each end tag looks through all of them
@@ -81,38 +86,49 @@ def _at_end(data: bytes, check_time: CheckTime) -> int:
         return place
     if _PREFORMATTED.search(data, max(0, place - _LONGEST_TAG), place):  # drops one that follows
         return len(data)
-    return len(data) if _table_is_open(data, check_time) else place
+    return len(data) if _table_is_open(data, len(data), check_time) else place
 
 
 def _may_be_in_table(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether white space behind a pixel at place could leave a table with it (13.2.6.4.9, anything else)."""
-    latest = _OF_TABLE.findall(data, max(0, place - _NEAR), place)
     return (
-        bool(latest)
-        and latest[-1].lower() != b"/table"
-        and _table_is_open(data[:place], check_time)
+        not _is_behind_table(data[:place].lower())
+        and _table_is_open(data, place, check_time)
         and not _is_settled(data, place, check_time)
     )
 
 
-def _table_is_open(data: bytes, check_time: CheckTime) -> bool:
-    """Whether white space at the end stays in a table, which it leaves with text (13.2.6.4.10)."""
+def _is_behind_table(small: bytes) -> bool:
+    """Whether the last tag of a table is surely its end, as nearly always. small: lower case."""
+    stop = len(small)
+    for _ in range(_COMMENTS):
+        start = small.rfind(b"</table", 0, stop)
+        if start < 0:
+            return False
+        rest = _COMMENT.sub(b"", small[start:])
+        if _END_OF_HIDDEN.search(rest) is None:
+            in_tag = small.rfind(b"<", 0, start) > small.rfind(b">", 0, start)
+            return not in_tag and _OF_TABLE.search(rest, 1) is None
+        stop = max(0, small.rfind(b"<!--", 0, start))
+    return False
+
+
+def _table_is_open(data: bytes, stop: int, check_time: CheckTime) -> bool:
+    """Whether white space at stop may stay in a table, which it leaves with text (13.2.6.4.10).
+
+    Asked of the tags with and without those in comments and raw text, which svg's styles are not.
+    """
+    of_bytes = [found[1].lower() for found in paced(_TABLE.finditer(data, 0, stop), check_time)]
+    if not of_bytes:
+        return False
+    return _is_deep(of_bytes) or _is_deep(name for name, _, _ in _tags(data, stop, check_time))
+
+
+def _is_deep(tags: Iterable[bytes]) -> bool:
     depth = 0
-    for is_end in paced(_table_tags(data.lower()), check_time):
-        depth = max(0, depth - 1) if is_end else depth + 1
+    for name in tags:
+        depth = depth + 1 if name == b"table" else max(0, depth - (name == b"/table"))
     return depth > 0
-
-
-def _table_tags(small: bytes) -> Iterator[bool]:
-    """Whether it is an end tag, of each, by their bytes alone: an expression takes ten times as long."""
-    start, end = small.find(b"<table"), small.find(b"</table")
-    while start >= 0 or end >= 0:
-        is_end = start < 0 or 0 <= end < start
-        yield is_end
-        if is_end:
-            end = small.find(b"</table", end + 1)
-        else:
-            start = small.find(b"<table", start + 1)
 
 
 def _before_unclosed(data: bytes, place: int, check_time: CheckTime) -> int:
@@ -123,7 +139,7 @@ def _before_unclosed(data: bytes, place: int, check_time: CheckTime) -> int:
     if not _shows(data, place, check_time):
         return NONE
     if data.startswith(b"</", place) and len(data) == place + 2:  # text, up to now (13.2.5.7)
-        return NONE if _table_is_open(data, check_time) else place
+        return NONE if _table_is_open(data, len(data), check_time) else place
     if _is_cut_tag(data, place, check_time) or _is_settled(data, place, check_time, comment=True):
         return place
     return NONE
@@ -138,14 +154,22 @@ def _is_cut_tag(data: bytes, place: int, check_time: CheckTime) -> bool:
 
 
 def _is_hidden(data: bytes, place: int, check_time: CheckTime) -> bool:
-    """Whether the place is in a template or a select, or in a page of frames."""
+    """Whether the place may be in a template or a select, or in a page of frames.
+
+    Asked of the tags with and without those in comments and raw text, which svg's styles are not.
+    """
+    of_bytes = ((found[1].lower(), found.start()) for found in paced(_ODD.finditer(data), check_time))
+    of_tags = ((name, start) for name, start, _ in _tags(data, len(data), check_time))
+    return _is_open(of_bytes, place) or _is_open(of_tags, place)
+
+
+def _is_open(tags: Iterable[tuple[bytes, int]], place: int) -> bool:
     opened = {b"select": 0, b"template": 0}
-    for found in paced(_ODD.finditer(data), check_time):
-        name = found[1].lower()
+    for name, start in tags:
         kind = name.removeprefix(b"/")
         if name == b"frameset":
             return True
-        if found.start() < place:
+        if start < place and kind in opened:
             opened[kind] = opened[kind] + 1 if kind == name else max(0, opened[kind] - 1)
     return any(opened.values())
 
@@ -173,10 +197,9 @@ def _is_settled(data: bytes, stop: int, check_time: CheckTime, *, comment: bool 
     opened: list[bytes] = []
     ended, latest = -1, b""
     for name, _, after in _tags(data, stop, check_time):
-        if name:
-            latest = name
-            if name != b"html":
-                ended = after if name in _ENDS else -1
+        if name and name != b"html":
+            latest = latest if name == b"/col" else name  # both leave columns as they are (13.2.6.4.12)
+            ended = after if name in _ENDS else -1
         if not name or name in _VOID:
             continue
         if name[:1] != b"/":
@@ -185,7 +208,7 @@ def _is_settled(data: bytes, stop: int, check_time: CheckTime, *, comment: bool 
                 return False
         elif name[1:] in opened:
             while (inner := opened.pop()) != name[1:]:
-                if inner in _FORMATTING:
+                if inner in _FORMATTING or (inner in _MARKED and name[1:] in _FORMATTING):
                     return False
     if comment and (
         latest in _COLUMNS or (ended >= 0 and not _shows(data[ended:stop], stop - ended, check_time))
