@@ -38,6 +38,7 @@ def shown(data: bytes, place: int) -> bytes:
         (b"<p>a<select></select>b", b"<p>a<select></select>b|"),
         (b"<p>a</select>b", b"<p>a</select>b|"),
         (b"<p>a</select><select>b", b""),
+        (b"<noscript><html></body>\nb<body>", b"<noscript><html></body>\nb<body>|"),  # the body begins later
         (b"<p>a<template>b", b""),
         (b"<p>a<template></template>b", b"<p>a<template></template>b|"),
         (b"<p>a<template><template></template>b", b""),

@@ -68,7 +68,7 @@ def _last(data: bytes, page: Page, check_time: CheckTime) -> int:
         assert behind is not None
         quiet = behind.end() == len(data) or _OPENS_AGAIN.match(data, behind.end()) is not None
         fits = quiet and not _may_be_in_table(data, page.body_close, check_time)
-        if fits and page.body_open >= 0:  # as nearly always
+        if fits and 0 <= page.body_open <= page.body_close:  # as nearly always
             return page.body_close
         if _shows(data, page.body_close, check_time) and (
             fits or _is_settled(data, page.body_close, check_time)
