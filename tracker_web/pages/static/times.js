@@ -52,8 +52,9 @@
     }
   });
   const zone = document.getElementById("zone");
-  if (zone) {
-    zone.textContent = zone.dataset.local.replace("{zone}", Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const name = clock.resolvedOptions().timeZone;
+  if (zone && name !== "UTC") {
+    zone.textContent = zone.dataset.local.replace("{zone}", name);
   }
   const live = document.getElementById("events");
   if (live) {
