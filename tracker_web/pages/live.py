@@ -30,10 +30,10 @@ def blueprint() -> Blueprint:
             came = site.store().arrivals(request.args.get("after", ""), limit=_LATEST)
             ids = tuple(str(fields["event_id"]) for fields in came.events)
             # What arrives is everybody's; which of it this one may see is a question to the store.
-            seen = {fields["event_id"] for fields in site.events(ids=ids)} if ids else set()
+            theirs = {fields["event_id"]: fields for fields in site.events(ids=ids)} if ids else {}
         except StoreError as error:
             return jsonify(error=str(error)), 503
-        lines = [line(fields) for fields in reversed(came.events) if fields["event_id"] in seen]
+        lines = [line(theirs[name]) for name in reversed(ids) if name in theirs]
         rows = render_template("live_rows.html", lines=lines) if lines else ""
         return jsonify(mark=came.mark, count=len(lines), rows=rows)
 

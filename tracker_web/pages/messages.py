@@ -38,6 +38,8 @@ def blueprint() -> Blueprint:
     def search() -> ResponseReturnValue:
         """Return events that fit. Query parameters: those of _FILTERS, and cursor."""
         filters = {name: request.args.get(name, "").strip() for name in _FILTERS}
+        if filters["recipient"] or ("@" in filters["q"] and not filters["q"].startswith("<")):
+            site.only_with_recipients()
         found, position = _found(_query(filters), filters["subject"])
         following = site.link_to(request.path, filters | {"cursor": position}) if position else ""
         return site.page(
@@ -81,8 +83,8 @@ def _found(query: Query, subject: str) -> tuple[list[Fields], str]:
         some, position = compared(
             site.store(), query, lambda event: matches(str(event.get("subject", "")), (subject,)), _PAGE
         )
-        return list(some), position
-    found = list(site.store().find(replace(query, limit=_PAGE + 1)))
+        return site.as_seen(some), position
+    found = site.as_seen(site.store().find(replace(query, limit=_PAGE + 1)))
     return found[:_PAGE], cursor_of(found[_PAGE - 1]) if len(found) > _PAGE else ""
 
 

@@ -25,6 +25,7 @@ def blueprint() -> Blueprint:
     @pages.get("")
     def search() -> ResponseReturnValue:
         """Return one recipient's events, newest first. Query parameters: address, done."""
+        site.only_with_recipients()
         return _page(_address(request.args))
 
     @pages.get("/erase")

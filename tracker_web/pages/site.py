@@ -5,7 +5,7 @@ link to a target is made.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,6 +25,7 @@ from tracker_web.pages.content import charts, names, numbers
 from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.period import PRESETS, View, preset, view_of
 from tracker_web.pages.content.tables import Table, as_csv, as_json
+from tracker_web.pages.without_recipient import without_recipient
 from tracker_web.web.guard import SESSION, same
 from tracker_web.web.sources import EXTENSION, Sources
 
@@ -91,6 +92,22 @@ def checked_form(role: Role) -> None:
     only(role)
 
 
+def recipients_are_seen() -> bool:
+    """Return whether the one who signed in may see recipients (`web { recipients_seen_by }`)."""
+    return may(Role(sources().settings.web.recipients_seen_by.value))
+
+
+def only_with_recipients() -> None:
+    """Check that the one who signed in may see recipients. Raises HTTPException."""
+    if not recipients_are_seen():
+        abort(HTTPStatus.FORBIDDEN)
+
+
+def as_seen(found: Iterable[Fields]) -> list[Fields]:
+    """Return events as the one who signed in may see them."""
+    return list(found if recipients_are_seen() else map(without_recipient, found))
+
+
 def now_ms() -> int:
     """Return Unix milliseconds."""
     return int(time.time() * 1000)
@@ -110,7 +127,7 @@ def rows(shown: View, **options: Any) -> tuple[FigureRow, ...]:
 
 def events(**options: Any) -> list[Fields]:
     """Return events that this request may see, newest first. options: of Query. Raises StoreError."""
-    return list(store().find(Query(tenant=tenant(), **options)))
+    return as_seen(store().find(Query(tenant=tenant(), **options)))
 
 
 def some_events(query: Query, seconds: float) -> tuple[list[Fields], str]:
@@ -120,7 +137,7 @@ def some_events(query: Query, seconds: float) -> tuple[list[Fields], str]:
     """
     began, found, cursor, wanted = time.monotonic(), list[Fields](), query.cursor, _FIRST_READ
     while wanted := min(wanted, query.limit - len(found)):
-        part = list(store().find(replace(query, limit=wanted, cursor=cursor)))
+        part = as_seen(store().find(replace(query, limit=wanted, cursor=cursor)))
         found += part
         if len(part) < wanted:
             return found, ""
@@ -225,6 +242,7 @@ def prepare(app: Flask) -> None:
         export_link=export_link,
         view_link=view_link,
         navigation=NAVIGATION,
+        recipients_are_seen=recipients_are_seen,
         presets=PRESETS,
         nothing=numbers.NOTHING,
         session=session,

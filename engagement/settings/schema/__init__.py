@@ -17,6 +17,7 @@ from engagement.settings.schema.modes import (
     ByLink,
     Pixel,
     PrivacyMode,
+    SeenBy,
     SeveralRecipients,
     SuppressionAction,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "RegistryStanza",
     "RewritingStanza",
     "ScopedOptions",
+    "SeenBy",
     "SeveralRecipients",
     "SmtpapiStanza",
     "SpoolStanza",

@@ -64,3 +64,11 @@ class ByLink(StrEnum):
 
 
 _OVER_THE_HOP = frozenset({SeveralRecipients.SPLIT, SeveralRecipients.READDRESS})
+
+
+class SeenBy(StrEnum):
+    """The least of the users' roles that sees recipients on pages (docs/tracker.md)."""
+
+    LOOKS = "looks"
+    MANAGES = "manages"
+    ADMINISTERS = "administers"

@@ -34,6 +34,7 @@ def blueprint() -> Blueprint:
     def add() -> ResponseReturnValue:
         """Add an entry for each kind of mail that is ticked."""
         site.checked_form(Role.MANAGES)
+        site.only_with_recipients()
         recipient = request.form.get("recipient", "").strip()
         kinds = [MailKind(kind) for kind in request.form.getlist("type") if kind in set(MailKind)]
         if not kinds:
@@ -51,6 +52,7 @@ def blueprint() -> Blueprint:
     def remove() -> ResponseReturnValue:
         """Remove one entry."""
         site.checked_form(Role.MANAGES)
+        site.only_with_recipients()
         recipient, kind = request.form.get("recipient", ""), request.form.get("type", "")
         try:
             if kind in set(MailKind):
@@ -77,6 +79,7 @@ def _found(asked: str, source: str, cursor: str) -> book.Found:
 
 
 def _page(*, trouble: str = "", status: int = 200) -> ResponseReturnValue:
+    site.only_with_recipients()
     asked, source = request.args.get("q", "").strip(), request.args.get("source", "")
     found = _found(asked, source, request.args.get("cursor", ""))
     rows = tuple(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engagement.settings import option_types
 from engagement.settings.option import declared
+from engagement.settings.schema.modes import SeenBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,9 @@ class WebStanza:
         "Every program that reaches web.listen from a trusted address can name a user.",
         example="Remote-User",
     )  # fmt: skip
+    recipients_seen_by: SeenBy = declared(
+        option_types.member(SeenBy),
+        SeenBy.LOOKS,
+        "The least of the users' roles that sees recipients. To others pages and exports show events without "
+        "addresses of recipients and readers, and there is no search for one.",
+    )
