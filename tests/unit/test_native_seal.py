@@ -291,6 +291,6 @@ def test_prefixes_are_those_of_the_payload() -> None:
 
 def test_links_are_the_same_without_the_part_in_c() -> None:
     """Tokens, what was sealed once, and rewriting."""
-    names = ("links_token", "links_golden", "rewrite_choose", "rewrite_plan")
+    names = ("links_token", "links_golden", "rewrite_part", "rewrite_plan")
     files = [f"tests/unit/test_{name}.py" for name in names]
     passes_without("engagement.links._seal", *files, "tests/test_golden_messages.py")

@@ -122,9 +122,10 @@ class RealTime:
 
 def _allowed() -> bool:
     """Return whether real time may be tried: the default policy is in force, and a runaway is ended."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError):  # a filter of system calls may forbid the question
         if os.sched_getscheduler(0) != os.SCHED_OTHER:  # what a unit gave stays
             return False
+    with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
         if soft == resource.RLIM_INFINITY:
             resource.setrlimit(resource.RLIMIT_RTTIME, (_RUNAWAY * 1_000_000, hard))
