@@ -234,7 +234,7 @@ def check_nothing_died(machine: Machine) -> None:
 def check_priority_and_watchdog(machine: Machine, link: str) -> None:
     """Workers of the tracker go first in their unit (docs/decisions/0041); those that hang start anew.
 
-    Where this systemd itself may not raise the limit (no CAP_SYS_RESOURCE), by the block of docs/performance.md.
+    Where this systemd may not raise the limit (no CAP_SYS_RESOURCE): by the block of docs/performance.md.
     """
     assert machine.run("systemctl show -p LimitRTPRIO --value smtpapi-tracker") == "1\n"
     parent = "$(systemctl show -p MainPID --value smtpapi-tracker)"
