@@ -60,6 +60,7 @@ def test_calls_answer_as_the_document_says(site: ApiSite, mode: GenerationMode) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)  # some 30,000 requests
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_calls_answer_as_the_document_says_at_length(site: ApiSite, mode: GenerationMode) -> None:
     _try(site, mode, 500)
