@@ -91,6 +91,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @needs("recipients/view")
     @topic.arguments(_Export, location="query")
     @topic.response(HTTPStatus.OK, _EVENTS)
+    @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)  # a line feed is in no path
     @topic.alt_response(HTTPStatus.BAD_REQUEST, HTTPStatus.BAD_REQUEST.name)
     def export(arguments: dict[str, Any], recipient: str) -> Any:
         """Return every stored event of messages to an address, newest first (GDPR 15 and 20)."""
@@ -115,6 +116,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
     @topic.delete("/x/recipients/<path:recipient>")
     @needs("recipients/modify")
     @topic.response(HTTPStatus.ACCEPTED, _RESULTS)
+    @topic.alt_response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.name)
     @topic.alt_response(HTTPStatus.BAD_REQUEST, HTTPStatus.BAD_REQUEST.name)
     def erase(recipient: str) -> Any:
         """Ask for the erasure of an address: every stored event of messages to it (GDPR 17).
