@@ -27,6 +27,7 @@ _OPENS_AGAIN: Final = re.compile(
 _ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])", re.IGNORECASE)
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
+_NEAR: Final = 2000  # bytes before the place, where nearly all mail has the end of its last table
 _LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
 _TABLE: Final = re.compile(rb"<(/?table)", re.IGNORECASE)
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
@@ -91,15 +92,20 @@ def _at_end(data: bytes, check_time: CheckTime) -> int:
 
 def _may_be_in_table(data: bytes, place: int, check_time: CheckTime) -> bool:
     """Whether white space behind a pixel at place could leave a table with it (13.2.6.4.9, anything else)."""
+    near = max(0, place - _NEAR)
     return (
-        not _is_behind_table(data[:place].lower())
+        not _is_behind_table(data[near:place].lower(), whole=near == 0)
+        and (near == 0 or not _is_behind_table(data[:place].lower(), whole=True))
         and _table_is_open(data, place, check_time)
         and not _is_settled(data, place, check_time)
     )
 
 
-def _is_behind_table(small: bytes) -> bool:
-    """Whether the last tag of a table is surely its end, as nearly always. small: lower case."""
+def _is_behind_table(small: bytes, *, whole: bool) -> bool:
+    """Whether the last tag of a table is surely its end, as nearly always.
+
+    small: lower case; the end of the document before the place unless it is whole.
+    """
     stop = len(small)
     for _ in range(_COMMENTS):
         start = small.rfind(b"</table", 0, stop)
@@ -107,8 +113,9 @@ def _is_behind_table(small: bytes) -> bool:
             return False
         rest = _COMMENT.sub(b"", small[start:])
         if _END_OF_HIDDEN.search(rest) is None:
-            in_tag = small.rfind(b"<", 0, start) > small.rfind(b">", 0, start)
-            return not in_tag and _OF_TABLE.search(rest, 1) is None
+            begun, ended = small.rfind(b"<", 0, start), small.rfind(b">", 0, start)
+            is_in_tag = begun > ended if whole or max(begun, ended) >= 0 else True
+            return not is_in_tag and _OF_TABLE.search(rest, 1) is None
         stop = max(0, small.rfind(b"<!--", 0, start))
     return False
 
