@@ -91,7 +91,7 @@ class Threads:
         self.there = [1, 2]
         self.policy: dict[int, int] = {}
         self.forbidden = False
-        monkeypatch.setattr(scheduling, "_allowed", lambda: True)
+        monkeypatch.setattr(scheduling, "_allowed", lambda _computes_long: True)
         monkeypatch.setattr(scheduling, "_threads", lambda: self.there)
         monkeypatch.setattr(scheduling, "_schedule", self.schedule)
         self.made = scheduling.RealTime(lambda: self.now, lambda: self.cpu)
@@ -173,13 +173,28 @@ def test_a_worker_that_answered_has_the_lowest_real_time_priority(tmp_path: Path
         assert policies(parent) == {os.SCHED_OTHER}
 
 
+def _run(code: str) -> int:
+    """Run a program that has real time at the beginning; return how it ended."""
+    begin = "import os, time\nfrom tracker_web.server import scheduling\n"
+    program = subprocess.run(
+        [sys.executable, "-c", begin + code], cwd=ROOT, timeout=TIMEOUT, check=False, capture_output=True
+    )
+    return program.returncode
+
+
+FIRST = "scheduling.RealTime().answered()\nassert os.sched_getscheduler(0) == os.SCHED_RR\n"
+
+
 @needs_real_time
-def test_a_loop_that_never_ends_ends_the_worker_instead_of_the_machine() -> None:
-    code = "from tracker_web.server.scheduling import RealTime\nRealTime().answered()\nwhile True: pass"
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=TIMEOUT, check=False)
-    assert done.returncode == -signal.SIGXCPU
-    assert time.monotonic() - began > 1
+def test_who_computes_long_goes_on_as_others_do() -> None:
+    """A list that is read anew: the worker must not end of it."""
+    long = "end = time.process_time() + 3\nwhile time.process_time() < end: pass\n"
+    assert _run(FIRST + long + "assert os.sched_getscheduler(0) == os.SCHED_OTHER") == 0
+
+
+@needs_real_time
+def test_what_never_comes_back_to_python_ends_itself_instead_of_the_machine() -> None:
+    assert _run("scheduling._RUNAWAY = 2.0\n" + FIRST + "sum(range(10**12))") == -signal.SIGKILL
 
 
 def test_no_real_time_where_a_unit_gave_another_policy() -> None:

@@ -14,6 +14,7 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,10 +27,12 @@ _PRIORITY: Final = 1  # the lowest: what the system itself runs under real time 
 _INTERVAL: Final = 0.1  # seconds over which the share is counted; a flood goes first no longer than that
 # Of one processor. Some 3,500 clicks a second need it: far more than readers of a million mails a day make.
 _SHARE: Final = 0.25
-# Seconds a thread may compute without a pause under real time: then Linux ends the process (SIGXCPU), and the
-# parent starts another. A request takes a ten thousandth of that; without the limit, a loop that never ends
-# would leave 5 % of a processor to all others.
-_RUNAWAY: Final = 2
+# Seconds a thread may compute without a pause under real time. After the first Linux sends SIGXCPU, and all
+# threads are scheduled as others are: a request takes a five thousandth of it, a list of a million objections
+# that is read anew a second. After the second it ends the process, whose parent starts another: that is only
+# for what runs no Python any more, which would leave 5 % of a processor to all others.
+_LONG: Final = 0.5
+_RUNAWAY: Final = 60.0
 _TASKS: Final = Path("/proc/self/task")
 
 
@@ -92,7 +95,7 @@ class RealTime:
         self._since, self._before = clock(), used()
         self._next = self._since
         self._done: frozenset[int] = frozenset()
-        if not _allowed():
+        if not _allowed(self._computes_long):
             self._next = float("inf")
 
     def answered(self) -> None:
@@ -108,6 +111,11 @@ class RealTime:
         except OSError:  # not allowed after all, by a container or a control group
             self._next = float("inf")
 
+    def _computes_long(self) -> None:
+        """Give the processor back; the next answer looks again."""
+        with suppress(OSError):
+            self._set(os.SCHED_OTHER)
+
     def _set(self, policy: int) -> None:
         threads = frozenset(_threads())
         if policy == os.SCHED_OTHER:
@@ -120,15 +128,18 @@ class RealTime:
         self._done = threads
 
 
-def _allowed() -> bool:
-    """Return whether real time may be tried: the default policy is in force, and a runaway is ended."""
+def _allowed(computes_long: Callable[[], None]) -> bool:
+    """Return whether real time may be tried: the default policy is in force, and a runaway is noticed.
+
+    computes_long: called once a thread has computed for `_LONG` seconds without a pause.
+    """
     with suppress(OSError):  # a filter of system calls may forbid the question
         if os.sched_getscheduler(0) != os.SCHED_OTHER:  # what a unit gave stays
             return False
-    with suppress(OSError, ValueError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        if soft == resource.RLIM_INFINITY:
-            resource.setrlimit(resource.RLIMIT_RTTIME, (_RUNAWAY * 1_000_000, hard))
+    with suppress(OSError, ValueError):  # ValueError: not the main thread, or a lower limit is there
+        signal.signal(signal.SIGXCPU, lambda _number, _frame: computes_long())
+        limits = int(_LONG * 1_000_000), int(_RUNAWAY * 1_000_000)
+        resource.setrlimit(resource.RLIMIT_RTTIME, limits)
         return True
     return False
 
