@@ -75,31 +75,8 @@ def link_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
 
     rows: of each its place in the mail, name, target of its newest click, where it leads, and sums.
     """
-    columns = (
-        Column("ordinal", "#", TEXT),
-        Column("link", gettext("Link"), TEXT),
-        Column("target", gettext("Leads to"), TEXT, gettext("where the newest click led")),
-        _column("x_count_people_unique_clicked", gettext("People")),
-        Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
-        _column("x_count_unsure_unique_clicked", gettext("Unsure")),
-        _column("x_count_machine_unique_clicked", gettext("Machines")),
-        _column("x_count_people_clicked", gettext("Clicks")),
-    )
-    found = list(rows)
-    whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
-    made = []
-    for ordinal, title, target, link, sums in found:
-        people = sums.get("x_count_people_unique_clicked", 0)
-        values: dict[str, object] = {
-            "ordinal": ordinal,
-            "link": title,
-            "target": target,
-            "share": people / whole if whole else None,
-        }
-        for column in columns:
-            values.setdefault(column.name, sums.get(column.name, 0))
-        made.append(Row(values, link, bar=_bar("unique_clicked", sums)))
-    return Table("links", columns, tuple(made))
+    clicks = _column("x_count_people_clicked", gettext("Clicks"))
+    return _links(rows, gettext("where the newest click led"), clicks, bars=True)
 
 
 def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
@@ -107,14 +84,19 @@ def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
 
     rows: of each its place in the mail, name, target, where it leads, and sums.
     """
+    return _links(rows, "", bars=False)
+
+
+def _links(rows: Iterable[tuple[str, str, str, str, Sums]], meaning: str, *more: Column, bars: bool) -> Table:
     columns = (
         Column("ordinal", "#", TEXT),
         Column("link", gettext("Link"), TEXT),
-        Column("target", gettext("Leads to"), TEXT),
+        Column("target", gettext("Leads to"), TEXT, meaning),
         _column("x_count_people_unique_clicked", gettext("People")),
         Column("share", gettext("Share"), RATE, gettext("of all links' clicks by people")),
         _column("x_count_unsure_unique_clicked", gettext("Unsure")),
         _column("x_count_machine_unique_clicked", gettext("Machines")),
+        *more,
     )
     found = list(rows)
     whole = sum(sums.get("x_count_people_unique_clicked", 0) for *_, sums in found)
@@ -129,7 +111,7 @@ def map_table(rows: Iterable[tuple[str, str, str, str, Sums]]) -> Table:
         }
         for column in columns:
             values.setdefault(column.name, sums.get(column.name, 0))
-        made.append(Row(values, link))
+        made.append(Row(values, link, bar=_bar("unique_clicked", sums) if bars else ()))
     return Table("links", columns, tuple(made))
 
 
