@@ -260,13 +260,13 @@ class Supervisor:
             self._own_counters.add("reloads-refused")
             maillog.reconfigure_failed(str(error))
         else:
-            self._own_counters.add("reloads")
             report_changes(old.settings, self._loaded.settings)
             for text in notices(self._loaded.policy):
                 maillog.notice(text)
             old_ones = [child for child in serving if child in self._children]
             dismiss(old_ones, worker.DRAIN, worker.DRAIN_SECONDS + 60)
             self._wait_for_deaf(old_ones)
+            self._own_counters.add("reloads")  # only now the new configuration has all
             if not self._stopping:
                 maillog.reconfigured()
         notify("READY=1")
