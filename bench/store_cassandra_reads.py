@@ -41,10 +41,10 @@ class Counts:
         self.asks = self.statements = 0
 
     def several(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(connection: Connection, name: str, bound: Any, *rest: Any) -> Any:
-            self.asks += bool(bound)
-            self.statements += len(bound)
-            return method(connection, name, bound, *rest)
+        def counted(connection: Connection, several: Any) -> Any:
+            self.asks += bool(several)
+            self.statements += len(several)
+            return method(connection, several)
 
         return counted
 
@@ -61,12 +61,12 @@ class Counts:
 def counted() -> Iterator[Counts]:
     """Count what is asked within."""
     counts = Counts()
-    kept = Connection.read, Connection.read_each, Connection.stream_each
-    Connection.read = counts.one(kept[0])  # type: ignore[method-assign] # counted
-    Connection.read_each = counts.several(kept[1])  # type: ignore[method-assign] # counted
-    Connection.stream_each = counts.several(kept[2])  # type: ignore[method-assign] # counted
+    methods = Connection.read, Connection.read_several, Connection.stream_several
+    Connection.read = counts.one(methods[0])  # type: ignore[method-assign] # counted
+    Connection.read_several = counts.several(methods[1])  # type: ignore[method-assign] # counted
+    Connection.stream_several = counts.several(methods[2])  # type: ignore[method-assign] # counted
     yield counts
-    Connection.read, Connection.read_each, Connection.stream_each = kept  # type: ignore[method-assign] # counted
+    Connection.read, Connection.read_several, Connection.stream_several = methods  # type: ignore[method-assign] # counted
 
 
 def told(store: EventStore, queries: list[Query], pid: int) -> str:

@@ -1,6 +1,5 @@
 """What the Cassandra store asks its nodes for, told by a stand-in for them."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -27,15 +26,18 @@ class Node:
     def wanted_sets(self, _query: Query) -> frozenset[bytes]:
         return frozenset()
 
-    def read_each(self, name: str, several: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
-        self.asked.append((name, sum(len(keys) for (keys, *_) in several)))
-        assert name == "lent", "the whole of a message is read for what is shown alone"
+    def read_several(self, statements: list[tuple[str, tuple[Any, ...]]]) -> list[list[tuple[Any, ...]]]:
+        if not statements:
+            return []
+        several = [keys for _, (keys, *_) in statements]
+        self.asked.append(("lent", sum(map(len, several))))
+        assert {name for name, _ in statements} == {"lent"}, "whole messages are read for what is shown alone"
         return [
             [
-                (key, json.dumps({"sending_domain": ("one.example", "two.example")[key[-1] % 2]}))
+                (key, 0, UUID(int=0), f'{{"sending_domain": "{("one", "two")[key[-1] % 2]}.example"}}')
                 for key in keys
             ]
-            for (keys,) in several
+            for keys in several
         ]
 
 
@@ -71,15 +73,17 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     slims = [slim(number) for number in range(1, 1001)]
     monkeypatch.setattr(finder.times, "newest_first", lambda *_: iter(slims))
 
-    def show(places: list[tuple[bytes, int, UUID]], _alone: frozenset[bytes]) -> list[dict[str, Any]]:
-        shown.extend(at for _, at, _ in places)
-        return [{"sending_domain": "one.example", "event_id": str(name)} for _, _, name in places]
+    def show(found: list[SlimEvent], lent: dict[bytes, dict[str, Any]]) -> list[dict[str, Any]]:
+        assert {slim.message for slim in found} <= lent.keys(), "what is known already is not read again"
+        shown.extend(slim.at_ms for slim in found)
+        return [{"sending_domain": "one.example", "event_id": str(slim.event_id)} for slim in found]
 
-    monkeypatch.setattr(finder, "shown", show)
+    monkeypatch.setattr(finder, "page", show)
     found = list(finder.find(Query(types=("open",), sending_domains=("one.example",), limit=100)))
     assert len(found) == 100
     assert shown == list(range(2, 202, 2))
-    assert node.asked == [("lent", 200)]
+    assert [name for name, _ in node.asked] == ["lent", "lent"]
+    assert 200 <= sum(number for _, number in node.asked) <= 250
 
 
 class Days(Node):
@@ -92,6 +96,12 @@ class Days(Node):
     def domains_from(self) -> int:
         return 0
 
+    def stream_several(
+        self, several: list[tuple[str, tuple[Any, ...], int]]
+    ) -> list[Iterator[tuple[Any, ...]]]:
+        assert {name for name, *_ in several} == {"hours"}
+        return [iter([(hour, 1) for hour in reversed(range(720))]) for _ in several]
+
     def read_each(self, name: str, several: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
         if name == "hours":
             return [[(hour, 1) for hour in reversed(range(720))] for _ in several]
@@ -102,7 +112,7 @@ class Days(Node):
         self.read_at_once.append((name, bound))
         return [iter(()) for _ in bound]
 
-    slim_streams = streams
+    found_streams = streams
 
 
 @pytest.mark.parametrize(
@@ -132,6 +142,7 @@ def test_a_domain_is_looked_for_by_its_days_and_never_hour_by_hour(
     assert {called for called, _ in node.read_at_once} == {name}
     assert {(what, value) for _, what, value, *_ in asked} == led
     assert len(asked) == 30 * len(led)
+    assert len(node.read_at_once) == 3, "1, 8 and 21 days: where nothing is found ever more are read at once"
 
 
 def test_hits_of_a_month_are_read_in_a_few_turns_and_no_message_by_itself() -> None:

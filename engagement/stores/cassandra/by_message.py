@@ -1,24 +1,27 @@
 """Messages: all their rows, those that one of their names leads to, and events as the port shows them."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
-from engagement.events.fields import Fields
+from engagement.events.fields import INJECTION, Fields
 from engagement.events.model import Injection, MessageName, names_of
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.by_time import LAST_MS
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.stored import (
+    SlimEvent,
     StoredEvent,
     injection_of,
+    lent_by,
     shown,
     stored_event,
     stored_injection,
 )
 
+_Statement = tuple[str, tuple[object, ...]]
 _TOGETHER: Final = 25  # messages that one statement names; the node asked asks the others for them
 
 
@@ -35,25 +38,30 @@ class ByMessage:
         messages: Iterable[bytes],
         low: int = 0,
         high: int = LAST_MS,
-        alone: frozenset[bytes] = frozenset(),
     ) -> dict[bytes, list[StoredEvent]]:
-        """Return all rows of messages, each message's in time order; of hits only those in the time range.
-
-        alone: messages of which only the injection is wanted.
-        """
+        """Return all rows of messages, each message's in time order; of hits only those in the time range."""
         keys = list(dict.fromkeys(messages))
-        several = together(keys)
-        parts = together([key for key in keys if key not in alone])
-        events = self._reader.read_each("events", [(part, low, high) for part in parts])
+        several = [
+            *_events_in(keys, low, high),
+            *_of_messages("injections", keys),
+        ]
+        return self._in_order(keys, several, self._reader.read_several(several))
+
+    def _in_order(
+        self, keys: Iterable[bytes], several: list[_Statement], answers: list[list[tuple[Any, ...]]]
+    ) -> dict[bytes, list[StoredEvent]]:
+        """Return the rows of answers by message, in time order; no events from before `oldest`."""
         oldest = self.oldest()
         found: dict[bytes, list[StoredEvent]] = {key: [] for key in keys}
-        for row in (stored_event(line) for lines in events for line in lines):
-            if row.at_ms >= oldest:
-                found[row.message].append(row)
-        for row in self.lending(several):
-            found[row.message].append(row)
+        for (name, _), lines in zip(several, answers, strict=True):
+            for line in lines:
+                if name == "injections":
+                    found[line[0]].append(stored_injection(line))
+                elif line[1] >= oldest:
+                    found[line[0]].append(stored_event(line))
         for rows in found.values():
-            rows.sort(key=lambda row: row.order)
+            if len(rows) > 1:
+                rows.sort(key=lambda row: row.order)
         return found
 
     def lending(self, several: list[list[bytes]]) -> list[StoredEvent]:
@@ -61,19 +69,45 @@ class ByMessage:
         lines = self._reader.read_each("injections", [(part,) for part in several])
         return [stored_injection(line) for found in lines for line in found]
 
-    def sending_domains(self, messages: Iterable[bytes]) -> dict[bytes, str]:
-        """Return the sending domain of each message whose injection is known, and nothing else of it."""
-        parts = [(part,) for part in together(list(dict.fromkeys(messages)))]
-        lines = self._reader.read_each("lent", parts)
-        return {key: json.loads(lent).get("sending_domain", "") for found in lines for key, lent in found}
+    def lent(self, messages: Iterable[bytes]) -> dict[bytes, Fields]:
+        """Return what the events of each message take from its injection, {} where none is known."""
+        keys = list(dict.fromkeys(messages))
+        answers = self._reader.read_several(_of_messages("lent", keys))
+        return {key: {} for key in keys} | _lent(line for lines in answers for line in lines)
 
-    def shown(
-        self, places: Sequence[tuple[bytes, int, UUID]], alone: frozenset[bytes] = frozenset()
-    ) -> list[Fields]:
-        """Return the events at (message, time, id) that exist, in that order. alone: as in `whole`."""
+    def page(self, slims: Sequence[SlimEvent], known: Mapping[bytes, Fields]) -> list[Fields]:
+        """Return the events of slim rows that exist, in that order.
+
+        known: what messages lend, as far as it was read before. All is read at once: events, injections that
+        are shown themselves, and of the others only what they lend.
+        """
+        # An injection is not where its message's other events are, unless it has no message id.
+        sent = {slim.message for slim in slims if slim.type == INJECTION}
+        times: dict[bytes, list[int]] = {}
+        for slim in slims:
+            if slim.type != INJECTION or slim.message == slim.event_id.bytes:
+                times.setdefault(slim.message, []).append(slim.at_ms)
+        keys = dict.fromkeys(slim.message for slim in slims)
+        several = [
+            *_events_at(times),
+            *_of_messages("injections", list(sent)),
+        ]
+        borrowing = _of_messages("lent", [key for key in keys if key not in sent and key not in known])
+        answers = self._reader.read_several(several + borrowing)
+        whole = self._in_order(keys, several, answers[: len(several)])
+        lent = {
+            **known,
+            **_lent(line for lines in answers[len(several) :] for line in lines),
+            **{key: lent_by(whole[key]) for key in sent},
+        }
+        by_id = {row.event_id: row for rows in whole.values() for row in rows}
+        return shown((by_id[slim.event_id] for slim in slims if slim.event_id in by_id), whole, lent)
+
+    def shown(self, places: Sequence[tuple[bytes, int, UUID]]) -> list[Fields]:
+        """Return the events at (message, time, id) that exist, in that order."""
         times = [at for _, at, _ in places]
         low = max(0, min(times, default=0) - REPEAT_MS)
-        whole = self.whole((message for message, _, _ in places), low, max(times, default=0), alone)
+        whole = self.whole((message for message, _, _ in places), low, max(times, default=0))
         by_id = {row.event_id: row for rows in whole.values() for row in rows}
         return shown([by_id[name] for _, _, name in places if name in by_id], whole)
 
@@ -110,6 +144,34 @@ class ByMessage:
     def oldest(self) -> int:
         """Return the time of the oldest event to show, Unix milliseconds; injections live longer."""
         return int((self._now() - self._life.events) * 1000) if self._life.events else 0
+
+
+def _events_in(keys: list[bytes], low: int, high: int) -> list[_Statement]:
+    return [("events", (part, low, high)) for part in together(keys)]
+
+
+def _events_at(times: Mapping[bytes, Sequence[int]]) -> list[_Statement]:
+    """Return what reads the events of messages at these times, and those that they may repeat.
+
+    times: in their order, so that the messages of one statement are near each other in time.
+    """
+    several: list[_Statement] = []
+    for part in together(list(times)):
+        every = [at_ms for key in part for at_ms in times[key]]
+        several.append(("events", (part, max(0, min(every) - REPEAT_MS), max(every))))
+    return several
+
+
+def _of_messages(name: str, keys: list[bytes]) -> list[_Statement]:
+    return [(name, (part,)) for part in together(keys)]
+
+
+def _lent(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, Fields]:
+    """Return what each message lends: what its latest injection does. lines: of `lent`."""
+    latest: dict[bytes, tuple[int, int, str]] = {}
+    for key, at_ms, name, text in lines:
+        latest[key] = max((at_ms, name.int, text), latest.get(key, (-1, 0, "")))
+    return {key: json.loads(text) for key, (_, _, text) in latest.items()}
 
 
 def together(keys: list[bytes]) -> list[list[bytes]]:

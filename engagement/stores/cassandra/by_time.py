@@ -1,17 +1,20 @@
 """Slim rows by time: newest first through days or hours, or forward through hours.
 
-Newest first, the partitions of several days or hours are asked at once, more of them the longer it takes.
+Newest first, the partitions of several days or hours are read at once: as many as are likely to hold what is
+still missing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import chain
-from typing import Final, TypeVar
+from itertools import chain, dropwhile, groupby, takewhile, tee
+from operator import itemgetter
+from typing import Final
 from uuid import UUID
 
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.aggregate import HOUR_MS, from_texts
-from engagement.stores.cassandra.reader import Reader
+from engagement.stores.cassandra.queries import PLACE
+from engagement.stores.cassandra.reader import Reader, sets_with
 from engagement.stores.cassandra.rows.filters import (
     Filter,
     condition,
@@ -19,24 +22,24 @@ from engagement.stores.cassandra.rows.filters import (
     days_to_read,
     is_nothing,
     is_search,
+    selects_here,
 )
+from engagement.stores.cassandra.rows.pace import Pace, Together, in_turns
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
 
 LAST_MS: Final = 1 << 48  # ids hold no later time
-PAGE: Final = 500
-MOST_AT_ONCE: Final = 64  # days or hours
+_HOURS_AT_ONCE: Final = 256
+_SETS_AT_ONCE: Final = 5000
 # A search that no index leads goes through at most so many events, or through a day of any size.
 MOST_SEARCHED: Final = 2_000_000
 _FREE_MS: Final = DAY_MS
 _HOURS_IN_DAY: Final = DAY_MS // HOUR_MS
 _LAST_HOUR: Final = 2**31 - 1
 
-T = TypeVar("T")
-
-# Partitions to read, in order, by the day or hour that several share.
-Asked = list[tuple[int, list[tuple[object, ...]]]]
+Hour = tuple[int, int]  # since 1970, and the most shards that it was spread over
+Bounds = tuple[int, int, int]  # from when on, and the time and id before which
 
 
 class ByTime:
@@ -55,23 +58,39 @@ class ByTime:
         if query.to_ms is not None:
             before = min(before, (max(query.to_ms, 0), 0))
         low = max(0, query.from_ms or 0)
-        sets = self._reader.wanted_sets(query)
-        if (query.tags and not sets) or is_nothing(query):
+        if (low, 0) >= before or is_nothing(query):
             return
-        page = max(2, min(limit, PAGE))
+        hours, sets = self._hours_and_sets(query, low, before[0])
+        if query.tags and not sets:
+            return
+        pace = Pace(limit if not query.sending_domains else 4 * limit)  # of some senders: the caller looks
         wants = Filter(query, sets=sets).wants_slim
         every: list[Iterator[SlimEvent]] = []
         for values, indexed in self._leads(query):
             if (max(low, indexed), 0) < before:
-                every.append(self._by_day(query, values, sets, (max(low, indexed), *before), page))
+                hours, own = tee(hours)
+                every.append(self._by_day(query, values, sets, (max(low, indexed), *before), own, pace))
             before = min(before, (indexed, 0))
         if (low, 0) < before:
-            every.append(self._by_hour(query, sets, (low, *before), page))
+            every.append(self._by_hour(query, sets, (low, *before), hours, pace))
         last: UUID | None = None
         for slim in chain(*every):
             if slim.event_id != last and wants(slim):  # twice where the number of shards was changed
+                pace.found()
                 yield slim
             last = slim.event_id
+
+    def _hours_and_sets(self, query: Query, low: int, high: int) -> tuple[Iterator[Hour], frozenset[bytes]]:
+        """Return the hours that may have such events, newest first, and the tag sets, read at once."""
+        several: list[tuple[str, tuple[object, ...], int]] = [
+            ("hours", values, _HOURS_AT_ONCE) for values in _places_of_hours(query, low, high)
+        ]
+        if query.tags:
+            several.append(("all_tag_sets", (PLACE, query.tenant), _SETS_AT_ONCE))
+        streams = self._reader.stream_several(several)
+        sets = sets_with(query.tags, streams.pop()) if query.tags else frozenset()
+        lines = merge(*streams, reverse=True)
+        return ((hour, max(lines)[1]) for hour, lines in groupby(lines, key=itemgetter(0))), sets
 
     def _leads(self, query: Query) -> Iterator[tuple[list[tuple[str, str]], int]]:
         """Yield what leads to such events by days, and since when, the later first."""
@@ -99,13 +118,8 @@ class ByTime:
 
     def hours(self, query: Query, low: int, high: int) -> list[tuple[int, set[int]]]:
         """Return the hours that may have such events, newest first, with the numbers of shards they had."""
-        first, last = low // HOUR_MS, min(high // HOUR_MS, _LAST_HOUR)
-        bound = [
-            (query.tenant, campaign, min(first, _LAST_HOUR), last)
-            for campaign in dict.fromkeys(query.campaigns or ("",))
-        ]
         found: dict[int, set[int]] = {}
-        for lines in self._reader.read_each("hours", bound):
+        for lines in self._reader.read_each("hours", _places_of_hours(query, low, high)):
             for hour, shards in lines:
                 found.setdefault(hour, set()).add(shards)
         return sorted(found.items(), reverse=True)
@@ -118,8 +132,7 @@ class ByTime:
 
     def extent(self, tenant: str) -> tuple[int, int]:
         """Return the first and the last hour in which a tenant has events; (0, -1) for none."""
-        read = self._reader.read_each
-        (first, last) = read("first_hour", [(tenant,)]) + read("last_hour", [(tenant,)])
+        first, last = self._reader.read_several([("first_hour", (tenant,)), ("last_hour", (tenant,))])
         return (first[0][0], last[0][0]) if first and last else (0, -1)
 
     # --- newest first ---
@@ -129,16 +142,16 @@ class ByTime:
         query: Query,
         values: list[tuple[str, str]],
         sets: frozenset[bytes],
-        bounds: tuple[int, int, int],
-        page: int,
+        bounds: Bounds,
+        hours: Iterator[Hour],
+        pace: Pace,
     ) -> Iterator[SlimEvent]:
         low, at_ms, after = bounds
-        days: dict[int, int] = {}
-        for hour, several in self.hours(query, low, at_ms):
-            day = hour // _HOURS_IN_DAY
-            days[day] = max(days.get(day, 1), *several)
-        column, wanted = condition(query, sets, led_by=values[0][0])
-        bound: Asked = [
+        days = _days(_within(hours, low, at_ms))
+        led_by = values[0][0]
+        column, needed = condition(query, sets, led_by)
+        pace.selective = selects_here(query, column, led_by)
+        bound: Iterator[Together] = (
             (
                 day,
                 [
@@ -147,50 +160,67 @@ class ByTime:
                     for shard in range(shards)
                 ],
             )
-            for day, shards in sorted(days.items(), reverse=True)
-        ]
-        yield from self._in_turns("day_before", bound, column, wanted, page)
+            for day, shards in days
+        )
+        yield from self._in_turns("day_before", bound, column, needed, pace)
 
     def _by_hour(
         self,
         query: Query,
         sets: frozenset[bytes],
-        bounds: tuple[int, int, int],
-        page: int,
+        bounds: Bounds,
+        hours: Iterator[Hour],
+        pace: Pace,
     ) -> Iterator[SlimEvent]:
         low, at_ms, after = bounds
-        hours = self.hours(query, low, at_ms)
-        column, wanted = condition(query, sets)
+        hours = _within(hours, low, at_ms)
+        column, needed = condition(query, sets)
+        pace.selective = selects_here(query, column)
         if not days_to_read(query) and is_search(query) and at_ms - low > _FREE_MS:
-            self._see_that_it_is_not_too_much(query, [hour for hour, _ in hours])
-        bound: Asked = [
-            (
-                hour,
-                [(query.tenant, hour, shard, low, at_ms, UUID(int=after)) for shard in range(max(several))],
-            )
-            for hour, several in hours
-        ]
-        yield from self._in_turns("hour_before", bound, column, wanted, page)
+            hours = self._not_too_many(query, low, hours)
+        bound: Iterator[Together] = (
+            (hour, [(query.tenant, hour, shard, low, at_ms, UUID(int=after)) for shard in range(shards)])
+            for hour, shards in hours
+        )
+        yield from self._in_turns("hour_before", bound, column, needed, pace)
 
     def _in_turns(
         self,
         name: str,
-        bound: Asked,
+        bound: Iterable[Together],
         column: str,
-        wanted: list[tuple[object, ...]],
-        page: int,
+        needed: list[tuple[object, ...]],
+        pace: Pace,
     ) -> Iterator[SlimEvent]:
         """Yield what is in partitions, which are given newest first by the day or hour that they share."""
         if column:
             name = f"{name}_{column}"
-            bound = [(when, [(*one, *value) for one in each for value in wanted]) for when, each in bound]
-        for several in in_turns(bound, lambda asked: self._reader.slim_streams(name, asked, page)):
-            yield from merge(*several, key=lambda slim: slim.order, reverse=True)
+            bound = ((when, [(*one, *value) for one in each for value in needed]) for when, each in bound)
 
-    def _see_that_it_is_not_too_much(self, query: Query, hours: list[int]) -> None:
-        if not hours:
+        def read(places: list[tuple[object, ...]]) -> list[Iterator[SlimEvent]]:
+            return self._reader.found_streams(name, places, pace.page(len(places)))
+
+        for several in in_turns(bound, read, pace.next):
+            if len(several) == 1:
+                yield from several[0]
+            else:
+                yield from merge(*several, key=lambda slim: slim.order, reverse=True)
+
+    def _not_too_many(self, query: Query, low: int, hours: Iterator[Hour]) -> Iterator[Hour]:
+        """Yield the hours of a search: those of the newest day, then the others if they are not too much."""
+        newest = next(hours, None)
+        if newest is None:
             return
-        lines = self._reader.read("figures_of", (query.tenant, "", min(hours), max(hours)))
+        yield newest
+        checked = False
+        for hour, shards in hours:
+            if not checked and newest[0] - hour >= _HOURS_IN_DAY:
+                self._see_that_it_is_not_too_much(query, low // HOUR_MS, newest[0])
+                checked = True
+            yield hour, shards
+
+    def _see_that_it_is_not_too_much(self, query: Query, first: int, last: int) -> None:
+        lines = self._reader.read("figures_of", (query.tenant, "", first, last))
         events = sum(figure.recorded for figure in from_texts(text for (text,) in lines).values())
         if events > MOST_SEARCHED:
             raise UnsupportedQueryError(
@@ -200,17 +230,19 @@ class ByTime:
             )
 
 
-def in_turns(
-    bound: Asked, read: Callable[[list[tuple[object, ...]]], list[Iterator[T]]]
-) -> Iterator[list[Iterator[T]]]:
-    """Yield what is in the partitions of each day or hour; those of several are read at once, ever more."""
-    start, count = 0, 1
-    while start < len(bound):
-        part = bound[start : start + count]
-        streams = iter(read([one for _, each in part for one in each]))
-        for _, each in part:
-            yield [next(streams) for _ in each]
-        start, count = start + count, min(MOST_AT_ONCE, 2 * count)
+def _places_of_hours(query: Query, low: int, high: int) -> list[tuple[object, ...]]:
+    first, last = min(low // HOUR_MS, _LAST_HOUR), min(high // HOUR_MS, _LAST_HOUR)
+    return [(query.tenant, campaign, first, last) for campaign in dict.fromkeys(query.campaigns or ("",))]
+
+
+def _within(hours: Iterator[Hour], low: int, high: int) -> Iterator[Hour]:
+    first, last = low // HOUR_MS, high // HOUR_MS
+    return takewhile(lambda one: one[0] >= first, dropwhile(lambda one: one[0] > last, hours))
+
+
+def _days(hours: Iterator[Hour]) -> Iterator[tuple[int, int]]:
+    for day, several in groupby(hours, key=lambda one: one[0] // _HOURS_IN_DAY):
+        yield day, max(shards for _, shards in several)
 
 
 def from_before(query: Query) -> int:

@@ -77,11 +77,15 @@ class Connection:
 
     def read_each(self, name: str, several: Sequence[Values]) -> list[list[tuple[Any, ...]]]:
         """Return the lines of several results, in the order of `several`; all are queried at once."""
+        return self.read_several([(name, values) for values in several])
+
+    def read_several(self, several: Sequence[tuple[str, Values]]) -> list[list[tuple[Any, ...]]]:
+        """Return the lines of the results of several statements, in that order; all are queried at once."""
         if not several:
             return []
 
         def work(session: Session) -> list[list[tuple[Any, ...]]]:
-            bound = [(self._bound(session, name, values), None) for values in several]
+            bound = [(self._bound(session, name, values), None) for name, values in several]
             answers = execute_concurrent(session, bound, concurrency=CONCURRENT, raise_on_first_error=True)
             return [list(answer) for _, answer in answers]
 
@@ -89,10 +93,14 @@ class Connection:
 
     def stream_each(self, name: str, several: Sequence[Values], page: int) -> list[Iterator[tuple[Any, ...]]]:
         """Return the lines of several results; only the first pages are fetched at once."""
+        return self.stream_several([(name, values, page) for values in several])
+
+    def stream_several(self, several: Sequence[tuple[str, Values, int]]) -> list[Iterator[tuple[Any, ...]]]:
+        """Return the lines of the results of several statements, each with the number of lines of a page."""
 
         def work(session: Session) -> list[Any]:
             bound: list[Any] = []
-            for values in several:
+            for name, values, page in several:
                 statement = self._bound(session, name, values)
                 statement.fetch_size = page
                 bound.append((statement, None))

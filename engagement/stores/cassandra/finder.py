@@ -22,9 +22,10 @@ from engagement.stores.aggregate import (
 )
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.by_message import ByMessage
-from engagement.stores.cassandra.by_time import PAGE, ByTime, from_before
+from engagement.stores.cassandra.by_time import ByTime, from_before
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
+from engagement.stores.cassandra.rows.pace import PAGE, expected
 from engagement.stores.cassandra.rows.stored import (
     SlimEvent,
     StoredEvent,
@@ -68,7 +69,7 @@ class Finder(ByMessage):
             rows = self._wanted(query, self.whole(self._messages(query)))
             return min(most, sum(position is None or row.order < position for row in rows))
         slims = ((slim, False) for slim in self.times.newest_first(query, position, most))
-        return sum(1 for _ in islice(self._of_senders(query, slims), most))
+        return sum(1 for _ in islice(self._of_senders(query, slims, {}), most))
 
     def campaigns(self, tenant: str, most: int) -> tuple[str, ...] | None:
         """Return the campaigns of a tenant, None for more than `most`."""
@@ -88,7 +89,7 @@ class Finder(ByMessage):
                     row.type, row.message, row.client, expired=row.expired, repeat=repeat, hits=row.hits
                 )
             return as_counts(aggregate.figures(), expired=query.expired)
-        for slim, repeat in self._of_senders(query, self._judged(query)):
+        for slim, repeat in self._of_senders(query, self._judged(query), {}):
             if not once.counts(slim):
                 continue
             aggregate.add(
@@ -106,19 +107,28 @@ class Finder(ByMessage):
                 yield slim, repeat
 
     def _of_senders(
-        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]]
+        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], lent: dict[bytes, Fields]
     ) -> Iterator[tuple[SlimEvent, bool]]:
-        """Yield those of a sending domain that the query names; hits have it from their injection."""
+        """Yield those of a sending domain that the query names; hits have it from their injection.
+
+        lent: what messages lend; what is read is added.
+        """
         if not query.sending_domains:
             yield from rows
             return
-        size = min(PAGE, 2 * max(1, clamped(query)))
+        limit = max(1, clamped(query))
+        size, found = min(PAGE, limit), 0
         while part := list(islice(rows, size)):
-            domains = self.sending_domains(slim.message for slim, _ in part if not slim.sending_domain)
+            lent |= self.lent(
+                slim.message for slim, _ in part if not slim.sending_domain and slim.message not in lent
+            )
+            before = found
             for slim, repeat in part:
-                if (slim.sending_domain or domains.get(slim.message, "")) in query.sending_domains:
+                name = slim.sending_domain or lent.get(slim.message, {}).get("sending_domain", "")
+                if name in query.sending_domains:
+                    found += 1
                     yield slim, repeat
-            size = min(PAGE, 2 * size)
+            size = min(PAGE, 8 * size, expected(limit - found, found - before, len(part)))
 
     def totals(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -231,19 +241,15 @@ class Finder(ByMessage):
 
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
+        lent: dict[bytes, Fields] = {}
         unseen = ((slim, False) for slim in self.times.newest_first(query, position, limit))
-        slims = (slim for slim, _ in self._of_senders(query, unseen))
+        slims = (slim for slim, _ in self._of_senders(query, unseen, lent))
         wants = Filter(query).wants_shown
         while len(found) < limit:
             part = list(islice(slims, limit - len(found)))
             if not part:
                 break
-            # An injection is not where its message's other events are, unless it has no message id.
-            others = {slim.message for slim in part if slim.type != INJECTION}
-            own = {slim.message for slim in part if slim.message != slim.event_id.bytes}
-            places = [(slim.message, slim.at_ms, slim.event_id) for slim in part]
-            told = self.shown(places, frozenset(own - others))
-            found += [fields for fields in told if wants(fields)]
+            found += [fields for fields in self.page(part, lent) if wants(fields)]
         return found
 
 

@@ -14,11 +14,11 @@ from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.by_message import together
-from engagement.stores.cassandra.by_time import Asked, in_turns
 from engagement.stores.cassandra.figures.tally import label_of as tally_label
 from engagement.stores.cassandra.figures.tally import virtual_shard
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.reader import Reader
+from engagement.stores.cassandra.rows.pace import Together, in_turns
 from engagement.stores.cassandra.rows.stored import (
     StoredEvent,
     body_of,
@@ -191,7 +191,7 @@ class Labels:
 
     def _oldest_first(self, position: tuple[int, UUID], to_ms: int) -> Iterator[tuple[bytes, int, UUID]]:
         hours = self._finder.times.hours(Query(), max(0, position[0]), max(0, to_ms - 1))
-        bound: Asked = [
+        bound: list[Together] = [
             (hour, [("", hour, shard, to_ms, *position) for shard in range(max(several))])
             for hour, several in reversed(hours)
         ]

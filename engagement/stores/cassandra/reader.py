@@ -1,11 +1,11 @@
 """Runs the reading statements, and reads what the whole keyspace shares. Its refusals are explained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import Connection, RefusedError
-from engagement.stores.cassandra.rows.stored import SlimEvent, slim_event
+from engagement.stores.cassandra.rows.stored import SlimEvent, found_event, slim_event
 from engagement.stores.customer_tags import Customer, TagSet
 from engagement.stores.port import Query, StoreError
 
@@ -63,6 +63,13 @@ class Reader:
         except RefusedError as error:
             raise self._refused(error) from error
 
+    def read_several(self, several: Sequence[tuple[str, tuple[object, ...]]]) -> list[list[tuple[Any, ...]]]:
+        """Return the lines of the results of several statements, queried at once. Raises StoreError."""
+        try:
+            return self._connection.read_several(several)
+        except RefusedError as error:
+            raise self._refused(error) from error
+
     def streams(
         self, name: str, bound: Sequence[tuple[object, ...]], page: int
     ) -> list[Iterator[tuple[Any, ...]]]:
@@ -72,11 +79,26 @@ class Reader:
         except RefusedError as error:
             raise self._refused(error) from error
 
+    def stream_several(
+        self, several: Sequence[tuple[str, tuple[object, ...], int]]
+    ) -> list[Iterator[tuple[Any, ...]]]:
+        """Return the lines of the results of several statements, each with its page. Raises StoreError."""
+        try:
+            return self._connection.stream_several(several)
+        except RefusedError as error:
+            raise self._refused(error) from error
+
     def slim_streams(
         self, name: str, bound: Sequence[tuple[object, ...]], page: int
     ) -> list[Iterator[SlimEvent]]:
         """Return the slim rows of several results, fetched by pages."""
         return [map(slim_event, stream) for stream in self.streams(name, bound, page)]
+
+    def found_streams(
+        self, name: str, bound: Sequence[tuple[object, ...]], page: int
+    ) -> list[Iterator[SlimEvent]]:
+        """Return the slim rows of several results that are read newest first, fetched by pages."""
+        return [map(found_event, stream) for stream in self.streams(name, bound, page)]
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""
@@ -86,9 +108,15 @@ class Reader:
         """Return the ids of tag sets with a tag that the query names."""
         if not query.tags:
             return frozenset()
-        sets = map(queries.stored_tag_set, self.read("all_tag_sets", (queries.PLACE, query.tenant)))
-        return frozenset(each.set_id for each in sets if not set(query.tags).isdisjoint(each.tags))
+        return sets_with(query.tags, self.read("all_tag_sets", (queries.PLACE, query.tenant)))
 
     def _refused(self, error: RefusedError) -> StoreError:
         self._connection.recheck()
         return StoreError(f"Cassandra: {error}. `smtpapi store check` tells whether the tables are there.")
+
+
+def sets_with(tags: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> frozenset[bytes]:
+    """Return the ids of the tag sets that have one of these tags. lines: of `all_tag_sets`."""
+    named = frozenset(tags)
+    sets = map(queries.stored_tag_set, lines)
+    return frozenset(each.set_id for each in sets if not named.isdisjoint(each.tags))

@@ -180,6 +180,21 @@ def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[s
     return column, choices.get(column, [])
 
 
+def selects_here(query: Query, column: str, led_by: str = "") -> bool:
+    """Tell whether rows that a node sends are left out here. column, led_by: of `condition`."""
+    by_column = {
+        "type": query.types if led_by not in ("type", "both") else (),
+        "campaign": query.campaigns if led_by not in ("campaign", "both") else (),
+        "domain": query.domains if led_by != "domain" else (),
+        "client": query.classes,
+        "ordinal": query.ordinals,
+        "bounce_class": query.bounce_classes,
+        "tags": query.tags,
+    }
+    left = any(values and name not in column for name, values in by_column.items())
+    return left or bool(query.sending_domains)
+
+
 def is_search(query: Query) -> bool:
     """Tell whether a query that no index leads is about few among many events, as far as one can know."""
     return bool(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Final
 
-from engagement.stores.cassandra.rows.stored import SLIM
+from engagement.stores.cassandra.rows.stored import FOUND, SLIM
 
 MARKED_AT: Final = 1 << 61  # of marks: far ahead of any clock, as earlier versions used theirs
 
@@ -27,6 +27,7 @@ FILTERED: Final = tuple(_FILTERED)
 
 _SHORT: Final = {
     "$slim": ", ".join(SLIM),
+    "$found": ", ".join(FOUND),
     "$marks": ", ".join("?" * len(SLIM)),
     "$before": "at_ms >= ? AND (at_ms, event_id) < (?, ?)",
 }
@@ -171,7 +172,8 @@ _EVENT_READS: Final = {
     "injections": """
         SELECT message, at_ms, event_id, tenant, fields, body, lent FROM {keyspace}.injection_by_message
         WHERE message IN ?""",
-    "lent": "SELECT message, lent FROM {keyspace}.injection_by_message WHERE message IN ?",
+    "lent": """
+        SELECT message, at_ms, event_id, lent FROM {keyspace}.injection_by_message WHERE message IN ?""",
     "hour": """
         SELECT $slim FROM {keyspace}.event_by_hour
         WHERE tenant = ? AND hour = ? AND shard = ? AND at_ms >= ? AND at_ms < ?""",
@@ -182,12 +184,13 @@ _EVENT_READS: Final = {
     **_by_column(
         "hour_before",
         """
-        SELECT $slim FROM {keyspace}.event_by_hour WHERE tenant = ? AND hour = ? AND shard = ? AND $before""",
+        SELECT $found FROM {keyspace}.event_by_hour
+        WHERE tenant = ? AND hour = ? AND shard = ? AND $before""",
     ),
     **_by_column(
         "day_before",
         """
-        SELECT $slim FROM {keyspace}.event_by_day
+        SELECT $found FROM {keyspace}.event_by_day
         WHERE tenant = ? AND what = ? AND value = ? AND day = ? AND shard = ? AND $before""",
     ),
     "one": """

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, TYPES, Fields, join
@@ -30,6 +31,8 @@ SLIM: Final = (
     *("at_ms", "event_id", "message", "type", "client", "link", "campaign", "transmission", "expired"),
     *("tags", "hits", "domain", "sending_domain", "ordinal", "bounce_class"),
 )
+# What is read of them newest first: what tells repeats and sums apart is for reads forward.
+FOUND: Final = tuple(name for name in SLIM if name not in ("link", "hits"))
 _RECORD: Final = 1
 _JSON: Final = 2
 
@@ -170,8 +173,7 @@ def injection_of(row: StoredEvent) -> Injection | None:
     return event if isinstance(event, Injection) else None
 
 
-@dataclass(frozen=True, slots=True)
-class SlimEvent:
+class SlimEvent(Struct, frozen=True, gc=False):
     """A slim row. client: with `PROBABLE` behind it. ordinal: -1 for none."""
 
     at_ms: int
@@ -217,6 +219,17 @@ def slim_event(line: tuple[Any, ...]) -> SlimEvent:
     )
 
 
+def found_event(line: tuple[Any, ...]) -> SlimEvent:
+    """Return the row of a line of `FOUND`, without its link."""
+    at_ms, event_id, message, kind, client, campaign, transmission, expired, tags = line[:9]
+    domain, sending_domain, ordinal, bounce_class = line[9:]
+    return SlimEvent(
+        *(at_ms, event_id, message, kind, client or "", b"", campaign or "", transmission or 0),
+        *(bool(expired), tags or b"", 1, domain or "", sending_domain or ""),
+        *(-1 if ordinal is None else ordinal, bounce_class or 0),
+    )
+
+
 def repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
     """Return the ids of rows that are repeats. rows: of one message, in time order."""
     repeats: dict[str, RepeatFinder] = {}
@@ -227,15 +240,28 @@ def repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
     }
 
 
-def shown(rows: Iterable[StoredEvent], whole: Mapping[bytes, list[StoredEvent]]) -> list[Fields]:
-    """Return the events of rows as the port shows them. whole: all rows of their messages that matter."""
-    repeats = {key: repeated(found) for key, found in whole.items()}
-    lent: dict[bytes, Fields] = {
-        key: next((row.injected for row in reversed(found) if row.injected is not None), {})
-        for key, found in whole.items()
-    }
-    told = []
+def lent_by(rows: Iterable[StoredEvent]) -> Fields:
+    """Return what events take from the injection of their message. rows: the message's, in time order."""
+    injected = [row.injected for row in rows if row.injected is not None]
+    return injected[-1] if injected else {}
+
+
+def shown(
+    rows: Iterable[StoredEvent],
+    whole: Mapping[bytes, list[StoredEvent]],
+    lent: Mapping[bytes, Fields] | None = None,
+) -> list[Fields]:
+    """Return the events of rows as the port shows them. whole: all rows of their messages that matter.
+
+    lent: what messages' events take from the injection, if it is not among those rows.
+    """
+    repeats = {key: repeated(found) for key, found in whole.items() if len(found) > 1}
+    if lent is None:
+        lent = {key: lent_by(found) for key, found in whole.items()}
+    events = []
     for row in rows:
-        fields = join(row.fields, lent[row.message] if "message_id" in row.fields else {})
-        told.append(fields | {"x_repeat": True} if row.event_id in repeats[row.message] else fields)
-    return told
+        fields = join(row.fields, lent.get(row.message, {}) if "message_id" in row.fields else {})
+        if row.event_id in repeats.get(row.message, ()):
+            fields["x_repeat"] = True
+        events.append(fields)
+    return events

@@ -1,0 +1,65 @@
+"""How much of partitions in an order is read at once: as much as likely holds what is still missing. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
+PAGE: Final = 500
+MOST_AT_ONCE: Final = 64  # days or hours,
+_FASTEST: Final = 8  # and at most so many times as many as before
+_ROWS_AT_ONCE: Final = 1600  # of all that is read at once: some milliseconds of the processor
+_LEAST_PAGE: Final = 25
+
+T = TypeVar("T")
+
+# Partitions to read, by the day or hour that they share.
+Together = tuple[int, list[tuple[object, ...]]]
+
+
+class Pace:
+    """How much is read at once: as much as holds what is still missing, if it is as dense as what was read.
+
+    limit: how many events are looked for. selective: whether some of what is read will be left out here.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._missing = self._before = limit
+        self.selective = False
+
+    def found(self) -> None:
+        """Note an event that was looked for."""
+        self._missing -= 1
+
+    def next(self, count: int) -> int:
+        """Return how many days or hours to read after the last `count`."""
+        found, self._before = self._before - self._missing, self._missing
+        return expected(self._missing, found, count)
+
+    def page(self, streams: int) -> int:
+        """Return how many rows to fetch at first of each of so many streams."""
+        page = PAGE if self.selective else max(2, min(self._limit, PAGE))
+        return min(page, max(_LEAST_PAGE, _ROWS_AT_ONCE // streams))
+
+
+def expected(missing: int, found: int, among: int) -> int:
+    """Return how many more to look through, of which `found` among the last `among` were looked for."""
+    if missing <= 0:  # more are looked for than was said
+        return 2 * among
+    return -(-5 * missing * among // (4 * found)) if found else _FASTEST * among
+
+
+def in_turns(
+    bound: Iterable[Together],
+    read: Callable[[list[tuple[object, ...]]], list[Iterator[T]]],
+    following: Callable[[int], int] = lambda count: 2 * count,
+) -> Iterator[list[Iterator[T]]]:
+    """Yield what is in the partitions of each day or hour; those of several are read at once.
+
+    following: returns how many after so many; it is asked when those were gone through.
+    """
+    rest, count = iter(bound), 1
+    while part := list(islice(rest, count)):
+        streams = iter(read([one for _, each in part for one in each]))
+        for _, each in part:
+            yield [next(streams) for _ in each]
+        count = min(MOST_AT_ONCE, _FASTEST * count, following(count))
