@@ -4,6 +4,7 @@ An engine keeps sums of contributions by cell (`contribution.Cell`). To answer, 
 selects the cells that this names, and hands them to `answer`. Nothing else is to be known of figures there.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -100,16 +101,19 @@ def answer(query: FigureQuery, cells: Iterable[tuple[Cell, int]]) -> tuple[Figur
     """
     wanted = reading(query)
     groups: dict[str, dict[int | None, dict[int, int]]] = {}
+    # Tens of thousands of cells make up a page, most of them next to one of the same group and time.
+    of_cube, values = wanted.cube, frozenset(wanted.a)
+    first = -math.inf if wanted.first is None else wanted.first
+    last = math.inf if wanted.last is None else wanted.last
+    before: tuple[int, str, str] | None = None
+    sums: dict[int, int] = {}
     for (cube, bucket, counter, a, b), n in cells:
-        if (
-            cube != wanted.cube
-            or (wanted.first is not None and bucket < wanted.first)
-            or (wanted.last is not None and bucket > wanted.last)
-            or (wanted.a and a not in wanted.a)
-        ):
+        if cube != of_cube or not first <= bucket <= last or (values and a not in values):
             continue
-        at_ms = _at(query, bucket) if query.series else None
-        sums = groups.setdefault(_group(query.by, a, b), {}).setdefault(at_ms, {})
+        if before != (bucket, a, b):
+            before = bucket, a, b
+            at_ms = _at(query, bucket) if query.series else None
+            sums = groups.setdefault(_group(query.by, a, b), {}).setdefault(at_ms, {})
         sums[counter] = sums.get(counter, 0) + n
     return tuple(
         row

@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from contract.figure_story import DAY, Message, at
 from contract.store_samples import AT, Telling
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.rows import EventRow, relabelled
+from engagement.figures.contribution import Cube
 from engagement.figures.facts import fact_of
 from engagement.figures.ledger import Ledger
 from engagement.figures.query import FigureQuery, answer
 from engagement.links.model import Kind
 from engagement.settings.schema import CassandraClientStanza
+from engagement.stores.cassandra.figures.ranks import CHUNKS, rank_cube
 from engagement.stores.cassandra.figures.tally import SHARDS, virtual_shard
 from engagement.stores.cassandra.figures.turns import by_turns
 from engagement.stores.cassandra.queries import PLACE
@@ -250,6 +253,7 @@ def test_shippers_in_any_turns_with_any_clocks_make_the_figures_of_all_events(
             FigureQuery(precision="1min", series=True),
             FigureQuery(precision="hour", series=True, by="campaign"),
             FigureQuery(by="domain", series=True),
+            FigureQuery(by="domain", order_by="count_injected", limit=2),
             FigureQuery(by="link"),
             FigureQuery(by="machine", series=True),
             FigureQuery(by="campaign", precision="life"),
@@ -258,6 +262,87 @@ def test_shippers_in_any_turns_with_any_clocks_make_the_figures_of_all_events(
     finally:
         for store in stores:
             store.close()
+
+
+LARGEST = FigureQuery(by="domain", order_by="count_injected", metrics=("count_injected",), limit=2)
+
+
+def _mail(sizes: dict[str, int], first: int = 0) -> list[EventRow]:
+    """The rows of so many messages to each domain."""
+    domains = [domain for domain, size in sizes.items() for _ in range(size)]
+    return [
+        row
+        for number, domain in enumerate(domains, start=first + 1)
+        for row in Message(number, f"a@{domain}", "spring").comes_in(at(1, day=number % 2))
+    ]
+
+
+def _largest(store: CassandraStore) -> dict[str, int]:
+    return {row.group: row.figures["count_injected"] for row in store.figures(LARGEST)}
+
+
+def test_of_many_domains_only_those_that_are_shown_are_read(client: CassandraClientStanza) -> None:
+    store = CassandraStore(client)
+    try:
+        store.add(_mail({f"d{number}.example": number for number in range(1, 20)}))
+        store.roll_up()
+        asked = Asked(store)
+        assert _largest(store) == {"d19.example": 19, "d18.example": 18}
+        assert asked.counts == {"figures_of_groups": 2}
+    finally:
+        store.close()
+
+
+def test_groups_that_have_none_of_what_they_are_ordered_by_are_shown_as_well(
+    client: CassandraClientStanza,
+) -> None:
+    store = CassandraStore(client)
+    try:
+        store.add(_mail({"a.example": 2}))
+        for name in ("c.example", "b.example"):  # deliveries of mail that was taken in before
+            store.add(Message(90, f"a@{name}", "spring").becomes("delivery", at(2), num_retries=0))
+        store.roll_up()
+        query = replace(LARGEST, metrics=(), limit=2)
+        assert [row.group for row in store.figures(query)] == ["a.example", "b.example"]
+    finally:
+        store.close()
+
+
+def test_what_a_program_without_ranks_counts_is_seen(
+    two: tuple[CassandraStore, CassandraStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one host is not upgraded yet: its figures are later than the ranks of the others."""
+    one, earlier = two
+    one.add(_mail({"a.example": 3, "b.example": 4, "c.example": 5}))
+    one.roll_up()
+    assert _largest(one) == {"c.example": 5, "b.example": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr("engagement.stores.cassandra.figures.recount.ranks", lambda _: iter(()))
+        earlier.add(_mail({"a.example": 6}, first=100))
+        earlier.roll_up()
+    assert _largest(one) == {"a.example": 9, "c.example": 5}
+    one.add(_mail({"b.example": 8}, first=200))
+    one.roll_up()
+    assert _largest(earlier) == {"b.example": 12, "a.example": 9}
+
+
+def test_a_day_gets_its_ranks_when_it_is_over(client: CassandraClientStanza) -> None:
+    clock = [at(12) / 1000]
+    store = CassandraStore(client, now=lambda: clock[0])
+    place = ("", rank_cube(Cube.DOMAIN_DAY), DAY // 86_400_000)
+    try:
+        store.add(Message(1, "a@a.example", "spring").comes_in(at(1)))
+        store.roll_up()
+        assert _largest(store) == {"a.example": 1}
+        assert store._reader.read("ranks", place) == []
+        store.roll_up()
+        assert store._reader.read("ranks", place) == []
+        clock[0] += 86_400
+        assert store.roll_up() == 0
+        assert len(store._reader.read("ranks", place)) == CHUNKS
+        assert _largest(store) == {"a.example": 1}
+    finally:
+        store.close()
 
 
 def test_days_are_taken_by_turns_from_both_ends() -> None:

@@ -31,6 +31,8 @@ FIRST_UNIQUE: Final = (
     60  # of engagement.figures.counters: from here on counters tell different messages or links
 )
 
+OF_ALL_MAIL: Final = frozenset((Cube.TOTAL_MINUTE, Cube.TOTAL_HOUR, Cube.TOTAL_DAY))
+_PERIOD_DAYS: Final = 30
 _LEVELS: Final = {
     Cube.TOTAL_MINUTE: Level.MINUTE,
     Cube.TOTAL_HOUR: Level.HOUR,
@@ -58,6 +60,11 @@ def day_of(cell: Cell) -> int | None:
     if cell[0] == Cube.CAMPAIGN_LIFE:
         return None
     return cell[1] * _LEVELS.get(cell[0], Level.DAY) // DAY_MS
+
+
+def period_of(cube: int, day: int) -> int:
+    """Return the period of a row of `figure`: minutes of all mail by day, hours and days by 30 days."""
+    return day // _PERIOD_DAYS if cube in (Cube.TOTAL_HOUR, Cube.TOTAL_DAY) else day
 
 
 def count(day: int, facts: Facts, before: Facts) -> DayOfShard:

@@ -1,6 +1,6 @@
 """Answers questions for figures from the absolute numbers that `recount` has written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -9,16 +9,19 @@ from engagement.figures.definitions import FIGURES, figure
 from engagement.figures.query import FigureQuery, FigureRow, Reading, answer, reading
 from engagement.stores.cassandra.figures.counting import (
     FIRST_UNIQUE,
+    OF_ALL_MAIL,
     day_of,
+    period_of,
     row_cells,
     unpack_counters,
-    unpack_row,
 )
-from engagement.stores.cassandra.figures.recount import OF_ALL_MAIL, period_of
+from engagement.stores.cassandra.figures.ranks import RANKED, Sizes, add_sizes, by_day, rank_cube
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.reader import Reader
 
 _LAST: int = 2**31 - 1
+_FEW_DAYS: int = 63
+_MOST_RANKED: int = 50  # groups that are read one by one; of more all are read
 _Line = tuple[Any, ...]  # day, a, b, cells
 
 
@@ -27,6 +30,8 @@ def figures(reader: Reader, query: FigureQuery) -> tuple[FigureRow, ...]:
     wanted = reading(query)
     if wanted.cube == Cube.CAMPAIGN_LIFE:
         return answer(query, _lives(reader, query.tenant, wanted.a))
+    if RANKED.get(wanted.cube) == query.order_by != "" and not wanted.a and query.limit <= _MOST_RANKED:
+        return answer(query, _unpacked(wanted, _of_ranked_groups(reader, query, wanted)))
     lines = _lines(reader, query.tenant, wanted)
     return answer(query, _unpacked(wanted, _of_first_groups(query, wanted, lines)))
 
@@ -36,8 +41,57 @@ def _cells(reader: Reader, tenant: str, wanted: Reading) -> Iterator[tuple[Cell,
 
 
 def _unpacked(wanted: Reading, lines: Iterable[_Line]) -> Iterator[tuple[Cell, int]]:
+    cube, needed = int(wanted.cube), frozenset(wanted.counters)  # none for all
     for _, a, b, cells in lines:
-        yield from unpack_row((int(wanted.cube), a, b), cells).items()
+        for bucket, counter, n in row_cells(cells):
+            if not needed or counter in needed:
+                yield (cube, bucket, counter, a, b), n
+
+
+def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> Iterable[_Line]:
+    """Return the lines of the groups to show, of which the ranks of days tell."""
+    tenant, cube, (first, last) = query.tenant, int(wanted.cube), _days(wanted)
+    days = _days_to_read(reader, tenant, first, last)
+    periods = dict.fromkeys(period_of(Cube.TOTAL_DAY, day) for day in days)
+    answers = reader.read_several(
+        [
+            *(("figure_stamps", (tenant, int(Cube.TOTAL_DAY), period, first, last)) for period in periods),
+            *(("ranks", (tenant, rank_cube(cube), day)) for day in days),
+        ]
+    )
+    stamps = list(chain.from_iterable(answers[: len(periods)]))
+    ranked = by_day(chain.from_iterable(answers[len(periods) :]), stamps)
+    unranked = dict.fromkeys(day for day, _ in stamps if day not in ranked)
+    others = [("figures", (tenant, cube, day, day, day)) for day in unranked]
+    lines = list(chain.from_iterable(reader.read_several(others)))
+    sizes = _sizes(query.order_by, lines, 1)
+    add_sizes(sizes, chain.from_iterable(ranked.values()))
+    chosen = _first(query, sizes)
+    if sum(figure(query.order_by, sizes[name]) > 0 for name in chosen) < query.limit:
+        return _lines(reader, tenant, wanted)  # those that have none of it are shown as well
+    found = reader.read_each(
+        "figures_of_groups", [(tenant, cube, day, day, sorted(chosen)) for day in ranked]
+    )
+    return [*(line for line in lines if line[1] in chosen), *chain.from_iterable(found)]
+
+
+def _first(query: FigureQuery, sizes: Mapping[str, Mapping[int, int]]) -> frozenset[str]:
+    """Return the names of the groups to show."""
+    numbers = {name: figure(query.order_by, group) for name, group in sizes.items()}
+    shown = sorted(sorted(numbers), key=lambda name: -numbers[name])
+    return frozenset(shown[: max(0, query.limit)])
+
+
+def _sizes(order_by: str, lines: Iterable[_Line], column: int, first: int = -1, last: int = _LAST) -> Sizes:
+    """Return the sums of what groups are ordered by, of the buckets from first to last."""
+    parts = {int(counter) for counter in FIGURES[order_by].parts}
+    sizes: Sizes = {}
+    for line in lines:
+        group = sizes.setdefault(line[column], {})
+        for bucket, counter, n in row_cells(line[3]):
+            if counter in parts and first <= bucket <= last:
+                group[counter] = group.get(counter, 0) + n
+    return sizes
 
 
 def _of_first_groups(query: FigureQuery, wanted: Reading, lines: Iterable[_Line]) -> Iterable[_Line]:
@@ -51,23 +105,14 @@ def _of_first_groups(query: FigureQuery, wanted: Reading, lines: Iterable[_Line]
     column = 2 if query.by == "link" else 1
     first = -1 if wanted.first is None else wanted.first
     last = _LAST if wanted.last is None else wanted.last
-    parts = {int(counter) for counter in FIGURES[query.order_by].parts}
-    sums: dict[str, dict[int, int]] = {}
-    for line in every:
-        group = sums.setdefault(line[column], {})
-        for bucket, counter, n in row_cells(line[3]):
-            if counter in parts and first <= bucket <= last:
-                group[counter] = group.get(counter, 0) + n
-    sizes = {name: figure(query.order_by, group) for name, group in sums.items()}
-    shown = sorted(sorted(sizes), key=lambda name: -sizes[name])
-    chosen = frozenset(shown[: max(0, query.limit)])
+    chosen = _first(query, _sizes(query.order_by, every, column, first, last))
     return [line for line in every if line[column] in chosen]
 
 
 def _lines(reader: Reader, tenant: str, wanted: Reading) -> Iterator[_Line]:
     cube = int(wanted.cube)
     first, last = _days(wanted)
-    days = [day for (day,) in reader.read("figure_days", (PLACE, tenant, first, last))]
+    days = _days_to_read(reader, tenant, first, last)
     if wanted.a and cube not in OF_ALL_MAIL:
         places = [(tenant, cube, period_of(cube, day), day) for day in days]
         found = reader.read_each("figures_of_value", [(*place, a) for place in places for a in wanted.a])
@@ -85,6 +130,13 @@ def _days(wanted: Reading) -> tuple[int, int]:
         for bucket, default in ((wanted.first, 0), (wanted.last, _LAST))
     ]
     return max(0, min(ends[0], _LAST)), max(0, min(ends[1], _LAST))
+
+
+def _days_to_read(reader: Reader, tenant: str, first: int, last: int) -> list[int]:
+    """Return days among which are all that have figures; of some weeks every day, which costs no round."""
+    if last - first < _FEW_DAYS:
+        return list(range(first, last + 1))
+    return [day for (day,) in reader.read("figure_days", (PLACE, tenant, first, last))]
 
 
 def _lives(reader: Reader, tenant: str, campaigns: tuple[str, ...]) -> Iterator[tuple[Cell, int]]:

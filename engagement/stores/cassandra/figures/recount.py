@@ -27,11 +27,13 @@ from engagement.stores.cassandra.figures.counting import (
     pack_counters,
     pack_flags,
     pack_row,
+    period_of,
     totals_by_hour,
     unpack,
     unpack_row,
 )
 from engagement.stores.cassandra.figures.marks import Day, Marks
+from engagement.stores.cassandra.figures.ranks import ranks
 from engagement.stores.cassandra.figures.tally import (
     SHARDS,
     days_to_count,
@@ -45,19 +47,12 @@ from engagement.stores.cassandra.writing import Partitions, Writes
 from engagement.stores.customer_tags import DAY_MS
 
 KEPT: Final = tuple(int(cube) for cube in Cube if cube != Cube.CAMPAIGN_LIFE)
-OF_ALL_MAIL: Final = frozenset((Cube.TOTAL_MINUTE, Cube.TOTAL_HOUR, Cube.TOTAL_DAY))
 FIGURES_LIFE: Final = 400 * 86_400  # seconds, at least; longer where rows live longer
-_PERIOD_DAYS: Final = 30
 _OUTLIVE: Final = 7 * 86_400  # turns and parts, by which figures are made, live so much longer than events
 _HOURS: Final = 24
 _LIFE_AT: Final = 1 << 40  # timestamps of `life` begin here
 _DAYS_REMEMBERED: Final = 3
 _AT_ONCE: Final = 16  # virtual shards, to begin with
-
-
-def period_of(cube: int, day: int) -> int:
-    """Return the period of a row of `figure`: minutes of all mail by day, hours and days by 30 days."""
-    return day // _PERIOD_DAYS if cube in (Cube.TOTAL_HOUR, Cube.TOTAL_DAY) else day
 
 
 @dataclass
@@ -82,6 +77,7 @@ class Recount:
         self._life = life
         self._turns = RollupTurns(reader.read, shipper)
         self._days: dict[Day, _Known] = {}
+        self._open: dict[Day, None] = {}  # written while they were not over
         self._taken_over = False
         self.marks = Marks(shipper)
 
@@ -103,7 +99,15 @@ class Recount:
             if place and time.monotonic() >= until:
                 break
         self._write(self.marks.removals(int(now * 1000)))
+        if not stale:
+            self._rank_what_is_over(now)
         return done
+
+    def _rank_what_is_over(self, now: float) -> None:
+        """Add up once more the days that were written before they were over, for their ranks."""
+        for day in [day for day in self._open if now * 1000 >= (day[1] + 1) * DAY_MS]:
+            self._count(day, [], 0.0, now)
+            self._open.pop(day, None)
 
     def settle(self, changes: Iterable[tuple[str, int, bytes]], now: float) -> None:
         """Count now what these events are part of, whatever waits else and whoever marked it.
@@ -256,6 +260,13 @@ class Recount:
                 place = (tenant, cube, period_of(cube, number))
                 made.add("figure", place, (*place, number, a, b, packed, left, at))
         known.rows = rows
+        if now * 1000 < (number + 1) * DAY_MS:
+            self._open[day] = None  # it gets its ranks when it is over, and is not written whole till then
+        else:
+            for cube, a, packed in ranks(sums):
+                made.add(
+                    "figure", (tenant, cube, number), (tenant, cube, number, number, a, "", packed, left, at)
+                )
         self._write_totals(made, day, known, turn, now)
         made.add("figure_day", (tenant,), (queries.PLACE, tenant, number, left, at))
         self._write(made.writes())

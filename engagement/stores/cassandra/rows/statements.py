@@ -248,6 +248,15 @@ _OTHER_READS: Final = {
     "figures_of_value": """
         SELECT day, a, b, cells FROM {keyspace}.figure
         WHERE tenant = ? AND cube = ? AND period = ? AND day = ? AND a = ?""",
+    "figures_of_groups": """
+        SELECT day, a, b, cells FROM {keyspace}.figure
+        WHERE tenant = ? AND cube = ? AND period = ? AND day = ? AND a IN ?""",
+    "figure_stamps": """
+        SELECT day, WRITETIME(cells) FROM {keyspace}.figure
+        WHERE tenant = ? AND cube = ? AND period = ? AND day >= ? AND day <= ?""",
+    "ranks": """
+        SELECT day, cells, WRITETIME(cells) FROM {keyspace}.figure
+        WHERE tenant = ? AND cube = ? AND period = ?""",
     "figure_days": """
         SELECT day FROM {keyspace}.figure_day WHERE place = ? AND tenant = ? AND day >= ? AND day <= ?""",
     "seen_of": "SELECT message, turn, ever FROM {keyspace}.seen WHERE tenant = ? AND campaign = ? AND v = ?",
