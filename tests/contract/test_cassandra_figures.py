@@ -288,7 +288,7 @@ def test_of_many_domains_only_those_that_are_shown_are_read(client: CassandraCli
         store.roll_up()
         asked = Asked(store)
         assert _largest(store) == {"d19.example": 19, "d18.example": 18}
-        assert asked.counts == {"figures_of_groups": 2}
+        assert asked.counts == {"figures_in": 0, "figures_of_groups": 2}
     finally:
         store.close()
 
@@ -329,7 +329,7 @@ def test_what_a_program_without_ranks_counts_is_seen(
 def test_a_day_gets_its_ranks_when_it_is_over(client: CassandraClientStanza) -> None:
     clock = [at(12) / 1000]
     store = CassandraStore(client, now=lambda: clock[0])
-    place = ("", rank_cube(Cube.DOMAIN_DAY), DAY // 86_400_000)
+    place = ("", rank_cube(Cube.DOMAIN_DAY), [DAY // 86_400_000])
     try:
         store.add(Message(1, "a@a.example", "spring").comes_in(at(1)))
         store.roll_up()

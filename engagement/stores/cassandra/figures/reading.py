@@ -20,6 +20,7 @@ from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.reader import Reader
 
 _LAST: int = 2**31 - 1
+_TOGETHER: int = 8  # partitions that one statement names
 _FEW_DAYS: int = 63
 _MOST_RANKED: int = 50  # groups that are read one by one; of more all are read
 _Line = tuple[Any, ...]  # day, a, b, cells
@@ -56,14 +57,14 @@ def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> It
     answers = reader.read_several(
         [
             *(("figure_stamps", (tenant, int(Cube.TOTAL_DAY), period, first, last)) for period in periods),
-            *(("ranks", (tenant, rank_cube(cube), day)) for day in days),
+            *(("ranks", (tenant, rank_cube(cube), some)) for some in _parts(days)),
         ]
     )
     stamps = list(chain.from_iterable(answers[: len(periods)]))
     ranked = by_day(chain.from_iterable(answers[len(periods) :]), stamps)
     unranked = dict.fromkeys(day for day, _ in stamps if day not in ranked)
-    others = [("figures", (tenant, cube, day, day, day)) for day in unranked]
-    lines = list(chain.from_iterable(reader.read_several(others)))
+    others = [(tenant, cube, some, first, last) for some in _parts(unranked)]
+    lines = list(chain.from_iterable(reader.read_each("figures_in", others)))
     sizes = _sizes(query.order_by, lines, 1)
     add_sizes(sizes, chain.from_iterable(ranked.values()))
     chosen = _first(query, sizes)
@@ -114,11 +115,14 @@ def _lines(reader: Reader, tenant: str, wanted: Reading) -> Iterator[_Line]:
     first, last = _days(wanted)
     days = _days_to_read(reader, tenant, first, last)
     if wanted.a and cube not in OF_ALL_MAIL:
-        places = [(tenant, cube, period_of(cube, day), day) for day in days]
-        found = reader.read_each("figures_of_value", [(*place, a) for place in places for a in wanted.a])
+        names = list(dict.fromkeys(wanted.a))
+        bound = [(tenant, cube, period_of(cube, day), day, names) for day in days]
+        found = reader.read_each("figures_of_groups", bound)
     else:
         periods = dict.fromkeys(period_of(cube, day) for day in days)
-        found = reader.read_each("figures", [(tenant, cube, period, first, last) for period in periods])
+        found = reader.read_each(
+            "figures_in", [(tenant, cube, some, first, last) for some in _parts(periods)]
+        )
     return chain.from_iterable(found)
 
 
@@ -130,6 +134,12 @@ def _days(wanted: Reading) -> tuple[int, int]:
         for bucket, default in ((wanted.first, 0), (wanted.last, _LAST))
     ]
     return max(0, min(ends[0], _LAST)), max(0, min(ends[1], _LAST))
+
+
+def _parts(periods: Iterable[int]) -> list[list[int]]:
+    """Return periods, or days, in parts that one statement names."""
+    every = list(periods)
+    return [every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER)]
 
 
 def _days_to_read(reader: Reader, tenant: str, first: int, last: int) -> list[int]:

@@ -3,8 +3,8 @@
 A virtual shard's day is counted as a whole and written as absolute numbers (`part`), and the parts of a day
 are added up (`figure`). Before each of the two a turn is taken (`turns`), whose number is the timestamp of
 what is written. So whoever has the highest turn has read all that lower turns wrote or were taken for; any
-number of shippers, with any clocks, end with the same figures. While nobody else has a turn, what was read
-before is remembered, and only what has changed is added up and written.
+number of shippers, with any clocks, end with the same figures. What was read is remembered while nobody else
+has a turn, and only what has changed is added up and written.
 """
 
 import time
@@ -261,12 +261,11 @@ class Recount:
                 made.add("figure", place, (*place, number, a, b, packed, left, at))
         known.rows = rows
         if now * 1000 < (number + 1) * DAY_MS:
-            self._open[day] = None  # it gets its ranks when it is over, and is not written whole till then
+            self._open[day] = None  # its ranks follow when it is over
         else:
             for cube, a, packed in ranks(sums):
-                made.add(
-                    "figure", (tenant, cube, number), (tenant, cube, number, number, a, "", packed, left, at)
-                )
+                place = (tenant, cube, number)
+                made.add("figure", place, (*place, number, a, "", packed, left, at))
         self._write_totals(made, day, known, turn, now)
         made.add("figure_day", (tenant,), (queries.PLACE, tenant, number, left, at))
         self._write(made.writes())

@@ -245,9 +245,9 @@ _OTHER_READS: Final = {
     "figures": """
         SELECT day, a, b, cells FROM {keyspace}.figure
         WHERE tenant = ? AND cube = ? AND period = ? AND day >= ? AND day <= ?""",
-    "figures_of_value": """
+    "figures_in": """
         SELECT day, a, b, cells FROM {keyspace}.figure
-        WHERE tenant = ? AND cube = ? AND period = ? AND day = ? AND a = ?""",
+        WHERE tenant = ? AND cube = ? AND period IN ? AND day >= ? AND day <= ?""",
     "figures_of_groups": """
         SELECT day, a, b, cells FROM {keyspace}.figure
         WHERE tenant = ? AND cube = ? AND period = ? AND day = ? AND a IN ?""",
@@ -256,7 +256,7 @@ _OTHER_READS: Final = {
         WHERE tenant = ? AND cube = ? AND period = ? AND day >= ? AND day <= ?""",
     "ranks": """
         SELECT day, cells, WRITETIME(cells) FROM {keyspace}.figure
-        WHERE tenant = ? AND cube = ? AND period = ?""",
+        WHERE tenant = ? AND cube = ? AND period IN ?""",
     "figure_days": """
         SELECT day FROM {keyspace}.figure_day WHERE place = ? AND tenant = ? AND day >= ? AND day <= ?""",
     "seen_of": "SELECT message, turn, ever FROM {keyspace}.seen WHERE tenant = ? AND campaign = ? AND v = ?",
