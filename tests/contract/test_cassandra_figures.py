@@ -20,6 +20,7 @@ from engagement.figures.ledger import Ledger
 from engagement.figures.query import FigureQuery, answer
 from engagement.links.model import Kind
 from engagement.settings.schema import CassandraClientStanza
+from engagement.stores.cassandra.figures import recount
 from engagement.stores.cassandra.figures.ranks import CHUNKS, rank_cube
 from engagement.stores.cassandra.figures.tally import SHARDS, virtual_shard
 from engagement.stores.cassandra.figures.turns import by_turns
@@ -317,7 +318,7 @@ def test_what_a_program_without_ranks_counts_is_seen(
     one.roll_up()
     assert _largest(one) == {"c.example": 5, "b.example": 4}
     with monkeypatch.context() as patch:
-        patch.setattr("engagement.stores.cassandra.figures.recount.ranks", lambda _: iter(()))
+        patch.setattr(recount, "ranks", lambda _: iter(()))
         earlier.add(_mail({"a.example": 6}, first=100))
         earlier.roll_up()
     assert _largest(one) == {"a.example": 9, "c.example": 5}

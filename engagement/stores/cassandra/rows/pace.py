@@ -1,5 +1,6 @@
 """How much of partitions in an order is read at once: as much as likely holds what is still missing. Pure."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
@@ -23,12 +24,13 @@ class Pace:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = self._missing = self._before = limit
+        self._limit = limit
+        self._missing = self._before = float(limit)
         self.selective = False
 
-    def found(self) -> None:
-        """Note an event that was looked for."""
-        self._missing -= 1
+    def found(self, likelihood: float = 1.0) -> None:
+        """Note an event that was looked for, or is as likely as that."""
+        self._missing -= likelihood
 
     def next(self, count: int) -> int:
         """Return how many days or hours to read after the last `count`."""
@@ -41,11 +43,11 @@ class Pace:
         return min(page, max(_LEAST_PAGE, _ROWS_AT_ONCE // streams))
 
 
-def expected(missing: int, found: int, among: int) -> int:
+def expected(missing: float, found: float, among: int) -> int:
     """Return how many more to look through, of which `found` among the last `among` were looked for."""
     if missing <= 0:  # more are looked for than was said
         return 2 * among
-    return -(-5 * missing * among // (4 * found)) if found else _FASTEST * among
+    return math.ceil(1.25 * missing * among / found) if found else _FASTEST * among
 
 
 def in_turns(
