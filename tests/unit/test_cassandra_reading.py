@@ -108,7 +108,9 @@ class Days(Node):
         self.asked.append((name, len(several)))
         return [[] for _ in several]
 
-    def streams(self, name: str, bound: list[tuple[Any, ...]], _page: int) -> list[Iterator[tuple[Any, ...]]]:
+    def streams(
+        self, name: str, bound: list[tuple[Any, ...]], _page: int, _types: frozenset[str] = frozenset()
+    ) -> list[Iterator[tuple[Any, ...]]]:
         self.read_at_once.append((name, bound))
         return [iter(()) for _ in bound]
 

@@ -164,7 +164,7 @@ class ByTime:
             )
             for day, shards in days
         )
-        yield from self._in_turns("day_before", bound, column, needed, pace)
+        yield from self._in_turns("day_before", bound, (column, needed), pace, frozenset(query.types))
 
     def _by_hour(
         self,
@@ -184,23 +184,24 @@ class ByTime:
             (hour, [(query.tenant, hour, shard, low, at_ms, UUID(int=after)) for shard in range(shards)])
             for hour, shards in hours
         )
-        yield from self._in_turns("hour_before", bound, column, needed, pace)
+        yield from self._in_turns("hour_before", bound, (column, needed), pace, frozenset(query.types))
 
     def _in_turns(
         self,
         name: str,
         bound: Iterable[Together],
-        column: str,
-        needed: list[tuple[object, ...]],
+        narrowed: tuple[str, list[tuple[object, ...]]],
         pace: Pace,
+        types: frozenset[str],
     ) -> Iterator[SlimEvent]:
         """Yield what is in partitions, which are given newest first by the day or hour that they share."""
+        column, needed = narrowed
         if column:
             name = f"{name}_{column}"
             bound = ((when, [(*one, *value) for one in each for value in needed]) for when, each in bound)
 
         def read(places: list[tuple[object, ...]]) -> list[Iterator[SlimEvent]]:
-            return self._reader.found_streams(name, places, pace.page(len(places)))
+            return self._reader.found_streams(name, places, pace.page(len(places)), types)
 
         for several in in_turns(bound, read, pace.next):
             if len(several) == 1:

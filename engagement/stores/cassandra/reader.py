@@ -1,11 +1,11 @@
 """Runs the reading statements, and reads what the whole keyspace shares. Its refusals are explained."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import Connection, RefusedError
-from engagement.stores.cassandra.rows.stored import SlimEvent, found_event, slim_event
+from engagement.stores.cassandra.rows.stored import TYPE_IN_FOUND, SlimEvent, found_event, slim_event
 from engagement.stores.customer_tags import Customer, TagSet
 from engagement.stores.port import Query, StoreError
 
@@ -95,10 +95,16 @@ class Reader:
         return [map(slim_event, stream) for stream in self.streams(name, bound, page)]
 
     def found_streams(
-        self, name: str, bound: Sequence[tuple[object, ...]], page: int
+        self, name: str, bound: Sequence[tuple[object, ...]], page: int, types: Container[str] = ()
     ) -> list[Iterator[SlimEvent]]:
-        """Return the slim rows of several results that are read newest first, fetched by pages."""
-        return [map(found_event, stream) for stream in self.streams(name, bound, page)]
+        """Return the slim rows of several results that are read newest first, fetched by pages.
+
+        types: of events; others are left out, before rows are made of them. All if empty.
+        """
+        streams = self.streams(name, bound, page)
+        if types:
+            streams = [filter(lambda line: line[TYPE_IN_FOUND] in types, stream) for stream in streams]
+        return [map(found_event, stream) for stream in streams]
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""

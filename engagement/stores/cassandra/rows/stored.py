@@ -33,6 +33,7 @@ SLIM: Final = (
 )
 # What is read of them newest first: what tells repeats and sums apart is for reads forward.
 FOUND: Final = tuple(name for name in SLIM if name not in ("link", "hits"))
+TYPE_IN_FOUND: Final = FOUND.index("type")
 _RECORD: Final = 1
 _JSON: Final = 2
 
