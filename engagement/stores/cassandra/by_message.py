@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+from msgspec import Struct
+
 from engagement.events.fields import INJECTION, Fields
 from engagement.events.model import Injection, MessageName, names_of
 from engagement.events.rows import REPEAT_MS
@@ -21,6 +24,12 @@ from engagement.stores.cassandra.rows.stored import (
     stored_injection,
 )
 
+
+class _Sender(Struct):
+    sending_domain: str = ""
+
+
+_sender: Final = msgspec.json.Decoder(_Sender).decode  # it passes over the rest, of which there is much
 _Statement = tuple[str, tuple[object, ...]]
 _TOGETHER: Final = 25  # messages that one statement names; the node asked asks the others for them
 
@@ -69,13 +78,13 @@ class ByMessage:
         lines = self._reader.read_each("injections", [(part,) for part in several])
         return [stored_injection(line) for found in lines for line in found]
 
-    def lent(self, messages: Iterable[bytes]) -> dict[bytes, Fields]:
-        """Return what the events of each message take from its injection, {} where none is known."""
+    def lent(self, messages: Iterable[bytes]) -> dict[bytes, str]:
+        """Return what the events of each message take from its injection, as JSON; {} where none is known."""
         keys = list(dict.fromkeys(messages))
         answers = self._reader.read_several(_of_messages("lent", keys))
-        return {key: {} for key in keys} | _lent(line for lines in answers for line in lines)
+        return dict.fromkeys(keys, "{}") | _lent(line for lines in answers for line in lines)
 
-    def page(self, slims: Sequence[SlimEvent], known: Mapping[bytes, Fields]) -> list[Fields]:
+    def page(self, slims: Sequence[SlimEvent], known: Mapping[bytes, str]) -> list[Fields]:
         """Return the events of slim rows that exist, in that order.
 
         known: what messages lend, as far as it was read before. All is read at once: events, injections that
@@ -95,11 +104,8 @@ class ByMessage:
         borrowing = _of_messages("lent", [key for key in keys if key not in sent and key not in known])
         answers = self._reader.read_several(several + borrowing)
         whole = self._in_order(keys, several, answers[: len(several)])
-        lent = {
-            **known,
-            **_lent(line for lines in answers[len(several) :] for line in lines),
-            **{key: lent_by(whole[key]) for key in sent},
-        }
+        texts = {**known, **_lent(line for lines in answers[len(several) :] for line in lines)}
+        lent = {key: lent_by(whole[key]) if key in sent else json.loads(texts.get(key, "{}")) for key in keys}
         by_id = {row.event_id: row for rows in whole.values() for row in rows}
         return shown((by_id[slim.event_id] for slim in slims if slim.event_id in by_id), whole, lent)
 
@@ -166,12 +172,20 @@ def _of_messages(name: str, keys: list[bytes]) -> list[_Statement]:
     return [(name, (part,)) for part in together(keys)]
 
 
-def _lent(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, Fields]:
-    """Return what each message lends: what its latest injection does. lines: of `lent`."""
+def _lent(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, str]:
+    """Return what each message lends, as JSON: what its latest injection does. lines: of `lent`."""
     latest: dict[bytes, tuple[int, int, str]] = {}
     for key, at_ms, name, text in lines:
         latest[key] = max((at_ms, name.int, text), latest.get(key, (-1, 0, "")))
-    return {key: json.loads(text) for key, (_, _, text) in latest.items()}
+    return {key: text for key, (_, _, text) in latest.items()}
+
+
+def sender_of(lent: str) -> str:
+    """Return the sending domain in what a message lends, "" for none."""
+    try:
+        return _sender(lent).sending_domain
+    except msgspec.DecodeError:  # a text that json takes, and msgspec does not
+        return str(json.loads(lent).get("sending_domain", ""))
 
 
 def together(keys: list[bytes]) -> list[list[bytes]]:

@@ -21,7 +21,7 @@ from engagement.stores.aggregate import (
     is_by_hours,
 )
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.by_message import ByMessage
+from engagement.stores.cassandra.by_message import ByMessage, sender_of
 from engagement.stores.cassandra.by_time import ByTime, from_before
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
@@ -107,11 +107,11 @@ class Finder(ByMessage):
                 yield slim, repeat
 
     def _of_senders(
-        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], lent: dict[bytes, Fields]
+        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], lent: dict[bytes, str]
     ) -> Iterator[tuple[SlimEvent, bool]]:
         """Yield those of a sending domain that the query names; hits have it from their injection.
 
-        lent: what messages lend; what is read is added.
+        lent: what messages lend, as JSON; what is read is added.
         """
         if not query.sending_domains:
             yield from rows
@@ -124,7 +124,7 @@ class Finder(ByMessage):
             )
             before = found
             for slim, repeat in part:
-                name = slim.sending_domain or lent.get(slim.message, {}).get("sending_domain", "")
+                name = slim.sending_domain or sender_of(lent[slim.message])
                 if name in query.sending_domains:
                     found += 1
                     yield slim, repeat
@@ -241,7 +241,7 @@ class Finder(ByMessage):
 
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
-        lent: dict[bytes, Fields] = {}
+        lent: dict[bytes, str] = {}
         unseen = ((slim, False) for slim in self.times.newest_first(query, position, limit))
         slims = (slim for slim, _ in self._of_senders(query, unseen, lent))
         wants = Filter(query).wants_shown
