@@ -21,8 +21,6 @@ _RANKS: Final = 200  # cubes of ranks are so far from those of the groups
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(dict[int, dict[str, int]]).decode
 
-Sizes = dict[str, dict[int, int]]  # of groups, by counter
-
 
 def rank_cube(cube: int) -> int:
     """Return the cube under which the ranks of another are stored."""
@@ -63,16 +61,14 @@ def by_day(
     return {day: chunks for day, chunks in found.items() if len(chunks) == CHUNKS}
 
 
-def add_sizes(sizes: Sizes, chunks: Iterable[Mapping[int, Mapping[str, int]]]) -> None:
-    """Add ranks to the sizes of groups."""
-    totals: dict[int, dict[str, int]] = {}
+def numbers_of(name: str, chunks: Iterable[Mapping[int, Mapping[str, int]]]) -> dict[str, int]:
+    """Return a figure of each group, from ranks of any days. name: of the figure."""
+    numbers: dict[str, int] = {}
+    before = numbers.get
+    factors = {int(counter): factor for counter, factor in FIGURES[name].parts.items()}
     for chunk in chunks:
         for counter, sums in chunk.items():
-            total = totals.setdefault(counter, {})
-            before = total.get
-            for name, n in sums.items():
-                total[name] = before(name, 0) + n
-    for counter, total in totals.items():
-        for name, n in total.items():
-            group = sizes.setdefault(name, {})
-            group[counter] = group.get(counter, 0) + n
+            factor = factors.get(counter, 0)
+            for group, n in sums.items():
+                numbers[group] = before(group, 0) + factor * n
+    return numbers

@@ -1,11 +1,12 @@
 """Answers questions for figures from the absolute numbers that `recount` has written."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import nsmallest
 from itertools import chain
 from typing import Any
 
 from engagement.figures.contribution import Cell, Cube
-from engagement.figures.definitions import FIGURES, figure
+from engagement.figures.definitions import FIGURES
 from engagement.figures.query import FigureQuery, FigureRow, Reading, answer, reading
 from engagement.stores.cassandra.figures.counting import (
     FIRST_UNIQUE,
@@ -15,7 +16,7 @@ from engagement.stores.cassandra.figures.counting import (
     row_cells,
     unpack_counters,
 )
-from engagement.stores.cassandra.figures.ranks import RANKED, Sizes, add_sizes, by_day, rank_cube
+from engagement.stores.cassandra.figures.ranks import RANKED, by_day, numbers_of, rank_cube
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.reader import Reader
 
@@ -65,10 +66,11 @@ def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> It
     unranked = dict.fromkeys(day for day, _ in stamps if day not in ranked)
     others = [(tenant, cube, some, first, last) for some in _parts(unranked)]
     lines = list(chain.from_iterable(reader.read_each("figures_in", others)))
-    sizes = _sizes(query.order_by, lines, 1)
-    add_sizes(sizes, chain.from_iterable(ranked.values()))
-    chosen = _first(query, sizes)
-    if sum(figure(query.order_by, sizes[name]) > 0 for name in chosen) < query.limit:
+    numbers = numbers_of(query.order_by, chain.from_iterable(ranked.values()))
+    for name, n in _numbers(query.order_by, lines, 1).items():
+        numbers[name] = numbers.get(name, 0) + n
+    chosen = _first(query, numbers)
+    if sum(numbers[name] > 0 for name in chosen) < query.limit:
         return _lines(reader, tenant, wanted)  # those that have none of it are shown as well
     found = reader.read_each(
         "figures_of_groups", [(tenant, cube, day, day, sorted(chosen)) for day in ranked]
@@ -76,23 +78,25 @@ def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> It
     return [*(line for line in lines if line[1] in chosen), *chain.from_iterable(found)]
 
 
-def _first(query: FigureQuery, sizes: Mapping[str, Mapping[int, int]]) -> frozenset[str]:
-    """Return the names of the groups to show."""
-    numbers = {name: figure(query.order_by, group) for name, group in sizes.items()}
-    shown = sorted(sorted(numbers), key=lambda name: -numbers[name])
-    return frozenset(shown[: max(0, query.limit)])
+def _first(query: FigureQuery, numbers: Mapping[str, int]) -> frozenset[str]:
+    """Return the names of the groups to show. numbers: what they are ordered by."""
+    return frozenset(nsmallest(query.limit, numbers, key=lambda name: (-numbers[name], name)))
 
 
-def _sizes(order_by: str, lines: Iterable[_Line], column: int, first: int = -1, last: int = _LAST) -> Sizes:
-    """Return the sums of what groups are ordered by, of the buckets from first to last."""
-    parts = {int(counter) for counter in FIGURES[order_by].parts}
-    sizes: Sizes = {}
+def _numbers(
+    order_by: str, lines: Iterable[_Line], column: int, first: int = -1, last: int = _LAST
+) -> dict[str, int]:
+    """Return what groups are ordered by, of the buckets from first to last. column: of the group's name."""
+    factors = {int(counter): factor for counter, factor in FIGURES[order_by].parts.items()}
+    numbers: dict[str, int] = {}
     for line in lines:
-        group = sizes.setdefault(line[column], {})
-        for bucket, counter, n in row_cells(line[3]):
-            if counter in parts and first <= bucket <= last:
-                group[counter] = group.get(counter, 0) + n
-    return sizes
+        n = sum(
+            factors[counter] * n
+            for bucket, counter, n in row_cells(line[3])
+            if counter in factors and first <= bucket <= last
+        )
+        numbers[line[column]] = numbers.get(line[column], 0) + n
+    return numbers
 
 
 def _of_first_groups(query: FigureQuery, wanted: Reading, lines: Iterable[_Line]) -> Iterable[_Line]:
@@ -106,7 +110,7 @@ def _of_first_groups(query: FigureQuery, wanted: Reading, lines: Iterable[_Line]
     column = 2 if query.by == "link" else 1
     first = -1 if wanted.first is None else wanted.first
     last = _LAST if wanted.last is None else wanted.last
-    chosen = _first(query, _sizes(query.order_by, every, column, first, last))
+    chosen = _first(query, _numbers(query.order_by, every, column, first, last))
     return [line for line in every if line[column] in chosen]
 
 
