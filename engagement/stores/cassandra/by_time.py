@@ -64,7 +64,7 @@ class ByTime:
         hours, sets = self._hours_and_sets(query, low, before[0])
         if query.tags and not sets:
             return
-        pace = Pace(limit)
+        pace = Pace(limit, few=bool(query.sending_domains))
         wants = Filter(query, sets=sets).wants_slim
         every: list[Iterator[SlimEvent]] = []
         for values, indexed in self._leads(query):

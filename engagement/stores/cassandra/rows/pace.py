@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 PAGE: Final = 500
+_LARGE_PAGE: Final = 1500  # one after another costs more than what is read too much
 MOST_AT_ONCE: Final = 64  # days or hours,
 _FASTEST: Final = 8  # and at most so many times as many as before
 _ROWS_AT_ONCE: Final = 1600  # of all that is read at once: some milliseconds of the processor
@@ -20,11 +21,13 @@ Together = tuple[int, list[tuple[object, ...]]]
 class Pace:
     """How much is read at once: as much as holds what is still missing, if it is as dense as what was read.
 
-    limit: how many events are looked for. selective: whether some of what is read will be left out here.
+    limit: how many events are looked for. few: whether they are only few of what matches. selective: whether
+    some of what is read will be left out here.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, few: bool) -> None:
         self._limit = limit
+        self._page = _LARGE_PAGE if few else PAGE
         self._missing = self._before = float(limit)
         self.selective = False
 
@@ -39,7 +42,7 @@ class Pace:
 
     def page(self, streams: int) -> int:
         """Return how many rows to fetch at first of each of so many streams."""
-        page = PAGE if self.selective else max(2, min(self._limit, PAGE))
+        page = self._page if self.selective else max(2, min(self._limit, PAGE))
         return min(page, max(_LEAST_PAGE, _ROWS_AT_ONCE // streams))
 
 
