@@ -24,7 +24,7 @@ from engagement.stores.cassandra.rows.filters import (
     is_search,
     selects_here,
 )
-from engagement.stores.cassandra.rows.pace import Pace, Together, in_turns
+from engagement.stores.cassandra.rows.pace import FASTEST, SEARCHING, Pace, Together, in_turns
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
@@ -203,7 +203,8 @@ class ByTime:
         def read(places: list[tuple[object, ...]]) -> list[Iterator[SlimEvent]]:
             return self._reader.found_streams(name, places, pace.page(len(places)), types)
 
-        for several in in_turns(bound, read, pace.next):
+        fastest = SEARCHING if column and name.startswith("hour") else FASTEST
+        for several in in_turns(bound, read, pace.next, fastest):
             if len(several) == 1:
                 yield from several[0]
             else:

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 PAGE: Final = 500
 _LARGE_PAGE: Final = 1500  # one after another costs more than what is read too much
 MOST_AT_ONCE: Final = 64  # days or hours,
-_FASTEST: Final = 8  # and at most so many times as many as before
+FASTEST: Final = 8  # and at most so many times as many as before;
+SEARCHING: Final = 4  # fewer where a node goes through all of each, as the first one is seldom a whole hour
 _ROWS_AT_ONCE: Final = 1600  # of all that is read at once: some milliseconds of the processor
 _LEAST_PAGE: Final = 25
 
@@ -50,21 +51,23 @@ def expected(missing: float, found: float, among: int) -> int:
     """Return how many more to look through, of which `found` among the last `among` were looked for."""
     if missing <= 0:  # more are looked for than was said
         return 2 * among
-    return math.ceil(1.25 * missing * among / found) if found else _FASTEST * among
+    return math.ceil(1.25 * missing * among / found) if found else FASTEST * among
 
 
 def in_turns(
     bound: Iterable[Together],
     read: Callable[[list[tuple[object, ...]]], list[Iterator[T]]],
     following: Callable[[int], int] = lambda count: 2 * count,
+    fastest: int = FASTEST,
 ) -> Iterator[list[Iterator[T]]]:
     """Yield what is in the partitions of each day or hour; those of several are read at once.
 
-    following: returns how many after so many; it is asked when those were gone through.
+    following: returns how many after so many; it is asked when those were gone through. fastest: at most how
+    many times as many as before.
     """
     rest, count = iter(bound), 1
     while part := list(islice(rest, count)):
         streams = iter(read([one for _, each in part for one in each]))
         for _, each in part:
             yield [next(streams) for _ in each]
-        count = min(MOST_AT_ONCE, _FASTEST * count, following(count))
+        count = min(MOST_AT_ONCE, fastest * count, following(count))
