@@ -4,7 +4,7 @@ from contract.figure_story import Message, at
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import MessageName
 from engagement.links.model import Kind
-from engagement.stores.cassandra.figures.tally import ERASED
+from engagement.stores.cassandra.figures.day_facts import ERASED
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.port import FigureQuery, LabelledHit
 

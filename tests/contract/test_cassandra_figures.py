@@ -21,8 +21,8 @@ from engagement.figures.query import FigureQuery, answer
 from engagement.links.model import Kind
 from engagement.settings.schema import CassandraClientStanza
 from engagement.stores.cassandra.figures import recount
+from engagement.stores.cassandra.figures.day_facts import SHARDS, virtual_shard
 from engagement.stores.cassandra.figures.ranks import CHUNKS, rank_cube
-from engagement.stores.cassandra.figures.tally import SHARDS, virtual_shard
 from engagement.stores.cassandra.figures.turns import by_turns
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.store import CassandraStore

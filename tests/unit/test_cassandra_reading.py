@@ -23,7 +23,7 @@ class Node:
     def indexed_from(self) -> int:
         return 0
 
-    def wanted_sets(self, _query: Query) -> frozenset[bytes]:
+    def matching_sets(self, _query: Query) -> frozenset[bytes]:
         return frozenset()
 
     def read_several(self, statements: list[tuple[str, tuple[Any, ...]]]) -> list[list[tuple[Any, ...]]]:

@@ -47,20 +47,20 @@ def read_arrivals(reader: Reader, mark: str, limit: int) -> tuple[list[Ref], str
 
 
 def _read_on(
-    reader: Reader, name: str, place: Place, wanted: int, refs: list[Ref], newest: int
+    reader: Reader, name: str, place: Place, missing: int, refs: list[Ref], newest: int
 ) -> tuple[int, int]:
     """Add the next events of a shipper to refs; return the place after them."""
     number, offset = place
     part = number // queries.ARRIVALS_IN_PART
-    most = wanted // queries.EVENTS_IN_ARRIVAL + 2
+    most = missing // queries.EVENTS_IN_ARRIVAL + 2
     lines = reader.read("arrivals", (name, part, number, most))
     for at, packed in lines:
         if at != number:
             number, offset = at, 0
         found = list(queries.unpack_arrival(packed))[offset:]
-        taken = found[:wanted]
+        taken = found[:missing]
         refs += taken
-        wanted -= len(taken)
+        missing -= len(taken)
         if len(taken) < len(found):
             return number, offset + len(taken)
         number, offset = number + 1, 0

@@ -17,8 +17,8 @@ from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.stored import (
     SlimEvent,
     StoredEvent,
+    borrowed_from,
     injection_of,
-    lent_by,
     shown,
     stored_event,
     stored_injection,
@@ -78,11 +78,11 @@ class ByMessage:
         lines = self._reader.read_each("injections", [(part,) for part in several])
         return [stored_injection(line) for found in lines for line in found]
 
-    def lent(self, messages: Iterable[bytes]) -> dict[bytes, str]:
+    def borrowed(self, messages: Iterable[bytes]) -> dict[bytes, str]:
         """Return what the events of each message take from its injection, as JSON; {} where none is known."""
         keys = list(dict.fromkeys(messages))
         answers = self._reader.read_several(_of_messages("lent", keys))
-        return dict.fromkeys(keys, "{}") | _lent(line for lines in answers for line in lines)
+        return dict.fromkeys(keys, "{}") | _latest_texts(line for lines in answers for line in lines)
 
     def page(self, slims: Sequence[SlimEvent], known: Mapping[bytes, str]) -> list[Fields]:
         """Return the events of slim rows that exist, in that order.
@@ -104,10 +104,13 @@ class ByMessage:
         borrowing = _of_messages("lent", [key for key in keys if key not in sent and key not in known])
         answers = self._reader.read_several(several + borrowing)
         whole = self._in_order(keys, several, answers[: len(several)])
-        texts = {**known, **_lent(line for lines in answers[len(several) :] for line in lines)}
-        lent = {key: lent_by(whole[key]) if key in sent else json.loads(texts.get(key, "{}")) for key in keys}
+        texts = {**known, **_latest_texts(line for lines in answers[len(several) :] for line in lines)}
+        borrowed = {
+            key: borrowed_from(whole[key]) if key in sent else json.loads(texts.get(key, "{}"))
+            for key in keys
+        }
         by_id = {row.event_id: row for rows in whole.values() for row in rows}
-        return shown((by_id[slim.event_id] for slim in slims if slim.event_id in by_id), whole, lent)
+        return shown((by_id[slim.event_id] for slim in slims if slim.event_id in by_id), whole, borrowed)
 
     def shown(self, places: Sequence[tuple[bytes, int, UUID]]) -> list[Fields]:
         """Return the events at (message, time, id) that exist, in that order."""
@@ -119,21 +122,22 @@ class ByMessage:
 
     def injections(self, names: Iterable[MessageName]) -> dict[MessageName, tuple[Injection, ...]]:
         """See the port."""
-        wanted = [name for name in dict.fromkeys(names) if name.text]
-        messages = self.named("", [(name.what, name.text) for name in wanted])
+        usable = [name for name in dict.fromkeys(names) if name.text]
+        messages = self.named("", [(name.what, name.text) for name in usable])
         every = list(dict.fromkeys(key for keys in messages for key in keys))
-        told: dict[bytes, list[Injection | None]] = {key: [] for key in every}
+        of_message: dict[bytes, list[Injection | None]] = {key: [] for key in every}
         for row in self.lending(together(every)):
-            told[row.message].append(injection_of(row))
-        alone = [key for key, injections in told.items() if not injections]  # of messages that have no id
+            of_message[row.message].append(injection_of(row))
+        # Those of messages that have no id.
+        alone = [key for key, injections in of_message.items() if not injections]
         for key, rows in self.whole(alone).items():
-            told[key] = [injection_of(row) for row in rows]
+            of_message[key] = [injection_of(row) for row in rows]
         answer = {}
-        for name, keys in zip(wanted, messages, strict=True):
+        for name, keys in zip(usable, messages, strict=True):
             found = [
                 injection
                 for key in keys
-                for injection in told[key]
+                for injection in of_message[key]
                 if injection is not None and name in names_of(injection)
             ]
             if found:
@@ -172,7 +176,7 @@ def _of_messages(name: str, keys: list[bytes]) -> list[_Statement]:
     return [(name, (part,)) for part in together(keys)]
 
 
-def _lent(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, str]:
+def _latest_texts(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, str]:
     """Return what each message lends, as JSON: what its latest injection does. lines: of `lent`."""
     latest: dict[bytes, tuple[int, int, str]] = {}
     for key, at_ms, name, text in lines:
@@ -180,12 +184,12 @@ def _lent(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, str]:
     return {key: text for key, (_, _, text) in latest.items()}
 
 
-def sender_of(lent: str) -> str:
+def sender_of(borrowed: str) -> str:
     """Return the sending domain in what a message lends, "" for none."""
     try:
-        return _sender(lent).sending_domain
+        return _sender(borrowed).sending_domain
     except msgspec.DecodeError:  # a text that json takes, and msgspec does not
-        return str(json.loads(lent).get("sending_domain", ""))
+        return str(json.loads(borrowed).get("sending_domain", ""))
 
 
 def together(keys: list[bytes]) -> list[list[bytes]]:

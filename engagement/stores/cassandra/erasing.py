@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from engagement.events.rows import rows
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.figures.tally import ERASED, virtual_shard
+from engagement.stores.cassandra.figures.day_facts import ERASED, virtual_shard
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.labels import Labels, places_in_days
 from engagement.stores.cassandra.reader import Reader
@@ -54,13 +54,13 @@ def erasure(
         writes.append(("erase_in_tally", [(at, *place, message)]))
     for message in messages:
         writes += [(name, [(at, message)]) for name in ("erase_message", "erase_injection", "erase_past")]
-        lent = next((row.injected.get("campaign_id", "") for row in whole[message] if row.injected), "")
+        borrowed = next((row.injected.get("campaign_id", "") for row in whole[message] if row.injected), "")
         for row in whole[message]:
             name = (row.at_ms, row.event_id)
             for place in labels.places_in_hours(row):
                 writes.append(("erase_in_hour", [(at, *place, *name)]))
                 writes += [
-                    ("erase_in_day", [(at, *day, *name)]) for day in places_in_days(row, place[2], lent)
+                    ("erase_in_day", [(at, *day, *name)]) for day in places_in_days(row, place[2], borrowed)
                 ]
             for what, text in _names(row):
                 key = queries.name_key(secret, row.tenant, what, text)

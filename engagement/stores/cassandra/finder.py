@@ -56,7 +56,7 @@ class Finder(ByMessage):
         if not is_small(query):
             return iter(self._back(query, position, limit))
         whole = self.whole(self._messages(query))
-        found = self._wanted(query, whole)
+        found = self._matching(query, whole)
         if position is not None:
             found = [row for row in found if row.order < position]
         found.sort(key=lambda row: row.order, reverse=True)
@@ -66,7 +66,7 @@ class Finder(ByMessage):
         """See the port."""
         position = _position(query)
         if is_small(query):
-            rows = self._wanted(query, self.whole(self._messages(query)))
+            rows = self._matching(query, self.whole(self._messages(query)))
             return min(most, sum(position is None or row.order < position for row in rows))
         slims = ((slim, False) for slim in self.times.newest_first(query, position, most))
         return sum(1 for _ in islice(self._of_senders(query, slims, {}), most))
@@ -83,13 +83,13 @@ class Finder(ByMessage):
         if is_small(query):
             whole = self.whole(self._messages(query))
             repeats = {name for rows in whole.values() for name in repeated(rows)}
-            for row in filter(once.counts, self._wanted(query, whole)):
+            for row in filter(once.counts, self._matching(query, whole)):
                 repeat = row.event_id in repeats
                 aggregate.add(
                     row.type, row.message, row.client, expired=row.expired, repeat=repeat, hits=row.hits
                 )
             return as_counts(aggregate.figures(), expired=query.expired)
-        for slim, repeat in self._of_senders(query, self._judged(query), {}):
+        for slim, repeat in self._of_senders(query, self._with_repeats(query), {}):
             if not once.counts(slim):
                 continue
             aggregate.add(
@@ -97,21 +97,21 @@ class Finder(ByMessage):
             )
         return as_counts(aggregate.figures(), expired=query.expired)
 
-    def _judged(self, query: Query) -> Iterator[tuple[SlimEvent, bool]]:
+    def _with_repeats(self, query: Query) -> Iterator[tuple[SlimEvent, bool]]:
         """Yield the slim rows that a query wants, and whether each is a repeat."""
-        wanted, repeats = Filter(query, sets=self._reader.wanted_sets(query)).wants_slim, RepeatFinder()
+        matches, repeats = Filter(query, sets=self._reader.matching_sets(query)).wants_slim, RepeatFinder()
         for slim in self.times.forward(query, from_before(query)):
             repeats.forget(slim.at_ms // HOUR_MS * HOUR_MS)
             repeat = repeats.is_repeat(slim.type, slim.link, slim.client, slim.at_ms)
-            if wanted(slim):
+            if matches(slim):
                 yield slim, repeat
 
     def _of_senders(
-        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], lent: dict[bytes, str]
+        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], borrowed: dict[bytes, str]
     ) -> Iterator[tuple[SlimEvent, bool]]:
         """Yield those of a sending domain that the query names; hits have it from their injection.
 
-        lent: what messages lend, as JSON; what is read is added.
+        borrowed: what messages lend, as JSON; what is read is added.
         """
         if not query.sending_domains:
             yield from rows
@@ -119,12 +119,12 @@ class Finder(ByMessage):
         limit = max(1, clamped(query))
         size, found = min(PAGE, limit), 0
         while part := list(islice(rows, size)):
-            lent |= self.lent(
-                slim.message for slim, _ in part if not slim.sending_domain and slim.message not in lent
+            borrowed |= self.borrowed(
+                slim.message for slim, _ in part if not slim.sending_domain and slim.message not in borrowed
             )
             before = found
             for slim, repeat in part:
-                name = slim.sending_domain or sender_of(lent[slim.message])
+                name = slim.sending_domain or sender_of(borrowed[slim.message])
                 if name in query.sending_domains:
                     found += 1
                     yield slim, repeat
@@ -160,12 +160,12 @@ class Finder(ByMessage):
         high = (last + 1) * HOUR_MS if to_ms is None else min((last + 1) * HOUR_MS, to_ms)
         return range(low // queries.PERIOD_MS, (high - 1) // queries.PERIOD_MS + 1 if high > low else 0)
 
-    def _wanted(self, query: Query, whole: Mapping[bytes, list[StoredEvent]]) -> list[StoredEvent]:
-        wants = Filter(query, self.oldest(), self._reader.wanted_sets(query)).wants
+    def _matching(self, query: Query, whole: Mapping[bytes, list[StoredEvent]]) -> list[StoredEvent]:
+        wants = Filter(query, self.oldest(), self._reader.matching_sets(query)).wants
         found = []
         for rows in whole.values():
-            lent = next((row for row in reversed(rows) if row.injected is not None), None)
-            from_injection = {**(lent.injected or {}), **_names(lent.fields)} if lent else {}
+            injection = next((row for row in reversed(rows) if row.injected is not None), None)
+            from_injection = {**(injection.injected or {}), **_names(injection.fields)} if injection else {}
             found += [row for row in rows if wants(row, from_injection)]
         return found
 
@@ -241,15 +241,15 @@ class Finder(ByMessage):
 
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
-        lent: dict[bytes, str] = {}
+        borrowed: dict[bytes, str] = {}
         unseen = ((slim, False) for slim in self.times.newest_first(query, position, limit))
-        slims = (slim for slim, _ in self._of_senders(query, unseen, lent))
+        slims = (slim for slim, _ in self._of_senders(query, unseen, borrowed))
         wants = Filter(query).wants_shown
         while len(found) < limit:
             part = list(islice(slims, limit - len(found)))
             if not part:
                 break
-            found += [fields for fields in self.page(part, lent) if wants(fields)]
+            found += [fields for fields in self.page(part, borrowed) if wants(fields)]
         return found
 
 

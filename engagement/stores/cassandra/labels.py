@@ -14,8 +14,8 @@ from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.by_message import together
-from engagement.stores.cassandra.figures.tally import label_of as tally_label
-from engagement.stores.cassandra.figures.tally import virtual_shard
+from engagement.stores.cassandra.figures.day_facts import label_of as fact_label
+from engagement.stores.cassandra.figures.day_facts import virtual_shard
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.pace import Together, in_turns
@@ -119,11 +119,11 @@ class Labels:
 
     def to_change(self, labels: Iterable[LabelledHit]) -> list[Relabelling]:
         """Return the hits that are there, and have another label of rules that are not newer."""
-        asked = list({hit.id: (hit, label) for hit, label in labels}.values())
-        places = [(_message(hit), hit.at_ms, UUID(hit.id)) for hit, _ in asked]
+        given = list({hit.id: (hit, label) for hit, label in labels}.values())
+        places = [(_message(hit), hit.at_ms, UUID(hit.id)) for hit, _ in given]
         seconds = [(key, at_ms, UUID(derived(str(name), 1))) for key, at_ms, name in places]
         found = []
-        for (_, label), first, second in zip(asked, self._events(places), self._events(seconds), strict=True):
+        for (_, label), first, second in zip(given, self._events(places), self._events(seconds), strict=True):
             stored = first.labelled if first is not None else None
             if first is None or stored is None or stored.label == label:
                 continue
@@ -156,7 +156,7 @@ class Labels:
         name = (row.at_ms, row.event_id)
         writes: Writes = [("label", [(left, stamp, body_of(source), row.message, *name)])]
         day = (row.tenant, row.at_ms // DAY_MS, virtual_shard(row.message))
-        tallied = tally_label(label.client.value, label.reason, certain=label.certain)
+        tallied = fact_label(label.client.value, label.reason, certain=label.certain)
         until = queries.ttl((day[1] + 1) * DAY_MS, self._life, now) or 0
         writes.append(("label_in_tally", [(until, stamp, tallied, *day, row.message, *name)]))
         for place in self.places_in_hours(row):
@@ -196,7 +196,7 @@ class Labels:
             for hour, several in reversed(hours)
         ]
         last: UUID | None = None
-        streams = in_turns(bound, lambda asked: self._reader.streams("hour_forward", asked, _PAGE))
+        streams = in_turns(bound, lambda given: self._reader.streams("hour_forward", given, _PAGE))
         for several_streams in streams:
             for at_ms, event_id, message, client in merge(
                 *several_streams, key=lambda line: (line[0], line[1].int)
@@ -206,9 +206,9 @@ class Labels:
                 last = event_id
 
 
-def places_in_days(row: StoredEvent, shard: int, lent: str = "") -> list[tuple[str, str, str, int, int]]:
-    """Return the partitions of `event_by_day` that have a row. lent: its campaign, if it has none itself."""
-    campaign = str(row.fields.get("campaign_id", lent))
+def places_in_days(row: StoredEvent, shard: int, borrowed: str = "") -> list[tuple[str, str, str, int, int]]:
+    """Return the partitions of `event_by_day` that have a row. borrowed: its campaign, if it has none."""
+    campaign = str(row.fields.get("campaign_id", borrowed))
     domain = str(row.fields.get("recipient_domain", ""))
     return [
         (row.tenant, what, value, queries.day_of(row.at_ms), shard)

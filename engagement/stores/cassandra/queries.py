@@ -82,9 +82,9 @@ def shard_of(message: bytes, shards: int) -> int:
     return crc32(message) % shards
 
 
-def pseudonym(secret: bytes, *words: str) -> bytes:
+def pseudonym(secret: bytes, *parts: str) -> bytes:
     """Return the key by which a recipient (tenant, address in lower case) or a name is found, 16 bytes."""
-    text = "\0".join(words).encode("utf-8", "surrogatepass")
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hmac.new(secret, text, sha256).digest()[:16]
 
 

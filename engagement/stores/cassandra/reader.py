@@ -28,20 +28,20 @@ class Reader:
 
     def secret(self) -> bytes:
         """Return the key of pseudonyms. Raises StoreError where there is none yet."""
-        found = self._kept(SECRET)
+        found = self._stored(SECRET)
         if not found:
             raise StoreError("Cassandra: the secret of pseudonyms is missing. Run `smtpapi store migrate`.")
         return found
 
     def indexed_from(self) -> int:
         """Return the first hour since 1970 whose events are all in `event_by_day`."""
-        return int.from_bytes(self._kept(INDEXED), "big")
+        return int.from_bytes(self._stored(INDEXED), "big")
 
     def domains_from(self) -> int:
         """Return the first hour since 1970 whose events are all in `event_by_day` by domain."""
-        return int.from_bytes(self._kept(INDEXED_DOMAINS), "big")
+        return int.from_bytes(self._stored(INDEXED_DOMAINS), "big")
 
-    def _kept(self, name: str) -> bytes:
+    def _stored(self, name: str) -> bytes:
         if name not in self._secrets:
             found = self.read("secret", (name,))
             if not found:
@@ -110,7 +110,7 @@ class Reader:
         """Return the sets of a customer's tags that are listed."""
         return [queries.stored_tag_set(line) for line in self.read("tag_sets", (queries.PLACE, *customer))]
 
-    def wanted_sets(self, query: Query) -> frozenset[bytes]:
+    def matching_sets(self, query: Query) -> frozenset[bytes]:
         """Return the ids of tag sets with a tag that the query names."""
         if not query.tags:
             return frozenset()

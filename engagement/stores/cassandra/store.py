@@ -245,7 +245,7 @@ class CassandraStore:
 
     def _write_arrivals(self, arrived: list[tuple[bytes, int, bytes]]) -> None:
         """Write what came in to the table of arrivals, many events a row; after the events themselves."""
-        writes, told, number = arrival_writes(self._shipper, self._arrival_rows, arrived)
+        writes, positions, number = arrival_writes(self._shipper, self._arrival_rows, arrived)
         self._written(writes)
-        self._written(told)
+        self._written(positions)
         self._arrival_rows = number

@@ -43,11 +43,11 @@ def no_longer_waiting(reader: Reader, events: Iterable[MessageEvent]) -> Writes:
     it do not matter, and an event told again later waits again.
     """
     secret = reader.secret()
-    wanted = [(UUID(event.id), name) for event in events for name in names_of(event)]
-    bound = [(name.what, waiting_key(secret, name)) for _, name in wanted]
+    removed = [(UUID(event.id), name) for event in events for name in names_of(event)]
+    bound = [(name.what, waiting_key(secret, name)) for _, name in removed]
     writes: Writes = []
     for (event_id, _), place, lines in zip(
-        wanted, bound, reader.read_each("waiting_for", bound), strict=True
+        removed, bound, reader.read_each("waiting_for", bound), strict=True
     ):
         writes += [
             ("no_longer_waiting", [(written, *place, found)])

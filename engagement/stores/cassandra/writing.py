@@ -9,7 +9,7 @@ from engagement.events.field_values import valid
 from engagement.events.rows import EventRow
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.figures.tally import tally_values
+from engagement.stores.cassandra.figures.day_facts import fact_values
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.customer_tags import DAY_MS, Customer, TagBook
 from engagement.stores.json_text import as_text
@@ -123,14 +123,14 @@ class EventWriting:
         tenant, shard = row.tenant, queries.shard_of(key, self._shards)
         in_hour = (tenant, row.at_ms // HOUR_MS, shard)
         made.rows.add("event_by_hour", in_hour, (*in_hour, *slim, life, stamp))
-        self._tally(made, row, key, now, stamp)
+        self._facts(made, row, key, now, stamp)
         for what, value in queries.days_of(row.type, row.campaign, row.domain):
             in_day = (tenant, what, value, queries.day_of(row.at_ms), shard)
             made.rows.add("event_by_day", in_day, (*in_day, *slim, life, stamp))
         self._index(made, row, key, now, stamp)
 
-    def _tally(self, made: Portion, row: EventRow, key: bytes, now: float, stamp: int) -> None:
-        values = tally_values(row, key)
+    def _facts(self, made: Portion, row: EventRow, key: bytes, now: float, stamp: int) -> None:
+        values = fact_values(row, key)
         left = queries.ttl((row.at_ms // DAY_MS + 1) * DAY_MS, self._life.events, now)
         made.rows.add("tally", values[:3], (*values, left or 0, stamp))
         made.changed.append((row.tenant, row.at_ms, key))

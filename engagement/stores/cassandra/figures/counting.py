@@ -21,7 +21,7 @@ from engagement.figures.contribution import (
 from engagement.figures.facts import Fact
 from engagement.figures.increments import Level
 from engagement.stores.aggregate import HOUR_MS, Aggregate, Figure, RepeatFinder
-from engagement.stores.cassandra.figures.tally import ERASED, Facts
+from engagement.stores.cassandra.figures.day_facts import ERASED, Facts
 from engagement.stores.customer_tags import DAY_MS
 
 TOTALS: Final = (

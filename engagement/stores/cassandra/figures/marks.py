@@ -7,7 +7,7 @@ its own, and takes over those of others when it begins. Pure: what to write is r
 from collections.abc import Iterable
 from typing import Any, Final
 
-from engagement.stores.cassandra.figures.tally import SHARDS, days_to_count, virtual_shard
+from engagement.stores.cassandra.figures.day_facts import SHARDS, days_to_count, virtual_shard
 from engagement.stores.cassandra.queries import PLACE
 from engagement.stores.cassandra.rows.statements import MARKED_AT
 from engagement.stores.cassandra.writing import Writes

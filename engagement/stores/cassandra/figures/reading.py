@@ -29,30 +29,30 @@ _Line = tuple[Any, ...]  # day, a, b, cells
 
 def figures(reader: Reader, query: FigureQuery) -> tuple[FigureRow, ...]:
     """Return figures (see the port). Raises UnsupportedQueryError, ValueError, StoreError."""
-    wanted = reading(query)
-    if wanted.cube == Cube.CAMPAIGN_LIFE:
-        return answer(query, _lives(reader, query.tenant, wanted.a))
-    if RANKED.get(wanted.cube) == query.order_by != "" and not wanted.a and query.limit <= _MOST_RANKED:
-        return answer(query, _unpacked(wanted, _of_ranked_groups(reader, query, wanted)))
-    lines = _lines(reader, query.tenant, wanted)
-    return answer(query, _unpacked(wanted, _of_first_groups(query, wanted, lines)))
+    selection = reading(query)
+    if selection.cube == Cube.CAMPAIGN_LIFE:
+        return answer(query, _lives(reader, query.tenant, selection.a))
+    if RANKED.get(selection.cube) == query.order_by != "" and not selection.a and query.limit <= _MOST_RANKED:
+        return answer(query, _unpacked(selection, _of_ranked_groups(reader, query, selection)))
+    lines = _lines(reader, query.tenant, selection)
+    return answer(query, _unpacked(selection, _of_first_groups(query, selection, lines)))
 
 
-def _cells(reader: Reader, tenant: str, wanted: Reading) -> Iterator[tuple[Cell, int]]:
-    return _unpacked(wanted, _lines(reader, tenant, wanted))
+def _cells(reader: Reader, tenant: str, selection: Reading) -> Iterator[tuple[Cell, int]]:
+    return _unpacked(selection, _lines(reader, tenant, selection))
 
 
-def _unpacked(wanted: Reading, lines: Iterable[_Line]) -> Iterator[tuple[Cell, int]]:
-    cube, needed = int(wanted.cube), frozenset(wanted.counters)  # none for all
+def _unpacked(selection: Reading, lines: Iterable[_Line]) -> Iterator[tuple[Cell, int]]:
+    cube, needed = int(selection.cube), frozenset(selection.counters)  # none for all
     for _, a, b, cells in lines:
         for bucket, counter, n in row_cells(cells):
             if not needed or counter in needed:
                 yield (cube, bucket, counter, a, b), n
 
 
-def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> Iterable[_Line]:
+def _of_ranked_groups(reader: Reader, query: FigureQuery, selection: Reading) -> Iterable[_Line]:
     """Return the lines of the groups to show, of which the ranks of days tell."""
-    tenant, cube, (first, last) = query.tenant, int(wanted.cube), _days(wanted)
+    tenant, cube, (first, last) = query.tenant, int(selection.cube), _days(selection)
     days = _days_to_read(reader, tenant, first, last)
     periods = dict.fromkeys(period_of(Cube.TOTAL_DAY, day) for day in days)
     answers = reader.read_several(
@@ -71,7 +71,7 @@ def _of_ranked_groups(reader: Reader, query: FigureQuery, wanted: Reading) -> It
         numbers[name] = numbers.get(name, 0) + n
     chosen = _first(query, numbers)
     if sum(numbers[name] > 0 for name in chosen) < query.limit:
-        return _lines(reader, tenant, wanted)  # those that have none of it are shown as well
+        return _lines(reader, tenant, selection)  # those that have none of it are shown as well
     found = reader.read_each(
         "figures_of_groups", [(tenant, cube, day, day, sorted(chosen)) for day in ranked]
     )
@@ -99,27 +99,27 @@ def _numbers(
     return numbers
 
 
-def _of_first_groups(query: FigureQuery, wanted: Reading, lines: Iterable[_Line]) -> Iterable[_Line]:
+def _of_first_groups(query: FigureQuery, selection: Reading, lines: Iterable[_Line]) -> Iterable[_Line]:
     """Leave out the lines of groups that are not among the first ones to show.
 
     Of thousands of domains a page shows eight: only what they are ordered by is added up of all.
     """
     if not query.order_by or query.by not in ("campaign", "domain", "link"):
         return lines
-    every = [line for line in lines if not wanted.a or line[1] in wanted.a]
+    every = [line for line in lines if not selection.a or line[1] in selection.a]
     column = 2 if query.by == "link" else 1
-    first = -1 if wanted.first is None else wanted.first
-    last = _LAST if wanted.last is None else wanted.last
+    first = -1 if selection.first is None else selection.first
+    last = _LAST if selection.last is None else selection.last
     chosen = _first(query, _numbers(query.order_by, every, column, first, last))
     return [line for line in every if line[column] in chosen]
 
 
-def _lines(reader: Reader, tenant: str, wanted: Reading) -> Iterator[_Line]:
-    cube = int(wanted.cube)
-    first, last = _days(wanted)
+def _lines(reader: Reader, tenant: str, selection: Reading) -> Iterator[_Line]:
+    cube = int(selection.cube)
+    first, last = _days(selection)
     days = _days_to_read(reader, tenant, first, last)
-    if wanted.a and cube not in OF_ALL_MAIL:
-        names = list(dict.fromkeys(wanted.a))
+    if selection.a and cube not in OF_ALL_MAIL:
+        names = list(dict.fromkeys(selection.a))
         bound = [(tenant, cube, period_of(cube, day), day, names) for day in days]
         found = reader.read_each("figures_of_groups", bound)
     else:
@@ -130,12 +130,12 @@ def _lines(reader: Reader, tenant: str, wanted: Reading) -> Iterator[_Line]:
     return chain.from_iterable(found)
 
 
-def _days(wanted: Reading) -> tuple[int, int]:
+def _days(selection: Reading) -> tuple[int, int]:
     """Return the first and the last day since 1970 of the cells of a reading."""
-    cube = int(wanted.cube)
+    cube = int(selection.cube)
     ends = [
         default if bucket is None else day_of((cube, bucket, 0, "", "")) or 0
-        for bucket, default in ((wanted.first, 0), (wanted.last, _LAST))
+        for bucket, default in ((selection.first, 0), (selection.last, _LAST))
     ]
     return max(0, min(ends[0], _LAST)), max(0, min(ends[1], _LAST))
 

@@ -32,21 +32,21 @@ from engagement.stores.cassandra.figures.counting import (
     unpack,
     unpack_row,
 )
-from engagement.stores.cassandra.figures.marks import Day, Marks
-from engagement.stores.cassandra.figures.ranks import ranks
-from engagement.stores.cassandra.figures.tally import (
+from engagement.stores.cassandra.figures.day_facts import (
     SHARDS,
     days_to_count,
     facts_by_message,
     may_repeat,
     virtual_shard,
 )
+from engagement.stores.cassandra.figures.marks import Day, Marks
+from engagement.stores.cassandra.figures.ranks import ranks
 from engagement.stores.cassandra.figures.turns import RollupTurns, by_turns, stamp
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.writing import Partitions, Writes
 from engagement.stores.customer_tags import DAY_MS
 
-KEPT: Final = tuple(int(cube) for cube in Cube if cube != Cube.CAMPAIGN_LIFE)
+CUBES: Final = tuple(int(cube) for cube in Cube if cube != Cube.CAMPAIGN_LIFE)
 FIGURES_LIFE: Final = 400 * 86_400  # seconds, at least; longer where rows live longer
 _OUTLIVE: Final = 7 * 86_400  # turns and parts, by which figures are made, live so much longer than events
 _HOURS: Final = 24
@@ -206,10 +206,10 @@ class Recount:
     def _rows(self, day: Day) -> dict[Key, bytes]:
         """Return the rows of `figure` of a day."""
         tenant, number = day
-        bound = [(tenant, cube, period_of(cube, number), number, number) for cube in KEPT]
+        bound = [(tenant, cube, period_of(cube, number), number, number) for cube in CUBES]
         return {
             (cube, a, b): cells
-            for cube, lines in zip(KEPT, self._reader.read_each("figures", bound), strict=True)
+            for cube, lines in zip(CUBES, self._reader.read_each("figures", bound), strict=True)
             for _, a, b, cells in lines
         }
 

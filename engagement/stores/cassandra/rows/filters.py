@@ -60,11 +60,11 @@ class Filter:
 
     def wants_shown(self, fields: Fields) -> bool:
         """Tell whether an event that `wants_slim` is wanted, by what it has from its injection."""
-        wanted = self._query.sending_domains
-        return not wanted or fields.get("sending_domain") in wanted
+        names = self._query.sending_domains
+        return not names or fields.get("sending_domain") in names
 
-    def wants(self, row: StoredEvent, lent: Fields) -> bool:
-        """Tell whether a whole row is wanted. lent: what it takes from its injection."""
+    def wants(self, row: StoredEvent, borrowed: Fields) -> bool:
+        """Tell whether a whole row is wanted. borrowed: what it takes from its injection."""
         query, fields = self._query, row.fields
         if not (
             row.tenant == query.tenant
@@ -80,7 +80,7 @@ class Filter:
             )
         ):
             return False
-        return self._wants_rest(row, fields, {**lent, **fields})
+        return self._wants_rest(row, fields, {**borrowed, **fields})
 
     def _wants_rest(self, row: StoredEvent, fields: Fields, joined: Fields) -> bool:
         query = self._query
@@ -105,8 +105,8 @@ class Filter:
 
 def is_nothing(query: Query) -> bool:
     """Tell whether no event can match: hits alone have a class, and bounces and the like a bounce class."""
-    for asked, having in ((query.classes, _WITH_CLASS), (query.bounce_classes, _WITH_BOUNCE_CLASS)):
-        if asked and not {"", 0} & set(asked) and query.types and not set(query.types) & set(having):
+    for requested, having in ((query.classes, _WITH_CLASS), (query.bounce_classes, _WITH_BOUNCE_CLASS)):
+        if requested and not {"", 0} & set(requested) and query.types and not set(query.types) & set(having):
             return True
     return bool(query.classes and query.bounce_classes and 0 not in query.bounce_classes)
 

@@ -35,12 +35,12 @@ _SHORT: Final = {
 
 def _tidy(statements: Mapping[str, str]) -> dict[str, str]:
     """Return statements with what is short for columns written out, and each on one line."""
-    told = {}
+    tidied = {}
     for name, text in statements.items():
-        for short, words in _SHORT.items():
-            text = text.replace(short, words)
-        told[name] = " ".join(text.split())
-    return told
+        for short, expansion in _SHORT.items():
+            text = text.replace(short, expansion)
+        tidied[name] = " ".join(text.split())
+    return tidied
 
 
 def _by_column(name: str, text: str) -> dict[str, str]:

@@ -163,9 +163,9 @@ def stored_event(found: tuple[Any, ...]) -> StoredEvent:
 
 def stored_injection(found: tuple[Any, ...]) -> StoredEvent:
     """Return the row of a line of `injections`."""
-    message, at_ms, event_id, tenant, fields, body, lent = found
+    message, at_ms, event_id, tenant, fields, body, borrowed = found
     source = source_of(body) if body else json.loads(fields)
-    return StoredEvent(message, at_ms, event_id, tenant or "", b"", source, json.loads(lent))
+    return StoredEvent(message, at_ms, event_id, tenant or "", b"", source, json.loads(borrowed))
 
 
 def injection_of(row: StoredEvent) -> Injection | None:
@@ -241,7 +241,7 @@ def repeated(rows: Iterable[StoredEvent]) -> set[UUID]:
     }
 
 
-def lent_by(rows: Iterable[StoredEvent]) -> Fields:
+def borrowed_from(rows: Iterable[StoredEvent]) -> Fields:
     """Return what events take from the injection of their message. rows: the message's, in time order."""
     injected = [row.injected for row in rows if row.injected is not None]
     return injected[-1] if injected else {}
@@ -250,18 +250,18 @@ def lent_by(rows: Iterable[StoredEvent]) -> Fields:
 def shown(
     rows: Iterable[StoredEvent],
     whole: Mapping[bytes, list[StoredEvent]],
-    lent: Mapping[bytes, Fields] | None = None,
+    borrowed: Mapping[bytes, Fields] | None = None,
 ) -> list[Fields]:
     """Return the events of rows as the port shows them. whole: all rows of their messages that matter.
 
-    lent: what messages' events take from the injection, if it is not among those rows.
+    borrowed: what messages' events take from the injection, if it is not among those rows.
     """
     repeats = {key: repeated(found) for key, found in whole.items() if len(found) > 1}
-    if lent is None:
-        lent = {key: lent_by(found) for key, found in whole.items()}
+    if borrowed is None:
+        borrowed = {key: borrowed_from(found) for key, found in whole.items()}
     events = []
     for row in rows:
-        fields = join(row.fields, lent.get(row.message, {}) if "message_id" in row.fields else {})
+        fields = join(row.fields, borrowed.get(row.message, {}) if "message_id" in row.fields else {})
         if row.event_id in repeats.get(row.message, ()):
             fields["x_repeat"] = True
         events.append(fields)

@@ -43,7 +43,7 @@ def label_of(client: str, reason: str, *, certain: bool) -> str | None:
     return f"{class_text(client, certain=certain)}\0{reason}" if client else None
 
 
-def tally_values(row: EventRow, message: bytes) -> tuple[object, ...]:
+def fact_values(row: EventRow, message: bytes) -> tuple[object, ...]:
     """Return a row's values in `tally`, without TTL and timestamp.
 
     Raises ValueError for one whose figures could not be stored.
