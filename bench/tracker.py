@@ -130,9 +130,9 @@ def without_signals() -> Asgi:
     from tracker_web.server import asgi
     from tracker_web.server.serve import application
 
-    for name, wanted in list(asgi._WANTED.items()):  # noqa: SLF001 - what is measured is what this adds
+    for name, wanted in list(asgi._FIELDS.items()):  # noqa: SLF001 - what is measured is what this adds
         if not isinstance(wanted, str):
-            del asgi._WANTED[name]  # noqa: SLF001 - as above
+            del asgi._FIELDS[name]  # noqa: SLF001 - as above
     return application()
 
 

@@ -68,4 +68,4 @@ def test_what_readers_see_is_in_their_language() -> None:
 
 def test_a_page_shows_what_no_encoding_can_hold_as_a_question_mark() -> None:
     page = ReaderPage(Shown("ann\udce9@example.net", "b@example.org"), ENGLISH)
-    assert b"<p><bdi>ann?@example.net</bdi></p>" in page.whole("t", page.said("{recipient}"))
+    assert b"<p><bdi>ann?@example.net</bdi></p>" in page.whole("t", page.paragraph("{recipient}"))

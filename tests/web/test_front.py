@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tracker_web.web.front.asgi import Front
 from tracker_web.web.front.bodies import Bodies
-from tracker_web.web.front.body_wanted import BodyWanted, limit_body
 from tracker_web.web.front.environ import environ_of
+from tracker_web.web.front.unread_body import BodyNeeded, limit_body
 from tracker_web.web.request_metrics import REQUESTS, RequestMetrics
 
 Piece = tuple[float, bytes]  # seconds before it, and what comes
@@ -270,4 +270,4 @@ def test_fields_cannot_be_made_up_by_their_spelling() -> None:
 
 
 def test_wish_for_a_body_is_no_error_that_a_handler_takes() -> None:
-    assert not issubclass(BodyWanted, Exception)
+    assert not issubclass(BodyNeeded, Exception)
