@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore
-from year.compare import Tally, compare
+from year.compare import Comparison, compare
 from year.make import make_year
 from year.play import Clock, play
 
@@ -49,7 +49,7 @@ def opened(engine: str, folder: Path, clock: Clock) -> Iterator[EventStore]:
             node.stop()
 
 
-def table(found: dict[str, Tally]) -> str:
+def table(found: dict[str, Comparison]) -> str:
     """What was compared, as a table."""
     lines = [
         "| figures | questions | numbers | differences |",

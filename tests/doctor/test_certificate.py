@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from doctor.reading import complete, only
 from doctor.tls_server import Issuer, authority, server_files, serving
-from doctor.words import complete, only
 from mta.mta_site import free_port
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.web import certificate

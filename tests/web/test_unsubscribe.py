@@ -248,11 +248,11 @@ def test_each_page_is_whole_in_each_language(language: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_name_writes_markup(name: str, recipient: str) -> None:
     link = Link(b"news.example.com", name)
-    plain = ask(
+    answer = ask(
         hot(sender="z" if name else ""), environ(one_click(Link(b"news.example.com", "x"), recipient="y"))
     )
     page = ask(hot(sender=name), environ(one_click(link, recipient=recipient)))
-    assert tags(page.body) == tags(plain.body)
+    assert tags(page.body) == tags(answer.body)
 
 
 def tags(body: bytes) -> list[str]:
