@@ -229,8 +229,8 @@ def test_doctor_tells_of_silent_hosts_and_of_what_is_not_shared(trio: tuple[Plac
     own, other, third = facts.words
     now = time.time()
 
-    def found(*words: hosts.HostWord, at: float = now) -> list[tuple[Level, str]]:
-        checked = complete(cluster_check.check(replace(facts, words=words), at))
+    def found(*messages: hosts.HostWord, at: float = now) -> list[tuple[Level, str]]:
+        checked = complete(cluster_check.check(replace(facts, words=messages), at))
         return [(each.level, each.what) for each in checked]
 
     assert found(other, third) == [(Level.ERROR, "a was not heard yet")]

@@ -156,7 +156,7 @@ OLD = {
 
 
 @pytest.mark.parametrize(
-    ("client", "word"), [(client, word) for client, words in OLD.items() for word in words]
+    ("client", "word"), [(client, word) for client, terms in OLD.items() for word in terms]
 )
 def test_words_of_earlier_versions_keep_their_class(client: str, word: str) -> None:
     assert found(request(Kind.OPEN, word, ""))[0] == client
