@@ -113,23 +113,23 @@ def main() -> None:
     month.options(parser)
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=30)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "smtpapi.conf"
         config.write_text(
-            f"smtpapi {{ }}\n{month.stanzas(asked)}"
+            f"smtpapi {{ }}\n{month.stanzas(arguments)}"
             f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
         )
         settings = load_file(config)
-        store = month.filled(asked, config)
-        events = month.samples(store, asked.rounds)
+        store = month.filled(arguments, config)
+        events = month.samples(store, arguments.rounds)
         store.close()
         key = ApiKeys(open_registry(settings)).add("bench", ("all",))
         client = create_app(settings).test_client()
         print(f"{'call':38}  median     p99   worst  ms of the processor; clock; status")
         for name, made in CALLS.items():
-            if asked.only not in name:
+            if arguments.only not in name:
                 continue
             times, clocks, statuses = [], [], set()
             for event in events:
@@ -140,8 +140,8 @@ def main() -> None:
                 clocks.append((time.monotonic() - clock) * 1000)
                 statuses.add(answer.status_code)
             worst, centiles = max(times), statistics.quantiles(times, n=100)
-            told = statistics.median(times), min(centiles[98], worst), worst
-            numbers = " ".join(f"{each:7.1f}" for each in (*told, statistics.median(clocks)))
+            figures = statistics.median(times), min(centiles[98], worst), worst
+            numbers = " ".join(f"{each:7.1f}" for each in (*figures, statistics.median(clocks)))
             print(f"{name:38} {numbers}  {statuses}", flush=True)
 
 

@@ -40,7 +40,7 @@ from bench.store_questions import fill
 from tracker_web.server.scheduling import go_first
 
 ROOT = Path(__file__).resolve().parents[1]
-ASKED = (
+REQUESTS = (
     "/metrics/deliverability?from=2000-01-01T00:00&metrics=count_injected,count_unique_clicked",
     "/metrics/deliverability/campaign?from=2000-01-01T00:00&metrics=count_injected&order_by=count_injected",
     "/events/message?from=2000-01-01T00:00&per_page=100",
@@ -92,7 +92,7 @@ def clicks(port: int, links: list[str], rate: float, seconds: float) -> Clicks:
 def ask(port: int, key: str, stop: threading.Event, counted: list[int]) -> None:
     """Ask the API for one thing after the other until told to stop."""
     while not stop.is_set():
-        path = ASKED[counted[0] % len(ASKED)]
+        path = REQUESTS[counted[0] % len(REQUESTS)]
         status = get(port, f"/api/v1{path}", {"Authorization": key})
         assert status == 200, (status, path)
         counted[0] += 1
@@ -162,7 +162,7 @@ def measured(
         asking = subprocess_of(ports["WEB"], key)
         beside = clicks(ports["HTTP"], links, options.rate, options.seconds)
         asking.terminate()
-        asked = int(asking.communicate(timeout=60)[0])
+        answered = int(asking.communicate(timeout=60)[0])
         alone = alone or clicks(ports["HTTP"], links, options.rate, options.seconds)
         found.append(
             {
@@ -170,7 +170,7 @@ def measured(
                 "beside": (statistics.median(beside.took), p99(beside.took)),
                 "ratio": p99(beside.took) / p99(alone.took),
                 "late": (p99(alone.late), p99(beside.late)),
-                "asked": asked / options.seconds,
+                "asked": answered / options.seconds,
             }
         )
     return found

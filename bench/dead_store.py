@@ -63,7 +63,7 @@ def windows(site: StoreSite, fault: str, rounds: int, seconds: float) -> dict[st
         finally:
             mend()
         drains.append(site.catches_up())
-    told: dict[str, object] = {
+    figures: dict[str, object] = {
         "answered": len(end(crew)),
         "waiting at its end": statistics.median(backlogs),
         "drained in, s": round(statistics.median(drains), 1),
@@ -72,11 +72,11 @@ def windows(site: StoreSite, fault: str, rounds: int, seconds: float) -> dict[st
     for name, family in FAMILIES.items():
         by_alive = [_median(times, family, window) for window in alive]
         by_dead = [_median(times, family, window) for window in dead]
-        told[f"{name}, ms alive"] = round(statistics.median(by_alive) * 1000, 3)
-        told[f"{name}, ms dead"] = round(statistics.median(by_dead) * 1000, 3)
+        figures[f"{name}, ms alive"] = round(statistics.median(by_alive) * 1000, 3)
+        figures[f"{name}, ms dead"] = round(statistics.median(by_dead) * 1000, 3)
         ratios = [one / other for one, other in zip(by_dead, by_alive, strict=True)]
-        told[f"{name}, ratio"] = round(statistics.median(ratios), 3)
-    return told
+        figures[f"{name}, ratio"] = round(statistics.median(ratios), 3)
+    return figures
 
 
 def _window(seconds: float) -> Window:
@@ -116,8 +116,13 @@ def main() -> int:
             node.stop()
     answered = sum(int(str(each["answered"])) for each in found.values())
     doubled = sum(number > 1 for number in stored.values())
-    told = {"answered": answered, "stored": len(stored), "stored twice": doubled, "load": os.getloadavg()[0]}
-    print(json.dumps({"faults": found, **told}) if arguments.json else told)
+    totals = {
+        "answered": answered,
+        "stored": len(stored),
+        "stored twice": doubled,
+        "load": os.getloadavg()[0],
+    }
+    print(json.dumps({"faults": found, **totals}) if arguments.json else totals)
     return 0 if len(stored) >= answered and not doubled else 1
 
 

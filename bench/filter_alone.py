@@ -168,12 +168,12 @@ def take(path: Path, pid: int, raw: bytes, first: int, clients: int, seconds: fl
     ]
     for each in crew:
         each.start()
-    said = [done.get(timeout=seconds + 60) for _ in crew]
+    results = [done.get(timeout=seconds + 60) for _ in crew]
     for each in crew:
         each.join()
     lasted = time.monotonic() - started
     filter_, all_ = processor_seconds(pid) - before[0], busy_seconds() - before[1]
-    count, spent = sum(number for number, _ in said), sum(used for _, used in said)
+    count, spent = sum(number for number, _ in results), sum(used for _, used in results)
     others = (all_ - filter_ - spent) / lasted / (os.cpu_count() or 1)
     return Taken(count / lasted, filter_ / count * 1000, spent / count * 1000, max(0.0, others)), count
 
@@ -250,19 +250,19 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8, help="processes")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    said: dict[int, object] = {}
+    report: dict[int, object] = {}
     if not arguments.json:
         print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} before\n")
     for size in arguments.size:
         rounds = measure(arguments, size)
-        said[size] = {
+        report[size] = {
             "figures": figures(rounds),
             "rounds": [{name: asdict(taken) for name, taken in each.items()} for each in rounds],
         }
         if not arguments.json:
             print_table(size, rounds)
     if arguments.json:
-        print(json.dumps(said))
+        print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def letter(kilobytes: int) -> bytes:
     opening = '<html><body bgcolor=3D"#eeeeee">\n<table width=3D"600">\n'
     ending = "</table>\n</body></html>\n"
     cell = '<tr><td align=3D"left" style=3D"font-size:13px;line-height:22px;">=\n'
-    words = "<p>Some words about it =E2=80=93 with a dash &amp; an entity.</p>\n"
-    filler = cell + words * 3 + "</td></tr>\n"
+    paragraph = "<p>Some words about it =E2=80=93 with a dash &amp; an entity.</p>\n"
+    filler = cell + paragraph * 3 + "</td></tr>\n"
     fixed = head + opening + "".join(rows) + ending
     left = max(0, size - len(fixed) - fixed.count("\n"))
     fillers = left // (len(filler) + filler.count("\n"))
@@ -154,10 +154,10 @@ class Ours:
 
     def check(self, delivered: bytes, recipient: str) -> None:
         """A delivered mail must hold the recipient's own links, all of them."""
-        plain = delivered.replace(b"=\r\n", b"").replace(b"=\n", b"").replace(b"=3D", b"=")
+        decoded = delivered.replace(b"=\r\n", b"").replace(b"=\n", b"").replace(b"=3D", b"=")
         ring = load_ring(self.folder / "keys")
         kinds = []
-        for path in re.findall(rb"https://" + DOMAIN.encode() + rb"(/[^\s\"'<>]+)", plain):
+        for path in re.findall(rb"https://" + DOMAIN.encode() + rb"(/[^\s\"'<>]+)", decoded):
             requested = read_path(path)
             assert requested is not None, path
             opened = open_token(requested.token, ring)

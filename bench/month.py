@@ -43,29 +43,29 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
 
 
-def stanzas(asked: argparse.Namespace) -> str:
+def stanzas(arguments: argparse.Namespace) -> str:
     """Return what the configuration says of the store."""
-    if asked.cassandra:
-        return _CASSANDRA.format(port=asked.cassandra, events=asked.events)
-    if not asked.file:
+    if arguments.cassandra:
+        return _CASSANDRA.format(port=arguments.cassandra, events=arguments.events)
+    if not arguments.file:
         raise SystemExit("--file or --cassandra: say which store it is")
-    return f'store {{ path = "{asked.file}" }}\n'
+    return f'store {{ path = "{arguments.file}" }}\n'
 
 
-def filled(asked: argparse.Namespace, config: Path) -> EventStore:
+def filled(arguments: argparse.Namespace, config: Path) -> EventStore:
     """Return the store, filled if it is empty, with the sums of days that are over.
 
     config: a configuration file with `stanzas`.
     """
-    if asked.cassandra:
-        return _cassandra(config, asked.events)
-    if not asked.file.exists():
-        fill(asked.file, asked.events)
-    writing = SqliteStore(asked.file, writing=True)
+    if arguments.cassandra:
+        return _cassandra(config, arguments.events)
+    if not arguments.file.exists():
+        fill(arguments.file, arguments.events)
+    writing = SqliteStore(arguments.file, writing=True)
     writing.roll_up()
     writing.roll_up(600.0)  # as the shipper does when it has nothing else to do
     writing.close()
-    return SqliteStore(asked.file)
+    return SqliteStore(arguments.file)
 
 
 def _cassandra(config: Path, count: int) -> EventStore:

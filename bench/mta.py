@@ -46,7 +46,7 @@ from private_mta.postfix import PrivatePostfix, Smtpd
 KINDS = ("none", "ready", "ours")
 SIZES = (10, 50)  # kB
 RECIPIENTS = 10
-KEPT = "kept.test"  # its mail is kept in the Maildir, to look at
+MAILDIR_DOMAIN = "kept.test"  # its mail is kept in the Maildir, to look at
 
 
 # --- what is measured --------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Bench:
             smtpds,
             maildir=folder / "maildir",
             options={
-                "virtual_mailbox_domains": KEPT,
+                "virtual_mailbox_domains": MAILDIR_DOMAIN,
                 "default_transport": "discard",
                 "milter_default_action": "tempfail",
                 # Else cleanup sleeps up to a second whenever mail comes faster than it goes.
@@ -150,15 +150,15 @@ class Bench:
         """One mail of each way, kept and opened."""
         for size in SIZES:
             for port, recipients in (
-                (self.ports["ours", size], [f"one{size}@{KEPT}"]),
-                (self.ports["hop-ours"], [f"two{size}@{KEPT}", f"three{size}@{KEPT}"]),
+                (self.ports["ours", size], [f"one{size}@{MAILDIR_DOMAIN}"]),
+                (self.ports["hop-ours"], [f"two{size}@{MAILDIR_DOMAIN}", f"three{size}@{MAILDIR_DOMAIN}"]),
             ):
                 with smtplib.SMTP("127.0.0.1", port, timeout=30) as smtp:
                     smtp.sendmail("news@sender.test", recipients, letter(size))
                 for recipient in recipients:
-                    self.ours.check(self._kept(recipient), recipient)
+                    self.ours.check(self._delivered(recipient), recipient)
 
-    def _kept(self, recipient: str) -> bytes:
+    def _delivered(self, recipient: str) -> bytes:
         line = f"X-Original-To: {recipient}\n".encode()
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -177,22 +177,22 @@ class Bench:
         self._skip_log()
         command = ["smtp-source", "-s", "20", "-m", str(messages), "-N", "-r", str(recipients)]
         command += ["-F", str(self.letters[size]), "-f", "news@sender.test", "-t", "reader@rcpt.test"]
-        wanted = messages * recipients
+        expected = messages * recipients
         before = self._used(pid)
         with self.pace.taken() as pace:
             started = time.perf_counter()
             subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=120)
             accepted = time.perf_counter() - started
-            self._wait_delivered(wanted)
+            self._wait_delivered(expected)
             delivered = time.perf_counter() - started
         used = (now - then for now, then in zip(self._used(pid), before, strict=True))
         postfix, filter_, all_, client = used
         if kind.endswith("ours"):
-            self._check_tracked(counts, wanted)
+            self._check_tracked(counts, expected)
         cores = delivered * (os.cpu_count() or 1)
         return Run(
             messages / accepted,
-            wanted / delivered,
+            expected / delivered,
             postfix / messages * 1000,
             filter_ / messages * 1000,
             max(0.0, (all_ - postfix - filter_ - client) / cores),
@@ -205,21 +205,21 @@ class Bench:
         filter_ = processor_seconds(pid) if pid else 0.0
         return processor_seconds(self.master), filter_, busy_seconds(), client_seconds()
 
-    def _check_tracked(self, before: dict[str, int], wanted: int) -> None:
+    def _check_tracked(self, before: dict[str, int], expected: int) -> None:
         after = self.ours.counts()
         done = {name: after[name] - before[name] for name in after if after[name] != before[name]}
-        if done.get("tracked") != wanted or done.get("events-dropped"):
-            raise SystemExit(f"{wanted} mails were to be tracked, the filter counts {done}")
+        if done.get("tracked") != expected or done.get("events-dropped"):
+            raise SystemExit(f"{expected} mails were to be tracked, the filter counts {done}")
 
     def _skip_log(self) -> None:
         self._log_at = self.postfix.log.stat().st_size
 
-    def _wait_delivered(self, wanted: int) -> None:
+    def _wait_delivered(self, expected: int) -> None:
         """By Postfix's log; what is not sent fails the run."""
         found, end, tail = 0, time.monotonic() + 120, b""
         with self.postfix.log.open("rb") as log:
             log.seek(self._log_at)
-            while found < wanted:
+            while found < expected:
                 data = tail + log.read()
                 data, newline, tail = data.rpartition(b"\n")
                 for line in (data + newline).splitlines():
@@ -227,7 +227,7 @@ class Bench:
                         raise SystemExit(line.decode(errors="replace"))
                     found += b"postfix/discard[" in line and b"status=sent" in line
                 if time.monotonic() > end:
-                    raise SystemExit(f"{found} of {wanted} delivered:\n{self.postfix.last_lines(10)}")
+                    raise SystemExit(f"{found} of {expected} delivered:\n{self.postfix.last_lines(10)}")
                 time.sleep(0.01)
 
     def filter_rounds(self, rounds: int, messages: int) -> dict[int, list[dict[str, Run]]]:
@@ -333,9 +333,9 @@ def print_rounds(rounds: Sequence[dict[str, Run]], kinds: Sequence[str]) -> None
         )
 
 
-def print_figures(figures: dict[str, float], wanted: dict[str, str]) -> None:
+def print_figures(figures: dict[str, float], goals: dict[str, str]) -> None:
     for name, figure in figures.items():
-        print(f"  {name:24}{figure:8.2f}   {wanted.get(name, '')}".rstrip())
+        print(f"  {name:24}{figure:8.2f}   {goals.get(name, '')}".rstrip())
     print()
 
 
@@ -352,7 +352,7 @@ def main() -> None:
     what = arguments.what or ["filter", "hop", "latency"]
     if unknown := set(what) - {"filter", "hop", "latency"}:
         parser.error(f"{', '.join(sorted(unknown))}: expected filter, hop or latency")
-    said: dict[str, object] = {"workers": arguments.workers, "load before": os.getloadavg()[0]}
+    report: dict[str, object] = {"workers": arguments.workers, "load before": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory(prefix="bench-mta-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -364,55 +364,55 @@ def main() -> None:
                     f"{arguments.workers} workers, {os.cpu_count()} cores, load average {load:.1f} before\n"
                 )
             if "filter" in what:
-                said["filter"] = report_filter(bench, arguments)
+                report["filter"] = report_filter(bench, arguments)
             if "hop" in what:
-                said["hop"] = report_hop(bench, arguments)
+                report["hop"] = report_hop(bench, arguments)
             if "latency" in what:
-                said["latency"] = report_latency(bench, arguments)
+                report["latency"] = report_latency(bench, arguments)
     if arguments.json:
-        print(json.dumps(said))
+        print(json.dumps(report))
 
 
 def report_filter(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
-    said: dict[int, object] = {}
+    report: dict[int, object] = {}
     for size, rounds in bench.filter_rounds(arguments.rounds, arguments.messages).items():
         figures = filter_figures(rounds)
-        said[size] = {"figures": figures, "rounds": dump(rounds)}
+        report[size] = {"figures": figures, "rounds": dump(rounds)}
         if not arguments.json:
             print(f"The filter in Postfix, {size} kB, {arguments.messages} mails a round")
             print_rounds(rounds, KINDS)
-            wanted = {
+            goals = {
                 "ours/ready": f"to reach {0.85 if size == 10 else 0.75}",
                 "rewriting ms": f"at most {0.7 if size == 10 else 1.5}",
                 "rewriting/Postfix": "at most 0.35" if size == 50 else "",
             }
-            print_figures(figures, wanted)
-    return said
+            print_figures(figures, goals)
+    return report
 
 
 def report_hop(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
-    said: dict[int, object] = {}
+    report: dict[int, object] = {}
     count = max(1, arguments.messages // 8)
     for size, rounds in bench.hop_rounds(max(1, arguments.rounds * 3 // 5), count).items():
         figures = {"ours/none": ratio(rounds, "delivered", "hop-ours", "hop-none")}
-        said[size] = {"figures": figures, "rounds": dump(rounds)}
+        report[size] = {"figures": figures, "rounds": dump(rounds)}
         if not arguments.json:
             print(f"The hop, {size} kB, {count} mails to {RECIPIENTS} recipients a round; ms are of a mail")
             print_rounds(rounds, ("hop-none", "hop-ours"))
             print_figures(figures, {"ours/none": "deliveries, to reach 0.5"})
-    return said
+    return report
 
 
 def report_latency(bench: Bench, arguments: argparse.Namespace) -> dict[int, object]:
-    said: dict[int, object] = {}
+    report: dict[int, object] = {}
     for size in SIZES:
         found = bench.latencies(size, min(100, arguments.messages))
         figures = latency_figures(found)
-        said[size] = figures
+        report[size] = figures
         if not arguments.json:
             print(f"One mail of {size} kB at a time, ms from MAIL to the last 250, medians")
             print_figures(figures, {"added": "under 10 at 50 kB", "share": "of the transaction"})
-    return said
+    return report
 
 
 def dump(rounds: Sequence[dict[str, Run]]) -> list[dict[str, object]]:

@@ -79,7 +79,7 @@ PAGES: dict[str, Made] = {
 }
 
 
-def asked_for(client: FlaskClient, path: str, accepted: str) -> tuple[float, float, int]:
+def timed_get(client: FlaskClient, path: str, accepted: str) -> tuple[float, float, int]:
     """Milliseconds of the processor and on the clock, and the status; a page that is late is waited for."""
     headers = {"Accept-Language": accepted}
     cpu, clock = time.process_time(), time.monotonic()
@@ -97,31 +97,31 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=DAYS, help="of the month that there are")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--language", default="en")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "smtpapi.conf"
         config.write_text(
-            f'smtpapi {{ }}\n{month.stanzas(asked)}spool {{ directory = "{folder}" }}\n'
+            f'smtpapi {{ }}\n{month.stanzas(arguments)}spool {{ directory = "{folder}" }}\n'
             f'registry {{ path = "{folder}/registry.db" }}\nweb {{ token_file = "{folder}/token" }}\n'
         )
-        store = month.filled(asked, config)
-        events = month.samples(store, asked.rounds, asked.days)
+        store = month.filled(arguments, config)
+        events = month.samples(store, arguments.rounds, arguments.days)
         store.close()
         client = create_app(load_file(config)).test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer " + (Path(folder) / "token").read_text().strip()
-        more = "   asks  statements" if asked.cassandra else ""
+        more = "   asks  statements" if arguments.cassandra else ""
         print(f"{'page':28}   first  median     p95   worst   clock: first  median{more}  status")
         for name, made in PAGES.items():
-            if asked.only not in name:
+            if arguments.only not in name:
                 continue
             with counted() as counts:
-                told = [asked_for(client, made(event), asked.language) for event in events]
-            times, clocks, statuses = ([*each] for each in zip(*told, strict=True))
+                taken = [timed_get(client, made(event), arguments.language) for event in events]
+            times, clocks, statuses = ([*each] for each in zip(*taken, strict=True))
             worst, centiles = max(times), statistics.quantiles(times, n=20)
             row = times[0], statistics.median(times), min(centiles[18], worst), worst
             numbers = " ".join(f"{each:7.1f}" for each in row)
             clock = f"{clocks[0]:12.1f} {statistics.median(clocks):7.1f}"
-            if asked.cassandra:
+            if arguments.cassandra:
                 clock += f" {counts.asks / len(events):6.1f} {counts.statements / len(events):6.1f}"
             print(f"{name:28} {numbers} {clock}  {set(statuses)}", flush=True)
 

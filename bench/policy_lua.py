@@ -77,11 +77,11 @@ def main() -> None:
     cost = 0.0
     for name, each in rounds.items():
         base = rounds["no policy, in a milter's thread" if kinds[name][1] else "no policy"]
-        told = [f"{name:32}"]
+        columns = [f"{name:32}"]
         for called, of in (("median", median), ("quiet", _quiet)):
             cost = (of(each) - of(base)) / _MAILS * 1e6
-            told.append(f"{called} {of(each) / _MAILS * 1e6:5.0f} µs a mail, {cost:4.0f} more")
-        print("; ".join(told))
+            columns.append(f"{called} {of(each) / _MAILS * 1e6:5.0f} µs a mail, {cost:4.0f} more")
+        print("; ".join(columns))
     sys.exit(0 if cost <= 150 else 1)  # of the last kind, in a quiet round
 
 

@@ -74,11 +74,11 @@ class Ready(Milter.Base):
 
 def serve(listening: socket.socket, folder: Path) -> None:
     """One worker, until SIGTERM. Our listener takes libmilter's place, as in `smtpapi.process.worker`."""
-    lent = listener.BorrowedListener(listening, folder)
+    borrowed = listener.BorrowedListener(listening, folder)
     real: Callable[[bool], None] = milter.opensocket
-    milter.opensocket = lambda rmsock: lent.around_open(lambda: real(rmsock))
+    milter.opensocket = lambda rmsock: borrowed.around_open(lambda: real(rmsock))
     Milter.factory = Ready
-    Milter.runmilter("ready", lent.dummy(), 7200)
+    Milter.runmilter("ready", borrowed.dummy(), 7200)
 
 
 def main() -> None:

@@ -209,8 +209,8 @@ def main() -> int:
         print(json.dumps({"callable": arguments.count, "live": arguments.live, "different": len(different)}))
     else:
         print(f"{arguments.count} through the callable, {arguments.live} live: {len(different)} differ")
-        for wanted, led_to in different[:10]:
-            print(f"  {wanted!r}\n  {led_to!r}")
+        for expected, led_to in different[:10]:
+            print(f"  {expected!r}\n  {led_to!r}")
     return 1 if different else 0
 
 

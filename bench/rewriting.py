@@ -105,7 +105,7 @@ _CELL = (
     '<div style="font-family:Ubuntu, Helvetica, Arial, sans-serif;font-size:13px;line-height:22px;'
     'text-align:left;color:#55575d;">{}</div></td></tr></tbody></table>\n'
 )
-_WORDS = "Some words about the story \u2013 with a dash, \u201cquotes\u201d &amp; entities. "
+_TEXT = "Some words about the story \u2013 with a dash, \u201cquotes\u201d &amp; entities. "
 
 
 def newsletter() -> bytes:
@@ -115,7 +115,7 @@ def newsletter() -> bytes:
         + _CELL.format(
             f'<h2 style="margin:0">Story {number}</h2><img alt="" src="https://i.example.com/{number}">'
         )
-        + _CELL.format(f'<p style="margin: 10px 0;"><b>{_WORDS}</b><br>{_WORDS}</p><p>{_WORDS}</p>')
+        + _CELL.format(f'<p style="margin: 10px 0;"><b>{_TEXT}</b><br>{_TEXT}</p><p>{_TEXT}</p>')
         + _CELL.format(
             f'<a href="https://www.example.com/stories/{number}?utm_source=newsletter&amp;utm_medium=email&amp;'
             f'utm_campaign=spring&amp;id={number * 7919}" target="_blank" style="color:#ffffff">Read more</a>'
@@ -264,8 +264,8 @@ def table(title: str, raws: Sequence[bytes], seconds: float) -> None:
         items = candidates[name][1]
         size = sum(map(len, items)) / len(items)
         print(f"{name:36}{figure:10.0f}{figure * size / 1e6:8.1f}{1000 / figure:8.2f}")
-    for mine, theirs, wanted in _RATIOS:
-        print(f"{mine + ' / ' + theirs:46}{rates[mine] / rates[theirs]:8.2f}   to reach {wanted:g}")
+    for mine, theirs, goal in _RATIOS:
+        print(f"{mine + ' / ' + theirs:46}{rates[mine] / rates[theirs]:8.2f}   to reach {goal:g}")
     print()
 
 

@@ -124,10 +124,10 @@ class Site:
     def stored(self) -> dict[str, int]:
         """Return what the store counts, by type."""
         command = [str(Path(sys.executable).with_name("smtpapi")), "stats", "--config", str(self.config)]
-        said = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
         found = {}
         for name in ("count_injected", "x_count_recorded_rendered", "x_count_recorded_clicked"):
-            found[name] = sum(map(int, re.findall(rf'"{name}": (\d+)', said)))
+            found[name] = sum(map(int, re.findall(rf'"{name}": (\d+)', output)))
         return found
 
 

@@ -140,16 +140,20 @@ def filled(path: Path, count: int) -> tuple[SqliteStore, list[EventRow], dict[st
         rolled.append(time.process_time() - began)
     random.Random(1).shuffle(sample)
     store.close()
-    told = {"bytes an event": weight, "figures, whole, CPU s": rolled[0], "figures, again, CPU s": rolled[1]}
-    return SqliteStore(path), sample[:300], told
+    figures = {
+        "bytes an event": weight,
+        "figures, whole, CPU s": rolled[0],
+        "figures, again, CPU s": rolled[1],
+    }
+    return SqliteStore(path), sample[:300], figures
 
 
 def growth(folder: Path, count: int) -> dict[str, list[float]]:
     made = [filled(folder / f"{size}.db", size) for size in (count // 100, count)]
-    told = compared([(store, sample) for store, sample, _ in made])
+    figures = compared([(store, sample) for store, sample, _ in made])
     for store, _, _ in made:
         store.close()
-    return told | {name: [each[name] for _, _, each in made] for name in made[0][2]}
+    return figures | {name: [each[name] for _, _, each in made] for name in made[0][2]}
 
 
 def named(event: Event, injection: Injection | None) -> Event:
@@ -170,15 +174,15 @@ def held(into: Path) -> int:
 def speed(folder: Path, count: int, rounds: int, *, mail: bool, into: Path | None = None) -> dict[str, float]:
     events: list[Event]
     if mail:
-        told_of = list(Mail(count).events())
-        events = [named(event, injection) for event, injection in told_of]
-        made = [row for event, injection in told_of for row in rows(event, injection=injection)]
-        del told_of
+        pairs = list(Mail(count).events())
+        events = [named(event, injection) for event, injection in pairs]
+        made = [row for event, injection in pairs for row in rows(event, injection=injection)]
+        del pairs
     else:
         events = list(hits(count, first=held(into) if into else 0))
         made = [row for event in events for row in rows(event)]
     gc.freeze()  # else each collection walks through what only this script keeps
-    told: dict[str, list[float]] = {}
+    figures: dict[str, list[float]] = {}
     for number in range(rounds):
         place = folder / str(number)
         place.mkdir()
@@ -197,8 +201,8 @@ def speed(folder: Path, count: int, rounds: int, *, mail: bool, into: Path | Non
             ("drain / bare, CPU", bare[1] / drain[1]),
             ("bytes an event", (place / "add.db").stat().st_size / count),
         ):
-            told.setdefault(name, []).append(value)
-    return {name: statistics.median(values) for name, values in told.items()}
+            figures.setdefault(name, []).append(value)
+    return {name: statistics.median(values) for name, values in figures.items()}
 
 
 def main() -> None:
@@ -224,32 +228,32 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
             path = arguments.file or Path(name) / "mail.db"
-            store_questions.tell(path, count, 15, pairs=arguments.pairs, as_json=arguments.json)
+            store_questions.report(path, count, 15, pairs=arguments.pairs, as_json=arguments.json)
         return
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
         folder = Path(name)
-        told: dict[str, float] | dict[str, list[float]]
+        figures: dict[str, float] | dict[str, list[float]]
         if arguments.engine == "cassandra":
             from bench import store_cassandra
 
             if arguments.growth:
-                told = store_cassandra.growth(arguments.port, count, arguments.data, arguments.writers)
+                figures = store_cassandra.growth(arguments.port, count, arguments.data, arguments.writers)
             else:
                 events = list(hits(count))
                 gc.freeze()
-                told = store_cassandra.speed(arguments.port, folder, events, arguments.rounds)
+                figures = store_cassandra.speed(arguments.port, folder, events, arguments.rounds)
         else:
-            told = (
+            figures = (
                 growth(folder, count)
                 if arguments.growth
                 else speed(folder, count, arguments.rounds, mail=arguments.mail, into=arguments.into)
             )
     if arguments.json:
-        print(json.dumps(told))
+        print(json.dumps(figures))
         return
     if arguments.growth:
         print(f"{'events':22} {count // 100:12,} {count:12,}   ratio")
-    for label, value in told.items():
+    for label, value in figures.items():
         if isinstance(value, list):
             print(f"{label:22} {value[0]:12.3f} {value[1]:12.3f} {value[1] / max(value[0], 1e-9):7.2f}")
         else:

@@ -101,7 +101,7 @@ def time_drain(store: CassandraStore, folder: Path, events: list[Hit]) -> float:
 
 def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, float]:
     made = [row for event in events for row in rows(event)]
-    told: dict[str, list[float]] = defaultdict(list)
+    figures: dict[str, list[float]] = defaultdict(list)
     rows_each = 0.0
     for turn in range(rounds):  # in turns: the machine is not equally quiet all the time
         bare, total = time_bare(fresh(port, "bench_bare"), made)
@@ -110,10 +110,10 @@ def speed(port: int, folder: Path, events: list[Hit], rounds: int) -> dict[str, 
         drain = time_drain(fresh(port, "bench_drain"), folder / str(turn), events)
         rows_each = total / len(events)
         for name, seconds in (("bare driver", bare), ("add", add), ("drain", drain)):
-            told[f"{name}, rows/s"].append(total / seconds)
-        told["add / bare"].append(bare / add)
-        told["drain / bare"].append(bare / drain)
-    middle = {name: statistics.median(values) for name, values in told.items()}
+            figures[f"{name}, rows/s"].append(total / seconds)
+        figures["add / bare"].append(bare / add)
+        figures["drain / bare"].append(bare / drain)
+    middle = {name: statistics.median(values) for name, values in figures.items()}
     return {"rows an event": rows_each, **middle, "drain, events/s": middle["drain, rows/s"] / rows_each}
 
 
@@ -177,17 +177,17 @@ def growth(port: int, count: int, data: Path | None, writers: int) -> dict[str, 
         stores.append(opened(client))
     if data:
         input("flush and compact the node now, then press Enter: ")
-    told = compared([(store, sample(size)) for store, size in zip(stores, sizes, strict=True)])
+    figures = compared([(store, sample(size)) for store, size in zip(stores, sizes, strict=True)])
     rolled = []
     for store in stores:
         began = time.process_time()
         store.roll_up()
         rolled.append(time.process_time() - began)
         store.close()
-    told["figures, whole, CPU s"] = rolled
+    figures["figures, whole, CPU s"] = rolled
     if data:
-        told["bytes an event"] = [weight(data, f"bench_{size}") / size for size in sizes]
-    return told
+        figures["bytes an event"] = [weight(data, f"bench_{size}") / size for size in sizes]
+    return figures
 
 
 def weight(data: Path, keyspace: str) -> int:

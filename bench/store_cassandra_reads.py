@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import month
 from bench.store_mail import DAYS
-from bench.store_questions import FILTERS, asked
+from bench.store_questions import FILTERS, queries_of
 from engagement.stores.cassandra.connection import Connection
 from engagement.stores.port import EventStore, Query, UnsupportedQueryError
 
@@ -61,15 +61,15 @@ class Counts:
 def counted() -> Iterator[Counts]:
     """Count what is asked within."""
     counts = Counts()
-    methods = Connection.read, Connection.read_several, Connection.stream_several
-    Connection.read = counts.one(methods[0])  # type: ignore[method-assign] # counted
-    Connection.read_several = counts.several(methods[1])  # type: ignore[method-assign] # counted
-    Connection.stream_several = counts.several(methods[2])  # type: ignore[method-assign] # counted
+    originals = Connection.read, Connection.read_several, Connection.stream_several
+    Connection.read = counts.one(originals[0])  # type: ignore[method-assign] # counted
+    Connection.read_several = counts.several(originals[1])  # type: ignore[method-assign] # counted
+    Connection.stream_several = counts.several(originals[2])  # type: ignore[method-assign] # counted
     yield counts
-    Connection.read, Connection.read_several, Connection.stream_several = methods  # type: ignore[method-assign] # counted
+    Connection.read, Connection.read_several, Connection.stream_several = originals  # type: ignore[method-assign] # counted
 
 
-def told(store: EventStore, queries: list[Query], pid: int) -> str:
+def measured(store: EventStore, queries: list[Query], pid: int) -> str:
     """Ask, and return a line of numbers."""
     taken, found = [], 0
     here, there = time.process_time(), seconds_of(pid)
@@ -110,8 +110,8 @@ def main() -> None:
         for names in chosen:
             name = " + ".join(names)
             if given.only in name:
-                queries = list(asked(events, *(FILTERS[each] for each in names)))
-                print(f"{name:34} {told(store, queries, given.node)}", flush=True)
+                queries = list(queries_of(events, *(FILTERS[each] for each in names)))
+                print(f"{name:34} {measured(store, queries, given.node)}", flush=True)
         store.close()
 
 

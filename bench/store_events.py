@@ -59,7 +59,7 @@ QUESTIONS: dict[str, Callable[[EventRow], Query]] = {
 
 def compared(stores: list[tuple[EventStore, list[EventRow]]]) -> dict[str, list[float]]:
     """Median milliseconds of each question, by store. Asked in turns, each store about rows of its own."""
-    told = {}
+    medians = {}
     for name, query in QUESTIONS.items():
         times: list[list[float]] = [[] for _ in stores]
         for turn in zip(*(sample for _, sample in stores), strict=False):
@@ -68,12 +68,12 @@ def compared(stores: list[tuple[EventStore, list[EventRow]]]) -> dict[str, list[
                 found = list(store.find(query(row)))
                 taken.append((time.perf_counter() - began) * 1000)
                 assert found or name == "one second"
-        told[name] = [statistics.median(taken) for taken in times]
+        medians[name] = [statistics.median(taken) for taken in times]
     times = [[] for _ in stores]
     for _ in range(20):
         for (store, _), taken in zip(stores, times, strict=True):
             began = time.perf_counter()
             store.totals(Query())
             taken.append((time.perf_counter() - began) * 1000)
-    told["page's figures"] = [statistics.median(taken) for taken in times]
-    return told
+    medians["page's figures"] = [statistics.median(taken) for taken in times]
+    return medians

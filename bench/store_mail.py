@@ -41,18 +41,18 @@ class Mail:
     def events(self) -> Iterator[tuple[Event, Injection | None]]:
         """Yield (event, the injection of a message event), in the order of their coming."""
         waiting: list[tuple[int, int, Event, Injection | None]] = []
-        step, number, told = DAYS * 86_400_000 / self._messages, 0, 0
-        while told < self._count:
+        step, number, sent = DAYS * 86_400_000 / self._messages, 0, 0
+        while sent < self._count:
             at_ms = START + int(number * step)
             for event, injection in self._message(number, at_ms):
-                number_ = len(waiting) + told * 10
+                number_ = len(waiting) + sent * 10
                 late = self._chance.random() < 0.01
                 comes = event.at_ms + (self._chance.randrange(7_200_000) if late else 0)
                 heappush(waiting, (comes, number_, event, injection))
             number += 1
-            while waiting and waiting[0][0] <= at_ms and told < self._count:
+            while waiting and waiting[0][0] <= at_ms and sent < self._count:
                 _, _, event, injection = heappop(waiting)
-                told += 1
+                sent += 1
                 yield event, injection
 
     def _message(self, number: int, at_ms: int) -> Iterator[tuple[Event, Injection | None]]:

@@ -88,7 +88,7 @@ def samples(store: SqliteStore, count: int) -> list[Fields]:
     return found
 
 
-def asked(events: list[Fields], *filters: Filter) -> Iterator[Query]:
+def queries_of(events: list[Fields], *filters: Filter) -> Iterator[Query]:
     chance = random.Random(5)
     for event in events:
         values: dict[str, Any] = {}
@@ -122,9 +122,9 @@ def timed(path: Path, store: SqliteStore, queries: list[Query]) -> tuple[float, 
 
 def lines(connection: sqlite3.Connection, terms: Terms, query: Query) -> None:
     """What `find` does but for making fields of the rows."""
-    wanted = reading.asked(connection, terms, query)
-    if not wanted.is_empty:
-        connection.execute(*plan.page(wanted, reading.lead(connection, wanted), query.limit)).fetchall()
+    narrowed = reading.asked(connection, terms, query)
+    if not narrowed.is_empty:
+        connection.execute(*plan.page(narrowed, reading.lead(connection, narrowed), query.limit)).fetchall()
 
 
 def figures(store: SqliteStore) -> dict[str, float]:
@@ -144,37 +144,37 @@ def figures(store: SqliteStore) -> dict[str, float]:
         ),
         "one campaign by day": FigureQuery(START, end, campaigns=("campaign-300",), series=True),
     }
-    told = {}
+    medians = {}
     for name, query in questions.items():
         taken = []
         for _ in range(7):
             began = time.process_time()
             store.figures(query)
             taken.append((time.process_time() - began) * 1000)
-        told[name] = statistics.median(taken)
-    return told
+        medians[name] = statistics.median(taken)
+    return medians
 
 
-def tell(path: Path, count: int, rounds: int, *, pairs: bool, as_json: bool) -> None:
+def report(path: Path, count: int, rounds: int, *, pairs: bool, as_json: bool) -> None:
     """Ask about each filter, and print what it takes; make the file if it is not there."""
     if not path.exists():
         fill(path, count)
     store = SqliteStore(path)
     events = samples(store, rounds)
-    told: dict[str, Any] = {}
+    medians: dict[str, Any] = {}
     chosen: list[tuple[str, ...]] = [(name,) for name in FILTERS]
     if pairs:
         chosen += combinations(FILTERS, 2)
     for names in chosen:
-        queries = list(asked(events, *(FILTERS[name] for name in names)))
-        told[" + ".join(names)] = timed(path, store, queries)
+        queries = list(queries_of(events, *(FILTERS[name] for name in names)))
+        medians[" + ".join(names)] = timed(path, store, queries)
         if not as_json:
-            middle, worst, whole, size = told[" + ".join(names)]
+            middle, worst, whole, size = medians[" + ".join(names)]
             line = "not offered" if middle < 0 else f"{middle:8.2f} {worst:8.2f} {whole:8.2f} {size:5}"
             print(f"{' + '.join(names):34} {line}", flush=True)
     counted = figures(store)
     if as_json:
-        print(json.dumps({"events": told, "figures": counted}))
+        print(json.dumps({"events": medians, "figures": counted}))
         return
     for name, middle in counted.items():
         print(f"{name:34} {middle:8.2f}")
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="all pairs of filters as well")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    tell(arguments.file, arguments.events, arguments.rounds, pairs=arguments.pairs, as_json=arguments.json)
+    report(arguments.file, arguments.events, arguments.rounds, pairs=arguments.pairs, as_json=arguments.json)
 
 
 if __name__ == "__main__":

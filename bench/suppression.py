@@ -22,7 +22,7 @@ from engagement.suppression.index import Order, SuppressionIndex
 from engagement.suppression.model import Entry, MailKind, Source
 from engagement.suppression.snapshot_file import load
 
-_ASKED = 20_000
+_LOOK_UPS = 20_000
 
 
 def main() -> None:
@@ -53,13 +53,13 @@ def _measure(folder: Path, count: int) -> None:
     _say("the file, MB", path.stat().st_size / 1e6)
     _say("a worker takes the new file, ms", 1000 * min(_seconds(lambda: load(path)) for _ in range(5)))
     table = load(path)
-    addresses = [f"reader{number * 7}@d{number * 7 % 100}.example" for number in range(_ASKED)]
+    addresses = [f"reader{number * 7}@d{number * 7 % 100}.example" for number in range(_LOOK_UPS)]
 
     def look_up() -> None:
         for address in addresses:
             table.source("", address, "", MailKind.NON_TRANSACTIONAL)
 
-    _say("a look-up, µs", 1e6 / _ASKED * min(_seconds(look_up) for _ in range(5)))
+    _say("a look-up, µs", 1e6 / _LOOK_UPS * min(_seconds(look_up) for _ in range(5)))
     index = SuppressionIndex(lambda: registry, timeout=3600)
     _say("the API's copy, s", _seconds(index.summary))
     for name, search, order in (

@@ -32,7 +32,7 @@ from engagement.links.payload import pack_link
 from engagement.links.token import BadToken, copy_sealer, open_token, seal_by_parts
 from engagement.links.urls import click_url, read_path, refusal
 
-WORDS = (
+VOCABULARY = (
     "spring",
     "offer",
     "shop",
@@ -52,9 +52,9 @@ PREFIX = b"https://track.example.com/f/a/"
 
 def target(rng: random.Random, size: int) -> bytes:
     """Make up a URL of `size` bytes as newsletters have them: words, then parameters with random values."""
-    url = "https://shop.example.com/" + "/".join(rng.choices(WORDS, k=2)) + "?utm_source=newsletter&id="
+    url = "https://shop.example.com/" + "/".join(rng.choices(VOCABULARY, k=2)) + "?utm_source=newsletter&id="
     while len(url) < size:
-        url += f"{rng.getrandbits(40):x}&{rng.choice(WORDS)}="
+        url += f"{rng.getrandbits(40):x}&{rng.choice(VOCABULARY)}="
     return url[:size].encode()
 
 
@@ -64,7 +64,7 @@ def identity(rng: random.Random, metadata: int = 0) -> Identity:
     if metadata:
         values: dict[str, str] = {}
         while len(json.dumps(values, separators=(",", ":"))) < metadata:
-            values[rng.choice(WORDS) + str(len(values))] = f"{rng.getrandbits(32):x}"
+            values[rng.choice(VOCABULARY) + str(len(values))] = f"{rng.getrandbits(32):x}"
         text = json.dumps(values, separators=(",", ":"))[: metadata - 2] + '"}'
     return Identity(
         rng.randbytes(16),
@@ -135,17 +135,17 @@ def lengths(samples: int = 200) -> list[dict[str, int]]:
     rows = []
     for size, metadata in ((0, 0), (80, 0), (150, 0), (80, 200), (150, 200), (300, 500), (300, 1000)):
         rng = random.Random(size * 10_000 + metadata)
-        sealed, plain, whole = 0, 0, 0
+        sealed, undeflated_size, whole = 0, 0, 0
         for _ in range(samples):
             who = identity(rng, metadata)
             link = Link(target(rng, size)) if size else None
             token = copy_sealer(RING.signing, who).seal(Kind.CLICK if link else Kind.OPEN, link)
             undeflated = _undeflated(open_token(token, RING).packed)
             sealed += len(click_url("https", "track.example.com", token))
-            plain += _url_size(undeflated)
+            undeflated_size += _url_size(undeflated)
             whole += _url_size(_deflated(undeflated))
         row = {"target": size, "metadata": metadata}
-        row |= {"as sealed": round(sealed / samples), "nothing deflated": round(plain / samples)}
+        row |= {"as sealed": round(sealed / samples), "nothing deflated": round(undeflated_size / samples)}
         rows.append(row | {"whole payload deflated": round(whole / samples)})
     return rows
 

@@ -64,7 +64,7 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 TARGET = b"https://shop.example.org/a?x=1&y=%20"
 _COMMON = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("X-Robots-Tag", "noindex"))
 APPLICATIONS = {
-    "flask": "bench.tracker:plain_flask",
+    "flask": "bench.tracker:bare_flask",
     "fast": "tracker_web.server.serve:application",
     "python": "bench.tracker:in_python",
     "no signals": "bench.tracker:without_signals",
@@ -77,7 +77,7 @@ LINKS = 50_000  # more than two workers remember
 DEPTH = 16  # requests under way on one connection of our own client
 
 
-def plain_flask() -> Flask:
+def bare_flask() -> Flask:
     """The peer: the same answers as plain Flask views, without any store."""
     app = Flask("plain")
     ring = load_ring(Path(os.environ[RING_VARIABLE]))
@@ -130,9 +130,9 @@ def without_signals() -> Asgi:
     from tracker_web.server import asgi
     from tracker_web.server.serve import application
 
-    for name, wanted in list(asgi._WANTED.items()):  # noqa: SLF001 - what is measured is what this adds
-        if not isinstance(wanted, str):
-            del asgi._WANTED[name]  # noqa: SLF001 - as above
+    for name, target in list(asgi._FIELDS.items()):  # noqa: SLF001 - what is measured is what this adds
+        if not isinstance(target, str):
+            del asgi._FIELDS[name]  # noqa: SLF001 - as above
     return application()
 
 
@@ -320,9 +320,9 @@ def wrk(port: int, paths: Paths, connections: int, seconds: float) -> float:
     command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds:.0f}s"]
     command += [word for field in FIELDS for word in ("-H", field)]
     command += ["-s", str(paths.script), f"http://127.0.0.1:{port}/"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
-    assert found is not None, said
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"Requests/sec:\s+([0-9.]+)", output)
+    assert found is not None, output
     return float(found.group(1))
 
 

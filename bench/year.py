@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore
-from year.compare import Tally, compare
+from year.compare import Comparison, compare
 from year.make import make_year
 from year.play import Clock, play
 
@@ -49,20 +49,20 @@ def opened(engine: str, folder: Path, clock: Clock) -> Iterator[EventStore]:
             node.stop()
 
 
-def table(found: dict[str, Tally]) -> str:
+def table(found: dict[str, Comparison]) -> str:
     """What was compared, as a table."""
     lines = [
         "| figures | questions | numbers | differences |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {way} | {tally.questions} | {tally.numbers:,} | {tally.differences} |"
-            + (f" ({tally.refused} not offered)" if tally.refused else "")
-            for way, tally in found.items()
+            f"| {way} | {comparison.questions} | {comparison.numbers:,} | {comparison.differences} |"
+            + (f" ({comparison.refused} not offered)" if comparison.refused else "")
+            for way, comparison in found.items()
         ),
     ]
-    questions = sum(tally.questions for tally in found.values())
-    numbers = sum(tally.numbers for tally in found.values())
-    differences = sum(tally.differences for tally in found.values())
+    questions = sum(comparison.questions for comparison in found.values())
+    numbers = sum(comparison.numbers for comparison in found.values())
+    differences = sum(comparison.differences for comparison in found.values())
     return "\n".join([*lines, f"| **together** | {questions} | {numbers:,} | **{differences}** |"])
 
 
@@ -84,12 +84,12 @@ def main() -> int:
         done = play(year, store, arguments.seed, clock=clock)
         played = time.perf_counter()
         found = compare(year, store, arguments.seed, rounds=arguments.rounds)
-        asked = time.perf_counter()
+        compared = time.perf_counter()
     print(f"{arguments.engine}: {arguments.messages:,} messages, {len(year.campaigns)} campaigns")
     print(", ".join(f"{n:,} {what}" for what, n in done.most_common()))
-    print(f"played in {played - began:.0f} s, compared in {asked - played:.0f} s\n")
+    print(f"played in {played - began:.0f} s, compared in {compared - played:.0f} s\n")
     print(table(found))
-    wrong = [tally.first for tally in found.values() if tally.differences]
+    wrong = [comparison.first for comparison in found.values() if comparison.differences]
     for first in wrong:
         print(first, file=sys.stderr)
     return 1 if wrong else 0

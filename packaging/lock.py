@@ -25,17 +25,17 @@ def main() -> None:
         re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE)
     )
     versions |= {"pip": "25.3"}
-    plain = {_plain(name): name for name in versions}
-    wanted = [
-        f"{plain[name]}=={versions[plain[name]]}" for name in sorted({*needed(), "pip"} - {*FROM_SOURCE})
+    names = {_normalized(name): name for name in versions}
+    requirements = [
+        f"{names[name]}=={versions[names[name]]}" for name in sorted({*needed(), "pip"} - {*FROM_SOURCE})
     ]
     hashes: dict[str, set[str]] = {}
     for python in sorted({target.python for target in TARGETS}):
         platforms = [word for each in _PLATFORMS for word in ("--platform", each)]
         options = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms]
-        for name, digest in _fetched(wanted, options):
+        for name, digest in _fetched(requirements, options):
             hashes.setdefault(name, set()).add(digest)
-    _write(LOCK, wanted, hashes)
+    _write(LOCK, requirements, hashes)
     build = [f"{name}=={version}" for name, version in _BUILD.items()]
     found: dict[str, set[str]] = {}
     for name, digest in _fetched(build, ["--only-binary", ":all:"]):
@@ -60,8 +60,8 @@ def needed(name: str = "smtpapi-engagement", extras: tuple[str, ...] = ("all",))
             required = Requirement(line)
             marker = required.marker
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *chosen)):
-                found.add(_plain(required.name))
-                waiting.append((_plain(required.name), tuple(sorted(required.extras))))
+                found.add(_normalized(required.name))
+                waiting.append((_normalized(required.name), tuple(sorted(required.extras))))
     return found - {name}
 
 
@@ -71,19 +71,22 @@ def _fetched(requirements: list[str], options: list[str]) -> list[tuple[str, str
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, *options]
         subprocess.run([*command, *requirements], check=True)
         return [
-            (_plain(re.split(r"-\d", path.name)[0]), hashlib.sha256(path.read_bytes()).hexdigest())
+            (_normalized(re.split(r"-\d", path.name)[0]), hashlib.sha256(path.read_bytes()).hexdigest())
             for path in sorted(Path(folder).iterdir())
         ]
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _write(path: Path, requirements: list[str], hashes: dict[str, set[str]]) -> None:
     lines = [
         " ".join(
-            [each, *(f"--hash=sha256:{digest}" for digest in sorted(hashes[_plain(each.split("==")[0])]))]
+            [
+                each,
+                *(f"--hash=sha256:{digest}" for digest in sorted(hashes[_normalized(each.split("==")[0])])),
+            ]
         )
         for each in sorted(requirements, key=str.lower)
     ]

@@ -58,13 +58,13 @@ def main(names: tuple[str, ...], out: Path) -> None:
     """Make wheels, sdist and packages."""
     os.umask(0o022)  # modes of files get into wheels
     when, found = epoch(), interpreters()
-    wanted = [target for target in TARGETS if not names or target.name in names]
-    missing = [target for target in wanted if target.python not in found]
+    selected = [target for target in TARGETS if not names or target.name in names]
+    missing = [target for target in selected if target.python not in found]
     if names and missing:
         raise click.ClickException(f"no CPython {missing[0].python} with headers here, for {missing[0].name}")
     out.mkdir(parents=True, exist_ok=True)
     try:
-        _make_all([target for target in wanted if target not in missing], found, when, out)
+        _make_all([target for target in selected if target not in missing], found, when, out)
     except BuildError as error:
         raise click.ClickException(str(error)) from error
     for target in missing:

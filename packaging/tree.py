@@ -139,8 +139,8 @@ def _documentation(target: Target, version: str, epoch: int, made: Path) -> Iter
 
 
 def _samples(made: Path) -> Iterator[Entry]:
-    plain = (ROOT / "etc/nginx/smtpapi.conf").read_text("utf-8")
-    with_tls = re.sub(r"(?m)^    # (listen \S+ ssl;|ssl_certificate)", r"    \1", plain)
+    nginx = (ROOT / "etc/nginx/smtpapi.conf").read_text("utf-8")
+    with_tls = re.sub(r"(?m)^    # (listen \S+ ssl;|ssl_certificate)", r"    \1", nginx)
     yield Entry("usr/share/smtpapi/nginx/smtpapi-tls.conf", source=_put(made / "smtpapi-tls.conf", with_tls))
     yield Entry("usr/share/smtpapi/smtpapi.conf.sample", source=str(ROOT / "etc/smtpapi.conf"))
     yield Entry("usr/share/smtpapi/wheels.lock", source=str(LOCK))

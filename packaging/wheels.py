@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 LOCK: Final = Path(__file__).with_name("wheels.lock")
 BACKEND: Final = Path(__file__).with_name("build.lock")
 FROM_SOURCE: Final = ("pymilter", "dkimpy")  # there are no wheels of these on the index
-_KEPT: Final = ROOT / "build/fetched"
+_CACHE: Final = ROOT / "build/fetched"
 EXTENSIONS: Final = 4  # parts in C, each of which setup.py lets fail where there is no compiler
 # What would get into files, or into their order.
 _ALIKE: Final = {
@@ -70,8 +70,8 @@ def run(command: list[str | Path], *, where: Path | None = None, **variables: st
     environment = os.environ | _ALIKE | variables
     done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        words = " ".join(str(each) for each in command)
-        raise BuildError(f"{words}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        shown = " ".join(str(each) for each in command)
+        raise BuildError(f"{shown}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done.stdout
 
 
@@ -205,17 +205,17 @@ def others(python: str, out: Path) -> list[Path]:
     They are kept below build/, and taken from there the next time, by the same hashes.
     """
     out.mkdir(parents=True, exist_ok=True)
-    kept = _KEPT / python
+    cache = _CACHE / python
     platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
     fetch: list[str | Path] = [
         sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
         "--require-hashes", "--implementation", "cp", "--python-version", python, *platforms, "-r", LOCK,
     ]  # fmt: skip
-    if kept.is_dir():
+    if cache.is_dir():
         with suppress(BuildError):  # the lock is newer than what was kept
-            run([*fetch, "-d", out, "--no-index", "--find-links", kept])
+            run([*fetch, "-d", out, "--no-index", "--find-links", cache])
             return sorted(out.glob("*.whl"))
     run([*fetch, "-d", out])
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(out, kept)
+    shutil.rmtree(cache, ignore_errors=True)
+    shutil.copytree(out, cache)
     return sorted(out.glob("*.whl"))

@@ -40,23 +40,32 @@ def free_port() -> int:
 
 
 class Node:
-    """One node. words: more of what `cassandra-server start` takes."""
+    """One node. arguments: more of what `cassandra-server start` takes."""
 
-    def __init__(self, name: str, *words: str) -> None:
+    def __init__(self, name: str, *arguments: str) -> None:
         self.port = free_port()
         self.directory = ROOT / ".test" / f"cassandra-{name}-{os.getpid()}"
-        self._words = words
-        self.told: dict[str, str] = {}
+        self._arguments = arguments
+        self.variables: dict[str, str] = {}
 
     def start(self) -> None:
         # Each acknowledged write is on the disk, as a cluster of three gives it: tests kill nodes.
         out = self.say(
-            "start", "--port", str(self.port), "--sync", "batch", "--set", "auto_snapshot=false", *self._words
+            "start",
+            "--port",
+            str(self.port),
+            "--sync",
+            "batch",
+            "--set",
+            "auto_snapshot=false",
+            *self._arguments,
         )
-        self.told = dict(line.split("=", 1) for line in out.splitlines() if line.startswith("CASSANDRA_"))
+        self.variables = dict(
+            line.split("=", 1) for line in out.splitlines() if line.startswith("CASSANDRA_")
+        )
 
-    def say(self, *words: str, env: dict[str, str] | None = None) -> str:
-        verb, *rest = words
+    def say(self, *arguments: str, env: dict[str, str] | None = None) -> str:
+        verb, *rest = arguments
         done = subprocess.run(
             [sys.executable, SERVER, verb, "--dir", str(self.directory), *rest],
             stdin=subprocess.DEVNULL,
@@ -65,7 +74,7 @@ class Node:
             timeout=800,
             env=env,
         )
-        assert done.returncode == 0, f"cassandra-server {words}: {done.stderr}"
+        assert done.returncode == 0, f"cassandra-server {arguments}: {done.stderr}"
         return done.stdout
 
     def kill(self) -> None:

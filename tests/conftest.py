@@ -60,8 +60,8 @@ class _Groups(LoadScopeScheduling):
     """Deals out files, and the groups of `_TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        for words, group in _TOGETHER.items():
-            if words in nodeid:
+        for names, group in _TOGETHER.items():
+            if names in nodeid:
                 return group
         return nodeid.partition("::")[0]
 

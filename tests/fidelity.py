@@ -441,8 +441,8 @@ def wrapped() -> Iterator[tuple[str, bytes]]:
                 part = _part(document, media, encoding)
                 if kind == "html":
                     yield f"{name}.{encoding}.alone.eml", _HEAD + part
-                plain = _part(b"See https://www.example.com/ for more.\r\n", "text/plain", encoding)
-                parts = [plain, part]
+                text_part = _part(b"See https://www.example.com/ for more.\r\n", "text/plain", encoding)
+                parts = [text_part, part]
                 if kind == "amp":
                     parts.append(_part(b"<p>Hi", "text/html", encoding))
                 yield f"{name}.{encoding}.alternative.eml", _HEAD + _alternative(parts)

@@ -66,8 +66,8 @@ def differences(before: View, after: View, replaced: list[Replaced]) -> Iterator
         new = after[reader]
         if isinstance(old, str) or isinstance(new, str):
             if old != new:
-                said = [view if isinstance(view, str) else "read" for view in (old, new)]
-                yield f"{reader}: {said[0]}, then {said[1]}"
+                views = [view if isinstance(view, str) else "read" for view in (old, new)]
+                yield f"{reader}: {views[0]}, then {views[1]}"
             continue
         if len(old) != len(new):
             yield f"{reader}: {len(old)} leaves, then {len(new)}"
@@ -77,14 +77,16 @@ def differences(before: View, after: View, replaced: list[Replaced]) -> Iterator
 
 
 def _leaf(old: Leaf, new: Leaf, replaced: list[Replaced]) -> Iterator[str]:
-    told = (
+    description = (
         "text" if "text" in old or old["type"] != "text/x-amp-html" else "bytes"
     )  # AMP is shown where it is known
-    if {**old, told: ""} != {**new, told: ""} or (told in old) != (told in new):
+    if {**old, description: ""} != {**new, description: ""} or (description in old) != (description in new):
         yield f"{_short(old)}, then {_short(new)}"
-    elif told in old:
+    elif description in old:
         numbers = _section(old["place"])
-        before, after = _undone(old[told], new[told], [one for one in replaced if one.section == numbers])
+        before, after = _undone(
+            old[description], new[description], [one for one in replaced if one.section == numbers]
+        )
         if before != after:
             at = next(
                 (n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
@@ -101,9 +103,9 @@ def _section(place: str) -> str:
 
 
 def _short(leaf: Leaf) -> str:
-    said = leaf.get("text", leaf.get("bytes", ""))
+    text = leaf.get("text", leaf.get("bytes", ""))
     how = "shown" if "text" in leaf else "attached"
-    return f"{how} {leaf['type']} {leaf['name']!r} {said[:40]!r} of {len(said)}"
+    return f"{how} {leaf['type']} {leaf['name']!r} {text[:40]!r} of {len(text)}"
 
 
 def _undone(before: str, after: str, replaced: list[Replaced]) -> tuple[str, str]:
@@ -132,9 +134,9 @@ def _undone(before: str, after: str, replaced: list[Replaced]) -> tuple[str, str
     return "".join(olds) + before[here:], "".join(news) + after[there:]
 
 
-def _first(text: str, start: int, said: str) -> tuple[int, int] | None:
+def _first(text: str, start: int, shown: str) -> tuple[int, int] | None:
     """Where something stands next, line ends and flowed lines (RFC 3676) being the readers' matter."""
-    ways = [said, said.replace("\r\n", "\n")]
+    ways = [shown, shown.replace("\r\n", "\n")]
     ways += [ways[1].replace(" \n", blank) for blank in (" ", "")]
     spans = [(at, at + len(way)) for way in dict.fromkeys(ways) if (at := text.find(way, start)) >= 0]
     return min(spans, key=lambda span: (span[0], -span[1]), default=None)

@@ -120,8 +120,8 @@ def applied(message: Message, plan: Plan) -> Message:
 def identities(body: bytes, ring: Ring = RING) -> set[Identity]:
     """Whom the links and pixels of a body are for, also of one that long lines made quoted-printable."""
     found = set()
-    plain = binascii.a2b_qp(body) if b"href=3D" in body else body
-    for path in re.findall(rb"http://t\.example\.net(/[fq]/[^\"]+)", plain):
+    decoded = binascii.a2b_qp(body) if b"href=3D" in body else body
+    for path in re.findall(rb"http://t\.example\.net(/[fq]/[^\"]+)", decoded):
         requested = read_path(path)
         assert requested is not None
         opened = open_token(requested.token, ring)

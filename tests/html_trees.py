@@ -64,23 +64,23 @@ def differences(before: bytes, after: bytes, links: NumberedLinks, reader: Any) 
     """
 
     def led(href: str) -> str:
-        href = _plain(href)
-        return _plain(links.targets[int(href[len(_TRACKED) :])]) if href.startswith(_TRACKED) else href
+        href = _decoded(href)
+        return _decoded(links.targets[int(href[len(_TRACKED) :])]) if href.startswith(_TRACKED) else href
 
     try:
-        old = reader(before.decode(), _plain)
+        old = reader(before.decode(), _decoded)
     except AssertionError:  # html5lib's own, at the end of some tables
         return None
     new = reader(after.decode(), led)
     pixels = new.take_out_pixels()
     problems = [] if pixels == links.pixels else [f"{links.pixels} pixels put in, {pixels} seen"]
-    wanted = old.shape()
-    if any(shape == wanted for shape in new.shapes()) or new.loose() == old.loose():
+    expected = old.shape()
+    if any(shape == expected for shape in new.shapes()) or new.loose() == old.loose():
         return problems
     return [*problems, "another tree"]
 
 
-def _plain(href: str) -> str:
+def _decoded(href: str) -> str:
     return href.strip(_SPACE).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
 
 

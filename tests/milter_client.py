@@ -28,7 +28,7 @@ class Answer:
     """The end of a message: the filter's verdict, what it asked for, and the message after that."""
 
     verdict: str  # accept, reject, tempfail, discard, or the reply text
-    asked: list[tuple[str, ...]] = field(default_factory=list)
+    changes: list[tuple[str, ...]] = field(default_factory=list)
     fields: list[tuple[str, bytes]] = field(default_factory=list)
     body: bytes = b""
 
@@ -52,7 +52,7 @@ class MilterClient:
         command, payload = self.read()
         assert command == "O", command
         self.version, self.actions, self.protocol = struct.unpack_from("!III", payload)
-        self.macros_wanted = payload[12:]
+        self.requested_macros = payload[12:]
 
     # -- packets
 
@@ -150,24 +150,24 @@ class MilterClient:
                     answer.verdict = payload.rstrip(b"\0").decode()
                 case "b":
                     new_body.append(payload)
-                    answer.asked.append(("body", str(len(payload))))
+                    answer.changes.append(("body", str(len(payload))))
                     continue
                 case "h":
                     name, value = payload.split(b"\0")[:2]
                     # Without the leading-space option an MTA puts a blank before what is added.
                     value = value if self.protocol & LEADING_SPACE else b" " + value
                     answer.fields.append((name.decode(), value))
-                    answer.asked.append(("add", name.decode()))
+                    answer.changes.append(("add", name.decode()))
                     continue
                 case "m":
                     (index,) = struct.unpack_from("!I", payload)
                     name, value = payload[4:].split(b"\0")[:2]
-                    answer.asked.append(("change" if value else "delete", name.decode(), str(index)))
+                    answer.changes.append(("change" if value else "delete", name.decode(), str(index)))
                     change_field(answer.fields, name.decode(), index, value)
                     continue
                 case "+" | "2" | "-":
                     what = "remove recipient" if command == "-" else "add recipient"
-                    answer.asked.append((what, *payload.decode().rstrip("\0").split("\0")))
+                    answer.changes.append((what, *payload.decode().rstrip("\0").split("\0")))
                     continue
                 case "p":
                     continue

@@ -16,7 +16,7 @@ _URLS = (
     "https://shop.example/--b--",
     "https://shop.example/x?=3D17",
 )
-_WORDS = (
+_VOCABULARY = (
     "Hello",
     "reset",
     "größer",
@@ -59,7 +59,7 @@ _BOUNDARIES = (
     "x" * 120,
 )
 # Parameters for a boundary, as they are written. {0}: the boundary.
-_SAID_BOUNDARY = (
+_ODD_BOUNDARIES = (
     "boundary='{0}'",
     'boundary="{0} "',
     'boundary=" {0}"',
@@ -101,7 +101,7 @@ _SAID_BOUNDARY = (
     "comment=(;boundary=z); boundary={0}",
     'x="\\"; boundary=z"; boundary={0}',
 )
-_SAID_TYPE = (
+_ODD_TYPES = (
     "TEXT/HTML",
     "text / html",
     "text/html;",
@@ -147,7 +147,7 @@ _SAID_TYPE = (
     "multipart/",
     "application/xhtml+xml",
 )
-_SAID_CHARSET = (
+_ODD_CHARSETS = (
     "charset=utf-8",
     'charset="utf-8"',
     "charset='utf-8'",
@@ -189,7 +189,7 @@ _SAID_CHARSET = (
     "charset=iso-10646-ucs-2",
     "charset=unicode",
 )
-_SAID_ENCODING = (
+_ODD_ENCODINGS = (
     '"{0}"',
     "{0} (c)",
     "(c) {0}",
@@ -241,7 +241,7 @@ _SAID_ENCODING = (
     "7bit;{0}",
     "{0}/x",
 )
-_SAID_DISPOSITION = (
+_ODD_DISPOSITIONS = (
     "inline",
     "inline; filename=r.html",
     "attachment",
@@ -431,12 +431,12 @@ class _Maker:
             boundary = self.pick((outer[-1], outer[-1] + "x", outer[-1][:-1], outer[-1].upper(), outer[0]))
         kind = self.pick(_KINDS if self.odd(2) else _KINDS[:5])
         quoted = f'boundary="{boundary}"'
-        said = self.pick(_SAID_BOUNDARY).format(boundary) if self.odd() else quoted
+        parameter = self.pick(_ODD_BOUNDARIES).format(boundary) if self.odd() else quoted
         if kind == "related" and random.random() < 0.5:
-            said += self.pick(
+            parameter += self.pick(
                 ('; start="<root@x>"', "; start=<root@x>", '; type="text/html"', "; start=root@x")
             )
-        lines = [*fields, f"Content-Type: multipart/{kind}; {said}"]
+        lines = [*fields, f"Content-Type: multipart/{kind}; {parameter}"]
         if self.odd(0.5):
             lines.append(
                 "Content-Transfer-Encoding: "
@@ -466,18 +466,18 @@ class _Maker:
             )
         return body
 
-    def delimiter(self, usual: str, boundary: str) -> str:
-        return self.pick(_DELIMITED).format(boundary) if self.odd(0.7) else usual
+    def delimiter(self, default: str, boundary: str) -> str:
+        return self.pick(_DELIMITED).format(boundary) if self.odd(0.7) else default
 
     def leaf(self, fields: Sequence[str]) -> str:
         random = self.random
         kind = self.pick(("text/html", "text/html", "text/html", "text/plain", "text/plain", "image/png"))
         charset = self.pick(("utf-8", "utf-8", "us-ascii", "iso-8859-1"))
-        said = self.pick((f"charset={charset}", f'charset="{charset}"', ""))
+        parameter = self.pick((f"charset={charset}", f'charset="{charset}"', ""))
         if self.odd(1.5):
-            said = self.pick(_SAID_CHARSET)
-        kind_said = self.pick(_SAID_TYPE) if self.odd(1.5) else kind
-        text = self.document() if "html" in kind_said.lower() or kind == "text/html" else self.text()
+            parameter = self.pick(_ODD_CHARSETS)
+        declared_kind = self.pick(_ODD_TYPES) if self.odd(1.5) else kind
+        text = self.document() if "html" in declared_kind.lower() or kind == "text/html" else self.text()
         if self.odd(0.3):
             text = text.replace("\r\n", self.pick(("\n", "\r", "\r\r\n", "\r\n\x00")), 3)
         codec = "iso-8859-1" if charset == "iso-8859-1" else "utf-8"
@@ -486,19 +486,21 @@ class _Maker:
         lines = [*fields]
         if random.random() < 0.95:
             glue = self.pick((";", "; ", ";\r\n\t", ";\r\n ", " ; "))
-            lines.append(f"Content-Type: {kind_said}{glue + said if said else ''}" + self.name("name"))
+            lines.append(
+                f"Content-Type: {declared_kind}{glue + parameter if parameter else ''}" + self.name("name")
+            )
         body = self.encoded(data, encoding)
         if encoding or random.random() < 0.5:
-            said_encoding = (
-                self.pick(_SAID_ENCODING).format(encoding)
+            declared_encoding = (
+                self.pick(_ODD_ENCODINGS).format(encoding)
                 if self.odd(1.5)
                 else encoding.upper()
                 if random.random() < 0.1
                 else encoding
             )
-            lines.append(f"Content-Transfer-Encoding: {said_encoding}")
+            lines.append(f"Content-Transfer-Encoding: {declared_encoding}")
         if self.odd(1.5):
-            lines.append("Content-Disposition: " + self.pick(_SAID_DISPOSITION))
+            lines.append("Content-Disposition: " + self.pick(_ODD_DISPOSITIONS))
         elif random.random() < 0.15:
             lines.append(
                 "Content-Disposition: " + self.pick(("inline", "attachment")) + self.name("filename")
@@ -608,7 +610,7 @@ class _Maker:
         for _ in range(random.choice((1, 1, 2, 4))):
             url = self.pick(_URLS).replace("&", "&amp;")
             pieces.append(
-                f'<p>{self.pick(_WORDS)} <a href="{url}">{self.pick(_WORDS)}</a></p>'
+                f'<p>{self.pick(_VOCABULARY)} <a href="{url}">{self.pick(_VOCABULARY)}</a></p>'
                 + self.pick(("\r\n", "", " ", "\r\n\r\n"))
             )
             if random.random() < 0.05:
@@ -621,9 +623,9 @@ class _Maker:
         random = self.random
         pieces = []
         for _ in range(random.choice((1, 2, 4))):
-            words = " ".join(self.pick(_WORDS) for _ in range(random.randrange(6)))
+            content = " ".join(self.pick(_VOCABULARY) for _ in range(random.randrange(6)))
             pieces.append(
-                f"{words} {self.pick(('', '<'))}{self.pick(_URLS)}"
+                f"{content} {self.pick(('', '<'))}{self.pick(_URLS)}"
                 + self.pick(("\r\n", " and so on\r\n", " \r\n", "\r\n\r\n"))
             )
             if random.random() < 0.05:
@@ -634,11 +636,11 @@ class _Maker:
 def lines() -> list[bytes]:
     """Return odd lines of headers, and the fields of MIME with each odd value, in UTF-8."""
     fields = {
-        "Content-Type": (*_SAID_TYPE, *(f"text/html; {said}" for said in _SAID_CHARSET)),
-        "Content-Transfer-Encoding": tuple(said.format("base64") for said in _SAID_ENCODING),
-        "Content-Disposition": _SAID_DISPOSITION,
+        "Content-Type": (*_ODD_TYPES, *(f"text/html; {parameter}" for parameter in _ODD_CHARSETS)),
+        "Content-Transfer-Encoding": tuple(parameter.format("base64") for parameter in _ODD_ENCODINGS),
+        "Content-Disposition": _ODD_DISPOSITIONS,
     }
-    written = (f"{name}: {said}" for name, values in fields.items() for said in values)
+    written = (f"{name}: {parameter}" for name, values in fields.items() for parameter in values)
     return [line.encode() for line in (*_ODD_LINES, *written)]
 
 

@@ -92,21 +92,21 @@ def commands(text: str) -> list[str]:
 
 def _without_comments(text: str) -> tuple[str, bool]:
     """Return a script without its comments, and whether its last line ends a command."""
-    kept, quote, at = "", "", 0
+    remaining, quote, at = "", "", 0
     while at < len(text):
         char = text[at]
         if char == "\\" and quote != "'":
-            kept += text[at : at + 2]
+            remaining += text[at : at + 2]
             at += 2
             continue
-        if char == "#" and not quote and (not kept or kept[-1].isspace()):
+        if char == "#" and not quote and (not remaining or remaining[-1].isspace()):
             at = text.find("\n", at) % (len(text) + 1)  # -1: its end
             continue
         if char in "'\"" and quote in ("", char):
             quote = "" if quote else char
-        kept += char
+        remaining += char
         at += 1
-    return kept.strip(), not quote and not text.endswith("\\")
+    return remaining.strip(), not quote and not text.endswith("\\")
 
 
 @cache

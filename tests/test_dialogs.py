@@ -55,8 +55,8 @@ class _Run:
             case "command":
                 self.client.unknown(_octets(rest))
             case "mail":
-                address, *words = shlex.split(rest)
-                login = {"{auth_authen}": words[0].removeprefix("login=")} if words else {}
+                address, *parameters = shlex.split(rest)
+                login = {"{auth_authen}": parameters[0].removeprefix("login=")} if parameters else {}
                 self.client.step("M", b"<" + _octets(address) + b">\0", login)
                 self.fields, self.body = [], b""
             case "rcpt":
@@ -85,11 +85,11 @@ class _Run:
         head = {name.lower() for name, _ in answer.fields}
         match verb:
             case "unchanged":
-                assert not answer.asked
+                assert not answer.changes
                 assert (answer.fields, answer.body) == self.sent
             case "asked":
-                asked = ["body" if one[0] == "body" else " ".join(one) for one in answer.asked]
-                assert list(dict.fromkeys(asked)) == [one.strip() for one in rest.split(";")]
+                changes = ["body" if one[0] == "body" else " ".join(one) for one in answer.changes]
+                assert list(dict.fromkeys(changes)) == [one.strip() for one in rest.split(";")]
             case "header":
                 name, _, value = rest.partition(":")
                 assert (name, _octets(value)) in answer.fields

@@ -15,7 +15,7 @@ _ = (_.negotiate, _._actions, _.milter_protocol)
 _ = (_.command_encoding, _.convert, _.exit_code, _.lstrip_blocks, _.trim_blocks, _.application)
 _ = (_.text_list, _.pair, _.assign, _.include, _.format_message, _.writelines)
 
-# the io module (tracker_web.web.front.body_wanted)
+# the io module (tracker_web.web.front.unread_body)
 _ = (_.readinto, _.readall)
 
 # what operators' policy files use (smtpapi.policy, docs/policy.md)

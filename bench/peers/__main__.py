@@ -87,13 +87,13 @@ def on_growth(arguments: argparse.Namespace, all_: list[Way], docs: Path | None)
             False,
         ),
     }
-    told = []
+    lines = []
     for name, (measure, title, x, y, log) in kinds.items():
         found = measure()
         if docs:
             plots.curves(found, docs / f"plots/growth-{name}.svg", title, x, y, log=log)
-        told += [f"{title}, {y}:", _growth_table(found, x)]
-    return told
+        lines += [f"{title}, {y}:", _growth_table(found, x)]
+    return lines
 
 
 def _growth_table(found: dict[str, growth.Curve], x: str) -> str:
@@ -131,21 +131,21 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, metavar="DIR")
     parser.add_argument("--only", choices=_PARTS)
     arguments = parser.parse_args()
-    told: list[str] = []
+    sections: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as name, ExitStack() as stack:
         all_ = [ways.ours(), ways.untouched(), ways.soup(), ways.lxml(), ways.pytracking()]
         if arguments.sparky:
             all_.append(stack.enter_context(ways.sparky(arguments.sparky, Path(name))))
         for part, work in _PARTS.items():
             if arguments.only in (None, part):
-                said = work(arguments, all_, arguments.docs)
-                print("\n\n".join(said), flush=True)
-                told += said
+                section = work(arguments, all_, arguments.docs)
+                print("\n\n".join(section), flush=True)
+                sections += section
     if arguments.docs and arguments.only is None:
         page = arguments.docs / "performance.md"
         text = page.read_text()
         between = re.compile(f"(?<={re.escape(_MARKS[0])}\n).*?(?={re.escape(_MARKS[1])})", re.DOTALL)
-        page.write_text(between.sub(lambda _: "\n" + "\n\n".join(told) + "\n\n", text))
+        page.write_text(between.sub(lambda _: "\n" + "\n\n".join(sections) + "\n\n", text))
 
 
 if __name__ == "__main__":

@@ -113,12 +113,12 @@ def by_events(most: int, there_is: Path | None = None) -> dict[str, Curve]:
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as name:
         folder = Path(name)
         store, there = SqliteStore(folder / "events.db", writing=True), 0
-        for wanted in _decades(most):
-            while there < wanted:
-                there += _ship(folder, store, there, min(_BATCH * 5, wanted - there))[0]
+        for size in _decades(most):
+            while there < size:
+                there += _ship(folder, store, there, min(_BATCH * 5, size - there))[0]
             count, seconds = _ship(folder, store, there, _BATCH)
             there += count
-            curve.append((wanted, count / seconds))
+            curve.append((size, count / seconds))
         store.close()
         if there_is is not None:
             with closing(sqlite3.connect(there_is)) as connection:
@@ -132,10 +132,10 @@ def by_events(most: int, there_is: Path | None = None) -> dict[str, Curve]:
 
 
 def _decades(most: int) -> Iterator[int]:
-    wanted = 10_000
-    while wanted <= most:
-        yield wanted
-        wanted *= 10
+    size = 10_000
+    while size <= most:
+        yield size
+        size *= 10
 
 
 def _ship(folder: Path, store: SqliteStore, first: int, count: int) -> tuple[int, float]:

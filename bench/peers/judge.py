@@ -23,22 +23,22 @@ Element = tuple[str, object]
 class Verdict:
     """Sums over mails or documents. Lines and links are counted, the rest is yes or no for each."""
 
-    judged: int = 0
+    checked: int = 0
     failed: int = 0
-    header_kept: int = 0
+    header_intact: int = 0
     lines: int = 0
-    lines_kept: int = 0
+    lines_intact: int = 0
     trees: int = 0
     trees_same: int = 0
     links: Counter[str] = field(default_factory=Counter)  # right, wrong, untracked
 
     def add_mail(self, before: bytes, after: bytes, leads: Leads) -> None:
         """Judge a mail."""
-        self.judged += 1
-        self.header_kept += _follows(_header(before), _header(after))
+        self.checked += 1
+        self.header_intact += _follows(_header(before), _header(after))
         was = Counter(_lines(before))
         self.lines += was.total()
-        self.lines_kept += (was & Counter(_lines(after))).total()
+        self.lines_intact += (was & Counter(_lines(after))).total()
         for old, new in zip(_documents(before), _documents(after), strict=False):
             self.add_document(old, new, leads)
 
@@ -57,10 +57,10 @@ def _header(raw: bytes) -> list[bytes]:
     return _lines(raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0])
 
 
-def _follows(wanted: list[bytes], given: list[bytes]) -> bool:
+def _follows(expected: list[bytes], given: list[bytes]) -> bool:
     """Return whether all of the one stand in the other, in their order; what is between them is new."""
     left = iter(given)
-    return all(line in left for line in wanted)
+    return all(line in left for line in expected)
 
 
 def _documents(raw: bytes) -> Iterator[str]:

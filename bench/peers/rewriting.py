@@ -40,19 +40,20 @@ class Found:
 def compare(ways: Sequence[Way], what: What, items: Sequence[bytes], rounds: int) -> list[Found]:
     """Take every item through every way, `rounds` times in turns; a way that fails at one does without it."""
     warnings.simplefilter("ignore")  # what parsers of others think of real mail
-    works: list[tuple[Way, Callable[[bytes], bytes]]] = [
+    candidates: list[tuple[Way, Callable[[bytes], bytes]]] = [
         (way, work) for way in ways if (work := way.mail if what == "mail" else way.document) is not None
     ]
-    verdicts = {way.name: Verdict() for way, _ in works}
-    taken = {way.name: list(items) for way, _ in works}
-    for way, work in works:
+    verdicts = {way.name: Verdict() for way, _ in candidates}
+    taken = {way.name: list(items) for way, _ in candidates}
+    for way, work in candidates:
         taken[way.name] = [item for item in items if _judge(way, work, what, item, verdicts[way.name])]
-    times: dict[str, list[float]] = {way.name: [] for way, _ in works}
+    times: dict[str, list[float]] = {way.name: [] for way, _ in candidates}
     for _ in range(rounds):
-        for way, work in works:
+        for way, work in candidates:
             times[way.name].append(_time(work, taken[way.name]))
     return [
-        Found(way.name, tuple(times[way.name]), len(taken[way.name]), verdicts[way.name]) for way, _ in works
+        Found(way.name, tuple(times[way.name]), len(taken[way.name]), verdicts[way.name])
+        for way, _ in candidates
     ]
 
 
@@ -65,7 +66,7 @@ def _judge(way: Way, work: Callable[[bytes], bytes], what: What, item: bytes, ve
     if what == "mail":
         verdict.add_mail(item, done, way.leads)
     else:
-        verdict.judged += 1
+        verdict.checked += 1
         verdict.add_document(text_of(item, "utf-8"), text_of(done, "utf-8"), way.leads)
     return True
 
@@ -101,8 +102,8 @@ def table(found: Sequence[Found], what: What) -> str:
         ]
         if mail:
             cells += [
-                f"{verdict.header_kept} of {verdict.judged}",
-                f"{verdict.lines_kept / max(1, verdict.lines):.1%}",
+                f"{verdict.header_intact} of {verdict.checked}",
+                f"{verdict.lines_intact / max(1, verdict.lines):.1%}",
             ]
         cells += [
             f"{verdict.trees_same} of {verdict.trees}",

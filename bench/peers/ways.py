@@ -172,8 +172,8 @@ def sparky(source: Path, folder: Path) -> Iterator[Way]:
     shutil.copy(source / "wrap_html.go", place / "lib")
     shutil.copy(_HERE / "sparky.go.txt", place / "main.go")
     (place / "go.mod").write_text("module peer\n\ngo 1.20\n")
-    for words in (("mod", "tidy"), ("build", "-o", "peer", ".")):
-        subprocess.run(["go", *words], cwd=place, check=True, capture_output=True, timeout=300)
+    for arguments in (("mod", "tidy"), ("build", "-o", "peer", ".")):
+        subprocess.run(["go", *arguments], cwd=place, check=True, capture_output=True, timeout=300)
     with subprocess.Popen([place / "peer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -28,10 +28,10 @@ def robots() -> list[str]:
 def classes(agents: list[str], kind: str) -> "Counter[str]":
     """Ask the command what each agent is."""
     command = [*PROGRAM, "classify", "--agents", "-", "--kind", kind]
-    asked = subprocess.run(
+    request = subprocess.run(
         command, input="".join(f"{agent}\n" for agent in agents), capture_output=True, text=True, check=True
     )
-    lines = [line.split("\t") for line in asked.stdout.splitlines()]
+    lines = [line.split("\t") for line in request.stdout.splitlines()]
     if len(lines) != len(agents):
         raise ValueError(f"{len(agents)} agents, {len(lines)} lines")
     return Counter(line[1] for line in lines)

@@ -41,7 +41,7 @@ class ApiSite:
         headers = {"Authorization": key} if key else {}
         return self.client.open(BASE + path, method=method, headers=headers | more.pop("headers", {}), **more)
 
-    def tell(self, rows: Iterable[EventRow]) -> None:
+    def add(self, rows: Iterable[EventRow]) -> None:
         """Write events into the site's store, with their figures."""
         store = open_store(self.settings, writing=True)
         try:

@@ -50,14 +50,14 @@ def test_samples_have_the_form_of_events(kind: str) -> None:
     assert made["type"] == kind
     assert {name: value for name, value in api_event(made).items() if name in made} == made
     assert {name for name, value in made.items() if isinstance(value, bool)} <= BOOLEANS
-    told = documentation(kind)
-    assert {"display_name", "event_description"} < set(told)
-    assert set(made) <= set(told)
+    description = documentation(kind)
+    assert {"display_name", "event_description"} < set(description)
+    assert set(made) <= set(description)
 
 
 def test_calls_give_documentation_and_samples(site: ApiSite) -> None:
-    told = site.get("/events/message/documentation").json["results"]
-    assert [each["type"]["sampleValue"] for each in told] == list(ALL_TYPES)
+    answer = site.get("/events/message/documentation").json["results"]
+    assert [each["type"]["sampleValue"] for each in answer] == list(ALL_TYPES)
     samples = site.get("/events/message/samples?events=open,click,nonsense").json["results"]
     assert [each["type"] for each in samples] == ["click", "open"]
     assert len(site.get("/events/message/samples").json["results"]) == len(ALL_TYPES)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.api_site import ApiSite, make_api_site
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.model import Injection, MessageEvent
 from engagement.events.rows import EventRow, rows
 from engagement.links.model import Kind
@@ -59,7 +59,7 @@ NAMES = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> ApiSite:
     made = make_api_site(tmp_path_factory.mktemp("site"))
-    made.tell([*rows(ONE), *rows(TWO), *bounce(1, ONE), *bounce(2, TWO, "delay", "451 greylisted, wait")])
+    made.add([*rows(ONE), *rows(TWO), *bounce(1, ONE), *bounce(2, TWO, "delay", "451 greylisted, wait")])
     return made
 
 
@@ -209,8 +209,8 @@ def test_times_are_the_first_included_and_the_last_not(site: ApiSite) -> None:
 def test_without_times_it_is_a_day_up_to_a_minute_ago(tmp_path: Path) -> None:
     from tracker_web.api.events.calls import Search, filters_of
 
-    asked = Search().load({})
-    filters = filters_of(asked, AT / 1000)
+    requested = Search().load({})
+    filters = filters_of(requested, AT / 1000)
     assert (filters.from_ms, filters.to_ms) == (AT - 24 * HOUR, AT - 60_000)
 
 
@@ -299,18 +299,18 @@ def _stories(draw: st.DrawFn) -> tuple[list[int], list[list[int]], int, bool]:
     return there, arriving, draw(st.integers(1, 7)), draw(st.booleans())
 
 
-def _story(store: MemoryStore | SqliteStore, told: tuple[list[int], list[list[int]], int, bool]) -> None:
-    there, arriving, size, by_keyword = told
-    telling = Telling()
+def _story(store: MemoryStore | SqliteStore, arrivals: tuple[list[int], list[list[int]], int, bool]) -> None:
+    there, arriving, size, by_keyword = arrivals
+    sample = SampleRows()
 
     def arrive(places: list[int]) -> list[str]:
-        made = [row for place in places for row in telling.hit(Kind.OPEN, place, campaign="autumn-letter")]
+        made = [row for place in places for row in sample.hit(Kind.OPEN, place, campaign="autumn-letter")]
         store.add(made)
         return [row.event_id for row in made]
 
     begun = arrive(there)
-    words = ("letter",) if by_keyword else ()
-    filters, after, seen = Filters(AT, AT + 30, campaigns=words, x_expired=True), None, list[str]()
+    keywords = ("letter",) if by_keyword else ()
+    filters, after, seen = Filters(AT, AT + 30, campaigns=keywords, x_expired=True), None, list[str]()
     steps: Iterator[list[int]] = iter(arriving)
     while True:
         found = page(store, filters, "", size, after)
@@ -321,25 +321,25 @@ def _story(store: MemoryStore | SqliteStore, told: tuple[list[int], list[list[in
             break
         arrive(next(steps, []))
     assert len(seen) == len(set(seen)), "an event came twice"
-    wanted = {name for name, place in zip(begun, there, strict=True) if place < 30}
-    assert wanted <= set(seen), "an event that was there is missing"
+    expected = {name for name, place in zip(begun, there, strict=True) if place < 30}
+    assert expected <= set(seen), "an event that was there is missing"
 
 
 @settings(deadline=None)
 @given(_stories())
 def test_pages_have_no_gaps_and_no_repeats_while_events_arrive(
-    told: tuple[list[int], list[list[int]], int, bool],
+    arrivals: tuple[list[int], list[list[int]], int, bool],
 ) -> None:
-    _story(MemoryStore(), told)
+    _story(MemoryStore(), arrivals)
 
 
 @settings(max_examples=15, deadline=None)
 @given(_stories())
 def test_the_same_in_a_file(
-    tmp_path_factory: pytest.TempPathFactory, told: tuple[list[int], list[list[int]], int, bool]
+    tmp_path_factory: pytest.TempPathFactory, arrivals: tuple[list[int], list[list[int]], int, bool]
 ) -> None:
     store = SqliteStore(tmp_path_factory.mktemp("events") / "events.db", writing=True)
     try:
-        _story(store, told)
+        _story(store, arrivals)
     finally:
         store.close()

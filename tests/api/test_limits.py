@@ -211,20 +211,20 @@ def environ(method: str = "GET", path: str = "/api/v1/x") -> WSGIEnvironment:
     return {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": ""}
 
 
-def through(gate: Gate, asked: WSGIEnvironment) -> tuple[str, bytes]:
+def through(gate: Gate, environ: WSGIEnvironment) -> tuple[str, bytes]:
     statuses: list[str] = []
 
     def start(status: str, *_: Any) -> Any:
         statuses.append(status)
 
-    body = b"".join(gate(asked, start))
+    body = b"".join(gate(environ, start))
     return statuses[0], body
 
 
 def test_slow_call_is_answered_and_its_turn_is_kept_until_it_ends() -> None:
     begun, go = threading.Event(), threading.Event()
 
-    def slow(asked: WSGIEnvironment, start: Any) -> list[bytes]:
+    def slow(environ: WSGIEnvironment, start: Any) -> list[bytes]:
         begun.set()
         go.wait(30)
         start("200 OK", [])
@@ -242,10 +242,10 @@ def test_slow_call_is_answered_and_its_turn_is_kept_until_it_ends() -> None:
 
 
 def test_failing_call_raises_where_the_server_sees_it_and_gives_its_turn_back() -> None:
-    def failing(asked: WSGIEnvironment, start: Any) -> list[bytes]:
+    def raising(environ: WSGIEnvironment, start: Any) -> list[bytes]:
         raise RuntimeError("ours")
 
-    gate = Gate(failing, at_once=1, queue=0.05)
+    gate = Gate(raising, at_once=1, queue=0.05)
     for method in ("GET", "POST", "GET", "POST"):
         with pytest.raises(RuntimeError, match="ours"):
             through(gate, environ(method))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.api_site import ApiSite, make_api_site
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from web.nginx import MAIN, MISSING, NGINX
 from web.servers import ROOT, free_port, running, stop, wait_for_port, web
 
@@ -22,7 +22,7 @@ SPAN = "from=2026-10-26T00:00&to=2026-10-28T00:00"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
     made = make_api_site(tmp_path_factory.mktemp("site"))
-    made.tell(Telling().hit(recipient="a/b+c@example.net"))
+    made.add(SampleRows().hit(recipient="a/b+c@example.net"))
     with running(made.site, web):
         yield made
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.api_site import BASE, ApiSite, make_api_site
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.access.scopes import EVERY
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text("utf-8")
@@ -52,11 +52,11 @@ def _path(path: str) -> str:
 
 
 def test_page_lists_every_call_with_its_scope(calls: dict[tuple[str, str], str]) -> None:
-    told = {
+    listed = {
         (method, path): "" if scope == "none" else scope.strip("`")
         for method, path, scope in re.findall(r"^\| `([A-Z]+) (/api/v1/\S+)` \| (\S+) \|", PAGE, re.MULTILINE)
     }
-    assert told == calls
+    assert listed == calls
 
 
 def test_every_rule_is_in_the_document_and_names_a_scope(
@@ -108,9 +108,9 @@ def test_no_call_shows_a_tenant_what_is_anothers(tmp_path: Path) -> None:
     """North's mail, domain and requests are there; a key of south with every scope finds no trace of them."""
     site = make_api_site(tmp_path)
     north, south = site.key(tenant="north"), site.key(tenant="south")
-    tell = Telling()
-    row, *_ = tell.hit(recipient="marker@north.example", campaign="marker-campaign", tenant="north")
-    site.tell([row])
+    sample = SampleRows()
+    row, *_ = sample.hit(recipient="marker@north.example", campaign="marker-campaign", tenant="north")
+    site.add([row])
     domain = {"domain": "marker.north.example"}
     assert site.call("POST", "/tracking-domains", north, json=domain).status_code == 200
     erasure = site.call("DELETE", "/x/recipients/marker@north.example", north).json["results"]["id"]
@@ -131,9 +131,9 @@ def test_no_call_shows_a_tenant_what_is_anothers(tmp_path: Path) -> None:
         url = f"{_path(path)}?{times}"
         for name, key in (("north", north), ("south", south)):
             answer = site.get(url, key)
-            told = "marker" in answer.get_data(as_text=True) and answer.status_code == 200
-            seen[name] += told
-            assert not (told and name == "south"), url
+            shown = "marker" in answer.get_data(as_text=True) and answer.status_code == 200
+            seen[name] += shown
+            assert not (shown and name == "south"), url
     assert seen["north"] >= 6, "the calls show it to whom it belongs"
 
 
@@ -143,8 +143,8 @@ def test_every_other_method_of_every_path_is_405_and_names_those_there_are(
     """Whoever asks, with a key or without."""
     wrong = []
     for path in {path for _, path in calls}:
-        asked = BASE + _path(path)
-        there = {method for method, other in calls if _pattern(other).fullmatch(asked)}
+        address = BASE + _path(path)
+        there = {method for method, other in calls if _pattern(other).fullmatch(address)}
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - there:
             answer = site.call(method, _path(path), "")
             allowed = set(answer.headers.get("Allow", "").split(", ")) - {"HEAD", "OPTIONS"}

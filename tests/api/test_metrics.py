@@ -42,8 +42,8 @@ def moment(ms: int) -> str:
 WINDOW = {"from": moment(at(0)), "to": moment(at(0) + 2 * DAY)}
 
 
-def results(site: ApiSite, path: str, status: int = 200, /, **asked: Any) -> Any:
-    answer = site.get(f"/metrics/{path}", query_string=WINDOW | asked)
+def results(site: ApiSite, path: str, status: int = 200, /, **parameters: Any) -> Any:
+    answer = site.get(f"/metrics/{path}", query_string=WINDOW | parameters)
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.mimetype == "application/json"
     return answer.get_json()["results" if status == 200 else "errors"]
@@ -51,8 +51,8 @@ def results(site: ApiSite, path: str, status: int = 200, /, **asked: Any) -> Any
 
 def test_the_figures_of_a_window_are_those_of_the_store(site: ApiSite, store: EventStore) -> None:
     (row,) = results(site, "deliverability", metrics=",".join(FIGURES), precision="day")
-    (kept,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
-    assert row == {name: kept.figures.get(name, 0) for name in FIGURES}
+    (stored,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
+    assert row == {name: stored.figures.get(name, 0) for name in FIGURES}
 
 
 @pytest.mark.parametrize("precision", ["1min", "hour", "12hr", "day", "week", "month"])
@@ -68,7 +68,7 @@ def test_a_series_has_a_row_for_each_increment(site: ApiSite, store: EventStore,
     steps = {"1min": 1440, "hour": 48, "12hr": 4, "day": 2}
     if precision in steps:
         assert len(rows) == steps[precision]
-    kept = store.figures(
+    stored = store.figures(
         FigureQuery(
             from_ms=at(0),
             to_ms=at(0) + (DAY if precision == "1min" else 2 * DAY),
@@ -77,34 +77,34 @@ def test_a_series_has_a_row_for_each_increment(site: ApiSite, store: EventStore,
         )
     )
     for name in ("count_clicked", "count_injected"):
-        assert sum(row[name] for row in rows) == sum(row.figures.get(name, 0) for row in kept)
+        assert sum(row[name] for row in rows) == sum(row.figures.get(name, 0) for row in stored)
     assert all(row["ts"].endswith("+00:00") for row in rows)
     assert len({row["ts"] for row in rows}) == len(rows)
 
 
 def test_hours_are_told_in_the_zone_that_was_asked_for(site: ApiSite, store: EventStore) -> None:
-    asked = {"metrics": "count_injected", "timezone": "America/New_York", "precision": "hour"}
-    here = results(site, "deliverability/time-series", **asked)
+    parameters = {"metrics": "count_injected", "timezone": "America/New_York", "precision": "hour"}
+    here = results(site, "deliverability/time-series", **parameters)
     assert {row["ts"][-6:] for row in here} <= {"-05:00", "-04:00"}
-    days = results(site, "deliverability/time-series", **asked | {"precision": "day"})
+    days = results(site, "deliverability/time-series", **parameters | {"precision": "day"})
     assert {row["ts"][-6:] for row in days} == {"+00:00"}
 
 
 def test_groups_are_ordered_and_limited(site: ApiSite, store: EventStore) -> None:
-    asked = {"metrics": ["count_injected", "count_bounce"], "order_by": "count_injected"}
-    rows = results(site, "deliverability/domain", **asked)
+    parameters = {"metrics": ["count_injected", "count_bounce"], "order_by": "count_injected"}
+    rows = results(site, "deliverability/domain", **parameters)
     assert [(row["domain"], row["count_injected"]) for row in rows] == [("a.example", 2), ("b.example", 1)]
-    assert len(results(site, "deliverability/domain", limit=1, **asked)) == 1
-    rows = results(site, "deliverability/campaign", **asked, precision="day")
+    assert len(results(site, "deliverability/domain", limit=1, **parameters)) == 1
+    rows = results(site, "deliverability/campaign", **parameters, precision="day")
     assert [(row["campaign_id"], row["count_injected"]) for row in rows] == [("spring", 2)]
 
 
 def test_links_are_told_by_their_name(site: ApiSite, store: EventStore) -> None:
     rows = results(site, "deliverability/link-name", metrics="count_clicked,count_raw_clicked")
-    kept = store.figures(
+    stored = store.figures(
         FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY, by="link", metrics=("count_clicked",))
     )
-    assert sum(row["count_clicked"] for row in rows) == sum(row.figures["count_clicked"] for row in kept)
+    assert sum(row["count_clicked"] for row in rows) == sum(row.figures["count_clicked"] for row in stored)
     assert len({row["link_name"] for row in rows}) == len(rows)
     (error,) = results(site, "deliverability/link-name", 400, metrics="count_injected")
     assert "count_injected" in error["message"]
@@ -146,9 +146,9 @@ def test_what_no_figures_are_kept_by_has_no_rows(site: ApiSite, store: EventStor
 
 def test_bounces_are_told_by_reason_and_class(site: ApiSite, store: EventStore) -> None:
     rows = results(site, "deliverability/bounce-reason", metrics="count_bounce")
-    (kept,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
-    assert sum(row["count_bounce"] for row in rows) == kept.figures["count_bounce"]
-    assert sum(row["count_admin_bounce"] for row in rows) == kept.figures.get("count_admin_bounce", 0)
+    (stored,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
+    assert sum(row["count_bounce"] for row in rows) == stored.figures["count_bounce"]
+    assert sum(row["count_admin_bounce"] for row in rows) == stored.figures.get("count_admin_bounce", 0)
     for row in results(site, "deliverability/bounce-classification", metrics="count_bounce"):
         assert row["bounce_class_name"]
         assert isinstance(row["classification_id"], int)
@@ -156,15 +156,15 @@ def test_bounces_are_told_by_reason_and_class(site: ApiSite, store: EventStore) 
         assert row["domain"].endswith(".example")
     for path in ("delay-reason", "delay-reason/domain"):
         rows = results(site, f"deliverability/{path}", metrics="count_delayed")
-        assert sum(row["count_delayed"] for row in rows) == kept.figures.get("count_delayed", 0)
+        assert sum(row["count_delayed"] for row in rows) == stored.figures.get("count_delayed", 0)
 
 
 def test_tries_are_told(site: ApiSite, store: EventStore) -> None:
     rows = results(site, "deliverability/attempt", metrics="count_delivered")
-    (kept,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
+    (stored,) = store.figures(FigureQuery(from_ms=at(0), to_ms=at(0) + 2 * DAY))
     assert [row["count_delivered"] for row in rows] == [
-        kept.figures.get("count_delivered_first", 0),
-        kept.figures.get("count_delivered_subsequent", 0),
+        stored.figures.get("count_delivered_first", 0),
+        stored.figures.get("count_delivered_subsequent", 0),
     ]
 
 
@@ -179,7 +179,7 @@ def test_names_are_listed_without_a_window(site: ApiSite, store: EventStore) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "word"),
+    ("path", "parameters", "word"),
     [
         ("deliverability", {"metrics": "count_happy"}, "count_happy"),
         ("deliverability", {"metrics": ""}, "metrics"),
@@ -224,9 +224,9 @@ def test_names_are_listed_without_a_window(site: ApiSite, store: EventStore) -> 
     ],
 )
 def test_what_cannot_be_asked_is_said(
-    site: ApiSite, store: EventStore, path: str, asked: dict[str, str], word: str
+    site: ApiSite, store: EventStore, path: str, parameters: dict[str, str], word: str
 ) -> None:
-    errors = results(site, path, 400, **asked)
+    errors = results(site, path, 400, **parameters)
     assert word in json.dumps(errors)
 
 

@@ -152,23 +152,23 @@ def smtpapi(run: MakeRun, *arguments: str) -> str:
 
 
 def by_api(run: MakeRun) -> dict[str, int]:
-    asked = f"from=2000-01-01T00:00&campaigns=played&precision=day&metrics={','.join(FIGURES)}"
-    (row,) = call(run, f"/metrics/deliverability?{asked}")
+    parameters = f"from=2000-01-01T00:00&campaigns=played&precision=day&metrics={','.join(FIGURES)}"
+    (row,) = call(run, f"/metrics/deliverability?{parameters}")
     return {name: number for name, number in row.items() if number}
 
 
 def by_group(run: MakeRun, group: str, key: str) -> dict[str, dict[str, int]]:
     """The figures of each value that a group has."""
-    asked = f"from=2000-01-01T00:00&precision=day&metrics={','.join(FIGURES)}"
-    rows = call(run, f"/metrics/deliverability/{group}?{asked}")
+    parameters = f"from=2000-01-01T00:00&precision=day&metrics={','.join(FIGURES)}"
+    rows = call(run, f"/metrics/deliverability/{group}?{parameters}")
     return {row.pop(key): {name: number for name, number in row.items() if number} for row in rows}
 
 
 def by_command(run: MakeRun) -> dict[str, int]:
-    told = json.loads(
+    printed = json.loads(
         smtpapi(run, "stats", "--campaign", "played", "--precision", "day", "--json").splitlines()[0]
     )
-    return {name: number for name, number in told.items() if name in FIGURES and number}
+    return {name: number for name, number in printed.items() if name in FIGURES and number}
 
 
 def by_page(run: MakeRun) -> dict[str, str]:
@@ -201,8 +201,8 @@ def test_every_way_out_tells_what_was_played(run: MakeRun) -> None:
         send(run)
         until(lambda: len(delivered(run)) == MAILS, 120, "a thousand delivered mails")
         truth = play(run, delivered(run))
-        wanted = dict(truth.figures)
-        until(lambda: wanted.items() <= by_api(run).items(), 120, f"{wanted} in {by_api(run)}")
+        expected = dict(truth.figures)
+        until(lambda: expected.items() <= by_api(run).items(), 120, f"{expected} in {by_api(run)}")
         events = sum(truth.events.values())
         until(lambda: len(sunk(hook)) == events, 120, "all events in the sink")
         assert Counter(event["type"] for event in sunk(hook).values()) == truth.events
@@ -213,13 +213,17 @@ def test_every_way_out_tells_what_was_played(run: MakeRun) -> None:
         assert {name: int(page[name]) for name in page if name in FIGURES} == {
             name: by_api(run).get(name, 0) for name in page if name in FIGURES
         }
-        assert Counter(row["type"] for row in told(run)) == truth.events
-        assert {row["event_id"] for row in told(run)} == set(sunk(hook))
+        assert Counter(row["type"] for row in printed_events(run)) == truth.events
+        assert {row["event_id"] for row in printed_events(run)} == set(sunk(hook))
         # Hits are judged once more when others came in; figures and labels change together.
-        until(lambda: sides(by_api(run)) == classes(told(run)), 60, f"{by_api(run)} {classes(told(run))}")
+        until(
+            lambda: sides(by_api(run)) == classes(printed_events(run)),
+            60,
+            f"{by_api(run)} {classes(printed_events(run))}",
+        )
 
 
-def told(run: MakeRun) -> list[dict[str, str]]:
+def printed_events(run: MakeRun) -> list[dict[str, str]]:
     text = smtpapi(run, "events", "--campaign", "played", "--csv", "--limit", "10000")
     return list(csv.DictReader(io.StringIO(text)))
 

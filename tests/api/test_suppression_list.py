@@ -60,17 +60,17 @@ def test_what_clients_put_is_found_and_removed(site: ApiSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "text"),
     [
         ({}, "Must supply a suppression type"),
         ({"type": "both"}, "Type must be one of: 'transactional', 'non_transactional'"),
         ({"type": "transactional", "list_id": "a..b"}, "list_id must have"),
     ],
 )
-def test_a_wrong_entry_is_told_in_sparkposts_words(site: ApiSite, body: dict[str, str], words: str) -> None:
+def test_a_wrong_entry_is_told_in_sparkposts_words(site: ApiSite, body: dict[str, str], text: str) -> None:
     answer = site.call("PUT", f"{LIST}/a@x.test", json=body)
     assert answer.status_code == 400
-    assert errors(answer)[0].startswith(words)
+    assert errors(answer)[0].startswith(text)
 
 
 def fill(site: ApiSite) -> None:

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.api_site import ApiSite, make_api_site
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.events.record import encode
 from engagement.links.model import Kind
 from engagement.registry import open_registry
@@ -102,13 +102,13 @@ class Zone:
     def resolve(self, name: Any, kind: Any, *, lifetime: float) -> Any:
         question = dns.message.make_query(str(name), kind)
         answer = dns.message.make_response(question)
-        wanted = f"{name}."
+        searched = f"{name}."
         for _ in range(5):
             for line in self.lines:
                 owner, sort, value = line.split()
-                if owner == wanted and (sort == "CNAME" or sort == dns.rdatatype.to_text(kind)):
+                if owner == searched and (sort == "CNAME" or sort == dns.rdatatype.to_text(kind)):
                     answer.answer.append(dns.rrset.from_text(owner, 60, "IN", sort, value))
-                    wanted = value if sort == "CNAME" else ""
+                    searched = value if sort == "CNAME" else ""
         if not any(line.startswith(f"{name}.") for line in self.lines):
             raise dns.resolver.NXDOMAIN(qnames=[question.question[0].name], responses={})
         read: Any = dns.message.from_wire(answer.to_wire())
@@ -132,10 +132,10 @@ OURS = f"{HOST}. A 192.0.2.7"
 def test_dns_decides_and_the_answer_says_what_was_seen_and_expected(
     site: ApiSite, zone: str, status: str
 ) -> None:
-    asked = []
+    queries = []
 
     def ask(name: str, address: str, port: int, secure: bool, expected: bytes) -> str:
-        asked.append((name, address, port, secure, expected))
+        queries.append((name, address, port, secure, expected))
         return ""
 
     found = verify(
@@ -146,7 +146,7 @@ def test_dns_decides_and_the_answer_says_what_was_seen_and_expected(
     assert HOST in found.names
     assert found.resolvers == ("192.0.2.53",)
     expected = [("click.x.example", "192.0.2.7", 80, False, installation(site.settings))]
-    assert asked == (expected if status == "valid" else [])
+    assert queries == (expected if status == "valid" else [])
 
 
 @contextmanager
@@ -196,9 +196,9 @@ def test_verified_domain_can_be_the_one_default(site: ApiSite) -> None:
 
 
 def test_export_gives_all_of_one_recipient_by_pages(site: ApiSite) -> None:
-    tell = Telling()
-    mine = tell.injection() + tell.hit() + tell.hit(at=1, expired=True)
-    site.tell(mine + tell.hit(message=2, recipient="ole@example.net"))
+    sample = SampleRows()
+    mine = sample.injection() + sample.hit() + sample.hit(at=1, expired=True)
+    site.add(mine + sample.hit(message=2, recipient="ole@example.net"))
     key = site.key("recipients/view")
     first = site.get("/x/recipients/Ida%40Example.NET?per_page=2", key).json
     second = site.get(first["links"]["next"].removeprefix("/api/v1"), key).json
@@ -217,9 +217,9 @@ def test_erasure_is_carried_out_by_the_shipper(site: ApiSite) -> None:
     writer.append(encode(a_hit(Kind.OPEN)))
     writer.close()
     key = site.key()
-    asked = site.call("DELETE", "/x/recipients/Ida.Holm@Example.net", key)
-    assert (asked.status_code, asked.json["results"]["message"]) == (202, "Request saved.")
-    name = asked.json["results"]["id"]
+    answer = site.call("DELETE", "/x/recipients/Ida.Holm@Example.net", key)
+    assert (answer.status_code, answer.json["results"]["message"]) == (202, "Request saved.")
+    name = answer.json["results"]["id"]
     assert site.get(f"/x/erasures/{name}", key).json["results"]["done"] is False
     assert site.get(f"/x/erasures/{name}", site.key(tenant="north")).status_code == 404
     shipped = CliRunner().invoke(main, ["ship", "--once", "--config", str(site.site.config)])
@@ -269,8 +269,8 @@ def test_opt_out_without_a_list_says_what_is_missing(site: ApiSite) -> None:
 
 
 def test_timeline_tells_a_message_oldest_first(site: ApiSite) -> None:
-    tell = Telling()
-    site.tell(tell.injection() + tell.hit(at=5) + tell.hit(Kind.OPEN, at=1))
+    sample = SampleRows()
+    site.add(sample.injection() + sample.hit(at=5) + sample.hit(Kind.OPEN, at=1))
     found = site.get("/x/messages/" + "00" * 15 + "01/timeline").json["results"]
     assert [event["type"] for event in found["events"]] == ["injection", "open", "click"]
     assert (found["subject"], found["campaign_id"]) == ("Autumn", "autumn")

@@ -73,7 +73,7 @@ def text_of(part: Message) -> str:
     return data.decode().replace("\r\n", "\n").removesuffix("\n")
 
 
-def asked(mail: Delivery) -> XMsysApi:
+def parsed(mail: Delivery) -> XMsysApi:
     """What the filter reads in the mail's field."""
     field = mail.message.split(b"\r\nFrom:")[0].removeprefix(b"X-MSYS-API:")
     found = parse([field])
@@ -103,7 +103,7 @@ def test_each_recipient_has_a_mail_of_their_own(place: Place) -> None:
     ]
     assert {mail.sender for mail in place.sink.got} == {"sender@sender.test"}
     assert len({read(mail)["Message-ID"] for mail in place.sink.got}) == 3
-    assert {str(asked(mail).transmission_id) for mail in place.sink.got} == {results["id"]}
+    assert {str(parsed(mail).transmission_id) for mail in place.sink.got} == {results["id"]}
 
 
 def test_the_filter_reads_what_was_asked_for(place: Place) -> None:
@@ -120,7 +120,7 @@ def test_the_filter_reads_what_was_asked_for(place: Place) -> None:
         metadata={"k": "of all", "all": True},
         options={"open_tracking": True, "click_tracking": False, "initial_open": True, "transactional": True},
     )
-    found = asked(mail)
+    found = parsed(mail)
     assert found.campaign == "Herbst 2026 é"
     assert found.tags == ("one two", "x")
     assert (found.opens, found.clicks, found.initial_opens, found.transactional) == (True, False, True, True)
@@ -221,7 +221,7 @@ def test_a_whole_message_stays_but_for_what_is_ours(place: Place) -> None:
     assert mail.body == b"Hello {{name}}\r\n.\r\nFrom here\r\n"
     assert read(mail)["Message-ID"] == "<own@sender.test>"
     assert (mail.sender, mail.recipients) == ("author@sender.test", ("a@rcpt.test",))
-    assert asked(mail).campaign == "mine"
+    assert parsed(mail).campaign == "mine"
     assert "Date" in read(mail)
 
 
@@ -229,8 +229,8 @@ def test_a_whole_message_stays_but_for_what_is_ours(place: Place) -> None:
 def test_a_message_ends_where_it_ends(place: Place, end: str) -> None:
     """Whatever its last line is, the final dot stands alone behind it, and no line of it is a command."""
     mail = place.sent(content={"email_rfc822": f"From: a@sender.test\n\nlast{end}"})
-    wanted = end.replace("\r\n", "\n").replace("\r", "\n").encode().replace(b"\n", b"\r\n")
-    assert mail.body == b"last" + wanted + (b"" if wanted.endswith(b"\r\n") else b"\r\n")
+    expected = end.replace("\r\n", "\n").replace("\r", "\n").encode().replace(b"\n", b"\r\n")
+    assert mail.body == b"last" + expected + (b"" if expected.endswith(b"\r\n") else b"\r\n")
 
 
 @pytest.mark.parametrize("encoding", ["7bit", "quoted-printable", "base64"])
@@ -243,11 +243,11 @@ def test_places_of_a_whole_message_are_filled_in_every_encoding(place: Place, en
     values = {"name": "Zoë & Co"}
     mail = read(place.sent(content={"email_rfc822": whole.as_string()}, substitution_data=values))
     assert mail["Subject"] == "Hi Zoë & Co"
-    body, kept = mail.iter_parts()
-    plain, html = (each for each in body.walk() if not each.is_multipart())
-    assert text_of(plain) == "Dear Zoë & Co"
+    body, attachment = mail.iter_parts()
+    text_part, html = (each for each in body.walk() if not each.is_multipart())
+    assert text_of(text_part) == "Dear Zoë & Co"
     assert text_of(html) == "<b>Dear Zoë &amp; Co</b>"
-    assert text_of(kept) == "keep {{name}}"
+    assert text_of(attachment) == "keep {{name}}"
     assert mail["To"] == "a@rcpt.test"
 
 

@@ -25,8 +25,8 @@ def hook() -> Iterator[Endpoint]:
 
 
 def create(site: ApiSite, hook: Endpoint, **fields: Any) -> str:
-    asked = {"name": "shop", "target": hook.url, "events": ["click", "open"]} | fields
-    answer = site.call("POST", "/webhooks", json=asked)
+    body = {"name": "shop", "target": hook.url, "events": ["click", "open"]} | fields
+    answer = site.call("POST", "/webhooks", json=body)
     assert answer.status_code == 200, answer.json
     return str(answer.json["results"]["id"])
 
@@ -71,8 +71,8 @@ def test_a_test_takes_what_clients_send(site: ApiSite, hook: Endpoint, body: byt
 
 def test_a_target_that_fails_its_test_is_told_of_as_sparkpost_does(site: ApiSite, hook: Endpoint) -> None:
     hook.asks_ping, hook.answer = True, lambda path, body: (503, {"X-Why": "busy"}, b"later")
-    asked = {"name": "shop", "target": hook.url, "events": ["click"]}
-    answer = site.call("POST", "/webhooks", json=asked)
+    body = {"name": "shop", "target": hook.url, "events": ["click"]}
+    answer = site.call("POST", "/webhooks", json=body)
     assert answer.status_code == 400
     (error,) = answer.json["errors"]
     assert (error["code"], error["message"]) == ("400", "POST to webhook target URL failed")
@@ -91,8 +91,8 @@ def test_a_target_that_fails_its_test_is_told_of_as_sparkpost_does(site: ApiSite
     ],
 )
 def test_what_is_wrong_is_named(site: ApiSite, hook: Endpoint, fields: dict[str, Any], param: str) -> None:
-    asked = {"name": "shop", "target": hook.url, "events": ["click"]} | fields
-    answer = site.call("POST", "/webhooks", json=asked)
+    body = {"name": "shop", "target": hook.url, "events": ["click"]} | fields
+    answer = site.call("POST", "/webhooks", json=body)
     assert (answer.status_code, answer.json["errors"][0]["param"]) == (422, param)
     assert hook.requests == []
 
@@ -103,17 +103,17 @@ def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     import socket
 
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 443))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *words, **named: found)
-    asked = {"name": "shop", "target": "https://hook.example.com/", "events": ["click"]}
-    answer = site.call("POST", "/webhooks", json=asked)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **named: found)
+    body = {"name": "shop", "target": "https://hook.example.com/", "events": ["click"]}
+    answer = site.call("POST", "/webhooks", json=body)
     assert answer.status_code == 422
     assert "inside the network" in answer.json["errors"][0]["message"]
 
 
 def test_another_tenants_webhooks_are_not_there(site: ApiSite, hook: Endpoint) -> None:
     north, south = site.key(tenant="north"), site.key(tenant="south")
-    asked = {"name": "shop", "target": hook.url, "events": ["click"]}
-    webhook = site.call("POST", "/webhooks", north, json=asked).json["results"]["id"]
+    body = {"name": "shop", "target": hook.url, "events": ["click"]}
+    webhook = site.call("POST", "/webhooks", north, json=body).json["results"]["id"]
     assert site.get("/webhooks", south).json == {"results": []}
     for method, path in (
         ("GET", ""),

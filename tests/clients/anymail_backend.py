@@ -13,30 +13,30 @@ from django.conf import settings
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     settings.configure(
         EMAIL_BACKEND="anymail.backends.sparkpost.EmailBackend",
-        ANYMAIL={"SPARKPOST_API_KEY": asked["key"], "SPARKPOST_API_URL": asked["base"] + "/api/v1"},
+        ANYMAIL={"SPARKPOST_API_KEY": request["key"], "SPARKPOST_API_URL": request["base"] + "/api/v1"},
         INSTALLED_APPS=["anymail"],
     )
     django.setup()
     from anymail.exceptions import AnymailError
     from anymail.message import AnymailMessage
 
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
 
     def call(name: str, make: Callable[[], AnymailMessage]) -> None:
         message = make()
         try:
             message.send()
         except AnymailError as error:
-            told[name] = {"error": str(error)}
+            results[name] = {"error": str(error)}
             return
         status = message.anymail_status
         people = {who: each.status for who, each in status.recipients.items()}
-        told[name] = {"result": {"id": status.message_id, "recipients": people}}
+        results[name] = {"result": {"id": status.message_id, "recipients": people}}
 
-    def plain() -> AnymailMessage:
+    def alternative() -> AnymailMessage:
         message = AnymailMessage(
             subject="Hi", body="text", from_email="Anymäil <anymail@sender.test>",
             to=['"To, Name" <anymail.to@rcpt.test>', "anymail.second@rcpt.test"],
@@ -72,10 +72,10 @@ def main() -> None:
         message.template_id = "letter"
         return message
 
-    call("send", plain)
+    call("send", alternative)
     call("send (merge data)", merged)
     call("send (template)", from_template)
-    json.dump(told, sys.stdout)
+    json.dump(results, sys.stdout)
 
 
 main()

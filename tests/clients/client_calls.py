@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from clients.client_site import Place, commands
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.links.model import Kind
 from engagement.stores import open_store
 from web.servers import ROOT
@@ -87,10 +87,10 @@ REFUSED: Final[Mapping[str, Mapping[str, int | None]]] = {
     "anymail": {"send (template)": None},
 }
 
-Told = Mapping[str, Mapping[str, Any]]
+Results = Mapping[str, Mapping[str, Any]]
 
 
-def every_call(place: Place) -> dict[str, Told]:
+def every_call(place: Place) -> dict[str, Results]:
     """What every client that can run here tells of all its calls."""
     _events(place)
     more = {"from": FROM, "webhook": _webhook(place)}
@@ -99,11 +99,11 @@ def every_call(place: Place) -> dict[str, Told]:
 
 def _events(place: Place) -> None:
     """Five hits, so that pages of two are three."""
-    telling = Telling()
+    sample = SampleRows()
     rows = [
         row
         for number in range(5)
-        for row in telling.hit(
+        for row in sample.hit(
             Kind.CLICK if number % 2 else Kind.OPEN, number * 1000, message=number + 1, tags=("one", "two")
         )
     ]
@@ -128,34 +128,34 @@ def _webhook(place: Place) -> str:
     return str(answer.json()["results"]["id"])
 
 
-def failed_calls(told: Told, name: str) -> dict[str, Any]:
+def failed_calls(results: Results, name: str) -> dict[str, Any]:
     """Calls of the table that a client says have failed, and why."""
     return {
-        call: told[call].get("error")
+        call: results[call].get("error")
         for names in CALLS.values()
         for call in names.get(name, ())
-        if "error" in told[call]
+        if "error" in results[call]
     }
 
 
-def table(told: Mapping[str, Told]) -> str:
+def table(results: Mapping[str, Results]) -> str:
     """The table of docs/api.md: what each client does with each call."""
     lines = ["| call | " + " | ".join(NAMES.values()) + " |", "| --- " * (len(NAMES) + 1) + "|"]
     for call, names in CALLS.items():
         cells = []
         for name in NAMES:
-            done = [each for each in names.get(name, ()) if "error" not in told[name][each]]
+            done = [each for each in names.get(name, ()) if "error" not in results[name][each]]
             cells.append(", ".join(f"`{each}`" for each in done).replace(" ()`", "`") or "-")
         lines.append(f"| `{call}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def check_table(told: Mapping[str, Told]) -> None:
+def check_table(results: Mapping[str, Results]) -> None:
     """Check the table of docs/api.md. WRITE_TABLE=1 writes it into the page."""
-    if set(told) != set(NAMES):
-        pytest.skip(f"the table needs every client; missing: {sorted(set(NAMES) - set(told))}")
+    if set(results) != set(NAMES):
+        pytest.skip(f"the table needs every client; missing: {sorted(set(NAMES) - set(results))}")
     page = PAGE.read_text("utf-8")
-    made = re.sub(r"(?s)\| call \| PyPI.*?\n(?!\|)", lambda _: table(told), page)
+    made = re.sub(r"(?s)\| call \| PyPI.*?\n(?!\|)", lambda _: table(results), page)
     if os.environ.get("WRITE_TABLE"):
         PAGE.write_text(made, "utf-8")
     assert page == made

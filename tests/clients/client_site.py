@@ -82,14 +82,14 @@ class Place:
 
     def run(self, command: list[str], **more: str) -> dict[str, Any]:
         """Let a client make its calls; return what it tells of each. more: what it is asked besides."""
-        asked = {"base": self.base, "key": self.key, "ca": str(self.ca), "target": self.hook.url} | more
+        request = {"base": self.base, "key": self.key, "ca": str(self.ca), "target": self.hook.url} | more
         done = subprocess.run(
-            command, input=json.dumps(asked), capture_output=True, text=True, check=False, timeout=_SECONDS,
+            command, input=json.dumps(request), capture_output=True, text=True, check=False, timeout=_SECONDS,
             env=os.environ | {"REQUESTS_CA_BUNDLE": str(self.ca), "NODE_EXTRA_CA_CERTS": str(self.ca)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        results: dict[str, Any] = json.loads(done.stdout)
+        return results
 
 
 @dataclass

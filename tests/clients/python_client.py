@@ -16,17 +16,17 @@ from sparkpost.exceptions import SparkPostAPIException  # noqa: E402 - as above
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
-    client = SparkPost(asked["key"], asked["base"].removeprefix("https://"))
-    told: dict[str, Any] = {}
+    request = json.load(sys.stdin)
+    client = SparkPost(request["key"], request["base"].removeprefix("https://"))
+    results: dict[str, Any] = {}
 
     def call(name: str, make: Callable[[], Any]) -> None:
         try:
-            told[name] = {"result": make()}
+            results[name] = {"result": make()}
         except SparkPostAPIException as error:
-            told[name] = {"error": str(error), "status": error.status, "errors": error.errors}
+            results[name] = {"error": str(error), "status": error.status, "errors": error.errors}
         except Exception as error:
-            told[name] = {"error": repr(error)}
+            results[name] = {"error": repr(error)}
 
     send = client.transmissions.send
     call(
@@ -65,7 +65,7 @@ def main() -> None:
     call("suppression_list.get", lambda: people.get("python+one@rcpt.test"))
     call("suppression_list.list", lambda: people.list(types=["transactional", "non_transactional"], limit=5))
     call("suppression_list.delete", lambda: people.delete("python.two@rcpt.test"))
-    json.dump(told, sys.stdout)
+    json.dump(results, sys.stdout)
 
 
 main()

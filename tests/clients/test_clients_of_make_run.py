@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from clients.client_calls import CALLS, NAMES, PAGE, REFUSED, Told, check_table, every_call, failed_calls
+from clients.client_calls import CALLS, NAMES, PAGE, REFUSED, Results, check_table, every_call, failed_calls
 from clients.client_site import Place, with_tls
 from engagement.settings import load_file
 from mta.make_run import MakeRun
@@ -31,7 +31,7 @@ class Ran:
 
     def __init__(self, run: MakeRun, place: Place) -> None:
         self.run, self.place = run, place
-        self.told = every_call(place)
+        self.results = every_call(place)
 
     def mails(self) -> dict[str, Message]:
         """The delivered mails, by recipient."""
@@ -41,10 +41,10 @@ class Ran:
             found[str(message["X-Original-To"])] = message
         return found
 
-    def events(self, **asked: str) -> list[Mapping[str, Any]]:
+    def events(self, **parameters: str) -> list[Mapping[str, Any]]:
         answer = requests.get(
             f"{self.place.base}/api/v1/events/message",
-            params={"from": "2000-01-01T00:00", "to": "2100-01-01T00:00", **asked},
+            params={"from": "2000-01-01T00:00", "to": "2100-01-01T00:00", **parameters},
             headers={"Authorization": self.place.key},
             verify=str(self.place.ca),
             timeout=60,
@@ -67,27 +67,27 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         run.end()
 
 
-def told_by(ran: Ran, name: str) -> Told:
-    if name not in ran.told:
+def results_of(ran: Ran, name: str) -> Results:
+    if name not in ran.results:
         pytest.skip(f"{NAMES[name]} is not there: .ci/system test, .ci/sparkpost_{name}")
-    return ran.told[name]
+    return ran.results[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_call_is_done(ran: Ran, name: str) -> None:
-    assert failed_calls(told_by(ran, name), name) == {}
+    assert failed_calls(results_of(ran, name), name) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_offered_is_an_error_that_the_client_tells(ran: Ran, name: str) -> None:
-    told = told_by(ran, name)
-    assert {call: told[call].get("status") for call in REFUSED[name]} == REFUSED[name]
-    assert all(told[call]["error"] for call in REFUSED[name])
+    results = results_of(ran, name)
+    assert {call: results[call].get("status") for call in REFUSED[name]} == REFUSED[name]
+    assert all(results[call]["error"] for call in REFUSED[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mail_comes_through_the_filter_with_what_the_client_asked(ran: Ran, name: str) -> None:
-    told_by(ran, name)
+    results_of(ran, name)
     to = f"{name}.to@rcpt.test"
     until(lambda: to in ran.mails(), 60, f"the mail of {name}")
     mail = ran.mails()[to]
@@ -100,12 +100,12 @@ def test_mail_comes_through_the_filter_with_what_the_client_asked(ran: Ran, name
 
 
 def test_the_page_has_the_table(ran: Ran) -> None:
-    check_table(ran.told)
+    check_table(ran.results)
 
 
 def test_the_table_names_every_call(ran: Ran) -> None:
-    for name, told in ran.told.items():
-        assert set(told) == {call for names in CALLS.values() for call in names.get(name, ())} | set(
+    for name, results in ran.results.items():
+        assert set(results) == {call for names in CALLS.values() for call in names.get(name, ())} | set(
             REFUSED[name]
         )
 

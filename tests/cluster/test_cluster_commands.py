@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.hosts_of_a_file import Place, cluster, settle
-from doctor.words import complete
+from doctor.reading import complete
 from engagement.cluster import hosts
 from engagement.cluster.program import keys_of
 from engagement.links.keys import Ring
@@ -24,8 +24,8 @@ from smtpapi.doctor.host import cluster as cluster_check
 from smtpapi.doctor.host.cluster import ClusterFacts
 
 
-def say(place: Place, *words: str) -> Result:
-    return CliRunner().invoke(main, [*words, "--config", str(place.config)])
+def say(place: Place, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--config", str(place.config)])
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_rotation_waits_for_the_other_hosts(
         turns.append(seconds)
         settle(a, b, c, turns=1)
 
-    asked = cluster_keys.waiting_for
+    original = cluster_keys.waiting_for
     monkeypatch.setattr(
-        cluster_keys, "waiting_for", lambda *each, until: asked(*each, until=until, sleep=meanwhile)
+        cluster_keys, "waiting_for", lambda *each, until: original(*each, until=until, sleep=meanwhile)
     )
     done = say(a, "keys", "rotate")
     assert done.exit_code == 0, done.output
@@ -133,8 +133,8 @@ def test_status_tells_who_lives_and_who_differs(trio: tuple[Place, Place, Place]
     assert re.search(r"^a +\d+ s ago .*keys 1 77, 1 signs  here$", lines[0])
     assert re.search(r"^b +\d+ s ago .*keys 1, 1 signs  differs: ring$", lines[1])
     assert re.search(r"^c +dead, 100\d s ago", lines[2])
-    words = [json.loads(line) for line in say(a, "cluster", "status", "--json").output.splitlines()]
-    assert [(word["host"], word["dead"], word["here"]) for word in words] == [
+    hosts = [json.loads(line) for line in say(a, "cluster", "status", "--json").output.splitlines()]
+    assert [(word["host"], word["dead"], word["here"]) for word in hosts] == [
         ("a", False, True), ("b", False, False), ("c", True, False)
     ]  # fmt: skip
     assert b"1" * 32 not in shown.output.encode()
@@ -171,8 +171,8 @@ def test_two_hosts_of_one_name_are_told_and_no_key_is_used(trio: tuple[Place, Pl
 def test_a_host_outside_any_cluster_is_told_so(tmp_path: Path) -> None:
     (a,) = cluster(tmp_path, "a")
     a.config.write_text(re.sub(r"smtpapi_cluster \{.*\}\n", "", a.config.read_text()))
-    for words in (["cluster", "status"], ["cluster", "run"], ["cluster", "init"]):
-        done = say(a, *words)
+    for arguments in (["cluster", "status"], ["cluster", "run"], ["cluster", "init"]):
+        done = say(a, *arguments)
         assert (done.exit_code, "this host is in no cluster" in done.output) == (2, True)
     assert say(a, "keys", "rotate").exit_code == 0
 
@@ -229,8 +229,8 @@ def test_doctor_tells_of_silent_hosts_and_of_what_is_not_shared(trio: tuple[Plac
     own, other, third = facts.words
     now = time.time()
 
-    def found(*words: hosts.HostWord, at: float = now) -> list[tuple[Level, str]]:
-        checked = complete(cluster_check.check(replace(facts, words=words), at))
+    def found(*messages: hosts.HostWord, at: float = now) -> list[tuple[Level, str]]:
+        checked = complete(cluster_check.check(replace(facts, words=messages), at))
         return [(each.level, each.what) for each in checked]
 
     assert found(other, third) == [(Level.ERROR, "a was not heard yet")]

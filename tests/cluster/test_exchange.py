@@ -190,12 +190,14 @@ def test_rules_are_shared_once_they_can_be_read(trio: tuple[Place, Place, Place]
 
 def test_each_host_knows_the_hosts_of_links_of_all(trio: tuple[Place, Place, Place]) -> None:
     a, b, c = trio
-    told: list[str] = []
-    domains_file.DomainsFile(a.spool, told.append, lambda: 1_800_000_000.0).used("policy.example.net", 86_400)
+    reports: list[str] = []
+    domains_file.DomainsFile(a.spool, reports.append, lambda: 1_800_000_000.0).used(
+        "policy.example.net", 86_400
+    )
     settle(a, b, c, turns=2)
     names = {each.domain for each in domains_file.read(c.cluster)}
     assert names == {"a.example.com", "b.example.com", "c.example.com", "policy.example.net"}
-    assert told == []
+    assert reports == []
     answered = ClusterHosts(frozenset({"c.example.com"}), c.cluster, lambda: 0.0)
     assert "c.example.com" in answered
     assert "unknown.example" not in answered

@@ -53,7 +53,7 @@ def test_a_new_key_is_put_last_on_every_host_and_then_first(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "there is no key in it"),
         ("# none\n", "there is no key in it"),
@@ -61,11 +61,11 @@ def test_a_new_key_is_put_last_on_every_host_and_then_first(tmp_path: Path) -> N
         ("11" * 31, ":1: expected a key of 64"),
     ],
 )
-def test_a_key_file_that_is_none(tmp_path: Path, text: str, said: str) -> None:
+def test_a_key_file_that_is_none(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "cluster.key"
     path.write_text(text)
     path.chmod(0o640)
-    with pytest.raises(SealError, match=said) as caught:
+    with pytest.raises(SealError, match=message) as caught:
         sealing.load("news", path)
     assert str(path) in str(caught.value)
 

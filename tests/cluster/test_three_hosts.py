@@ -42,9 +42,9 @@ def path_of(ring: Path) -> str:
     return f"/f/a/{sealer.seal(Kind.CLICK, Link(b'https://shop.example/a?x=1', 'top')).decode()}"
 
 
-def say(host: Host, *words: str) -> Result:
+def say(host: Host, *arguments: str) -> Result:
     """A command of a host, by this process: the files are the host's, the database is reached from here."""
-    return CliRunner().invoke(main, [*words, "--config", str(host.config)])
+    return CliRunner().invoke(main, [*arguments, "--config", str(host.config)])
 
 
 @needs_root
@@ -97,7 +97,7 @@ def _suppresses(host: Host) -> bool:
     return host.snapshot.exists() and len(load_snapshot(host.snapshot)) == 1
 
 
-def _told(what: str, trio: list[Host], done: Callable[[Host], bool]) -> None:
+def _reached(what: str, trio: list[Host], done: Callable[[Host], bool]) -> None:
     """Wait until it is so on all hosts, and print how long that took."""
     took = within(PROMISED, lambda: all(map(done, trio)), what)
     print(f"{what} on all: {took:.1f} s")
@@ -134,14 +134,14 @@ def test_under_load_links_of_each_host_open_on_all_and_figures_add_up(
             print(f"signs on all: {took:.1f} s")
 
             a.say("links", "stop", "--campaign", "spring")
-            _told("stopped", trio, lambda host: "spring" in stops.load(host.stopped).campaigns)
+            _reached("stopped", trio, lambda host: "spring" in stops.load(host.stopped).campaigns)
             b.say("suppress", "add", "ida@example.net")
-            _told("suppressed", trio, _suppresses)
+            _reached("suppressed", trio, _suppresses)
             c.objections.write_text("Ole@example.org\n")
-            _told("objected", trio, lambda host: objections.load(host.objections).hold("ole@example.org"))
+            _reached("objected", trio, lambda host: objections.load(host.objections).hold("ole@example.org"))
             a.rules.mkdir(exist_ok=True)
             (a.rules / "50-ours.toml").write_text("version = 7\n")
-            _told("rules", trio, lambda host: (host.rules / "50-ours.toml").exists())
+            _reached("rules", trio, lambda host: (host.rules / "50-ours.toml").exists())
 
             c.cut()
             before = [each.clicked for each in crew]

@@ -35,9 +35,9 @@ HTML = (
 SOON = {"connect_timeout": 2000, "request_timeout": 2000}  # milliseconds until the driver gives up
 
 
-def ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
+def ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
 
 
 class Network:
@@ -126,11 +126,11 @@ ESMTP_Listener {{
     # -- programs
 
     @contextmanager
-    def runs(self, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def runs(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
         """A program of this host, until the block ends."""
-        with (self.folder / f"{words[0]}.log").open("ab") as log:
+        with (self.folder / f"{arguments[0]}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*self._inside(), SMTPAPI, *words, "--config", self.config],
+                [*self._inside(), SMTPAPI, *arguments, "--config", self.config],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
@@ -143,18 +143,20 @@ ESMTP_Listener {{
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, 9)
 
-    def say(self, *words: str, status: int = 0) -> str:
+    def say(self, *arguments: str, status: int = 0) -> str:
         """What a command of this host prints."""
         done = subprocess.run(
-            [*self._inside(), SMTPAPI, *words, "--config", self.config],
+            [*self._inside(), SMTPAPI, *arguments, "--config", self.config],
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
-        assert done.returncode == status, f"{self.name} {words}: {done.returncode} {done.stdout}{done.stderr}"
+        assert done.returncode == status, (
+            f"{self.name} {arguments}: {done.returncode} {done.stdout}{done.stderr}"
+        )
         return done.stdout + done.stderr
 
-    def status_after(self, *words: str) -> int:
+    def status_after(self, *arguments: str) -> int:
         """The exit status of a command of this host."""
-        command = [*self._inside(), str(SMTPAPI), *words, "--config", str(self.config)]
+        command = [*self._inside(), str(SMTPAPI), *arguments, "--config", str(self.config)]
         return subprocess.run(command, capture_output=True, check=False, timeout=120).returncode
 
     def log(self, name: str) -> str:

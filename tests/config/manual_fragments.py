@@ -71,7 +71,7 @@ def outcome(text: str) -> Outcome:
 
 def lost(items: tuple[Item, ...], kind: str, settings: Settings) -> Iterator[str]:
     """The names that are neither served in their scope nor told in a notice or warning."""
-    said = "\n".join((*settings.notices, *settings.warnings)).lower()
+    reported = "\n".join((*settings.notices, *settings.warnings)).lower()
     for item in items:
         if isinstance(item, IncludeNode):
             continue
@@ -80,7 +80,7 @@ def lost(items: tuple[Item, ...], kind: str, settings: Settings) -> Iterator[str
             served = name in SCOPED and kind in SCOPED[name].scopes
         else:
             served = name in INSIDE[kind] or (kind == "global" and name in {*STANZAS, *scripts.STANZAS})
-        if not served and f"'{name}'" not in said:
+        if not served and f"'{name}'" not in reported:
             yield item.name
         if isinstance(item, ScopeNode) and name in INSIDE[kind]:
             yield from lost(item.items, name, settings)

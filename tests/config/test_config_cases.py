@@ -53,7 +53,7 @@ def where(connection: dict[str, str]) -> Where:
     )
 
 
-def plain(value: object) -> object:
+def as_json(value: object) -> object:
     return json.loads(
         json.dumps(value, default=lambda found: dict(found) if hasattr(found, "items") else str(found))
     )
@@ -65,7 +65,7 @@ def described(settings: Settings, connections: list[dict[str, str]]) -> dict[str
     for connection in connections:
         scoped = settings.scoped(where(connection))
         values = {
-            name: [plain(scoped.value(name).value), scoped.value(name).scope, f"{value.file}:{value.line}"]
+            name: [as_json(scoped.value(name).value), scoped.value(name).scope, f"{value.file}:{value.line}"]
             for name in SCOPED
             if (value := scoped.value(name)).scope != DEFAULT_SCOPE
         }
@@ -75,7 +75,7 @@ def described(settings: Settings, connections: list[dict[str, str]]) -> dict[str
         "connections": met,
         "stanzas": {
             f"{stanza}.{option}": [
-                plain(getattr(getattr(settings, stanza), option)),
+                as_json(getattr(getattr(settings, stanza), option)),
                 f"{value.file}:{value.line}",
             ]
             for (stanza, option), value in settings.origins.items()
@@ -86,7 +86,7 @@ def described(settings: Settings, connections: list[dict[str, str]]) -> dict[str
     }
 
 
-def dying_words(folder: Path) -> str:
+def reported_error(folder: Path) -> str:
     with inside(folder) as main:
         try:
             load_file(main)
@@ -100,13 +100,13 @@ def test_good_configuration_means_what_is_expected(folder: Path) -> None:
     expected = json.loads((folder / "expect.json").read_text("utf-8"))
     with inside(folder) as main:
         settings = load_file(main)
-    asked = [each["connection"] for each in expected["connections"]]
-    assert described(settings, asked) == expected
+    connections = [each["connection"] for each in expected["connections"]]
+    assert described(settings, connections) == expected
 
 
 @pytest.mark.parametrize("folder", BROKEN, ids=lambda folder: folder.name)
 def test_broken_configuration_dies_of_its_error(folder: Path) -> None:
-    assert dying_words(folder) == (folder / "error").read_text("utf-8")
+    assert reported_error(folder) == (folder / "error").read_text("utf-8")
 
 
 @pytest.mark.parametrize("folder", [*GOOD, *BROKEN], ids=lambda folder: f"{folder.parent.name}-{folder.name}")
@@ -138,12 +138,12 @@ def test_every_option_is_set_by_some_good_case() -> None:
 def _write_anew() -> None:
     for folder in GOOD:
         path = folder / "expect.json"
-        asked = [each["connection"] for each in json.loads(path.read_text("utf-8"))["connections"]]
+        connections = [each["connection"] for each in json.loads(path.read_text("utf-8"))["connections"]]
         with inside(folder) as main:
-            found = described(load_file(main), asked)
+            found = described(load_file(main), connections)
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for folder in BROKEN:
-        (folder / "error").write_text(dying_words(folder), "utf-8")
+        (folder / "error").write_text(reported_error(folder), "utf-8")
 
 
 if __name__ == "__main__":

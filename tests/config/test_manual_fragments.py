@@ -23,8 +23,8 @@ def test_what_the_manual_shows_has_its_effect_or_is_told(fact: dict[str, Any]) -
     text = fact["text"]
     if "error" not in fact:
         settings = load_text(text)
-        said = "\n".join((*settings.notices, *settings.warnings))
-        assert [name for name in fact["told"] if name not in said] == []
+        reported = "\n".join((*settings.notices, *settings.warnings))
+        assert [name for name in fact["told"] if name not in reported] == []
         assert outcome(text) == Outcome("", ())
         return
     with pytest.raises(SettingsError) as caught:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cassandra_site import Node, empty
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.stores.cassandra.store import CassandraStore
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore
@@ -14,8 +14,8 @@ from engagement.stores.sqlite.store import SqliteStore
 
 
 @pytest.fixture
-def tell() -> Telling:
-    return Telling()
+def sample() -> SampleRows:
+    return SampleRows()
 
 
 @pytest.fixture(scope="session")

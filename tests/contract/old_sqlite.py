@@ -46,8 +46,8 @@ def old_file(path: Path, rows: list[EventRow], number: int = 4, *, rolled: bool 
         else:
             connection.execute(*(_ADD, values(row)) if number > 3 else (_ADD_3, values(row)[:-1]))
         if row.message is not None:
-            lent = bytes.fromhex(row.message_id), row.at_ms, as_text(row.message)
-            connection.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?)", lent)
+            shared = bytes.fromhex(row.message_id), row.at_ms, as_text(row.message)
+            connection.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?)", shared)
         if row.tags:
             name = set_id((row.tenant, row.customer), row.tags)
             used = row.tenant, row.customer, name, as_text(sorted(row.tags)), row.at_ms // 86_400_000

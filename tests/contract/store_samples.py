@@ -11,7 +11,7 @@ AT = 1_793_001_722_000
 RING = Ring(()).rotated(b"k" * 32, 1)
 
 
-class Telling:
+class SampleRows:
     """Makes rows as the shipper would, each with an id of its own."""
 
     def __init__(self) -> None:

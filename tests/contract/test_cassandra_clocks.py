@@ -14,7 +14,7 @@ import pytest
 
 from cassandra_site import ROOT, Node, empty
 from contract.cassandra_faults import until
-from contract.store_samples import AT, RING, Telling
+from contract.store_samples import AT, RING, SampleRows
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit
 from engagement.events.record import encode
@@ -64,7 +64,7 @@ def client(tables: CassandraStore) -> CassandraClientStanza:
     ("ahead", "spread"), [(90, 1000), (20 * 60, 1000), (DAY, 7 * 60_000), (-DAY, 7 * 60_000)]
 )
 def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
-    client: CassandraClientStanza, tell: Telling, ahead: int, spread: int
+    client: CassandraClientStanza, sample: SampleRows, ahead: int, spread: int
 ) -> None:
     """All 12 clicks of each, whoever is ahead, and whoever makes the figures last."""
     one, other = shipper(client, ahead), shipper(client, 0)
@@ -72,7 +72,7 @@ def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
         seen = []
         for number in range(12):
             for store in (one, other):
-                store.add(tell.hit(at=number * spread, message=2 * number + (store is one)))
+                store.add(sample.hit(at=number * spread, message=2 * number + (store is one)))
                 store.roll_up()
                 seen.append(store.totals(Query())["click"].counted)
         assert seen == list(range(1, 25))
@@ -84,7 +84,7 @@ def test_h26_two_shippers_with_clocks_apart_make_the_same_figures(
 
 @pytest.mark.parametrize("table", ["part", "figure"])
 def test_figures_made_from_an_older_reading_do_not_win(
-    client: CassandraClientStanza, tell: Telling, table: str
+    client: CassandraClientStanza, sample: SampleRows, table: str
 ) -> None:
     """One shipper reads, another adds and makes the figures, then the first writes what it has read."""
     one, other = shipper(client, DAY), shipper(client, 0)
@@ -94,12 +94,12 @@ def test_figures_made_from_an_older_reading_do_not_win(
     def late(writes: list[tuple[str, list[tuple[object, ...]]]]) -> None:
         if not begun and any(name == table for name, _ in writes):
             begun.append(1)
-            other.add(tell.hit(at=1000, message=2))
+            other.add(sample.hit(at=1000, message=2))
             other.roll_up()
         written(writes)
 
     try:
-        one.add(tell.hit(message=1))
+        one.add(sample.hit(message=1))
         one._recount._write = late
         one.roll_up()
         assert other.totals(Query())["click"] == Count(2, 2, 2, 2, 2)
@@ -109,17 +109,17 @@ def test_figures_made_from_an_older_reading_do_not_win(
 
 
 def test_what_was_left_to_do_is_done_whatever_the_clocks_say(
-    client: CassandraClientStanza, tell: Telling
+    client: CassandraClientStanza, sample: SampleRows
 ) -> None:
     """A shipper a day ahead makes an hour's figures; one that is behind adds to it and dies before it can."""
     ahead, behind = shipper(client, DAY), shipper(client, 0)
     now = int(time.time() * 1000) - AT
     try:
-        behind.add(tell.hit(at=now, message=1))
+        behind.add(sample.hit(at=now, message=1))
         ahead.roll_up()
         assert ahead._reader.read("stale_days", (PLACE,))  # it is for the other to take it away
         behind.roll_up()
-        behind.add(tell.hit(at=now + 1, message=2))
+        behind.add(sample.hit(at=now + 1, message=2))
     finally:
         ahead.close()
         behind.close()
@@ -131,15 +131,17 @@ def test_what_was_left_to_do_is_done_whatever_the_clocks_say(
         later.close()
 
 
-def test_a_mark_that_was_taken_away_can_be_set_again(client: CassandraClientStanza, tell: Telling) -> None:
+def test_a_mark_that_was_taken_away_can_be_set_again(
+    client: CassandraClientStanza, sample: SampleRows
+) -> None:
     store = shipper(client, 0)
     try:
         for message in (1, 2):
-            store.add(tell.hit(at=message, message=message))
+            store.add(sample.hit(at=message, message=message))
             assert len(store._reader.read("stale_days", (PLACE,))) == 1
             store.roll_up()
             assert store._reader.read("stale_days", (PLACE,)) == []  # the hour is long over
-        store.add(tell.hit(at=3, message=3))
+        store.add(sample.hit(at=3, message=3))
     finally:
         store.close()
     later = shipper(client, 0)
@@ -224,10 +226,10 @@ def test_h26_two_shippers_and_three_nodes_with_faked_clocks(tmp_path: Path, apar
         connection.close()
         folders = [tmp_path / name for name in ("one", "two")]
         for folder, seconds in zip(folders, apart, strict=True):
-            words = faked_ship(config(folder, node), seconds)
+            arguments = faked_ship(config(folder, node), seconds)
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
             log = stack.enter_context((folder / "log").open("wb"))
-            process = subprocess.Popen(words, env=environment, cwd=ROOT, stderr=log)
+            process = subprocess.Popen(arguments, env=environment, cwd=ROOT, stderr=log)
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
         store = CassandraStore(client, life=Lifetimes(90 * DAY, YEAR))

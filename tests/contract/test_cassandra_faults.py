@@ -12,7 +12,7 @@ from msgspec import structs
 from cassandra_site import Node
 from cassandra_wire import Wire
 from contract.cassandra_faults import Site, check, under_load, until
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.events.record import encode
 from engagement.settings.schema import CassandraClientStanza
 from engagement.shipper.loop import Shipper
@@ -167,10 +167,10 @@ def test_tables_that_are_missing_are_waited_for(tmp_path: Path, cassandra_node: 
         site.drained()
 
 
-def test_what_cassandra_refuses_is_refused_alone(client: CassandraClientStanza, tell: Telling) -> None:
+def test_what_cassandra_refuses_is_refused_alone(client: CassandraClientStanza, sample: SampleRows) -> None:
     """A partition's key has 64 KiB at most."""
     store = CassandraStore(client)
-    (row,) = tell.hit()
+    (row,) = sample.hit()
     with pytest.raises(RowRefusedError):
         store.add([structs.replace(row, campaign="c" * 70_000)])
     assert store.add([row]) == 1
@@ -189,15 +189,15 @@ def test_segments_shipped_three_times_give_the_same_rows(
     for event in site.events:
         writer.append(encode(event))
     writer.close()
-    kept = [(path.name, path.read_bytes()) for path in sorted(site.spool.glob("*.ready"))]
-    for order in (kept, kept[::-1], kept):
+    originals = [(path.name, path.read_bytes()) for path in sorted(site.spool.glob("*.ready"))]
+    for order in (originals, originals[::-1], originals):
         for number, (name, data) in enumerate(order):
             stem, _, _ = name.rpartition("-")
             (site.spool / f"{stem}-{number:06}.ready").write_bytes(data)
         (site.spool / "cursor.json").unlink(missing_ok=True)
         assert Shipper(site.spool, store).drain(60)
     store.close()
-    assert len(kept) > 1
+    assert len(originals) > 1
     check(site, client)
 
 
@@ -210,19 +210,19 @@ def test_login_and_names_are_checked(tmp_path: Path) -> None:
         password = tmp_path / "password"
         password.write_text("wrong\n")
         options = {
-            "user": node.told["CASSANDRA_USERNAME"],
+            "user": node.variables["CASSANDRA_USERNAME"],
             "password_file": str(password),
             "tls": True,
             **SHORT,
         }
-        client = node.client("login", ca_file=node.told["CASSANDRA_CAFILE"], **options)
+        client = node.client("login", ca_file=node.variables["CASSANDRA_CAFILE"], **options)
         stranger = Connection(node.client("login", **options), {})
         with pytest.raises(StoreError, match=r"(?i)certificate"):
             stranger.nodes_up()
         with under_load(tmp_path, client) as site:
             until(lambda: site.shipper.status.failing, 30, "an error")
             assert "login of user" in site.shipper.status.last_error
-            password.write_text(f"{node.told['CASSANDRA_PASSWORD']}\nnot this line\n")
+            password.write_text(f"{node.variables['CASSANDRA_PASSWORD']}\nnot this line\n")
             connection = Connection(client, {})
             migrate(connection, Lifetimes(), lambda _: None)
             connection.close()

@@ -11,7 +11,7 @@ import pytest
 
 from cassandra_site import Node, empty
 from contract.figure_story import DAY, Message, at
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.rows import EventRow, relabelled
 from engagement.figures.contribution import Cube
@@ -58,7 +58,7 @@ def two(client: CassandraClientStanza) -> Iterator[tuple[CassandraStore, Cassand
         store.close()
 
 
-class Asked:
+class PartitionCounts:
     """Notes how many partitions a store asks for, by statement."""
 
     def __init__(self, store: CassandraStore) -> None:
@@ -72,42 +72,44 @@ class Asked:
 
 
 def test_a_day_of_two_shippers_has_the_events_of_both(
-    two: tuple[CassandraStore, CassandraStore], tell: Telling
+    two: tuple[CassandraStore, CassandraStore], sample: SampleRows
 ) -> None:
     one, other = two
     for number in range(4):
         for store in two:
-            store.add(tell.hit(at=number * 15_000, message=1))
-            store.add(tell.hit(at=number * 15_000, message=10 + number))
+            store.add(sample.hit(at=number * 15_000, message=1))
+            store.add(sample.hit(at=number * 15_000, message=10 + number))
             store.roll_up()
     assert one.totals(Query())["click"] == other.totals(Query())["click"]
     # Each hit of one shipper is repeated by the other's in the same moment.
     assert one.totals(Query())["click"] == Count(16, 8, 8, 5, 5)
 
 
-def test_a_shipper_alone_counts_only_what_has_changed(client: CassandraClientStanza, tell: Telling) -> None:
+def test_a_shipper_alone_counts_only_what_has_changed(
+    client: CassandraClientStanza, sample: SampleRows
+) -> None:
     store = CassandraStore(client)
-    asked = Asked(store)
+    counts = PartitionCounts(store)
     try:
-        store.add([row for message in range(40) for row in tell.hit(at=20 * MINUTE, message=message)])
+        store.add([row for message in range(40) for row in sample.hit(at=20 * MINUTE, message=message)])
         store.roll_up()
-        assert asked.counts["tally_of"] > 20
-        asked.counts.clear()
-        store.add(tell.hit(at=1000, message=7))
+        assert counts.counts["tally_of"] > 20
+        counts.counts.clear()
+        store.add(sample.hit(at=1000, message=7))
         assert store.roll_up() == 1
-        assert asked.counts == {"tally_of": 1, "seen_of": 0, "tally_from": 0}
+        assert counts.counts == {"tally_of": 1, "seen_of": 0, "tally_from": 0}
         assert store.totals(Query())["click"].counted == 41
-        asked.counts.clear()
+        counts.counts.clear()
         assert store.roll_up() == 0
-        assert asked.counts == {}
+        assert counts.counts == {}
     finally:
         store.close()
 
 
-def test_figures_that_take_long_are_made_in_pieces(client: CassandraClientStanza, tell: Telling) -> None:
+def test_figures_that_take_long_are_made_in_pieces(client: CassandraClientStanza, sample: SampleRows) -> None:
     store = CassandraStore(client)
     try:
-        store.add([row for n in range(200) for row in tell.hit(at=n * MINUTE // 8, message=n)])
+        store.add([row for n in range(200) for row in sample.hit(at=n * MINUTE // 8, message=n)])
         calls = 1
         while not store.roll_up(0.0):
             calls += 1
@@ -118,10 +120,12 @@ def test_figures_that_take_long_are_made_in_pieces(client: CassandraClientStanza
         store.close()
 
 
-def test_marks_of_days_not_made_yet_outlive_the_shipper(client: CassandraClientStanza, tell: Telling) -> None:
+def test_marks_of_days_not_made_yet_outlive_the_shipper(
+    client: CassandraClientStanza, sample: SampleRows
+) -> None:
     """A process after the other is stopped before it has made all that the first has left to do."""
     first = CassandraStore(client)
-    first.add([row for n in range(6) for row in tell.hit(at=n * 86_400_000, message=n)])
+    first.add([row for n in range(6) for row in sample.hit(at=n * 86_400_000, message=n)])
     first.close()
     for seconds, left in ((0.0, 4), (0.0, 2), (math.inf, 0)):
         store = CassandraStore(client)
@@ -136,13 +140,13 @@ def test_marks_of_days_not_made_yet_outlive_the_shipper(client: CassandraClientS
 
 
 def test_what_another_adds_to_a_day_counted_in_pieces_is_in_its_figures(
-    two: tuple[CassandraStore, CassandraStore], tell: Telling
+    two: tuple[CassandraStore, CassandraStore], sample: SampleRows
 ) -> None:
     one, other = two
-    other.add(tell.hit(at=MINUTE, message=1))
-    one.add([row for n in range(200) for row in tell.hit(at=n, message=10 + n)])
+    other.add(sample.hit(at=MINUTE, message=1))
+    one.add([row for n in range(200) for row in sample.hit(at=n, message=10 + n)])
     assert one.roll_up(0.0) == 0  # some of it
-    other.add(tell.hit(at=2 * MINUTE, message=2))
+    other.add(sample.hit(at=2 * MINUTE, message=2))
     other.roll_up()
     deadline = time.monotonic() + 60
     while not one.roll_up(0.0):
@@ -182,14 +186,14 @@ def test_figures_that_could_not_be_written_are_written_the_next_time(
 
 
 def test_a_hit_at_a_days_end_makes_one_of_the_next_day_a_repeat(
-    client: CassandraClientStanza, tell: Telling
+    client: CassandraClientStanza, sample: SampleRows
 ) -> None:
     store = CassandraStore(client)
     end = 86_400_000 - AT % 86_400_000
     try:
-        store.add(tell.hit(at=end + 2000))
+        store.add(sample.hit(at=end + 2000))
         store.roll_up()
-        store.add(tell.hit(at=end - 2000))
+        store.add(sample.hit(at=end - 2000))
         store.roll_up()
         (row,) = store.figures(FigureQuery(metrics=("count_clicked", "x_count_recorded_clicked")))
         assert dict(row.figures) == {"count_clicked": 1, "x_count_recorded_clicked": 2}

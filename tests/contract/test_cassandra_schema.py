@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cassandra_site import Node
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.links.model import Kind
 from engagement.stores.cassandra import schema
 from engagement.stores.cassandra.connection import Connection
@@ -63,12 +63,12 @@ def test_migrate_makes_the_tables_and_is_idempotent(
 
 def test_two_may_migrate_at_once(cassandra_node: Node, keyspace: str) -> None:
     failed: list[BaseException] = []
-    told: list[str] = []
+    reports: list[str] = []
 
     def run() -> None:
         connection = Connection(cassandra_node.client(keyspace), {})
         try:
-            migrate(connection, Lifetimes(), told.append)
+            migrate(connection, Lifetimes(), reports.append)
         except BaseException as error:
             failed.append(error)
         finally:
@@ -80,7 +80,7 @@ def test_two_may_migrate_at_once(cassandra_node: Node, keyspace: str) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert sorted(line for line in told if line.startswith("applied")) == [
+    assert sorted(line for line in reports if line.startswith("applied")) == [
         f"applied {name}" for _, name, _ in scripts()
     ]
 
@@ -110,14 +110,14 @@ def test_the_schema_of_a_later_program_is_left_alone(cassandra_node: Node, keysp
 
 
 def test_rows_end_by_themselves_and_what_is_lent_lives_longer(
-    cassandra_node: Node, tell: Telling, keyspace: str
+    cassandra_node: Node, sample: SampleRows, keyspace: str
 ) -> None:
     client = cassandra_node.migrated(keyspace)
     at = [time.time()]
     store = CassandraStore(client, life=Lifetimes(3600, 7200), now=lambda: at[0])
     shift = int(at[0] * 1000) - 1_793_001_722_000
-    injection, old = tell.injection(at=shift - 3_590_000), tell.hit(at=shift - 3_598_500)
-    late, new = tell.hit(at=shift - 3_700_000), tell.hit(Kind.OPEN, at=shift)
+    injection, old = sample.injection(at=shift - 3_590_000), sample.hit(at=shift - 3_598_500)
+    late, new = sample.hit(at=shift - 3_700_000), sample.hit(Kind.OPEN, at=shift)
     store.add([*injection, *old, *late, *new])
     assert [event["event_id"] for event in store.find(Query())] == [
         row.event_id for row in (*new, *injection, *old)
@@ -183,7 +183,7 @@ def test_h30_check_of_a_keyspace_that_goes_meanwhile_says_so(cassandra_node: Nod
 
 
 def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
-    cassandra_node: Node, tell: Telling, keyspace: str, monkeypatch: pytest.MonkeyPatch
+    cassandra_node: Node, sample: SampleRows, keyspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows as fields, and in none of the tables that came with script 7."""
     connection = Connection(cassandra_node.client(keyspace), {})
@@ -191,7 +191,7 @@ def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
         before.setattr(schema, "scripts", lambda: scripts()[:6])
         migrate(connection, Lifetimes(), lambda _: None)
     connection.say(f"DELETE FROM {keyspace}.secret WHERE name = 'indexed'")  # not known then
-    (old,) = tell.hit(Kind.LIST_UNSUBSCRIBE, recipient="ole@example.net", message=2, tags=("nl",))
+    (old,) = sample.hit(Kind.LIST_UNSUBSCRIBE, recipient="ole@example.net", message=2, tags=("nl",))
     message, name, hour = message_key(old), UUID(old.event_id), old.at_ms // 3_600_000
     fields = json.dumps(old.fields)
     for cql, values in (
@@ -208,7 +208,7 @@ def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
     migrate(connection, Lifetimes(), lambda _: None)
     connection.close()
     store = CassandraStore(cassandra_node.client(keyspace))
-    new = tell.hit(Kind.LIST_UNSUBSCRIBE, at=1)
+    new = sample.hit(Kind.LIST_UNSUBSCRIBE, at=1)
     store.add(new)
     expected = [new[0].event_id, old.event_id]
     queries = (
@@ -227,7 +227,7 @@ def test_what_earlier_programs_wrote_is_found_after_an_upgrade(
 
 
 def test_events_of_a_domain_are_found_from_before_there_was_an_index_by_domain(
-    cassandra_node: Node, tell: Telling, keyspace: str
+    cassandra_node: Node, sample: SampleRows, keyspace: str
 ) -> None:
     """In the hours, or by type, as before; and in the days by domain from the hour after the upgrade."""
     connection = Connection(cassandra_node.client(keyspace), {})
@@ -238,7 +238,7 @@ def test_events_of_a_domain_are_found_from_before_there_was_an_index_by_domain(
         row
         for at in range(0, 6 * hour, hour)
         for kind in (Kind.OPEN, Kind.CLICK)
-        for row in tell.hit(kind, at=at, recipient="ole@example.net")
+        for row in sample.hit(kind, at=at, recipient="ole@example.net")
     ]
     store.add(made)
     upgraded = (AT // hour + 3).to_bytes(8, "big")

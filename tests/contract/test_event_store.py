@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.rows import EventRow
 from engagement.links.model import Kind
 from engagement.stores.port import (
@@ -38,39 +38,39 @@ def test_an_empty_store_has_nothing(store: EventStore) -> None:
     assert store.add([]) == 0
 
 
-def test_what_was_added_is_found_newest_first(store: EventStore, tell: Telling) -> None:
-    rows = tell.hit(at=1) + tell.hit(at=3) + tell.hit(at=2)
+def test_what_was_added_is_found_newest_first(store: EventStore, sample: SampleRows) -> None:
+    rows = sample.hit(at=1) + sample.hit(at=3) + sample.hit(at=2)
     assert store.add(rows) == 3
     assert found(store) == [rows[1].event_id, rows[2].event_id, rows[0].event_id]
 
 
-def test_equal_times_are_ordered_by_id(store: EventStore, tell: Telling) -> None:
-    rows = [row for _ in range(5) for row in tell.hit()]
+def test_equal_times_are_ordered_by_id(store: EventStore, sample: SampleRows) -> None:
+    rows = [row for _ in range(5) for row in sample.hit()]
     store.add(rows[::-1])
     assert found(store) == sorted(ids(rows), reverse=True)
 
 
-def test_adding_twice_counts_once(store: EventStore, tell: Telling) -> None:
-    rows = tell.hit() + tell.injection()
+def test_adding_twice_counts_once(store: EventStore, sample: SampleRows) -> None:
+    rows = sample.hit() + sample.injection()
     assert store.add(rows) == store.add(rows) == store.add(rows + rows[:1]) - 1
     assert len(found(store)) == 2
     assert store.counts(Query())["click"].recorded == 1
 
 
-def test_any_order_any_number_of_times_gives_the_same_store(store: EventStore, tell: Telling) -> None:
-    parts = [tell.injection(), tell.hit(at=1), tell.hit(at=2), tell.hit(Kind.OPEN, at=3)]
+def test_any_order_any_number_of_times_gives_the_same_store(store: EventStore, sample: SampleRows) -> None:
+    parts = [sample.injection(), sample.hit(at=1), sample.hit(at=2), sample.hit(Kind.OPEN, at=3)]
     expected: list[object] = []
     for order in permutations(parts):
         for part in order:
             store.add(part)
-        told: list[object] = [list(store.find(Query())), dict(store.counts(Query()))]
-        expected = expected or told
-        assert told == expected
+        answers: list[object] = [list(store.find(Query())), dict(store.counts(Query()))]
+        expected = expected or answers
+        assert answers == expected
 
 
-def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, tell: Telling) -> None:
+def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, sample: SampleRows) -> None:
     """Labels may be made again with better rules."""
-    (row,) = tell.hit()
+    (row,) = sample.hit()
     store.add([row])
     better = row.fields | {"x_client_class": "scanner", "x_client_rules": "2"}
     store.add([replace(row, client="scanner", source=better)])
@@ -82,9 +82,9 @@ def test_a_row_told_anew_takes_the_place_of_the_old(store: EventStore, tell: Tel
 
 @pytest.mark.parametrize("injection_first", [True, False])
 def test_an_event_shows_what_its_injection_knew(
-    store: EventStore, tell: Telling, injection_first: bool
+    store: EventStore, sample: SampleRows, injection_first: bool
 ) -> None:
-    parts = [tell.injection(subject="Vår høst"), tell.hit()]
+    parts = [sample.injection(subject="Vår høst"), sample.hit()]
     for part in parts if injection_first else parts[::-1]:
         store.add(part)
     event = next(store.find(Query(types=("click",))))
@@ -92,21 +92,22 @@ def test_an_event_shows_what_its_injection_knew(
     assert event["injection_time"] == "2026-10-26T08:01:02.000Z"
 
 
-def test_another_messages_injection_is_not_borrowed_from(store: EventStore, tell: Telling) -> None:
-    store.add(tell.injection(message=2) + tell.hit(message=1))
+def test_another_messages_injection_is_not_borrowed_from(store: EventStore, sample: SampleRows) -> None:
+    store.add(sample.injection(message=2) + sample.hit(message=1))
     assert "subject" not in next(store.find(Query(types=("click",))))
 
 
-def test_a_row_without_message_id_borrows_from_nobody(store: EventStore, tell: Telling) -> None:
+def test_a_row_without_message_id_borrows_from_nobody(store: EventStore, sample: SampleRows) -> None:
     rows = [
-        replace(row, message_id="", message=None) for row in tell.injection() + tell.injection(subject="B")
+        replace(row, message_id="", message=None)
+        for row in sample.injection() + sample.injection(subject="B")
     ]
     store.add(rows)
     assert [event["subject"] for event in store.find(Query())] == ["B", "Autumn"]
 
 
-def test_events_survive_the_way_through_json(store: EventStore, tell: Telling) -> None:
-    (row,) = tell.hit(
+def test_events_survive_the_way_through_json(store: EventStore, sample: SampleRows) -> None:
+    (row,) = sample.hit(
         recipient="Ærlig@Example.net", target="https://example.org/?q=%C3%A6", campaign='a"b\\c'
     )
     store.add([row])
@@ -137,14 +138,14 @@ QUERIES: dict[str, tuple[dict[str, Any], set[int]]] = {
 
 
 @pytest.mark.parametrize("case", QUERIES)
-def test_a_query_finds_what_it_asks_for(store: EventStore, tell: Telling, case: str) -> None:
+def test_a_query_finds_what_it_asks_for(store: EventStore, sample: SampleRows, case: str) -> None:
     rows = [
-        *tell.hit(at=0),
-        *tell.hit(Kind.OPEN, at=1000),
-        *tell.hit(at=2000, message=2, recipient="Ole@Example.net"),
-        *tell.hit(at=3000, message=3, recipient="", campaign="spring"),
-        *tell.hit(at=4000, message=4, transmission=2**64 - 1),
-        *tell.injection(at=5000, message=5),
+        *sample.hit(at=0),
+        *sample.hit(Kind.OPEN, at=1000),
+        *sample.hit(at=2000, message=2, recipient="Ole@Example.net"),
+        *sample.hit(at=3000, message=3, recipient="", campaign="spring"),
+        *sample.hit(at=4000, message=4, transmission=2**64 - 1),
+        *sample.injection(at=5000, message=5),
     ]
     store.add(rows)
     query, places = QUERIES[case]
@@ -152,23 +153,25 @@ def test_a_query_finds_what_it_asks_for(store: EventStore, tell: Telling, case: 
     assert sum(count.recorded for count in store.counts(Query(**query)).values()) == len(places)
 
 
-def test_an_event_is_found_by_its_id(store: EventStore, tell: Telling) -> None:
-    rows = tell.hit(at=0) + tell.hit(at=1)
+def test_an_event_is_found_by_its_id(store: EventStore, sample: SampleRows) -> None:
+    rows = sample.hit(at=0) + sample.hit(at=1)
     store.add(rows)
     assert found(store, ids=(rows[0].event_id,)) == [rows[0].event_id]
 
 
-def test_tenants_do_not_see_each_other(store: EventStore, tell: Telling) -> None:
-    own, others = tell.hit(tenant=""), tell.hit(tenant="b")
+def test_tenants_do_not_see_each_other(store: EventStore, sample: SampleRows) -> None:
+    own, others = sample.hit(tenant=""), sample.hit(tenant="b")
     store.add(own + others)
     assert found(store) == ids(own)
     assert found(store, tenant="b") == ids(others)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7, 100])
-def test_pages_follow_each_other_without_gap_or_repeat(store: EventStore, tell: Telling, page: int) -> None:
+def test_pages_follow_each_other_without_gap_or_repeat(
+    store: EventStore, sample: SampleRows, page: int
+) -> None:
     """Also among events of one millisecond, and when new ones come in between."""
-    rows = [row for number in range(20) for row in tell.hit(at=number // 6)]
+    rows = [row for number in range(20) for row in sample.hit(at=number // 6)]
     store.add(rows)
     expected = found(store)
     got: list[str] = []
@@ -176,7 +179,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(store: EventStore, tell: 
     while events := list(store.find(Query(limit=page, cursor=cursor))):
         got += [event["event_id"] for event in events]
         cursor = cursor_of(events[-1])
-        store.add(tell.hit(at=100_000 + len(got)))
+        store.add(sample.hit(at=100_000 + len(got)))
     assert got == expected
 
 
@@ -186,14 +189,16 @@ def test_a_cursor_of_somebody_else_is_refused(store: EventStore) -> None:
             list(store.find(Query(cursor=cursor)))
 
 
-def test_a_limit_of_nothing_gives_nothing(store: EventStore, tell: Telling) -> None:
-    store.add(tell.hit())
+def test_a_limit_of_nothing_gives_nothing(store: EventStore, sample: SampleRows) -> None:
+    store.add(sample.hit())
     assert found(store, limit=0) == []
 
 
-def test_expired_links_are_in_no_figure_and_shown_when_asked_for(store: EventStore, tell: Telling) -> None:
+def test_expired_links_are_in_no_figure_and_shown_when_asked_for(
+    store: EventStore, sample: SampleRows
+) -> None:
     """contract.md 6.4."""
-    rows = tell.hit(expired=True)
+    rows = sample.hit(expired=True)
     store.add(rows)
     assert found(store) == []
     assert dict(store.counts(Query())) == {}
@@ -206,18 +211,18 @@ def test_expired_links_are_in_no_figure_and_shown_when_asked_for(store: EventSto
 
 
 def test_figures_leave_out_probes_and_repeats_and_tell_machines_apart(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
     store.add(
         [
-            *tell.hit(at=0),
-            *tell.hit(at=5_000),  # a repeat
-            *tell.hit(at=14_999),  # a repeat of the repeat
-            *tell.hit(at=25_000),
-            *tell.hit(at=0, method="HEAD"),
-            *tell.hit(at=1, agent="curl/8"),
-            *tell.hit(at=0, message=2),
-            *tell.hit(at=0, message=3, agent="BarracudaCentral"),
+            *sample.hit(at=0),
+            *sample.hit(at=5_000),  # a repeat
+            *sample.hit(at=14_999),  # a repeat of the repeat
+            *sample.hit(at=25_000),
+            *sample.hit(at=0, method="HEAD"),
+            *sample.hit(at=1, agent="curl/8"),
+            *sample.hit(at=0, message=2),
+            *sample.hit(at=0, message=3, agent="BarracudaCentral"),
         ]
     )
     assert store.counts(Query())["click"] == Count(
@@ -225,20 +230,22 @@ def test_figures_leave_out_probes_and_repeats_and_tell_machines_apart(
     )
 
 
-def test_a_repeat_is_marked_and_kept(store: EventStore, tell: Telling) -> None:
-    first, second = tell.hit(at=0), tell.hit(at=9_999)
+def test_a_repeat_is_marked_and_kept(store: EventStore, sample: SampleRows) -> None:
+    first, second = sample.hit(at=0), sample.hit(at=9_999)
     store.add(second + first)
     assert [event.get("x_repeat") for event in store.find(Query())] == [True, None]
     assert [event.get("x_repeat") for event in store.find(Query(from_ms=AT + 1))] == [True]
 
 
-def test_h6_an_event_that_stands_for_several_is_counted_as_so_many(store: EventStore, tell: Telling) -> None:
+def test_h6_an_event_that_stands_for_several_is_counted_as_so_many(
+    store: EventStore, sample: SampleRows
+) -> None:
     store.add(
         [
-            *tell.hit(at=0),
-            *tell.hit(at=4_000, hits=500),  # repeats of the first, told together
-            *tell.hit(at=0, message=2, expired=True, hits=7),
-            *tell.hit(at=20_000, hits=3, unsubscribe=True, message=3),  # whose first was lost
+            *sample.hit(at=0),
+            *sample.hit(at=4_000, hits=500),  # repeats of the first, told together
+            *sample.hit(at=0, message=2, expired=True, hits=7),
+            *sample.hit(at=20_000, hits=3, unsubscribe=True, message=3),  # whose first was lost
         ]
     )
     clicks = Count(recorded=504, counted=2, people=2, messages=2, people_messages=2)
@@ -254,8 +261,8 @@ def test_h6_an_event_that_stands_for_several_is_counted_as_so_many(store: EventS
     assert (event["x_hits"], event["x_repeat"]) == ("500", True)
 
 
-def test_figures_are_by_type(store: EventStore, tell: Telling) -> None:
-    store.add(tell.injection() + tell.hit(unsubscribe=True) + tell.hit(Kind.OPEN))
+def test_figures_are_by_type(store: EventStore, sample: SampleRows) -> None:
+    store.add(sample.injection() + sample.hit(unsubscribe=True) + sample.hit(Kind.OPEN))
     one = Count(1, 1, 1, 1, 1)
     assert dict(store.counts(Query())) == {
         "click": one,
@@ -266,13 +273,13 @@ def test_figures_are_by_type(store: EventStore, tell: Telling) -> None:
     assert dict(store.counts(Query(types=("open",)))) == {"open": one}
 
 
-def test_engines_count_alike(store: EventStore, tell: Telling) -> None:
+def test_engines_count_alike(store: EventStore, sample: SampleRows) -> None:
     """Against the definition, written out: a thousand hits by chance."""
     chance = random.Random(11)
     rows = [
         row
         for _ in range(1000)
-        for row in tell.hit(
+        for row in sample.hit(
             chance.choice((Kind.CLICK, Kind.OPEN)),
             chance.randrange(120_000),
             message=chance.randrange(4),
@@ -296,17 +303,17 @@ def hourly(store: EventStore, **query: Any) -> dict[str, Count]:
     return dict(store.totals(Query(**query)))
 
 
-def test_totals_are_the_figures_of_whole_hours(store: EventStore, tell: Telling) -> None:
+def test_totals_are_the_figures_of_whole_hours(store: EventStore, sample: SampleRows) -> None:
     hour = 3_600_000
     store.add(
         [
-            *tell.hit(at=0),
-            *tell.hit(at=5_000),  # a repeat
-            *tell.hit(at=1, message=2, agent="BarracudaCentral"),
-            *tell.hit(at=hour),  # the same message again, in another hour
-            *tell.hit(at=2, expired=True),
-            *tell.hit(Kind.OPEN, at=hour, campaign="spring", message=3),
-            *tell.hit(at=3, tenant="b"),
+            *sample.hit(at=0),
+            *sample.hit(at=5_000),  # a repeat
+            *sample.hit(at=1, message=2, agent="BarracudaCentral"),
+            *sample.hit(at=hour),  # the same message again, in another hour
+            *sample.hit(at=2, expired=True),
+            *sample.hit(Kind.OPEN, at=hour, campaign="spring", message=3),
+            *sample.hit(at=3, tenant="b"),
         ]
     )
     assert hourly(store) == {"click": Count(4, 3, 2, 3, 2), "open": Count(1, 1, 1, 1, 1)}
@@ -321,21 +328,21 @@ def test_totals_are_the_figures_of_whole_hours(store: EventStore, tell: Telling)
 
 
 def test_totals_of_what_is_no_hit_do_not_depend_on_the_portions_it_came_in(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
     end = 3_600_000 - AT % 3_600_000
     for at in (end, end + 1, end + 2):
-        store.add([*tell.injection(at), *tell.injection(at + 10)])
+        store.add([*sample.injection(at), *sample.injection(at + 10)])
         store.roll_up()
     assert hourly(store)["injection"] == Count(6, 6, 6, 1, 1)
-    store.add([*tell.injection(end + 3_600_000), *tell.injection(end, message=2)])
+    store.add([*sample.injection(end + 3_600_000), *sample.injection(end, message=2)])
     assert hourly(store)["injection"] == Count(8, 8, 8, 3, 3)
 
 
-def test_totals_do_not_depend_on_how_often_and_in_which_order(store: EventStore, tell: Telling) -> None:
+def test_totals_do_not_depend_on_how_often_and_in_which_order(store: EventStore, sample: SampleRows) -> None:
     """A late hit makes one of the next hour a repeat."""
     end = 3_600_000 - AT % 3_600_000
-    early, late = tell.hit(at=end - 1), tell.hit(at=end + 9_000)
+    early, late = sample.hit(at=end - 1), sample.hit(at=end + 9_000)
     store.add(late)
     assert hourly(store)["click"].counted == 1
     for _ in range(2):
@@ -351,11 +358,11 @@ DATED = {"a minute's turn before": -3_000, "days before": -3 * DAY, "ahead": 3_5
 
 @pytest.mark.parametrize("dated", DATED)
 def test_an_injections_time_is_when_it_happened_not_what_its_id_begins_with(
-    store: EventStore, tell: Telling, dated: str
+    store: EventStore, sample: SampleRows, dated: str
 ) -> None:
     """The id of an injection begins with the mail's Date, up to a week before or an hour ahead."""
-    (row,) = tell.injection(at=0, dated=DATED[dated])
-    before, after = tell.hit(at=-1), tell.hit(at=1)
+    (row,) = sample.injection(at=0, dated=DATED[dated])
+    before, after = sample.hit(at=-1), sample.hit(at=1)
     store.add([row, *before, *after])
     newest_first = [after[0].event_id, row.event_id, before[0].event_id]
     assert found(store) == newest_first
@@ -373,22 +380,22 @@ def test_an_injections_time_is_when_it_happened_not_what_its_id_begins_with(
 
 @pytest.mark.parametrize("dated", DATED)
 def test_an_injection_is_found_by_its_id_whatever_its_date(
-    store: EventStore, tell: Telling, dated: str
+    store: EventStore, sample: SampleRows, dated: str
 ) -> None:
-    (row,) = tell.injection(at=0, dated=DATED[dated])
-    store.add([row, *tell.hit()])
+    (row,) = sample.injection(at=0, dated=DATED[dated])
+    store.add([row, *sample.hit()])
     assert found(store, ids=(row.event_id,)) == [row.event_id]
     assert store.counts(Query(ids=(row.event_id,)))["injection"].recorded == 1
 
 
 def test_an_hour_that_changes_all_the_time_does_not_keep_the_others_waiting(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
     """Time is over as soon as something was read, and there is news of the newest hour at each call."""
     hours = [-3 * 3_600_000, -2 * 3_600_000, 0]
-    store.add([row for at in hours for row in tell.hit(at=at)])
+    store.add([row for at in hours for row in sample.hit(at=at)])
     for _ in range(150):
-        store.add(tell.hit())
+        store.add(sample.hit())
         store.roll_up(0.0)
         if store.totals(Query(to_ms=AT - 3_600_000)) == {"click": Count(2, 2, 2, 2, 2)}:
             return
@@ -398,15 +405,15 @@ def test_an_hour_that_changes_all_the_time_does_not_keep_the_others_waiting(
 # --- erasing ---
 
 
-def test_erasing_a_recipient_leaves_nothing_of_their_messages(store: EventStore, tell: Telling) -> None:
-    mine = tell.injection() + tell.hit() + tell.hit(recipient="", at=1)
-    others = tell.hit(message=2, recipient="ole@example.net")
+def test_erasing_a_recipient_leaves_nothing_of_their_messages(store: EventStore, sample: SampleRows) -> None:
+    mine = sample.injection() + sample.hit() + sample.hit(recipient="", at=1)
+    others = sample.hit(message=2, recipient="ole@example.net")
     store.add(mine + others)
     assert store.erase("IDA@example.net") == 3
     assert store.erase("ida@example.net") == 0
     assert found(store) == ids(others)
     assert found(store, messages=(f"{1:032x}",)) == []
-    store.add(tell.hit(at=int(time.time() * 1000) - AT + 60_000))
+    store.add(sample.hit(at=int(time.time() * 1000) - AT + 60_000))
     (event,) = store.find(Query(messages=(f"{1:032x}",)))
     assert "subject" not in event
 
@@ -414,10 +421,12 @@ def test_erasing_a_recipient_leaves_nothing_of_their_messages(store: EventStore,
 # --- what comes in ---
 
 
-def test_arrivals_are_told_once_each_in_the_order_of_their_coming(store: EventStore, tell: Telling) -> None:
-    store.add(tell.hit(at=50))
+def test_arrivals_are_told_once_each_in_the_order_of_their_coming(
+    store: EventStore, sample: SampleRows
+) -> None:
+    store.add(sample.hit(at=50))
     mark = store.arrivals("").mark
-    late, later = tell.hit(at=-5000), tell.hit(at=10)
+    late, later = sample.hit(at=-5000), sample.hit(at=10)
     store.add(late)
     store.add(later)
     came = store.arrivals(mark)
@@ -427,9 +436,9 @@ def test_arrivals_are_told_once_each_in_the_order_of_their_coming(store: EventSt
     assert {event["event_id"] for event in store.arrivals(came.mark).events} <= set(ids(late))
 
 
-def test_arrivals_come_in_portions(store: EventStore, tell: Telling) -> None:
+def test_arrivals_come_in_portions(store: EventStore, sample: SampleRows) -> None:
     mark = store.arrivals("").mark
-    rows = [row for number in range(7) for row in tell.hit(at=number)]
+    rows = [row for number in range(7) for row in sample.hit(at=number)]
     store.add(rows)
     got: list[str] = []
     while (came := store.arrivals(mark, 3)).events:
@@ -438,19 +447,19 @@ def test_arrivals_come_in_portions(store: EventStore, tell: Telling) -> None:
     assert got == ids(rows)
 
 
-def test_arrivals_on_expired_links_are_passed_over(store: EventStore, tell: Telling) -> None:
+def test_arrivals_on_expired_links_are_passed_over(store: EventStore, sample: SampleRows) -> None:
     mark = store.arrivals("").mark
-    store.add(tell.hit(expired=True))
+    store.add(sample.hit(expired=True))
     came = store.arrivals(mark)
     assert came.events == ()
     assert store.arrivals(mark, expired=True).events
-    store.add(tell.hit(at=1))
+    store.add(sample.hit(at=1))
     assert len(store.arrivals(came.mark).events) == 1
 
 
 @pytest.mark.parametrize("mark", ["x", "-1", "1e3", "9" * 40, "½"])
-def test_a_mark_of_somebody_else_means_from_now(store: EventStore, tell: Telling, mark: str) -> None:
-    store.add(tell.hit())
+def test_a_mark_of_somebody_else_means_from_now(store: EventStore, sample: SampleRows, mark: str) -> None:
+    store.add(sample.hit())
     came = store.arrivals(mark)
     assert (came.events, came.mark) == ((), store.arrivals("").mark)
 
@@ -458,49 +467,49 @@ def test_a_mark_of_somebody_else_means_from_now(store: EventStore, tell: Telling
 # --- taking away ---
 
 
-def test_a_sweep_takes_what_is_older(sweeping_store: EventStore, tell: Telling) -> None:
+def test_a_sweep_takes_what_is_older(sweeping_store: EventStore, sample: SampleRows) -> None:
     store = sweeping_store
-    rows = tell.injection(at=-5000) + tell.hit(at=-1) + tell.hit(at=0)
+    rows = sample.injection(at=-5000) + sample.hit(at=-1) + sample.hit(at=0)
     store.add(rows)
     assert store.sweep(AT) == 2
     assert found(store) == [rows[2].event_id]
     assert next(store.find(Query()))["subject"] == "Autumn"  # an event that stays keeps what it borrows
     assert store.sweep(AT + 1) == 2  # the last event, and then what it borrowed
-    store.add(tell.hit(at=10))
+    store.add(sample.hit(at=10))
     assert "subject" not in next(store.find(Query()))
 
 
 @pytest.mark.parametrize("dated", DATED)
 def test_a_sweep_goes_by_when_an_event_happened(
-    sweeping_store: EventStore, tell: Telling, dated: str
+    sweeping_store: EventStore, sample: SampleRows, dated: str
 ) -> None:
     store = sweeping_store
-    old = tell.injection(at=-1, message=2, dated=DATED[dated])
-    fresh = tell.injection(at=0, dated=DATED[dated])
+    old = sample.injection(at=-1, message=2, dated=DATED[dated])
+    fresh = sample.injection(at=0, dated=DATED[dated])
     store.add(old + fresh)
     store.sweep(AT)
     assert found(store) == ids(fresh)
 
 
-def test_a_sweep_goes_in_portions(sweeping_store: EventStore, tell: Telling) -> None:
+def test_a_sweep_goes_in_portions(sweeping_store: EventStore, sample: SampleRows) -> None:
     store = sweeping_store
-    store.add([row for number in range(7) for row in tell.injection(at=-7 + number, message=number)])
+    store.add([row for number in range(7) for row in sample.injection(at=-7 + number, message=number)])
     went = [store.sweep(AT, 4) for _ in range(5)]
     assert went == [4, 4, 4, 2, 0]
     assert found(store) == []
 
 
-def test_after_a_sweep_of_everything_arrivals_go_on(store: EventStore, tell: Telling) -> None:
-    store.add(tell.hit())
+def test_after_a_sweep_of_everything_arrivals_go_on(store: EventStore, sample: SampleRows) -> None:
+    store.add(sample.hit())
     mark = store.arrivals("").mark
     store.sweep(AT + 1)
-    rows = tell.hit(at=5)
+    rows = sample.hit(at=5)
     store.add(rows)
     assert [event["event_id"] for event in store.arrivals(mark).events] == ids(rows)
 
 
-def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, tell: Telling) -> None:
-    good, bad = tell.hit(), tell.hit()
+def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, sample: SampleRows) -> None:
+    good, bad = sample.hit(), sample.hit()
     broken = replace(bad[0], source={"type": "click", "event_id": bad[0].event_id, "x": object()})
     with pytest.raises(RowRefusedError):
         store.add([*good, broken])
@@ -509,8 +518,8 @@ def test_a_row_no_engine_can_keep_is_refused_alone(store: EventStore, tell: Tell
     assert found(store) == ids(good)
 
 
-def test_what_is_written_together_is_kept_as_a_whole(store: EventStore, tell: Telling) -> None:
-    first, second, third = (tell.hit(at=60_000 * number) for number in range(3))
+def test_what_is_written_together_is_kept_as_a_whole(store: EventStore, sample: SampleRows) -> None:
+    first, second, third = (sample.hit(at=60_000 * number) for number in range(3))
     with store.together():
         store.add(first)
         store.add(second)
@@ -526,8 +535,8 @@ def test_what_is_written_together_is_kept_as_a_whole(store: EventStore, tell: Te
     assert store.totals(Query())["click"].recorded == 3
 
 
-def test_a_row_that_is_there_goes_with_no_other(store: EventStore, tell: Telling) -> None:
-    first, second = tell.hit(), tell.hit(at=60_000)
+def test_a_row_that_is_there_goes_with_no_other(store: EventStore, sample: SampleRows) -> None:
+    first, second = sample.hit(), sample.hit(at=60_000)
     store.add(first)
     try:
         with store.together() as joined:

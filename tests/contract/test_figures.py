@@ -157,26 +157,26 @@ def test_times_are_rounded_outwards_to_whole_increments(store: EventStore) -> No
 
 def test_figures_by_campaign_domain_and_time(store: EventStore) -> None:
     fill(store, story())
-    wanted = ("count_injected", "count_bounce", "count_unique_confirmed_opened")
-    rows = ask(store, by="campaign", metrics=wanted, order_by="count_injected", **_TWO_DAYS)
+    metrics = ("count_injected", "count_bounce", "count_unique_confirmed_opened")
+    rows = ask(store, by="campaign", metrics=metrics, order_by="count_injected", **_TWO_DAYS)
     assert [(row.group, dict(row.figures)) for row in rows] == [
         ("spring", {"count_injected": 2, "count_bounce": 1, "count_unique_confirmed_opened": 3}),
         ("", {"count_injected": 1, "count_bounce": 1}),
     ]
-    rows = ask(store, by="domain", metrics=wanted, **_TWO_DAYS)
+    rows = ask(store, by="domain", metrics=metrics, **_TWO_DAYS)
     assert [(row.group, dict(row.figures)) for row in rows] == [
         ("a.example", {"count_injected": 2, "count_bounce": 1, "count_unique_confirmed_opened": 2}),
         ("b.example", {"count_injected": 1, "count_bounce": 1, "count_unique_confirmed_opened": 1}),
     ]
-    assert one(store, domains=("b.example",), metrics=wanted, **_TWO_DAYS) == dict(rows[1].figures)
-    hours = ask(store, campaigns=("spring",), precision="hour", series=True, metrics=wanted, **_TWO_DAYS)
+    assert one(store, domains=("b.example",), metrics=metrics, **_TWO_DAYS) == dict(rows[1].figures)
+    hours = ask(store, campaigns=("spring",), precision="hour", series=True, metrics=metrics, **_TWO_DAYS)
     assert [((row.at_ms or 0 - DAY), dict(row.figures)) for row in hours] == [
         (at(1), {"count_injected": 2, "count_unique_confirmed_opened": 1}),
         (at(2), {"count_unique_confirmed_opened": 2}),
         (at(8, day=1), {"count_unique_confirmed_opened": 1}),
         (at(9, day=1), {"count_bounce": 1}),
     ]
-    assert ask(store, by="domain", metrics=wanted, limit=1, order_by="count_injected", **_TWO_DAYS)[
+    assert ask(store, by="domain", metrics=metrics, limit=1, order_by="count_injected", **_TWO_DAYS)[
         0
     ].group == ("a.example")
 
@@ -190,9 +190,10 @@ def test_the_first_groups_are_the_first_of_all(store: EventStore, by: str, order
         every = ask(store, by=by, order_by=order_by, series=series, **_TWO_DAYS)
         groups = list(dict.fromkeys(row.group for row in every))
         for limit in range(len(groups) + 2):
-            wanted = [row for row in every if row.group in groups[:limit]]
+            expected = [row for row in every if row.group in groups[:limit]]
             assert (
-                list(ask(store, by=by, order_by=order_by, series=series, limit=limit, **_TWO_DAYS)) == wanted
+                list(ask(store, by=by, order_by=order_by, series=series, limit=limit, **_TWO_DAYS))
+                == expected
             )
 
 
@@ -213,12 +214,12 @@ def test_figures_by_link(store: EventStore) -> None:
     parts = story()
     fill(store, parts)
     clicks = {row.link_name: link_group(row.ordinal, row.link_name) for part in parts for row in part}
-    wanted = ("count_clicked", "count_raw_clicked", "x_count_unsure_clicked", "x_count_recorded_clicked")
+    metrics = ("count_clicked", "count_raw_clicked", "x_count_unsure_clicked", "x_count_recorded_clicked")
     rows = ask(
         store,
         by="link",
         campaigns=("spring",),
-        metrics=wanted,
+        metrics=metrics,
         order_by="x_count_recorded_clicked",
         **_TWO_DAYS,
     )
@@ -241,8 +242,8 @@ def test_figures_by_link(store: EventStore) -> None:
 
 def test_figures_by_machine(store: EventStore) -> None:
     fill(store, story())
-    wanted = ("count_clicked", "count_rendered", "x_count_recorded_clicked")
-    rows = ask(store, by="machine", metrics=wanted, **_TWO_DAYS)
+    metrics = ("count_clicked", "count_rendered", "x_count_recorded_clicked")
+    rows = ask(store, by="machine", metrics=metrics, **_TWO_DAYS)
     assert {row.group: dict(row.figures) for row in rows} == {
         "human agent": {"count_clicked": 2, "count_rendered": 2, "x_count_recorded_clicked": 2},
         "prefetch agent": {"count_rendered": 1},

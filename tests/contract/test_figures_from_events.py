@@ -25,13 +25,13 @@ def test_they_are_those_that_stores_keep(store: EventStore) -> None:
     ):
         query = FigureQuery(from_ms=at(1, 13), to_ms=at(9, day=1), precision=precision, by=by, series=series)
         try:
-            kept = store.figures(query)
+            stored = store.figures(query)
         except UnsupportedQueryError:
             with pytest.raises(UnsupportedQueryError, match="kept"):
                 figures(store, query, ANY)
             continue
-        assert kept
-        assert figures(store, query, ANY) == kept, query
+        assert stored
+        assert figures(store, query, ANY) == stored, query
         offered += 1
     assert offered == 26
 
@@ -59,9 +59,9 @@ def test_the_links_of_html_and_amp_are_different_ones(store: EventStore) -> None
     names = ("count_clicked", "count_raw_clicked", "count_unsubscribe", "x_count_recorded_clicked")
     for precision in ("1min", "hour", "day"):
         query = FigureQuery(from_ms=at(0), to_ms=at(0) + DAY, precision=precision, metrics=names)
-        (kept,) = store.figures(query)
-        assert [kept.figures[name] for name in names] == [6, 6, 2, 7]
-        assert figures(store, query, ANY) == (kept,)
+        (stored,) = store.figures(query)
+        assert [stored.figures[name] for name in names] == [6, 6, 2, 7]
+        assert figures(store, query, ANY) == (stored,)
 
 
 def letters() -> Parts:
@@ -96,7 +96,7 @@ def rows(found: tuple[FigureRow, ...]) -> dict[str, dict[str, int]]:
     return {row.group: dict(row.figures) for row in found}
 
 
-def asked(**filters: list[str]) -> Groupings:
+def grouped_by(**filters: list[str]) -> Groupings:
     return simple(filters)
 
 
@@ -109,10 +109,10 @@ OR = """{"groupings":[
     {"AND":{"sending_domains":{"notLike":["two."]}}}]}"""
 # What is asked, and how many messages came in and clicks were made that fit it.
 FILTERED: list[tuple[Groupings, int, int]] = [
-    (asked(sending_domains=["ONE.example"]), 1, 2),
-    (asked(sending_domains=["one.example"], domains=["a.example"]), 1, 1),
-    (asked(campaigns=["spring"], domains=["b.example"]), 0, 1),
-    (asked(sending_ips=["192.0.2.2"]), 0, 0),
+    (grouped_by(sending_domains=["ONE.example"]), 1, 2),
+    (grouped_by(sending_domains=["one.example"], domains=["a.example"]), 1, 1),
+    (grouped_by(campaigns=["spring"], domains=["b.example"]), 0, 1),
+    (grouped_by(sending_ips=["192.0.2.2"]), 0, 0),
     (groupings('{"groupings":[{"AND":{"campaigns":{"notEq":["spring"]}}}]}'), 1, 1),
     (groupings('{"groupings":[{"AND":{"campaigns":{"like":["PRIN"]}}}]}'), 1, 2),
     (groupings(OR), 1, 2),
@@ -128,11 +128,11 @@ def test_groups_and_filters_are_what_was_played(store: EventStore) -> None:
     of_mail = replace(WHOLE, metrics=("count_injected", "count_bounce"))
     red = {"count_injected": 2, "count_bounce": 1}
     assert rows(figures(store, of_mail, (), "tag")) == {"red": red, "blue": {"count_injected": 1}}
-    assert rows(figures(store, of_mail, asked(tags=["red"]))) == {"": red}
-    for wanted, injected, clicked in FILTERED:
-        numbers = rows(figures(store, WHOLE, wanted)).get("", {})
+    assert rows(figures(store, of_mail, grouped_by(tags=["red"]))) == {"": red}
+    for filters, injected, clicked in FILTERED:
+        numbers = rows(figures(store, WHOLE, filters)).get("", {})
         assert (numbers.get("count_injected", 0), numbers.get("count_clicked", 0)) == (injected, clicked), (
-            wanted
+            filters
         )
     assert len(list(read(store, at(-3), at(0) + DAY, (), "", most=12))) == 12
     with pytest.raises(TooManyEventsError, match="less time"):

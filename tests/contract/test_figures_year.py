@@ -37,5 +37,5 @@ def test_every_figure_of_a_year_is_true(engine: str, request: pytest.FixtureRequ
         year = make_year(int(os.environ.get("YEAR_MESSAGES", "1000")), 5)
         play(year, store, 5, clock=clock)
         found = compare(year, store, 5)
-    assert [tally.first for tally in found.values() if tally.differences] == []
-    assert sum(tally.numbers for tally in found.values()) > 30_000
+    assert [comparison.first for comparison in found.values() if comparison.differences] == []
+    assert sum(comparison.numbers for comparison in found.values()) > 30_000

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.events.ids import EventIds
 from engagement.events.record import encode
 from engagement.shipper.lock import ShipperLock, is_held
@@ -67,36 +67,36 @@ def test_h8_events_stay_in_the_spool_when_the_store_s_file_goes(
     assert len(list(SqliteStore(path).find(Query(limit=1000)))) == 300
 
 
-def test_h8_a_reader_sees_the_file_that_is_there_now(tmp_path: Path, tell: Telling) -> None:
+def test_h8_a_reader_sees_the_file_that_is_there_now(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "events.db"
     writer = SqliteStore(path, writing=True)
-    writer.add(tell.hit())
+    writer.add(sample.hit())
     reader = SqliteStore(path)
     assert len(list(reader.find(Query()))) == 1
     _remove(path)
     with pytest.raises(StoreError):
-        writer.add(tell.hit())
-    writer.add(tell.hit() + tell.hit(at=60_000))
+        writer.add(sample.hit())
+    writer.add(sample.hit() + sample.hit(at=60_000))
     assert len(list(reader.find(Query()))) == 2
 
 
-def test_h23_the_log_shrinks_after_a_long_reader(tmp_path: Path, tell: Telling) -> None:
+def test_h23_the_log_shrinks_after_a_long_reader(tmp_path: Path, sample: SampleRows) -> None:
     """It kept its 102 MB after 24,000 clicks beside one; a disk of 60 MB stayed full."""
     path = tmp_path / "events.db"
     store = SqliteStore(path, writing=True)
-    store.add(tell.hit())
+    store.add(sample.hit())
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM event").fetchone()
     log = Path(f"{path}-wal")
     for _ in range(30):
-        store.add([row for number in range(1000) for row in tell.hit(at=number, message=number)])
+        store.add([row for number in range(1000) for row in sample.hit(at=number, message=number)])
         if log.stat().st_size > 40_000_000:
             break
     assert log.stat().st_size > 32_768_000, "a reader keeps the log from being carried over"
     reader.execute("COMMIT")
     reader.close()
-    store.add(tell.hit(at=5))
+    store.add(sample.hit(at=5))
     assert log.stat().st_size <= 16_384_000
 
 
@@ -133,6 +133,6 @@ def test_h25_a_spool_folder_that_is_removed_is_told_of_with_its_events(
 def test_h25_status_says_that_the_folder_is_not_there(tmp_path: Path) -> None:
     config = tmp_path / "smtpapi.conf"
     config.write_text(f'smtpapi {{ }}\nspool {{ directory = "{tmp_path}/gone" }}\n')
-    told = CliRunner().invoke(main, ["ship", "--status", "--config", str(config)]).output
-    assert f"spool     {tmp_path}/gone is not there: it was removed, with what waited in it, or" in told
+    output = CliRunner().invoke(main, ["ship", "--status", "--config", str(config)]).output
+    assert f"spool     {tmp_path}/gone is not there: it was removed, with what waited in it, or" in output
     assert not os.path.exists(tmp_path / "gone")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.ids import EventIds, derived
 from engagement.events.model import Hit, MessageEvent
@@ -40,9 +40,11 @@ def delivery(at: int, message: int = 1) -> list[EventRow]:
     return list(rows(MessageEvent(IDS.next(AT + at), AT + at, "delivery", "mx", "q", 7, name)))
 
 
-def test_hits_of_a_time_come_oldest_first_and_go_on_after_the_last(store: EventStore, tell: Telling) -> None:
-    made = [row for at in (3, 1, 2, 2, 4) for row in tell.hit(at=at)]
-    store.add(made + tell.injection(at=2))
+def test_hits_of_a_time_come_oldest_first_and_go_on_after_the_last(
+    store: EventStore, sample: SampleRows
+) -> None:
+    made = [row for at in (3, 1, 2, 2, 4) for row in sample.hit(at=at)]
+    store.add(made + sample.injection(at=2))
     expected = [labelled(row) for row in sorted(made, key=lambda row: (row.at_ms, row.event_id))]
     assert list(store.hits(AT + 1, AT + 4)) == expected[:4]
     first = store.hits(AT, AT + 10, limit=2)
@@ -51,17 +53,17 @@ def test_hits_of_a_time_come_oldest_first_and_go_on_after_the_last(store: EventS
     assert list(store.hits(AT, AT + 10, after=cursor_of(last))) == expected[2:]
 
 
-def test_a_click_that_unsubscribes_is_one_hit(store: EventStore, tell: Telling) -> None:
-    made = tell.hit(unsubscribe=True)
+def test_a_click_that_unsubscribes_is_one_hit(store: EventStore, sample: SampleRows) -> None:
+    made = sample.hit(unsubscribe=True)
     store.add(made)
     assert list(store.hits(AT, AT + 1)) == [labelled(made[0])]
     assert store.hits_of([bytes(15) + b"\1"]) == {bytes(15) + b"\1": (labelled(made[0]),)}
 
 
-def test_hits_of_messages_are_found_whatever_their_link_or_age(store: EventStore, tell: Telling) -> None:
-    one = tell.hit(at=9) + tell.hit(Kind.OPEN, at=5) + tell.hit(at=1, expired=True)
-    other = tell.hit(at=2, message=2)
-    store.add(one + other + tell.hit(message=3) + tell.injection())
+def test_hits_of_messages_are_found_whatever_their_link_or_age(store: EventStore, sample: SampleRows) -> None:
+    one = sample.hit(at=9) + sample.hit(Kind.OPEN, at=5) + sample.hit(at=1, expired=True)
+    other = sample.hit(at=2, message=2)
+    store.add(one + other + sample.hit(message=3) + sample.injection())
     names = [number.to_bytes(16, "big") for number in (1, 2, 9)]
     assert store.hits_of(names) == {
         names[0]: tuple(labelled(row) for row in one[::-1]),
@@ -70,16 +72,16 @@ def test_hits_of_messages_are_found_whatever_their_link_or_age(store: EventStore
     assert store.hits_of([]) == {}
 
 
-def test_the_first_delivery_counts(store: EventStore, tell: Telling) -> None:
-    store.add(delivery(50) + delivery(20) + delivery(90, message=2) + tell.hit(at=1, message=3))
+def test_the_first_delivery_counts(store: EventStore, sample: SampleRows) -> None:
+    store.add(delivery(50) + delivery(20) + delivery(90, message=2) + sample.hit(at=1, message=3))
     names = [number.to_bytes(16, "big") for number in (1, 2, 3)]
     assert store.deliveries(names) == {names[0]: AT + 20, names[1]: AT + 90}
 
 
 def test_a_label_given_anew_stands_in_the_row_and_the_old_one_in_its_history(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
-    (row,) = tell.hit()
+    (row,) = sample.hit()
     store.add([row])
     assert store.relabel([LabelledHit(hit_of(row), SCANNER)], AT + 5) == 1
     assert list(store.hits(AT, AT + 1)) == [LabelledHit(hit_of(row), SCANNER)]
@@ -95,22 +97,22 @@ def test_a_label_given_anew_stands_in_the_row_and_the_old_one_in_its_history(
     assert [past.label for past in store.past_labels(row.event_id)] == [label_of(row), SCANNER]
 
 
-def test_a_label_that_a_hit_has_changes_nothing(store: EventStore, tell: Telling) -> None:
-    (row,) = tell.hit()
+def test_a_label_that_a_hit_has_changes_nothing(store: EventStore, sample: SampleRows) -> None:
+    (row,) = sample.hit()
     store.add([row])
     assert store.relabel([labelled(row)], AT + 5) == 0
     assert store.past_labels(row.event_id) == ()
 
 
-def test_a_hit_that_is_gone_stays_gone(store: EventStore, tell: Telling) -> None:
-    (row,) = tell.hit()
+def test_a_hit_that_is_gone_stays_gone(store: EventStore, sample: SampleRows) -> None:
+    (row,) = sample.hit()
     assert store.relabel([LabelledHit(hit_of(row), SCANNER)], AT) == 0
     assert list(store.find(Query())) == []
     assert store.past_labels(row.event_id) == ()
 
 
-def test_older_rules_do_not_undo_newer_ones(store: EventStore, tell: Telling) -> None:
-    (row,) = tell.hit()
+def test_older_rules_do_not_undo_newer_ones(store: EventStore, sample: SampleRows) -> None:
+    (row,) = sample.hit()
     store.add([row])
     newer = replace(SCANNER, rules="30")
     store.relabel([LabelledHit(hit_of(row), newer)], AT)
@@ -119,8 +121,8 @@ def test_older_rules_do_not_undo_newer_ones(store: EventStore, tell: Telling) ->
     assert store.hits(AT, AT + 1)[0].label == newer
 
 
-def test_the_second_row_changes_with_its_hit(store: EventStore, tell: Telling) -> None:
-    made = tell.hit(unsubscribe=True)
+def test_the_second_row_changes_with_its_hit(store: EventStore, sample: SampleRows) -> None:
+    made = sample.hit(unsubscribe=True)
     store.add(made)
     store.relabel([LabelledHit(hit_of(made[0]), SCANNER)], AT)
     assert {event["type"]: event["x_client_class"] for event in store.find(Query())} == {
@@ -130,8 +132,8 @@ def test_the_second_row_changes_with_its_hit(store: EventStore, tell: Telling) -
     assert made[1].event_id == derived(made[0].event_id, 1)
 
 
-def test_figures_follow_the_label(store: EventStore, tell: Telling) -> None:
-    made = tell.hit() + tell.hit(message=2)
+def test_figures_follow_the_label(store: EventStore, sample: SampleRows) -> None:
+    made = sample.hit() + sample.hit(message=2)
     store.add(made)
     store.roll_up()
     certain = replace(SCANNER, certain=True)
@@ -143,8 +145,8 @@ def test_figures_follow_the_label(store: EventStore, tell: Telling) -> None:
         )
 
 
-def test_history_goes_with_its_event(store: EventStore, tell: Telling) -> None:
-    made = tell.hit()
+def test_history_goes_with_its_event(store: EventStore, sample: SampleRows) -> None:
+    made = sample.hit()
     store.add(made)
     store.relabel([LabelledHit(hit_of(made[0]), SCANNER)], AT)
     store.erase("ida@example.net")
@@ -152,12 +154,12 @@ def test_history_goes_with_its_event(store: EventStore, tell: Telling) -> None:
 
 
 def test_of_a_message_with_many_hits_the_newest_are_told_and_its_first_delivery(
-    store: EventStore, tell: Telling, monkeypatch: pytest.MonkeyPatch
+    store: EventStore, sample: SampleRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cassandra reads messages together, their oldest rows first, and a long one once more by itself."""
     monkeypatch.setattr(labels, "_ROWS_OF_A_MESSAGE", 3)
-    long = [row for at in range(5) for row in tell.hit(at=at)]
-    short = [row for at in range(2) for row in tell.hit(at=at, message=2)]
+    long = [row for at in range(5) for row in sample.hit(at=at)]
+    short = [row for at in range(2) for row in sample.hit(at=at, message=2)]
     store.add([*long, *short, *delivery(9), *delivery(11), *delivery(1, 2)])
     one, two, none = (number.to_bytes(16, "big") for number in (1, 2, 3))
     found = store.hits_of([one, two, none])

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cassandra_site import Node
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.settings import load_file
 from engagement.spool.write import SpoolWriter
 from engagement.stores import migrate_store, open_store
@@ -29,14 +29,14 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def say(config: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, ["recipient", *words, "--config", str(config)])
+def say(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["recipient", *arguments, "--config", str(config)])
 
 
-def test_what_is_kept_is_handed_out_and_removed(config: Path, tell: Telling) -> None:
-    mine = tell.injection() + tell.hit() + tell.hit(at=1, expired=True)
+def test_what_is_kept_is_handed_out_and_removed(config: Path, sample: SampleRows) -> None:
+    mine = sample.injection() + sample.hit() + sample.hit(at=1, expired=True)
     store = open_store(load_file(config), writing=True)
-    store.add(mine + tell.hit(message=2, recipient="ole@example.net"))
+    store.add(mine + sample.hit(message=2, recipient="ole@example.net"))
     store.close()
     lines = [json.loads(line) for line in say(config, "export", "Ida@Example.NET").output.splitlines()]
     assert {line["event_id"] for line in lines} == {row.event_id for row in mine}
@@ -62,18 +62,21 @@ def test_what_waits_in_the_spool_is_told_of(config: Path) -> None:
     assert (done.exit_code, "overwritten in 1 file(s)" in done.output) == (0, True)
 
 
-def test_h19_erasing_says_what_goes_and_asks(config: Path, tell: Telling) -> None:
+def test_h19_erasing_says_what_goes_and_asks(config: Path, sample: SampleRows) -> None:
     store = open_store(load_file(config), writing=True)
     store.add(
-        tell.hit(message=9, recipient="eva@example.net")
-        + tell.hit(message=9, recipient="eva@example.net", at=20_000)
+        sample.hit(message=9, recipient="eva@example.net")
+        + sample.hit(message=9, recipient="eva@example.net", at=20_000)
     )
     store.close()
     for answer in ("n\n", ""):
-        asked = CliRunner().invoke(
+        prompted = CliRunner().invoke(
             main, ["recipient", "erase", "eva@example.net", "--config", str(config)], input=answer
         )
-        assert (asked.exit_code, "2 event(s) of messages to eva@example.net" in asked.output) == (1, True)
+        assert (prompted.exit_code, "2 event(s) of messages to eva@example.net" in prompted.output) == (
+            1,
+            True,
+        )
         assert len(say(config, "export", "eva@example.net").output.splitlines()) == 2
     agreed = CliRunner().invoke(
         main, ["recipient", "erase", "eva@example.net", "--config", str(config)], input="y\n"
@@ -83,6 +86,6 @@ def test_h19_erasing_says_what_goes_and_asks(config: Path, tell: Telling) -> Non
 
 @pytest.mark.parametrize("text", ["ida", "ida@", "@example.net", "ida@example net", "ida@example.net\x1b[2J"])
 def test_h19_what_is_no_address_is_refused(config: Path, text: str) -> None:
-    for words in (["erase", "--yes"], ["export"]):
-        done = say(config, *words, text)
+    for arguments in (["erase", "--yes"], ["export"]):
+        done = say(config, *arguments, text)
         assert (done.exit_code, "is no address" in done.output) == (2, True)

@@ -63,8 +63,8 @@ def hit(recipient: str) -> bytes:
     return encode(Hit(*values, spoiled=False, expired=False))
 
 
-def say(config: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, ["recipient", *words, "--config", str(config)])
+def say(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["recipient", *arguments, "--config", str(config)])
 
 
 @contextmanager
@@ -142,11 +142,11 @@ def test_set_aside_files_lose_the_recipient_and_nothing_else(config: Path) -> No
     done = say(config, "erase", "--yes", "ida@example.net")
     assert (done.exit_code, "overwritten in 3 file(s)" in done.output) == (0, True)
     assert not (aside / "a.8.record").exists()
-    kept = (aside / "b.9.rest").read_bytes()
-    assert kept[: len(torn)] == bytes(len(torn))
-    assert [record for record, _ in scan(kept, len(torn), 1).records] == [others[0]]
-    assert kept.endswith(frame(others[1]) + b"end")
-    assert kept.count(b"@example.net") == 2
+    remaining = (aside / "b.9.rest").read_bytes()
+    assert remaining[: len(torn)] == bytes(len(torn))
+    assert [record for record, _ in scan(remaining, len(torn), 1).records] == [others[0]]
+    assert remaining.endswith(frame(others[1]) + b"end")
+    assert remaining.count(b"@example.net") == 2
     assert (aside / "b.9.rest").stat().st_mtime == 1000
     changed = (aside / "c.9.segment").read_bytes()
     assert len(changed) == len(whole)

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from contract.old_sqlite import old_file
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.links.model import Kind
 from engagement.settings.schema import StoreStanza
 from engagement.stores import open_store
@@ -28,7 +28,7 @@ def stanza(path: Path, engine: str = "sqlite") -> StoreStanza:
     return StoreStanza(engine=engine, path=str(path))
 
 
-def test_a_reader_may_come_before_the_file(tmp_path: Path, tell: Telling) -> None:
+def test_a_reader_may_come_before_the_file(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "lib" / "events.db"
     reader = open_store(stanza(path))
     assert list(reader.find(Query())) == []
@@ -36,7 +36,7 @@ def test_a_reader_may_come_before_the_file(tmp_path: Path, tell: Telling) -> Non
     mark = reader.arrivals("").mark
     assert not path.parent.exists()
     writer = open_store(stanza(path), writing=True)
-    writer.add(tell.hit())
+    writer.add(sample.hit())
     assert len(list(reader.find(Query()))) == 1
     assert len(reader.arrivals(mark).events) == 1
     writer.close()
@@ -50,10 +50,10 @@ def test_a_reader_may_come_before_the_schema(tmp_path: Path) -> None:
     assert list(open_store(stanza(path)).find(Query())) == []
 
 
-def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, tell: Telling) -> None:
+def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "events.db"
     writer = SqliteStore(path, writing=True)
-    writer.add(tell.hit())
+    writer.add(sample.hit())
     seen: list[int] = []
     stop = threading.Event()
 
@@ -67,7 +67,7 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, tell:
     for thread in threads:
         thread.start()
     for number in range(1, 60):
-        writer.add(tell.hit(at=number) + tell.hit(at=number))
+        writer.add(sample.hit(at=number) + sample.hit(at=number))
     stop.set()
     for thread in threads:
         thread.join()
@@ -76,18 +76,18 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path, tell:
     writer.close()
 
 
-def test_the_files_are_not_for_everybody(tmp_path: Path, tell: Telling) -> None:
+def test_the_files_are_not_for_everybody(tmp_path: Path, sample: SampleRows) -> None:
     store = SqliteStore(tmp_path / "lib" / "events.db", writing=True)
-    store.add(tell.hit())
+    store.add(sample.hit())
     files = list((tmp_path / "lib").iterdir())
     assert len(files) == 3
     assert [path.stat().st_mode & 0o007 for path in files] == [0, 0, 0]
     store.close()
 
 
-def test_one_store_is_shared_by_threads(tmp_path: Path, tell: Telling) -> None:
+def test_one_store_is_shared_by_threads(tmp_path: Path, sample: SampleRows) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
-    rows = [tell.hit(at=number) for number in range(40)]
+    rows = [sample.hit(at=number) for number in range(40)]
     failed: list[BaseException] = []
 
     def work(part: int) -> None:
@@ -108,11 +108,11 @@ def test_one_store_is_shared_by_threads(tmp_path: Path, tell: Telling) -> None:
     store.close()
 
 
-def test_migrating_twice_changes_nothing(tmp_path: Path, tell: Telling) -> None:
+def test_migrating_twice_changes_nothing(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "events.db"
     for _ in range(2):
         store = SqliteStore(path, writing=True)
-        store.add(tell.hit())
+        store.add(sample.hit())
         store.close()
     assert len(list(SqliteStore(path).find(Query()))) == 2
 
@@ -151,28 +151,30 @@ def test_a_migration_that_fails_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_a_file_of_an_earlier_schema_keeps_its_events(tmp_path: Path, tell: Telling, number: int) -> None:
+def test_a_file_of_an_earlier_schema_keeps_its_events(
+    tmp_path: Path, sample: SampleRows, number: int
+) -> None:
     path = tmp_path / "events.db"
-    told = [*tell.injection(), *tell.hit(), *tell.hit(at=1, unsubscribe=True), *tell.hit(at=2)]
-    old_file(path, told, number)
+    events = [*sample.injection(), *sample.hit(), *sample.hit(at=1, unsubscribe=True), *sample.hit(at=2)]
+    old_file(path, events, number)
     before = sqlite3.connect(path, isolation_level=None)
-    before.execute("DELETE FROM event WHERE place = ?", (len(told),))
+    before.execute("DELETE FROM event WHERE place = ?", (len(events),))
     before.close()
     store, new = SqliteStore(path, writing=True), SqliteStore(tmp_path / "new.db", writing=True)
-    new.add(told[:-1])
+    new.add(events[:-1])
     new.roll_up()
     for _ in range(2):
         assert list(store.find(Query())) == list(new.find(Query()))
         assert dict(store.counts(Query())) == dict(new.counts(Query()))
         mark = store.arrivals("").mark
-        assert mark == str(len(told))  # the place of the row that is gone is not given again
+        assert mark == str(len(events))  # the place of the row that is gone is not given again
         store.roll_up()
         assert dict(store.totals(Query())) == dict(new.totals(Query()))
-    store.add(told[-1:])
-    assert [event["event_id"] for event in store.arrivals(mark).events] == [told[-1].event_id]
-    store.add(told)  # told again they take the place of what was kept as JSON
+    store.add(events[-1:])
+    assert [event["event_id"] for event in store.arrivals(mark).events] == [events[-1].event_id]
+    store.add(events)  # told again they take the place of what was kept as JSON
     assert list(store._ask("SELECT count(*) FROM body WHERE substr(record, 1, 1) = x'7b'", [])) == [(0,)]
-    assert len(list(store.find(Query()))) == len(told)
+    assert len(list(store.find(Query()))) == len(events)
     store.close()
     new.close()
 
@@ -224,18 +226,18 @@ def test_a_migration_without_room_is_not_begun(older: Path, monkeypatch: pytest.
             SqliteStore(older, writing=True).close()
 
 
-def test_figures_follow_when_another_process_has_written(tmp_path: Path, tell: Telling) -> None:
+def test_figures_follow_when_another_process_has_written(tmp_path: Path, sample: SampleRows) -> None:
     one = SqliteStore(tmp_path / "events.db", writing=True)
     other = SqliteStore(tmp_path / "events.db", writing=True)
     for store in (one, other, one):
-        store.add(tell.hit(message=tell.hit()[0].at_ms))
+        store.add(sample.hit(message=sample.hit()[0].at_ms))
         assert store.roll_up() == 1
-    one.add(tell.hit(at=-30_000))
-    other.add(tell.hit(at=30_000))
+    one.add(sample.hit(at=-30_000))
+    other.add(sample.hit(at=30_000))
     one.roll_up()
     assert one.totals(Query())["click"].recorded == 5
-    other.add(tell.hit(at=60_000))
-    one.add(tell.hit(at=90_000))
+    other.add(sample.hit(at=60_000))
+    one.add(sample.hit(at=90_000))
     other.roll_up()
     assert one.totals(Query()) == other.totals(Query())
     assert one.totals(Query())["click"].recorded == 7
@@ -244,24 +246,24 @@ def test_figures_follow_when_another_process_has_written(tmp_path: Path, tell: T
     other.close()
 
 
-def test_no_row_is_passed_over_that_another_process_wrote_between(tmp_path: Path, tell: Telling) -> None:
+def test_no_row_is_passed_over_that_another_process_wrote_between(tmp_path: Path, sample: SampleRows) -> None:
     one = SqliteStore(tmp_path / "events.db", writing=True)
     other = SqliteStore(tmp_path / "events.db", writing=True)
     for number, store in enumerate((one, other, one, one, other, other, one)):
-        store.add(tell.hit(at=number * 20_000))
+        store.add(sample.hit(at=number * 20_000))
     one.roll_up()
     assert one.totals(Query())["click"].counted == 7
     one.close()
     other.close()
 
 
-def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path, tell: Telling) -> None:
+def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path, sample: SampleRows) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
-    (row,) = tell.hit()
+    (row,) = sample.hit()
     store.add([row])
     scanner = row.fields | {"x_client_class": "scanner", "x_client_rules": "2"}
-    store.add([replace(row, client="scanner", source=scanner), *tell.hit(at=1, message=2)])
-    store.add(tell.hit(at=2, message=3))
+    store.add([replace(row, client="scanner", source=scanner), *sample.hit(at=1, message=2)])
+    store.add(sample.hit(at=2, message=3))
     store.roll_up()
     clicks = store.totals(Query())["click"]
     assert (clicks.counted, clicks.people) == (3, 2)
@@ -269,10 +271,14 @@ def test_a_row_told_otherwise_before_its_figures_counts_as_it_is(tmp_path: Path,
     store.close()
 
 
-def test_a_recount_mends_what_is_wrong_and_tells_how_much(tmp_path: Path, tell: Telling) -> None:
+def test_a_recount_mends_what_is_wrong_and_tells_how_much(tmp_path: Path, sample: SampleRows) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
     store.add(
-        [*tell.injection(at=0), *tell.hit(at=1), *tell.hit(Kind.OPEN, at=2, message=2, campaign="spring")]
+        [
+            *sample.injection(at=0),
+            *sample.hit(at=1),
+            *sample.hit(Kind.OPEN, at=2, message=2, campaign="spring"),
+        ]
     )
     store.roll_up()
     day = AT // 86_400_000
@@ -316,50 +322,52 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "lib" / "events.db", writing=True)
 
 
-def test_a_store_that_failed_works_again_when_the_cause_is_gone(tmp_path: Path, tell: Telling) -> None:
+def test_a_store_that_failed_works_again_when_the_cause_is_gone(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "events.db"
     store = SqliteStore(path, writing=True)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     store._connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr] # open by now
     with pytest.raises(StoreError, match="locked"):
-        store.add(tell.hit())
+        store.add(sample.hit())
     blocker.execute("ROLLBACK")
     blocker.close()
-    store.add(tell.hit())
+    store.add(sample.hit())
     assert len(list(store.find(Query()))) == 1
     store.close()
 
 
-def test_what_was_added_survives_a_killed_process(tmp_path: Path, tell: Telling) -> None:
+def test_what_was_added_survives_a_killed_process(tmp_path: Path, sample: SampleRows) -> None:
     path = tmp_path / "events.db"
     child = os.fork()
     if child == 0:
         store = SqliteStore(path, writing=True)
-        store.add(tell.hit())
+        store.add(sample.hit())
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
     assert len(list(SqliteStore(path).find(Query()))) == 1
 
 
-def test_a_forked_child_opens_the_file_anew(tmp_path: Path, tell: Telling) -> None:
+def test_a_forked_child_opens_the_file_anew(tmp_path: Path, sample: SampleRows) -> None:
     store = SqliteStore(tmp_path / "events.db", writing=True)
-    store.add(tell.hit())
+    store.add(sample.hit())
     child = os.fork()
     if child == 0:
         found = len(list(store.find(Query())))
         os._exit(0 if found == 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
-    store.add(tell.hit(at=1))
+    store.add(sample.hit(at=1))
     assert len(list(store.find(Query()))) == 2
     store.close()
 
 
-def test_a_reader_who_may_not_write_to_the_folder_reads_all_the_same(tmp_path: Path, tell: Telling) -> None:
+def test_a_reader_who_may_not_write_to_the_folder_reads_all_the_same(
+    tmp_path: Path, sample: SampleRows
+) -> None:
     """The page's user is not the shipper's; without a writer there is no shared memory to join."""
     path = tmp_path / "lib" / "events.db"
     writer = SqliteStore(path, writing=True)
-    writer.add(tell.hit())
+    writer.add(sample.hit())
     writer.close()
     path.chmod(0o644)
     path.parent.chmod(0o555)

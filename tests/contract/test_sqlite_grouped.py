@@ -50,19 +50,19 @@ def played(seed: int) -> Parts:
     """Some messages over three days: of several senders and sets of tags, with repeats and the unusual."""
     chance, parts, injections = Random(seed), list[Any](), list[Any]()
     for number in range(1, 25):
-        words: dict[str, Any] = {
+        labels: dict[str, Any] = {
             "tags": chance.choice(((), ("red",), ("red", "blue"), ("blue", "old"))),
             "friendly_from": f"news@{chance.choice(('one', 'two', 'three'))}.example",
             "opens": chance.random() < 0.5,
             "size": chance.choice((0, 700)),
         }
         if number % 6:  # else the one before is told again
-            message = Message(number, "ida@a.example", "spring", **words)
+            message = Message(number, "ida@a.example", "spring", **labels)
         moment = at(chance.randrange(50), chance.randrange(60))
         injections.append(message.comes_in(moment))
         kind, known = chance.choice((("delivery", 0), ("bounce", 10), ("delay", 0), ("expiration", 20)))
-        told = {"num_retries": chance.randint(-1, 2), "queue_time": chance.choice((-1, 0, 400))}
-        parts.append(message.becomes(kind, moment + 500, bounce_class=known, **told))
+        numbers = {"num_retries": chance.randint(-1, 2), "queue_time": chance.choice((-1, 0, 400))}
+        parts.append(message.becomes(kind, moment + 500, bounce_class=known, **numbers))
         if chance.random() < 0.2:
             kind = chance.choice(("out_of_band", "spam_complaint"))
             parts.append(message.becomes(kind, moment + 90_000, bounce_class=50))
@@ -70,12 +70,12 @@ def played(seed: int) -> Parts:
         for _ in range(chance.randrange(7)):
             moment += chance.choice((0, 3_000, 9_999, 10_000, 900_000, _DAY // 3))
             client = chance.choice(("human", "human", "proxy", "scanner", "prefetch", "probe"))
-            words = {"certain": chance.random() < 0.7, "hits": chance.choice((1, 1, 4))}
-            words["expired"] = chance.random() < 0.1
+            labels = {"certain": chance.random() < 0.7, "hits": chance.choice((1, 1, 4))}
+            labels["expired"] = chance.random() < 0.1
             kind_of_hit = chance.choice(_KINDS)
             if kind_of_hit is Kind.CLICK:
-                words["link"] = chance.choice(_LINKS)
-            parts.append(message.hit(kind_of_hit, moment, client, **words))
+                labels["link"] = chance.choice(_LINKS)
+            parts.append(message.hit(kind_of_hit, moment, client, **labels))
     chance.shuffle(parts)  # as of several spools
     return injections + parts
 
@@ -202,10 +202,10 @@ def test_the_shipper_makes_the_sums_when_it_has_nothing_else_to_do(store: Sqlite
     store.roll_up(1.0)
     connection = store._connection
     assert connection is not None
-    asked = "SELECT count(*) FROM fig WHERE cube >= 20"
-    assert connection.execute(asked).fetchone() == (0,), "it had figures to make"
+    query = "SELECT count(*) FROM fig WHERE cube >= 20"
+    assert connection.execute(query).fetchone() == (0,), "it had figures to make"
     store.roll_up(5.0)
-    assert connection.execute(asked).fetchone()[0] == 2, "a stamp of each group: the hit has neither"
+    assert connection.execute(query).fetchone()[0] == 2, "a stamp of each group: the hit has neither"
 
 
 def test_rows_are_read_by_time_and_sums_by_their_key(store: SqliteStore) -> None:
@@ -213,14 +213,14 @@ def test_rows_are_read_by_time_and_sums_by_their_key(store: SqliteStore) -> None
     settle(store)
     connection, plans = store._connection, list[str]()
     assert connection is not None
-    asked: list[str] = []
-    connection.set_trace_callback(asked.append)
+    queries: list[str] = []
+    connection.set_trace_callback(queries.append)
     for precision in ("hour", "day"):
         for group in _GROUPS:
             store.grouped(group, FigureQuery(at(0), at(72), precision, by="campaign"))
             grouped._counted(connection, 0, group, (at(0), at(72)), (3_600_000, _DAY))
     connection.set_trace_callback(None)
-    for statement in dict.fromkeys(asked):
+    for statement in dict.fromkeys(queries):
         if " FROM " in statement or "\nFROM " in statement:
             plans += [line[3] for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
     read = [step for step in plans if any(f" {table} " in f"{step} " for table in ("event", "fig", "hourly"))]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contract.old_sqlite import old_file
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.rows import EventRow, RowSource
 from engagement.links.model import Kind
@@ -37,14 +37,14 @@ QUERIES = (
 )
 
 
-def told(tell: Telling, count: int = 120) -> list[EventRow]:
+def samples(sample: SampleRows, count: int = 120) -> list[EventRow]:
     """Rows of a site, without repeats."""
     chance, rows = random.Random(4), list[EventRow]()
     for number in range(count):
         message = 1 + number % 40
         if number < 40:
-            rows += tell.injection(at=-number * 50_000, message=message)
-        rows += tell.hit(
+            rows += sample.injection(at=-number * 50_000, message=message)
+        rows += sample.hit(
             chance.choice((Kind.OPEN, Kind.CLICK)),
             number * 200_000,
             message=message,
@@ -100,8 +100,8 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("slowly")
 @pytest.mark.parametrize("rolled", [True, False])
-def test_readers_see_the_same_at_each_step(tmp_path: Path, tell: Telling, *, rolled: bool) -> None:
-    rows, path = told(tell), tmp_path / "events.db"
+def test_readers_see_the_same_at_each_step(tmp_path: Path, sample: SampleRows, *, rolled: bool) -> None:
+    rows, path = samples(sample), tmp_path / "events.db"
     old_file(path, rows, rolled=rolled)
     expected = new_store(tmp_path / "new.db", rows)
     store, reader = SqliteStore(path, writing=True), SqliteStore(path)
@@ -123,8 +123,8 @@ def test_readers_see_the_same_at_each_step(tmp_path: Path, tell: Telling, *, rol
 
 
 @pytest.mark.usefixtures("slowly")
-def test_the_newest_move_first(tmp_path: Path, tell: Telling) -> None:
-    rows, path = told(tell), tmp_path / "events.db"
+def test_the_newest_move_first(tmp_path: Path, sample: SampleRows) -> None:
+    rows, path = samples(sample), tmp_path / "events.db"
     old_file(path, rows, rolled=True)
     store = SqliteStore(path, writing=True)
     store.roll_up(0.0)
@@ -141,8 +141,8 @@ def hit_of(row: EventRow) -> LabelledHit:
 
 
 @pytest.mark.usefixtures("slowly")
-def test_what_is_written_meanwhile_finds_its_messages(tmp_path: Path, tell: Telling) -> None:
-    rows, path = told(tell), tmp_path / "events.db"
+def test_what_is_written_meanwhile_finds_its_messages(tmp_path: Path, sample: SampleRows) -> None:
+    rows, path = samples(sample), tmp_path / "events.db"
     old_file(path, rows, rolled=True)
     expected = new_store(tmp_path / "new.db", rows)
     store = SqliteStore(path, writing=True)
@@ -153,7 +153,7 @@ def test_what_is_written_meanwhile_finds_its_messages(tmp_path: Path, tell: Tell
         lambda each: each.relabel([LabelledHit(hit_of(row).hit, label) for row in clicks[3:9]], AT),
         lambda each: each.erase("ole@example.org"),
     ]
-    late = [tell.hit(at=9_000_000 + number, message=1 + number, campaign="spring") for number in range(8)]
+    late = [sample.hit(at=9_000_000 + number, message=1 + number, campaign="spring") for number in range(8)]
     work += [lambda each, some=some: each.add(some) for some in late]  # type: ignore[misc] # bound early
     for step in work:
         assert step(store) == step(expected)
@@ -168,8 +168,8 @@ def test_what_is_written_meanwhile_finds_its_messages(tmp_path: Path, tell: Tell
     expected.close()
 
 
-def test_old_events_are_swept_from_both(tmp_path: Path, tell: Telling) -> None:
-    rows, path = told(tell), tmp_path / "events.db"
+def test_old_events_are_swept_from_both(tmp_path: Path, sample: SampleRows) -> None:
+    rows, path = samples(sample), tmp_path / "events.db"
     old_file(path, rows, rolled=True)
     store, memory = SqliteStore(path, writing=True), MemoryStore()
     memory.add(rows)
@@ -197,9 +197,9 @@ while True:
 """
 
 
-def test_a_killed_mover_goes_on_where_it_was(tmp_path: Path, tell: Telling) -> None:
+def test_a_killed_mover_goes_on_where_it_was(tmp_path: Path, sample: SampleRows) -> None:
     """Killed at any moment, each event is in one place, and its figures with it."""
-    rows, path = told(tell, 300), tmp_path / "events.db"
+    rows, path = samples(sample, 300), tmp_path / "events.db"
     old_file(path, rows)
     expected = new_store(tmp_path / "new.db", rows)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

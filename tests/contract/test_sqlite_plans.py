@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.stores.port import Query, UnsupportedQueryError
 from engagement.stores.sqlite import plan, reading
 from engagement.stores.sqlite.store import SqliteStore
@@ -39,12 +39,12 @@ FIRST = ("event id", "message", "recipient", "transmission", "queue id")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    made, tell = SqliteStore(tmp_path_factory.mktemp("plans") / "events.db", writing=True), Telling()
-    rows = [row for at in range(30) for row in tell.hit(at=at * 20_000, tags=("nl",))]
+    made, sample = SqliteStore(tmp_path_factory.mktemp("plans") / "events.db", writing=True), SampleRows()
+    rows = [row for at in range(30) for row in sample.hit(at=at * 20_000, tags=("nl",))]
     spring = [
-        row for at in range(30) for row in tell.hit(at=at, campaign="spring", message=2, tags=("letter",))
+        row for at in range(30) for row in sample.hit(at=at, campaign="spring", message=2, tags=("letter",))
     ]
-    made.add([*tell.injection(), *rows, *spring])
+    made.add([*sample.injection(), *rows, *spring])
     made.roll_up()
     FILTERS["event id"] = ({"ids": (rows[3].event_id,)}, KEY)
     yield made
@@ -55,13 +55,13 @@ def plans(store: SqliteStore, query: Query) -> list[list[str]]:
     """The plan of the page, and that of the count."""
     connection = store._connection
     assert connection is not None
-    asked = reading.asked(connection, store._terms, query)
-    if asked.is_empty:
+    narrowed = reading.asked(connection, store._terms, query)
+    if narrowed.is_empty:
         return []
-    lead = reading.lead(connection, asked)
+    lead = reading.lead(connection, narrowed)
     return [
         [line[3] for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-        for statement, values in (plan.page(asked, lead, 100), plan.counts(asked, lead))
+        for statement, values in (plan.page(narrowed, lead, 100), plan.counts(narrowed, lead))
     ]
 
 
@@ -130,17 +130,17 @@ def test_an_event_that_two_ranges_hold_is_counted_and_shown_once(store: SqliteSt
     """As one that was told before its message was known, and is found by its own name, too."""
     connection = store._connection
     assert connection is not None
-    asked = reading.asked(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
-    assert asked.messages is not None
+    narrowed = reading.asked(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
+    assert narrowed.messages is not None
     event = connection.execute(
-        "SELECT at_ms, event_id FROM event WHERE message = ?", list(asked.messages or ())
+        "SELECT at_ms, event_id FROM event WHERE message = ?", list(narrowed.messages or ())
     ).fetchone()
-    both = replace(asked, events=(tuple(event),))
+    both = replace(narrowed, events=(tuple(event),))
     lead = reading.lead(connection, both)
     assert len(lead.ranges) == 2
     for statement, values in (
         plan.number(both, lead, 100),
-        plan.number(asked, reading.lead(connection, asked), 100),
+        plan.number(narrowed, reading.lead(connection, narrowed), 100),
     ):
         assert connection.execute(statement, values).fetchone() == (30,)
     statement, values = plan.counts(both, lead)
@@ -154,9 +154,9 @@ def test_of_bounces_only_rows_are_read_that_may_have_a_class(store: SqliteStore,
     given, index = FILTERS[name]
     connection = store._connection
     assert connection is not None
-    asked = reading.asked(connection, store._terms, Query(**given, bounce_classes=(10,)))
-    lead = next(lead for lead in plan.leads(asked) if lead.index == index)
-    statement, values = plan.page(asked, lead, 100)
+    narrowed = reading.asked(connection, store._terms, Query(**given, bounce_classes=(10,)))
+    lead = next(lead for lead in plan.leads(narrowed) if lead.index == index)
+    statement, values = plan.page(narrowed, lead, 100)
     steps = [line[3] for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert any(f"event USING COVERING INDEX {index} " in step for step in steps), steps
     assert steps.count("USE TEMP B-TREE FOR ORDER BY") == 1, steps  # of the page, not of all that match

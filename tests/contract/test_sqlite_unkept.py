@@ -20,7 +20,7 @@ def lines(path: Path, statement: str) -> list[tuple[object, ...]]:
         return connection.execute(statement).fetchall()
 
 
-def told(path: Path, *parts: Parts) -> None:
+def write(path: Path, *parts: Parts) -> None:
     """Tell parts, each as a process of its own."""
     for part in parts:
         store = SqliteStore(path, writing=True)
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_it_is_unique_once_however_many_portions_it_comes_in(path: Path) -> None:
     message = Message(1, "ida@a.example", "spring")
-    told(path, [message.hit(Kind.CLICK, at(1))], [message.hit(Kind.CLICK, at(2))])
+    write(path, [message.hit(Kind.CLICK, at(1))], [message.hit(Kind.CLICK, at(2))])
     assert clicked(path, "day") == [2, 1, 1]
     assert lines(path, "SELECT * FROM message") == []
     assert len(list(SqliteStore(path).find(Query(recipients=("ida@a.example",))))) == 2
@@ -54,7 +54,7 @@ def test_it_is_unique_once_however_many_portions_it_comes_in(path: Path) -> None
 
 def test_an_injection_that_comes_late_tells_its_events_the_sender(path: Path) -> None:
     message = Message(1, "ida@a.example", "spring", friendly_from="news@one.example")
-    told(path, [message.hit(Kind.CLICK, at(1))], [message.comes_in(at(0))], [message.hit(Kind.CLICK, at(2))])
+    write(path, [message.hit(Kind.CLICK, at(1))], [message.comes_in(at(0))], [message.hit(Kind.CLICK, at(2))])
     found = list(SqliteStore(path).find(Query(sending_domains=("one.example",))))
     assert [event["type"] for event in found] == ["click", "click", "injection"]
     assert {event["subject"] for event in found} == {"Spring"}
@@ -63,7 +63,7 @@ def test_an_injection_that_comes_late_tells_its_events_the_sender(path: Path) ->
 
 def test_nothing_leads_to_it_when_its_recipient_is_erased(path: Path) -> None:
     message = Message(1, "ida@a.example", "spring")
-    told(path, [message.hit(Kind.CLICK, at(1))])
+    write(path, [message.hit(Kind.CLICK, at(1))])
     store = SqliteStore(path, writing=True)
     assert store.erase("Ida@a.example") == 1
     store.add(message.hit(Kind.CLICK, at(2)))
@@ -76,7 +76,7 @@ def test_nothing_leads_to_it_when_its_recipient_is_erased(path: Path) -> None:
 
 def test_an_erased_message_leaves_no_lookup(path: Path) -> None:
     message = Message(1, "ida@a.example", "")
-    told(path, [message.hit(Kind.OPEN, at(1))])
+    write(path, [message.hit(Kind.OPEN, at(1))])
     store = SqliteStore(path, writing=True)
     assert store.erase("ida@a.example") == 1
     store.close()

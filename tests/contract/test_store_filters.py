@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Injection, MessageEvent
 from engagement.events.rows import EventRow, relabelled, rows
@@ -34,12 +34,12 @@ def outcome(number: int, at: int, kind: str, bounce_class: int, of: Injection) -
 
 
 @pytest.fixture
-def told(store: EventStore, tell: Telling) -> list[EventRow]:
+def added(store: EventStore, sample: SampleRows) -> list[EventRow]:
     """Two injections (0, 1), what became of them (2 to 5), and hits (6 to 10)."""
     one, two = injection(1, 0), injection(2, DAY)
 
     def hit(of: Injection, at: int, label: Classification | None, kind: Kind = Kind.CLICK) -> EventRow:
-        (row,) = tell.hit(
+        (row,) = sample.hit(
             kind, at, message=of.message_id[-1], recipient=of.recipient, campaign=of.campaign,
             transmission=of.transmission_id, tags=of.tags, customer="12",
         )  # fmt: skip
@@ -132,23 +132,23 @@ FILTERS: dict[str, tuple[dict[str, Any], set[int]]] = {
 }
 
 
-def test_a_filter_finds_what_it_asks_for_and_counts_it(store: EventStore, told: list[EventRow]) -> None:
+def test_a_filter_finds_what_it_asks_for_and_counts_it(store: EventStore, added: list[EventRow]) -> None:
     """All of them in one store, as filling it takes longer than asking."""
     wrong = {}
     for case, (query, places) in FILTERS.items():
-        wanted = sorted(
-            (told[place] for place in places), key=lambda row: (row.at_ms, row.event_id), reverse=True
+        expected = sorted(
+            (added[place] for place in places), key=lambda row: (row.at_ms, row.event_id), reverse=True
         )
         found = [event["event_id"] for event in store.find(Query(**query))]
         counted = sum(count.recorded for count in store.counts(Query(**query)).values())
         numbers = store.number(Query(**query), 100), store.number(Query(**query), 2)
         right = counted == numbers[0] == len(places) and numbers[1] == min(2, len(places))
-        if found != [row.event_id for row in wanted] or not right:
+        if found != [row.event_id for row in expected] or not right:
             wrong[case] = found, counted, numbers
     assert wrong == {}
 
 
-def test_names_are_all_that_events_have(store: EventStore, told: list[EventRow]) -> None:
+def test_names_are_all_that_events_have(store: EventStore, added: list[EventRow]) -> None:
     """An engine that cannot tell says so; what it tells is whole."""
     assert set(store.names("campaign", "", 10) or ()) == {"autumn", "spring"}
     assert store.names("campaign", "", 1) is None
@@ -162,7 +162,7 @@ def test_names_are_all_that_events_have(store: EventStore, told: list[EventRow])
     "query", [{"campaigns": ("spring",)}, {"types": ("click", "open")}, {"tags": ("letter",)}]
 )
 def test_pages_of_a_filter_follow_each_other(
-    store: EventStore, told: list[EventRow], query: dict[str, Any]
+    store: EventStore, added: list[EventRow], query: dict[str, Any]
 ) -> None:
     every = [event["event_id"] for event in store.find(Query(**query))]
     paged: list[str] = []
@@ -176,19 +176,19 @@ def test_pages_of_a_filter_follow_each_other(
 
 
 def test_a_message_is_found_by_each_address_that_an_event_of_it_names(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
     """As where an alias is known to one program and not to the other."""
-    first, second = tell.hit(recipient="ida@a.example"), tell.hit(at=60_000, recipient="bob@b.example")
-    third = tell.hit(at=120_000, recipient="ida@a.example", transmission=8)
+    first, second = sample.hit(recipient="ida@a.example"), sample.hit(at=60_000, recipient="bob@b.example")
+    third = sample.hit(at=120_000, recipient="ida@a.example", transmission=8)
     store.add([*first, *second])
     store.add(third)
     expected = {
         "ida@a.example": [*third, *first],
         "bob@b.example": second,
     }
-    for recipient, wanted in expected.items():
+    for recipient, places in expected.items():
         found = [event["event_id"] for event in store.find(Query(recipients=(recipient,)))]
-        assert found == [row.event_id for row in wanted], recipient
+        assert found == [row.event_id for row in places], recipient
     found = [event["event_id"] for event in store.find(Query(transmissions=("8",)))]
     assert third[0].event_id in found

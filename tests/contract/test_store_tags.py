@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contract.store_samples import Telling
+from contract.store_samples import SampleRows
 from engagement.stores.customer_tags import TAGS
 from engagement.stores.port import EventStore, Query
 
@@ -12,20 +12,20 @@ DAY = 86_400_000
 
 
 def found(store: EventStore, **query: Any) -> set[str]:
-    asked = Query(**query)
-    return {event["event_id"] for event in store.find(asked)}
+    query_ = Query(**query)
+    return {event["event_id"] for event in store.find(query_)}
 
 
-def test_a_customers_tags_are_listed_once_each(store: EventStore, tell: Telling) -> None:
+def test_a_customers_tags_are_listed_once_each(store: EventStore, sample: SampleRows) -> None:
     store.add(
         [
-            *tell.hit(tags=("letter", "nl"), customer="12"),
-            *tell.hit(at=1, message=2, tags=("nl", "letter"), customer="12"),
-            *tell.hit(at=2, message=3, tags=("autumn",), customer="12"),
-            *tell.hit(at=3, message=4, tags=("other",), customer="13"),
-            *tell.hit(at=4, message=5, tags=("nobody's",)),
-            *tell.hit(at=5, message=6, tags=("theirs",), customer="12", tenant="b"),
-            *tell.hit(at=6, message=7),
+            *sample.hit(tags=("letter", "nl"), customer="12"),
+            *sample.hit(at=1, message=2, tags=("nl", "letter"), customer="12"),
+            *sample.hit(at=2, message=3, tags=("autumn",), customer="12"),
+            *sample.hit(at=3, message=4, tags=("other",), customer="13"),
+            *sample.hit(at=4, message=5, tags=("nobody's",)),
+            *sample.hit(at=5, message=6, tags=("theirs",), customer="12", tenant="b"),
+            *sample.hit(at=6, message=7),
         ]
     )
     assert store.tags("12") == ("autumn", "letter", "nl")
@@ -35,12 +35,12 @@ def test_a_customers_tags_are_listed_once_each(store: EventStore, tell: Telling)
     assert store.tags("14") == ()
 
 
-def test_events_are_found_by_their_tags(store: EventStore, tell: Telling) -> None:
-    letter = tell.hit(tags=("letter", "nl"), customer="12")
-    autumn = tell.hit(at=1, message=2, tags=('autumn "x"', "nl"), customer="13")
-    plain = tell.hit(at=2, message=3)
-    other = tell.hit(at=3, message=4, tags=("nl",), tenant="b")
-    store.add([*letter, *autumn, *plain, *other])
+def test_events_are_found_by_their_tags(store: EventStore, sample: SampleRows) -> None:
+    letter = sample.hit(tags=("letter", "nl"), customer="12")
+    autumn = sample.hit(at=1, message=2, tags=('autumn "x"', "nl"), customer="13")
+    untagged = sample.hit(at=2, message=3)
+    other = sample.hit(at=3, message=4, tags=("nl",), tenant="b")
+    store.add([*letter, *autumn, *untagged, *other])
     assert found(store, tags=("nl",)) == {letter[0].event_id, autumn[0].event_id}
     assert found(store, tags=('autumn "x"', "none")) == {autumn[0].event_id}
     assert found(store, tags=("autumn",)) == found(store, tags=("x",)) == found(store, tags=("",)) == set()
@@ -54,10 +54,10 @@ def test_events_are_found_by_their_tags(store: EventStore, tell: Telling) -> Non
 
 
 def test_beyond_the_most_a_tag_is_not_listed_and_stays_with_its_event(
-    store: EventStore, tell: Telling
+    store: EventStore, sample: SampleRows
 ) -> None:
     """Never refused, never a reason to refuse mail."""
-    rows = [tell.hit(at=n, message=n + 1, tags=(f"tag {n:03}",), customer="12") for n in range(TAGS + 5)]
+    rows = [sample.hit(at=n, message=n + 1, tags=(f"tag {n:03}",), customer="12") for n in range(TAGS + 5)]
     for part, listed in ((rows[:50], 50), (rows[50:], TAGS), (rows, TAGS)):  # told again, it is the same
         store.add([row for each in part for row in each])
         assert len(store.tags("12")) == listed
@@ -69,8 +69,8 @@ def test_beyond_the_most_a_tag_is_not_listed_and_stays_with_its_event(
     assert len(found(store, tags=("tag 099",))) == 1
 
 
-def test_the_list_is_the_same_for_a_shipper_that_comes_later(store: EventStore, tell: Telling) -> None:
-    store.add([row for n in range(TAGS) for row in tell.hit(at=n, message=n + 1, tags=(f"tag {n:03}",))])
+def test_the_list_is_the_same_for_a_shipper_that_comes_later(store: EventStore, sample: SampleRows) -> None:
+    store.add([row for n in range(TAGS) for row in sample.hit(at=n, message=n + 1, tags=(f"tag {n:03}",))])
     before = store.tags("")
     for name in ("_tags", "forget"):  # what it remembers; of Cassandra all it remembers
         part = getattr(store, name, None)
@@ -78,15 +78,15 @@ def test_the_list_is_the_same_for_a_shipper_that_comes_later(store: EventStore, 
             part()
         elif part is not None:
             part.forget()
-    store.add(tell.hit(at=5000, message=500, tags=("one more",)))
+    store.add(sample.hit(at=5000, message=500, tags=("one more",)))
     assert store.tags("") == before
 
 
 def test_a_tag_that_nobody_uses_any_more_goes_with_the_events(
-    sweeping_store: EventStore, tell: Telling
+    sweeping_store: EventStore, sample: SampleRows
 ) -> None:
-    old, new = tell.hit(tags=("old",)), tell.hit(at=3 * DAY, message=2, tags=("new",))
-    both = tell.hit(at=1, message=3, tags=("both",)) + tell.hit(at=3 * DAY, message=4, tags=("both",))
+    old, new = sample.hit(tags=("old",)), sample.hit(at=3 * DAY, message=2, tags=("new",))
+    both = sample.hit(at=1, message=3, tags=("both",)) + sample.hit(at=3 * DAY, message=4, tags=("both",))
     sweeping_store.add([*old, *new, *both])
     assert sweeping_store.tags("") == ("both", "new", "old")
     sweeping_store.sweep(old[0].at_ms + 2 * DAY)
@@ -94,8 +94,8 @@ def test_a_tag_that_nobody_uses_any_more_goes_with_the_events(
 
 
 @pytest.mark.parametrize("tag", ["æøå", 'a"b\\c', "x" * 64, "Ünïcode 🍂"])
-def test_any_tag_is_kept_as_it_is(store: EventStore, tell: Telling, tag: str) -> None:
-    (row,) = tell.hit(tags=(tag, "second"))
+def test_any_tag_is_kept_as_it_is(store: EventStore, sample: SampleRows, tag: str) -> None:
+    (row,) = sample.hit(tags=(tag, "second"))
     store.add([row])
     assert set(store.tags("")) == {tag, "second"}
     assert found(store, tags=(tag,)) == {row.event_id}

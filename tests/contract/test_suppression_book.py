@@ -152,5 +152,5 @@ def test_an_address_is_normalised_once(address: str) -> None:
     st.builds(Entry, st.emails(), st.sampled_from(MailKind), st.sampled_from(Source), st.text(max_size=50))
 )
 def test_an_entry_is_read_as_it_was_kept(entry: Entry) -> None:
-    kept = checked(entry)
-    assert entry_of(data_of(kept)) == kept
+    checked_entry = checked(entry)
+    assert entry_of(data_of(checked_entry)) == checked_entry

@@ -2,8 +2,8 @@
 
 import pytest
 
-from contract.store_samples import AT, Telling
-from contract.waiting_samples import event, header, injection, queue, told
+from contract.store_samples import AT, SampleRows
+from contract.waiting_samples import event, header, injected, injection, queue
 from engagement.events.model import MessageName, names_of
 from engagement.events.rows import rows
 from engagement.stores.port import EventStore, Query
@@ -19,9 +19,9 @@ def test_an_empty_store_knows_no_message(store: EventStore) -> None:
     assert store.sweep_waiting(AT) == 0
 
 
-def test_a_message_is_found_by_each_of_its_names_and_whole(store: EventStore, tell: Telling) -> None:
+def test_a_message_is_found_by_each_of_its_names_and_whole(store: EventStore, sample: SampleRows) -> None:
     one = injection()
-    store.add([*told(one), *tell.hit()])
+    store.add([*injected(one), *sample.hit()])
     for name in names_of(one):
         assert dict(store.injections([name])) == {name: (one,)}
     assert set(store.injections([*names_of(one), queue("none"), header("<2@example.org>")])) == set(
@@ -40,34 +40,34 @@ def test_a_message_is_found_by_each_of_its_names_and_whole(store: EventStore, te
     ],
 )
 def test_another_name_is_another_message(store: EventStore, name: MessageName) -> None:
-    store.add(told(injection()))
+    store.add(injected(injection()))
     assert dict(store.injections([name])) == {}
 
 
 def test_messages_of_one_name_come_newest_first(store: EventStore) -> None:
     several = [injection(number, at) for number, at in ((1, 5000), (2, -90_000_000), (3, 7000), (4, 5000))]
     for one in several:
-        store.add(told(one))
+        store.add(injected(one))
     (found,) = store.injections([queue("4XyZ12abcdz9s")]).values()
     assert [one.message_id[-1] for one in found] == [3, 4, 1, 2]
 
 
 def test_a_message_without_names_is_found_by_none(store: EventStore) -> None:
-    store.add(told(injection(queue_id="", message_id_header="")))
+    store.add(injected(injection(queue_id="", message_id_header="")))
     assert dict(store.injections([queue(""), header("")])) == {}
 
 
 def test_a_message_told_twice_is_one(store: EventStore) -> None:
     one = injection()
-    store.add(told(one))
-    store.add(told(one, one))
+    store.add(injected(one))
+    store.add(injected(one, one))
     (found,) = store.injections([queue("4XyZ12abcdz9s")]).values()
     assert found == (one,)
 
 
 def test_many_names_are_asked_for_at_once(store: EventStore) -> None:
     """As many as a portion of the spool may bring."""
-    store.add(told(*(injection(number, queue_id=f"Q{number}") for number in range(1, 1501))))
+    store.add(injected(*(injection(number, queue_id=f"Q{number}") for number in range(1, 1501))))
     found = store.injections([queue(f"Q{number}") for number in range(1, 3001)])
     assert len(found) == 1500
     assert found[queue("Q1500")][0].message_id == (1500).to_bytes(16, "big")
@@ -128,14 +128,14 @@ def test_what_waits_too_long_is_swept(sweeping_store: EventStore) -> None:
 
 
 def test_a_message_that_is_swept_is_found_no_more(sweeping_store: EventStore) -> None:
-    sweeping_store.add(told(injection(), injection(2, at=5000)))
+    sweeping_store.add(injected(injection(), injection(2, at=5000)))
     sweeping_store.sweep(AT + 1000)
     (found,) = sweeping_store.injections([queue("4XyZ12abcdz9s")]).values()
     assert [one.message_id[-1] for one in found] == [2]
 
 
 def test_a_message_of_an_erased_recipient_is_found_no_more(sweeping_store: EventStore) -> None:
-    sweeping_store.add(told(injection(), injection(2, recipient="other@example.net")))
+    sweeping_store.add(injected(injection(), injection(2, recipient="other@example.net")))
     sweeping_store.erase("ida@example.net")
     (found,) = sweeping_store.injections([queue("4XyZ12abcdz9s")]).values()
     assert [one.message_id[-1] for one in found] == [2]
@@ -144,7 +144,7 @@ def test_a_message_of_an_erased_recipient_is_found_no_more(sweeping_store: Event
 
 def test_the_row_of_an_event_shows_its_message(store: EventStore) -> None:
     one = injection()
-    store.add([*told(one), *rows(event(), injection=one)])
+    store.add([*injected(one), *rows(event(), injection=one)])
     (shown,) = store.find(Query(types=("bounce",)))
     assert (shown["rcpt_to"], shown["campaign_id"], shown["bounce_class"]) == (
         "ida@example.net",

@@ -40,7 +40,7 @@ def event(number: int = 1, at: int = 1000, **given: Any) -> MessageEvent:
     return one._replace(**given)
 
 
-def told(*injections: Injection) -> list[EventRow]:
+def injected(*injections: Injection) -> list[EventRow]:
     return [row for one in injections for row in rows(one)]
 
 

@@ -46,7 +46,7 @@ EDIT = {"part": "1", "type": "text/html", "kind": "link", "start": 48, "end": 70
 BEFORE = mail(b'<a href="https://example.com/?a">x</a>')
 
 
-def judged(after: bytes, **changed: object) -> list[str]:
+def faults(after: bytes, **changed: object) -> list[str]:
     edit = EDIT | {"target": "https://example.com/?a"} | changed
     report = {"action": "rewritten", "reason": "", "edits": [edit], "skipped": []}
     return fidelity.check(BEFORE, after, report)
@@ -57,7 +57,7 @@ GOOD = mail(b'<a href="https://track.example.net/f/a/AAAAAAAAAAAAAAAAAAAAAA">x</
 
 def test_judge_accepts_what_is_right() -> None:
     assert BEFORE[48:70] == b"https://example.com/?a"
-    assert judged(GOOD) == []
+    assert faults(GOOD) == []
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_judge_accepts_what_is_right() -> None:
     ],
 )
 def test_judge_finds_what_is_wrong(after: bytes, changed: dict[str, object]) -> None:
-    assert judged(after, **changed) != []
+    assert faults(after, **changed) != []
 
 
 def test_judge_misses_no_link() -> None:

@@ -225,8 +225,8 @@ def test_tokenizer_vectors_in_raw_text() -> None:
         name = test.get("lastStartTag", "script").encode()
         for state in RAW_STATES.intersection(test.get("initialStates", ())):
             data = test["input"].encode("utf-8")
-            plain = state == "PLAINTEXT state"
-            end = raw_text.end(data, b"plaintext" if plain else name, 0, len(data))
+            is_plaintext = state == "PLAINTEXT state"
+            end = raw_text.end(data, b"plaintext" if is_plaintext else name, 0, len(data))
             ends = any(token[0] == "EndTag" for token in test["output"])
             closed = end < len(data) and markup.tag_end(data, end + 2 + len(name), len(data)) > 0
             assert closed == ends, test

@@ -29,7 +29,7 @@ SEED = 12
 FIRST = int(os.environ.get("DOCUMENTS_SEED", "1000"))  # each batch has the next
 
 
-class Judged(NamedTuple):
+class Compared(NamedTuple):
     """What a reader saw changed, and of how many documents, how many of them with links or pixels."""
 
     faults: list[str]
@@ -37,11 +37,11 @@ class Judged(NamedTuple):
     tracked: int
 
 
-def judged(reader: Any, wanted: Iterable[tuple[int, bytes]]) -> Judged:
+def compared(reader: Any, documents: Iterable[tuple[int, bytes]]) -> Compared:
     """Have numbered documents judged by the reader."""
     found: list[str] = []
     read = edited = 0
-    for number, data in wanted:
+    for number, data in documents:
         text = data.decode("latin-1").encode()
         # lexbor makes a comment of what it read before from a "<!" or "<?" that ends the document
         if reader is Lexbor and text.rstrip().endswith((b"<!", b"<?")):
@@ -52,14 +52,14 @@ def judged(reader: Any, wanted: Iterable[tuple[int, bytes]]) -> Judged:
             read += 1
             edited += after != text
             found += [f"{number}: {what} {text!r}" for what in different]
-    return Judged(found, read, edited)
+    return Compared(found, read, edited)
 
 
 Maker = Callable[[int, int], Iterator[bytes]]
 
 
-def batch(reader: Any, seed: int, count: int, maker: Maker = documents) -> Judged:
-    return judged(reader, enumerate(maker(seed, count)))
+def batch(reader: Any, seed: int, count: int, maker: Maker = documents) -> Compared:
+    return compared(reader, enumerate(maker(seed, count)))
 
 
 def test_h12_trees_by_lexbor_are_the_same_but_for_links_and_pixels() -> None:

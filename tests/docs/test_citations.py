@@ -147,8 +147,8 @@ def test_what_is_not_built_is_said_in_the_same_words() -> None:
     """A reader who looks for them finds all of it."""
     for page in SPEC.glob("*.md"):
         text = joined(page)
-        said = re.findall(r"\bnot (?:yet built|implemented|supported yet)|to be built", text)
-        assert said == [], page
+        found = re.findall(r"\bnot (?:yet built|implemented|supported yet)|to be built", text)
+        assert found == [], page
 
 
 def test_pages_that_code_names_are_there() -> None:

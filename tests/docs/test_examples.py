@@ -137,19 +137,19 @@ def test_json_is_json() -> None:
 @pytest.mark.parametrize("block", blocks("sh", "console"), ids=lambda block: block.place)
 def test_words_for_smtpapi_are_words_it_knows(block: Block) -> None:
     for line in block.text.splitlines():
-        words = shlex.split(line.removeprefix("$ "), comments=True) if "smtpapi " in line else []
-        for at, word in enumerate(words):
-            if re.fullmatch(r"(.*/bin/)?smtpapi", word) and words[0] not in ("adduser", "ln"):
-                _check_words(words[at + 1 :])
+        arguments = shlex.split(line.removeprefix("$ "), comments=True) if "smtpapi " in line else []
+        for at, word in enumerate(arguments):
+            if re.fullmatch(r"(.*/bin/)?smtpapi", word) and arguments[0] not in ("adduser", "ln"):
+                _check_arguments(arguments[at + 1 :])
 
 
-def _check_words(words: list[str]) -> None:
+def _check_arguments(arguments: list[str]) -> None:
     command: click.Command | None = main
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        command, words = command.get_command(click.Context(command), words[0]), words[1:]
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        command, arguments = command.get_command(click.Context(command), arguments[0]), arguments[1:]
     assert command is not None
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    given = {word.partition("=")[0] for word in arguments if word.startswith("--")}
     assert given <= known | {"--help"}
 
 
@@ -158,9 +158,9 @@ def test_words_for_smtpapi_within_sentences_are_words_it_knows(page: Path) -> No
     """Commands that a sentence or a table names are not run; their words and options are there."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for named in re.findall(r"`(?:\.venv/bin/)?smtpapi ([^`]+)`", text):
-        words = [word for word in named.split() if word not in ("…", "...") and not word.startswith("[")]
-        if re.fullmatch(r"[a-z][a-z-]*", words[0]) and "|" not in words[0]:
-            _check_words(words)
+        arguments = [word for word in named.split() if word not in ("…", "...") and not word.startswith("[")]
+        if re.fullmatch(r"[a-z][a-z-]*", arguments[0]) and "|" not in arguments[0]:
+            _check_arguments(arguments)
 
 
 def test_pages_have_examples_that_run() -> None:

@@ -109,13 +109,13 @@ def test_no_test_replaces_by_path() -> None:
 
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, and every name it takes from one, dotted."""
-    told: set[str] = set()
+    imported_names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            told |= {alias.name for alias in node.names}
+            imported_names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            told |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return told
+            imported_names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return imported_names
 
 
 def test_tests_share_helpers_and_not_each_other_nor_the_demonstration() -> None:

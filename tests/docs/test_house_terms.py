@@ -62,11 +62,10 @@ ROOMS = (
 STILL_THERE = {
     ("engagement/settings/schema/site/classify.py", "told"),  # a text of docs/settings.md
     ("tests/odd_mime.py", "doubtful"),
-    ("tests/odd_mime.py", "usual"),
 }
 
 
-def words(text: str) -> set[str]:
+def terms(text: str) -> set[str]:
     """Lower-case words of a text; those of `snake_case` and `CamelCase` names are split."""
     return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)}
 
@@ -102,9 +101,9 @@ def found() -> set[tuple[str, str]]:
     return {
         (name, word)
         for name, text in texts.items()
-        if words(text) & gone_in(name).keys()  # else it need not be taken apart
+        if terms(text) & gone_in(name).keys()  # else it need not be taken apart
         for piece in (read_c if name.endswith(".c") else read_python)(text)
-        for word in words(piece) & gone_in(name).keys()
+        for word in terms(piece) & gone_in(name).keys()
     }
 
 
@@ -121,7 +120,7 @@ def found() -> set[tuple[str, str]]:
     ],
 )
 def test_names_comments_and_docstrings_are_read(text: str, seen: bool) -> None:
-    assert ("told" in {word for piece in read_python(text) for word in words(piece)}) is seen
+    assert ("told" in {word for piece in read_python(text) for word in terms(piece)}) is seen
 
 
 def test_words_that_are_gone_do_not_come_back() -> None:

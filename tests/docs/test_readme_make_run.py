@@ -28,7 +28,7 @@ _NOWHERE = "gone.entered.example"
 _NAMES = f"""
 import time
 from dns_server import DnsServer, zone
-DnsServer.wanted_port = 53
+DnsServer.fixed_port = 53
 names = {(_ENTERED, _UNKNOWN, _SECURE)!r}
 with DnsServer(zone("entered.example", *((name, "A", "127.0.0.1") for name in names))):
     time.sleep(600)
@@ -56,26 +56,26 @@ class Inside:
             folder / "run", 2525, 80, ["unshare", "--net", "--mount", "sh", "-c", commands], names
         )
 
-    def words(self, *words: str) -> str:
+    def run_inside(self, *arguments: str) -> str:
         """Run a command in its network."""
         network = f"--net=/proc/{self.run.process.pid}/ns/net"
         return subprocess.run(
-            ["nsenter", network, *words], capture_output=True, text=True, check=True, timeout=60
+            ["nsenter", network, *arguments], capture_output=True, text=True, check=True, timeout=60
         ).stdout
 
-    def call(self, method: str, path: str, said: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the API of its pages."""
         key = (self.run.folder / "api-key").read_text().strip()
-        answer = self.words(
+        answer = self.run_inside(
             "curl", "-sS", "-X", method, "-H", f"Authorization: {key}",
-            "-H", "Content-Type: application/json", "-d", json.dumps(said or {}),
+            "-H", "Content-Type: application/json", "-d", json.dumps(body or {}),
             f"http://127.0.0.1:{self.run.web}/api/v1{path}",
         )  # fmt: skip
         return json.loads(answer) if answer else None
 
     def link(self, recipient: str) -> str:
         """Send the newsletter to a recipient; return the first link of their mail."""
-        self.words(
+        self.run_inside(
             str(SMTPAPI), "send", "--server", "127.0.0.1:2525",
             "--to", recipient, str(ROOT / "demo/newsletter.eml"),
         )  # fmt: skip
@@ -91,7 +91,7 @@ class Inside:
 
     def clicked(self, link: str) -> str:
         """Follow a link by its own host; return where it leads."""
-        return self.words("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}",
+        return self.run_inside("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}",
                           "--resolve", f"{_ENTERED}:80:127.0.0.1", link)  # fmt: skip
 
 
@@ -150,12 +150,14 @@ def check_doctor(inside: Inside) -> None:
     inside.call("POST", "/tracking-domains", {"domain": _SECURE, "secure": True})
 
     folder = inside.run.folder
-    inside.words("sh", "-c", f"until grep -q {_ENTERED} {folder}/tracking-domains.json; do sleep 0.1; done")
-    said = inside.words(
+    inside.run_inside(
+        "sh", "-c", f"until grep -q {_ENTERED} {folder}/tracking-domains.json; do sleep 0.1; done"
+    )
+    output = inside.run_inside(
         "sh", "-c", f"{SMTPAPI} doctor --config {folder}/etc/smtpapi.conf --json --resolver 127.0.0.1 "
         "--only domains,dns,certificate,proxy || [ $? -ne 2 ]",
     )  # fmt: skip
-    findings = json.loads(said)["findings"]
+    findings = json.loads(output)["findings"]
 
     def errors(name: str) -> list[tuple[str, str]]:
         return [

@@ -16,10 +16,10 @@ def folders() -> list[Path]:
 def test_the_table_names_every_room_and_no_other() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", text, re.MULTILINE))
-    within = {f"{room}/{inner}" for room, words in rows.items() for inner in re.findall(r"`(\w+)/`", words)}
-    told = set(rows) | within
+    within = {f"{room}/{inner}" for room, row in rows.items() for inner in re.findall(r"`(\w+)/`", row)}
+    named = set(rows) | within
     there = {str(folder.relative_to(ROOT)) for folder in folders()}
-    assert told == there
+    assert named == there
 
 
 def test_no_folder_is_a_drawer_for_everything() -> None:

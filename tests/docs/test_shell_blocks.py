@@ -19,7 +19,7 @@ _ASKING = {"shell_block", "script"}
 _MAKE = "`make -n`"
 
 
-def _asked() -> Iterator[tuple[str, str]]:
+def _parametrized() -> Iterator[tuple[str, str]]:
     """Yield page and beginning of each block that a test asks for; a name may stand for either."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         text = path.read_text("utf-8")
@@ -31,13 +31,13 @@ def _asked() -> Iterator[tuple[str, str]]:
             names = outside | _texts(list(ast.walk(function)))
             for call in (each for each in ast.walk(function) if isinstance(each, ast.Call)):
                 if isinstance(call.func, ast.Name) and call.func.id in _ASKING:
-                    words = [
+                    parameters = [
                         each.value if isinstance(each, ast.Constant) else names.get(getattr(each, "id", ""))
                         for each in call.args
                     ]
-                    if words != [None, None]:  # shell_blocks itself hands on what it was asked
-                        assert all(words), f"{path}:{call.lineno}: name page and beginning in the text"
-                        yield str(words[0]), str(words[1])
+                    if parameters != [None, None]:  # shell_blocks itself hands on what it was asked
+                        assert all(parameters), f"{path}:{call.lineno}: name page and beginning in the text"
+                        yield str(parameters[0]), str(parameters[1])
 
 
 def _texts(nodes: Sequence[ast.AST]) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _texts(nodes: Sequence[ast.AST]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def run() -> set[Block]:
     """The blocks that tests run. An answer to each question is there, which `shell_block` checks."""
-    return {shell_block(*words) for words in _asked()}
+    return {shell_block(*parameters) for parameters in _parametrized()}
 
 
 def test_each_block_is_run(run: set[Block]) -> None:

@@ -88,8 +88,8 @@ def test_h32_nothing_configures_a_tenant_and_only_keys_users_and_the_suppression
 @pytest.mark.parametrize("guide", ["docs/postfix.md", "docs/sendmail.md"])
 def test_h19_guides_configure_before_they_start(guide: str) -> None:
     text = page(guide)
-    asked = {"docs/postfix.md": "postfix reload", "docs/sendmail.md": "systemctl restart sendmail"}[guide]
-    starts = text.index(asked)
+    reloads = {"docs/postfix.md": "postfix reload", "docs/sendmail.md": "systemctl restart sendmail"}[guide]
+    starts = text.index(reloads)
     assert text.index("```ecelerity") < text.index("smtpapi check-config", 0, starts) < starts
 
 

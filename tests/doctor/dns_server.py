@@ -23,17 +23,17 @@ class DnsServer:
     silent: names never answered.
     """
 
-    wanted_port: ClassVar[int] = 0  # one that is free
+    fixed_port: ClassVar[int] = 0  # one that is free
 
     def __init__(
         self,
         records: Iterable[Record],
         silent: Iterable[str] = (),
-        failing: Iterable[str] = (),
+        broken: Iterable[str] = (),
     ) -> None:
         self.records = list(records)
         self.silent = set(silent)
-        self.failing = set(failing)
+        self.broken = set(broken)
         server = self
 
         class Udp(socketserver.BaseRequestHandler):
@@ -48,7 +48,7 @@ class DnsServer:
                 if (answer := server.answer(self.request.recv(size))) is not None:
                     self.request.sendall(struct.pack(">H", len(answer)) + answer)
 
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.wanted_port), Tcp)
+        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.fixed_port), Tcp)
         self.port: int = self._tcp.server_address[1]
         self._udp = socketserver.ThreadingUDPServer(("127.0.0.1", self.port), Udp)
 
@@ -61,7 +61,7 @@ class DnsServer:
         text = name.to_text(omit_final_dot=True).lower()
         if text in self.silent:
             return None
-        if text in self.failing:
+        if text in self.broken:
             reply.set_rcode(dns.rcode.SERVFAIL)
             return reply.to_wire()
         for _ in range(8):
@@ -69,11 +69,11 @@ class DnsServer:
             found = [each for each in self.records if each[0] == text]
             if not found and not any(each[0].endswith(f".{text}") for each in self.records):
                 reply.set_rcode(dns.rcode.NXDOMAIN)
-            wanted = [each[2] for each in found if each[1] == kind]
+            records = [each[2] for each in found if each[1] == kind]
             aliases = [each[2] for each in found if each[1] == "CNAME"]
-            if wanted:
-                reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *wanted))
-            if wanted or not aliases:
+            if records:
+                reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *records))
+            if records or not aliases:
                 break
             reply.answer.append(dns.rrset.from_text(name, 60, "IN", "CNAME", aliases[0]))
             name = dns.name.from_text(aliases[0])

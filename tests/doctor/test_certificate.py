@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from doctor.reading import complete, only
 from doctor.tls_server import Issuer, authority, server_files, serving
-from doctor.words import complete, only
 from mta.mta_site import free_port
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.web import certificate
@@ -84,13 +84,13 @@ def test_an_issuer_that_caa_no_longer_allows(tmp_path: Path, monkeypatch: pytest
     assert only(_found(files, issuers=("letsencrypt.org",))) == []
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_hsts_of_a_parent_where_links_are_http(tmp_path: Path, root: Issuer, works: bool) -> None:
+@pytest.mark.parametrize("reachable", [True, False])
+def test_hsts_of_a_parent_where_links_are_http(tmp_path: Path, root: Issuer, reachable: bool) -> None:
     with serving(server_files(tmp_path, root, "example.test"), "max-age=1000; includeSubDomains") as port:
         above = [(name, certificate.demand(name, "127.0.0.1", port)) for name in certificate.parents(HOST)]
     assert [name for name, _ in above] == ["example.test"]
-    (finding,) = complete(certificate.check_hsts(HOST, "", above, https=False, works=works))
-    assert finding.level is (Level.NOTE if works else Level.ERROR)
+    (finding,) = complete(certificate.check_hsts(HOST, "", above, https=False, works=reachable))
+    assert finding.level is (Level.NOTE if reachable else Level.ERROR)
     assert "example.test says max-age=1000; includeSubDomains" in finding.what
 
 

@@ -28,10 +28,10 @@ from web.web_cases import HOST
 ROOT = Path(__file__).parents[2]
 
 
-def _run(site: TrackerSite, *words: str) -> Result:
+def _run(site: TrackerSite, *arguments: str) -> Result:
     nowhere = str(site.folder / "no-mta")
     places = ["--config", str(site.config), "--postfix", nowhere, "--sendmail", nowhere]
-    return CliRunner().invoke(main, ["doctor", *places, *words])
+    return CliRunner().invoke(main, ["doctor", *places, *arguments])
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def site(tmp_path: Path) -> TrackerSite:
 
 def test_names_and_tracker_from_outside_in(site: TrackerSite) -> None:
     with running(site), DnsServer(zone("example.com", (HOST, "A", "127.0.0.1"))) as server:
-        words = ["--resolver", f"127.0.0.1:{server.port}", "--authoritative-port", str(server.port)]
-        done = _run(site, *words, "--only", "dns,proxy", "--json")
+        arguments = ["--resolver", f"127.0.0.1:{server.port}", "--authoritative-port", str(server.port)]
+        done = _run(site, *arguments, "--only", "dns,proxy", "--json")
     found = json.loads(done.stdout)
     assert (done.exit_code, found["status"]) == (0, 0), found
-    words_of = [each["what"] for each in found["findings"]]
+    findings = [each["what"] for each in found["findings"]]
     assert any(
-        f"http://{HOST} at 127.0.0.1 port {site.port}: a pixel and a link" in each for each in words_of
+        f"http://{HOST} at 127.0.0.1 port {site.port}: a pixel and a link" in each for each in findings
     )
     assert set(found["findings"][0]) == {"check", "level", "what", "why", "change"}
 
@@ -76,8 +76,8 @@ def test_a_certificate_by_way_of_the_names(site: TrackerSite, tmp_path: Path) ->
             f'{HOST}:{site.port}"', f'{HOST}:{port}" click_tracking_scheme = https'
         )
         site.config.write_text(text)
-        words = ["--resolver", f"127.0.0.1:{server.port}", "--authoritative-port", str(server.port)]
-        done = _run(site, *words, "--only", "certificate")
+        arguments = ["--resolver", f"127.0.0.1:{server.port}", "--authoritative-port", str(server.port)]
+        done = _run(site, *arguments, "--only", "certificate")
     assert done.exit_code == 1
     assert "the chain is not whole" in done.stdout
 

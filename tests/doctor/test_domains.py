@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import Settings, load_text
 from engagement.tracking_domains.follow import CopyWriter
@@ -37,8 +37,8 @@ def people(tmp_path: Path) -> Iterator[SqliteRegistry]:
 
 
 def enter(people: SqliteRegistry, name: str, *, default: bool = True) -> None:
-    kept = TrackingDomains(people, "")
-    kept.change(kept.checked(kept.add(name, secure=True), "valid", verified=True), default=default)
+    domains = TrackingDomains(people, "")
+    domains.change(domains.checked(domains.add(name, secure=True), "valid", verified=True), default=default)
 
 
 def copy(folder: Path) -> Path:
@@ -103,10 +103,10 @@ def test_a_copy_older_than_the_registry(tmp_path: Path, people: SqliteRegistry) 
     (finding,) = only(found(settings))
     assert "it has two.shop.example still" in finding.what
     copy(tmp_path)
-    kept = TrackingDomains(people, "")
-    domain = kept.get(NAME)
+    domains = TrackingDomains(people, "")
+    domain = domains.get(NAME)
     assert domain is not None
-    kept.change(domain, default=False)
+    domains.change(domain, default=False)
     (finding,) = only(found(settings))
     assert "it has other defaults" in finding.what
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import Settings, load_text
 from engagement.suppression import book
@@ -151,7 +151,7 @@ def _entry(name: str) -> Entry:
     return Entry(f"{name}@x.example", MailKind.NON_TRANSACTIONAL, Source.MANUALLY_ADDED)
 
 
-def _asked(folder: Path) -> Settings:
+def _settings(folder: Path) -> Settings:
     return load_text(_text(folder, "suppression_action = refuse\n"))
 
 
@@ -176,7 +176,7 @@ def test_a_list_that_no_scope_asks(tmp_path: Path, people: SqliteRegistry) -> No
 
 
 def test_no_copy_though_an_action_is_on(settings: Settings, tmp_path: Path, people: SqliteRegistry) -> None:
-    (finding,) = _suppression(_asked(tmp_path))
+    (finding,) = _suppression(_settings(tmp_path))
     assert (finding.level, "no copy of the list" in finding.what) == (Level.ERROR, True)
     assert "no shipper runs" in finding.what
 
@@ -184,7 +184,7 @@ def test_no_copy_though_an_action_is_on(settings: Settings, tmp_path: Path, peop
 def test_a_copy_that_is_as_the_registry(settings: Settings, tmp_path: Path, people: SqliteRegistry) -> None:
     book.add(people, _entry("ida"))
     _copy(settings, people)
-    (finding,) = _suppression(_asked(tmp_path), later=HOUR)
+    (finding,) = _suppression(_settings(tmp_path), later=HOUR)
     assert (finding.level, "has 1 entries" in finding.what) == (Level.OK, True)
 
 
@@ -202,7 +202,7 @@ def test_a_damaged_copy(settings: Settings, tmp_path: Path, people: SqliteRegist
             "empty": b"",
         }[fault]
     )
-    (finding,) = only(_suppression(_asked(tmp_path)))
+    (finding,) = only(_suppression(_settings(tmp_path)))
     assert (finding.level, "cannot be read" in finding.what) == (Level.ERROR, True)
     assert ("number 2" in finding.what) == (fault == "newer")
 
@@ -211,8 +211,8 @@ def test_a_copy_older_than_the_registry(settings: Settings, tmp_path: Path, peop
     book.add(people, _entry("ida"))
     _copy(settings, people)
     book.add(people, _entry("ole"))
-    assert only(_suppression(_asked(tmp_path), later=60)) == []  # a shipper has a moment
-    (finding,) = only(_suppression(_asked(tmp_path), later=HOUR))
+    assert only(_suppression(_settings(tmp_path), later=60)) == []  # a shipper has a moment
+    (finding,) = only(_suppression(_settings(tmp_path), later=HOUR))
     assert "lacks 1 of its entries, the oldest for 60 min; no shipper runs" in finding.what
     assert finding.why == "People who have unsubscribed get mail."
 
@@ -223,9 +223,9 @@ def test_a_copy_with_entries_that_were_removed(
     book.add(people, _entry("ida"))
     _copy(settings, people)
     people.delete("suppression", _entry("ida").key)
-    (finding,) = only(_suppression(_asked(tmp_path)))
+    (finding,) = only(_suppression(_settings(tmp_path)))
     assert (finding.level, "has 1 that were removed" in finding.what) == (Level.WARNING, True)
-    facts = suppression.read(_asked(tmp_path), None, time.time())
+    facts = suppression.read(_settings(tmp_path), None, time.time())
     assert only(suppression.check(replace(facts, shipping=True))) == []
 
 
@@ -235,10 +235,10 @@ def test_a_copy_that_the_filter_may_not_read(
     path = _copy(settings, people)
     path.parent.chmod(0o755)
     milter = User("milter", "someone-milter", 71_009, frozenset({71_009}))
-    (finding,) = only(_suppression(_asked(tmp_path), milter))
+    (finding,) = only(_suppression(_settings(tmp_path), milter))
     assert f"someone-milter may not read {path} (mode 0640" in finding.what
     path.chmod(0o644)
-    assert only(_suppression(_asked(tmp_path), milter)) == []
+    assert only(_suppression(_settings(tmp_path), milter)) == []
 
 
 def test_a_copy_whose_registry_cannot_be_read(
@@ -247,7 +247,7 @@ def test_a_copy_whose_registry_cannot_be_read(
     _copy(settings, people)
     people.close()
     Path(settings.registry.path).write_bytes(b"no database at all" * 100)
-    found = _suppression(_asked(tmp_path))
+    found = _suppression(_settings(tmp_path))
     assert [each.level for each in found] == [Level.SKIPPED]
 
 
@@ -325,8 +325,8 @@ def test_webhooks_whose_registry_cannot_be_read(settings: Settings, people: Sqli
 
 
 def _doctor(config: Path) -> dict[str, list[dict[str, str]]]:
-    words = ["doctor", "--config", str(config), "--json", "--only", "registry,suppression,webhooks"]
-    done = subprocess.run([SMTPAPI, *words], capture_output=True, text=True, check=False, timeout=60)
+    arguments = ["doctor", "--config", str(config), "--json", "--only", "registry,suppression,webhooks"]
+    done = subprocess.run([SMTPAPI, *arguments], capture_output=True, text=True, check=False, timeout=60)
     found: dict[str, list[dict[str, str]]] = {}
     for each in json.loads(done.stdout)["findings"]:
         found.setdefault(each["check"], []).append(each)

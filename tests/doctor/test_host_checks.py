@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.events.record import encode
 from engagement.links.keys import SECRET_SIZE, Ring
 from engagement.links.ring_file import save_ring
@@ -172,7 +172,7 @@ def test_programs_that_do_not_run_and_workers_that_drain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "role"),
+    ("arguments", "role"),
     [
         (["/v/bin/python", "/v/bin/smtpapi", "milter", "--config", "/x"], "milter"),
         (["/v/bin/python", "-P", "-m", "tracker_web", "--config", "/x"], "tracker"),
@@ -183,8 +183,8 @@ def test_programs_that_do_not_run_and_workers_that_drain() -> None:
         (["vi", "smtpapi.conf"], ""),
     ],
 )
-def test_roles_of_command_lines(words: list[str], role: str) -> None:
-    assert processes.role_of(words) == role
+def test_roles_of_command_lines(arguments: list[str], role: str) -> None:
+    assert processes.role_of(arguments) == role
 
 
 def _settings(folder: Path, more: str = "") -> Settings:
@@ -223,8 +223,8 @@ def test_what_else_a_spool_tells(tmp_path: Path) -> None:
     failed.failed("the store is locked", NOW)
     save_status(folder, failed)
     says = " | ".join(each.what for each in only(_spool(tmp_path)))
-    for words in ("the store is locked", "1 file(s) lie in", "answered with 404: 4"):
-        assert words in says
+    for text in ("the store is locked", "1 file(s) lie in", "answered with 404: 4"):
+        assert text in says
 
 
 @pytest.mark.parametrize(("size", "level"), [(90, Level.WARNING), (100, Level.ERROR)])
@@ -345,4 +345,4 @@ def test_exit_status_follows_the_worst_finding() -> None:
 
 def test_programs_are_known_as_they_are_started_here(tmp_path: Path) -> None:
     site = make_site(tmp_path)
-    assert [processes.role_of(words) for words in (own(site), web(site))] == ["tracker", "web"]
+    assert [processes.role_of(arguments) for arguments in (own(site), web(site))] == ["tracker", "web"]

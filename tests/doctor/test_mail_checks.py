@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from doctor.dns_server import DnsServer, zone
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.settings import load_file, load_text
 from mta.hop_site import FILTER, HopSite, running
 from mta.opendkim import Keys, signing
@@ -49,13 +49,13 @@ def _key_records(keys: Keys) -> Iterator[tuple[str, str, str]]:
     yield "site._domainkey.sender.test", "TXT", pieces
 
 
-def _doctor(site: HopSite, *words: str, config: Path | None = None, folder: Path | None = None) -> Result:
+def _doctor(site: HopSite, *arguments: str, config: Path | None = None, folder: Path | None = None) -> Result:
     places = ["--config", str(config or site.filter.config), "--postfix", str(folder or site.postfix.config)]
     resolver: str = site.resolver  # type: ignore[attr-defined] # see above
-    return CliRunner().invoke(main, ["doctor", *places, "--resolver", resolver, *words])
+    return CliRunner().invoke(main, ["doctor", *places, "--resolver", resolver, *arguments])
 
 
-def _probe(site: HopSite, *words: str) -> Result:
+def _probe(site: HopSite, *arguments: str) -> Result:
     given = ["--only", "probe", "--sender", "a@sender.test", "--mailbox", str(site.postfix.maildir)]
     given += [
         "--probe",
@@ -65,7 +65,7 @@ def _probe(site: HopSite, *words: str) -> Result:
         "--server",
         f"127.0.0.1:{site.ports['in']}",
     ]
-    return _doctor(site, *given, *words)
+    return _doctor(site, *given, *arguments)
 
 
 def _findings(done: Result) -> list[dict[str, str]]:
@@ -303,8 +303,8 @@ def test_sendmails_configuration(site: HopSite, tmp_path: Path, edit: tuple[str,
 
 def test_the_socket_as_sendmail_reaches_it(site: HopSite, tmp_path: Path) -> None:
     (tmp_path / "sendmail.cf").write_text("")
-    words = ["--only", "socket", "--json", "--sendmail", str(tmp_path)]
-    (finding,) = _findings(_doctor(site, *words, folder=tmp_path))
+    arguments = ["--only", "socket", "--json", "--sendmail", str(tmp_path)]
+    (finding,) = _findings(_doctor(site, *arguments, folder=tmp_path))
     assert (finding["level"], "Sendmail reaches unix:" in finding["what"]) == ("ok", True)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from doctor.dns_server import DnsServer, Record, zone
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.web import names
 
@@ -81,7 +81,7 @@ def test_a_server_that_does_not_know_the_name_that_others_know() -> None:
 def test_a_server_that_fails_beside_one_that_answers() -> None:
     with (
         DnsServer(zone("example.test", (HOST, "A", "192.0.2.1"))) as good,
-        DnsServer([], failing=[HOST]) as bad,
+        DnsServer([], broken=[HOST]) as bad,
     ):
         answers = [names.ask(HOST, names.Server("127.0.0.1", each.port)) for each in (good, bad)]
     (finding,) = only(complete(names.check(HOST, answers, (), https=True)))
@@ -89,7 +89,7 @@ def test_a_server_that_fails_beside_one_that_answers() -> None:
 
 
 def test_no_server_answers() -> None:
-    with DnsServer([], failing=[HOST]) as bad:
+    with DnsServer([], broken=[HOST]) as bad:
         answers = [names.ask(HOST, names.Server("127.0.0.1", bad.port))]
     assert [each.level for each in complete(names.check(HOST, answers, (), https=True))] == [Level.ERROR]
 

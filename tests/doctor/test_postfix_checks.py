@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.settings import Settings, Where, load_text
 from smtpapi.commands import main
 from smtpapi.doctor.finding import Finding, Level
@@ -113,8 +113,8 @@ def wired(tmp_path: Path) -> tuple[Path, Settings]:
     _config(folder, "compatibility_level = 3.6\n")
     config = tmp_path / "smtpapi.conf"
     config.write_text(f'smtpapi {{ }}\nESMTP_Listener {{ Listen ":25" {{ }} }}\n{_SPLIT}\n')
-    words = ["--config", str(config), "--postfix", str(folder), "--state", f"{tmp_path}/k", "--no-reload"]
-    assert CliRunner().invoke(main, ["setup", "postfix", *words, "--apply"]).exit_code == 0
+    arguments = ["--config", str(config), "--postfix", str(folder), "--state", f"{tmp_path}/k", "--no-reload"]
+    assert CliRunner().invoke(main, ["setup", "postfix", *arguments, "--apply"]).exit_code == 0
     return folder, _settings(_SPLIT)
 
 

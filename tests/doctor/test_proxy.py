@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from doctor.words import complete, only
+from doctor.reading import complete, only
 from engagement.links.keys import Key, KeyStatus, Ring
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.web import asking, certificate, http, proxy
@@ -160,10 +160,10 @@ def test_a_host_or_an_address_between_that_is_another(site: tuple[Site, dict[str
 def test_the_tracker_itself(site: tuple[Site, dict[str, int]]) -> None:
     one, ports = site
 
-    def asked(port: int) -> list[Finding]:
+    def findings(port: int) -> list[Finding]:
         reply = http.request(HOST, "127.0.0.1", port, "GET", "/q/doctor", tls=False)
         return complete(proxy.check_listener(f"127.0.0.1:{port}", reply))
 
-    assert [each.level for each in asked(one.port)] == [Level.OK]
-    assert "is not the tracker" in asked(ports["default-site"])[0].what
-    assert "does not answer" in asked(free_port())[0].what
+    assert [each.level for each in findings(one.port)] == [Level.OK]
+    assert "is not the tracker" in findings(ports["default-site"])[0].what
+    assert "does not answer" in findings(free_port())[0].what

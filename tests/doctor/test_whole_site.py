@@ -30,8 +30,8 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin") or ""
 
 
 @contextmanager
-def _program(*words: str, port: int = 0) -> Iterator[None]:
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _program(*arguments: str, port: int = 0) -> Iterator[None]:
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         if port:
             wait_for_port(port, process)
@@ -84,8 +84,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HopS
         for role in ("ship", "follow"):
             stack.enter_context(_program(str(SMTPAPI), role, "--config", config))
         conf = _front(tmp_path, front, tracker, server_files(tmp_path, root, DOMAIN))
-        words = (NGINX, "-p", str(tmp_path), "-c", str(conf), "-e", f"{tmp_path}/nginx.log")
-        stack.enter_context(_program(*words, port=front))
+        arguments = (NGINX, "-p", str(tmp_path), "-c", str(conf), "-e", f"{tmp_path}/nginx.log")
+        stack.enter_context(_program(*arguments, port=front))
         records = zone("example.test", (DOMAIN, "A", "127.0.0.1"))
         server = stack.enter_context(DnsServer(records))
         until(lambda: follow.read(settings).begun, 20, "the follower")
@@ -94,12 +94,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HopS
 
 def _findings(site: HopSite, resolver: str) -> list[dict[str, str]]:
     port = resolver.rpartition(":")[2]
-    words = ["--config", str(site.filter.config), "--postfix", str(site.postfix.config), "--json"]
-    words += ["--resolver", resolver, "--authoritative-port", port, "--source", "127.0.0.7"]
-    words += ["--probe", "ann@rcpt.test", "--probe", "bob@rcpt.test", "--sender", "a@sender.test"]
-    words += ["--mailbox", str(site.postfix.maildir), "--server", f"127.0.0.1:{site.ports['in']}"]
+    arguments = ["--config", str(site.filter.config), "--postfix", str(site.postfix.config), "--json"]
+    arguments += ["--resolver", resolver, "--authoritative-port", port, "--source", "127.0.0.7"]
+    arguments += ["--probe", "ann@rcpt.test", "--probe", "bob@rcpt.test", "--sender", "a@sender.test"]
+    arguments += ["--mailbox", str(site.postfix.maildir), "--server", f"127.0.0.1:{site.ports['in']}"]
     done = subprocess.run(
-        [SMTPAPI, "doctor", *words], capture_output=True, text=True, check=False, timeout=120
+        [SMTPAPI, "doctor", *arguments], capture_output=True, text=True, check=False, timeout=120
     )
     found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
     return found

@@ -57,16 +57,16 @@ def verify(folder: Path, units: dict[str, str]) -> str:
         (system / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n")
     for name, text in units.items():
         (place / name).write_text(text)
-    said = []
+    complaints = []
     for name in units:
         done = subprocess.run(
             [ANALYZE, "verify", f"--root={folder}", "--man=no", f"/etc/systemd/system/{name}"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        said.append(
+        complaints.append(
             done.stdout + done.stderr + ("" if done.returncode == 0 else f"status {done.returncode}\n")
         )
-    return "".join(said)
+    return "".join(complaints)
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
     token, state = Path(settings.web.token_file).parent, Path(settings.follow.state).parent
     socket = Path(settings.milter.socket.removeprefix("unix:")).parent
     objections = Path("/var/lib/smtpapi/objections")
-    wanted = {
+    expected = {
         "smtpapi-milter": {spool, socket},
         "smtpapi-follow": {spool, state},
         "smtpapi-shipper": {spool, store, registry, Path(settings.suppression.snapshot).parent, objections},
@@ -126,7 +126,7 @@ def test_unit_has_a_user_of_its_own_and_may_write_where_the_package_says_and_now
         "smtpapi-cluster": {Path(settings.smtpapi_cluster.directory), Path("/etc/smtpapi/ring"), objections},
     }[unit.stem]
     writable = {Path(path.lstrip("-")) for line in found["ReadWritePaths"] for path in line.split()}
-    assert writable == wanted
+    assert writable == expected
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -41,9 +41,9 @@ def die_at(step: str) -> None:
 def around(before: str, work: Callable[..., Any], after: str) -> Callable[..., Any]:
     """Return work with a step before and after it."""
 
-    def doing(*words: Any, **named: Any) -> Any:
+    def doing(*arguments: Any, **named: Any) -> Any:
         die_at(before)
-        done = work(*words, **named)
+        done = work(*arguments, **named)
         die_at(after)
         return done
 
@@ -53,7 +53,7 @@ def around(before: str, work: Callable[..., Any], after: str) -> Callable[..., A
 class Half(sqlite3.Connection):
     """Dies within a transaction, when a part of it is written and not committed: step "half"."""
 
-    def executemany(self, *words: Any) -> sqlite3.Cursor:
-        done = super().executemany(*words)
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        done = super().executemany(*arguments)
         die_at("half")
         return done

@@ -38,13 +38,13 @@ class Mail:
     name: str
     recipients: tuple[str, ...]
     body: bytes
-    asked: bool = True  # it carries X-MSYS-API
+    with_header: bool = True  # it carries X-MSYS-API
 
     def message(self) -> bytes:
         head = f"From: a@sender.test\r\nTo: list@rcpt.test\r\nSubject: load {self.name}\r\n"
         head += f"Message-ID: <{self.name}@sender.test>\r\nMIME-Version: 1.0\r\n"
         head += "Content-Type: text/html; charset=utf-8\r\n"
-        head += f"X-MSYS-API: {HEADER % self.name}\r\n" if self.asked else ""
+        head += f"X-MSYS-API: {HEADER % self.name}\r\n" if self.with_header else ""
         return head.encode() + b"\r\n" + self.body.replace(b"\n", b"\r\n")
 
 

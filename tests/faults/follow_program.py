@@ -18,8 +18,8 @@ from faults.deaths import Half, around, dies_at, live
 from smtpapi.commands import main
 
 
-def _connect(*words: Any, **named: Any) -> sqlite3.Connection:
-    return sqlite3.Connection(*words, **named) if not dies_at("half") else Half(*words, **named)
+def _connect(*arguments: Any, **named: Any) -> sqlite3.Connection:
+    return sqlite3.Connection(*arguments, **named) if not dies_at("half") else Half(*arguments, **named)
 
 
 class _Sqlite:

@@ -159,7 +159,7 @@ class Clicker(threading.Thread):
         self.answered: list[str] = []
         self.wrong: list[bytes] = []
         self.times: list[tuple[float, str, float]] = []
-        self.asked = 0
+        self.requests = 0
         self.over = threading.Event()
         self._site = site
         self._most = most
@@ -167,10 +167,10 @@ class Clicker(threading.Thread):
         self._socket: socket.socket | None = None
 
     def run(self) -> None:
-        while not self.over.is_set() and self.asked < self._most:
-            path = self._site.paths[self.asked % len(self._site.paths)]
-            agent = f"{self.label}-{self.asked}"
-            self.asked += 1
+        while not self.over.is_set() and self.requests < self._most:
+            path = self._site.paths[self.requests % len(self._site.paths)]
+            agent = f"{self.label}-{self.requests}"
+            self.requests += 1
             began = time.monotonic()
             try:
                 answer = self._fetch(path, agent)
@@ -191,7 +191,7 @@ class Clicker(threading.Thread):
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._site.port), timeout=30)
         # Each click is another client's: what one does again and again is counted together (spool.fold).
-        client = f"10.{self.asked >> 16 & 255}.{self.asked >> 8 & 255}.{self.asked & 255}"
+        client = f"10.{self.requests >> 16 & 255}.{self.requests >> 8 & 255}.{self.requests & 255}"
         self._socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: {client}\r\n"
             f"User-Agent: {agent}\r\n\r\n".encode("ascii")

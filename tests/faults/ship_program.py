@@ -33,7 +33,7 @@ def _install() -> None:
     for engine in (SqliteStore, CassandraStore):
         engine.add = around("add", engine.add, "added")  # type: ignore[method-assign] # a fault put in: the real thing, cut or watched
     connect, write = sqlite3.connect, Connection.write_batches
-    sqlite3.connect = lambda *words, **named: connect(*words, factory=Half, **named)  # type: ignore[assignment] # a fault put in: the real thing, cut or watched
+    sqlite3.connect = lambda *arguments, **named: connect(*arguments, factory=Half, **named)  # type: ignore[assignment] # a fault put in: the real thing, cut or watched
 
     def in_halves(self: Connection, several: Sequence[Any]) -> None:
         write(self, several[: len(several) // 2])

@@ -26,10 +26,10 @@ class StoreSite(Pipeline):
         self.wire = Wire(node.port)
         options: dict[str, object] = dict(SOON)
         self._password = folder / "password"
-        self._right = node.told.get("CASSANDRA_PASSWORD", "") + "\n"
+        self._right = node.variables.get("CASSANDRA_PASSWORD", "") + "\n"
         self._password.write_text(self._right)
-        if "CASSANDRA_USERNAME" in node.told:
-            options |= {"user": node.told["CASSANDRA_USERNAME"], "password_file": str(self._password)}
+        if "CASSANDRA_USERNAME" in node.variables:
+            options |= {"user": node.variables["CASSANDRA_USERNAME"], "password_file": str(self._password)}
         stanza = node.stanza(keyspace, **options)
         if wired:
             stanza = stanza.replace(f"port={node.port}", f"port={self.wire.port}")
@@ -69,13 +69,15 @@ class StoreSite(Pipeline):
     def waiting(self) -> int:
         return SpoolReader(self.spool).backlog().records
 
-    def told(self) -> status.ShipperStatus:
+    def shipper_status(self) -> status.ShipperStatus:
         return status.load(self.spool) or status.ShipperStatus()
 
     def catches_up(self, seconds: float = 300) -> float:
         """Seconds until no more waits than behind a shipper that keeps up."""
         began = time.monotonic()
         while self.waiting() > 20:
-            assert time.monotonic() - began < seconds, f"not drained in {seconds:.0f} s: {self.told()}"
+            assert time.monotonic() - began < seconds, (
+                f"not drained in {seconds:.0f} s: {self.shipper_status()}"
+            )
             time.sleep(0.2)
         return time.monotonic() - began

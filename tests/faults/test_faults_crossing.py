@@ -36,7 +36,7 @@ def _send(site: Site, name: str, each: int, most: int) -> Sent:
     return sent
 
 
-def _judged(site: Site, sent: Sent, mails: int) -> Verdict:
+def _verdict(site: Site, sent: Sent, mails: int) -> Verdict:
     assert len(sent.accepted) == mails
     assert not sent.permanent
     found = site.verdict(sent)
@@ -48,11 +48,11 @@ def _judged(site: Site, sent: Sent, mails: int) -> Verdict:
 
 
 def test_400_mails_to_400_people_over_20_sessions_at_once(site: Site) -> None:
-    assert _judged(site, _send(site, "people", 20, most=1), 400).copies["new"] == 400
+    assert _verdict(site, _send(site, "people", 20, most=1), 400).copies["new"] == 400
 
 
 def test_mails_to_up_to_20_recipients_over_20_sessions_at_once(site: Site) -> None:
-    assert _judged(site, _send(site, "lists", 3, most=20), 60).copies["new"] > 400
+    assert _verdict(site, _send(site, "lists", 3, most=20), 60).copies["new"] > 400
 
 
 def test_with_workers_killed_and_the_configuration_reloaded_meanwhile(site: Site) -> None:
@@ -70,7 +70,7 @@ def test_with_workers_killed_and_the_configuration_reloaded_meanwhile(site: Site
     finally:
         done.set()
         disturbed.join()
-    _judged(site, sent, mails)
+    _verdict(site, sent, mails)
 
 
 def _was_disturbed(site: Site, times: int) -> bool:

@@ -53,7 +53,7 @@ def click_until(site: Pipeline, name: str, done: Callable[[], bool]) -> int:
     return count
 
 
-def kept(site: Pipeline) -> int:
+def waiting(site: Pipeline) -> int:
     return SpoolReader(site.spool).backlog().records
 
 
@@ -68,12 +68,12 @@ def test_a_full_disk_costs_no_redirect_and_each_event_is_counted(tmp_path: Path,
     with mounted(site.spool, "size=128k,mode=770"):
         with site.tracker():
             click(site, "full", 1000)
-            assert kept(site) < 1000
+            assert waiting(site) < 1000
             remount(site.spool, "size=1m")
-            before = kept(site)
-            clicks = 1000 + click_until(site, "room", lambda: kept(site) > before)
+            before = waiting(site)
+            clicks = 1000 + click_until(site, "room", lambda: waiting(site) > before)
         assert dropped(site) > 0
-        assert kept(site) + dropped(site) == clicks
+        assert waiting(site) + dropped(site) == clicks
 
 
 def test_a_read_only_disk_costs_no_redirect_and_each_event_is_counted(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_a_read_only_disk_costs_no_redirect_and_each_event_is_counted(tmp_path: 
         remount(site.spool, "ro")
         with site.tracker():
             click(site, "ro", 300)
-            assert kept(site) == 0
+            assert waiting(site) == 0
             remount(site.spool, "rw")
-            clicks = 300 + click_until(site, "rw", lambda: kept(site) > 0)
-        assert kept(site) + dropped(site) == clicks
+            clicks = 300 + click_until(site, "rw", lambda: waiting(site) > 0)
+        assert waiting(site) + dropped(site) == clicks
 
 
 def test_a_read_only_disk_costs_no_mail_and_each_event_is_counted(tmp_path: Path) -> None:

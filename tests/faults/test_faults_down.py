@@ -89,7 +89,7 @@ def test_accept_lets_mail_pass_untouched_while_the_filter_is_down(site: Site) ->
     """With the header in it: the price of that setting."""
     site.filter.stop()
     item = mail("accept-down", 1)
-    assert _answer(site, "accept", Mail(item.name, item.recipients, item.body, asked=False)) == 250
+    assert _answer(site, "accept", Mail(item.name, item.recipients, item.body, with_header=False)) == 250
     site.restart()
     found = _only(site, item)
     assert not found.faults, found.faults
@@ -206,7 +206,7 @@ def test_out_of_memory(site: Site) -> None:
         assert data is not None
         _limit(pid, resource.RLIMIT_DATA, int(data[1]) * 1024 + 6_000_000)
     large = mail("memory-large", 1, size=20_000_000)
-    large = Mail(large.name, large.recipients, large.body, asked=False)
+    large = Mail(large.name, large.recipients, large.body, with_header=False)
     try:
         code = _answer(site, "in", large)
     finally:

@@ -65,7 +65,7 @@ class Context:
 
     def __init__(self, port: int) -> None:
         self.macros = {"{daemon_addr}": "127.0.0.1", "{daemon_port}": str(port), "i": "4bXyZ"}
-        self.asked: list[tuple[object, ...]] = []
+        self.changes: list[tuple[object, ...]] = []
         self.reply = ""
 
     def getsymval(self, name: str) -> str | None:
@@ -78,19 +78,19 @@ class Context:
         self.reply = code
 
     def addheader(self, name: str, value: str, index: int) -> None:
-        self.asked.append(("add", name, value))
+        self.changes.append(("add", name, value))
 
     def chgheader(self, name: str, index: int, value: str) -> None:
-        self.asked.append(("change", name, index, value))
+        self.changes.append(("change", name, index, value))
 
     def addrcpt(self, address: str, parameters: str | None) -> None:
-        self.asked.append(("addrcpt", address))
+        self.changes.append(("addrcpt", address))
 
     def delrcpt(self, address: str) -> None:
-        self.asked.append(("delrcpt", address))
+        self.changes.append(("delrcpt", address))
 
     def replacebody(self, body: bytes) -> None:
-        self.asked.append(("body", body))
+        self.changes.append(("body", body))
 
 
 class Fault:
@@ -156,7 +156,7 @@ class Case:
 @dataclass
 class Outcome:
     answer: int
-    asked: list[tuple[object, ...]] = field(default_factory=list)
+    changes: list[tuple[object, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     reply: str = ""
 
@@ -174,9 +174,9 @@ def _fields(**more: str) -> list[tuple[str, bytes]]:
 
 def _mark() -> str:
     """What the first pass puts into the mail of `several`."""
-    asked = _run(CASES["several"], Fault(0)).asked
+    changes = _run(CASES["several"], Fault(0)).changes
     (value,) = (
-        str(value) for kind, name, value in (a for a in asked if a[0] == "add") if name == "X-Smtpapi-Split"
+        str(value) for kind, name, value in (a for a in changes if a[0] == "add") if name == "X-Smtpapi-Split"
     )
     return value.strip()
 
@@ -235,16 +235,16 @@ def _run(case: Case, fault: Fault) -> Outcome:
         answer = _send(one, case)
     finally:
         sys.setprofile(None)
-    return Outcome(answer, context.asked, counters.totals(), context.reply)
+    return Outcome(answer, context.changes, counters.totals(), context.reply)
 
 
-_PLAIN = [(name, value) for name, value in _fields() if name != "X-MSYS-API"]
+_WITHOUT_HEADER = [(name, value) for name, value in _fields() if name != "X-MSYS-API"]
 CASES: dict[str, Case] = {
     "one": Case(("ann@r.test",), _fields(), _MIME),
     "html": Case(("ann@r.test",), _fields(Content_Type="text/html"), _HTML),
-    "plain": Case(("ann@r.test",), _PLAIN, _MIME),
-    "plain again": Case(("ann@r.test",), _PLAIN, _MIME, again=True),
-    "several again": Case(("ann@r.test", "bob@r.test"), _PLAIN, _MIME, again=True),
+    "plain": Case(("ann@r.test",), _WITHOUT_HEADER, _MIME),
+    "plain again": Case(("ann@r.test",), _WITHOUT_HEADER, _MIME, again=True),
+    "several again": Case(("ann@r.test", "bob@r.test"), _WITHOUT_HEADER, _MIME, again=True),
     "policy": Case(("ann@r.test",), _fields(), _MIME, policy=_POLICY),
     "several": Case(("ann@r.test", "bob@r.test"), _fields(), _MIME),
     "several by policy": Case(("ann@r.test", "bob@r.test"), _fields(), _MIME, policy=_POLICY),
@@ -265,14 +265,14 @@ _NAMES = (*CASES, "second pass")
 
 def _judge(case: Case, whole: Outcome, found: Outcome, fault: Fault) -> None:
     place = fault.place
-    if found.asked == whole.asked and found.answer == whole.answer:
+    if found.changes == whole.changes and found.answer == whole.answer:
         return  # a fault that changes nothing: of a counter, a log line
-    deletions = {ask for ask in whole.asked if ask[0] == "change"}
-    if place == _LAST and not found.asked:
+    deletions = {ask for ask in whole.changes if ask[0] == "change"}
+    if place == _LAST and not found.changes:
         return
     if found.answer == Milter.CONTINUE:
         # Untouched, but without the fields that must not leave; and it was counted.
-        assert set(found.asked) == deletions, place
+        assert set(found.changes) == deletions, place
         counted = found.counts["failed-before-change"] + found.counts["why-internal-error"]
         assert counted + found.counts["why-policy-failed"] > 0, place
         assert found.counts["messages"] == 1, place
@@ -282,7 +282,7 @@ def _judge(case: Case, whole: Outcome, found: Outcome, fault: Fault) -> None:
         # 451, so nothing of it was sent.
         assert found.answer == Milter.TEMPFAIL, place
         assert found.reply == "451" or place in _ENTRIES, place
-        assert found.asked or place in _ENTRIES or b'"cc"' in case.fields[-1][1], place
+        assert found.changes or place in _ENTRIES or b'"cc"' in case.fields[-1][1], place
 
 
 def _all(name: str) -> tuple[int, dict[str, int]]:
@@ -290,13 +290,13 @@ def _all(name: str) -> tuple[int, dict[str, int]]:
     whole = Fault(0)
     expected = _run(case, whole)
     assert expected.answer == Milter.CONTINUE
-    assert expected.asked
+    assert expected.changes
     ends = {"accept": 0, "451": 0, "whole": 0}
     for number in range(1, whole.calls + 1):
         fault = Fault(number)
         found = _run(case, fault)
         _judge(case, expected, found, fault)
-        same = found.asked == expected.asked and found.answer == expected.answer
+        same = found.changes == expected.changes and found.answer == expected.answer
         ends["whole" if same else "accept" if found.answer == Milter.CONTINUE else "451"] += 1
     return whole.calls, ends
 
@@ -321,7 +321,7 @@ def test_a_fault_at_any_call_leaves_the_mail_whole(name: str) -> None:
 def test_a_fault_of_any_change_is_answered_451(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of it may stand in the MTA by then."""
     case = _case(name)
-    number = len(_run(case, Fault(0)).asked)
+    number = len(_run(case, Fault(0)).changes)
     assert number >= 2
     for last in range(number):
         _break_changes(monkeypatch, last)
@@ -350,12 +350,12 @@ def _break_changes(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
 # --- faults before anything is judged ----------------------------------------------------------------
 
 
-def _broken_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, wanted: object) -> None:
+def _broken_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, target: object) -> None:
     """owner.name raises at the first call that has wanted among its arguments."""
     real, due = getattr(owner, name), [True]
 
     def call(*arguments: object) -> object:
-        if due[0] and wanted in arguments:
+        if due[0] and target in arguments:
             due[0] = False
             raise Injected(name)
         return real(*arguments)
@@ -383,7 +383,7 @@ def test_a_fault_before_judging_still_takes_out_what_must_not_leave(
     assert found.answer == Milter.CONTINUE
     assert found.counts["failed-before-change"] == 1
     fields = {"X-MSYS-API", "X-Smtpapi-Split"} & {field for field, _ in case.fields}
-    assert found.asked == [("change", each, 1, "") for each in sorted(fields)]
+    assert found.changes == [("change", each, 1, "") for each in sorted(fields)]
 
 
 @pytest.mark.parametrize("lost", ["X-MSYS-API", "X-Smtpapi-Split"])
@@ -395,7 +395,7 @@ def test_a_field_lost_to_a_fault_is_taken_out_all_the_same(
     )
     _broken_once(monkeypatch, incoming_message, "Field", lost)
     found = _run(case, Fault(0))
-    indexes = [ask[2] for ask in found.asked if ask[1] == lost]
+    indexes = [ask[2] for ask in found.changes if ask[1] == lost]
     if lost == "X-MSYS-API":  # it may have asked for copies
         assert (found.answer, found.reply) == (Milter.TEMPFAIL, "451")
     else:
@@ -405,28 +405,28 @@ def test_a_field_lost_to_a_fault_is_taken_out_all_the_same(
 
 def test_a_fault_before_judging_changes_nothing_of_a_stranger_s_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = [*_fields(X_MSYS_API='{"cc": ["c@r.test"]}'), ("X-Smtpapi-Split", b" 1 1 x")]
-    for owner, name, wanted in (
+    for owner, name, target in (
         (session, "_mailbox", b"<a@sender.test>"),
         (session, "_mailbox", b"<bob@r.test>"),
         (session, "Envelope", "4bXyZ"),
     ):
-        _broken_once(monkeypatch, owner, name, wanted)
+        _broken_once(monkeypatch, owner, name, target)
         found = _run(Case(("bob@r.test",), fields, _HTML, client="192.0.2.7"), Fault(0))
-        assert (found.answer, found.asked) == (Milter.CONTINUE, [])
+        assert (found.answer, found.changes) == (Milter.CONTINUE, [])
         assert found.counts["failed-before-change"] == 1
 
 
 def test_copies_asked_for_are_not_lost_to_a_fault_before_judging(monkeypatch: pytest.MonkeyPatch) -> None:
     _broken_once(monkeypatch, incoming_message, "Field", "Date")
     found = _run(CASES["copies"], Fault(0))
-    assert (found.answer, found.reply, found.asked) == (Milter.TEMPFAIL, "451", [])
+    assert (found.answer, found.reply, found.changes) == (Milter.TEMPFAIL, "451", [])
 
 
 def test_without_knowing_what_to_take_out_the_mail_passes_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     _broken_once(monkeypatch, incoming_message, "Field", "Date")
     monkeypatch.setattr(Site, "untrusted", lambda *_: 1 / 0)
     found = _run(CASES["html"], Fault(0))
-    assert (found.answer, found.asked) == (Milter.CONTINUE, [])
+    assert (found.answer, found.changes) == (Milter.CONTINUE, [])
     assert found.counts["why-internal-error"] == 1
 
 
@@ -434,5 +434,5 @@ def test_a_client_lost_to_a_fault_is_a_stranger(monkeypatch: pytest.MonkeyPatch)
     """For the whole session: nothing of its mail may be changed by trust in nobody knows whom."""
     _broken_once(monkeypatch, connection, "_address", socket.AF_INET)
     found = _run(CASES["html"], Fault(0))
-    assert (found.answer, found.asked) == (Milter.CONTINUE, [])
+    assert (found.answer, found.changes) == (Milter.CONTINUE, [])
     assert found.counts["failed-before-change"] == found.counts["why-internal-error"] == 1

@@ -79,7 +79,7 @@ class Site:
     def once(self) -> None:
         subprocess.run([str(_SMTPAPI), "follow", "--once", "--config", str(self.config)], check=True)
 
-    def told(self) -> Counter[tuple[str, str, int]]:
+    def recorded(self) -> Counter[tuple[str, str, int]]:
         """What is in the spool: each event once, however often it was told."""
         reader = SpoolReader(self.folder / "spool")
         events: dict[str, MessageEvent] = {}
@@ -110,7 +110,7 @@ def test_killed_at_each_step_each_outcome_is_told_once(tmp_path: Path, step: str
     lives = [line.split()[1] for line in done.stdout.splitlines() if ":" in line]
     assert lives[0] == "-9"
     assert lives[-1] == "0"
-    assert site.told() == site.expected
+    assert site.recorded() == site.expected
 
 
 def _killed(site: Site, kills: int, seed: int) -> None:
@@ -144,8 +144,8 @@ def _killed(site: Site, kills: int, seed: int) -> None:
         writer.join()
     site.once()
     assert sum(site.expected.values()) > 10 * kills
-    told = site.told()
-    assert told == site.expected, f"seed {seed}: {told - site.expected}, {site.expected - told}"
+    recorded = site.recorded()
+    assert recorded == site.expected, f"seed {seed}: {recorded - site.expected}, {site.expected - recorded}"
 
 
 def test_killed_at_random_each_outcome_is_told_once(tmp_path: Path) -> None:
@@ -164,13 +164,15 @@ def test_a_second_follower_of_one_state_says_so_and_ends(tmp_path: Path) -> None
     """Else the one that has seen less of a message could tell of it last."""
     site = Site(tmp_path, 2)
     site.write(20)
-    words = [str(_SMTPAPI), "follow", "--config", str(site.config)]
-    first = subprocess.Popen(words, stderr=subprocess.PIPE)
+    arguments = [str(_SMTPAPI), "follow", "--config", str(site.config)]
+    first = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     try:
         assert first.stderr is not None
         first.stderr.readline()  # it follows
         for more in ([], ["--once"]):
-            second = subprocess.run([*words, *more], capture_output=True, text=True, timeout=60, check=False)
+            second = subprocess.run(
+                [*arguments, *more], capture_output=True, text=True, timeout=60, check=False
+            )
             assert second.returncode == 1
             assert "another follower uses it" in second.stderr
     finally:
@@ -179,4 +181,4 @@ def test_a_second_follower_of_one_state_says_so_and_ends(tmp_path: Path) -> None
         if first.stderr:
             first.stderr.close()
     site.once()  # the lock went with its holder
-    assert site.told() == site.expected
+    assert site.recorded() == site.expected

@@ -68,8 +68,8 @@ def test_damage_at_every_offset_of_a_segment(
         assert not list(spool.glob("*.ready"))
         start = max((end for end in ends if end <= offset), default=0)
         rest = broken[start:]
-        kept = [path.read_bytes() for path in (spool / CORRUPT).iterdir()] if rest else []
-        assert kept == ([rest] if rest else []), offset
+        rests = [path.read_bytes() for path in (spool / CORRUPT).iterdir()] if rest else []
+        assert rests == ([rest] if rest else []), offset
         assert shipper.status.set_aside == (1 if rest else 0)
 
 
@@ -83,7 +83,7 @@ def test_damage_is_reported_to_the_operator(tmp_path: Path, caplog: pytest.LogCa
     assert Shipper(spool, MemoryStore()).drain()
     name = f"h-1-1-000000.{len(MAGIC) + len(frame(record))}.rest"
     assert f"set aside as {CORRUPT}/{name}: 6 bytes that are no whole record" in caplog.text
-    told = CliRunner().invoke(main, ["ship", "--status", "--config", str(config)]).output
-    assert f"set aside 1, see {spool / CORRUPT}" in told
+    output = CliRunner().invoke(main, ["ship", "--status", "--config", str(config)]).output
+    assert f"set aside 1, see {spool / CORRUPT}" in output
     as_json = CliRunner().invoke(main, ["ship", "--status", "--json", "--config", str(config)]).output
     assert json.loads(as_json)["set_aside"] == 1

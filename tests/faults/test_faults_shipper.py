@@ -148,8 +148,8 @@ def _emptied(site: Site) -> None:
 
 def _killed(site: Site, lives: list[str]) -> None:
     """Ship in these lives and a last one, then as if nothing had happened: the rows must be the same."""
-    kept = site.config.parent / "kept"
-    shutil.copytree(site.spool, kept)
+    copies = site.config.parent / "kept"
+    shutil.copytree(site.spool, copies)
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("ship_program.py")), str(site.config), *lives],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -158,13 +158,13 @@ def _killed(site: Site, lives: list[str]) -> None:
         timeout=3600,
         check=False,
     )
-    told = done.stdout.splitlines()
-    assert told == [*(f"{life} signal 9" for life in lives), "none:0 exit 0"], (told, done.stderr[-2000:])
+    lines = done.stdout.splitlines()
+    assert lines == [*(f"{life} signal 9" for life in lives), "none:0 exit 0"], (lines, done.stderr[-2000:])
     assert not list(site.spool.glob("*.ready"))
     assert not (site.spool / "corrupt").exists()
     disturbed = site.rows()
     _emptied(site)
-    kept.rename(site.spool)
+    copies.rename(site.spool)
     site.ship()
     assert disturbed == site.rows()
 
@@ -188,12 +188,12 @@ def test_a_shipper_killed_hundreds_of_times_leaves_the_same_rows(site: Site) -> 
 
 def test_segments_shipped_three_times_in_any_order_leave_the_same_rows(site: Site) -> None:
     site.fill(90, 7000)
-    kept = [path.read_bytes() for path in sorted(site.spool.glob("*.ready"))]
-    assert len(kept) == 3
+    originals = [path.read_bytes() for path in sorted(site.spool.glob("*.ready"))]
+    assert len(originals) == 3
     first: dict[str, list[str]] = {}
     for order in permutations(range(3)):
         for place in (*order, *order[::-1], *order):
-            (site.spool / f"h-1-{place}-000000.ready").write_bytes(kept[place])
+            (site.spool / f"h-1-{place}-000000.ready").write_bytes(originals[place])
             site.ship()
         first = first or site.rows()
         assert site.rows() == first

@@ -51,15 +51,15 @@ def test_a_full_disk_costs_events_and_no_mail(tmp_path: Path) -> None:
         assert site.counts()["tracked"] == 450
         assert _balance(site, 450) > 0
         assert re.search(r"ERROR: spool \S+: \d+ event\(s\) dropped.* Make room", site.log_text())
-        kept = len(site.injections())
+        recorded = len(site.injections())
         subprocess.run(["mount", "-o", "remount,size=1m", str(site.spool)], check=True)
-        until(lambda: _kept_more_than(site, kept), 15, "events to be kept again")
+        until(lambda: _recorded_more_than(site, recorded), 15, "events to be kept again")
         _balance(site, site.counts()["tracked"])
 
 
-def _kept_more_than(site: Filter, kept: int) -> bool:
+def _recorded_more_than(site: Filter, recorded: int) -> bool:
     _send(site, 1, 9000 + site.counts()["messages"])
-    return len(site.injections()) > kept
+    return len(site.injections()) > recorded
 
 
 def test_a_spool_of_its_largest_size_drops_and_counts(tmp_path: Path) -> None:

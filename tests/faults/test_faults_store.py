@@ -40,7 +40,7 @@ def _check(site: StoreSite, answered: list[str]) -> None:
     stored = site.agents()
     assert sorted(stored) == sorted(answered)
     assert set(stored.values()) == {1}
-    assert site.told().set_aside == 0
+    assert site.shipper_status().set_aside == 0
 
 
 def _median(crew: list[Clicker], since: float, until_: float) -> float:
@@ -51,7 +51,7 @@ def _hurt(site: StoreSite, faults: tuple[str, ...], seconds: float) -> None:
     """Each fault in turn under load, with one tracker and one shipper that nobody starts again."""
     with site.tracker(), site.shipper() as shipper:
         crew = _crew(site)
-        until(lambda: site.told().carried > 20, 30, "some events shipped")
+        until(lambda: site.shipper_status().carried > 20, 30, "some events shipped")
         for fault in faults:
             site.catches_up()
             began = time.monotonic()
@@ -60,7 +60,7 @@ def _hurt(site: StoreSite, faults: tuple[str, ...], seconds: float) -> None:
             mend = site.broken(fault)
             try:
                 if fault != "slow":  # what is slow enough to fail is not for sure
-                    until(lambda: site.told().failing, 40, f"an error ({fault})")
+                    until(lambda: site.shipper_status().failing, 40, f"an error ({fault})")
                 time.sleep(seconds)
                 mended = time.monotonic()
             finally:
@@ -120,13 +120,13 @@ def test_one_of_three_nodes_killed_then_all_stopped_and_started(tmp_path: Path) 
         migrate_store(load_file(site.config), lambda _: None)
         with site.tracker(), site.shipper() as shipper:
             crew = _crew(site)
-            until(lambda: site.told().carried > 50, 60, "some events shipped")
+            until(lambda: site.shipper_status().carried > 50, 60, "some events shipped")
             node.say("kill", "3")
-            carried = site.told().carried
-            until(lambda: site.told().carried > carried + 200, 120, "shipping without it")
+            carried = site.shipper_status().carried
+            until(lambda: site.shipper_status().carried > carried + 200, 120, "shipping without it")
             node.say("restart", "3")
             node.say("stop")
-            until(lambda: site.told().failing, 60, "an error")
+            until(lambda: site.shipper_status().failing, 60, "an error")
             until(lambda: site.waiting() > 200, 60, "a backlog")
             node.start()
             site.catches_up()

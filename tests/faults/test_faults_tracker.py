@@ -48,22 +48,22 @@ def _campaign(site: Pipeline, kills: int) -> dict[str, int]:
                     done += 1
             if process.poll() is not None:
                 process = site.start_tracker()
-            told = end(crew)
+            totals = end(crew)
             site.drained()
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     stored = site.agents()
-    missing = sorted(set(told) - set(stored))
+    missing = sorted(set(totals) - set(stored))
     doubled = sorted(agent for agent, number in stored.items() if number > 1)
     assert not missing, (seed, len(missing), missing[:5])
     assert not doubled, (seed, len(doubled), doubled[:5])
-    asked = {f"{each.label}-{number}" for each in crew for number in range(each.asked)}
-    assert set(stored) <= asked
+    requested = {f"{each.label}-{number}" for each in crew for number in range(each.requests)}
+    assert set(stored) <= requested
     return {
         "kills": done,
-        "asked": len(asked),
-        "answered": len(told),
+        "asked": len(requested),
+        "answered": len(totals),
         "stored": len(stored),
         "missing": 0,
         "doubled": 0,
@@ -71,13 +71,13 @@ def _campaign(site: Pipeline, kills: int) -> dict[str, int]:
 
 
 def test_a_tracker_killed_under_load_loses_and_doubles_no_answered_event(tmp_path: Path) -> None:
-    told = _campaign(Pipeline(tmp_path, workers=4), 10)
-    assert told["answered"] > 50
+    totals = _campaign(Pipeline(tmp_path, workers=4), 10)
+    assert totals["answered"] > 50
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_a_tracker_killed_five_hundred_times(tmp_path: Path) -> None:
-    told = _campaign(Pipeline(tmp_path, workers=4), _LONG)
-    print(f"\n{told}")
-    assert told["answered"] > 10 * _LONG
+    totals = _campaign(Pipeline(tmp_path, workers=4), _LONG)
+    print(f"\n{totals}")
+    assert totals["answered"] > 10 * _LONG

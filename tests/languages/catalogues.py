@@ -70,13 +70,18 @@ def texts(domain: str) -> Catalog:
 def in_step(path: Path) -> bytes:
     """Return a catalogue as it would be in step with the sources."""
     with path.open("rb") as file:
-        kept = read_po(file, locale=path.parent.name.replace("-", "_"), domain=path.stem, abort_invalid=True)
-    kept.update(texts(path.stem), no_fuzzy_matching=True, update_creation_date=False)
-    kept.obsolete.clear()
+        existing = read_po(
+            file, locale=path.parent.name.replace("-", "_"), domain=path.stem, abort_invalid=True
+        )
+    existing.update(texts(path.stem), no_fuzzy_matching=True, update_creation_date=False)
+    existing.obsolete.clear()
     written = io.BytesIO()
     # Without the header's times and names, which would change with each run.
-    write_po(written, kept, width=_WIDTH, include_lineno=False, ignore_obsolete=True, omit_header=True)
-    return _HEADER.format(code=path.parent.name, forms=kept.plural_forms).encode("ascii") + written.getvalue()
+    write_po(written, existing, width=_WIDTH, include_lineno=False, ignore_obsolete=True, omit_header=True)
+    return (
+        _HEADER.format(code=path.parent.name, forms=existing.plural_forms).encode("ascii")
+        + written.getvalue()
+    )
 
 
 def ours() -> list[Path]:

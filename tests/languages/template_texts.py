@@ -34,7 +34,7 @@ class _Texts(HTMLParser):
             self.found.append(data)
 
 
-def said(source: str) -> list[str]:
+def untranslated(source: str) -> list[str]:
     """Return all that a template says, or hands to a macro that says it, without gettext."""
     tree = _ENVIRONMENT.parse(source)
     pieces: list[str] = []

@@ -9,7 +9,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from languages.catalogues import SOURCES, files, in_step, ours, texts
-from languages.template_texts import said
+from languages.template_texts import untranslated
 from tracker_web.languages.catalogues import mismatched
 
 TEMPLATES = Path(__file__).parents[2] / "tracker_web" / "pages" / "templates"
@@ -73,7 +73,7 @@ def test_no_call_is_overlooked(domain: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)
 def test_no_template_says_anything_outside_of_gettext(path: Path) -> None:
-    assert [text for text in said(path.read_text("utf-8")) if text not in NAMES] == []
+    assert [text for text in untranslated(path.read_text("utf-8")) if text not in NAMES] == []
 
 
 def test_the_look_for_texts_finds_what_is_not_in_gettext() -> None:
@@ -81,6 +81,6 @@ def test_the_look_for_texts_finds_what_is_not_in_gettext() -> None:
         '<p title="Seen">A {{ _("b") }} <code>c</code> {{ "one" if x else _("two") }}'
         "{{ grid(x, 'No rows.') }}<b class=\"{{ 'well' if x }}\">{{ x or 'none' }}</b></p>"
     )
-    found = " ".join(said(template))
+    found = " ".join(untranslated(template))
     assert re.findall(r"Seen|A|one|No rows\.|none", found) == ["Seen", "A", "one", "none", "No rows."]
     assert not re.search(r"\bb\b|\bc\b|two|well", found)

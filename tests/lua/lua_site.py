@@ -174,16 +174,16 @@ def _with_bindings(hop: HopSite, folder: Path) -> None:
     hop.postfix.reload()
 
 
-def facts_of(site: LuaSite, mail: bytes, wanted: Mapping[str, Any], recipient: str) -> dict[str, Any]:
+def facts_of(site: LuaSite, mail: bytes, expected: Mapping[str, Any], recipient: str) -> dict[str, Any]:
     """Return what is seen of a delivered mail, as far as the case asks for it."""
-    domain = wanted.get("domain", DOMAIN)
+    domain = expected.get("domain", DOMAIN)
     found: dict[str, Any] = {}
     opened = []
     for word in mail.replace(b"=\r\n", b"").split(b'"'):
         scheme, sign, rest = word.partition(b"://")
         host, _, path = rest.partition(b"/")
-        if sign and host.decode("latin-1") == domain and (asked := read_path(b"/" + path)) is not None:
-            opened.append(open_token(asked.token, site.hop.filter.ring))
+        if sign and host.decode("latin-1") == domain and (read := read_path(b"/" + path)) is not None:
+            opened.append(open_token(read.token, site.hop.filter.ring))
             if opened[-1].kind in CLICKS:
                 found["scheme"] = scheme.decode()
     found["clicks"] = any(each.kind in CLICKS for each in opened)
@@ -194,16 +194,16 @@ def facts_of(site: LuaSite, mail: bytes, wanted: Mapping[str, Any], recipient: s
         found["expiry"] = round((opened[0].identity.expiry - time.time()) / 86_400) * 86_400
     head = mail.partition(b"\r\n\r\n")[0].decode("latin-1")
     names = {line.partition(":")[0].lower() for line in head.splitlines()}
-    found["gone"] = [name for name in wanted.get("gone", ()) if name.lower() not in names]
+    found["gone"] = [name for name in expected.get("gone", ()) if name.lower() not in names]
     found["fields"] = {
         name: line.partition(":")[2].strip()
-        for name in wanted.get("fields", ())
+        for name in expected.get("fields", ())
         for line in head.splitlines()
         if line.partition(":")[0].lower() == name.lower()
     }
-    if "untouched" in wanted:
+    if "untouched" in expected:
         found["untouched"] = not opened and b"https://shop.example/a?b=1&amp;c=2" in mail
-    if not wanted.keys().isdisjoint({"campaign", "tags", "metadata", "customer_id", "context"}):
+    if not expected.keys().isdisjoint({"campaign", "tags", "metadata", "customer_id", "context"}):
         event = site.event(recipient)
         found["campaign"] = event.campaign
         found["tags"] = list(event.tags)

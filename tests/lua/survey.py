@@ -106,8 +106,8 @@ def published(place: str, into: Path) -> Iterator[Published]:
                     yield Published(f"{name} {number}", path, text)
 
 
-def _git(folder: str, *words: str) -> bytes:
-    return subprocess.run(["git", f"--git-dir={folder}", *words], capture_output=True, check=True).stdout
+def _git(folder: str, *arguments: str) -> bytes:
+    return subprocess.run(["git", f"--git-dir={folder}", *arguments], capture_output=True, check=True).stdout
 
 
 def outcome(one: Published, binding_header: str) -> Outcome:
@@ -121,9 +121,9 @@ def outcome(one: Published, binding_header: str) -> Outcome:
                 data=_Tables({}),
             )
     except PolicyError as error:
-        said = str(error).removeprefix(str(one.path))
-        found = _REFUSED.search(said)
-        return Outcome("refused", found[1] if found else said)
+        message = str(error).removeprefix(str(one.path))
+        found = _REFUSED.search(message)
+        return Outcome("refused", found[1] if found else message)
     try:
         _meet(policy)
     except PolicyFailed as failed:

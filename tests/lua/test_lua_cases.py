@@ -33,9 +33,9 @@ def absolute_files(case: Case) -> Iterator[None]:
 @pytest.mark.usefixtures("absolute_files")
 @pytest.mark.parametrize("case", cases(), ids=lambda case: str(case.folder.name))
 def test_the_policy_has_the_effect_that_its_case_names(site: LuaSite, case: Case) -> None:
-    said = site.load(case)
+    reported = site.load(case)
     if case.facts.get("refused"):
-        assert case.facts["refused"] in said
+        assert case.facts["refused"] in reported
         return
     for mail in case.facts["mails"]:
         if "reply" in mail:
@@ -47,12 +47,12 @@ def test_the_policy_has_the_effect_that_its_case_names(site: LuaSite, case: Case
             assert site.nothing_for(mail["to"])
             continue
         site.send(mail)
-        for recipient, wanted in mail["sees"].items():
-            if wanted.get("nothing"):
+        for recipient, expected in mail["sees"].items():
+            if expected.get("nothing"):
                 assert site.nothing_for([recipient])
                 continue
-            found = facts_of(site, site.got(recipient), wanted, recipient)
-            assert {name: found.get(name) for name in wanted} == wanted
+            found = facts_of(site, site.got(recipient), expected, recipient)
+            assert {name: found.get(name) for name in expected} == expected
         site.hop.idle()
         site.hop.sink.got.clear()
     if steps := case.facts.get("in_order"):
@@ -60,9 +60,9 @@ def test_the_policy_has_the_effect_that_its_case_names(site: LuaSite, case: Case
         text = site.hop.filter.log_text()
         assert [step for step in steps if step in text] == steps
         assert sorted(steps, key=text.index) == steps
-    for words in case.facts.get("log", ()):
-        until(partial(_says, site, words), 5, f"{words} in the log")
+    for line in case.facts.get("log", ()):
+        until(partial(_says, site, line), 5, f"{line} in the log")
 
 
-def _says(site: LuaSite, words: str) -> bool:
-    return words in site.hop.filter.log_text()
+def _says(site: LuaSite, line: str) -> bool:
+    return line in site.hop.filter.log_text()

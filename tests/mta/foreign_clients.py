@@ -86,17 +86,17 @@ def through_go(socket: Path, what: Offer, *peers: Peer) -> list[Answer]:
         [GO_CLIENT], input=json.dumps(talk).encode(), capture_output=True, timeout=_SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     mails = [mail for each in peers for mail in each.mails]
-    answers = [_answer(mail, each) for mail, each in zip(mails, told, strict=True)]
+    answers = [_answer(mail, each) for mail, each in zip(mails, lines, strict=True)]
     for each in answers:
         _is_within(what, each)
     return answers
 
 
 def _is_within(what: Offer, answer: Answer) -> None:
-    needed = {_NEEDS[one[0]] for one in answer.asked}
-    assert needed <= what.granted, (answer.asked, what)
+    needed = {_NEEDS[one[0]] for one in answer.changes}
+    assert needed <= what.granted, (answer.changes, what)
 
 
 def _peer(peer: Peer) -> dict[str, object]:
@@ -125,29 +125,29 @@ def _message(mail: Mail) -> dict[str, object]:
     }
 
 
-def _answer(mail: Mail, told: Mapping[str, Any]) -> Answer:
+def _answer(mail: Mail, reply: Mapping[str, Any]) -> Answer:
     """What the client told, done to the mail."""
     fields, body = parsed(mail.raw)
-    answer = Answer(told["reply"] or told["verdict"], fields=list(fields), body=body)
-    assert told["step"] == "end", told
+    answer = Answer(reply["reply"] or reply["verdict"], fields=list(fields), body=body)
+    assert reply["step"] == "end", reply
     chunks = []
-    for each in told["changes"]:
+    for each in reply["changes"]:
         what, name, value = each["what"], each["name"], each["value"]
         if what == "body":
             chunks.append(base64.b64decode(each["body"]))
         elif what == "add":
             # Without the leading-space option an MTA puts a blank before what is added.
-            answer.fields.append((name, (value if told["exact"] else " " + value).encode()))
+            answer.fields.append((name, (value if reply["exact"] else " " + value).encode()))
         elif what == "change":
             what = "change" if value else "delete"
             change_field(answer.fields, name, each["index"], value.encode())
-        answer.asked.append((what, name))
+        answer.changes.append((what, name))
     if chunks:
         answer.body = b"".join(chunks)
     return answer
 
 
-def through_miltertest(socket: Path, what: Offer, peer: Peer, wanted: bytes = b"") -> Answer:
+def through_miltertest(socket: Path, what: Offer, peer: Peer, expected: bytes = b"") -> Answer:
     """The answer to the peer's only mail, which has to be small: miltertest reads 1,024 octets at most.
 
     It shows no body and no reply but compares: where `wanted` is what came, it is in the answer. Changes of
@@ -167,54 +167,54 @@ def through_miltertest(socket: Path, what: Offer, peer: Peer, wanted: bytes = b"
         "recipients": "\n".join(mail.recipients),
         "fields": "\n".join(f"{name}:{value.decode()}" for name, value in fields),
         "body": body.decode(),
-        "wanted": wanted.decode(),
+        "wanted": expected.decode(),
         "names": "\n".join(_NAMES),
     }
     assert shutil.which("miltertest"), "run .ci/system test, which installs it"
     script = _HERE / "miltertest" / "session.lua"
-    words = (f"-D{name}={value}" for name, value in given.items())
+    arguments = (f"-D{name}={value}" for name, value in given.items())
     done = subprocess.run(
-        ["miltertest", *words, "-s", str(script)],
+        ["miltertest", *arguments, "-s", str(script)],
         capture_output=True,
         text=True,
         timeout=_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert "ended" not in told, told
-    taken = {name for name in ACTIONS if told.get(f"takes-{name}") == "true"}
+    shown = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert "ended" not in shown, shown
+    taken = {name for name in ACTIONS if shown.get(f"takes-{name}") == "true"}
     assert taken <= what.granted, (taken, what)
-    answer = _compared(mail, what, told, wanted)
+    answer = _compared(mail, what, shown, expected)
     _is_within(what, answer)
     return answer
 
 
-def _compared(mail: Mail, what: Offer, told: Mapping[str, str], wanted: bytes) -> Answer:
+def _compared(mail: Mail, what: Offer, shown: Mapping[str, str], expected: bytes) -> Answer:
     fields, body = parsed(mail.raw)
-    answer = Answer(told["verdict"], fields=list(fields), body=body)
-    if told["replied"] == "true":
-        answer.verdict = wanted.decode()
-    asked = answer.asked
+    answer = Answer(shown["verdict"], fields=list(fields), body=body)
+    if shown["replied"] == "true":
+        answer.verdict = expected.decode()
+    changes = answer.changes
     for name in _NAMES:
-        if told[f"deleted-{name}"] == "true":
-            asked.append(("delete", name))
+        if shown[f"deleted-{name}"] == "true":
+            changes.append(("delete", name))
             change_field(answer.fields, name, 1, b"")
-        if told[f"added-{name}"] == "true":
-            asked.append(("add", name))
-            value = told[f"value-{name}"].replace("\\n", "\n").encode()
+        if shown[f"added-{name}"] == "true":
+            changes.append(("add", name))
+            value = shown[f"value-{name}"].replace("\\n", "\n").encode()
             answer.fields.append((name, value if what.version >= 6 else b" " + value))
-    asked += _others(told, [verb for verb, _ in asked])
-    asked += [
-        ("remove recipient", f"<{each}>") for each in mail.recipients if told[f"removed-{each}"] == "true"
+    changes += _others(shown, [verb for verb, _ in changes])
+    changes += [
+        ("remove recipient", f"<{each}>") for each in mail.recipients if shown[f"removed-{each}"] == "true"
     ]
-    if told["body"] == "true":
-        asked.append(("body", ""))
-        answer.body = wanted if told["wanted"] == "true" else b"another body"
+    if shown["body"] == "true":
+        changes.append(("body", ""))
+        answer.body = expected if shown["wanted"] == "true" else b"another body"
     return answer
 
 
-def _others(told: Mapping[str, str], named: Iterable[str]) -> list[tuple[str, ...]]:
+def _others(shown: Mapping[str, str], named: Iterable[str]) -> list[tuple[str, ...]]:
     """Changes of fields that have none of our names."""
     every = {"added": "add", "deleted": "delete", "inserted": "insert"}
-    return [(what, "?") for word, what in every.items() if told[word] == "true" and what not in named]
+    return [(what, "?") for word, what in every.items() if shown[word] == "true" and what not in named]

@@ -13,14 +13,14 @@ _ROOT = Path(__file__).parents[2]
 
 
 class MakeRun:
-    """words: what starts it, other than the program that `make run` starts. more: its environment, beside."""
+    """command: starts it, if not the program that `make run` starts. more: its environment, beside."""
 
     def __init__(
         self,
         folder: Path,
         smtp: int,
         http: int,
-        words: Sequence[str] = (sys.executable, "-m", "demo.run"),
+        command: Sequence[str] = (sys.executable, "-m", "demo.run"),
         more: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -32,7 +32,7 @@ class MakeRun:
         environment |= more or {}
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                words, cwd=_ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
+                command, cwd=_ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def text(self) -> str:

@@ -60,19 +60,22 @@ class Layouts:
     def send(self, port: str, sender: Sender, recipient: str, mail: bytes) -> None:
         with smtplib.SMTP("127.0.0.1", self.ports[port], local_hostname=sender.helo, timeout=30) as smtp:
             smtp.ehlo()
-            words = f" ADDR={sender.address} NAME=client.test" if sender.address else ""
-            words += f" LOGIN={sender.login}" if sender.login else ""
-            if words:
-                code, answer = smtp.docmd("XCLIENT" + words)
+            attributes = f" ADDR={sender.address} NAME=client.test" if sender.address else ""
+            attributes += f" LOGIN={sender.login}" if sender.login else ""
+            if attributes:
+                code, answer = smtp.docmd("XCLIENT" + attributes)
                 assert code == 220, answer
                 smtp.ehlo_resp = None
                 smtp.ehlo()
             smtp.sendmail("a@sender.test", [recipient], mail)
 
-    def sendmail(self, mail: bytes, recipient: str, *words: str) -> None:
+    def sendmail(self, mail: bytes, recipient: str, *arguments: str) -> None:
         """By the sendmail command."""
         subprocess.run(
-            ["/usr/sbin/sendmail", "-C", str(self.postfix.config), *words, "-f", "a@sender.test", recipient],
+            [
+                "/usr/sbin/sendmail", "-C", str(self.postfix.config), *arguments,
+                "-f", "a@sender.test", recipient,
+            ],
             input=mail.replace(b"\r\n", b"\n"), check=True, timeout=30,
         )  # fmt: skip
 
@@ -97,8 +100,8 @@ def _by_smtp(port: str, sender: Sender = Sender()) -> Again:
     return lambda site, mail, to: site.send(port, sender, to, mail.as_bytes(policy=_crlf))
 
 
-def _by_sendmail(*words: str) -> Again:
-    return lambda site, mail, to: site.sendmail(mail.as_bytes(policy=_crlf), to, *words)
+def _by_sendmail(*arguments: str) -> Again:
+    return lambda site, mail, to: site.sendmail(mail.as_bytes(policy=_crlf), to, *arguments)
 
 
 _crlf = compat32.clone(linesep="\r\n", max_line_length=None)
@@ -117,9 +120,9 @@ def _above(mail: Mail, name: str, value: str) -> Mail:
 
 def _last_of_each(mail: Mail) -> Mail:
     """What a script makes that holds a header in a dict."""
-    kept = dict(mail.items())
-    fields = [(name, value) for name, value in kept.items() if name not in ("Delivered-To", "X-Original-To")]
-    delivered = [(name, kept[name]) for name in ("Delivered-To",) if name in kept]
+    last = dict(mail.items())
+    fields = [(name, value) for name, value in last.items() if name not in ("Delivered-To", "X-Original-To")]
+    delivered = [(name, last[name]) for name in ("Delivered-To",) if name in last]
     mail._headers = [*delivered, *fields]  # type: ignore[attr-defined] # a Mail cannot put its fields in order
     return mail
 

@@ -15,11 +15,11 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.wfile.write(_GREETING.encode())
         for line in self.rfile:
-            words = line.decode().rstrip("\n").split("\t")
-            if words[0] == "AUTH":
-                response = next(word.removeprefix("resp=") for word in words if word.startswith("resp="))
+            fields = line.decode().rstrip("\n").split("\t")
+            if fields[0] == "AUTH":
+                response = next(word.removeprefix("resp=") for word in fields if word.startswith("resp="))
                 _, login, _ = base64.b64decode(response).decode().split("\0")
-                self.wfile.write(f"OK\t{words[1]}\tuser={login}\n".encode())
+                self.wfile.write(f"OK\t{fields[1]}\tuser={login}\n".encode())
 
 
 @contextmanager

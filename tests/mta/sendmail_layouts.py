@@ -56,8 +56,8 @@ def own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             with contextlib.suppress(OSError):
-                told = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()))
-                address = socket.inet_ntoa(told[20:24])
+                request = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()))
+                address = socket.inet_ntoa(request[20:24])
                 if not address.startswith("127."):
                     return address
     pytest.fail("a network interface besides loopback is needed, for a client that is a stranger")
@@ -91,22 +91,22 @@ def layouts(folder: Path, cells: list[str]) -> Iterator[Site]:
             )
         )
         (folder / "submit.cf").write_text(make_cf(mc))
-        status, said = by_program(folder, b"", f"-C{site.sendmail.config}", "-bi")
-        assert status == 0, said
+        status, output = by_program(folder, b"", f"-C{site.sendmail.config}", "-bi")
+        assert status == 0, output
         yield site
 
 
-def program(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+def program(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """The sendmail command, as root."""
     return subprocess.Popen(
-        [str(folder / "bin" / "sendmail"), *words],
+        [str(folder / "bin" / "sendmail"), *arguments],
         env={"LD_PRELOAD": str(folder / "bin" / "hostname.so")},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
-def by_program(folder: Path, mail: bytes, *words: str) -> tuple[int, bytes]:
+def by_program(folder: Path, mail: bytes, *arguments: str) -> tuple[int, bytes]:
     """Its exit status for a mail, and what it said."""
-    with program(folder, *words) as running:
-        said, _ = running.communicate(mail.replace(b"\r\n", b"\n"), timeout=30)
-    return running.returncode, said
+    with program(folder, *arguments) as running:
+        stated, _ = running.communicate(mail.replace(b"\r\n", b"\n"), timeout=30)
+    return running.returncode, stated

@@ -93,8 +93,8 @@ class _Session(socketserver.StreamRequestHandler):
                     self._say("354 go on")
                     message = self._data()
                     people = tuple(who for who, _ in self._recipients)
-                    wanted = tuple(params for _, params in self._recipients)
-                    self.server.got.append(Delivery(self._sender, people, self._mail, wanted, message))
+                    parameters = tuple(params for _, params in self._recipients)
+                    self.server.got.append(Delivery(self._sender, people, self._mail, parameters, message))
                     self._say("250 2.0.0 kept")
                 case "QUIT":
                     self._say("221 2.0.0 bye")

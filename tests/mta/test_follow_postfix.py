@@ -59,9 +59,9 @@ class Site:
             spool.close()
             memory.close()
         events = [decode(entry.record) for entry in SpoolReader(self.folder / "spool").read()]
-        told = [event for event in events if isinstance(event, MessageEvent)]
-        assert len({event.id for event in told}) == len(told)
-        return told
+        outcomes = [event for event in events if isinstance(event, MessageEvent)]
+        assert len({event.id for event in outcomes}) == len(outcomes)
+        return outcomes
 
     def of(self, queue_id: str, recipient: str, count: int = 1) -> list[MessageEvent]:
         """The events of a mail's recipient; wait until there are so many."""

@@ -18,7 +18,7 @@ _RAW = (
     b"Message-ID: <1@s.test>\r\nDate: Sun, 29 Nov 2026 02:00:00 +0000\r\nSubject: x\r\nX-MSYS-API: {}\r\n"
     b"Content-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 )
-_PLAIN = _RAW.replace(b"X-MSYS-API: {}\r\n", b"")
+_WITHOUT_HEADER = _RAW.replace(b"X-MSYS-API: {}\r\n", b"")
 _SEVERAL = ("b@r.test", "c@r.test")
 _STRANGER = "192.0.2.9"
 _HOP_PORT = "2526"
@@ -29,9 +29,9 @@ _FOR_READDRESS = (*_FOR_SPLIT, "DELRCPT", "ADDRCPT_PAR")
 Client = Callable[[Path, Offer, Peer, bytes], Answer]
 
 
-def _go(socket: Path, what: Offer, peer: Peer, wanted: bytes) -> Answer:
+def _go(socket: Path, what: Offer, peer: Peer, expected: bytes) -> Answer:
     (answer,) = through_go(socket, what, peer)
-    assert not wanted or answer.body in (wanted, parsed(peer.mails[0].raw)[1])
+    assert not expected or answer.body in (expected, parsed(peer.mails[0].raw)[1])
     return answer
 
 
@@ -72,20 +72,20 @@ def bodies(site: Filter) -> dict[bytes, bytes]:
     """The tracked bodies, as our own client gets them: the same mail has the same links each time."""
     client = MilterClient(site.socket)
     client.connect()
-    found = {raw: client.message(b"a@s.test", [b"b@r.test"], raw).body for raw in (_RAW, _PLAIN)}
+    found = {raw: client.message(b"a@s.test", [b"b@r.test"], raw).body for raw in (_RAW, _WITHOUT_HEADER)}
     assert all(len(site.links(body)) == 2 for body in found.values())
     return found
 
 
-def _said_once(site: Filter, what: Offer, needed: tuple[str, ...]) -> None:
+def _logged_once(site: Filter, what: Offer, needed: tuple[str, ...]) -> None:
     """The log names what is missing once, whatever client, version or number of mails it was."""
     marker = "the MTA does not grant "
     lines = [line for line in site.log_text().splitlines() if "WARNING" in line and marker in line]
-    told = [line.partition(marker)[2].partition(":")[0] for line in lines]
-    assert len(told) == len(set(told)), told
+    logged = [line.partition(marker)[2].partition(":")[0] for line in lines]
+    assert len(logged) == len(set(logged)), logged
     missing = ", ".join(name for name in needed if name not in what.granted)
-    assert not missing or missing in told
-    assert not [each for each in told if not set(each.split(", ")) <= set(needed)]
+    assert not missing or missing in logged
+    assert not [each for each in logged if not set(each.split(", ")) <= set(needed)]
 
 
 def _no_failure(site: Filter) -> None:
@@ -94,11 +94,11 @@ def _no_failure(site: Filter) -> None:
 
 
 def _of_recipients(answer: Answer) -> list[tuple[str, ...]]:
-    return [one for one in answer.asked if one[0].endswith("recipient")]
+    return [one for one in answer.changes if one[0].endswith("recipient")]
 
 
 def _unchanged(answer: Answer, raw: bytes) -> bool:
-    return (answer.verdict, answer.asked, (answer.fields, answer.body)) == ("accept", [], parsed(raw))
+    return (answer.verdict, answer.changes, (answer.fields, answer.body)) == ("accept", [], parsed(raw))
 
 
 @clients
@@ -117,15 +117,15 @@ def test_h29_one_recipient_with_each_action_withheld(
         assert not _of_recipients(answer)
         if withheld in _EACH_MAIL:
             assert answer.body == parsed(_RAW)[1]
-    plain = client(site.socket, what, Peer((Mail(_PLAIN),)), bodies[_PLAIN])
+    baseline = client(site.socket, what, Peer((Mail(_WITHOUT_HEADER),)), bodies[_WITHOUT_HEADER])
     if withheld in ("CHGBODY", "ADDHDRS"):
-        assert _unchanged(plain, _PLAIN)
+        assert _unchanged(baseline, _WITHOUT_HEADER)
     else:  # nothing has to be taken out of it
-        assert plain.body == bodies[_PLAIN]
+        assert baseline.body == bodies[_WITHOUT_HEADER]
     untracked = {"CHGBODY": 3, "ADDHDRS": 3, "CHGHDRS": 2}.get(withheld, 0)
     until(lambda: site.counts()["sessions"] == before["sessions"] + 3, what="the count of sessions")
     until(lambda: site.counts()["why-not-granted"] == before["why-not-granted"] + untracked, what="the count")
-    _said_once(site, what, _EACH_MAIL)
+    _logged_once(site, what, _EACH_MAIL)
     _no_failure(site)
 
 
@@ -136,15 +136,15 @@ def test_h29_several_recipients_over_postfix_hop(
     split: Filter, client: Client, version: int, withheld: str
 ) -> None:
     what, before = offer(version, withheld), split.counts()
-    answer = client(split.socket, what, Peer((Mail(_PLAIN, _SEVERAL),)), b"")
+    answer = client(split.socket, what, Peer((Mail(_WITHOUT_HEADER, _SEVERAL),)), b"")
     if withheld in ("ADDHDRS", "CHGHDRS", "ADDRCPT"):
-        assert _unchanged(answer, _PLAIN)
+        assert _unchanged(answer, _WITHOUT_HEADER)
         until(lambda: split.counts()["why-several-recipients"] == before["why-several-recipients"] + 1)
         assert f"the MTA does not grant {withheld}" in split.log_text()
     else:  # only the copies that come back have their bodies changed
-        assert (answer.verdict, answer.body) == ("accept", parsed(_PLAIN)[1])
-        assert answer.asked == [("add", "X-Smtpapi-Split")]
-    _said_once(split, what, _FOR_SPLIT)
+        assert (answer.verdict, answer.body) == ("accept", parsed(_WITHOUT_HEADER)[1])
+        assert answer.changes == [("add", "X-Smtpapi-Split")]
+    _logged_once(split, what, _FOR_SPLIT)
     _no_failure(split)
 
 
@@ -156,13 +156,13 @@ def test_h29_one_recipient_over_postfix_hop(
 ) -> None:
     """Whom Postfix adds to it would have this recipient's links: no hop, no links."""
     what, before = offer(version, withheld), split.counts()
-    answer = client(split.socket, what, Peer((Mail(_PLAIN),)), b"")
+    answer = client(split.socket, what, Peer((Mail(_WITHOUT_HEADER),)), b"")
     if withheld in ("ADDHDRS", "CHGHDRS", "ADDRCPT"):
-        assert _unchanged(answer, _PLAIN)
+        assert _unchanged(answer, _WITHOUT_HEADER)
         until(lambda: split.counts()["why-not-granted"] == before["why-not-granted"] + 1, what="the count")
     else:
-        assert (answer.verdict, answer.asked) == ("accept", [("add", "X-Smtpapi-Split")])
-    _said_once(split, what, _FOR_SPLIT)
+        assert (answer.verdict, answer.changes) == ("accept", [("add", "X-Smtpapi-Split")])
+    _logged_once(split, what, _FOR_SPLIT)
     _no_failure(split)
 
 
@@ -174,16 +174,16 @@ def test_h29_several_recipients_over_sendmail_hop(
 ) -> None:
     """It adds recipients with parameters, which only version 6 can."""
     what, before = offer(version, withheld), readdress.counts()
-    answer = client(readdress.socket, what, Peer((Mail(_PLAIN, _SEVERAL),)), b"")
+    answer = client(readdress.socket, what, Peer((Mail(_WITHOUT_HEADER, _SEVERAL),)), b"")
     if version == 6 and withheld in ("", "CHGBODY"):
         assert answer.verdict == "accept"
-        assert answer.asked[0] == ("add", "X-Smtpapi-Split")
+        assert answer.changes[0] == ("add", "X-Smtpapi-Split")
         leaving = [("remove recipient", f"<{each}>") for each in _SEVERAL]
         assert _of_recipients(answer)[:2] == leaving
     else:
-        assert _unchanged(answer, _PLAIN)
+        assert _unchanged(answer, _WITHOUT_HEADER)
         until(lambda: readdress.counts()["why-several-recipients"] == before["why-several-recipients"] + 1)
-    _said_once(readdress, what, _FOR_READDRESS)
+    _logged_once(readdress, what, _FOR_READDRESS)
     _no_failure(readdress)
 
 
@@ -209,7 +209,7 @@ def test_h29_copies_that_come_back_have_links_of_their_own_or_none(
     split: Filter, version: int, withheld: str
 ) -> None:
     """The hop's listener may grant less than the one before it, and speak another version."""
-    (marked,) = through_go(split.socket, offer(6), Peer((Mail(_PLAIN, _SEVERAL),)))
+    (marked,) = through_go(split.socket, offer(6), Peer((Mail(_WITHOUT_HEADER, _SEVERAL),)))
     head = b"".join(
         name.encode() + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in marked.fields
     )
@@ -233,13 +233,13 @@ def test_h29_whatever_is_withheld_no_mail_is_put_off(
     """Every set of actions. That nothing is asked for which was not granted, `through_go` sees to."""
     where: Filter = request.getfixturevalue(mode)
     names = ("CHGBODY", "ADDHDRS", "CHGHDRS", "ADDRCPT", "DELRCPT")
-    mails = tuple(Mail(raw, to) for raw in (_RAW, _PLAIN) for to in (("b@r.test",), _SEVERAL))
+    mails = tuple(Mail(raw, to) for raw in (_RAW, _WITHOUT_HEADER) for to in (("b@r.test",), _SEVERAL))
     for count in range(len(names) + 1):
         for withheld in combinations(names, count):
             answers = through_go(where.socket, offer(version, *withheld), Peer(mails))
             assert [answer.verdict for answer in answers] == ["accept"] * len(mails)
-            kept = ["X-MSYS-API" in dict(answer.fields) for answer in answers]
-            assert kept == [mail.raw == _RAW and "CHGHDRS" in withheld for mail in mails]
+            with_header = ["X-MSYS-API" in dict(answer.fields) for answer in answers]
+            assert with_header == [mail.raw == _RAW and "CHGHDRS" in withheld for mail in mails]
             tracked = [bool(where.links(answer.body)) for answer in answers]
             assert not any(tracked) or not {"CHGBODY", "ADDHDRS"} & set(withheld)
     _no_failure(where)
@@ -254,7 +254,7 @@ def test_h29_a_stranger_is_trusted_by_a_login_alone(site: Filter, client: Client
     stranger = Peer((Mail(_RAW),), _STRANGER)
     assert _unchanged(client(site.socket, offer(version), stranger, b""), _RAW)
     known = Peer((Mail(_RAW, login="ann"),), _STRANGER)
-    assert ("add", "X-Smtpapi-Id") in client(site.socket, offer(version), known, b"").asked
+    assert ("add", "X-Smtpapi-Id") in client(site.socket, offer(version), known, b"").changes
 
 
 @clients
@@ -269,8 +269,8 @@ def test_h29_the_second_client_on_a_kept_connection_is_nobody(site: Filter, vers
     """libmilter heeds SMFIC_QUIT_NC only behind a message that was accepted (docs/quirks.md)."""
     wrong = _RAW.replace(b"{}", b"{")  # which nobody but a client that is trusted is told
     mails = (Mail(wrong), Mail(_RAW))
-    told, known, *others = through_go(site.socket, offer(version), Peer(mails), Peer(mails))
-    assert told.verdict.startswith("550 ")
+    reply, known, *others = through_go(site.socket, offer(version), Peer(mails), Peer(mails))
+    assert reply.verdict.startswith("550 ")
     assert len(site.links(known.body)) == 2
     assert all(_unchanged(answer, mail.raw) for answer, mail in zip(others, mails, strict=True))
 
@@ -281,8 +281,8 @@ def test_h29_another_client_behind_a_refused_mail_is_nobody(site: Filter) -> Non
     Below version 6 the MTA would wait in vain for an answer to the connection.
     """
     refused = Peer((Mail(_RAW.replace(b"{}", b"{")),))
-    told, answer = through_go(site.socket, offer(6), refused, Peer((Mail(_RAW),), _STRANGER))
-    assert told.verdict.startswith("550 ")
+    reply, answer = through_go(site.socket, offer(6), refused, Peer((Mail(_RAW),), _STRANGER))
+    assert reply.verdict.startswith("550 ")
     assert _unchanged(answer, _RAW)
 
 
@@ -292,8 +292,8 @@ def test_h29_notation_goes_where_links_cannot_be_made(
 ) -> None:
     """No reader is to see it (contract.md 5.3), and the body may be changed."""
     where: Filter = request.getfixturevalue(mode)
-    raw = _PLAIN.partition(b"Content-Type")[0]
+    raw = _WITHOUT_HEADER.partition(b"Content-Type")[0]
     raw += b'\r\nSee https://shop.example/1[[data-msys-sublink="one"]] and buy.\r\n'
     (answer,) = through_go(where.socket, offer(6, withheld), Peer((Mail(raw),)))
-    assert (answer.verdict, answer.asked) == ("accept", [("body", "")])
+    assert (answer.verdict, answer.changes) == ("accept", [("body", "")])
     assert answer.body == b"See https://shop.example/1 and buy.\r\n"

@@ -237,13 +237,13 @@ def test_mail_of_local_programs_takes_the_hop_too(site: HopSite) -> None:
 
 def test_copies_of_the_header_get_links_and_fields_of_their_own(site: HopSite) -> None:
     """contract.md 9."""
-    asked = {
+    directive = {
         "cc": [{"email": "cc1@a.sink.test", "name": "C One"}],
         "bcc": ["bcc1@a.sink.test"],
         "archive": ["arc1@a.sink.test"],
         "campaign_id": "copies",
     }
-    site.send(["orig1@a.sink.test"], html_mail(X_MSYS_API=json.dumps(asked)))
+    site.send(["orig1@a.sink.test"], html_mail(X_MSYS_API=json.dumps(directive)))
     got = site.copies(["orig1@a.sink.test", "cc1@a.sink.test", "bcc1@a.sink.test", "arc1@a.sink.test"])
     types = {who: {one.identity.rcpt_type for one in site.links(copy.body)} for who, copy in got.items()}
     assert types == {
@@ -262,9 +262,9 @@ def test_copies_of_the_header_get_links_and_fields_of_their_own(site: HopSite) -
 
 def test_no_copy_goes_when_the_mail_is_refused(site: HopSite) -> None:
     before = len(site.sink.got)
-    asked = {"cc": ["cc2@a.sink.test"], "bcc": ["no address"]}
+    directive = {"cc": ["cc2@a.sink.test"], "bcc": ["no address"]}
     with pytest.raises(smtplib.SMTPDataError) as refused:
-        site.send(["orig2@a.sink.test"], html_mail(X_MSYS_API=json.dumps(asked)))
+        site.send(["orig2@a.sink.test"], html_mail(X_MSYS_API=json.dumps(directive)))
     assert refused.value.smtp_error == b"5.6.0 X-MSYS-API 'bcc' contains an invalid address"
     site.idle()
     assert len(site.sink.got) == before

@@ -16,7 +16,7 @@ X-MSYS-API: {"campaign_id": "c", "bcc": ["hidden@rcpt.test"]}\r
 \r
 <a href="https://shop.example/">x</a>\r
 """
-PLAIN = RAW.replace(b', "bcc": ["hidden@rcpt.test"]', b"")
+WITHOUT_BCC = RAW.replace(b', "bcc": ["hidden@rcpt.test"]', b"")
 TO = (b"ann@rcpt.test", b"bob@rcpt.test")
 HOP = {"{daemon_port}": "10026"}
 
@@ -32,7 +32,7 @@ def hop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def recipients(answer: Answer) -> list[tuple[str, ...]]:
-    return [one for one in answer.asked if one[0].endswith("recipient")]
+    return [one for one in answer.changes if one[0].endswith("recipient")]
 
 
 def first_pass(where: Filter, raw: bytes = RAW, options: tuple[bytes, ...] = (b"", b"")) -> Answer:
@@ -53,7 +53,7 @@ def first_pass(where: Filter, raw: bytes = RAW, options: tuple[bytes, ...] = (b"
 def test_copies_are_asked_of_the_mta_after_the_header(hop: Filter) -> None:
     answer = first_pass(hop)
     assert answer.verdict == "accept"
-    kinds = list(dict.fromkeys(one[0] for one in answer.asked))
+    kinds = list(dict.fromkeys(one[0] for one in answer.changes))
     assert kinds[:2] == ["delete", "add"]
     assert "body" not in kinds
     assert [name for name, _ in answer.fields] == ["Message-ID", "Date", "Content-Type", "X-Smtpapi-Split"]
@@ -65,7 +65,9 @@ def test_copies_are_asked_of_the_mta_after_the_header(hop: Filter) -> None:
 
 def test_sendmail_s_recipients_keep_their_dsn_options(tmp_path: Path) -> None:
     with site(tmp_path, "readdress") as where:
-        answer = first_pass(where, PLAIN, (b"NOTIFY=NEVER\0ORCPT=rfc822;x+2B1@rcpt.test\0", b"BODY=x\0"))
+        answer = first_pass(
+            where, WITHOUT_BCC, (b"NOTIFY=NEVER\0ORCPT=rfc822;x+2B1@rcpt.test\0", b"BODY=x\0")
+        )
         assert recipients(answer) == [
             ("remove recipient", "<ann@rcpt.test>"),
             ("remove recipient", "<bob@rcpt.test>"),
@@ -108,7 +110,7 @@ def test_a_mark_that_does_not_count_is_counted(hop: Filter) -> None:
     client.envelope(b"news@sender.test", [b"ann@rcpt.test"])
     client.content(marked.fields, marked.body + b"more\r\n")
     answer = client.end(marked.fields, marked.body + b"more\r\n")
-    assert [one[0] for one in answer.asked] == ["delete"]
+    assert [one[0] for one in answer.changes] == ["delete"]
     until(lambda: hop.counts()["marks-refused"] == before + 1, 5, "the count")
 
 
@@ -120,7 +122,7 @@ def test_defer_takes_one_recipient_a_transaction(tmp_path: Path) -> None:
         replies = client.envelope(b"news@sender.test", [*TO, b"eve@rcpt.test"])
         later = "452 4.5.3 One recipient a transaction here, send this one again"
         assert replies[1:] == ["c", later, later]
-        head, _, body = PLAIN.partition(b"\r\n\r\n")
+        head, _, body = WITHOUT_BCC.partition(b"\r\n\r\n")
         fields = [
             (name.decode(), b" " + value) for name, value in (x.split(b": ", 1) for x in head.split(b"\r\n"))
         ]

@@ -112,12 +112,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layouts]:
     with running(tmp_path_factory.mktemp("layouts")) as site, ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(site.send, *job) for job in jobs]:
             done.exception()  # the cell's test misses its mail
-        wanted = {_cell(name, kind) for name in LAYOUTS for kind in STRANGERS}
-        wanted |= {_cell(name, kind) for name in _OWN_LAYOUTS for kind in OWN}
+        expected = {_cell(name, kind) for name in LAYOUTS for kind in STRANGERS}
+        expected |= {_cell(name, kind) for name in _OWN_LAYOUTS for kind in OWN}
 
         def arrived() -> bool:
             site.settle()
-            return {f"{cell}@rcpt.test" for cell in wanted} <= site.found.keys()
+            return {f"{cell}@rcpt.test" for cell in expected} <= site.found.keys()
 
         with contextlib.suppress(AssertionError):  # as above
             until(arrived, 10, "all mail")

@@ -99,8 +99,8 @@ def test_an_alias_that_forwards(site: Site) -> None:
 
 def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> None:
     site.send(["program@rcpt.test"], html_mail())
-    status, said = by_program(folder, html_mail(), f"-C{folder}/submit.cf", "-Ac", "-i", "cron@rcpt.test")
-    assert status == 0, said
+    status, output = by_program(folder, html_mail(), f"-C{folder}/submit.cf", "-Ac", "-i", "cron@rcpt.test")
+    assert status == 0, output
     for recipient in ("program@rcpt.test", "cron@rcpt.test"):
         assert len(site.filter.links(site.sink.wait_for(recipient).body)) == 2
     passed = site.sink.wait_for("program@rcpt.test").message
@@ -117,8 +117,8 @@ def test_own_mail_is_tracked_in_the_same_layouts(site: Site, folder: Path) -> No
 def test_h30_sendmail_i_without_its_submission_program_goes_past_the_filter(site: Site, folder: Path) -> None:
     """docs/sendmail.md says so; should a Sendmail ask its filters here, that page is to be mended."""
     config = f"-C{site.sendmail.config}"
-    status, said = by_program(folder, html_mail(), config, "-Am", "-i", "past-i@rcpt.test")
-    assert status == 0, said
+    status, output = by_program(folder, html_mail(), config, "-Am", "-i", "past-i@rcpt.test")
+    assert status == 0, output
     assert site.sink.wait_for("past-i@rcpt.test").body == HTML
     assert _lines(site, "past-i@rcpt.test") == []
 
@@ -135,5 +135,5 @@ def test_h30_sendmail_bs_without_its_submission_program_is_nobody(site: Site, fo
         running.communicate(html_mail(X_MSYS_API=_VICTIM) + b".\r\nQUIT\r\n", timeout=30)
     site.sink.wait_for("past-bs@rcpt.test")
     _assert_theirs(site, "past-bs@rcpt.test", STRANGERS["with-orders"])
-    (said,) = _lines(site, "past-bs@rcpt.test")
-    assert said.endswith("reason=untrusted")
+    (output,) = _lines(site, "past-bs@rcpt.test")
+    assert output.endswith("reason=untrusted")

@@ -90,12 +90,12 @@ def test_h22_members_of_a_real_list_get_one_pixel_and_no_second_record(site: Hop
     assert {record.id for record in site.filter.injections()} == records
 
 
-_ASKED = {"cc": ["cc@a.sink.test"], "bcc": ["bcc@a.sink.test"], "archive": ["arc@a.sink.test"]}
+_COPIES = {"cc": ["cc@a.sink.test"], "bcc": ["bcc@a.sink.test"], "archive": ["arc@a.sink.test"]}
 _ALL = ["again@a.sink.test", "cc@a.sink.test", "bcc@a.sink.test", "arc@a.sink.test"]
 
 
 def _asking(tracked: bytes) -> bytes:
-    return f"X-MSYS-API: {json.dumps(_ASKED)}\r\n".encode() + tracked
+    return f"X-MSYS-API: {json.dumps(_COPIES)}\r\n".encode() + tracked
 
 
 def test_h7_postfix_gets_the_copies_of_mail_that_was_tracked_before(site: HopSite) -> None:

@@ -15,7 +15,7 @@ _MAIL = (
     b"Message-ID: <1@s.test>\r\nDate: Sun, 29 Nov 2026 02:00:00 +0000\r\nSubject: x\r\n"
     b"X-MSYS-API: {}\r\nContent-Type: text/html\r\n\r\n<a href=https://shop.example/>x</a>\r\n"
 )
-_PLAIN = _MAIL.replace(b"X-MSYS-API: {}\r\n", b"")
+_WITHOUT_HEADER = _MAIL.replace(b"X-MSYS-API: {}\r\n", b"")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def _send(client: MilterClient, raw: bytes = _MAIL, recipients: tuple[bytes, ...
 
 
 def _unchanged(answer: Answer, raw: bytes) -> bool:
-    return (answer.fields, answer.body) == parsed(raw) and not answer.asked
+    return (answer.fields, answer.body) == parsed(raw) and not answer.changes
 
 
 def test_an_mta_that_grants_everything_gets_links(site: Filter) -> None:
@@ -62,18 +62,20 @@ def test_h29_without_an_action_mail_goes_on_without_links_and_the_log_says_once_
         answer = _send(client)
         assert answer.verdict == "accept"
         assert answer.body == parsed(_MAIL)[1]
-        kept = "X-MSYS-API" in dict(answer.fields)
-        assert kept == (withheld == CHGHDRS)  # what the MTA lets us take out does not leave the building
+        with_header = "X-MSYS-API" in dict(answer.fields)
+        assert with_header == (
+            withheld == CHGHDRS
+        )  # what the MTA lets us take out does not leave the building
     if withheld == CHGHDRS:  # nothing to take out: nothing needs the action
-        assert len(site.links(_send(client, _PLAIN).body)) > 1
+        assert len(site.links(_send(client, _WITHOUT_HEADER).body)) > 1
     until(lambda: site.counts()["why-not-granted"] == before["why-not-granted"] + 2, what="the count")
     assert site.counts()["failed-in-change"] == before["failed-in-change"]
-    said = [
+    warnings = [
         line
         for line in site.log_text().splitlines()
         if "WARNING" in line and f"does not grant {name}:" in line
     ]
-    assert len(said) == 1, said
+    assert len(warnings) == 1, warnings
 
 
 @pytest.mark.parametrize("withheld", [ADDRCPT, DELRCPT, ADDRCPT_PAR, ADDHDRS, CHGHDRS])
@@ -82,10 +84,10 @@ def test_h29_without_an_action_that_the_hop_needs_several_recipients_go_untracke
 ) -> None:
     client = MilterClient(hop.socket, actions=ACTIONS & ~withheld)
     client.connect()
-    answer = _send(client, _PLAIN, (b"b@r.test", b"c@r.test"))
+    answer = _send(client, _WITHOUT_HEADER, (b"b@r.test", b"c@r.test"))
     assert answer.verdict == "accept"
-    assert not [one for one in answer.asked if "recipient" in one[0]]
-    assert answer.body == parsed(_PLAIN)[1]
+    assert not [one for one in answer.changes if "recipient" in one[0]]
+    assert answer.body == parsed(_WITHOUT_HEADER)[1]
     copies = _MAIL.replace(b"{}", b'{"bcc": [{"email": "d@r.test"}]}')
     assert _send(client, copies).verdict.startswith("550")
 
@@ -107,7 +109,7 @@ def test_h30_a_mark_made_over_one_protocol_is_known_over_another(
     """Below version 6 the MTA takes a blank from each value and puts it before what is added."""
     first, second = versions
     answers = []
-    raw = _PLAIN
+    raw = _WITHOUT_HEADER
     for version in (first, second):
         offered = (V2_ACTIONS, V2_PROTOCOL) if version == 2 else (ACTIONS, PROTOCOL)
         client = MilterClient(site.socket, version=version, actions=offered[0], protocol=offered[1])
@@ -119,7 +121,7 @@ def test_h30_a_mark_made_over_one_protocol_is_known_over_another(
         client.quit()
     (mark,) = _fields(answers[0], "X-Smtpapi-Id")
     assert re.match(rb" \S", mark)
-    assert not answers[1].asked, answers[1]
+    assert not answers[1].changes, answers[1]
     assert answers[1].body == answers[0].body
 
 
@@ -188,7 +190,7 @@ def test_h30_a_header_name_beyond_ascii_is_answered_and_leaves_the_text_alone(
     client.connect()
     answer = _send(client, raw)
     assert answer.verdict == "accept"
-    assert answer.asked == [("delete", "X-MSYS-API", "1")]
+    assert answer.changes == [("delete", "X-MSYS-API", "1")]
     assert answer.body == parsed(raw)[1]
     until(lambda: site.counts()["why-ambiguous-mime"] == before["why-ambiguous-mime"] + 1, what="the count")
     assert site.links(_send(client).body)  # the next message is as ever

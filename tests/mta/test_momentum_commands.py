@@ -123,9 +123,9 @@ def test_a_client_that_greets_again_keeps_its_name_and_its_variables(site: Mta) 
     assert b"Received: from again.test (localhost [127.0.0.1])" in site.delivered("again@rcpt.test")
 
 
-@pytest.mark.parametrize("words", ["", " "])
-def test_xsetcontext_without_variables_is_no_command(site: Mta, words: str) -> None:
-    assert _say(site, "context", ["XSETCONTEXT" + words], f"none{len(words)}@rcpt.test") == [500]
+@pytest.mark.parametrize("command", ["", " "])
+def test_xsetcontext_without_variables_is_no_command(site: Mta, command: str) -> None:
+    assert _say(site, "context", ["XSETCONTEXT" + command], f"none{len(command)}@rcpt.test") == [500]
 
 
 def test_a_listener_that_does_not_list_it_takes_no_variables(site: Mta) -> None:

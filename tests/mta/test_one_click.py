@@ -56,13 +56,13 @@ class Site:
 
     def refused(self, recipient: str, message: bytes) -> bool:
         """Whether a mail is refused in SparkPost's words; it is taken otherwise."""
-        words = b"5.7.1 recipient address was suppressed due to customer policy: List Unsubscribe"
+        text = b"5.7.1 recipient address was suppressed due to customer policy: List Unsubscribe"
         refusals = []
         try:
             self.mta.send([recipient], message)
         except smtplib.SMTPDataError as error:
             refusals.append((error.smtp_code, error.smtp_error))
-        assert refusals in ([], [(554, words)])
+        assert refusals in ([], [(554, text)])
         return bool(refusals)
 
     def ship(self) -> None:
@@ -240,9 +240,9 @@ def test_only_mail_of_the_list_that_was_left_is_refused(site: Site) -> None:
 
 
 def test_transactional_mail_and_mail_with_its_own_get_none(site: Site) -> None:
-    asked = site.got("ann@order.sink.test", html_mail(X_MSYS_API='{"options": {"transactional": true}}'))
+    copy = site.got("ann@order.sink.test", html_mail(X_MSYS_API='{"options": {"transactional": true}}'))
     own = site.got("ann@own.sink.test", html_mail(List_Unsubscribe="<https://sender.test/leave>"))
-    parsed = [email.message_from_bytes(each, policy=email.policy.default) for each in (asked, own)]
+    parsed = [email.message_from_bytes(each, policy=email.policy.default) for each in (copy, own)]
     assert [each.get_all("List-Unsubscribe") for each in parsed] == [None, ["<https://sender.test/leave>"]]
     assert [each.get_all("List-Unsubscribe-Post") for each in parsed] == [None, None]
 

@@ -35,9 +35,9 @@ def _send(site: Filter) -> str:
     return answer.verdict
 
 
-def _run(site: Filter, *words: str) -> subprocess.CompletedProcess[str]:
+def _run(site: Filter, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The program to its end."""
-    command = [*site._program, "milter", "--config", str(site.config), *words]
+    command = [*site._program, "milter", "--config", str(site.config), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 
@@ -269,9 +269,9 @@ def test_a_key_added_after_the_start_is_known_to_a_worker_started_while_the_ring
 
 def _reloaded(site: Filter, number: int) -> None:
     """Reload until that many were done or refused, and leave a session open on some worker."""
-    kept = MilterClient(site.socket)
-    kept.connect()
-    _open.append(kept)
+    client = MilterClient(site.socket)
+    client.connect()
+    _open.append(client)
     site.hup()
     until(lambda: sum(site.counts()[f"reloads{end}"] for end in ("", "-refused")) >= number, 30, "a reload")
 
@@ -301,8 +301,8 @@ def test_h4_reloads_in_a_row_with_sessions_open_never_end_the_filter(tmp_path: P
 
 def test_h4_a_thousand_hups_at_once_leave_the_filter_serving(tmp_path: Path) -> None:
     with Filter(tmp_path, workers=2) as site:
-        kept = [MilterClient(site.socket) for _ in range(6)]
-        for client in kept:
+        clients = [MilterClient(site.socket) for _ in range(6)]
+        for client in clients:
             client.connect()
         for _ in range(1000):
             site.hup()
@@ -310,7 +310,7 @@ def test_h4_a_thousand_hups_at_once_leave_the_filter_serving(tmp_path: Path) -> 
         until(lambda: site.counts()["reloads"] > 1, 30, "reloads")
         assert not site.ended(), site.log_text()
         assert _send(site) == "accept"
-        assert {client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict for client in kept} == {"accept"}
+        assert {client.message(b"a@s.test", [b"b@r.test"], _MAIL).verdict for client in clients} == {"accept"}
         assert site.stop() == 0
 
 

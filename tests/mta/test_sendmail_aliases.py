@@ -29,11 +29,11 @@ _BOB, _TEAM, _SOLO = "bob@d.test", f"team@{_HERE}", f"solo@{_HERE}"
 
 
 @contextmanager
-def _running(folder: Path, told: str = "") -> Iterator[Site]:
+def _running(folder: Path, directive: str = "") -> Iterator[Site]:
     (folder / "sendmail").mkdir()
     (folder / "sendmail/aliases").write_text(_ALIASES)
     (folder / "sendmail/virtual").write_text("info@virtual.test bob@d.test\n")
-    with running(folder, f"{READDRESS} {told}", features=_FEATURES) as site:
+    with running(folder, f"{READDRESS} {directive}", features=_FEATURES) as site:
         site.sendmail.new_aliases()
         yield site
 
@@ -72,10 +72,10 @@ _CASES = (
 @pytest.mark.parametrize("number", range(len(_CASES)), ids=["+".join(case) for case in _CASES])
 def test_h27_as_many_deliveries_with_tracking_as_without(site: Site, number: int) -> None:
     people = list(_CASES[number])
-    plain, nobody = _delivered(site, people, "off", number)
+    untracked, nobody = _delivered(site, people, "off", number)
     tracked, _ = _delivered(site, people, "on", number)
     assert nobody == set()
-    assert tracked == plain
+    assert tracked == untracked
 
 
 def test_h27_mail_that_cannot_overlap_is_tracked_for_each(site: Site) -> None:

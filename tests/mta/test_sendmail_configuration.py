@@ -61,8 +61,8 @@ def test_a_signing_filter_that_is_named_later_comes_after(tmp_path: Path) -> Non
 
 
 def test_no_word_of_the_comments_reaches_the_configuration(tmp_path: Path) -> None:
-    plain = _debian(tmp_path, "")
-    added = set(_debian(tmp_path, f"include(`{SMTPAPI_MC}')dnl\n").splitlines()) - set(plain.splitlines())
+    default = _debian(tmp_path, "")
+    added = set(_debian(tmp_path, f"include(`{SMTPAPI_MC}')dnl\n").splitlines()) - set(default.splitlines())
     expected = r"[XCKSRM]|\t|O (InputMailFilters|DaemonPort|Milter)|#"
     odd = [line for line in added if not re.match(expected, line)]
     assert odd == []

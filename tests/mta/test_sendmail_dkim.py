@@ -11,8 +11,8 @@ from mta.site_parts import HTML, html_mail
 
 pytestmark = pytest.mark.mta
 
-_ASKED = '{"campaign_id": "c", "metadata": {"a": "b"}}'
-_NOT_WANTED = '{"options": {"click_tracking": false, "open_tracking": false}}'
+_DIRECTIVE = '{"campaign_id": "c", "metadata": {"a": "b"}}'
+_OPTED_OUT = '{"options": {"click_tracking": false, "open_tracking": false}}'
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Site]
     ("name", "message", "tracked"),
     [
         ("plain", html_mail(), True),
-        ("asked", html_mail(X_MSYS_API=_ASKED), True),
+        ("asked", html_mail(X_MSYS_API=_DIRECTIVE), True),
         ("unlabelled", html_mail(labels=False), True),
-        ("unwanted", html_mail(X_MSYS_API=_NOT_WANTED), False),
+        ("unwanted", html_mail(X_MSYS_API=_OPTED_OUT), False),
         ("two lines", html_mail(Cc="b@d.test, c@d.test,\r\n  Dee <d@d.test>"), True),
         ("large", html_mail(HTML + b"<p>filling, and more of it</p>\r\n" * 8000 + HTML), True),
     ],

@@ -25,10 +25,10 @@ def _options(text: str) -> dict[str, str]:
 
 def test_mail_is_tracked_with_the_shipped_fragments_and_a_chrooted_smtpd(tmp_path: Path) -> None:
     open_folders(tmp_path)
-    plain, own = free_port(), free_port()
+    client_port, own = free_port(), free_port()
     postfix = PrivatePostfix(
         tmp_path / "p",
-        [Smtpd(plain)],
+        [Smtpd(client_port)],
         maildir=tmp_path / "maildir",
         options=_options((_ETC / "postfix" / "main.cf.smtpapi").read_text()),
     )
@@ -38,12 +38,12 @@ def test_mail_is_tracked_with_the_shipped_fragments_and_a_chrooted_smtpd(tmp_pat
     listener = f"""
 ESMTP_Listener {{
   tracking_domain = "track.example.test" click_tracking_enabled = true
-  Listen ":{plain}" {{ }} Listen ":{own}" {{ }}
+  Listen ":{client_port}" {{ }} Listen ":{own}" {{ }}
 }}"""
     with postfix:
         postfix.milter_socket.parent.rename(socket_path.parent)  # the folder with the rights the page tells
         with Filter(tmp_path / "f", listener, socket_path=socket_path) as site:
-            for number, port in enumerate((plain, own), 1):
+            for number, port in enumerate((client_port, own), 1):
                 with smtplib.SMTP("127.0.0.1", port) as smtp:
                     smtp.sendmail("a@sender.test", [f"u{port}@rcpt.test"], _MAIL)
                 until(lambda: len(list(postfix.delivered())) == number, what="the delivery")  # noqa: B023 - called within this turn of the loop

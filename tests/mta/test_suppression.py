@@ -18,7 +18,7 @@ from mta.suppression_site import SuppressionSite, listed, stanzas
 pytestmark = pytest.mark.mta
 
 T, N = MailKind.TRANSACTIONAL, MailKind.NON_TRANSACTIONAL
-WORDS = b"5.7.1 recipient address was suppressed due to customer policy: "
+REASON = b"5.7.1 recipient address was suppressed due to customer policy: "
 # Sendmail relays for 127.0.0.1 alone, and each client here has an address of its own.
 _RELAYS = "RELAY_DOMAIN(`127')dnl"
 API = json.dumps({"campaign_id": "autumn"})
@@ -65,7 +65,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_a_recipient_is_refused_at_rcpt(site: Site) -> None:
     site.list.put(Entry("ann1@a.sink.test", N, Source.LIST_UNSUBSCRIBE), Entry("bob1@b.sink.test", T))
-    assert site.list.rcpt("refuse_at_rcpt", "Ann1@A.sink.test") == (554, WORDS + b"List Unsubscribe")
+    assert site.list.rcpt("refuse_at_rcpt", "Ann1@A.sink.test") == (554, REASON + b"List Unsubscribe")
     for client, recipient in (
         ("refuse_at_rcpt", "bob1@b.sink.test"),
         ("refuse", "ann1@a.sink.test"),
@@ -75,7 +75,7 @@ def test_a_recipient_is_refused_at_rcpt(site: Site) -> None:
         assert site.list.rcpt(client, recipient)[0] == 250
     bounce, injection = site.list.events("ann1@a.sink.test", 2)
     assert (bounce["type"], bounce["bounce_class"], bounce["error_code"]) == ("bounce", "25", "554")
-    assert bounce["raw_reason"] == "554 " + WORDS.decode() + "List Unsubscribe"
+    assert bounce["raw_reason"] == "554 " + REASON.decode() + "List Unsubscribe"
     assert injection["type"] == "injection"
     assert bounce["message_id"] == injection["message_id"]
 
@@ -83,7 +83,7 @@ def test_a_recipient_is_refused_at_rcpt(site: Site) -> None:
 def test_a_mail_for_nobody_else_is_refused_and_transactional_mail_passes(site: Site) -> None:
     site.list.put(Entry("ann2@a.sink.test", N, Source.SPAM_COMPLAINT))
     code, answer = site.list.send("refuse", ["ann2@a.sink.test"], html_mail(X_MSYS_API=API))
-    assert (code, answer) == (554, WORDS + b"Spam Complaint")
+    assert (code, answer) == (554, REASON + b"Spam Complaint")
     assert site.nothing_for("ann2@a.sink.test")
     bounce, injection = site.list.events("ann2@a.sink.test", 2)
     assert (bounce["bounce_class"], bounce["campaign_id"]) == ("25", "autumn")
@@ -126,8 +126,8 @@ def test_a_mail_for_nobody_else_is_accepted_and_dropped(site: Site) -> None:
 
 def test_copies_that_the_header_asks_for_are_looked_up_too(site: Site) -> None:
     site.list.put(Entry("kim6@c.sink.test", N))
-    asked = json.dumps({"cc": ["kim6@c.sink.test", "lee6@c.sink.test"]})
-    assert site.list.send("remove", ["ann6@a.sink.test"], html_mail(X_MSYS_API=asked))[0] == 250
+    directive = json.dumps({"cc": ["kim6@c.sink.test", "lee6@c.sink.test"]})
+    assert site.list.send("remove", ["ann6@a.sink.test"], html_mail(X_MSYS_API=directive))[0] == 250
     site.sink.wait_for("ann6@a.sink.test")
     site.sink.wait_for("lee6@c.sink.test")
     assert site.nothing_for("kim6@c.sink.test")

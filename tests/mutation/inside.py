@@ -100,10 +100,10 @@ def _waited(child: int, seconds: float) -> str:
     return {0: SURVIVED, 3: ANEW}.get(status, NOTICED)
 
 
-def _run(items: list[pytest.Item], pairs: _Pairs, tell: int) -> None:
+def _run(items: list[pytest.Item], pairs: _Pairs, descriptor: int) -> None:
     """Run the tests with the code exchanged, until one fails; ends the process.
 
-    tell: where to write how many passed before the one that failed.
+    descriptor: where to write how many passed before the one that failed.
     """
     status = 1
     try:
@@ -114,7 +114,7 @@ def _run(items: list[pytest.Item], pairs: _Pairs, tell: int) -> None:
         for passed, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if Failed.yes:
-                os.write(tell, str(passed).encode())
+                os.write(descriptor, str(passed).encode())
                 return
         status = 0
     finally:

@@ -61,20 +61,20 @@ class Tree:
             "HYPOTHESIS_STORAGE_DIRECTORY": str(place / ".hypothesis"),
         }
 
-    def start(self, *words: str, **descriptors: int) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **descriptors: int) -> subprocess.Popen[bytes]:
         """Start pytest in the copy. descriptors: handed on under these names."""
         plugins = (f"no:{name}" for name in ("randomly", "cacheprovider", "schemathesis", "anyio"))
         options = ("-q", *(word for each in plugins for word in ("-p", each)), f"--basetemp={self.path}/temp")
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *words],
+            [sys.executable, "-m", "pytest", *options, *arguments],
             cwd=self.path, start_new_session=True, pass_fds=list(descriptors.values()),
             env={**self._environment, **{name: str(number) for name, number in descriptors.items()}},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def pytest(self, *words: str, timeout: float) -> int:
+    def pytest(self, *arguments: str, timeout: float) -> int:
         """Run tests in the copy; the exit status, -1 when they took too long."""
-        process = self.start(*words)
+        process = self.start(*arguments)
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -127,11 +127,11 @@ class Tree:
         """Tell whether a test passes without a mutant."""
         return self._run([test], _TIMEOUT * 3) == 0
 
-    def _run(self, tests: list[str], seconds: float, *words: str) -> int:
+    def _run(self, tests: list[str], seconds: float, *arguments: str) -> int:
         names = self.path / "chosen-tests"
         names.write_text("\n".join(tests))
-        plugin = ("-p", "mutation.failing", "-x", f"--timeout={_TIMEOUT}")
-        return self.pytest(*plugin, *words, f"@{names}", timeout=seconds)
+        plugin = ("-p", "mutation.first_failure", "-x", f"--timeout={_TIMEOUT}")
+        return self.pytest(*plugin, *arguments, f"@{names}", timeout=seconds)
 
     def open(self) -> None:
         """Begin the session in which most mutants are tried."""
@@ -156,8 +156,8 @@ class Session:
     def __init__(self, tree: Tree) -> None:
         jobs, self._jobs = os.pipe()
         self._answers, answers = os.pipe()
-        words = ("-p", "mutation.inside", f"--timeout={_TIMEOUT}", *SUITES, *CHOICE)
-        self._process = tree.start(*words, MUTANT_JOBS=jobs, MUTANT_ANSWERS=answers)
+        arguments = ("-p", "mutation.inside", f"--timeout={_TIMEOUT}", *SUITES, *CHOICE)
+        self._process = tree.start(*arguments, MUTANT_JOBS=jobs, MUTANT_ANSWERS=answers)
         os.close(jobs)
         os.close(answers)
         self._lines = os.fdopen(self._answers)

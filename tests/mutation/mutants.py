@@ -146,8 +146,8 @@ class _Finder:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 yield from self._between(left, right, *_COMPARISONS[type(op)])
             case ast.BoolOp(op=op, values=[first, second, *_]):
-                words = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
-                yield from self._between(first, second, *words)
+                operators = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
+                yield from self._between(first, second, *operators)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 yield from self._between(left, right, *_OPERATORS[type(op)])
             case ast.UnaryOp(op=ast.Not(), operand=operand):

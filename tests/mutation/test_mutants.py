@@ -55,13 +55,13 @@ def _lines(path: str) -> list[str]:
     return (ROOT / path).read_text("utf-8").splitlines()
 
 
-def asked_for(drawn: list[Mutant]) -> list[Mutant]:
+def selected(drawn: list[Mutant]) -> list[Mutant]:
     """Those of MUTANT_ONLY, known by their text, as lines move; all without it."""
     if "MUTANT_ONLY" not in os.environ:
         return drawn
     lines = Path(os.environ["MUTANT_ONLY"]).read_text("utf-8").splitlines()
-    wanted = {tuple(line.split("\t")[2:6]) for line in lines if line.startswith(SURVIVED)}
-    return [mutant for mutant in drawn if key(mutant) in wanted]
+    chosen = {tuple(line.split("\t")[2:6]) for line in lines if line.startswith(SURVIVED)}
+    return [mutant for mutant in drawn if key(mutant) in chosen]
 
 
 def diff(mutant: Mutant) -> str:
@@ -111,18 +111,20 @@ def test_what_is_named_equivalent_may_be_drawn() -> None:
 @pytest.mark.timeout(14_400)
 def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
     count, seed = int(os.environ.get("MUTANTS", "300")), int(os.environ.get("MUTANT_SEED", "33"))
-    drawn = asked_for(sample(ROOT, count, seed))
+    drawn = selected(sample(ROOT, count, seed))
     every = [Tree(ROOT, tmp_path / f"tree{number}") for number in range(WORKERS)]
     known = known_equivalents()
-    kept = os.environ.get("MUTANT_MAP")
-    tests = Map.kept(every, ROOT, Path(kept)) if kept else Map.measured(every, files_of_tests(ROOT))
+    cached_map = os.environ.get("MUTANT_MAP")
+    tests = (
+        Map.cached(every, ROOT, Path(cached_map)) if cached_map else Map.measured(every, files_of_tests(ROOT))
+    )
     trees: SimpleQueue[Tree] = SimpleQueue()
 
     def opened(tree: Tree) -> None:
         tree.open()
         trees.put(tree)
 
-    def judged(mutant: Mutant) -> str:
+    def outcome_of(mutant: Mutant) -> str:
         if key(mutant) in known:
             return "equivalent"
         tree = trees.get(timeout=1800)
@@ -143,7 +145,7 @@ def test_h33_nearly_every_fault_in_the_core_is_noticed(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(WORKERS) as openers, ThreadPoolExecutor(WORKERS) as pool:
         opening = openers.map(opened, every)
-        outcomes = list(pool.map(judged, drawn))
+        outcomes = list(pool.map(outcome_of, drawn))
         list(opening)  # raises what kept one from it
     for tree in every:
         tree.close()

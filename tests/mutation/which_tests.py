@@ -64,7 +64,7 @@ class Map:
         return cls.read(tree.path)
 
     @classmethod
-    def kept(cls, trees: Sequence[Tree], root: Path, file: Path) -> "Map":
+    def cached(cls, trees: Sequence[Tree], root: Path, file: Path) -> "Map":
         """Return the map that the file keeps, and keep it there.
 
         Files of tests that are newer than the map are measured anew; everything is where the product, whose

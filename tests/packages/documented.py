@@ -97,10 +97,10 @@ def _api(machine: Machine) -> None:
     run(machine, "echo 'transmissions { enabled = true }' >/etc/smtpapi/conf.d/30-docs.conf\n" + RELOAD)
     key = run(machine, "smtpapi apikey add docs --scope events/view --scope transmissions/modify").strip()
     ask = f"KEY={key}\n" + script("docs/api.md", 'curl -H "Authorization: $KEY" \'http')
-    machine.until(ask, lambda said: '"type":"click"' in said.replace(" ", ""), 90)
+    machine.until(ask, lambda output: '"type":"click"' in output.replace(" ", ""), 90)
     run(machine, "postconf -e 'transport_maps = inline:{ { example.net = discard: } }' && postfix reload")
     send = f"KEY={key}\n" + script("docs/api.md", 'curl -H "Authorization: $KEY" -H')
-    sent = machine.until(send, lambda said: '"results"' in said)
+    sent = machine.until(send, lambda output: '"results"' in output)
     assert '"total_accepted_recipients":1' in sent.replace(" ", "")
     machine.until("smtpapi events --json --recipient ida@example.net", lambda shown: '"letter"' in shown)
     run(machine, "postconf -# transport_maps; postfix reload; smtpapi apikey revoke docs; "
@@ -150,8 +150,8 @@ nginx -s reload
 def _webhooks(machine: Machine, click: Callable[[], str]) -> None:
     """docs/webhooks.md: a webhook is made, tried, looked at, and sends again."""
     run(machine, TARGET)
-    asked = "curl -s -o /dev/null -w '%{http_code}' https://hooks.example.com/"
-    machine.until(asked, lambda said: said == "200")
+    request = "curl -s -o /dev/null -w '%{http_code}' https://hooks.example.com/"
+    machine.until(request, lambda output: output == "200")
     name = "$(smtpapi webhook list | awk '/hooks.example.com/ { print $1 }')"
     assert "succeeded: status 200" in run(machine, script("docs/webhooks.md", "smtpapi webhook add", ID=name))
     assert click().startswith("302 ")
@@ -192,7 +192,7 @@ def _postfix(machine: Machine) -> None:
     run(machine, "cp /usr/share/smtpapi/postfix/smtpapi_* /etc/postfix\n"
                  "cat /usr/share/smtpapi/postfix/master.cf.smtpapi >>/etc/postfix/master.cf")  # fmt: skip
     run(machine, script("docs/postfix.md", 'postconf -P "127.0.0.1:8650'))
-    machine.until(SET_CONTEXT, lambda said: said == "250 250\n")
+    machine.until(SET_CONTEXT, lambda output: output == "250 250\n")
 
 
 def _amavis_and_rspamd(machine: Machine) -> None:
@@ -223,7 +223,7 @@ def _instances(machine: Machine) -> None:
     run(machine, script(page, "postmulti -e init"))
     run(machine, script(page, "mkdir -p"))
     send = "smtpapi send --server 127.0.0.1:2526 --to you@example.com /usr/share/smtpapi/newsletter.eml"
-    machine.until(send, lambda said: "queued" in said)
+    machine.until(send, lambda output: "queued" in output)
     run(machine, "postmulti -i postfix-out -p stop; smtpapi setup postfix --postfix /etc/postfix-out --undo; "
                  "postmulti -i postfix-out -e disable; umount /var/spool/postfix-out/smtpapi; "
                  "sed -i /postfix-out/d /etc/fstab; "

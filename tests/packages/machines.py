@@ -33,9 +33,9 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self._machine("remove", self._folder)
 
-    def _machine(self, verb: str, *words: str | Path) -> None:
+    def _machine(self, verb: str, *arguments: str | Path) -> None:
         done = subprocess.run(
-            [MACHINE, verb, *words], capture_output=True, text=True, check=False, timeout=240
+            [MACHINE, verb, *arguments], capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
 
@@ -47,21 +47,24 @@ class Machine:
         """Switch it off."""
         self._machine("stop", self._folder)
 
-    def process(self, *words: str) -> "subprocess.Popen[str]":
+    def process(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start a program in it, with pipes for what it reads and prints."""
         return subprocess.Popen(
-            [MACHINE, "run", self._folder, *words],
+            [MACHINE, "run", self._folder, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def rpm(self, *words: str | Path) -> str:
+    def rpm(self, *arguments: str | Path) -> str:
         """Run this host's rpm on its files, as one of its processes; return what it printed."""
         inner = (self._folder / "pid").read_text().strip()
         done = subprocess.run(
-            ["nsenter", "-t", inner, "-u", "-i", "-n", "-p", "rpm", "--root", f"/proc/{inner}/root", *words],
+            [
+                "nsenter", "-t", inner, "-u", "-i", "-n", "-p",
+                "rpm", "--root", f"/proc/{inner}/root", *arguments,
+            ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=240,
         )  # fmt: skip
-        assert done.returncode == 0, f"rpm {words}\nstatus {done.returncode}\n{done.stdout}"
+        assert done.returncode == 0, f"rpm {arguments}\nstatus {done.returncode}\n{done.stdout}"
         return done.stdout
 
     def tried(self, script: str) -> tuple[int, str]:

@@ -131,7 +131,7 @@ NAMES = """
 import time
 from dns_server import DnsServer, zone
 host = "track.example.com"
-DnsServer.wanted_port = 53
+DnsServer.fixed_port = 53
 with DnsServer(zone(host, (host, "A", "127.0.0.1"), (host, "AAAA", "::1"))):
     time.sleep(600)
 """
@@ -158,9 +158,9 @@ def check_reload(machine: Machine) -> None:
     """A reload of the target is over when all have read the configuration, the tracker before the filter."""
     since = machine.run("date +%s").strip()
     machine.run("systemctl reload smtpapi.target")
-    told = machine.run(f"journalctl --no-pager -o cat --since @{since} _PID=1")
+    output = machine.run(f"journalctl --no-pager -o cat --since @{since} _PID=1")
     steps = re.findall(
-        r"^(Reload(?:ing|ed)) smtpapi-(tracker|milter|shipper|web)\.service", told, re.MULTILINE
+        r"^(Reload(?:ing|ed)) smtpapi-(tracker|milter|shipper|web)\.service", output, re.MULTILINE
     )
     assert {("Reloaded", "web"), ("Reloaded", "shipper")} <= set(steps)
     assert [step for step in steps if step[1] in ("tracker", "milter")] == [
@@ -218,8 +218,8 @@ def check_cluster(machine: Machine, link: str) -> None:
     assert clicked(machine, link).startswith("302 https://lighthouse.example/")
     assert clicked(machine, links(mail(machine))[0]).startswith("302 https://lighthouse.example/")
     status = "smtpapi cluster status --json"
-    words = machine.until(status, lambda shown: len(json.loads(shown)["keys"]) == 2)
-    assert json.loads(words)["trouble"] == {}
+    shown_status = machine.until(status, lambda shown: len(json.loads(shown)["keys"]) == 2)
+    assert json.loads(shown_status)["trouble"] == {}
     owner = machine.run("stat -c '%U %G %a' /etc/smtpapi/ring/keys /var/lib/smtpapi/cluster/state.json")
     assert owner == "smtpapi-cluster smtpapi-keys 640\nsmtpapi-cluster smtpapi 600\n"
     machine.run("systemctl is-active smtpapi-cluster")
@@ -264,8 +264,8 @@ def check_removal(machine: Machine) -> None:
     machine.run("cp -a $(realpath /usr/lib/smtpapi/current) /root/environment")
     machine.run("apt-get remove -y smtpapi")
     assert "X-MSYS-API" in after(machine, "/root/newsletter.eml"), "mail flows, and nobody touches it"
-    kept = machine.run("ls /etc/smtpapi/keys /etc/smtpapi/smtpapi.conf /var/lib/smtpapi/store/events.db")
-    assert kept.count("\n") == 3
+    remaining = machine.run("ls /etc/smtpapi/keys /etc/smtpapi/smtpapi.conf /var/lib/smtpapi/store/events.db")
+    assert remaining.count("\n") == 3
     machine.run("apt-get purge -y smtpapi")
     left = machine.run("find / -xdev -path '*smtpapi*' -not -path '/proc/*' -not -path '/root/*' "
                        "-not -path '/var/log/*' | sort")  # fmt: skip

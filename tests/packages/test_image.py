@@ -52,11 +52,11 @@ class Image:
                        "--runroot", str(folder / "run")]  # fmt: skip
         self.volumes = folder / "volumes"
 
-    def buildah(self, *words: str | Path) -> str:
+    def buildah(self, *arguments: str | Path) -> str:
         done = subprocess.run(
-            ["buildah", *self._store, *words], capture_output=True, text=True, check=False, timeout=600
+            ["buildah", *self._store, *arguments], capture_output=True, text=True, check=False, timeout=600
         )
-        assert done.returncode == 0, f"buildah {words}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"buildah {arguments}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def build(self, package: Path) -> None:
@@ -88,7 +88,7 @@ class Image:
                            ("data", "var/lib/smtpapi")):  # fmt: skip
             subprocess.run(["cp", "-a", root / path, self.volumes / name], check=True)
 
-    def command(self, user: str, *words: str) -> list[str]:
+    def command(self, user: str, *arguments: str) -> list[str]:
         """Return what runs a program in a container of its own."""
         container = self.buildah("from", "localhost/smtpapi")
         mounts = [f"{self.volumes}/site.conf:/etc/smtpapi/conf.d/50-site.conf:ro"]
@@ -96,7 +96,7 @@ class Image:
             "ring:/etc/smtpapi/ring", "spool:/var/spool/smtpapi", "data:/var/lib/smtpapi")]  # fmt: skip
         options = [word for mount in mounts for word in ("--volume", mount)]
         return ["buildah", *self._store, "run", "--isolation", "chroot", "--user", user, *options, container,
-                "--", *words]  # fmt: skip
+                "--", *arguments]  # fmt: skip
 
     @contextmanager
     def running(self) -> Iterator[list["subprocess.Popen[bytes]"]]:
@@ -104,10 +104,12 @@ class Image:
         processes = []
         try:
             for name, command in SERVICES.items():
-                words = self.command(f"smtpapi-{name}", "/usr/bin/smtpapi", command)
+                arguments = self.command(f"smtpapi-{name}", "/usr/bin/smtpapi", command)
                 with (self.volumes / f"{name}.log").open("wb") as log:
                     processes.append(
-                        subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                        subprocess.Popen(
+                            arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                        )
                     )
             yield processes
         finally:

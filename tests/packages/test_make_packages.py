@@ -40,13 +40,13 @@ def test_all_targets_are_made_twice_with_the_same_bytes(tmp_path: Path) -> None:
 
     Wheels of others are fetched once, and are then checked by the same hashes.
     """
-    made, said = make()
+    made, output = make()
     page = (ROOT / "docs/install.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w*/.+-]*VERSION[\w.+-]*|wheels/\*\.whl)` \|", page, re.MULTILINE)
     assert len(rows) == 8
     for row in rows:
-        wanted = re.compile(re.escape(row).replace("VERSION", r"[\w.]+").replace(r"\*", r"[^/]+"))
-        assert any(map(wanted.fullmatch, made)) or "left out" in said, f"{row}\n{said}"
+        pattern = re.compile(re.escape(row).replace("VERSION", r"[\w.]+").replace(r"\*", r"[^/]+"))
+        assert any(map(pattern.fullmatch, made)) or "left out" in output, f"{row}\n{output}"
     for package in DIST.glob("*.deb"):
         looked = subprocess.run(
             ["lintian", "--allow-root", package], capture_output=True, text=True, check=False, timeout=600

@@ -55,8 +55,10 @@ def test_quick_start_click_reboot_and_removal(
         machine.start()
         machine.run(f"systemctl is-active {UNITS}")
         link, *_ = re.findall(r"https://track\.example\.com/f/a/[\w/-]+", delivered.replace("=\n", ""))
-        asked = f"curl -s --cacert {CERTIFICATE} -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'"
-        assert machine.run(asked).startswith("302 https://lighthouse.example/")
+        request = (
+            f"curl -s --cacert {CERTIFICATE} -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'"
+        )
+        assert machine.run(request).startswith("302 https://lighthouse.example/")
         machine.until("smtpapi events --type click", lambda shown: "you@example.com" in shown)
         exposure = machine.run(f"for each in {UNITS}; do systemd-analyze security $each | tail -n 1; done")
         found = [float(each) for each in re.findall(r"exposure level for .*: ([0-9.]+) ", exposure)]

@@ -129,9 +129,9 @@ def test_shells_complete_commands(made: Made, tmp_path: Path, shell: str, file: 
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)
     }  # fmt: skip
-    plain = {"bash": ["--norc"], "zsh": ["-f"], "fish": []}[shell]
-    words = [program, *plain, "-c", script, str(path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    options = {"bash": ["--norc"], "zsh": ["-f"], "fish": []}[shell]
+    command = [program, *options, "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "check-config" in done.stdout, done.stdout + done.stderr
 
 

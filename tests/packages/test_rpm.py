@@ -52,8 +52,8 @@ def ubuntu(folder: Path) -> tuple[Path, Path]:
     return base, deb
 
 
-def rpm(package: Path, *words: str) -> str:
-    return subprocess.run(["rpm", *words, package], capture_output=True, text=True, check=True).stdout
+def rpm(package: Path, *arguments: str) -> str:
+    return subprocess.run(["rpm", *arguments, package], capture_output=True, text=True, check=True).stdout
 
 
 def test_rpm_reads_it_and_its_digests_hold(package: Path) -> None:
@@ -118,8 +118,8 @@ def test_it_is_installed_upgraded_and_removed_by_rpm(made: Made, system: str, tm
         machine.rpm("-e", "smtpapi")
         assert machine.run("postconf -h smtpd_milters non_smtpd_milters").split() == []
         assert machine.tried(f"systemctl is-active {UNITS}")[0] != 0
-        kept = (
+        preserved = (
             "/etc/smtpapi/keys /etc/smtpapi/conf.d/10-tracking.conf.rpmsave /var/lib/smtpapi/store/events.db"
         )
-        machine.run(f"ls {kept}")
+        machine.run(f"ls {preserved}")
         assert machine.tried("ls /usr/lib/smtpapi/current /usr/bin/smtpapi")[0] != 0

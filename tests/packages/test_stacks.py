@@ -106,9 +106,9 @@ def test_rspamd_signs_what_the_filter_made(machine: Machine) -> None:
     assert links(message)
     assert "\nDKIM-Signature: " in message
     (machine.root / "root/verify.py").write_text(VERIFY)
-    said = machine.run("/usr/lib/smtpapi/current/bin/python /root/verify.py /var/mail/ada")
-    assert said == "True\n"
-    print("rspamd", machine.run("rspamd --version").splitlines()[0], "signature holds:", said.strip())
+    output = machine.run("/usr/lib/smtpapi/current/bin/python /root/verify.py /var/mail/ada")
+    assert output == "True\n"
+    print("rspamd", machine.run("rspamd --version").splitlines()[0], "signature holds:", output.strip())
 
 
 def amavis(machine: Machine) -> None:
@@ -157,9 +157,9 @@ def test_amavis_with_a_copy_for_each_recipient(machine: Machine) -> None:
 def test_several_instances_share_a_filter(machine: Machine) -> None:
     """docs/stacks/instances.md: a chrooted smtpd sees the socket where its folder is mounted, too."""
     machine.run(script("docs/stacks/instances.md", "postmulti -e init"))
-    status, said = machine.tried("smtpapi setup postfix --postfix /etc/postfix-out --apply")
+    status, output = machine.tried("smtpapi setup postfix --postfix /etc/postfix-out --apply")
     assert status == 1
-    assert "chroot" in said
+    assert "chroot" in output
     machine.run(script("docs/stacks/instances.md", "mkdir -p"))
     machine.until("ss -ltn", lambda text: ":2526 " in text)
     machine.run(f"smtpapi send --server 127.0.0.1:2526 --to ada@example.com {NEWS}")

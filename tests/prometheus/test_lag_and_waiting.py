@@ -21,7 +21,7 @@ DAY_MS = 86_400_000
 def test_each_event_is_counted_once_below_the_bound_that_it_keeps(delays: list[int]) -> None:
     one, lag = hit(), Lag()
     now = AT + 3 * DAY_MS
-    kept = [late for late in delays if (now - late) % DAY_MS]
+    within = [late for late in delays if (now - late) % DAY_MS]
     for late in delays:
         lag.note(
             [
@@ -32,17 +32,17 @@ def test_each_event_is_counted_once_below_the_bound_that_it_keeps(delays: list[i
             now / 1000,
         )
     found = lag.read()["hit"]
-    assert sum(found.counts) == len(kept)
+    assert sum(found.counts) == len(within)
     for place, bound in enumerate(BOUNDS):
-        assert sum(found.counts[: place + 1]) == sum(late <= bound * 1000 for late in kept)
-    assert round(found.seconds * 1000) == sum(kept)
+        assert sum(found.counts[: place + 1]) == sum(late <= bound * 1000 for late in within)
+    assert round(found.seconds * 1000) == sum(within)
 
 
 def test_kinds_of_records_are_apart_and_a_day_alone_is_no_time() -> None:
     lag = Lag()
-    told = MessageEvent("id", AT - 5000, "delivery", "mx", "q", 7)
+    event = MessageEvent("id", AT - 5000, "delivery", "mx", "q", 7)
     day = AT // DAY_MS * DAY_MS
-    lag.note([hit(), injection(at_ms=AT - 700), told, hit(at_ms=day), hit(at_ms=AT + 9000)], AT / 1000)
+    lag.note([hit(), injection(at_ms=AT - 700), event, hit(at_ms=day), hit(at_ms=AT + 9000)], AT / 1000)
     assert {record: (sum(late.counts), late.seconds) for record, late in lag.read().items()} == {
         "hit": (2, 0.0),  # one from a clock that goes ahead
         "injection": (1, 0.7),

@@ -26,8 +26,8 @@ def _read() -> Iterator[Reading]:
 
 
 def _listener(address: str) -> tuple[MetricsListener, list[str]]:
-    said: list[str] = []
-    return MetricsListener(address, _read, said.append).start(), said
+    reports: list[str] = []
+    return MetricsListener(address, _read, reports.append).start(), reports
 
 
 @pytest.fixture(params=["127.0.0.1", "[::1]", "unix"])
@@ -38,12 +38,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_figures_come_over_every_kind_of_address(address: str) -> None:
-    listener, said = _listener(address)
+    listener, reports = _listener(address)
     found = values(scraped(address))
     assert list(found.values()) == [2, 3, 5, 6, 6, 4.5]
     assert found['took_seconds_bucket{le="1.0"}'] == 5
     listener.stop()
-    assert said == []
+    assert reports == []
     with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
         get(address)
 
@@ -75,7 +75,7 @@ def test_a_client_that_says_nothing_holds_up_nobody() -> None:
 
 def test_a_reading_that_fails_is_said_and_the_next_one_is_answered() -> None:
     address = f"127.0.0.1:{free_port()}"
-    said: list[str] = []
+    reports: list[str] = []
     broken = threading.Event()
 
     def read() -> Iterator[Reading]:
@@ -83,30 +83,30 @@ def test_a_reading_that_fails_is_said_and_the_next_one_is_answered() -> None:
             raise OSError("gone")
         yield THINGS.by_label({})
 
-    listener = MetricsListener(address, read, said.append).start()
+    listener = MetricsListener(address, read, reports.append).start()
     scraped(address)
     broken.set()
     assert get(address)[0] == 500
     broken.clear()
     assert get(address)[0] == 200
-    assert said == ["metrics could not be read: OSError: gone"]
+    assert reports == ["metrics could not be read: OSError: gone"]
     listener.stop()
 
 
 def test_an_address_that_is_taken_is_said_once_and_used_when_it_is_free(address: str) -> None:
     first, _ = _listener(address)
     scraped(address)
-    second, said = _listener(address)
+    second, reports = _listener(address)
     end = time.monotonic() + TIMEOUT
-    while not said:
+    while not reports:
         assert time.monotonic() < end
         time.sleep(0.02)
     first.stop()
-    while len(said) < 2:
+    while len(reports) < 2:
         assert time.monotonic() < end
         time.sleep(0.02)
-    assert said[0].startswith(f"metrics cannot be served on {address}: ")
-    assert said[1] == f"metrics are served on {address}"
+    assert reports[0].startswith(f"metrics cannot be served on {address}: ")
+    assert reports[1] == f"metrics are served on {address}"
     assert "things_total" in scraped(address)
     second.stop()
 
@@ -118,9 +118,9 @@ def test_a_socket_that_nobody_serves_any_more_is_replaced_and_another_file_is_no
     assert "things_total" in scraped(f"unix:{tmp_path}/m")
     listener.stop()
     (tmp_path / "m").write_text("precious")
-    listener, said = _listener(f"unix:{tmp_path}/m")
+    listener, reports = _listener(f"unix:{tmp_path}/m")
     end = time.monotonic() + TIMEOUT
-    while not said:
+    while not reports:
         assert time.monotonic() < end
         time.sleep(0.02)
     listener.stop()
@@ -134,9 +134,9 @@ def test_without_the_library_the_program_says_how_it_comes_and_goes_on() -> None
         "with show.shown('127.0.0.1:1', list, print): print('goes on')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said, on = done.stdout.splitlines()
+    first_line, on = done.stdout.splitlines()
     how = "pip install 'smtpapi-engagement[metrics]'"
-    assert said == f"metrics are not served: prometheus_client cannot be imported: {how}"
+    assert first_line == f"metrics are not served: prometheus_client cannot be imported: {how}"
     assert on == "goes on"
 
 

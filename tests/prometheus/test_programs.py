@@ -42,8 +42,8 @@ def _send(site: Filter) -> None:
 
 
 @contextmanager
-def _service(site: Site, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [str(SMTPAPI), *words, "--config", str(site.config)]
+def _service(site: Site, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [str(SMTPAPI), *arguments, "--config", str(site.config)]
     with (site.folder / "log").open("ab") as log:
         process = subprocess.Popen(command, env=environment(site), stdout=log, stderr=log)
     try:
@@ -131,8 +131,8 @@ def test_an_address_that_is_taken_costs_no_mail(tmp_path: Path) -> None:
 def test_counters_are_printed_in_the_same_words(tmp_path: Path) -> None:
     with Filter(tmp_path) as site:
         _send(site)
-        words = [str(SMTPAPI), "milter", "--config", str(site.config), "--counters"]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        command = [str(SMTPAPI), "milter", "--config", str(site.config), "--counters"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     shown = (milter_metrics.MEMORY, milter_metrics.MEMORY_LIMIT)  # in memory alone
     judge(done.stdout, tuple(metric for metric in milter_metrics.METRICS if metric not in shown))
     assert values(done.stdout)['smtpapi_milter_messages_total{outcome="tracked"}'] == 1

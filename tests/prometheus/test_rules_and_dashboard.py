@@ -59,9 +59,9 @@ def used(text: str) -> set[str]:
     return set(re.findall(r"\bsmtpapi_\w+", text))
 
 
-def run(*words: str | Path) -> None:
+def run(*arguments: str | Path) -> None:
     done = subprocess.run(
-        [promtool(), *map(str, words)], capture_output=True, text=True, check=False, cwd=CASES.parent
+        [promtool(), *map(str, arguments)], capture_output=True, text=True, check=False, cwd=CASES.parent
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warn" not in (done.stdout + done.stderr).lower()
@@ -136,9 +136,9 @@ def test_the_page_has_every_metric_with_its_type_labels_and_help() -> None:
     rows = re.findall(
         r"^\| `(smtpapi_\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \|$", PAGE.read_text("utf-8"), re.MULTILINE
     )
-    told = {(name, kind, labels, text) for name, kind, labels, text in rows}
-    assert len(told) == len(rows)
-    assert told == {
+    documented = {(name, kind, labels, text) for name, kind, labels, text in rows}
+    assert len(documented) == len(rows)
+    assert documented == {
         (each.name, str(each.kind), ", ".join(f"`{label}`" for label in each.labels), each.help)
         for each in METRICS
     }

@@ -102,10 +102,10 @@ def _in_full(messages: Iterable[Iterable[Fact]]) -> Contribution:
     st.randoms(),
 )
 def test_any_order_of_arrivals_replays_labels_and_removals_gives_the_figures_of_what_is_left(
-    told: list[tuple[str, Fact]], removed: list[tuple[str, int]], chance: Random
+    arrivals: list[tuple[str, Fact]], removed: list[tuple[str, int]], chance: Random
 ) -> None:
     ledger = _Ledger()
-    steps: list[tuple[str, Fact | int]] = [*told, *removed]
+    steps: list[tuple[str, Fact | int]] = [*arrivals, *removed]
     chance.shuffle(steps)
     for message, step in steps:
         if isinstance(step, Fact):
@@ -121,9 +121,9 @@ def test_any_order_of_arrivals_replays_labels_and_removals_gives_the_figures_of_
 @settings(max_examples=150)
 @given(st.lists(_facts(), max_size=25), st.randoms())
 def test_a_contribution_does_not_depend_on_the_order_of_its_events(
-    told: list[tuple[str, Fact]], chance: Random
+    arrivals: list[tuple[str, Fact]], chance: Random
 ) -> None:
-    facts = list({fact.order: fact for message, fact in told if message == "one"}.values())
+    facts = list({fact.order: fact for message, fact in arrivals if message == "one"}.values())
     before = contribution(facts)
     chance.shuffle(facts)
     assert contribution(facts) == before
@@ -131,8 +131,8 @@ def test_a_contribution_does_not_depend_on_the_order_of_its_events(
 
 @settings(max_examples=150)
 @given(st.lists(_facts(), max_size=25))
-def test_events_that_stand_alone_add_up_without_the_others(told: list[tuple[str, Fact]]) -> None:
-    facts = list({fact.order: fact for message, fact in told if message == "one"}.values())
+def test_events_that_stand_alone_add_up_without_the_others(arrivals: list[tuple[str, Fact]]) -> None:
+    facts = list({fact.order: fact for message, fact in arrivals if message == "one"}.values())
     parts = [[fact] for fact in facts if fact.type in ALONE]
     assert contribution(facts) == _in_full([*parts, [fact for fact in facts if fact.type not in ALONE]])
 
@@ -187,37 +187,37 @@ def _counting_hits(facts: list[Fact]) -> list[Fact]:
 
 
 def _total_day(
-    messages: Iterable[list[Fact]], wanted: set[str], *, raw: bool = False
+    messages: Iterable[list[Fact]], types: set[str], *, raw: bool = False
 ) -> Tally[tuple[int, str]]:
     """Return messages (or links of messages) with such a hit by day and side."""
-    tally: Tally[tuple[int, str]] = Tally()
+    counts: Tally[tuple[int, str]] = Tally()
     for facts in messages:
         sides: dict[tuple[int, object], set[str]] = {}
         for fact in _counting_hits(facts):
-            if fact.type in wanted:
+            if fact.type in types:
                 sides.setdefault((fact.at_ms // _DAY, fact.link if raw else ""), set()).add(_side(fact))
         for (day, _), found in sides.items():
-            tally[day, "people" if "people" in found else "unsure" if "unsure" in found else "machine"] += 1
-    return tally
+            counts[day, "people" if "people" in found else "unsure" if "unsure" in found else "machine"] += 1
+    return counts
 
 
 @settings(max_examples=200)
 @given(st.lists(_facts(), max_size=25))
-def test_uniques_of_a_day_equal_a_plain_count(told: list[tuple[str, Fact]]) -> None:
+def test_uniques_of_a_day_equal_a_plain_count(arrivals: list[tuple[str, Fact]]) -> None:
     known: dict[str, dict[object, Fact]] = {}
-    for message, fact in told:
+    for message, fact in arrivals:
         known.setdefault(message, {})[fact.order] = fact
     messages = [list(events.values()) for events in known.values()]
     sums = _in_full(messages)
     sides = ("people", "unsure", "machine")
-    for first, wanted, raw in (
+    for first, types, raw in (
         (60, _OPENS, False),
         (63, {"initial_open", "amp_initial_open"}, False),
         (66, _CLICKS, False),
         (69, _OPENS | _CLICKS, False),
         (72, _CLICKS, True),
     ):
-        counted = _total_day(messages, wanted, raw=raw)
+        counted = _total_day(messages, types, raw=raw)
         ours: Tally[tuple[int, str]] = Tally()
         for (cube, bucket, counter, _, _), n in sums.items():
             if cube == Cube.TOTAL_DAY and first <= counter < first + 3:
@@ -227,25 +227,25 @@ def test_uniques_of_a_day_equal_a_plain_count(told: list[tuple[str, Fact]]) -> N
 
 @settings(max_examples=100)
 @given(st.lists(_facts(), max_size=25))
-def test_all_cubes_tell_of_the_same_hits(told: list[tuple[str, Fact]]) -> None:
+def test_all_cubes_tell_of_the_same_hits(arrivals: list[tuple[str, Fact]]) -> None:
     """Counts that are no uniques are equal by minute, hour, day, campaign, domain, and machine."""
     known: dict[str, dict[object, Fact]] = {}
-    for message, fact in told:
+    for message, fact in arrivals:
         known.setdefault(message, {})[fact.order] = fact
     sums = _in_full(list(events.values()) for events in known.values())
 
-    def plain(cube: Cube, counters: Iterable[int]) -> Tally[int]:
-        tally: Tally[int] = Tally()
+    def sums_of(cube: Cube, counters: Iterable[int]) -> Tally[int]:
+        counts: Tally[int] = Tally()
         cells: list[tuple[Cell, int]] = list(sums.items())
         for (of, _, counter, _, _), n in cells:
             if of == cube and counter in counters:
-                tally[counter] += n
-        return tally
+                counts[counter] += n
+        return counts
 
-    whole = plain(Cube.TOTAL_DAY, range(60))
+    whole = sums_of(Cube.TOTAL_DAY, range(60))
     for cube in (Cube.TOTAL_MINUTE, Cube.TOTAL_HOUR, Cube.CAMPAIGN_HOUR, Cube.CAMPAIGN_DAY, Cube.DOMAIN_DAY):
-        assert plain(cube, range(60)) == whole
+        assert sums_of(cube, range(60)) == whole
     hits = range(40, 52)
-    assert plain(Cube.MACHINE_DAY, hits) == plain(Cube.TOTAL_DAY, hits)
+    assert sums_of(Cube.MACHINE_DAY, hits) == sums_of(Cube.TOTAL_DAY, hits)
     clicks = range(46, 49)
-    assert plain(Cube.LINK_DAY, clicks) == plain(Cube.TOTAL_DAY, clicks)
+    assert sums_of(Cube.LINK_DAY, clicks) == sums_of(Cube.TOTAL_DAY, clicks)

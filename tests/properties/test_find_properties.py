@@ -110,7 +110,7 @@ PROSE: Final = [
 markup = st.lists(st.sampled_from(MARKUP), max_size=25).map("".join)
 prose = st.lists(st.sampled_from(PROSE), max_size=25).map("".join)
 any_bytes = st.binary(max_size=200) | markup.map(str.encode) | prose.map(str.encode)
-plain = st.text("abc ,.;\n", max_size=30).map(str.encode)
+texts = st.text("abc ,.;\n", max_size=30).map(str.encode)
 
 
 @settings(max_examples=100)
@@ -161,7 +161,7 @@ def test_macros_and_entities_take_anything(data: bytes) -> None:
 
 
 @settings(max_examples=100)
-@given(plain, markup.map(str.encode))
+@given(texts, markup.map(str.encode))
 def test_plain_text_before_a_document_shifts_its_links_only(before: bytes, data: bytes) -> None:
     shift = len(before)
     page, moved = html.scan(data), html.scan(before + data)

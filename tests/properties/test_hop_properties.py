@@ -93,9 +93,9 @@ def test_each_copy_is_for_its_recipient(
         assert not [each for each in delivered.fields if each.name.lower() in OURS]
         whose = recipients[0] if event.rcpt_type == "archive" else recipient
         assert {copies.same(each.recipient) for each in identities(delivered.body)} <= {copies.same(whose)}
-        told = [each.value for each in delivered.fields if each.name.lower() == "bcc"]
+        bcc = [each.value for each in delivered.fields if each.name.lower() == "bcc"]
         # A Bcc field of the author's own is theirs where the header names no bcc.
-        assert (len(told) == 1) is (event.rcpt_type == "bcc") or not api.get("bcc")
+        assert (len(bcc) == 1) is (event.rcpt_type == "bcc") or not api.get("bcc")
     if not hopped:
         assert not [each for each in queued.message.fields if each.name.lower() in OURS]
         assert {copies.same(each.recipient) for each in identities(queued.message.body)} <= reached

@@ -103,8 +103,8 @@ def _gaps(encoded: bytes, changes: Sequence[Edit]) -> list[tuple[int, int]]:
 
 @modest
 @given(st.lists(st.sampled_from([b"word ", b"=3D", b"x" * 30, b"."]), max_size=40), st.data())
-def test_edited_lines_of_quoted_printable_stay_short(words: list[bytes], data: st.DataObject) -> None:
-    encoded = encode_quoted_printable(decoded(b"".join(words)), b"\r\n")
+def test_edited_lines_of_quoted_printable_stay_short(texts: list[bytes], data: st.DataObject) -> None:
+    encoded = encode_quoted_printable(decoded(b"".join(texts)), b"\r\n")
     view = quoted_printable(encoded)
     changes = data.draw(changes_of(len(view.data)))
     after = splice(encoded, view.place(changes, b"\r\n").edits)

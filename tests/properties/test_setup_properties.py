@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from smtpapi.setup import milters
 from smtpapi.setup.undoing import CannotUndo, Kept, reverted
 
-_WORDS = st.text(alphabet="abcdefgh0123456789_./:-$", min_size=1, max_size=20)
+_TERMS = st.text(alphabet="abcdefgh0123456789_./:-$", min_size=1, max_size=20)
 _ENTRIES = st.lists(
     st.one_of(
-        _WORDS,
-        st.tuples(_WORDS, st.lists(_WORDS, max_size=3)).map(
+        _TERMS,
+        st.tuples(_TERMS, st.lists(_TERMS, max_size=3)).map(
             lambda each: "{ " + ", ".join((each[0], *(f"{name}=1" for name in each[1]))) + " }"
         ),
     ),
@@ -40,8 +40,8 @@ _LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b" -o x=1\n"]), max_s
 
 @given(_LINES, _LINES)
 def test_undoing_an_unedited_file_gives_what_was_there(before: list[bytes], after: list[bytes]) -> None:
-    kept = Kept(b"".join(before), b"".join(after))
-    assert reverted(Path("x"), kept, kept.after) == kept.before
+    edited = Kept(b"".join(before), b"".join(after))
+    assert reverted(Path("x"), edited, edited.after) == edited.before
 
 
 @given(_LINES, _LINES, st.data())
@@ -49,12 +49,12 @@ def test_undoing_keeps_what_others_have_put_in(
     before: list[bytes], after: list[bytes], data: st.DataObject
 ) -> None:
     """Lines of others anywhere: all are there afterwards, and without them it is what was there."""
-    kept = Kept(b"".join(before), b"".join(after))
+    edited = Kept(b"".join(before), b"".join(after))
     now = list(after)
     for number in range(data.draw(st.integers(1, 3))):
         now.insert(data.draw(st.integers(0, len(now))), b"theirs %d\n" % number)
     try:
-        found = reverted(Path("x"), kept, b"".join(now)).splitlines(keepends=True)
+        found = reverted(Path("x"), edited, b"".join(now)).splitlines(keepends=True)
     except CannotUndo:
         reject()  # they stand among ours
     theirs = [line for line in now if line.startswith(b"theirs")]

@@ -105,5 +105,5 @@ def test_it_is_what_the_definitions_say(
 def test_what_is_before_a_span_tells_repeats_alone(hits: list[Hit]) -> None:
     hits = sorted({(each[0], each[1]): each for each in hits}.values())
     found = tally(hits, (), _MIDNIGHT, (_HOUR, _DAY), _SETS.__getitem__)
-    wanted = defined(hits, [])
-    assert found == {cell: n for cell, n in wanted.items() if cell[1] * cell[0] >= _MIDNIGHT}
+    expected = defined(hits, [])
+    assert found == {cell: n for cell, n in expected.items() if cell[1] * cell[0] >= _MIDNIGHT}

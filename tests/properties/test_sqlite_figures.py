@@ -66,7 +66,7 @@ def different(lines: list[Line]) -> list[Line]:
     return [(*each[:3], *lines[0][3:5], *each[5:]) for each in found]
 
 
-def told(sums: Sums) -> tuple[Contribution, dict[tuple[int, str, str], list[int]]]:
+def in_texts(sums: Sums) -> tuple[Contribution, dict[tuple[int, str, str], list[int]]]:
     """What was added up, in texts."""
     number = TERMS.numbers(CONNECTION)
     text = lambda number: TERMS.text(CONNECTION, number)  # noqa: E731 - as the store hands it in
@@ -91,7 +91,7 @@ def test_messages_add_up_to_what_they_contribute(messages: list[list[Line]]) -> 
         known = facts(CONNECTION, TERMS, lines)
         add(cells, contribution(known))
         hourly.add(hours, hourly.hourly(known))
-    assert told(sums) == (cells, hours)
+    assert in_texts(sums) == (cells, hours)
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
@@ -102,7 +102,7 @@ def test_a_difference_is_what_comes_to_it(lines: list[Line], before: int) -> Non
     sums.add_message(lines)
     sums.add_message(lines[:before], -1)
     whole.add_message(lines)
-    assert told(sums) == told(whole)
+    assert in_texts(sums) == in_texts(whole)
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
@@ -115,4 +115,4 @@ def test_events_that_contribute_alone_may_be_added_alone(lines: list[Line]) -> N
     for each in alone:
         sums.add_alone(each)
         sums.add_hours([each], had)
-    assert told(sums) == told(whole)
+    assert in_texts(sums) == in_texts(whole)

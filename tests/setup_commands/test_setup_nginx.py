@@ -30,18 +30,18 @@ class Place:
             f"http {{\n{temporary}include {folder}/conf.d/*.conf;\n}}\n"
         )
 
-    def run(self, *words: str) -> Result:
+    def run(self, *arguments: str) -> Result:
         places = ["--config", f"{self.folder}/smtpapi.conf", "--file", str(self.file), "--nginx", NGINX]
         places += ["--nginx-conf", f"{self.folder}/nginx.conf", "--state", f"{self.folder}/kept"]
-        return CliRunner().invoke(main, ["setup", "nginx", *places, *words])
+        return CliRunner().invoke(main, ["setup", "nginx", *places, *arguments])
 
 
 def _certificate(folder: Path) -> tuple[str, str]:
     key, chain = folder / "key.pem", folder / "chain.pem"
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    words += " -subj /CN=x -addext subjectAltName=DNS:track.example.com"
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    options += " -subj /CN=x -addext subjectAltName=DNS:track.example.com"
     subprocess.run(
-        ["openssl", *words.split(), "-keyout", key, "-out", chain], check=True, capture_output=True
+        ["openssl", *options.split(), "-keyout", key, "-out", chain], check=True, capture_output=True
     )
     return str(chain), str(key)
 
@@ -49,15 +49,15 @@ def _certificate(folder: Path) -> tuple[str, str]:
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_shown_written_taken_by_nginx_and_undone(tmp_path: Path, tls: bool) -> None:
     place = Place(tmp_path)
-    words = ["--certificate", *_certificate(tmp_path)] if tls else []
-    assert "+    server_name old.example.org track.example.com;" in place.run(*words).stdout
+    options = ["--certificate", *_certificate(tmp_path)] if tls else []
+    assert "+    server_name old.example.org track.example.com;" in place.run(*options).stdout
     assert not place.file.exists()
-    done = place.run(*words, "--apply", "--no-reload")
+    done = place.run(*options, "--apply", "--no-reload")
     assert done.exit_code == 0, done.output
     text = place.file.read_text()
     assert text.count("server 127.0.0.1:8123 ") == 2
     assert ("\n    listen 443 ssl" in text, "\n    ssl_certificate_key" in text) == (tls, tls)
-    assert "Nothing to change." in place.run(*words, "--apply", "--no-reload").stdout
+    assert "Nothing to change." in place.run(*options, "--apply", "--no-reload").stdout
     place.run("--undo", "--no-reload")
     assert not place.file.exists()
 
@@ -97,9 +97,9 @@ def test_a_certificate_that_is_not_for_each_host_is_told(tmp_path: Path) -> None
 def test_a_host_with_a_certificate_is_told_of_none(tmp_path: Path) -> None:
     place = Place(tmp_path, "click_tracking_scheme = https")
     assert "certonly --webroot -w /var/www/html -d track.example.com" in place.run().stdout
-    told = place.run("--certificate", *_certificate(tmp_path)).stdout
-    assert "Certificate of old.example.org" in told
-    assert "Certificate of track.example.com" not in told
+    output = place.run("--certificate", *_certificate(tmp_path)).stdout
+    assert "Certificate of old.example.org" in output
+    assert "Certificate of track.example.com" not in output
 
 
 def test_a_site_without_a_host_of_links_is_told_which_line_is_missing(tmp_path: Path) -> None:

@@ -44,12 +44,12 @@ class Place:
             f'{{ tracking_domain = "track.example.com" Listen ":25" {{ }} }}\n{more}'
         )
 
-    def run(self, *words: str) -> Result:
+    def run(self, *arguments: str) -> Result:
         for path in self.postfix.iterdir():  # Postfix waits for files that just changed
             os.utime(path, (1_700_000_000, 1_700_000_000))
         places = ["--config", f"{self.folder}/smtpapi.conf", "--postfix", str(self.postfix)]
         places += ["--state", f"{self.folder}/kept", "--no-reload"]
-        return CliRunner().invoke(main, ["setup", "postfix", *places, *words])
+        return CliRunner().invoke(main, ["setup", "postfix", *places, *arguments])
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.postfix.iterdir()}
@@ -190,12 +190,12 @@ def test_a_file_that_cannot_be_written_leaves_the_others_as_they_were(
     before = place.files()
     replace = undoing.replace
 
-    def failing(path: Path, content: bytes) -> None:
+    def raising(path: Path, content: bytes) -> None:
         if path.name == "master.cf" and content != before["master.cf"]:
             raise OSError(28, "No space left on device", str(path))
         replace(path, content)
 
-    monkeypatch.setattr(undoing, "replace", failing)
+    monkeypatch.setattr(undoing, "replace", raising)
     done = place.run("--apply")
     assert (done.exit_code, place.files()) == (1, before)
     assert "No space left on device" in done.stderr
@@ -227,9 +227,9 @@ def test_a_socket_that_a_chroot_hides_is_refused_with_the_line(tmp_path: Path) -
 
 def test_what_the_world_must_know_is_said(tmp_path: Path) -> None:
     place = Place(tmp_path, *_SITES["plain"])
-    told = place.run().stdout
-    assert "track.example.com.  300  IN  CNAME" in told
-    assert "certbot" not in told  # links are written with http
+    output = place.run().stdout
+    assert "track.example.com.  300  IN  CNAME" in output
+    assert "certbot" not in output  # links are written with http
     config = tmp_path / "smtpapi.conf"
     config.write_text(config.read_text().replace('Listen "', 'click_tracking_scheme = https Listen "'))
     assert "certbot certonly --webroot -w /var/www/html -d track.example.com" in place.run().stdout
@@ -250,7 +250,7 @@ def test_a_running_postfix_tracks_after_it_and_no_more_after_undo(tmp_path: Path
         ours = Filter(tmp_path / "filter", listener, socket_path=postfix.milter_socket)
         with ours:
             before = {path.name: path.read_bytes() for path in postfix.config.iterdir() if path.is_file()}
-            words = [
+            command = [
                 "--config",
                 str(ours.config),
                 "--postfix",
@@ -258,7 +258,7 @@ def test_a_running_postfix_tracks_after_it_and_no_more_after_undo(tmp_path: Path
                 "--state",
                 f"{tmp_path}/k",
             ]
-            done = CliRunner().invoke(main, ["setup", "postfix", *words, "--apply"])
+            done = CliRunner().invoke(main, ["setup", "postfix", *command, "--apply"])
             assert (done.exit_code, "Postfix reloaded" in done.stdout) == (0, True), done.output
             hand_in(ports["in"], "a@sender.test", ["one@rcpt.test", "two@rcpt.test"], html_mail())
             until(lambda: len(list(postfix.delivered())) == 2, 20, "both copies")
@@ -268,7 +268,7 @@ def test_a_running_postfix_tracks_after_it_and_no_more_after_undo(tmp_path: Path
                 for opened in ours.links(file.read_bytes())
             }
             assert owners == {"one@rcpt.test", "two@rcpt.test"}
-            done = CliRunner().invoke(main, ["setup", "postfix", *words, "--undo"])
+            done = CliRunner().invoke(main, ["setup", "postfix", *command, "--undo"])
             assert (done.exit_code, "Postfix reloaded" in done.stdout) == (0, True), done.output
             after = {path.name: path.read_bytes() for path in postfix.config.iterdir() if path.is_file()}
             assert after == before

@@ -38,10 +38,10 @@ class Place:
             'ESMTP_Listener { tracking_domain = "track.example.com" Listen ":25" { } }\n'
         )
 
-    def run(self, *words: str) -> Result:
+    def run(self, *arguments: str) -> Result:
         places = ["--config", f"{self.folder}/smtpapi.conf", "--sendmail", str(self.folder)]
         places += ["--programs", str(PROGRAMS), "--state", f"{self.folder}/kept"]
-        return CliRunner().invoke(main, ["setup", "sendmail", *places, *words])
+        return CliRunner().invoke(main, ["setup", "sendmail", *places, *arguments])
 
 
 def test_shown_applied_once_and_undone_to_the_octet(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ class _SetUp(PrivateSendmail):
         mc = self.directory / "sendmail.mc"
         lines = mc.read_text().splitlines(keepends=True)
         mc.write_text("".join(line for line in lines if "SMTPAPI_" not in line and "smtpapi.mc" not in line))
-        words = ["--config", f"{self.directory}/smtpapi.conf", "--sendmail", str(self.directory)]
-        words += ["--programs", str(PROGRAMS), "--state", f"{self.directory}/kept", "--apply"]
-        done = CliRunner().invoke(main, ["setup", "sendmail", *words])
+        options = ["--config", f"{self.directory}/smtpapi.conf", "--sendmail", str(self.directory)]
+        options += ["--programs", str(PROGRAMS), "--state", f"{self.directory}/kept", "--apply"]
+        done = CliRunner().invoke(main, ["setup", "sendmail", *options])
         assert done.exit_code == 0, done.output
         self.config.write_text(make_cf(mc))
 

@@ -91,9 +91,9 @@ def test_h5_what_a_header_settles_needs_no_body(
         for options in ("", "click_tracking_enabled = false\n open_tracking_enabled = false"):
             where = site(mode, options)
             where = Site.build(replace(where.settings, limits=_LIMITS), RING)
-            for asked in ((), (ASKING,), (Field("X-MSYS-API", b" {"),)):
+            for header in ((), (ASKING,), (Field("X-MSYS-API", b" {"),)):
                 for recipients in (TO, TO[:1]):
-                    message = Message((*FIELDS[1:], *fields, *asked), body)
+                    message = Message((*FIELDS[1:], *fields, *header), body)
                     given = replace(mail(where), **facts)
                     envelope = Envelope(given.client, given.sender, recipients, "Q1")
                     assert check(where, envelope, message, given.context or {}) is expected
@@ -112,8 +112,8 @@ def test_h5_a_policy_may_look_at_any_body_but_a_strangers(fields: tuple[Field, .
 
 def test_h5_with_the_module_off_no_body_is_read() -> None:
     off = Site.build(load_text("smtpapi { enabled = false }"), RING)
-    for asked in ((), (ASKING,)):
-        message = Message((*FIELDS, *asked), BODY)
+    for header in ((), (ASKING,)):
+        message = Message((*FIELDS, *header), BODY)
         assert check(off, Envelope(CLIENT, "news@example.org", TO), message, {}) is Reads.NOTHING
 
 

@@ -18,7 +18,7 @@ class Node:
     """Stands in for `Reader`: notes what is asked, and knows two senders' messages by turns."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
+        self.queries: list[tuple[str, int]] = []
 
     def indexed_from(self) -> int:
         return 0
@@ -30,7 +30,7 @@ class Node:
         if not statements:
             return []
         several = [keys for _, (keys, *_) in statements]
-        self.asked.append(("lent", sum(map(len, several))))
+        self.queries.append(("lent", sum(map(len, several))))
         assert {name for name, _ in statements} == {"lent"}, "whole messages are read for what is shown alone"
         return [
             [
@@ -61,7 +61,7 @@ def slim(number: int) -> SlimEvent:
 def test_what_nothing_can_match_is_not_searched_for(query: Query) -> None:
     node = Node()
     assert list(ByTime(node).newest_first(query, None, 100)) == []  # type: ignore[arg-type] # a stand-in
-    assert node.asked == []
+    assert node.queries == []
 
 
 def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_read(
@@ -82,8 +82,8 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     found = list(finder.find(Query(types=("open",), sending_domains=("one.example",), limit=100)))
     assert len(found) == 100
     assert shown == list(range(2, 202, 2))
-    assert [name for name, _ in node.asked] == ["lent", "lent"]
-    assert 200 <= sum(number for _, number in node.asked) <= 250
+    assert [name for name, _ in node.queries] == ["lent", "lent"]
+    assert 200 <= sum(number for _, number in node.queries) <= 250
 
 
 class Days(Node):
@@ -105,7 +105,7 @@ class Days(Node):
     def read_each(self, name: str, several: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
         if name == "hours":
             return [[(hour, 1) for hour in reversed(range(720))] for _ in several]
-        self.asked.append((name, len(several)))
+        self.queries.append((name, len(several)))
         return [[] for _ in several]
 
     def streams(
@@ -140,10 +140,10 @@ def test_a_domain_is_looked_for_by_its_days_and_never_hour_by_hour(
 ) -> None:
     node = Days()
     assert list(ByTime(node).newest_first(query, None, 100)) == []  # type: ignore[arg-type] # a stand-in
-    asked = [one for _, several in node.read_at_once for one in several]
+    looked_up = [one for _, several in node.read_at_once for one in several]
     assert {called for called, _ in node.read_at_once} == {name}
-    assert {(what, value) for _, what, value, *_ in asked} == led
-    assert len(asked) == 30 * len(led)
+    assert {(what, value) for _, what, value, *_ in looked_up} == led
+    assert len(looked_up) == 30 * len(led)
     assert len(node.read_at_once) == 3, "1, 8 and 21 days: where nothing is found ever more are read at once"
 
 
@@ -157,4 +157,4 @@ def test_hits_of_a_month_are_read_in_a_few_turns_and_no_message_by_itself() -> N
     messages = [number.to_bytes(16, "big") for number in range(200)]
     assert not labels.hits_of(messages)
     assert not labels.deliveries(messages)
-    assert sum(number for _, number in node.asked) == 16
+    assert sum(number for _, number in node.queries) == 16

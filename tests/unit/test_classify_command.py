@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.record import encode
 from engagement.links.model import Link
 from engagement.spool.write import SpoolWriter
@@ -99,9 +99,11 @@ def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryStore:
     """A store that the command opens, with five hits of an earlier version's labels."""
-    made, tell = MemoryStore(), Telling()
-    made.add([row for number in range(3) for row in old(tell.hit(at=number, message=number, agent="curl/8"))])
-    made.add(old(tell.hit(at=5, message=8, agent="okhttp/4")) + old(tell.hit(at=7, message=9)))
+    made, sample = MemoryStore(), SampleRows()
+    made.add(
+        [row for number in range(3) for row in old(sample.hit(at=number, message=number, agent="curl/8"))]
+    )
+    made.add(old(sample.hit(at=5, message=8, agent="okhttp/4")) + old(sample.hit(at=7, message=9)))
     monkeypatch.setattr(classify, "open_store", lambda *_, **__: made)
     (tmp_path / "smtpapi.conf").write_text("smtpapi { }\n")
     monkeypatch.setenv("SMTPAPI_CONFIG", str(tmp_path / "smtpapi.conf"))
@@ -168,23 +170,23 @@ def test_in_a_real_store_labels_figures_and_history_follow(tmp_path: Path) -> No
         address = f"198.51.100.{message}"
         spool.append(encode(hit(at_ms=now - 5_000, user_agent=agent, client_address=address, whose=whose)))
     spool.close()
-    asked = ("--config", str(configuration))
-    assert CliRunner().invoke(main, ["ship", "--once", *asked]).exit_code == 0
+    options = ("--config", str(configuration))
+    assert CliRunner().invoke(main, ["ship", "--once", *options]).exit_code == 0
     assert _labels(configuration) == {"burst": 4, "no-rule": 1, "browser": 1}
     (tmp_path / "rules" / "05-site.toml").write_text(
         'version = 7\n[[rule]]\nname = "ours"\nclass = "scanner"\ncertainty = "probable"\n'
         'network = "198.51.100.0/24"\nreason = "our own"\nsource = "us"\n'
     )
-    assert "2 would change" in run("--since", "1h", "--dry-run", *asked).stderr
+    assert "2 would change" in run("--since", "1h", "--dry-run", *options).stderr
     assert _labels(configuration) == {"burst": 4, "no-rule": 1, "browser": 1}
-    assert "2 changed" in run("--since", "1h", *asked).stderr
-    assert "0 changed" in run("--since", "1h", *asked).stderr
+    assert "2 changed" in run("--since", "1h", *options).stderr
+    assert "0 changed" in run("--since", "1h", *options).stderr
     assert _labels(configuration) == {"burst": 4, "ours?": 2}
 
 
 def _labels(configuration: Path) -> "Counter[str]":
-    told = CliRunner().invoke(main, ["events", "--json", "--config", str(configuration)]).stdout
-    events = [json.loads(line) for line in told.splitlines()]
+    output = CliRunner().invoke(main, ["events", "--json", "--config", str(configuration)]).stdout
+    events = [json.loads(line) for line in output.splitlines()]
     return Counter(
         event["x_client_reason"] + ("?" if event.get("x_client_certain") is False else "") for event in events
     )
@@ -215,6 +217,6 @@ def test_a_bar_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
 def on_a_store() -> None:
     """Run the command on a store with one hit; for a process of its own."""
     store = MemoryStore()
-    store.add(old(Telling().hit(agent="curl/8")))
+    store.add(old(SampleRows().hit(agent="curl/8")))
     classify.open_store = lambda *_, **__: store
     main(["classify", "--since", SINCE])

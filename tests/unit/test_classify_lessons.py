@@ -40,7 +40,7 @@ def counted(event: Hit, context: Context = Context()) -> Verdict:  # noqa: B008 
     return verdict(label.client, certain=label.certain)
 
 
-def asked(kind: Kind, agent: str, address: str = READER, **changes: Any) -> Hit:
+def request(kind: Kind, agent: str, address: str = READER, **changes: Any) -> Hit:
     return hit(kind, user_agent=agent, client_address=address, **changes)
 
 
@@ -48,24 +48,24 @@ def asked(kind: Kind, agent: str, address: str = READER, **changes: Any) -> Hit:
 
 
 def test_the_bare_agent_alone_is_a_prefetch_that_nobody_is_sure_of() -> None:
-    assert found(asked(Kind.OPEN, BARE)) == ("prefetch", False, "apple-privacy")
-    assert counted(asked(Kind.OPEN, BARE)) is Verdict.UNSURE
+    assert found(request(Kind.OPEN, BARE)) == ("prefetch", False, "apple-privacy")
+    assert counted(request(Kind.OPEN, BARE)) is Verdict.UNSURE
 
 
 def test_the_bare_agent_from_apples_network_is_certain() -> None:
-    assert found(asked(Kind.OPEN, BARE, APPLE)) == ("prefetch", True, "apple-privacy-network")
-    assert counted(asked(Kind.OPEN, BARE, "2620:149::7")) is Verdict.MACHINES
+    assert found(request(Kind.OPEN, BARE, APPLE)) == ("prefetch", True, "apple-privacy-network")
+    assert counted(request(Kind.OPEN, BARE, "2620:149::7")) is Verdict.MACHINES
 
 
 def test_the_bare_agent_is_certain_within_ten_seconds_of_the_delivery_and_not_after() -> None:
     soon, late = Context(delivered_ms=AT - 10_000), Context(delivered_ms=AT - 10_001)
-    assert found(asked(Kind.OPEN, BARE), soon) == ("prefetch", True, "apple-privacy-at-delivery")
-    assert found(asked(Kind.OPEN, BARE), late) == ("prefetch", False, "apple-privacy")
+    assert found(request(Kind.OPEN, BARE), soon) == ("prefetch", True, "apple-privacy-at-delivery")
+    assert found(request(Kind.OPEN, BARE), late) == ("prefetch", False, "apple-privacy")
 
 
 def test_a_link_followed_under_the_bare_agent_is_nobodys() -> None:
-    assert found(asked(Kind.CLICK, BARE)) == ("unknown", True, "bare-agent")
-    assert counted(asked(Kind.CLICK, BARE)) is Verdict.UNSURE
+    assert found(request(Kind.CLICK, BARE)) == ("unknown", True, "bare-agent")
+    assert counted(request(Kind.CLICK, BARE)) is Verdict.UNSURE
 
 
 # 2. Networks of filters: links only, and probable
@@ -73,12 +73,12 @@ def test_a_link_followed_under_the_bare_agent_is_nobodys() -> None:
 
 @pytest.mark.parametrize("address", [MICROSOFT, GOOGLE])
 def test_a_filters_network_makes_a_click_a_probable_scanner_and_leaves_opens_alone(address: str) -> None:
-    assert found(asked(Kind.CLICK, CHROME, address))[:2] == ("scanner", False)
-    assert found(asked(Kind.OPEN, CHROME, address)) == ("human", True, "browser")
+    assert found(request(Kind.CLICK, CHROME, address))[:2] == ("scanner", False)
+    assert found(request(Kind.OPEN, CHROME, address)) == ("human", True, "browser")
 
 
 def test_a_mail_program_in_a_rented_machine_of_microsofts_is_a_person() -> None:
-    assert found(asked(Kind.CLICK, OUTLOOK, MICROSOFT)) == ("human", True, "mail-program")
+    assert found(request(Kind.CLICK, OUTLOOK, MICROSOFT)) == ("human", True, "mail-program")
 
 
 # 3. Gmail's false open
@@ -86,16 +86,16 @@ def test_a_mail_program_in_a_rented_machine_of_microsofts_is_a_person() -> None:
 
 @pytest.mark.parametrize("kind", [Kind.OPEN, Kind.INITIAL_OPEN, Kind.CLICK])
 def test_gmails_load_at_delivery_is_a_prefetch_whenever_it_comes(kind: Kind) -> None:
-    assert found(asked(kind, GMAIL_AT_DELIVERY)) == ("prefetch", True, "gmail-at-delivery")
+    assert found(request(kind, GMAIL_AT_DELIVERY)) == ("prefetch", True, "gmail-at-delivery")
 
 
 def test_the_browser_that_it_pretends_to_be_is_a_person() -> None:
-    assert found(asked(Kind.OPEN, GMAIL_AT_DELIVERY.removesuffix(" Mozilla/5.0")))[0] == "human"
+    assert found(request(Kind.OPEN, GMAIL_AT_DELIVERY.removesuffix(" Mozilla/5.0")))[0] == "human"
 
 
 def test_gmails_proxy_is_a_person_and_its_samples_are_not() -> None:
-    assert counted(asked(Kind.OPEN, "Mozilla/5.0 (via ggpht.com GoogleImageProxy)")) is Verdict.PEOPLE
-    assert counted(asked(Kind.CLICK, f"{CHROME} Gmail-content-sampling")) is Verdict.MACHINES
+    assert counted(request(Kind.OPEN, "Mozilla/5.0 (via ggpht.com GoogleImageProxy)")) is Verdict.PEOPLE
+    assert counted(request(Kind.CLICK, f"{CHROME} Gmail-content-sampling")) is Verdict.MACHINES
 
 
 # 4. Safe Links
@@ -104,23 +104,23 @@ def test_gmails_proxy_is_a_person_and_its_samples_are_not() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_post_proves_no_person(method: str) -> None:
     """Filters run scripts and send forms."""
-    assert counted(asked(Kind.CLICK, CHROME, MICROSOFT, method=method)) is Verdict.UNSURE
-    assert found(asked(Kind.LIST_UNSUBSCRIBE, "Oddity", method=method))[0] == "unknown"
+    assert counted(request(Kind.CLICK, CHROME, MICROSOFT, method=method)) is Verdict.UNSURE
+    assert found(request(Kind.LIST_UNSUBSCRIBE, "Oddity", method=method))[0] == "unknown"
 
 
 def test_safe_links_tries_the_link_with_an_odd_ending() -> None:
-    assert found(asked(Kind.CLICK, CHROME, spoiled=True)) == ("scanner", True, "spoiled-link")
+    assert found(request(Kind.CLICK, CHROME, spoiled=True)) == ("scanner", True, "spoiled-link")
 
 
 def test_a_click_right_after_the_delivery_is_unsure() -> None:
     """Five minutes are too many for a label: people are quick; seconds are not."""
-    assert counted(asked(Kind.CLICK, CHROME), Context(delivered_ms=AT - 3_000)) is Verdict.UNSURE
-    assert counted(asked(Kind.CLICK, CHROME), Context(delivered_ms=AT - 4_000)) is Verdict.PEOPLE
+    assert counted(request(Kind.CLICK, CHROME), Context(delivered_ms=AT - 3_000)) is Verdict.UNSURE
+    assert counted(request(Kind.CLICK, CHROME), Context(delivered_ms=AT - 4_000)) is Verdict.PEOPLE
 
 
 def test_so_is_one_right_after_the_sending() -> None:
-    assert counted(asked(Kind.CLICK, CHROME), Context(injected_ms=AT - 2_000)) is Verdict.UNSURE
-    assert counted(asked(Kind.CLICK, CHROME), Context(injected_ms=AT - 3_000)) is Verdict.PEOPLE
+    assert counted(request(Kind.CLICK, CHROME), Context(injected_ms=AT - 2_000)) is Verdict.UNSURE
+    assert counted(request(Kind.CLICK, CHROME), Context(injected_ms=AT - 3_000)) is Verdict.PEOPLE
 
 
 # 5. Privacy: only a word is left
@@ -130,8 +130,8 @@ def test_so_is_one_right_after_the_sending() -> None:
 @pytest.mark.parametrize("kind", [Kind.OPEN, Kind.CLICK, Kind.LIST_UNSUBSCRIBE])
 def test_the_word_is_judged_as_its_agent_is(agent: str, kind: Kind) -> None:
     for context in (Context(), Context(AT - 60_000, AT - 5_000), Context(AT - 1_000, AT + 9_000)):
-        word = asked(kind, shipped().word(agent), "")
-        assert found(word, context) == found(asked(kind, agent, ""), context)
+        word = request(kind, shipped().word(agent), "")
+        assert found(word, context) == found(request(kind, agent, ""), context)
 
 
 def test_a_time_of_which_the_day_alone_is_left_is_soon_after_nothing() -> None:
@@ -156,10 +156,10 @@ OLD = {
 
 
 @pytest.mark.parametrize(
-    ("client", "word"), [(client, word) for client, words in OLD.items() for word in words]
+    ("client", "word"), [(client, word) for client, terms in OLD.items() for word in terms]
 )
 def test_words_of_earlier_versions_keep_their_class(client: str, word: str) -> None:
-    assert found(asked(Kind.OPEN, word, ""))[0] == client
+    assert found(request(Kind.OPEN, word, ""))[0] == client
 
 
 # 6. What the request says of itself
@@ -169,18 +169,18 @@ def test_words_of_earlier_versions_keep_their_class(client: str, word: str) -> N
 @pytest.mark.parametrize("agent", [CHROME, BROWSER, OUTLOOK])
 def test_what_a_browser_loads_ahead_is_a_prefetch(kind: Kind, agent: str) -> None:
     signals = int(Signals.RECORDED | Signals.PREFETCH | Signals.ACCEPT_HTML | Signals.LANGUAGE)
-    assert found(asked(kind, agent, signals=signals)) == ("prefetch", True, "prefetch-header")
+    assert found(request(kind, agent, signals=signals)) == ("prefetch", True, "prefetch-header")
 
 
 def test_a_browser_that_asks_like_a_library_is_a_probable_scanner() -> None:
     like_a_library = int(Signals.RECORDED | Signals.ACCEPT_ANY)
-    assert found(asked(Kind.CLICK, CHROME, signals=like_a_library)) == (
+    assert found(request(Kind.CLICK, CHROME, signals=like_a_library)) == (
         "scanner",
         False,
         "no-browsers-request",
     )
-    assert found(asked(Kind.CLICK, CHROME, signals=like_a_library | int(Signals.LANGUAGE)))[0] == "human"
-    assert found(asked(Kind.CLICK, CHROME, signals=int(Signals.ACCEPT_ANY)))[0] == "human"  # nobody looked
+    assert found(request(Kind.CLICK, CHROME, signals=like_a_library | int(Signals.LANGUAGE)))[0] == "human"
+    assert found(request(Kind.CLICK, CHROME, signals=int(Signals.ACCEPT_ANY)))[0] == "human"  # nobody looked
 
 
 # 7. Sooner than the delivery
@@ -189,8 +189,12 @@ def test_a_browser_that_asks_like_a_library_is_a_probable_scanner() -> None:
 @pytest.mark.parametrize("kind", [Kind.OPEN, Kind.CLICK])
 @pytest.mark.parametrize("agent", [CHROME, OUTLOOK])
 def test_before_the_delivery_there_is_no_reader(kind: Kind, agent: str) -> None:
-    assert found(asked(kind, agent), Context(delivered_ms=AT + 2_000)) == ("scanner", True, "before-delivery")
-    assert found(asked(Kind.OPEN, agent), Context(delivered_ms=AT + 1_999))[0] == "human"
+    assert found(request(kind, agent), Context(delivered_ms=AT + 2_000)) == (
+        "scanner",
+        True,
+        "before-delivery",
+    )
+    assert found(request(Kind.OPEN, agent), Context(delivered_ms=AT + 1_999))[0] == "human"
 
 
 # Several links at once
@@ -201,24 +205,24 @@ def links(*times: int, address: str = READER) -> Context:
 
 
 def test_four_links_in_five_seconds_are_no_person() -> None:
-    assert found(asked(Kind.CLICK, CHROME), links(-4_000, -2_000, -1_000, 0)) == ("scanner", True, "burst")
-    assert found(asked(Kind.CLICK, CHROME), links(0, 1_000, 2_000, 5_000)) == ("scanner", True, "burst")
+    assert found(request(Kind.CLICK, CHROME), links(-4_000, -2_000, -1_000, 0)) == ("scanner", True, "burst")
+    assert found(request(Kind.CLICK, CHROME), links(0, 1_000, 2_000, 5_000)) == ("scanner", True, "burst")
 
 
 def test_three_in_ten_are_probably_none_and_two_may_be_anybodys() -> None:
-    assert found(asked(Kind.CLICK, CHROME), links(-6_000, -3_000, 0)) == ("scanner", False, "burst-slow")
-    assert found(asked(Kind.CLICK, CHROME), links(-3_000, 0))[0] == "human"
-    assert found(asked(Kind.CLICK, CHROME), links(-30_000, -15_000, 0))[0] == "human"
+    assert found(request(Kind.CLICK, CHROME), links(-6_000, -3_000, 0)) == ("scanner", False, "burst-slow")
+    assert found(request(Kind.CLICK, CHROME), links(-3_000, 0))[0] == "human"
+    assert found(request(Kind.CLICK, CHROME), links(-30_000, -15_000, 0))[0] == "human"
 
 
 def test_one_link_again_and_again_and_other_addresses_are_no_burst() -> None:
     again = Context(links={READER: [Seen(AT - 100 * number, b"1") for number in range(9, -1, -1)]})
-    assert found(asked(Kind.CLICK, CHROME), again)[0] == "human"
-    assert found(asked(Kind.CLICK, CHROME), links(-3, -2, -1, 0, address=MICROSOFT))[0] == "human"
+    assert found(request(Kind.CLICK, CHROME), again)[0] == "human"
+    assert found(request(Kind.CLICK, CHROME), links(-3, -2, -1, 0, address=MICROSOFT))[0] == "human"
 
 
 def test_an_open_amid_a_burst_is_not_judged_by_it() -> None:
-    assert found(asked(Kind.OPEN, CHROME), links(-4_000, -2_000, -1_000, 0))[0] == "human"
+    assert found(request(Kind.OPEN, CHROME), links(-4_000, -2_000, -1_000, 0))[0] == "human"
 
 
 def test_one_address_in_the_mail_of_ten_recipients_is_probably_a_filter() -> None:
@@ -227,8 +231,8 @@ def test_one_address_in_the_mail_of_ten_recipients_is_probably_a_filter() -> Non
             messages={READER: [Seen(AT - 100 * each, bytes([each])) for each in range(number)][::-1]}
         )
 
-    assert found(asked(Kind.CLICK, CHROME), messages(10)) == ("scanner", False, "many-recipients")
-    assert found(asked(Kind.CLICK, CHROME), messages(9))[0] == "human"
+    assert found(request(Kind.CLICK, CHROME), messages(10)) == ("scanner", False, "many-recipients")
+    assert found(request(Kind.CLICK, CHROME), messages(9))[0] == "human"
 
 
 # Names
@@ -247,20 +251,20 @@ def test_one_address_in_the_mail_of_ten_recipients_is_probably_a_filter() -> Non
     ],
 )
 def test_previews_and_libraries_are_machines(agent: str) -> None:
-    assert counted(asked(Kind.CLICK, agent)) is Verdict.MACHINES
+    assert counted(request(Kind.CLICK, agent)) is Verdict.MACHINES
 
 
 def test_okhttp_may_be_an_app_that_opens_a_link() -> None:
-    assert found(asked(Kind.CLICK, "okhttp/4.12.0")) == ("scanner", False, "library-of-apps")
+    assert found(request(Kind.CLICK, "okhttp/4.12.0")) == ("scanner", False, "library-of-apps")
 
 
 def test_a_persons_class_is_earned() -> None:
-    assert found(asked(Kind.CLICK, "Oddity/1")) == ("unknown", True, "no-rule")
-    assert counted(asked(Kind.CLICK, "Oddity/1")) is Verdict.UNSURE
+    assert found(request(Kind.CLICK, "Oddity/1")) == ("unknown", True, "no-rule")
+    assert counted(request(Kind.CLICK, "Oddity/1")) is Verdict.UNSURE
 
 
 def test_head_is_a_probe_whatever_else_holds() -> None:
-    assert found(asked(Kind.CLICK, CHROME, method="HEAD"), links(-3, -2, -1, 0))[0] == "probe"
+    assert found(request(Kind.CLICK, CHROME, method="HEAD"), links(-3, -2, -1, 0))[0] == "probe"
 
 
 @pytest.mark.parametrize("kind", ["open", "click"])
@@ -274,7 +278,7 @@ def test_few_robots_are_called_people_and_hardly_a_person_a_machine(kind: str) -
 def test_judging_takes_less_than_ten_microseconds_with_agents_as_they_come() -> None:
     agents = people() + robots()
     hits = [
-        asked(Kind.CLICK, agents[number % len(agents)], f"192.0.{number >> 8 & 255}.{number & 255}")
+        request(Kind.CLICK, agents[number % len(agents)], f"192.0.{number >> 8 & 255}.{number & 255}")
         for number in range(4 * len(agents))
     ]
     rules = shipped()
@@ -315,7 +319,7 @@ def _seconds(rules: RuleSet, hits: list[Hit]) -> float:
 def test_no_agent_takes_long(part: str) -> None:
     agent = (part * 8192)[:8192]
     for begin in ("", "mozilla/5.0 (", "mail/", "opera/9.8 "):
-        event = asked(Kind.CLICK, begin + agent)
+        event = request(Kind.CLICK, begin + agent)
         times = []
         for _ in range(3):  # the quickest counts: a busy machine may take any one longer
             began = time.process_time()

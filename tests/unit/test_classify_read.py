@@ -118,16 +118,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("right", "wrong", "told"), WRONG)
+@pytest.mark.parametrize(("right", "wrong", "message"), WRONG)
 def test_a_wrong_file_is_told_with_its_line_and_what_to_write(
-    tmp_path: Path, right: str, wrong: str, told: str
+    tmp_path: Path, right: str, wrong: str, message: str
 ) -> None:
     assert right in RULE
     path = written(tmp_path, RULE.replace(right, wrong, 1))
     with pytest.raises(RulesError) as caught:
         read_rules(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/") or str(caught.value).startswith(f"{SHIPPED}/")
-    assert re.search(told, str(caught.value)), caught.value
+    assert re.search(message, str(caught.value)), caught.value
     assert path.exists()
 
 
@@ -189,8 +189,8 @@ def test_a_burst_is_a_span_with_so_many_different_links(
     expected = any(
         len({what for when, what in seen if begin <= when <= begin + seconds}) >= number for begin in spans
     )
-    told = [Seen(when * 1000, what) for when, what in sorted(seen)]
-    assert _many(told, at * 1000, Within(number, seconds)) == expected
+    hits = [Seen(when * 1000, what) for when, what in sorted(seen)]
+    assert _many(hits, at * 1000, Within(number, seconds)) == expected
 
 
 # Followed while they change
@@ -198,11 +198,11 @@ def test_a_burst_is_a_span_with_so_many_different_links(
 
 class Following:
     def __init__(self, folder: Path, database: str = "") -> None:
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self.now = 0.0
         self.folder = folder
         self._rules = FollowedRules(
-            ClassifyStanza(rules=str(folder), as_database=database), self.told.append, lambda: self.now
+            ClassifyStanza(rules=str(folder), as_database=database), self.reports.append, lambda: self.now
         )
 
     def write(self, text: str, name: str = "05-site.toml") -> None:
@@ -222,18 +222,18 @@ def test_rules_change_while_programs_run_and_wrong_ones_leave_the_last_good(tmp_
     assert following.names() == "ours 7"
     following.write(RULE.replace("scanner", "robot"))
     assert following.names() == "ours 7"
-    assert following.told == [
+    assert following.reports == [
         f"{tmp_path}/05-site.toml:5: class is one of human, proxy, prefetch, scanner, probe, unknown, "
         "not 'robot'; the last good rules stay in force"
     ]
     following.now += 5
     assert following.names() == "ours 7"
-    assert len(following.told) == 1  # once a change
+    assert len(following.reports) == 1  # once a change
     following.write(RULE.replace("= 7", "= 8").replace('"ours"', '"mine"'))
     assert following.names() == "mine 8"
     following.write(RULE.replace("= 7", "= 8").replace("our-monitor", "my-monitor"))
     assert following.names() == "ours 8"
-    assert "their version is still 8: raise it" in following.told[1]
+    assert "their version is still 8: raise it" in following.reports[1]
 
 
 def test_rules_are_looked_at_once_a_second(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_rules_are_looked_at_once_a_second(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told_and_the_programs_own_rules_hold(tmp_path: Path) -> None:
     following = Following(tmp_path / "none")
     assert following.names() == f"head {shipped().version}"
-    assert following.told == [
+    assert following.reports == [
         f"{tmp_path}/none: No such file or directory; the program's own rules are in force"
     ]
 
@@ -277,8 +277,8 @@ def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "as.mmdb").write_bytes(b"nonsense")
     following = Following(tmp_path, str(tmp_path / "as.mmdb"))
     following.names()
-    assert "as.mmdb" in following.told[0]
-    assert following.told[0].endswith("the program's own rules are in force")
+    assert "as.mmdb" in following.reports[0]
+    assert following.reports[0].endswith("the program's own rules are in force")
 
 
 def as_database(path: Path) -> bytes:

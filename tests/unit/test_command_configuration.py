@@ -26,12 +26,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "SMTPAPI_CONFIG": str(tmp_path / "one.conf")}
 
 
-@pytest.mark.parametrize("words", [["check-config"], ["preview", "mail.eml"], ["rewrite", "mail.eml"]])
+@pytest.mark.parametrize("arguments", [["check-config"], ["preview", "mail.eml"], ["rewrite", "mail.eml"]])
 def test_h19_configuration_of_the_environment_is_taken(
-    words: list[str], environment: dict[str, str], tmp_path: Path
+    arguments: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        [SMTPAPI, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30
+        [SMTPAPI, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, "named.example.test" in done.stdout) == (0, True), done.stdout + done.stderr
     assert "no --config" not in done.stderr
@@ -64,13 +64,13 @@ def test_h19_rewriting_a_folder_shows_its_progress_on_a_terminal(
         cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, timeout=30,
     )  # fmt: skip
     os.close(theirs)
-    said = b""
+    output = b""
     try:
         while piece := os.read(ours, 4096):
-            said += piece
+            output += piece
     except OSError:  # Linux says so at the end of a terminal
         pass
     os.close(ours)
     assert done.returncode == 0
-    assert b"100%" in said
-    assert b"20 messages in " in said
+    assert b"100%" in output
+    assert b"20 messages in " in output

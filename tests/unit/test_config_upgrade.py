@@ -47,9 +47,9 @@ ESMTP_Listener { tracking_domain = "t.example.com" }
 """
 
 
-def upgrade(path: Path, *words: str) -> str:
+def upgrade(path: Path, *arguments: str) -> str:
     done = CliRunner().invoke(
-        main, ["config", "upgrade", "--config", str(path), "--state", str(path.parent / "state"), *words]
+        main, ["config", "upgrade", "--config", str(path), "--state", str(path.parent / "state"), *arguments]
     )
     assert done.exit_code == 0, done.output
     return done.output

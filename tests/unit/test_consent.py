@@ -132,7 +132,7 @@ def test_a_shared_pixel_counts_as_long_as_the_last_mail_of_its_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "policy", "kept"),
+    ("options", "policy", "expected"),
     [
         ({"consent": True, "consent_reference": "form 7"}, {}, "form 7"),
         ({"consent": False, "consent_reference": "form 7"}, {}, ""),
@@ -145,11 +145,11 @@ def test_a_shared_pixel_counts_as_long_as_the_last_mail_of_its_day() -> None:
     ],
 )
 def test_the_reference_is_kept_with_the_injection(
-    options: dict[str, Any], policy: dict[str, str], kept: str
+    options: dict[str, Any], policy: dict[str, str], expected: str
 ) -> None:
     found = record(one(where(policy=says(**policy) if policy else ""), api(options=options)))
-    assert found.consent == kept
-    assert to_fields(found).get("x_consent", "") == kept
+    assert found.consent == expected
+    assert to_fields(found).get("x_consent", "") == expected
 
 
 @pytest.mark.parametrize("mode", ["aggregate", "hygiene", "off"])

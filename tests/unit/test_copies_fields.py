@@ -40,10 +40,10 @@ def test_cc_names_the_list_in_every_copy() -> None:
 
 def test_bcc_is_told_to_no_one_but_its_own_recipient() -> None:
     there = queued(Field("Bcc", b" forgotten@example.net"), Field("BCC", b" another@example.net"))
-    told = {recipient: fields(there.hop(recipient), "bcc") for recipient in ALL}
-    assert told.pop("hidden@example.net") == [b' "H" <hidden@example.net>']
-    assert told.pop("two@example.net") == [b" two@example.net"]
-    assert set(map(tuple, told.values())) == {()}
+    seen = {recipient: fields(there.hop(recipient), "bcc") for recipient in ALL}
+    assert seen.pop("hidden@example.net") == [b' "H" <hidden@example.net>']
+    assert seen.pop("two@example.net") == [b" two@example.net"]
+    assert set(map(tuple, seen.values())) == {()}
     for recipient in set(ALL) - {"hidden@example.net"}:
         message = there.hop(recipient).queued().message
         assert not any(b"hidden@" in each.value for each in message.fields)

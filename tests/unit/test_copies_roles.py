@@ -33,7 +33,7 @@ def added(sent: Mail) -> list[str]:
     return [recipient.address for recipient in plan.recipients]
 
 
-def asked(**lists: list[str]) -> XMsysApi:
+def header(**lists: list[str]) -> XMsysApi:
     directive = parse([json.dumps(lists).encode()])
     assert isinstance(directive, XMsysApi)
     return directive
@@ -217,7 +217,7 @@ _LISTS = st.lists(_ADDRESSES, max_size=6)
 def test_everyone_named_gets_one_message_in_one_role(
     recipients: list[str], cc: list[str], bcc: list[str], archive: list[str]
 ) -> None:
-    directive = asked(cc=cc, bcc=bcc, archive=archive)
+    directive = header(cc=cc, bcc=bcc, archive=archive)
     more = copies.added(recipients, directive)
     reached = [copies.same(each) for each in [*dict.fromkeys(map(copies.same, recipients))]]
     reached += [copies.same(entry.address) for _, entry in more]

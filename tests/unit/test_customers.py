@@ -29,7 +29,7 @@ def test_the_map_names_the_customer_and_nobody_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "said"),
+    ("octets", "message"),
     [
         (b"ann 17\nbob\n", "m:2: expected a login and its customer, two words"),
         (b"ann 17 18", "m:1: expected a login and its customer, two words"),
@@ -38,8 +38,8 @@ def test_the_map_names_the_customer_and_nobody_else(tmp_path: Path) -> None:
         (b"\xff 1", "m: the map of customers is not UTF-8"),
     ],
 )
-def test_a_wrong_map_is_refused_with_its_line(octets: bytes, said: str) -> None:
-    with pytest.raises(CustomersError, match=f"^{said}$"):
+def test_a_wrong_map_is_refused_with_its_line(octets: bytes, message: str) -> None:
+    with pytest.raises(CustomersError, match=f"^{message}$"):
         parse(octets, "m")
 
 
@@ -53,14 +53,14 @@ def test_any_file_is_read_or_refused(octets: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stanza", "said"),
+    ("stanza", "message"),
     [
         ('by_login = "map"', "customers.map is not set"),
         ('by_login = "map" map = "missing"', "missing: cannot read the map of customers: No such file"),
     ],
 )
-def test_the_filter_does_not_start_without_its_map(tmp_path: Path, stanza: str, said: str) -> None:
+def test_the_filter_does_not_start_without_its_map(tmp_path: Path, stanza: str, message: str) -> None:
     config = tmp_path / "smtpapi.conf"
     config.write_text(f"smtpapi {{ }}\ncustomers {{ {stanza} }}\n")
-    with pytest.raises(StartError, match=said):
+    with pytest.raises(StartError, match=message):
         load(config)

@@ -75,19 +75,19 @@ _SWITCHES = {
 
 @pytest.mark.parametrize("switch", _SWITCHES)
 @pytest.mark.parametrize("policy", [None, False, True])
-@pytest.mark.parametrize("said", [None, False, True])
+@pytest.mark.parametrize("requested", [None, False, True])
 @pytest.mark.parametrize("configured", [None, False, True])
 def test_every_combination_of_configuration_header_and_policy(
-    configured: bool | None, said: bool | None, policy: bool | None, switch: str
+    configured: bool | None, requested: bool | None, policy: bool | None, switch: str
 ) -> None:
     """The eight of on and off, and each of them with one, two or all three silent."""
     option, field, variable = _SWITCHES[switch]
     options = scope() if configured is None else scope(**{option: str(configured).lower()})
-    directive = header({"options": {} if said is None else {field: said}})
+    directive = header({"options": {} if requested is None else {field: requested}})
     context = {} if policy is None else {variable: str(int(policy))}
     decision = decided(options, directive, context)
-    wanted = next((voice for voice in (policy, said, configured) if voice is not None), False)
-    assert getattr(decision, switch) is wanted
+    expected = next((voice for voice in (policy, requested, configured) if voice is not None), False)
+    assert getattr(decision, switch) is expected
     other = "opens" if switch == "clicks" else "clicks"
     assert getattr(decision, other) is False
 
@@ -189,7 +189,7 @@ def test_empty_labels_of_the_header_are_said() -> None:
 
 @pytest.mark.parametrize("opens", [False, True])
 @pytest.mark.parametrize(
-    ("configured", "said", "policy", "wanted"),
+    ("configured", "requested", "policy", "expected"),
     [
         ("true", None, "", True),
         ("false", True, "", True),
@@ -200,13 +200,13 @@ def test_empty_labels_of_the_header_are_said() -> None:
     ],
 )
 def test_the_initial_open_pixel_needs_open_tracking(
-    configured: str, said: bool | None, policy: str, wanted: bool, opens: bool
+    configured: str, requested: bool | None, policy: str, expected: bool, opens: bool
 ) -> None:
-    directive = header({"options": {"initial_open": said, "open_tracking": opens}})
+    directive = header({"options": {"initial_open": requested, "open_tracking": opens}})
     decision = decided(
         scope(initial_open_tracking_enabled=configured), directive, {"smtpapi_initial_open": policy}
     )
-    assert decision.initial_opens is (wanted and opens)
+    assert decision.initial_opens is (expected and opens)
 
 
 def test_transactional_comes_from_the_header_alone() -> None:
@@ -226,12 +226,12 @@ def test_a_message_without_the_variable_is_not_bypassed() -> None:
     assert not bypassed({})
 
 
-@pytest.mark.parametrize("said", [None, False, True])
+@pytest.mark.parametrize("requested", [None, False, True])
 @pytest.mark.parametrize("configured", [False, True])
 def test_the_policy_s_word_on_unsubscribing_goes_before_the_configuration(
-    configured: bool, said: bool | None
+    configured: bool, requested: bool | None
 ) -> None:
     options = scope(list_unsubscribe_enabled=str(configured).lower())
-    context = {} if said is None else {"smtpapi_list_unsubscribe": str(said).lower()}
+    context = {} if requested is None else {"smtpapi_list_unsubscribe": str(requested).lower()}
     decision = decided(options, header(), context)
-    assert decision.list_unsubscribe is (configured if said is None else said)
+    assert decision.list_unsubscribe is (configured if requested is None else requested)

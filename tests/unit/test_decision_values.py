@@ -120,11 +120,11 @@ def test_tags_of_policy_obey_the_limits_of_the_header() -> None:
 # --- metadata
 
 
-@pytest.mark.parametrize(("size", "kept"), [(999, True), (1000, True), (1001, False)])
-def test_metadata_up_to_the_limit_is_carried_whole(size: int, kept: bool) -> None:
+@pytest.mark.parametrize(("size", "carried"), [(999, True), (1000, True), (1001, False)])
+def test_metadata_up_to_the_limit_is_carried_whole(size: int, carried: bool) -> None:
     value = "x" * (size - len('{"k":""}'))
     decision = decided({}, {"metadata": {"k": value}})
-    assert decision.metadata == (f'{{"k":"{value}"}}' if kept else "")
+    assert decision.metadata == (f'{{"k":"{value}"}}' if carried else "")
     assert len(f'{{"k":"{value}"}}') == size
 
 

@@ -16,7 +16,7 @@ def test_defaults_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "words"),
+    ("environment", "message"),
     [
         ({"PORT_SMTP": "x"}, "PORT_SMTP=x: expected a port number, 1 to 65535"),
         ({"PORT_HTTP": "0"}, "PORT_HTTP=0: expected a port number"),
@@ -29,10 +29,10 @@ def test_defaults_are_those_of_the_readme() -> None:
         ({"RUN_DIR": "/tmp/a b"}, "RUN_DIR=/tmp/a b: Postfix takes no white space"),
     ],
 )
-def test_what_cannot_be_is_said_at_once(environment: dict[str, str], words: str) -> None:
+def test_what_cannot_be_is_said_at_once(environment: dict[str, str], message: str) -> None:
     with pytest.raises(Unable) as caught:
         Place.from_environment(environment)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 

@@ -101,9 +101,9 @@ def test_a_copy_that_says_something_else_is_refused(text: str) -> None:
 
 
 def test_a_broken_file_changes_nothing_and_is_told_once(tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     now = iter(range(100))
-    file = CopyFile(tmp_path / "copy", told.append, lambda: next(now) * 2.0)
+    file = CopyFile(tmp_path / "copy", reports.append, lambda: next(now) * 2.0)
     assert file.current() is NONE
     copy_file.write(tmp_path / "copy", encoded([SHOP]))
     assert file.current().names == {SHOP.domain}
@@ -111,7 +111,7 @@ def test_a_broken_file_changes_nothing_and_is_told_once(tmp_path: Path) -> None:
     assert file.current().names == file.current().names == {SHOP.domain}
     (tmp_path / "copy").unlink()
     assert file.current().names == {SHOP.domain}
-    assert [text.split(": ")[1][:12] for text in told] == ["there is no ", "it holds no ", "there is no "]
+    assert [text.split(": ")[1][:12] for text in reports] == ["there is no ", "it holds no ", "there is no "]
 
 
 def test_the_shipper_writes_what_was_verified(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_check_config_knows_that_they_are_used(tmp_path: Path) -> None:
     entered = f'entered_domains {{ enabled = true snapshot = "{tmp_path}/c" }}'
     for more, expected in (("", True), (entered, False)):
         config.write_text(text + more)
-        told = CliRunner().invoke(command, [str(config)]).output
-        assert ("links to links.shop.example were sent" in told) is expected, told
+        output = CliRunner().invoke(command, [str(config)]).output
+        assert ("links to links.shop.example were sent" in output) is expected, output
 
 
 def test_a_mail_is_not_said_to_be_for_others(tmp_path: Path) -> None:

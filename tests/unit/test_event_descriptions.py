@@ -15,7 +15,7 @@ from engagement.events.fields import ALL_TYPES, UNSUBSCRIBES
 FILE = Path(__file__).with_name("described_events.json")
 
 
-def told() -> dict[str, Any]:
+def descriptions() -> dict[str, Any]:
     """Return what is told of each type, and of each field with the types that have it."""
     types, fields = {}, dict[str, Any]()
     for kind in ALL_TYPES:
@@ -27,7 +27,7 @@ def told() -> dict[str, Any]:
 
 
 def test_nothing_that_is_told_of_events_changes_unseen() -> None:
-    assert told() == json.loads(FILE.read_text("utf-8"))
+    assert descriptions() == json.loads(FILE.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("kind", ALL_TYPES)
@@ -46,4 +46,4 @@ def test_types_that_are_asked_for_come_in_their_order() -> None:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(told(), indent=1) + "\n", "utf-8")
+    FILE.write_text(json.dumps(descriptions(), indent=1) + "\n", "utf-8")

@@ -204,14 +204,14 @@ def test_a_payload_that_is_not_ours_is_refused() -> None:
 def test_repeats_within_ten_seconds_are_one_event() -> None:
     """contract.md 6.3. A repeat of a repeat is one too, and the order of telling does not matter."""
     offsets = (0, 9_999, 19_998, 29_998, 40_000)
-    told = [rows(hit(at_ms=AT + offset))[0] for offset in offsets]
-    expected = {told[1].event_id, told[2].event_id}
-    assert repeats(told) == expected
-    assert repeats(told[::-1]) == expected
+    found = [rows(hit(at_ms=AT + offset))[0] for offset in offsets]
+    expected = {found[1].event_id, found[2].event_id}
+    assert repeats(found) == expected
+    assert repeats(found[::-1]) == expected
 
 
 def test_other_links_kinds_classes_and_messages_are_no_repeats() -> None:
-    told = [
+    found = [
         rows(event)[0]
         for event in (
             hit(),
@@ -223,7 +223,7 @@ def test_other_links_kinds_classes_and_messages_are_no_repeats() -> None:
             injection(),
         )
     ]
-    assert repeats(told) == frozenset()
+    assert repeats(found) == frozenset()
 
 
 # --- classes ---

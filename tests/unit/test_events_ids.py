@@ -59,13 +59,13 @@ def test_a_clock_out_of_range_gives_ids_all_the_same(now: int) -> None:
 
 def test_derived_ids_are_others_and_always_the_same() -> None:
     ids = EventIds(b"12345678")
-    plain = [ids.next(5) for _ in range(200)]
-    further = [derived(name, part) for name in plain for part in (1, 2, 3)]
-    assert len({*plain, *further}) == 800
+    own = [ids.next(5) for _ in range(200)]
+    further = [derived(name, part) for name in own for part in (1, 2, 3)]
+    assert len({*own, *further}) == 800
     assert all(map(is_event_id, further))
-    assert derived(plain[0], 1) == derived(plain[0], 1)
+    assert derived(own[0], 1) == derived(own[0], 1)
     with pytest.raises(ValueError, match="part"):
-        derived(plain[0], 4)
+        derived(own[0], 4)
 
 
 def test_a_node_has_8_bytes() -> None:

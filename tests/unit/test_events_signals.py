@@ -19,7 +19,7 @@ def signals(headers: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "expected"),
     [
         ({}, ""),
         # A browser that goes to a page, one that loads an image in a page, one that prerenders.
@@ -55,18 +55,18 @@ def signals(headers: dict[str, str]) -> set[str]:
         ({"Sec-Fetch-Mode": "navigate,navigate"}, "mode_navigate"),  # a proxy sent it twice
     ],
 )  # fmt: skip
-def test_fields_say_what_they_say(headers: dict[str, str], said: str) -> None:
-    assert signals(headers) == set(said.split())
+def test_fields_say_what_they_say(headers: dict[str, str], expected: str) -> None:
+    assert signals(headers) == set(expected.split())
 
 
 @pytest.mark.parametrize(
-    ("protocol", "said"),
+    ("protocol", "expected"),
     [("HTTP/1.1", 0), ("HTTP/1.0", Signals.HTTP_1_0), ("HTTP/0.9", Signals.HTTP_1_0), ("", 0),
      ("HTTP/2", Signals.HTTP_2), ("http/2.0", Signals.HTTP_2), ("HTTP/3.0", Signals.HTTP_2), ("HTTP/2.5", 0),
      ("INCLUDED", 0), ("\xff", 0)],
 )  # fmt: skip
-def test_protocol(protocol: str, said: int) -> None:
-    assert of_protocol(protocol) == said
+def test_protocol(protocol: str, expected: int) -> None:
+    assert of_protocol(protocol) == expected
 
 
 def test_bits_are_numbers_and_have_names() -> None:

@@ -27,11 +27,11 @@ main(prog_name="smtpapi")
 """
 
 
-def run(folder: Path, missing: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, missing: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "smtpapi.conf"
     config.write_text(CONF.format(folder))
     return subprocess.run(
-        [sys.executable, "-c", LAUNCH, missing, *words, "--config", str(config)],
+        [sys.executable, "-c", LAUNCH, missing, *arguments, "--config", str(config)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'milter'}"},
         capture_output=True,
         text=True,

@@ -185,8 +185,8 @@ def test_facts_of_fields_say_what_is_not_known() -> None:
 
 def test_a_message_lends_an_event_what_that_does_not_say() -> None:
     (row,) = rows(hit())
-    lent: dict[str, Any] = {"num_retries": 2, "queue_time": 9}
-    fact = fact_of(replace(row, source={"queue_time": 5}, message=lent))
+    from_message: dict[str, Any] = {"num_retries": 2, "queue_time": 9}
+    fact = fact_of(replace(row, source={"queue_time": 5}, message=from_message))
     assert (fact.retries, fact.queue_ms) == (2, 5)
 
 

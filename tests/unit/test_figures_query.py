@@ -25,7 +25,7 @@ NAMED: tuple[tuple[str, ...], ...] = ((), ("x",))
 HOURS = ("hour", "12hr")
 
 
-def kept(precision: str, by: str, campaigns: bool, domains: bool) -> Cube | None:
+def cube_of(precision: str, by: str, campaigns: bool, domains: bool) -> Cube | None:
     """What answers, as docs/figures.md says it; None where nothing does."""
     campaign, domain = campaigns or by == "campaign", domains or by == "domain"
     days = precision in ("day", "week", "month")
@@ -46,7 +46,7 @@ def kept(precision: str, by: str, campaigns: bool, domains: bool) -> Cube | None
 def test_each_question_has_the_cells_that_are_kept_for_it_or_is_refused(precision: str) -> None:
     for by, campaigns, domains in itertools.product(("", *GROUPS), NAMED, NAMED):
         query = FigureQuery(precision=precision, by=by, campaigns=campaigns, domains=domains)
-        cube = kept(precision, by, bool(campaigns), bool(domains))
+        cube = cube_of(precision, by, bool(campaigns), bool(domains))
         if cube is None:
             with pytest.raises(UnsupportedQueryError):
                 reading(query)
@@ -77,10 +77,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "words"), REFUSED)
-def test_what_is_not_kept_is_said_with_what_to_ask_for(asked: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match="^" + words.replace("?", r"\?")):
-        reading(FigureQuery(**asked))
+@pytest.mark.parametrize(("query", "message"), REFUSED)
+def test_what_is_not_kept_is_said_with_what_to_ask_for(query: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="^" + message.replace("?", r"\?")):
+        reading(FigureQuery(**query))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_an_event_does_not_say_counts_as_not_known() -> None:
     assert fact == Fact(
         7, "delivery", "e", "", "", "", "", True, "", False, 1, -1, "", False, False, 0, 0, -1, -1
     )
-    said = {
+    labels = {
         "campaign_id": "c",
         "recipient_domain": "d",
         "x_client_class": "human",
@@ -192,5 +192,5 @@ def test_what_an_event_does_not_say_counts_as_not_known() -> None:
     }
     link = "hit\0u\0n\0002\0html"
     whole = ("c", "d", link, "human", False, "r", True, 3, 2, "n", True, True, 9, 10, 1, 5)
-    assert fact_of_fields(little | said) == Fact(7, "delivery", "e", *whole)
-    assert fact_of_fields(little | said | {"x_shared": True}).link == "e"
+    assert fact_of_fields(little | labels) == Fact(7, "delivery", "e", *whole)
+    assert fact_of_fields(little | labels | {"x_shared": True}).link == "e"

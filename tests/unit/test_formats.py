@@ -73,8 +73,8 @@ def test_every_sample_and_script_is_held() -> None:
 @pytest.mark.parametrize("line", RECORDS, ids=lambda line: f"{line['sort']} {line['version']} {line['what']}")
 def test_a_record_says_what_it_always_said(line: dict[str, Any]) -> None:
     event = decode(bytes.fromhex(line["record"]))
-    said = {name: value for name, value in to_fields(event).items() if name not in LABEL}
-    assert {name: said[name] for name in line["says"]} == line["says"]
+    written = {name: value for name, value in to_fields(event).items() if name not in LABEL}
+    assert {name: written[name] for name in line["says"]} == line["says"]
     if isinstance(event, Hit):
         assert (event.hits, event.signals) == (line["hits"], line["signals"])
 
@@ -113,8 +113,8 @@ def test_events_of_each_schema_are_there_after_it_was_brought_up(tmp_path: Path,
     found = list(store.find(Query()))
     assert len(found) == len(golden) == (3 if number < 4 else 4)
     for event, expected in zip(found, golden, strict=True):
-        said = {name: event.get(name) for name in expected if name not in LABEL}
-        assert said == {name: value for name, value in expected.items() if name not in LABEL}
+        written = {name: event.get(name) for name in expected if name not in LABEL}
+        assert written == {name: value for name, value in expected.items() if name not in LABEL}
     store.close()
     assert len(list(SqliteStore(path).find(Query()))) == len(golden)
 

@@ -18,7 +18,7 @@ def coming(services: Services) -> IncomingMessage:
     return IncomingMessage(services.as_services)
 
 
-def asked(answer: Reads, questions: list[Message] | None = None) -> "Ask":
+def asking(answer: Reads, questions: list[Message] | None = None) -> "Ask":
     return Ask(answer, questions if questions is not None else [])
 
 
@@ -44,8 +44,8 @@ def test_a_message_is_what_came() -> None:
     services = Services()
     message = coming(services)
     message.add_field("Subject", b" x", True)
-    message.add_chunk(b"one\r\n", asked(Reads.NOTHING))
-    message.add_chunk(b"two\r\n", asked(Reads.NOTHING))
+    message.add_chunk(b"one\r\n", asking(Reads.NOTHING))
+    message.add_chunk(b"two\r\n", asking(Reads.NOTHING))
     assert services.taken() == 10
     assert message.take_for_answer()
     assert services.taken() == 30
@@ -60,7 +60,7 @@ def test_a_message_is_what_came() -> None:
 def test_up_to_a_chunk_nobody_is_asked_who_reads_the_body() -> None:
     message, questions = coming(Services()), list[Message]()
     message.add_field("Subject", b" x", True)
-    ask = asked(Reads.ALL, questions)
+    ask = asking(Reads.ALL, questions)
     message.add_chunk(bytes(CHUNK), ask)
     assert questions == []
     message.add_chunk(b"x", ask)
@@ -72,12 +72,12 @@ def test_up_to_a_chunk_nobody_is_asked_who_reads_the_body() -> None:
 def test_if_asking_fails_all_of_it_is_held() -> None:
     message = coming(Services())
 
-    def failing(_header: Message) -> Reads:
+    def raising(_header: Message) -> Reads:
         raise ValueError("odd")
 
     with pytest.raises(ValueError, match="odd"):
-        message.add_chunk(bytes(CHUNK + 1), failing)
-    message.add_chunk(b"x", failing)
+        message.add_chunk(bytes(CHUNK + 1), raising)
+    message.add_chunk(b"x", raising)
     assert message.message().body == b"x"
 
 
@@ -86,7 +86,7 @@ def test_a_body_that_nothing_reads_is_hashed_alone() -> None:
     message = coming(services)
     pieces = [bytes([number]) * CHUNK for number in range(4)]
     for piece in pieces:
-        message.add_chunk(piece, asked(Reads.NOTHING))
+        message.add_chunk(piece, asking(Reads.NOTHING))
     assert services.taken() == 0
     assert message.take_for_answer()
     assert services.taken() == 0
@@ -99,7 +99,7 @@ def test_of_a_body_that_is_too_large_one_octet_more_is_seen(reads: Reads, held: 
     services = Services(max_size=101_000)
     message = coming(services)
     for _ in range(4):
-        message.add_chunk(b"x" * 50_000, asked(reads))
+        message.add_chunk(b"x" * 50_000, asking(reads))
     assert message.body_size == 200_000
     assert services.taken() == held
     made = message.message()
@@ -111,8 +111,8 @@ def test_of_a_body_that_is_too_large_one_octet_more_is_seen(reads: Reads, held: 
 @pytest.mark.parametrize("size", [100_999, 101_000])
 def test_a_body_that_just_fits_is_held(size: int) -> None:
     message = coming(Services(max_size=101_000))
-    message.add_chunk(b"x" * 90_000, asked(Reads.WHAT_FITS))
-    message.add_chunk(b"x" * (size - 90_000), asked(Reads.WHAT_FITS))
+    message.add_chunk(b"x" * 90_000, asking(Reads.WHAT_FITS))
+    message.add_chunk(b"x" * (size - 90_000), asking(Reads.WHAT_FITS))
     assert len(message.message().body) == size
 
 
@@ -122,7 +122,7 @@ def test_mail_that_passes_is_counted_and_not_held() -> None:
     message.passing = Why.UNTRUSTED
     message.add_field("Subject", b" x", True)
     message.add_field("X-MSYS-API", b" {}", True)
-    message.add_chunk(b"body", asked(Reads.ALL))
+    message.add_chunk(b"body", asking(Reads.ALL))
     assert message.header() == Message((), b"")
     assert (message.header_size, message.body_size) == (len("Subject x---X-MSYS-API {}---"), 4)
     assert services.taken() == 0
@@ -132,11 +132,11 @@ def test_a_body_without_room_is_dropped_and_the_fields_stay() -> None:
     services = Services(limit=100)
     message = coming(services)
     message.add_field("Subject", b" x", True)
-    message.add_chunk(b"x" * 60, asked(Reads.ALL))
-    message.add_chunk(b"x" * 41, asked(Reads.ALL))
+    message.add_chunk(b"x" * 60, asking(Reads.ALL))
+    message.add_chunk(b"x" * 41, asking(Reads.ALL))
     assert message.no_room
     assert services.taken() == 0
-    message.add_chunk(b"x", asked(Reads.ALL))
+    message.add_chunk(b"x", asking(Reads.ALL))
     assert not message.take_for_answer()
     assert message.message() == Message((Field("Subject", b" x"),), b"")
     assert message.body_size == 102
@@ -150,7 +150,7 @@ def test_a_body_without_room_is_dropped_and_the_fields_stay() -> None:
 def test_an_answer_needs_the_body_three_times(room: int, taken: bool) -> None:
     services = Services(limit=room)
     message = coming(services)
-    message.add_chunk(b"x" * 10, asked(Reads.ALL))
+    message.add_chunk(b"x" * 10, asking(Reads.ALL))
     assert message.take_for_answer() is taken
     assert message.no_room is not taken
     assert services.taken() == (30 if taken else 0)
@@ -181,7 +181,7 @@ def test_what_large_mail_took_goes_back_to_the_system(
     trims: list[None] = []
     monkeypatch.setattr(heap, "trim", lambda: trims.append(None))
     message = coming(Services())
-    message.add_chunk(bytes(size), asked(Reads.ALL))
+    message.add_chunk(bytes(size), asking(Reads.ALL))
     message.release()
     message.release()
     assert len(trims) == trimmed

@@ -82,7 +82,7 @@ class Site:
         self.settings = load_text(f'smtpapi {{ }} spool {{ directory = "{self.spool}" }} {top}')
         self.tick = 100.0
         self.now = NOW
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self.keeper = self.new_keeper()
         self.copies = KeptCopies(
             lambda: SqliteRegistry(tmp_path / "registry.db"),
@@ -93,7 +93,7 @@ class Site:
         )
 
     def new_keeper(self) -> HtmlKeeper:
-        return HtmlKeeper(self.settings, self.told.append, tick=lambda: self.tick)
+        return HtmlKeeper(self.settings, self.reports.append, tick=lambda: self.tick)
 
     def send(self, sent: Mail) -> bool:
         """Offer a mail as the filter does after its answer, and wait for the thread."""
@@ -107,7 +107,7 @@ class Site:
     def files(self) -> list[KeptHtml]:
         return [copy for _, copy in KeptFolder(self.spool).copies() if copy is not None]
 
-    def kept(self, campaign: str = "autumn", tenant: str = "") -> tuple[KeptHtml, ...]:
+    def stored(self, campaign: str = "autumn", tenant: str = "") -> tuple[KeptHtml, ...]:
         return KeptBook(self.registry).of_campaign(campaign, tenant, int(self.now * 1000))
 
     def turn(self) -> int:
@@ -294,8 +294,8 @@ def test_a_disk_that_fails_costs_the_copy_and_is_told(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.spool.write_text("no folder")
     assert site.send(letter(keeping()))
-    assert len(site.told) == 1
-    assert ANN not in site.told[0]
+    assert len(site.reports) == 1
+    assert ANN not in site.reports[0]
 
 
 def test_the_folder_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,13 +313,13 @@ def test_the_shipper_takes_copies_to_the_registry(site: Site) -> None:
     (waiting,) = site.files()
     assert site.turn() == 1
     assert site.files() == []
-    (copy,) = site.kept()
+    (copy,) = site.stored()
     assert KeptBook(site.registry).html(copy) == waiting.html
     assert replace(copy, html=waiting.html) == waiting
-    assert site.kept(tenant="other") == ()
+    assert site.stored(tenant="other") == ()
     KeptFolder(site.spool).put(replace(waiting, subject="another"))
     assert site.turn() == 0, "there is one of this form"
-    assert [each.subject for each in site.kept()] == [waiting.subject]
+    assert [each.subject for each in site.stored()] == [waiting.subject]
 
 
 def a_copy(form: str = "f", campaign: str = "autumn", at_ms: int = NOW_MS, recipient: str = ANN) -> KeptHtml:
@@ -330,10 +330,10 @@ def a_copy(form: str = "f", campaign: str = "autumn", at_ms: int = NOW_MS, recip
 def test_a_copy_ends_with_its_days(site: Site) -> None:
     KeptFolder(site.spool).put(a_copy())
     site.turn()
-    assert len(site.kept()) == 1
+    assert len(site.stored()) == 1
     site.now += 86_400
     site.turn()
-    assert site.kept() == ()
+    assert site.stored() == ()
     assert site.registry.find(book.BODY) == site.registry.find(book.KIND) == ()
     KeptFolder(site.spool).put(a_copy())
     assert site.turn() == 0, "it is over before it was carried"
@@ -361,7 +361,7 @@ def test_where_no_copy_is_kept_the_registry_is_looked_at_once(site: Site, tmp_pa
     KeptFolder(site.spool).put(a_copy())  # of a filter that was not reloaded yet
     assert copies.turn(now=True) == 1
     copies._ends = float("-inf")
-    assert len(site.kept()) == 1
+    assert len(site.stored()) == 1
 
 
 def test_copies_that_were_kept_before_end_with_their_days(site: Site, tmp_path: Path) -> None:
@@ -370,11 +370,11 @@ def test_copies_that_were_kept_before_end_with_their_days(site: Site, tmp_path: 
     opened = Opened(tmp_path / "registry.db")
     copies = KeptCopies(opened, site.spool, keeps=False, now=lambda: site.now)
     copies.turn(now=True)
-    assert len(site.kept()) == 1
+    assert len(site.stored()) == 1
     site.now += 86_400
     copies._ends = float("-inf")
     copies.turn(now=True)
-    assert site.kept() == ()
+    assert site.stored() == ()
     copies._ends = float("-inf")
     copies.turn(now=True)
     assert opened.count == 1
@@ -395,13 +395,13 @@ def test_where_no_copy_is_kept_a_registry_that_is_away_is_no_trouble_of_theirs(
 
 
 def test_the_newest_forms_of_a_campaign_stay(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = KeptBook(site.registry)
+    copies_of = KeptBook(site.registry)
     for number in range(FORMS + 2):
-        kept.add(a_copy(f"form{number}", at_ms=NOW_MS + number), NOW_MS)
-    assert [each.form for each in site.kept()] == [f"form{number}" for number in range(FORMS + 1, 1, -1)]
+        copies_of.add(a_copy(f"form{number}", at_ms=NOW_MS + number), NOW_MS)
+    assert [each.form for each in site.stored()] == [f"form{number}" for number in range(FORMS + 1, 1, -1)]
     monkeypatch.setattr(book, "MOST", 5)
     for number in range(4):
-        kept.add(a_copy(campaign=f"c{number}", at_ms=NOW_MS + 100 + number), NOW_MS)
+        copies_of.add(a_copy(campaign=f"c{number}", at_ms=NOW_MS + 100 + number), NOW_MS)
     assert len(site.registry.find(book.KIND)) == len(site.registry.find(book.BODY)) == 5
 
 
@@ -412,17 +412,17 @@ def test_who_objects_later_has_no_copy_left(site: Site) -> None:
     site.objections.write_text(f"{ANN}\n")
     site.copies._ends = float("inf")  # nothing is looked through for its time
     site.turn()
-    assert [each.recipient for each in site.kept()] == ["bob@example.org"]
+    assert [each.recipient for each in site.stored()] == ["bob@example.org"]
 
 
 def test_who_is_erased_has_no_copy_left_not_even_a_waiting_one(site: Site) -> None:
-    for kept in (a_copy(), a_copy("g", recipient="bob@example.org")):
-        KeptBook(site.registry).add(kept, NOW_MS)
-        KeptFolder(site.spool).put(replace(kept, form=f"{kept.form}2"))
+    for stored in (a_copy(), a_copy("g", recipient="bob@example.org")):
+        KeptBook(site.registry).add(stored, NOW_MS)
+        KeptFolder(site.spool).put(replace(stored, form=f"{stored.form}2"))
     ErasureRequests(site.registry).ask([ANN.upper()])
     erasures = Erasures(lambda: site.registry, MemoryStore(), site.spool)
     assert erasures.turn() == 1
-    assert {each.recipient for each in site.kept()} == {"bob@example.org"}
+    assert {each.recipient for each in site.stored()} == {"bob@example.org"}
     assert [each.recipient for each in site.files()] == ["bob@example.org"]
     assert len(site.registry.find(book.BODY)) == 1
 
@@ -485,19 +485,19 @@ def test_whatever_stands_in_a_mail_its_copy_is_harmless(pieces: list[str]) -> No
 )
 def test_a_copy_takes_time_as_its_mail_is_long(piece: str) -> None:
     """The thread shares its interpreter with mail: what a sender writes must not keep it busy."""
-    words = frozenset(f"word{number}" for number in range(50))
+    hidden_terms = frozenset(f"word{number}" for number in range(50))
     began = time.process_time()
-    copy_of(f"<p>{piece * (200_000 // len(piece))}", {}, words)
-    copy_of(f"<style>{piece * (200_000 // len(piece))}</style><p>x", {}, words)
+    copy_of(f"<p>{piece * (200_000 // len(piece))}", {}, hidden_terms)
+    copy_of(f"<style>{piece * (200_000 // len(piece))}</style><p>x", {}, hidden_terms)
     assert time.process_time() - began < 5  # quadratic ones take minutes
 
 
 def test_words_that_name_somebody() -> None:
-    words = known_words(
+    hidden_terms = known_words(
         "ida@x.example", 'Ida "Ole" Berg <ida@x.example>', '{"a": "Lamp Street", "n": 12, "b": [1]}'
     )
-    assert {"ida@x.example", "ida", "Ida", "Ole", "Berg", "Lamp Street"} <= words
-    assert "12" not in words
+    assert {"ida@x.example", "ida", "Ida", "Ole", "Berg", "Lamp Street"} <= hidden_terms
+    assert "12" not in hidden_terms
     assert known_words("ida@x.example", "undisclosed <list@x.example>", "no json") == {"ida@x.example", "ida"}
 
 

@@ -8,9 +8,9 @@ from smtpapi.model.edit import Edit
 from smtpapi.rewrite.mail_copy import HIDDEN, copy_of, hidden, known_words, tracked_links, tracked_urls
 
 
-def inside(html: str, words: frozenset[str] = frozenset()) -> str:
+def inside(html: str, terms: frozenset[str] = frozenset()) -> str:
     """The copy of a body's content, without the box around it."""
-    return copy_of(f"<body>{html}</body>", {"U": 7}, words).removeprefix("<div>").removesuffix("</div>")
+    return copy_of(f"<body>{html}</body>", {"U": 7}, terms).removeprefix("<div>").removesuffix("</div>")
 
 
 def link(new: bytes, target: bytes = b"https://a.example/", name: str = "") -> Edit:
@@ -128,8 +128,8 @@ def test_the_body_s_own_looks_are_those_of_the_box() -> None:
 )
 def test_a_link_is_kept_without_what_may_name_its_reader(target: bytes, bare: str) -> None:
     edit = link(b"https://t.example/f/a/x", target, "top")
-    (kept,) = tracked_links([edit])
-    assert (kept.ordinal, kept.name, kept.target) == (0, "top", bare)
+    (tracked,) = tracked_links([edit])
+    assert (tracked.ordinal, tracked.name, tracked.target) == (0, "top", bare)
 
 
 def test_a_link_without_a_name_is_called_raw_url() -> None:
@@ -145,8 +145,8 @@ def test_tracked_urls_are_found_with_soft_breaks_taken_out_and_in_any_width() ->
 
 
 def test_words_are_hidden_where_they_stand_as_a_whole_and_the_longest_first() -> None:
-    words = frozenset({"Ann", "Ann Summer", "a.b"})
-    assert hidden("Ann Summer, ANN, Anna, Jo-Ann, aXb a.b", words) == (
+    terms = frozenset({"Ann", "Ann Summer", "a.b"})
+    assert hidden("Ann Summer, ANN, Anna, Jo-Ann, aXb a.b", terms) == (
         f"{HIDDEN}, {HIDDEN}, Anna, Jo-{HIDDEN}, aXb {HIDDEN}"
     )
     assert hidden("Ann", frozenset()) == "Ann"
@@ -154,15 +154,15 @@ def test_words_are_hidden_where_they_stand_as_a_whole_and_the_longest_first() ->
 
 def test_the_fifty_longest_words_of_three_characters_are_enough() -> None:
     metadata = ", ".join(f'"k{n}": "{"w" * (n + 3)}"' for n in range(60))
-    words = known_words("a@b.example", "<c@d.example>", f"{{{metadata}}}")
-    assert len(words) == 50
-    assert min(map(len, words)) > 10
+    terms = known_words("a@b.example", "<c@d.example>", f"{{{metadata}}}")
+    assert len(terms) == 50
+    assert min(map(len, terms)) > 10
     few = known_words("ida@b.example", "x", '{"a": "abc", "b": "ab", "c": 123, "d": true, "e": 1.5}')
     assert few == {"ida@b.example", "ida", "abc", "123", "True"}
 
 
 @pytest.mark.parametrize(
-    ("to", "words"),
+    ("to", "expected"),
     [
         ("Ann Summer", {"Ann", "Summer"}),
         ('"Summer, Ann" <ida@b.example>', {"Ann", "Summer"}),
@@ -171,8 +171,8 @@ def test_the_fifty_longest_words_of_three_characters_are_enough() -> None:
         ("Ann\tSummer", {"Ann", "Summer"}),
     ],
 )
-def test_names_in_the_to_field_are_the_reader_s_where_it_is_the_reader(to: str, words: set[str]) -> None:
-    assert known_words("ida@b.example", to, "") == {"ida@b.example", "ida"} | words
+def test_names_in_the_to_field_are_the_reader_s_where_it_is_the_reader(to: str, expected: set[str]) -> None:
+    assert known_words("ida@b.example", to, "") == {"ida@b.example", "ida"} | expected
 
 
 def test_nothing_is_no_html() -> None:

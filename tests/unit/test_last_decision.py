@@ -35,16 +35,16 @@ _CONTEXTS = st.sampled_from(
 
 @given(st.lists(st.tuples(_OPTIONS, _DIRECTIVES, _CONTEXTS), max_size=12))
 def test_whatever_was_asked_before_the_answer_is_that_of_decide(
-    asked: list[tuple[ScopedOptions, XMsysApi, Mapping[str, str]]],
+    requests: list[tuple[ScopedOptions, XMsysApi, Mapping[str, str]]],
 ) -> None:
-    kept = LastDecision(_WIDE)
-    for options, directive, context in asked:
-        assert kept.decide(options, directive, context) == decide(options, _WIDE, directive, context)
+    memory = LastDecision(_WIDE)
+    for options, directive, context in requests:
+        assert memory.decide(options, directive, context) == decide(options, _WIDE, directive, context)
 
 
 def test_variables_that_change_afterwards_are_asked_anew() -> None:
     options, context = _options(""), {"smtpapi_campaign_id": "first"}
-    kept = LastDecision(_WIDE)
-    kept.decide(options, NOTHING, context)
+    memory = LastDecision(_WIDE)
+    memory.decide(options, NOTHING, context)
     context["smtpapi_campaign_id"] = "second"
-    assert kept.decide(options, NOTHING, context) == decide(options, _WIDE, NOTHING, context)
+    assert memory.decide(options, NOTHING, context) == decide(options, _WIDE, NOTHING, context)

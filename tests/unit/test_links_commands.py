@@ -41,8 +41,8 @@ def ring(tmp_path: Path) -> Path:
     return path
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in arguments])
 
 
 def url(path: Path, kind: Kind = Kind.CLICK, who: Identity = WHO, tenant: str = "") -> str:
@@ -151,22 +151,22 @@ def test_broken_or_missing_config_is_a_sentence_and_status_2(tmp_path: Path, tex
 
 
 @pytest.mark.parametrize(
-    "words", [("decode", "http://t.example/q/x"), ("keys", "list"), ("keys", "rotate"), ("keys", "init")]
+    "arguments", [("decode", "http://t.example/q/x"), ("keys", "list"), ("keys", "rotate"), ("keys", "init")]
 )
 def test_without_a_ring_a_sentence_and_status_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(keys, "DEFAULT_CONFIG", tmp_path / "none")
-    result = run(*words)
+    result = run(*arguments)
     assert result.exit_code == 2
     assert "--ring FILE" in result.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [("decode", "x"), ("keys", "list"), ("keys", "rotate"), ("keys", "revoke", "1")]
+    "arguments", [("decode", "x"), ("keys", "list"), ("keys", "rotate"), ("keys", "revoke", "1")]
 )
-def test_unreadable_ring_is_a_sentence_and_status_2(tmp_path: Path, words: tuple[str, ...]) -> None:
-    result = run(*words, "--ring", tmp_path / "none")
+def test_unreadable_ring_is_a_sentence_and_status_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments, "--ring", tmp_path / "none")
     assert result.exit_code == 2
     assert "smtpapi keys init" in result.stderr
     assert result.stdout == ""
@@ -185,7 +185,7 @@ def test_init_makes_a_private_ring_once(tmp_path: Path) -> None:
 
 def test_init_gives_the_ring_to_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr(os, "chown", lambda *words: given.append(words))
+    monkeypatch.setattr(os, "chown", lambda *arguments: given.append(arguments))
     user = pwd.getpwuid(os.getuid())
     assert run("keys", "init", "--ring", tmp_path / "a", "--owner", user.pw_name).exit_code == 0
     assert given == [(tmp_path / "a", user.pw_uid, user.pw_gid)]
@@ -220,8 +220,8 @@ def test_revoking_the_signing_key_is_refused(ring: Path) -> None:
 def test_list_shows_keys_and_never_secrets(ring: Path) -> None:
     run("keys", "rotate", "--ring", ring)
     secret = load_ring(ring).signing.secret.hex()
-    plain, as_json = run("keys", "list", "--ring", ring), run("keys", "list", "--json", "--ring", ring)
-    assert [line.split()[:2] for line in plain.stdout.splitlines()] == [
+    listing, as_json = run("keys", "list", "--ring", ring), run("keys", "list", "--json", "--ring", ring)
+    assert [line.split()[:2] for line in listing.stdout.splitlines()] == [
         ["id", "status"],
         ["1", "accepted"],
         [str(load_ring(ring).signing.id), "signing"],
@@ -232,7 +232,7 @@ def test_list_shows_keys_and_never_secrets(ring: Path) -> None:
         "created": "2025-11-24T16:00:00Z",
         "note": "",
     }
-    for shown in (plain.output, as_json.output):
+    for shown in (listing.output, as_json.output):
         assert secret[:8] not in shown
         assert SECRET.hex()[:8] not in shown
 

@@ -50,12 +50,12 @@ def test_a_process_writes_a_domain_once_an_hour(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_cannot_be_written_or_read_is_told_and_raises_nothing(tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     (tmp_path / "file").touch()
-    DomainsFile(tmp_path / "file", told.append).used("track.example", 100)
+    DomainsFile(tmp_path / "file", reports.append).used("track.example", 100)
     (tmp_path / domains_file.NAME).write_text("[]")
-    DomainsFile(tmp_path, told.append).used("track.example", 100)
-    assert len(told) == 2
+    DomainsFile(tmp_path, reports.append).used("track.example", 100)
+    assert len(reports) == 2
     assert (tmp_path / domains_file.NAME).read_text() == "[]"
 
 

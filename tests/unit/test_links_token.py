@@ -404,13 +404,13 @@ def test_the_short_way_reads_what_the_long_one_reads(monkeypatch: pytest.MonkeyP
             changed[chance.randrange(len(changed))] = chance.randrange(256)
         if chance.random() < 0.2:
             changed[0] = chance.choice((0x90, 0x91, 0x92, 0x93, 0x94))
-        packed, told = bytes(changed), list[object]()
+        packed, reports = bytes(changed), list[object]()
         for way in (common, lambda _kind, _packed: None):
             monkeypatch.setattr(payload_module, "_common", way)
             try:
-                told.append(payload_module.unpack(kind, packed))
+                reports.append(payload_module.unpack(kind, packed))
             except BadToken as error:
-                told.append(error.reason)
-        assert told[0] == told[1]
-        seen.add(told[0] == "payload")
+                reports.append(error.reason)
+        assert reports[0] == reports[1]
+        seen.add(reports[0] == "payload")
     assert seen == {False, True}

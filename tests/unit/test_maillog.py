@@ -18,7 +18,7 @@ _WHO = "4bXyZ: from=<a@s.test>, to=<b@r.test>, size=10, ms=1.5, "
 
 
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("outcome", "text"),
     [
         (Leave(Why.UNTRUSTED), "status=untouched, reason=untrusted"),
         (Leave(Why.INTERNAL_ERROR, "KeyError"), "status=untouched, reason=internal-error, note=KeyError"),
@@ -33,10 +33,10 @@ _WHO = "4bXyZ: from=<a@s.test>, to=<b@r.test>, size=10, ms=1.5, "
         ),
     ],
 )
-def test_a_message_has_one_line(caplog: pytest.LogCaptureFixture, outcome: Outcome, words: str) -> None:
+def test_a_message_has_one_line(caplog: pytest.LogCaptureFixture, outcome: Outcome, text: str) -> None:
     with caplog.at_level(logging.INFO, "smtpapi.milter"):
         maillog.message(_ENVELOPE, outcome, 10, 0.0015)
-    assert caplog.messages == [_WHO + words]
+    assert caplog.messages == [_WHO + text]
 
 
 def test_what_strangers_send_cannot_make_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
@@ -75,7 +75,7 @@ def test_each_debug_level_has_a_name_and_a_number(names: tuple[str, ...], level:
 
 
 @pytest.fixture(autouse=True)
-def loggers_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored_loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All loggers are as before afterwards."""
     loggers = [logging.getLogger(name) for name in ("smtpapi", "engagement")]
     before = [(each, each.handlers[:], each.propagate) for each in loggers]

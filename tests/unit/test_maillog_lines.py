@@ -166,7 +166,7 @@ def test_there_is_a_case_for_each_function_that_logs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("outcome", "text"),
     [
         (Discard(""), "status=discarded"),
         (Discard("a\nb"), "status=discarded, note=a\\x0ab"),
@@ -196,12 +196,12 @@ def test_there_is_a_case_for_each_function_that_logs() -> None:
     ],
 )
 def test_what_became_of_a_message(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, words: str
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, text: str
 ) -> None:
     monkeypatch.setattr(maillog, "_lines", None)
     with caplog.at_level(logging.INFO, MILTER):
         maillog.message(MAIL, outcome, 10, 0.0015)
-    assert caplog.messages == [f"{WHO}, size=10, ms=1.5, {words}"]
+    assert caplog.messages == [f"{WHO}, size=10, ms=1.5, {text}"]
 
 
 @pytest.mark.parametrize("size", [499, 500, 501, 5000])
@@ -212,12 +212,12 @@ def test_a_text_from_outside_is_cut(caplog: pytest.LogCaptureFixture, size: int)
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(0, "to=<>, nrcpt=0"), (1, "to=<0@r.test>"), (3, "to=<0@r.test>, nrcpt=3")]
+    ("count", "expected"), [(0, "to=<>, nrcpt=0"), (1, "to=<0@r.test>"), (3, "to=<0@r.test>, nrcpt=3")]
 )
 def test_the_number_of_recipients_is_told_unless_it_is_one(
-    caplog: pytest.LogCaptureFixture, count: int, told: str
+    caplog: pytest.LogCaptureFixture, count: int, expected: str
 ) -> None:
     envelope = Envelope(Client(), "a@s.test", tuple(f"{number}@r.test" for number in range(count)), "4bXyZ")
     with caplog.at_level(logging.INFO, MILTER):
         maillog.refused_at_rcpt(envelope, Refuse("554", "5.7.1", "x"))
-    assert caplog.messages == [f"4bXyZ: from=<a@s.test>, {told}, status=refused, reply=554 5.7.1 x"]
+    assert caplog.messages == [f"4bXyZ: from=<a@s.test>, {expected}, status=refused, reply=554 5.7.1 x"]

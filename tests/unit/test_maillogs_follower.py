@@ -121,11 +121,11 @@ def test_a_step_that_failed_is_done_again(followed: Followed, fault: str) -> Non
 def test_the_loop_goes_on_after_a_fault_and_tells_of_it_once(
     followed: Followed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop, waited, failing = threading.Event(), list[float](), list[bool]()
+    stop, waited, broken = threading.Event(), list[float](), list[bool]()
 
     def wait(seconds: float) -> bool:
         waited.append(seconds)
-        failing.append(followed.follower.failing)
+        broken.append(followed.follower.failing)
         if len(waited) == 7:
             followed.spool.takes_any = True
         if len(waited) == 8:
@@ -138,7 +138,7 @@ def test_the_loop_goes_on_after_a_fault_and_tells_of_it_once(
     followed.write(MESSAGE)
     followed.follower.run(stop)
     assert waited == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 0.1]
-    assert failing == [True] * 7 + [False]
+    assert broken == [True] * 7 + [False]
     assert [record.getMessage() for record in caplog.records] == [
         "not following log: the spool takes no events",
         "following log again",

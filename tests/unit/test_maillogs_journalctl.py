@@ -19,13 +19,13 @@ FACILITY = "SYSLOG_FACILITY=2"
 
 
 def entry(number: int, **changes: object) -> bytes:
-    told = {
+    fields = {
         "__CURSOR": f"c{number}",
         "__REALTIME_TIMESTAMP": str(1_790_000_000_000_000 + number),
         "SYSLOG_IDENTIFIER": "postfix/smtp",
         "MESSAGE": f"line {number}",
     }
-    return json.dumps(told | changes).encode()
+    return json.dumps(fields | changes).encode()
 
 
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, output: bytes, then: str) -> Path:

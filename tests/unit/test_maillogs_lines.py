@@ -266,7 +266,7 @@ def test_sendmail_counts_days() -> None:
     assert found.queue_time == ((2 * 24 + 1) * 3600 + 3) * 1000
 
 
-WORDS = st.sampled_from(
+TERMS = st.sampled_from(
     [
         *(
             "to=<",
@@ -289,7 +289,7 @@ WORDS = st.sampled_from(
         *("Nov 29 10:00:02 mx ", "postfix/smtp[1]: ", "sm-mta[1]: ", "queued as ", "9" * 30, "ü", "\udcff"),
     ]
 )
-TEXTS = st.lists(WORDS | st.text(max_size=20), max_size=30).map("".join)
+TEXTS = st.lists(TERMS | st.text(max_size=20), max_size=30).map("".join)
 
 
 @given(data=st.binary(max_size=300) | TEXTS.map(lambda text: text.encode("utf-8", "replace")))

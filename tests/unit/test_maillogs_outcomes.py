@@ -30,7 +30,7 @@ def outcomes(memory: QueueMemory) -> Outcomes:
     return Outcomes(NODE, memory, frozenset({"filter.example.org", ":10026"}))
 
 
-def told(outcomes: Outcomes, *lines: str, program: str = "postfix/smtp") -> list[MessageEvent]:
+def events_of(outcomes: Outcomes, *lines: str, program: str = "postfix/smtp") -> list[MessageEvent]:
     """The events of some lines, a second apart."""
     found: list[MessageEvent] = []
     for number, text in enumerate(lines):
@@ -71,7 +71,7 @@ def failed(
 
 
 def test_each_recipient_of_a_message_has_an_outcome(outcomes: Outcomes) -> None:
-    events = told(
+    events = events_of(
         outcomes,
         "AAAA1: client=x[192.0.2.1]",
         "AAAA1: message-id=<1@example.org>",
@@ -105,7 +105,7 @@ def test_no_address_is_in_an_event_nor_in_the_state(
     outcomes: Outcomes, memory: QueueMemory, tmp_path: Path
 ) -> None:
     reason = "host said: 550 5.1.1 <secret@x.example> secret@x.example see https://x/?e=secret%40x.example"
-    events = told(
+    events = events_of(
         outcomes,
         "AAAA1: message-id=<1@example.org>",
         failed("AAAA1", "secret@x.example", "bounced", reason),
@@ -118,7 +118,7 @@ def test_no_address_is_in_an_event_nor_in_the_state(
 
 
 def test_an_expiry_is_of_those_who_still_waited(outcomes: Outcomes) -> None:
-    events = told(
+    events = events_of(
         outcomes,
         "AAAA1: message-id=<1@example.org>",
         *(failed("AAAA1", f"{name}@x.example") for name in "ab"),
@@ -134,17 +134,17 @@ def test_an_expiry_is_of_those_who_still_waited(outcomes: Outcomes) -> None:
 
 
 def test_an_expiry_of_a_message_that_is_not_known_names_nobody(outcomes: Outcomes) -> None:
-    (event,) = told(outcomes, "AAAA1: from=<>, status=force-expired, returned to sender")
+    (event,) = events_of(outcomes, "AAAA1: from=<>, status=force-expired, returned to sender")
     assert (event.type, event.recipient_mark, event.num_retries) == ("expiration", 0, -1)
 
 
 def test_tries_are_not_known_of_a_message_that_came_before(outcomes: Outcomes) -> None:
-    events = told(outcomes, failed("AAAA1", "a@x.example"), failed("AAAA1", "a@x.example"))
+    events = events_of(outcomes, failed("AAAA1", "a@x.example"), failed("AAAA1", "a@x.example"))
     assert [each.num_retries for each in events] == [-1, 1]
 
 
 def test_a_queue_id_that_is_used_again_begins_anew(outcomes: Outcomes) -> None:
-    events = told(
+    events = events_of(
         outcomes,
         "AAAA1: client=x[192.0.2.1]",
         "AAAA1: message-id=<1@example.org>",
@@ -170,7 +170,7 @@ def test_a_queue_id_that_is_used_again_begins_anew(outcomes: Outcomes) -> None:
     ],
 )
 def test_mail_that_a_filter_takes_and_hands_back_is_one(outcomes: Outcomes, relay: str) -> None:
-    events = told(
+    events = events_of(
         outcomes,
         "BBBB2: client=x[127.0.0.1]",
         sent("AAAA1", "a@x.example", "250 2.0.0 from MTA(x): 250 2.0.0 Ok: queued as BBBB2", relay),
@@ -186,7 +186,7 @@ def test_mail_that_a_filter_takes_and_hands_back_is_one(outcomes: Outcomes, rela
 
 def test_a_hop_that_names_the_first_queue_id_needs_no_second_line(outcomes: Outcomes) -> None:
     """The copy may be delivered before the line of the hop is written."""
-    events = told(
+    events = events_of(
         outcomes,
         "BBBB2: client=unknown[127.0.0.1], orig_queue_id=AAAA1, orig_client=x[192.0.2.1]",
         "BBBB2: message-id=<1@example.org>",
@@ -200,13 +200,15 @@ def test_a_hop_that_names_the_first_queue_id_needs_no_second_line(outcomes: Outc
 
 
 def test_a_delivery_to_this_host_that_names_no_next_is_one(outcomes: Outcomes) -> None:
-    (event,) = told(outcomes, sent("AAAA1", "a@x.example", "250 2.0.0 <a@x.example> Saved", "x[/run/lmtp]"))
+    (event,) = events_of(
+        outcomes, sent("AAAA1", "a@x.example", "250 2.0.0 <a@x.example> Saved", "x[/run/lmtp]")
+    )
     assert (event.type, event.remote_address) == ("delivery", "")
 
 
 def test_the_original_recipient_leads_to_the_message(outcomes: Outcomes) -> None:
     line = sent("AAAA1", "member@x.example").replace(", relay", ", orig_to=<list@example.org>, relay", 1)
-    (event,) = told(outcomes, line)
+    (event,) = events_of(outcomes, line)
     assert event.recipient_mark == recipient_mark(NODE, "AAAA1", "list@example.org")
     assert event.earlier == (("AAAA1", recipient_mark(NODE, "AAAA1", "member@x.example")),)
 
@@ -216,11 +218,13 @@ def test_members_of_one_alias_have_outcomes_of_their_own(outcomes: Outcomes) -> 
         sent("AAAA1", f"{name}@x.example").replace(", relay", ", orig_to=<list@example.org>, relay", 1)
         for name in "ab"
     ]
-    assert len({each.id for each in told(outcomes, lines[0]) + told(outcomes, lines[1])}) == 2
+    assert len({each.id for each in events_of(outcomes, lines[0]) + events_of(outcomes, lines[1])}) == 2
 
 
 def test_discarded_mail_is_given_up_by_the_site(outcomes: Outcomes) -> None:
-    (event,) = told(outcomes, sent("AAAA1", "a@x.example", "x.example", "none"), program="postfix/discard")
+    (event,) = events_of(
+        outcomes, sent("AAAA1", "a@x.example", "x.example", "none"), program="postfix/discard"
+    )
     assert (event.type, event.bounce_class, event.raw_reason) == ("bounce", 25, "x.example")
 
 
@@ -231,16 +235,16 @@ def test_equal_lines_are_equal_events(outcomes: Outcomes, tmp_path: Path) -> Non
         "CCCC1: from=<>, status=expired, returned to sender",
     ]
     other = QueueMemory(tmp_path / "other.db")
-    assert told(outcomes, *lines) == told(Outcomes(NODE, other), *lines)
-    assert len({each.id for each in told(outcomes, *lines)}) == 3
+    assert events_of(outcomes, *lines) == events_of(Outcomes(NODE, other), *lines)
+    assert len({each.id for each in events_of(outcomes, *lines)}) == 3
     other.close()
 
 
 def test_sendmail_leaves_an_only_recipient_to_the_queue_id(outcomes: Outcomes) -> None:
     head = "5AT9vXkl00123{}: from=<b@example.org>, size=5, class=0, nrcpts={}, msgid=<2@x>, proto=ESMTP"
     line = "5AT9vXkl00123{}: to=<a@x.example>, delay=00:00:02, mailer=esmtp, dsn=2.0.0, stat=Sent"
-    one = told(outcomes, head.format(1, 1), line.format(1), program="sm-mta")
-    two = told(outcomes, head.format(2, 2), line.format(2), program="sm-mta")
+    one = events_of(outcomes, head.format(1, 1), line.format(1), program="sm-mta")
+    two = events_of(outcomes, head.format(2, 2), line.format(2), program="sm-mta")
     assert [each.recipient_mark for each in one] == [0]
     assert [each.recipient_mark for each in two] == [recipient_mark(NODE, "5AT9vXkl001232", "a@x.example")]
     assert {each.message_id_header for each in one + two} == {"<2@x>"}
@@ -290,7 +294,7 @@ def test_a_real_sendmails_log(outcomes: Outcomes) -> None:
 def test_what_was_learned_is_there_after_a_restart(
     outcomes: Outcomes, memory: QueueMemory, tmp_path: Path
 ) -> None:
-    told(
+    events_of(
         outcomes,
         "AAAA1: message-id=<1@example.org>",
         failed("AAAA1", "a@x.example"),
@@ -301,7 +305,7 @@ def test_what_was_learned_is_there_after_a_restart(
     again = QueueMemory(tmp_path / "lib" / "follow.db")
     assert again.cursor("log") == {"offset": 7}
     assert again.cursor("other") == {}
-    events = told(Outcomes(NODE, again), failed("AAAA1", "a@x.example"), sent("BBBB2", "b@x.example"))
+    events = events_of(Outcomes(NODE, again), failed("AAAA1", "a@x.example"), sent("BBBB2", "b@x.example"))
     assert [(each.num_retries, each.message_id_header) for each in events] == [
         (1, "<1@example.org>"),
         (-1, ""),
@@ -311,20 +315,20 @@ def test_what_was_learned_is_there_after_a_restart(
 
 
 def test_what_was_not_committed_is_forgotten(outcomes: Outcomes, memory: QueueMemory) -> None:
-    told(outcomes, "AAAA1: message-id=<1@example.org>")
+    events_of(outcomes, "AAAA1: message-id=<1@example.org>")
     memory.commit("log", {}, AT / 1000)
-    told(outcomes, failed("AAAA1", "a@x.example"), "BBBB2: message-id=<2@example.org>", "AAAA1: removed")
+    events_of(outcomes, failed("AAAA1", "a@x.example"), "BBBB2: message-id=<2@example.org>", "AAAA1: removed")
     memory.undo()
-    events = told(outcomes, failed("AAAA1", "a@x.example"), failed("BBBB2", "a@x.example"))
+    events = events_of(outcomes, failed("AAAA1", "a@x.example"), failed("BBBB2", "a@x.example"))
     assert [each.num_retries for each in events] == [0, -1]
 
 
 def test_what_is_known_ends_with_the_message_or_after_days(
     outcomes: Outcomes, memory: QueueMemory, tmp_path: Path
 ) -> None:
-    told(outcomes, "AAAA1: message-id=<1@x>", "BBBB1: message-id=<2@x>")
+    events_of(outcomes, "AAAA1: message-id=<1@x>", "BBBB1: message-id=<2@x>")
     memory.commit("log", {}, AT / 1000)
-    told(outcomes, "AAAA1: removed")
+    events_of(outcomes, "AAAA1: removed")
     memory.commit("log", {}, AT / 1000)
     assert (memory.of("AAAA1").header, memory.of("BBBB1").header) == ("", "<2@x>")
     memory.commit("log", {}, AT / 1000 + 9 * 86_400)

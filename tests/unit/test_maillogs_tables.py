@@ -155,8 +155,8 @@ def test_what_is_no_outcome_of_sendmail_is_none(rest: str) -> None:
     ],
 )
 def test_the_other_side_of_sendmail_is_told(relay: str, place: tuple[str, str]) -> None:
-    said = f"relay={relay}, " if relay else ""
-    (found,) = sendmail_facts(f"{said}dsn=2.0.0, stat=Sent (ok)")
+    relay_field = f"relay={relay}, " if relay else ""
+    (found,) = sendmail_facts(f"{relay_field}dsn=2.0.0, stat=Sent (ok)")
     assert isinstance(found, Attempt)
     assert (found.host, found.address) == place
     assert (found.method, found.delay, found.enhanced) == ("esmtp", "00:00:02 60512", "2.0.0")

@@ -65,7 +65,7 @@ def remove_ours(_envelope: Envelope, header: Message) -> tuple[HeaderChange, ...
 
 
 def result(outcome: Outcome, **more: Any) -> MessageResult:
-    told = MessageResult(
+    message_result = MessageResult(
         outcome,
         injections=(injection(),),
         connection_context={"next": "2"},
@@ -74,7 +74,7 @@ def result(outcome: Outcome, **more: Any) -> MessageResult:
         printed=((3, "printed"),),
         remarks=("a remark",),
     )
-    return told._replace(**more)
+    return message_result._replace(**more)
 
 
 def test_a_plan_is_carried_out_recorded_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -202,13 +202,13 @@ def test_copies_that_would_be_lost_make_it_a_temporary_failure(
 
 
 def test_a_fault_in_telling_what_to_remove_lets_the_mail_pass() -> None:
-    def failing(_envelope: Envelope, _header: Message) -> tuple[HeaderChange, ...]:
+    def raising(_envelope: Envelope, _header: Message) -> tuple[HeaderChange, ...]:
         raise ValueError
 
-    services = Services(answer=KeyError("odd"), removable=failing)
+    services = Services(answer=KeyError("odd"), removable=raising)
     at_end = End(services, header=b' {"cc": []}')
     assert at_end.answer() == LATER, "copies may have been asked for"
-    services = Services(answer=KeyError("odd"), removable=failing)
+    services = Services(answer=KeyError("odd"), removable=raising)
     at_end = End(services)
     assert at_end.answer() == Milter.CONTINUE
     assert at_end.mta.calls == []

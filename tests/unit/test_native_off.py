@@ -28,7 +28,7 @@ print(extensions.notice("{package}".partition(".")[0]))
 """
 
 
-def said(package: str, value: str | None) -> list[str]:
+def warnings_of(package: str, value: str | None) -> list[str]:
     variables = {name: text for name, text in os.environ.items() if name != extensions.VARIABLE}
     variables["PYTHONPATH"] = f"{ROOT}:{ROOT / 'milter'}"
     if value is not None:
@@ -46,14 +46,17 @@ def said(package: str, value: str | None) -> list[str]:
 @pytest.mark.parametrize("value", ["off", "OFF", "0", "no"])
 def test_off_leaves_all_of_them_out(value: str) -> None:
     begin = "without the parts in C, so slower (SMTPAPI_NATIVE=off): "
-    assert said("smtpapi.commands", value) == ["{False}", begin + ", ".join(extensions.NAMES)]
-    assert said("tracker_web", value) == ["{False}", f"{begin}engagement.links._open, engagement.links._seal"]
+    assert warnings_of("smtpapi.commands", value) == ["{False}", begin + ", ".join(extensions.NAMES)]
+    assert warnings_of("tracker_web", value) == [
+        "{False}",
+        f"{begin}engagement.links._open, engagement.links._seal",
+    ]
 
 
 @pytest.mark.parametrize("package", ["smtpapi.commands", "tracker_web"])
 @pytest.mark.parametrize("value", [None, "", "on", "1"])
 def test_else_all_of_them_are_used_and_nothing_is_said(package: str, value: str | None) -> None:
-    assert said(package, value) == ["{True}", ""]
+    assert warnings_of(package, value) == ["{True}", ""]
 
 
 def test_each_extension_that_is_built_has_its_name() -> None:

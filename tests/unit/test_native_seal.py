@@ -203,7 +203,7 @@ def test_native_run_stops_at_the_last_place() -> None:
 
 
 def other_cipher(size: int) -> Sealing:
-    return sealing()._replace(encrypt=lambda _plain, _associated: bytes(size))
+    return sealing()._replace(encrypt=lambda _cleartext, _associated: bytes(size))
 
 
 def test_native_is_in_doubt_about_a_cipher_that_adds_no_tag() -> None:
@@ -213,7 +213,7 @@ def test_native_is_in_doubt_about_a_cipher_that_adds_no_tag() -> None:
 
 
 def test_native_errors_of_the_cipher_are_not_hidden() -> None:
-    def broken(_plain: bytes, _associated: list[bytes]) -> bytes:
+    def broken(_cleartext: bytes, _associated: list[bytes]) -> bytes:
         raise OSError("no cipher")
 
     of = sealing()._replace(encrypt=broken)
@@ -227,10 +227,10 @@ def test_native_bears_a_cipher_that_empties_what_it_was_given() -> None:
     targets: list[bytes | None] = [b"http://a/1", b"http://a/2"]
     origins = {b"http://a"}
 
-    def emptying(plain: bytes, _associated: list[bytes]) -> bytes:
+    def emptying(cleartext: bytes, _associated: list[bytes]) -> bytes:
         targets.clear()
         origins.clear()
-        return bytes(16) + plain
+        return bytes(16) + cleartext
 
     of = sealing()._replace(encrypt=emptying)
     assert len(_seal.seal_common(of, PREFIX, 2000, origins, 16, targets)) == 1
@@ -260,7 +260,7 @@ def test_native_takes_no_value_of_another_type(place: int) -> None:
 def test_native_leaves_nothing_behind() -> None:
     """Each way out of it, over and over: what it took is given back."""
 
-    def broken(_plain: bytes, _associated: list[bytes]) -> bytes:
+    def broken(_cleartext: bytes, _associated: list[bytes]) -> bytes:
         raise OSError
 
     of = sealing()

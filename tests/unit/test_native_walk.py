@@ -33,36 +33,36 @@ def both(data: bytes, most: int = sys.maxsize) -> Page:
     """The page, which is the same with all options, to the types."""
     for vml in (False, True):
         for check_text in (False, True):
-            swift, plain = (
+            swift, in_python = (
                 scan(data, vml=vml, check_text=check_text, most=most)
                 for scan in (html.scan, html.scan_by_expressions)
             )
-            assert swift == plain
-            assert repr(swift) == repr(plain)  # False is not 0
+            assert swift == in_python
+            assert repr(swift) == repr(in_python)  # False is not 0
             assert all(type(anchor) is Anchor for anchor in swift.anchors)
     return swift
 
 
-def words(text: str) -> list[str]:
+def attribute_values(text: str) -> list[str]:
     return text.split("|")
 
 
-TAGS = words(
+TAGS = attribute_values(
     "<a |<A\n|<a/|<a|<area |</a>|</a |</A/|<b>|<td |</td>|<p|<ab |<x<a |<v:rect href='v'>|<script>|</script>|"
     "<body>|<body |</body>|</BODY >|</bodyx>|<html>|<HTML |</html>|<svg>|<svg/>|</svg>|<math>|</math>|<mi>|"
     "<title>|</title>|<style>|</style>|</style|</STYLE/|<stylex>|<textarea>|</textarea>|<plaintext>|<xmp>|"
     "</xmp>|</xmpx>|<select>|<template>|<FRAMESET |<framesets>|"
     "<iframe |</iframe>|<noembed>|</noembed>|<noframes>|</noframes>"
 )
-COMMENTS = words(
+COMMENTS = attribute_values(
     "<!--|-->|--!>|<!-->|<!--->|<!---|<!----|--|<!--[if mso]>|<!--[ IF x]>|<![endif]-->|<![CDATA[|]]>|"
     "<!doctype html>|<?xml|</|</>|</ >|<!|<!-"
 )
-ATTRIBUTES = words(
+ATTRIBUTES = attribute_values(
     'href=|HREF=|href| hrefs=|href="|href=\'|href="http://x/" |href=http://y/?a=b&c_d=e&amp;f| =z| x= |'
     ' data-msys-other| DATA-MSYS-SUBLINK=s.1| data-x="y"| class="c d"| title=\'<a href="q">\'| x=y| x|/'
 )
-TEXTS = words(
+TEXTS = attribute_values(
     "&amp;|&amp|&amp=|&copy|&copy;|&copy=|&copy_|&#46;|&#x3a;|&nosuch;|&utm_x=y|&|&lt;|https://|www.x.org|"
     "example.com|http|:|//|.|é|x|a|\x0b|\0|;|#|[|0|1"
 )

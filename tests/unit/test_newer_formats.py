@@ -182,7 +182,7 @@ class _Keyspace:
         keyspace = "engagement"
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.statements: list[str] = []
 
     def say(self, statement: str, values: object = None) -> list[tuple[int]]:
         assert statement.strip().startswith("SELECT")
@@ -241,10 +241,10 @@ def test_the_domains_in_links(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(ValueError, match=refusal(path, " its version is 2")):
         domains_file.read(tmp_path)
-    told: list[str] = []
-    domains_file.DomainsFile(tmp_path, told.append).used("new.example.org", 60)
-    assert len(told) == 1
-    assert "Use the newer program" in told[0]
+    reports: list[str] = []
+    domains_file.DomainsFile(tmp_path, reports.append).used("new.example.org", 60)
+    assert len(reports) == 1
+    assert "Use the newer program" in reports[0]
     assert path.read_bytes() == before
 
 
@@ -252,17 +252,17 @@ def test_the_copy_of_the_suppression_list(tmp_path: Path) -> None:
     path = tmp_path / "suppressed.snapshot"
     data = (GOLDEN.parent / "golden_suppression" / "version-1.snapshot").read_bytes()
     path.write_bytes(data[:8] + b"\2" + data[9:])
-    told: list[str] = []
-    assert SnapshotFile(path, told.append).current() is EMPTY
-    assert re.search(refusal(path, " its form has number 2"), told[0])
+    reports: list[str] = []
+    assert SnapshotFile(path, reports.append).current() is EMPTY
+    assert re.search(refusal(path, " its form has number 2"), reports[0])
 
 
 def test_the_copy_of_entered_domains(tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     name = "tracking-domains-1.json"
     path = copied(name, tmp_path / "copy", replaced=('"version": 1', '"version": 2'))
-    assert CopyFile(path, told.append).current() == NONE
-    assert "newer program" in told[0]
+    assert CopyFile(path, reports.append).current() == NONE
+    assert "newer program" in reports[0]
     assert path.read_bytes() == (SAMPLES / name).read_bytes().replace(b'"version": 1', b'"version": 2')
 
 

@@ -9,8 +9,8 @@ GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com
 
 
 def click(ordinal: str, name: str, target: str, client: str = "human", **more: Any) -> dict[str, Any]:
-    told = {"x_link_ordinal": ordinal, "target_link_name": name, "target_link_url": target}
-    return {"type": "click", "x_client_class": client, **told, **more}
+    link_fields = {"x_link_ordinal": ordinal, "target_link_name": name, "target_link_url": target}
+    return {"type": "click", "x_client_class": client, **link_fields, **more}
 
 
 def test_programs_are_those_of_people() -> None:
@@ -40,14 +40,14 @@ def test_a_link_leads_where_its_newest_click_went() -> None:
 
 
 def test_links_of_a_message_with_who_clicked_the_surest_first() -> None:
-    kept = [(0, "a", "https://a.example/"), (1, "b", "https://b.example/")]
+    stored = [(0, "a", "https://a.example/"), (1, "b", "https://b.example/")]
     events = [
         click("0", "a", "https://a.example/?you", "scanner"),
         click("0", "a", "https://a.example/?you", "human"),
         click("2", "c", "https://c.example/", "unknown"),
         {"type": "open", "x_client_class": "human"},
     ]
-    found = [tuple(row.values.values()) for row in message_links(kept, events).rows]
+    found = [tuple(row.values.values()) for row in message_links(stored, events).rows]
     assert found == [
         ("1", "a", "https://a.example/?you", "a person"),
         ("2", "b", "https://b.example/", ""),

@@ -116,13 +116,13 @@ class Clock:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def reports() -> list[str]:
     return []
 
 
-def follow(path: Path, told: list[str]) -> tuple[ObjectionsFile, Clock]:
+def follow(path: Path, reports: list[str]) -> tuple[ObjectionsFile, Clock]:
     clock = Clock()
-    return ObjectionsFile(path, told.append, clock), clock
+    return ObjectionsFile(path, reports.append, clock), clock
 
 
 def write(path: Path, text: str, at: int) -> None:
@@ -130,29 +130,29 @@ def write(path: Path, text: str, at: int) -> None:
     os.utime(path, ns=(at * 10**9, at * 10**9))
 
 
-def test_list_follows_its_file_within_a_second(tmp_path: Path, told: list[str]) -> None:
+def test_list_follows_its_file_within_a_second(tmp_path: Path, reports: list[str]) -> None:
     path = tmp_path / "objections"
     write(path, "", 1)
-    file, clock = follow(path, told)
+    file, clock = follow(path, reports)
     assert not file.current().hold("ida@example.net")
     write(path, "ida@example.net\n", 2)
     clock.now += 0.5
     assert not file.current().hold("ida@example.net")
     clock.now += 0.6
     assert file.current().hold("ida@example.net")
-    assert told == []
+    assert reports == []
 
 
-def test_list_that_was_read_stays_in_force_while_its_file_is_away(tmp_path: Path, told: list[str]) -> None:
+def test_list_that_was_read_stays_in_force_while_its_file_is_away(tmp_path: Path, reports: list[str]) -> None:
     path = tmp_path / "objections"
     write(path, "ida@example.net\n", 1)
-    file, clock = follow(path, told)
+    file, clock = follow(path, reports)
     file.current()
     path.unlink()
     for _ in range(3):
         clock.now += 2
         assert file.current().hold("ida@example.net")
-    assert told == [
+    assert reports == [
         f"{path}: No such file or directory; make it, empty if nobody objected, or correct privacy.objections"
     ]
     write(path, "kim@example.net\n", 3)
@@ -160,9 +160,9 @@ def test_list_that_was_read_stays_in_force_while_its_file_is_away(tmp_path: Path
     assert file.current() == Objections(frozenset({"kim@example.net"}))
 
 
-def test_list_that_was_never_read_is_an_error_until_it_is(tmp_path: Path, told: list[str]) -> None:
+def test_list_that_was_never_read_is_an_error_until_it_is(tmp_path: Path, reports: list[str]) -> None:
     path = tmp_path / "objections"
-    file, clock = follow(path, told)
+    file, clock = follow(path, reports)
     with pytest.raises(ObjectionsError, match="never read"):
         file.current()
     path.write_text("")
@@ -170,24 +170,24 @@ def test_list_that_was_never_read_is_an_error_until_it_is(tmp_path: Path, told: 
     assert file.current() == Objections()
 
 
-def test_list_handed_over_holds_until_the_file_can_be_read(tmp_path: Path, told: list[str]) -> None:
+def test_list_handed_over_holds_until_the_file_can_be_read(tmp_path: Path, reports: list[str]) -> None:
     path, clock = tmp_path / "objections", Clock()
-    file = ObjectionsFile(path, told.append, clock, first=parse("ida@example.net", "list"))
+    file = ObjectionsFile(path, reports.append, clock, first=parse("ida@example.net", "list"))
     assert file.current().hold("ida@example.net")
-    assert len(told) == 1
+    assert len(reports) == 1
     path.write_text("kim@example.net\n")
     clock.now += 2
     assert not file.current().hold("ida@example.net")
 
 
-def test_strange_line_is_told_once(tmp_path: Path, told: list[str]) -> None:
+def test_strange_line_is_told_once(tmp_path: Path, reports: list[str]) -> None:
     path = tmp_path / "objections"
     write(path, "ida\n", 1)
-    file, clock = follow(path, told)
+    file, clock = follow(path, reports)
     for _ in range(3):
         clock.now += 2
         file.current()
-    assert told == [f"{path}:1: neither an address nor @domain; the line has no effect"]
+    assert reports == [f"{path}:1: neither an address nor @domain; the line has no effect"]
 
 
 def test_nobody_waits_for_another_who_reads_the_list_anew(tmp_path: Path) -> None:

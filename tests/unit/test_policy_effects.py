@@ -179,7 +179,7 @@ def test_scriptlet_and_policy_load_together_in_their_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('scriptlet "a" { } scriptlet "b" { }', "a second scriptlet stanza with another name, 'b'"),
         ('scriptlet "a" { script { source = "x" } }', "script without a name"),
@@ -191,10 +191,10 @@ def test_scriptlet_and_policy_load_together_in_their_order(tmp_path: Path) -> No
         ('datasource "d" { uri = "sqlite:/x" max_rows = many }', "max_rows of datasource 'd' is no number"),
     ],
 )
-def test_stanzas_that_cannot_be_honoured_are_errors(text: str, said: str) -> None:
+def test_stanzas_that_cannot_be_honoured_are_errors(text: str, message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load_text(text)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_script_that_is_not_there_says_so(tmp_path: Path) -> None:

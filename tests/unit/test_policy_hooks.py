@@ -66,7 +66,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("raise ValueError('no\\nway')", "ValueError: no way"),
         ("import sys; sys.exit('bye')", "SystemExit: bye"),
@@ -79,11 +79,11 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         ("raise KeyError", "KeyError"),
     ],
 )
-def test_a_hook_that_raises_is_told_with_the_policy_s_own_line(body: str, said: str) -> None:
+def test_a_hook_that_raises_is_told_with_the_policy_s_own_line(body: str, message: str) -> None:
     source = f"from smtpapi.policy import core\n\ndef validate_connect(ac, vctx):\n    {body}\n"
     with pytest.raises(PolicyFailed) as raised:
         parse(source, "/etc/p.py").run("validate_connect", None, ValidationContext({}))
-    assert str(raised.value).startswith(f"/etc/p.py:4: validate_connect: {said}")
+    assert str(raised.value).startswith(f"/etc/p.py:4: validate_connect: {message}")
     assert "\n" not in str(raised.value)
 
 

@@ -55,7 +55,7 @@ def test_a_perl_pattern_that_takes_for_ever_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("error('no')", "p.lua:2: no (validate_data)"),
         ("local x = nil print(x.y)", "p.lua:2: attempt to index local 'x' (a nil value) (validate_data)"),
@@ -72,10 +72,10 @@ def test_a_perl_pattern_that_takes_for_ever_ends() -> None:
         ),
     ],
 )
-def test_a_hook_that_fails_is_told_with_file_and_line(body: str, said: str) -> None:
+def test_a_hook_that_fails_is_told_with_file_and_line(body: str, message: str) -> None:
     with pytest.raises(PolicyFailed) as failed:
         run(load(body))
-    assert said in str(failed.value)
+    assert message in str(failed.value)
 
 
 def test_a_hook_that_returns_nothing_goes_on_with_a_warning() -> None:
@@ -185,7 +185,7 @@ def test_header_changes_are_numbered_as_the_mta_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("local x = ", "p.lua:1: "),
         ("x = 'abc", "p.lua:1: a string does not end on its line"),
@@ -207,10 +207,10 @@ def test_header_changes_are_numbered_as_the_mta_has_them() -> None:
         ("while true do end", "p.lua:1: instruction limit reached"),
     ],
 )
-def test_a_script_that_does_not_load_says_where_and_what(source: str, said: str) -> None:
+def test_a_script_that_does_not_load_says_where_and_what(source: str, message: str) -> None:
     with pytest.raises(PolicyError) as refused:
         LuaPolicy([LuaSource(Path("p.lua"), source.encode())], Path.read_bytes, limits=SMALL)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -276,8 +276,8 @@ def test_translating_keeps_lines_strings_and_comments(source: str) -> None:
     except DialectError:
         return
     assert text.count(b"\n") == source.encode().count(b"\n")
-    kept = re.findall(r'"a!=b"|\[\[!\]\]|\[==\[ \]\] \]==\]|--\[\[!\]\]', source)
-    assert [word for word in kept if word.encode() not in text] == []
+    literals = re.findall(r'"a!=b"|\[\[!\]\]|\[==\[ \]\] \]==\]|--\[\[!\]\]', source)
+    assert [word for word in literals if word.encode() not in text] == []
     assert all(1 <= token.line <= 1 + source.count("\n") for token in tokens)
 
 

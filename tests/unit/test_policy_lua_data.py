@@ -101,8 +101,8 @@ def test_what_is_wrong_with_a_list_is_told(tmp_path: Path) -> None:
     lists = listed(tmp_path, "")
     with pytest.raises(ListError, match="nets:2: 'x' is no network"):
         listed(tmp_path, "\nx")
-    for name, address, said in (("m", "192.0.2.1", "no list is named m"), ("n", "x", "'x' is no address")):
-        with pytest.raises(ListError, match=said):
+    for name, address, message in (("m", "192.0.2.1", "no list is named m"), ("n", "x", "'x' is no address")):
+        with pytest.raises(ListError, match=message):
             lists.query(name, address)
     with pytest.raises(ListError, match="no list is named m"):
         lists.reload("m")
@@ -130,25 +130,25 @@ def change(path: Path, number: int) -> None:
     connection.close()
 
 
-_ASKED = "SELECT n FROM t WHERE words = ?"
+_QUERY = "SELECT n FROM t WHERE words = ?"
 
 
 def test_an_answer_is_given_again_while_it_is_fresh(numbers: Path, clock: Clock) -> None:
     sources = DataSources({"d": Datasource(str(numbers), cache_life=60)})
 
-    def asked(*, cached: bool = True) -> object:
-        return sources.query("d", _ASKED, ("one",), cached=cached)
+    def ask(*, cached: bool = True) -> object:
+        return sources.query("d", _QUERY, ("one",), cached=cached)
 
-    assert asked() == ((b"n",), ((1,),))
+    assert ask() == ((b"n",), ((1,),))
     change(numbers, 2)
     clock.now += 59
-    assert asked() == ((b"n",), ((1,),))
+    assert ask() == ((b"n",), ((1,),))
     clock.now += 1
-    assert asked() == ((b"n",), ((2,),))
+    assert ask() == ((b"n",), ((2,),))
     change(numbers, 3)
-    assert asked(cached=False) == ((b"n",), ((3,),))
+    assert ask(cached=False) == ((b"n",), ((3,),))
     change(numbers, 4)
-    assert asked() == ((b"n",), ((3,),))
+    assert ask() == ((b"n",), ((3,),))
 
 
 def test_so_many_answers_are_kept_the_last_used_of_them(numbers: Path, clock: Clock) -> None:
@@ -156,29 +156,29 @@ def test_so_many_answers_are_kept_the_last_used_of_them(numbers: Path, clock: Cl
         {"d": Datasource(str(numbers), cache_size=2), "none": Datasource(str(numbers), cache_size=0)}
     )
 
-    def asked(name: str, number: int) -> object:
+    def ask(name: str, number: int) -> object:
         return sources.query(
             name, "SELECT n FROM t WHERE n IS NOT NULL AND ? > 0", (number,), cached=True
         ).rows[0][0]
 
-    assert [asked(name, number) for name in ("d", "none") for number in (1, 2)] == [1, 1, 1, 1]
+    assert [ask(name, number) for name in ("d", "none") for number in (1, 2)] == [1, 1, 1, 1]
     change(numbers, 2)
-    assert [asked("d", 1), asked("d", 2), asked("none", 1)] == [1, 1, 2]
-    assert asked("d", 3) == 2  # the answer of 1 goes
-    assert [asked("d", 2), asked("d", 1)] == [1, 2]
+    assert [ask("d", 1), ask("d", 2), ask("none", 1)] == [1, 1, 2]
+    assert ask("d", 3) == 2  # the answer of 1 goes
+    assert [ask("d", 2), ask("d", 1)] == [1, 2]
 
 
 def test_rows_are_text_in_utf_8_numbers_and_null_and_so_many(numbers: Path) -> None:
     sources = DataSources({"d": Datasource(str(numbers)), "one": Datasource(str(numbers), max_rows=1)})
-    asked = "SELECT words, n FROM t ORDER BY words"
-    assert sources.query("d", asked, (), cached=True) == ((b"words", b"n"), ((b"none", None), (b"one", 1)))
-    assert sources.query("one", asked, (), cached=True).rows == ((b"none", None),)
+    query = "SELECT words, n FROM t ORDER BY words"
+    assert sources.query("d", query, (), cached=True) == ((b"words", b"n"), ((b"none", None), (b"one", 1)))
+    assert sources.query("one", query, (), cached=True).rows == ((b"none", None),)
     named = sources.query("d", "SELECT n FROM t WHERE words = :w", {"w": "one"}, cached=True)
     assert named.rows == ((1,),)
 
 
 def test_what_cannot_be_answered_is_told(numbers: Path) -> None:
     sources = DataSources({"d": Datasource(str(numbers)), "gone": Datasource(str(numbers) + "-")})
-    for name, asked in (("x", "SELECT 1"), ("d", "SELECT"), ("d", "DELETE FROM t"), ("gone", "SELECT 1")):
+    for name, query in (("x", "SELECT 1"), ("d", "SELECT"), ("d", "DELETE FROM t"), ("gone", "SELECT 1")):
         with pytest.raises(DataError, match="no datasource is named x" if name == "x" else "n.db"):
-            sources.query(name, asked, (), cached=True)
+            sources.query(name, query, (), cached=True)

@@ -50,11 +50,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def traffic() -> Iterator[Traffic]:
     """This process's traffic, with nothing in it before and after."""
-    empty, kept = Traffic(), dict(vars(TRAFFIC))
+    empty, saved = Traffic(), dict(vars(TRAFFIC))
     vars(TRAFFIC).update(vars(empty))
     TRAFFIC.noting = True
     yield TRAFFIC
-    vars(TRAFFIC).update(kept)
+    vars(TRAFFIC).update(saved)
 
 
 # -- windows
@@ -66,34 +66,34 @@ def traffic() -> Iterator[Traffic]:
     windows=st.integers(1, 20),
 )
 def test_a_sum_is_that_of_its_windows(adds: list[tuple[str, int, int]], since: int, windows: int) -> None:
-    kept = Windows(10, 1000)
+    sums = Windows(10, 1000)
     for key, count, now in adds:
-        kept.add(key, count, now)
+        sums.add(key, count, now)
     begin, end = since * 10, (since + windows) * 10
     expected = sum(count for key, count, now in adds if key == "a" and begin <= now < end)
-    assert kept.of("a", begin, end) == kept.total(lambda key: key == "a", begin, end) == expected
+    assert sums.of("a", begin, end) == sums.total(lambda key: key == "a", begin, end) == expected
 
 
 def test_old_windows_are_forgotten() -> None:
-    kept = Windows(10, 2)
+    sums = Windows(10, 2)
     for now in (0, 10, 20, 30):
-        kept.add("a", 1, now)
-    assert kept.of("a", 0, 100) == 2
+        sums.add("a", 1, now)
+    assert sums.of("a", 0, 100) == 2
 
 
 def test_a_flood_of_keys_takes_no_more_memory_and_old_keys_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows_module, "_MOST_KEYS", 3)
-    kept = Windows(10, 2)
+    sums = Windows(10, 2)
     for key in "abcde":
-        kept.add(key, 1, 0)
-    kept.add("a", 1, 0)
-    assert [kept.of(key, 0, 10) for key in "abcde"] == [2, 1, 1, 0, 0]
-    kept.remove("b")
-    kept.remove("nobody")
-    kept.add("d", 1, 0)
-    assert kept.of("d", 0, 10) == 1
-    kept.add("e", 1, 20)
-    assert kept.of("e", 20, 30) == 1
+        sums.add(key, 1, 0)
+    sums.add("a", 1, 0)
+    assert [sums.of(key, 0, 10) for key in "abcde"] == [2, 1, 1, 0, 0]
+    sums.remove("b")
+    sums.remove("nobody")
+    sums.add("d", 1, 0)
+    assert sums.of("d", 0, 10) == 1
+    sums.add("e", 1, 20)
+    assert sums.of("e", 20, 30) == 1
 
 
 # -- counts
@@ -255,8 +255,8 @@ def test_counters_and_gauges_go_down_and_away() -> None:
 
 
 def test_a_count_that_cannot_be_had_is_0_and_warned_of() -> None:
-    said = logged("print(msys.audit_series.count('none', ac), msys.audit.connections('x'))")
-    assert said == [
+    logged_line = logged("print(msys.audit_series.count('none', ac), msys.audit.connections('x'))")
+    assert logged_line == [
         "p.lua:2: no series is named none: msys.audit_series.define in init (docs/policy-lua.md)",
         "p.lua:2: 'x' is no monitor: \"seconds,windows\" (docs/policy-lua.md)",
         "0\t0",
@@ -264,8 +264,8 @@ def test_a_count_that_cannot_be_had_is_0_and_warned_of() -> None:
 
 
 def test_a_series_that_is_none_is_an_error() -> None:
-    said = logged("print(pcall(msys.audit_series.define, 's', 'cidr', 0, 3))")[0]
-    assert "at least one second" in said
+    logged_line = logged("print(pcall(msys.audit_series.define, 's', 'cidr', 0, 3))")[0]
+    assert "at least one second" in logged_line
 
 
 # -- the DNS
@@ -283,12 +283,12 @@ def server() -> Iterator[DnsServer]:
         ("8.2.0.192.in-addr.arpa", "PTR", "liar.test."),
         ("liar.test", "A", "192.0.2.99"),
     ]
-    with DnsServer(records, silent=["silent.test"], failing=["bad.test"]) as made:
+    with DnsServer(records, silent=["silent.test"], broken=["bad.test"]) as made:
         yield made
 
 
 @pytest.fixture
-def asked(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> DnsServer:
+def resolver(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> DnsServer:
     """The server is this host's resolver."""
     made = names.resolver_of(f"127.0.0.1:{server.port}")
     monkeypatch.setattr(names, "resolver_of", lambda _: made)
@@ -296,7 +296,7 @@ def asked(server: DnsServer, monkeypatch: pytest.MonkeyPatch) -> DnsServer:
     return server
 
 
-def test_names_are_looked_up(asked: DnsServer) -> None:
+def test_names_are_looked_up(resolver: DnsServer) -> None:
     assert logged(
         "local d = msys.dnsLookup print(d('a.test')[1], d('a.test', 'txt')[1], d('m.test', 'MX')[1],"
         " d('m.test', 'mx', {priority = true})[2][1], d('m.test', 'MX')[2])"
@@ -304,19 +304,19 @@ def test_names_are_looked_up(asked: DnsServer) -> None:
     ) == ["192.0.2.1\tv=xy\ta.test\t20\tb.test", "nil\tNXDOMAIN", "nil\tNODATA", "nil\tSERVFAIL"]
 
 
-def test_a_resolver_that_does_not_answer_is_waited_for_once(asked: DnsServer) -> None:
+def test_a_resolver_that_does_not_answer_is_waited_for_once(resolver: DnsServer) -> None:
     policy = load(
         "for i = 1, 50 do msys.dnsLookup('silent.test') end print((select(2, msys.dnsLookup('silent.test'))))"
     )
     began = time.monotonic()
     assert [text for _, text in run(policy)[1].lines] == ["TIMEOUT"]
     assert time.monotonic() - began < 5
-    asked.silent.clear()
-    asked.records.append(("silent.test", "A", "192.0.2.5"))
+    resolver.silent.clear()
+    resolver.records.append(("silent.test", "A", "192.0.2.5"))
     assert [text for _, text in run(policy)[1].lines] == ["TIMEOUT"]
 
 
-def test_a_type_that_is_none_is_an_error(asked: DnsServer) -> None:
+def test_a_type_that_is_none_is_an_error(resolver: DnsServer) -> None:
     assert "XYZ is no type of record here" in logged("print(pcall(msys.dnsLookup, 'a.test', 'xyz'))")[0]
 
 
@@ -328,7 +328,7 @@ def test_a_type_that_is_none_is_an_error(asked: DnsServer) -> None:
         ("192.0.2.9", "false\tNXDOMAIN\tnil\t\tfalse"),
     ],
 )
-def test_a_client_s_name_must_lead_back_to_it(asked: DnsServer, client: str, printed: str) -> None:
+def test_a_client_s_name_must_lead_back_to_it(resolver: DnsServer, client: str, printed: str) -> None:
     envelope = Envelope(Client(client), "a@s.test", ("b@r.test",), "Q1")
     body = (
         "local ok, there, back = msys.pbp.fcdns_check(ac, vctx)"

@@ -18,7 +18,7 @@ SHOWN = {
     "v": ("each:get(msys.core.VCTX_MESS, 'none') == ''", "true"),
     "l": ("#each", "2"),
 }
-WORDS = {
+NAMES = {
     "validate_ehlo": "EHLO word",
     "validate_mailfrom": "MAIL FROM:<word>",
     "validate_rcptto": "RCPT TO:<word>",
@@ -28,10 +28,10 @@ WORDS = {
 @pytest.mark.parametrize("hook", [name for name in HOOKS if HOOKS[name]])
 def test_a_hook_is_called_with_what_its_phase_knows_and_no_more(hook: str) -> None:
     shape = HOOKS[hook]
-    shown = [SHOWN.get(letter, ("tostring(each)", WORDS.get(hook, ""))) for letter in shape]
+    shown = [SHOWN.get(letter, ("tostring(each)", NAMES.get(hook, ""))) for letter in shape]
     script = f"local mod = {{}} function mod:{hook}(...)\nprint(select('#', ...)) local each\n"
-    for number, (words, _) in enumerate(shown, 1):
-        script += f"each = select({number}, ...) print(tostring({words}))\n"
+    for number, (calls, _) in enumerate(shown, 1):
+        script += f"each = select({number}, ...) print(tostring({calls}))\n"
     script += "return msys.core.VALIDATE_CONT end msys.registerModule('t', mod)"
     policy = LuaPolicy([LuaSource(Path("p.lua"), script.encode())], Path.read_bytes, limits=SMALL)
     message = PolicyMessage(ENVELOPE, MESSAGE)

@@ -79,8 +79,8 @@ def _commands(etc: Path) -> list[list[str]]:
     ]
 
 
-def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SMTPAPI, *words], capture_output=True, text=True, timeout=30, check=False)
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SMTPAPI, *command], capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -94,11 +94,11 @@ def test_h9_root_runs_no_policy_that_others_can_write(etc: Path, case: str) -> N
 @pytest.mark.parametrize("number", range(4), ids=["milter", "check-config", "rewrite", "preview"])
 def test_h9_no_command_runs_it(etc: Path, number: int) -> None:
     (etc / "policy.d").chmod(0o777)
-    words = _commands(etc)[number]
-    done = _run(words)
+    command = _commands(etc)[number]
+    done = _run(command)
     assert "policy is not run as root" in done.stderr, done.stderr
     assert not (etc.parent / "ran").exists()
-    assert (done.returncode != 0) == (words[0] != "check-config")
+    assert (done.returncode != 0) == (command[0] != "check-config")
 
 
 def test_h9_what_only_root_can_write_is_run(etc: Path) -> None:

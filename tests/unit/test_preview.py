@@ -67,9 +67,7 @@ def test_attribute_in_a_quoted_printable_part_is_shown_as_its_author_wrote_it() 
 
 def test_every_reason_is_said_in_words() -> None:
     assert (set(WHY), set(SKIP)) == (set(Why), set(Skip))
-    assert all(
-        words == words.strip() and not words.endswith(".") for words in (*WHY.values(), *SKIP.values())
-    )
+    assert all(text == text.strip() and not text.endswith(".") for text in (*WHY.values(), *SKIP.values()))
 
 
 def test_mail_that_stays_says_why_in_words(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.classify.model import Seen, Within
 from engagement.classify.read import read_rules
 from engagement.classify.rule_set import _many
@@ -37,7 +37,7 @@ class Site:
 
     def __init__(self, within: int = 3600) -> None:
         self.store = MemoryStore()
-        self.tell = Telling()
+        self.sample = SampleRows()
         self.now = AT / 1000 + 60
         self.rules = shipped()
         self.reclassifier = Reclassifier(self.store, lambda: self.rules, within, lambda: self.now)
@@ -68,7 +68,7 @@ def site() -> Site:
 
 
 def test_a_burst_turns_all_its_clicks_whichever_came_first(site: Site) -> None:
-    clicks = [site.tell.hit(at=1000 * number, target=link) for number, link in enumerate(LINKS[:4])]
+    clicks = [site.sample.hit(at=1000 * number, target=link) for number, link in enumerate(LINKS[:4])]
     for click in clicks[::-1]:
         site.add(click)
     assert site.labels() == {"browser": 4}
@@ -81,8 +81,8 @@ def test_a_burst_turns_all_its_clicks_whichever_came_first(site: Site) -> None:
 def test_in_any_order_and_in_any_number_of_turns_the_labels_are_the_same() -> None:
     for turns in (1, 2, 5):
         site = Site()
-        made = [site.tell.hit(at=900 * number, target=link) for number, link in enumerate(LINKS)]
-        for number, click in enumerate([*made[::2], *made[1::2], site.tell.hit(Kind.OPEN, at=4_500)]):
+        made = [site.sample.hit(at=900 * number, target=link) for number, link in enumerate(LINKS)]
+        for number, click in enumerate([*made[::2], *made[1::2], site.sample.hit(Kind.OPEN, at=4_500)]):
             site.add(click)
             if number % (6 // turns or 1) == 0:
                 site.reclassifier.turn(now=True)
@@ -91,7 +91,7 @@ def test_in_any_order_and_in_any_number_of_turns_the_labels_are_the_same() -> No
 
 
 def test_a_delivery_that_comes_later_judges_the_hits_before_it(site: Site) -> None:
-    site.add(site.tell.hit(Kind.OPEN, at=0), site.tell.hit(at=12_000), site.tell.hit(at=40_000))
+    site.add(site.sample.hit(Kind.OPEN, at=0), site.sample.hit(at=12_000), site.sample.hit(at=40_000))
     site.reclassifier.turn(now=True)
     assert site.labels() == {"browser": 3}
     site.add(delivery(10_000))
@@ -100,7 +100,7 @@ def test_a_delivery_that_comes_later_judges_the_hits_before_it(site: Site) -> No
 
 
 def test_a_bare_open_becomes_certain_when_the_delivery_is_known(site: Site) -> None:
-    site.add(site.tell.hit(Kind.OPEN, at=9_000, agent="Mozilla/5.0"))
+    site.add(site.sample.hit(Kind.OPEN, at=9_000, agent="Mozilla/5.0"))
     site.add(delivery(0))
     site.reclassifier.turn(now=True)
     assert site.labels() == {"apple-privacy-at-delivery": 1}
@@ -108,24 +108,24 @@ def test_a_bare_open_becomes_certain_when_the_delivery_is_known(site: Site) -> N
 
 def test_one_address_in_the_mail_of_many_recipients_turns_the_first_of_them_too(site: Site) -> None:
     for number in range(10):
-        site.add(site.tell.hit(at=900 * number, message=number + 1))
+        site.add(site.sample.hit(at=900 * number, message=number + 1))
         site.reclassifier.turn(now=True)
     assert site.labels() == {"many-recipients?": 10}
 
 
 def test_what_an_address_did_is_not_undone_when_it_is_forgotten(site: Site) -> None:
-    site.add(*(site.tell.hit(at=900 * number, message=number + 1) for number in range(10)))
+    site.add(*(site.sample.hit(at=900 * number, message=number + 1) for number in range(10)))
     site.reclassifier.turn(now=True)
     site.now += 1800
-    site.add(site.tell.hit(at=1_800_000, message=50))
-    site.add(site.tell.hit(Kind.OPEN, at=1_800_000, message=1))
+    site.add(site.sample.hit(at=1_800_000, message=50))
+    site.add(site.sample.hit(Kind.OPEN, at=1_800_000, message=1))
     site.reclassifier.turn(now=True)
     assert site.labels() == {"many-recipients?": 10, "browser": 2}
 
 
 def test_clicks_of_many_recipients_that_take_their_time_are_peoples(site: Site) -> None:
     for number in range(10):
-        site.add(site.tell.hit(at=2_000 * number, message=number + 1))
+        site.add(site.sample.hit(at=2_000 * number, message=number + 1))
     site.reclassifier.turn(now=True)
     assert site.labels() == {"browser": 10}
 
@@ -133,7 +133,7 @@ def test_clicks_of_many_recipients_that_take_their_time_are_peoples(site: Site) 
 def test_hits_older_than_asked_keep_their_labels_and_still_are_evidence() -> None:
     site = Site(within=63)  # three seconds before AT
     clicks = [
-        site.tell.hit(at=at, target=link) for at, link in zip((-4_000, -2_000, 0, 900), LINKS, strict=False)
+        site.sample.hit(at=at, target=link) for at, link in zip((-4_000, -2_000, 0, 900), LINKS, strict=False)
     ]
     site.add(*clicks)
     assert site.reclassifier.turn() == 3
@@ -142,7 +142,7 @@ def test_hits_older_than_asked_keep_their_labels_and_still_are_evidence() -> Non
 
 def test_nothing_is_judged_anew_where_it_is_off() -> None:
     site = Site(within=0)
-    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+    site.add(*(site.sample.hit(at=number, target=link) for number, link in enumerate(LINKS)))
     assert site.reclassifier.turn(now=True) == 0
 
 
@@ -152,7 +152,7 @@ def test_a_turn_is_bounded_and_the_next_one_is_not_at_once(
     monkeypatch.setattr(reclassifier, "MESSAGES", 2)
     for message in range(1, 4):
         site.add(
-            *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
+            *(site.sample.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
         )
     assert site.reclassifier.turn() == 10
     assert site.reclassifier.turn() == 0
@@ -161,7 +161,7 @@ def test_a_turn_is_bounded_and_the_next_one_is_not_at_once(
 
 
 def test_a_store_that_fails_costs_no_evidence(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+    site.add(*(site.sample.hit(at=number, target=link) for number, link in enumerate(LINKS)))
 
     def fail(*_: object) -> int:
         raise StoreError("locked")
@@ -174,7 +174,7 @@ def test_a_store_that_fails_costs_no_evidence(site: Site, monkeypatch: pytest.Mo
 
 
 def test_a_label_of_other_rules_that_says_the_same_is_left_alone(site: Site) -> None:
-    (row,) = site.tell.hit()
+    (row,) = site.sample.hit()
     source = row.source
     assert isinstance(source, RowSource)
     site.add([replace(row, source=replace(source, label=Classification(ReaderClass.HUMAN, "browser", "1")))])
@@ -201,10 +201,10 @@ def test_messages_clicked_in_among_many_are_told_once_more_when_they_are(
     clicks = [Seen(at * 1000, bytes([message])) for at, message in made]
     among_many: set[Seen] = set()
     for place, click in enumerate(clicks, 1):
-        told = recent.add("a", click, within)
+        classified = recent.add("a", click, within)
         known = sorted(clicks[:place])
         now = {each for each in known if _many(known, each.at_ms, within)}
-        assert {each.what for each in now - among_many} <= set(told)
+        assert {each.what for each in now - among_many} <= set(classified)
         among_many = now
     assert recent.by_address["a"] == sorted(clicks, key=lambda each: each.at_ms)
 
@@ -224,7 +224,7 @@ def test_the_shipper_judges_anew_what_it_has_carried(tmp_path: Path) -> None:
     site = Site()
     with_records = SpoolWriter(tmp_path)
     for number, link in enumerate(LINKS):
-        (row,) = site.tell.hit(at=number, target=link)
+        (row,) = site.sample.hit(at=number, target=link)
         source = row.source
         assert isinstance(source, RowSource)
         with_records.append(encode(source.event))
@@ -241,7 +241,7 @@ def test_before_it_ends_the_shipper_judges_all_that_waits(
     site = Site()
     for message in range(7):
         site.add(
-            *(site.tell.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
+            *(site.sample.hit(at=number, target=link, message=message) for number, link in enumerate(LINKS))
         )
     tmp_path.joinpath("spool").mkdir()
     shipper = Shipper(tmp_path / "spool", site.store, reclassifier=site.reclassifier, now=lambda: site.now)
@@ -254,7 +254,7 @@ def test_a_store_that_fails_while_judging_is_told_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = Site()
-    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+    site.add(*(site.sample.hit(at=number, target=link) for number, link in enumerate(LINKS)))
 
     def fail(*_: object) -> int:
         raise StoreError("locked")
@@ -269,7 +269,7 @@ def test_a_fault_of_ours_while_judging_stops_nothing_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = Site()
-    site.add(*(site.tell.hit(at=number, target=link) for number, link in enumerate(LINKS)))
+    site.add(*(site.sample.hit(at=number, target=link) for number, link in enumerate(LINKS)))
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
@@ -290,10 +290,10 @@ def last(site: Site, *, now_ms: int | None = None, portion: int = 200) -> Outcom
 
 @pytest.mark.parametrize("portion", [1, 2, 200])
 def test_a_dry_run_tells_from_what_to_what_and_changes_nothing(site: Site, portion: int) -> None:
-    site.store.add(old(site.tell.hit(agent="Slackbot-LinkExpanding 1.0")))
-    site.store.add(old(site.tell.hit(at=1, message=2, agent="okhttp/4")))
-    site.store.add(old(site.tell.hit(at=2, message=3, agent="curl/8", expired=True)))
-    site.store.add(site.tell.hit(at=3, message=4))
+    site.store.add(old(site.sample.hit(agent="Slackbot-LinkExpanding 1.0")))
+    site.store.add(old(site.sample.hit(at=1, message=2, agent="okhttp/4")))
+    site.store.add(old(site.sample.hit(at=2, message=3, agent="curl/8", expired=True)))
+    site.store.add(site.sample.hit(at=3, message=4))
     outcome = last(site, portion=portion)
     assert (outcome.hits, outcome.withheld, outcome.written) == (4, 0, 0)
     assert dict(outcome.changes) == {
@@ -306,7 +306,8 @@ def test_a_dry_run_tells_from_what_to_what_and_changes_nothing(site: Site, porti
 
 def test_done_it_changes_the_same_and_done_again_nothing(site: Site) -> None:
     made = [
-        site.tell.hit(at=number, message=number + 1, agent="curl/8", unsubscribe=True) for number in range(7)
+        site.sample.hit(at=number, message=number + 1, agent="curl/8", unsubscribe=True)
+        for number in range(7)
     ]
     site.store.add([row for each in made for row in old(each)])
     assert last(site, now_ms=AT + 5, portion=3).written == 7
@@ -322,7 +323,7 @@ def test_stopped_in_the_middle_the_next_run_does_the_rest(site: Site) -> None:
         [
             row
             for number in range(6)
-            for row in old(site.tell.hit(at=number, message=number + 1, agent="curl/8"))
+            for row in old(site.sample.hit(at=number, message=number + 1, agent="curl/8"))
         ]
     )
     steps = reclassify(site.store, site.rules, AT, AT + 100, now_ms=AT, portion=2)
@@ -333,14 +334,14 @@ def test_stopped_in_the_middle_the_next_run_does_the_rest(site: Site) -> None:
 
 
 def test_only_hits_of_the_time_change_whatever_else_their_message_has(site: Site) -> None:
-    site.store.add(old(site.tell.hit(agent="curl/8")) + old(site.tell.hit(at=5_000, agent="curl/8")))
+    site.store.add(old(site.sample.hit(agent="curl/8")) + old(site.sample.hit(at=5_000, agent="curl/8")))
     for _ in reclassify(site.store, site.rules, AT + 1, AT + 10_000, now_ms=AT):
         pass
     assert site.labels() == {"user-agent": 1, "library": 1}
 
 
 # What versions before 0.2 put in the place of a User-Agent.
-_WORDS_OF_OLD = (
+_OLD_TERMS = (
     *("", "ms-office", "msoffice", "microsoft outlook", "thunderbird", "googleimageproxy", "fastmail"),
     *("yahoomailproxy", "duckduckgo-image-proxy", "barracuda", "google-safety", "proofpoint", "mimecast"),
     *("safelinks", "urldefense", "trendmicro", "bot/", "bot;", "crawler", "spider", "curl/", "wget/"),
@@ -349,9 +350,9 @@ _WORDS_OF_OLD = (
 )
 
 
-@pytest.mark.parametrize("agent", ["withheld", "withheld library", *_WORDS_OF_OLD])
+@pytest.mark.parametrize("agent", ["withheld", "withheld library", *_OLD_TERMS])
 def test_rows_whose_evidence_is_gone_are_counted_and_left(site: Site, agent: str) -> None:
-    (row,) = site.tell.hit()
+    (row,) = site.sample.hit()
     source = row.source
     assert isinstance(source, RowSource)
     assert isinstance(source.event, Hit)
@@ -371,14 +372,14 @@ def _without_reader(hit: Hit, agent: str) -> Hit:
 
 def test_an_agent_that_is_one_of_the_old_words_by_chance_is_judged(site: Site) -> None:
     """Its address is there, so privacy took nothing."""
-    site.store.add(old(site.tell.hit(agent="curl/")))
+    site.store.add(old(site.sample.hit(agent="curl/")))
     assert last(site, now_ms=AT).written == 1
 
 
 @pytest.mark.parametrize("portion", [1, 3, 200])
 def test_recipients_of_one_address_are_seen_over_the_portions(site: Site, portion: int) -> None:
     for number in range(12):
-        site.store.add(site.tell.hit(at=500 * number, message=number + 1))
+        site.store.add(site.sample.hit(at=500 * number, message=number + 1))
     last(site, now_ms=AT, portion=portion)
     assert site.labels() == {"many-recipients?": 12}
 
@@ -388,7 +389,7 @@ def test_rules_that_an_operator_changed_show_what_they_would_do(site: Site, tmp_
         'version = 3\n[[rule]]\nname = "test-mails"\nclass = "scanner"\ncertainty = "certain"\n'
         'network = "203.0.113.0/24"\nreason = "our own office"\nsource = "us"\n'
     )
-    site.store.add(site.tell.hit() + site.tell.hit(Kind.OPEN, at=1))
+    site.store.add(site.sample.hit() + site.sample.hit(Kind.OPEN, at=1))
     site.rules = read_rules(tmp_path)
     assert dict(last(site).changes) == {Change("human", "browser", "scanner", "test-mails"): 2}
     last(site, now_ms=AT)

@@ -52,8 +52,10 @@ def test_users_keys_and_sessions(registry: SqliteRegistry) -> None:
 
 def test_requests_to_erase(registry: SqliteRegistry) -> None:
     requests = ErasureRequests(registry, now)
-    asked, done = SECRETS["asked"], SECRETS["done"]
-    assert requests.get(asked, "north") == ErasureRequest(asked, "north", "ida@example.net", AT * 1000)
+    requested_at, done = SECRETS["asked"], SECRETS["done"]
+    assert requests.get(requested_at, "north") == ErasureRequest(
+        requested_at, "north", "ida@example.net", AT * 1000
+    )
     assert requests.get(done, "north") == ErasureRequest(done, "north", "", AT * 1000, AT * 1000, 7)
 
 

@@ -83,10 +83,10 @@ def test_a_segment_that_cannot_be_read_is_told_of_once_a_minute(
 ) -> None:
     path = segment(tmp_path, frame(b"good"))
 
-    def failing(_descriptor: int, _size: int, _offset: int) -> bytes:
+    def raising(_descriptor: int, _size: int, _offset: int) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(read.os, "pread", failing)
+    monkeypatch.setattr(read.os, "pread", raising)
     reader = SpoolReader(tmp_path)
     now = time.monotonic()
     for later, lines in ((0, 1), (59, 1), (61, 2), (90, 2)):
@@ -126,12 +126,12 @@ def test_a_cursor_that_is_not_usable_is_told_with_the_reason(
 def test_a_store_that_fails_is_told_once_with_where_the_events_wait(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Failing(MemoryStore):
+    class Broken(MemoryStore):
         def add(self, events: Iterable[EventRow]) -> int:
             raise StoreError("events.db: the disk is full.")
 
     segment(tmp_path, frame(encode(injection())))
-    shipper = Shipper(tmp_path, Failing())
+    shipper = Shipper(tmp_path, Broken())
     for _ in range(2):
         assert not shipper.drain(5)
     assert caplog.messages == [f"not shipping: events.db: the disk is full. Events wait in {tmp_path}."]
@@ -152,27 +152,29 @@ def test_events_of_logs_that_are_given_up_are_counted(caplog: pytest.LogCaptureF
 
 def test_a_domain_that_cannot_be_noted_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
-    told: list[str] = []
-    file = DomainsFile(tmp_path / "var", told.append, lambda: 1000.0)
+    reports: list[str] = []
+    file = DomainsFile(tmp_path / "var", reports.append, lambda: 1000.0)
     for _ in range(2):
         file.used("t.example", 60)
-    (line,) = told
+    (line,) = reports
     assert line.startswith(f"{tmp_path / 'var' / NAME}: cannot note that links name t.example: ")
     assert line.endswith("check-config will not warn when that domain is left out of the configuration")
 
 
 def test_rules_in_no_folder_are_told_of_once_with_what_is_in_force(tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     now = [0.0]
-    rules = FollowedRules(ClassifyStanza(rules=str(tmp_path / "rules")), told.append, lambda: now[0])
+    rules = FollowedRules(ClassifyStanza(rules=str(tmp_path / "rules")), reports.append, lambda: now[0])
     for _ in range(3):
         assert rules.current().rules
         now[0] += 2
-    assert told == [f"{tmp_path / 'rules'}: No such file or directory; the program's own rules are in force"]
+    assert reports == [
+        f"{tmp_path / 'rules'}: No such file or directory; the program's own rules are in force"
+    ]
 
 
 def test_a_check_of_stopped_links_that_fails_is_told_and_the_next_comes(tmp_path: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     twice = threading.Event()
 
     class Faulty(StopListFollower):
@@ -186,11 +188,11 @@ def test_a_check_of_stopped_links_that_fails_is_told_and_the_next_comes(tmp_path
                 raise KeyError("odd")
 
     def report(text: str) -> None:
-        told.append(text)
-        if len(told) == 2:
+        reports.append(text)
+        if len(reports) == 2:
             twice.set()
 
     Faulty(tmp_path / "stopped", report, every=0.01).start()
     assert twice.wait(60)
-    assert told == [f"{tmp_path / 'stopped'}: KeyError: 'odd'"] * 2
+    assert reports == [f"{tmp_path / 'stopped'}: KeyError: 'odd'"] * 2
     assert not os.path.exists(tmp_path / "stopped")

@@ -36,9 +36,9 @@ def tracked(*fields: Field, **facts: Any) -> Mail:
 
 def changed(sent: Mail, body: bytes | None = None, **values: Any) -> Mail:
     """By another program: fields of these names with other values."""
-    kept = [each for each in sent.message.fields if each.name.replace("-", "_") not in values]
-    kept += [Field(name.replace("_", "-"), f" {value}".encode()) for name, value in values.items()]
-    message = Message(tuple(kept), sent.message.body if body is None else body)
+    remaining = [each for each in sent.message.fields if each.name.replace("-", "_") not in values]
+    remaining += [Field(name.replace("_", "-"), f" {value}".encode()) for name, value in values.items()]
+    message = Message(tuple(remaining), sent.message.body if body is None else body)
     return replace(sent, message=message, now=NOW + 60)
 
 
@@ -276,8 +276,8 @@ def test_h7_where_no_copies_are_made_the_mail_is_refused(mode: str) -> None:
 
 def test_h7_a_wrong_header_of_such_mail_is_refused_like_any_other() -> None:
     sent = tracked()
-    for asked, text in (({"bcc": ["no address"]}, "invalid address"), ({"metadata": []}, "metadata")):
-        message = Message((*sent.message.fields, api(**asked)), sent.message.body)
+    for directive, text in (({"bcc": ["no address"]}, "invalid address"), ({"metadata": []}, "metadata")):
+        message = Message((*sent.message.fields, api(**directive)), sent.message.body)
         outcome = replace(sent, message=message, site=site("split")).consider().outcome
         assert isinstance(outcome, Refuse)
         assert text in outcome.text
@@ -297,10 +297,13 @@ def test_h7_a_header_that_asks_for_no_copy_changes_nothing() -> None:
         assert considered.injections == ()
 
 
-@pytest.mark.parametrize("asked", [{"bcc": ["quiet@example.net"]}, {"bcc": ["no address"]}])
-def test_h7_a_policy_that_fails_never_costs_the_copies(asked: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize("directive", [{"bcc": ["quiet@example.net"]}, {"bcc": ["no address"]}])
+def test_h7_a_policy_that_fails_never_costs_the_copies(directive: dict[str, list[str]]) -> None:
     where = site("split", policy="def validate_data_spool(msg, ac, vctx):\n    raise KeyError\n")
-    for sent in (mail(where, api(**asked), recipients=TO[:1]), mail(where, api(**asked), client=CLIENT)):
+    for sent in (
+        mail(where, api(**directive), recipients=TO[:1]),
+        mail(where, api(**directive), client=CLIENT),
+    ):
         outcome = sent.consider().outcome
         assert isinstance(outcome, Refuse)
         assert outcome.code == "451"
@@ -322,10 +325,10 @@ def test_h7_mail_that_policy_bypasses_has_its_header_unread_as_before() -> None:
 def test_h7_a_fault_of_ours_never_costs_copies_whose_names_are_spelled_oddly(
     value: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Field("X-MSYS-API", b" " + value)
-    queued = mail(site("split"), asked, recipients=TO[:1]).queued()
+    directive = Field("X-MSYS-API", b" " + value)
+    queued = mail(site("split"), directive, recipients=TO[:1]).queued()
     assert queued.recipients[1:] == ("quiet@example.net",)
     monkeypatch.setattr(transaction.x_msys_api, "parse", lambda values: 1 / 0)
-    outcome = mail(site("split"), asked, recipients=TO[:1]).consider().outcome
+    outcome = mail(site("split"), directive, recipients=TO[:1]).consider().outcome
     assert isinstance(outcome, Refuse)
     assert outcome.code == "451"

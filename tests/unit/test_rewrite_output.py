@@ -14,8 +14,8 @@ from smtpapi.commands.mail.rewrite import command
 MAIL = "Subject: {}\nContent-Type: text/plain\n\nhttps://x.example/\n"
 
 
-def run(*words: object) -> Result:
-    return CliRunner().invoke(command, [str(word) for word in words])
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(word) for word in arguments])
 
 
 def put(path: Path, name: str = "x") -> Path:

@@ -173,10 +173,12 @@ def test_links_in_text_are_judged_the_same_alone_and_among_others() -> None:
     expected: list[object] = []
     for line in lines:
         alone = chooser()
-        expected += [told(change) for change in alone.text(line, flowed=False, delsp=False)]
+        expected += [without_places(change) for change in alone.text(line, flowed=False, delsp=False)]
         expected += [one[1:] for one in alone.passed]
     together = chooser()
-    found = [told(change) for change in together.text(b"\r\n".join(lines), flowed=False, delsp=False)]
+    found = [
+        without_places(change) for change in together.text(b"\r\n".join(lines), flowed=False, delsp=False)
+    ]
     assert sorted(map(repr, [*found, *(one[1:] for one in together.passed)])) == sorted(map(repr, expected))
     assert together.tracked == 8
     assert together.sublinks_ignored == 1
@@ -185,7 +187,7 @@ def test_links_in_text_are_judged_the_same_alone_and_among_others() -> None:
     ]
 
 
-def told(change: Edit) -> object:
+def without_places(change: Edit) -> object:
     """All of an edit but the places: of the edit in the text, and of the link."""
     link = says(change.new)
     return (link and link[:3], *change[3:])

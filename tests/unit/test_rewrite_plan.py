@@ -160,11 +160,13 @@ def test_time_is_watched_within_a_part_with_many_links() -> None:
         assert isinstance(found, Plan)
         return next(now)
 
-    judging = looks(DECISION) - looks(replace(DECISION, clicks=False))
-    assert judging >= 400 // 64
+    looks_at_links = looks(DECISION) - looks(replace(DECISION, clicks=False))
+    assert looks_at_links >= 400 // 64
     now = iter(range(10**6))
-    found = plan(message, DECISION, links(), RewritingRules(time_budget=judging), lambda: float(next(now)))
-    assert found == Leave(Why.OVER_TIME, f"over {judging} seconds")
+    found = plan(
+        message, DECISION, links(), RewritingRules(time_budget=looks_at_links), lambda: float(next(now))
+    )
+    assert found == Leave(Why.OVER_TIME, f"over {looks_at_links} seconds")
 
 
 def test_limits_on_links_count_tracked_ones() -> None:

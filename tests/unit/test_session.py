@@ -38,7 +38,7 @@ class Worker(Services):
 
     passes: Why | None = None
     resolves: bool = False
-    reads_asked: list[tuple[Envelope, Message, Mapping[str, str]]] = field(default_factory=list)
+    read_questions: list[tuple[Envelope, Message, Mapping[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +57,7 @@ class Worker(Services):
         return self.passes
 
     def reads(self, envelope: Envelope, header: Message, context: Mapping[str, str]) -> Reads:
-        self.reads_asked.append((envelope, header, context))
+        self.read_questions.append((envelope, header, context))
         return Reads.ALL
 
     def takes_context(self, _client: Client, _verb: str) -> bool:
@@ -221,7 +221,7 @@ def test_who_reads_the_body_is_asked_with_what_is_known() -> None:
     made = session(worker)
     message(made)
     made.body(bytes(65_535))
-    ((envelope, header, context),) = worker.reads_asked
+    ((envelope, header, context),) = worker.read_questions
     assert (envelope.sender, envelope.recipients, context) == ("a@s.test", ("b@r.test",), {})
     assert header == Message((Field("Subject", b" x"),), b"")
 
@@ -252,14 +252,14 @@ def test_a_fault_at_mail_or_rcpt_lets_the_message_pass() -> None:
 
 
 def test_a_fault_in_a_field_or_the_body_lets_the_message_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_values: Any) -> None:
+    def raising(*_values: Any) -> None:
         raise KeyError("odd")
 
     for name in ("add_field", "add_chunk"):
         worker = Worker(answer=LEAVE)
         made = session(worker)
         with monkeypatch.context() as patch:
-            patch.setattr(type(made._incoming), name, failing)
+            patch.setattr(type(made._incoming), name, raising)
             message(made)
             assert made.header("X-MSYS-API", b" {}") == Milter.NOREPLY
         lost = ["Subject", "X-MSYS-API"] if name == "add_field" else []
@@ -331,10 +331,10 @@ def test_whatever_fails_at_the_end_the_answer_is_451(
     made = session(worker, context)
     message(made)
 
-    def failing() -> int:
+    def raising() -> int:
         raise KeyError("odd")
 
-    monkeypatch.setattr(made, "_finish", failing)
+    monkeypatch.setattr(made, "_finish", raising)
     assert made.eom() == Milter.TEMPFAIL
     assert len(context.replies) == replies
     assert (worker.at_end_of_message, worker.in_transaction) == (set(), set())

@@ -223,17 +223,19 @@ ESMTP_Listener {
 
 
 @pytest.mark.parametrize(
-    ("client", "said", "trusted"),
+    ("client", "message", "trusted"),
     [
         ("192.0.2.1", "The client 192.0.2.1 is trusted by Relay_Hosts (FILE:3)", True),
         ("198.51.100.7", "The client 198.51.100.7 is trusted by Open_Relay (FILE:7)", True),
         ("203.0.113.1", "The client 203.0.113.1 is not trusted", False),
     ],
 )
-def test_a_client_is_said_to_be_trusted_or_not(tmp_path: Path, client: str, said: str, trusted: bool) -> None:
+def test_a_client_is_said_to_be_trusted_or_not(
+    tmp_path: Path, client: str, message: str, trusted: bool
+) -> None:
     path = tmp_path / "smtpapi.conf"
     path.write_text(PEERS)
-    assert said.replace("FILE", str(path)) in run(path, "--client", client).stdout
+    assert message.replace("FILE", str(path)) in run(path, "--client", client).stdout
     assert json.loads(run(path, "--client", client, "--json").stdout)["trusted"] is trusted
 
 
@@ -251,11 +253,11 @@ def test_rules_and_their_database_that_cannot_be_used_are_warned_of(tmp_path: Pa
     (tmp_path / "as.mmdb").write_text("nonsense")
     path = tmp_path / "smtpapi.conf"
     path.write_text(f'classify {{ rules = "{tmp_path}/rules" as_database = "{tmp_path}/as.mmdb" }}\n')
-    told = run(path).stderr
-    assert f"warning: {path}:1: rules: {tmp_path}/rules/05-site.toml:3: 'nome' is no key of a rule" in told
-    assert f"warning: {path}:1: as_database: {tmp_path}/as.mmdb: " in told
+    output = run(path).stderr
+    assert f"warning: {path}:1: rules: {tmp_path}/rules/05-site.toml:3: 'nome' is no key of a rule" in output
+    assert f"warning: {path}:1: as_database: {tmp_path}/as.mmdb: " in output
     (tmp_path / "rules" / "05-site.toml").write_text("version = 3\n")
     path.write_text(f'classify {{ rules = "{tmp_path}/rules" as_database = "{tmp_path}/none" }}\n')
-    told = run(path).stderr
-    assert "rules: " not in told
-    assert f"as_database: {tmp_path}/none: No such file" in told
+    output = run(path).stderr
+    assert "rules: " not in output
+    assert f"as_database: {tmp_path}/none: No such file" in output

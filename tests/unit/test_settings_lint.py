@@ -25,8 +25,8 @@ def test_an_expiry_that_looks_like_minutes_or_days_is_warned_of(seconds: int) ->
         f"<text>:2: tracking_link_expiry = {seconds}: links are over before most mail is read; "
         "it is in seconds",
     )
-    said = f"ESMTP_Listener {{ context = [ smtpapi_tracking_link_expiry = {seconds} ] }}"
-    (warning,) = load_text(f"{ON}{said}").warnings
+    text = f"ESMTP_Listener {{ context = [ smtpapi_tracking_link_expiry = {seconds} ] }}"
+    (warning,) = load_text(f"{ON}{text}").warnings
     assert "smtpapi_tracking_link_expiry = " in warning
 
 

@@ -25,19 +25,19 @@ HERE = Where("192.0.2.1", 25, "198.51.100.7")
 
 def configured(*rows: int) -> Settings:
     """A configuration in which just these rows set the option."""
-    said = [f"tracking_link_expiry = {row}" if row in rows else "" for row in range(len(ROWS))]
+    lines = [f"tracking_link_expiry = {row}" if row in rows else "" for row in range(len(ROWS))]
     return load_text(f"""
         smtpapi {{ }}
-        pathway_group "g" {{ {said[6]} pathway "p" {{ {said[3]} }} }}
-        pathway "p" {{ {said[4]} }}
+        pathway_group "g" {{ {lines[6]} pathway "p" {{ {lines[3]} }} }}
+        pathway "p" {{ {lines[4]} }}
         ESMTP_Listener {{
-          {said[5]}
+          {lines[5]}
           pathway = "p"
           Listen "192.0.2.1:25" {{
-            {said[2]}
-            Peer "198.51.100.0/24" {{ {said[0]} }}
+            {lines[2]}
+            Peer "198.51.100.0/24" {{ {lines[0]} }}
           }}
-          Peer "198.51.100.0/24" {{ {said[1]} }}
+          Peer "198.51.100.0/24" {{ {lines[1]} }}
         }}
     """)
 

@@ -20,8 +20,8 @@ def text(word: str) -> TextNode:
     return TextNode(word, ANYWHERE)
 
 
-def assign(name: str, *words: str) -> AssignNode:
-    return AssignNode(name, text(words[0]), ANYWHERE)
+def assign(name: str, *values: str) -> AssignNode:
+    return AssignNode(name, text(values[0]), ANYWHERE)
 
 
 @pytest.mark.parametrize(

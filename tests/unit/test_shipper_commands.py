@@ -52,9 +52,9 @@ def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def say(*words: str, config: Path) -> Result:
+def say(*arguments: str, config: Path) -> Result:
     """Run a command in this process: it starts no signal handlers and no log."""
-    return CliRunner().invoke(main, [*words, "--config", str(config)])
+    return CliRunner().invoke(main, [*arguments, "--config", str(config)])
 
 
 def shipped(config: Path) -> None:
@@ -63,9 +63,9 @@ def shipped(config: Path) -> None:
     store.close()
 
 
-def run(*words: str | Path, config: Path) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str | Path, config: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*PROGRAM, *map(str, words), "--config", str(config)],
+        [*PROGRAM, *map(str, arguments), "--config", str(config)],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
@@ -75,9 +75,9 @@ def run(*words: str | Path, config: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def running(*words: str, config: Path) -> "Iterator[subprocess.Popen[str]]":
+def running(*arguments: str, config: Path) -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen(
-        [*PROGRAM, *words, "--config", str(config)],
+        [*PROGRAM, *arguments, "--config", str(config)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,7 +117,7 @@ def test_ship_once_then_events_in_every_form(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "types"),
+    ("arguments", "types"),
     [
         (["--type", "open"], ["open"]),
         (["--type", "open", "--type", "injection"], ["injection", "open"]),
@@ -129,16 +129,16 @@ def test_ship_once_then_events_in_every_form(config: Path) -> None:
         (["--since", "1s"], []),
     ],
 )
-def test_events_are_chosen(config: Path, words: list[str], types: list[str]) -> None:
+def test_events_are_chosen(config: Path, arguments: list[str], types: list[str]) -> None:
     spooled(config, injection(), hit(), hit(Kind.OPEN, at_ms=AT + 1000))
     shipped(config)
-    told = say("events", "--json", *words, config=config)
-    assert [json.loads(row)["type"] for row in told.stdout.splitlines()] == types
+    output = say("events", "--json", *arguments, config=config)
+    assert [json.loads(row)["type"] for row in output.stdout.splitlines()] == types
 
 
 def test_events_before_there_are_any(config: Path) -> None:
-    told = say("events", config=config)
-    assert (told.exit_code, told.stdout, told.stderr) == (0, "", "")
+    output = say("events", config=config)
+    assert (output.exit_code, output.stdout, output.stderr) == (0, "", "")
     assert run("ship", "--once", config=config).returncode == 0
 
 
@@ -155,10 +155,10 @@ def test_a_store_that_cannot_be_read_is_said_so(config: Path) -> None:
     (config.parent / "lib").mkdir()
     (config.parent / "lib" / "events.db").write_text("no database " * 100)
     for command in (["events"], ["ship", "--once"]):
-        told = run(*command, config=config)
-        assert told.returncode == 1
-        assert "events.db: file is not a database" in told.stderr
-        assert "Traceback" not in told.stderr
+        done = run(*command, config=config)
+        assert done.returncode == 1
+        assert "events.db: file is not a database" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_follow_shows_what_comes_in_and_ends_at_sigterm(config: Path) -> None:
@@ -233,11 +233,11 @@ def test_sigterm_ships_what_is_there_before_the_end(config: Path) -> None:
     assert len(say("events", "--json", config=config).stdout.splitlines()) == 50
 
 
-def heard(process: "subprocess.Popen[str]", words: str) -> None:
+def heard(process: "subprocess.Popen[str]", text: str) -> None:
     """Read what it says until a line has the words; what never comes ends with the test's time."""
     assert process.stderr is not None
-    while words not in (said := process.stderr.readline()):
-        assert said, "it ended"
+    while text not in (line := process.stderr.readline()):
+        assert line, "it ended"
 
 
 def test_sighup_reads_the_configuration_anew(config: Path) -> None:
@@ -293,9 +293,9 @@ def test_a_second_shipper_waits_and_says_so(config: Path) -> None:
 
 
 def test_status_tells_what_waits_and_changes_nothing(config: Path) -> None:
-    told = say("ship", "--status", config=config)
-    assert told.exit_code == 0
-    assert "not running" in told.stdout
+    output = say("ship", "--status", config=config)
+    assert output.exit_code == 0
+    assert "not running" in output.stdout
     assert not (config.parent / "spool").exists()
     now = int(time.time() * 1000)
     spooled(config, hit(at_ms=now - 60_000), hit(at_ms=now), injection(at_ms=now))
@@ -337,9 +337,9 @@ def test_once_with_a_store_out_of_reach_says_so_and_loses_nothing(unreachable: P
         spooled(unreachable, *[hit()] * waiting)
     ended = run("ship", "--once", config=unreachable)
     assert ended.returncode == 1
-    told = [line for line in ended.stderr.splitlines() if "Cassandra (127.0.0.1, port " in line]
+    lines = [line for line in ended.stderr.splitlines() if "Cassandra (127.0.0.1, port " in line]
     assert (
-        len([line for line in told if "copies of mail" not in line]) == 1
+        len([line for line in lines if "copies of mail" not in line]) == 1
     )  # those, in the registry, say so too
     assert "no node can be used" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -392,5 +392,5 @@ def test_a_link_named_like_a_formula_comes_out_guarded(config: Path) -> None:
         hit(link=Link(b"https://example.org/", '=HYPERLINK("https://evil.example")'), whose=identity()),
     )
     shipped(config)
-    told = say("events", "--csv", config=config).stdout
-    assert "'=HYPERLINK" in told
+    output = say("events", "--csv", config=config).stdout
+    assert "'=HYPERLINK" in output

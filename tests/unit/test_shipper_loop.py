@@ -220,8 +220,8 @@ def test_a_record_nobody_can_read_is_set_aside_and_stops_nothing(
     shipper = Shipper(spool, store)
     assert shipper.drain()
     assert dump(store) == expected([first, last])
-    (kept,) = (spool / "corrupt").iterdir()
-    assert kept.read_bytes() == frame(poison)
+    (remaining,) = (spool / "corrupt").iterdir()
+    assert remaining.read_bytes() == frame(poison)
     assert shipper.status.set_aside == 1
     assert segments(spool) == []
 
@@ -264,7 +264,7 @@ def test_rows_a_store_refuses_are_set_aside_alone(spool: Path) -> None:
     assert len(list((spool / "corrupt").iterdir())) == 2
 
 
-class Failing(MemoryStore):
+class Broken(MemoryStore):
     """Fails a number of times; every second time after it has done the work, as when an answer is lost."""
 
     def __init__(self, failures: int) -> None:
@@ -287,7 +287,7 @@ def test_a_failing_store_is_waited_for_and_said_so_once(
     monkeypatch.setattr(loop, "FIRST_WAIT", 0.001)
     events = mixed()
     spooled(spool, events)
-    store, stop = Failing(5), threading.Event()
+    store, stop = Broken(5), threading.Event()
     shipper = Shipper(spool, store)
     thread = threading.Thread(target=shipper.run, args=(stop,))
     thread.start()
@@ -306,12 +306,12 @@ def test_once_with_a_failing_store_says_it_is_not_done_and_keeps_the_spool(spool
     events = mixed()
     spooled(spool, events)
     before = len(segments(spool))
-    assert not Shipper(spool, Failing(9)).drain()
+    assert not Shipper(spool, Broken(9)).drain()
     assert len(segments(spool)) == before
-    told = status.load(spool)
-    assert told is not None
-    assert told.failing
-    assert told.last_error == "out for lunch"
+    state = status.load(spool)
+    assert state is not None
+    assert state.failing
+    assert state.last_error == "out for lunch"
 
 
 def test_an_event_is_in_the_store_within_a_moment(spool: Path, store: SqliteStore) -> None:

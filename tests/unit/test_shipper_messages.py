@@ -143,19 +143,19 @@ def shown(store: MemoryStore | SqliteStore, kind: str = "delivery") -> list[tupl
 
 @pytest.mark.parametrize("order", ["injection first", "event first", "at once", "at once, event first"])
 def test_whoever_comes_first(tmp_path: Path, store: MemoryStore | SqliteStore, order: str) -> None:
-    told = event()
-    both: list[Event] = [IDA, BOB, told]
+    outcome = event()
+    both: list[Event] = [IDA, BOB, outcome]
     parts: dict[str, Iterable[list[Event]]] = {
-        "injection first": ([IDA, BOB], [told]),
-        "event first": ([told], [IDA, BOB]),
+        "injection first": ([IDA, BOB], [outcome]),
+        "event first": ([outcome], [IDA, BOB]),
         "at once": (both,),
         "at once, event first": (both[::-1],),
     }
     for part in parts[order]:
         spooled(tmp_path / "spool", *part)
         assert Shipper(tmp_path / "spool", store).drain()
-    assert shown(store) == [(told.id, "ida@example.net")]
-    assert store.waiting(names_of(told)) == ()
+    assert shown(store) == [(outcome.id, "ida@example.net")]
+    assert store.waiting(names_of(outcome)) == ()
     (row,) = store.find(Query(types=("delivery",)))
     assert (row["routing_domain"], row["message_id"]) == ("example.net", IDA.message_id.hex())
 
@@ -214,9 +214,9 @@ def test_a_message_that_another_shipper_brings_meanwhile_is_found_at_once(
 
 def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At each call of the store in turn."""
-    for failing in ("injections", "waiting", "put_waiting", "drop_waiting", "add"):
+    for broken in ("injections", "waiting", "put_waiting", "drop_waiting", "add"):
         store = MemoryStore()
-        spool = tmp_path / failing
+        spool = tmp_path / broken
 
         def fails(*_: object) -> None:
             raise StoreError("down")
@@ -224,10 +224,10 @@ def test_a_store_that_fails_loses_no_event(tmp_path: Path, monkeypatch: pytest.M
         for part in ([event()], [IDA, BOB], [event(recipient="bob@example.net")]):
             spooled(spool, *part)
             with monkeypatch.context() as patch:
-                patch.setattr(store, failing, fails)
+                patch.setattr(store, broken, fails)
                 Shipper(spool, store).drain()
             assert Shipper(spool, store).drain()
-        assert sorted(who for _, who in shown(store)) == ["bob@example.net", "ida@example.net"], failing
+        assert sorted(who for _, who in shown(store)) == ["bob@example.net", "ida@example.net"], broken
         assert store.waiting(names_of(event())) == ()
 
 
@@ -241,20 +241,20 @@ def test_what_waits_too_long_is_given_up(store: MemoryStore | SqliteStore) -> No
 
 def test_injections_ask_only_where_something_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
-    asked: list[int] = []
+    sizes: list[int] = []
     waiting = store.waiting
-    monkeypatch.setattr(store, "waiting", lambda names: asked.append(len(list(names))) or waiting(names))
+    monkeypatch.setattr(store, "waiting", lambda names: sizes.append(len(list(names))) or waiting(names))
     matcher = MessageMatcher(store, b"", lambda: AT / 1000)
     matcher.matched([], [IDA])
     monkeypatch.setattr(messages, "_UNSURE_SECONDS", -1)
     matcher.matched([], [IDA])
-    assert asked == [2]
+    assert sizes == [2]
     matcher.matched([event("BBBB2")], [IDA])
-    assert asked == [2]
+    assert sizes == [2]
     matcher.matched([], [injection("BBBB2", message_id_header="")])
-    assert asked == [2, 1]
+    assert sizes == [2, 1]
     matcher.matched([], [IDA._replace(at_ms=AT - DAY_MS)])
-    assert asked == [2, 1, 2]
+    assert sizes == [2, 1, 2]
 
 
 def test_a_recipient_that_the_mode_leaves_out_stays_out(
@@ -280,10 +280,10 @@ def test_a_fault_of_ours_in_one_event_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail_for_bob(told: MessageEvent, found: Injection) -> MessageEvent:
+    def fail_for_bob(outcome: MessageEvent, found: Injection) -> MessageEvent:
         if found == BOB:
             raise ZeroDivisionError
-        return told
+        return outcome
 
     monkeypatch.setattr(messages, "completed", fail_for_bob)
     odd = event("AAAA1", BOB.recipient)
@@ -291,8 +291,8 @@ def test_a_fault_of_ours_in_one_event_stops_no_other(
     assert Shipper(tmp_path / "spool", store).drain()
     assert shown(store) == [(event().id, "ida@example.net")]
     assert [each.id for each in store.waiting(names_of(odd))] == [odd.id]
-    told = f"event {odd.id}: ZeroDivisionError while its message was looked for"
-    assert {record.getMessage() for record in caplog.records} == {told}
+    outcome = f"event {odd.id}: ZeroDivisionError while its message was looked for"
+    assert {record.getMessage() for record in caplog.records} == {outcome}
 
 
 @pytest.mark.parametrize(
@@ -306,5 +306,5 @@ def test_a_fault_of_ours_in_one_event_stops_no_other(
     ],
 )
 def test_the_domain_that_mail_went_to(recipient: str, routed: str, domain: str) -> None:
-    told = completed(event(routing_domain=routed), injection(recipient=recipient))
-    assert told == event(routing_domain=routed)._replace(routing_domain=domain, id=told.id)
+    outcome = completed(event(routing_domain=routed), injection(recipient=recipient))
+    assert outcome == event(routing_domain=routed)._replace(routing_domain=domain, id=outcome.id)

@@ -26,8 +26,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def told(config: Path, *words: str) -> str:
-    done = CliRunner().invoke(main, ["ship", "--status", *words, "--config", str(config)])
+def output(config: Path, *arguments: str) -> str:
+    done = CliRunner().invoke(main, ["ship", "--status", *arguments, "--config", str(config)])
     assert done.exit_code == 0
     return done.output
 
@@ -45,21 +45,21 @@ def test_an_error_that_lasts_and_what_waits_behind_it(config: Path) -> None:
         writer.append(encode(hit(at_ms=now - age)))
     writer.close()
     assert not Shipper(spool, Down()).drain()
-    text = told(config)
+    text = output(config)
     assert "error     now: the cluster is down; look at it." in text
     assert "waiting   2 record(s)" in text
-    state = json.loads(told(config, "--json"))
+    state = json.loads(output(config, "--json"))
     assert (state["failing"], state["last_error"]) == (True, "the cluster is down; look at it.")
     assert 89 < state["oldest_seconds"] < 150
     assert Shipper(spool, MemoryStore()).drain()
-    state = json.loads(told(config, "--json"))
+    state = json.loads(output(config, "--json"))
     assert (state["failing"], state["backlog_records"], state["carried"]) == (False, 0, 2)
 
 
 def test_an_error_that_is_over_says_since_when(config: Path) -> None:
     now = time.time()
     save(config.parent / "spool", ShipperStatus(pid=1, at=now, last_error="no route", last_error_at=now - 30))
-    assert "error     30 s ago: no route" in told(config)
+    assert "error     30 s ago: no route" in output(config)
 
 
 def test_what_was_set_aside_or_lost_is_told(config: Path) -> None:
@@ -67,11 +67,11 @@ def test_what_was_set_aside_or_lost_is_told(config: Path) -> None:
         config.parent / "spool",
         ShipperStatus(pid=1, set_aside=3, outdated=2, trouble="h-1-1-000000.ready: no"),
     )
-    text = told(config)
+    text = output(config)
     assert f"set aside 3, see {config.parent / 'spool' / 'corrupt'}" in text
     assert "outdated  2 removed unshipped" in text
     assert "trouble   h-1-1-000000.ready: no" in text
-    state = json.loads(told(config, "--json"))
+    state = json.loads(output(config, "--json"))
     assert (state["set_aside"], state["outdated"]) == (3, 2)
 
 

@@ -43,7 +43,7 @@ from unit.lua_runs import load, run
 
 def test_each_reason_to_leave_a_message_has_its_words() -> None:
     assert set(UNTOUCHED) == {why.value for why in Why}
-    assert all(words == words.strip() and words[-1] not in ".~" for words in UNTOUCHED.values())
+    assert all(text == text.strip() and text[-1] not in ".~" for text in UNTOUCHED.values())
 
 
 def test_a_policy_without_limits_of_its_own_has_those_of_the_configuration() -> None:
@@ -174,12 +174,12 @@ def test_an_error_of_a_script_is_told_whatever_octets_it_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [("a b", ": a b"), ("a\nb", ": a b"), (" a \t b\n", ": a b"), ("", "")]
+    ("error", "expected"), [("a b", ": a b"), ("a\nb", ": a b"), (" a \t b\n", ": a b"), ("", "")]
 )
-def test_an_error_of_a_policy_is_one_line(said: str, told: str) -> None:
+def test_an_error_of_a_policy_is_one_line(error: str, expected: str) -> None:
     with pytest.raises(PolicyError) as raised:
-        parse(f"x = 1\nraise ValueError({said!r})", "p.py")
-    assert str(raised.value) == f"p.py:2: ValueError{told}"
+        parse(f"x = 1\nraise ValueError({error!r})", "p.py")
+    assert str(raised.value) == f"p.py:2: ValueError{expected}"
 
 
 @pytest.mark.parametrize("broken", ["nonsense", "INSERT INTO b VALUES (1)"])

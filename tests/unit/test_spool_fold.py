@@ -32,7 +32,7 @@ from engagement.stores.sqlite.store import SqliteStore
 from unit.event_samples import AT, IDS, hit, identity
 
 
-def told(directory: Path) -> list[Hit]:
+def stored_hits(directory: Path) -> list[Hit]:
     """All hits of the directory, as a reader that comes later finds them."""
     reader = SpoolReader(directory)
     found: list[Hit] = []
@@ -60,7 +60,7 @@ def test_h6_repeats_of_one_client_cost_a_number_and_not_a_record_each(tmp_path: 
         assert folding.append(record(AT + number // 10, signals=signals))
     assert directory_size(tmp_path) < 2_000
     folding.close()
-    found = told(tmp_path)
+    found = stored_hits(tmp_path)
     assert [each.hits for each in found] == [1, 1, 9_998]
     assert [each.at_ms for each in found] == [AT, AT, AT + 999]
     assert {each.signals for each in found} == {signals}
@@ -89,7 +89,7 @@ def test_what_differs_in_more_than_time_is_told_apart(tmp_path: Path) -> None:
     folding.close()
     found = Counter(
         (each.user_agent, each.method, each.signals, each.client_address, each.packed)
-        for each in told(tmp_path)
+        for each in stored_hits(tmp_path)
     )
     assert len(found) == 6
     assert set(found.values()) == {3}  # the first two, and those that repeat them
@@ -103,7 +103,7 @@ def test_a_client_that_asks_in_ever_new_ways_fills_a_bounded_room(tmp_path: Path
         assert folding.append(record(AT + number, **changes))
     assert directory_size(tmp_path) < 2 * (ROOM + 200) + 1_000
     folding.close()
-    assert sum(each.hits for each in told(tmp_path)) == 2_000
+    assert sum(each.hits for each in stored_hits(tmp_path)) == 2_000
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_address_of_any_length_is_a_client(tmp_path: Path, address: str) -> N
     for number in range(1_000):
         assert folding.append(record(AT + number, client_address=address))
     folding.close()
-    assert [each.hits for each in told(tmp_path)] == [1, 1, 998]
+    assert [each.hits for each in stored_hits(tmp_path)] == [1, 1, 998]
 
 
 def test_what_finds_no_room_in_a_segment_is_left_to_the_reader(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_finds_no_room_in_a_segment_is_left_to_the_reader(tmp_path: Path) -
         assert folding.append(record(AT + number))
     writer.full = True
     folding.close()
-    assert sorted(each.hits for each in told(tmp_path)) == [1, 1, 8]
+    assert sorted(each.hits for each in stored_hits(tmp_path)) == [1, 1, 8]
     assert writer.dropped == 0
 
 
@@ -145,7 +145,7 @@ def test_a_segment_that_cannot_be_made_safe_keeps_the_file_of_repeats(tmp_path: 
     for number in range(10):
         assert folding.append(record(AT + number))
     folding.close()
-    hits = {each.id: each.hits for each in told(tmp_path)}  # told twice, as one event
+    hits = {each.id: each.hits for each in stored_hits(tmp_path)}  # told twice, as one event
     assert sum(hits.values()) == 10
     assert len(list(tmp_path.glob("*.repeats"))) == 1
 
@@ -165,7 +165,7 @@ def test_a_forked_child_lets_the_parents_file_go(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     try:
-        assert sum(each.hits for each in told(tmp_path)) == 10
+        assert sum(each.hits for each in stored_hits(tmp_path)) == 10
     finally:
         os.kill(int((tmp_path / "grandchild").read_text()), signal.SIGKILL)
 
@@ -196,12 +196,12 @@ def test_a_span_ends_and_the_next_one_begins_with_a_record(
     deadline = time.monotonic() + 10
     while list(tmp_path.glob("*.repeats")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert [each.hits for each in told(tmp_path)] == [1, 1, 2]  # without a hit that ends it
+    assert [each.hits for each in stored_hits(tmp_path)] == [1, 1, 2]  # without a hit that ends it
     folding.append(record(AT + 100))
     folding.append(record(AT + 300))
     folding.append(record(AT + 250))  # a clock set back
     folding.close()
-    assert [each.hits for each in told(tmp_path)] == [1, 1, 2, 1, 1, 1]
+    assert [each.hits for each in stored_hits(tmp_path)] == [1, 1, 2, 1, 1, 1]
 
 
 @pytest.mark.parametrize("always", [False, True])
@@ -209,9 +209,9 @@ def test_a_killed_process_loses_no_repeat(tmp_path: Path, always: bool) -> None:
     child = os.fork()
     if child == 0:
         folding = Folding(SpoolWriter(tmp_path, sync="always" if always else "group"), always=always)
-        kept = all([folding.append(record(AT + number)) for number in range(100)])
-        kept = kept and all([folding.append(record(AT, whose=identity(2))) for _ in range(3)])
-        (tmp_path / "kept").write_text(str(kept))
+        recorded = all([folding.append(record(AT + number)) for number in range(100)])
+        recorded = recorded and all([folding.append(record(AT, whose=identity(2))) for _ in range(3)])
+        (tmp_path / "kept").write_text(str(recorded))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert (tmp_path / "kept").read_text() == "True"
@@ -243,7 +243,7 @@ def test_told_twice_it_is_the_same_event(tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "kept")
     folding.close()
     (tmp_path / "kept").rename(path)
-    found = told(tmp_path)
+    found = stored_hits(tmp_path)
     assert [each.hits for each in found] == [1, 1, 6, 6]
     assert found[2] == found[3]
 
@@ -261,14 +261,14 @@ def test_a_state_that_a_power_cut_tore_costs_one_hit(tmp_path: Path, spoiled: in
     for file in tmp_path.iterdir():
         file.unlink()
     path.write_bytes(data)
-    assert [each.hits for each in told(tmp_path)] == [6 - spoiled]
+    assert [each.hits for each in stored_hits(tmp_path)] == [6 - spoiled]
 
 
 def test_a_spool_without_room_drops_repeats_and_counts_them(tmp_path: Path) -> None:
     writer = SpoolWriter(tmp_path, max_size=400)
     folding = Folding(writer)
-    kept = [folding.append(record(AT + number)) for number in range(20)]
-    assert kept == [True] + [False] * 19
+    recorded = [folding.append(record(AT + number)) for number in range(20)]
+    assert recorded == [True] + [False] * 19
     assert writer.dropped == 19
     folding.close()
 
@@ -284,11 +284,11 @@ def test_h6_the_spool_keeps_to_its_share_of_the_disk(tmp_path: Path) -> None:
     writer = SpoolWriter(mount / "spool", max_share=10)
     folding = Folding(writer)
     try:
-        kept = sum(folding.append(record(AT, whose=identity(number))) for number in range(2_000))
+        recorded = sum(folding.append(record(AT, whose=identity(number))) for number in range(2_000))
         assert directory_size(mount / "spool") <= 2 * 1024 * 1024 // 10
-        assert writer.dropped == 2_000 - kept
+        assert writer.dropped == 2_000 - recorded
         folding.close()
-        assert len(told(mount / "spool")) == kept > 100
+        assert len(stored_hits(mount / "spool")) == recorded > 100
     finally:
         folding.close()
         subprocess.run(["umount", str(mount)], check=True)
@@ -361,7 +361,7 @@ def _counted(events: list[Hit]) -> Iterator[tuple[Path, list[Hit]]]:
         for event in events:
             assert folding.append(encode(event))
         folding.close()
-        yield Path(name), told(Path(name))
+        yield Path(name), stored_hits(Path(name))
 
 
 def test_repeats_are_on_the_disk_soon_though_no_answer_waits_for_them(
@@ -393,7 +393,7 @@ def test_a_repeat_for_which_there_is_no_room_is_a_record(
     """At the first, second or third writing of the file of repeats."""
     real, writes = os.pwrite, [0]
 
-    def failing(descriptor: int, data: bytes, place: int) -> int:
+    def raising(descriptor: int, data: bytes, place: int) -> int:
         writes[0] += 1
         if writes[0] != at:
             return real(descriptor, data, place)
@@ -403,10 +403,10 @@ def test_a_repeat_for_which_there_is_no_room_is_a_record(
 
     folding = Folding(SpoolWriter(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(fold.os, "pwrite", failing)
+        patch.setattr(fold.os, "pwrite", raising)
         assert all([folding.append(record(AT + number)) for number in range(8)])
     folding.close()
-    assert sum(each.hits for each in told(tmp_path)) == 8
+    assert sum(each.hits for each in stored_hits(tmp_path)) == 8
     assert writes[0] > at
 
 
@@ -415,20 +415,20 @@ def test_repeats_that_cannot_be_made_safe_are_refused_and_later_ones_are_records
 ) -> None:
     real = os.fdatasync
 
-    def failing(descriptor: int) -> None:
+    def raising(descriptor: int) -> None:
         if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".repeats"):
             raise OSError(5, "Input/output error")
         real(descriptor)
 
-    monkeypatch.setattr(fold.os, "fdatasync", failing)
+    monkeypatch.setattr(fold.os, "fdatasync", raising)
     folding = Folding(SpoolWriter(tmp_path, sync="always"), always=True)
-    kept = [folding.append(record(AT + number)) for number in range(6)]
-    assert kept == [True, True, False, True, True, True]
+    recorded = [folding.append(record(AT + number)) for number in range(6)]
+    assert recorded == [True, True, False, True, True, True]
     folding.close()
     assert [each for each in caplog.messages if "repeats" in each] == [
         "spool: repeats cannot be made safe (Input/output error). Look at the disk."
     ]
-    assert [each.hits for each in told(tmp_path)].count(1) >= 5
+    assert [each.hits for each in stored_hits(tmp_path)].count(1) >= 5
 
 
 def test_repeats_that_cannot_be_told_stay_for_the_reader(
@@ -439,12 +439,12 @@ def test_repeats_that_cannot_be_told_stay_for_the_reader(
         folding.append(record(AT + number))
     (file,) = tmp_path.glob("*.repeats")
 
-    def failing(_descriptor: int, _size: int, _place: int) -> bytes:
+    def raising(_descriptor: int, _size: int, _place: int) -> bytes:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fold.os, "pread", failing)
+        patch.setattr(fold.os, "pread", raising)
         folding.close()
     assert f"spool: {file}: Input/output error" in caplog.messages
     assert file.exists()
-    assert sum(each.hits for each in told(tmp_path)) == 6
+    assert sum(each.hits for each in stored_hits(tmp_path)) == 6

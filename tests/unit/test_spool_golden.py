@@ -30,8 +30,8 @@ def test_what_was_written_once_says_the_same_for_ever(tmp_path: Path, folder: st
     golden = json.loads((GOLDEN / folder / "events.json").read_text("utf-8"))
     assert len(events) == len(golden)
     for event, fields in zip(events, golden, strict=True):
-        said = to_fields(event)
-        assert {name: said[name] for name in without_label(fields)} == without_label(fields)
+        written = to_fields(event)
+        assert {name: written[name] for name in without_label(fields)} == without_label(fields)
     assert [event.hits for event in events if isinstance(event, Hit)] == hits
     reader.commit()
     assert reader.set_aside_count == 0

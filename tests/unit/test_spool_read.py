@@ -167,10 +167,10 @@ def test_damage_at_any_offset_keeps_every_whole_record_before_it(
         assert drain(reader) == [*whole, b"the next segment"]
         reader.commit()
         assert not path.exists()
-        (kept,) = set_aside(directory)
+        (set_aside_file,) = set_aside(directory)
         start = max((end for end in ends if end <= place), default=0)
-        assert kept == f"host-7-1000-000000.{start}.rest"
-        assert (directory / CORRUPT / kept).read_bytes() == bytes(damaged[start:])
+        assert set_aside_file == f"host-7-1000-000000.{start}.rest"
+        assert (directory / CORRUPT / set_aside_file).read_bytes() == bytes(damaged[start:])
         assert reader.set_aside_count == 1
     assert "set aside" in caplog.text
 
@@ -259,12 +259,12 @@ def test_a_read_error_loses_nothing_and_holds_up_no_other_segment(
     put(tmp_path, MAGIC + frame(b"good"), 1)
     real, broken = os.pread, [True]
 
-    def failing(descriptor: int, size: int, offset: int) -> bytes:
+    def raising(descriptor: int, size: int, offset: int) -> bytes:
         if broken and os.readlink(f"/proc/self/fd/{descriptor}") == str(bad):
             raise OSError(5, "Input/output error")
         return real(descriptor, size, offset)
 
-    monkeypatch.setattr(read.os, "pread", failing)
+    monkeypatch.setattr(read.os, "pread", raising)
     reader = SpoolReader(tmp_path)
     assert drain(reader) == [b"good"]
     reader.commit()

@@ -59,10 +59,10 @@ def test_what_is_older_than_the_retention_goes_with_its_count(tmp_path: Path) ->
     old = segment(tmp_path, 1, 40 * DAY, 31 * DAY)
     young = segment(tmp_path, 2, 29 * DAY)
     gone = [aside(tmp_path, f"h-1-1-000000.8.{sort}", 31 * DAY) for sort in ("record", "rest", "segment")]
-    kept = [aside(tmp_path, "h-1-2-000000.8.rest", 29 * DAY), aside(tmp_path, "notes.txt", 99 * DAY)]
+    remaining = [aside(tmp_path, "h-1-2-000000.8.rest", 29 * DAY), aside(tmp_path, "notes.txt", 99 * DAY)]
     assert twice(outdated(tmp_path), tmp_path) == RemovedFiles(set_aside=3, segments=1, records=2)
     assert [path.exists() for path in (old, *gone)] == [False] * 4
-    assert [path.exists() for path in (young, *kept)] == [True] * 3
+    assert [path.exists() for path in (young, *remaining)] == [True] * 3
 
 
 @pytest.mark.parametrize("young", range(3))
@@ -144,6 +144,6 @@ def test_the_shipper_ends_it_while_the_store_is_away(
     assert not old.exists()
     assert young.exists()
     assert "2 event(s) in 1 segment(s) removed unshipped" in caplog.text
-    told = status.load(tmp_path)
-    assert told is not None
-    assert told.outdated == 2
+    state = status.load(tmp_path)
+    assert state is not None
+    assert state.outdated == 2

@@ -100,8 +100,8 @@ def test_an_address_at_the_very_begin_is_found(aside: Path, before: bytes) -> No
     (aside.parent / "b.8.rest").write_bytes(hit(OLE))
     (aside.parent / "c.8.rest").write_bytes(hit(IDA) + hit(OLE))
     assert RecipientTraces(aside.parent.parent, IDA).blank() == 2
-    kept = aside.read_bytes()
-    assert IDA.encode() not in kept
-    assert kept.endswith(hit(OLE))
-    assert len(kept) == len(before) + len(IDA) + 1 + len(hit(OLE))
+    remaining = aside.read_bytes()
+    assert IDA.encode() not in remaining
+    assert remaining.endswith(hit(OLE))
+    assert len(remaining) == len(before) + len(IDA) + 1 + len(hit(OLE))
     assert RecipientTraces(aside.parent.parent, IDA).blank() == 0

@@ -114,12 +114,12 @@ def test_a_failed_sync_leads_to_a_new_segment_and_a_second_copy(
     failures = [OSError(errno.EIO, "Input/output error")]
     real = os.fdatasync
 
-    def failing(descriptor: int) -> None:
+    def raising(descriptor: int) -> None:
         if failures:
             raise failures.pop()
         real(descriptor)
 
-    monkeypatch.setattr(write.os, "fdatasync", failing)
+    monkeypatch.setattr(write.os, "fdatasync", raising)
     writer = SpoolWriter(tmp_path, sync="always")
     assert writer.append(b"x")
     writer.close()
@@ -130,10 +130,10 @@ def test_a_failed_sync_leads_to_a_new_segment_and_a_second_copy(
 
 
 def test_a_sync_that_always_fails_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(_descriptor: int) -> None:
+    def raising(_descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(write.os, "fdatasync", failing)
+    monkeypatch.setattr(write.os, "fdatasync", raising)
     writer = SpoolWriter(tmp_path, sync="always")
     assert [writer.append(b"x") for _ in range(3)] == [False, False, False]
     assert writer.dropped == 3
@@ -145,14 +145,14 @@ def test_beyond_max_size_records_are_dropped_and_counted_exactly(
 ) -> None:
     room = len(MAGIC) + 5 * (HEADER.size + 10)
     writer = SpoolWriter(tmp_path, max_size=room)
-    kept = [writer.append(b"%010d" % number) for number in range(12)]
-    assert kept == [True] * 5 + [False] * 7
+    accepted = [writer.append(b"%010d" % number) for number in range(12)]
+    assert accepted == [True] * 5 + [False] * 7
     assert writer.dropped == 7
     writer.close()
     assert records(tmp_path) == [b"%010d" % number for number in range(5)]
-    told = [line.getMessage() for line in caplog.records if line.levelno >= logging.ERROR]
-    counts = [found[1] for line in told if (found := re.search(r"(\d+) event", line))]
-    assert len(counts) == len(told)
+    logged = [line.getMessage() for line in caplog.records if line.levelno >= logging.ERROR]
+    counts = [found[1] for line in logged if (found := re.search(r"(\d+) event", line))]
+    assert len(counts) == len(logged)
     assert counts == ["1", "6"]  # once a minute, the rest at the end
 
 
@@ -183,11 +183,11 @@ def test_a_full_disk_drops_whole_records_and_counts_exactly(tmp_path: Path) -> N
     writer = SpoolWriter(tmp_path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        kept = [writer.append(b"x" * 100) for _ in range(6)]
+        accepted = [writer.append(b"x" * 100) for _ in range(6)]
         small = writer.append(b"y" * 10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert kept == [True] * 4 + [False] * 2
+    assert accepted == [True] * 4 + [False] * 2
     assert small
     assert writer.dropped == 2
     assert writer.append(b"z")
@@ -206,11 +206,11 @@ def test_a_full_file_system_drops_and_recovers(tmp_path: Path, sync: str) -> Non
         mount = tmp_path
     try:
         writer = SpoolWriter(mount / "spool", sync=sync, max_size=1 << 30 if made.returncode == 0 else 60_000)
-        kept = sum(writer.append(b"%0500d" % number) for number in range(200))
-        assert 0 < kept < 200
-        assert writer.dropped == 200 - kept
+        accepted = sum(writer.append(b"%0500d" % number) for number in range(200))
+        assert 0 < accepted < 200
+        assert writer.dropped == 200 - accepted
         writer.close()
-        assert records(mount / "spool") == [b"%0500d" % number for number in range(kept)]
+        assert records(mount / "spool") == [b"%0500d" % number for number in range(accepted)]
         reader = SpoolReader(mount / "spool")
         while reader.read():
             pass
@@ -275,13 +275,13 @@ def test_after_close_records_are_dropped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sync", ["group", "always"])
 def test_threads_share_a_writer(tmp_path: Path, sync: str) -> None:
     writer = SpoolWriter(tmp_path, sync=sync, segment_size=2000, group_ms=5)
-    kept: list[bytes] = []
+    written: list[bytes] = []
 
     def work(name: int) -> None:
         for number in range(100):
             record = b"%d-%d" % (name, number)
             if writer.append(record):
-                kept.append(record)
+                written.append(record)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -289,8 +289,8 @@ def test_threads_share_a_writer(tmp_path: Path, sync: str) -> None:
     for thread in threads:
         thread.join()
     writer.close()
-    assert len(kept) == 400
-    assert sorted(records(tmp_path)) == sorted(kept)
+    assert len(written) == 400
+    assert sorted(records(tmp_path)) == sorted(written)
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
@@ -299,9 +299,9 @@ def test_a_forked_child_writes_segments_of_its_own(tmp_path: Path) -> None:
     writer.append(b"parent")
     child = os.fork()
     if child == 0:
-        kept = writer.append(b"child")
+        accepted = writer.append(b"child")
         writer.close()
-        os._exit(0 if kept and writer.dropped == 0 else 1)
+        os._exit(0 if accepted and writer.dropped == 0 else 1)
     assert os.waitpid(child, 0)[1] == 0
     segments = sorted(path.suffix for path in tmp_path.iterdir())
     assert segments == [".open", ".ready"]  # the parent's is still its own, and still locked
@@ -327,7 +327,7 @@ while True:
 def test_killed_at_any_moment_every_kept_record_is_read(tmp_path: Path, sync: str) -> None:
     """kill -9 under load, over and over: what `append` said yes to is there, in order, once."""
     spool = tmp_path / "spool"
-    told: dict[bytes, int] = {}
+    acknowledged: dict[bytes, int] = {}
     for life in range(6):
         out = tmp_path / f"out{life}"
         with out.open("wb") as file:
@@ -342,9 +342,9 @@ def test_killed_at_any_moment_every_kept_record_is_read(tmp_path: Path, sync: st
             time.sleep(0.013 * life)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        told[b"life%d" % life] = out.read_bytes().count(b"\n")
+        acknowledged[b"life%d" % life] = out.read_bytes().count(b"\n")
     found = records(spool)
-    for name, number in told.items():
+    for name, number in acknowledged.items():
         assert number > 0
         mine = [record for record in found if record.startswith(name + b"-")]
         assert mine[:number] == [b"%s-%d" % (name, place) for place in range(number)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.rows import EventRow, RowSource
 from engagement.figures.query import FigureQuery
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def judged(row: EventRow, rules: str) -> EventRow:
+def relabelled_row(row: EventRow, rules: str) -> EventRow:
     """The row as later rules tell it: by a scanner."""
     assert isinstance(row.source, RowSource)
     label = Classification(ReaderClass.SCANNER, "burst", rules, certain=True)
@@ -44,25 +44,25 @@ def sides(store: SqliteStore) -> dict[str, int]:
 def test_an_event_that_is_told_anew_by_later_rules_changes_its_figures(
     store: SqliteStore, message: int
 ) -> None:
-    telling = Telling()
-    (row,) = telling.hit(message=message)
-    (other,) = telling.hit(message=2, target="https://example.org/other")
+    sample = SampleRows()
+    (row,) = sample.hit(message=message)
+    (other,) = sample.hit(message=2, target="https://example.org/other")
     store.add([row, other])
     store.roll_up()
     assert sides(store) == {"x_count_people_clicked": 2, "x_count_recorded_clicked": 2}
-    store.add([judged(row, "999")])
+    store.add([relabelled_row(row, "999")])
     store.roll_up()
     now = {"x_count_people_clicked": 1, "x_count_machine_clicked": 1, "x_count_recorded_clicked": 2}
     assert sides(store) == now
-    store.add([row, judged(row, "1")])
+    store.add([row, relabelled_row(row, "1")])
     store.roll_up()
     assert sides(store) == now, "earlier rules change nothing"
 
 
 @pytest.mark.parametrize("run", [0, 1, 3])
 def test_what_led_to_erased_events_is_gone_in_every_run(store: SqliteStore, run: int) -> None:
-    telling = Telling()
-    store.add([*telling.injection(), *telling.hit(), *telling.hit(message=2, recipient="ole@example.net")])
+    sample = SampleRows()
+    store.add([*sample.injection(), *sample.hit(), *sample.hit(message=2, recipient="ole@example.net")])
 
     def lookups() -> int:
         return int(store._do(lambda each: each.execute("SELECT count(*) FROM lookup").fetchone()[0], 0))
@@ -77,7 +77,7 @@ def test_what_led_to_erased_events_is_gone_in_every_run(store: SqliteStore, run:
 
 
 def test_a_row_is_written_alike_whether_its_fields_are_still_to_be_made(tmp_path: Path) -> None:
-    (row,) = Telling().hit()
+    (row,) = SampleRows().hit()
     columns = []
     for number, each in enumerate((row, msgspec.structs.replace(row, source=row.fields))):
         made = SqliteStore(tmp_path / f"{number}.db", writing=True)
@@ -92,14 +92,12 @@ def test_a_row_is_written_alike_whether_its_fields_are_still_to_be_made(tmp_path
 
 
 def test_an_event_without_a_message_is_told_anew_in_its_figures(store: SqliteStore) -> None:
-    telling = Telling()
-    row, other = (
-        msgspec.structs.replace(each, message_id="") for each in (*telling.hit(), *telling.hit(at=1))
-    )
+    sample = SampleRows()
+    row, other = (msgspec.structs.replace(each, message_id="") for each in (*sample.hit(), *sample.hit(at=1)))
     store.add([row, other])
     store.roll_up()
     before = sides(store)
-    store.add([judged(row, "999")])
+    store.add([relabelled_row(row, "999")])
     store.roll_up()
     after = sides(store)
     assert before["x_count_people_clicked"] == after["x_count_people_clicked"] + 1
@@ -108,10 +106,10 @@ def test_an_event_without_a_message_is_told_anew_in_its_figures(store: SqliteSto
 
 def test_figures_stay_for_400_days_after_their_events_were_swept(store: SqliteStore) -> None:
     now_ms = int(time.time() * 1000)
-    kept, old = (now_ms - days * DAY_MS for days in (398, 402))
-    telling = Telling()
-    for number, at_ms in enumerate((kept, old)):
-        store.add([*telling.hit(at=at_ms - AT, message=number + 1, target=f"https://{number}.example/")])
+    recent, old = (now_ms - days * DAY_MS for days in (398, 402))
+    sample = SampleRows()
+    for number, at_ms in enumerate((recent, old)):
+        store.add([*sample.hit(at=at_ms - AT, message=number + 1, target=f"https://{number}.example/")])
     store.roll_up()
     query = FigureQuery(
         precision="day", metrics=("x_count_recorded_clicked",), from_ms=old - DAY_MS, to_ms=now_ms

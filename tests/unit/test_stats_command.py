@@ -31,8 +31,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def say(config: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, ["stats", *words, "--config", str(config)])
+def say(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["stats", *arguments, "--config", str(config)])
 
 
 def test_a_page_of_all_mail_has_the_three_sides_beside_each_other(store: MemoryStore, config: Path) -> None:
@@ -106,8 +106,8 @@ def test_json_has_all_figures_and_null_for_no_rate(store: MemoryStore, config: P
 
 def test_csv_has_a_head_line_and_runs_no_formula(store: MemoryStore, config: Path) -> None:
     fill(store, [Message(9, "x@=cmd.example", "=1+1").comes_in(at(1))])
-    words = ("--by", "campaign", "--csv", "--figure", "count_injected", "--figure", "open_rate")
-    head, row = csv.reader(io.StringIO(say(config, *words).stdout, newline=""))
+    arguments = ("--by", "campaign", "--csv", "--figure", "count_injected", "--figure", "open_rate")
+    head, row = csv.reader(io.StringIO(say(config, *arguments).stdout, newline=""))
     assert head == ["campaign_id", "count_injected", "open_rate"]
     assert row == ["'=1+1", "1", ""]
 
@@ -124,7 +124,7 @@ def test_nothing_found_is_said_on_standard_error(store: MemoryStore, config: Pat
 
 
 @pytest.mark.parametrize(
-    ("words", "hint"),
+    ("arguments", "hint"),
     [
         (("--figure", "count_clickd"), "count_clicked"),
         (("--order", "open_rate"), "rates are not added up"),
@@ -136,9 +136,9 @@ def test_nothing_found_is_said_on_standard_error(store: MemoryStore, config: Pat
     ],
 )
 def test_a_question_that_has_no_answer_says_what_to_ask(
-    store: MemoryStore, config: Path, words: tuple[str, ...], hint: str
+    store: MemoryStore, config: Path, arguments: tuple[str, ...], hint: str
 ) -> None:
-    done = say(config, *words)
+    done = say(config, *arguments)
     assert done.exit_code == 2
     assert hint in done.stderr
 
@@ -163,17 +163,17 @@ def test_a_wrong_figure_is_told_once(
     sums[day] += 5
     del sums[next(cell for cell in sums if cell[0] == 6 and cell[1] == day[1])]
     assert cell in sums
-    words = ("--verify", "--since", "2026-10-26", "--until", "2026-10-28")
-    assert (done := say(config, *words)).exit_code == 1
+    arguments = ("--verify", "--since", "2026-10-26", "--until", "2026-10-28")
+    assert (done := say(config, *arguments)).exit_code == 1
     assert "2026-10-26  2 figure(s) were wrong" in done.stdout
-    assert say(config, *words).exit_code == 0
+    assert say(config, *arguments).exit_code == 0
 
 
 def test_a_link_is_shown_with_its_place_where_that_is_known() -> None:
     query = FigureQuery(by="link")
     rows = [FigureRow("3:top", None, {"count_clicked": 2}), FigureRow(":top", None, {"count_clicked": 1})]
-    told = [record(row, query, ("count_clicked",)) for row in rows]
-    assert told == [
+    records = [record(row, query, ("count_clicked",)) for row in rows]
+    assert records == [
         {"link_name": "top", "x_link_ordinal": 3, "count_clicked": 2},
         {"link_name": "top", "x_link_ordinal": None, "count_clicked": 1},
     ]

@@ -48,9 +48,9 @@ def test_a_store_in_a_file_needs_none(in_a_file: Settings) -> None:
     need_driver(in_a_file)
     path = Path(in_a_file.store.path)
     assert check_store(in_a_file) == ([f"file        {path} is not there yet; the shipper makes it"], True)
-    said: list[str] = []
-    migrate_store(in_a_file, said.append)
-    assert said == [f"{path} has the newest schema"]
+    reports: list[str] = []
+    migrate_store(in_a_file, reports.append)
+    assert reports == [f"{path} has the newest schema"]
     lines, right = check_store(in_a_file)
     assert (lines, right) == (
         [f"file        {path}, {path.stat().st_size} bytes", "schema      as needed"],

@@ -26,8 +26,8 @@ class Shell:
         self.config.write_text(f'registry {{ path = "{folder}/registry.db" }}')
         self.registry = SqliteRegistry(folder / "registry.db")
 
-    def run(self, *words: str, text: str = "") -> Result:
-        command = ["suppress", words[0], "--config", str(self.config), *words[1:]]
+    def run(self, *arguments: str, text: str = "") -> Result:
+        command = ["suppress", arguments[0], "--config", str(self.config), *arguments[1:]]
         return CliRunner().invoke(main, command, input=text)
 
 
@@ -125,15 +125,15 @@ def test_what_is_exported_is_imported_as_it_was(shell: Shell, tmp_path: Path) ->
 
 @given(st.lists(st.builds(Entry, st.emails(), st.sampled_from(MailKind), description=st.text(max_size=20))))
 def test_any_table_is_read_as_it_was_written(entries: list[Entry]) -> None:
-    kept = [checked(each) for each in entries]
+    entries_ = [checked(each) for each in entries]
     file = io.StringIO(newline="")
-    assert write_csv(kept, file) == len(kept)
+    assert write_csv(entries_, file) == len(entries_)
     file.seek(0)
     lines = list(read_csv(file))
-    assert [line.fault for line in lines] == [""] * len(kept)
+    assert [line.fault for line in lines] == [""] * len(entries_)
     read = [each for line in lines for each in line.entries]
     assert [(each.recipient, each.type, each.description) for each in read] == [
-        (each.recipient, each.type, each.description.strip()) for each in kept
+        (each.recipient, each.type, each.description.strip()) for each in entries_
     ]
 
 
@@ -160,7 +160,7 @@ def test_clients_write_entries_in_old_ways_and_new(members: dict[str, Any], type
 
 
 @pytest.mark.parametrize(
-    ("members", "words"),
+    ("members", "message"),
     [
         ({"recipient": "a@x.test"}, NO_TYPE),
         ({"recipient": "a@x.test", "type": "both"}, WRONG_TYPE),
@@ -170,8 +170,8 @@ def test_clients_write_entries_in_old_ways_and_new(members: dict[str, Any], type
         ({"recipient": "a@x.test", "type": "transactional", "list_id": "a..b"}, "list_id must have"),
     ],
 )
-def test_what_is_no_entry_is_told_in_sparkposts_words(members: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadEntryError, match=words.replace(".", r"\.")):
+def test_what_is_no_entry_is_told_in_sparkposts_words(members: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadEntryError, match=message.replace(".", r"\.")):
         entries_of(members)
 
 

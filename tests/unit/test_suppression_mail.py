@@ -21,7 +21,7 @@ from smtpapi.pipeline.transaction import consider
 
 T, N = MailKind.TRANSACTIONAL, MailKind.NON_TRANSACTIONAL
 ANN, BOB = TO[:2]
-WORDS = "recipient address was suppressed due to customer policy: "
+REASON = "recipient address was suppressed due to customer policy: "
 
 
 def site(action: str, *entries: Entry, mode: str = "untracked", extra: str = "") -> Site:
@@ -30,7 +30,7 @@ def site(action: str, *entries: Entry, mode: str = "untracked", extra: str = "")
     return replace(made, suppressed=lambda: table)
 
 
-def told(result: MessageResult) -> list[tuple[str, str, str]]:
+def taken_out(result: MessageResult) -> list[tuple[str, str, str]]:
     """Return recipient, reason and class of each who was taken out; each injection has its bounce."""
     records = result.suppressed
     found = []
@@ -53,15 +53,15 @@ def test_the_list_is_not_asked_where_no_scope_says_so() -> None:
 @pytest.mark.parametrize("action", ["refuse", "refuse_at_rcpt"])
 def test_mail_for_nobody_else_is_refused(action: str) -> None:
     result = mail(site(action, Entry(ANN, N, Source.SPAM_COMPLAINT)), recipients=(ANN.upper(),)).consider()
-    assert result.outcome == Refuse("554", "5.7.1", WORDS + "Spam Complaint")
-    assert told(result) == [(ANN.upper(), "", WORDS + "Spam Complaint")]
+    assert result.outcome == Refuse("554", "5.7.1", REASON + "Spam Complaint")
+    assert taken_out(result) == [(ANN.upper(), "", REASON + "Spam Complaint")]
     assert result.counts == ("suppressed",)
 
 
 def test_mail_for_nobody_else_is_dropped() -> None:
     result = mail(site("remove", Entry(ANN, N)), recipients=(ANN,)).consider()
-    assert result.outcome == Discard(WORDS + "Manually Added")
-    assert told(result) == [(ANN, "", WORDS + "Manually Added")]
+    assert result.outcome == Discard(REASON + "Manually Added")
+    assert taken_out(result) == [(ANN, "", REASON + "Manually Added")]
     assert result.injections == ()
 
 
@@ -72,7 +72,7 @@ def test_among_several_one_is_taken_out(action: str) -> None:
     assert result.outcome.leaving == (BOB,)
     assert [edit.kind for edit in result.outcome.edits] == ["link", "pixel"]  # who remains is one
     assert [each.recipient for each in result.injections] == [ANN]
-    assert told(result) == [(BOB, "", WORDS + "Manually Added")]
+    assert taken_out(result) == [(BOB, "", REASON + "Manually Added")]
 
 
 def test_each_spelling_of_a_recipient_is_taken_out() -> None:
@@ -89,16 +89,19 @@ def test_nobody_on_the_list_goes_over_the_hop(mode: str) -> None:
     assert isinstance(result.outcome, Plan)
     assert result.outcome.leaving == (BOB,)
     assert BOB not in [each.instead_of for each in result.outcome.recipients]
-    assert [recipient for recipient, _, _ in told(result)] == [BOB]
+    assert [recipient for recipient, _, _ in taken_out(result)] == [BOB]
 
 
 def test_copies_are_not_made_for_who_is_on_the_list() -> None:
     where = site("remove", Entry("kim@example.net", N), Entry("arc@example.net", N), mode="split")
-    asked = api(cc=["kim@example.net", "lee@example.net"], archive=["arc@example.net"])
-    result = mail(where, asked, recipients=(ANN,)).consider()
+    header = api(cc=["kim@example.net", "lee@example.net"], archive=["arc@example.net"])
+    result = mail(where, header, recipients=(ANN,)).consider()
     assert isinstance(result.outcome, Plan)
     assert [each.address for each in result.outcome.recipients] == ["lee@example.net"]
-    assert [each[:2] for each in told(result)] == [("kim@example.net", "cc"), ("arc@example.net", "archive")]
+    assert [each[:2] for each in taken_out(result)] == [
+        ("kim@example.net", "cc"),
+        ("arc@example.net", "archive"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_privacy_keeps_the_recipient_out_of_the_events() -> None:
     wide = replace(where.wide, privacy=settings.privacy.mode)
     result = mail(replace(where, settings=settings, wide=wide), recipients=(ANN,)).consider()
     assert isinstance(result.outcome, Refuse)
-    assert told(result) == [("", "", WORDS + "Manually Added")]
+    assert taken_out(result) == [("", "", REASON + "Manually Added")]
     records = rcpt(replace(where, settings=settings))[1]
     assert ANN not in repr(records)
 
@@ -203,7 +206,7 @@ def rcpt(where: Site, client: Client = CLIENT) -> tuple[Refuse, tuple[Injection 
 
 def test_at_rcpt_who_is_suppressed_for_other_than_transactional_mail_is_refused() -> None:
     refusal, records = rcpt(site("refuse_at_rcpt", Entry(ANN, N, Source.LIST_UNSUBSCRIBE)))
-    assert refusal == Refuse("554", "5.7.1", WORDS + "List Unsubscribe")
+    assert refusal == Refuse("554", "5.7.1", REASON + "List Unsubscribe")
     injection, bounce = records
     assert isinstance(injection, Injection)
     assert isinstance(bounce, MessageEvent)

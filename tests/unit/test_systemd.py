@@ -113,9 +113,9 @@ def test_server_is_ready_when_all_workers_are_and_alive_while_it_answers(
     notices.built()
     assert hears.recv(100) == b"WATCHDOG=1"  # it answers, but one worker is not there yet
     notices.built()
-    while (said := hears.recv(100)) == b"WATCHDOG=1":
+    while (message := hears.recv(100)) == b"WATCHDOG=1":
         pass
-    assert said == b"READY=1"
+    assert message == b"READY=1"
     server.answers = False
     while not silent(hears, 1.0):
         pass

@@ -25,11 +25,11 @@ _STYLE = re.compile(rb"\x1b\[(?:0|1|2|22|3[0-7])m")
 _BIDI = ("\u202e", "\u2066", "\u2028", "\u061c", "\u200f")
 
 
-def on_a_terminal(*words: str, text: bytes = b"") -> bytes:
+def on_a_terminal(*arguments: str, text: bytes = b"") -> bytes:
     """What a command writes to a terminal, as the terminal gets it."""
     mine, its = pty.openpty()
     process = subprocess.Popen(
-        [SMTPAPI, *words], stdin=subprocess.PIPE, stdout=its, stderr=its,
+        [SMTPAPI, *arguments], stdin=subprocess.PIPE, stdout=its, stderr=its,
         env={**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape", "TERM": "xterm"},
     )  # fmt: skip
     os.close(its)
@@ -99,33 +99,33 @@ def test_h9_decode_shows_what_a_link_holds_as_json(config: Path) -> None:
 
 def test_h9_keys_and_check_config_show_notes_values_and_errors_as_text(config: Path, tmp_path: Path) -> None:
     evil = EVIL.replace("\x00", "").replace("\u2028", "")
-    for words in (("keys", "list", "--config"), ("check-config",), ("check-config", "--json")):
-        assert is_harmless(on_a_terminal(*words, str(config))), words
+    for arguments in (("keys", "list", "--config"), ("check-config",), ("check-config", "--json")):
+        assert is_harmless(on_a_terminal(*arguments, str(config))), arguments
     broken = tmp_path / f"x{evil.replace('/', '')}.conf"
     broken.write_text(f'smtpapi {{ }} keys {{ ring = "{tmp_path}/keys" }}\nmilter {{ {evil} = "{evil}" }}\n')
-    for words in (
+    for arguments in (
         ("check-config",),
         ("check-config", "--json"),
         ("events", "--config"),
         ("milter", "--config"),
     ):
-        shown = on_a_terminal(*words, str(broken))
-        assert b"title" in shown, words
-        assert is_harmless(shown), (words, shown)
+        shown = on_a_terminal(*arguments, str(broken))
+        assert b"title" in shown, arguments
+        assert is_harmless(shown), (arguments, shown)
 
 
 def test_h9_errors_of_the_command_line_itself_are_text(tmp_path: Path) -> None:
     evil = EVIL.replace("\x00", "")
-    for words in (
+    for arguments in (
         ["rewrite", evil],
         ["preview", evil],
         [evil],
         ["events", "--type", evil],
         ["rewrite", "--x" + evil],
     ):
-        shown = on_a_terminal(*words)
-        assert shown, words
-        assert is_harmless(shown), (words, shown)
+        shown = on_a_terminal(*arguments)
+        assert shown, arguments
+        assert is_harmless(shown), (arguments, shown)
 
 
 def test_h9_one_function_makes_one_line_of_text() -> None:

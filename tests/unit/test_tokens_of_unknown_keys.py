@@ -14,10 +14,10 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self.answers = 0
         self.folder = folder / "spool"
-        self.keys = UnknownKeys(self.folder, self.told.append, self._counted, lambda: self.now)
+        self.keys = UnknownKeys(self.folder, self.reports.append, self._counted, lambda: self.now)
 
     def _counted(self) -> None:
         self.answers += 1
@@ -39,7 +39,7 @@ def test_each_key_is_counted_and_the_most_frequent_told_first(tmp_path: Path) ->
     site.add(65535, times=3)
     site.now += 60
     site.add(65535)
-    assert site.told == ["1 of key 4711", "4 of key 65535, 1 of key 4711"]
+    assert site.reports == ["1 of key 4711", "4 of key 65535, 1 of key 4711"]
     assert site.answers == 5
 
 
@@ -54,7 +54,7 @@ def test_sixteen_keys_are_counted_each_by_itself_and_the_rest_together(tmp_path:
     site.now += 1
     site.add(2000)
     assert site.written() == counts | {"0": 9}
-    assert site.told[1].startswith("8 of key others, 3 of key 1001, 2 of key 1002, ")
+    assert site.reports[1].startswith("8 of key others, 3 of key 1001, 2 of key 1002, ")
 
 
 def test_the_file_is_written_once_a_second_and_the_log_once_a_minute(tmp_path: Path) -> None:
@@ -69,16 +69,16 @@ def test_the_file_is_written_once_a_second_and_the_log_once_a_minute(tmp_path: P
     assert site.written() == {"5": 3}
     site.now += 58.9
     site.add(5)
-    assert len(site.told) == 1
+    assert len(site.reports) == 1
     site.now += 0.1
     site.add(5)
-    assert site.told == ["1 of key 5", "5 of key 5"]
+    assert site.reports == ["1 of key 5", "5 of key 5"]
 
 
 def test_what_is_no_token_is_not_counted(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.keys.add(b"a")
-    assert (site.answers, site.told) == (0, [])
+    assert (site.answers, site.reports) == (0, [])
     assert not site.folder.exists()
 
 
@@ -86,4 +86,4 @@ def test_a_folder_that_cannot_be_made_costs_the_file_alone(tmp_path: Path) -> No
     (tmp_path / "spool").write_text("a file")
     site = Site(tmp_path)
     site.add(5)
-    assert site.told == ["1 of key 5"]
+    assert site.reports == ["1 of key 5"]

@@ -54,18 +54,18 @@ def test_redirects_and_pixels_are_kept_by_nobody() -> None:
 
 def test_what_readers_see_is_in_their_language() -> None:
     german = load(READERS).of("de")
-    for body, words in (
+    for body, expected in (
         (responses.gone("Fjord & Sons", german)[1], ("abgeschaltet", "Fjord &amp; Sons")),
         (responses.gone("", german)[1], ("Der Absender der E-Mail",)),
         (responses.front_page("", german)[1], ("E-Mails führen",)),
         (responses.not_found(german), ("nicht bekannt",)),
     ):
         text = body.decode()
-        assert all(word in text for word in words)
+        assert all(word in text for word in expected)
         assert '<html lang="de">' in text or "<" not in text
         assert "{" not in text
 
 
 def test_a_page_shows_what_no_encoding_can_hold_as_a_question_mark() -> None:
     page = ReaderPage(Shown("ann\udce9@example.net", "b@example.org"), ENGLISH)
-    assert b"<p><bdi>ann?@example.net</bdi></p>" in page.whole("t", page.said("{recipient}"))
+    assert b"<p><bdi>ann?@example.net</bdi></p>" in page.whole("t", page.paragraph("{recipient}"))

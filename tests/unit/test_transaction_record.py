@@ -120,7 +120,7 @@ def test_a_record_says_by_what_the_world_outside_knows_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (b" <a@b>", "<a@b>"),
         (b"\r\n <a@b>\r\n (note)", "<a@b> (note)"),
@@ -130,10 +130,10 @@ def test_a_record_says_by_what_the_world_outside_knows_the_message() -> None:
         (b"", ""),
     ],
 )
-def test_a_message_id_is_told_as_it_is(value: bytes, told: str) -> None:
+def test_a_message_id_is_told_as_it_is(value: bytes, expected: str) -> None:
     message = sent()
     message.message = Message((*FIELDS[:2], Field("Message-Id", value)), BODY)
-    assert only(message).message_id_header == told
+    assert only(message).message_id_header == expected
 
 
 def test_untracked_mail_is_found_again_too() -> None:
@@ -171,7 +171,7 @@ def test_a_copy_is_known_by_the_address_that_the_mta_has_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("privacy", "told"),
+    ("privacy", "expected"),
     [
         ('mode = "full"', "192.0.2.77"),
         ('mode = "full" truncate_addresses = true', "192.0.2.0"),
@@ -180,7 +180,7 @@ def test_a_copy_is_known_by_the_address_that_the_mta_has_for_it() -> None:
         ('mode = "off"', ""),
     ],
 )
-def test_the_client_is_told_as_far_as_privacy_lets_it(privacy: str, told: str) -> None:
+def test_the_client_is_told_as_far_as_privacy_lets_it(privacy: str, expected: str) -> None:
     record = only(sent(top=f"privacy {{ {privacy} }}"))
-    assert record.client_address == told
+    assert record.client_address == expected
     assert record.recipient_mark > 0

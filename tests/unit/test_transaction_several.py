@@ -288,7 +288,7 @@ def test_a_hop_s_session_keeps_nothing_of_a_copy() -> None:
 
 
 NOTED = b'See http://x.example/a[[data-msys-clicktrack="0"]] now\r\n'
-PLAIN = b"See http://x.example/a now\r\n"
+TEXT_PART = b"See http://x.example/a now\r\n"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_notation_is_taken_out_of_untracked_text(mode: str, facts: dict[str, obj
     considered = sent.consider()
     assert why(considered) is reason
     queued = sent.queued()
-    assert queued.message.body == PLAIN
+    assert queued.message.body == TEXT_PART
     assert "X-MSYS-API" not in names(queued.message)
     assert not any(record.clicks or record.opens for record in considered.injections)
 

@@ -399,13 +399,13 @@ VERP = (
 
 
 @pytest.mark.parametrize("mode", ["aggregate", "hygiene", "off"])
-@pytest.mark.parametrize(("sender", "kept"), VERP)
-def test_privacy_modes_keep_the_domain_of_a_sender_alone(mode: str, sender: str, kept: str) -> None:
+@pytest.mark.parametrize(("sender", "expected"), VERP)
+def test_privacy_modes_keep_the_domain_of_a_sender_alone(mode: str, sender: str, expected: str) -> None:
     """A sender made for one reader (VERP) names that reader."""
     where = site(top=f'smtpapi {{ }} privacy {{ mode = "{mode}" }}')
     several = ("ann@example.net", "bo@example.net")
     records = run(where, API, sender=sender, recipients=several).injections
-    assert [record.sender for record in records] == [kept, kept]
+    assert [record.sender for record in records] == [expected, expected]
 
 
 @pytest.mark.parametrize("sender", [sender for sender, _ in VERP])
@@ -450,16 +450,16 @@ def test_mail_that_came_before_changes_no_judgement(policy: str) -> None:
     policy = policy and f"from smtpapi.policy import core\n{policy}"
     top = 'smtpapi { }\nPathway "other" { click_tracking_enabled = false tracking_domain = "o.example" }'
 
-    def judged(where: Site, way: dict[str, Any]) -> MessageResult:
+    def decided(where: Site, way: dict[str, Any]) -> MessageResult:
         return run(where, *way.get("fields", ()), **{k: v for k, v in way.items() if k != "fields"})
 
-    first = [judged(site(_PLACES, top, policy), way) for way in _WAYS]
+    first = [decided(site(_PLACES, top, policy), way) for way in _WAYS]
     assert len({repr(each) for each in first}) > len(_WAYS) - 2
     for one, other in permutations(range(len(_WAYS)), 2):
         where = site(_PLACES, top, policy)
-        judged(where, _WAYS[one])
-        assert judged(where, _WAYS[other]) == first[other]
-        assert judged(where, _WAYS[one]) == first[one]
+        decided(where, _WAYS[one])
+        assert decided(where, _WAYS[other]) == first[other]
+        assert decided(where, _WAYS[one]) == first[one]
 
 
 def test_local_submission_comes_by_no_listen_but_has_a_peer() -> None:
@@ -483,10 +483,10 @@ def test_local_submission_comes_by_no_listen_but_has_a_peer() -> None:
 
 
 @pytest.mark.parametrize("configured", [False, True])
-@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("requested", [False, True])
 @pytest.mark.parametrize("policy", [None, False, True])
 def test_precedence_holds_from_the_configuration_s_text_to_the_orders(
-    configured: bool, said: bool, policy: bool | None
+    configured: bool, requested: bool, policy: bool | None
 ) -> None:
     where = Site.build(
         load_text(
@@ -509,11 +509,11 @@ def validate_data_spool_each_rcpt(msg, ac, vctx):
             "p.py",
         ),
     )
-    word = str(said).lower().encode()
+    word = str(requested).lower().encode()
     header = Field("X-MSYS-API", b'{"options":{"open_tracking":%b,"click_tracking":%b}}' % (word, word))
     outcome = run(where, header).outcome
     assert isinstance(outcome, Plan)
-    tracked = said if policy is None else policy
+    tracked = requested if policy is None else policy
     assert [edit.kind for edit in outcome.edits] == (["link", "pixel"] if tracked else [])
 
 

@@ -33,7 +33,7 @@ AMAVIS = received("127.0.0.1", "localhost", "ESMTP", "amavisd-new, port 10024")
 LOGGED_IN = received("198.51.100.4", how="ESMTPSA")
 
 
-def judged(
+def reason(
     *fields: Field, client: Client = LOCAL, hosts: tuple[Network, ...] = LOOPBACK, local: bool = True
 ) -> str:
     message = Message((*fields, Field("Subject", b" x")), b"")
@@ -64,7 +64,7 @@ def judged(
     ],
 )  # fmt: skip
 def test_mail_that_came_in_from_outside(fields: list[Field], why: str) -> None:
-    assert judged(*fields) == why
+    assert reason(*fields) == why
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_mail_that_came_in_from_outside(fields: list[Field], why: str) -> None:
     ],
 )
 def test_mail_that_was_delivered_before_though_its_received_fields_are_gone(name: str) -> None:
-    assert judged(Field(name, b" list@rcpt.test")).lower() == f"was delivered before: {name}".lower()
-    assert judged(LOGGED_IN, Field(name, b" x"))
-    assert judged(Field(name, b" x"), client=LOGIN) == ""
+    assert reason(Field(name, b" list@rcpt.test")).lower() == f"was delivered before: {name}".lower()
+    assert reason(LOGGED_IN, Field(name, b" x"))
+    assert reason(Field(name, b" x"), client=LOGIN) == ""
 
 
 @pytest.mark.parametrize(
@@ -101,39 +101,39 @@ def test_mail_that_was_delivered_before_though_its_received_fields_are_gone(name
     ],
 )
 def test_mail_that_began_here(fields: list[Field]) -> None:
-    assert judged(*fields) == ""
+    assert reason(*fields) == ""
 
 
 def test_application_servers_relay_through_mtas_of_their_own() -> None:
     app = Client("10.0.0.7", daemon_port=25, host=HOST)
     own = Field("Received", b" by app7.test (Postfix, from userid 33) id 4; x")
     relayed = received("10.0.0.7", "relay.test")
-    assert judged(relayed, received("127.0.0.1", "app7.test"), own, client=app, hosts=SITE) == ""
-    assert judged(received("10.9.0.1", "a", "ESMTP", "Exim"), client=app, hosts=SITE) == ""
-    assert judged(received("2001:db8:7::25"), client=app, hosts=SITE) == ""
-    assert judged(received("::ffff:10.0.0.9"), client=app, hosts=SITE) == ""
-    assert judged(relayed, STRANGER, client=app, hosts=SITE) == "came in from 203.0.113.9 before"
-    assert judged(received("2001:db8:8::25"), client=app, hosts=SITE) == "came in from 2001:db8:8::25 before"
+    assert reason(relayed, received("127.0.0.1", "app7.test"), own, client=app, hosts=SITE) == ""
+    assert reason(received("10.9.0.1", "a", "ESMTP", "Exim"), client=app, hosts=SITE) == ""
+    assert reason(received("2001:db8:7::25"), client=app, hosts=SITE) == ""
+    assert reason(received("::ffff:10.0.0.9"), client=app, hosts=SITE) == ""
+    assert reason(relayed, STRANGER, client=app, hosts=SITE) == "came in from 203.0.113.9 before"
+    assert reason(received("2001:db8:8::25"), client=app, hosts=SITE) == "came in from 2001:db8:8::25 before"
 
 
 def test_a_login_does_not_vouch_for_what_came_in_here() -> None:
     """A list server that logs in, or a user who sends a stranger's mail on."""
-    assert judged(STRANGER, client=LOGIN) == "came in from 203.0.113.9 before"
-    assert judged(Field("Received", b" from \xe9 by Mail.Example.Test"), client=LOGIN)
-    assert judged(received("203.0.113.9", "branch.test"), client=LOGIN) == ""
-    assert judged(received("203.0.113.9", how="ESMTPSA"), client=LOGIN) == ""
-    assert judged(Field("Received", b" \xe9\xe9\xe9"), client=LOGIN) == ""
+    assert reason(STRANGER, client=LOGIN) == "came in from 203.0.113.9 before"
+    assert reason(Field("Received", b" from \xe9 by Mail.Example.Test"), client=LOGIN)
+    assert reason(received("203.0.113.9", "branch.test"), client=LOGIN) == ""
+    assert reason(received("203.0.113.9", how="ESMTPSA"), client=LOGIN) == ""
+    assert reason(Field("Received", b" \xe9\xe9\xe9"), client=LOGIN) == ""
 
 
 def test_local_submission_has_a_setting_of_its_own() -> None:
     off = "handed in on this machine, and Local_Submission is off"
     by_program = Field("Received", b" (from cron@localhost) by m (8.17.1/8.17.1/Submit) id 4; x")
     for client, fields in ((Client(""), ()), (STDIN, ()), (LOCAL, (by_program,))):
-        assert judged(*fields, client=client) == ""
-        assert judged(*fields, client=client, local=False) == off
-    assert judged(client=LOCAL, local=False) == ""
-    assert judged(client=LOGIN, local=False) == ""
-    assert judged(client=Client("10.0.0.7", host=HOST), hosts=SITE, local=False) == ""
+        assert reason(*fields, client=client) == ""
+        assert reason(*fields, client=client, local=False) == off
+    assert reason(client=LOCAL, local=False) == ""
+    assert reason(client=LOGIN, local=False) == ""
+    assert reason(client=Client("10.0.0.7", host=HOST), hosts=SITE, local=False) == ""
 
 
 def test_mail_without_a_trace_costs_next_to_nothing() -> None:

@@ -93,8 +93,8 @@ def test_labels_of_supersets_of_ascii_are_known(label: str) -> None:
 
 @pytest.mark.parametrize("label", ["x-gbk", "gbk", "chinese", "gb18030", "iso-ir-58"])
 def test_labels_of_chinese_are_known(label: str) -> None:
-    said = "表示 http://a.example/ 镕z"
-    raw = said.encode("gbk")
+    text = "表示 http://a.example/ 镕z"
+    raw = text.encode("gbk")
     assert raw.count(b"F") == 1  # the sign's second octet
     reading = charset.read(raw, label, html=False)
     assert reading is not None
@@ -182,19 +182,19 @@ def test_links_in_quoted_printable_are_exchanged_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("kind", "plain"),
+    ("kind", "textual"),
     [(b"image/x(y)", True), (b'"image/png"', True), (b"foo", True),
      (b"text/x(y)", False), (b"text", False), (b"multipart", False), (b"html", False)],
 )  # fmt: skip
 def test_a_type_that_is_no_token_is_ambiguous_where_a_reader_may_take_it_for_text(
-    kind: bytes, plain: bool
+    kind: bytes, textual: bool
 ) -> None:
     raw = (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n"
         b"--b\r\nContent-Type: %b\r\n\r\nx\r\n--b--\r\n" % kind
     )
     parts = editable(raw_message.split(raw).message, RewritingRules(), lambda: False)
-    assert isinstance(parts, Leave) is not plain
+    assert isinstance(parts, Leave) is not textual
 
 
 # find/markup.py

@@ -68,14 +68,14 @@ def test_copies_wait_for_their_time_while_the_shipper_runs_and_are_all_taken_at_
     stop = threading.Event()
     turns: list[bool] = []
 
-    class Kept:
+    class Copies:
         def turn(self, *, now: bool = False) -> int:
             turns.append(now)
             if len(turns) > 2:
                 stop.set()
             return 0
 
-    Shipper(tmp_path / "spool", MemoryStore(), kept=Kept()).run(stop)  # type: ignore[arg-type] # counts turns
+    Shipper(tmp_path / "spool", MemoryStore(), kept=Copies()).run(stop)  # type: ignore[arg-type] # counts turns
     assert turns == [False, False, False, True]
 
 
@@ -93,9 +93,9 @@ def test_each_fault_of_the_ring_is_told_once_also_when_it_follows_another(tmp_pa
         for _ in range(3):
             now += 2
             assert file.current().get(1) is not None
-    told = [str(report) for report in reports]
-    assert len(told) == len(set(told)) == 3
-    assert "no such file" in told[-1]
+    reports_text = [str(report) for report in reports]
+    assert len(reports_text) == len(set(reports_text)) == 3
+    assert "no such file" in reports_text[-1]
 
 
 def test_a_new_ring_leaves_nothing_beside_itself(tmp_path: Path) -> None:
@@ -258,14 +258,14 @@ def test_a_second_signature_that_equals_the_author_s_was_added_and_goes() -> Non
 
 
 def test_a_hook_of_other_parameters_is_told_which_it_must_take() -> None:
-    for hook, words in (
+    for hook, text in (
         ("validate_connect", "ac, vctx"),
         ("validate_ehlo", "ehlo, ac, vctx"),
         ("validate_mailfrom", "sender, ac, vctx"),
         ("validate_rcptto", "msg, recipient, ac, vctx"),
         ("validate_data_spool_each_rcpt", "msg, ac, vctx"),
     ):
-        with pytest.raises(PolicyError, match=rf"{hook} must take \({words}\)"):
+        with pytest.raises(PolicyError, match=rf"{hook} must take \({text}\)"):
             parse(f"def {hook}(): pass", "p.py")
 
 

@@ -230,8 +230,8 @@ def test_so_many_variants_of_a_client_are_told_apart_as_have_room(tmp_path: Path
     folding.close()
     found = [decode(entry.record) for entry in SpoolReader(tmp_path).read()]
     one = len(encode(hit(user_agent=agents[0])))
-    told = {each.user_agent for each in found if isinstance(each, Hit)}
-    assert len(told) == ROOM // one + 2  # those of which ROOM is full, and the first two hits of all
+    recorded = {each.user_agent for each in found if isinstance(each, Hit)}
+    assert len(recorded) == ROOM // one + 2  # those of which ROOM is full, and the first two hits of all
 
 
 def test_a_variable_of_just_the_greatest_length_is_taken() -> None:

@@ -17,13 +17,13 @@ from smtpapi.telemetry import maillog
 from tracker_web.links.stop_list import StopListFollower
 
 
-@pytest.mark.parametrize(("age", "told"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
+@pytest.mark.parametrize(("age", "expected"), [(10, []), (1000, ["1 old file(s) removed from corrupt/"])])
 def test_what_was_set_aside_and_is_outdated_goes_with_a_word_and_nothing_else(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     age: int,
-    told: list[str],
+    expected: list[str],
 ) -> None:
     monkeypatch.setattr(retention, "GRACE", 0)
     aside = tmp_path / "corrupt"
@@ -33,9 +33,9 @@ def test_what_was_set_aside_and_is_outdated_goes_with_a_word_and_nothing_else(
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     Shipper(tmp_path, MemoryStore(), retention=100).run(stop)
-    words = [record.getMessage().partition(": ")[2] for record in caplog.records]
-    assert words == told
-    assert len(list(aside.iterdir())) == 1 - len(told)
+    messages = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    assert messages == expected
+    assert len(list(aside.iterdir())) == 1 - len(expected)
 
 
 def test_a_writer_notices_within_seconds_that_others_have_filled_the_spool(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_the_list_of_stopped_links_is_looked_at_now_and_then_and_not_all_the_tim
 
 def test_domains_are_noted_where_no_folder_was_yet(tmp_path: Path) -> None:
     directory = tmp_path / "var" / "lib" / "smtpapi"
-    told: list[str] = []
-    DomainsFile(directory, told.append, lambda: 1000.0).used("t.example", 60)
-    assert told == []
+    reports: list[str] = []
+    DomainsFile(directory, reports.append, lambda: 1000.0).used("t.example", 60)
+    assert reports == []
     assert [(each.domain, each.until) for each in read(directory)] == [("t.example", 1060)]
 
 

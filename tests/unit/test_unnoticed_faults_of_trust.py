@@ -17,8 +17,10 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
 
 
 def received(address: str, by: str, how: str = "ESMTP") -> Field:
-    said = f" from h.test (n.test [{address}])\r\n\tby {by} (Postfix) with {how} id 4bXyZ; Sun, 29 Nov 2026"
-    return Field("Received", f"{said} 10:00:00 +0000".encode())
+    clause_text = (
+        f" from h.test (n.test [{address}])\r\n\tby {by} (Postfix) with {how} id 4bXyZ; Sun, 29 Nov 2026"
+    )
+    return Field("Received", f"{clause_text} 10:00:00 +0000".encode())
 
 
 @pytest.mark.parametrize("login_by", ["mx1.site.test", "mx2.site.test"])
@@ -51,6 +53,6 @@ def test_bodies_are_kept_for_clients_whose_mail_may_be_changed_and_for_the_hop_a
 
 def test_a_clause_before_the_one_that_names_who_wrote_it_makes_a_field_ambiguous() -> None:
     for clause in ("via TCP", "with ESMTP", "id 1", "for <a@b.test>"):
-        said = f" from h.test ([10.0.0.7]) {clause} by mail.site.test; Sun, 29 Nov 2026 10:00:00 +0000"
-        known = received_fields.read(said.encode())
+        clause_text = f" from h.test ([10.0.0.7]) {clause} by mail.site.test; Sun, 29 Nov 2026 10:00:00 +0000"
+        known = received_fields.read(clause_text.encode())
         assert known is None or clause == "id 1"

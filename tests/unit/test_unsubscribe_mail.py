@@ -25,7 +25,7 @@ from web.web_cases import RING as TRACKERS
 from web.web_cases import token
 
 
-def asked() -> tuple[str, str]:
+def header_values() -> tuple[str, str]:
     """Address and subject of the mail that a program sends, from a mail with our fields."""
     options = 'list_unsubscribe_enabled = true list_unsubscribe_mailto = "leave@example.com"'
     sent = mail(site("untracked", options), recipients=TO[:1])
@@ -38,7 +38,7 @@ def asked() -> tuple[str, str]:
 
 def sent_mail(subject: str, **fields: str) -> bytes:
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "ann@example.net", asked()[0], subject
+    message["From"], message["To"], message["Subject"] = "ann@example.net", header_values()[0], subject
     for name, value in fields.items():
         message[name.replace("_", "-")] = value
     return message.as_bytes()
@@ -58,7 +58,7 @@ def hits(folder: Path) -> list[Hit]:
 
 
 def test_mail_that_the_field_asks_for_is_a_wish(tmp_path: Path) -> None:
-    address, subject = asked()
+    address, subject = header_values()
     assert address == "leave@example.com"
     done = run(tmp_path, sent_mail(subject))
     assert (done.exit_code, done.output) == (0, "standard input: 1 event(s): list_unsubscribe\n")
@@ -79,7 +79,7 @@ def test_mail_that_the_field_asks_for_is_a_wish(tmp_path: Path) -> None:
 )
 def test_what_mail_programs_do_to_a_long_subject_is_undone(tmp_path: Path, change: object) -> None:
     assert callable(change)
-    data = b"Subject: " + change(asked()[1]).encode() + b"\r\n\r\n"
+    data = b"Subject: " + change(header_values()[1]).encode() + b"\r\n\r\n"
     assert run(tmp_path, data).output.endswith("list_unsubscribe\n")
 
 
@@ -92,12 +92,12 @@ def test_other_mail_is_left_alone(tmp_path: Path, subject: str) -> None:
 
 
 def test_a_programs_answer_is_no_wish(tmp_path: Path) -> None:
-    run(tmp_path, sent_mail(asked()[1], Auto_Submitted="auto-replied"))
+    run(tmp_path, sent_mail(header_values()[1], Auto_Submitted="auto-replied"))
     assert hits(tmp_path) == []
 
 
 def test_without_the_key_ring_it_is_tried_again(tmp_path: Path) -> None:
-    assert run(tmp_path, sent_mail(asked()[1]), None).exit_code == 75
+    assert run(tmp_path, sent_mail(header_values()[1]), None).exit_code == 75
 
 
 @given(st.binary(max_size=300))

@@ -230,8 +230,8 @@ def test_a_late_click_waits_as_long(site: Site) -> None:
 
 
 def test_clicks_of_machines_and_other_links_do_not_wait_for_anything(site: Site) -> None:
-    plain = Link(b"https://example.org/", "x")
-    site.take(click(method="HEAD"), click(1, link=plain), structs.replace(click(2), user_agent="curl/8"))
+    ordinary = Link(b"https://example.org/", "x")
+    site.take(click(method="HEAD"), click(1, link=ordinary), structs.replace(click(2), user_agent="curl/8"))
     for _ in range(3):
         site.wait(SETTLED_SECONDS)
     assert site.entries() == []

@@ -60,13 +60,13 @@ def test_open_relay_of_a_whole_listener_trusts_nobody_once_it_is_acknowledged() 
     assert run(text).outcome == Leave(Why.UNTRUSTED)
 
 
-@pytest.mark.parametrize(("prefix", "kept"), [("cust_", {"cust_a": "1"}), ("site_", {"site_b": "2"})])
-def test_cust_prefix_says_which_variables_events_carry(prefix: str, kept: dict[str, str]) -> None:
+@pytest.mark.parametrize(("prefix", "expected"), [("cust_", {"cust_a": "1"}), ("site_", {"site_b": "2"})])
+def test_cust_prefix_says_which_variables_events_carry(prefix: str, expected: dict[str, str]) -> None:
     context = {"cust_a": "1", "site_b": "2", "subject": "3"}
     text = f'event_hydrant "events" {{ cust_prefix = "{prefix}" }}'
     (injection,) = run(text, client="127.0.0.1", context=context).injections
     fields = to_fields(decode(encode(injection)))
-    assert {name: value for name, value in fields.items() if name in context} == kept
+    assert {name: value for name, value in fields.items() if name in context} == expected
 
 
 @pytest.mark.parametrize("included", [True, False])

@@ -21,10 +21,10 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: bytes
 ) -> None:
     """Stopped, libmilter may wait for ever for a lock that it has destroyed (docs/quirks.md)."""
-    kept: list[socket.socket] = []
+    sockets: list[socket.socket] = []
 
-    def hangs(works: object, name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
-        around_open(lambda: kept.append(socket.socket(socket.AF_UNIX)))
+    def hangs(worker: object, name: str, around_open: Callable[[Callable[[], None]], None]) -> None:
+        around_open(lambda: sockets.append(socket.socket(socket.AF_UNIX)))
         while True:
             time.sleep(1)
 
@@ -40,12 +40,12 @@ def test_a_worker_whose_libmilter_hangs_ends_all_the_same(
     settings = load_text(f'keys {{ ring = "{tmp_path}/keys" }} spool {{ directory = "{tmp_path}/spool" }}')
     ours, theirs = socket.socketpair()
     listening = listener.bind(f"unix:{tmp_path}/milter.sock")
-    tally = Counters.create(2).row(1)
+    counters = Counters.create(2).row(1)
     pid = os.fork()
     if pid == 0:
         ours.close()
         worker.tempfile.tempdir = None  # TMPDIR is looked at anew
-        worker.run(settings, None, ring, listening, theirs, tally)
+        worker.run(settings, None, ring, listening, theirs, counters)
     theirs.close()
     assert ours.recv(1) == worker.READY
     if order:

@@ -8,7 +8,7 @@ from smtpapi.model.outcome import Refuse
 from smtpapi.request.x_msys_api import Copy, XMsysApi, is_address, parse
 
 
-def said(**fields: object) -> XMsysApi:
+def parsed(**fields: object) -> XMsysApi:
     directive = parse([json.dumps(fields).encode()])
     assert isinstance(directive, XMsysApi), directive
     return directive
@@ -98,18 +98,18 @@ def test_wrong_fields_are_refused_in_the_published_words(fields: dict[str, objec
 
 
 def test_a_campaign_of_64_bytes_passes_and_65_do_not() -> None:
-    assert said(campaign_id="x" * 64).campaign == "x" * 64
+    assert parsed(campaign_id="x" * 64).campaign == "x" * 64
     assert refused(campaign_id="x" * 65) == "smtpapi_campaign_id context is limited to 64 bytes"
 
 
 def test_the_limit_counts_bytes_of_utf_8() -> None:
-    assert said(campaign_id="x" * 62 + "é").campaign == "x" * 62 + "é"
+    assert parsed(campaign_id="x" * 62 + "é").campaign == "x" * 62 + "é"
     assert refused(campaign_id="x" * 63 + "é") == "smtpapi_campaign_id context is limited to 64 bytes"
 
 
 def test_an_empty_campaign_is_not_an_absent_one() -> None:
-    assert said(campaign_id="").campaign == ""
-    assert said().campaign is None
+    assert parsed(campaign_id="").campaign == ""
+    assert parsed().campaign is None
 
 
 # --- tags
@@ -117,33 +117,33 @@ def test_an_empty_campaign_is_not_an_absent_one() -> None:
 
 def test_ten_tags_are_kept_and_the_eleventh_is_ignored() -> None:
     eleven = [f"t{n}" for n in range(11)]
-    assert said(tags=eleven[:10]).tags == tuple(eleven[:10])
-    directive = said(tags=eleven)
+    assert parsed(tags=eleven[:10]).tags == tuple(eleven[:10])
+    directive = parsed(tags=eleven)
     assert directive.tags == tuple(eleven[:10])
     assert directive.warnings == ("1 tags ignored: a message has at most 10",)
 
 
 def test_null_tags_are_skipped() -> None:
     """They once crashed the server (MO-4367)."""
-    directive = said(tags=[None])
+    directive = parsed(tags=[None])
     assert directive.tags == ()
     assert directive.warnings == ()
 
 
 def test_repeats_and_what_is_no_string_are_dropped_before_counting_ten() -> None:
     values: list[object] = ["a", 1, "a", None, {}, [], True, 1.5, *[f"t{n}" for n in range(9)]]
-    assert said(tags=values).tags == ("a", *[f"t{n}" for n in range(9)])
+    assert parsed(tags=values).tags == ("a", *[f"t{n}" for n in range(9)])
 
 
 @pytest.mark.parametrize("tag", ["", "x" * 65, "é" * 33, "a\nb", "a\0b"])
 def test_strange_tags_are_ignored_and_never_refused(tag: str) -> None:
-    directive = said(tags=["good", tag])
+    directive = parsed(tags=["good", tag])
     assert directive.tags == ("good",)
     assert len(directive.warnings) == 1
 
 
 def test_a_tag_of_64_bytes_is_kept() -> None:
-    assert said(tags=["é" * 32]).tags == ("é" * 32,)
+    assert parsed(tags=["é" * 32]).tags == ("é" * 32,)
 
 
 # --- metadata
@@ -163,8 +163,8 @@ def test_metadata_keeps_order_numbers_and_inner_values() -> None:
 
 
 def test_empty_metadata_is_not_absent_metadata() -> None:
-    assert said(metadata={}).metadata == ()
-    assert said().metadata is None
+    assert parsed(metadata={}).metadata == ()
+    assert parsed().metadata is None
 
 
 # --- booleans
@@ -182,7 +182,7 @@ _SWITCHES = {
 @pytest.mark.parametrize("name", _SWITCHES)
 @pytest.mark.parametrize("value", [True, False])
 def test_true_and_false_are_taken_without_a_word(name: str, value: bool) -> None:
-    directive = said(options={name: value})
+    directive = parsed(options={name: value})
     assert getattr(directive, _SWITCHES[name]) is value
     assert directive.warnings == ()
 
@@ -193,18 +193,18 @@ def test_true_and_false_are_taken_without_a_word(name: str, value: bool) -> None
     [(1, True), (0, False), ("true", True), ("FALSE", False), ("True", True), ("1", True), ("0", False)],
 )
 def test_other_spellings_are_taken_with_a_warning(name: str, spelled: object, value: bool) -> None:
-    directive = said(options={name: spelled})
+    directive = parsed(options={name: spelled})
     assert getattr(directive, _SWITCHES[name]) is value
     assert directive.warnings == (f"options.{name} is not written as true or false",)
 
 
 @pytest.mark.parametrize("name", _SWITCHES)
 def test_an_absent_switch_is_neither_true_nor_false(name: str) -> None:
-    assert getattr(said(options={}), _SWITCHES[name]) is None
+    assert getattr(parsed(options={}), _SWITCHES[name]) is None
 
 
 def test_pool_and_key_are_kept() -> None:
-    directive = said(options={"ip_pool": "p", "dkim_key": "k"})
+    directive = parsed(options={"ip_pool": "p", "dkim_key": "k"})
     assert (directive.ip_pool, directive.dkim_key) == ("p", "k")
 
 
@@ -212,7 +212,7 @@ def test_pool_and_key_are_kept() -> None:
 
 
 def test_copy_lists_take_addresses_and_objects() -> None:
-    directive = said(
+    directive = parsed(
         cc=["a@example.net", {"email": "b@example.net", "name": 'B, the "second"'}],
         bcc=[{"email": "c@example.net"}, {"email": "d@example.net", "name": None, "x": 1}],
         archive=[{"email": "e@example.net", "name": ""}],
@@ -228,7 +228,7 @@ def test_a_thousand_copies_pass_and_one_more_does_not(split: tuple[int, int, int
         name: [f"{name}{n}@x.org" for n in range(count)]
         for name, count in zip(("cc", "bcc", "archive"), split, strict=True)
     }
-    directive = said(**lists)
+    directive = parsed(**lists)
     assert len(directive.cc) + len(directive.bcc) + len(directive.archive) == 1000
     lists["bcc"].append("one@more.org")
     assert refused(**lists) == "X-MSYS-API cc, bcc and archive are limited to 1000 recipients"

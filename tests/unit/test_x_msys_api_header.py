@@ -9,7 +9,7 @@ from smtpapi.model.outcome import Refuse
 from smtpapi.request.x_msys_api import MAX_HEADER, XMsysApi, parse, unfold
 
 
-def said(*values: bytes) -> XMsysApi:
+def parsed(*values: bytes) -> XMsysApi:
     directive = parse(values)
     assert isinstance(directive, XMsysApi), directive
     return directive
@@ -39,18 +39,18 @@ def test_each_line_end_and_the_white_space_after_it_become_one_space(value: byte
 
 def test_three_spaces_of_a_fold_inside_a_string_become_one() -> None:
     """The manual's example; the space is not repaired away."""
-    assert said(b'{"campaign_id":"my_awes\r\n   ome_campaign"}').campaign == "my_awes ome_campaign"
+    assert parsed(b'{"campaign_id":"my_awes\r\n   ome_campaign"}').campaign == "my_awes ome_campaign"
 
 
 def test_white_space_before_a_fold_stays() -> None:
-    assert said(b'{"campaign_id":"a  \n   b"}').campaign == "a   b"
+    assert parsed(b'{"campaign_id":"a  \n   b"}').campaign == "a   b"
 
 
 @pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("white_space", [b" ", b"   ", b"\t"])
 def test_folds_between_tokens_mean_nothing(eol: bytes, white_space: bytes) -> None:
     whole = b'{"campaign_id": "c", "tags": ["a", "b"], "options": {"open_tracking": true}}'
-    assert said(whole.replace(b" ", eol + white_space)) == said(whole)
+    assert parsed(whole.replace(b" ", eol + white_space)) == parsed(whole)
 
 
 def test_no_header_says_nothing() -> None:
@@ -59,15 +59,15 @@ def test_no_header_says_nothing() -> None:
 
 @pytest.mark.parametrize("value", [b"", b" ", b"\r\n  \r\n "])
 def test_an_empty_value_counts_as_absent(value: bytes) -> None:
-    assert said(value) == XMsysApi()
+    assert parsed(value) == XMsysApi()
 
 
 def test_an_empty_object_is_present_and_says_nothing() -> None:
-    assert said(b"{}") == XMsysApi(present=True)
+    assert parsed(b"{}") == XMsysApi(present=True)
 
 
 def test_of_several_headers_the_first_counts_with_a_warning() -> None:
-    directive = said(b'{"campaign_id":"one"}', b'{"campaign_id":"two"}', b"not json")
+    directive = parsed(b'{"campaign_id":"one"}', b'{"campaign_id":"two"}', b"not json")
     assert directive.campaign == "one"
     assert directive.warnings == ("3 X-MSYS-API fields; the first one counts",)
 
@@ -77,7 +77,7 @@ def test_a_broken_first_header_is_not_rescued_by_the_second() -> None:
 
 
 def test_of_a_repeated_name_the_last_counts_with_a_warning() -> None:
-    directive = said(b'{"campaign_id":"a","campaign_id":"b","options":{"x":1,"x":2}}')
+    directive = parsed(b'{"campaign_id":"a","campaign_id":"b","options":{"x":1,"x":2}}')
     assert directive.campaign == "b"
     assert directive.warnings == ("2 names repeated in X-MSYS-API; the last of each counts",)
 
@@ -85,15 +85,15 @@ def test_of_a_repeated_name_the_last_counts_with_a_warning() -> None:
 def test_null_is_as_good_as_absent() -> None:
     value = b"""{"campaign_id":null,"metadata":null,"tags":null,"cc":null,"bcc":null,"archive":null,
         "options":{"open_tracking":null,"click_tracking":null,"ip_pool":null}}"""
-    assert said(value) == XMsysApi(present=True)
-    assert said(b'{"options":null}') == XMsysApi(present=True)
+    assert parsed(value) == XMsysApi(present=True)
+    assert parsed(b'{"options":null}') == XMsysApi(present=True)
 
 
 def test_unknown_names_are_ignored_at_every_level() -> None:
     value = b"""{"substitution_data":[1],"return_path":7,"description":{},"tracking_domain":"x.example",
         "click_tracking_scheme":"https","tracking_link_expiry":1,"campaign":"no",
         "options":{"sandbox":"whatever","click_tracking_enabled":true,"tracking_domain":"x.example"}}"""
-    assert said(value) == XMsysApi(present=True)
+    assert parsed(value) == XMsysApi(present=True)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_what_is_not_json_is_refused_with_its_place(value: bytes, detail: str) -
 def test_the_longest_header_passes_and_one_byte_more_does_not() -> None:
     longest = b'{"x":"' + b"y" * (MAX_HEADER - 8) + b'"}'
     assert len(longest) == MAX_HEADER
-    assert said(longest) == XMsysApi(present=True)
+    assert parsed(longest) == XMsysApi(present=True)
     assert refused(longest[:-2] + b'y"}').endswith("header too long")
 
 
 def test_brackets_inside_strings_do_not_count_as_depth() -> None:
-    assert said(json.dumps({"description": '["\\' * 500}).encode()) == XMsysApi(present=True)
+    assert parsed(json.dumps({"description": '["\\' * 500}).encode()) == XMsysApi(present=True)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,9 @@ def word(text: str, charset: str = "utf-8", encoding: str = "B") -> bytes:
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
 def test_encoded_words_inside_the_label_strings_are_decoded(charset: str, encoding: str) -> None:
     encoded = word("Frühling", charset, encoding)
-    directive = said(b'{"campaign_id":"%b","tags":["%b"],"metadata":{"%b":[{"x":"%b"}]}}' % ((encoded,) * 4))
+    directive = parsed(
+        b'{"campaign_id":"%b","tags":["%b"],"metadata":{"%b":[{"x":"%b"}]}}' % ((encoded,) * 4)
+    )
     assert directive.campaign == "Frühling"
     assert directive.tags == ("Frühling",)
     assert directive.metadata == ('"Frühling":[{"x":"Frühling"}]',)
@@ -190,13 +192,13 @@ def test_encoded_words_inside_the_label_strings_are_decoded(charset: str, encodi
 def test_a_decoded_quote_does_not_end_the_string() -> None:
     """Decoding before parsing would let a label break out of its string."""
     encoded = word('x","options":{"open_tracking":true},"y":"')
-    directive = said(b'{"campaign_id":"%b"}' % encoded)
+    directive = parsed(b'{"campaign_id":"%b"}' % encoded)
     assert directive.campaign == 'x","options":{"open_tracking":true},"y":"'
     assert directive.opens is None
 
 
 def test_encoded_words_elsewhere_stay() -> None:
-    directive = said(
+    directive = parsed(
         b'{"cc":[{"email":"a@example.net","name":"=?utf-8?q?x?="}],"options":{"ip_pool":"=?utf-8?q?x?="}}'
     )
     assert directive.cc[0].name == "=?utf-8?q?x?="
@@ -205,19 +207,19 @@ def test_encoded_words_elsewhere_stay() -> None:
 
 @pytest.mark.parametrize("encoding", ["B", "Q"])
 def test_a_value_that_is_encoded_as_a_whole_is_decoded_and_read(encoding: str) -> None:
-    assert said(word('{"campaign_id":"é"}', encoding=encoding)).campaign == "é"
+    assert parsed(word('{"campaign_id":"é"}', encoding=encoding)).campaign == "é"
 
 
 def test_neighbouring_words_join_without_the_space_between() -> None:
     value = word('{"campaign_id":"gre') + b"\r\n  " + word('en leaf"}')
-    assert said(value).campaign == "green leaf"
+    assert parsed(value).campaign == "green leaf"
 
 
 def test_a_letter_split_between_two_words_is_joined() -> None:
     raw = '{"campaign_id":"é"}'.encode()
     cut = raw.index(b"\xc3") + 1
     value = b" ".join(b"=?utf-8?b?%b?=" % base64.b64encode(part) for part in (raw[:cut], raw[cut:]))
-    assert said(value).campaign == "é"
+    assert parsed(value).campaign == "é"
 
 
 @pytest.mark.parametrize(
@@ -232,12 +234,12 @@ def test_a_letter_split_between_two_words_is_joined() -> None:
     ],
 )
 def test_a_word_that_cannot_be_decoded_stays_as_written(broken: str) -> None:
-    assert said(json.dumps({"campaign_id": broken}).encode()).campaign == broken
+    assert parsed(json.dumps({"campaign_id": broken}).encode()).campaign == broken
 
 
 def test_a_word_cannot_smuggle_half_a_surrogate_pair() -> None:
     """UTF-7 can spell one."""
-    assert said(b'{"campaign_id":"=?utf-7?q?+2AA-?="}').campaign == "=?utf-7?q?+2AA-?="
+    assert parsed(b'{"campaign_id":"=?utf-7?q?+2AA-?="}').campaign == "=?utf-7?q?+2AA-?="
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_a_word_cannot_smuggle_half_a_surrogate_pair() -> None:
 )
 def test_codecs_that_are_no_charsets_are_not_used(charset: str) -> None:
     text = f"=?{charset}?q?a?="
-    assert said(json.dumps({"campaign_id": text}).encode()).campaign == text
+    assert parsed(json.dumps({"campaign_id": text}).encode()).campaign == text
 
 
 def test_a_failed_value_with_words_that_stays_broken_is_refused() -> None:
@@ -256,13 +258,13 @@ def test_a_failed_value_with_words_that_stays_broken_is_refused() -> None:
 
 
 def test_raw_utf_8_is_taken_as_it_is() -> None:
-    assert said('{"campaign_id":"ünï"}'.encode()).campaign == "ünï"
+    assert parsed('{"campaign_id":"ünï"}'.encode()).campaign == "ünï"
 
 
 def test_escaped_utf_8_bytes_are_not_corrected() -> None:
     r"""The manual's sample writes \u00e7\u00a7\u0081 for one letter: mojibake of the sender's making."""
-    assert said(rb'{"campaign_id":"\u00e7\u00a7\u0081"}').campaign == "\u00e7\u00a7\u0081"
+    assert parsed(rb'{"campaign_id":"\u00e7\u00a7\u0081"}').campaign == "\u00e7\u00a7\u0081"
 
 
 def test_surrogate_pairs_are_one_letter() -> None:
-    assert said(rb'{"campaign_id":"\ud83d\ude00"}').campaign == "\U0001f600"
+    assert parsed(rb'{"campaign_id":"\ud83d\ude00"}').campaign == "\U0001f600"

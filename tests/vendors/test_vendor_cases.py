@@ -77,7 +77,7 @@ def _own(case: Case) -> set[str]:
     return own | ({"x-msys-api"} & {each.name.lower() for each in message.fields})
 
 
-def _said(event: Injection) -> dict[str, Any]:
+def _labels(event: Injection) -> dict[str, Any]:
     return {
         "campaign": event.campaign,
         "tags": list(event.tags),
@@ -97,7 +97,7 @@ def test_every_vendor_of_the_option_has_its_rules_and_a_case() -> None:
 def test_the_event_says_what_the_vendors_fields_say(case: Case) -> None:
     result = _considered(case, case.vendors)
     (event,) = result.injections
-    assert _said(event) == case.facts["sees"]
+    assert _labels(event) == case.facts["sees"]
     assert _removed(result) == _own(case)
     assert result.notes == tuple(case.facts.get("notes", ()))
     expected = ", ".join(case.facts.get("unread", ()))
@@ -120,8 +120,8 @@ def test_a_strangers_mail_is_left_as_it_is(case: Case) -> None:
 @each_case
 def test_what_policy_says_wins_and_what_it_breaks_leaves_no_field(case: Case) -> None:
     hook = "from smtpapi.policy import core\ndef validate_data_spool(msg, ac, vctx):\n    "
-    said = 'vctx.set(core.VCTX_MESS, "smtpapi_campaign_id", "policy")'
-    result = _considered(case, case.vendors, text=hook + said)
+    policy = 'vctx.set(core.VCTX_MESS, "smtpapi_campaign_id", "policy")'
+    result = _considered(case, case.vendors, text=hook + policy)
     assert result.injections[0].campaign == "policy"
     assert _removed(result) == _own(case)
     assert _removed(_considered(case, case.vendors, text=hook + "1 / 0")) == _own(case)
@@ -184,8 +184,8 @@ def test_metadata_that_is_nested_too_deep_costs_the_fields_and_not_the_mail() ->
 
 
 def test_metadata_in_encoded_words_is_read_and_one_that_is_said_twice_counts_as_it_stands_last() -> None:
-    words = b'=?utf-8?q?{"a":"=C3=BC","b":"1",?= =?utf-8?q?"b":"2"}?='
-    found = translated([named("mailgun")], Message((Field("X-Mailgun-Variables", words),), b""))
+    field = b'=?utf-8?q?{"a":"=C3=BC","b":"1",?= =?utf-8?q?"b":"2"}?='
+    found = translated([named("mailgun")], Message((Field("X-Mailgun-Variables", field),), b""))
     assert json.loads(found.text)["metadata"] == {"a": "ü", "b": "2"}
 
 
@@ -210,4 +210,4 @@ def test_through_postfix_each_recipients_event_says_it(site: HopSite, case: Case
         assert not [line for line in head.splitlines() if line.partition(":")[0] in _own(case)]
         until(lambda: any(each.recipient == recipient for each in site.filter.injections()))  # noqa: B023 - called within this turn of the loop
         (event,) = [each for each in site.filter.injections() if each.recipient == recipient]
-        assert _said(event) == case.facts["sees"]
+        assert _labels(event) == case.facts["sees"]

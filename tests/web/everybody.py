@@ -32,12 +32,12 @@ _AWAY = f"wanted => (stops => stops.indexOf(wanted) - stops.indexOf(document.act
 
 def tab_to(to: Locator, most: int = 250) -> None:
     """Press Tab until a place has the focus. It is asked first how often that should be, which saves time."""
-    wanted, keyboard = to.element_handle(), to.page.keyboard
-    for _ in range(wanted.evaluate(_AWAY) - 1):
+    target, keyboard = to.element_handle(), to.page.keyboard
+    for _ in range(target.evaluate(_AWAY) - 1):
         keyboard.press("Tab")
     for _ in range(most):
         keyboard.press("Tab")
-        if wanted.evaluate("wanted => wanted === document.activeElement"):
+        if target.evaluate("wanted => wanted === document.activeElement"):
             return
     raise AssertionError(f"not reached by Tab: {to}")
 
@@ -66,8 +66,8 @@ def hindrances(page: Page, *, only_colours: bool = False) -> list[str]:
 
     only_colours: only the rules that another colour scheme can change; of a long list, its first lines.
     """
-    asked: list[object] = [None, {"preload": False}]
+    results: list[object] = [None, {"preload": False}]
     if only_colours:
-        asked = [_LONG_LISTS, {"runOnly": _COLOURS}]
-    found: list[str] = page.evaluate(_ASK, asked)
+        results = [_LONG_LISTS, {"runOnly": _COLOURS}]
+    found: list[str] = page.evaluate(_ASK, results)
     return found

@@ -69,7 +69,7 @@ class Site:
 
 def records(path: Path) -> list[bytes]:
     if path.suffix == ".repeats":
-        return [told.record for told in slots(path.read_bytes(), len(REPEATS_MAGIC))]
+        return [slot.record for slot in slots(path.read_bytes(), len(REPEATS_MAGIC))]
     if path.suffix not in (".open", ".ready"):
         return []
     found = scan(path.read_bytes(), len(MAGIC))

@@ -104,21 +104,21 @@ def shown_site(folder: Path, mails: int = 26) -> Site:
     site = make_site(folder, more=f'registry {{ path = "{folder}/registry.db" }}')
     if not mails:
         return site
-    told = [row for number in range(mails) for row in _one_mail(number)]
-    tell(site, told)
+    rows = [row for number in range(mails) for row in _one_mail(number)]
+    add_rows(site, rows)
     site.spool.mkdir(exist_ok=True)
     state = status.ShipperStatus.begun(time.time())
-    state.carried = len(told)
+    state.carried = len(rows)
     status.save(site.spool, state)
     _registry(folder)
     return site
 
 
-def tell(site: Site, told: list[EventRow]) -> None:
+def add_rows(site: Site, rows: list[EventRow]) -> None:
     """Write rows into the site's store, figures too."""
     store = open_store(load_file(site.config).store, writing=True)
     try:
-        store.add(told)
+        store.add(rows)
         store.roll_up()
     finally:
         store.close()

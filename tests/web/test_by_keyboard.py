@@ -53,8 +53,8 @@ class Walk:
 
     def api(self, path: str, **query: Any) -> Any:
         address = at(self.site, f"/api/v1{path}?{urlencode(query)}")
-        asked = urllib.request.Request(address, headers={"Authorization": self.key})
-        with urllib.request.urlopen(asked, timeout=TIMEOUT) as answer:
+        request = urllib.request.Request(address, headers={"Authorization": self.key})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return json.load(answer)
 
     def figures(self, path: str, *names: str) -> list[dict[str, Any]]:
@@ -107,8 +107,8 @@ def test_groups_of_mail_are_those_of_the_api(
     names = ("count_injected", "count_delivered", "count_bounce")
     walker.open(page + PERIOD)
     shown = {row[group]: tuple(int(row[name]) for name in names) for row in walker.export(table)}
-    told = walker.figures(path, *names)
-    assert shown == {row[by]: tuple(row[name] for name in names) for row in told}
+    answer = walker.figures(path, *names)
+    assert shown == {row[by]: tuple(row[name] for name in names) for row in answer}
     assert len(shown) == 3
 
 
@@ -117,9 +117,9 @@ def test_the_overviews_series_is_that_of_the_api(walker: Walk) -> None:
     press(walker.main.locator("summary", has_text="The numbers").first)
     shown = [(int(row["opens"]), int(row["clicks"])) for row in walker.export("series")]
     names = ("x_count_people_rendered", "x_count_people_clicked")
-    told = {row["ts"][:10]: tuple(row[name] for name in names) for row in _series(walker, *names)}
+    answer = {row["ts"][:10]: tuple(row[name] for name in names) for row in _series(walker, *names)}
     assert len(shown) == 14
-    assert [each for each in shown if any(each)] == [each for each in told.values() if any(each)]
+    assert [each for each in shown if any(each)] == [each for each in answer.values() if any(each)]
 
 
 def _series(walker: Walk, *names: str) -> list[dict[str, Any]]:
@@ -133,8 +133,8 @@ def _series(walker: Walk, *names: str) -> list[dict[str, Any]]:
 def test_links_are_those_of_the_api(walker: Walk) -> None:
     walker.open(f"/{PERIOD}")
     shown = {row["link"]: int(row["x_count_people_clicked"]) for row in walker.export("links")}
-    told = walker.figures("/link-name", "x_count_people_clicked")
-    assert shown == {row["link_name"]: row["x_count_people_clicked"] for row in told}
+    answer = walker.figures("/link-name", "x_count_people_clicked")
+    assert shown == {row["link_name"]: row["x_count_people_clicked"] for row in answer}
     assert sum(shown.values()) > 3
 
 
@@ -146,9 +146,9 @@ def test_a_campaign_is_opened_and_one_of_its_lists_followed(walker: Walk) -> Non
     assert "walks" in shown
     press(walker.link('[href*="state=bounced"]'))
     at_path(walker.page, f"/reached/{CAMPAIGN}", query="state=bounced")
-    told = walker.api("/events/message", campaigns=CAMPAIGN, events="bounce", **_all())
-    assert [row["recipient"] for row in walker.export("recipients")] == _recipients(told)
-    assert _recipients(told)
+    answer = walker.api("/events/message", campaigns=CAMPAIGN, events="bounce", **_all())
+    assert [row["recipient"] for row in walker.export("recipients")] == _recipients(answer)
+    assert _recipients(answer)
 
 
 def test_messages_are_searched_read_and_exported(walker: Walk) -> None:
@@ -157,9 +157,9 @@ def test_messages_are_searched_read_and_exported(walker: Walk) -> None:
     walker.page.keyboard.type(ADDRESS)
     walker.page.keyboard.press("Enter")
     at_path(walker.page, "/messages", query="friend0")
-    told = walker.api("/events/message", recipients=ADDRESS, **_all())
+    answer = walker.api("/events/message", recipients=ADDRESS, **_all())
     shown = walker.export("events")
-    assert [row["message_id"] for row in shown] == [each["message_id"] for each in told["results"]]
+    assert [row["message_id"] for row in shown] == [each["message_id"] for each in answer["results"]]
     press(walker.link(f'[href="/messages/{MESSAGE}"]'))
     at_path(walker.page, f"/messages/{MESSAGE}")
     assert sorted(row["type"] for row in walker.export("events")) == sorted(row["type"] for row in shown)
@@ -170,8 +170,8 @@ def test_a_recipient_is_shown_and_erasing_asks(walker: Walk) -> None:
     write(walker.field("Address"), ADDRESS)
     walker.page.keyboard.press("Enter")
     at_path(walker.page, "/recipients", query="friend0")
-    told = walker.api("/events/message", recipients=ADDRESS, **_all())
-    assert len(walker.export("events")) == len(told["results"])
+    answer = walker.api("/events/message", recipients=ADDRESS, **_all())
+    assert len(walker.export("events")) == len(answer["results"])
     press(walker.main.get_by_role("link", name="Erase…"))
     at_path(walker.page, "/recipients/erase")
     press(walker.main.get_by_role("link", name="Keep"))
@@ -182,9 +182,9 @@ def test_a_recipient_is_shown_and_erasing_asks(walker: Walk) -> None:
 def test_machines_lead_to_what_they_did(walker: Walk) -> None:
     walker.open(f"/machines{PERIOD}")
     rows = walker.export("machines")
-    told = walker.figures("", "x_count_recorded_rendered", "x_count_recorded_clicked")
+    answer = walker.figures("", "x_count_recorded_rendered", "x_count_recorded_clicked")
     for name in ("x_count_recorded_rendered", "x_count_recorded_clicked"):
-        assert sum(int(row[name]) for row in rows) == sum(row[name] for row in told)
+        assert sum(int(row[name]) for row in rows) == sum(row[name] for row in answer)
     happened = walker.main.locator(".timeline li[data-id]")
     press(walker.main.locator('td a[href^="/machines/rule/"]').first)
     walker.page.wait_for_url("**/machines/rule/*")
@@ -215,9 +215,9 @@ def test_live_is_paused_and_goes_on(walker: Walk) -> None:
     walker.open("/live")
     state = walker.page.get_by_role("status")
     expect(state).to_have_text("live")
-    for said in ("paused", "live"):
+    for status in ("paused", "live"):
         press(walker.main.locator("#pause"), "Space")
-        expect(state).to_have_text(said)
+        expect(state).to_have_text(status)
 
 
 def test_mail_is_stopped_and_the_list_is_the_apis(walker: Walk) -> None:
@@ -227,8 +227,8 @@ def test_mail_is_stopped_and_the_list_is_the_apis(walker: Walk) -> None:
     at_path(walker.page, "/suppression", query="q=stop")
     walker.open("/suppression")
     shown = {row["recipient"] for row in walker.export("suppression list")}
-    told = walker.api("/suppression-list")["results"]
-    assert shown == {each["recipient"] for each in told} >= {ADDRESS, "stop@b.example"}
+    answer = walker.api("/suppression-list")["results"]
+    assert shown == {each["recipient"] for each in answer} >= {ADDRESS, "stop@b.example"}
 
 
 def test_a_webhook_is_paused_and_its_batches_are_the_apis(walker: Walk) -> None:
@@ -236,8 +236,8 @@ def test_a_webhook_is_paused_and_its_batches_are_the_apis(walker: Walk) -> None:
     press(walker.link(f'[href="/webhooks/{WEBHOOK}"]'))
     at_path(walker.page, f"/webhooks/{WEBHOOK}")
     shown = {row["batch_id"] for row in walker.export("batches")}
-    told = walker.api(f"/webhooks/{WEBHOOK}/batches")["results"]
-    assert shown == {each["batch_id"] for each in told}
+    answer = walker.api(f"/webhooks/{WEBHOOK}/batches")["results"]
+    assert shown == {each["batch_id"] for each in answer}
     press(walker.button("Pause"))
     expect(walker.button("Resume")).to_be_visible()
     registry = SqliteRegistry(walker.site.folder / "registry.db")
@@ -300,5 +300,5 @@ def _all() -> dict[str, str]:
     return {"from": _time(FROM - DAY), "to": _time(TO), "timezone": "UTC", "per_page": "1000"}
 
 
-def _recipients(told: dict[str, Any]) -> list[str]:
-    return [str(each["raw_rcpt_to"]) for each in told["results"]]
+def _recipients(answer: dict[str, Any]) -> list[str]:
+    return [str(each["raw_rcpt_to"]) for each in answer["results"]]

@@ -41,7 +41,7 @@ from tracker_web.pages.content.mail_frame import Clicks, framed
 from tracker_web.web.app import create_app
 from web.chromium import at_path, fresh_page, go, signed_in
 from web.servers import ROOT, TIMEOUT, Site, make_site, opener, running, web
-from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, hit, keep, shown_site, tell
+from web.shown_site import ADDRESS, CAMPAIGN, PERIOD, a_copy, add_rows, hit, keep, shown_site
 from web.signing_in import HOST, PASSWORD, sign_in
 from web.web_cases import NOW
 from web.web_events import an_injection
@@ -223,19 +223,19 @@ HOSTILE = """<form action="FAR/"><input autofocus name="a"><button id="send">go<
 
 
 @pytest.fixture(scope="module")
-def kept(site: Site, chromium: Browser) -> Iterator[StorageState]:
+def session(site: Site, chromium: Browser) -> Iterator[StorageState]:
     """What a browser keeps that signed in; the pages are served while it is there."""
     with running(site, web):
         yield signed_in(chromium, opener(site))
 
 
-def options(site: Site, kept: StorageState) -> dict[str, Any]:
-    return {"storage_state": kept, "base_url": f"http://localhost:{site.web}"}
+def options(site: Site, session: StorageState) -> dict[str, Any]:
+    return {"storage_state": session, "base_url": f"http://localhost:{site.web}"}
 
 
 @pytest.fixture
-def page(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
-    with fresh_page(chromium, **options(site, kept)) as fresh:
+def page(site: Site, chromium: Browser, session: StorageState) -> Iterator[Page]:
+    with fresh_page(chromium, **options(site, session)) as fresh:
         yield fresh
 
 
@@ -248,12 +248,12 @@ def far() -> Iterator[socket.socket]:
 
 
 def test_in_a_browser_a_hostile_copy_can_do_nothing(
-    site: Site, chromium: Browser, kept: StorageState, far: socket.socket
+    site: Site, chromium: Browser, session: StorageState, far: socket.socket
 ) -> None:
     """Even one that was never made harmless: as if somebody had put it into the registry."""
     hostile = HOSTILE.replace("FAR", f"http://127.0.0.1:{far.getsockname()[1]}")
     keep(site.folder, replace(a_copy("hostile"), html=hostile + mark(0)))
-    with fresh_page(chromium, complains=True, **options(site, kept)) as page:  # of all that is forbidden
+    with fresh_page(chromium, complains=True, **options(site, session)) as page:  # of all that is forbidden
         go(page, "/mail-copy/hostile")
         at_path(page, "/map/hostile")  # it is shown in its frame alone
         frame = page.frame_locator("iframe")
@@ -362,14 +362,14 @@ def test_vendored_files_are_what_their_makers_published() -> None:
     folders = [each for each in VENDORED.iterdir() if each.is_dir()]
     assert folders
     for folder in folders:
-        told = (folder / "VENDOR.txt").read_text("utf-8")
-        lines = [line.split() for line in told.partition("SHA-256:\n")[2].splitlines() if line]
+        vendored = (folder / "VENDOR.txt").read_text("utf-8")
+        lines = [line.split() for line in vendored.partition("SHA-256:\n")[2].splitlines() if line]
         hashes = {name: digest for digest, name in lines}
         assert set(hashes) == {each.name for each in folder.iterdir()} - {"VENDOR.txt"}
         for name, digest in hashes.items():
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
         assert "LICENSE" in hashes
-        assert "Licence: " in told
+        assert "Licence: " in vendored
 
 
 @pytest.mark.parametrize("path", [f"/{PERIOD}", f"/campaigns/{CAMPAIGN}"])
@@ -402,9 +402,9 @@ def drawn_width(page: Page) -> float:
 
 
 def test_without_script_a_series_is_the_servers_drawing(
-    site: Site, chromium: Browser, kept: StorageState
+    site: Site, chromium: Browser, session: StorageState
 ) -> None:
-    with fresh_page(chromium, java_script_enabled=False, **options(site, kept)) as page:
+    with fresh_page(chromium, java_script_enabled=False, **options(site, session)) as page:
         go(page, f"/campaigns/{CAMPAIGN}")
         expect(page.locator(".plot")).to_have_count(0)
         assert drawn_width(page) > 500
@@ -421,19 +421,19 @@ def test_text_of_strangers_stays_text_in_the_browser(site: Site, page: Page) -> 
         campaign=name, at_ms=(NOW - 3600) * 1000, queue_id="4bRude",
     )  # fmt: skip
     link = Link(b"https://a.example/'\"><script>alert(3)</script>", RUDE[:63], False, 0, "html")
-    said = MessageEvent(
+    delivery = MessageEvent(
         "0190aaaa-0000-7000-8000-00000000eeee", mail.at_ms, "bounce", "mx", "4bRude", 7, raw_reason=RUDE
     )
-    tell(site, [
+    add_rows(site, [
         *rows(mail),
         *rows(hit(mail, Kind.CLICK, 60, RUDE, link)),
         *rows(hit(mail, Kind.OPEN, 90, RUDE)),
-        *rows(said, injection=mail),
+        *rows(delivery, injection=mail),
     ])  # fmt: skip
-    kept = a_copy(name, html=f"<p>{RUDE}</p>")
+    copy = a_copy(name, html=f"<p>{RUDE}</p>")
     links = (KeptLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
-    keep(site.folder, replace(kept, subject=RUDE, links=links))
-    keep(site.folder, replace(kept, subject=RUDE, links=links, form="other"))
+    keep(site.folder, replace(copy, subject=RUDE, links=links))
+    keep(site.folder, replace(copy, subject=RUDE, links=links, form="other"))
     shown = 0
     quoted = quote(name, safe="")
     paths = [f"/map/{quoted}", f"/campaigns/{quoted}", f"/machines/rule/no-rule{PERIOD}"]

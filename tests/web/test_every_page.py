@@ -50,8 +50,10 @@ class Asker:
         return answer
 
     def api(self, path: str, **query: str) -> list[Row]:
-        asked = {name: value for name, value in query.items() if value}
-        answer = self._client.get(f"/api/v1{path}", query_string=asked, headers={"Authorization": self._key})
+        parameters = {name: value for name, value in query.items() if value}
+        answer = self._client.get(
+            f"/api/v1{path}", query_string=parameters, headers={"Authorization": self._key}
+        )
         assert answer.status_code == 200, answer.get_data(as_text=True)
         found: list[Row] = answer.get_json()["results"]
         return found
@@ -111,7 +113,7 @@ def test_each_export_is_what_the_page_shows_and_the_api_says(asker: Asker, path:
         shown = links.find_previous(["table", "ol"])
         assert isinstance(shown, Tag)
         are_shown(shown, rows)
-        TOLD[name](asker, path, rows)
+        COMPARED[name](asker, path, rows)
     assert len(page.select("table.cards-when-narrow")) <= len(exported)
 
 
@@ -152,10 +154,10 @@ def _groups(path: str, by: str, group: str) -> Callable[[Asker, str, list[Row]],
 
     def compare(asker: Asker, page: str, rows: list[Row]) -> None:
         names = [name for name in rows[0] if name.startswith(("count_", "x_count_"))]
-        told = {row[by]: row for row in asker.figures(path, *names, campaigns=_campaign(page))}
-        assert {row[group] for row in rows} == set(told)
+        answer = {row[by]: row for row in asker.figures(path, *names, campaigns=_campaign(page))}
+        assert {row[group] for row in rows} == set(answer)
         for row in rows:
-            assert {name: row[name] for name in names} == {name: told[row[group]][name] for name in names}
+            assert {name: row[name] for name in names} == {name: answer[row[group]][name] for name in names}
 
     return compare
 
@@ -169,17 +171,17 @@ def _series(asker: Asker, page: str, rows: list[Row]) -> None:
     names = ("x_count_people_unique_rendered", "x_count_people_unique_clicked")
     if "count=total" in page:
         names = ("x_count_people_rendered", "x_count_people_clicked")
-    told = asker.figures("/time-series", *names, precision="day", campaigns=_campaign(page))
+    answer = asker.figures("/time-series", *names, precision="day", campaigns=_campaign(page))
     assert [pair for row in rows if any(pair := (row["opens"], row["clicks"]))] == [
-        pair for row in told if any(pair := (row[names[0]], row[names[1]]))
+        pair for row in answer if any(pair := (row[names[0]], row[names[1]]))
     ]
 
 
 def _hours(asker: Asker, page: str, rows: list[Row]) -> None:
     names = ("x_count_people_rendered", "x_count_people_clicked")
-    told = asker.figures("/time-series", *names, precision="hour", campaigns=_campaign(page))
+    answer = asker.figures("/time-series", *names, precision="hour", campaigns=_campaign(page))
     sums: Counter[tuple[int, str]] = Counter()
-    for row in told:
+    for row in answer:
         for name in names:
             sums[int(row["ts"][11:13]), name] += row[name]
     assert [(row["opens"], row["clicks"]) for row in rows] == [
@@ -190,40 +192,40 @@ def _hours(asker: Asker, page: str, rows: list[Row]) -> None:
 def _recipients(asker: Asker, page: str, rows: list[Row]) -> None:
     state = parse_qs(urlsplit(page).query).get("state", ["sent"])[0]
     types = ",".join(STATES[state].types)
-    told = asker.api("/events/message", campaigns=_campaign(page), events=types, **_LONGER)
+    answer = asker.api("/events/message", campaigns=_campaign(page), events=types, **_LONGER)
     if "link=" in page:
-        told = [
-            each for each in told if each.get("x_link_ordinal") == 0 or each["target_link_name"] == "walks"
+        answer = [
+            each for each in answer if each.get("x_link_ordinal") == 0 or each["target_link_name"] == "walks"
         ]
-    assert {row["recipient"]: row["times"] for row in rows} == Counter(each["raw_rcpt_to"] for each in told)
+    assert {row["recipient"]: row["times"] for row in rows} == Counter(each["raw_rcpt_to"] for each in answer)
 
 
 def _events(asker: Asker, page: str, rows: list[Row]) -> None:
     parts = urlsplit(page)
-    asked = {"recipients": parse_qs(parts.query).get("address", [""])[0]}
+    parameters = {"recipients": parse_qs(parts.query).get("address", [""])[0]}
     if parts.path.startswith("/messages/"):
-        asked["messages"] = parts.path.rpartition("/")[2]
-    told = asker.api("/events/message", **asked, **_LONGER)
+        parameters["messages"] = parts.path.rpartition("/")[2]
+    answer = asker.api("/events/message", **parameters, **_LONGER)
     of = ("type", "raw_rcpt_to", "message_id")
-    shown, said = (
+    shown, stated = (
         Counter((row["timestamp"][:19], *(row[name] for name in of)) for row in each)
-        for each in (rows, told[: len(rows)])
+        for each in (rows, answer[: len(rows)])
     )
-    assert shown == said
-    assert len(rows) == min(len(told), 50)
+    assert shown == stated
+    assert len(rows) == min(len(answer), 50)
 
 
 def _machines(asker: Asker, _page: str, rows: list[Row]) -> None:
     names = ("x_count_recorded_rendered", "x_count_recorded_clicked")
-    (told,) = asker.figures("", *names)
-    assert {name: sum(row[name] for row in rows) for name in names} == {name: told[name] for name in names}
+    (answer,) = asker.figures("", *names)
+    assert {name: sum(row[name] for row in rows) for name in names} == {name: answer[name] for name in names}
 
 
 def _message_links(asker: Asker, page: str, rows: list[Row]) -> None:
     clicks = asker.api("/events/message", messages=page.rpartition("/")[2], events="click", **_LONGER)
-    told = {(each["target_link_name"], each["target_link_url"]) for each in clicks}
-    assert {(row["link"], row["target"]) for row in rows if row["clicked_by"]} == told
-    assert told
+    answer = {(each["target_link_name"], each["target_link_url"]) for each in clicks}
+    assert {(row["link"], row["target"]) for row in rows if row["clicked_by"]} == answer
+    assert answer
 
 
 def _programs(asker: Asker, _page: str, rows: list[Row]) -> None:
@@ -236,28 +238,30 @@ def _programs(asker: Asker, _page: str, rows: list[Row]) -> None:
 
 
 def _suppression(asker: Asker, _page: str, rows: list[Row]) -> None:
-    told = asker.api("/suppression-list")
+    answer = asker.api("/suppression-list")
     assert [(row["recipient"], row["type"], row["source"]) for row in rows] == [
-        (each["recipient"], each["type"], each["source"]) for each in told
+        (each["recipient"], each["type"], each["source"]) for each in answer
     ]
 
 
 def _batches(asker: Asker, page: str, rows: list[Row]) -> None:
-    told = asker.api(f"{page}/batches")
-    assert [(row["batch_id"], row["ts"]) for row in rows] == [(each["batch_id"], each["ts"]) for each in told]
+    answer = asker.api(f"{page}/batches")
+    assert [(row["batch_id"], row["ts"]) for row in rows] == [
+        (each["batch_id"], each["ts"]) for each in answer
+    ]
 
 
 def _webhooks(asker: Asker, _page: str, rows: list[Row]) -> None:
-    told = asker.api("/webhooks")
+    answer = asker.api("/webhooks")
     assert [(row["id"], row["name"], row["target"], row["events"]) for row in rows] == [
-        (each["id"], each["name"], each["target"], len(each["events"])) for each in told
+        (each["id"], each["name"], each["target"], len(each["events"])) for each in answer
     ]
 
 
 def _domains(asker: Asker, _page: str, rows: list[Row]) -> None:
-    told = asker.api("/tracking-domains")
+    answer = asker.api("/tracking-domains")
     assert [(row["domain"], row["secure"], row["default"], row["verified"]) for row in rows] == [
-        (each["domain"], each["secure"], each["default"], each["status"]["verified"]) for each in told
+        (each["domain"], each["secure"], each["default"], each["status"]["verified"]) for each in answer
     ]
 
 
@@ -266,7 +270,7 @@ def _nothing(_asker: Asker, _page: str, rows: list[Row]) -> None:
     assert rows
 
 
-TOLD: dict[str, Callable[[Asker, str, list[Row]], None]] = {
+COMPARED: dict[str, Callable[[Asker, str, list[Row]], None]] = {
     "campaigns": _groups("/campaign", "campaign_id", "campaign"),
     "domains": _groups("/domain", "domain", "domain"),
     "links": _groups("/link-name", "link_name", "link"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tracker_web.web.front.asgi import Front
 from tracker_web.web.front.bodies import Bodies
-from tracker_web.web.front.body_wanted import BodyWanted, limit_body
 from tracker_web.web.front.environ import environ_of
+from tracker_web.web.front.unread_body import BodyNeeded, limit_body
 from tracker_web.web.request_metrics import REQUESTS, RequestMetrics
 
 Piece = tuple[float, bytes]  # seconds before it, and what comes
@@ -69,27 +69,29 @@ class Client:
 
 
 class Application:
-    """Reads its body and says it. asked: how often it was."""
+    """Reads its body and says it. calls: how often it was."""
 
     def __init__(self, limit: int = 1000) -> None:
-        self.asked = 0
+        self.calls = 0
         self._limit = limit
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., object]) -> list[bytes]:
-        self.asked += 1
+        self.calls += 1
         limit_body(environ, self._limit)
         body = environ["wsgi.input"].read()
         start("200 OK", [("Content-Type", "text/plain")])
         return [body, b"/", environ.get("CONTENT_LENGTH", "none").encode()]
 
 
-def play(app: Any, asked: dict[str, Any], client: Callable[[], Client], **limits: Any) -> Client:
+def play(app: Any, request: dict[str, Any], client: Callable[[], Client], **limits: Any) -> Client:
     """One request; the client that it was made by."""
 
     async def run() -> Client:
         made = client()
         with ThreadPoolExecutor(2) as workers:
-            await asyncio.wait_for(Front(app, workers, Bodies(**limits))(asked, made.receive, made.send), 20)
+            await asyncio.wait_for(
+                Front(app, workers, Bodies(**limits))(request, made.receive, made.send), 20
+            )
         return made
 
     return asyncio.run(run())
@@ -104,7 +106,7 @@ def test_body_is_what_came_and_its_length_is_told(pieces: list[bytes], chunked: 
     client = play(app, scope("POST", b"/x", **fields), lambda: Client(*((0.0, piece) for piece in pieces)))
     length = str(len(whole)).encode() if whole or chunked else b"0"
     assert (client.status, client.body) == (200, whole + b"/" + length)
-    assert app.asked == (2 if whole or chunked else 1)
+    assert app.calls == (2 if whole or chunked else 1)
 
 
 def test_no_more_is_read_than_the_application_wants_and_a_byte() -> None:
@@ -135,9 +137,11 @@ def test_slow_body_is_answered_408_and_its_connection_ends(path: bytes, media: s
 def test_each_byte_buys_time_and_too_few_too_little() -> None:
     """Twenty pieces, one in 20 ms, are slower than the 0.1 s for what comes at all."""
     pieces = [(0.02, b"x" * 100)] * 20
-    asked = scope(content_length="2000")
-    assert play(Application(5000), asked, lambda: Client(*pieces), seconds=0.1, rate=100).status == 200
-    assert play(Application(5000), asked, lambda: Client(*pieces), seconds=0.1, rate=1_000_000).status == 408
+    request = scope(content_length="2000")
+    assert play(Application(5000), request, lambda: Client(*pieces), seconds=0.1, rate=100).status == 200
+    assert (
+        play(Application(5000), request, lambda: Client(*pieces), seconds=0.1, rate=1_000_000).status == 408
+    )
 
 
 def test_where_places_are_used_up_the_oldest_ends() -> None:
@@ -147,8 +151,8 @@ def test_where_places_are_used_up_the_oldest_ends() -> None:
             front = Front(Application(), workers, Bodies(at_once=2))
             tasks = []
             for client in slow:
-                asked = scope(content_length="1000")
-                tasks.append(asyncio.create_task(front(asked, client.receive, client.send)))
+                request = scope(content_length="1000")
+                tasks.append(asyncio.create_task(front(request, client.receive, client.send)))
                 await asyncio.sleep(0.05)
             await asyncio.wait_for(tasks[0], 20)
             quick = Client((0, b"qu"), (0, b"ick"))
@@ -189,7 +193,7 @@ def test_client_that_goes_away_in_its_body_is_no_request() -> None:
         return client
 
     assert play(app, scope(content_length="5"), leaving).sent == []
-    assert app.asked == 1
+    assert app.calls == 1
 
 
 class Pieces:
@@ -241,11 +245,11 @@ def test_no_piece_is_made_before_the_last_one_is_on_its_way_nor_after_the_client
 
 
 def test_failing_application_raises_where_the_server_sees_it() -> None:
-    def failing(_environ: dict[str, Any], _start: Callable[..., object]) -> list[bytes]:
+    def raising(_environ: dict[str, Any], _start: Callable[..., object]) -> list[bytes]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        play(failing, scope("GET"), Client)
+        play(raising, scope("GET"), Client)
 
 
 def test_what_is_asked_twice_is_counted_once() -> None:
@@ -257,12 +261,12 @@ def test_what_is_asked_twice_is_counted_once() -> None:
 
 def test_fields_cannot_be_made_up_by_their_spelling() -> None:
     """`X_Forwarded_For` is not what a proxy set or took away."""
-    asked = scope("GET", path=b"/a%2Fb%C3%A9?x=1")
-    asked["headers"] = [
+    request = scope("GET", path=b"/a%2Fb%C3%A9?x=1")
+    request["headers"] = [
         (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"accept", b"x"), (b"accept", b"y"), (b"x_login", b"root"),
         (b"x-login", b"\xc3\xa9"), (b"content-type", b"text/plain"), (b"proxy", b"http://evil.example"),
     ]  # fmt: skip
-    environ = environ_of(asked)
+    environ = environ_of(request)
     assert environ["PATH_INFO"] == "/a/b\u00c3\u00a9"
     assert (environ["HTTP_COOKIE"], environ["HTTP_ACCEPT"]) == ("a=1; b=2", "x,y")
     assert (environ["HTTP_X_LOGIN"], environ["CONTENT_TYPE"]) == ("\u00c3\u00a9", "text/plain")
@@ -270,4 +274,4 @@ def test_fields_cannot_be_made_up_by_their_spelling() -> None:
 
 
 def test_wish_for_a_body_is_no_error_that_a_handler_takes() -> None:
-    assert not issubclass(BodyWanted, Exception)
+    assert not issubclass(BodyNeeded, Exception)

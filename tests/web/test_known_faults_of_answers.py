@@ -68,8 +68,8 @@ def test_b22_pixel_is_never_kept_by_caches(path: str, method: str) -> None:
 
 def test_b22_conditional_request_gets_the_pixel_and_is_an_open() -> None:
     spool = MemorySpool()
-    asked = environ(f"/q/{token(Kind.OPEN)}", HTTP_IF_NONE_MATCH="*", HTTP_IF_MODIFIED_SINCE="now")
-    assert ask(hot(spool), asked).status == 200
+    request = environ(f"/q/{token(Kind.OPEN)}", HTTP_IF_NONE_MATCH="*", HTTP_IF_MODIFIED_SINCE="now")
+    assert ask(hot(spool), request).status == 200
     assert len(spool.records) == 1
 
 
@@ -103,8 +103,8 @@ def test_d3_redirect_asks_nothing_of_the_target() -> None:
 def test_f1_link_leads_on_by_http_and_by_https() -> None:
     """A link works by http and by https alike, so mail sent before a certificate came leads on."""
     for scheme in ("http", "https"):
-        asked = environ(f"/f/a/{token()}", **{"wsgi.url_scheme": scheme})
-        assert ask(hot(), asked).headers["location"] == TARGET.decode()
+        request = environ(f"/f/a/{token()}", **{"wsgi.url_scheme": scheme})
+        assert ask(hot(), request).headers["location"] == TARGET.decode()
 
 
 def test_f6_sub_path_of_an_app_leads_on_and_its_file_is_served() -> None:
@@ -135,14 +135,14 @@ EVIL = "https://evil.example/"
 )
 def test_f7_nobody_but_the_key_holder_names_a_target(path: str) -> None:
     path, _, query = path.partition("?")
-    asked = environ(unquote_to_bytes(path).decode("latin-1"), QUERY_STRING=query)
-    assert "location" not in ask(hot(), asked).headers
+    request = environ(unquote_to_bytes(path).decode("latin-1"), QUERY_STRING=query)
+    assert "location" not in ask(hot(), request).headers
 
 
 @pytest.mark.parametrize("query", ["url=https://evil.example/", "target=//evil.example", "u=\r\nX: y"])
 def test_f7_genuine_link_leads_to_its_own_target_whatever_is_added(query: str) -> None:
-    asked = environ(f"/f/a/{token()}", QUERY_STRING=query, HTTP_X_FORWARDED_HOST="evil.example")
-    assert ask(hot(), asked).headers["location"] == TARGET.decode()
+    request = environ(f"/f/a/{token()}", QUERY_STRING=query, HTTP_X_FORWARDED_HOST="evil.example")
+    assert ask(hot(), request).headers["location"] == TARGET.decode()
 
 
 def test_f7_what_is_no_genuine_link_is_answered_under_our_own_hosts_alone() -> None:

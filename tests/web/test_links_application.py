@@ -130,7 +130,7 @@ def test_what_is_no_token_is_not_found_under_another_name(name: str | None) -> N
 
 
 @pytest.mark.parametrize(
-    ("host", "kept"),
+    ("host", "expected"),
     [
         ("Old.Example:8443", "old.example"),
         ("old_name.example.", "old_name.example"),
@@ -146,11 +146,11 @@ def test_what_is_no_token_is_not_found_under_another_name(name: str | None) -> N
         (None, ""),
     ],
 )
-def test_h31_host_of_an_event_is_a_name_or_nothing(host: str | None, kept: str) -> None:
+def test_h31_host_of_an_event_is_a_name_or_nothing(host: str | None, expected: str) -> None:
     for hosts in (frozenset({HOST}), None):
         spool = MemorySpool()
         assert ask(hot(spool, hosts=hosts), click(host=host)).status == 302
-        assert hit(spool).host == kept
+        assert hit(spool).host == expected
 
 
 def test_privacy_off_records_nothing_and_redirects() -> None:
@@ -212,9 +212,9 @@ def test_failing_spool_changes_no_answer() -> None:
         def append(self, record: bytes) -> bool:
             raise OSError("gone")
 
-    told: list[Exception] = []
-    assert ask(hot(Broken(), lost=told.append), click()).status == 302
-    assert len(told) == 1
+    reports: list[Exception] = []
+    assert ask(hot(Broken(), lost=reports.append), click()).status == 302
+    assert len(reports) == 1
     assert ask(hot(Full()), click()).status == 302
     assert ask(hot(Full()), environ(f"/q/{token(Kind.OPEN)}")).body == PIXEL
 
@@ -399,7 +399,7 @@ def test_hits_that_are_not_to_be_recorded_are_answered_all_the_same(
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "expected"),
     [
         ({}, "recorded"),
         ({"HTTP_ACCEPT_LANGUAGE": "nb", "HTTP_ACCEPT": "*/*"}, "recorded accept_any language"),
@@ -413,7 +413,7 @@ def test_hits_that_are_not_to_be_recorded_are_answered_all_the_same(
         ({"SERVER_PROTOCOL": "HTTP/1.0", "REMOTE_ADDR": ""}, "recorded"),
     ],
 )
-def test_signals_are_recorded(facts: dict[str, str], said: str) -> None:
+def test_signals_are_recorded(facts: dict[str, str], expected: str) -> None:
     spool = MemorySpool()
     ask(hot(spool), click(**facts))
-    assert signal_names(hit(spool).signals) == said.split()
+    assert signal_names(hit(spool).signals) == expected.split()

@@ -67,10 +67,10 @@ def test_a_rule_has_its_conditions_hits_and_examples(client: FlaskClient) -> Non
     page = text(client, f"/machines/rule/mail-filter{PERIOD}")
     assert "barracuda" in page
     assert "Barracuda Sentinel" in page
-    told = re.search(r'0 opens, (\d+) clicks: <a href="/messages\?class=scanner">scanner', page)
-    assert told is not None
+    count = re.search(r'0 opens, (\d+) clicks: <a href="/messages\?class=scanner">scanner', page)
+    assert count is not None
     shown = len(re.findall(r'<li class="machines" data-id=', page))
-    assert shown == min(machines._EXAMPLES, int(told[1])) > 5
+    assert shown == min(machines._EXAMPLES, int(count[1])) > 5
     assert "mail-filter" not in text(client, f"/machines/rule/head{PERIOD}")
     assert text(client, "/machines/rule/no-such", 404)
 
@@ -118,18 +118,18 @@ def test_what_a_try_had_no_time_for_is_judged_from_page_to_page(
     assert whole is not None
     monkeypatch.setattr(machines, "_SECONDS", -1.0)
     monkeypatch.setattr(machines, "_PORTION", 20)
-    told, pages_read = [0, 0], 0
+    totals, pages_read = [0, 0], 0
     while path:
         page = text(client, path)
         assert ("Not all were judged" in page) == ('rel="next"' in page)
         found = re.search(r"<p>(\d+) hits since.*?<strong>(\d+)</strong>", page)
         assert found is not None
-        told = [so_far + int(now) for so_far, now in zip(told, found.groups(), strict=True)]
+        totals = [so_far + int(now) for so_far, now in zip(totals, found.groups(), strict=True)]
         following = re.search(r'href="(/machines/try[^"]*since=\d+)" rel="next"', page)
         path = html.unescape(following[1]) if following else ""
         pages_read += 1
-    assert told == [int(number) for number in whole.groups()]
-    assert pages_read >= told[0] // 20 > 2
+    assert totals == [int(number) for number in whole.groups()]
+    assert pages_read >= totals[0] // 20 > 2
 
 
 def test_events_of_a_rule_are_read_as_far_as_there_is_time_and_then_from_there(
@@ -195,9 +195,9 @@ def test_without_a_request_there_is_nothing_to_try(tmp_path_factory: pytest.Temp
 
 def test_every_shipped_rule_says_what_it_asks_for() -> None:
     for rule in shipped().rules:
-        told = conditions(rule)
-        assert told, rule.name
-        assert all(name and value for name, value in told), rule.name
+        listed = conditions(rule)
+        assert listed, rule.name
+        assert all(name and value for name, value in listed), rule.name
 
 
 def test_a_change_is_of_its_rule_alone() -> None:

@@ -70,7 +70,7 @@ def send(client: FlaskClient, path: str, form: dict[str, str], **more: str) -> T
     return client.post(path, data={"form": form_of(client), **form} | more, headers=HOST)
 
 
-def kept(registry: SqliteRegistry) -> list[str]:
+def entries(registry: SqliteRegistry) -> list[str]:
     """What forms may have entered."""
     kinds = ("apikey", "erasure", "suppression", "tracking-domain", "user")
     return [f"{kind} {each.key}" for kind in kinds for each in registry.find(kind)]
@@ -81,11 +81,11 @@ def test_each_form_by_each_role(client: FlaskClient, registry: SqliteRegistry, r
     signed_in(client, registry, role)
     token = form_of(client)
     for path, needed, form in FORMS:
-        before = kept(registry)
+        before = entries(registry)
         answer = client.post(path, data={"form": token, **form}, headers=HOST)
         assert (answer.status_code == 403) == (not role.includes(needed)), (path, answer.status_code)
         if not role.includes(needed):
-            assert kept(registry) == before, path
+            assert entries(registry) == before, path
 
 
 def test_a_form_of_another_site_changes_nothing(client: FlaskClient, registry: SqliteRegistry) -> None:
@@ -93,14 +93,14 @@ def test_a_form_of_another_site_changes_nothing(client: FlaskClient, registry: S
     for path, _, form in FORMS:
         for forged in ({}, {"form": ""}, {"form": "x" * 32}, {"form": "\u0661"}):
             assert client.post(path, data=form | forged, headers=HOST).status_code == 400, path
-    assert kept(registry) == ["user ida"]
+    assert entries(registry) == ["user ida"]
 
 
 def test_nothing_changes_by_looking(client: FlaskClient, registry: SqliteRegistry) -> None:
     signed_in(client, registry, Role.ADMINISTERS)
     for path, _, form in FORMS:
         assert client.get(path, query_string=form, headers=HOST).status_code in (200, 405), path
-    assert kept(registry) == ["user ida"]
+    assert entries(registry) == ["user ida"]
 
 
 def test_who_does_not_administer_sees_neither_users_nor_keys(
@@ -282,7 +282,7 @@ def test_what_readers_asked_is_for_those_who_administer(
     assert "kari@example.net" not in client.get("/recipients", headers=HOST).get_data(as_text=True)
 
 
-@pytest.mark.parametrize(("path", "form", "said"), [
+@pytest.mark.parametrize(("path", "form", "message"), [
     ("/access/users", {"name": "Ida", "password": PASSWORD, "role": "looks"}, "gibt es schon"),
     ("/access/users", {"name": "Uma", "password": "short", "role": "looks"}, "Ein Passwort hat 12 bis"),
     ("/access/users", {"name": "correct horse", "password": "Correct Horse"}, "nicht der Name"),
@@ -291,11 +291,11 @@ def test_what_readers_asked_is_for_those_who_administer(
     ("/domains", {"domain": "no domain"}, "kein Domainname"),
 ])  # fmt: skip
 def test_what_is_refused_is_said_in_the_language_of_the_page(
-    client: FlaskClient, registry: SqliteRegistry, path: str, form: dict[str, str], said: str
+    client: FlaskClient, registry: SqliteRegistry, path: str, form: dict[str, str], message: str
 ) -> None:
     signed_in(client, registry, Role.ADMINISTERS)
     answer = client.post(
         path, data={"form": form_of(client), **form}, headers=HOST | {"Accept-Language": "de"}
     )
     assert answer.status_code == 422
-    assert said in answer.get_data(as_text=True)
+    assert message in answer.get_data(as_text=True)

@@ -256,8 +256,16 @@ def test_h19_shipped_fragment_and_debians_default_site_go_together(tmp_path: Pat
     default = Path("/etc/nginx/sites-available/default")
     assert "default_server" in default.read_text()
     (tmp_path / "nginx.conf").write_text(main.rstrip().removesuffix("}") + f"    include {default};\n}}\n")
-    words = ("-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log"))
-    checked = subprocess.run([NGINX, *words], capture_output=True, text=True, check=False)
+    arguments = (
+        "-t",
+        "-p",
+        str(tmp_path),
+        "-c",
+        str(tmp_path / "nginx.conf"),
+        "-e",
+        str(tmp_path / "error.log"),
+    )
+    checked = subprocess.run([NGINX, *arguments], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
 

@@ -16,11 +16,11 @@ class Store:
 
     def __init__(self) -> None:
         self.let = Event()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.closed = 0
 
     def __call__(self, request: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
-        self.asked.append(request["PATH_INFO"])
+        self.requests.append(request["PATH_INFO"])
         if request["PATH_INFO"] == "/slow":
             assert self.let.wait(10)
         start("200 OK", [("Content-Type", "text/plain")])
@@ -49,9 +49,9 @@ def test_slow_page_says_come_again_and_is_there_then() -> None:
     while (answer := ask(pages, page("/slow"))).status == 503 and time.monotonic() < deadline:
         pass
     assert (answer.status, answer.body) == (200, b"/slow!")
-    assert store.asked == ["/slow"]  # made once, for all who asked
+    assert store.requests == ["/slow"]  # made once, for all who asked
     assert ask(pages, page("/slow")).status == 200
-    assert store.asked == ["/slow", "/slow"]  # and not kept when it was told
+    assert store.requests == ["/slow", "/slow"]  # and not kept when it was told
 
 
 def test_next_try_for_a_slow_page_holds_the_worker_up_no_more() -> None:
@@ -70,7 +70,7 @@ def test_requests_that_differ_share_no_page() -> None:
     store.let.clear()
     assert ask(pages, page("/slow", HTTP_COOKIE="who=ida")).status == 503
     assert ask(pages, page("/slow", HTTP_COOKIE="who=ole")).status == 503
-    assert store.asked == ["/slow", "/slow"]
+    assert store.requests == ["/slow", "/slow"]
     store.let.set()
 
 
@@ -79,7 +79,7 @@ def test_only_so_many_pages_are_made_at_once() -> None:
     pages = PageTimeout(store, 0.01)
     for number in range(9):
         assert ask(pages, page("/slow", QUERY_STRING=f"{number}")).status == 503
-    assert len(store.asked) == 4  # the others were turned away at once
+    assert len(store.requests) == 4  # the others were turned away at once
     store.let.set()
 
 

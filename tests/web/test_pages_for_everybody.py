@@ -17,7 +17,7 @@ from tracker_web.web.app import create_app
 from web.chromium import at_path, focus, fresh_page, go, signed_in, width
 from web.everybody import STOPS, at, bring, hindrances, press, tab_to, write
 from web.servers import Site, opener, running, web
-from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, WEBHOOK, hit, shown_site, tell
+from web.shown_site import ADDRESS, MESSAGE, PAGES, PERIOD, WEBHOOK, add_rows, hit, shown_site
 from web.web_cases import NOW
 from web.web_events import an_injection
 
@@ -39,14 +39,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def kept(site: Site, chromium: Browser) -> StorageState:
+def session(site: Site, chromium: Browser) -> StorageState:
     """What a browser keeps that signed in."""
     return signed_in(chromium, opener(site))
 
 
 @pytest.fixture
-def page(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
-    with fresh_page(chromium, storage_state=kept, base_url=at(site, "")) as fresh:
+def page(site: Site, chromium: Browser, session: StorageState) -> Iterator[Page]:
+    with fresh_page(chromium, storage_state=session, base_url=at(site, "")) as fresh:
         yield fresh
 
 
@@ -103,9 +103,9 @@ _ONE_OF_EACH = {path.partition("?")[0]: path for path in reversed(PAGES)}.values
 
 
 @pytest.fixture(scope="module")
-def shown(site: Site, chromium: Browser, kept: StorageState) -> Iterator[Page]:
+def shown(site: Site, chromium: Browser, session: StorageState) -> Iterator[Page]:
     """One page for all that is shown and changes nothing: a context for each would take as long again."""
-    with fresh_page(chromium, storage_state=kept, base_url=at(site, "")) as fresh:
+    with fresh_page(chromium, storage_state=session, base_url=at(site, "")) as fresh:
         bring(fresh)
         yield fresh
 
@@ -122,9 +122,9 @@ def test_a_page_opens_in_each_width_and_light_and_the_keyboard_comes_through(sho
     if path not in _ONE_OF_EACH:
         return
     shown.evaluate(_WATCH)
-    wanted = shown.evaluate(f"{STOPS}.length")
+    stops = shown.evaluate(f"{STOPS}.length")
     shown.locator(".skip").focus()
-    for _ in range(wanted - 1):
+    for _ in range(stops - 1):
         shown.keyboard.press("Tab")
     for _ in range(50):  # what a frame has, and none that is hidden
         shown.keyboard.press("Tab")
@@ -134,17 +134,17 @@ def test_a_page_opens_in_each_width_and_light_and_the_keyboard_comes_through(sho
         raise AssertionError("the keyboard never leaves this page")
     reached = shown.evaluate("window.reached")
     assert [each for each in reached if each[1] == "none" or each[2] < 2] == []
-    assert len(reached) >= wanted
+    assert len(reached) >= stops
 
 
 def test_german_fits_a_narrow_page_and_axe_finds_nothing_in_it(
-    site: Site, chromium: Browser, kept: StorageState
+    site: Site, chromium: Browser, session: StorageState
 ) -> None:
     """Its words are longer, and its `lang` must be right."""
     found: dict[str, list[str]] = {}
     narrow = {"width": 390, "height": 900}
     with fresh_page(
-        chromium, locale="de", viewport=narrow, storage_state=kept, base_url=at(site, "")
+        chromium, locale="de", viewport=narrow, storage_state=session, base_url=at(site, "")
     ) as page:
         bring(page)
         for path in PAGES:
@@ -160,9 +160,9 @@ def test_times_of_webhooks_are_for_people(page: Page) -> None:
     for path in ("/webhooks", f"/webhooks/{WEBHOOK}"):
         go(page, path)
         main = page.get_by_role("main")
-        told = main.locator("time").evaluate_all("all => all.map(t => [t.dateTime, t.textContent])")
-        assert told, path
-        for machine, person in told:
+        times = main.locator("time").evaluate_all("all => all.map(t => [t.dateTime, t.textContent])")
+        assert times, path
+        for machine, person in times:
             moment = datetime.fromisoformat(machine)
             assert person == f"{moment:%-d %b %Y, %H:%M:%S}"
             assert int(moment.timestamp()) == NOW
@@ -179,9 +179,9 @@ def test_axe_finds_nothing_in_what_unfolds(page: Page, scheme: Literal["light", 
     assert hindrances(page) == []
 
 
-def test_axe_sees_what_is_wrong(site: Site, chromium: Browser, kept: StorageState) -> None:
+def test_axe_sees_what_is_wrong(site: Site, chromium: Browser, session: StorageState) -> None:
     """The judge itself: a page with a fault is not let through."""
-    with fresh_page(chromium, complains=True, storage_state=kept) as page:  # there is no picture x
+    with fresh_page(chromium, complains=True, storage_state=session) as page:  # there is no picture x
         bring(page)
         go(page, at(site, "/pipeline"))
         page.locator("main").evaluate("m => m.insertAdjacentHTML('beforeend', '<input><img src=x>')")
@@ -224,9 +224,9 @@ def test_a_search_and_a_form_are_sent_by_keyboard(page: Page) -> None:
 
 
 def test_times_are_those_of_the_readers_zone_with_utc_under_the_pointer(
-    site: Site, chromium: Browser, kept: StorageState
+    site: Site, chromium: Browser, session: StorageState
 ) -> None:
-    with fresh_page(chromium, timezone_id="Asia/Kolkata", storage_state=kept) as page:
+    with fresh_page(chromium, timezone_id="Asia/Kolkata", storage_state=session) as page:
         go(page, at(site, f"/messages/{MESSAGE}"))
         first = page.locator("time").first
         expect(first).to_have_attribute("title", re.compile(r"\b08:02:02 UTC"))
@@ -243,7 +243,7 @@ def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path, chromium: B
         node_name=RUDE, at_ms=(NOW - 3600) * 1000,
     )  # fmt: skip
     link = Link(b"https://a.example/'\"><script>alert(3)</script>", RUDE[:63], False, 0, "html")
-    tell(site, [
+    add_rows(site, [
         *rows(mail),
         *rows(hit(mail, Kind.CLICK, 60, RUDE, link)),
         *rows(hit(mail, Kind.OPEN, 90, RUDE)),
@@ -254,12 +254,12 @@ def test_text_of_strangers_does_nothing_in_a_browser(tmp_path: Path, chromium: B
         go(page, f"/campaigns{PERIOD}")
         found = page.locator("td a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
         address = f"{RUDE}@example.net"
-        asked = [f"{path}?{urlencode({name: words})}" for path, name, words in (
+        pages = [f"{path}?{urlencode({name: text})}" for path, name, text in (
             ("/messages", "q", RUDE), ("/messages", "campaign", RUDE[:60]), ("/suppression", "q", RUDE),
             ("/recipients", "address", address), ("/recipients/erase", "address", address),
         )]  # fmt: skip
         there = [path for path in PAGES if not path.startswith("/map/")]  # no copy of a mail is kept here
-        for path in (*there, *found, *asked, f"/messages/{'ee' * 16}"):
+        for path in (*there, *found, *pages, f"/messages/{'ee' * 16}"):
             go(page, path)
             expect(page.locator("script:not([src]), main img, [onerror]")).to_have_count(0)
             shown += "<script>alert" in (page.locator("body").text_content() or "")

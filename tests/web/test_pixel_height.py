@@ -58,21 +58,21 @@ class Case(NamedTuple):
     """A document, and the same with both pixels or the last alone."""
 
     name: str
-    plain: bytes
+    untouched: bytes
     tracked: bytes
 
     @property
     def pixels(self) -> int:
-        return self.tracked.count(GIF) - self.plain.count(GIF)
+        return self.tracked.count(GIF) - self.untouched.count(GIF)
 
 
 def with_pixels(data: bytes, *, initial: bool) -> bytes:
     page = html.scan(data)
-    wanted = [places.last(data, page, lambda: None)]
+    places_of_pixels = [places.last(data, page, lambda: None)]
     if initial and page.has_html and page.body_open >= 0:
-        wanted.insert(0, places.first(data, page, lambda: None))
-    assert min(wanted) >= 0
-    for place in sorted(wanted, reverse=True):
+        places_of_pixels.insert(0, places.first(data, page, lambda: None))
+    assert min(places_of_pixels) >= 0
+    for place in sorted(places_of_pixels, reverse=True):
         data = data[:place] + pixels.html(GIF) + data[place:]
     return data
 
@@ -115,39 +115,45 @@ _MEASURE = """async ([plain, tracked]) => {
 
 
 def heights(page: Page, case: Case) -> list[list[Any]]:
-    both = [base64.b64encode(document).decode() for document in (case.plain, case.tracked)]
+    both = [base64.b64encode(document).decode() for document in (case.untouched, case.tracked)]
     found: list[list[Any]] = page.evaluate(_MEASURE, both)
     return found
 
 
-def faults(chromium: Browser, wanted: list[Case]) -> list[str]:
+def faults(chromium: Browser, selected: list[Case]) -> list[str]:
     found = []
     with fresh_page(chromium, complains=True) as page:  # of pictures that such mail names and nobody has
-        for case in wanted:
-            plain, tracked = heights(page, case)
-            loaded = tracked[2] - plain[2]
-            if loaded != case.pixels or not 0 <= tracked[0] - plain[0] <= loaded or tracked[1] != plain[1]:
-                found.append(f"{case.name}: {plain} became {tracked}")
+        for case in selected:
+            without, tracked = heights(page, case)
+            loaded = tracked[2] - without[2]
+            if (
+                loaded != case.pixels
+                or not 0 <= tracked[0] - without[0] <= loaded
+                or tracked[1] != without[1]
+            ):
+                found.append(f"{case.name}: {without} became {tracked}")
     return found
 
 
 def test_h12_a_pixel_adds_one_pixel_at_most_to_each_made_document(chromium: Browser) -> None:
-    wanted = [case for case in cases() if case.pixels == 1 and not case.name.startswith(("strict", "html 4"))]
-    assert len(wanted) >= 34
-    assert faults(chromium, wanted) == []
+    selected = [
+        case for case in cases() if case.pixels == 1 and not case.name.startswith(("strict", "html 4"))
+    ]
+    assert len(selected) >= 34
+    assert faults(chromium, selected) == []
 
 
 @pytest.mark.long
 def test_h12_a_pixel_adds_one_pixel_at_most_to_each_document(chromium: Browser) -> None:
-    wanted = [*cases(), *real_cases()]
-    assert faults(chromium, wanted) == []
+    selected = [*cases(), *real_cases()]
+    assert faults(chromium, selected) == []
 
 
 def test_h12_pixels_as_they_were_add_a_line(chromium: Browser) -> None:
     """The judge sees it: without align the pixel opens a line in a document with a doctype."""
-    wanted = [
+    selected = [
         case._replace(tracked=case.tracked.replace(b' align="left"', b""))
         for case in cases()
         if case.name in ("standards, table", "almost, large line", "quirks, table")
     ]
-    assert [fault.partition(":")[0] for fault in faults(chromium, wanted)] != []
+    assert [fault.partition(":")[0] for fault in faults(chromium, selected)] != []

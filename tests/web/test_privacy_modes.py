@@ -73,13 +73,13 @@ def test_neither_address_nor_program_of_a_reader_is_recorded(mode: PrivacyMode) 
 @pytest.mark.parametrize("mode", [PrivacyMode.AGGREGATE, PrivacyMode.HYGIENE])
 def test_link_sent_in_a_wider_mode_names_its_reader_no_more(mode: PrivacyMode) -> None:
     event = recorded(mode, metadata='{"shop":"north"}', tags=("letter",))
-    told, link = unpack(event.kind, event.packed)
+    unpacked, link = unpack(event.kind, event.packed)
     before = identity()
-    assert (told.recipient, told.metadata) == ("", "")
-    assert told.message_id != before.message_id
-    assert told.transmission_id != before.transmission_id
+    assert (unpacked.recipient, unpacked.metadata) == ("", "")
+    assert unpacked.message_id != before.message_id
+    assert unpacked.transmission_id != before.transmission_id
     assert link == Link(TARGET, "top banner")
-    assert (told.campaign, told.tags) == (
+    assert (unpacked.campaign, unpacked.tags) == (
         ("autumn-letter", ("letter",)) if mode is PrivacyMode.AGGREGATE else ("", ())
     )
 
@@ -139,7 +139,7 @@ def test_hygiene_keeps_the_day_of_an_open_and_no_time() -> None:
     (record,) = full.records
     for _ in range(2):
         assert keep.append(record)
-    days = [decode(kept) for kept in spool.records]
+    days = [decode(record) for record in spool.records]
     assert {event.at_ms for event in days} == {NOW * 1000 // 86_400_000 * 86_400_000}
     assert len({event.id for event in days}) == 2
     assert all(event.id.replace("-", "")[:12] == f"{event.at_ms:012x}" for event in days)
@@ -164,15 +164,15 @@ def test_wish_keeps_its_reader_and_message_and_no_more_than_its_mode_has(
     spool = MemorySpool()
     keep = PrivacySpool(spool, mode, bytes(32), EventIds(bytes(8)).next)
     link = None if kind is Kind.LIST_UNSUBSCRIBE else Link(TARGET, "leave", unsubscribe=True)
-    told = identity(metadata='{"shop":"north"}', tags=("letter",))
-    path = "/f/a/" + copy_sealer(KEY, told).seal(kind, link).decode("ascii")
+    sender_identity = identity(metadata='{"shop":"north"}', tags=("letter",))
+    path = "/f/a/" + copy_sealer(KEY, sender_identity).seal(kind, link).decode("ascii")
     ask(hot(keep), environ(path, "GET" if link else "POST"))
     event = decode(spool.records[0])
     assert isinstance(event, Hit)
     labels = (
         {"metadata": ""} if mode is PrivacyMode.AGGREGATE else {"metadata": "", "campaign": "", "tags": ()}
     )
-    assert unpack(event.kind, event.packed) == (replace(told, **labels), link)
+    assert unpack(event.kind, event.packed) == (replace(sender_identity, **labels), link)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -216,9 +216,9 @@ def test_running_tracker_writes_no_word_of_the_reader_to_its_disk(tmp_path: Path
         assert fetch(site.port, f"/q/{token(Kind.OPEN)}", **headers).status == 200
     assert len(site.hits()) == 2
     for file in filter(Path.is_file, tmp_path.rglob("*")):
-        kept = file.read_bytes().lower()
+        recorded = file.read_bytes().lower()
         for word in (b"ida.holm", b"203.0.113.9", b"nb-no"):
-            assert word not in kept, file
+            assert word not in recorded, file
 
 
 def obeying(spool: MemorySpool, objections: str) -> LinksApplication:

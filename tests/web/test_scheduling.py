@@ -18,7 +18,7 @@ from tracker_web.server import scheduling
 from web.servers import ROOT, TIMEOUT, make_site, own, running, web
 
 
-def said(process: int) -> tuple[int, int, int]:
+def read_scheduling(process: int) -> tuple[int, int, int]:
     """Policy, nice and length of turns, in nanoseconds, of a process; as Linux says them."""
     text = Path(f"/proc/{process}/sched").read_text()
     turn = re.search(r"se\.slice +: +(\d+)", text)
@@ -40,9 +40,9 @@ def worker_of(process: int) -> int:
 def test_readers_go_first_in_the_workers_themselves(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     with running(site, web) as pages, running(site, own) as tracker:
-        policy, nice, turn = said(tracker.pid)
+        policy, nice, turn = read_scheduling(tracker.pid)
         assert (policy, nice, turn) == (os.SCHED_OTHER, os.getpriority(os.PRIO_PROCESS, 0), 100_000)
-        policy, nice, longer = said(worker_of(pages.pid))
+        policy, nice, longer = read_scheduling(worker_of(pages.pid))
         assert (policy, nice) == (os.SCHED_OTHER, max(10, os.getpriority(os.PRIO_PROCESS, 0)))
         assert longer > turn
 

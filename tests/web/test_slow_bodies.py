@@ -129,8 +129,8 @@ def test_what_needs_no_body_is_answered_before_it_comes(site: ApiSite) -> None:
             assert status_of(connection) == status, request
 
 
-@pytest.mark.parametrize("told", [3, 1_048_577])
-def test_length_of_chunks_is_counted_not_believed(site: ApiSite, told: int) -> None:
+@pytest.mark.parametrize("stated", [3, 1_048_577])
+def test_length_of_chunks_is_counted_not_believed(site: ApiSite, stated: int) -> None:
     """Without end, they end at the limit: with the API's own answer."""
     piece = b" " * 65_536
     with held(site.site.web, with_key(site, None), 1) as (connection,):

@@ -20,8 +20,8 @@ def _site(tmp_path: Path) -> Site:
     return make_site(tmp_path, tracker=f'stop_list = "{tmp_path}/stopped.json" sender = "Example Ltd."')
 
 
-def _links(site: Site, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(SMTPAPI), "links", words[0], "--config", str(site.config), *words[1:]]
+def _links(site: Site, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(SMTPAPI), "links", arguments[0], "--config", str(site.config), *arguments[1:]]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.mta
 WHO = "friend@example.test"
 
 
-def follow(page: Page, words: str) -> None:
+def follow(page: Page, text: str) -> None:
     """Follow the first link with these words, to the page it leads to."""
-    link = page.get_by_role("link", name=words, exact=True).first
+    link = page.get_by_role("link", name=text, exact=True).first
     address = link.evaluate("link => link.href")
     link.click()
     page.wait_for_url(address)
@@ -30,16 +30,16 @@ def main(page: Page) -> Locator:
     return page.get_by_role("main")
 
 
-def shows(page: Page, words: str) -> None:
+def shows(page: Page, text: str) -> None:
     """Look at the page again until it shows something."""
 
     def looked() -> bool:
-        if words in main(page).inner_text():
+        if text in main(page).inner_text():
             return True
         go(page, page.url)
         return False
 
-    until(looked, 30, words)
+    until(looked, 30, text)
 
 
 def why_it_was_not_clicked(page: Page) -> None:

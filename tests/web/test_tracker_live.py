@@ -161,11 +161,11 @@ def test_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", site.port))
         other.listen()
-        code, said = outcome(site)
+        code, output = outcome(site)
     assert code == 2
-    assert said.count("\n") == 1
+    assert output.count("\n") == 1
     for part in (f"127.0.0.1:{site.port}", "ss -ltnp", "tracker", str(site.config)):
-        assert part in said
+        assert part in output
 
 
 def test_one_that_joins_answers_when_the_one_before_has_ended(tmp_path: Path) -> None:
@@ -184,32 +184,32 @@ def test_one_that_joins_answers_when_the_one_before_has_ended(tmp_path: Path) ->
 def test_missing_key_ring_is_one_line_that_says_what_to_run(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     (tmp_path / "keys").unlink()
-    code, said = outcome(site)
-    assert (code, said.count("\n")) == (2, 1)
-    assert str(tmp_path / "keys") in said
-    assert "smtpapi keys" in said
+    code, output = outcome(site)
+    assert (code, output.count("\n")) == (2, 1)
+    assert str(tmp_path / "keys") in output
+    assert "smtpapi keys" in output
 
 
 def test_broken_configuration_names_the_place(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     site.config.write_text("smtpapi { }\ntracker { workers = many }\n")
-    code, said = outcome(site)
+    code, output = outcome(site)
     assert code == 2
-    assert f"{site.config}:2:" in said
+    assert f"{site.config}:2:" in output
 
 
 def test_list_of_objections_that_cannot_be_read_is_no_start(tmp_path: Path) -> None:
     site = make_site(tmp_path, more=f'privacy {{ objections = "{tmp_path}/none" }}')
-    code, said = outcome(site)
-    assert (code, said.count("\n")) == (2, 1)
-    assert f"{tmp_path}/none: No such file or directory; make it, empty if nobody objected" in said
+    code, output = outcome(site)
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"{tmp_path}/none: No such file or directory; make it, empty if nobody objected" in output
 
 
 def test_missing_association_file_names_the_file(tmp_path: Path) -> None:
     site = make_site(tmp_path, tracker=f'assetlinks = "{tmp_path}/nowhere.json"')
-    code, said = outcome(site)
-    assert (code, said.count("\n")) == (2, 1)
-    assert f"{tmp_path}/nowhere.json" in said
+    code, output = outcome(site)
+    assert (code, output.count("\n")) == (2, 1)
+    assert f"{tmp_path}/nowhere.json" in output
 
 
 def preloaded(site: Site) -> list[str]:

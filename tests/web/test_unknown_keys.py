@@ -18,9 +18,9 @@ def test_h20_links_of_an_unknown_key_are_logged_once_counted_and_shown(tmp_path:
         for _ in range(30):
             assert fetch(site.port, f"/f/a/{token(key=other)}").status == 404
         assert fetch(site.port, f"/f/a/{token()}").status == 302
-    said = (tmp_path / "log").read_text()
-    assert said.count("keys that this host's ring lacks") == 1
-    assert "of key 4711 so far" in said
+    log = (tmp_path / "log").read_text()
+    assert log.count("keys that this host's ring lacks") == 1
+    assert "of key 4711 so far" in log
     command = [str(SMTPAPI), "ship", "--status", "--config", str(site.config)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "unknown   links of keys that the ring here lacks, answered with 404: 1 of key 4711" in told
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "unknown   links of keys that the ring here lacks, answered with 404: 1 of key 4711" in output

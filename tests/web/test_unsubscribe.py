@@ -20,7 +20,7 @@ from engagement.links.token import copy_sealer
 from engagement.settings.schema import PrivacyMode
 from engagement.shipper.wishes import Wish, wish_of
 from tracker_web.languages.choice import best
-from tracker_web.links.about_page import Kept
+from tracker_web.links.about_page import RetentionPolicy
 from tracker_web.links.privacy_spool import PrivacySpool, WishesSpool
 from web.web_cases import (
     KEY,
@@ -248,11 +248,11 @@ def test_each_page_is_whole_in_each_language(language: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_name_writes_markup(name: str, recipient: str) -> None:
     link = Link(b"news.example.com", name)
-    plain = ask(
+    answer = ask(
         hot(sender="z" if name else ""), environ(one_click(Link(b"news.example.com", "x"), recipient="y"))
     )
     page = ask(hot(sender=name), environ(one_click(link, recipient=recipient)))
-    assert tags(page.body) == tags(plain.body)
+    assert tags(page.body) == tags(answer.body)
 
 
 def tags(body: bytes) -> list[str]:
@@ -328,7 +328,7 @@ def test_mode_off_keeps_wishes_alone_and_their_order() -> None:
 @pytest.mark.parametrize(("accepted", "title"), [("en", "What is kept about you"), ("de", "Was über Sie")])
 def test_a_reader_is_told_what_is_kept_and_nothing_that_was_stored(accepted: str, title: str) -> None:
     spool = MemorySpool()
-    app = hot(spool, sender="Example Ltd.", kept=Kept(PrivacyMode.FULL, days=90))
+    app = hot(spool, sender="Example Ltd.", policy=RetentionPolicy(PrivacyMode.FULL, days=90))
     path = one_click()
     assert b'href="?about"' in ask(app, environ(path, HTTP_ACCEPT_LANGUAGE=accepted)).body
     page = ask(app, environ(path, QUERY_STRING="about", HTTP_ACCEPT_LANGUAGE=accepted))
@@ -343,7 +343,7 @@ def test_a_reader_is_told_what_is_kept_and_nothing_that_was_stored(accepted: str
 
 @pytest.mark.parametrize("mode", list(PrivacyMode))
 def test_what_is_kept_is_told_as_the_mode_has_it(mode: PrivacyMode) -> None:
-    page = ask(hot(kept=Kept(mode)), environ(one_click(), QUERY_STRING="about")).body.decode()
+    page = ask(hot(policy=RetentionPolicy(mode)), environ(one_click(), QUERY_STRING="about")).body.decode()
     assert ("internet address" in page) == (mode is PrivacyMode.FULL)
     assert "{" not in page.partition("</style>")[2]
 

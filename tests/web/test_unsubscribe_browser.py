@@ -15,7 +15,7 @@ from web.web_cases import KEY, identity
 
 NEWS = Link(b"news.example.com", "Weekly <News>")
 PHONE = ViewportSize(width=390, height=800)
-WORDS = {
+TEXTS = {
     "en": ("Unsubscribe from all mail of Example Ltd.", "Stay subscribed", "You stay subscribed"),
     "de": ("Von allen E-Mails von Example Ltd. abmelden", "Angemeldet bleiben", "Sie bleiben angemeldet"),
 }
@@ -27,7 +27,7 @@ def test_a_reader_leaves_all_lists_and_takes_it_back(
 ) -> None:
     site: Site = make_site(tmp_path, tracker='sender = "Example Ltd."')
     token = copy_sealer(KEY, identity()).seal(Kind.LIST_UNSUBSCRIBE, NEWS).decode("ascii")
-    leave, stay, said = WORDS[language]
+    leave, stay, confirmation = TEXTS[language]
     with (
         running(site),
         fresh_page(
@@ -42,7 +42,7 @@ def test_a_reader_leaves_all_lists_and_takes_it_back(
         assert site.hits() == []
         page.get_by_role("button", name=leave).click()
         page.get_by_role("button", name=stay).click()
-        expect(page.get_by_role("heading", name=said)).to_be_visible()
+        expect(page.get_by_role("heading", name=confirmation)).to_be_visible()
         expect(page.get_by_role("button")).to_have_count(0)
     assert [hit.method for hit in site.hits()] == ["POST", UNDO]
 

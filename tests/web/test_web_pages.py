@@ -149,12 +149,12 @@ def test_a_campaign_of_any_name_has_a_page(client: FlaskClient, site: Site, name
 
 def test_a_message_tells_what_happened_in_order(client: FlaskClient, site: Site) -> None:
     put(site, an_injection(), a_hit(Kind.OPEN, agent=GMAIL), a_hit(seconds=256))
-    told = lines(text(client, f"/messages/{bytes(16).hex()}"))
-    assert len(told) == 3
-    assert told[0].endswith("taken in from b-77@bounce.example.org; tracked, 0 links")
-    assert "fetched the pixel at the end an image proxy, set off by a person image-proxy" in told[1]
-    assert "clicked “top banner”" in told[2]
-    assert "a person browser https://shop.example.org/a?x=1&amp;y=" in told[2]
+    shown = lines(text(client, f"/messages/{bytes(16).hex()}"))
+    assert len(shown) == 3
+    assert shown[0].endswith("taken in from b-77@bounce.example.org; tracked, 0 links")
+    assert "fetched the pixel at the end an image proxy, set off by a person image-proxy" in shown[1]
+    assert "clicked “top banner”" in shown[2]
+    assert "a person browser https://shop.example.org/a?x=1&amp;y=" in shown[2]
 
 
 def test_why_a_message_was_not_tracked_is_said_in_words(client: FlaskClient, site: Site) -> None:
@@ -196,12 +196,12 @@ def test_a_search_narrows_the_list(client: FlaskClient, site: Site, query: str, 
 def test_words_of_a_subject_are_looked_for_in_so_many_events_a_page(
     client: FlaskClient, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = an_injection()._replace(subject="The lamp burns again")
+    searched = an_injection()._replace(subject="The lamp burns again")
     others = [
-        wanted._replace(message_id=bytes([n] * 16), at_ms=wanted.at_ms + n * 1000, subject="News")
+        searched._replace(message_id=bytes([n] * 16), at_ms=searched.at_ms + n * 1000, subject="News")
         for n in range(1, 70)
     ]
-    put(site, wanted, *others)
+    put(site, searched, *others)
     assert len(lines(text(client, "/messages?subject=LAMP%20burns"))) == 1
     assert "No event fits" in text(client, "/messages?subject=lamps")
     assert len(lines(text(client, "/messages?subject=lamp&type=injection&q=%3Cnobody@x%3E"))) == 0
@@ -226,9 +226,9 @@ def test_older_events_are_a_page_away(client: FlaskClient, site: Site) -> None:
 
 def test_what_does_not_count_says_so(client: FlaskClient, site: Site) -> None:
     put(site, a_hit(expired=True), a_hit(method="HEAD", seconds=60))
-    told = " ".join(lines(text(client, f"/recipients?address={RECIPIENT}")))
-    assert "not counted: the link had expired" in told
-    assert "not counted: a probe" in told
+    shown = " ".join(lines(text(client, f"/recipients?address={RECIPIENT}")))
+    assert "not counted: the link had expired" in shown
+    assert "not counted: a probe" in shown
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -362,7 +362,7 @@ def test_the_overview_says_so_while_events_are_newer_than_the_figures(
     client: FlaskClient, site: Site
 ) -> None:
     """The figures follow by a moment: between the two the first mail is in the list and in no figure."""
-    words = "The newest events are not in the figures yet."
+    notice = "The newest events are not in the figures yet."
     now_ms = int(time.time() * 1000)
     mail = an_injection()._replace(at_ms=now_ms, id=IDS.next(now_ms))
     store = open_store(load_file(site.config).store, writing=True)
@@ -372,10 +372,10 @@ def test_the_overview_says_so_while_events_are_newer_than_the_figures(
         hits = (a_hit(seconds=ago), a_hit(Kind.OPEN, seconds=ago), a_hit(seconds=ago, method="HEAD"))
         for came in (rows(mail), rows(taken, injection=mail), *map(rows, hits)):
             store.add(list(came))
-            assert words in text(client)
-            assert words not in text(client, f"/{THEN}")  # an earlier period misses nothing
+            assert notice in text(client)
+            assert notice not in text(client, f"/{THEN}")  # an earlier period misses nothing
             store.roll_up()
-            assert words not in text(client)
+            assert notice not in text(client)
         assert "1 mail taken in" in text(client)
     finally:
         store.close()

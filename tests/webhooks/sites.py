@@ -92,7 +92,7 @@ def endpoint(**named: Any) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             is_ping = body == PING and not made.asks_ping
-            status, headers, said = (200, {}, b"OK") if is_ping else made.answer(self.path, body)
+            status, headers, content = (200, {}, b"OK") if is_ping else made.answer(self.path, body)
             with made.changed:
                 made.requests.append(Request(self.path, dict(self.headers.items()), body, status))
                 made.changed.notify_all()
@@ -100,9 +100,9 @@ def endpoint(**named: Any) -> Iterator[Endpoint]:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(said)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(said)
+                self.wfile.write(content)
             except OSError:
                 pass  # it was killed meanwhile
 

@@ -20,7 +20,7 @@ def came(tmp_path: Path) -> Iterator[list[Request]]:
     with site(tmp_path) as here, endpoint() as hook:
         _create(here, hook)
         sent = injection()
-        told = [
+        events = [
             MessageEvent(
                 id=IDS.next(sent.at_ms),
                 type=kind,
@@ -36,7 +36,7 @@ def came(tmp_path: Path) -> Iterator[list[Request]]:
             )
             for kind in ("delivery", "delay", "bounce", "spam_complaint")
         ]
-        here.add(sent, *told, *(hit(kind) for kind in (Kind.CLICK, Kind.OPEN, Kind.LIST_UNSUBSCRIBE)))
+        here.add(sent, *events, *(hit(kind) for kind in (Kind.CLICK, Kind.OPEN, Kind.LIST_UNSUBSCRIBE)))
         with here.sending():
             hook.wait(lambda found: sum(each.body.count(b'"event_id"') for each in found) >= 8)
         yield list(hook.requests)
@@ -86,10 +86,10 @@ def test_anymail_reads_every_event(came: list[Request]) -> None:
     try:
         view = SparkPostTrackingWebhookView.as_view()
         for each in came:
-            asked = RequestFactory().post(
+            request = RequestFactory().post(
                 "/hook", each.body, "application/json", HTTP_AUTHORIZATION=each.headers["Authorization"]
             )
-            assert view(asked).status_code == 200
+            assert view(request).status_code == 200
     finally:
         tracking.disconnect(note)
     by_type = {event.event_type: event for event in seen}

@@ -36,8 +36,8 @@ def hook() -> Iterator[Endpoint]:
         yield made
 
 
-def run(config: Path, *words: str, keys: str = "") -> Result:
-    command, *rest = words
+def run(config: Path, *arguments: str, keys: str = "") -> Result:
+    command, *rest = arguments
     return CliRunner().invoke(main, ["webhook", command, "--config", str(config), *rest], input=keys)
 
 
@@ -93,11 +93,11 @@ def test_what_goes_wrong_is_said_in_one_line(config: Path, hook: Endpoint) -> No
 
 
 def test_the_program_tells_systemd_when_it_is_ready_and_ends_in_order(config: Path, hook: Endpoint) -> None:
-    with site(config.parent) as here, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+    with site(config.parent) as here, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         here.create(hook.url)
         here.add(hit())
-        told.bind(str(config.parent / "notify"))
-        told.settimeout(TIMEOUT)
+        notices.bind(str(config.parent / "notify"))
+        notices.settimeout(TIMEOUT)
         program = subprocess.Popen(
             [
                 sys.executable,
@@ -111,7 +111,7 @@ def test_the_program_tells_systemd_when_it_is_ready_and_ends_in_order(config: Pa
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert told.recv(100) == b"READY=1"
+            assert notices.recv(100) == b"READY=1"
             hook.wait(lambda found: len(found) == 1)
             address = f"unix:{config.parent}/metrics"
             found = shown_until(address, lambda now: now["smtpapi_webhooks_events_total"] == 1)
@@ -121,7 +121,7 @@ def test_the_program_tells_systemd_when_it_is_ready_and_ends_in_order(config: Pa
         finally:
             program.send_signal(signal.SIGTERM)
             assert program.wait(TIMEOUT) == 0
-        assert told.recv(100) == b"STOPPING=1"
+        assert notices.recv(100) == b"STOPPING=1"
         assert here.documents.registry.find("webhook_sender") == ()
 
 

@@ -110,7 +110,7 @@ def _play(folder: Path, kills: int, seed: int) -> None:
         _check(here, webhook, events, hook.batches)
 
 
-def _finish(config: Path, hook: Endpoint, wanted: set[str]) -> None:
+def _finish(config: Path, hook: Endpoint, expected: set[str]) -> None:
     """Have what is left sent, and the program end in order."""
     program = _started(config)
     looked_at = 0
@@ -119,9 +119,9 @@ def _finish(config: Path, hook: Endpoint, wanted: set[str]) -> None:
         nonlocal looked_at
         for request in found[looked_at:]:
             if request.status == 200:
-                wanted.difference_update(_ids(request.body))
+                expected.difference_update(_ids(request.body))
         looked_at = len(found)
-        return not wanted
+        return not expected
 
     try:
         hook.wait(is_done)

@@ -88,8 +88,8 @@ def test_410_pauses_at_once() -> None:
 
 
 def test_retry_after_is_waited_for_and_never_brings_a_try_nearer() -> None:
-    for asked, due in ((600, 600_000), (1, 60_000), (10**8, 97 * 60_000)):
-        answer = Answer(status=429, retry_after=asked)
+    for seconds, due in ((600, 600_000), (1, 60_000), (10**8, 97 * 60_000)):
+        answer = Answer(status=429, retry_after=seconds)
         batch, _ = after_answer(BATCH, State(), answer, 0, TIMING, counts=True)
         assert batch.due_ms == due
     other, _ = after_answer(BATCH, State(), Answer(status=500, retry_after=600), 0, TIMING, counts=True)
@@ -104,9 +104,9 @@ def test_what_was_asked_for_again_tells_nothing_of_health() -> None:
 
 
 def test_new_batches_come_before_those_asked_for_again() -> None:
-    asked, new = replace(BATCH, number=1, replays=1), replace(BATCH, number=2)
-    assert next_batch([asked, new], State(), 1, 0) == new
-    assert next_batch([asked, replace(new, due_ms=1)], State(), 1, 0) == asked
+    replayed, new = replace(BATCH, number=1, replays=1), replace(BATCH, number=2)
+    assert next_batch([replayed, new], State(), 1, 0) == new
+    assert next_batch([replayed, replace(new, due_ms=1)], State(), 1, 0) == replayed
 
 
 def test_an_endpoint_that_refuses_some_batches_holds_no_more_than_so_many() -> None:

@@ -199,11 +199,11 @@ def test_a_webhook_that_was_removed_is_gone(here: Site, hook: Endpoint) -> None:
 
 def test_a_token_is_fetched_kept_and_fetched_anew_when_it_is_refused(here: Site, hook: Endpoint) -> None:
     tokens = iter(["first", "second"])
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
     def answer(path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if path == "/token":
-            asked.append(body)
+            requests.append(body)
             return 200, {}, json.dumps({"access_token": next(tokens), "expires_in": 3600}).encode()
         return 200, {}, b"OK"
 
@@ -213,9 +213,9 @@ def test_a_token_is_fetched_kept_and_fetched_anew_when_it_is_refused(here: Site,
         "body": {"client_id": "me", "client_secret": "s&t"},
     }
     webhook = here.create(hook.url, auth_type="oauth2", auth_request_details=details)
-    assert asked == [b"client_id=me&client_secret=s%26t"]
+    assert requests == [b"client_id=me&client_secret=s%26t"]
     here.service.validate(webhook)
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert here.service.detail(webhook)["auth_request_details"]["body"]["client_secret"] == "********"
     hook.asks_ping = True
     refusals = iter([401])

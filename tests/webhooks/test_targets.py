@@ -42,7 +42,7 @@ def test_nothing_inside_can_be_entered(host: str) -> None:
 
 
 def test_a_name_that_leads_inside_is_refused_when_it_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolved(*_words: Any, **_named: Any) -> list[Any]:
+    def resolved(*_rest: Any, **_named: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
@@ -55,14 +55,14 @@ def test_a_name_that_leads_inside_is_refused_when_it_is_connected_to(monkeypatch
 
 def test_the_address_that_was_looked_at_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: a second look would lead elsewhere."""
-    asked: list[str] = []
+    names: list[str] = []
     real = socket.getaddrinfo
 
-    def resolved(host: str, port: int, *words: Any, **named: Any) -> list[Any]:
+    def resolved(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
         if host == "hook.example.com":
-            asked.append(host)
+            names.append(host)
             host = "127.0.0.1"
-        return real(host, port, *words, **named)
+        return real(host, port, *rest, **named)
 
     with endpoint() as hook:
         monkeypatch.setattr(socket, "getaddrinfo", resolved)
@@ -70,7 +70,7 @@ def test_the_address_that_was_looked_at_is_the_one_connected_to(monkeypatch: pyt
         answer = client.post(f"http://hook.example.com:{hook.port}/", {}, b"[]")
         (came,) = hook.batches
     assert answer.status == 200
-    assert asked == ["hook.example.com"]
+    assert names == ["hook.example.com"]
     assert came.headers["Host"] == f"hook.example.com:{hook.port}"
 
 

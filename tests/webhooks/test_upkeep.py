@@ -243,10 +243,10 @@ def test_every_later_run_that_classifies_anew_is_corrected(here: Site, hook: End
         classified(here, first, client, version + rules)
         for _ in range(3):
             work(sends)
-        told = sent(hook)[2:]
-        assert len(told) == number + 1
-        assert told[-1]["x_corrects"] == first.id
-        assert told[-1]["x_client_class"] == client.value
+        later = sent(hook)[2:]
+        assert len(later) == number + 1
+        assert later[-1]["x_corrects"] == first.id
+        assert later[-1]["x_client_class"] == client.value
     assert len({event["event_id"] for event in sent(hook)}) == 5
 
 
@@ -281,9 +281,9 @@ def test_a_time_whose_batches_are_gone_is_sent_again_from_the_store(here: Site, 
     here.clock[0] = 5 * DAY
     work(sends)
     assert here.service.batches(webhook) == []
-    asked = here.service.replay(webhook, {"from": "2020-01-01T00:00"})
-    assert asked["count"] == 0
-    assert len(asked["x_from_store"]) == 2
+    answer = here.service.replay(webhook, {"from": "2020-01-01T00:00"})
+    assert answer["count"] == 0
+    assert len(answer["x_from_store"]) == 2
     with pytest.raises(WebhookError, match="wait"):
         here.service.replay(webhook, {"from": "2020-01-01T00:00"})
     hook.requests.clear()

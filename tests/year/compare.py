@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from engagement.stores.port import EventStore, FigureQuery, UnsupportedQueryError
+from year.events import YearEvent
 from year.make import BEGIN, DAY, HOUR, YEAR, Year
-from year.told import Told
 from year.truth import UNIQUE, Key, Numbers, begins, figures, next_begins
 
 _SPANS = {
@@ -26,7 +26,7 @@ _SPANS = {
 
 
 @dataclass
-class Tally:
+class Comparison:
     """Of one way to ask. first: the first difference, in words."""
 
     questions: int = 0
@@ -36,22 +36,22 @@ class Tally:
     first: str = ""
 
 
-def compare(year: Year, store: EventStore, seed: int, *, rounds: int = 3) -> dict[str, Tally]:
+def compare(year: Year, store: EventStore, seed: int, *, rounds: int = 3) -> dict[str, Comparison]:
     """Ask in every way, each some times. Returns what was found, by the way."""
     while store.roll_up():
         pass
     asker = _Asker(year, store)
-    found: dict[str, Tally] = {}
+    found: dict[str, Comparison] = {}
     for way, query in _queries(year, Random(seed), rounds):
-        asker.ask(query, found.setdefault(way, Tally()))
+        asker.ask(query, found.setdefault(way, Comparison()))
     return found
 
 
 def _queries(year: Year, chance: Random, rounds: int) -> Iterator[tuple[str, FigureQuery]]:
     end = BEGIN + YEAR + 200 * DAY
-    clicks = [told for told in year.events if told.link_name and told.letter.campaign]
+    clicks = [event for event in year.events if event.link_name and event.letter.campaign]
 
-    def span(precision: str, near: Told | None = None) -> dict[str, Any]:
+    def span(precision: str, near: YearEvent | None = None) -> dict[str, Any]:
         """A range with much in it, that begins and ends anywhere, and sometimes where an increment does."""
         first = (near or chance.choice(year.events)).at - chance.randrange(_SPANS[precision] // 2 + 1)
         last = first + chance.randint(1, _SPANS[precision])
@@ -101,30 +101,30 @@ def _queries(year: Year, chance: Random, rounds: int) -> Iterator[tuple[str, Fig
 
 class _Asker:
     def __init__(self, year: Year, store: EventStore) -> None:
-        self._events = sorted(year.events, key=lambda told: told.at)
-        self._times = [told.at for told in self._events]
+        self._events = sorted(year.events, key=lambda event: event.at)
+        self._times = [event.at for event in self._events]
         self._store = store
 
-    def ask(self, query: FigureQuery, tally: Tally) -> None:
-        tally.questions += 1
+    def ask(self, query: FigureQuery, comparison: Comparison) -> None:
+        comparison.questions += 1
         try:
             rows = self._store.figures(query)
         except UnsupportedQueryError:
-            tally.refused += 1
+            comparison.refused += 1
             return
-        told: dict[Key, Numbers] = {}
+        reported: dict[Key, Numbers] = {}
         for row in rows:
             group = row.group.partition(":")[2] if query.by == "link" else row.group
-            assert (group, row.at_ms) not in told, "a group twice"
-            told[group, row.at_ms] = {name: n for name, n in row.figures.items() if n}
+            assert (group, row.at_ms) not in reported, "a group twice"
+            reported[group, row.at_ms] = {name: n for name, n in row.figures.items() if n}
         true = self._true(query)
-        for key in told.keys() | true.keys():
-            ours, theirs = told.get(key, {}), true.get(key, {})
+        for key in reported.keys() | true.keys():
+            ours, theirs = reported.get(key, {}), true.get(key, {})
             for name in ours.keys() | theirs.keys():
-                tally.numbers += 1
+                comparison.numbers += 1
                 if ours.get(name, 0) != theirs.get(name, 0):
-                    tally.differences += 1
-                    tally.first = tally.first or (
+                    comparison.differences += 1
+                    comparison.first = comparison.first or (
                         f"{query}: {key} {name} is {ours.get(name, 0)}, true is {theirs.get(name, 0)}"
                     )
 
@@ -134,8 +134,8 @@ class _Asker:
         events = self._events[bisect_left(self._times, first) : bisect_left(self._times, last)]
         increments: dict[int, int] = {}
 
-        def key(told: Told) -> Key | None:
-            letter = told.letter
+        def key(event: YearEvent) -> Key | None:
+            letter = event.letter
             if query.campaigns and letter.campaign not in query.campaigns:
                 return None
             if query.domains and letter.domain not in query.domains:
@@ -148,16 +148,16 @@ class _Asker:
             elif query.by == "domain":
                 group = letter.domain
             elif query.by in ("link", "machine"):
-                if not told.client or told.expired:
+                if not event.client or event.expired:
                     return None
-                group = told.link_name if query.by == "link" else f"{told.client} {told.reason}"
+                group = event.link_name if query.by == "link" else f"{event.client} {event.reason}"
                 if not group:
                     return None
             if not query.series:
                 return group, None
-            if told.at not in increments:
-                increments[told.at] = begins(query.precision, told.at)
-            return group, increments[told.at]
+            if event.at not in increments:
+                increments[event.at] = begins(query.precision, event.at)
+            return group, increments[event.at]
 
         found = figures(events, UNIQUE[query.precision], key, machines=query.by == "machine")
         if query.by == "link":

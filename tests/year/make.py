@@ -15,7 +15,7 @@ from engagement.events.model import Hit, Injection, MessageEvent
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, Identity, Link
 from engagement.links.token import copy_sealer, open_token
-from year.told import KINDS, Letter, Told
+from year.events import KINDS, Letter, YearEvent
 
 BEGIN = 1_767_225_600_000  # 2026-01-01T00:00Z
 SECOND = 1000
@@ -45,7 +45,7 @@ class Year:
     """The events by time, and the messages."""
 
     letters: list[Letter] = field(default_factory=list)
-    events: list[Told] = field(default_factory=list)
+    events: list[YearEvent] = field(default_factory=list)
     campaigns: list[str] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ def make_year(messages: int, seed: int) -> Year:
     for number in range(1, messages + 1):
         maker.letter(number)
     year = maker.year
-    year.events.sort(key=lambda told: told.at)
+    year.events.sort(key=lambda event: event.at)
     return year
 
 
@@ -136,18 +136,18 @@ class _Maker:
         )
         self._taken = {}
         self.year.letters.append(letter)
-        self._tell(Told(at, "injection", letter, injection))
+        self._record(YearEvent(at, "injection", letter, injection))
         delivered = self._outcome(letter, at)
         if delivered:
             self._hits(letter, delivered)
 
-    def _tell(self, told: Told) -> None:
+    def _record(self, event: YearEvent) -> None:
         chance = self._chance
-        told.arrives = told.at + chance.randrange(2 * SECOND)
+        event.arrives = event.at + chance.randrange(2 * SECOND)
         if self._likely(0.05):
-            told.arrives = told.at + chance.randrange(2 * HOUR)
-        told.letter.events.append(told)
-        self.year.events.append(told)
+            event.arrives = event.at + chance.randrange(2 * HOUR)
+        event.letter.events.append(event)
+        self.year.events.append(event)
 
     def _outcome(self, letter: Letter, at: int) -> int:
         """Tell deliveries, delays and bounces. Returns when it was delivered, 0 if it was not."""
@@ -187,7 +187,7 @@ class _Maker:
             num_retries=retries,
             queue_time=queue,
         )
-        self._tell(Told(at, kind, letter, event, category=category, retries=retries, queue=queue))
+        self._record(YearEvent(at, kind, letter, event, category=category, retries=retries, queue=queue))
 
     def _hits(self, letter: Letter, at: int) -> None:
         chance = self._chance
@@ -250,8 +250,8 @@ class _Maker:
         for number, moment in enumerate(moments):
             hits = chance.choice((1, 1, 2, 30)) if number else 1
             event = self._request(letter, kind, moment, place, name, probe, hits, expired)
-            self._tell(
-                Told(
+            self._record(
+                YearEvent(
                     *(moment, kind, letter, event),
                     side="" if probe else side,
                     client=client,

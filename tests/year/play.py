@@ -10,8 +10,8 @@ from engagement.events.classify import Classification, ReaderClass
 from engagement.events.model import Hit, MessageEvent
 from engagement.events.rows import EventRow, relabelled, rows
 from engagement.stores.port import EventStore, LabelledHit
+from year.events import Letter, YearEvent
 from year.make import BEGIN, DAY, HOUR, YEAR, Year, labels
-from year.told import Letter, Told
 
 _RETENTION = 90 * DAY
 
@@ -34,8 +34,8 @@ def play(
 ) -> Counter[str]:
     """Tell a store the year, step by step. Returns how much of what was done.
 
-    clock: the store's, if it has one. The truth is changed with each other label: `Told.side` and what goes
-    with it.
+    clock: the store's, if it has one. The truth is changed with each other label: `YearEvent.side` and what
+    goes with it.
     """
     player = _Player(year, store, Random(seed), portion)
     steps = player.steps()
@@ -65,14 +65,14 @@ class _Player:
         chance, events = self._chance, self._year.events
         found: list[tuple[int, str, object]] = []
         last: dict[int, int] = {}
-        for told in events:
-            found.append((told.arrives, "tell", told))
+        for event in events:
+            found.append((event.arrives, "tell", event))
             if chance.random() < 0.03:
-                again = told.arrives + chance.randrange(HOUR)
-                found.append((again, "tell again", told))
-                last[id(told)] = again
-            if chance.random() < 0.05 and isinstance(told.event, Hit) and told.client != "probe":
-                found.append((told.arrives + chance.randint(3 * HOUR, 7 * DAY), "label", told))
+                again = event.arrives + chance.randrange(HOUR)
+                found.append((again, "tell again", event))
+                last[id(event)] = again
+            if chance.random() < 0.05 and isinstance(event.event, Hit) and event.client != "probe":
+                found.append((event.arrives + chance.randint(3 * HOUR, 7 * DAY), "label", event))
         for letter in chance.sample(self._year.letters, len(self._year.letters) // 25):
             at = letter.injection.at_ms + chance.randint(DAY, 60 * DAY)
             if self._may_be_erased(letter, at, last):
@@ -86,27 +86,27 @@ class _Player:
         for other in self._year.letters:
             if other.recipient != letter.recipient:
                 continue
-            for told in other.events:
-                if told.at < at < max(told.arrives, last.get(id(told), 0)) or told.at // DAY == at // DAY:
+            for event in other.events:
+                if event.at < at < max(event.arrives, last.get(id(event), 0)) or event.at // DAY == at // DAY:
                     return False
         return True
 
     def step(self, at: int, name: str, what: object) -> None:
-        if isinstance(what, Told) and name != "label":
+        if isinstance(what, YearEvent) and name != "label":
             self._batch += _rows(what, what.rules if name == "tell" else 1)
             self.done["events told" if name == "tell" else "told again"] += 1
             if len(self._batch) >= self._portion:
                 self.flush()
             return
         self.flush()
-        if isinstance(what, Told):
+        if isinstance(what, YearEvent):
             self._label(what, at)
         elif isinstance(what, Letter):
             self._store.erase(what.recipient)
             for letter in self._year.letters:
                 if letter.recipient == what.recipient:
-                    for told in letter.events:
-                        letter.erased = letter.erased or told.at < at
+                    for event in letter.events:
+                        letter.erased = letter.erased or event.at < at
             self.done["recipients erased"] += 1
         elif name == "sweep":
             while (gone := self._store.sweep(at - _RETENTION)) >= 5_000:
@@ -120,10 +120,10 @@ class _Player:
         self._store.add(self._batch)
         self._batch = []
 
-    def _label(self, told: Told, at: int) -> None:
+    def _label(self, event: YearEvent, at: int) -> None:
         """Give a hit and what repeats it another label; nothing of what has been erased."""
-        group = [each for each in told.letter.events if each.group == told.group]
-        if told.letter.erased or any(each.arrives > at for each in group):
+        group = [each for each in event.letter.events if each.group == event.group]
+        if event.letter.erased or any(each.arrives > at for each in group):
             return
         side, client, certain, reason = next(self._labels)
         for each in group:
@@ -134,14 +134,14 @@ class _Player:
         self.done["given another label"] += len(hits)
 
 
-def _label_of(told: Told) -> Classification:
-    return Classification(ReaderClass(told.client), told.reason, str(told.rules), told.certain)
+def _label_of(event: YearEvent) -> Classification:
+    return Classification(ReaderClass(event.client), event.reason, str(event.rules), event.certain)
 
 
-def _rows(told: Told, rules: int) -> list[EventRow]:
-    if isinstance(told.event, MessageEvent):
-        return list(rows(told.event, injection=told.letter.injection))
-    if not isinstance(told.event, Hit):
-        return list(rows(told.event))
-    label = replace(_label_of(told), rules=str(rules))
-    return [relabelled(row, label) for row in rows(told.event)]
+def _rows(event: YearEvent, rules: int) -> list[EventRow]:
+    if isinstance(event.event, MessageEvent):
+        return list(rows(event.event, injection=event.letter.injection))
+    if not isinstance(event.event, Hit):
+        return list(rows(event.event))
+    label = replace(_label_of(event), rules=str(rules))
+    return [relabelled(row, label) for row in rows(event.event)]

@@ -17,9 +17,9 @@ def test_every_figure_of_a_year_is_true(seed: int) -> None:
     done = play(year, store, seed)
     assert min(done[name] for name in ("told again", "given another label", "recipients erased")) > 0
     found = compare(year, store, seed)
-    assert [tally.first for tally in found.values() if tally.differences] == []
-    assert sum(tally.numbers for tally in found.values()) > 10_000
-    assert all(tally.questions > tally.refused for tally in found.values())
+    assert [comparison.first for comparison in found.values() if comparison.differences] == []
+    assert sum(comparison.numbers for comparison in found.values()) > 10_000
+    assert all(comparison.questions > comparison.refused for comparison in found.values())
 
 
 def test_the_year_knows_every_figure() -> None:

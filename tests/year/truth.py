@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from year.told import Told
+from year.events import YearEvent
 
 Key = tuple[str, int | None]  # group, begin of the increment
 Numbers = dict[str, int]
@@ -81,75 +81,75 @@ class Count:
 
     def __init__(self, unique: str) -> None:
         self._unique = unique
-        self._plain: defaultdict[str, int] = defaultdict(int)
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._sides: defaultdict[tuple[str, object], set[str]] = defaultdict(set)
 
-    def add(self, told: Told, *, machines: bool = False) -> None:
+    def add(self, event: YearEvent, *, machines: bool = False) -> None:
         """Count one event. machines: no uniques, as by machine."""
-        family = _FAMILIES.get(told.type)
+        family = _FAMILIES.get(event.type)
         if family is None:
-            self._outcome(told)
+            self._outcome(event)
             return
-        families = [family, "unsubscribe"] if told.unsubscribes and told.client != "probe" else [family]
+        families = [family, "unsubscribe"] if event.unsubscribes and event.client != "probe" else [family]
         for each in families:
-            if told.expired:
-                self._plain["x_count_expired"] += told.hits
+            if event.expired:
+                self._counts["x_count_expired"] += event.hits
                 continue
-            self._plain[f"x_count_recorded_{each}"] += told.hits
-            if told.counts:
-                self._plain[f"count_{each}"] += 1
-                self._plain[f"x_count_{told.side}_{each}"] += 1
-        if told.expired or not told.counts or machines:
+            self._counts[f"x_count_recorded_{each}"] += event.hits
+            if event.counts:
+                self._counts[f"count_{each}"] += 1
+                self._counts[f"x_count_{event.side}_{each}"] += 1
+        if event.expired or not event.counts or machines:
             return
-        when = moment(told.at).strftime(self._unique)
-        whose = (told.letter.number, when)
+        when = moment(event.at).strftime(self._unique)
+        whose = (event.letter.number, when)
         if family != "unsubscribe":
-            self._sides[f"unique_{family}", whose].add(told.side)
+            self._sides[f"unique_{family}", whose].add(event.side)
         if family in ("rendered", "clicked"):
-            self._sides["unique_confirmed_opened", whose].add(told.side)
+            self._sides["unique_confirmed_opened", whose].add(event.side)
         if family == "clicked":
-            self._sides["raw_clicked", (*whose, told.type, told.link)].add(told.side)
+            self._sides["raw_clicked", (*whose, event.type, event.link)].add(event.side)
 
-    def _outcome(self, told: Told) -> None:
-        plain, letter = self._plain, told.letter
-        if told.type == "injection":
-            plain["count_injected"] += 1
-            plain["count_targeted"] += 1
-            plain["x_count_open_tracked"] += letter.opens
-            plain["x_count_click_tracked"] += letter.clicks
-            plain["x_count_tracked"] += letter.opens or letter.clicks
-        elif told.type == "delivery":
-            plain["count_delivered"] += 1
-            plain["count_sent"] += 1
-            plain["count_accepted"] += 1
-            plain["total_msg_volume"] += letter.size
-            if told.retries == 0:
-                plain["count_delivered_first"] += 1
-                plain["total_delivery_time_first"] += told.queue
-            elif told.retries > 0:
-                plain["count_delivered_subsequent"] += 1
-                plain["total_delivery_time_subsequent"] += told.queue
-        elif told.type == "delay":
-            plain["count_delayed"] += 1
-            plain["count_delayed_first"] += told.retries == 0
-        elif told.type == "spam_complaint":
-            plain["count_spam_complaint"] += 1
+    def _outcome(self, event: YearEvent) -> None:
+        counts, letter = self._counts, event.letter
+        if event.type == "injection":
+            counts["count_injected"] += 1
+            counts["count_targeted"] += 1
+            counts["x_count_open_tracked"] += letter.opens
+            counts["x_count_click_tracked"] += letter.clicks
+            counts["x_count_tracked"] += letter.opens or letter.clicks
+        elif event.type == "delivery":
+            counts["count_delivered"] += 1
+            counts["count_sent"] += 1
+            counts["count_accepted"] += 1
+            counts["total_msg_volume"] += letter.size
+            if event.retries == 0:
+                counts["count_delivered_first"] += 1
+                counts["total_delivery_time_first"] += event.queue
+            elif event.retries > 0:
+                counts["count_delivered_subsequent"] += 1
+                counts["total_delivery_time_subsequent"] += event.queue
+        elif event.type == "delay":
+            counts["count_delayed"] += 1
+            counts["count_delayed_first"] += event.retries == 0
+        elif event.type == "spam_complaint":
+            counts["count_spam_complaint"] += 1
         else:
-            plain[f"count_{told.category}_bounce"] += 1
-            plain["x_count_expiration"] += told.type == "expiration"
-            if told.category == "admin":
+            counts[f"count_{event.category}_bounce"] += 1
+            counts["x_count_expiration"] += event.type == "expiration"
+            if event.category == "admin":
                 return
-            plain["count_bounce"] += 1
-            if told.type == "out_of_band":
-                plain["count_outofband_bounce"] += 1
-                plain["count_accepted"] -= 1
+            counts["count_bounce"] += 1
+            if event.type == "out_of_band":
+                counts["count_outofband_bounce"] += 1
+                counts["count_accepted"] -= 1
             else:
-                plain["count_inband_bounce"] += 1
-                plain["count_sent"] += 1
+                counts["count_inband_bounce"] += 1
+                counts["count_sent"] += 1
 
     def numbers(self) -> Numbers:
         """All that are not 0."""
-        found = defaultdict(int, self._plain)
+        found = defaultdict(int, self._counts)
         for (name, _), sides in self._sides.items():
             best = "people" if "people" in sides else "unsure" if "unsure" in sides else "machine"
             found[f"count_{name}"] += 1
@@ -160,12 +160,16 @@ class Count:
 
 
 def figures(
-    events: Iterable[Told], unique: str, key: Callable[[Told], Key | None], *, machines: bool = False
+    events: Iterable[YearEvent],
+    unique: str,
+    key: Callable[[YearEvent], Key | None],
+    *,
+    machines: bool = False,
 ) -> dict[Key, Numbers]:
     """Figures by group and increment. key: of an event, None for one that is left out."""
     counts: dict[Key, Count] = {}
-    for told in events:
-        found = key(told)
+    for event in events:
+        found = key(event)
         if found is not None:
-            counts.setdefault(found, Count(unique)).add(told, machines=machines)
+            counts.setdefault(found, Count(unique)).add(event, machines=machines)
     return {name: numbers for name, count in counts.items() if (numbers := count.numbers())}

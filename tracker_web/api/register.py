@@ -22,7 +22,7 @@ from tracker_web.api.parsing import list_in_query
 from tracker_web.api.topics import messages, recipients, suppression, tracking_domains, webhooks
 from tracker_web.api.transmissions import calls as transmissions
 from tracker_web.links.client_address import Proxies
-from tracker_web.web.front.body_wanted import limit_body
+from tracker_web.web.front.unread_body import limit_body
 from tracker_web.web.guard import is_api
 from tracker_web.web.sources import Sources
 

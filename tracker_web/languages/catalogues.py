@@ -67,7 +67,7 @@ class Languages:
         found = self.every.get(chosen)
         return found or self.every[best(accepted, tuple(self.every), self.default.code)]
 
-    def asked(self, environ: "WSGIEnvironment") -> Language:
+    def of_request(self, environ: "WSGIEnvironment") -> Language:
         """Return the language of a request to the pages: what was chosen there, else Accept-Language's."""
         chosen = cookie(environ.get("HTTP_COOKIE", ""), COOKIE)
         return self.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""), chosen)

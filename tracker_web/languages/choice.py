@@ -23,11 +23,11 @@ def best(accepted: str, codes: Sequence[str], default: str) -> str:
     return default
 
 
-def cookie(sent: str, wanted: str) -> str:
+def cookie(sent: str, cookie_name: str) -> str:
     """Return the value of a cookie, "" for none. sent: the header field Cookie."""
     for each in sent.split(";"):
         name, _, value = each.strip().partition("=")
-        if name == wanted:
+        if name == cookie_name:
             return value
     return ""
 

@@ -17,7 +17,7 @@ _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetentionPolicy:
     """What this site keeps of readers. days: for how long. heeds: it has a list of objections."""
 
     mode: PrivacyMode = PrivacyMode.FULL
@@ -26,19 +26,19 @@ class Kept:
     heeds: bool = False
 
 
-def kept_by(settings: Settings) -> Kept:
+def retention_policy(settings: Settings) -> RetentionPolicy:
     """Return what a site keeps."""
     privacy = settings.privacy
     days = settings.store.retention // _DAY
-    return Kept(privacy.mode, privacy.truncate_addresses, days, bool(privacy.objections))
+    return RetentionPolicy(privacy.mode, privacy.truncate_addresses, days, bool(privacy.objections))
 
 
 class AboutPage(ReaderPage):
     """The pages about what is kept, for one link in one language. sent: the day of the mail, ISO 8601."""
 
-    def __init__(self, shown: Shown, language: Language, kept: Kept, sent: str) -> None:
+    def __init__(self, shown: Shown, language: Language, policy: RetentionPolicy, sent: str) -> None:
         super().__init__(shown, language)
-        self._kept = kept
+        self._policy = policy
         self._given["sent"] = f"<time>{sent}</time>"
 
     def telling(self) -> bytes:
@@ -53,9 +53,9 @@ class AboutPage(ReaderPage):
         shown = _("What is stored is not shown here: who got this mail forwarded has this link as well.")
         return self.whole(
             _("What is kept about you"),
-            self.said(_("This link is from a mail by {sender} to {recipient}, of {sent}.")),
+            self.paragraph(_("This link is from a mail by {sender} to {recipient}, of {sent}.")),
             f"<ul>\n{lines}</ul>\n",
-            self.said(shown),
+            self.paragraph(shown),
             *wishes,
         )
 
@@ -68,7 +68,7 @@ class AboutPage(ReaderPage):
                 "Whether {recipient} opens mail or follows links will not be recorded any more, nor for mail "
                 "that was sent before. Links go on leading where they should."
             )
-            if not self._kept.heeds:
+            if not self._policy.heeds:
                 text = _("It is with {sender} now, who sees to it. Links go on leading where they should.")
         elif wish == "export":
             title = _("Your wish is passed on")
@@ -79,17 +79,17 @@ class AboutPage(ReaderPage):
                 "It is with {sender} now. What is stored about {recipient} is erased once it is certain that "
                 "{recipient} wants it. You may be asked by mail."
             )
-        return self.whole(title, self.said(text))
+        return self.whole(title, self.paragraph(text))
 
     def busy(self) -> bytes:
         """Return the page for a wish that could not be recorded."""
         _ = self.language.gettext
         text = _("Nothing was changed. Please try again in some minutes.")
-        return self.whole(_("That did not work"), self.said(text))
+        return self.whole(_("That did not work"), self.paragraph(text))
 
     def _lines(self) -> Iterator[str]:
         _ = self.language.gettext
-        mode = self._kept.mode
+        mode = self._policy.mode
         if mode is PrivacyMode.OFF:
             yield _("That a mail was sent is recorded, not to whom. Nothing is recorded of opening it.")
         elif mode is PrivacyMode.HYGIENE:
@@ -101,15 +101,15 @@ class AboutPage(ReaderPage):
             yield _("When pictures of the mail are loaded, and which of its links are followed.")
             yield (
                 _("From which network, by which mail program or browser, and in which languages.")
-                if self._kept.truncated
+                if self._policy.truncated
                 else _(
                     "From which internet address, by which mail program or browser, and in which languages."
                 )
             )
         yield _("That you want no more mail, if you say so. This is kept for as long as it has to be heeded.")
-        if self._kept.days:
-            days = self._kept.days
-            kept = self.language.ngettext(
+        if self._policy.days:
+            days = self._policy.days
+            text = self.language.ngettext(
                 "Other records go after {days} day.", "Other records go after {days} days.", days
             )
-            yield kept.replace("{days}", str(days))
+            yield text.replace("{days}", str(days))

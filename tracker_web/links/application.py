@@ -26,7 +26,7 @@ from engagement.links.token import BadToken, unseal
 from engagement.links.urls import read_path, refusal
 from tracker_web.languages.catalogues import READERS, Language, Languages, load
 from tracker_web.links import responses
-from tracker_web.links.about_page import Kept
+from tracker_web.links.about_page import RetentionPolicy
 from tracker_web.links.client_address import Proxies, host_name
 from tracker_web.links.hosts import recorded_name
 from tracker_web.links.stop_list import StopListFollower
@@ -90,7 +90,7 @@ class LinksApplication:
         unrecorded: frozenset[Kind] = frozenset(),
         confirm_unsubscribe: bool = False,
         languages: Languages | None = None,
-        kept: Kept = Kept(),  # noqa: B008 - frozen
+        policy: RetentionPolicy = RetentionPolicy(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -116,7 +116,7 @@ class LinksApplication:
             by_link=confirm_unsubscribe,
             sender=sender,
             languages=languages,
-            kept=kept,
+            policy=policy,
             clock=clock,
         )
         self._fixed = {

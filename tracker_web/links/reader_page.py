@@ -51,7 +51,7 @@ class ReaderPage:
         """Return a translated text with its braces filled. It has no markup, what is put in is escaped."""
         return _BRACES.sub(lambda found: self._given.get(found[1], ""), text)
 
-    def said(self, text: str) -> str:
+    def paragraph(self, text: str) -> str:
         """Return a translated text as a paragraph."""
         return f"<p>{self.put(text)}</p>\n"
 

@@ -21,7 +21,7 @@ from engagement.links.payload import pack_identity, payload
 from engagement.links.token import unpack
 from tracker_web.languages.catalogues import Language, Languages
 from tracker_web.links import reader_page, responses
-from tracker_web.links.about_page import AboutPage, Kept
+from tracker_web.links.about_page import AboutPage, RetentionPolicy
 from tracker_web.links.reader_page import Shown
 from tracker_web.links.unsubscribe_page import ABOUT, UnsubscribePage
 
@@ -56,14 +56,14 @@ class Unsubscribing:
         by_link: bool,
         sender: str,
         languages: Languages,
-        kept: Kept,
+        policy: RetentionPolicy,
         clock: Callable[[], float],
     ) -> None:
         self._record = record
         self._ring = ring
         self._sender = sender
         self._languages = languages
-        self._kept = kept
+        self._policy = policy
         self._clock = clock
         self.by_link = by_link
 
@@ -139,7 +139,7 @@ class Unsubscribing:
 
     def _about(self, opened: OpenedLink, environ: "WSGIEnvironment") -> AboutPage:
         sent = datetime.fromtimestamp(opened[2], UTC).date().isoformat()
-        return AboutPage(self._shown(opened), self._language(environ), self._kept, sent)
+        return AboutPage(self._shown(opened), self._language(environ), self._policy, sent)
 
     def _language(self, environ: "WSGIEnvironment") -> Language:
         return self._languages.of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))

@@ -21,7 +21,7 @@ class UnsubscribePage(ReaderPage):
         _ = self.language.gettext
         if self._list:
             choices = (
-                self.said(_("The list: {list}")),
+                self.paragraph(_("The list: {list}")),
                 form("list", self.put(_("Unsubscribe from this list only"))),
                 form("all", self.put(_("Unsubscribe from all mail of {sender}"))),
             )
@@ -29,8 +29,8 @@ class UnsubscribePage(ReaderPage):
             choices = ("", "", form("all", self.put(_("Unsubscribe from mail of {sender}"))))
         stays = _("Mail that you ask for yourself, such as about an order or a password, still comes.")
         about = f'<p><a href="?{ABOUT}">{self.put(_("What is kept about you"))}</a></p>\n'
-        asks = self.said(_("Shall {recipient} get no more of this mail?"))
-        return self.whole(_("Unsubscribe"), asks, *choices, self.said(stays), about, self._onward())
+        asks = self.paragraph(_("Shall {recipient} get no more of this mail?"))
+        return self.whole(_("Unsubscribe"), asks, *choices, self.paragraph(stays), about, self._onward())
 
     def done(self, of_list: bool, undo: str) -> bytes:
         """Return the page behind it. of_list: that list alone was left. undo: the query that undoes it."""
@@ -40,26 +40,26 @@ class UnsubscribePage(ReaderPage):
             if of_list
             else _("{recipient} gets no more mail of {sender}, but for mail that you ask for yourself.")
         )
-        again = self.said(_("Was it a mistake? For ten minutes you can take it back here."))
+        again = self.paragraph(_("Was it a mistake? For ten minutes you can take it back here."))
         back = form(undo, self.put(_("Stay subscribed")))
-        return self.whole(_("You are unsubscribed"), self.said(text), again, back, self._onward())
+        return self.whole(_("You are unsubscribed"), self.paragraph(text), again, back, self._onward())
 
     def undone(self) -> bytes:
         """Return the page that says that nothing is changed any more."""
         _ = self.language.gettext
-        return self.whole(_("You stay subscribed"), self.said(_("{recipient} gets mail as before.")))
+        return self.whole(_("You stay subscribed"), self.paragraph(_("{recipient} gets mail as before.")))
 
     def late(self) -> bytes:
         """Return the page for an undo that comes too late."""
         _ = self.language.gettext
         text = _("The ten minutes are over. Ask {sender} if you want the mail again.")
-        return self.whole(_("This cannot be taken back here any more"), self.said(text))
+        return self.whole(_("This cannot be taken back here any more"), self.paragraph(text))
 
     def busy(self) -> bytes:
         """Return the page for a wish that could not be recorded."""
         _ = self.language.gettext
         text = _("Nothing was changed. Please try again in some minutes.")
-        return self.whole(_("That did not work"), self.said(text))
+        return self.whole(_("That did not work"), self.paragraph(text))
 
     def _onward(self) -> str:
         if not self._target:

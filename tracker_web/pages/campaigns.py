@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.figures.increments import LIFE
 from engagement.figures.query import FigureRow
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import Line, hours_chart, line_chart, series_data
 from tracker_web.pages.content.figure_tables import hours_table, link_table, mail_table, series_table

@@ -11,7 +11,7 @@ from engagement.figures.contribution import link_group
 from engagement.figures.query import FigureRow
 from engagement.kept_html.book import KeptBook
 from engagement.kept_html.model import KeptHtml
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME, CampaignView, campaign_view
 from tracker_web.pages.content.figure_tables import map_table
@@ -94,8 +94,8 @@ def _copies(campaign: str) -> tuple[KeptHtml, ...]:
 
 
 def _chosen(copies: tuple[KeptHtml, ...]) -> KeptHtml | None:
-    wanted = request.args.get("form", "")
-    return next((copy for copy in copies if copy.form == wanted), copies[0] if copies else None)
+    form = request.args.get("form", "")
+    return next((copy for copy in copies if copy.form == form), copies[0] if copies else None)
 
 
 def _links(campaign: str, seen: CampaignView | None, copy: KeptHtml | None) -> list[MapLink]:

@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, current_app, request
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
-from tracker_web.languages import words
+from tracker_web.languages import translation
 from tracker_web.languages.catalogues import COOKIE, Language, Languages, named
 from tracker_web.pages import site
 
@@ -20,16 +20,16 @@ def prepare(app: Flask, languages: Languages) -> None:
     app.extensions[_EXTENSION] = languages
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined] # the extension's
-        lambda text: words.current().texts.gettext(text),
-        lambda one, many, number: words.current().texts.ngettext(one, many, number),
+        lambda text: translation.current().texts.gettext(text),
+        lambda one, many, number: translation.current().texts.ngettext(one, many, number),
         newstyle=True,
-        pgettext=lambda context, text: words.current().texts.pgettext(context, text),
+        pgettext=lambda context, text: translation.current().texts.pgettext(context, text),
     )
-    app.jinja_env.globals.update(language=words.current, languages=_offered)
+    app.jinja_env.globals.update(language=translation.current, languages=_offered)
 
     @app.before_request
     def speak() -> None:
-        words.use(languages.asked(request.environ))
+        translation.use(languages.of_request(request.environ))
 
 
 def blueprint() -> Blueprint:

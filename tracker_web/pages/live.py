@@ -4,7 +4,7 @@ from flask import Blueprint, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from engagement.stores.port import StoreError
-from tracker_web.languages.words import gettext, ngettext
+from tracker_web.languages.translation import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 
@@ -21,7 +21,7 @@ def blueprint() -> Blueprint:
         # Before the rows: an event between the two is shown twice rather than missed.
         mark = site.store().arrivals("").mark
         lines = [line(fields) for fields in site.events(limit=_LATEST)]
-        return render_template("live.html", mark=mark, lines=lines, words=_words())
+        return render_template("live.html", mark=mark, lines=lines, texts=_texts())
 
     @pages.get("/new")
     def new() -> ResponseReturnValue:
@@ -40,7 +40,7 @@ def blueprint() -> Blueprint:
     return pages
 
 
-def _words() -> dict[str, str]:
+def _texts() -> dict[str, str]:
     """Return what the script says. In `many`, `%` stands for a number."""
     return {
         "live": gettext("live"),

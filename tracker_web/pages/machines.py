@@ -15,7 +15,7 @@ from engagement.events.fields import TYPES, Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper.reclassify import Outcome, reclassify
 from engagement.stores.port import Query
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.figure_tables import machine_table
 from tracker_web.pages.content.figures import total
@@ -105,7 +105,7 @@ def blueprint() -> Blueprint:
         if not known or change not in CHANGES:
             name = change = ""
         outcome, from_ms, whole = _tried(name, change, _since())
-        asked = {"rule": name, "as": change, "since": str(outcome.at_ms + 1)}
+        parameters = {"rule": name, "as": change, "since": str(outcome.at_ms + 1)}
         return site.page(
             "try.html",
             (changes_table(outcome.changes),),
@@ -117,7 +117,7 @@ def blueprint() -> Blueprint:
             outcome=outcome,
             from_ms=from_ms,
             whole=whole,
-            following="" if whole else site.link_to(request.path, asked),
+            following="" if whole else site.link_to(request.path, parameters),
             moved=moved(outcome.changes),
         )
 

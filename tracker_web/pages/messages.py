@@ -13,12 +13,12 @@ from engagement.registry.port import RegistryError
 from engagement.stores.port import Query, cursor_of
 from tracker_web.api.events.keywords import matches
 from tracker_web.api.events.paging import READ, compared
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.newest import link_of, message_links
 from tracker_web.pages.content.people import CLICKS
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
-from tracker_web.pages.content.timeline import line, outcome_in_words
+from tracker_web.pages.content.timeline import line, outcome_text
 
 _PAGE = 50  # events
 _OF_ONE = 500  # events of one message
@@ -66,7 +66,7 @@ def blueprint() -> Blueprint:
             (events_table(found), _links_of(taken, found)),
             message=message,
             fields=taken,
-            outcome=outcome_in_words(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
+            outcome=outcome_text(str(taken.get("x_outcome", ""))) if taken["type"] == INJECTION else "",
             lines=[line(fields) for fields in found],
             more=len(found) == _OF_ONE,
         )
@@ -114,21 +114,21 @@ def _query(filters: dict[str, str]) -> Query:
 
     q: an address, a Message-ID, a queue id, a message's or a transmission's id.
     """
-    asked, recipient = filters["q"], filters["recipient"]
+    searched, recipient = filters["q"], filters["recipient"]
     messages: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     queue_ids: tuple[str, ...] = ()
     transmissions: tuple[str, ...] = ()
-    if _HEX.match(asked.lower()):
-        messages = (asked.lower(),)
-    elif asked.startswith("<"):
-        headers = (asked,)
-    elif "@" in asked:
-        recipient = recipient or asked
-    elif asked.isdigit() and len(asked) > 12:
-        transmissions = (asked,)
-    elif asked:
-        queue_ids = (asked,)
+    if _HEX.match(searched.lower()):
+        messages = (searched.lower(),)
+    elif searched.startswith("<"):
+        headers = (searched,)
+    elif "@" in searched:
+        recipient = recipient or searched
+    elif searched.isdigit() and len(searched) > 12:
+        transmissions = (searched,)
+    elif searched:
+        queue_ids = (searched,)
     return Query(
         tenant=site.tenant(),
         recipients=(recipient,) if recipient else (),

@@ -11,7 +11,7 @@ from engagement.events.fields import Fields
 from engagement.figures.query import FigureRow
 from engagement.shipper import status
 from engagement.stores.port import FigureQuery, Query
-from tracker_web.languages.words import N_, gettext, ngettext
+from tracker_web.languages.translation import N_, gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.charts import line_chart, series_data
 from tracker_web.pages.content.figure_tables import link_table, mail_table, series_table
@@ -147,8 +147,8 @@ def _behind(newest: Sequence[Fields], to_ms: int) -> bool:
     )
     for types, figure in _COUNTED.items():
         if any(fields["type"] in types for _, fields in recent):
-            asked = Query(from_ms=from_ms, to_ms=to_ms, types=types, tenant=whose)
-            there = site.store().number(asked, _MOST)
+            query = Query(from_ms=from_ms, to_ms=to_ms, types=types, tenant=whose)
+            there = site.store().number(query, _MOST)
             if sum(row.figures.get(figure, 0) for row in rows) < there < _MOST:
                 return True
     return False
@@ -172,8 +172,8 @@ def _last_minute() -> list[tuple[str, str]]:
     """Return what came in in the last minute: how often, and what. Raises StoreError."""
     now, found = site.now_ms(), []
     for types, title in _IN_A_MINUTE.items():
-        asked = Query(from_ms=now - _MINUTE, types=types, tenant=site.tenant())
-        if there := site.store().number(asked, _MOST):
+        query = Query(from_ms=now - _MINUTE, types=types, tenant=site.tenant())
+        if there := site.store().number(query, _MOST):
             number = grouped(there) if there < _MOST else gettext("%(number)s or more", number=grouped(_MOST))
             found.append((number, gettext(title)))
     return found
@@ -187,11 +187,11 @@ def _health() -> tuple[str, bool]:
     ago = duration(max(0, site.now_ms() - int(found.at * 1000)))
     if found.failing:
         return gettext("The shipper cannot reach the store: %(error)s", error=found.last_error), False
-    said = ngettext(
+    text = ngettext(
         "The shipper carried %(count)s record, the last look %(ago)s ago.",
         "The shipper carried %(count)s records, the last look %(ago)s ago.",
         found.carried,
         count=grouped(found.carried),
         ago=ago,
     )
-    return said, site.now_ms() - found.at * 1000 < 60_000
+    return text, site.now_ms() - found.at * 1000 < 60_000

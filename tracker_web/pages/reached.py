@@ -4,7 +4,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.stores.port import Query
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME
 from tracker_web.pages.content.people import STATES, people_table
@@ -36,7 +36,7 @@ def blueprint() -> Blueprint:
         export = bool(request.args.get("export"))
         found, cursor = site.some_events(query, _EXPORT_SECONDS if export else site.READING_SECONDS)
         table = people_table(state, found, _READ if export else _SHOWN)
-        following = site.link_to(request.path, {**_kept(), "cursor": cursor}) if cursor else ""
+        following = site.link_to(request.path, {**_selection(), "cursor": cursor}) if cursor else ""
         return site.page(
             "reached.html",
             (table,),
@@ -56,5 +56,5 @@ def blueprint() -> Blueprint:
     return pages
 
 
-def _kept() -> dict[str, str]:
+def _selection() -> dict[str, str]:
     return {name: value for name, value in request.args.to_dict().items() if name in ("state", "link")}

@@ -9,7 +9,7 @@ from engagement.access.users import Role
 from engagement.erasures import reader_requests
 from engagement.erasures.requests import ErasureRequests
 from engagement.objections import ObjectionsError, add
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.timeline import line
 from tracker_web.pages.messages import events_table

@@ -20,7 +20,7 @@ from engagement.events.field_values import timestamp
 from engagement.events.fields import Fields
 from engagement.registry.port import Registry
 from engagement.stores.port import EventStore, FigureQuery, FigureRow, Query, cursor_of, cursor_position
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages.content import charts, names, numbers
 from tracker_web.pages.content.figures import needed
 from tracker_web.pages.content.period import PRESETS, View, preset, view_of
@@ -135,15 +135,15 @@ def some_events(query: Query, seconds: float) -> tuple[list[Fields], str]:
 
     That is a cursor, "" where nothing is left. Some are read however long it takes. Raises StoreError.
     """
-    began, found, cursor, wanted = time.monotonic(), list[Fields](), query.cursor, _FIRST_READ
-    while wanted := min(wanted, query.limit - len(found)):
-        part = as_seen(store().find(replace(query, limit=wanted, cursor=cursor)))
+    began, found, cursor, size = time.monotonic(), list[Fields](), query.cursor, _FIRST_READ
+    while size := min(size, query.limit - len(found)):
+        part = as_seen(store().find(replace(query, limit=size, cursor=cursor)))
         found += part
-        if len(part) < wanted:
+        if len(part) < size:
             return found, ""
         cursor = cursor_of(part[-1])
         took = max(time.monotonic() - began, 0.001)
-        wanted = max(0, int(len(found) / took * (seconds - took)))
+        size = max(0, int(len(found) / took * (seconds - took)))
     return found, cursor
 
 
@@ -180,12 +180,12 @@ def of_segment(text: str) -> str:
 
 def page(template: str, tables: tuple[Table, ...] = (), *, status: int = 200, **values: Any) -> Response:
     """Return a page, or the export of one of its tables that the URL asks for (`export=csv&table=NAME`)."""
-    asked = request.args.get("export", "")
-    if asked in ("csv", "json"):
-        wanted = request.args.get("table", "")
+    export = request.args.get("export", "")
+    if export in ("csv", "json"):
+        name = request.args.get("table", "")
         for table in tables:
-            if wanted in ("", table.name):
-                return _exported(table, asked)
+            if name in ("", table.name):
+                return _exported(table, export)
         title, text = gettext("No such table"), gettext("This page has no table of that name.")
         return make_response(render_template("trouble.html", title=title, text=text), 404)
     named = {table.name: table for table in tables}

@@ -32,7 +32,7 @@ _TEXTS: Final = {
 _REMEMBERED: Final = 256  # values of each field; browsers and robots of one kind send the same
 
 
-class _Said(dict[bytes, int]):
+class _SignalBits(dict[bytes, int]):
     """What a field says by its value (`signals.said`); the values that are common are remembered."""
 
     def __init__(self, name: str) -> None:
@@ -45,9 +45,9 @@ class _Said(dict[bytes, int]):
         return bits
 
 
-# What is wanted of a field: its text, under this name, or what it says (_Said).
-_WANTED: Final[dict[bytes, Any]] = {
-    name.removeprefix("HTTP_").replace("_", "-").lower().encode("ascii"): _Said(name)
+# What is wanted of a field: its text, under this name, or what it says (_SignalBits).
+_FIELDS: Final[dict[bytes, Any]] = {
+    name.removeprefix("HTTP_").replace("_", "-").lower().encode("ascii"): _SignalBits(name)
     for name in signals.FIELDS
 } | _TEXTS
 
@@ -108,13 +108,13 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         environ["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"
     bits = signals.RECORDED
     for name, value in scope["headers"]:
-        wanted = _WANTED.get(name)
-        if wanted is not None:
-            if wanted.__class__ is str:
+        target = _FIELDS.get(name)
+        if target is not None:
+            if target.__class__ is str:
                 text = value.decode("latin-1")
-                environ[wanted] = f"{environ[wanted]},{text}" if wanted in environ else text
+                environ[target] = f"{environ[target]},{text}" if target in environ else text
             else:
-                bits |= wanted[value]
+                bits |= target[value]
     environ[SIGNALS] = bits
     return environ
 

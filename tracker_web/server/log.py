@@ -99,13 +99,13 @@ def entered_trouble(trouble: str) -> None:
     _logger.error("%s", trouble)
 
 
-def few_descriptors(allowed: int, wanted: int) -> None:
+def few_descriptors(allowed: int, needed: int) -> None:
     """Log that the limit of open files is below what the connections need."""
     _logger.warning(
         "the limit of open files is %d, so a worker cannot hold %d connections at once: raise LimitNOFILE "
         "(systemd) or `ulimit -n`",
         allowed,
-        wanted,
+        needed,
     )
 
 

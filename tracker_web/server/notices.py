@@ -15,7 +15,7 @@ from typing import Final
 from engagement.systemd import Heartbeat, is_supervised, notify
 
 _ANSWER_SECONDS: Final = 5.0  # for one answer; the watchdog of the unit waits longer
-_ASKED_SECONDS: Final = 0.05  # between two attempts, until the first answer
+_RETRY_SECONDS: Final = 0.05  # between two attempts, until the first answer
 
 
 def fork_workers() -> None:
@@ -67,15 +67,15 @@ class Notices:
 
     def _wait_for_an_answer(self) -> None:
         while not self._answers():  # a worker that has its application listens at once
-            time.sleep(_ASKED_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
     def _answers(self) -> bool:
         """Return whether the server answers a request, whatever it says."""
-        asked = http.client.HTTPConnection(self._host, self._port, timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=_ANSWER_SECONDS)
         try:
-            asked.request("GET", "/robots.txt", headers={"Connection": "close"})
-            return asked.getresponse().status > 0
+            connection.request("GET", "/robots.txt", headers={"Connection": "close"})
+            return connection.getresponse().status > 0
         except (OSError, http.client.HTTPException):
             return False
         finally:
-            asked.close()
+            connection.close()

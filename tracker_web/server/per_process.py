@@ -23,7 +23,7 @@ from engagement.settings.schema import ByLink, Pixel, PrivacyMode
 from engagement.spool.fold import Folding
 from engagement.spool.write import SpoolWriter
 from tracker_web.languages.catalogues import READERS, load
-from tracker_web.links.about_page import kept_by
+from tracker_web.links.about_page import retention_policy
 from tracker_web.links.application import HitSink, LinksApplication
 from tracker_web.links.client_address import Proxies
 from tracker_web.links.hosts import answered_hosts, entered_names
@@ -119,7 +119,7 @@ def build(settings: Settings, otherwise: "WSGIApplication", files: Files | None 
         unrecorded=_unrecorded(settings),
         confirm_unsubscribe=settings.unsubscribe.by_link is ByLink.CONFIRM,
         languages=load(READERS, settings.languages.folder, settings.languages.default),
-        kept=kept_by(settings),
+        policy=retention_policy(settings),
     )
 
 

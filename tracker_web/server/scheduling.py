@@ -75,8 +75,8 @@ def go_first() -> None:
             return
     if number is not None:
         nice = os.getpriority(os.PRIO_PROCESS, 0)
-        asked = _Attributes(ctypes.sizeof(_Attributes), os.SCHED_OTHER, 0, nice, 0, _SHORTEST, 0, 0)
-        ctypes.CDLL(None).syscall(ctypes.c_long(number), 0, ctypes.byref(asked), 0)
+        attributes = _Attributes(ctypes.sizeof(_Attributes), os.SCHED_OTHER, 0, nice, 0, _SHORTEST, 0, 0)
+        ctypes.CDLL(None).syscall(ctypes.c_long(number), 0, ctypes.byref(attributes), 0)
 
 
 class RealTime:

@@ -96,7 +96,7 @@ class Guard:
             return self._guarded(environ, start)
         except RegistryError:
             return answer(
-                start, "503 Service Unavailable", self._said(NO_REGISTRY, environ), ("Retry-After", "5")
+                start, "503 Service Unavailable", self._text(NO_REGISTRY, environ), ("Retry-After", "5")
             )
 
     def _guarded(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -141,7 +141,7 @@ class Guard:
             return answer(
                 start,
                 "429 Too Many Requests",
-                self._said(SLOWER, environ),
+                self._text(SLOWER, environ),
                 ("Retry-After", str(int(wait) + 1)),
             )
         users, sessions = self._people()
@@ -220,7 +220,7 @@ class Guard:
             return answer(
                 start,
                 "429 Too Many Requests",
-                self._said(SLOWER, environ),
+                self._text(SLOWER, environ),
                 ("Retry-After", str(int(wait) + 1)),
             )
         self._failures.add(address)
@@ -230,11 +230,11 @@ class Guard:
         """Return the form to sign in, in the language of a request."""
         return form(self._language(environ))
 
-    def _said(self, text: str, environ: "WSGIEnvironment") -> bytes:
+    def _text(self, text: str, environ: "WSGIEnvironment") -> bytes:
         return f"{self._language(environ).gettext(text)}\n".encode()
 
     def _language(self, environ: "WSGIEnvironment") -> Language:
-        return self._languages.asked(environ)
+        return self._languages.of_request(environ)
 
     def _address(self, environ: "WSGIEnvironment") -> str:
         client = self._proxies.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from tracker_web.languages.catalogues import Language
-from tracker_web.languages.words import N_
+from tracker_web.languages.translation import N_
 from tracker_web.links.responses import Headers
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _FORM: Final = (
     '<form method="post" action="/sign-in"><p><label>{token} <input type="password" name="token" required '
     'autocomplete="off"></label> <button>{sign_in}</button></p></form>\n</main></body></html>\n'
 )
-_PLAIN: Final = (
+_HEADERS: Final = (
     ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
@@ -94,6 +94,6 @@ def answer(
     media_type: str = "text/plain; charset=utf-8",
 ) -> Iterable[bytes]:
     """Answer with a short text."""
-    headers: Headers = [("Content-Type", media_type), ("Content-Length", str(len(body))), *_PLAIN, *more]
+    headers: Headers = [("Content-Type", media_type), ("Content-Length", str(len(body))), *_HEADERS, *more]
     start(status, headers)
     return [body]

@@ -55,11 +55,11 @@ def page_failed(error: BaseException) -> None:
     _logger.error("page failed: %s: %s", type(error).__name__, error)
 
 
-def few_descriptors(allowed: int, wanted: int) -> None:
+def few_descriptors(allowed: int, needed: int) -> None:
     """Log that the limit of open files is below what the connections need."""
     _logger.warning(
         "the limit of open files is %d, so %d connections cannot be held at once: raise LimitNOFILE "
         "(systemd) or `ulimit -n`",
         allowed,
-        wanted,
+        needed,
     )

@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from tracker_web.languages.catalogues import PAGES, Languages, load
-from tracker_web.languages.words import N_
+from tracker_web.languages.translation import N_
 from tracker_web.links import responses
 from tracker_web.web.headers import HEADERS
 
@@ -94,8 +94,8 @@ class PageTimeout:
         timeout = self._timeout if key not in self._pending else self._timeout / 20
         page = self._page(key, environ)
         if page is None or not page.done.wait(timeout):
-            said = self._languages.asked(environ).gettext(LATER_TEXT)
-            return _later(f"{said}\n".encode(), start_response)
+            text = self._languages.of_request(environ).gettext(LATER_TEXT)
+            return _later(f"{text}\n".encode(), start_response)
         with self._lock:
             if self._pending.get(key) is page:
                 del self._pending[key]

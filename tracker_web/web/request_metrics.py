@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from engagement.metrics.model import Durations, Kind, Metric, Reading
-from tracker_web.web.front.body_wanted import BodyWanted
+from tracker_web.web.front.unread_body import BodyNeeded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,7 +45,7 @@ class RequestMetrics:
         self._seconds = dict.fromkeys(AREAS, 0.0)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request, and count it. Raises BodyWanted, uncounted, where it is asked again."""
+        """Answer one request, and count it. Raises BodyNeeded, uncounted, where it is asked again."""
         began = self._clock()
         code = "500"  # where no answer comes
 
@@ -56,14 +56,14 @@ class RequestMetrics:
             code = status[:3]
             return start_response(status, headers, failed)
 
-        wanted = False
+        body_needed = False
         try:
             return self._inner(environ, start)
-        except BodyWanted:
-            wanted = True
+        except BodyNeeded:
+            body_needed = True
             raise
         finally:
-            if not wanted:
+            if not body_needed:
                 self.note(environ.get("PATH_INFO", ""), code, self._clock() - began)
 
     def note(self, path: str, code: str, seconds: float) -> None:

@@ -20,7 +20,7 @@ from engagement.links.token import copy_sealer
 
 HERE = Path(__file__).resolve().parent
 IDS: dict[str, Any] = {"message_id": bytes(range(16)), "transmission_id": 1234567890123456789}
-PLAIN = Identity(
+BARE = Identity(
     **IDS,
     recipient="reader@mail.example",
     issued=1_764_000_000,
@@ -81,27 +81,27 @@ PLACES["open with time"] = (7, "", Kind.OPEN, TIMED, None)
 PLACES["a revoked key, with place"] = (2, "", Kind.CLICK, TIMED, Link(SHOP, "", False, 0, "html"))
 
 CASES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
-    "plain click": (7, "", Kind.CLICK, PLAIN, Link(SHOP, "Read more")),
-    "plain open": (7, "", Kind.OPEN, PLAIN, None),
-    "initial open": (7, "", Kind.INITIAL_OPEN, PLAIN, None),
-    "amp click": (7, "", Kind.AMP_CLICK, PLAIN, Link(SHOP)),
-    "amp open": (7, "", Kind.AMP_OPEN, PLAIN, None),
-    "amp initial open": (7, "", Kind.AMP_INITIAL_OPEN, PLAIN, None),
-    "list-unsubscribe without a link": (7, "", Kind.LIST_UNSUBSCRIBE, PLAIN, None),
-    "list-unsubscribe with a link": (7, "", Kind.LIST_UNSUBSCRIBE, PLAIN, Link(b"mailto:leave@example.com")),
-    "unsubscribe link in the body": (7, "", Kind.CLICK, PLAIN, Link(SHOP, "Leave", unsubscribe=True)),
+    "plain click": (7, "", Kind.CLICK, BARE, Link(SHOP, "Read more")),
+    "plain open": (7, "", Kind.OPEN, BARE, None),
+    "initial open": (7, "", Kind.INITIAL_OPEN, BARE, None),
+    "amp click": (7, "", Kind.AMP_CLICK, BARE, Link(SHOP)),
+    "amp open": (7, "", Kind.AMP_OPEN, BARE, None),
+    "amp initial open": (7, "", Kind.AMP_INITIAL_OPEN, BARE, None),
+    "list-unsubscribe without a link": (7, "", Kind.LIST_UNSUBSCRIBE, BARE, None),
+    "list-unsubscribe with a link": (7, "", Kind.LIST_UNSUBSCRIBE, BARE, Link(b"mailto:leave@example.com")),
+    "unsubscribe link in the body": (7, "", Kind.CLICK, BARE, Link(SHOP, "Leave", unsubscribe=True)),
     "nothing filled in, open": (7, "", Kind.OPEN, EMPTY, None),
     "nothing filled in, click": (7, "", Kind.CLICK, EMPTY, Link(b"")),
     "all filled in, open": (7, "", Kind.OPEN, FULL, None),
     "all filled in, click": (7, "", Kind.CLICK, FULL, Link(b"http://www.example.com/?q=a&b=", "ネーム")),
-    "https www": (7, "", Kind.CLICK, PLAIN, Link(b"https://www.example.com/")),
-    "http": (7, "", Kind.CLICK, PLAIN, Link(b"http://example.com/")),
-    "letter case of the scheme": (7, "", Kind.CLICK, PLAIN, Link(b"HTTPS://Example.COM/Path")),
+    "https www": (7, "", Kind.CLICK, BARE, Link(b"https://www.example.com/")),
+    "http": (7, "", Kind.CLICK, BARE, Link(b"http://example.com/")),
+    "letter case of the scheme": (7, "", Kind.CLICK, BARE, Link(b"HTTPS://Example.COM/Path")),
     "every byte a target may hold": (
         7,
         "",
         Kind.CLICK,
-        PLAIN,
+        BARE,
         Link(b"https://example.com/?" + bytes(range(0x21, 0x7F)).replace(b"\\", b"")),
     ),
     "target of 4096 bytes": (7, "", Kind.CLICK, EMPTY, Link(SHOP + b"x" * (4096 - len(SHOP)))),
@@ -172,11 +172,11 @@ CASES: dict[str, tuple[int, str, Kind, Identity, Link | None]] = {
     "unsubscribe link, http": (7, "", Kind.CLICK, EMPTY, Link(b"http://example.com/", "", True)),
     "customer id, nothing else": (7, "", Kind.OPEN, Identity(bytes(16), 1, "", 1, 2, customer_id="c"), None),
     "tags, nothing else": (7, "", Kind.OPEN, Identity(bytes(16), 1, "", 1, 2, tags=("",)), None),
-    "another tenant": (7, "acme", Kind.CLICK, PLAIN, Link(SHOP)),
-    "a tenant with other letters": (7, "münchen", Kind.OPEN, PLAIN, None),
-    "a key that signs no more": (1, "", Kind.CLICK, PLAIN, Link(SHOP)),
-    "a key with the highest id": (65535, "", Kind.CLICK, PLAIN, Link(SHOP)),
-    "a revoked key": (2, "", Kind.CLICK, PLAIN, Link(SHOP)),
+    "another tenant": (7, "acme", Kind.CLICK, BARE, Link(SHOP)),
+    "a tenant with other letters": (7, "münchen", Kind.OPEN, BARE, None),
+    "a key that signs no more": (1, "", Kind.CLICK, BARE, Link(SHOP)),
+    "a key with the highest id": (65535, "", Kind.CLICK, BARE, Link(SHOP)),
+    "a revoked key": (2, "", Kind.CLICK, BARE, Link(SHOP)),
 }
 
 

@@ -82,7 +82,7 @@ def predicate(filters: Filters) -> Predicate | None:
     """Return what decides about an event that the store found; None where nothing is left to decide."""
     tests: list[Predicate] = []
 
-    def words(values: tuple[str, ...], *names: str, domain: bool = False) -> None:
+    def by_keyword(values: tuple[str, ...], *names: str, domain: bool = False) -> None:
         if values:
             tests.append(
                 lambda event: any(matches(str(event.get(name, "")), values, domain=domain) for name in names)
@@ -90,14 +90,14 @@ def predicate(filters: Filters) -> Predicate | None:
 
     def exactly(values: tuple[str, ...], name: str) -> None:
         if values:
-            wanted = {value.lower() for value in values}
-            tests.append(lambda event: str(event.get(name, "")).lower() in wanted)
+            lowered = {value.lower() for value in values}
+            tests.append(lambda event: str(event.get(name, "")).lower() in lowered)
 
-    words(filters.campaigns, "campaign_id")
-    words(filters.subjects, "subject")
-    words(filters.reasons, "reason", "raw_reason")
-    words(filters.recipient_domains, "recipient_domain", domain=True)
-    words(filters.sending_domains, "sending_domain", domain=True)
+    by_keyword(filters.campaigns, "campaign_id")
+    by_keyword(filters.subjects, "subject")
+    by_keyword(filters.reasons, "reason", "raw_reason")
+    by_keyword(filters.recipient_domains, "recipient_domain", domain=True)
+    by_keyword(filters.sending_domains, "sending_domain", domain=True)
     exactly(filters.from_addresses, "friendly_from")
     exactly(filters.sending_ips, "sending_ip")
     return (lambda event: all(test(event) for test in tests)) if tests else None

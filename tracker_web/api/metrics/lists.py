@@ -45,7 +45,7 @@ def add_lists(
     topic: ApiBlueprint, sources: Sources, scope: str, clock: Callable[[], float] = time.time
 ) -> None:
     """Add the calls to a blueprint. scope: that they need."""
-    _add_kept(topic, sources, scope)
+    _add_recorded(topic, sources, scope)
     _add_counted(topic, sources, scope, clock)
 
 
@@ -56,7 +56,7 @@ def _fitting(names: Iterable[str], arguments: Mapping[str, Any]) -> list[str]:
     return fitting[: max(0, min(arguments["limit"], MAX_LIMIT))]
 
 
-def _add_kept(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
+def _add_recorded(topic: ApiBlueprint, sources: Sources, scope: str) -> None:
     def names(arguments: Mapping[str, Any], by: str) -> list[str]:
         zone = arguments["timezone"]
         query = FigureQuery(

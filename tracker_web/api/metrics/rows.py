@@ -95,11 +95,11 @@ def by_bounce(events: Iterable[Fields], keys: tuple[str, ...]) -> list[dict[str,
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for fields in events:
         number = int(fields.get("bounce_class", 1))
-        said = {
+        reported = {
             "reason": str(fields.get("raw_reason", "")),
             "domain": str(fields.get("recipient_domain", "")),
         }
-        shown = {key: said[key] for key in keys if key in said}
+        shown = {key: reported[key] for key in keys if key in reported}
         category_id, category_name = category(number)
         row = groups.setdefault(
             (*shown.values(), number),
@@ -127,11 +127,11 @@ def by_delay(events: Iterable[Fields], keys: tuple[str, ...]) -> list[dict[str, 
     """Return delays counted by some of their fields, the most frequent first. keys: `reason`, `domain`."""
     groups: dict[tuple[str, ...], dict[str, Any]] = {}
     for fields in events:
-        said = {
+        reported = {
             "reason": str(fields.get("raw_reason", "")),
             "domain": str(fields.get("recipient_domain", "")),
         }
-        shown = {key: said[key] for key in keys}
+        shown = {key: reported[key] for key in keys}
         first = fields.get("num_retries") == "" or "num_retries" not in fields
         row = groups.setdefault(tuple(shown.values()), shown | {"count_delayed": 0, "count_delayed_first": 0})
         row["count_delayed"] += 1

@@ -257,8 +257,10 @@ def _page(index: SuppressionIndex, search: Search, arguments: Mapping[str, Any],
 def _next(cursor: str) -> str:
     """Return the path of the next page: this request's, with another cursor."""
     packed = base64.urlsafe_b64encode(cursor.encode()).decode()
-    kept = [(name, value) for name, value in request.args.items(multi=True) if name not in ("cursor", "page")]
-    return f"/api/v1/suppression-list?{urlencode([*kept, ('cursor', packed)])}"
+    remaining = [
+        (name, value) for name, value in request.args.items(multi=True) if name not in ("cursor", "page")
+    ]
+    return f"/api/v1/suppression-list?{urlencode([*remaining, ('cursor', packed)])}"
 
 
 def _unpacked(text: str) -> str:

@@ -60,8 +60,8 @@ def blueprint(sources: Sources, check: Callable[..., Verdict] = verify) -> ApiBl
     @topic.response(HTTPStatus.OK, _RESULTS)
     def every(arguments: dict[str, Any]) -> Any:
         """Return the tracking domains."""
-        wanted = arguments.get("default")
-        return {"results": [_shown(each) for each in domains().all() if wanted in (None, each.default)]}
+        default = arguments.get("default")
+        return {"results": [_shown(each) for each in domains().all() if default in (None, each.default)]}
 
     @topic.post("/tracking-domains")
     @needs("tracking-domains/modify")

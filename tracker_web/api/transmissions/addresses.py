@@ -40,10 +40,14 @@ class Mailbox:
     def field(self) -> str:
         """Return it as a header field has it (RFC 5322 3.4; RFC 2047 for letters beyond ASCII)."""
         if self.name.isascii():
-            return formataddr((self.name, self.address)) if self.address.isascii() else self._plain(self.name)
-        return self._plain(Header(self.name, "utf-8", maxlinelen=75).encode(linesep="\r\n"), quoted=False)
+            return (
+                formataddr((self.name, self.address))
+                if self.address.isascii()
+                else self._unencoded(self.name)
+            )
+        return self._unencoded(Header(self.name, "utf-8", maxlinelen=75).encode(linesep="\r\n"), quoted=False)
 
-    def _plain(self, name: str, *, quoted: bool = True) -> str:
+    def _unencoded(self, name: str, *, quoted: bool = True) -> str:
         if not name:
             return self.address
         if quoted:

@@ -31,9 +31,9 @@ def api_header(
         "options": options,
     }
     text = json.dumps({name: value for name, value in members.items() if value})
-    words = _STRING.sub(lambda found: found[0].replace(" ", "\\u0020"), text).split(" ")
+    pieces = _STRING.sub(lambda found: found[0].replace(" ", "\\u0020"), text).split(" ")
     lines = ["X-MSYS-API:"]
-    for word in words:
+    for word in pieces:
         if len(lines[-1]) + len(word) >= _WIDTH:
             lines.append("")
         lines[-1] += f" {word}"

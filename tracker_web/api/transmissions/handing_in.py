@@ -134,13 +134,13 @@ class Relay:
         smtp.command_encoding = "utf-8" if utf8 else "ascii"
         sent = False
         try:
-            for command, wanted in (
+            for command, expected in (
                 (f"MAIL FROM:<{mail.sender}>{parameters}", 2),
                 (f"RCPT TO:<{mail.recipient}>", 2),
                 ("DATA", 3),
             ):
                 code, text = smtp.docmd(command)
-                if code // 100 != wanted:
+                if code // 100 != expected:
                     if code != _SERVICE_ENDS:
                         smtp.rset()
                     return code, _shown(text)

@@ -90,16 +90,16 @@ def rfc822_message(content: Rfc822, to: Recipient, now: datetime, message_id: st
         fields = [changed.pop(at, each) for at, each in enumerate(fields)] + list(changed.values())
         if not any(name.lower() == b"mime-version" for name, _ in fields):
             fields.append((b"MIME-Version", b" 1.0"))
-    kept = [each for each in fields if each[0].lower() not in _TAKEN_OUT]
-    names = {name.lower() for name, _ in kept}
+    remaining = [each for each in fields if each[0].lower() not in _TAKEN_OUT]
+    names = {name.lower() for name, _ in remaining}
     if b"to" not in names:
-        kept.append((b"To", b" " + to.mailbox.field().encode()))
+        remaining.append((b"To", b" " + to.mailbox.field().encode()))
     if b"date" not in names:
-        kept.append((b"Date", f" {format_datetime(now)}".encode()))
+        remaining.append((b"Date", f" {format_datetime(now)}".encode()))
     if b"message-id" not in names:
-        kept.append((b"Message-ID", f" {message_id}".encode()))
-    head = b"".join(name + b":" + value + b"\r\n" for name, value in kept)
-    return author(kept), head + b"\r\n" + body
+        remaining.append((b"Message-ID", f" {message_id}".encode()))
+    head = b"".join(name + b":" + value + b"\r\n" for name, value in remaining)
+    return author(remaining), head + b"\r\n" + body
 
 
 def _value(name: bytes, found: Template, values: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages.content.numbers import MONTH, SHORT_DAY, day, grouped
 
 WIDTH: Final = 960
@@ -35,7 +35,7 @@ class Line:
     title: str = ""
 
     @property
-    def words(self) -> str:
+    def legend(self) -> str:
         """Return what the legend says."""
         return self.title or self.name
 
@@ -74,7 +74,7 @@ def line_chart(
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="{escape(name)}-title {escape(name)}-desc">',
         f'<title id="{escape(name)}-title">{escape(title)}</title>',
-        f'<desc id="{escape(name)}-desc">{escape(_in_words(moments, lines, precision))}</desc>',
+        f'<desc id="{escape(name)}-desc">{escape(_description(moments, lines, precision))}</desc>',
     ]
     parts += [
         f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
@@ -99,7 +99,7 @@ def line_chart(
         parts.append(f'<polyline class="line {escape(line.css)}" points="{points}"/>')
         if len(moments) <= _DOTS:
             for number, value in enumerate(line.values):
-                hint = f"{label(moments[number], precision)}: {grouped(value)} {line.words}"
+                hint = f"{label(moments[number], precision)}: {grouped(value)} {line.legend}"
                 parts.append(
                     f'<circle class="dot {escape(line.css)}" cx="{x(number):.1f}" cy="{y(value):.1f}" r="3">'
                     f"<title>{escape(hint)}</title></circle>"
@@ -129,7 +129,7 @@ def series_data(moments: Sequence[int], lines: Sequence[Line], precision: str) -
     series = {
         "at": [at // 1000 for at in moments],
         "precision": precision,
-        "lines": [{"name": line.words, "css": line.css, "values": line.values} for line in lines],
+        "lines": [{"name": line.legend, "css": line.css, "values": line.values} for line in lines],
     }
     return json.dumps(series, separators=(",", ":"))
 
@@ -144,7 +144,7 @@ def hours_chart(title: str, lines: Sequence[Line]) -> Markup:
             parts.append(
                 f'<rect class="{escape(line.css)}" x="{hour * 20 + 2 + place * 8}" y="{62 - height:.1f}" '
                 f'width="8" height="{height:.1f}">'
-                f"<title>{hour:02}:00: {grouped(line.values[hour])} {escape(line.words)}</title></rect>"
+                f"<title>{hour:02}:00: {grouped(line.values[hour])} {escape(line.legend)}</title></rect>"
             )
         if hour % 3 == 0:
             parts.append(
@@ -161,16 +161,16 @@ def label(at_ms: int, precision: str) -> str:
     return f"{moment:%H:%M}" if precision in ("hour", "1min", "5min", "15min") else day(moment, SHORT_DAY)
 
 
-def _in_words(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
+def _description(moments: Sequence[int], lines: Sequence[Line], precision: str) -> str:
     if not moments:
         return gettext("No values.")
-    said = []
+    sentences = []
     for line in lines:
         most = max(line.values, default=0)
         at = label(moments[line.values.index(most)], precision) if most else ""
-        given = {"line": line.words, "sum": grouped(sum(line.values)), "at": at, "most": grouped(most)}
+        given = {"line": line.legend, "sum": grouped(sum(line.values)), "at": at, "most": grouped(most)}
         if most:
-            said.append(gettext("%(line)s: %(sum)s in all, most at %(at)s with %(most)s.", **given))
+            sentences.append(gettext("%(line)s: %(sum)s in all, most at %(at)s with %(most)s.", **given))
         else:
-            said.append(gettext("%(line)s: %(sum)s in all.", **given))
-    return " ".join([*said, gettext("The table below has every value.")])
+            sentences.append(gettext("%(line)s: %(sum)s in all.", **given))
+    return " ".join([*sentences, gettext("The table below has every value.")])

@@ -6,7 +6,7 @@ No figure is computed here: each is one of docs/figures.md, by its name.
 from collections.abc import Iterable
 
 from engagement.figures.definitions import FIGURES, RATES, rate
-from tracker_web.languages.words import gettext, pgettext
+from tracker_web.languages.translation import gettext, pgettext
 from tracker_web.pages.content.charts import Line, label
 from tracker_web.pages.content.figures import SIDES, Sums
 from tracker_web.pages.content.tables import RATE, TEXT, Column, Row, Table
@@ -16,7 +16,7 @@ def series_table(times: list[int], made: list[Line], precision: str) -> Table:
     """Return the numbers of a chart as a table."""
     columns = (
         Column("time", gettext("Time (UTC)"), TEXT),
-        *(Column(line.name, line.words[:1].upper() + line.words[1:]) for line in made),
+        *(Column(line.name, line.legend[:1].upper() + line.legend[1:]) for line in made),
     )
     rows = tuple(
         Row({"time": label(at, precision), **{line.name: int(line.values[place]) for line in made}})
@@ -29,7 +29,7 @@ def hours_table(made: list[Line]) -> Table:
     """Return the numbers of each hour of the day as a table. made: lines of 24 values each."""
     columns = (
         Column("hour", gettext("Hour (UTC)"), TEXT),
-        *(Column(line.name, line.words[:1].upper() + line.words[1:]) for line in made),
+        *(Column(line.name, line.legend[:1].upper() + line.legend[1:]) for line in made),
     )
     rows = tuple(
         Row({"hour": f"{hour:02}:00", **{line.name: int(line.values[hour]) for line in made}})

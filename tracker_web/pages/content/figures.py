@@ -10,7 +10,7 @@ from typing import Final
 from engagement.figures.definitions import FIGURES, RATES, rate
 from engagement.figures.increments import begin, end
 from engagement.figures.query import FigureRow
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages.content.charts import Line
 from tracker_web.pages.content.period import Period
 
@@ -38,7 +38,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _CardSpec:
     title: str
     name: str
     rate: str
@@ -48,26 +48,26 @@ class _Wanted:
 
 
 _UNIQUE_CARDS: Final = (
-    _Wanted(N_("Delivered"), "count_delivered", "", ""),
-    _Wanted(
+    _CardSpec(N_("Delivered"), "count_delivered", "", ""),
+    _CardSpec(
         N_("Opened by people"),
         "x_count_people_unique_rendered",
         "x_people_open_rate",
         N_("of tracked"),
         sided=True,
     ),
-    _Wanted(
+    _CardSpec(
         N_("Clicked by people"),
         "x_count_people_unique_clicked",
         "x_people_click_rate",
         N_("of tracked"),
         sided=True,
     ),
-    _Wanted(
+    _CardSpec(
         N_("Unsubscribed"), "count_unsubscribe", "unsubscribe_rate", N_("of accepted"), sided=True, bad=True
     ),
-    _Wanted(N_("Bounced"), "count_bounce", "bounce_rate", N_("of sent"), bad=True),
-    _Wanted(N_("Complaints"), "count_spam_complaint", "spam_complaint_rate", N_("of accepted"), bad=True),
+    _CardSpec(N_("Bounced"), "count_bounce", "bounce_rate", N_("of sent"), bad=True),
+    _CardSpec(N_("Complaints"), "count_spam_complaint", "spam_complaint_rate", N_("of accepted"), bad=True),
 )
 _TOTAL_NAMES: Final = {
     "x_count_people_unique_rendered": "x_count_people_rendered",
@@ -79,11 +79,11 @@ _TOTAL_TITLES: Final = {
 }
 
 
-def _shown(wanted: _Wanted, *, unique: bool) -> tuple[str, str]:
+def _shown(spec: _CardSpec, *, unique: bool) -> tuple[str, str]:
     """Return the name of the figure and its title."""
     if unique:
-        return wanted.name, wanted.title
-    return _TOTAL_NAMES.get(wanted.name, wanted.name), _TOTAL_TITLES.get(wanted.name, wanted.title)
+        return spec.name, spec.title
+    return _TOTAL_NAMES.get(spec.name, spec.name), _TOTAL_TITLES.get(spec.name, spec.title)
 
 
 def _sides(name: str) -> tuple[str, ...]:
@@ -96,12 +96,12 @@ def needed() -> tuple[str, ...]:
     """Return the names of all figures that cards, lines and tables here are made of."""
     names = ["count_injected", "x_count_open_tracked", "x_count_click_tracked", "x_count_tracked"]
     names.append("count_delayed")
-    for wanted in _UNIQUE_CARDS:
+    for spec in _UNIQUE_CARDS:
         for unique in (True, False):
-            name, _ = _shown(wanted, unique=unique)
-            names += [name, *(_sides(name) if wanted.sided else ())]
-        if wanted.rate:
-            found = RATES[wanted.rate]
+            name, _ = _shown(spec, unique=unique)
+            names += [name, *(_sides(name) if spec.sided else ())]
+        if spec.rate:
+            found = RATES[spec.rate]
             names += [found.numerator, found.denominator, *([found.tracked] if found.tracked else [])]
     return tuple(dict.fromkeys(names))
 
@@ -118,8 +118,8 @@ def total(rows: Iterable[FigureRow]) -> dict[str, int]:
 def cards(sums: Sums, before: Sums | None, *, unique: bool) -> list[Card]:
     """Return the cards of a page. before: sums of the period that it is compared with, None for none."""
     made = []
-    for wanted in _UNIQUE_CARDS:
-        name, title = _shown(wanted, unique=unique)
+    for spec in _UNIQUE_CARDS:
+        name, title = _shown(spec, unique=unique)
         made.append(
             Card(
                 title=gettext(title),
@@ -127,14 +127,14 @@ def cards(sums: Sums, before: Sums | None, *, unique: bool) -> list[Card]:
                 meaning=gettext(FIGURES[name].meaning),
                 value=sums.get(name, 0),
                 before=None if before is None else before.get(name, 0),
-                share=rate(wanted.rate, sums) if wanted.rate and (unique or name == wanted.name) else None,
-                of=gettext(wanted.of) if wanted.of and (unique or name == wanted.name) else "",
+                share=rate(spec.rate, sums) if spec.rate and (unique or name == spec.name) else None,
+                of=gettext(spec.of) if spec.of and (unique or name == spec.name) else "",
                 sides=tuple(
                     (side, sums.get(figure, 0)) for side, figure in zip(SIDES, _sides(name), strict=True)
                 )
-                if wanted.sided
+                if spec.sided
                 else (),
-                bad=wanted.bad,
+                bad=spec.bad,
             )
         )
     return made

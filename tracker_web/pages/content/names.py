@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 
 _ROLES: Final = {"looks": N_("looks"), "manages": N_("manages"), "administers": N_("administers")}
 _KINDS: Final = {"transactional": N_("transactional"), "non_transactional": N_("non-transactional")}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from engagement.events.agents import parsed_agent
 from engagement.events.classify import ReaderClass, Verdict, verdict
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages.content.people import CLICKS
 from tracker_web.pages.content.tables import RATE, TEXT, Column, Row, Table
 
@@ -78,12 +78,12 @@ def link_of(fields: Fields) -> tuple[int, str]:
     return int(ordinal) if ordinal.isdigit() else -1, str(fields.get("target_link_name", ""))
 
 
-def message_links(kept: Iterable[tuple[int, str, str]], events: Iterable[Fields]) -> Table:
+def message_links(stored: Iterable[tuple[int, str, str]], events: Iterable[Fields]) -> Table:
     """Return the links of one message: where each leads, and who clicked it.
 
-    kept: ordinal, name and target of the links in a copy of its mail. events: of the message.
+    stored: ordinal, name and target of the links in a copy of its mail. events: of the message.
     """
-    found = {(ordinal, name): [target, ""] for ordinal, name, target in kept}
+    found = {(ordinal, name): [target, ""] for ordinal, name, target in stored}
     for fields in events:
         if fields["type"] in CLICKS:
             client = str(fields.get("x_client_class", ""))
@@ -103,7 +103,7 @@ def message_links(kept: Iterable[tuple[int, str, str]], events: Iterable[Fields]
                 "ordinal": str(ordinal + 1) if ordinal >= 0 else "",
                 "link": name,
                 "target": target,
-                "clicked_by": side_in_words(side),
+                "clicked_by": side_text(side),
             }
         )
         for (ordinal, name), (target, side) in sorted(found.items())
@@ -114,7 +114,7 @@ def message_links(kept: Iterable[tuple[int, str, str]], events: Iterable[Fields]
 _BEST: Final = [each.value for each in (Verdict.PEOPLE, Verdict.UNSURE, Verdict.MACHINES)]
 
 
-def side_in_words(side: str) -> str:
+def side_text(side: str) -> str:
     """Return who clicked in words, "" for nobody."""
     return {
         Verdict.PEOPLE.value: gettext("a person"),

@@ -8,7 +8,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_skeleton
 from babel.numbers import get_decimal_symbol
 
-from tracker_web.languages.words import current, gettext
+from tracker_web.languages.translation import current, gettext
 
 NOTHING: Final = "\N{EN DASH}"  # where a rate has nothing to divide by, or nothing was tracked
 # Groups of three digits, as ISO 80000-1 7.3.1 has them in every language: no comma or point is mistaken.

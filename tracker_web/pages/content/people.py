@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engagement.events.classify import ReaderClass, Verdict, verdict
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages.content.tables import TEXT, TIME, Column, Row, Table
 
 Fields = Mapping[str, Any]
@@ -82,8 +82,8 @@ def people_table(state: State, events: Iterable[Fields], most: int) -> Table:
             person.best = min(person.best, _BEST.index(side))
         if (what := _what(fields)) and len(person.what) < 5:
             person.what[what] = None
-    wanted = None if state.who is None else _BEST.index(state.who)
-    people = [each for each in found.values() if wanted is None or each.best == wanted]
+    selected = None if state.who is None else _BEST.index(state.who)
+    people = [each for each in found.values() if selected is None or each.best == selected]
     columns = (
         Column("recipient", gettext("Recipient"), TEXT),
         Column("times", gettext("Times")),

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from engagement.figures.increments import Level
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages.content.numbers import day
 
 DAY_MS: Final = int(Level.DAY)

@@ -7,7 +7,7 @@ with is known here by its text; anything else is shown as it was said.
 import re
 from typing import Final
 
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 
 _KNOWN: Final = (
     N_("a name has 1 to %(most)s printable characters, no blank at either end"),
@@ -26,12 +26,12 @@ _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 
 def refusal(error: Exception) -> str:
     """Return what an error says, in the language of the page where that is known."""
-    said = str(error)
+    message = str(error)
     for text in _KNOWN:
-        found = _pattern(text).fullmatch(said)
+        found = _pattern(text).fullmatch(message)
         if found is not None:
             return gettext(text, **found.groupdict())
-    return said
+    return message
 
 
 def _pattern(text: str) -> re.Pattern[str]:

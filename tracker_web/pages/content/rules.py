@@ -9,7 +9,7 @@ from engagement.classify.model import Rule
 from engagement.events.classify import ReaderClass, verdict
 from engagement.events.signals import signal_names
 from engagement.shipper.reclassify import Change
-from tracker_web.languages.words import gettext, ngettext
+from tracker_web.languages.translation import gettext, ngettext
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
 
 OFF: Final = "off"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engagement.spreadsheet import cell
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 
 NUMBER: Final = "number"
 RATE: Final = "rate"

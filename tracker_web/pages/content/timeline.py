@@ -7,9 +7,9 @@ from typing import Any, Final
 from engagement.events.classify import verdict
 from engagement.events.fields import INJECTION
 from engagement.events.outcomes import UNTOUCHED
-from tracker_web.languages.words import N_, gettext, ngettext
+from tracker_web.languages.translation import N_, gettext, ngettext
 from tracker_web.pages.content.numbers import SHORT_DAY, duration, moment
-from tracker_web.pages.content.numbers import day as day_in_words
+from tracker_web.pages.content.numbers import day as day_text
 
 Fields = Mapping[str, Any]
 
@@ -82,8 +82,8 @@ def line(fields: Fields) -> Line:
     certain = fields.get("x_client_certain") is not False
     side = verdict(client, certain=certain).value if client else ""
     aside = [
-        words
-        for words, holds in (
+        note
+        for note, holds in (
             (gettext("a repeat within 10 s"), fields.get("x_repeat")),
             (gettext("the link had expired"), fields.get("x_expired")),
             (gettext("a probe"), client == "probe"),
@@ -93,8 +93,8 @@ def line(fields: Fields) -> Line:
     return Line(
         id=str(fields.get("event_id", "")),
         at=str(fields["timestamp"]),
-        day=day_in_words(at),
-        date=day_in_words(at, SHORT_DAY),
+        day=day_text(at),
+        date=day_text(at, SHORT_DAY),
         clock=f"{at:%H:%M:%S}",
         title=gettext(_TITLES[kind]) if kind in _TITLES else kind,
         css="bad" if kind in _BAD else "wait" if kind == "delay" else side or "mail",
@@ -112,7 +112,7 @@ def line(fields: Fields) -> Line:
     )
 
 
-def outcome_in_words(outcome: str) -> str:
+def outcome_text(outcome: str) -> str:
     """Return what the filter did with a message, and why if it left it alone."""
     if not outcome:
         return gettext("tracked")
@@ -146,7 +146,7 @@ def _detail(kind: str, fields: Fields) -> str:
 def _taken_in(fields: Fields) -> str:
     outcome = str(fields.get("x_outcome", ""))
     sender = str(fields.get("msg_from") or gettext("an empty sender"))
-    what = outcome_in_words(outcome)
+    what = outcome_text(outcome)
     if not outcome:
         links = int(str(fields.get("x_links", "0")) or 0)
         what += ", " + ngettext("%(num)s link", "%(num)s links", links)
@@ -154,15 +154,15 @@ def _taken_in(fields: Fields) -> str:
 
 
 def _of_the_mta(kind: str, fields: Fields) -> str:
-    said = str(fields.get("raw_reason", ""))
+    reason = str(fields.get("raw_reason", ""))
     host = str(fields.get("x_remote_host", "") or fields.get("ip_address", ""))
     after = str(fields.get("queue_time", ""))
     parts = []
     if kind == "delivery":
         method = str(fields.get("delv_method") or gettext("the mail server"))
         parts.append(gettext("to %(host)s", host=host) if host else gettext("by %(method)s", method=method))
-    elif said:
-        parts.append(said)
+    elif reason:
+        parts.append(reason)
     if after.isdigit():
         parts.append(gettext("%(time)s after it came in", time=duration(int(after))))
     tries = str(fields.get("num_retries", ""))
@@ -174,5 +174,5 @@ def _of_the_mta(kind: str, fields: Fields) -> str:
 def _who(client: str, *, certain: bool) -> str:
     if not client:
         return ""
-    words = gettext(_WHO[client]) if client in _WHO else client
-    return words if certain or client == "unknown" else gettext("probably %(who)s", who=words)
+    name = gettext(_WHO[client]) if client in _WHO else client
+    return name if certain or client == "unknown" else gettext("probably %(who)s", who=name)

@@ -9,7 +9,7 @@ from engagement.access.users import Role
 from engagement.tracking_domains.kept import DomainTakenError, TrackingDomains
 from engagement.tracking_domains.model import domain_name
 from tracker_web.domains.verify import Verdict, verify
-from tracker_web.languages.words import gettext
+from tracker_web.languages.translation import gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.tables import listed
 

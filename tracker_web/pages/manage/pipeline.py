@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from engagement.shipper import status
 from engagement.spool.read import SpoolReader
-from tracker_web.languages.words import gettext, ngettext
+from tracker_web.languages.translation import gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.numbers import duration, grouped, moment
 
@@ -69,14 +69,14 @@ def _spool() -> list[tuple[str, str, bool]]:
     except OSError as error:
         why = gettext("%(folder)s cannot be read here: %(why)s", folder=folder, why=error.strerror)
         return [(gettext("Spool"), why, False)]
-    said = ngettext(
+    text = ngettext(
         "%(count)s record waits in %(folder)s",
         "%(count)s records wait in %(folder)s",
         waiting,
         count=grouped(waiting),
         folder=folder,
     )
-    return [(gettext("Spool"), said, True)]
+    return [(gettext("Spool"), text, True)]
 
 
 def _store() -> list[tuple[str, str, bool]]:

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from engagement.access.users import Role
 from engagement.suppression import book
 from engagement.suppression.model import BadEntryError, Entry, MailKind, Source
-from tracker_web.languages.words import N_, gettext
+from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.content.refusals import refusal
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table
@@ -70,28 +70,28 @@ def blueprint() -> Blueprint:
     return pages
 
 
-def _found(asked: str, source: str, cursor: str) -> book.Found:
-    if "@" in asked:
-        return book.Found(book.get(site.registry(), asked, site.tenant()), "")
+def _found(searched: str, source: str, cursor: str) -> book.Found:
+    if "@" in searched:
+        return book.Found(book.get(site.registry(), searched, site.tenant()), "")
     sources = frozenset({Source(source)} if source in set(Source) else ())
-    search = book.Search(site.tenant(), sources=sources, domain=asked)
+    search = book.Search(site.tenant(), sources=sources, domain=searched)
     return book.find(site.registry(), search, cursor, _PAGE)
 
 
 def _page(*, trouble: str = "", status: int = 200) -> ResponseReturnValue:
     site.only_with_recipients()
-    asked, source = request.args.get("q", "").strip(), request.args.get("source", "")
-    found = _found(asked, source, request.args.get("cursor", ""))
+    searched, source = request.args.get("q", "").strip(), request.args.get("source", "")
+    found = _found(searched, source, request.args.get("cursor", ""))
     rows = tuple(
         Row({column.name: str(getattr(each, column.name)) for column in _COLUMNS}) for each in found.entries
     )
-    more = {"q": asked, "source": source, "cursor": found.cursor}
+    more = {"q": searched, "source": source, "cursor": found.cursor}
     return site.page(
         "suppression.html",
         (Table("suppression", _COLUMNS, rows),),
         status=status,
         entries=found.entries,
-        asked=asked,
+        searched=searched,
         source=source,
         sources=list(Source),
         kinds=list(MailKind),

@@ -10,7 +10,7 @@ from engagement.events.fields import ALL_TYPES
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.sending.build import sender_of
 from engagement.webhooks.service import WebhookError, WebhookService
-from tracker_web.languages.words import N_, gettext, ngettext
+from tracker_web.languages.translation import N_, gettext, ngettext
 from tracker_web.pages import site
 from tracker_web.pages.content.refusals import refusal
 from tracker_web.pages.content.tables import TEXT, Column, Row, Table, listed
@@ -72,8 +72,8 @@ def blueprint() -> Blueprint:
         here = site.tenant()
         try:
             if action == "test":
-                said = _service().validate(webhook, None, here)
-                return _one(webhook, done=_tested(said))
+                answer = _service().validate(webhook, None, here)
+                return _one(webhook, done=_tested(answer))
             if action == "pause":
                 _service().pause(webhook, here)
             elif action == "resume":
@@ -93,8 +93,8 @@ def blueprint() -> Blueprint:
     return pages
 
 
-def _tested(said: dict[str, Any]) -> str:
-    status = said["response"]["status"]
+def _tested(answer: dict[str, Any]) -> str:
+    status = answer["response"]["status"]
     return gettext("The target took the test: it answered with status %(status)s.", status=status)
 
 

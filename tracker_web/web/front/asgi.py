@@ -1,7 +1,7 @@
 """The ASGI interface of the program's WSGI application: its server's threads never wait for a client.
 
 Bodies are taken in by the event loop, with limits (`bodies`), after the application was asked without one
-(`body_wanted`), and answers are sent by it. In between the application works in a few threads. What it makes
+(`unread_body`), and answers are sent by it. In between the application works in a few threads. What it makes
 piece by piece is sent so, no piece before the last one is on its way, and no more once the client has gone.
 """
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracker_web.api.errors import body_of
 from tracker_web.web.front.bodies import Bodies, GoneError, Receive, TooSlowError
-from tracker_web.web.front.body_wanted import BodyWanted, limit_of, without_body
 from tracker_web.web.front.environ import Scope, environ_of, has_body, with_body
+from tracker_web.web.front.unread_body import BodyNeeded, limit_of, without_body
 from tracker_web.web.guard import is_api
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ class Front:
         if not has_body(environ):
             await self._send(await self._made(environ), receive, send)
             return
-        asked = without_body(environ)
+        bodiless = without_body(environ)
         try:
-            answer = await self._made(asked)
-        except BodyWanted:
+            answer = await self._made(bodiless)
+        except BodyNeeded:
             pass
         else:
             await self._send(answer, receive, send)
             return
         try:
-            async with self._bodies.body(receive, limit_of(asked)) as body:
+            async with self._bodies.body(receive, limit_of(bodiless)) as body:
                 answer = await self._made(with_body(environ, body))
                 await self._send(answer, receive, send)
         except TooSlowError:

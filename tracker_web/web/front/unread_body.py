@@ -16,7 +16,7 @@ _LIMIT: Final = "smtpapi.body_limit"
 _FORM: Final = 1_048_576  # bytes; forms of the pages have some hundred. What is read says its own limit
 
 
-class BodyWanted(BaseException):
+class BodyNeeded(BaseException):
     """The application read a body that is not there yet."""
 
 
@@ -28,14 +28,14 @@ class UnreadBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override] # what it is called with
-        """Say that the body is wanted. Raises BodyWanted."""
+        """Say that the body is wanted. Raises BodyNeeded."""
         if not len(buffer):
             return 0
-        raise BodyWanted
+        raise BodyNeeded
 
     def readall(self) -> bytes:
-        """Say that the body is wanted. Raises BodyWanted."""
-        raise BodyWanted
+        """Say that the body is wanted. Raises BodyNeeded."""
+        raise BodyNeeded
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from smtpapi.doctor.finding import Finding, Level
 
 def only(findings: Iterable[Finding], *levels: Level) -> list[Finding]:
     """The findings of these levels; errors and warnings where none is named."""
-    wanted = levels or (Level.ERROR, Level.WARNING)
-    return [each for each in findings if each.level in wanted]
+    selected = levels or (Level.ERROR, Level.WARNING)
+    return [each for each in findings if each.level in selected]
 
 
 def complete(findings: Iterable[Finding]) -> list[Finding]:

@@ -25,11 +25,11 @@ class Letter:
     links: tuple[str, ...]
     injection: Injection
     erased: bool = False
-    events: "list[Told]" = field(default_factory=list, repr=False)
+    events: "list[YearEvent]" = field(default_factory=list, repr=False)
 
 
 @dataclass(slots=True, eq=False)
-class Told:
+class YearEvent:
     """One event.
 
     side: "people", "unsure", "machine", or "" for none. counts: no repeat, probe or late request. group:
