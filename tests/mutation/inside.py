@@ -1,7 +1,8 @@
 """A plugin of pytest: tries mutants in one session, each in a fork of it, so that nothing is imported anew.
 
 Jobs come one a line by the descriptor MUTANT_JOBS: mutant, tests, seconds at most. The answers go to
-MUTANT_ANSWERS: "noticed", "too long", "survived", or "anew" where the mutant is in code that runs at import.
+MUTANT_ANSWERS: first the names of all tests, then for each job "noticed", "too long", "survived", or "anew"
+where the mutant is in code that runs at import.
 """
 
 import ast
@@ -39,12 +40,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     """Serve mutants instead of running what was collected."""
     items = {item.nodeid: item for item in session.items}
-    answers = int(os.environ["MUTANT_ANSWERS"])
-    os.write(answers, b"ready\n")
+    answers = os.fdopen(int(os.environ["MUTANT_ANSWERS"]), "w")
+    print(json.dumps(list(items)), file=answers, flush=True)
     for line in os.fdopen(int(os.environ["MUTANT_JOBS"])):
         mutant, tests, seconds = json.loads(line)
         chosen = [items[test] for test in tests if test in items]
-        os.write(answers, (_tried(Mutant(*mutant), chosen, seconds) + "\n").encode())
+        print(_tried(Mutant(*mutant), chosen, seconds), file=answers, flush=True)
     return True
 
 

@@ -1,13 +1,14 @@
 """Tells which tests run a line of the code."""
 
 import ast
+import hashlib
 import json
 import os
+import re
 import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ THROUGH_PROGRAMS = {
     "tracker_web/": ("tests/web/test_tracker_live.py", "tests/web/test_last_good.py"),
 }
 SOURCES = ("engagement", "milter/smtpapi", "tracker_web")
+_ROOT = Path(__file__).parents[2]
 _REPORT = "report.xml"
 # Of tests for one mutant, as they took while they were measured: more on a busy machine.
 _MOST_SECONDS = float(os.environ.get("MUTANT_SECONDS", "60"))
@@ -67,41 +69,47 @@ class Map:
     def cached(cls, trees: Sequence[Tree], root: Path, file: Path) -> "Map":
         """Return the map that the file keeps, and keep it there.
 
-        Files of tests that are newer than the map are measured anew; everything is where the product, whose
-        lines it counts, is newer.
+        Files of tests that have changed since, or that ran a module of the product that has, are measured
+        anew: lines have moved in it.
         """
-        at = file.stat().st_mtime if file.exists() else 0.0
-        began = time.time()
-        if any(path.stat().st_mtime > at for source in SOURCES for path in (root / source).rglob("*.py")):
+        now = _digests(root)
+        if not file.exists():
             found = cls.measured(trees, files_of_tests(root))
         else:
-            found = cls.loaded(file)
-            known = {test.partition("::")[0] for test in found._seconds}
-            files = files_of_tests(root)
-            found.replace(known.difference(files), cls({}, {}))
-            newer = [path for path in files if path not in known or (root / path).stat().st_mtime > at]
-            if newer:
-                found.replace(newer, cls.measured(trees, newer))
-        found.save(file)
-        os.utime(file, (began, began))
+            found, then = cls._loaded(file)
+            other = {path for path in {*now, *then} if now.get(path) != then.get(path)}
+            found.replace(*found._again(other, now, trees))
+        found._save(file, now)
         return found
 
+    def _again(
+        self, other: set[str], now: dict[str, str], trees: Sequence[Tree]
+    ) -> tuple[Iterable[str], "Map"]:
+        """Return the files of tests that have to do with files that are others now, and what they run now."""
+        ran = {test for (path, _), tests in self._lines.items() if path in other for test in tests}
+        self._lines = {place: tests for place, tests in self._lines.items() if place[0] not in other}
+        files = {test.partition("::")[0] for test in ran} | {path for path in other if _is_test(path)}
+        product = [path for path in other & now.keys() if not _is_test(path)]
+        tests = [path for path in now if _is_test(path)]
+        files |= {test for test in tests if any(_imports(test, path) for path in product)}
+        there = sorted(files & now.keys())
+        return files, self.measured(trees, there) if there else Map({}, {})
+
     @classmethod
-    def loaded(cls, file: Path) -> "Map":
-        """Return the map that was saved in a file."""
+    def _loaded(cls, file: Path) -> tuple["Map", dict[str, str]]:
+        """Return the map that was saved in a file, and the digests of the files that it is about."""
         content = json.loads(file.read_text())
         names = list(content["seconds"])
         lines = {(path, line): {names[test] for test in tests} for path, line, tests in content["lines"]}
-        return cls(lines, content["seconds"])
+        return cls(lines, content["seconds"]), content["digests"]
 
-    def save(self, file: Path) -> None:
-        """Write the map into a file."""
+    def _save(self, file: Path, digests: dict[str, str]) -> None:
         numbers = {test: number for number, test in enumerate(self._seconds)}
         lines = [
             (path, line, [numbers[test] for test in tests if test in numbers])
             for (path, line), tests in self._lines.items()
         ]
-        file.write_text(json.dumps({"lines": lines, "seconds": self._seconds}))
+        file.write_text(json.dumps({"lines": lines, "seconds": self._seconds, "digests": digests}))
 
     def replace(self, files: Iterable[str], other: "Map") -> None:
         """Forget what is known of the tests in these files, and take what the other map knows."""
@@ -141,15 +149,21 @@ class Map:
         """Return tests that run any of the lines, a minute of them: the quickest of each file first.
 
         Those of files that import the module come before all others, for most of the time. at_import: the
-        lines run when the module is imported: for all tests that use it, whichever of them imported it.
+        lines run when the module is imported: for all tests that use it, whichever of them imported it;
+        those first that run a line with a name that is defined there.
         """
         every = self._that_run(path, first, last)
+        using: set[str] = set()
         if at_import or not every:  # or run by another process only
             every = every.union(*(tests for (file, _), tests in self._lines.items() if file == path))
             every |= {test for test in self._seconds if _imports(test.partition("::")[0], path)}
+            using = using.union(*(self._lines.get(place, ()) for place in _users(path, first, last)))
+            every |= using
         near = {test for test in every if _imports(test.partition("::")[0], path)}
-        chosen = self._within(self._in_turn(near), _MOST_SECONDS * 2 / 3)
-        chosen += self._within(self._in_turn(every - set(chosen)), _MOST_SECONDS - self.seconds(chosen))
+        chosen: list[str] = []
+        for some, share in ((using, 0.5), (near, 0.75), (every, 1.0)):
+            left = _MOST_SECONDS * share - self.seconds(chosen)
+            chosen += self._within(self._in_turn(some.difference(chosen)), left)
         return chosen or list(THROUGH_PROGRAMS[path.partition("/")[0] + "/"])
 
     def _within(self, tests: list[str], left: float) -> list[str]:
@@ -180,8 +194,64 @@ class Map:
         return sum(self._seconds.get(test, _MOST_SECONDS) for test in tests)
 
 
+def _digests(root: Path) -> dict[str, str]:
+    """Return what tells a file from what it was, for each of the product and of the tests."""
+    files = [*_product(), *files_of_tests(root)]
+    return {file: hashlib.blake2b((root / file).read_bytes()).hexdigest() for file in files}
+
+
+def _is_test(path: str) -> bool:
+    return path.startswith("tests/")
+
+
 def _name(case: ElementTree.Element) -> str:
-    return f"{case.get('file')}::{case.get('name')}"
+    """Return the test's id: its file, its class if it has one, its own name."""
+    file = str(case.get("file"))
+    of_class = str(case.get("classname")).removeprefix(file.removesuffix(".py").replace("/", "."))
+    return "::".join((file, *filter(None, of_class.split(".")), str(case.get("name"))))
+
+
+def _users(path: str, first: int, last: int) -> Iterator[tuple[str, int]]:
+    """Yield the lines, each as (path, line), with a name that is defined at import between two lines."""
+    names = set(_defined(_parsed(path).body, first, last))
+    if not names:
+        return
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+    private = all(name.startswith("_") for name in names)
+    for file in [path] if private else _product():
+        for number, line in enumerate(_lines(file), 1):
+            if pattern.search(line):
+                yield file, number
+
+
+def _defined(body: Iterable[ast.stmt], first: int, last: int) -> Iterator[str]:
+    for node in body:
+        if node.lineno <= last and first <= (node.end_lineno or node.lineno):
+            match node:
+                case ast.ClassDef():
+                    yield from _defined(node.body, first, last)
+                case ast.FunctionDef(name=name):
+                    yield name
+                case ast.Assign(targets=targets):
+                    yield from _names(*targets)
+                case ast.AnnAssign(target=target):
+                    yield from _names(target)
+                case _:
+                    yield from _names(node)
+
+
+def _names(*nodes: ast.AST) -> Iterator[str]:
+    yield from (each.id for node in nodes for each in ast.walk(node) if isinstance(each, ast.Name))
+
+
+@cache
+def _product() -> list[str]:
+    return [str(path.relative_to(_ROOT)) for source in SOURCES for path in (_ROOT / source).rglob("*.py")]
+
+
+@cache
+def _lines(file: str) -> list[str]:
+    return (_ROOT / file).read_text("utf-8").splitlines()
 
 
 @cache
@@ -202,7 +272,7 @@ def _imports(file: str, path: str) -> bool:
 
 @cache
 def _parsed(file: str) -> ast.Module:
-    return ast.parse((Path(__file__).parents[2] / file).read_bytes())
+    return ast.parse((_ROOT / file).read_bytes())
 
 
 def _shares(files: Iterable[str], trees: Sequence[Tree]) -> list[list[str]]:
