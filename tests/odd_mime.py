@@ -1,4 +1,4 @@
-"""Mails with odd MIME, made from a seed: what readers may take in two ways, and beside it what is usual.
+"""Mails with odd MIME, made from a seed: what readers may take in two ways, and beside it what is common.
 
 Each mail is ordinary but for a few odd things, so that most of them are still worth tracking if they are not
 recognised as doubtful. `mail(number)` is always the same mail.

@@ -291,9 +291,9 @@ def test_of_many_domains_only_those_that_are_shown_are_read(client: CassandraCli
     try:
         store.add(_mail({f"d{number}.example": number for number in range(1, 20)}))
         store.roll_up()
-        asked = Asked(store)
+        counts = PartitionCounts(store)
         assert _largest(store) == {"d19.example": 19, "d18.example": 18}
-        assert asked.counts == {"figures_in": 0, "figures_of_groups": 2}
+        assert counts.counts == {"figures_in": 0, "figures_of_groups": 2}
     finally:
         store.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.store_samples import AT, Telling
+from contract.store_samples import AT, SampleRows
 from engagement.classify.model import Context
 from engagement.classify.read import read_rules
 from engagement.events.model import Hit
@@ -82,9 +82,9 @@ def test_at_its_end_the_shipper_classifies_all_that_waits_without_waiting_for_th
 ) -> None:
     monkeypatch.setattr(reclassifier, "MESSAGES", 1)
     monkeypatch.setattr(reclassifier, "_EVERY", 3600.0)
-    store, telling = MemoryStore(), Telling()
+    store, sample = MemoryStore(), SampleRows()
     judge = Reclassifier(store, lambda: read_rules(tmp_path), 3600, lambda: AT / 1000)
-    rows = [row for message in (1, 2, 3) for row in telling.hit(message=message)]
+    rows = [row for message in (1, 2, 3) for row in sample.hit(message=message)]
     store.add(rows)
     judge.note(rows)
     (tmp_path / "spool").mkdir()
