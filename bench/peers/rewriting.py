@@ -32,7 +32,9 @@ class Found:
 
     @property
     def spread(self) -> float:
-        """Return the distance of the rounds' quartiles as a part of their median."""
+        """Return the distance of the rounds' quartiles as a part of their median; 0 for a single round."""
+        if len(self.seconds) < 2:
+            return 0.0
         low, middle, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / middle if middle else float("nan")
 
