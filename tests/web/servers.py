@@ -191,7 +191,12 @@ def raw(port: int, request: bytes) -> bytes:
 
 
 def fetch(port: int, path: str, method: str = "GET", host: str | None = HOST, **headers: str) -> Answer:
-    return parse(raw(port, wire(path, method, host, **headers)))
+    """Ask as a browser does: a page that takes its time is asked for again, as its answer says (Refresh)."""
+    end = time.monotonic() + TIMEOUT
+    while True:
+        answer = parse(raw(port, wire(path, method, host, **headers)))
+        if answer.status != 503 or "refresh" not in answer.headers or time.monotonic() > end:
+            return answer
 
 
 def parse(got: bytes) -> Answer:
