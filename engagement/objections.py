@@ -126,11 +126,11 @@ def remove(path: Path, subjects: Collection[str]) -> None:
     """
     try:
         with _locked(path) as file:
-            kept = [line for line in file.read().splitlines(keepends=True) if not _names(line, subjects)]
+            remaining = [line for line in file.read().splitlines(keepends=True) if not _names(line, subjects)]
             beside = path.with_name(f".{path.name}.new")
             with beside.open("wb") as new:
                 _make_like(new.fileno(), os.fstat(file.fileno()))
-                new.write(b"".join(kept))
+                new.write(b"".join(remaining))
                 new.flush()
                 os.fsync(new.fileno())
             os.replace(beside, path)

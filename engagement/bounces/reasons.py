@@ -20,8 +20,8 @@ def without_addresses(text: str) -> str:
     An address is a word with an @ in it (or what URLs write for it), and a word in angle brackets.
     """
     text = _QUOTED_LOCAL_PART.sub("", text[:_LOOKED_AT])
-    words = _BETWEEN.split(text)
-    text = "".join(HIDDEN if any(sign in word.lower() for sign in _AT) else word for word in words)
+    pieces = _BETWEEN.split(text)
+    text = "".join(HIDDEN if any(sign in word.lower() for sign in _AT) else word for word in pieces)
     text = _LOCAL_PART.sub(HIDDEN, text.replace(f"<{HIDDEN}>", HIDDEN))
     return "".join(sign if sign.isprintable() else " " for sign in text)[:MAX_REASON].strip()
 

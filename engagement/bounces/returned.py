@@ -81,8 +81,8 @@ def _bounce(status: Message, about: _About) -> Returned:
         if not recipient or action != "failed":
             continue
         enhanced = re.sub(r"\s*\(.*", "", str(fields.get("Status", "")), flags=re.DOTALL).strip()[:12]
-        said = _text(fields.get("Diagnostic-Code", ""))
-        reason = said.partition(";")[2].strip() or said
+        diagnostic = _text(fields.get("Diagnostic-Code", ""))
+        reason = diagnostic.partition(";")[2].strip() or diagnostic
         reply = reply_code(reason)
         events.append(
             _event("out_of_band", about, recipient)._replace(

@@ -40,18 +40,18 @@ class RobotList:
     """Patterns by which robots name themselves: nearly all plain text, the rest regular expressions."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        plain: list[str] = []
+        literals: list[str] = []
         rest: list[str] = []
         for pattern in patterns:
             text = re.sub(r"\\(.)", r"\1", pattern)
-            is_plain = not _SPECIAL.search(re.sub(r"\\[^A-Za-z0-9]", "", pattern)) and len(text) >= _SIZE
-            (plain if is_plain else rest).append(text if is_plain else pattern)
-        self._plain = Parts(plain)
+            is_literal = not _SPECIAL.search(re.sub(r"\\[^A-Za-z0-9]", "", pattern)) and len(text) >= _SIZE
+            (literals if is_literal else rest).append(text if is_literal else pattern)
+        self._literals = Parts(literals)
         self._rest = tuple(map(re.compile, rest))
 
     def names(self, agent: str) -> bool:
         """Return whether the agent, as sent, is one of them."""
-        return bool(self._plain.within(agent)) or any(pattern.search(agent) for pattern in self._rest)
+        return bool(self._literals.within(agent)) or any(pattern.search(agent) for pattern in self._rest)
 
 
 @cache

@@ -61,7 +61,7 @@ def _table(path: Path) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise RulesError(f"{path}:1: no UTF-8 at octet {error.start}: write it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"{path}:{_line_said(str(error), text)}: no TOML: {error}") from error
+        raise RulesError(f"{path}:{_line_number(str(error), text)}: no TOML: {error}") from error
     for key in table.keys() - {"version", "rule"}:
         raise RulesError(f"{path}:{_line(text, -1, key)}: {key!r} is no key: a file has version and [[rule]]")
     rules = table.get("rule", [])
@@ -110,7 +110,7 @@ def _is_of(line: str, key: str) -> bool:
     return line.partition("=")[0].strip() == key
 
 
-def _line_said(error: str, text: str) -> int:
+def _line_number(error: str, text: str) -> int:
     """Return the line that an error of tomllib names, the last one where it says the end."""
-    said = error.rpartition("at line ")[2].partition(",")[0]
-    return int(said) if said.isdigit() else max(1, len(text.splitlines()))
+    number = error.rpartition("at line ")[2].partition(",")[0]
+    return int(number) if number.isdigit() else max(1, len(text.splitlines()))

@@ -92,7 +92,7 @@ class Documents:
         Raises RegistryError, and ValueError for more than a document can hold.
         """
         place = self._key(sort, number)
-        data = self._keys.seal(place, {"entries": _plain(entries)})
+        data = self._keys.seal(place, {"entries": _content(entries)})
         before = self.part(sort, number)
         try:
             made = self._registry.put(KIND, place, data, expected=before.version)
@@ -126,16 +126,16 @@ class Documents:
         return place.startswith(f"{self._keys.name}/{sort}/")
 
     def _place(self, key: str) -> tuple[str, int] | None:
-        words = key.removeprefix(f"{self._keys.name}/").split("/")
-        if not key.startswith(f"{self._keys.name}/") or len(words) != 2:
+        parts = key.removeprefix(f"{self._keys.name}/").split("/")
+        if not key.startswith(f"{self._keys.name}/") or len(parts) != 2:
             return None
         try:
-            return words[0], int(words[1], 16)
+            return parts[0], int(parts[1], 16)
         except ValueError:
             return None
 
 
-def _plain(entries: Entries) -> dict[str, Any]:
+def _content(entries: Entries) -> dict[str, Any]:
     return {name: [entry.stamp.at_ms, entry.stamp.host, entry.value] for name, entry in entries.items()}
 
 

@@ -85,9 +85,9 @@ class Exchange:
         self.host = host
         self.away = ""  # why the registry cannot be used, "" while it can
         state = states.load(folder)
-        kept = state.sorts if state is not None and state.host == host else {}
-        self._saved: dict[str, states.Remembered] = dict(kept)
-        self._sorts = [_Sort(each, known=kept.get(each.name)) for each in sorts]
+        saved = state.sorts if state is not None and state.host == host else {}
+        self._saved: dict[str, states.Remembered] = dict(saved)
+        self._sorts = [_Sort(each, known=saved.get(each.name)) for each in sorts]
 
     def step(self) -> None:
         """Do one exchange. Raises OSError where the folder cannot be written."""
@@ -254,12 +254,12 @@ class Exchange:
         }
         if not any(gone.values()) or documents.is_foreign():
             return
-        words, unreadable = hosts.heard(registry, self._keys)
+        reports, unreadable = hosts.heard(registry, self._keys)
         for sort in self._sorts:
             name = sort.shared.name
             if not gone.get(name) or unreadable:
                 continue
-            if acknowledged(words, self.host, name, sort.fingerprint(), self._now()):
+            if acknowledged(reports, self.host, name, sort.fingerprint(), self._now()):
                 self._forget(documents, sort, gone[name], now_ms)
 
     def _forget(self, documents: Documents, sort: _Sort, names: frozenset[str], now_ms: int) -> None:

@@ -1,6 +1,6 @@
 """The hosts of a cluster, as each says of itself every few seconds: that it lives, and which keys it has.
 
-A host whose last word is older than `dead_after` is held for dead: nobody waits for it, and people are
+A host whose last report is older than `dead_after` is held for dead: nobody waits for it, and people are
 warned.
 """
 
@@ -11,14 +11,14 @@ from typing import Final
 from engagement.cluster.sealing import ClusterKeys, NewerError, SealError
 from engagement.registry.port import Data, Registry
 
-# A kind of its own: whoever follows the documents need not read these words (engagement.registry.cassandra).
+# A kind of its own: whoever follows the documents need not read these (engagement.registry.cassandra).
 KIND: Final = "cluster-host"
 BEAT_SECONDS: Final = 10.0  # from one note of a program that it runs to the next
 NAME: Final = "name"
 
 
 @dataclass(frozen=True, slots=True)
-class HostWord:
+class HostReport:
     """What a host says of itself.
 
     at_ms: when, Unix milliseconds by its own clock. program: its version. keys: of each key that opens links
@@ -37,17 +37,17 @@ class HostWord:
     process: str = ""
 
     def age(self, now: float) -> float:
-        """Return how old the word is, in seconds. now: Unix seconds."""
+        """Return how old the report is, in seconds. now: Unix seconds."""
         return max(0.0, now - self.at_ms / 1000)
 
 
-def say(registry: Registry, keys: ClusterKeys, word: HostWord) -> None:
+def say(registry: Registry, keys: ClusterKeys, report: HostReport) -> None:
     """Store what this host says. Raises RegistryError."""
-    place = f"{keys.name}/{word.host}"
-    registry.put(KIND, place, keys.seal(_sealed_for(place), asdict(word)))
+    place = f"{keys.name}/{report.host}"
+    registry.put(KIND, place, keys.seal(_sealed_for(place), asdict(report)))
 
 
-def said(registry: Registry, keys: ClusterKeys, host: str) -> HostWord | None:
+def last_report(registry: Registry, keys: ClusterKeys, host: str) -> HostReport | None:
     """Return what a host said last, None for nothing that can be read. Raises RegistryError."""
     place = f"{keys.name}/{host}"
     document = registry.get(KIND, place)
@@ -57,12 +57,12 @@ def said(registry: Registry, keys: ClusterKeys, host: str) -> HostWord | None:
         return None
 
 
-def heard(registry: Registry, keys: ClusterKeys) -> tuple[tuple[HostWord, ...], tuple[str, ...]]:
-    """Return what all hosts say, by name, and what is wrong with words that cannot be read.
+def heard(registry: Registry, keys: ClusterKeys) -> tuple[tuple[HostReport, ...], tuple[str, ...]]:
+    """Return what all hosts say, by name, and what is wrong with reports that cannot be read.
 
     Raises RegistryError.
     """
-    found: list[HostWord] = []
+    found: list[HostReport] = []
     wrong: list[str] = []
     prefix, after = f"{keys.name}/", ""
     while page := registry.find(KIND, prefix, after):
@@ -82,11 +82,11 @@ def forget(registry: Registry, keys: ClusterKeys, host: str) -> bool:
     return registry.delete(KIND, f"{keys.name}/{host}")
 
 
-def opened(keys: ClusterKeys, place: str, data: Data) -> HostWord:
-    """Return the word in a document. Raises SealError."""
+def opened(keys: ClusterKeys, place: str, data: Data) -> HostReport:
+    """Return the report in a document. Raises SealError."""
     content = keys.open(_sealed_for(place), data)
     try:
-        return HostWord(
+        return HostReport(
             str(content["host"]),
             int(content["at_ms"]),
             str(content["program"]),
@@ -108,12 +108,12 @@ def _sealed_for(place: str) -> str:
 class Waiting:
     """Who lacks a key. missing: hosts that live. dead: hosts that were silent for too long."""
 
-    missing: tuple[HostWord, ...]
-    dead: tuple[HostWord, ...]
+    missing: tuple[HostReport, ...]
+    dead: tuple[HostReport, ...]
 
 
 def lacking(
-    words: Iterable[HostWord], host: str, key_id: int, acknowledged: str, now: float, dead_after: float
+    reports: Iterable[HostReport], host: str, key_id: int, acknowledged: str, now: float, dead_after: float
 ) -> Waiting:
     """Return which hosts have not acknowledged a key.
 
@@ -121,11 +121,11 @@ def lacking(
     now: Unix seconds.
     """
     others = [
-        word
-        for word in words
-        if NAME in word.trouble or (word.host != host and word.keys.get(str(key_id)) != acknowledged)
+        report
+        for report in reports
+        if NAME in report.trouble or (report.host != host and report.keys.get(str(key_id)) != acknowledged)
     ]
     return Waiting(
-        tuple(word for word in others if word.age(now) <= dead_after),
-        tuple(word for word in others if word.age(now) > dead_after),
+        tuple(report for report in others if report.age(now) <= dead_after),
+        tuple(report for report in others if report.age(now) > dead_after),
     )

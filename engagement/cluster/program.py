@@ -1,4 +1,4 @@
-"""`smtpapi cluster run` at work: a loop around the exchange, and the word of this host every few seconds."""
+"""`smtpapi cluster run` at work: a loop around the exchange, and a report every few seconds."""
 
 import logging
 import secrets
@@ -14,7 +14,7 @@ from typing import Final
 
 from engagement.cluster import hosts
 from engagement.cluster.exchange import Exchange
-from engagement.cluster.hosts import BEAT_SECONDS, NAME, HostWord
+from engagement.cluster.hosts import BEAT_SECONDS, NAME, HostReport
 from engagement.cluster.sealing import ClusterKeys, load
 from engagement.cluster.shared.link_domains import SharedDomains
 from engagement.cluster.shared.objection_list import SharedObjections
@@ -75,8 +75,8 @@ class ClusterProgram:
         self._keys = keys_of(settings)
         self._now = now
         self._clock = clock
-        self._said: HostWord | None = None
-        self._said_at = float("-inf")
+        self._last_report: HostReport | None = None
+        self._reported_at = float("-inf")
         self._process = secrets.token_hex(8)
         self.exchange = Exchange(
             host_name(settings),
@@ -101,35 +101,35 @@ class ClusterProgram:
     def turn(self) -> None:
         """Do one exchange, and say what this host has. Raises OSError where the folder cannot be written."""
         self.exchange.step()
-        word = self.word()
+        report = self.report()
         registry = self.exchange.registry()
         if registry is None:
             return
-        same = self._said is not None and replace(self._said, at_ms=word.at_ms) == word
-        if same and self._clock() - self._said_at < BEAT_SECONDS:
+        same = self._last_report is not None and replace(self._last_report, at_ms=report.at_ms) == report
+        if same and self._clock() - self._reported_at < BEAT_SECONDS:
             return
         try:
             hosts.say(
-                registry, self._keys, replace(word, trouble={**word.trouble, **self._namesake(registry)})
+                registry, self._keys, replace(report, trouble={**report.trouble, **self._namesake(registry)})
             )
         except RegistryError as error:
             self.exchange.lost(error)
             return
-        self._said, self._said_at = word, self._clock()
+        self._last_report, self._reported_at = report, self._clock()
 
     def _namesake(self, registry: Registry) -> dict[str, str]:
         """Return what is wrong where another program has this host's name. Raises RegistryError."""
-        last = hosts.said(registry, self._keys, self.exchange.host)
-        if self._said is None or last is None or last.process == self._process:
+        last = hosts.last_report(registry, self._keys, self.exchange.host)
+        if self._last_report is None or last is None or last.process == self._process:
             return {}
         text = f"another host is called {last.host} as well; name each apart: smtpapi_cluster {{ host }}"
         _log.error("%s", text)
         return {NAME: text}
 
-    def word(self) -> HostWord:
+    def report(self) -> HostReport:
         """Return what this host says of itself."""
         ring = self._ring()
-        return HostWord(
+        return HostReport(
             self.exchange.host,
             int(self._now() * 1000),
             _program(),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from engagement.cluster.entries import Entries
-from engagement.cluster.hosts import NAME, HostWord
+from engagement.cluster.hosts import NAME, HostReport
 
 # Less than the 30 days for which Cassandra keeps what hosts say; nearly three times the ten days for which it
 # keeps tombstones of its own by default.
@@ -43,14 +43,14 @@ def to_send(known: Entries, there: Entries, now_ms: int) -> Entries:
     return pruned(known, frozenset(name for name in over(known, now_ms) if name not in there), now_ms)
 
 
-def acknowledged(words: Iterable[HostWord], host: str, sort: str, fingerprint: str, now: float) -> bool:
+def acknowledged(reports: Iterable[HostReport], host: str, sort: str, fingerprint: str, now: float) -> bool:
     """Return whether every host that was heard within `PRUNE_AFTER` has the same entries of a sort.
 
     host: this one. fingerprint: of what it has. now: Unix seconds. A host that does not share the sort has
     none of its entries.
     """
     return all(
-        word.sorts.get(sort, fingerprint) == fingerprint and not {sort, NAME} & word.trouble.keys()
-        for word in words
-        if word.host != host and word.age(now) <= PRUNE_AFTER
+        report.sorts.get(sort, fingerprint) == fingerprint and not {sort, NAME} & report.trouble.keys()
+        for report in reports
+        if report.host != host and report.age(now) <= PRUNE_AFTER
     )

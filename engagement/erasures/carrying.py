@@ -12,8 +12,8 @@ from typing import Final
 
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.extras import NotInstalledError
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.folder import KeptFolder
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.folder import CopyFolder
 from engagement.registry.port import Registry, RegistryError
 from engagement.spool.erasure import RecipientTraces
 from engagement.stores.port import EventStore, StoreError
@@ -44,12 +44,12 @@ class Erasures:
         self._clock = clock
         self._requests: ErasureRequests | None = None
         self._batches: Documents | None = None  # what webhooks keep
-        self._kept: KeptBook | None = None  # copies of mail's HTML
+        self._copies: CopyBook | None = None  # copies of mail's HTML
         self._mark = ""
         self._waiting: dict[str, ErasureRequest] = {}
         self._begun: dict[str, tuple[RecipientTraces, set[str]]] = {}
         self._next = float("-inf")
-        self._failing = False
+        self._failed = False
 
     def turn(self) -> int:
         """Do what can be done now, at most every `STEP_SECONDS`; return how many recipients were erased.
@@ -62,19 +62,19 @@ class Erasures:
         try:
             done = self._step()
         except (RegistryError, StoreError, OSError, NotInstalledError) as error:
-            if not self._failing:
+            if not self._failed:
                 _log.error("requests to erase recipients wait: %s", error)
-            self._failing = True
+            self._failed = True
             self._requests = None
             return 0
-        self._failing = False
+        self._failed = False
         return done
 
     def _step(self) -> int:
         if self._requests is None:
             registry = self._open()
             self._requests, self._batches = ErasureRequests(registry), Documents(registry)
-            self._kept = KeptBook(registry)
+            self._copies = CopyBook(registry)
         requests = self._requests
         more = True
         while more:
@@ -89,9 +89,9 @@ class Erasures:
             traces.blank()
             if self._batches is not None:
                 self._batches.erase(request.recipient, request.tenant)
-            KeptFolder(self._directory).erase(request.recipient, request.tenant)
-            if self._kept is not None:
-                self._kept.erase(request.recipient, request.tenant)
+            CopyFolder(self._directory).erase(request.recipient, request.tenant)
+            if self._copies is not None:
+                self._copies.erase(request.recipient, request.tenant)
             requests.done(request, events)
             del self._waiting[request.id], self._begun[request.id]
             _log.info("a recipient was erased on request %s: %d event(s)", request.id, events)

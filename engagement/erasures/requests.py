@@ -21,7 +21,7 @@ class ErasureRequest:
     id: str
     tenant: str
     recipient: str
-    asked_ms: int
+    requested_ms: int
     done_ms: int = 0
     events: int = 0
 
@@ -56,7 +56,7 @@ class ErasureRequests:
 
     def done(self, request: ErasureRequest, events: int) -> None:
         """Store that a request was carried out, without the address."""
-        done = ErasureRequest(request.id, request.tenant, "", request.asked_ms, self._now_ms(), events)
+        done = ErasureRequest(request.id, request.tenant, "", request.requested_ms, self._now_ms(), events)
         self._registry.put(KIND, request.id, _data(done))
 
     def scrub(self) -> None:
@@ -71,7 +71,7 @@ def _data(request: ErasureRequest) -> dict[str, Any]:
     return {
         "tenant": request.tenant,
         "recipient": request.recipient,
-        "asked_ms": request.asked_ms,
+        "asked_ms": request.requested_ms,
         "done_ms": request.done_ms,
         "events": request.events,
     }

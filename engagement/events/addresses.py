@@ -18,7 +18,7 @@ def truncated(address: str) -> str:
         return ""
     if not isinstance(parsed, IPv4Address):
         if parsed.ipv4_mapped is None:
-            kept = int(parsed) >> (128 - _V6_BITS) << (128 - _V6_BITS)
-            return str(type(parsed)(kept))
+            prefix = int(parsed) >> (128 - _V6_BITS) << (128 - _V6_BITS)
+            return str(type(parsed)(prefix))
         parsed = parsed.ipv4_mapped
     return str(IPv4Address(int(parsed) >> (32 - _V4_BITS) << (32 - _V4_BITS)))

@@ -33,8 +33,8 @@ def _found(user_agent: str) -> tuple[tuple[str, str | bool], ...]:
     parse = _parser()
     if parse is None:
         return ()
-    said = parse(user_agent)
-    agent, system, device = said.user_agent, said.os, said.device
+    parsed = parse(user_agent)
+    agent, system, device = parsed.user_agent, parsed.os, parsed.device
     version = [part for part in (system.major, system.minor, system.patch) if part] if system else []
     named = {
         "agent_family": agent.family if agent else "",

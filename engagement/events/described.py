@@ -152,5 +152,5 @@ def sample(kind: str) -> dict[str, Any]:
 
 def chosen(kinds: Iterable[str]) -> tuple[str, ...]:
     """Return the types to describe: those that are named and known, or all where none is named."""
-    wanted = tuple(kinds)
-    return tuple(kind for kind in ALL_TYPES if not wanted or kind in wanted)
+    selected = tuple(kinds)
+    return tuple(kind for kind in ALL_TYPES if not selected or kind in selected)

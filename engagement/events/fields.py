@@ -225,7 +225,7 @@ def borrowed(injection: Injection) -> Fields:
             "click_tracking": injection.clicks,
             "initial_pixel": injection.initial_opens,
             "amp_enabled": injection.amp,
-            _CLICK_METADATA: False if injection.plain_clicks else None,
+            _CLICK_METADATA: False if injection.clicks_without_metadata else None,
         }
     )
 

@@ -56,7 +56,7 @@ UNDO: Final = "DELETE"
 ASKS: Final = ("OBJECT", "EXPORT", "ERASE")
 
 
-def is_asked(hit: Hit) -> bool:
+def is_data_request(hit: Hit) -> bool:
     """Return whether a hit asks about what is kept of its reader. It is no event of its own."""
     return hit.method in ASKS
 
@@ -84,7 +84,7 @@ class Injection(NamedTuple):
     body that were edited or could have been. client_address: of the SMTP client. node_name: the MTA's host.
     recipient_mark: `recipient_mark` of the envelope recipient, which distinguishes the recipients of one
     queue id without naming them. consent: the reference of the recipient's consent, "" for none.
-    plain_clicks: whether clicks go without the metadata; False in records before version 3.
+    clicks_without_metadata: whether clicks go without the metadata; False in records before version 3.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Injection(NamedTuple):
     node_name: str = ""
     recipient_mark: int = 0
     consent: str = ""
-    plain_clicks: bool = False
+    clicks_without_metadata: bool = False
 
 
 class MessageEvent(NamedTuple):

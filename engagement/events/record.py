@@ -5,7 +5,7 @@ class in `model`, which is the only place that lists them. A version is read for
 at the end.
 
     hits        version 1: 12 values   2: and hits   3: 12 and signals   4: 12, signals and hits
-    injections  version 1: 22 values   2: and all but plain_clicks   3: all
+    injections  version 1: 22 values   2: and all but clicks_without_metadata   3: all
     message events  version 1: all
 
 Invariant: reading is strict. What `encode` cannot have written is `BadRecord`.
@@ -88,7 +88,7 @@ def encode(event: Event) -> bytes:
     if isinstance(event, MessageEvent):
         return _any_text((MESSAGE_EVENT_VERSION, _MESSAGE_EVENT, *event))
     context = dict(event.context)  # may be any Mapping
-    if event.plain_clicks:
+    if event.clicks_without_metadata:
         return _any_text((3, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 :]))
     return _any_text((2, _INJECTION, *event[:_CONTEXT], context, *event[_CONTEXT + 1 : -1]))
 
@@ -162,7 +162,11 @@ def _hit(values: list[object], version: int) -> Hit:
 def _injection(values: list[object], version: int) -> Injection:
     injection = _typed(values, Injection, INJECTION_VERSIONS[version])
     least = min(injection.size, injection.links, injection.parts, injection.recipient_mark)
-    if not 0 <= injection.transmission_id < 1 << 64 or least < 0 or (version == 3) != injection.plain_clicks:
+    if (
+        not 0 <= injection.transmission_id < 1 << 64
+        or least < 0
+        or (version == 3) != injection.clicks_without_metadata
+    ):
         raise BadRecord("number out of range")
     if injection.recipient_mark > _MAX_MARK:
         raise BadRecord("number out of range")

@@ -53,19 +53,19 @@ class RowSource(Struct, frozen=True, gc=False):
     """What a row's fields are made from, when they are read.
 
     label: of a hit. rcpt_hash: of `recipient_hash`. second: the event id of a hit's second row, "" for
-    its first. kept: the event as the spool's record, b"" if it is to be made.
+    its first. stored: the event as the spool's record, b"" if it is to be made.
     """
 
     event: Event
     label: Classification | None = None
     rcpt_hash: str = ""
     second: str = ""
-    kept: bytes = b""
+    stored: bytes = b""
 
     @property
     def record(self) -> bytes:
         """The event's record (`events.record`)."""
-        return self.kept or encode(self.event)
+        return self.stored or encode(self.event)
 
     def fields(self) -> Fields:
         """Return the fields, without the borrowed ones. Raises BadToken for a payload of another form."""
@@ -264,7 +264,7 @@ def _of_message_event(event: MessageEvent, injection: Injection | None, hash_key
 
 
 def _second(first: EventRow, source: RowSource, event_id: str) -> EventRow:
-    made = RowSource(source.event, source.label, source.rcpt_hash, event_id, source.kept)
+    made = RowSource(source.event, source.label, source.rcpt_hash, event_id, source.stored)
     return EventRow(
         event_id,
         LINK_UNSUBSCRIBE,
@@ -298,7 +298,9 @@ def relabelled(row: EventRow, label: Classification) -> EventRow:
     return replace(row, client=label.client.value, certain=label.certain, source=replace(source, label=label))
 
 
-def kept_fields(record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = "") -> Fields:
+def stored_fields(
+    record: bytes, label: Classification | None, rcpt_hash: str = "", second: str = ""
+) -> Fields:
     """Return the fields of a row whose source is stored as its record.
 
     Raises BadRecord or BadToken for a record that no version of this program has written.

@@ -79,23 +79,23 @@ def signals_of(header: Callable[[str], str | None]) -> int:
     for name in FIELDS:
         value = header(name)
         if value:
-            bits |= said(name, value)
+            bits |= field_signals(name, value)
     return bits
 
 
-def said(name: str, value: str) -> int:
+def field_signals(name: str, value: str) -> int:
     """Return what one field says. name: one of FIELDS. value: any text, of which MOST characters count."""
     if name in _PRESENT:
         return _PRESENT[name] if value else 0
     text = value[:MOST].lower()
     if name in _PURPOSES:
         return int(Signals.PREFETCH) if any(word in text for word in _PREFETCHES) else 0
-    words = {each.partition(";")[0].strip() for each in text.split(",")} - {""}
+    tokens = {each.partition(";")[0].strip() for each in text.split(",")} - {""}
     if name == _ACCEPT:
-        return _accepted(words)
+        return _accepted(tokens)
     known, other = _FETCHES[name]
     bits = 0
-    for word in words:
+    for word in tokens:
         bits |= known.get(word, other)
     return bits
 

@@ -165,8 +165,8 @@ def _of_hits() -> list[Figure]:
         if name in _PREFETCHABLE:
             without = f"{meaning}, by people or unsure by whom"
             found.append(Figure(f"count_nonprefetched_{name}", without, _sum(*three[:2])))
-        for (side, words, best), counter in zip(_SIDES, three, strict=True):
-            who = best if name.startswith(("unique", "raw")) else words
+        for (side, description, best), counter in zip(_SIDES, three, strict=True):
+            who = best if name.startswith(("unique", "raw")) else description
             found.append(Figure(f"x_count_{side}_{name}", f"{meaning}, {who}", _sum(counter)))
     return found
 
@@ -207,17 +207,17 @@ _CLICKED: Final = "x_count_click_tracked"
 def _by_sides() -> list[Rate]:
     """Return our rates, of messages that were tracked, for each of the three sides."""
     found = []
-    for side, words, _ in _SIDES:
+    for side, description, _ in _SIDES:
         found += [
             Rate(
                 f"x_{side}_open_rate",
-                f"of messages with a pixel, those opened {words}",
+                f"of messages with a pixel, those opened {description}",
                 f"x_count_{side}_unique_rendered",
                 _OPENED,
             ),
             Rate(
                 f"x_{side}_click_rate",
-                f"of messages with tracked links, those clicked {words}",
+                f"of messages with tracked links, those clicked {description}",
                 f"x_count_{side}_unique_clicked",
                 _CLICKED,
             ),
@@ -322,8 +322,8 @@ def rate(name: str, figures: Mapping[str, int]) -> float | None:
     So a campaign that was not tracked has no open rate, instead of one of 0. Raises KeyError for a name that
     is none.
     """
-    wanted = RATES[name]
-    whole = figures.get(wanted.denominator, 0)
-    if whole <= 0 or (wanted.tracked and figures.get(wanted.tracked, 0) <= 0):
+    definition = RATES[name]
+    whole = figures.get(definition.denominator, 0)
+    if whole <= 0 or (definition.tracked and figures.get(definition.tracked, 0) <= 0):
         return None
-    return figures.get(wanted.numerator, 0) / whole
+    return figures.get(definition.numerator, 0) / whole

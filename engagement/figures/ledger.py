@@ -28,7 +28,7 @@ class Ledger:
         self.sums: Contribution = {}
         self._facts: dict[str, dict[str | bytes | int, Fact]] = {}
         self._ever: dict[str, Ever] = {}
-        self._kept_days: set[int] = set()  # with figures of events that are gone
+        self._retained_days: set[int] = set()  # with figures of events that are gone
 
     def put(self, message: str, facts: Iterable[Fact]) -> None:
         """Note events of a message; each takes the place of the one with its name."""
@@ -45,7 +45,7 @@ class Ledger:
         """
         known = self._facts.get(message, {})
         gone = [known.pop(event) for event in events if event in known]
-        self._kept_days.update(fact.at_ms // Level.DAY for fact in gone)
+        self._retained_days.update(fact.at_ms // Level.DAY for fact in gone)
         if ever := seen_ever(gone, self._ever.get(message)):
             self._ever[message] = ever
         if not known:
@@ -56,7 +56,7 @@ class Ledger:
 
         A day with figures of events that are gone is left as it is.
         """
-        if day in self._kept_days:
+        if day in self._retained_days:
             return 0
         right: Contribution = {}
         for facts in self._facts.values():

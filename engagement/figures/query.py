@@ -99,12 +99,12 @@ def answer(query: FigureQuery, cells: Iterable[tuple[Cell, int]]) -> tuple[Figur
 
     cells: those of `reading(query)` with their sums; of one cell several are added up, others are ignored.
     """
-    wanted = reading(query)
+    selection = reading(query)
     groups: dict[str, dict[int | None, dict[int, int]]] = {}
     # Tens of thousands of cells make up a page, most of them next to one of the same group and time.
-    of_cube, values = wanted.cube, frozenset(wanted.a)
-    first = -math.inf if wanted.first is None else wanted.first
-    last = math.inf if wanted.last is None else wanted.last
+    of_cube, values = selection.cube, frozenset(selection.a)
+    first = -math.inf if selection.first is None else selection.first
+    last = math.inf if selection.last is None else selection.last
     before: tuple[int, str, str] | None = None
     sums: dict[int, int] = {}
     for (cube, bucket, counter, a, b), n in cells:
@@ -162,12 +162,12 @@ def _cube(query: FigureQuery) -> Cube:
         if not by_campaign or query.by in ("link", "machine"):
             raise UnsupportedQueryError("only campaigns have a life; name some, or ask by campaign")
         return Cube.CAMPAIGN_LIFE
-    for wanted, cube, what in (
+    for applies, cube, what in (
         (by_domain, Cube.DOMAIN_DAY, "a domain"),
         (query.by == "link", Cube.LINK_DAY, "a link"),
         (query.by == "machine", Cube.MACHINE_DAY, "what machines did"),
     ):
-        if wanted:
+        if applies:
             if level != Level.DAY:
                 raise UnsupportedQueryError(f"{what} {_DAYS_ONLY}")
             return cube

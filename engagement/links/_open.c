@@ -318,7 +318,7 @@ static PyObject *target_of(const Peeked *seen)
 }
 
 /* What `read` returns for a genuine token of this kind and payload. */
-static PyObject *asked_for(PyObject *kind, PyObject *packed, int is_click)
+static PyObject *opened_link(PyObject *kind, PyObject *packed, int is_click)
 {
     Peeked seen;
     if (!PyBytes_CheckExact(packed) ||
@@ -329,13 +329,13 @@ static PyObject *asked_for(PyObject *kind, PyObject *packed, int is_click)
         return target;
     PyObject *issued = PyLong_FromLongLong(seen.issued);
     PyObject *expiry = PyLong_FromLongLong(seen.issued + YEAR + seen.life);
-    PyObject *asked = NULL;
+    PyObject *opened = NULL;
     if (issued != NULL && expiry != NULL)
-        asked = PyTuple_Pack(6, kind, packed, issued, expiry, target, Py_False);
+        opened = PyTuple_Pack(6, kind, packed, issued, expiry, target, Py_False);
     Py_XDECREF(issued);
     Py_XDECREF(expiry);
     Py_DECREF(target);
-    return asked;
+    return opened;
 }
 
 static PyObject *read_common(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
@@ -363,7 +363,7 @@ static PyObject *read_common(PyObject *Py_UNUSED(module), PyObject *const *argum
             packed = decrypted(decrypt, raw + HEADER, size - HEADER, associated);
     }
     if (packed != NULL)
-        result = packed == Py_None ? Py_NewRef(packed) : asked_for(kind, packed, is_click);
+        result = packed == Py_None ? Py_NewRef(packed) : opened_link(kind, packed, is_click);
     Py_XDECREF(packed);
     Py_DECREF(opener);
     return result;

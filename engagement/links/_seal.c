@@ -195,12 +195,12 @@ static int is_of_origins(Run *of, const char *origin, Py_ssize_t size)
     if (of->last != NULL && PyBytes_GET_SIZE(of->last) == size &&
         memcmp(PyBytes_AS_STRING(of->last), origin, (size_t)size) == 0)
         return 1;
-    PyObject *wanted = PyBytes_FromStringAndSize(origin, size);
-    int found = wanted == NULL ? -1 : PySet_Contains(of->origins, wanted);
+    PyObject *searched = PyBytes_FromStringAndSize(origin, size);
+    int found = searched == NULL ? -1 : PySet_Contains(of->origins, searched);
     if (found > 0)
-        Py_XSETREF(of->last, wanted);
+        Py_XSETREF(of->last, searched);
     else
-        Py_XDECREF(wanted);
+        Py_XDECREF(searched);
     return found;
 }
 

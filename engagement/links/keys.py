@@ -198,16 +198,16 @@ class Ring:
         keys: list[Key] = []
         for number, line in enumerate(text.splitlines(), 1):
             line, _, note = line.partition("#")
-            words = line.split()
-            if not words:
+            columns = line.split()
+            if not columns:
                 continue
-            if words[0] == "format" and len(words) == 2 and words[1] != str(VERSION):
+            if columns[0] == "format" and len(columns) == 2 and columns[1] != str(VERSION):
                 raise RingError(
-                    f"{name}:{number}: a ring of format {words[1]:.9}, this program knows {VERSION}; "
+                    f"{name}:{number}: a ring of format {columns[1]:.9}, this program knows {VERSION}; "
                     "use the newer program"
                 )
             try:
-                keys.append(_parse_key(words, note.strip()))
+                keys.append(_parse_key(columns, note.strip()))
             except RingError as error:
                 raise RingError(f"{name}:{number}: {error}") from None
         if not keys:
@@ -218,26 +218,26 @@ class Ring:
             raise RingError(f"{name}: {error}") from None
 
 
-def _parse_key(words: list[str], note: str) -> Key:
-    if not 4 <= len(words) <= 5:
-        raise RingError(f"expected ID STATUS CREATED SECRET [CHECK], found {len(words)} words")
-    if not re.fullmatch("[0-9]{1,5}", words[0], re.ASCII):
+def _parse_key(columns: list[str], note: str) -> Key:
+    if not 4 <= len(columns) <= 5:
+        raise RingError(f"expected ID STATUS CREATED SECRET [CHECK], found {len(columns)} words")
+    if not re.fullmatch("[0-9]{1,5}", columns[0], re.ASCII):
         raise RingError(f"expected a key id, a number from 1 to {LAST_ID}, as the first word")
-    if words[1] not in tuple(KeyStatus):
+    if columns[1] not in tuple(KeyStatus):
         raise RingError("expected signing, accepted or revoked as the second word")
     try:
-        created = datetime.strptime(words[2], _TIME).replace(tzinfo=UTC)
+        created = datetime.strptime(columns[2], _TIME).replace(tzinfo=UTC)
     except ValueError:
         raise RingError("expected a time like 2026-07-01T08:00:00Z as the third word") from None
-    if not re.fullmatch(f"[0-9A-Fa-f]{{{2 * SECRET_SIZE}}}", words[3], re.ASCII):
+    if not re.fullmatch(f"[0-9A-Fa-f]{{{2 * SECRET_SIZE}}}", columns[3], re.ASCII):
         raise RingError(f"expected a secret of {2 * SECRET_SIZE} hexadecimal digits as the fourth word")
-    secret = bytes.fromhex(words[3])
-    if len(words) == 5 and words[4].lower() != _check(secret):
+    secret = bytes.fromhex(columns[3])
+    if len(columns) == 5 and columns[4].lower() != _check(secret):
         raise RingError(
-            f"key {words[0]} is damaged (its check does not match); restore the line from a backup,"
+            f"key {columns[0]} is damaged (its check does not match); restore the line from a backup,"
             " or links sealed with it stay dead"
         )
-    return Key(int(words[0]), KeyStatus(words[1]), int(created.timestamp()), secret, note)
+    return Key(int(columns[0]), KeyStatus(columns[1]), int(created.timestamp()), secret, note)
 
 
 def _comment(note: str) -> str:

@@ -365,21 +365,21 @@ def _deflated(metadata: str) -> str | bytes:
     """
     if len(metadata) < _DEFLATE_FROM:
         return metadata
-    plain = metadata.encode("utf-8", _SURROGATES)
-    if len(plain) > MAX_METADATA:
+    raw = metadata.encode("utf-8", _SURROGATES)
+    if len(raw) > MAX_METADATA:
         raise CannotSeal(f"metadata over {MAX_METADATA} bytes")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    short = deflate.compress(plain) + deflate.flush()
-    return short if len(short) + _DEFLATE_MUST_SAVE <= len(plain) else metadata
+    short = deflate.compress(raw) + deflate.flush()
+    return short if len(short) + _DEFLATE_MUST_SAVE <= len(raw) else metadata
 
 
 def _inflated(short: bytes) -> str:
     inflate = zlib.decompressobj(-15)
     try:
-        plain = inflate.decompress(short, MAX_METADATA + 1)
-        metadata = plain.decode("utf-8", _SURROGATES)
+        raw = inflate.decompress(short, MAX_METADATA + 1)
+        metadata = raw.decode("utf-8", _SURROGATES)
     except (zlib.error, UnicodeDecodeError):
         raise BadToken("payload") from None
-    if not inflate.eof or inflate.unused_data or len(plain) > MAX_METADATA:
+    if not inflate.eof or inflate.unused_data or len(raw) > MAX_METADATA:
         raise BadToken("payload")
     return metadata

@@ -89,8 +89,8 @@ def seal_by_parts(sealing: Sealing, link: bytes) -> bytes:
     # so a filler is added. Else it holds two or four bits above zeros: one of AQgw or AEIMQUYcgkosw048. The
     # first character holds the version's high bits: A.
     size = _CLEAR_SIZE + 1 + len(sealing.identity) + len(link)
-    plain = payload(sealing.identity, link, filler=size % 3 == 0)
-    return _encode(sealing.header + sealing.encrypt(plain, sealing.associated))
+    plaintext = payload(sealing.identity, link, filler=size % 3 == 0)
+    return _encode(sealing.header + sealing.encrypt(plaintext, sealing.associated))
 
 
 class CopySealer:

@@ -99,7 +99,7 @@ class Follower:
         self.recorded_by_type: Counter[str] = Counter()
         self.lines = 0
         self.newest_ms = 0  # time of the last line
-        self.failing = False
+        self.blocked = False
 
     def step(self) -> int:
         """Record what the next lines say; return how many lines there were.
@@ -141,7 +141,7 @@ class Follower:
                 if str(error) != trouble:
                     trouble = str(error)
                     _log.error("not following %s: %s", self._name, trouble)
-                self.failing = True
+                self.blocked = True
                 self.rewind()
                 stop.wait(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -149,7 +149,7 @@ class Follower:
             if trouble:
                 _log.warning("following %s again", self._name)
             wait, trouble = FIRST_WAIT, ""
-            self.failing = False
+            self.blocked = False
             if not read:
                 stop.wait(IDLE_SECONDS)
 

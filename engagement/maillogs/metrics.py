@@ -13,7 +13,7 @@ EVENTS: Final = Metric(
     "Events told of what became of messages, by type",
     ("type",),
 )
-FAILING: Final = Metric(
+BLOCKED: Final = Metric(
     "smtpapi_follower_failing",
     Kind.GAUGE,
     "1 where the log cannot be read or the spool takes nothing; the log waits",
@@ -23,7 +23,7 @@ NEWEST: Final = Metric(
     Kind.GAUGE,
     "Time of the last line that was read, 0 for none yet",
 )
-METRICS: Final = (LINES, EVENTS, FAILING, NEWEST)
+METRICS: Final = (LINES, EVENTS, BLOCKED, NEWEST)
 TYPES: Final = ("delivery", "delay", "bounce", "expiration")
 
 
@@ -31,5 +31,5 @@ def read(follower: Follower) -> Iterator[Reading]:
     """Yield the readings of a follower."""
     yield LINES.one(follower.lines)
     yield EVENTS.by_label(dict.fromkeys(TYPES, 0) | dict(follower.recorded_by_type))
-    yield FAILING.one(follower.failing)
+    yield BLOCKED.one(follower.blocked)
     yield NEWEST.one(follower.newest_ms / 1000)

@@ -17,7 +17,7 @@ _ADDRESS: Final = r'<(?P<{}>(?:"(?:[^"\\]|\\.)*+"|[^">])*+)>'
 _DELIVERY: Final = re.compile(
     rf"{_ID}: to={_ADDRESS.format('to')},(?: orig_to={_ADDRESS.format('orig')},)? (?P<rest>.*)", re.DOTALL
 )
-_PLAIN: Final = re.compile(
+_SIMPLE_DELIVERY: Final = re.compile(
     rf"{_ID}: to=<(?P<to>[^>]*)>,(?: orig_to=<(?P<orig>[^>]*)>,)? (?P<rest>.*)", re.DOTALL
 )
 _EXPIRED: Final = re.compile(
@@ -77,13 +77,13 @@ def fact(program: str, text: str) -> Fact | None:
 
 
 def _attempt(agent: str, text: str) -> Attempt | None:
-    found = _DELIVERY.match(text) or _PLAIN.match(text)
+    found = _DELIVERY.match(text) or _SIMPLE_DELIVERY.match(text)
     if found is None:
         return None
-    head, said, tail = found["rest"].partition("status=")
+    head, separator, tail = found["rest"].partition("status=")
     word, _, reason = tail.partition(" (")
     status = _STATUS.get(word.rstrip(","))
-    if not said or status is None:
+    if not separator or status is None:
         return None  # an address probe (deliverable, undeliverable), or no such line
     values = dict(part.split("=", 1) for part in head.split(", ") if "=" in part)
     if agent == "discard" and status == Status.SENT:

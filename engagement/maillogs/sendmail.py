@@ -43,10 +43,10 @@ def facts(text: str) -> tuple[Fact, ...]:
     found = _TO.match(text)
     if found is None:
         return ()
-    head, said, stat = found["rest"].partition("stat=")
+    head, separator, stat = found["rest"].partition("stat=")
     values = dict(part.split("=", 1) for part in head.split(", ") if "=" in part)
     enhanced = values.get("dsn", "").strip(" ,")
-    status = _status(stat, enhanced) if said else None
+    status = _status(stat, enhanced) if separator else None
     if status is None:
         return ()
     relay = _RELAY.match(values.get("relay", "").strip(" ,"))

@@ -159,8 +159,8 @@ class CassandraRegistry:
         first = place.from_ms // _DAY_MS if not place.after else _day_of(after)
         for day in range(first, place.until_ms // _DAY_MS + 1):
             if len(rows) < most:
-                asked = (kind, day, after, until, most - len(rows))
-                rows += self._guarded(partial(self._connection.read, "changed", asked))
+                arguments = (kind, day, after, until, most - len(rows))
+                rows += self._guarded(partial(self._connection.read, "changed", arguments))
         return rows
 
     def _change(self, kind: str, key: str, text: str | None, expected: int | None) -> Document:
@@ -182,8 +182,8 @@ class CassandraRegistry:
         return now_ms
 
     def _rows(self, kind: str, keys: list[str]) -> list[_Row]:
-        asked = [(kind, shard_of(key), key) for key in keys]
-        answers = self._guarded(lambda: self._connection.read_each("get", asked))
+        arguments = [(kind, shard_of(key), key) for key in keys]
+        answers = self._guarded(lambda: self._connection.read_each("get", arguments))
         return [_Row(*answer[0][1:]) if answer else _Row() for answer in answers]
 
     def _written(self, kind: str, rows: list[tuple[str, _Row, int]]) -> list[bool]:

@@ -183,8 +183,8 @@ def _no_tls(table: Table) -> Iterator[str]:
     """Yield a warning for a scope whose links are http, and whose List-Unsubscribe is https all the same."""
     for view in views(table):
         options, leaving = view.scoped.options, view.scoped.value("list_unsubscribe_enabled")
-        plain = options.click_tracking_enabled and options.click_tracking_scheme == "http"
-        if view.served and leaving.value and leaving.scope == view.label and plain:
+        unencrypted = options.click_tracking_enabled and options.click_tracking_scheme == "http"
+        if view.served and leaving.value and leaving.scope == view.label and unencrypted:
             yield (
                 f"{_at(leaving)}: List-Unsubscribe is https, and click_tracking_scheme is http here: see "
                 f"that {options.tracking_domain} answers with TLS"

@@ -75,8 +75,8 @@ class _Stanzas:
     def _script(self, name: str, source: TextNode) -> None:
         dotted = source.text.replace("/", ".")
         if dotted.startswith("msys."):
-            said = f"script '{name}' is Momentum's own ({source.text}) and does nothing here"
-            self._notices.append(f"{source.place}: {said}")
+            message = f"script '{name}' is Momentum's own ({source.text}) and does nothing here"
+            self._notices.append(f"{source.place}: {message}")
             return
         folder = Path(source.place.file).parent
         places = list(self._reader.folders(folder))

@@ -136,8 +136,8 @@ class Settings:
 
     def copies_suppression_list(self) -> bool:
         """Return whether the filter's copy of the suppression list is written."""
-        asked = self.suppression_actions() != {SuppressionAction.OFF}
-        return asked or ("suppression", "snapshot") in self.origins
+        required = self.suppression_actions() != {SuppressionAction.OFF}
+        return required or ("suppression", "snapshot") in self.origins
 
     def longest_expiry(self) -> int:
         """Return for how many seconds hits are recorded: the longest of all scopes and the default."""

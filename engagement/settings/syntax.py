@@ -209,7 +209,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
         if (problem := _without_equals(error)) is not None:
             return problem
         near = _cut(str(error.token))
-        return Problem(place, f"'{near}' cannot stand here", _wanted(error.accepts or error.expected), near)
+        return Problem(place, f"'{near}' cannot stand here", _expected(error.accepts or error.expected), near)
     assert isinstance(error, UnexpectedCharacters)
     at = error.pos_in_stream or 0
     near = _cut((text[at : at + 60].split() or [text[at]])[0])
@@ -217,7 +217,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> Problem:
         return Problem(place, "the string that begins here never ends", 'a closing "', near)
     if text.startswith("/*", at):
         return Problem(place, "the comment that begins here never ends", "*/", near)
-    return Problem(place, f"'{near}' cannot stand here", _wanted(error.allowed or set()), near)
+    return Problem(place, f"'{near}' cannot stand here", _expected(error.allowed or set()), near)
 
 
 def _without_equals(error: UnexpectedToken) -> Problem | None:
@@ -248,7 +248,7 @@ def _unfinished(error: UnexpectedToken, text: str, file: str) -> Problem:
         (each for each in reversed(stack) if isinstance(each, Token) and each in ("{", "[", "(")), None
     )
     if opened is None:
-        return Problem(place, "the file ends too early", _wanted(error.accepts or error.expected), near)
+        return Problem(place, "the file ends too early", _expected(error.accepts or error.expected), near)
     what = f"the file ends inside the {opened} of line {opened.line}"
     return Problem(place, what, {"{": "}", "[": "]", "(": ")"}[opened], near)
 
@@ -257,6 +257,6 @@ def _cut(near: str) -> str:
     return near if len(near) <= 40 else near[:40] + "…"
 
 
-def _wanted(terminals: set[str]) -> str:
-    wanted = [text for name, text in _TERMINALS.items() if name in terminals]
-    return " or ".join(wanted) if wanted else "something else"
+def _expected(terminals: set[str]) -> str:
+    expected = [text for name, text in _TERMINALS.items() if name in terminals]
+    return " or ".join(expected) if expected else "something else"

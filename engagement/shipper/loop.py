@@ -13,7 +13,7 @@ from typing import Final
 
 from engagement.erasures.carrying import Erasures
 from engagement.events.record import BadRecord, decode
-from engagement.kept_html.carrying import KeptCopies
+from engagement.html_copies.carrying import CopyCarrier
 from engagement.registry.port import RegistryError
 from engagement.shipper.lag import Lag
 from engagement.shipper.lock import ShipperLock
@@ -52,8 +52,8 @@ class Shipper:
     filler: puts recipients on the suppression list, None for not doing so. unsubscribes: follows readers who
     want no more mail, None for not doing so. portion: bytes of the spool in one step. now: returns Unix
     seconds. lock: to notice when it is removed; None for not checking. erasures: requests to erase
-    recipients, None for not looking. kept: copies of mail's HTML, None for not carrying any. alive: called in
-    each turn of the loop.
+    recipients, None for not looking. copies: of mail's HTML, None for not carrying any. alive: called in each
+    turn of the loop.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Shipper:
         now: Callable[[], float] = time.time,
         lock: ShipperLock | None = None,
         erasures: Erasures | None = None,
-        kept: KeptCopies | None = None,
+        copies: CopyCarrier | None = None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._alive = alive
         self._lock = lock
         self._erasures = erasures
-        self._kept = kept
+        self._copies = copies
         self._directory = directory
         self._store = store
         self._reclassifier = reclassifier
@@ -233,8 +233,8 @@ class Shipper:
 
     def _take_copies(self, *, now: bool = False) -> None:
         """Carry copies of mail's HTML to the registry, before anybody is erased."""
-        if self._kept is not None:
-            self._kept.turn(now=now)
+        if self._copies is not None:
+            self._copies.turn(now=now)
 
     def _remove_outdated(self) -> None:
         """Remove what the spool holds longer than events are kept, hourly, also while the store fails."""

@@ -17,7 +17,7 @@ ACTIVE: Final = Metric(
     Kind.GAUGE,
     "1 where it ships; 0 where it waits for the store or for another shipper",
 )
-FAILING: Final = Metric("smtpapi_shipper_failing", Kind.GAUGE, "1 where the last attempt failed; events wait")
+FAILED: Final = Metric("smtpapi_shipper_failing", Kind.GAUGE, "1 where the last attempt failed; events wait")
 RECORDS: Final = Metric("smtpapi_shipper_records_total", Kind.COUNTER, "Records carried to the store")
 SET_ASIDE: Final = Metric(
     "smtpapi_shipper_set_aside_total",
@@ -46,7 +46,7 @@ LIMIT: Final = Metric(
     Kind.GAUGE,
     "Octets that it may take: spool.max_size or max_share, whichever is less; beyond, events are dropped",
 )
-METRICS: Final = (ACTIVE, FAILING, RECORDS, SET_ASIDE, OUTDATED, LAG, WAITING, SEGMENTS, OLDEST, SIZE, LIMIT)
+METRICS: Final = (ACTIVE, FAILED, RECORDS, SET_ASIDE, OUTDATED, LAG, WAITING, SEGMENTS, OLDEST, SIZE, LIMIT)
 
 
 class ShipperView:
@@ -72,7 +72,7 @@ class ShipperView:
         """Yield the readings. Raises OSError where the spool cannot be listed."""
         status = self._status or ShipperStatus()
         yield ACTIVE.one(self._status is not None)
-        yield FAILING.one(self._unopened if self._status is None else status.failing)
+        yield FAILED.one(self._unopened if self._status is None else status.failing)
         yield RECORDS.one(status.carried)
         yield SET_ASIDE.one(status.set_aside)
         yield OUTDATED.one(status.outdated)

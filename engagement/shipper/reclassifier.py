@@ -32,7 +32,7 @@ _SHARE: Final = 10  # and at least so many times as long as it took
 SeenBy = Mapping[str, Sequence[Seen]]
 
 # What versions before 0.2 put in the place of a User-Agent: the words of their lists, and "" for none.
-_OLD_WORDS: Final = frozenset(
+_OLD_PLACEHOLDERS: Final = frozenset(
     (
         *("", "ms-office", "msoffice", "microsoft outlook", "thunderbird", "googleimageproxy", "fastmail"),
         *("yahoomailproxy", "duckduckgo-image-proxy", "barracuda", "google-safety", "proofpoint", "mimecast"),
@@ -53,16 +53,16 @@ class ClassifiedHit(NamedTuple):
     @property
     def changed(self) -> bool:
         """Return whether anything but the version of the rules is different."""
-        return _said(self.before) != _said(self.label)
+        return _verdict(self.before) != _verdict(self.label)
 
 
-def _said(label: Classification) -> tuple[ReaderClass, str, bool]:
+def _verdict(label: Classification) -> tuple[ReaderClass, str, bool]:
     return label.client, label.reason, label.certain
 
 
 def is_withheld(hit: Hit) -> bool:
     """Return whether privacy removed what a hit could be classified by."""
-    return not hit.client_address and (is_word(hit.user_agent) or hit.user_agent in _OLD_WORDS)
+    return not hit.client_address and (is_word(hit.user_agent) or hit.user_agent in _OLD_PLACEHOLDERS)
 
 
 def message_of(hit: Hit) -> bytes:
@@ -82,10 +82,10 @@ def classify_messages(
 
     seen_by: which messages each address clicked in, in time order.
     """
-    wanted = list(messages)
-    deliveries = store.deliveries(wanted)
+    message_ids = list(messages)
+    deliveries = store.deliveries(message_ids)
     classified = []
-    for message, labelled in store.hits_of(wanted).items():
+    for message, labelled in store.hits_of(message_ids).items():
         links: defaultdict[str, list[Seen]] = defaultdict(list)
         for hit, _ in labelled:
             if is_click(hit):

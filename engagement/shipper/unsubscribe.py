@@ -17,7 +17,7 @@ from typing import Final
 
 from engagement.erasures import reader_requests
 from engagement.events.classify import ReaderClass
-from engagement.events.model import Event, Hit, is_asked, is_posted
+from engagement.events.model import Event, Hit, is_data_request, is_posted
 from engagement.links.model import CLICKS, PSEUDONYM_DOMAIN, BadToken
 from engagement.links.token import unpack
 from engagement.objections import ObjectionsError, add
@@ -82,7 +82,7 @@ class Unsubscribes:
     def _take(self, hit: Hit) -> None:
         """Follow or note one hit. Raises RegistryError."""
         try:
-            if is_asked(hit):
+            if is_data_request(hit):
                 self._pass_on(hit)
             elif is_posted(hit):
                 if (wish := wish_of(hit)) is not None:

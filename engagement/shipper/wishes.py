@@ -6,7 +6,7 @@ the tracker's page. A link that was only followed is none by itself: it may have
 
 from typing import NamedTuple
 
-from engagement.events.model import Hit, is_asked, is_posted, is_undo
+from engagement.events.model import Hit, is_data_request, is_posted, is_undo
 from engagement.links.model import CLICKS, Identity, Kind, Link
 from engagement.links.token import unpack
 
@@ -32,7 +32,7 @@ def wish_of(hit: Hit) -> Wish | None:
     """Return what a reader wants who posted, None for other hits. Raises BadToken for a broken payload."""
     if (
         not is_posted(hit)
-        or is_asked(hit)
+        or is_data_request(hit)
         or (hit.kind is not Kind.LIST_UNSUBSCRIBE and hit.kind not in CLICKS)
     ):
         return None

@@ -210,7 +210,7 @@ def test_doctor_finds_a_cluster_well(trio: tuple[Place, Place, Place]) -> None:
     a, _, _ = trio
     settings = load_file(a.config)
     facts = cluster_check.read(settings)
-    assert [each.host for each in facts.words] == ["a", "b", "c"]
+    assert [each.host for each in facts.reports] == ["a", "b", "c"]
     (finding,) = complete(cluster_check.check(replace(facts, shared=True), time.time()))
     assert finding.level is Level.OK
     (finding,) = complete(cluster_check.check(facts, time.time()))
@@ -226,11 +226,11 @@ def test_doctor_is_silent_without_a_cluster(tmp_path: Path) -> None:
 def test_doctor_tells_of_silent_hosts_and_of_what_is_not_shared(trio: tuple[Place, Place, Place]) -> None:
     a, _, _ = trio
     facts = replace(cluster_check.read(load_file(a.config)), shared=True)
-    own, other, third = facts.words
+    own, other, third = facts.reports
     now = time.time()
 
-    def found(*messages: hosts.HostWord, at: float = now) -> list[tuple[Level, str]]:
-        checked = complete(cluster_check.check(replace(facts, words=messages), at))
+    def found(*messages: hosts.HostReport, at: float = now) -> list[tuple[Level, str]]:
+        checked = complete(cluster_check.check(replace(facts, reports=messages), at))
         return [(each.level, each.what) for each in checked]
 
     assert found(other, third) == [(Level.ERROR, "a was not heard yet")]
@@ -252,7 +252,7 @@ def test_doctor_tells_of_words_that_nobody_here_can_read(
     registry = SqliteRegistry(tmp_path / "registry" / "registry.db")
     keys = keys_of(load_file(a.config))
     other = replace(keys, keys=(b"x" * 32,))
-    hosts.say(registry, other, hosts.HostWord("d", 1))
+    hosts.say(registry, other, hosts.HostReport("d", 1))
     registry.close()
     (finding,) = complete(
         cluster_check.check(replace(cluster_check.read(load_file(a.config)), shared=True), time.time())

@@ -7,7 +7,7 @@ import pytest
 from engagement.events.fields import to_fields
 from engagement.events.model import Hit
 from engagement.events.record import decode, encode
-from engagement.events.rows import RowSource, kept_fields, rows
+from engagement.events.rows import RowSource, rows, stored_fields
 from engagement.links.model import Kind, Link
 from unit.event_samples import LINK, hit, identity, injection
 
@@ -25,7 +25,7 @@ def test_the_fields_are_those_of_the_event(event: Hit, key: bytes) -> None:
 def test_a_record_and_a_label_make_the_same_fields() -> None:
     (row,) = rows(hit(), hash_key=b"key")
     assert isinstance(row.source, RowSource)
-    assert kept_fields(row.source.record, row.source.label, row.source.rcpt_hash) == row.fields
+    assert stored_fields(row.source.record, row.source.label, row.source.rcpt_hash) == row.fields
 
 
 def test_the_record_handed_in_is_the_one_that_is_kept() -> None:
@@ -42,7 +42,7 @@ def test_the_second_row_of_an_unsubscribe_link_is_made_again_from_its_id() -> No
     first, second = rows(hit(link=Link(b"https://example.org/bye", "", True)))
     assert (first.type, second.type) == ("click", "link_unsubscribe")
     assert isinstance(second.source, RowSource)
-    fields = kept_fields(second.source.record, second.source.label, "", second.event_id)
+    fields = stored_fields(second.source.record, second.source.label, "", second.event_id)
     assert fields == second.fields == first.fields | {"type": second.type, "event_id": second.event_id}
 
 

@@ -225,7 +225,7 @@ def test_a_clusters_documents_are_opened_and_its_state_is_read(tmp_path: Path) -
         stopped: Entry(Stamp(AT * 1000, "mx1.example.org"), "Shop"),
         allowed: Entry(Stamp(AT * 1000 + 1, "mx2.example.org"), None),
     }
-    assert hosts.opened(keys, "news/mx1.example.org", documents["news/mx1.example.org"]) == hosts.HostWord(
+    assert hosts.opened(keys, "news/mx1.example.org", documents["news/mx1.example.org"]) == hosts.HostReport(
         "mx1.example.org", AT * 1000, "0.1.0", {"1": "0badcafe", "77": "deadbeef"}, 77,
         {"ring": "0123456789ab"}, {"rules": "50-ours.toml:1: no TOML"}, "00112233aabbccdd",
     )  # fmt: skip

@@ -125,7 +125,7 @@ def test_the_loop_goes_on_after_a_fault_and_tells_of_it_once(
 
     def wait(seconds: float) -> bool:
         waited.append(seconds)
-        broken.append(followed.follower.failing)
+        broken.append(followed.follower.blocked)
         if len(waited) == 7:
             followed.spool.takes_any = True
         if len(waited) == 8:

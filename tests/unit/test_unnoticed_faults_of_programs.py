@@ -75,7 +75,7 @@ def test_copies_wait_for_their_time_while_the_shipper_runs_and_are_all_taken_at_
                 stop.set()
             return 0
 
-    Shipper(tmp_path / "spool", MemoryStore(), kept=Copies()).run(stop)  # type: ignore[arg-type] # counts turns
+    Shipper(tmp_path / "spool", MemoryStore(), copies=Copies()).run(stop)  # type: ignore[arg-type] # counts turns
     assert turns == [False, False, False, True]
 
 

@@ -13,8 +13,8 @@ from engagement.access.users import Role, Users
 from engagement.events.ids import EventIds
 from engagement.events.model import Hit, Injection, MessageEvent
 from engagement.events.rows import EventRow, rows
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.model import KeptHtml, KeptLink
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.model import CopiedLink, HtmlCopy
 from engagement.links.keys import Ring
 from engagement.links.model import Identity, Kind, Link
 from engagement.links.token import copy_sealer, open_token
@@ -178,21 +178,21 @@ def _became(of: Injection, kind: str, after: int, **values: Any) -> Iterator[Eve
     yield from rows(MessageEvent(name, at_ms, kind, "mx", of.queue_id, 7, **values), injection=of)
 
 
-def a_copy(campaign: str = CAMPAIGN, html: str = _LETTER, form: str = "form") -> KeptHtml:
+def a_copy(campaign: str = CAMPAIGN, html: str = _LETTER, form: str = "form") -> HtmlCopy:
     """The kept copy of a mail with _LINKS, which is not over for years."""
     links = tuple(
-        KeptLink(link.ordinal, link.name, link.target.decode().partition("?")[0]) for link in _LINKS
+        CopiedLink(link.ordinal, link.name, link.target.decode().partition("?")[0]) for link in _LINKS
     )
     copied = copy_of(html, {f"L{link.ordinal}": link.ordinal for link in links}, frozenset({"Ida", "Berg"}))
     subject = _CAMPAIGNS[0][1]
-    return KeptHtml("", campaign, form, ADDRESS, subject, NOW * 1000, 4_000_000_000_000, links, copied)
+    return HtmlCopy("", campaign, form, ADDRESS, subject, NOW * 1000, 4_000_000_000_000, links, copied)
 
 
-def keep(folder: Path, copy: KeptHtml) -> None:
+def keep(folder: Path, copy: HtmlCopy) -> None:
     """Put a copy where the shipper puts it."""
     registry = SqliteRegistry(folder / "registry.db")
     try:
-        KeptBook(registry).add(copy, NOW * 1000)
+        CopyBook(registry).add(copy, NOW * 1000)
     finally:
         registry.close()
 
@@ -200,7 +200,7 @@ def keep(folder: Path, copy: KeptHtml) -> None:
 def _registry(folder: Path) -> None:
     registry = SqliteRegistry(folder / "registry.db")
     try:
-        KeptBook(registry).add(a_copy(), NOW * 1000)
+        CopyBook(registry).add(a_copy(), NOW * 1000)
         Users(registry).add("Ida", PASSWORD, Role.LOOKS)
         ApiKeys(registry).add("board", ("metrics/view",))
         book.add(

@@ -22,8 +22,8 @@ from werkzeug.datastructures import Headers
 from engagement.access.users import Role, Users
 from engagement.events.model import MessageEvent
 from engagement.events.rows import rows
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.model import KeptLink, mark
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.model import CopiedLink, mark
 from engagement.links.model import Kind, Link
 from engagement.links.ring_file import RingFile
 from engagement.registry.sqlite import SqliteRegistry
@@ -207,7 +207,7 @@ def test_a_copy_that_ends_is_not_shown(client: FlaskClient, site: Site) -> None:
     keep(site.folder, a_copy("damaged"))
     registry = SqliteRegistry(site.folder / "registry.db")
     registry.put("kept_html_body", a_copy("damaged").key, {"zlib": "no base64"})
-    assert KeptBook(registry).html(a_copy("damaged")) is None
+    assert CopyBook(registry).html(a_copy("damaged")) is None
     registry.close()
     assert text(client, "/mail-copy/damaged", 404)
     assert "<iframe" in text(client, "/map/damaged")
@@ -431,7 +431,7 @@ def test_text_of_strangers_stays_text_in_the_browser(site: Site, page: Page) -> 
         *rows(delivery, injection=mail),
     ])  # fmt: skip
     copy = a_copy(name, html=f"<p>{RUDE}</p>")
-    links = (KeptLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
+    links = (CopiedLink(0, RUDE[:63], f"https://a.example/{RUDE}"),)
     keep(site.folder, replace(copy, subject=RUDE, links=links))
     keep(site.folder, replace(copy, subject=RUDE, links=links, form="other"))
     shown = 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engagement.events.addresses import truncated
 from engagement.events.model import Hit
 from engagement.events.record import encode
-from engagement.events.signals import of_protocol, said, signals_of
+from engagement.events.signals import field_signals, of_protocol, signals_of
 from engagement.links.fast_open import OpenedLink, RingOpeners, read
 from engagement.links.keys import Ring
 from engagement.links.model import CLICKS, OPENS, Kind
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _MAX_AGENT: Final = 2000  # characters of User-Agent recorded; the longest in the wild are below 1,000
 _MAX_LANGUAGE: Final = 200  # characters of Accept-Language recorded; browsers send some tens
 _SHORTEST: Final = 40  # characters; no path with a token is shorter
-_LANGUAGE: Final = said("HTTP_ACCEPT_LANGUAGE", "en")
+_LANGUAGE: Final = field_signals("HTTP_ACCEPT_LANGUAGE", "en")
 # Where a server has put what `signals_of` returns, but for the language, into the request's environment.
 SIGNALS: Final = "smtpapi.signals"
 _CLOCK_SLACK: Final = 300  # seconds that hits count past the expiry, for clocks that disagree

@@ -9,8 +9,8 @@ from flask.typing import ResponseReturnValue
 
 from engagement.figures.contribution import link_group
 from engagement.figures.query import FigureRow
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.model import KeptHtml
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.model import HtmlCopy
 from tracker_web.languages.translation import N_, gettext
 from tracker_web.pages import site
 from tracker_web.pages.campaigns import NO_NAME, CampaignView, campaign_view
@@ -76,7 +76,7 @@ def blueprint() -> Blueprint:
             return site.go_to(site.link_to(to, request.args.to_dict()))
         campaign = site.of_segment(name)
         chosen = _chosen(_copies(campaign))
-        html = KeptBook(site.registry()).html(chosen) if chosen else None
+        html = CopyBook(site.registry()).html(chosen) if chosen else None
         if chosen is None or html is None:
             abort(HTTPStatus.NOT_FOUND)
         links = _links(campaign, campaign_view(campaign), chosen)
@@ -88,17 +88,17 @@ def blueprint() -> Blueprint:
 _NOTHING = N_("No event names this campaign, and no copy of its mail is kept.")
 
 
-def _copies(campaign: str) -> tuple[KeptHtml, ...]:
+def _copies(campaign: str) -> tuple[HtmlCopy, ...]:
     """Return the copies that this request may see, the newest first."""
-    return KeptBook(site.registry()).of_campaign(campaign, site.tenant(), site.now_ms())
+    return CopyBook(site.registry()).of_campaign(campaign, site.tenant(), site.now_ms())
 
 
-def _chosen(copies: tuple[KeptHtml, ...]) -> KeptHtml | None:
+def _chosen(copies: tuple[HtmlCopy, ...]) -> HtmlCopy | None:
     form = request.args.get("form", "")
     return next((copy for copy in copies if copy.form == form), copies[0] if copies else None)
 
 
-def _links(campaign: str, seen: CampaignView | None, copy: KeptHtml | None) -> list[MapLink]:
+def _links(campaign: str, seen: CampaignView | None, copy: HtmlCopy | None) -> list[MapLink]:
     """Return the links of the copy in their order, then others that were clicked in the campaign's mail."""
     rows: tuple[FigureRow, ...] = ()
     if seen is not None:
@@ -139,7 +139,7 @@ def _who(campaign: str, link: MapLink) -> str:
     return site.link_to(to, {"state": "clicked", "link": str(link.ordinal) if link.ordinal >= 0 else ""})
 
 
-def _form_link(copy: KeptHtml) -> str:
+def _form_link(copy: HtmlCopy) -> str:
     return site.link_to(request.path, {**_period(), "form": copy.form})
 
 
@@ -147,7 +147,7 @@ def _period() -> dict[str, str]:
     return {name: value for name in ("period", "from", "to") if (value := request.args.get(name))}
 
 
-def _frame_link(campaign: str, copy: KeptHtml) -> str:
+def _frame_link(campaign: str, copy: HtmlCopy) -> str:
     return site.link_to(
         url_for("click_map.mail", name=site.segment(campaign)), {**_period(), "form": copy.form}
     )

@@ -8,7 +8,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from engagement.events.fields import ALL_TYPES, INJECTION, Fields
-from engagement.kept_html.book import KeptBook
+from engagement.html_copies.book import CopyBook
 from engagement.registry.port import RegistryError
 from engagement.stores.port import Query, cursor_of
 from tracker_web.api.events.keywords import matches
@@ -93,7 +93,7 @@ def _links_of(taken: Fields, events: list[Fields]) -> Table:
     clicked = {link_of(fields) for fields in events if fields["type"] in CLICKS}
     copies = []
     with suppress(RegistryError):  # what happened is shown without it
-        for copy in KeptBook(site.registry()).of_campaign(
+        for copy in CopyBook(site.registry()).of_campaign(
             str(taken.get("campaign_id", "")), site.tenant(), site.now_ms()
         ):
             links = [(link.ordinal, link.name, link.target) for link in copy.links]

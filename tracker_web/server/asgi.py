@@ -33,13 +33,13 @@ _REMEMBERED: Final = 256  # values of each field; browsers and robots of one kin
 
 
 class _SignalBits(dict[bytes, int]):
-    """What a field says by its value (`signals.said`); the values that are common are remembered."""
+    """What a field says by its value (`signals.field_signals`); the values that are common are remembered."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __missing__(self, value: bytes) -> int:
-        bits = signals.said(self._name, value[: signals.MOST].decode("latin-1"))
+        bits = signals.field_signals(self._name, value[: signals.MOST].decode("latin-1"))
         if len(value) <= signals.MOST and len(self) < _REMEMBERED:
             self[value] = bits
         return bits

@@ -83,16 +83,16 @@ def upgraded(content: bytes, file: str) -> Upgraded:
     lines = _Lines(text)
     edits = [*_of_items(parsed.items, "", lines, top=True), *_quotes(parsed.curly, lines)]
     done = len(text)
-    kept: list[_Edit] = []
+    accepted: list[_Edit] = []
     new = text
     for edit in sorted(edits, key=lambda each: (each.start, -each.stop)):
-        if kept and edit.start < kept[-1].stop:
+        if accepted and edit.start < accepted[-1].stop:
             continue  # within an option that goes as a whole
-        kept.append(edit)
-    for edit in reversed(kept):
+        accepted.append(edit)
+    for edit in reversed(accepted):
         assert edit.stop <= done
         new, done = new[: edit.start] + edit.new + new[edit.stop :], edit.start
-    changes += [edit.change for edit in kept]
+    changes += [edit.change for edit in accepted]
     return Upgraded((mark + new).encode() if changes else content, tuple(dict.fromkeys(changes)))
 
 
@@ -141,9 +141,9 @@ def _of_option(item: AssignNode, key: tuple[str, str], lines: _Lines) -> Iterato
     start = lines.at(item.place)
     if key in RETIRED:
         stop = lines.value_end(lines.at(item.value.place))
-        said = f"{lines.text[start:stop]}: no longer read, {RETIRED[key]}".replace("*/", "* /")
+        comment = f"{lines.text[start:stop]}: no longer read, {RETIRED[key]}".replace("*/", "* /")
         what = f"'{item.name}' is no longer read: {RETIRED[key]}"
-        yield _Edit(start, stop, f"/* {said} */", Change(item.place, what))
+        yield _Edit(start, stop, f"/* {comment} */", Change(item.place, what))
         return
     if key in RENAMED:
         change = Change(item.place, f"'{item.name}' is {RENAMED[key]} now")

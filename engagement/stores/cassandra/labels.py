@@ -151,7 +151,9 @@ class Labels:
 
     def _row(self, row: StoredEvent, label: Classification, left: int, stamp: int, now: float) -> Writes:
         assert isinstance(row.source, RowSource)
-        source = RowSource(row.source.event, label, row.source.rcpt_hash, row.source.second, row.source.kept)
+        source = RowSource(
+            row.source.event, label, row.source.rcpt_hash, row.source.second, row.source.stored
+        )
         client = class_text(label.client.value, certain=label.certain)
         name = (row.at_ms, row.event_id)
         writes: Writes = [("label", [(left, stamp, body_of(source), row.message, *name)])]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from engagement.events.classify import Classification, ReaderClass
 from engagement.events.fields import Fields, join
-from engagement.events.rows import kept_fields
+from engagement.events.rows import stored_fields
 from engagement.stores.port import Count, Named, Query, UnsupportedQueryError, clamped, cursor_position
 from engagement.stores.sqlite import plan
 from engagement.stores.sqlite.codes import (
@@ -231,7 +231,7 @@ def shown(connection: sqlite3.Connection, terms: Terms, line: tuple[Any, ...]) -
             texts = terms.text(connection, reason), terms.text(connection, rules)
             label = Classification(ReaderClass(CLASSES[client]), *texts, bool(certain))
         second = str(UUID(bytes=event_id)) if kind == SECOND else ""
-        fields = kept_fields(record, label, rcpt_hash or "", second)
+        fields = stored_fields(record, label, rcpt_hash or "", second)
     joined = join(fields, json.loads(lent) if lent else {})
     return joined | {"x_repeat": True} if repeat else joined
 

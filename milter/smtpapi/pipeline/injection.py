@@ -88,7 +88,7 @@ def describe(
         own.recipient_mark,
         decision.consent_reference,
     )
-    return made if decision.click_metadata else made._replace(plain_clicks=True)
+    return made if decision.click_metadata else made._replace(clicks_without_metadata=True)
 
 
 def _message_id_header(message: Message) -> str:

@@ -2,7 +2,7 @@
 
 No mail waits for it: a message is offered once all else is done, and what cannot be taken at once is left
 out. Made in the worker, after the fork. Bounds: two messages wait, of at most `_LARGEST` octets; one copy is
-made in `_PAUSE` seconds; `KeptFolder` bounds the disk.
+made in `_PAUSE` seconds; `CopyFolder` bounds the disk.
 """
 
 import queue
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engagement.events.model import Injection
-from engagement.kept_html.folder import KeptFolder
-from engagement.kept_html.model import DAY_MS, KeptHtml, KeptLink, form_of
+from engagement.html_copies.folder import CopyFolder
+from engagement.html_copies.model import DAY_MS, CopiedLink, HtmlCopy, form_of
 from engagement.objections import ObjectionsError, ObjectionsFile
 from engagement.settings import Settings
 from smtpapi.mime import charset, transfer
@@ -46,7 +46,7 @@ class _Offer(NamedTuple):
     plan: Plan
     injection: Injection
     days: int
-    links: tuple[KeptLink, ...]
+    links: tuple[CopiedLink, ...]
     form: str
 
 
@@ -61,7 +61,7 @@ class HtmlKeeper:
     ) -> None:
         self._most = settings.limits.max_kept_html
         self._max_parts = settings.limits.max_parts
-        self._folder = KeptFolder(Path(settings.spool.directory))
+        self._folder = CopyFolder(Path(settings.spool.directory))
         listed = settings.privacy.objections
         self._objections = ObjectionsFile(Path(listed), report, tick) if listed else None
         self._report = report
@@ -122,7 +122,7 @@ class HtmlKeeper:
             return
         to = decoded(offer.message.first("To"))
         words = mail_copy.known_words(injection.recipient, to, injection.metadata)
-        copy = KeptHtml(
+        copy = HtmlCopy(
             tenant="",
             campaign=injection.campaign,
             form=offer.form,

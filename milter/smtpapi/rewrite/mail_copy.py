@@ -5,7 +5,7 @@ kinds, scripts, forms, pictures (their size and alternative text stay), comments
 itself says of its reader. Pure.
 
 Invariant: only tags and attributes that are named here stand in a copy, with quoted values, and each text is
-escaped; so a mark is only where a tracked link ends (`engagement.kept_html.model.MARK`).
+escaped; so a mark is only where a tracked link ends (`engagement.html_copies.model.MARK`).
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Final
 
 from lxml import etree, html
 
-from engagement.kept_html.model import KeptLink, mark
+from engagement.html_copies.model import CopiedLink, mark
 from engagement.links.model import RAW_URL
 from smtpapi.model.edit import Edit
 
@@ -56,10 +56,10 @@ _MOST_WORDS: Final = 50  # of one message; a guess far above what a mail says of
 _LONGEST_TARGET: Final = 300  # characters
 
 
-def tracked_links(edits: Iterable[Edit]) -> tuple[KeptLink, ...]:
+def tracked_links(edits: Iterable[Edit]) -> tuple[CopiedLink, ...]:
     """Return the tracked links of the HTML part, in their order, which is that of their ordinals."""
     return tuple(
-        KeptLink(ordinal, edit.name or RAW_URL, _bare(edit.target))
+        CopiedLink(ordinal, edit.name or RAW_URL, _bare(edit.target))
         for ordinal, edit in enumerate(_html_links(edits))
     )
 

@@ -178,7 +178,7 @@ def blueprint(sources: Sources, clock: Callable[[], float] = time.time) -> ApiBl
 def _shown(request: ErasureRequest) -> dict[str, Any]:
     made: dict[str, Any] = {
         "id": request.id,
-        "asked": timestamp(request.asked_ms),
+        "asked": timestamp(request.requested_ms),
         "done": bool(request.done_ms),
     }
     if request.done_ms:

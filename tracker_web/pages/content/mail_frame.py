@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from markupsafe import escape
 
-from engagement.kept_html.model import MARK, KeptHtml
+from engagement.html_copies.model import MARK, HtmlCopy
 from tracker_web.pages.content.numbers import grouped, percent
 
 _HEAT: Final = (0.3, 0.1, 0.02, 0.0)  # least shares of the colours, the warmest first
@@ -38,7 +38,7 @@ class Clicks(NamedTuple):
     share: float | None
 
 
-def framed(copy: KeptHtml, html: str, clicks: Mapping[int, Clicks], title: str) -> str:
+def framed(copy: HtmlCopy, html: str, clicks: Mapping[int, Clicks], title: str) -> str:
     """Return the document. clicks: by the link's ordinal. title: of the frame, as text."""
 
     def badge(found: "re.Match[str]") -> str:

@@ -11,7 +11,7 @@ from engagement.events.field_values import domain_of, valid
 from engagement.events.fields import INJECTION, LINK_UNSUBSCRIBE, Fields, join
 from engagement.events.model import Hit, Injection, names_of
 from engagement.events.record import BadRecord, decode
-from engagement.events.rows import REPEAT_MS, EventRow, RowSource, kept_fields
+from engagement.events.rows import REPEAT_MS, EventRow, RowSource, stored_fields
 from engagement.links.model import CLICKS, RAW_URL, BadToken
 from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS as HOUR_MS
@@ -268,7 +268,7 @@ def _shown(line: tuple[Any, ...]) -> Fields:
     else:
         label = Classification(ReaderClass(client), reason, rules) if client else None
         second = str(UUID(bytes=event_id)) if kind == LINK_UNSUBSCRIBE else ""
-        fields = kept_fields(body, label, rcpt_hash or "", second)
+        fields = stored_fields(body, label, rcpt_hash or "", second)
     joined = join(fields, json.loads(message) if message else {})
     return joined | {"x_repeat": True} if repeat else joined
 

@@ -40,9 +40,9 @@ def waiting_for(
         keys = keys_of(settings)
         with closing(open_registry(settings)) as registry:
             while True:
-                words, wrong = hosts.heard(registry, keys)
+                reports, wrong = hosts.heard(registry, keys)
                 found = hosts.lacking(
-                    words,
+                    reports,
                     host_name(settings),
                     key_id,
                     digest,

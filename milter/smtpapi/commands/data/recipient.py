@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from engagement.events.fields import Fields
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.folder import KeptFolder
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.folder import CopyFolder
 from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import Settings, load_file
@@ -89,13 +89,13 @@ def erase(config: Path, wait: float, yes: bool, address: str) -> None:
 
 def _erase_from_registry(settings: Settings, address: str) -> None:
     """Take a recipient out of webhooks' batches and kept copies of mail, where there is a registry."""
-    copies = KeptFolder(Path(settings.spool.directory)).erase(address)
+    copies = CopyFolder(Path(settings.spool.directory)).erase(address)
     changed = 0
     if settings.store.engine != "sqlite" or Path(settings.registry.path).exists():
         try:
             with closing(open_registry(settings)) as registry:
                 changed = Documents(registry).erase(address)
-                copies += (found := KeptBook(registry).erase(address))
+                copies += (found := CopyBook(registry).erase(address))
                 if found:
                     registry.scrub()
         except RegistryError as error:

@@ -16,7 +16,7 @@ import click
 from engagement.cluster import hosts, sealing
 from engagement.cluster.documents import Documents
 from engagement.cluster.entries import values
-from engagement.cluster.hosts import HostWord
+from engagement.cluster.hosts import HostReport
 from engagement.cluster.program import ClusterProgram, host_name, keys_of
 from engagement.cluster.sealing import SealError
 from engagement.cluster.shared.ring import put_together
@@ -133,32 +133,36 @@ def join(config: Path, take_ring: bool) -> None:
 def status(config: Path, as_json: bool) -> None:
     """Print the hosts: when each was heard last, its keys, and in what it differs from this one."""
     with _settings(config) as settings, closing(open_registry(settings)) as registry:
-        words, wrong = hosts.heard(registry, keys_of(settings))
+        reports, wrong = hosts.heard(registry, keys_of(settings))
     for text in wrong:
         say(text, err=True)
     now, host = time.time(), host_name(settings)
-    own = next((word for word in words if word.host == host), None)
-    for word in words:
-        dead = word.age(now) > settings.smtpapi_cluster.dead_after
+    own = next((report for report in reports if report.host == host), None)
+    for report in reports:
+        dead = report.age(now) > settings.smtpapi_cluster.dead_after
         if as_json:
-            fields = asdict(word) | {"age": round(word.age(now), 1), "dead": dead, "here": word.host == host}
+            fields = asdict(report) | {
+                "age": round(report.age(now), 1),
+                "dead": dead,
+                "here": report.host == host,
+            }
             click.echo(json.dumps(fields))
         else:
-            say(plain(_line(word, own, now, dead=dead)))
-            for sort, text in word.trouble.items():
+            say(plain(_line(report, own, now, dead=dead)))
+            for sort, text in report.trouble.items():
                 say(plain(f"    {sort}: {text}"))
     if own is None:
         say(f"{host}: this host has said nothing yet; does `smtpapi cluster run` run here?", err=True)
 
 
-def _line(word: HostWord, own: HostWord | None, now: float, *, dead: bool) -> str:
-    keys = " ".join(sorted(word.keys, key=int))
-    text = f"{word.host:<24} {'dead, ' if dead else ''}{word.age(now):.0f} s ago  {word.program}"
-    text += f"  keys {keys or 'none'}, {word.signing} signs"
-    if own is not None and word.host != own.host:
-        differs = sorted(name for name in own.sorts if word.sorts.get(name) != own.sorts[name])
+def _line(report: HostReport, own: HostReport | None, now: float, *, dead: bool) -> str:
+    keys = " ".join(sorted(report.keys, key=int))
+    text = f"{report.host:<24} {'dead, ' if dead else ''}{report.age(now):.0f} s ago  {report.program}"
+    text += f"  keys {keys or 'none'}, {report.signing} signs"
+    if own is not None and report.host != own.host:
+        differs = sorted(name for name in own.sorts if report.sorts.get(name) != own.sorts[name])
         text += f"  differs: {', '.join(differs)}" if differs else "  same as here"
-    return text + ("  here" if own is not None and word.host == own.host else "")
+    return text + ("  here" if own is not None and report.host == own.host else "")
 
 
 @command.command()

@@ -10,7 +10,7 @@ from typing import Final
 
 from engagement.classify.followed import FollowedRules
 from engagement.erasures.carrying import Erasures
-from engagement.kept_html.carrying import KeptCopies
+from engagement.html_copies.carrying import CopyCarrier
 from engagement.registry import open_registry
 from engagement.registry.list_copy import ListCopy
 from engagement.settings import Settings
@@ -60,7 +60,7 @@ def shipper_of(
             portion=CLUSTER_PORTION if settings.store.engine == "cassandra" else BUDGET,
             lock=lock,
             erasures=Erasures(registry, store, directory),
-            kept=KeptCopies(registry, directory, listed, keeps=settings.keeps_html()),
+            copies=CopyCarrier(registry, directory, listed, keeps=settings.keeps_html()),
             alive=heart.beat,
         )
         with _suppression_list(settings, filler, once=once), _tracking_domains(settings, once=once):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engagement.cluster import hosts
-from engagement.cluster.hosts import HostWord
+from engagement.cluster.hosts import HostReport
 from engagement.cluster.program import host_name, keys_of
 from engagement.cluster.sealing import SealError
 from engagement.registry import open_registry
@@ -16,17 +16,17 @@ from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.host.registry import TROUBLES
 
 CHECK: Final = "cluster"
-_SILENT: Final = 60.0  # seconds: six words that did not come
+_SILENT: Final = 60.0  # seconds: six reports that did not come
 _STATUS: Final = "smtpapi cluster status"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """A cluster as its registry has it. name: "" where the host is in none. words: of all hosts."""
+    """A cluster as its registry has it. name: "" where the host is in none. reports: of all hosts."""
 
     name: str
     host: str = ""
-    words: tuple[HostWord, ...] = ()
+    reports: tuple[HostReport, ...] = ()
     trouble: str = ""
     dead_after: float = 300.0
     shared: bool = True  # the registry is one that other hosts have as well
@@ -41,10 +41,10 @@ def read(settings: Settings) -> ClusterFacts:
     dead_after = settings.smtpapi_cluster.dead_after
     try:
         with closing(open_registry(settings)) as registry:
-            words, wrong = hosts.heard(registry, keys_of(settings))
+            reports, wrong = hosts.heard(registry, keys_of(settings))
     except (*TROUBLES, SealError) as error:
         return ClusterFacts(name, host, (), str(error), dead_after, shared)
-    return ClusterFacts(name, host, words, "; ".join(wrong), dead_after, shared)
+    return ClusterFacts(name, host, reports, "; ".join(wrong), dead_after, shared)
 
 
 def check(facts: ClusterFacts, now: float) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def check(facts: ClusterFacts, now: float) -> Iterator[Finding]:
     found = [*_here(facts, now), *_others(facts, now)]
     yield from found
     if not found:
-        yield Finding(CHECK, Level.OK, f"{len(facts.words)} host(s) of {facts.name} have the same")
+        yield Finding(CHECK, Level.OK, f"{len(facts.reports)} host(s) of {facts.name} have the same")
 
 
 def _here(facts: ClusterFacts, now: float) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _here(facts: ClusterFacts, now: float) -> Iterator[Finding]:
             _STATUS,
         )
         return
-    own = next((word for word in facts.words if word.host == facts.host), None)
+    own = next((report for report in facts.reports if report.host == facts.host), None)
     if own is None or own.age(now) > _SILENT:
         yield Finding(
             CHECK,
@@ -87,39 +87,39 @@ def _here(facts: ClusterFacts, now: float) -> Iterator[Finding]:
 
 
 def _others(facts: ClusterFacts, now: float) -> Iterator[Finding]:
-    for word in facts.words:
-        for sort, text in sorted(word.trouble.items()):
+    for report in facts.reports:
+        for sort, text in sorted(report.trouble.items()):
             yield Finding(
                 CHECK,
                 Level.ERROR,
-                f"{word.host} does not share its {sort}: {text}",
+                f"{report.host} does not share its {sort}: {text}",
                 "What is changed on one host has no effect on the other.",
                 _STATUS,
             )
-        if word.host != facts.host and word.age(now) > _SILENT:
-            dead = word.age(now) > facts.dead_after
+        if report.host != facts.host and report.age(now) > _SILENT:
+            dead = report.age(now) > facts.dead_after
             yield Finding(
                 CHECK,
                 Level.WARNING,
-                f"{word.host} was not heard for {word.age(now):.0f} s"
+                f"{report.host} was not heard for {report.age(now):.0f} s"
                 + (" and is held for dead" if dead else ""),
                 "`smtpapi keys use` does not wait for it." if dead else "`smtpapi keys use` waits for it.",
-                f"systemctl status smtpapi-cluster, there; for good: smtpapi cluster forget {word.host}",
+                f"systemctl status smtpapi-cluster, there; for good: smtpapi cluster forget {report.host}",
             )
-    yield from _differing(facts.words, facts.host, now)
+    yield from _differing(facts.reports, facts.host, now)
 
 
-def _differing(words: Iterable[HostWord], host: str, now: float) -> Iterator[Finding]:
-    own = next((word for word in words if word.host == host), None)
-    for word in words if own is not None else ():
+def _differing(reports: Iterable[HostReport], host: str, now: float) -> Iterator[Finding]:
+    own = next((report for report in reports if report.host == host), None)
+    for report in reports if own is not None else ():
         assert own is not None
-        alive = word.age(now) <= _SILENT and own.age(now) <= _SILENT
-        differs = sorted(name for name, has in own.sorts.items() if word.sorts.get(name, has) != has)
-        if alive and differs and not word.trouble and not own.trouble:
+        alive = report.age(now) <= _SILENT and own.age(now) <= _SILENT
+        differs = sorted(name for name, has in own.sorts.items() if report.sorts.get(name, has) != has)
+        if alive and differs and not report.trouble and not own.trouble:
             yield Finding(
                 CHECK,
                 Level.NOTE,
-                f"{word.host} has other {', '.join(differs)} than {host} at this moment",
+                f"{report.host} has other {', '.join(differs)} than {host} at this moment",
                 "After a change it takes up to 10 s until all have the same.",
                 _STATUS,
             )

@@ -11,23 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from engagement.kept_html.model import BadCopyError, KeptHtml, as_file, of_file
+from engagement.html_copies.model import BadCopyError, HtmlCopy, as_file, of_file
 from engagement.spool.names import replace_durably
 
 ENDING: Final = ".kept"
 MOST_FILES: Final = 50  # with limits.max_kept_html's default some 3 MB as packed
 LARGEST: Final = 1_048_576  # octets of a file; the registry takes no larger document
-_MAKING: Final = f"{ENDING}.new"
+_UNFINISHED: Final = f"{ENDING}.new"
 _ABANDONED: Final = 60.0  # seconds: such a file is made in a moment, so its writer has died
 
 
-class KeptFolder:
+class CopyFolder:
     """The files of one spool folder."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def put(self, copy: KeptHtml) -> bool:
+    def put(self, copy: HtmlCopy) -> bool:
         """Write a copy unless its file is there; return whether that was done.
 
         False also where the folder is full, or the copy too large. Raises OSError if it cannot be written.
@@ -40,12 +40,12 @@ class KeptFolder:
         replace_durably(path, data)
         return True
 
-    def copies(self) -> Iterator[tuple[Path, KeptHtml | None]]:
+    def copies(self) -> Iterator[tuple[Path, HtmlCopy | None]]:
         """Yield each file with its copy; None for one that holds none and never will. Raises OSError."""
         for name in self._names():
             path = self._directory / name
             try:
-                if not name.endswith(_MAKING):
+                if not name.endswith(_UNFINISHED):
                     yield path, of_file(path.read_bytes())
                 elif time.time() - path.stat().st_mtime > _ABANDONED:
                     yield path, None
@@ -67,10 +67,10 @@ class KeptFolder:
     def _names(self) -> list[str]:
         found: list[str] = []
         with suppress(FileNotFoundError):
-            found = sorted(n for n in os.listdir(self._directory) if n.endswith((ENDING, _MAKING)))
+            found = sorted(n for n in os.listdir(self._directory) if n.endswith((ENDING, _UNFINISHED)))
         return found
 
 
-def is_of(copy: KeptHtml, recipient: str, tenant: str = "") -> bool:
+def is_of(copy: HtmlCopy, recipient: str, tenant: str = "") -> bool:
     """Return whether a copy is of a recipient's mail. tenant: whose alone counts, "" for everybody's."""
     return copy.recipient.lower() == recipient.lower() and tenant in ("", copy.tenant)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from engagement.extras import NotInstalledError
-from engagement.kept_html.book import KeptBook
-from engagement.kept_html.folder import KeptFolder
+from engagement.html_copies.book import CopyBook
+from engagement.html_copies.folder import CopyFolder
 from engagement.objections import Objections, ObjectionsError, ObjectionsFile
 from engagement.registry.port import Registry, RegistryError
 
@@ -23,7 +23,7 @@ ENDING_SECONDS: Final = 600.0  # from one look for copies that are over to the n
 _NOBODY: Final = Objections()
 
 
-class KeptCopies:
+class CopyCarrier:
     """The copies of one spool and one registry.
 
     registry: opens it, at the first need and after a failure. objections: the operator's list, None for none.
@@ -45,14 +45,14 @@ class KeptCopies:
         self._open = registry
         self._keeps = keeps
         self._none_left = False  # no copy is in the registry, and none will come
-        self._folder = KeptFolder(directory)
+        self._folder = CopyFolder(directory)
         self._listed = ObjectionsFile(objections, _log.error, clock) if objections else None
         self._clock = clock
         self._now = now
-        self._book: KeptBook | None = None
+        self._book: CopyBook | None = None
         self._next = self._ends = float("-inf")
         self._objected: Objections | None = None  # the list by which copies were looked through last
-        self._failing = False
+        self._failed = False
 
     def turn(self, *, now: bool = False) -> int:
         """Do what can be done now, at most every `STEP_SECONDS`; return how many copies were taken over.
@@ -67,11 +67,11 @@ class KeptCopies:
         except (RegistryError, OSError, NotInstalledError) as error:
             self._book = None
             if self._keeps or self._waits():
-                if not self._failing:
+                if not self._failed:
                     _log.error("copies of mail for the click map wait: %s", error)
-                self._failing = True
+                self._failed = True
             return 0
-        self._failing = False
+        self._failed = False
         return taken
 
     def _step(self) -> int:
@@ -122,7 +122,7 @@ class KeptCopies:
         except ObjectionsError:
             return None
 
-    def _registry(self) -> KeptBook:
+    def _registry(self) -> CopyBook:
         if self._book is None:
-            self._book = KeptBook(self._open())
+            self._book = CopyBook(self._open())
         return self._book

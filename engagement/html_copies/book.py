@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from engagement.kept_html.folder import is_of
-from engagement.kept_html.model import (
+from engagement.html_copies.folder import is_of
+from engagement.html_copies.model import (
     BadCopyError,
-    KeptHtml,
+    HtmlCopy,
     campaign_key,
     from_facts,
     html_of,
@@ -23,13 +23,13 @@ MOST: Final = 500  # of all campaigns; beyond, the oldest goes
 _PAGE: Final = 500  # documents of one read
 
 
-class KeptBook:
+class CopyBook:
     """The copies of a registry. Every method raises RegistryError where that fails."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
-    def of_campaign(self, campaign: str, tenant: str, now_ms: int) -> tuple[KeptHtml, ...]:
+    def of_campaign(self, campaign: str, tenant: str, now_ms: int) -> tuple[HtmlCopy, ...]:
         """Return the copies of a campaign that are not over, the newest first, without their HTML."""
         found = [copy for _, copy in self._all(f"{campaign_key(tenant, campaign)}/") if copy is not None]
         mine = [
@@ -43,7 +43,7 @@ class KeptBook:
         """Return whether there is no copy."""
         return next(self._all(""), None) is None
 
-    def html(self, copy: KeptHtml) -> str | None:
+    def html(self, copy: HtmlCopy) -> str | None:
         """Return the HTML of a copy, None where it is gone."""
         document = self.registry.get(BODY, copy.key)
         try:
@@ -51,7 +51,7 @@ class KeptBook:
         except BadCopyError:
             return None
 
-    def add(self, copy: KeptHtml, now_ms: int) -> bool:
+    def add(self, copy: HtmlCopy, now_ms: int) -> bool:
         """Store a copy unless there is one of its key; return whether that was done."""
         there = self.registry.get(KIND, copy.key)
         if there is not None and self.registry.get(BODY, copy.key) is not None and not _over(there, now_ms):
@@ -71,7 +71,7 @@ class KeptBook:
         self.registry.delete(BODY, key)
         self.registry.delete(KIND, key)
 
-    def remove_where(self, ends: Callable[[KeptHtml], bool]) -> int:
+    def remove_where(self, ends: Callable[[HtmlCopy], bool]) -> int:
         """Remove the copies of which a question holds, and what is none; return how many."""
         gone = [key for key, copy in self._all("") if copy is None or ends(copy)]
         for key in gone:
@@ -82,7 +82,7 @@ class KeptBook:
         """Remove the copies of a recipient's mail; return how many. tenant: only its own, "" for all."""
         return self.remove_where(lambda copy: is_of(copy, recipient, tenant))
 
-    def _all(self, prefix: str) -> Iterator[tuple[str, KeptHtml | None]]:
+    def _all(self, prefix: str) -> Iterator[tuple[str, HtmlCopy | None]]:
         after = ""
         while True:
             page = self.registry.find(KIND, prefix, after, _PAGE)

@@ -25,7 +25,7 @@ class BadCopyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptLink:
+class CopiedLink:
     """A tracked link. ordinal: from 0. name: "" without one. target: without query and fragment."""
 
     ordinal: int
@@ -34,7 +34,7 @@ class KeptLink:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptHtml:
+class HtmlCopy:
     """One copy.
 
     recipient: whose mail it was. form: distinguishes mails of different links. at_ms, until_ms: when it was
@@ -48,7 +48,7 @@ class KeptHtml:
     subject: str
     at_ms: int
     until_ms: int
-    links: tuple[KeptLink, ...]
+    links: tuple[CopiedLink, ...]
     html: str
 
     @property
@@ -67,7 +67,7 @@ def campaign_key(tenant: str, campaign: str) -> str:
     return sha256(f"{tenant}\0{campaign}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def form_of(customer: str, links: tuple[KeptLink, ...]) -> str:
+def form_of(customer: str, links: tuple[CopiedLink, ...]) -> str:
     """Return what mails with the same links in the same order share.
 
     A link is its name and host: what stands behind the host may differ from one recipient to the next.
@@ -76,28 +76,28 @@ def form_of(customer: str, links: tuple[KeptLink, ...]) -> str:
     return sha256(f"{customer}\0{links_text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def to_facts(copy: KeptHtml) -> dict[str, Any]:
+def to_facts(copy: HtmlCopy) -> dict[str, Any]:
     """Return everything but the HTML as a JSON object."""
     facts = asdict(replace(copy, html=""))
     del facts["html"]
     return {"version": VERSION, **facts}
 
 
-def to_body(copy: KeptHtml) -> dict[str, Any]:
+def to_body(copy: HtmlCopy) -> dict[str, Any]:
     """Return the HTML as a JSON object; markup packs to about a fifth."""
     packed = zlib.compress(copy.html.encode("utf-8", "replace"))
     return {"zlib": base64.b64encode(packed).decode("ascii")}
 
 
-def from_facts(data: Any) -> KeptHtml:
+def from_facts(data: Any) -> HtmlCopy:
     """Return the copy of a JSON object of `to_facts`, without HTML. Raises BadCopyError."""
     try:
         if data["version"] != VERSION:
             raise BadCopyError(f"version {data['version']!r:.20}: use the newer program")
         links = tuple(
-            KeptLink(int(each["ordinal"]), str(each["name"]), str(each["target"])) for each in data["links"]
+            CopiedLink(int(each["ordinal"]), str(each["name"]), str(each["target"])) for each in data["links"]
         )
-        return KeptHtml(
+        return HtmlCopy(
             tenant=str(data["tenant"]),
             campaign=str(data["campaign"]),
             form=str(data["form"]),
@@ -121,12 +121,12 @@ def html_of(data: Any) -> str:
         raise BadCopyError(f"no HTML: {type(error).__name__}") from error
 
 
-def as_file(copy: KeptHtml) -> bytes:
+def as_file(copy: HtmlCopy) -> bytes:
     """Return a copy as the octets of a file."""
     return json.dumps({"facts": to_facts(copy), "body": to_body(copy)}, ensure_ascii=True).encode("ascii")
 
 
-def of_file(data: bytes) -> KeptHtml:
+def of_file(data: bytes) -> HtmlCopy:
     """Return the copy of a file of `as_file`. Raises BadCopyError."""
     try:
         both = json.loads(data)

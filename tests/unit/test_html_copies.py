@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 
 from engagement.erasures.carrying import Erasures
 from engagement.erasures.requests import ErasureRequests
-from engagement.kept_html import book, folder
-from engagement.kept_html.book import FORMS, KeptBook
-from engagement.kept_html.carrying import KeptCopies
-from engagement.kept_html.folder import KeptFolder
-from engagement.kept_html.model import (
+from engagement.html_copies import book, folder
+from engagement.html_copies.book import FORMS, CopyBook
+from engagement.html_copies.carrying import CopyCarrier
+from engagement.html_copies.folder import CopyFolder
+from engagement.html_copies.model import (
     DAY_MS,
     MARK,
     BadCopyError,
-    KeptHtml,
-    KeptLink,
+    CopiedLink,
+    HtmlCopy,
     as_file,
     form_of,
     from_facts,
@@ -84,7 +84,7 @@ class Site:
         self.now = NOW
         self.reports: list[str] = []
         self.keeper = self.new_keeper()
-        self.copies = KeptCopies(
+        self.copies = CopyCarrier(
             lambda: SqliteRegistry(tmp_path / "registry.db"),
             self.spool,
             self.objections if self.objections.name in top else None,
@@ -104,11 +104,11 @@ class Site:
         self.keeper._seen = again._seen
         return taken
 
-    def files(self) -> list[KeptHtml]:
-        return [copy for _, copy in KeptFolder(self.spool).copies() if copy is not None]
+    def files(self) -> list[HtmlCopy]:
+        return [copy for _, copy in CopyFolder(self.spool).copies() if copy is not None]
 
-    def stored(self, campaign: str = "autumn", tenant: str = "") -> tuple[KeptHtml, ...]:
-        return KeptBook(self.registry).of_campaign(campaign, tenant, int(self.now * 1000))
+    def stored(self, campaign: str = "autumn", tenant: str = "") -> tuple[HtmlCopy, ...]:
+        return CopyBook(self.registry).of_campaign(campaign, tenant, int(self.now * 1000))
 
     def turn(self) -> int:
         self.tick += 1000
@@ -314,28 +314,28 @@ def test_the_shipper_takes_copies_to_the_registry(site: Site) -> None:
     assert site.turn() == 1
     assert site.files() == []
     (copy,) = site.stored()
-    assert KeptBook(site.registry).html(copy) == waiting.html
+    assert CopyBook(site.registry).html(copy) == waiting.html
     assert replace(copy, html=waiting.html) == waiting
     assert site.stored(tenant="other") == ()
-    KeptFolder(site.spool).put(replace(waiting, subject="another"))
+    CopyFolder(site.spool).put(replace(waiting, subject="another"))
     assert site.turn() == 0, "there is one of this form"
     assert [each.subject for each in site.stored()] == [waiting.subject]
 
 
-def a_copy(form: str = "f", campaign: str = "autumn", at_ms: int = NOW_MS, recipient: str = ANN) -> KeptHtml:
-    links = (KeptLink(0, "top", "https://shop.example/"),)
-    return KeptHtml("", campaign, form, recipient, "s", at_ms, at_ms + DAY_MS, links, "<p>x</p>")
+def a_copy(form: str = "f", campaign: str = "autumn", at_ms: int = NOW_MS, recipient: str = ANN) -> HtmlCopy:
+    links = (CopiedLink(0, "top", "https://shop.example/"),)
+    return HtmlCopy("", campaign, form, recipient, "s", at_ms, at_ms + DAY_MS, links, "<p>x</p>")
 
 
 def test_a_copy_ends_with_its_days(site: Site) -> None:
-    KeptFolder(site.spool).put(a_copy())
+    CopyFolder(site.spool).put(a_copy())
     site.turn()
     assert len(site.stored()) == 1
     site.now += 86_400
     site.turn()
     assert site.stored() == ()
     assert site.registry.find(book.BODY) == site.registry.find(book.KIND) == ()
-    KeptFolder(site.spool).put(a_copy())
+    CopyFolder(site.spool).put(a_copy())
     assert site.turn() == 0, "it is over before it was carried"
 
 
@@ -353,22 +353,22 @@ class Opened:
 
 def test_where_no_copy_is_kept_the_registry_is_looked_at_once(site: Site, tmp_path: Path) -> None:
     opened = Opened(tmp_path / "registry.db")
-    copies = KeptCopies(opened, site.spool, keeps=False, now=lambda: site.now)
+    copies = CopyCarrier(opened, site.spool, keeps=False, now=lambda: site.now)
     for _ in range(3):
         assert copies.turn(now=True) == 0
         copies._ends = float("-inf")
     assert opened.count == 1
-    KeptFolder(site.spool).put(a_copy())  # of a filter that was not reloaded yet
+    CopyFolder(site.spool).put(a_copy())  # of a filter that was not reloaded yet
     assert copies.turn(now=True) == 1
     copies._ends = float("-inf")
     assert len(site.stored()) == 1
 
 
 def test_copies_that_were_kept_before_end_with_their_days(site: Site, tmp_path: Path) -> None:
-    KeptFolder(site.spool).put(a_copy())
+    CopyFolder(site.spool).put(a_copy())
     site.turn()
     opened = Opened(tmp_path / "registry.db")
-    copies = KeptCopies(opened, site.spool, keeps=False, now=lambda: site.now)
+    copies = CopyCarrier(opened, site.spool, keeps=False, now=lambda: site.now)
     copies.turn(now=True)
     assert len(site.stored()) == 1
     site.now += 86_400
@@ -386,16 +386,16 @@ def test_where_no_copy_is_kept_a_registry_that_is_away_is_no_trouble_of_theirs(
     def away() -> SqliteRegistry:
         raise RegistryError("it is away.")
 
-    copies = KeptCopies(away, site.spool, keeps=False, now=lambda: site.now)
+    copies = CopyCarrier(away, site.spool, keeps=False, now=lambda: site.now)
     assert copies.turn(now=True) == 0
     assert caplog.messages == []
-    KeptFolder(site.spool).put(a_copy())
+    CopyFolder(site.spool).put(a_copy())
     copies.turn(now=True)
     assert caplog.messages == ["copies of mail for the click map wait: it is away."]
 
 
 def test_the_newest_forms_of_a_campaign_stay(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies_of = KeptBook(site.registry)
+    copies_of = CopyBook(site.registry)
     for number in range(FORMS + 2):
         copies_of.add(a_copy(f"form{number}", at_ms=NOW_MS + number), NOW_MS)
     assert [each.form for each in site.stored()] == [f"form{number}" for number in range(FORMS + 1, 1, -1)]
@@ -406,8 +406,8 @@ def test_the_newest_forms_of_a_campaign_stay(site: Site, monkeypatch: pytest.Mon
 
 
 def test_who_objects_later_has_no_copy_left(site: Site) -> None:
-    KeptFolder(site.spool).put(a_copy())
-    KeptFolder(site.spool).put(a_copy("g", recipient="bob@example.org"))
+    CopyFolder(site.spool).put(a_copy())
+    CopyFolder(site.spool).put(a_copy("g", recipient="bob@example.org"))
     assert site.turn() == 2
     site.objections.write_text(f"{ANN}\n")
     site.copies._ends = float("inf")  # nothing is looked through for its time
@@ -417,8 +417,8 @@ def test_who_objects_later_has_no_copy_left(site: Site) -> None:
 
 def test_who_is_erased_has_no_copy_left_not_even_a_waiting_one(site: Site) -> None:
     for stored in (a_copy(), a_copy("g", recipient="bob@example.org")):
-        KeptBook(site.registry).add(stored, NOW_MS)
-        KeptFolder(site.spool).put(replace(stored, form=f"{stored.form}2"))
+        CopyBook(site.registry).add(stored, NOW_MS)
+        CopyFolder(site.spool).put(replace(stored, form=f"{stored.form}2"))
     ErasureRequests(site.registry).ask([ANN.upper()])
     erasures = Erasures(lambda: site.registry, MemoryStore(), site.spool)
     assert erasures.turn() == 1
@@ -450,7 +450,7 @@ def test_a_file_gives_the_copy_it_was_made_of() -> None:
 
 def test_the_form_is_that_of_links_not_of_persons() -> None:
     one, other = (
-        (KeptLink(0, "top", f"https://shop.example/{who}"), KeptLink(1, "n", "https://b.example/"))
+        (CopiedLink(0, "top", f"https://shop.example/{who}"), CopiedLink(1, "n", "https://b.example/"))
         for who in "ab"
     )
     assert form_of("", one) == form_of("", other) != form_of("7", one)
@@ -513,6 +513,6 @@ def test_a_copy_of_each_version_is_read() -> None:
     assert (copy.campaign, copy.recipient, copy.links) == (
         "autumn",
         "ida@example.net",
-        (KeptLink(0, "top", "https://shop.example/first"),),
+        (CopiedLink(0, "top", "https://shop.example/first"),),
     )
     assert marks(copy.html) == [0]
