@@ -122,7 +122,7 @@ def timed(path: Path, store: SqliteStore, queries: list[Query]) -> tuple[float, 
 
 def lines(connection: sqlite3.Connection, terms: Terms, query: Query) -> None:
     """What `find` does but for making fields of the rows."""
-    narrowed = reading.asked(connection, terms, query)
+    narrowed = reading.resolve(connection, terms, query)
     if not narrowed.is_empty:
         connection.execute(*plan.page(narrowed, reading.lead(connection, narrowed), query.limit)).fetchall()
 

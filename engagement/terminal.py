@@ -3,7 +3,7 @@
 Subjects, link names, addresses and file names are written by strangers. A terminal obeys ESC and C1 controls,
 an OSC sequence may set its title or clipboard, and bidirectional controls show a host's name backwards.
 
-Invariants: what `plain` and `lines` return is printable, except the ends of lines; a guarded terminal
+Invariants: what `printable` and `lines` return is printable, except the ends of lines; a guarded terminal
 gets no control sequences except those of this program's own styles and progress bars.
 """
 
@@ -24,14 +24,14 @@ class _Stream(Protocol):
     def write(self, text: str, /) -> int: ...
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text in one line, each character that a terminal might obey replaced."""
     return text if text.isprintable() else "".join(map(_sign, text))
 
 
 def lines(text: str) -> str:
-    """Return a text with its lines, each of them `plain`."""
-    return "\n".join(plain(line.removesuffix("\r")) for line in text.split("\n"))
+    """Return a text with its lines, each of them `printable`."""
+    return "\n".join(printable(line.removesuffix("\r")) for line in text.split("\n"))
 
 
 def json_line(value: Any) -> str:
@@ -58,9 +58,9 @@ class _Guarded:
         pieces: list[str] = []
         at = 0
         for own in _OWN.finditer(text):
-            pieces += plain(text[at : own.start()]), own[0]
+            pieces += printable(text[at : own.start()]), own[0]
             at = own.end()
-        pieces.append(plain(text[at:]))
+        pieces.append(printable(text[at:]))
         self._stream.write("".join(pieces))
         return len(text)
 

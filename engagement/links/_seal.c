@@ -195,12 +195,12 @@ static int is_of_origins(Run *of, const char *origin, Py_ssize_t size)
     if (of->last != NULL && PyBytes_GET_SIZE(of->last) == size &&
         memcmp(PyBytes_AS_STRING(of->last), origin, (size_t)size) == 0)
         return 1;
-    PyObject *searched = PyBytes_FromStringAndSize(origin, size);
-    int found = searched == NULL ? -1 : PySet_Contains(of->origins, searched);
+    PyObject *candidate = PyBytes_FromStringAndSize(origin, size);
+    int found = candidate == NULL ? -1 : PySet_Contains(of->origins, candidate);
     if (found > 0)
-        Py_XSETREF(of->last, searched);
+        Py_XSETREF(of->last, candidate);
     else
-        Py_XDECREF(searched);
+        Py_XDECREF(candidate);
     return found;
 }
 

@@ -365,21 +365,21 @@ def _deflated(metadata: str) -> str | bytes:
     """
     if len(metadata) < _DEFLATE_FROM:
         return metadata
-    raw = metadata.encode("utf-8", _SURROGATES)
-    if len(raw) > MAX_METADATA:
+    uncompressed = metadata.encode("utf-8", _SURROGATES)
+    if len(uncompressed) > MAX_METADATA:
         raise CannotSeal(f"metadata over {MAX_METADATA} bytes")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    short = deflate.compress(raw) + deflate.flush()
-    return short if len(short) + _DEFLATE_MUST_SAVE <= len(raw) else metadata
+    short = deflate.compress(uncompressed) + deflate.flush()
+    return short if len(short) + _DEFLATE_MUST_SAVE <= len(uncompressed) else metadata
 
 
 def _inflated(short: bytes) -> str:
     inflate = zlib.decompressobj(-15)
     try:
-        raw = inflate.decompress(short, MAX_METADATA + 1)
-        metadata = raw.decode("utf-8", _SURROGATES)
+        uncompressed = inflate.decompress(short, MAX_METADATA + 1)
+        metadata = uncompressed.decode("utf-8", _SURROGATES)
     except (zlib.error, UnicodeDecodeError):
         raise BadToken("payload") from None
-    if not inflate.eof or inflate.unused_data or len(raw) > MAX_METADATA:
+    if not inflate.eof or inflate.unused_data or len(uncompressed) > MAX_METADATA:
         raise BadToken("payload")
     return metadata

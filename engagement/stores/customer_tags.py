@@ -82,7 +82,7 @@ class TagBook:
         """Return the sets to write, once each. used: customer, tags and day. now: seconds, of any clock."""
         found: dict[tuple[Customer, bytes], TagSet] = {}
         for customer, tags, day in used:
-            known = self._asked(customer, now)
+            known = self._fetched(customer, now)
             name = self.set_id(customer, tags)
             if known.listed.get(name, -1) >= day or name in known.refused:
                 continue
@@ -95,7 +95,7 @@ class TagBook:
             found[customer, name] = TagSet(name, clean, day)
         return [(customer, each) for (customer, _), each in found.items()]
 
-    def _asked(self, customer: Customer, now: float) -> _Known:
+    def _fetched(self, customer: Customer, now: float) -> _Known:
         known = self._known.get(customer)
         if known is None or now >= known.until:
             if len(self._known) >= _CUSTOMERS:

@@ -180,21 +180,21 @@ class MemoryStore:
 
     def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
         """See the port."""
-        wanted = {message.hex() for message in messages}
+        requested = {message.hex() for message in messages}
         found: dict[bytes, list[LabelledHit]] = {}
         with self._lock:
-            rows = (row for row in self._rows.values() if row.message_id in wanted)
+            rows = (row for row in self._rows.values() if row.message_id in requested)
             for row in sorted(rows, key=lambda row: (row.at_ms, row.event_id)):
                 found.setdefault(bytes.fromhex(row.message_id), []).extend(labelled([row]))
         return {message: tuple(hits[-HITS_OF_A_MESSAGE:]) for message, hits in found.items() if hits}
 
     def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
         """See the port."""
-        wanted = {message.hex() for message in messages}
+        requested = {message.hex() for message in messages}
         first: dict[bytes, int] = {}
         with self._lock:
             for row in self._rows.values():
-                if row.type == "delivery" and row.message_id in wanted:
+                if row.type == "delivery" and row.message_id in requested:
                     message = bytes.fromhex(row.message_id)
                     first[message] = min(row.at_ms, first.get(message, row.at_ms))
         return first
@@ -278,8 +278,8 @@ class MemoryStore:
                 return Arrivals((), str(self._next - 1))
             after = [name for name, place in self._order.items() if place > int(mark)][:limit]
             repeated = repeats(self._rows.values())
-            wanted = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
-            events = tuple(self._shown(row, repeated) for row in wanted)
+            selected = (row for row in map(self._rows.__getitem__, after) if expired or not row.expired)
+            events = tuple(self._shown(row, repeated) for row in selected)
             return Arrivals(events, str(self._order[after[-1]]) if after else mark)
 
     def sweep(self, before_ms: int, limit: int = SWEEP_LIMIT) -> int:

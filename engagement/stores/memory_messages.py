@@ -45,8 +45,8 @@ class MemoryMessages:
 
     def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
         """Return the waiting events about messages with one of these names (see the port)."""
-        wanted = set(names)
-        return tuple(event for event in self._waiting.values() if not wanted.isdisjoint(names_of(event)))
+        requested = set(names)
+        return tuple(event for event in self._waiting.values() if not requested.isdisjoint(names_of(event)))
 
     def drop_waiting(self, events: Iterable[MessageEvent]) -> None:
         """Remove events that wait no more (see the port)."""

@@ -49,14 +49,14 @@ def _named(
     rows: Collection[EventRow], queue_ids: tuple[str, ...], headers: tuple[str, ...]
 ) -> frozenset[str]:
     """Return the messages with one of these queue ids and one of these Message-IDs; () means any."""
-    wanted = [("queue_id", queue_ids), ("message_id_header", headers)]
+    conditions = [("queue_id", queue_ids), ("message_id_header", headers)]
     return frozenset(
         row.message_id
         for row in rows
         if row.names
         and all(
             not texts or any(name.what == what and name.text in texts for name in row.names)
-            for what, texts in wanted
+            for what, texts in conditions
         )
     )
 

@@ -38,15 +38,15 @@ def add(registry: Registry, entry: Entry) -> Entry:
     updated_ms: when, now if 0; of an entry that was there `created_ms` stays. Raises BadEntryError, and
     ConflictError for an entry that others change all the time, RegistryError.
     """
-    wanted = checked(entry)
+    new = checked(entry)
     for _ in range(_TRIES):
-        there = registry.get(KIND, wanted.key)
-        kept = _merged(wanted, entry_of(there.data) if there else None, _now_ms())
+        there = registry.get(KIND, new.key)
+        merged = _merged(new, entry_of(there.data) if there else None, _now_ms())
         try:
-            registry.put(KIND, kept.key, data_of(kept), expected=there.version if there else 0)
+            registry.put(KIND, merged.key, data_of(merged), expected=there.version if there else 0)
         except ConflictError:
             continue
-        return kept
+        return merged
     raise ConflictError("the entry is changed by others all the time; try again")
 
 
@@ -59,8 +59,8 @@ def add_many(registry: Registry, entries: Iterable[Entry]) -> int:
     count = 0
     portion: dict[str, Entry] = {}
     for entry in entries:
-        wanted = checked(entry)
-        portion[wanted.key] = wanted
+        new = checked(entry)
+        portion[new.key] = new
         if len(portion) == MOST:
             count += _add_portion(registry, portion)
             portion = {}
@@ -70,17 +70,17 @@ def add_many(registry: Registry, entries: Iterable[Entry]) -> int:
 def _add_portion(registry: Registry, portion: dict[str, Entry]) -> int:
     now_ms = _now_ms()
     documents = []
-    for key, wanted in portion.items():
+    for key, new in portion.items():
         there = registry.get(KIND, key)
-        documents.append((key, data_of(_merged(wanted, entry_of(there.data) if there else None, now_ms))))
+        documents.append((key, data_of(_merged(new, entry_of(there.data) if there else None, now_ms))))
     return registry.put_many(KIND, documents) if documents else 0
 
 
-def _merged(wanted: Entry, there: Entry | None, now_ms: int) -> Entry:
-    updated = wanted.updated_ms or now_ms
-    created = there.created_ms if there else wanted.created_ms or updated
-    source = Source.COMPLIANCE if there and there.source is Source.COMPLIANCE else wanted.source
-    return replace(wanted, created_ms=created, updated_ms=updated, source=source)
+def _merged(new: Entry, there: Entry | None, now_ms: int) -> Entry:
+    updated = new.updated_ms or now_ms
+    created = there.created_ms if there else new.created_ms or updated
+    source = Source.COMPLIANCE if there and there.source is Source.COMPLIANCE else new.source
+    return replace(new, created_ms=created, updated_ms=updated, source=source)
 
 
 def get(registry: Registry, recipient: str, tenant: str = "") -> tuple[Entry, ...]:
@@ -108,14 +108,14 @@ def remove(
     list_id: that list's entries, "" for those of no list, None for all. Raises ComplianceError where one of
     them must stay, and then removes none; RegistryError.
     """
-    wanted = [
+    selected = [
         each
         for each in get(registry, recipient, tenant)
         if each.type in types and (list_id is None or each.list_id.lower() == list_id.lower())
     ]
-    if any(each.source is Source.COMPLIANCE for each in wanted):
+    if any(each.source is Source.COMPLIANCE for each in selected):
         raise ComplianceError("Recipient could not be removed - Compliance")
-    return sum(registry.delete(KIND, each.key) for each in wanted)
+    return sum(registry.delete(KIND, each.key) for each in selected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Thresholds:
 
 
 class Strike(NamedTuple):
-    """One event that counts against a recipient. said: what the other side said, for the description."""
+    """One event that counts against a recipient. reason: what the other side said, for the description."""
 
     tenant: str
     recipient: str
@@ -50,7 +50,7 @@ class Strike(NamedTuple):
     types: tuple[MailKind, ...]
     event_id: str
     at_ms: int
-    said: str
+    reason: str
 
     @property
     def key(self) -> str:
@@ -67,7 +67,7 @@ def strike_of(row: EventRow, terms: Thresholds) -> Strike | None:
     named = row.recipient and not row.recipient.endswith(PSEUDONYM_DOMAIN)
     if not named or not isinstance(row.source, RowSource) or not isinstance(row.source.event, MessageEvent):
         return None
-    said = row.source.event.raw_reason
+    reason = row.source.event.raw_reason
     kind = MailKind.TRANSACTIONAL if row.transactional else MailKind.NON_TRANSACTIONAL
     types: tuple[MailKind, ...] = (kind,)
     if row.type == "spam_complaint" and terms.complaints:
@@ -80,7 +80,7 @@ def strike_of(row: EventRow, terms: Thresholds) -> Strike | None:
         recipient = checked(Entry(row.recipient, kind, tenant=row.customer)).recipient
     except BadEntryError:
         return None
-    return Strike(row.customer, recipient, source, types, row.event_id, row.at_ms, said)
+    return Strike(row.customer, recipient, source, types, row.event_id, row.at_ms, reason)
 
 
 def counted(
@@ -175,7 +175,7 @@ class SuppressionFiller:
 
     def _add(self, registry: Registry, strike: Strike, count: int) -> None:
         what = "complaint" if strike.source is Source.SPAM_COMPLAINT else "bounce"
-        description = strike.said if count == 1 else f"{count} {what}s, the last: {strike.said}"
+        description = strike.reason if count == 1 else f"{count} {what}s, the last: {strike.reason}"
         for kind in strike.types:
             if registry.get(KIND, key_of(strike.tenant, strike.recipient, "", kind)) is None:
                 entry = Entry(strike.recipient, kind, strike.source, description, tenant=strike.tenant)

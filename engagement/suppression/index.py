@@ -40,7 +40,7 @@ CREATE TRIGGER one_less AFTER DELETE ON entry BEGIN
 END;
 """
 # Parts of three characters of descriptions, so that not every text is read for one that few have in them.
-_WORDS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
+_TRIGRAMS: Final = "CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='trigram')"
 _SHORTEST: Final = 3  # characters: FTS5's trigrams find nothing shorter
 # Entries that are sorted. Where more fit, the list is gone through in its order, and a page is soon full.
 _FEW: Final = 20_000
@@ -69,7 +69,7 @@ class _Ways(NamedTuple):
 
 _WHOLE: Final = _Ways("description", "description.text = ?", "description.text = ?")
 _TEXT: Final = _Ways("description", "instr(description.text, ?)", "instr(description.text, ?)")
-_BY_WORDS: Final = _Ways(
+_BY_TRIGRAMS: Final = _Ways(
     "words CROSS JOIN description ON description.number = words.rowid",
     "words MATCH ? AND instr(description.text, ?)",
     "instr(description.text, ?)",
@@ -119,10 +119,10 @@ class SuppressionIndex:
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_SCHEMA)
         try:
-            self._database.execute(_WORDS)
-            self._has_words = True
+            self._database.execute(_TRIGRAMS)
+            self._has_trigrams = True
         except sqlite3.OperationalError:  # an SQLite built without FTS5, or before 3.34
-            self._has_words = False
+            self._has_trigrams = False
 
     def find(
         self, search: Search, order: Order = Order.RECIPIENT, cursor: str = "", limit: int = 1000
@@ -172,9 +172,9 @@ class SuppressionIndex:
         text = search.description.lower()
         if search.strict:
             return _WHOLE, [text]
-        if not self._has_words or len(text) < _SHORTEST or "\0" in text:
+        if not self._has_trigrams or len(text) < _SHORTEST or "\0" in text:
             return _TEXT, [text]
-        return _BY_WORDS, ['"' + text.replace('"', '""') + '"', text]
+        return _BY_TRIGRAMS, ['"' + text.replace('"', '""') + '"', text]
 
     def _having(self, search: Search, ways: _Ways, text: list[str]) -> int:
         """Return how many entries have a description, at most one more than are counted."""
@@ -194,8 +194,8 @@ class SuppressionIndex:
             search.tenant, description=search.description, strict=search.strict
         ):
             return min(described, _COUNTED)
-        plain = Search(search.tenant, search.types, search.sources)
-        if search != plain:
+        without_text = Search(search.tenant, search.types, search.sources)
+        if search != without_text:
             most = _COUNTED if search.description else -1
             (count,) = self._database.execute(
                 f"SELECT COUNT(*) FROM (SELECT 1 FROM entry {index} WHERE {where} LIMIT ?)",  # noqa: S608 - ours
@@ -280,7 +280,7 @@ class SuppressionIndex:
             found = self._database.execute(
                 "INSERT INTO description (text) VALUES (?) RETURNING number", (text,)
             ).fetchone()
-            if self._has_words:
+            if self._has_trigrams:
                 self._database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (found[0], text))
         if len(self._numbers) < _REMEMBERED:
             self._numbers[text] = int(found[0])

@@ -12,7 +12,7 @@ from typing import Final
 from engagement.registry.list_copy import ListCopy
 from engagement.registry.port import Registry
 from engagement.tracking_domains.copy_file import write
-from engagement.tracking_domains.kept import every
+from engagement.tracking_domains.documents import every
 from engagement.tracking_domains.model import encoded
 
 _log = logging.getLogger("engagement.tracking_domains")

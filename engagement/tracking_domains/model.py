@@ -63,12 +63,12 @@ NONE: Final = EnteredDomains()
 
 def encoded(domains: Iterable[TrackingDomain]) -> bytes:
     """Return the copy of what is verified, the same octets for the same domains."""
-    kept = [
+    verified = [
         {"domain": each.domain, "tenant": each.tenant, "secure": each.secure, "default": each.default}
         for each in sorted(domains, key=lambda each: each.domain)
         if each.verified
     ]
-    return json.dumps({"version": VERSION, "domains": kept}, indent=1).encode() + b"\n"
+    return json.dumps({"version": VERSION, "domains": verified}, indent=1).encode() + b"\n"
 
 
 def decoded(copy: bytes) -> EnteredDomains:

@@ -13,7 +13,7 @@ from engagement.events.fields import Fields
 PING: Final = b'[{"msys":{}}]'  # contract.md 8.2; clients skip it (7.4)
 
 
-def wanted(fields: Mapping[str, Any], types: Sequence[str]) -> bool:
+def is_selected(fields: Mapping[str, Any], types: Sequence[str]) -> bool:
     """Return whether a webhook for these types, () for all, gets the event."""
     return not types or fields.get("type") in types
 

@@ -65,12 +65,12 @@ def changed(webhook: Webhook, data: Mapping[str, Any], allowed: Sequence[str]) -
     if endpoint.target == before.target:
         return replace(webhook, endpoint=endpoint)
     former = {**webhook.former, str(webhook.revision): before}
-    kept = sorted(former, key=int)[-_FORMER:]
+    newest = sorted(former, key=int)[-_FORMER:]
     return replace(
         webhook,
         endpoint=endpoint,
         revision=webhook.revision + 1,
-        former={name: former[name] for name in kept},
+        former={name: former[name] for name in newest},
     )
 
 

@@ -45,12 +45,15 @@ def begin(registry: Registry, span: tuple[int, int], at_ms: int, rules: str, nam
     return run
 
 
-def end(registry: Registry, run: Run, now_ms: int, *, kept_ms: int = 0) -> None:
-    """Note that a run has ended, and remove notes older than kept_ms, 0 for none. Raises RegistryError."""
+def end(registry: Registry, run: Run, now_ms: int, *, retention_ms: int = 0) -> None:
+    """Note that a run has ended, and remove notes older than retention_ms, 0 for none.
+
+    Raises RegistryError.
+    """
     _put(registry, replace(run, ended_ms=max(1, now_ms)))
-    if kept_ms:
+    if retention_ms:
         for old in list(after(registry, "")):
-            if old.at_ms < now_ms - kept_ms:
+            if old.at_ms < now_ms - retention_ms:
                 registry.delete(KIND, old.key)
 
 

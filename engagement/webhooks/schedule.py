@@ -78,7 +78,7 @@ def after_answer(
         distance = max(distance, min(answer.retry_after, DISTANCES[-1] * timing.retry_after))
     batch = replace(batch, tries=tries, failed=batch.failed + 1, due_ms=now_ms + distance * 1000)
     if counts:
-        state = _failing(state, answer, now_ms, timing)
+        state = _after_failure(state, answer, now_ms, timing)
     if tries >= TRIES and not (counts and circuit_open(state)):
         batch = replace(batch, state=FAILED, ended_ms=now_ms)
     return batch, state
@@ -90,7 +90,7 @@ def _healthy(state: State, now_ms: int) -> State:
     )
 
 
-def _failing(state: State, answer: Answer, now_ms: int, timing: Timing) -> State:
+def _after_failure(state: State, answer: Answer, now_ms: int, timing: Timing) -> State:
     failures = state.failures + 1
     since = state.failing_since_ms or now_ms
     probe = _PROBES[min(max(failures - CIRCUIT, 0), len(_PROBES) - 1)] * timing.retry_after * 1000
@@ -115,7 +115,7 @@ def restarted(state: State) -> State:
     return replace(state, paused="", failures=0, failing_since_ms=0, retry_ms=0, restarts=state.restarts + 1)
 
 
-def asked_again(batch: Batch) -> Batch:
+def replayed(batch: Batch) -> Batch:
     """Return a batch that is sent again, as a person asks for; one in the queue is tried at once."""
     again = replace(batch, state=PENDING, due_ms=0, tries=0)
     return again if batch.state == PENDING else replace(again, replays=batch.replays + 1)

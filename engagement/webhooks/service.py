@@ -18,7 +18,7 @@ from engagement.webhooks.batches import PING
 from engagement.webhooks.definition import FieldError, changed, made
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.model import PAUSED_BY_PERSON, Endpoint, State, Webhook
-from engagement.webhooks.schedule import Answer, asked_again, restarted
+from engagement.webhooks.schedule import Answer, replayed, restarted
 from engagement.webhooks.sending.delivery import NoTokenError, Sender
 from engagement.webhooks.signature import LEAST, new_secret
 from engagement.webhooks.views import batch_status_view, batch_view, response_view, webhook_view
@@ -43,7 +43,7 @@ class WebhookService:
     """Webhooks for clients.
 
     mark: returns the store's mark of now. allowed: webhooks.allow_targets. now: returns Unix seconds.
-    kept: webhooks.keep_delivered.
+    retention: webhooks.keep_delivered.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class WebhookService:
         mark: Callable[[], str],
         allowed: Sequence[str] = (),
         now: Callable[[], float] = time.time,
-        kept: int = 3 * 86400,
+        retention: int = 3 * 86400,
     ) -> None:
         self._documents = documents
         self._sender = sender
         self._mark = mark
         self._allowed = tuple(allowed)
-        self._kept_ms = kept * 1000
+        self._retention_ms = retention * 1000
         self._now = now
 
     def create(self, data: Mapping[str, Any], tenant: str = "") -> dict[str, Any]:
@@ -183,21 +183,21 @@ class WebhookService:
             raise WebhookError(422, "'from' or 'batch_ids' is required, and not both", param="from")
         begin = 0 if ids else _moment("from", data["from"])
         end = _moment("to", data["to"]) if "to" in data else self._now_ms + 1
-        wanted = set(ids)
-        asked = [
+        requested = set(ids)
+        matching = [
             each
             for each in self._documents.batches(webhook_id)
-            if (each.batch.id in wanted if wanted else begin <= each.batch.created_ms < end)
+            if (each.batch.id in requested if requested else begin <= each.batch.created_ms < end)
         ]
-        missing = wanted - {each.batch.id for each in asked}
+        missing = requested - {each.batch.id for each in matching}
         if missing:
             raise WebhookError(404, f"no batch {min(missing)[:40]} is kept", param="batch_ids")
         done = [
             each.batch.id
-            for each in asked
-            if self._documents.change_batch(webhook_id, each.batch.number, asked_again)
+            for each in matching
+            if self._documents.change_batch(webhook_id, each.batch.number, replayed)
         ]
-        before = min(end, self._now_ms - self._kept_ms)
+        before = min(end, self._now_ms - self._retention_ms)
         since = max(begin, webhook.created_ms)
         if not ids and since < before:
             self._read_again(webhook_id, since, before)
@@ -208,14 +208,14 @@ class WebhookService:
     def _read_again(self, webhook_id: str, since: int, before: int) -> None:
         """Have the sender send events of a time from the store. Raises WebhookError."""
 
-        def asked(state: State) -> State:
+        def with_span(state: State) -> State:
             if state.again_to_ms:
                 raise WebhookError(
                     409, "events of an earlier time are being sent from the store; wait for that"
                 )
             return replace(state, again_from_ms=since, again_to_ms=before, again_after="")
 
-        self._documents.change_state(webhook_id, asked)
+        self._documents.change_state(webhook_id, with_span)
 
     # --- parts ---
 

@@ -24,7 +24,7 @@ from engagement.links.model import Kind
 from engagement.registry import open_registry
 from engagement.settings import load_file
 from engagement.spool.write import SpoolWriter
-from engagement.tracking_domains.kept import TrackingDomains
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.tracking_domains.model import domain_name
 from smtpapi.commands import main
 from tracker_web.domains.verify import answers, verify

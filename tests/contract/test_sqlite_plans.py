@@ -55,7 +55,7 @@ def plans(store: SqliteStore, query: Query) -> list[list[str]]:
     """The plan of the page, and that of the count."""
     connection = store._connection
     assert connection is not None
-    narrowed = reading.asked(connection, store._terms, query)
+    narrowed = reading.resolve(connection, store._terms, query)
     if narrowed.is_empty:
         return []
     lead = reading.lead(connection, narrowed)
@@ -130,7 +130,7 @@ def test_an_event_that_two_ranges_hold_is_counted_and_shown_once(store: SqliteSt
     """As one that was told before its message was known, and is found by its own name, too."""
     connection = store._connection
     assert connection is not None
-    narrowed = reading.asked(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
+    narrowed = reading.resolve(connection, store._terms, Query(messages=((2).to_bytes(16, "big").hex(),)))
     assert narrowed.messages is not None
     event = connection.execute(
         "SELECT at_ms, event_id FROM event WHERE message = ?", list(narrowed.messages or ())
@@ -154,7 +154,7 @@ def test_of_bounces_only_rows_are_read_that_may_have_a_class(store: SqliteStore,
     given, index = FILTERS[name]
     connection = store._connection
     assert connection is not None
-    narrowed = reading.asked(connection, store._terms, Query(**given, bounce_classes=(10,)))
+    narrowed = reading.resolve(connection, store._terms, Query(**given, bounce_classes=(10,)))
     lead = next(lead for lead in plan.leads(narrowed) if lead.index == index)
     statement, values = plan.page(narrowed, lead, 100)
     steps = [line[3] for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]

@@ -12,8 +12,8 @@ import pytest
 from doctor.reading import complete, only
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.settings import Settings, load_text
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.tracking_domains.follow import CopyWriter
-from engagement.tracking_domains.kept import TrackingDomains
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.host import domains
 from smtpapi.doctor.host.registry import User

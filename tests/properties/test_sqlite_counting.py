@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engagement.figures.contribution import Contribution, Cube, add, contribution
 from engagement.figures.facts import Fact
 from engagement.stores.sqlite.codes import CLASSES, SECOND, TYPES
-from engagement.stores.sqlite.counting.tally import Hit, Others, tally
+from engagement.stores.sqlite.counting.sums import Hit, Others, summed
 
 _HOUR, _DAY = 3_600_000, 86_400_000
 _MIDNIGHT = _DAY * 20_000
@@ -96,7 +96,7 @@ def test_it_is_what_the_definitions_say(
     hits: list[Hit], others: list[tuple[int, int, int, int, int, int, int]]
 ) -> None:
     hits = sorted({(each[0], each[1]): each for each in hits}.values())
-    found = tally(hits, added_up(others), _MIDNIGHT - _DAY, (_HOUR, _DAY), _SETS.__getitem__)
+    found = summed(hits, added_up(others), _MIDNIGHT - _DAY, (_HOUR, _DAY), _SETS.__getitem__)
     assert found == defined(hits, others)
 
 
@@ -104,6 +104,6 @@ def test_it_is_what_the_definitions_say(
 @given(st.lists(hit(), max_size=14))
 def test_what_is_before_a_span_tells_repeats_alone(hits: list[Hit]) -> None:
     hits = sorted({(each[0], each[1]): each for each in hits}.values())
-    found = tally(hits, (), _MIDNIGHT, (_HOUR, _DAY), _SETS.__getitem__)
+    found = summed(hits, (), _MIDNIGHT, (_HOUR, _DAY), _SETS.__getitem__)
     expected = defined(hits, [])
     assert found == {cell: n for cell, n in expected.items() if cell[1] * cell[0] >= _MIDNIGHT}

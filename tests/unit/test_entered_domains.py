@@ -13,8 +13,8 @@ from engagement.registry.port import RegistryError
 from engagement.settings import load_text
 from engagement.tracking_domains import copy_file
 from engagement.tracking_domains.copy_file import CopyFile
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.tracking_domains.follow import CopyWriter
-from engagement.tracking_domains.kept import TrackingDomains
 from engagement.tracking_domains.model import (
     NONE,
     CopyError,

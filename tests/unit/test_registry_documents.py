@@ -11,7 +11,7 @@ from engagement.access.users import Role, Users
 from engagement.erasures.requests import ErasureRequest, ErasureRequests
 from engagement.registry.sqlite import SqliteRegistry
 from engagement.suppression.model import KIND, Entry, MailKind, Source, entry_of
-from engagement.tracking_domains.kept import TrackingDomains
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.tracking_domains.model import TrackingDomain
 from engagement.webhooks import documents
 from engagement.webhooks.batches import PING, batch_id, unpacked

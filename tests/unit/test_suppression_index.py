@@ -68,7 +68,7 @@ def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     if request.param == "many fit":
         monkeypatch.setattr(index_module, "_FEW", 3)
     elif request.param == "without words":
-        monkeypatch.setattr(index_module, "_WORDS", "CREATE VIRTUAL TABLE words USING fts9(text)")
+        monkeypatch.setattr(index_module, "_TRIGRAMS", "CREATE VIRTUAL TABLE words USING fts9(text)")
 
 
 @pytest.mark.usefixtures("ways")

@@ -129,7 +129,7 @@ def test_h9_errors_of_the_command_line_itself_are_text(tmp_path: Path) -> None:
 
 
 def test_h9_one_function_makes_one_line_of_text() -> None:
-    shown = terminal.plain(EVIL + "\r\n\t\xa0ö\U0001f600")
+    shown = terminal.printable(EVIL + "\r\n\t\xa0ö\U0001f600")
     assert shown.isprintable()
     assert shown.endswith(" ö\U0001f600")
     assert not [sign for sign in _BIDI if sign in terminal.lines("".join(_BIDI) + "\nx")]

@@ -24,7 +24,7 @@ from engagement.shipper import status
 from engagement.stores import open_store
 from engagement.suppression import book
 from engagement.suppression.model import Entry, MailKind, Source
-from engagement.tracking_domains.kept import TrackingDomains
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.webhooks.documents import Documents
 from engagement.webhooks.model import DELIVERED, FAILED, Batch, BatchState, Endpoint, State, Webhook
 from smtpapi.rewrite.mail_copy import copy_of

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from engagement.access.keys import ApiKeys
 from engagement.registry.sqlite import SqliteRegistry
-from engagement.tracking_domains.kept import TrackingDomains
+from engagement.tracking_domains.documents import TrackingDomains
 from engagement.webhooks.documents import Documents
 from web.chromium import at_path, fresh_page, go
 from web.everybody import at, press, write

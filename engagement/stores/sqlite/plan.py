@@ -38,9 +38,9 @@ _SHOWN: Final = f"""
 SELECT event.event_id, event.type, event.class, event.certain, event.reason, event.rules, body.hash,
     body.record, message.lent, {_REPEAT}, event.place, event.at_ms
 """
-_LENT: Final = "LEFT JOIN message ON message.message = event.message"
+_JOIN_MESSAGE: Final = "LEFT JOIN message ON message.message = event.message"
 ARRIVALS: Final = f"""{_SHOWN} FROM body CROSS JOIN event ON event.tenant = body.tenant
-    AND event.at_ms = body.at_ms AND event.event_id = body.event_id {_LENT}
+    AND event.at_ms = body.at_ms AND event.event_id = body.event_id {_JOIN_MESSAGE}
 WHERE body.place > ? ORDER BY body.place LIMIT ?"""
 _KEY: Final = "sqlite_autoindex_event_1"  # SQLite's name for the table's own key
 _ORDER: Final = "at_ms DESC, event_id DESC"
@@ -57,7 +57,7 @@ _HELD: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuery:
     """A query in the numbers of the file. None: any; an empty set matches nothing.
 
     messages, events: which a query by names of them has come down to. within: messages that events are asked
@@ -127,32 +127,32 @@ def recipients_of(query: Query) -> tuple[int, ...] | None:
     return tuple(recipient_hash(query.tenant, recipient.lower()) for recipient in query.recipients)
 
 
-def leads(asked: Asked) -> list[Lead]:
+def leads(query: ResolvedQuery) -> list[Lead]:
     """Return the ways to read what matches, the one that is mostly best first.
 
     Raises UnsupportedQueryError for too many combinations of values.
     """
-    if asked.messages is not None or asked.events is not None:
-        return [_by_names(asked)]
+    if query.messages is not None or query.events is not None:
+        return [_by_names(query)]
     found = []
-    if asked.campaigns is not None:
-        found.append(_lead("by_campaign", ("campaign", asked.campaigns), ("type", _types(asked))))
+    if query.campaigns is not None:
+        found.append(_lead("by_campaign", ("campaign", query.campaigns), ("type", _types(query))))
     for index, column, values in (
-        ("by_domain", "domain", asked.domains),
-        ("by_bounce", "bounce", asked.bounces),
-        ("by_tags", "tags", asked.tags),
-        ("by_sender", "sender", asked.senders),
+        ("by_domain", "domain", query.domains),
+        ("by_bounce", "bounce", query.bounces),
+        ("by_tags", "tags", query.tags),
+        ("by_sender", "sender", query.senders),
     ):
         if values is not None:
             found.append(_lead(index, (column, values)))
-    if asked.types is not None or asked.classes is not None:
-        found.append(_by_kind(asked))
+    if query.types is not None or query.classes is not None:
+        found.append(_by_kind(query))
     fitting = [lead for lead in found if len(lead.ranges) <= RANGES]
     if found and not fitting:
         raise UnsupportedQueryError(
             f"more than {RANGES} combinations of values: name fewer of them at a time"
         )
-    return fitting or [Lead("", (("event.tenant = ?", (asked.tenant,)),))]
+    return fitting or [Lead("", (("event.tenant = ?", (query.tenant,)),))]
 
 
 def _lead(index: str, *columns: tuple[str, tuple[int, ...]]) -> Lead:
@@ -164,93 +164,95 @@ def _lead(index: str, *columns: tuple[str, tuple[int, ...]]) -> Lead:
     return Lead(index, tuple(ranges))
 
 
-def _by_kind(asked: Asked) -> Lead:
+def _by_kind(query: ResolvedQuery) -> Lead:
     """Return the ranges of types and classes; what is no hit has no class."""
     ranges = [
         ("event.type = ? AND event.class = ?", (kind, client))
-        for kind in _types(asked)
+        for kind in _types(query)
         for client in (
-            (range(len(CLASSES)) if asked.classes is None else asked.classes) if kind in LABELLED else (0,)
+            (range(len(CLASSES)) if query.classes is None else query.classes) if kind in LABELLED else (0,)
         )
     ]
     return Lead("by_kind", tuple(ranges))
 
 
-def _types(asked: Asked) -> tuple[int, ...]:
-    return tuple(range(1, len(TYPES))) if asked.types is None else asked.types
+def _types(query: ResolvedQuery) -> tuple[int, ...]:
+    return tuple(range(1, len(TYPES))) if query.types is None else query.types
 
 
-def _by_names(asked: Asked) -> Lead:
+def _by_names(query: ResolvedQuery) -> Lead:
     ranges: list[tuple[str, tuple[object, ...]]] = []
-    messages = asked.messages or ()
+    messages = query.messages or ()
     for start in range(0, len(messages), 500):
         some = messages[start : start + 500]
         ranges.append((f"event.message IN ({_marks(len(some))})", some))
-    for at_ms, event_id in asked.events or ():
+    for at_ms, event_id in query.events or ():
         ranges.append(
-            ("event.tenant = ? AND event.at_ms = ? AND event.event_id = ?", (asked.tenant, at_ms, event_id))
+            ("event.tenant = ? AND event.at_ms = ? AND event.event_id = ?", (query.tenant, at_ms, event_id))
         )
     return Lead("by_message", tuple(ranges[:RANGES]))
 
 
-def conditions(asked: Asked, lead: Lead, held: tuple[str, ...] = ()) -> tuple[list[str], list[object]]:
+def conditions(
+    query: ResolvedQuery, lead: Lead, held: tuple[str, ...] = ()
+) -> tuple[list[str], list[object]]:
     """Return what a row must meet beside a range of the lead, and the values bound.
 
     held: columns of values that are looked at, all if empty.
     """
-    where, bound = ["event.tenant = ?"], list[object]([asked.tenant])
-    if not asked.expired and lead.index != "by_bounce":
+    where, bound = ["event.tenant = ?"], list[object]([query.tenant])
+    if not query.expired and lead.index != "by_bounce":
         where.append("event.expired = 0")
-    for sign, at_ms in ((">=", asked.from_ms), ("<", asked.to_ms)):
+    for sign, at_ms in ((">=", query.from_ms), ("<", query.to_ms)):
         if at_ms is not None:
             where.append(f"event.at_ms {sign} ?")
             bound.append(min(max(at_ms, -FAR_MS), FAR_MS))
-    if asked.before is not None:
+    if query.before is not None:
         where.append("(event.at_ms, event.event_id) < (?, ?)")
-        bound += asked.before
+        bound += query.before
     ranged = (
         {part.split()[0].partition(".")[2] for part in lead.ranges[0][0].split(" AND ")}
         if lead.ranges
         else set()
     )
-    for column, values in _values(asked):
+    for column, values in _values(query):
         if column not in ranged and (not held or column in held):
             where.append(f"+event.{column} IN ({_marks(len(values))})")
             bound += values
     return where, bound
 
 
-def _values(asked: Asked) -> list[tuple[str, tuple[object, ...]]]:
+def _values(query: ResolvedQuery) -> list[tuple[str, tuple[object, ...]]]:
     """Return the columns of which values are asked for, with these."""
     columns: tuple[tuple[str, tuple[object, ...] | None], ...] = (
-        *(("type", asked.types), ("class", asked.classes), ("campaign", asked.campaigns)),
-        *(("domain", asked.domains), ("sender", asked.senders), ("tags", asked.tags)),
-        *(("ordinal", asked.ordinals), ("bounce", asked.bounces), ("recipient", asked.recipients)),
-        ("message", asked.within),
+        *(("type", query.types), ("class", query.classes), ("campaign", query.campaigns)),
+        *(("domain", query.domains), ("sender", query.senders), ("tags", query.tags)),
+        *(("ordinal", query.ordinals), ("bounce", query.bounces), ("recipient", query.recipients)),
+        ("message", query.within),
     )
     return [(column, values) for column, values in columns if values is not None]
 
 
 def _matching(
-    asked: Asked, lead: Lead, condition: str, values: tuple[object, ...]
+    query: ResolvedQuery, lead: Lead, condition: str, values: tuple[object, ...]
 ) -> tuple[str, str, list[object]]:
     """Return the name of the table of whole rows of a range, where they come from, and the values bound.
 
     With a bounce class few rows have a fitting type, and the others' entries are passed by without reading
     their rows: in a statement of its own, as one that reads rows reads that of each entry.
     """
-    held = _HELD.get(lead.index, ()) if asked.bounces is not None else ()
-    where, bound = conditions(asked, lead, held)
+    held = _HELD.get(lead.index, ()) if query.bounces is not None else ()
+    where, bound = conditions(query, lead, held)
     text = f"{_from(lead, condition)} WHERE {' AND '.join([condition, *where])}"
     if not held:
         return "event", text, [*values, *bound]
-    others = [(column, wanted) for column, wanted in _values(asked) if column not in held]
-    more = " AND ".join(f"whole.{column} IN ({_marks(len(wanted))})" for column, wanted in others)
+    others = [(column, allowed) for column, allowed in _values(query) if column not in held]
+    more = " AND ".join(f"whole.{column} IN ({_marks(len(allowed))})" for column, allowed in others)
     text = f"""FROM (SELECT event.tenant, event.at_ms, event.event_id {text}) AS event
         CROSS JOIN event AS whole INDEXED BY {_KEY} ON whole.tenant = event.tenant
             AND whole.at_ms = event.at_ms AND whole.event_id = event.event_id
         WHERE {more}"""
-    return "whole", text, [*values, *bound, *(value for _, wanted in others for value in wanted)]
+    return "whole", text, [*values, *bound, *(value for _, allowed in others for value in allowed)]
 
 
 def _from(lead: Lead, condition: str) -> str:
@@ -260,25 +262,25 @@ def _from(lead: Lead, condition: str) -> str:
     return f"FROM event INDEXED BY {index or _KEY}"
 
 
-def size(asked: Asked, lead: Lead, most: int) -> tuple[str, list[object]]:
+def size(query: ResolvedQuery, lead: Lead, most: int) -> tuple[str, list[object]]:
     """Return the statement that counts what a lead would read, up to `most`."""
     parts, bound = [], list[object]()
     span = [
-        f"event.at_ms {sign} ?" for sign, at in ((">=", asked.from_ms), ("<", asked.to_ms)) if at is not None
+        f"event.at_ms {sign} ?" for sign, at in ((">=", query.from_ms), ("<", query.to_ms)) if at is not None
     ]
-    times = [min(max(at, -FAR_MS), FAR_MS) for at in (asked.from_ms, asked.to_ms) if at is not None]
+    times = [min(max(at, -FAR_MS), FAR_MS) for at in (query.from_ms, query.to_ms) if at is not None]
     for condition, values in lead.ranges:
         where = " AND ".join(["event.tenant = ?", condition, *span])
         parts.append(f"SELECT 1 {_from(lead, condition)} WHERE {where}")
-        bound += [asked.tenant, *values, *times]
+        bound += [query.tenant, *values, *times]
     return f"SELECT count(*) FROM ({' UNION ALL '.join(parts)} LIMIT {most})", bound  # noqa: S608 - ours
 
 
-def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
+def page(query: ResolvedQuery, lead: Lead, limit: int) -> tuple[str, list[object]]:
     """Return the statement that finds the newest events, and the values it binds."""
     parts, bound = [], list[object]()
     for condition, values in lead.ranges:
-        _, text, all_values = _matching(asked, lead, condition, values)
+        _, text, all_values = _matching(query, lead, condition, values)
         one = f"SELECT event.tenant, event.at_ms, event.event_id {text}"
         parts.append(f"SELECT * FROM ({one} ORDER BY event.at_ms DESC, event.event_id DESC LIMIT ?)")  # noqa: S608 - ours
         bound += [*all_values, limit]
@@ -290,29 +292,29 @@ def page(asked: Asked, lead: Lead, limit: int) -> tuple[str, list[object]]:
     statement = f"""{_SHOWN} FROM ({keys}) AS key
         CROSS JOIN event INDEXED BY {_KEY} ON event.tenant = key.tenant
             AND event.at_ms = key.at_ms AND event.event_id = key.event_id
-        CROSS JOIN body ON body.place = event.place {_LENT}
+        CROSS JOIN body ON body.place = event.place {_JOIN_MESSAGE}
     ORDER BY event.at_ms DESC, event.event_id DESC"""
     return statement, bound
 
 
-def number(asked: Asked, lead: Lead, most: int) -> tuple[str, list[object]]:
+def number(query: ResolvedQuery, lead: Lead, most: int) -> tuple[str, list[object]]:
     """Return the statement that counts what matches, up to `most`, and the values it binds."""
     parts, bound = [], list[object]()
     union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
     for condition, values in lead.ranges:
-        _, text, all_values = _matching(asked, lead, condition, values)
+        _, text, all_values = _matching(query, lead, condition, values)
         parts.append(f"SELECT event.tenant, event.at_ms, event.event_id {text}")
         bound += all_values
     return f"SELECT count(*) FROM ({union.join(parts)} LIMIT {int(most)})", bound  # noqa: S608 - ours
 
 
-def counts(asked: Asked, lead: Lead) -> tuple[str, list[object]]:
+def counts(query: ResolvedQuery, lead: Lead) -> tuple[str, list[object]]:
     """Return the statement for the figures of events that match, and the values it binds."""
     machines = ", ".join(str(CLASS_CODES[client]) for client in sorted(MACHINES))
     parts, bound = [], list[object]()
     union = " UNION " if lead.index == "by_message" else " UNION ALL "  # only there two ranges may meet
     for condition, values in lead.ranges:
-        table, text, all_values = _matching(asked, lead, condition, values)
+        table, text, all_values = _matching(query, lead, condition, values)
         parts.append(f"SELECT {table}.* {text}")
         bound += all_values
     statement = f"""

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from engagement.stores.sqlite.codes import (
     recipient_hash,
     signed,
 )
-from engagement.stores.sqlite.plan import Asked, Lead
+from engagement.stores.sqlite.plan import Lead, ResolvedQuery
 from engagement.stores.sqlite.terms import Terms
 
 _PROBED: Final = 2_000  # entries of an index that are counted to choose one: a third of a millisecond
@@ -71,7 +72,7 @@ def tenants(connection: sqlite3.Connection) -> list[int]:
     return [tenant for (tenant,) in connection.execute(_TENANTS)]
 
 
-def asked(connection: sqlite3.Connection, terms: Terms, query: Query) -> Asked:
+def resolve(connection: sqlite3.Connection, terms: Terms, query: Query) -> ResolvedQuery:
     """Return a query in the numbers of the file. Raises ValueError for a cursor of somebody else."""
 
     def numbers(texts: Iterable[str]) -> tuple[int, ...]:
@@ -83,7 +84,7 @@ def asked(connection: sqlite3.Connection, terms: Terms, query: Query) -> Asked:
     if query.cursor:
         at_ms, event_id = cursor_position(query.cursor)
         before = at_ms, UUID(event_id).bytes
-    return Asked(
+    return ResolvedQuery(
         tenant=terms.number(connection, query.tenant),
         from_ms=query.from_ms,
         to_ms=query.to_ms,
@@ -156,7 +157,7 @@ def _event(ref: bytes) -> tuple[int, bytes]:
     return int.from_bytes(ref[:8], "big"), ref[8:]
 
 
-def lead(connection: sqlite3.Connection, query: Asked) -> Lead:
+def lead(connection: sqlite3.Connection, query: ResolvedQuery) -> Lead:
     """Return the way to read what matches that goes through the fewest entries.
 
     Raises UnsupportedQueryError for a question that no index answers, in a store where that takes long.
@@ -183,20 +184,20 @@ def lead(connection: sqlite3.Connection, query: Asked) -> Lead:
 
 def find(connection: sqlite3.Connection, terms: Terms, query: Query) -> list[Fields]:
     """Return a page of events (see the port)."""
-    wanted, limit = asked(connection, terms, query), clamped(query)
-    if wanted.is_empty or not limit:
+    resolved, limit = resolve(connection, terms, query), clamped(query)
+    if resolved.is_empty or not limit:
         return []
-    statement, values = plan.page(wanted, lead(connection, wanted), limit)
+    statement, values = plan.page(resolved, lead(connection, resolved), limit)
     lines = connection.execute(statement, values).fetchall()[:limit]
     return [shown(connection, terms, line) for line in lines]
 
 
 def number(connection: sqlite3.Connection, terms: Terms, query: Query, most: int) -> int:
     """Return how many events match, at most `most` (see the port)."""
-    wanted = asked(connection, terms, query)
-    if wanted.is_empty or most <= 0:
+    resolved = resolve(connection, terms, query)
+    if resolved.is_empty or most <= 0:
         return 0
-    statement, values = plan.number(wanted, lead(connection, wanted), most)
+    statement, values = plan.number(resolved, lead(connection, resolved), most)
     return int(connection.execute(statement, values).fetchone()[0])
 
 
@@ -212,17 +213,17 @@ def names(
 
 def counts(connection: sqlite3.Connection, terms: Terms, query: Query) -> dict[str, Count]:
     """Return figures by event type (see the port)."""
-    wanted = asked(connection, terms, query)
-    if wanted.is_empty:
+    resolved = resolve(connection, terms, query)
+    if resolved.is_empty:
         return {}
-    wanted = Asked(**{name: getattr(wanted, name) for name in wanted.__slots__} | {"before": None})
-    statement, values = plan.counts(wanted, lead(connection, wanted))
+    resolved = replace(resolved, before=None)
+    statement, values = plan.counts(resolved, lead(connection, resolved))
     return {TYPES[kind]: Count(*numbers) for kind, *numbers in connection.execute(statement, values)}
 
 
 def shown(connection: sqlite3.Connection, terms: Terms, line: tuple[Any, ...]) -> Fields:
     """Return the event of one line of `plan`'s statements."""
-    event_id, kind, client, certain, reason, rules, rcpt_hash, record, lent, repeat = line[:10]
+    event_id, kind, client, certain, reason, rules, rcpt_hash, record, message_fields, repeat = line[:10]
     if record[:1] == b"{":
         fields: Fields = json.loads(record)
     else:
@@ -232,7 +233,7 @@ def shown(connection: sqlite3.Connection, terms: Terms, line: tuple[Any, ...]) -
             label = Classification(ReaderClass(CLASSES[client]), *texts, bool(certain))
         second = str(UUID(bytes=event_id)) if kind == SECOND else ""
         fields = stored_fields(record, label, rcpt_hash or "", second)
-    joined = join(fields, json.loads(lent) if lent else {})
+    joined = join(fields, json.loads(message_fields) if message_fields else {})
     return joined | {"x_repeat": True} if repeat else joined
 
 

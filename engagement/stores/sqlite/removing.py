@@ -72,16 +72,16 @@ def sweep(connection: sqlite3.Connection, terms: Terms, before_ms: int, limit: i
         gone += len(lines)
     if gone < limit:
         long_ago = before_ms - FIGURE_DAYS * DAY_MS
-        for lent, most in ((1, limit - gone), (0, limit)):
-            lone = connection.execute(_LONE, (before_ms, lent, long_ago, most)).fetchall()
-            if not lent:
+        for with_fields, most in ((1, limit - gone), (0, limit)):
+            lone = connection.execute(_LONE, (before_ms, with_fields, long_ago, most)).fetchall()
+            if not with_fields:
                 connection.executemany(
                     "UPDATE message SET ever = '' WHERE message = ? AND at_ms < ?",
                     [(message, long_ago) for (message,) in lone],
                 )
             connection.executemany(_EMPTY, lone)
             connection.executemany(_FORGET, lone)
-            gone += len(lone) if lent else 0
+            gone += len(lone) if with_fields else 0
         connection.execute(_OLD_LOOKUPS, (RUN_BITS, limit))
         connection.execute("DELETE FROM tag_set WHERE used < ?", (before_ms // DAY_MS,))
         _sweep_figures(connection, before_ms, now_ms)
@@ -153,14 +153,14 @@ def _remove(connection: sqlite3.Connection, terms: Terms, lines: list[tuple[Any,
     seen: dict[bytes, list[tuple[Any, ...]]] = {}
     for line in lines:
         seen.setdefault(line[19], []).append(line)
-    kept = []
+    ever_rows = []
     for message, rows in seen.items():
         known = [each for each in facts(connection, terms, rows) if each.type not in ALONE and each.campaign]
         if message and known:
             ever = to_text(seen_ever(known, ever_of(connection, message)))
             if ever:
-                kept.append((ever, message, max(line[0] for line in rows)))
-    connection.executemany(_KEEP_EVER, kept)
+                ever_rows.append((ever, message, max(line[0] for line in rows)))
+    connection.executemany(_KEEP_EVER, ever_rows)
     connection.executemany(_DELETE_EVENT, [(line[18], line[0], line[2]) for line in lines])
     connection.executemany(_DELETE_BODY, [(line[17],) for line in lines])
     connection.executemany(_DELETE_VERDICTS, [(line[2],) for line in lines])

@@ -244,10 +244,10 @@ class SqliteStore(WaitingEvents):
 
     def injections(self, names: Iterable[MessageName]) -> Mapping[MessageName, tuple[Injection, ...]]:
         """See the port."""
-        wanted = list(dict.fromkeys(names))
+        requested = list(dict.fromkeys(names))
 
         def read(connection: sqlite3.Connection) -> dict[MessageName, tuple[Injection, ...]]:
-            return {name: tuple(labels.injections(connection, name)) for name in wanted}
+            return {name: tuple(labels.injections(connection, name)) for name in requested}
 
         return {name: found for name, found in self._do(read, {}).items() if found}
 
@@ -264,22 +264,22 @@ class SqliteStore(WaitingEvents):
 
     def hits_of(self, messages: Iterable[bytes]) -> Mapping[bytes, tuple[LabelledHit, ...]]:
         """See the port."""
-        wanted = sorted(set(messages))
+        requested = sorted(set(messages))
 
         def read(connection: sqlite3.Connection) -> dict[bytes, tuple[LabelledHit, ...]]:
             return {
                 each: tuple(labels.hits_of(connection, self._terms, each) or before.hits_of(connection, each))
-                for each in wanted
+                for each in requested
             }
 
         return {message: found for message, found in self._do(read, {}).items() if found}
 
     def deliveries(self, messages: Iterable[bytes]) -> Mapping[bytes, int]:
         """See the port."""
-        wanted = sorted(set(messages))
+        requested = sorted(set(messages))
 
         def read(connection: sqlite3.Connection) -> dict[bytes, int | None]:
-            return {each: labels.delivered(connection, each) for each in wanted}
+            return {each: labels.delivered(connection, each) for each in requested}
 
         return {message: at for message, at in self._do(read, {}).items() if at is not None}
 

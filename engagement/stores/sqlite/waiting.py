@@ -44,18 +44,18 @@ class WaitingEvents(SqliteFile):
 
     def waiting(self, names: Iterable[MessageName]) -> tuple[MessageEvent, ...]:
         """See the port. Nearly always nothing waits at all: then no name is looked at."""
-        wanted = set(names)
+        requested = set(names)
 
         def named(connection: sqlite3.Connection) -> list[tuple[bytes]]:
             if connection.execute(_ANY).fetchone() is None:
                 return []
-            asked = json.dumps(sorted({hashed(*name) for name in wanted}))
-            return connection.execute(NAMED, (asked,)).fetchall()
+            hashes = json.dumps(sorted({hashed(*name) for name in requested}))
+            return connection.execute(NAMED, (hashes,)).fetchall()
 
         found: dict[str, MessageEvent] = {}
-        for (record,) in self._do(named, []) if wanted else ():
+        for (record,) in self._do(named, []) if requested else ():
             event = decode(record)
-            if isinstance(event, MessageEvent) and not wanted.isdisjoint(names_of(event)):
+            if isinstance(event, MessageEvent) and not requested.isdisjoint(names_of(event)):
                 found[event.id] = event
         return tuple(found.values())
 

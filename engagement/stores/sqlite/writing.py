@@ -19,7 +19,7 @@ from engagement.stores.sqlite.written import (
 )
 
 _SENT_FROM: Final = "UPDATE event INDEXED BY by_message SET sender = ? WHERE message = ? AND sender <> ?"
-_LEND: Final = "UPDATE message SET lent = ? WHERE message = ?"
+_SET_FIELDS: Final = "UPDATE message SET lent = ? WHERE message = ?"
 _STATE: Final = "SELECT value FROM state WHERE name = ?"
 _SET: Final = "UPDATE state SET value = ? WHERE name = ?"
 _PRESENT: Final = """
@@ -31,13 +31,16 @@ WHERE event.tenant = ? AND event.at_ms = ? AND event.event_id = ?
 
 
 class Change(NamedTuple):
-    """A row that is there, told otherwise. place: its own. event, body: values. lent: of an injection."""
+    """A row that is there, in its new form.
+
+    place: its own. event, body: values. message_fields: of an injection, as JSON.
+    """
 
     place: int
     message: bytes
     event: tuple[Any, ...]
     body: tuple[object, ...]
-    lent: str
+    message_fields: str
 
 
 def state(connection: sqlite3.Connection, name: str) -> int:
@@ -95,7 +98,9 @@ def replace(connection: sqlite3.Connection, changes: list[Change]) -> None:
     """Make changes."""
     connection.executemany(REPLACE_EVENT, [change.event for change in changes])
     connection.executemany(REPLACE_BODY, [change.body for change in changes])
-    connection.executemany(_LEND, [(change.lent, change.message) for change in changes if change.lent])
+    connection.executemany(
+        _SET_FIELDS, [(change.message_fields, change.message) for change in changes if change.message_fields]
+    )
 
 
 def _only_new(
@@ -112,13 +117,13 @@ def _only_new(
             if before is None or rules_number(before[0].rules) <= rules_number(row.rules):
                 new[key] = row, tag
             continue
-        place, message, rules, *kept, hits = found
+        place, message, rules, *stored_values, hits = found
         stored = connection.execute("SELECT text FROM term WHERE id = ?", (rules,)).fetchone()
         if rules_number(stored[0] if stored else "") > rules_number(row.rules):
             continue
-        if (*kept, rules) != (body[4], body[5], event[5], event[6], event[18], event[19]):
+        if (*stored_values, rules) != (body[4], body[5], event[5], event[6], event[18], event[19]):
             counts = event[8] or 1 if hits else 0  # whether an injection is its message's first
             mine = (*event[:3], place, *event[4:8], counts, *event[9:])
-            lent = as_text(row.message) if row.message is not None else ""
-            changes[key] = Change(place, message, mine, (place, *body[1:]), lent)
+            message_fields = as_text(row.message) if row.message is not None else ""
+            changes[key] = Change(place, message, mine, (place, *body[1:]), message_fields)
     return [row for row, _ in new.values()], [tag for _, tag in new.values()], list(changes.values())

@@ -62,7 +62,7 @@ TAG_SETS: Final = "SELECT set_id, tags, used FROM tag_set WHERE tenant = ? AND c
 
 @dataclass(slots=True)
 class Known:
-    """What the file knows of a message. new: nothing. kept: there is a row of `message`, else nothing but
+    """What the file knows of a message. new: nothing. has_row: there is a row of `message`, else nothing but
     events. changed: what belongs into a row is another. run: the first one whose `lookup` has the message.
     """
 
@@ -72,21 +72,21 @@ class Known:
     run: int = -1
     sender: int = 0
     injection: int = 0
-    lent: str = ""
+    message_fields: str = ""
     new: bool = False
-    kept: bool = False
+    has_row: bool = False
     changed: bool = False
 
     @property
     def is_to_be_written(self) -> bool:
         """Whether its row is. A message without an injection has none: that would be a page for nothing."""
-        return self.changed and (self.kept or self.injection != 0)
+        return self.changed and (self.has_row or self.injection != 0)
 
     def values(self, message: bytes) -> tuple[object, ...]:
         """Return the values of `KEEP_MESSAGE`."""
         return (
             *(message, self.at_ms, self.recipient, self.transmission, self.run, self.sender),
-            *(self.injection, self.lent),
+            *(self.injection, self.message_fields),
         )
 
 
@@ -182,16 +182,16 @@ class Portion:
 
     def _read(self, messages: Mapping[bytes, int]) -> None:
         """Read what is known of messages. messages: with the time that a new one gets."""
-        wanted = [message for message in messages if message not in self.messages]
-        for message, *line in self._asked(_MESSAGES, wanted):
+        unread = [message for message in messages if message not in self.messages]
+        for message, *line in self._select(_MESSAGES, unread):
             self.messages[message] = known = Known(*line)
-            known.kept = True
-        others = [message for message in wanted if message not in self.messages]
-        there = {message for (message,) in self._asked(_WITH_EVENTS, others)}
+            known.has_row = True
+        others = [message for message in unread if message not in self.messages]
+        there = {message for (message,) in self._select(_WITH_EVENTS, others)}
         for message in others:
             self.messages[message] = Known(messages[message], new=message not in there)
 
-    def _asked(self, statement: str, messages: list[bytes]) -> Iterator[tuple[Any, ...]]:
+    def _select(self, statement: str, messages: list[bytes]) -> Iterator[tuple[Any, ...]]:
         """Yield the lines of a statement about messages."""
         for start in range(0, len(messages), _AT_ONCE):
             some = messages[start : start + _AT_ONCE]
@@ -226,7 +226,7 @@ class Portion:
         if not known.injection or known.injection <= place:
             known.injection, known.at_ms, known.changed = place, row.at_ms, True
         if row.message is not None:
-            known.lent = as_text(row.message)
+            known.message_fields = as_text(row.message)
         if sender != known.sender:
             if not known.new:
                 self.senders.append((sender, message, sender))

@@ -41,7 +41,7 @@ def service_of(settings: Settings, registry: Registry, store: EventStore) -> Web
         sender_of(settings),
         lambda: store.arrivals("").mark,
         settings.webhooks.allow_targets,
-        kept=settings.webhooks.keep_delivered,
+        retention=settings.webhooks.keep_delivered,
     )
 
 

@@ -98,11 +98,11 @@ class HttpClient:
                 "POST", place.path, body=body, headers=fields, preload_content=False, decode_content=False
             )
             response = connection.getresponse()
-            said = response.read(MOST_READ, decode_content=False)
+            content = response.read(MOST_READ, decode_content=False)
             return Answer(
                 status=response.status,
                 headers=tuple(response.headers.items())[:_MOST_HEADERS],
-                body=said.decode("utf-8", "replace"),
+                body=content.decode("utf-8", "replace"),
                 latency_ms=_ms_since(began),
                 retry_after=_seconds(response.headers.get("Retry-After", "")),
             )

@@ -79,7 +79,7 @@ class Sender:
             token, end_ms = self._tokens.get(name, ("", 0.0))
         if token and not fresh and now_ms < end_ms:
             return token
-        answer = self._asked(str(details.get("url", "")), details.get("body", {}))
+        answer = self._request_token(str(details.get("url", "")), details.get("body", {}))
         token, seconds = _token_in(answer)
         with self._lock:
             if len(self._tokens) > 1000:  # of webhooks that were changed or removed since
@@ -87,7 +87,7 @@ class Sender:
             self._tokens[name] = token, now_ms + min(seconds * 1000 - _EARLY_MS, _LONGEST_TOKEN_MS)
         return token
 
-    def _asked(self, url: str, body: Mapping[str, Any]) -> Answer:
+    def _request_token(self, url: str, body: Mapping[str, Any]) -> Answer:
         """Ask for a token as RFC 6749 4.4.2 has it, in a form; as JSON if the server wants no form."""
         form = urlencode({name: str(value) for name, value in body.items()}).encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -102,8 +102,8 @@ class Sender:
 def _token_in(answer: Answer) -> tuple[str, float]:
     """Return the token and its seconds. Raises NoTokenError."""
     try:
-        said = json.loads(answer.body) if answer.is_success else {}
-        token, seconds = said["access_token"], float(said.get("expires_in") or 3600)
+        fields = json.loads(answer.body) if answer.is_success else {}
+        token, seconds = fields["access_token"], float(fields.get("expires_in") or 3600)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NoTokenError(replace(answer, body="" if answer.is_success else answer.body)) from None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():

@@ -98,16 +98,16 @@ class Filler:
         limit = min(READ, self._tools.options.batch_events)
         while True:
             arrived = self._tools.store.arrivals(self._mark, limit)
-            events = self._wanted(webhook, arrived.events)
+            events = self._selected(webhook, arrived.events)
             size = sum(len(event) + 1 for event in events)
             if size <= self._tools.options.batch_size or limit == 1:
                 return events, arrived.mark
             limit = max(1, min(limit, len(arrived.events)) // 2)
 
-    def _wanted(self, webhook: Webhook, events: tuple[Fields, ...]) -> list[bytes]:
+    def _selected(self, webhook: Webhook, events: tuple[Fields, ...]) -> list[bytes]:
         found = []
         for event in self._of_tenant(webhook, events):
-            if batches.wanted(event, webhook.events):
+            if batches.is_selected(event, webhook.events):
                 try:
                     found.append(batches.as_json(event))
                 except ValueError as error:

@@ -96,7 +96,7 @@ class Later:
             if before is None or (before.client, before.certain) == (each.label.client, each.label.certain):
                 continue
             for event in self._found((each.hit.id, derived(each.hit.id, 1)), webhook):
-                if batches.wanted(event, webhook.events):
+                if batches.is_selected(event, webhook.events):
                     yield correction(event, run.key)
 
     def _found(self, ids: tuple[str, ...], webhook: Webhook) -> list[Fields]:

@@ -12,7 +12,7 @@ from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import Settings
 from engagement.settings.schema import DEFAULT_DOMAIN
-from engagement.tracking_domains.kept import every
+from engagement.tracking_domains.documents import every
 from engagement.tracking_domains.model import CopyError, listed
 
 

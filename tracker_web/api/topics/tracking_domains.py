@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 from marshmallow import validate
 
-from engagement.tracking_domains.kept import DomainTakenError, TrackingDomains
+from engagement.tracking_domains.documents import DomainTakenError, TrackingDomains
 from engagement.tracking_domains.model import TrackingDomain, domain_name
 from tracker_web.api.access import needs, the_key
 from tracker_web.api.blueprint import ApiBlueprint

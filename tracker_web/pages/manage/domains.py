@@ -6,7 +6,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engagement.access.users import Role
-from engagement.tracking_domains.kept import DomainTakenError, TrackingDomains
+from engagement.tracking_domains.documents import DomainTakenError, TrackingDomains
 from engagement.tracking_domains.model import domain_name
 from tracker_web.domains.verify import Verdict, verify
 from tracker_web.languages.translation import gettext

@@ -66,29 +66,30 @@ def totals(connection: sqlite3.Connection, terms: Terms, query: Query) -> dict[s
 
 def cells(connection: sqlite3.Connection, terms: Terms, query: FigureQuery) -> list[tuple[Cell, int]]:
     """Return the cells that answer a query of figures."""
-    wanted, tenant = reading(query), terms.number(connection, query.tenant)
+    selection, tenant = reading(query), terms.number(connection, query.tenant)
     where = ["tenant = ?", "cube = ?"]
-    bound: list[object] = [tenant, int(wanted.cube)]
-    if wanted.first is not None and wanted.last is not None and wanted.last - wanted.first < _SEEKS:
+    bound: list[object] = [tenant, int(selection.cube)]
+    begin, end = selection.first, selection.last
+    if begin is not None and end is not None and end - begin < _SEEKS:
         # One by one the index is searched in each for counters and groups; a range of buckets is read whole.
-        buckets = range(wanted.first, wanted.last + 1)
+        buckets = range(begin, end + 1)
         where.append(f"bucket IN ({', '.join('?' * len(buckets))})")
         bound += buckets
     else:
-        for sign, bucket in ((">=", wanted.first), ("<=", wanted.last)):
+        for sign, bucket in ((">=", begin), ("<=", end)):
             if bucket is not None:
                 where.append(f"bucket {sign} ?")
                 bound.append(bucket)
-    if wanted.a:
-        where.append(f"a IN ({', '.join('?' * len(wanted.a))})")
-        bound += [terms.number(connection, text) for text in wanted.a]
+    if selection.a:
+        where.append(f"a IN ({', '.join('?' * len(selection.a))})")
+        bound += [terms.number(connection, text) for text in selection.a]
     column = _GROUP_COLUMNS.get(query.by)
     if column and query.order_by:
         first = _first(connection, query, column, " AND ".join(where), bound)
         if first is not None:
             where.append(f"{column} IN ({', '.join('?' * len(first))})")
             bound += first
-    counters = wanted.counters
+    counters = selection.counters
     where.append(f"counter IN ({', '.join('?' * len(counters))})")
     bound += counters
     at = "bucket" if query.series else "min(bucket)"
@@ -96,7 +97,7 @@ def cells(connection: sqlite3.Connection, terms: Terms, query: FigureQuery) -> l
     statement = f"""SELECT {at}, counter, a, b, sum(n) FROM fig INDEXED BY sqlite_autoindex_fig_1
         WHERE {" AND ".join(where)} GROUP BY {group}"""  # noqa: S608 - names of ours
     return [
-        ((int(wanted.cube), first, counter, terms.text(connection, a), terms.text(connection, b)), n)
+        ((int(selection.cube), first, counter, terms.text(connection, a), terms.text(connection, b)), n)
         for first, counter, a, b, n in connection.execute(statement, bound)
     ]
 
@@ -181,17 +182,23 @@ def _mend(
         for counter, bucket, a, b, n in connection.execute(_OF_DAY, (tenant, int(cube), first, first + count))
         if n
     }
-    wanted = {
+    expected = {
         (int(cell[0]), cell[1], int(cell[2]), *cell[3:]): n
         for cell, n in right.items()
         if cell[0] == cube and first <= cell[1] < first + count
     }
-    wrong = {cell for cell in stored.keys() | wanted.keys() if stored.get(cell) != wanted.get(cell)}
+    wrong = {cell for cell in stored.keys() | expected.keys() if stored.get(cell) != expected.get(cell)}
     numbers = terms.numbers(connection)
     connection.executemany(
         UPSERT,
         [
-            (tenant, *cell[:3], numbers[cell[3]], numbers[cell[4]], wanted.get(cell, 0) - stored.get(cell, 0))
+            (
+                tenant,
+                *cell[:3],
+                numbers[cell[3]],
+                numbers[cell[4]],
+                expected.get(cell, 0) - stored.get(cell, 0),
+            )
             for cell in wrong
         ],
     )

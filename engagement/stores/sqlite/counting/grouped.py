@@ -20,7 +20,7 @@ from engagement.figures.increments import LEVELS, Level
 from engagement.figures.query import FigureQuery, Grouping, UnsupportedQueryError, reading
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.sqlite.codes import SECOND, TYPE_CODES
-from engagement.stores.sqlite.counting.tally import Sums, tally
+from engagement.stores.sqlite.counting.sums import Sums, summed
 from engagement.stores.sqlite.reading import tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import state
@@ -67,7 +67,7 @@ _STAMPS: Final = f"""
 SELECT bucket, n FROM fig INDEXED BY sqlite_autoindex_fig_1
 WHERE tenant = ? AND cube = ? AND bucket IN (SELECT value FROM json_each(?)) AND counter = {_STAMP}
 """  # noqa: S608 - a number of ours
-_KEPT: Final = """
+_STORED_SUMS: Final = """
 SELECT bucket, counter, a, sum(n) FROM fig INDEXED BY sqlite_autoindex_fig_1
 WHERE tenant = ? AND cube = ? AND bucket IN (SELECT value FROM json_each(?))
     AND counter IN (SELECT value FROM json_each(?)) GROUP BY bucket, counter, a
@@ -103,22 +103,24 @@ def cells(
     connection: sqlite3.Connection, terms: Terms, group: Grouping, query: FigureQuery, values: tuple[str, ...]
 ) -> list[tuple[Cell, int]] | None:
     """Return the cells that answer a query of figures by a group (see the port: `grouped`)."""
-    wanted, level = reading(query), LEVELS[query.precision]
-    if wanted.first is None or wanted.last is None:
+    selection, level = reading(query), LEVELS[query.precision]
+    if selection.first is None or selection.last is None:
         return None
     tenant = terms.number(connection, query.tenant)
     numbers = {number for each in values if (number := terms.number(connection, each)) > 0}
-    first, last = wanted.first * level, (wanted.last + 1) * level
+    first, last = selection.first * level, (selection.last + 1) * level
     cube = _CUBES[group].get(level)
-    kept = _kept_days(connection, tenant, group, first, last) if cube is not None else set()
+    stored_days = _stored_days(connection, tenant, group, first, last) if cube is not None else set()
     found: list[tuple[int, int, int, int]] = []
     if cube is not None:
         each_day = DAY // level
-        asked = [bucket for day in sorted(kept) for bucket in range(day * each_day, (day + 1) * each_day)]
-        within = [bucket for bucket in asked if wanted.first <= bucket <= wanted.last]
-        counters = json.dumps([int(counter) for counter in wanted.counters])
-        found += connection.execute(_KEPT, (tenant, cube, json.dumps(within), counters))
-    spans = list(_spans(first, last, kept))
+        buckets = [
+            bucket for day in sorted(stored_days) for bucket in range(day * each_day, (day + 1) * each_day)
+        ]
+        within = [bucket for bucket in buckets if selection.first <= bucket <= selection.last]
+        counters = json.dumps([int(counter) for counter in selection.counters])
+        found += connection.execute(_STORED_SUMS, (tenant, cube, json.dumps(within), counters))
+    spans = list(_spans(first, last, stored_days))
     _see_that_they_are_not_too_many(connection, tenant, spans)
     texts: dict[int, str] = {}
     for span in spans:
@@ -129,7 +131,7 @@ def cells(
         texts |= names
         found += [(bucket, counter, value, n) for (_, bucket, counter, value), n in sums.items()]
     return [
-        ((int(wanted.cube), bucket, counter, name if query.by else "", ""), n)
+        ((int(selection.cube), bucket, counter, name if query.by else "", ""), n)
         for bucket, counter, value, n in found
         if (not values or value in numbers or texts.get(value) in values)
         and (name := texts[value] if value in texts else terms.text(connection, value))
@@ -148,8 +150,8 @@ def settle(connection: sqlite3.Connection, terms: Terms, now_ms: int) -> bool:
         over = (now_ms - _AFTER_MS) // DAY  # this one is not
         for group in _CUBES:
             stamps = _stamps(connection, tenant, first, over - 1)
-            kept = _present(connection, tenant, group, stamps)
-            days = [day for day in sorted(stamps, reverse=True) if kept.get(day) != stamps[day]]
+            stored = _present(connection, tenant, group, stamps)
+            days = [day for day in sorted(stamps, reverse=True) if stored.get(day) != stamps[day]]
             for day in days:
                 if _settled(connection, terms, tenant, group, day, stamps[day]):
                     return True
@@ -201,15 +203,15 @@ def _counted(
     Raises _UnlistedTagsError.
     """
     first, last = span
-    words: dict[str, Any] = {"key": _KEY, "last": SECOND, "injection": TYPE_CODES["injection"]}
-    words["column"] = _COLUMNS[group]
-    hits = connection.execute(_HITS.format(**words), (tenant, first - REPEAT_MS, last)).fetchall()
-    others = connection.execute(_OTHERS.format(**words), (levels[0], tenant, first, last)).fetchall()
+    fragments: dict[str, Any] = {"key": _KEY, "last": SECOND, "injection": TYPE_CODES["injection"]}
+    fragments["column"] = _COLUMNS[group]
+    hits = connection.execute(_HITS.format(**fragments), (tenant, first - REPEAT_MS, last)).fetchall()
+    others = connection.execute(_OTHERS.format(**fragments), (levels[0], tenant, first, last)).fetchall()
     if group == "sending_domain":
-        return {}, tally(hits, others, first, levels, lambda value: (value,))
+        return {}, summed(hits, others, first, levels, lambda value: (value,))
     names, values_of = _tags(connection, tenant)
     try:
-        return names, tally(hits, others, first, levels, values_of)
+        return names, summed(hits, others, first, levels, values_of)
     except KeyError as error:
         raise _UnlistedTagsError from error
 
@@ -229,13 +231,13 @@ def _tags(
     return {number: tag for tag, number in numbers.items()}, sets.__getitem__
 
 
-def _kept_days(
+def _stored_days(
     connection: sqlite3.Connection, tenant: int, group: Grouping, first_ms: int, last_ms: int
 ) -> set[int]:
     """Return the days of a span whose sums are of all their events."""
     stamps = _stamps(connection, tenant, first_ms // DAY, (last_ms - 1) // DAY)
-    kept = _present(connection, tenant, group, stamps)
-    return {day for day, stamp in kept.items() if stamps[day] == stamp}
+    stored = _present(connection, tenant, group, stamps)
+    return {day for day, stamp in stored.items() if stamps[day] == stamp}
 
 
 def _stamps(connection: sqlite3.Connection, tenant: int, first: int, last: int) -> dict[int, int]:
@@ -256,10 +258,10 @@ def _present(
     return dict(connection.execute(_STAMPS, (tenant, _CUBES[group][DAY], json.dumps(list(days)))).fetchall())
 
 
-def _spans(first_ms: int, last_ms: int, kept: set[int]) -> Iterator[tuple[int, int]]:
+def _spans(first_ms: int, last_ms: int, stored_days: set[int]) -> Iterator[tuple[int, int]]:
     """Yield the parts of a span that lie in no day with sums, as long as they can be."""
     begins = first_ms
-    for day in sorted(kept):
+    for day in sorted(stored_days):
         if begins < day * DAY:
             yield begins, day * DAY
         begins = max(begins, (day + 1) * DAY)

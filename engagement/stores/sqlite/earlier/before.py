@@ -45,8 +45,8 @@ WHERE recipient = ? AND recipient <> ''
 """
 _HAS: Final = "SELECT place, message_id FROM event_before INDEXED BY event_by_message WHERE message_id = ?"
 _HAS_EVENT: Final = "SELECT place, message_id FROM event_before WHERE event_id = ?"
-_LENT_ALONE: Final = "SELECT message_id, at_ms, fields FROM message_before LIMIT ?"
-_KEEP_LENT: Final = """
+_FIELDS_ALONE: Final = "SELECT message_id, at_ms, fields FROM message_before LIMIT ?"
+_KEEP_FIELDS: Final = """
 INSERT INTO message (message, at_ms, recipient, transmission, run, sender, injection, lent, ever)
 VALUES (?, ?, 0, 0, -1, 0, 0, ?, '') ON CONFLICT DO UPDATE SET lent = excluded.lent WHERE lent = ''
 """
@@ -57,11 +57,11 @@ def prepare(connection: sqlite3.Connection) -> None:
     """Take over the figures of an older schema, and note whether there is anything to move."""
     terms = Terms()
     (any_event,) = connection.execute("SELECT EXISTS (SELECT 1 FROM event_before)").fetchone()
-    (any_lent,) = connection.execute("SELECT EXISTS (SELECT 1 FROM message_before)").fetchone()
+    (any_fields,) = connection.execute("SELECT EXISTS (SELECT 1 FROM message_before)").fetchone()
     before_rows.take_figures(connection, terms)
     connection.execute("DROP TABLE figure")
-    connection.execute("INSERT INTO state VALUES ('moving', ?)", (int(any_event or any_lent),))
-    if not (any_event or any_lent):
+    connection.execute("INSERT INTO state VALUES ('moving', ?)", (int(any_event or any_fields),))
+    if not (any_event or any_fields):
         _drop_tables(connection)
 
 
@@ -92,10 +92,10 @@ def _settle(connection: sqlite3.Connection, terms: Terms, tenant: str, hour: int
 
 
 def _finish(connection: sqlite3.Connection) -> None:
-    lent = connection.execute(_LENT_ALONE, (PORTION,)).fetchall()
-    connection.executemany(_KEEP_LENT, lent)
-    connection.executemany("DELETE FROM message_before WHERE message_id = ?", [line[:1] for line in lent])
-    if not lent:
+    lines = connection.execute(_FIELDS_ALONE, (PORTION,)).fetchall()
+    connection.executemany(_KEEP_FIELDS, lines)
+    connection.executemany("DELETE FROM message_before WHERE message_id = ?", [line[:1] for line in lines])
+    if not lines:
         _drop_tables(connection)
         set_state(connection, "moving", 0)
 

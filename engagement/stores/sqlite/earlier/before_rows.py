@@ -114,10 +114,10 @@ def conditions(query: Query) -> tuple[list[str], list[object]]:
         ("event_id", tuple(_hex(text.replace("-", "")) for text in query.ids)),
         ("client", query.classes),
     )
-    for column, wanted in named:
-        if wanted:
-            where.append(f"event.{column} IN ({_marks(wanted)})")
-            bound += wanted
+    for column, values in named:
+        if values:
+            where.append(f"event.{column} IN ({_marks(values)})")
+            bound += values
     if query.recipients:
         where.append("event.recipient <> ''")  # lets the partial index be used
     if query.campaigns:
@@ -198,9 +198,11 @@ def take_figures(connection: sqlite3.Connection, terms: Terms) -> None:
 
 
 def _row(line: tuple[Any, ...]) -> EventRow:
-    event_id, kind, client, reason, rules, rcpt_hash, body, lent, _place, at_ms, tenant, message = line[:12]
+    event_id, kind, client, reason, rules, rcpt_hash, body = line[:7]
+    message_fields, _place, at_ms, tenant, message = line[7:12]
     transmission, recipient, campaign, link, expired, hits, _tags = line[12:]
-    name, event, known = str(UUID(bytes=event_id)), _decoded(body), json.loads(lent) if lent else {}
+    name, event = str(UUID(bytes=event_id)), _decoded(body)
+    known = json.loads(message_fields) if message_fields else {}
     link_name, label = "", None
     if event is None:
         source: RowSource | Fields = json.loads(body)

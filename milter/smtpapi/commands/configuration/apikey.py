@@ -12,7 +12,7 @@ from engagement.access.keys import ApiKeys, NameTakenError
 from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import load_file
-from engagement.terminal import plain
+from engagement.terminal import printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 
@@ -54,7 +54,7 @@ def show(config: Path) -> None:
             used = f"last used {_time(key.used_ms)}" if key.used_ms else "never used"
             state = f"revoked {_time(key.revoked_ms)}" if key.revoked_ms else used
             tenant = f"  tenant {key.tenant}" if key.tenant else ""
-            say(plain(f"{key.name}  {key.hint}…{tenant}  {state}  {' '.join(key.scopes)}"))
+            say(printable(f"{key.name}  {key.hint}…{tenant}  {state}  {' '.join(key.scopes)}"))
 
 
 @command.command()
@@ -64,9 +64,9 @@ def revoke(config: Path, name: str) -> None:
     """End a key: from now on it is no key."""
     with _keys(config) as keys:
         if not keys.revoke(name):
-            say(plain(f"no key named {name} is in use; `smtpapi apikey list` shows all"), err=True)
+            say(printable(f"no key named {name} is in use; `smtpapi apikey list` shows all"), err=True)
             sys.exit(1)
-        say(plain(f"revoked: {name}"))
+        say(printable(f"revoked: {name}"))
 
 
 def _time(at_ms: int) -> str:
@@ -84,4 +84,4 @@ def _keys(config: Path) -> Iterator[ApiKeys]:
             say(str(error), err=True)
             sys.exit(1)
         except ValueError as error:
-            raise click.UsageError(plain(str(error))) from error
+            raise click.UsageError(printable(str(error))) from error

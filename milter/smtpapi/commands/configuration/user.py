@@ -11,7 +11,7 @@ from engagement.extras import need
 from engagement.registry import open_registry
 from engagement.registry.port import Registry, RegistryError
 from engagement.settings import load_file
-from engagement.terminal import plain
+from engagement.terminal import printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 _ROLES = ("looks", "manages", "administers")
@@ -46,7 +46,7 @@ def add(config: Path, role: str, tenant: str, password_stdin: bool, name: str) -
 
     with _registry(config) as registry:
         Users(registry).add(name, _password(password_stdin), Role(role), tenant)
-        say(plain(f"{name} may sign in"))
+        say(printable(f"{name} may sign in"))
 
 
 @command.command("list")
@@ -57,7 +57,7 @@ def show(config: Path) -> None:
 
     with _registry(config) as registry:
         for user in Users(registry).all():
-            say(plain(f"{user.name}  {user.role}{f'  tenant {user.tenant}' if user.tenant else ''}"))
+            say(printable(f"{user.name}  {user.role}{f'  tenant {user.tenant}' if user.tenant else ''}"))
 
 
 @command.command()
@@ -72,7 +72,7 @@ def password(config: Path, password_stdin: bool, name: str) -> None:
     with _registry(config) as registry:
         Users(registry).set_password(name, _password(password_stdin))
         ended = Sessions(registry).end_of(name)
-        say(plain(f"{name} has a new password; {ended} session(s) ended"))
+        say(printable(f"{name} has a new password; {ended} session(s) ended"))
 
 
 @command.command()
@@ -85,10 +85,10 @@ def remove(config: Path, name: str) -> None:
 
     with _registry(config) as registry:
         if not Users(registry).remove(name):
-            say(plain(f"there is no user named {name}; `smtpapi user list` shows all"), err=True)
+            say(printable(f"there is no user named {name}; `smtpapi user list` shows all"), err=True)
             sys.exit(1)
         Sessions(registry).end_of(name)
-        say(plain(f"removed: {name}"))
+        say(printable(f"removed: {name}"))
 
 
 def _password(from_stdin: bool) -> str:
@@ -110,5 +110,5 @@ def _registry(config: Path) -> Iterator[Registry]:
             with closing(open_registry(settings)) as registry:
                 yield registry
         except (RegistryError, UserError) as error:
-            say(plain(str(error)), err=True)
+            say(printable(str(error)), err=True)
             sys.exit(1)

@@ -152,7 +152,7 @@ def _noted(settings: Settings, span: tuple[int, int], now: int, rules: RuleSet) 
             with contextlib.suppress(RegistryError):  # it counts as ended after a day
                 if run is not None:
                     kept = settings.store.retention * 1000
-                    reclassified.end(registry, run, int(time.time() * 1000), kept_ms=kept)
+                    reclassified.end(registry, run, int(time.time() * 1000), retention_ms=kept)
             registry.close()
 
 

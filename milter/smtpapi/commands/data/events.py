@@ -22,7 +22,7 @@ from engagement.settings import load_file
 from engagement.spreadsheet import cell
 from engagement.stores import open_store
 from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cursor_of
-from engagement.terminal import json_line, plain
+from engagement.terminal import json_line, printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 _POLL_SECONDS = 0.2
@@ -209,7 +209,7 @@ def line(event: Fields) -> str:
         columns += [event["target_link_name"], event["target_link_url"]]
     if remarks:
         columns.append(f"({', '.join(remarks)})")
-    return "  ".join(plain(word) for word in columns)
+    return "  ".join(printable(word) for word in columns)
 
 
 def _client(event: Fields) -> str:

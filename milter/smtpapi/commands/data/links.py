@@ -16,7 +16,7 @@ import click
 from engagement.links.stops import Stops, StopsError, edit, load
 from engagement.links.urls import refusal
 from engagement.settings import load_file
-from engagement.terminal import plain
+from engagement.terminal import printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 _MESSAGE = re.compile(r"[0-9a-fA-F]{32}")
@@ -137,13 +137,13 @@ def show(config: Path) -> None:
         stops = load(path)
     for sort in ("messages", "transmissions", "campaigns", "targets"):
         for name, sender in getattr(stops, sort).items():
-            say(plain(f"stopped  {_description(sort, name)}" + (f"  by {sender}" if sender else "")))
+            say(printable(f"stopped  {_description(sort, name)}" + (f"  by {sender}" if sender else "")))
     for target, to in stops.points.items():
-        say(plain(f"pointed  target {target}  to {to}"))
+        say(printable(f"pointed  target {target}  to {to}"))
 
 
 def _description(sort: str, name: str) -> str:
-    return plain(f"{sort.removesuffix('s')} {name}")
+    return printable(f"{sort.removesuffix('s')} {name}")
 
 
 @contextmanager

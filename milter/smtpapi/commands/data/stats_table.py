@@ -7,7 +7,7 @@ from typing import Any
 from engagement.figures.definitions import FIGURES, RATES, rate
 from engagement.figures.increments import LEVELS, LIFE, Level
 from engagement.figures.query import FigureQuery, FigureRow
-from engagement.terminal import plain
+from engagement.terminal import printable
 
 _SIDES = ("people", "unsure", "machine")
 _HITS = (
@@ -159,7 +159,7 @@ def _group(group: str, by: str) -> str:
     if by == "link":
         place, _, name = group.partition(":")
         group = f"{place} {name}" if place else name
-    return plain(group) or "-"
+    return printable(group) or "-"
 
 
 def _value(row: FigureRow, name: str) -> int | float | None:

@@ -14,7 +14,7 @@ from engagement.registry import open_registry
 from engagement.registry.port import RegistryError
 from engagement.settings import load_file
 from engagement.stores import open_store
-from engagement.terminal import plain
+from engagement.terminal import printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def show_all(config: Path, as_json: bool) -> None:
             say(json.dumps(found))
             return
         for each in found:
-            say(plain(f"{each['id']}  {_state(each)}  {each['name']}  {each['target']}"))
+            say(printable(f"{each['id']}  {_state(each)}  {each['name']}  {each['target']}"))
 
 
 def _state(view: dict[str, Any]) -> str:
@@ -165,7 +165,7 @@ def show(config: Path, webhook: str, batches: bool, as_json: bool) -> None:
         else:
             for name, value in found.items():
                 if name != "links":
-                    say(plain(f"{name:22} {value if isinstance(value, str) else json.dumps(value)}"))
+                    say(printable(f"{name:22} {value if isinstance(value, str) else json.dumps(value)}"))
 
 
 @command.command()
@@ -243,7 +243,7 @@ def _service(config: Path) -> Iterator["WebhookService"]:
             for each in error.errors:
                 said = each.get("response")
                 say(
-                    plain(each["message"] + (f": {said['status']} {said['body']:.200}" if said else "")),
+                    printable(each["message"] + (f": {said['status']} {said['body']:.200}" if said else "")),
                     err=True,
                 )
             sys.exit(1)

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from engagement.terminal import json_line, plain
+from engagement.terminal import json_line, printable
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
 from smtpapi.commands.mail.reason_words import SKIP, WHY
@@ -162,16 +162,20 @@ def _top_html(parsed: EmailMessage) -> str:
 
 
 def _show(title: str, facts: Iterable[tuple[str, str]], rows: Iterable[PreviewRow]) -> None:
-    say(plain(title), bold=True)
+    say(printable(title), bold=True)
     for label, value in facts:
-        say(f"  {label + ':':<11}{plain(value)}")
+        say(f"  {label + ':':<11}{printable(value)}")
     for row in rows:
         say()
         say(f"{row.part:<7}", nl=False)
         say(row.what, nl=False, fg="green" if row.changed else "yellow", bold=True)
-        say("".join(f" {each}" for each in (row.name and f"“{plain(row.name)}”", plain(row.note)) if each))
+        say(
+            "".join(
+                f" {each}" for each in (row.name and f"“{printable(row.name)}”", printable(row.note)) if each
+            )
+        )
         if row.before:
-            say(f"       {'-' if row.changed else ' '} {plain(row.before)}")
+            say(f"       {'-' if row.changed else ' '} {printable(row.before)}")
         if row.after:
             sign = " " if row.after == REMOVED else "+"
-            say(f"       {sign} {plain(row.after)}", fg="green")
+            say(f"       {sign} {printable(row.after)}", fg="green")

@@ -23,7 +23,7 @@ from engagement.links.ring_file import load_ring
 from engagement.settings import Settings, SettingsError, load_file, load_text
 from engagement.settings.schema import AddedRecipients
 from engagement.settings.scopes import listen_of
-from engagement.terminal import plain
+from engagement.terminal import printable
 from engagement.tracking_domains.copy_file import CopyFile
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.output_folder import write_below
@@ -218,7 +218,7 @@ def _refuse_clashes(jobs: Iterable[Job]) -> None:
         first = by_name.setdefault(job.path, job)
         if first is not job:
             raise click.UsageError(
-                f"{first.source} and {job.source} would both become {plain(job.path)} in --output-dir;"
+                f"{first.source} and {job.source} would both become {printable(job.path)} in --output-dir;"
                 " give the folder above them, or rewrite them one after the other"
             )
 

@@ -26,7 +26,7 @@ from engagement.links.ring_file import edit_ring
 from engagement.registry import open_registry
 from engagement.settings import Settings, load_file
 from engagement.systemd import Heartbeat, notify
-from engagement.terminal import plain
+from engagement.terminal import printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 from smtpapi.commands.services.stopping import stopped_by_signal
 
@@ -148,9 +148,9 @@ def status(config: Path, as_json: bool) -> None:
             }
             click.echo(json.dumps(fields))
         else:
-            say(plain(_line(report, own, now, dead=dead)))
+            say(printable(_line(report, own, now, dead=dead)))
             for sort, text in report.trouble.items():
-                say(plain(f"    {sort}: {text}"))
+                say(printable(f"    {sort}: {text}"))
     if own is None:
         say(f"{host}: this host has said nothing yet; does `smtpapi cluster run` run here?", err=True)
 

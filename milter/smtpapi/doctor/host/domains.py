@@ -12,7 +12,7 @@ from typing import Final
 from engagement.registry.port import Document
 from engagement.settings import Settings
 from engagement.shipper.lock import is_held
-from engagement.tracking_domains.kept import documents, domain_of
+from engagement.tracking_domains.documents import documents, domain_of
 from engagement.tracking_domains.model import CopyError, EnteredDomains, TrackingDomain, decoded, encoded
 from smtpapi.doctor.finding import Finding, Level
 from smtpapi.doctor.host.registry import TROUBLES, User, opened, shut_to, there

@@ -39,7 +39,7 @@ _INJECTION, _DELIVERY, _DELAY, _COMPLAINT = (
 assert min(TYPE_CODES[name] for name in ALONE) == _INJECTION, "hits have the smaller numbers"
 
 
-def tally(
+def summed(
     hits: list[Hit], others: Iterable[Others], from_ms: int, levels: tuple[int, ...],
     values_of: Callable[[int], Iterable[int]],
 ) -> Sums:  # fmt: skip
