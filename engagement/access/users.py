@@ -16,7 +16,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from engagement.registry.port import ConflictError, Document, Registry
 
 KIND: Final = "user"
-LONGEST_NAME: Final = 100  # characters
+LONGEST_NAME: Final = 100  # characters: it stands in one line of lists and pages
 SHORTEST_PASSWORD: Final = 12  # characters; a guess between the 8 and 15 of NIST SP 800-63B-4
 LONGEST_PASSWORD: Final = 256  # characters: hashing a book takes this machine's time
 _HASHER: Final = PasswordHasher()

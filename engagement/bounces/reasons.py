@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 MAX_REASON: Final = 1000  # characters that are kept
-_LOOKED_AT: Final = 8 * MAX_REASON
+_LOOKED_AT: Final = 8 * MAX_REASON  # more than is kept, as what is hidden becomes shorter
 HIDDEN: Final = "<…>"
 _QUOTED_LOCAL_PART: Final = re.compile(r'"[^"\n]{0,70}"(?=@)')
 _BETWEEN: Final = re.compile(r"([\s<>()\[\]{},;\"'`|]+)")

@@ -18,11 +18,11 @@ from engagement.bounces.reasons import reply_code, without_addresses
 from engagement.events.ids import reported_id
 from engagement.events.model import MessageEvent, recipient_mark
 
-_MOST: Final = 1000  # recipients of one report
-_LONGEST: Final = 998  # characters of a Message-ID
+_MOST: Final = 1000  # recipients of one report: anybody can send one, and each makes an event
+_LONGEST: Final = 998  # characters of a Message-ID, which stands in one line (RFC 5322 2.1.1)
 _MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
 _VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
-_LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report
+_LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report; queues give up after five days
 
 
 class Returned(NamedTuple):

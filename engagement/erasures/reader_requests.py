@@ -14,7 +14,7 @@ from engagement.links.token import unpack
 from engagement.registry.port import Document, Registry
 
 KIND: Final = "reader_request"
-_MOST: Final = 200  # of one page
+_MOST: Final = 200  # of one page, which a person works off; others come once these are settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ _AFTER: Final = _AT + 9  # where the link's payload begins
 OF_NOBODY: Final = b"\xc4\x18" + bytes(24)
 _MAX_MS: Final = 1 << 48  # what an id can hold: the year 10889
 _MAX_HITS: Final = 1 << 31  # one more than what an integer column of each store holds
-_MAX_SIGNALS: Final = 1 << 31
-_MAX_MARK: Final = 0xFFFF
+_MAX_SIGNALS: Final = 1 << 31  # `Signals` has 19 bits today; those of newer programs are read as well
+_MAX_MARK: Final = 0xFFFF  # what `events.model.recipient_mark` makes
 
 # One of each for all threads: they hold nothing between two calls, and no other thread runs within a call.
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -273,7 +273,8 @@ def event_id(record: bytes) -> str:
 def several(record: bytes, id: str, at_ms: int, hits: int) -> bytes:
     """Return the record that stands for a number of hits like this one.
 
-    id, at_ms: of the last of them. Raises BadRecord for a record that is no hit.
+    id, at_ms: of the last of them. Raises BadRecord for a record that is no hit, OverflowError for a number
+    of more than 64 bits.
     """
     hit = decode(record)
     if not isinstance(hit, Hit):

@@ -31,7 +31,8 @@ _LINK: Final = ("target_link_url", "target_link_name", "x_link_ordinal")
 def window(query: FigureQuery) -> tuple[int, int]:
     """Return from when, inclusive, to when events are needed; Unix milliseconds.
 
-    Somewhat before the first increment: a hit may repeat one from there. Raises TypeError for an open window.
+    Somewhat before the first increment: a hit may repeat one from there. Raises TypeError for an open window,
+    KeyError for a precision that is not known.
     """
     if query.from_ms is None or query.to_ms is None:
         raise TypeError("a window has a beginning and an end")

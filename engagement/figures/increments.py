@@ -44,7 +44,10 @@ _MONDAY: Final = 4 * 86_400_000  # 5 January 1970; the epoch was a Thursday
 
 
 def begin(precision: str, at_ms: int) -> int:
-    """Return when the increment began that holds a moment (Unix milliseconds). Raises KeyError."""
+    """Return when the increment began that holds a moment (Unix milliseconds).
+
+    Raises KeyError for a precision that is not known.
+    """
     if precision == "month":
         day = datetime.fromtimestamp(at_ms // 1000, UTC)
         return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
@@ -53,6 +56,9 @@ def begin(precision: str, at_ms: int) -> int:
 
 
 def end(precision: str, at_ms: int) -> int:
-    """Return when the increment ends that holds a moment, which is where the next one begins."""
+    """Return when the increment ends that holds a moment, which is where the next one begins.
+
+    Raises KeyError for a precision that is not known.
+    """
     first = begin(precision, at_ms)
     return begin("month", first + 31 * Level.DAY) if precision == "month" else first + _SPANS[precision]

@@ -98,6 +98,7 @@ def answer(query: FigureQuery, cells: Iterable[tuple[Cell, int]]) -> tuple[Figur
     """Return the rows that answer a query.
 
     cells: those of `reading(query)` with their sums; of one cell several are added up, others are ignored.
+    Raises UnsupportedQueryError and ValueError as `reading` does.
     """
     selection = reading(query)
     groups: dict[str, dict[int | None, dict[int, int]]] = {}

@@ -19,7 +19,7 @@ from engagement.registry.port import Document, Registry
 KIND: Final = "kept_html"
 BODY: Final = "kept_html_body"
 FORMS: Final = 4  # of one campaign: a letter in two languages, each in two versions. The newest stay
-MOST: Final = 500  # of all campaigns; beyond, the oldest goes
+MOST: Final = 500  # of all campaigns, some 30 MB as packed; beyond, the oldest goes
 _PAGE: Final = 500  # documents of one read
 
 

@@ -25,7 +25,7 @@ from engagement.links.urls import refusal
 VERSION: Final = 1
 _SORTS: Final = ("messages", "transmissions", "campaigns", "targets")
 _MODE: Final = 0o640
-_MAX_SIZE: Final = 1 << 26  # bytes
+_MAX_SIZE: Final = 1 << 26  # bytes, as it is read whole: half a million targets of 100 characters
 
 
 class StopsError(ValueError):

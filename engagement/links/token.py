@@ -94,7 +94,10 @@ def seal_by_parts(sealing: Sealing, link: bytes) -> bytes:
 
 
 class CopySealer:
-    """Seals the links of one recipient's copy. `copy_sealer` makes it."""
+    """Seals the links of one recipient's copy. `copy_sealer` makes it.
+
+    Raises CannotSeal for an identity with a field over its bound.
+    """
 
     __slots__ = ("_cipher", "_identity", "_key_id", "_sealings", "_tenant")
 

@@ -21,8 +21,8 @@ from typing import IO, Any, Final, NamedTuple
 
 _log = logging.getLogger("engagement.maillogs")
 
-PORTION: Final = 256 * 1024  # bytes that are read in one step
-_HEAD: Final = 512  # bytes at the beginning by which a file is known
+PORTION: Final = 256 * 1024  # bytes that are read in one step, which bounds its memory and its commit
+_HEAD: Final = 512  # bytes at the beginning by which a file is known: a few lines, each with its time
 _LONGEST: Final = 1024 * 1024  # a line without an end is given up after so many bytes
 _OPENERS: Final[dict[str, Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 

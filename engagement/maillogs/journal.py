@@ -18,7 +18,7 @@ _FIELDS: Final = (
     "__CURSOR,__REALTIME_TIMESTAMP,_SOURCE_REALTIME_TIMESTAMP,SYSLOG_IDENTIFIER,SYSLOG_PID,MESSAGE"
 )
 _PORTION: Final = 256 * 1024  # bytes of one read: some 500 entries
-_MAX_MS: Final = 1 << 48
+_MAX_MS: Final = 1 << 48  # what an event's id can hold
 
 
 class Journal:

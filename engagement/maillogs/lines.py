@@ -11,7 +11,7 @@ from typing import Final
 
 from engagement.maillogs.facts import Line
 
-MAX_LINE: Final = 65_536  # bytes that are looked at
+MAX_LINE: Final = 65_536  # bytes that are looked at, so that no line costs more than a moment
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _HEAD: Final = re.compile(
     r"(?:<\d{1,3}>)?"
@@ -22,7 +22,7 @@ _HEAD: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _AHEAD_MS: Final = 86_400_000  # a clock may be wrong, and a zone misread; further ahead it was last year
-_MAX_MS: Final = 1 << 48
+_MAX_MS: Final = 1 << 48  # what an event's id can hold
 
 
 def parsed(line: bytes, now_ms: int) -> Line | None:

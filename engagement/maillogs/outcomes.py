@@ -27,8 +27,8 @@ _TYPES: Final = {
     Status.DISCARDED: "bounce",
     Status.EXPIRED: "expiration",
 }
-_PATH: Final = 4  # hops that are remembered
-_RECIPIENTS: Final = 1000  # of one message whose failures are remembered
+_PATH: Final = 4  # hops that are remembered; a content filter is one, and a loop must not make more
+_RECIPIENTS: Final = 1000  # of one message whose failures are remembered, as they are stored with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 SHARDS: Final = 16  # of each kind, so that one node does not serve it alone
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = 0x01B21DD213814000  # 1970 in the ticks of 100 ns that such UUIDs count (RFC 9562 5.1)
-_OVERLAP_MS: Final = 120_000
+_OVERLAP_MS: Final = 120_000  # see above; clocks set by NTP differ by less, and a change takes seconds
 _REMEMBERED_MS: Final = 29 * _DAY_MS  # a day less than the table's time to live
 _TRIES: Final = 20  # of a change without `expected` that others change at the same time
 

@@ -9,9 +9,9 @@ each document's last state, whatever it missed between.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-MOST: Final = 1000  # documents of one answer
+MOST: Final = 1000  # documents of one answer, which is held in memory
 LONGEST_KEY: Final = 1024  # characters: an address has at most 254 (RFC 5321 4.5.3.1.3), before it a tenant
-LARGEST: Final = 1_048_576  # bytes of a document as JSON
+LARGEST: Final = 1_048_576  # bytes of a document as JSON: it is read and written as a whole
 
 Data = Mapping[str, Any]
 

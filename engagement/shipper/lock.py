@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = "shipper.lock"
-_POLL_SECONDS = 0.5
-_TRIES = 4
-_TRY_SECONDS = 0.02
+_POLL_SECONDS = 0.5  # between two tries of a shipper that stands by: it takes over within a second
+_TRIES = 4  # of one `take`, with
+_TRY_SECONDS = 0.02  # between them: `is_held` has the lock for a moment only
 
 
 class ShipperLock:

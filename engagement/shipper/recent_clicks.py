@@ -9,8 +9,8 @@ from typing import Final
 
 from engagement.classify.model import Seen, Within
 
-MOST: Final = 100_000  # clicks
-_MANY: Final = 500  # of one address, looked at together at most
+MOST: Final = 100_000  # clicks, which bounds the memory; beyond, only half as many stay
+_MANY: Final = 500  # of one address, looked at together at most: each looks at those before it
 _moment = attrgetter("at_ms")
 
 

@@ -80,7 +80,7 @@ def classify_messages(
 ) -> list[ClassifiedHit]:
     """Return all hits of messages (16 bytes each), classified by everything that is known now.
 
-    seen_by: which messages each address clicked in, in time order.
+    seen_by: which messages each address clicked in, in time order. Raises StoreError.
     """
     message_ids = list(messages)
     deliveries = store.deliveries(message_ids)

@@ -32,7 +32,7 @@ _log = logging.getLogger("engagement.shipper")
 
 SETTLED_SECONDS: Final = 600.0  # scanners that come as browsers show themselves within minutes
 _EVERY: Final = 5.0  # seconds from one look at what waits to the next
-_MOST: Final = 200  # clicks of one look
+_MOST: Final = 200  # clicks of one look, so that records do not wait for it for long
 _SWEEP_SECONDS: Final = 3600.0  # from one removal of old undos, which are days old, to the next
 _UNDONE_DAYS: Final = 60  # for which a wish may be under way; no spool waits that long
 _TRIES: Final = 10  # of a change that others make at the same time

@@ -38,7 +38,7 @@ _NAME = re.compile(
     r"(?P<stem>[^-]+-[0-9]+-(?P<start>[0-9]+)-(?P<number>[0-9]+))\.(?:open|ready|repeats)", re.ASCII
 )
 _FRESH_SECONDS = 60.0  # making a segment takes milliseconds; the process that made an older one died
-_COMPLAIN_EVERY = 60.0
+_COMPLAIN_EVERY = 60.0  # seconds between two lines about the same trouble
 _NEWER = "a newer program wrote it; use the newer program"
 
 

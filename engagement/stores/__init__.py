@@ -54,9 +54,9 @@ def life(settings: Settings) -> Lifetimes:
 
 
 def migrate_store(settings: Settings, report: Callable[[str], None]) -> None:
-    """Create the store's tables, or bring them to the newest schema. Raises StoreError.
+    """Create the store's tables, or bring them to the newest schema.
 
-    report: called with the text of each step.
+    report: called with the text of each step. Raises StoreError, and NotInstalledError without the driver.
     """
     if settings.store.engine != "cassandra" or settings.cassandra_client is None:
         open_store(settings, writing=True).close()
@@ -78,7 +78,10 @@ def migrate_store(settings: Settings, report: Callable[[str], None]) -> None:
 
 
 def check_store(settings: Settings) -> tuple[list[str], bool]:
-    """Return the store's state as lines of text, and whether all is well. Raises StoreError."""
+    """Return the store's state as lines of text, and whether all is well.
+
+    Raises StoreError, and NotInstalledError without the engine's driver.
+    """
     from engagement.stores.port import Query
 
     if settings.store.engine != "cassandra" or settings.cassandra_client is None:

@@ -17,7 +17,7 @@ from engagement.stores.port import Count, Query
 HOUR_MS: Final = 3_600_000
 
 _Link = str | bytes
-_FORGET_AT: Final = 100_000
+_FORGET_AT: Final = 100_000  # links that are remembered; for fewer a pass over all is not worth it
 
 
 class RepeatFinder:

@@ -16,7 +16,7 @@ TAGS: Final = 100  # different ones of a customer (contract.md 3.2)
 SETS: Final = 2_000  # of them in one customer's list: a partition of some hundred kilobytes
 LIFE_SECONDS: Final = 600.0  # of what is cached (contract.md 3.2), then it is read again
 DAY_MS: Final = 86_400_000
-_CUSTOMERS: Final = 1_000
+_CUSTOMERS: Final = 1_000  # whose lists are cached; beyond, it begins anew, which bounds its memory
 
 Customer = tuple[str, str]  # tenant, customer id
 

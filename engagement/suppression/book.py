@@ -106,7 +106,7 @@ def remove(
     """Remove entries of a recipient; return how many there were.
 
     list_id: that list's entries, "" for those of no list, None for all. Raises ComplianceError where one of
-    them must stay, and then removes none; RegistryError.
+    them must stay, and then removes none; RegistryError; BadEntryError for a document that is no entry.
     """
     selected = [
         each
@@ -162,7 +162,8 @@ def find(registry: Registry, search: Search, cursor: str = "", limit: int = MOST
     """Return the entries after a cursor that fit, at most so many, in the order of their recipients.
 
     A page may have fewer, and even none, before the last one. What is added or removed meanwhile shifts
-    nothing: no entry comes twice, and none that stays is left out. Raises RegistryError.
+    nothing: no entry comes twice, and none that stays is left out. Raises RegistryError, and BadEntryError
+    for a document that is no entry.
     """
     found: list[Entry] = []
     after, looked_at = cursor, 0

@@ -22,7 +22,7 @@ _log = logging.getLogger("engagement.suppression")
 
 INVALID_RECIPIENT: Final = 10  # of engagement.bounces
 _COUNTED: Final = "suppression_count"
-_WAITING: Final = 10_000  # events that wait for a registry that fails
+_WAITING: Final = 10_000  # events that wait for a registry that fails; beyond, the oldest are not counted
 _BUDGET: Final = (
     0.5  # seconds of one turn: in a cluster an event takes some 30 ms, and others wait to be shipped
 )

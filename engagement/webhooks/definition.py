@@ -24,7 +24,7 @@ MASK: Final = "********"  # stands for a secret in answers; sent back, it leaves
 
 _MOST_HEADERS: Final = 5  # contract.md 8.2, as the 3000 octets
 _HEADERS_SIZE: Final = 3000  # octets
-_LONGEST_NAME: Final = 255
+_LONGEST_NAME: Final = 255  # characters; a guess: contract.md 8.2 names no limit
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token (RFC 9110 5.6.2)
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")  # RFC 9110 5.5, ASCII
 _OURS: Final = re.compile(

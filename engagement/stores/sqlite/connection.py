@@ -234,7 +234,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Run `work` in one transaction, or within the one there is; return its result."""
+    """Run `work` in one transaction, or within the one there is; return its result.
+
+    Raises what `work` raises, and sqlite3.Error where a transaction cannot be begun or committed. One that
+    was begun here is rolled back then; one of the caller's is left as it is.
+    """
     begun = connection.in_transaction
     if not begun:
         connection.execute("BEGIN IMMEDIATE")

@@ -106,7 +106,7 @@ def injections(connection: sqlite3.Connection, name: MessageName) -> list[Inject
 
 
 def past_labels(connection: sqlite3.Connection, terms: Terms, event_id: str) -> tuple[PastLabel, ...]:
-    """Return the labels that a hit had before, oldest first."""
+    """Return the labels that a hit had before, oldest first. Raises ValueError for a text that is no id."""
     return tuple(
         PastLabel(_label(connection, terms, client, reason, rules, certain), until_ms)
         for client, certain, reason, rules, until_ms in connection.execute(_PAST, (event_key(event_id),))
@@ -114,7 +114,10 @@ def past_labels(connection: sqlite3.Connection, terms: Terms, event_id: str) -> 
 
 
 def relabel(connection: sqlite3.Connection, terms: Terms, labels: Iterable[LabelledHit], at_ms: int) -> int:
-    """Change labels and the figures with them, in a transaction of the caller's; return how many changed."""
+    """Change labels and the figures with them, in a transaction of the caller's; return how many changed.
+
+    Raises ValueError for a hit whose id is none.
+    """
     groups: dict[_Whose, list[tuple[int | bytes, ...]]] = {}
     changed: set[tuple[int, int]] = set()
     made, done = Differences(), 0

@@ -222,7 +222,10 @@ def counts(connection: sqlite3.Connection, terms: Terms, query: Query) -> dict[s
 
 
 def shown(connection: sqlite3.Connection, terms: Terms, line: tuple[Any, ...]) -> Fields:
-    """Return the event of one line of `plan`'s statements."""
+    """Return the event of one line of `plan`'s statements.
+
+    Raises BadRecord or BadToken for a record that no version of this program has written.
+    """
     event_id, kind, client, certain, reason, rules, rcpt_hash, record, message_fields, repeat = line[:10]
     if record[:1] == b"{":
         fields: Fields = json.loads(record)

@@ -64,7 +64,8 @@ def add(
 
     tags: the number of each row's tag set. Rows that are there and were told alike are left alone, and so are
     those that later rules have classified. new: none is expected to be there; raises SomeAreThereError if one
-    is. They nearly always are new, and a savepoint to go back to made inserting them half as fast.
+    is. They nearly always are new, and a savepoint to go back to made inserting them half as fast. Raises as
+    `Portion` does for a row that cannot be stored.
     """
     if not rows:
         return [], []

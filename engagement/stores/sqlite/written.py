@@ -46,7 +46,7 @@ _MESSAGES: Final = (
     "SELECT message, at_ms, recipient, transmission, run, sender, injection FROM message WHERE message IN "
 )
 _WITH_EVENTS: Final = "SELECT DISTINCT message FROM event INDEXED BY by_message WHERE message IN "
-_AT_ONCE: Final = 256  # messages of one look-up
+_AT_ONCE: Final = 256  # messages of one look-up: SQLite before 3.32 binds 999 values at most
 ADD_LOOKUP: Final = "INSERT INTO lookup (run, what, hash, ref) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 ADD_TAG_SET: Final = """
 INSERT INTO tag_set (tenant, customer, set_id, tags, used) VALUES (?, ?, ?, ?, ?)

@@ -32,7 +32,7 @@ def is_ripe(tools: Tools, stored: Stored) -> bool:
 def correct(tools: Tools, webhook: Webhook, filler: Filler, stored: Stored) -> Stored | None:
     """Make a batch of the corrections of a delivered one, and return it; None if its hits are as they were.
 
-    Raises NotOursError, RegistryError, StoreError.
+    Raises NotOursError, RegistryError, StoreError, and ValueError for an event that no batch can hold.
     """
     body = tools.documents.body(stored.batch)
     hits = list(sent_hits(body)) if body else []

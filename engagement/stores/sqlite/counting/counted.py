@@ -19,7 +19,7 @@ from engagement.stores.sqlite.reading import tenants
 from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import state
 
-_FOR_EVER: Final = 2**62
+_FOR_EVER: Final = 2**62  # later than any hour there is, and SQLite can hold it
 _HOURS: Final = """
 SELECT type, sum(recorded), sum(expired), sum(counted), sum(people), sum(messages), sum(people_messages)
 FROM hourly WHERE tenant = ? AND campaign = ? AND hour >= ? AND hour <= ? GROUP BY type
@@ -34,7 +34,7 @@ _OF_DAY: Final = (
 _IS_PARTIAL: Final = "SELECT 1 FROM partial_day WHERE tenant = ? AND day = ?"
 # Which column tells the groups apart (`contribution.Cube`).
 _GROUP_COLUMNS: Final = {"campaign": "a", "domain": "a", "link": "b"}
-_MOST_GROUPS: Final = 1_000
+_MOST_GROUPS: Final = 1_000  # that a statement names one by one; of more, as of many equal ones, all are read
 _SEEKS: Final = 400  # a year of days
 # The increments of the cubes that lie within days.
 LEVELS: Final = {
@@ -65,7 +65,10 @@ def totals(connection: sqlite3.Connection, terms: Terms, query: Query) -> dict[s
 
 
 def cells(connection: sqlite3.Connection, terms: Terms, query: FigureQuery) -> list[tuple[Cell, int]]:
-    """Return the cells that answer a query of figures."""
+    """Return the cells that answer a query of figures.
+
+    Raises UnsupportedQueryError and ValueError as `figures.query.reading` does.
+    """
     selection, tenant = reading(query), terms.number(connection, query.tenant)
     where = ["tenant = ?", "cube = ?"]
     bound: list[object] = [tenant, int(selection.cube)]

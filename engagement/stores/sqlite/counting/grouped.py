@@ -26,7 +26,7 @@ from engagement.stores.sqlite.terms import Terms
 from engagement.stores.sqlite.writing import state
 
 DAY: Final = int(Level.DAY)
-_SELDOM: Final = 60.0  # seconds
+_SELDOM: Final = 60.0  # seconds until days are looked for again, once none is left: they end once a day
 _AFTER_MS: Final = 6 * HOUR_MS  # that a day is over: what comes late has mostly come
 MOST_COUNTED: Final = 300_000  # events that an answer is counted from: a second or two
 _MOST_OF_DAY: Final = 1_000_000  # events of a day that are counted in one transaction: some seconds
@@ -102,7 +102,11 @@ class _UnlistedTagsError(Exception):
 def cells(
     connection: sqlite3.Connection, terms: Terms, group: Grouping, query: FigureQuery, values: tuple[str, ...]
 ) -> list[tuple[Cell, int]] | None:
-    """Return the cells that answer a query of figures by a group (see the port: `grouped`)."""
+    """Return the cells that answer a query of figures by a group (see the port: `grouped`).
+
+    Raises UnsupportedQueryError and ValueError as `figures.query.reading` does, and UnsupportedQueryError
+    where more than MOST_COUNTED events would be read.
+    """
     selection, level = reading(query), LEVELS[query.precision]
     if selection.first is None or selection.last is None:
         return None

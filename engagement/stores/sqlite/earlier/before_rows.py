@@ -19,7 +19,7 @@ from engagement.stores.port import Count, LabelledHit, Query, clamped, cursor_po
 from engagement.stores.sqlite.codes import TYPE_CODES
 from engagement.stores.sqlite.terms import Terms
 
-_FAR_MS: Final = 1 << 62
+_FAR_MS: Final = 1 << 62  # later than any event, and SQLite can hold it
 _REPEAT: Final = f"""CASE WHEN event.link = x'' THEN 0 ELSE EXISTS (
     SELECT 1 FROM event_before AS before INDEXED BY event_by_message
     WHERE before.message_id = event.message_id
