@@ -202,7 +202,7 @@ class CopyTracking:
         decision = decided.decision
         if decision is None or decided.why in (Why.NOT_GRANTED, Why.ADDED_RECIPIENT):
             return False
-        if not list_unsubscribe.is_wanted(self._message, decision, decided.recipient):
+        if not list_unsubscribe.applies(self._message, decision, decided.recipient):
             return False
         return not self.already_tracked and self.why_body_stays() is None
 
@@ -281,7 +281,7 @@ def why_body_stays(site: Site, envelope: Envelope, message: Message) -> Why | No
     lacks = message.lacks
     if not envelope.sender:
         return Why.NULL_SENDER
-    if not message.is_plain():
+    if not message.has_ascii_names():
         return Why.AMBIGUOUS_MIME
     if lacks(_SIGNATURES):
         return None

@@ -25,8 +25,8 @@ def reply(code: int, text: str) -> Refuse | None:
     found = _STATUS.match(text)
     if found is not None and found[1][0] == str(code)[0]:
         status, text = found[1], text[found.end() :]
-    words = text.encode("ascii", "replace").decode("ascii")[:_LONGEST]
-    return Refuse(str(code), status, words or ("Try again later" if code < 500 else "Not accepted"))
+    ascii_text = text.encode("ascii", "replace").decode("ascii")[:_LONGEST]
+    return Refuse(str(code), status, ascii_text or ("Try again later" if code < 500 else "Not accepted"))
 
 
 def code_in(text: str) -> tuple[int, str]:

@@ -121,17 +121,19 @@ class HtmlKeeper:
         if text is None or len(text) > self._most:
             return
         to = decoded(offer.message.first("To"))
-        words = mail_copy.known_words(injection.recipient, to, injection.metadata)
+        hidden_terms = mail_copy.personal_terms(injection.recipient, to, injection.metadata)
         copy = HtmlCopy(
             tenant="",
             campaign=injection.campaign,
             form=offer.form,
             recipient=injection.recipient,
-            subject=mail_copy.hidden(injection.subject, words),
+            subject=mail_copy.hidden(injection.subject, hidden_terms),
             at_ms=injection.at_ms,
             until_ms=injection.at_ms + offer.days * DAY_MS,
-            links=tuple(replace(each, target=mail_copy.hidden(each.target, words)) for each in offer.links),
-            html=mail_copy.copy_of(text, mail_copy.tracked_urls(offer.plan.edits), words),
+            links=tuple(
+                replace(each, target=mail_copy.hidden(each.target, hidden_terms)) for each in offer.links
+            ),
+            html=mail_copy.copy_of(text, mail_copy.tracked_urls(offer.plan.edits), hidden_terms),
         )
         if len(copy.html) <= 2 * self._most:
             self._folder.put(copy)

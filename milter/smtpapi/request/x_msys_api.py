@@ -222,8 +222,8 @@ class _Reading:
         reference = self._string(options, "consent_reference", "options.")
         if reference is None or is_reference(reference):
             return reference
-        wanted = f"at most {MAX_REFERENCE} bytes without line breaks"
-        self._warnings.append(f"options.consent_reference ignored: expected {wanted}")
+        expected = f"at most {MAX_REFERENCE} bytes without line breaks"
+        self._warnings.append(f"options.consent_reference ignored: expected {expected}")
         return None
 
     def _transmission_id(self, parsed: dict[str, Value]) -> int | None:

@@ -131,8 +131,8 @@ class PartEdits:
             raise TooManyLinksError
         for some in in_turns(links, self.check_time, _CHECK_LINKS):
             if tracks:
-                plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
-                self._some_links(some, plain, "text", edits)
+                targets = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
+                self._some_links(some, targets, "text", edits)
             edits += [Edit(*link.notation, b"", "attribute") for link in some if link.notation is not None]
         return self._finished(data, edits)
 
@@ -143,23 +143,24 @@ class PartEdits:
     def _anchors(self, anchors: Sequence[Anchor], part: str) -> list[Edit]:
         edits: list[Edit] = []
         for some in in_turns(anchors, self.check_time, _CHECK_LINKS):
-            plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
-            self._some_links(some, plain, part, edits)
+            targets = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
+            self._some_links(some, targets, part, edits)
         return edits
 
     def _some_links(
         self,
         links: Sequence[Anchor | TextLink],
-        plain: list[bytes | None],
+        targets: list[bytes | None],
         part: str,
         edits: list[Edit],
     ) -> None:
         """Add the edits of a few links, without a check of the time.
 
-        plain: their targets, None for a link that says more. Two links to one place have URLs of their own.
+        targets: where they lead, None for a link that says more. Two links to one place have URLs of their
+        own.
         """
-        while plain:
-            urls = self.links.common_clicks(plain, self.harmless, self.ordinals[part], part)
+        while targets:
+            urls = self.links.common_clicks(targets, self.harmless, self.ordinals[part], part)
             if urls:
                 self._count(len(urls))
                 self.ordinals[part] += len(urls)
@@ -168,10 +169,10 @@ class PartEdits:
                     for link, url in zip(links, urls, strict=False)
                 ]
             count = len(urls)
-            if count == len(plain):
+            if count == len(targets):
                 return
             self._add_link(links[count], part, edits)
-            links, plain = links[count + 1 :], plain[count + 1 :]
+            links, targets = links[count + 1 :], targets[count + 1 :]
 
     def _add_link(self, link: Anchor | TextLink, part: str, edits: list[Edit]) -> None:
         """Decide about one link, and add its edits unless it stays."""

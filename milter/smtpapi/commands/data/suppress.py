@@ -209,9 +209,9 @@ def _found(registry: Registry, search: Search) -> Iterator[Entry]:
 def _line(entry: Entry) -> str:
     """Return an entry in one line, the recipient first and what people wrote last."""
     of_list = f" list={entry.list_id}" if entry.list_id else ""
-    said = f": {entry.description}" if entry.description else ""
+    description = f": {entry.description}" if entry.description else ""
     moment = shown(entry)["updated"]
-    return f"{entry.recipient} {entry.type.value}{of_list} {moment} {entry.source.value}{said}"
+    return f"{entry.recipient} {entry.type.value}{of_list} {moment} {entry.source.value}{description}"
 
 
 def _kinds(kind: str) -> tuple[MailKind, ...]:

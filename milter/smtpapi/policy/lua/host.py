@@ -133,10 +133,10 @@ class Host(Library):
     def _header(self, part: int, name: bytes) -> object:
         if self._call is None:
             return ()
-        wanted = word(name)
+        field_name = word(name)
         if part:
-            return self._pieces(map(octets, self._mail_parts().header(part, wanted)))
-        values = self._call.msg.current.all(wanted.lower())
+            return self._pieces(map(octets, self._mail_parts().header(part, field_name)))
+        values = self._call.msg.current.all(field_name.lower())
         return self._pieces(octets(shown(value.decode("utf-8", "replace"))) for value in values)
 
     def _remove_header(self, name: bytes) -> object:
@@ -162,13 +162,13 @@ class Host(Library):
     def _addresses(self, part: int, name: bytes, component: bytes) -> object:
         if self._call is None:
             return ()
-        wanted = word(name)
+        field_name = word(name)
         if part:
-            values = self._mail_parts().header(part, wanted)
+            values = self._mail_parts().header(part, field_name)
         else:
             values = [
                 shown(value.decode("utf-8", "replace"))
-                for value in self._call.msg.current.all(wanted.lower())
+                for value in self._call.msg.current.all(field_name.lower())
             ]
         return self._pieces(texts.addresses(values, word(component)))
 
@@ -302,8 +302,8 @@ class Host(Library):
         return octets(found)
 
     def _cidr_query(self, name: bytes, address: bytes) -> object:
-        asked = peer_address(word(address)) or self._client()
+        queried = peer_address(word(address)) or self._client()
         try:
-            return self._shared.lists.query(word(name), asked)
+            return self._shared.lists.query(word(name), queried)
         except ListError as error:
             return None, str(error).encode()

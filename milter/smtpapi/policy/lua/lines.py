@@ -25,10 +25,10 @@ class Lines:
 
     def warn_once(self, text: str, source: str = "", line: int = 0) -> None:
         """Log a warning, each once for the whole policy."""
-        said = f"{source.removeprefix('@')}:{line}: {text}" if source else text
-        if said not in self._shared.warned:
-            self._shared.warned.add(said)
-            self._add(_WARNING, said)
+        warning = f"{source.removeprefix('@')}:{line}: {text}" if source else text
+        if warning not in self._shared.warned:
+            self._shared.warned.add(warning)
+            self._add(_WARNING, warning)
 
     def _add(self, level: int, text: str) -> None:
         if self.message is None:

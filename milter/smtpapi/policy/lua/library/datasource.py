@@ -62,7 +62,7 @@ class _Source:
             found = self._answers.get(key)
             if cached and found is not None and time.monotonic() - found[0] < declared.cache_life:
                 return found[1]
-            answer = self._asked(text, values)
+            answer = self._execute(text, values)
             if declared.cache_size:
                 self._answers[key] = (time.monotonic(), answer)
                 self._answers.move_to_end(key)
@@ -70,7 +70,7 @@ class _Source:
                     self._answers.popitem(last=False)
             return answer
 
-    def _asked(self, text: str, values: Values) -> Rows:
+    def _execute(self, text: str, values: Values) -> Rows:
         end = time.monotonic() + _LONGEST
         try:
             connection = self._connected()

@@ -144,9 +144,11 @@ class Library:
     def _cidr_define(
         self, name: bytes, kind: bytes, source: bytes, value: bytes, default: object, refresh: float
     ) -> bytes | None:
-        words = word(name), word(kind), word(source), word(value)
+        arguments = word(name), word(kind), word(source), word(value)
         try:
-            self._shared.lists.define(*words, default if isinstance(default, bytes) else None, float(refresh))
+            self._shared.lists.define(
+                *arguments, default if isinstance(default, bytes) else None, float(refresh)
+            )
         except ListError as error:
             return str(error).encode()
         return None
@@ -193,12 +195,14 @@ class Library:
         time.sleep(max(0.0, min(float(seconds), _SLEEP)))
 
     def _refused(self, name: bytes) -> bytes | None:
-        wanted = word(name)
-        known = calls.ignorable(wanted)
-        return None if any(each in self._shared.ignored for each in known) else calls.refused(wanted).encode()
+        call_name = word(name)
+        known = calls.ignorable(call_name)
+        return (
+            None if any(each in self._shared.ignored for each in known) else calls.refused(call_name).encode()
+        )
 
     def _refusals(self) -> bytes:
-        return " ".join(f"{name}={name}" for name in calls.plain_refusals()).encode()
+        return " ".join(f"{name}={name}" for name in calls.unconditional_refusals()).encode()
 
     def _offered(self) -> bytes:
         return " ".join(calls.OFFERED).encode()
