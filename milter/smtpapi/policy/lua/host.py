@@ -68,7 +68,7 @@ class Host(Library):
                 "expand": self._expand,
                 "cidr_query": self._cidr_query,
                 "route": self._routed,
-                "told": lambda: bool(self._shared.binding_header),
+                "reports_binding": lambda: bool(self._shared.binding_header),
                 "print": self._lines.print,
                 "warn": self._lines.warn,
             }
