@@ -96,6 +96,12 @@ NAMES_THAT_STAY = {
     "failing": "a field of shipper.json",
     "failing_since_ms": "a field of a webhook's state in the registry",
     "max_kept_html": "an option",
+    # Of rooms of engagement/ that are not done, as others import them; they go with those.
+    "asked": "a function of stores/sqlite",
+    "kept": "a module of tracking_domains",
+    "kept_ms": "a parameter of reclassification runs",
+    "plain": "a function of terminal",
+    "tally": "a module of stores/sqlite and its function",
 }
 # Files that still have such a word. The test fails for a line that is no longer needed, so the list only gets
 # shorter.
