@@ -39,7 +39,7 @@ _CLEANED = frozenset(
 # counts.
 _NOTATION = (b"[[", b"[=", b"=5B", b"{{", b"{=", b"=7B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
-_TOP = 65536  # bytes; text parts come before attachments
+_TOP = 65536  # bytes; text parts come before attachments. A guess
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
 # Signatures that cover the body too: patatt's, Usenet's, and DomainKeys' (RFC 4870).
 _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")

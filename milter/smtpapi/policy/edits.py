@@ -14,7 +14,7 @@ from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange
 
 _NAME = re.compile(r"[!-9;-~]{1,200}")  # RFC 5322 3.6.8
-_LONGEST = 65_536  # bytes of a value
+_LONGEST = 65_536  # characters of a value: as many as X-MSYS-API may have bytes (contract.md 3.1)
 _LINE = 900  # bytes after which a value is folded; SMTP takes 998 (RFC 5321 4.5.3.1.6)
 _OURS = frozenset({"x-smtpapi-split", "x-smtpapi-id"})
 # Numbered as they came, whatever the policy did. X-MSYS-API is taken out in any case, and never added to

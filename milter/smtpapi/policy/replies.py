@@ -4,7 +4,7 @@ import re
 
 from smtpapi.model.outcome import Refuse
 
-_LONGEST = 400  # octets of a reply's text
+_LONGEST = 400  # octets of a reply's text; a reply line has 512 (RFC 5321 4.5.3.1.5)
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})[ \t]+")
 _BLANKS = re.compile(r"[\r\n\t\0 ]+")
 _CODE = re.compile(r"([0-9]{3})[ -]?")

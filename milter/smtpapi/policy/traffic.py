@@ -13,7 +13,7 @@ from smtpapi.policy.windows import Windows
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 KINDS = ("connections", "receptions", "rejections")
-_SECONDS = 10  # of one window
+_SECONDS = 10  # of one window: a count may begin so much too early; a guess
 _RETAINED = 2 * 3600 // _SECONDS  # windows: as far back as the monitors of Momentum's manual look
 
 

@@ -33,7 +33,7 @@ from smtpapi.rewrite import mail_copy
 _LARGEST: Final = 4 * 1024 * 1024  # octets of a body: an attachment makes no larger HTML
 _PAUSE: Final = 1.0  # seconds: a sender who names a campaign for each mail costs no more than this
 _AGAIN: Final = 3600.0  # seconds until the same form of a campaign is offered again: its copy may be gone
-_REMEMBERED: Final = 4096  # forms of campaigns
+_REMEMBERED: Final = 4096  # forms of campaigns, some hundred bytes each; one that was let go is offered again
 _WAITING: Final = 2  # mails; a third is let go, and the next mail of its form is as good
 _CHARSETS: Final = re.compile(
     r"(?:utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d|koi8-[ru]|gb\w+|big5|shift_jis|euc-(?:jp|kr)|utf-16(?:[lb]e)?)\Z"

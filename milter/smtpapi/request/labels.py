@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from smtpapi.request.strict_json import Number, Value
 
+# contract.md 3.2; what proves a consent is ours, and its limit a guess.
 MAX_CAMPAIGN = 64  # bytes of UTF-8
 MAX_TAGS = 10
 MAX_TAG = 64  # bytes of UTF-8

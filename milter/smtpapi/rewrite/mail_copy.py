@@ -53,7 +53,7 @@ _LENGTH: Final = re.compile(r"\d{1,5}(?:\.\d+)?%?\Z")
 _SMALLEST: Final = 4  # pixels: what is smaller holds a place or counts
 _SHORTEST: Final = 3  # characters of a word that names somebody; shorter ones are in every text
 _MOST_TERMS: Final = 50  # of one message; a guess far above what a mail says of its reader
-_LONGEST_TARGET: Final = 300  # characters
+_LONGEST_TARGET: Final = 300  # characters of a target without its query; a guess
 
 
 def tracked_links(edits: Iterable[Edit]) -> tuple[CopiedLink, ...]:

@@ -26,9 +26,10 @@ from smtpapi.rewrite import pixels, places
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.rules import RewritingRules
 
-_UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
-_CHECK_LINKS = 64  # links handled between two checks of the time
-_MOST_ORIGINS = 4096  # remembered for a set of own hosts
+# A page may hold so many anchors, or need so many edits, for each link that may be tracked. A guess.
+_UNTRACKED = 10
+_CHECK_LINKS = 64  # links handled between two checks of the time; a guess, as in `deadline`
+_MOST_ORIGINS = 4096  # remembered for a set of own hosts: under 1 MB
 _LONGEST_ORIGIN = 100  # bytes; a longer one is checked each time
 _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)

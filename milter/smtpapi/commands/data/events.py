@@ -25,7 +25,7 @@ from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cur
 from engagement.terminal import json_line, plain
 from smtpapi.commands.options import config_option, exit_on_error, say
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # soon for a person who waits for an event, and few questions to the store
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),

@@ -22,7 +22,7 @@ from smtpapi.commands.options import config_option, exit_on_error, say
 
 _BOTH = "both"
 _SHOWN_FAULTS = 20  # lines of a file that are named; of the others only how many they are
-_PORTION = 1000
+_PORTION = 1000  # entries written at once, and lines between two moves of the bar; bounds the memory
 
 
 def _list_id(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _SECONDS: Final = 10.0  # for one answer; a browser waits longer, a reader does not
-_MOST: Final = 65_536  # bytes of an answer that are read
+_MOST: Final = 65_536  # bytes of an answer that are read; the tracker's are shorter, a stranger's have no end
 
 
 @dataclass(frozen=True, slots=True)

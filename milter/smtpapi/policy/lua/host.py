@@ -19,7 +19,7 @@ _TOO_LARGE = b"the message is too large for a policy"
 _NO_MESSAGE = b"there is no message here"
 _CONNECTION = 2  # msys.core.VCTX_CONN
 _ROUTE = re.compile(r"[^A-Za-z0-9._:-]")  # in names of bindings; Postfix's tables match the rest
-_LONGEST_ROUTE = 100
+_LONGEST_ROUTE = 100  # characters of a binding or routing domain: two fit into one line of a header; a guess
 
 
 class Host(Library):

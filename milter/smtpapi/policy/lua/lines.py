@@ -3,8 +3,8 @@
 from smtpapi.policy.lua.library.functions import Shared
 from smtpapi.policy.views import PolicyMessage
 
-_MOST = 100  # that the policies of one message log
-_LONGEST = 1000
+_MOST = 100  # that the policies of one message log: a loop must not fill the log; a guess
+_LONGEST = 1000  # characters that are held; of a message's line `telemetry.maillog` shows 500
 _WARNING = 4  # as syslog counts levels
 
 

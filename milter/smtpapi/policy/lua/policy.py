@@ -25,7 +25,7 @@ from smtpapi.policy.lua.threads import OwnThreads
 from smtpapi.policy.traffic import TRAFFIC
 
 _MOST_WAITING = 64  # states that are kept for later; a worker seldom serves more messages at once
-_SHOWN = 300  # characters of an error
+_SHOWN = 300  # characters of an error, which leaves room for its place among the 500 of `telemetry.maillog`
 # Names in a script that may ask what clients did lately.
 _TRAFFIC = frozenset({b"audit", b"inbound_session_count", b"pbp_inbound_session_count_service"})
 

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-_LARGEST = 64 * 1024 * 1024  # bytes of a list
+_LARGEST = 64 * 1024 * 1024  # bytes of a list: some two million networks, held in memory; a guess
 _TYPES = ("rbldnsd", "empty")
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from engagement.settings.schema import Datasource
 
-_BUSY_SECONDS = 0.2
-_LONGEST = 0.5  # seconds of one query
-_STEPS = 10_000  # of SQLite between two looks at the clock
+_BUSY_SECONDS = 0.2  # that a query waits for a file that another process has locked; less than _LONGEST
+_LONGEST = 0.5  # seconds of one query; a hook has two by default (`policy { lua_time }`)
+_STEPS = 10_000  # of SQLite's machine between two looks at the clock: about 0.1 ms
 
 Values = Mapping[str, object] | tuple[object, ...]
 

@@ -21,9 +21,12 @@ from smtpapi.policy.lua.library.patterns import PatternError
 from smtpapi.policy.lua.state import Script
 from smtpapi.policy.replies import code_in
 
-_PIECE = 200  # values that one call returns; the rest is fetched by `more`
-LARGEST = 32 * 1024 * 1024  # bytes of a body or text that a policy may have
-_SLEEP = 1.0  # seconds that one call waits at most
+# Values that one call returns; the rest is fetched by `more`. Lua's stack takes 8,000 (LUAI_MAXCSTACK).
+_PIECE = 200
+# Bytes of a body or text that a policy may have: all the memory that an interpreter has by default
+# (`policy { lua_memory }`).
+LARGEST = 32 * 1024 * 1024
+_SLEEP = 1.0  # seconds that one call waits at most; a hook has two by default (`policy { lua_time }`)
 
 
 @dataclass(slots=True)

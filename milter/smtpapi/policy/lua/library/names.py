@@ -20,7 +20,7 @@ from dns.rdtypes.txtbase import TXTBase
 from smtpapi.policy.traffic import address_of
 
 SECONDS = 1.0  # of one question: a hook has two by default (`policy { lua_time }`)
-_SILENT_SECONDS = 30.0  # after which a resolver that did not answer is asked again
+_SILENT_SECONDS = 30.0  # after which what had no answer is asked again, which costs a mail `SECONDS`; a guess
 _ANSWERS = 10_000  # that are kept, a few hundred bytes each
 TYPES = frozenset({"A", "AAAA", "TXT", "MX", "PTR", "NS"})
 
