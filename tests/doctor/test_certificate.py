@@ -89,18 +89,18 @@ def test_hsts_of_a_parent_where_links_are_http(tmp_path: Path, root: Issuer, rea
     with serving(server_files(tmp_path, root, "example.test"), "max-age=1000; includeSubDomains") as port:
         above = [(name, certificate.demand(name, "127.0.0.1", port)) for name in certificate.parents(HOST)]
     assert [name for name, _ in above] == ["example.test"]
-    (finding,) = complete(certificate.check_hsts(HOST, "", above, https=False, works=reachable))
+    (finding,) = complete(certificate.check_hsts(HOST, "", above, https=False, https_usable=reachable))
     assert finding.level is (Level.NOTE if reachable else Level.ERROR)
     assert "example.test says max-age=1000; includeSubDomains" in finding.what
 
 
 def test_hsts_of_the_host_itself_and_of_its_top_level_domain() -> None:
-    (own,) = certificate.check_hsts(HOST, "max-age=5", [], https=False, works=False)
-    (top,) = certificate.check_hsts("track.example.dev", "", [], https=False, works=False)
+    (own,) = certificate.check_hsts(HOST, "max-age=5", [], https=False, https_usable=False)
+    (top,) = certificate.check_hsts("track.example.dev", "", [], https=False, https_usable=False)
     assert (own.level, "browsers hold .dev to https" in top.what) == (Level.ERROR, True)
 
 
 def test_hsts_that_traps_nobody() -> None:
     above = [("example.test", "max-age=1000")]
-    assert list(certificate.check_hsts(HOST, "", above, https=False, works=False)) == []
-    assert list(certificate.check_hsts(HOST, "max-age=5", above, https=True, works=True)) == []
+    assert list(certificate.check_hsts(HOST, "", above, https=False, https_usable=False)) == []
+    assert list(certificate.check_hsts(HOST, "max-age=5", above, https=True, https_usable=True)) == []

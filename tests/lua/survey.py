@@ -2,7 +2,7 @@
 
 `PYTHONPATH=milter:. python tests/lua/survey.py FOLDER…` prints a table, and how many are refused for what.
 FOLDER: the git directory of a repository, `FOLDER:PATH` for a part of it. A policy is a `.lua` file or a
-block of a page that registers a module. Nothing of the repositories is kept here. `--plain` leaves out the
+block of a page that registers a module. Nothing of the repositories is kept here. `--unbound` leaves out the
 one line of configuration that policies need which choose a binding.
 
 What a site brings itself is stood in for: lists of networks and tables that a policy names are there, and
@@ -179,8 +179,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument(
-        "--plain", action="store_true", help='without policy { binding_header = "X-Binding" }'
+        "--unbound", action="store_true", help='without policy { binding_header = "X-Binding" }'
     )
     parser.add_argument("--least", type=int, default=0, help="how many must run")
     given = parser.parse_args()
-    sys.exit(main(given.folders, "" if given.plain else "X-Binding") < given.least)
+    sys.exit(main(given.folders, "" if given.unbound else "X-Binding") < given.least)

@@ -150,7 +150,7 @@ def _answer(mail: Mail, reply: Mapping[str, Any]) -> Answer:
 def through_miltertest(socket: Path, what: Offer, peer: Peer, expected: bytes = b"") -> Answer:
     """The answer to the peer's only mail, which has to be small: miltertest reads 1,024 octets at most.
 
-    It shows no body and no reply but compares: where `wanted` is what came, it is in the answer. Changes of
+    It shows no body and no reply but compares: where `expected` is what came, it is in the answer. Changes of
     fields with other names than ours are told without name, and recipients added are not told. It has no
     second client for a connection (SMFIC_QUIT_NC).
     """
@@ -167,7 +167,7 @@ def through_miltertest(socket: Path, what: Offer, peer: Peer, expected: bytes = 
         "recipients": "\n".join(mail.recipients),
         "fields": "\n".join(f"{name}:{value.decode()}" for name, value in fields),
         "body": body.decode(),
-        "wanted": expected.decode(),
+        "expected": expected.decode(),
         "names": "\n".join(_NAMES),
     }
     assert shutil.which("miltertest"), "run .ci/system test, which installs it"
@@ -210,7 +210,7 @@ def _compared(mail: Mail, what: Offer, shown: Mapping[str, str], expected: bytes
     ]
     if shown["body"] == "true":
         changes.append(("body", ""))
-        answer.body = expected if shown["wanted"] == "true" else b"another body"
+        answer.body = expected if shown["expected"] == "true" else b"another body"
     return answer
 
 

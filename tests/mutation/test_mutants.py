@@ -9,7 +9,7 @@ noticed, and the share.
 
 MUTANT_ONLY names a file of lines as they were printed: of the drawn, those alone are tried. MUTANT_TESTS:
 with these tests alone, for a quick look at new ones. MUTANT_MAP: a file that keeps which tests run which line
-(`which_tests.Map.kept`), so that a second run measures only what has changed. MUTANT_WORKERS (2): how many
+(`which_tests.Map.cached`), so that a second run measures only what has changed. MUTANT_WORKERS (2): how many
 are tried at once, and in how many processes tests are measured.
 """
 

@@ -1,6 +1,6 @@
 """Figures by difference equal the figures of what is known at the end, whatever came in whichever order."""
 
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterable
 from random import Random
 
@@ -188,9 +188,9 @@ def _counting_hits(facts: list[Fact]) -> list[Fact]:
 
 def _total_day(
     messages: Iterable[list[Fact]], types: set[str], *, raw: bool = False
-) -> Tally[tuple[int, str]]:
+) -> Counter[tuple[int, str]]:
     """Return messages (or links of messages) with such a hit by day and side."""
-    counts: Tally[tuple[int, str]] = Tally()
+    counts: Counter[tuple[int, str]] = Counter()
     for facts in messages:
         sides: dict[tuple[int, object], set[str]] = {}
         for fact in _counting_hits(facts):
@@ -218,7 +218,7 @@ def test_uniques_of_a_day_equal_a_plain_count(arrivals: list[tuple[str, Fact]]) 
         (72, _CLICKS, True),
     ):
         counted = _total_day(messages, types, raw=raw)
-        ours: Tally[tuple[int, str]] = Tally()
+        ours: Counter[tuple[int, str]] = Counter()
         for (cube, bucket, counter, _, _), n in sums.items():
             if cube == Cube.TOTAL_DAY and first <= counter < first + 3:
                 ours[bucket, sides[counter - first]] += n
@@ -234,8 +234,8 @@ def test_all_cubes_tell_of_the_same_hits(arrivals: list[tuple[str, Fact]]) -> No
         known.setdefault(message, {})[fact.order] = fact
     sums = _in_full(list(events.values()) for events in known.values())
 
-    def sums_of(cube: Cube, counters: Iterable[int]) -> Tally[int]:
-        counts: Tally[int] = Tally()
+    def sums_of(cube: Cube, counters: Iterable[int]) -> Counter[int]:
+        counts: Counter[int] = Counter()
         cells: list[tuple[Cell, int]] = list(sums.items())
         for (of, _, counter, _, _), n in cells:
             if of == cube and counter in counters:

@@ -6,7 +6,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from smtpapi.setup import milters
-from smtpapi.setup.undoing import CannotUndo, Kept, reverted
+from smtpapi.setup.undoing import CannotUndo, FileChange, reverted
 
 _TERMS = st.text(alphabet="abcdefgh0123456789_./:-$", min_size=1, max_size=20)
 _ENTRIES = st.lists(
@@ -40,7 +40,7 @@ _LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b" -o x=1\n"]), max_s
 
 @given(_LINES, _LINES)
 def test_undoing_an_unedited_file_gives_what_was_there(before: list[bytes], after: list[bytes]) -> None:
-    edited = Kept(b"".join(before), b"".join(after))
+    edited = FileChange(b"".join(before), b"".join(after))
     assert reverted(Path("x"), edited, edited.after) == edited.before
 
 
@@ -49,7 +49,7 @@ def test_undoing_keeps_what_others_have_put_in(
     before: list[bytes], after: list[bytes], data: st.DataObject
 ) -> None:
     """Lines of others anywhere: all are there afterwards, and without them it is what was there."""
-    edited = Kept(b"".join(before), b"".join(after))
+    edited = FileChange(b"".join(before), b"".join(after))
     now = list(after)
     for number in range(data.draw(st.integers(1, 3))):
         now.insert(data.draw(st.integers(0, len(now))), b"theirs %d\n" % number)

@@ -73,8 +73,8 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     slims = [slim(number) for number in range(1, 1001)]
     monkeypatch.setattr(finder.times, "newest_first", lambda *_: iter(slims))
 
-    def show(found: list[SlimEvent], lent: dict[bytes, str]) -> list[dict[str, Any]]:
-        assert {slim.message for slim in found} <= lent.keys(), "what is known already is not read again"
+    def show(found: list[SlimEvent], known: dict[bytes, str]) -> list[dict[str, Any]]:
+        assert {slim.message for slim in found} <= known.keys(), "what is known already is not read again"
         shown.extend(slim.at_ms for slim in found)
         return [{"sending_domain": "one.example", "event_id": str(slim.event_id)} for slim in found]
 

@@ -205,7 +205,7 @@ def test_the_small_files_are_read(tmp_path: Path) -> None:
     assert shipper is not None
     assert (shipper.pid, shipper.carried, shipper.last_error, shipper.busy) == (41, 1200, "no room", True)
     assert undoing.load(copied("setup-1.json", tmp_path / "setup.json")) == {
-        Path("/etc/postfix/main.cf"): undoing.Kept(b"a = 1\n", b"a = 2\n")
+        Path("/etc/postfix/main.cf"): undoing.FileChange(b"a = 1\n", b"a = 2\n")
     }
 
 

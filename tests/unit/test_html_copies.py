@@ -43,7 +43,7 @@ from hop_mail import site as hop_site
 from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import Plan
 from smtpapi.process.html_keeper import HtmlKeeper, html_sent
-from smtpapi.rewrite.mail_copy import HIDDEN, copy_of, known_words, tracked_links, tracked_urls
+from smtpapi.rewrite.mail_copy import HIDDEN, copy_of, personal_terms, tracked_links, tracked_urls
 from unit.format_samples import SAMPLES
 
 ANN = "ann.summer@example.net"
@@ -493,12 +493,15 @@ def test_a_copy_takes_time_as_its_mail_is_long(piece: str) -> None:
 
 
 def test_words_that_name_somebody() -> None:
-    hidden_terms = known_words(
+    hidden_terms = personal_terms(
         "ida@x.example", 'Ida "Ole" Berg <ida@x.example>', '{"a": "Lamp Street", "n": 12, "b": [1]}'
     )
     assert {"ida@x.example", "ida", "Ida", "Ole", "Berg", "Lamp Street"} <= hidden_terms
     assert "12" not in hidden_terms
-    assert known_words("ida@x.example", "undisclosed <list@x.example>", "no json") == {"ida@x.example", "ida"}
+    assert personal_terms("ida@x.example", "undisclosed <list@x.example>", "no json") == {
+        "ida@x.example",
+        "ida",
+    }
 
 
 def test_links_of_other_parts_have_no_place_in_the_copy() -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from smtpapi.model.edit import Edit
-from smtpapi.rewrite.mail_copy import HIDDEN, copy_of, hidden, known_words, tracked_links, tracked_urls
+from smtpapi.rewrite.mail_copy import HIDDEN, copy_of, hidden, personal_terms, tracked_links, tracked_urls
 
 
 def inside(html: str, terms: frozenset[str] = frozenset()) -> str:
@@ -154,10 +154,10 @@ def test_words_are_hidden_where_they_stand_as_a_whole_and_the_longest_first() ->
 
 def test_the_fifty_longest_words_of_three_characters_are_enough() -> None:
     metadata = ", ".join(f'"k{n}": "{"w" * (n + 3)}"' for n in range(60))
-    terms = known_words("a@b.example", "<c@d.example>", f"{{{metadata}}}")
+    terms = personal_terms("a@b.example", "<c@d.example>", f"{{{metadata}}}")
     assert len(terms) == 50
     assert min(map(len, terms)) > 10
-    few = known_words("ida@b.example", "x", '{"a": "abc", "b": "ab", "c": 123, "d": true, "e": 1.5}')
+    few = personal_terms("ida@b.example", "x", '{"a": "abc", "b": "ab", "c": 123, "d": true, "e": 1.5}')
     assert few == {"ida@b.example", "ida", "abc", "123", "True"}
 
 
@@ -172,7 +172,7 @@ def test_the_fifty_longest_words_of_three_characters_are_enough() -> None:
     ],
 )
 def test_names_in_the_to_field_are_the_reader_s_where_it_is_the_reader(to: str, expected: set[str]) -> None:
-    assert known_words("ida@b.example", to, "") == {"ida@b.example", "ida"} | expected
+    assert personal_terms("ida@b.example", to, "") == {"ida@b.example", "ida"} | expected
 
 
 def test_nothing_is_no_html() -> None:

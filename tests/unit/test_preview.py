@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from smtpapi.commands import main
-from smtpapi.commands.mail.reason_words import SKIP, WHY
+from smtpapi.commands.mail.reason_texts import SKIP, WHY
 from smtpapi.model.outcome import Skip, Why
 
 NEWSLETTER = Path(__file__).parents[2] / "demo/newsletter.eml"

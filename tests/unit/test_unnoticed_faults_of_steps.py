@@ -166,12 +166,12 @@ def test_mail_that_came_with_links_of_ours_has_its_records_already() -> None:
 
 def test_what_came_is_told_of_a_store_that_has_not_moved_yet(tmp_path: Path) -> None:
     telling = SampleRows()
-    told = [row for at in range(3) for row in telling.hit(at=at * 1000, message=at)]
-    old_file(tmp_path / "events.db", told, rolled=True)
+    rows = [row for at in range(3) for row in telling.hit(at=at * 1000, message=at)]
+    old_file(tmp_path / "events.db", rows, rolled=True)
     store = SqliteStore(tmp_path / "events.db", writing=True)
     names = [event["event_id"] for event in store.arrivals("0").events]
     store.close()
-    assert names == [row.event_id for row in told]
+    assert names == [row.event_id for row in rows]
 
 
 def test_a_message_that_is_delayed_twice_in_an_hour_is_one_message_however_late_that_is_told(

@@ -76,11 +76,11 @@ def _certificate(site: Site) -> Iterator[Finding]:
         shown = [certificate.fetch(host.name, address, port) for address in addresses]
         for each in shown:
             yield from certificate.check(host.name, port, each, now, https=host.https, issuers=issuers)
-        works = all(not each.trouble and not each.distrust for each in shown)
-        yield from _hsts(site, host, addresses[0], port, works=works)
+        https_usable = all(not each.trouble and not each.distrust for each in shown)
+        yield from _hsts(site, host, addresses[0], port, https_usable=https_usable)
 
 
-def _hsts(site: Site, host: LinkHost, address: str, port: int, *, works: bool) -> Iterator[Finding]:
+def _hsts(site: Site, host: LinkHost, address: str, port: int, *, https_usable: bool) -> Iterator[Finding]:
     own = certificate.demand(host.name, address, port)
     above: list[tuple[str, str]] = []
     if not host.https:
@@ -89,7 +89,7 @@ def _hsts(site: Site, host: LinkHost, address: str, port: int, *, works: bool) -
             for name in certificate.parents(host.name)
             if (found := _addresses(site, name))
         ]
-    yield from certificate.check_hsts(host.name, own, above, https=host.https, works=works)
+    yield from certificate.check_hsts(host.name, own, above, https=host.https, https_usable=https_usable)
 
 
 def _proxy(site: Site) -> Iterator[Finding]:
@@ -159,8 +159,10 @@ def _socket(site: Site) -> Iterator[Finding]:
 
 def _signer(site: Site) -> Iterator[Finding]:
     config = site.postfix_config
-    asked = "" if config is None else " ".join(order.in_force(config, each) for each in config.smtpds())
-    signs = [each.endpoint for each in milters.read(asked) if each.signs]
+    milters_in_force = (
+        "" if config is None else " ".join(order.in_force(config, each) for each in config.smtpds())
+    )
+    signs = [each.endpoint for each in milters.read(milters_in_force) if each.signs]
     for path, check in ((signer.OPENDKIM, signer.check_opendkim), (signer.RSPAMD, signer.check_rspamd)):
         if path.exists() and (signs or config is None):
             yield from check(path.read_text("utf-8", "replace"), str(path))

@@ -282,15 +282,15 @@ def _outside_cdata(data: bytes, position: int, anchors: list[Anchor]) -> list[An
 
     position: where the search begins.
     """
-    kept = []
+    outside = []
     stop = position
     for anchor in anchors:
         while 0 <= position < anchor.start and stop < anchor.start:
             position = data.find(b"<![CDATA[", stop)
             stop = len(data) if (end := data.find(b"]]>", position)) < 0 else end
         if not 0 <= position < anchor.start < stop:
-            kept.append(anchor)
-    return kept
+            outside.append(anchor)
+    return outside
 
 
 class _NativeWalk(_Walk):

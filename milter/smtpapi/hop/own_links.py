@@ -35,7 +35,7 @@ def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float)
 
     message_ids: 16 bytes each. since: Unix seconds; a link that was issued before does not count.
     """
-    wanted = frozenset(message_ids)
+    ids = frozenset(message_ids)
     seen: set[bytes] = set()
     for view in _views(body):
         for found in _TOKEN.finditer(view):
@@ -49,7 +49,7 @@ def carries(body: bytes, message_ids: Iterable[bytes], ring: Ring, since: float)
                 identity = open_token(token, ring).identity
             except BadToken:
                 continue
-            if identity.message_id in wanted and identity.issued >= since:
+            if identity.message_id in ids and identity.issued >= since:
                 return True
     return False
 

@@ -80,7 +80,7 @@ class Message:
         """Return whether no field has any of these names. names: in lower case."""
         return self._named.keys().isdisjoint(names)
 
-    def is_plain(self) -> bool:
+    def has_ascii_names(self) -> bool:
         """Return whether all field names are ASCII. At another name some programs end the header."""
         return all(map(str.isascii, self._named))
 

@@ -132,7 +132,7 @@ class MessageEnd:
             return TRY_AGAIN, None
         lost = (Field(name, b"") for name in incoming.lost_fields)  # deletions go by the fields' numbers
         header = Message((*incoming.fields, *lost), b"")
-        at_risk = copies.may_be_asked(header) or x_msys_api.NAME.lower() in map(
+        at_risk = copies.may_be_requested(header) or x_msys_api.NAME.lower() in map(
             str.lower, incoming.lost_fields
         )
         outcome: Outcome = Leave(Why.INTERNAL_ERROR, note)

@@ -55,7 +55,7 @@ def remote_address(rest: str) -> str:
 def _pairs(text: str) -> dict[str, str]:
     """Parse name=value pairs in xtext (RFC 3461 4). Raises ValueError."""
     pairs = {}
-    for word in _words(text):
+    for word in _encoded_pairs(text):
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise ValueError("expected name=value pairs")
@@ -63,16 +63,16 @@ def _pairs(text: str) -> dict[str, str]:
     return pairs
 
 
-def _words(text: str) -> list[str]:
+def _encoded_pairs(text: str) -> list[str]:
     """Return the pairs as they were sent.
 
     Postfix adds a blank behind each colon (docs/quirks.md). A value has no blank and no equals sign of its
     own, so what follows a colon and has none belongs to the value.
     """
-    words: list[str] = []
+    pairs: list[str] = []
     for word in text.split():
-        if words and words[-1].endswith(":") and "=" not in word:
-            words[-1] += word
+        if pairs and pairs[-1].endswith(":") and "=" not in word:
+            pairs[-1] += word
         else:
-            words.append(word)
-    return words
+            pairs.append(word)
+    return pairs

@@ -36,7 +36,7 @@ _ID: Final = re.compile(r"<\s*([^<>\s]+)\s*>[^<>]*$")
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-def is_wanted(message: Message, decision: Decision, recipient: str) -> bool:
+def applies(message: Message, decision: Decision, recipient: str) -> bool:
     """Return whether a copy is to have the two fields. recipient: whose copy it is, "" for nobody's own.
 
     What a program answers or reports is of no list (RFC 3834 5, RFC 6522).

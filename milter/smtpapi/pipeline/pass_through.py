@@ -85,7 +85,7 @@ def without_room(site: Site, envelope: Envelope, header: Message, rights: Grante
     if site.hop is not None and is_at(envelope.client, site.hop) and header.count(split_header.HEADER):
         return _LATER
     headers = removable(site, envelope, header)
-    if copies.may_be_asked(header) and any(change.name == x_msys_api.NAME for change in headers):
+    if copies.may_be_requested(header) and any(change.name == x_msys_api.NAME for change in headers):
         return NO_COPIES_NOW
     headers = rights.allowed(headers)
     return Plan(headers, why=Why.OVER_MEMORY) if headers else Leave(Why.OVER_MEMORY)

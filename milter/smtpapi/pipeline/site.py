@@ -55,26 +55,26 @@ class LastDecision:
     replaced as a whole.
     """
 
-    __slots__ = ("_kept", "_wide")
+    __slots__ = ("_last", "_wide")
 
     def __init__(self, wide: SiteWide) -> None:
         self._wide = wide
-        self._kept: tuple[ScopedOptions, XMsysApi, Mapping[str, str], OptionDecision | Refuse] | None = None
+        self._last: tuple[ScopedOptions, XMsysApi, Mapping[str, str], OptionDecision | Refuse] | None = None
 
     def decide(
         self, options: ScopedOptions, directive: XMsysApi, context: Mapping[str, str]
     ) -> OptionDecision | Refuse:
         """Return the decision for one recipient."""
-        kept = self._kept
+        last = self._last
         if (
-            kept is not None
-            and kept[0] is options
-            and (kept[1] is directive or kept[1] == directive)
-            and kept[2] == context
+            last is not None
+            and last[0] is options
+            and (last[1] is directive or last[1] == directive)
+            and last[2] == context
         ):
-            return kept[3]
+            return last[3]
         decided = decide(options, self._wide, directive, context)
-        self._kept = options, directive, dict(context), decided
+        self._last = options, directive, dict(context), decided
         return decided
 
 

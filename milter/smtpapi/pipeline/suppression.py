@@ -31,7 +31,7 @@ from smtpapi.request.copies import Role
 from smtpapi.request.trust import is_local
 from smtpapi.request.x_msys_api import Copy, XMsysApi
 
-_WORDS: Final = "recipient address was suppressed due to customer policy"  # contract.md 8.5
+_REPLY_TEXT: Final = "recipient address was suppressed due to customer policy"  # contract.md 8.5
 _CODE, _STATUS = "554", "5.7.1"
 _NOT_GRANTED: Final = "the MTA does not grant DELRCPT: recipients on the suppression list get this mail"
 
@@ -113,14 +113,14 @@ def _split(
 ) -> tuple[list[_Gone], Remaining]:
     """Return who is on the list, and who is not."""
     gone: list[_Gone] = []
-    kept: list[RecipientDecision] = []
-    kept_added: list[tuple[Role, Copy]] = []
+    remaining: list[RecipientDecision] = []
+    remaining_added: list[tuple[Role, Copy]] = []
     count = len(mail.recipients)
     further = iter(decisions[count:])
     for decided in decisions[:count]:
         source = _source(lookup, decided, decided.recipient)
         if source is None:
-            kept.append(decided)
+            remaining.append(decided)
         else:
             gone.append(_Gone(decided, Role.ORIGINAL, source))
     for role, entry in added:
@@ -130,10 +130,10 @@ def _split(
         if source is not None:
             gone.append(_Gone(decided, role, source))
             continue
-        kept_added.append((role, entry))
+        remaining_added.append((role, entry))
         if not archive:
-            kept.append(decided)
-    return gone, Remaining(kept, tuple(kept_added))
+            remaining.append(decided)
+    return gone, Remaining(remaining, tuple(remaining_added))
 
 
 def _source(lookup: _Lookup, decided: RecipientDecision, recipient: str) -> Source | None:
@@ -267,7 +267,7 @@ def _kind(transactional: bool | None) -> MailKind:
 
 
 def _reason(source: Source) -> str:
-    return f"{_WORDS}: {source.value}"
+    return f"{_REPLY_TEXT}: {source.value}"
 
 
 def _refusal(source: Source) -> Refuse:

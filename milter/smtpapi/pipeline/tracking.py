@@ -39,7 +39,7 @@ _CLEANED = frozenset(
 # counts.
 _NOTATION = (b"[[", b"[=", b"=5B", b"{{", b"{=", b"=7B")
 _BASE64 = (b"base64", b"BASE64", b"Base64")
-_TOP = 65536  # bytes; text parts come before attachments
+_TOP = 65536  # bytes; text parts come before attachments. A guess
 _DKIM, _ARC = ("dkim-signature",), ("arc-seal", "arc-message-signature")
 # Signatures that cover the body too: patatt's, Usenet's, and DomainKeys' (RFC 4870).
 _OTHERS = ("x-developer-signature", "x-pgp-sig", "domainkey-signature")
@@ -202,7 +202,7 @@ class CopyTracking:
         decision = decided.decision
         if decision is None or decided.why in (Why.NOT_GRANTED, Why.ADDED_RECIPIENT):
             return False
-        if not list_unsubscribe.is_wanted(self._message, decision, decided.recipient):
+        if not list_unsubscribe.applies(self._message, decision, decided.recipient):
             return False
         return not self.already_tracked and self.why_body_stays() is None
 
@@ -281,7 +281,7 @@ def why_body_stays(site: Site, envelope: Envelope, message: Message) -> Why | No
     lacks = message.lacks
     if not envelope.sender:
         return Why.NULL_SENDER
-    if not message.is_plain():
+    if not message.has_ascii_names():
         return Why.AMBIGUOUS_MIME
     if lacks(_SIGNATURES):
         return None

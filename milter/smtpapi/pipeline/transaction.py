@@ -118,7 +118,7 @@ def consider(
             removals = rights.allowed(removable(site, envelope, message))
         except Exception:  # noqa: BLE001 - not known to be trusted, so it must pass as it is
             removals = ()
-        promised = bool(removals) and copies.may_be_asked(message)
+        promised = bool(removals) and copies.may_be_requested(message)
         return fallback.failed_result(error, removals, connection_context, copies_promised=promised)
     mail = None
     try:
@@ -128,7 +128,7 @@ def consider(
         if mail is not None and mail.copies_promised is not None:
             promised = mail.copies_promised
         else:
-            promised = resumed.first_pass is None and copies.may_be_asked(message)
+            promised = resumed.first_pass is None and copies.may_be_requested(message)
         headers = resumed.headers()
         if resumed.first_pass is None and resumed.proves_nothing:
             headers += vendor_headers.removals(terms.vendors, message)
@@ -262,7 +262,7 @@ def _policy_failed(mail: TrustedMail, failed: PolicyFailed) -> MessageResult:
     if isinstance(directive, XMsysApi):
         promised = bool(copies.added(mail.recipients, directive))
     else:  # malformed, and it may be copies that it asks for
-        promised = copies.may_be_asked(mail.message)
+        promised = copies.may_be_requested(mail.message)
     if promised:
         mail.notes.append(str(failed))
         return mail.end(NO_COPIES_NOW)

@@ -14,7 +14,7 @@ from smtpapi.model.message import Field, Message
 from smtpapi.model.outcome import HeaderChange
 
 _NAME = re.compile(r"[!-9;-~]{1,200}")  # RFC 5322 3.6.8
-_LONGEST = 65_536  # bytes of a value
+_LONGEST = 65_536  # characters of a value: as many as X-MSYS-API may have bytes (contract.md 3.1)
 _LINE = 900  # bytes after which a value is folded; SMTP takes 998 (RFC 5321 4.5.3.1.6)
 _OURS = frozenset({"x-smtpapi-split", "x-smtpapi-id"})
 # Numbered as they came, whatever the policy did. X-MSYS-API is taken out in any case, and never added to
@@ -64,10 +64,10 @@ class HeaderEdits:
     def remove(self, name: str) -> bool:
         """Remove all fields of a name; return whether there were any. Raises ValueError for our own marks."""
         lower = _checked(name).lower()
-        kept = [entry for entry in self._entries if entry[0].name.lower() != lower]
-        if len(kept) == len(self._entries):
+        remaining = [entry for entry in self._entries if entry[0].name.lower() != lower]
+        if len(remaining) == len(self._entries):
             return False
-        self._entries = kept
+        self._entries = remaining
         self.changed = True
         return True
 
@@ -107,9 +107,9 @@ class HeaderEdits:
 
     def _deletions(self, done: Iterable[HeaderChange]) -> Iterator[HeaderChange]:
         there = {(change.name.lower(), change.index) for change in done}
-        kept = {id(entry[0]) for entry in self._entries}
+        remaining = {id(entry[0]) for entry in self._entries}
         for field, number, _ in self._began:
-            if not number or id(field) in kept:
+            if not number or id(field) in remaining:
                 continue
             name = field.name.lower()
             if name not in _BY_THE_MTA and (name, number) not in there:

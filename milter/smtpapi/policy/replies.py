@@ -4,7 +4,7 @@ import re
 
 from smtpapi.model.outcome import Refuse
 
-_LONGEST = 400  # octets of a reply's text
+_LONGEST = 400  # octets of a reply's text; a reply line has 512 (RFC 5321 4.5.3.1.5)
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})[ \t]+")
 _BLANKS = re.compile(r"[\r\n\t\0 ]+")
 _CODE = re.compile(r"([0-9]{3})[ -]?")
@@ -25,8 +25,8 @@ def reply(code: int, text: str) -> Refuse | None:
     found = _STATUS.match(text)
     if found is not None and found[1][0] == str(code)[0]:
         status, text = found[1], text[found.end() :]
-    words = text.encode("ascii", "replace").decode("ascii")[:_LONGEST]
-    return Refuse(str(code), status, words or ("Try again later" if code < 500 else "Not accepted"))
+    ascii_text = text.encode("ascii", "replace").decode("ascii")[:_LONGEST]
+    return Refuse(str(code), status, ascii_text or ("Try again later" if code < 500 else "Not accepted"))
 
 
 def code_in(text: str) -> tuple[int, str]:

@@ -13,8 +13,8 @@ from smtpapi.policy.windows import Windows
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 KINDS = ("connections", "receptions", "rejections")
-_SECONDS = 10  # of one window
-_KEPT = 2 * 3600 // _SECONDS  # windows: as far back as the monitors of Momentum's manual look
+_SECONDS = 10  # of one window: a count may begin so much too early; a guess
+_RETAINED = 2 * 3600 // _SECONDS  # windows: as far back as the monitors of Momentum's manual look
 
 
 class Traffic:
@@ -23,7 +23,7 @@ class Traffic:
     def __init__(self) -> None:
         self.noting = False
         self._open: dict[int, Address] = {}
-        self._counts = {kind: Windows(_SECONDS, _KEPT) for kind in KINDS}
+        self._counts = {kind: Windows(_SECONDS, _RETAINED) for kind in KINDS}
         self._lock = threading.Lock()
 
     def opened(self, session: int, client: str, now: float) -> None:
@@ -63,12 +63,12 @@ def total_in(windows: Windows, network: Network, since: float, until: float) -> 
 
     version, mask, base = network.version, int(network.netmask), int(network.network_address)
 
-    def wanted(key: Hashable) -> bool:  # `in` takes three times as long
+    def is_within(key: Hashable) -> bool:  # `in` takes three times as long
         return (
             isinstance(key, IPv4Address | IPv6Address) and key.version == version and int(key) & mask == base
         )
 
-    return int(windows.total(wanted, since, until))
+    return int(windows.total(is_within, since, until))
 
 
 def address_of(text: str) -> Address | None:

@@ -193,14 +193,14 @@ class PolicyMessage:
         Raises ValueError for the last recipient (`vctx.discard`) and in the hook for each recipient.
         """
         self._before_each()
-        wanted = same(address)
-        found = [each for each in self.recipients if same(each) == wanted]
+        removed = same(address)
+        found = [each for each in self.recipients if same(each) == removed]
         if not found:
             return False
         if len({same(each) for each in self.recipients}) == 1:
             raise ValueError("the last recipient cannot be removed; discard the mail instead")
-        self.joining = [each for each in self.joining if same(each) != wanted]
-        self.leaving += [each for each in self._envelope.recipients if same(each) == wanted]
+        self.joining = [each for each in self.joining if same(each) != removed]
+        self.leaving += [each for each in self._envelope.recipients if same(each) == removed]
         return True
 
     def _before_each(self) -> None:

@@ -7,11 +7,11 @@ _MOST_KEYS = 50_000
 
 
 class Windows:
-    """A series of counts. seconds: the length of a window. kept: how many windows are remembered."""
+    """A series of counts. seconds: the length of a window. retained: how many windows are remembered."""
 
-    def __init__(self, seconds: float, kept: int) -> None:
+    def __init__(self, seconds: float, retained: int) -> None:
         self.seconds = seconds
-        self.kept = kept
+        self.retained = retained
         self._windows: dict[int, dict[Hashable, float]] = {}
         self._keys = 0  # in all windows
 
@@ -21,7 +21,7 @@ class Windows:
         window = self._windows.get(number)
         if window is None:
             window = self._windows[number] = {}
-            for old in [each for each in self._windows if each <= number - self.kept]:
+            for old in [each for each in self._windows if each <= number - self.retained]:
                 self._keys -= len(self._windows.pop(old))
         if key in window:
             window[key] += count
@@ -33,10 +33,10 @@ class Windows:
         """Return a key's sum over the windows that touch the time from since to until."""
         return sum(window.get(key, 0) for window in self._between(since, until))
 
-    def total(self, wanted: Callable[[Hashable], bool], since: float, until: float) -> float:
-        """Return the same for all keys that are wanted."""
+    def total(self, selects: Callable[[Hashable], bool], since: float, until: float) -> float:
+        """Return the same for all keys that `selects` takes."""
         return sum(
-            count for window in self._between(since, until) for key, count in window.items() if wanted(key)
+            count for window in self._between(since, until) for key, count in window.items() if selects(key)
         )
 
     def remove(self, key: Hashable) -> None:

@@ -38,12 +38,12 @@ class Child:
         To be asked once it was ordered to exit.
         """
         try:
-            said = self.control.recv(16)  # READY, too, of one that was started instead of another
+            received = self.control.recv(16)  # READY, too, of one that was started instead of another
         except BlockingIOError:
             return True
         except OSError:
             return False
-        return bool(said) and worker.LISTENS_NO_MORE not in said
+        return bool(received) and worker.LISTENS_NO_MORE not in received
 
 
 class Children:

@@ -33,7 +33,7 @@ from smtpapi.rewrite import mail_copy
 _LARGEST: Final = 4 * 1024 * 1024  # octets of a body: an attachment makes no larger HTML
 _PAUSE: Final = 1.0  # seconds: a sender who names a campaign for each mail costs no more than this
 _AGAIN: Final = 3600.0  # seconds until the same form of a campaign is offered again: its copy may be gone
-_REMEMBERED: Final = 4096  # forms of campaigns
+_REMEMBERED: Final = 4096  # forms of campaigns, some hundred bytes each; one that was let go is offered again
 _WAITING: Final = 2  # mails; a third is let go, and the next mail of its form is as good
 _CHARSETS: Final = re.compile(
     r"(?:utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d|koi8-[ru]|gb\w+|big5|shift_jis|euc-(?:jp|kr)|utf-16(?:[lb]e)?)\Z"
@@ -121,17 +121,19 @@ class HtmlKeeper:
         if text is None or len(text) > self._most:
             return
         to = decoded(offer.message.first("To"))
-        words = mail_copy.known_words(injection.recipient, to, injection.metadata)
+        hidden_terms = mail_copy.personal_terms(injection.recipient, to, injection.metadata)
         copy = HtmlCopy(
             tenant="",
             campaign=injection.campaign,
             form=offer.form,
             recipient=injection.recipient,
-            subject=mail_copy.hidden(injection.subject, words),
+            subject=mail_copy.hidden(injection.subject, hidden_terms),
             at_ms=injection.at_ms,
             until_ms=injection.at_ms + offer.days * DAY_MS,
-            links=tuple(replace(each, target=mail_copy.hidden(each.target, words)) for each in offer.links),
-            html=mail_copy.copy_of(text, mail_copy.tracked_urls(offer.plan.edits), words),
+            links=tuple(
+                replace(each, target=mail_copy.hidden(each.target, hidden_terms)) for each in offer.links
+            ),
+            html=mail_copy.copy_of(text, mail_copy.tracked_urls(offer.plan.edits), hidden_terms),
         )
         if len(copy.html) <= 2 * self._most:
             self._folder.put(copy)

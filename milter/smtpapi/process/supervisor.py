@@ -85,8 +85,8 @@ class Supervisor:
             self._body_memory = BodyMemoryTable(_ROWS)
             sources = (self._counters, self._body_memory.taken, settings.limits.max_memory)
             self._metrics = MetricsProcess(settings.metrics.milter, metrics.reader(*sources), maillog.notice)
-            said = (*settings.notices, *settings.warnings, *notices(self._loaded.policy))
-            for text in (*said, extensions.notice("smtpapi")):
+            lines = (*settings.notices, *settings.warnings, *notices(self._loaded.policy))
+            for text in (*lines, extensions.notice("smtpapi")):
                 if text:
                     maillog.notice(text)
             with self._metrics:

@@ -29,8 +29,8 @@ class SuppressionList:
     def __init__(self, settings: Settings) -> None:
         actions = settings.suppression_actions()
         self.refuses_at_rcpt = SuppressionAction.REFUSE_AT_RCPT in actions
-        asked = actions != {SuppressionAction.OFF}
-        self._file = SnapshotFile(Path(settings.suppression.snapshot), maillog.notice) if asked else None
+        enabled = actions != {SuppressionAction.OFF}
+        self._file = SnapshotFile(Path(settings.suppression.snapshot), maillog.notice) if enabled else None
         self._ids = EventIds(os.urandom(8))
         self.current: Callable[[], Table] | None = self._file.current if self._file else None
 

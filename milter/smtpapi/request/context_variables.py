@@ -144,8 +144,8 @@ class ContextVariables:
             self.warnings.append(f"{len(repeated)} names repeated in {name}; the last of each counts")
         return value
 
-    def _ignore(self, name: str, wanted: str) -> None:
-        self.warnings.append(f"context variable {name} ignored: expected {wanted}")
+    def _ignore(self, name: str, expected: str) -> None:
+        self.warnings.append(f"context variable {name} ignored: expected {expected}")
 
 
 def switch_value(text: str) -> bool | None:

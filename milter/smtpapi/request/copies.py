@@ -74,7 +74,7 @@ def listed(directive: XMsysApi) -> Iterator[tuple[Role, Copy]]:
             yield role, entry
 
 
-def may_be_asked(message: Message) -> bool:
+def may_be_requested(message: Message) -> bool:
     """Return whether an unread X-MSYS-API may ask for copies, which would be lost if the mail went on.
 
     It may if it holds the name of a list, or what could hide one: a JSON escape or an encoded word (RFC

@@ -25,12 +25,12 @@ def parse(octets: bytes, name: str) -> Mapping[str, str]:
         raise CustomersError(f"{name}: the map of customers is not UTF-8") from None
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+        columns = line.split()
+        if not columns or columns[0].startswith("#"):
             continue
-        if len(words) != 2:
+        if len(columns) != 2:
             raise CustomersError(f"{name}:{number}: expected a login and its customer, two words")
-        login, customer = words
+        login, customer = columns
         if len(customer.encode()) > MAX_CUSTOMER_ID:
             raise CustomersError(f"{name}:{number}: a customer's id has at most {MAX_CUSTOMER_ID} bytes")
         if found.setdefault(login, customer) != customer:

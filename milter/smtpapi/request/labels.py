@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from smtpapi.request.strict_json import Number, Value
 
+# contract.md 3.2; what proves a consent is ours, and its limit a guess.
 MAX_CAMPAIGN = 64  # bytes of UTF-8
 MAX_TAGS = 10
 MAX_TAG = 64  # bytes of UTF-8
@@ -13,9 +14,9 @@ _LONGEST_ID = 20  # digits of the largest id, 2^64-1
 LINE_BREAKS = re.compile(r"[\r\n\0]")  # no label may hold one of these
 
 
-def wrong_type(field: str, wanted: str) -> str:
+def wrong_type(field: str, expected: str) -> str:
     """Return the reply's text for a value of the wrong JSON type (contract.md 3.6)."""
-    return f"{field} must be of type '{wanted}'"
+    return f"{field} must be of type '{expected}'"
 
 
 def campaign_fault(campaign: str) -> str | None:

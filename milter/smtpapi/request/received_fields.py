@@ -185,8 +185,8 @@ def _addresses(sender: list[str], by: list[str], clauses: dict[str, list[str]]) 
     later = (each for name, those in clauses.items() if name not in ("", "from", "by") for each in those)
     pieces = [*sender, *(each for each in later if each[0] == "(")]
     text = " ".join(pieces)
-    words = [*_BRACKETED.findall(text), *(found[1] for found in _ADDRESS.finditer(text))]
-    read = [address_of(word) for word in words if word.lower() != "local"]  # OpenSMTPD: (name [local])
+    candidates = [*_BRACKETED.findall(text), *(found[1] for found in _ADDRESS.finditer(text))]
+    read = [address_of(word) for word in candidates if word.lower() != "local"]  # OpenSMTPD: (name [local])
     addresses = tuple(address for address in read if address is not None)
     if len(addresses) != len(read):
         return None

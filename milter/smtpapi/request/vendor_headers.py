@@ -139,8 +139,8 @@ class _Reading:
             "metadata": self.metadata,
             "options": self.switches,
         }
-        kept: dict[str, Value] = {name: value for name, value in found.items() if value}
-        return _in_ascii(strict_json.compact(kept)) if kept else ""
+        present: dict[str, Value] = {name: value for name, value in found.items() if value}
+        return _in_ascii(strict_json.compact(present)) if present else ""
 
 
 def _value_of(rule: Rule, each: Field) -> Value:

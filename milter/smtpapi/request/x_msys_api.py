@@ -28,7 +28,7 @@ from smtpapi.request.strict_json import NotJSON, Number, Value
 
 NAME = "X-MSYS-API"
 MAX_HEADER = 65536  # bytes after unfolding (contract.md 3.1)
-MAX_COPIES = 1000
+MAX_COPIES = 1000  # entries of cc, bcc and archive together (contract.md 3.2)
 
 # Lengths at which MTAs were seen to cut a header field (docs/quirks.md): Postfix near 60,000 bytes, Sendmail
 # near 2,300 when it relays an unfolded line. They are used only for a hint in a reply.
@@ -222,8 +222,8 @@ class _Reading:
         reference = self._string(options, "consent_reference", "options.")
         if reference is None or is_reference(reference):
             return reference
-        wanted = f"at most {MAX_REFERENCE} bytes without line breaks"
-        self._warnings.append(f"options.consent_reference ignored: expected {wanted}")
+        expected = f"at most {MAX_REFERENCE} bytes without line breaks"
+        self._warnings.append(f"options.consent_reference ignored: expected {expected}")
         return None
 
     def _transmission_id(self, parsed: dict[str, Value]) -> int | None:

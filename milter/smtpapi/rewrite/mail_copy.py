@@ -52,8 +52,8 @@ _SOFT_BREAK: Final = re.compile(rb"=\r?\n")
 _LENGTH: Final = re.compile(r"\d{1,5}(?:\.\d+)?%?\Z")
 _SMALLEST: Final = 4  # pixels: what is smaller holds a place or counts
 _SHORTEST: Final = 3  # characters of a word that names somebody; shorter ones are in every text
-_MOST_WORDS: Final = 50  # of one message; a guess far above what a mail says of its reader
-_LONGEST_TARGET: Final = 300  # characters
+_MOST_TERMS: Final = 50  # of one message; a guess far above what a mail says of its reader
+_LONGEST_TARGET: Final = 300  # characters of a target without its query; a guess
 
 
 def tracked_links(edits: Iterable[Edit]) -> tuple[CopiedLink, ...]:
@@ -72,7 +72,7 @@ def tracked_urls(edits: Iterable[Edit]) -> dict[str, int]:
     }
 
 
-def known_words(recipient: str, to: str, metadata: str) -> frozenset[str]:
+def personal_terms(recipient: str, to: str, metadata: str) -> frozenset[str]:
     """Return what a mail says of its reader in other places than its text.
 
     to: the To field, decoded. metadata: JSON object text of X-MSYS-API, or "".
@@ -86,19 +86,19 @@ def known_words(recipient: str, to: str, metadata: str) -> frozenset[str]:
         values = []
     found.update(str(value).strip() for value in values if isinstance(value, str | int))
     long = sorted((word for word in found if len(word) >= _SHORTEST), key=len, reverse=True)
-    return frozenset(long[:_MOST_WORDS])
+    return frozenset(long[:_MOST_TERMS])
 
 
-def hidden(text: str, words: frozenset[str]) -> str:
-    """Return a text in which these words are hidden wherever they stand as a whole."""
-    pattern = _pattern(words)
+def hidden(text: str, terms: frozenset[str]) -> str:
+    """Return a text in which these terms are hidden wherever they stand as a whole."""
+    pattern = _pattern(terms)
     return pattern.sub(HIDDEN, text) if pattern else text
 
 
-def copy_of(text: str, urls: Mapping[str, int], words: frozenset[str] = frozenset()) -> str:
+def copy_of(text: str, urls: Mapping[str, int], terms: frozenset[str] = frozenset()) -> str:
     """Return the copy of an HTML text, to stand in a body, its style sheets first.
 
-    urls: of `tracked_urls`. words: to hide. Raises ValueError for what is no HTML at all.
+    urls: of `tracked_urls`. terms: to hide. Raises ValueError for what is no HTML at all.
     """
     try:
         parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
@@ -108,7 +108,7 @@ def copy_of(text: str, urls: Mapping[str, int], words: frozenset[str] = frozense
     sheets = [_sheet("".join(map(str, each.itertext()))) for each in tree.iter("style")]
     body = tree.find("body")
     styles = "".join(f"<style>{sheet}</style>" for sheet in sheets if sheet)
-    pieces = list(_pieces(body if body is not None else tree, urls, words))
+    pieces = list(_pieces(body if body is not None else tree, urls, terms))
     box = _attributes(body) if body is not None else ""
     return f"{styles}<div{box}>{''.join(pieces)}</div>"
 
@@ -128,39 +128,39 @@ def _bare(target: bytes) -> str:
 
 
 @lru_cache(maxsize=16)
-def _pattern(words: frozenset[str]) -> re.Pattern[str] | None:
-    if not words:
+def _pattern(terms: frozenset[str]) -> re.Pattern[str] | None:
+    if not terms:
         return None
-    longest = sorted(words, key=len, reverse=True)
+    longest = sorted(terms, key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)", re.IGNORECASE)
 
 
-def _pieces(element: html.HtmlElement, urls: Mapping[str, int], words: frozenset[str]) -> Iterator[str]:
+def _pieces(element: html.HtmlElement, urls: Mapping[str, int], terms: frozenset[str]) -> Iterator[str]:
     """Yield what is within an element. The parser lets markup be 256 elements deep."""
-    yield escape(hidden(element.text or "", words), quote=False)
+    yield escape(hidden(element.text or "", terms), quote=False)
     for child in element:
         if isinstance(child.tag, str):
-            yield from _element(child, child.tag.lower(), urls, words)
-        yield escape(hidden(child.tail or "", words), quote=False)
+            yield from _element(child, child.tag.lower(), urls, terms)
+        yield escape(hidden(child.tail or "", terms), quote=False)
 
 
 def _element(
-    element: html.HtmlElement, tag: str, urls: Mapping[str, int], words: frozenset[str]
+    element: html.HtmlElement, tag: str, urls: Mapping[str, int], terms: frozenset[str]
 ) -> Iterator[str]:
     ordinal = urls.get(element.get("href", "").strip(), -1)
     end = mark(ordinal) if ordinal >= 0 else ""
     if tag == "img":
-        yield _picture(element, words)
+        yield _picture(element, terms)
     elif tag in _GONE:
         yield end  # of an area, whose picture is not there
     elif tag not in _STAYS:
-        yield from _pieces(element, urls, words)
+        yield from _pieces(element, urls, terms)
         yield end
     elif tag in _EMPTY:
         yield f"<{tag}{_attributes(element)}>"
     else:
         yield f"<{tag}{_attributes(element, ' smtpapi-tracked' if end else '')}>"
-        yield from _pieces(element, urls, words)
+        yield from _pieces(element, urls, terms)
         yield f"{end}</{tag}>"
 
 
@@ -205,7 +205,7 @@ def _without_urls(text: str) -> str:
     return "".join((*pieces, text[at:]))
 
 
-def _picture(element: html.HtmlElement, words: frozenset[str]) -> str:
+def _picture(element: html.HtmlElement, terms: frozenset[str]) -> str:
     """Return a box of a picture's size with its alternative text; nothing for one that nobody sees."""
     sizes = {name: value for name in ("width", "height") if _LENGTH.match(value := element.get(name, ""))}
     if any(value.isdigit() and int(value) < _SMALLEST for value in sizes.values()):
@@ -213,5 +213,5 @@ def _picture(element: html.HtmlElement, words: frozenset[str]) -> str:
     style = "".join(
         f"{name}:{value if value.endswith('%') else value + 'px'};" for name, value in sizes.items()
     )
-    alt = escape(hidden(element.get("alt", ""), words), quote=False)
+    alt = escape(hidden(element.get("alt", ""), terms), quote=False)
     return f'<span class="smtpapi-picture" style="{escape(style)}">{alt}</span>'

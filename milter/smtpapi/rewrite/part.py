@@ -26,9 +26,10 @@ from smtpapi.rewrite import pixels, places
 from smtpapi.rewrite.copy_links import CopyLinks
 from smtpapi.rewrite.rules import RewritingRules
 
-_UNTRACKED = 10  # a page may hold so many anchors, or need so many edits, for each link that may be tracked
-_CHECK_LINKS = 64  # links handled between two checks of the time
-_MOST_ORIGINS = 4096  # remembered for a set of own hosts
+# A page may hold so many anchors, or need so many edits, for each link that may be tracked. A guess.
+_UNTRACKED = 10
+_CHECK_LINKS = 64  # links handled between two checks of the time; a guess, as in `deadline`
+_MOST_ORIGINS = 4096  # remembered for a set of own hosts: under 1 MB
 _LONGEST_ORIGIN = 100  # bytes; a longer one is checked each time
 _MACRO_SIZE = 30  # bytes of a brace macro for each that it becomes, and some: more cannot make a fit target
 _SPAN = itemgetter(0, 1)
@@ -131,8 +132,8 @@ class PartEdits:
             raise TooManyLinksError
         for some in in_turns(links, self.check_time, _CHECK_LINKS):
             if tracks:
-                plain = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
-                self._some_links(some, plain, "text", edits)
+                targets = [link.target if _text_says(link) == _TEXT_NOTHING else None for link in some]
+                self._some_links(some, targets, "text", edits)
             edits += [Edit(*link.notation, b"", "attribute") for link in some if link.notation is not None]
         return self._finished(data, edits)
 
@@ -143,23 +144,24 @@ class PartEdits:
     def _anchors(self, anchors: Sequence[Anchor], part: str) -> list[Edit]:
         edits: list[Edit] = []
         for some in in_turns(anchors, self.check_time, _CHECK_LINKS):
-            plain = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
-            self._some_links(some, plain, part, edits)
+            targets = [anchor.target if anchor[_SAYS] == _NOTHING else None for anchor in some]
+            self._some_links(some, targets, part, edits)
         return edits
 
     def _some_links(
         self,
         links: Sequence[Anchor | TextLink],
-        plain: list[bytes | None],
+        targets: list[bytes | None],
         part: str,
         edits: list[Edit],
     ) -> None:
         """Add the edits of a few links, without a check of the time.
 
-        plain: their targets, None for a link that says more. Two links to one place have URLs of their own.
+        targets: where they lead, None for a link that says more. Two links to one place have URLs of their
+        own.
         """
-        while plain:
-            urls = self.links.common_clicks(plain, self.harmless, self.ordinals[part], part)
+        while targets:
+            urls = self.links.common_clicks(targets, self.harmless, self.ordinals[part], part)
             if urls:
                 self._count(len(urls))
                 self.ordinals[part] += len(urls)
@@ -168,10 +170,10 @@ class PartEdits:
                     for link, url in zip(links, urls, strict=False)
                 ]
             count = len(urls)
-            if count == len(plain):
+            if count == len(targets):
                 return
             self._add_link(links[count], part, edits)
-            links, plain = links[count + 1 :], plain[count + 1 :]
+            links, targets = links[count + 1 :], targets[count + 1 :]
 
     def _add_link(self, link: Anchor | TextLink, part: str, edits: list[Edit]) -> None:
         """Decide about one link, and add its edits unless it stays."""

@@ -28,7 +28,7 @@ _ODD: Final = re.compile(rb"<(frameset|/?(?:select|template))(?=[ \t\n\f\r/>])",
 _END_OF_RAW_TEXT: Final = re.compile(rb"</(?:%s)[ \t\n\f\r/]" % rb"|".join(raw_text.NAMES), re.IGNORECASE)
 _PREFORMATTED: Final = re.compile(rb"<(?:pre|listing)(?:[ \t\n\f\r/][^<>]*)?>(?:</[^<>]*>)*\Z", re.IGNORECASE)
 _NEAR: Final = 2000  # bytes before the place, where nearly all mail has the end of its last table
-_LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag
+_LONGEST_TAG: Final = 1000  # bytes before the place that are searched for such a tag; a guess
 _TABLE: Final = re.compile(rb"<(/?table)", re.IGNORECASE)
 _OF_TABLE: Final = re.compile(rb"<(/?(?:table|t[dhr]|tbody|thead|tfoot|caption|col))\b", re.IGNORECASE)
 _COMMENT: Final = re.compile(rb"<!--(?:-?>|.*?(?:--!?>|\Z))", re.DOTALL)

@@ -77,15 +77,15 @@ class PlanBuilder:
             self._skip(part, Skip.PART_ENCODING)
             return
         check_time()
-        plain = part.content.type == "text/plain"
+        is_html = part.content.type != "text/plain"
         label = part.content.parameters.get("charset", "")
         reading = charset.read(
-            view.data, label, html=not plain, encoded=part.encoding not in IDENTITY, check_time=check_time
+            view.data, label, html=is_html, encoded=part.encoding not in IDENTITY, check_time=check_time
         )
         if reading is None:
             self._skip(part, Skip.PART_CHARSET)
             return
-        if b"BEGIN" in reading.text and (_ARMOUR_LINE if plain else _ARMOUR).search(reading.text):
+        if b"BEGIN" in reading.text and (_ARMOUR if is_html else _ARMOUR_LINE).search(reading.text):
             raise UntouchableError(Why.PGP_INLINE)
         check_time()
         edits = charset.place(self._edits_of(part, reading), reading, view.data)
@@ -135,10 +135,10 @@ class PlanBuilder:
             view = transfer.view(encoded, part.encoding, check_time)
         if view is None:
             return
-        plain = part.content.type == "text/plain"
+        is_html = part.content.type != "text/plain"
         label = part.content.parameters.get("charset", "")
         escaped = part.encoding not in IDENTITY
-        reading = charset.read(view.data, label, html=not plain, encoded=escaped, check_time=check_time)
+        reading = charset.read(view.data, label, html=is_html, encoded=escaped, check_time=check_time)
         if reading is None or _ARMOUR.search(reading.text):
             return
         edits = charset.place(self.chooser.macros(reading.text), reading, view.data)
@@ -191,13 +191,13 @@ class PlanBuilder:
     def note(self) -> str:
         """Return what the author should know of links that are tracked all the same."""
         ignored = self.chooser.sublinks_ignored
-        words = "data-msys-sublink ignored: no path segment of at most 64 characters"
-        return f"{ignored} {words}" if ignored else ""
+        text = "data-msys-sublink ignored: no path segment of at most 64 characters"
+        return f"{ignored} {text}" if ignored else ""
 
     def _amp_is_off(self, part: Part) -> bool:
         """Note the schemes that keep an AMP part from being tracked (contract.md 5.6)."""
         decision = self.chooser.decision
-        wanted = [
+        schemes = [
             scheme
             for on, scheme in (
                 (decision.clicks, decision.click_scheme),
@@ -205,9 +205,9 @@ class PlanBuilder:
             )
             if on
         ]
-        if any(scheme != "https" for scheme in wanted):
+        if any(scheme != "https" for scheme in schemes):
             self._skip(part, Skip.AMP_NOT_HTTPS)
-        return "https" not in wanted
+        return "https" not in schemes
 
     def _skip(self, part: Part, reason: Skip) -> None:
         self.skipped.append(Skipped(part.section, -1, "", reason))

@@ -73,8 +73,8 @@ class RawMessage:
     def _header_edit(self, change: HeaderChange) -> Edit:
         eol = self.message.eol
         if change.index:
-            wanted = change.name.lower()
-            spans = [span for span in self.fields if span.name.lower() == wanted]
+            lower = change.name.lower()
+            spans = [span for span in self.fields if span.name.lower() == lower]
             if change.index <= len(spans):
                 span = spans[change.index - 1]
                 if change.value is None:

@@ -26,14 +26,14 @@ def changed(folder: Path, settings: Settings) -> tuple[dict[Path, bytes], Plan]:
     Raises Unreadable for a configuration that postconf(1) does not take, Unfit, OSError.
     """
     config = postfix_config.read(folder)
-    wanted = plan(config, settings)
-    if not any((wanted.parameters, wanted.service_options, wanted.services, wanted.files)):
-        return {}, wanted
+    planned = plan(config, settings)
+    if not any((planned.parameters, planned.service_options, planned.services, planned.files)):
+        return {}, planned
     with tempfile.TemporaryDirectory(prefix="smtpapi-setup-") as name:
         copy = Path(name)
         for each in _FILES:
             shutil.copyfile(folder / each, copy / each)
-        for arguments in _edits(wanted):
+        for arguments in _edits(planned):
             _age(copy)
             postfix_config.run(copy, *arguments)
         _age(copy)
@@ -43,7 +43,7 @@ def changed(folder: Path, settings: Settings) -> tuple[dict[Path, bytes], Plan]:
             raise postfix_config.Unreadable("; ".join(new).replace(name, str(folder)))
         files = {folder / each: (copy / each).read_bytes() for each in _FILES}
     files = {path: content for path, content in files.items() if path.read_bytes() != content}
-    return {folder / each: text for each, text in wanted.files.items()} | files, wanted
+    return {folder / each: text for each, text in planned.files.items()} | files, planned
 
 
 def _age(copy: Path) -> None:
@@ -53,13 +53,13 @@ def _age(copy: Path) -> None:
         os.utime(copy / each, (moment, moment))
 
 
-def _edits(wanted: Plan) -> Iterator[list[str]]:
+def _edits(planned: Plan) -> Iterator[list[str]]:
     """Yield arguments of postconf(1): services first, so that no parameter counts as unused in between."""
-    for place, entry in wanted.services.items():
+    for place, entry in planned.services.items():
         yield ["-M", f"{place}={entry}"]
-    if wanted.parameters:
-        yield ["-e", *(f"{parameter}={value}" for parameter, value in wanted.parameters.items())]
-    for place, value in wanted.service_options.items():
+    if planned.parameters:
+        yield ["-e", *(f"{parameter}={value}" for parameter, value in planned.parameters.items())]
+    for place, value in planned.service_options.items():
         yield ["-P", f"{place}={value}"]
 
 

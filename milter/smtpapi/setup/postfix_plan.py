@@ -50,9 +50,9 @@ def plan(config: PostfixConfig, settings: Settings) -> Plan:
     hop_service = f"{settings.rewriting.split_listener}/inet" if hop else ""
     _refuse_unreachable(config, settings, endpoint)
     for name in _LISTS:
-        wanted = with_ours(config, settings, config.written.get(name, ""), config.value(name))
-        if wanted is not None:
-            made.parameters[name] = wanted
+        updated = with_ours(config, settings, config.written.get(name, ""), config.value(name))
+        if updated is not None:
+            made.parameters[name] = updated
     notes = []
     for service in config.smtpds():
         own = service.own.get("smtpd_milters")
@@ -64,8 +64,8 @@ def plan(config: PostfixConfig, settings: Settings) -> Plan:
                 "in "
                 "there is not tracked. That is right behind a content filter."
             )
-        elif (wanted := with_ours(config, settings, own, service.options["smtpd_milters"])) is not None:
-            made.service_options[f"{service.place}/smtpd_milters"] = wanted
+        elif (updated := with_ours(config, settings, own, service.options["smtpd_milters"])) is not None:
+            made.service_options[f"{service.place}/smtpd_milters"] = updated
     if hop:
         _plan_hop(config, settings, made)
     needed = (made.parameters, made.service_options, config.written)
@@ -134,8 +134,8 @@ def _plan_hop(config: PostfixConfig, settings: Settings, made: Plan) -> None:
         made.parameters["smtpapi_hop_milters"] = milters.written([f"${OURS}", *signers])
     else:
         filled = hop_milters.replace(f"${OURS}", config.value(OURS))
-        if (wanted := with_ours(config, settings, hop_milters, filled)) is not None:
-            made.parameters["smtpapi_hop_milters"] = wanted
+        if (updated := with_ours(config, settings, hop_milters, filled)) is not None:
+            made.parameters["smtpapi_hop_milters"] = updated
     cleanup = config.service("cleanup/unix")
     if cleanup is not None and cleanup.own.get("message_size_limit") != "0":
         made.service_options["cleanup/unix/message_size_limit"] = "0"
@@ -154,8 +154,8 @@ def _is_there(service: Service | None, entry: str) -> bool:
 
 
 def _options(entry: str) -> dict[str, str]:
-    words = entry.split()
+    columns = entry.split()
     pairs: Iterator[tuple[str, str, str]] = (
-        word.partition("=") for before, word in pairwise(words[7:]) if before == "-o"
+        word.partition("=") for before, word in pairwise(columns[7:]) if before == "-o"
     )
     return {name: value for name, _, value in pairs}

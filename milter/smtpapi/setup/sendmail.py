@@ -94,5 +94,5 @@ def _check(text: str, sample: str, mc: Path, programs: Path) -> None:
             timeout=60,
         )
     if done.returncode != 0 or b"\nXsmtpapi" not in done.stdout:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise Unfit(f"m4 makes no sendmail.cf with the filter of it: {said or 'no line Xsmtpapi'}")
+        complaint = done.stderr.decode("utf-8", "replace").strip()
+        raise Unfit(f"m4 makes no sendmail.cf with the filter of it: {complaint or 'no line Xsmtpapi'}")

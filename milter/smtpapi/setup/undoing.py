@@ -23,7 +23,7 @@ class CannotUndo(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FileChange:
     """What is known of a changed file.
 
     before: its octets, None where there was no file. after: what we wrote.
@@ -33,7 +33,7 @@ class Kept:
     after: bytes
 
 
-def load(record: Path) -> dict[Path, Kept]:
+def load(record: Path) -> dict[Path, FileChange]:
     """Return what a record keeps, {} without one. Raises ValueError for a file that is none, OSError."""
     try:
         found = json.loads(record.read_bytes())
@@ -46,7 +46,7 @@ def load(record: Path) -> dict[Path, Kept]:
                 "Use the newer program."
             )
         return {
-            Path(path): Kept(_octets(each["before"]), _octets(each["after"]) or b"")
+            Path(path): FileChange(_octets(each["before"]), _octets(each["after"]) or b"")
             for path, each in found["files"].items()
         }
     except (KeyError, TypeError, AttributeError) as error:
@@ -59,10 +59,10 @@ def apply(record: Path, files: Mapping[Path, bytes]) -> Callable[[], None]:
     A file that a record names already keeps its first `before`, with what was edited since. Raises OSError,
     and ValueError as `load` does; then nothing is changed.
     """
-    kept = load(record)
+    changes = load(record)
     now = {path: _read(path) for path in (record, *files)}
     for path, after in files.items():
-        kept[path] = Kept(_before(path, kept.get(path), now[path]), after)
+        changes[path] = FileChange(_before(path, changes.get(path), now[path]), after)
 
     def take_back() -> None:
         for path, content in now.items():
@@ -70,7 +70,7 @@ def apply(record: Path, files: Mapping[Path, bytes]) -> Callable[[], None]:
 
     record.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     try:
-        _save(record, kept)
+        _save(record, changes)
         for path, after in files.items():
             replace(path, after)
     except OSError:
@@ -86,7 +86,7 @@ def _put(path: Path, content: bytes | None) -> None:
         replace(path, content)
 
 
-def _before(path: Path, known: Kept | None, now: bytes | None) -> bytes | None:
+def _before(path: Path, known: FileChange | None, now: bytes | None) -> bytes | None:
     if known is None or now is None or now == known.before:
         return now
     if now == known.after:
@@ -103,11 +103,11 @@ def undone(record: Path) -> dict[Path, bytes | None]:
     Only those that differ from what is there now. Raises CannotUndo, OSError, ValueError.
     """
     found: dict[Path, bytes | None] = {}
-    for path, kept in load(record).items():
+    for path, change in load(record).items():
         now = _read(path)
-        if now is None or now == kept.before:
+        if now is None or now == change.before:
             continue
-        found[path] = kept.before if now == kept.after else reverted(path, kept, now)
+        found[path] = change.before if now == change.after else reverted(path, change, now)
     return found
 
 
@@ -118,10 +118,10 @@ def forget(record: Path, files: Mapping[Path, bytes | None]) -> None:
     record.unlink(missing_ok=True)
 
 
-def reverted(path: Path, kept: Kept, now: bytes) -> bytes:
+def reverted(path: Path, change: FileChange, now: bytes) -> bytes:
     """Return a file that was edited since, without what we had changed. Raises CannotUndo."""
-    before = (kept.before or b"").splitlines(keepends=True)
-    after = kept.after.splitlines(keepends=True)
+    before = (change.before or b"").splitlines(keepends=True)
+    after = change.after.splitlines(keepends=True)
     lines = now.splitlines(keepends=True)
     places = {
         a + n: b + n
@@ -188,13 +188,13 @@ def replace(path: Path, content: bytes) -> None:
         raise
 
 
-def _save(record: Path, kept: Mapping[Path, Kept]) -> None:
+def _save(record: Path, changes: Mapping[Path, FileChange]) -> None:
     files = {
         str(path): {
             "before": None if each.before is None else base64.b64encode(each.before).decode(),
             "after": base64.b64encode(each.after).decode(),
         }
-        for path, each in kept.items()
+        for path, each in changes.items()
     }
     replace(record, (json.dumps({"version": VERSION, "files": files}, indent=1) + "\n").encode())
 

@@ -6,18 +6,18 @@ require("msys.extended.vctx");
 local mod = {};
 
 function mod:validate_data_spool(msg, accept, vctx)
-  local wanted = msg:header("X-Answer");
+  local answer = msg:header("X-Answer");
   local code;
-  if (wanted[1] != nil) then
-    local matches, errstr, errnum = msys.pcre.match(wanted[1], "^\\s*(?P<code>[2345]\\d{2})\\s")
+  if (answer[1] != nil) then
+    local matches, errstr, errnum = msys.pcre.match(answer[1], "^\\s*(?P<code>[2345]\\d{2})\\s")
     if (matches != nil) then
       code = matches["code"]
-      wanted[1] = msys.pcre.replace(wanted[1], "^\\s*" .. code .. "\\s?", "")
+      answer[1] = msys.pcre.replace(answer[1], "^\\s*" .. code .. "\\s?", "")
     else
       code = 550
     end
-    print ("answering " .. code .. " " .. wanted[1]);
-    vctx:set_code(code, wanted[1]);
+    print ("answering " .. code .. " " .. answer[1]);
+    vctx:set_code(code, answer[1]);
     return msys.core.VALIDATE_DONE;
   end
 end

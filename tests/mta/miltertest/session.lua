@@ -1,7 +1,7 @@
 -- One conversation with the filter, as miltertest has it (tests/mta/foreign_clients.py).
 --
--- Told with -D: socket; version, steps and actions, which the MTA offers; the client's address, or unspec, the port it
--- came in by, its login; recipients, fields (name: value) and body of its mail; wanted, what to compare the new body or the
+-- Given with -D: socket; version, steps and actions, which the MTA offers; the client's address, or unspec, the port it
+-- came in by, its login; recipients, fields (name: value) and body of its mail; expected, what to compare the new body or the
 -- reply with; names, of fields to look for. What are several is one a line.
 -- Says what the filter did, a word and a value on each line.
 
@@ -15,13 +15,13 @@ local function must(problem, what)
   end
 end
 
-local function told(word, value)
+local function report(word, value)
   print(word .. " " .. (string.gsub(tostring(value), "\n", "\\n")))
 end
 
 local function goes_on(conn, what)
   if mt.getreply(conn) ~= SMFIR_CONTINUE then
-    told("ended", what)
+    report("ended", what)
   end
 end
 
@@ -68,22 +68,22 @@ local verdicts = {
   [SMFIR_CONTINUE] = "accept", [SMFIR_ACCEPT] = "accept", [SMFIR_REJECT] = "reject", [SMFIR_TEMPFAIL] = "tempfail",
   [SMFIR_DISCARD] = "discard", [SMFIR_REPLYCODE] = "reply",
 }
-told("verdict", verdicts[mt.getreply(conn)])
-told("replied", mt.eom_check(conn, MT_SMTPREPLY, wanted))
-told("body", mt.eom_check(conn, MT_BODYCHANGE))
-told("wanted", mt.eom_check(conn, MT_BODYCHANGE, wanted))
-told("added", mt.eom_check(conn, MT_HDRADD))
-told("inserted", mt.eom_check(conn, MT_HDRINSERT))
-told("deleted", mt.eom_check(conn, MT_HDRDELETE))
+report("verdict", verdicts[mt.getreply(conn)])
+report("replied", mt.eom_check(conn, MT_SMTPREPLY, expected))
+report("body", mt.eom_check(conn, MT_BODYCHANGE))
+report("expected", mt.eom_check(conn, MT_BODYCHANGE, expected))
+report("added", mt.eom_check(conn, MT_HDRADD))
+report("inserted", mt.eom_check(conn, MT_HDRINSERT))
+report("deleted", mt.eom_check(conn, MT_HDRDELETE))
 for name in lines(names) do
-  told("added-" .. name, mt.eom_check(conn, MT_HDRADD, name))
-  told("deleted-" .. name, mt.eom_check(conn, MT_HDRDELETE, name))
-  told("value-" .. name, mt.getheader(conn, name, 0))
+  report("added-" .. name, mt.eom_check(conn, MT_HDRADD, name))
+  report("deleted-" .. name, mt.eom_check(conn, MT_HDRDELETE, name))
+  report("value-" .. name, mt.getheader(conn, name, 0))
 end
 for recipient in lines(recipients) do
-  told("removed-" .. recipient, mt.eom_check(conn, MT_RCPTDELETE, "<" .. recipient .. ">"))
+  report("removed-" .. recipient, mt.eom_check(conn, MT_RCPTDELETE, "<" .. recipient .. ">"))
 end
 for _, action in ipairs({"ADDHDRS", "CHGBODY", "ADDRCPT", "DELRCPT", "CHGHDRS", "ADDRCPT_PAR"}) do
-  told("takes-" .. action, mt.test_action(conn, _G["SMFIF_" .. action]))
+  report("takes-" .. action, mt.test_action(conn, _G["SMFIF_" .. action]))
 end
 mt.disconnect(conn)

@@ -15,7 +15,7 @@ from engagement.registry.port import RegistryError
 from engagement.settings import Settings
 from engagement.stores.port import StoreError
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # between two readings of the reports; each host writes one in ten seconds
 
 
 class UnknownError(Exception):

@@ -92,7 +92,7 @@ def _print_agents(rules: RuleSet, agents: Iterable[str], kind: Kind) -> None:
     for line in agents:
         agent = line.rstrip("\r\n")
         label = rules.classify(_hit(agent, kind))
-        sys.stdout.write("\t".join((agent.replace("\t", " "), *_words(label), label.reason)) + "\n")
+        sys.stdout.write("\t".join((agent.replace("\t", " "), *_columns(label), label.reason)) + "\n")
 
 
 def _hit(agent: str, kind: Kind) -> Hit:
@@ -100,14 +100,14 @@ def _hit(agent: str, kind: Kind) -> Hit:
     return Hit("", kind, 0, b"", "", "", agent, "", "GET", "", spoiled=False, expired=False)
 
 
-def _words(label: Classification) -> tuple[str, str]:
+def _columns(label: Classification) -> tuple[str, str]:
     return label.client.value, "certain" if label.certain else "probable"
 
 
 def _print_rules(rules: RuleSet) -> None:
     for rule in rules.rules:
         sys.stdout.write(
-            "\t".join((rule.name, rule.scope, *_words(rule.label), rule.reason, rule.source)) + "\n"
+            "\t".join((rule.name, rule.scope, *_columns(rule.label), rule.reason, rule.source)) + "\n"
         )
 
 
@@ -151,8 +151,9 @@ def _noted(settings: Settings, span: tuple[int, int], now: int, rules: RuleSet) 
         if registry is not None:
             with contextlib.suppress(RegistryError):  # it counts as ended after a day
                 if run is not None:
-                    kept = settings.store.retention * 1000
-                    reclassified.end(registry, run, int(time.time() * 1000), retention_ms=kept)
+                    retention_ms = settings.store.retention * 1000
+                    now_ms = int(time.time() * 1000)
+                    reclassified.end(registry, run, now_ms, retention_ms=retention_ms)
             registry.close()
 
 

@@ -25,7 +25,7 @@ from engagement.stores.port import MAX_LIMIT, EventStore, Query, StoreError, cur
 from engagement.terminal import json_line, printable
 from smtpapi.commands.options import config_option, exit_on_error, say
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # soon for a person who waits for an event, and few questions to the store
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _COLUMNS = (
     *("timestamp", "type", "event_id", "raw_rcpt_to", "campaign_id", "target_link_name", "target_link_url"),
@@ -119,10 +119,10 @@ def _past(store: EventStore, query: Query) -> list[Fields]:
     found: list[Fields] = []
     cursor = ""
     while len(found) < query.limit:
-        wanted = min(query.limit - len(found), MAX_LIMIT)
-        page = list(store.find(replace(query, limit=wanted, cursor=cursor)))
+        page_size = min(query.limit - len(found), MAX_LIMIT)
+        page = list(store.find(replace(query, limit=page_size, cursor=cursor)))
         found += page
-        if len(page) < wanted:
+        if len(page) < page_size:
             break
         cursor = cursor_of(page[-1])
     return found[::-1]
@@ -156,13 +156,17 @@ def _follow(store: EventStore, query: Query, show: Callable[[Iterable[Fields]], 
             continue
         mark, trouble = arrivals.mark, ""
         show(
-            [event for event in arrivals.events if event["event_id"] not in printed and _wanted(event, query)]
+            [
+                event
+                for event in arrivals.events
+                if event["event_id"] not in printed and _matches(event, query)
+            ]
         )
         if not arrivals.events:
             stop.wait(_POLL_SECONDS)
 
 
-def _wanted(event: Fields, query: Query) -> bool:
+def _matches(event: Fields, query: Query) -> bool:
     return (
         (not query.types or event["type"] in query.types)
         and (not query.recipients or event.get("rcpt_to") in [name.lower() for name in query.recipients])

@@ -23,7 +23,7 @@ from engagement.stores.port import MAX_LIMIT, EventStore, Query, cursor_of
 from engagement.webhooks.documents import Documents
 from smtpapi.commands.options import config_option, exit_on_error
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # between two looks at the spool, out of which events go within seconds
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> str:

@@ -143,10 +143,10 @@ def _page(row: FigureRow, query: FigureQuery, names: Sequence[str]) -> str:
 
 
 def _list(row: FigureRow, names: Iterable[str]) -> str:
-    words = [(name, _text(row, name)) for name in names]
-    width = max((len(name) for name, _ in words), default=0)
-    wide = max((len(text) for _, text in words), default=0)
-    return "".join(f"{name:<{width}}  {text:>{wide}}\n" for name, text in words)
+    pairs = [(name, _text(row, name)) for name in names]
+    width = max((len(name) for name, _ in pairs), default=0)
+    wide = max((len(text) for _, text in pairs), default=0)
+    return "".join(f"{name:<{width}}  {text:>{wide}}\n" for name, text in pairs)
 
 
 def _note(query: FigureQuery) -> str:

@@ -22,7 +22,7 @@ from smtpapi.commands.options import config_option, exit_on_error, say
 
 _BOTH = "both"
 _SHOWN_FAULTS = 20  # lines of a file that are named; of the others only how many they are
-_PORTION = 1000
+_PORTION = 1000  # entries written at once, and lines between two moves of the bar; bounds the memory
 
 
 def _list_id(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
@@ -209,9 +209,9 @@ def _found(registry: Registry, search: Search) -> Iterator[Entry]:
 def _line(entry: Entry) -> str:
     """Return an entry in one line, the recipient first and what people wrote last."""
     of_list = f" list={entry.list_id}" if entry.list_id else ""
-    said = f": {entry.description}" if entry.description else ""
+    description = f": {entry.description}" if entry.description else ""
     moment = shown(entry)["updated"]
-    return f"{entry.recipient} {entry.type.value}{of_list} {moment} {entry.source.value}{said}"
+    return f"{entry.recipient} {entry.type.value}{of_list} {moment} {entry.source.value}{description}"
 
 
 def _kinds(kind: str) -> tuple[MailKind, ...]:

@@ -212,9 +212,9 @@ def replay(
     data |= {"from": since} if since else {}
     data |= {"to": until} if until else {}
     with _service(config) as service:
-        asked = service.replay(webhook, data)
-        say(f"{asked['count']} batch(es) will be sent again")
-        if span := asked.get("x_from_store"):
+        replay_answer = service.replay(webhook, data)
+        say(f"{replay_answer['count']} batch(es) will be sent again")
+        if span := replay_answer.get("x_from_store"):
             say(f"Events from {span[0]} to {span[1]}, whose batches are kept no more, come from the store.")
 
 
@@ -241,9 +241,12 @@ def _service(config: Path) -> Iterator["WebhookService"]:
                 yield service_of(settings, registry, store)
         except WebhookError as error:
             for each in error.errors:
-                said = each.get("response")
+                response = each.get("response")
                 say(
-                    printable(each["message"] + (f": {said['status']} {said['body']:.200}" if said else "")),
+                    printable(
+                        each["message"]
+                        + (f": {response['status']} {response['body']:.200}" if response else "")
+                    ),
                     err=True,
                 )
             sys.exit(1)

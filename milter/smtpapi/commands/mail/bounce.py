@@ -16,7 +16,8 @@ from engagement.settings import SettingsError, load_file
 from engagement.spool.write import SpoolWriter
 from smtpapi.commands.options import config_option, say
 
-_MOST = 64 * 1024 * 1024  # octets of a mail that are read
+# Octets of a mail that are read; Postfix takes 10,240,000 by default (message_size_limit).
+_MOST = 64 * 1024 * 1024
 
 
 @click.command()

@@ -19,7 +19,7 @@ import click
 from engagement.terminal import json_line, printable
 from smtpapi.commands.configuration.keys import Failed
 from smtpapi.commands.mail.preview_page import REMOVED, PreviewRow, page
-from smtpapi.commands.mail.reason_words import SKIP, WHY
+from smtpapi.commands.mail.reason_texts import SKIP, WHY
 from smtpapi.commands.mail.rewrite import LISTEN, RECIPIENT, SENDER, apply_outcome, consider_raw, load_site
 from smtpapi.commands.options import optional_config_option, say
 from smtpapi.model.edit import Edit

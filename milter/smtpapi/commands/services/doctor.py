@@ -28,11 +28,11 @@ _NAMES: Final = (
 
 
 def _only(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = [name for text in given for name in text.replace(",", " ").split()]
-    unknown = sorted(set(wanted) - set(_NAMES))
+    selected = [name for text in given for name in text.replace(",", " ").split()]
+    unknown = sorted(set(selected) - set(_NAMES))
     if unknown:
         raise click.BadParameter(f"{', '.join(unknown)}: the checks are {', '.join(_NAMES)}")
-    return tuple(name for name in _NAMES if name in wanted) or _NAMES
+    return tuple(name for name in _NAMES if name in selected) or _NAMES
 
 
 @click.command()

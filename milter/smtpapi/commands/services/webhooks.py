@@ -22,7 +22,7 @@ from smtpapi.commands.services.stopping import stopped_by_signal
 _log = logging.getLogger("engagement.metrics")
 
 FIRST_WAIT = 0.2  # seconds after a failure; doubled each time
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 10.0  # as the shipper waits, so that webhooks go on soon after what failed is back
 
 
 @click.command()

@@ -12,7 +12,7 @@ from smtpapi.doctor.finding import Finding, Level
 CHECK: Final = "clock"
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronized
 _APART: Final = 60  # seconds; more than any answer takes
-_SLACK: Final = 300  # seconds by which hits count past the expiry
+_SLACK: Final = 300  # seconds by which the tracker counts hits past the expiry, for clocks that disagree
 
 
 @dataclass(frozen=True, slots=True)

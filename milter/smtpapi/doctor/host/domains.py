@@ -73,14 +73,14 @@ def read(settings: Settings, readers: Sequence[User], now: float) -> DomainFacts
 
 def late(facts: DomainFacts, copy: EnteredDomains, seconds: float) -> str:
     """Return in what a copy is older than the registry. seconds: since the last change there."""
-    wanted = decoded(encoded(facts.entered))
-    lacks, kept = sorted(wanted.names - copy.names), sorted(copy.names - wanted.names)
+    expected = decoded(encoded(facts.entered))
+    lacks, surplus = sorted(expected.names - copy.names), sorted(copy.names - expected.names)
     settled = not facts.shipping or seconds > _LATE
     if lacks and settled:
         return f"it lacks {', '.join(lacks)}"
-    if kept and not facts.shipping:  # what was removed just now is there for seconds yet
-        return f"it has {', '.join(kept)} still"
-    return "it has other defaults" if wanted.defaults != copy.defaults and settled and not kept else ""
+    if surplus and not facts.shipping:  # what was removed just now is there for seconds yet
+        return f"it has {', '.join(surplus)} still"
+    return "it has other defaults" if expected.defaults != copy.defaults and settled and not surplus else ""
 
 
 def check(facts: DomainFacts) -> Iterator[Finding]:

@@ -60,17 +60,17 @@ def running(config: Path, proc: Path = Path("/proc")) -> list[Running]:
         if not folder.name.isdigit():
             continue
         try:
-            words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             columns = (folder / "stat").read_text().rpartition(")")[2].split()
             owner = folder.stat().st_uid
         except OSError:  # it ended, or is not ours to see
             continue
         pid = int(folder.name)
         parents[pid], begins[pid] = int(columns[1]), boot + int(columns[19]) / ticks
-        if "resource_tracker" in " ".join(words):
+        if "resource_tracker" in " ".join(arguments):
             del begins[pid]
-        if (role := role_of(words)) and _config_of(words, folder) == os.path.realpath(config):
-            found[pid] = (role, begins[pid], owner, words[0])
+        if (role := role_of(arguments)) and _config_of(arguments, folder) == os.path.realpath(config):
+            found[pid] = (role, begins[pid], owner, arguments[0])
     programs = []
     for pid, (role, began, owner, _) in sorted(found.items()):
         if parents[pid] in found:
@@ -90,20 +90,20 @@ def as_reported(program: Running, settings: Settings) -> Running:
     return replace(program, began=(max(last.began, *program.began),))
 
 
-def role_of(words: Sequence[str]) -> str:
+def role_of(arguments: Sequence[str]) -> str:
     """Return which of our programs a command line starts, "" for none."""
-    text = " ".join(words)
+    text = " ".join(arguments)
     if found := re.search(r"-m tracker_web(\.web)?(?: |$)", text):
         return "web" if found[1] else "tracker"
-    for before, word in pairwise(words):
+    for before, word in pairwise(arguments):
         if os.path.basename(before) == "smtpapi" and word in ROLES:
-            return word if not {"--once", "--status"} & set(words) else ""
+            return word if not {"--once", "--status"} & set(arguments) else ""
     return ""
 
 
-def _config_of(words: Sequence[str], folder: Path) -> str:
+def _config_of(arguments: Sequence[str], folder: Path) -> str:
     named = ""
-    for before, word in pairwise(words):
+    for before, word in pairwise(arguments):
         if before == "--config":
             named = word
         elif word.startswith("--config="):

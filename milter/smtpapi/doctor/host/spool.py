@@ -16,8 +16,8 @@ from smtpapi.doctor.finding import Finding, Level
 
 CHECK: Final = "spool"
 _LATE: Final = 300.0  # seconds; a shipper carries an event within two, and rests ten after a failure
-_FULL: Final = 0.8  # share of the limit
-_LEAST_FREE: Final = 0.05  # share of the file system that should stay free
+_FULL: Final = 0.8  # share of the limit: a warning that leaves time to act; a guess
+_LEAST_FREE: Final = 0.05  # share of the file system that should stay free; mke2fs reserves as much for root
 
 
 @dataclass(frozen=True, slots=True)

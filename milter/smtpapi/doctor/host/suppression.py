@@ -25,15 +25,16 @@ _FAILS_OPEN: Final = "Mail goes on, and goes to people who are on the list (docs
 
 @dataclass(frozen=True, slots=True)
 class CopyFacts:
-    """The copy. wanted: a scope asks it.
+    """The copy. required: a scope asks it.
 
     listed: whether the registry has an entry. entries: in the copy. missing, damage: "" where it is well.
-    shut: who may not read it. late: entries that it lacks, the oldest for `late_for` seconds. kept: entries
-    that it has and the registry does not. shipping: a shipper runs. trouble: why the registry cannot be read.
+    shut: who may not read it. late: entries that it lacks, the oldest for `late_for` seconds. surplus:
+    entries that it has and the registry does not. shipping: a shipper runs. trouble: why the registry cannot
+    be read.
     """
 
     path: Path
-    wanted: bool
+    required: bool
     listed: bool = False
     entries: int = 0
     missing: bool = False
@@ -41,7 +42,7 @@ class CopyFacts:
     shut: str = ""
     late: int = 0
     late_for: float = 0.0
-    kept: int = 0
+    surplus: int = 0
     shipping: bool = False
     trouble: str = ""
 
@@ -49,35 +50,35 @@ class CopyFacts:
 def read(settings: Settings, filter_user: User | None, now: float) -> CopyFacts:
     """Return what is so of the copy. filter_user: who reads it. now: Unix seconds. Raises OSError."""
     path = Path(settings.suppression.snapshot)
-    wanted = settings.copies_suppression_list()
+    required = settings.copies_suppression_list()
     table, damage, shut = None, "", ""
-    if wanted and there(path):
+    if required and there(path):
         shut = "" if filter_user is None else shut_to(filter_user, path)
         try:
             table = load(path)
         except (SnapshotError, ValueError) as error:
             damage = str(error)
-    listed, late, late_for, kept, trouble = False, 0, 0.0, 0, ""
+    listed, late, late_for, surplus, trouble = False, 0, 0.0, 0, ""
     try:
         registry = opened(settings)
         if registry is not None:
             with closing(registry):
                 listed = bool(registry.find(KIND, limit=1))
                 if table is not None:
-                    late, late_for, kept = _compared(registry, table, now)
+                    late, late_for, surplus = _compared(registry, table, now)
     except TROUBLES as error:
         trouble = str(error)
     return CopyFacts(
         path,
-        wanted,
+        required,
         listed,
         0 if table is None else len(table),
-        wanted and table is None and not damage,
+        required and table is None and not damage,
         damage,
         shut,
         late,
         late_for,
-        kept,
+        surplus,
         is_held(Path(settings.spool.directory)),
         trouble,
     )
@@ -85,14 +86,14 @@ def read(settings: Settings, filter_user: User | None, now: float) -> CopyFacts:
 
 def _compared(registry: Registry, table: Table, now: float) -> tuple[int, float, int]:
     """Return how many entries the copy lacks, for how long the oldest, and how many it has too many."""
-    late, since, kept, mark, more = 0, now, 0, "", True
+    late, since, surplus, mark, more = 0, now, 0, "", True
     while more:
         found = registry.changes(KIND, mark)
         mark, more = found.mark, found.more
         for change in found.changes:
             has = hash_of(change.key) in table
             if change.document is None:
-                kept += has
+                surplus += has
                 continue
             try:
                 entry_of(change.document.data)
@@ -101,12 +102,12 @@ def _compared(registry: Registry, table: Table, now: float) -> tuple[int, float,
             changed = change.document.changed_ms / 1000
             if not has and now - changed > _LATE:
                 late, since = late + 1, min(since, changed)
-    return late, now - since, kept
+    return late, now - since, surplus
 
 
 def check(facts: CopyFacts) -> Iterator[Finding]:
     """Yield what is wrong with the copy."""
-    if not facts.wanted:
+    if not facts.required:
         if facts.listed:
             yield Finding(
                 CHECK,
@@ -163,11 +164,11 @@ def _check_age(facts: CopyFacts) -> Iterator[Finding]:
             change="smtpapi doctor --only registry",
         )
     # One that was removed just now is in the copy for a few seconds yet, where a shipper follows.
-    kept = 0 if facts.shipping else facts.kept
-    if facts.late or kept:
+    surplus = 0 if facts.shipping else facts.surplus
+    if facts.late or surplus:
         lacks = f"lacks {facts.late} of its entries, the oldest for {facts.late_for / 60:.0f} min"
-        has = f"has {kept} that were removed"
-        difference = " and ".join([*([lacks] if facts.late else []), *([has] if kept else [])])
+        has = f"has {surplus} that were removed"
+        difference = " and ".join([*([lacks] if facts.late else []), *([has] if surplus else [])])
         yield Finding(
             CHECK,
             Level.ERROR if facts.late else Level.WARNING,

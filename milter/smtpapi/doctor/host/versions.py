@@ -44,8 +44,8 @@ def read(postfix: str) -> Versions:
 
 def check(found: Versions) -> Iterator[Finding]:
     """Yield versions that are too old."""
-    words = f"smtpapi {found.program}, Python {'.'.join(map(str, found.python))}, SQLite {found.sqlite}"
-    yield Finding(CHECK, Level.OK, words + (f", Postfix {found.postfix}" if found.postfix else ""))
+    text = f"smtpapi {found.program}, Python {'.'.join(map(str, found.python))}, SQLite {found.sqlite}"
+    yield Finding(CHECK, Level.OK, text + (f", Postfix {found.postfix}" if found.postfix else ""))
     numbers = tuple(int(part) for part in found.postfix.split("-")[0].split(".") if part.isdigit())
     if numbers and numbers < _OLDEST_POSTFIX:
         yield Finding(

@@ -9,8 +9,8 @@ _RECENT = 64 * 1024 * 1024  # bytes at the end of an mbox that are read: the pro
 
 def copies(mailboxes: Sequence[Path], message_id: str) -> list[bytes]:
     """Return the mails with this Message-ID. Raises OSError for a mailbox that cannot be read."""
-    wanted = message_id.encode()
-    return [mail for path in mailboxes for mail in _mails(path) if wanted in mail.partition(b"\n\n")[0]]
+    encoded_id = message_id.encode()
+    return [mail for path in mailboxes for mail in _mails(path) if encoded_id in mail.partition(b"\n\n")[0]]
 
 
 def _mails(path: Path) -> Iterator[bytes]:
@@ -30,12 +30,12 @@ def _mails(path: Path) -> Iterator[bytes]:
             yield mail.partition(b"\n")[2]
 
 
-def wait(look: Callable[[], list[bytes]], wanted: int, seconds: float) -> list[bytes]:
-    """Return what `look` finds once it is as much as wanted, or the time is over.
+def wait(look: Callable[[], list[bytes]], expected: int, seconds: float) -> list[bytes]:
+    """Return what `look` finds once it is as many mails as expected, or the time is over.
 
     Raises what `look` raises.
     """
     end = time.monotonic() + seconds
-    while len(found := look()) < wanted and time.monotonic() < end:
+    while len(found := look()) < expected and time.monotonic() < end:
         time.sleep(0.2)
     return found

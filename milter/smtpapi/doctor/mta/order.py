@@ -34,15 +34,15 @@ def check(config: PostfixConfig, settings: Settings) -> Iterator[Finding]:
     """Yield what is wrong with the lists of milters."""
     lists = [(f"smtpd {each.name}", in_force(config, each), each) for each in config.smtpds()]
     lists = [each for each in lists if each[1]]
-    asked = 0
+    filtered = 0
     for name, value, service in lists:
         found, place = ours_in(config, settings, value)
         if place < 0:
             continue
-        asked += 1
+        filtered += 1
         yield from _check_order(name, found, place)
         yield from _check_absence(name, config, service, found[place])
-    if not asked:
+    if not filtered:
         yield Finding(
             CHECK,
             Level.ERROR,
@@ -51,7 +51,7 @@ def check(config: PostfixConfig, settings: Settings) -> Iterator[Finding]:
             _APPLY,
         )
     else:
-        yield Finding(CHECK, Level.OK, f"{asked} smtpd of {len(config.smtpds())} ask the filter")
+        yield Finding(CHECK, Level.OK, f"{filtered} smtpd of {len(config.smtpds())} ask the filter")
     if ours_in(config, settings, config.value("non_smtpd_milters"))[1] < 0:
         yield Finding(
             CHECK,

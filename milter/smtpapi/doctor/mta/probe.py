@@ -68,14 +68,14 @@ def send(request: Request) -> str:
         with smtplib.SMTP(*request.server, timeout=60) as smtp:
             refused = smtp.sendmail(request.sender, list(request.recipients), text.encode())
     except smtplib.SMTPResponseException as error:
-        said = error.smtp_error
-        return f"{error.smtp_code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"
+        reply = error.smtp_error
+        return f"{error.smtp_code} {reply.decode('utf-8', 'replace') if isinstance(reply, bytes) else reply}"
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients
     except (OSError, smtplib.SMTPException) as error:
         return str(error)
     return "; ".join(
-        f"{to}: {code} {words.decode('utf-8', 'replace')}" for to, (code, words) in refused.items()
+        f"{to}: {code} {reply.decode('utf-8', 'replace')}" for to, (code, reply) in refused.items()
     )
 
 

@@ -87,7 +87,7 @@ def _tried(service: str, endpoint: str, folder: Path, user: str, *, chroot: bool
 
 def check(attempt: Attempt, settings: Settings) -> Iterator[Finding]:
     """Yield what an attempt says."""
-    folder = folder_words(settings)
+    folder = folder_access(settings)
     place = Path(settings.milter.socket.partition(":")[2]).parent
     if not attempt.trouble:
         where = f" from its chroot {attempt.chroot}" if attempt.chroot else ""
@@ -110,15 +110,15 @@ def check(attempt: Attempt, settings: Settings) -> Iterator[Finding]:
     )
 
 
-def folder_words(settings: Settings) -> str:
+def folder_access(settings: Settings) -> str:
     """Return owner, group and mode of the socket and its folder, "" for a socket of TCP."""
     family, _, path = settings.milter.socket.partition(":")
     if family not in ("unix", "local"):
         return ""
-    return "; ".join(_words(each) for each in (Path(path).parent, Path(path)))
+    return "; ".join(_access(each) for each in (Path(path).parent, Path(path)))
 
 
-def _words(path: Path) -> str:
+def _access(path: Path) -> str:
     try:
         found = path.stat()
     except OSError as error:

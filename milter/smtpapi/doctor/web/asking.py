@@ -23,7 +23,7 @@ TARGET: Final = "https://example.org/smtpapi-doctor?a=1&b=%20"
 CLAIMED: Final = (
     "192.0.2.77"  # of a documentation network (RFC 5737): nobody's, so whoever shows it believed us
 )
-_LIFE: Final = 300  # seconds for which the doctor's link is recorded
+_LIFE: Final = 300  # seconds for which the doctor's link is recorded; it is opened at once
 _WAIT: Final = 5.0  # seconds; the record is written before the answer, and may be read a moment later
 
 

@@ -60,14 +60,14 @@ def fetch(host: str, address: str, port: int) -> Presented:
         encoded = _handshake(anything, host, address, port)
         certificate = x509.load_der_x509_certificate(encoded)
     except (OSError, ValueError) as error:
-        return Presented(address, trouble=_words(error), unreachable=no_route(error))
+        return Presented(address, trouble=_error_text(error), unreachable=no_route(error))
     distrust, code = "", 0
     try:
         _handshake(ssl.create_default_context(), host, address, port)
     except ssl.SSLCertVerificationError as error:
         distrust, code = error.verify_message, error.verify_code
     except OSError as error:
-        distrust = _words(error)
+        distrust = _error_text(error)
     found = certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return Presented(
         address,
@@ -83,8 +83,8 @@ def fetch(host: str, address: str, port: int) -> Presented:
 
 def _handshake(context: ssl.SSLContext, host: str, address: str, port: int) -> bytes:
     with (
-        socket.create_connection((address, port), timeout=_SECONDS) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secure,
+        socket.create_connection((address, port), timeout=_SECONDS) as tcp_socket,
+        context.wrap_socket(tcp_socket, server_hostname=host) as secure,
     ):
         return secure.getpeercert(binary_form=True) or b""
 
@@ -97,7 +97,7 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(found.value.get_values_for_type(x509.DNSName))
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there"
     if isinstance(error, TimeoutError):
@@ -147,14 +147,14 @@ def check(
         )
     else:
         yield Finding(CHECK, Level.OK, f"{place}: certificate of {shown.issuer}, {left / _DAY:.0f} days left")
-    wanted = _CAA_NAMES.get(shown.issuer.lower())
-    if issuers and wanted is not None and wanted not in issuers:
+    caa_name = _CAA_NAMES.get(shown.issuer.lower())
+    if issuers and caa_name is not None and caa_name not in issuers:
         yield Finding(
             CHECK,
             Level.WARNING,
             f"{place}: the certificate is of {shown.issuer}, whom the CAA records of {host} no longer allow",
             "It cannot be renewed.",
-            f'Add to the zone: CAA 0 issue "{wanted}"',
+            f'Add to the zone: CAA 0 issue "{caa_name}"',
         )
 
 
@@ -192,11 +192,12 @@ def demand(name: str, address: str, port: int = 443) -> str:
 
 
 def check_hsts(
-    host: str, own: str, above: Sequence[tuple[str, str]], *, https: bool, works: bool
+    host: str, own: str, above: Sequence[tuple[str, str]], *, https: bool, https_usable: bool
 ) -> Iterator[Finding]:
     """Yield where HSTS forces https upon links that are written with http.
 
-    own, above: the fields of the host and of the names above it. works: whether https opens at the host.
+    own, above: the fields of the host and of the names above it. https_usable: whether https opens at the
+    host.
     """
     forced = [f"{name} says {field}" for name, field in above if "includesubdomains" in field.lower()]
     forced += [f"{host} says {own}"] if "max-age" in own.lower() else []
@@ -206,10 +207,10 @@ def check_hsts(
         return
     yield Finding(
         CHECK,
-        Level.NOTE if works else Level.ERROR,
+        Level.NOTE if https_usable else Level.ERROR,
         f"{host}: links are written with http, and browsers ask by https: {'; '.join(forced)}",
         "A browser that has seen this never asks by http again (HSTS): "
-        + ("it works, one step is wasted." if works else "for it every link is dead."),
+        + ("it works, one step is wasted." if https_usable else "for it every link is dead."),
         'click_tracking_scheme = "https" and open_tracking_scheme = "https" in smtpapi.conf'
-        + ("" if works else f", after: certbot certonly --webroot -w /var/www/html -d {host}"),
+        + ("" if https_usable else f", after: certbot certonly --webroot -w /var/www/html -d {host}"),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _SECONDS: Final = 10.0  # for one answer; a browser waits longer, a reader does not
-_MOST: Final = 65_536  # bytes of an answer that are read
+_MOST: Final = 65_536  # bytes of an answer that are read; the tracker's are shorter, a stranger's have no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def request(
     source = source if (":" in source) == (":" in address) else ""
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     try:
-        plain = socket.create_connection(
+        tcp_socket = socket.create_connection(
             (address, port), timeout=_SECONDS, source_address=(source, 0) if source else None
         )
-        connection.sock = _secured(plain, host) if tls else plain
+        connection.sock = _secured(tcp_socket, host) if tls else tcp_socket
         own = str(connection.sock.getsockname()[0])
         host = f"[{host}]" if ":" in host else host
         shown = host if port == (443 if tls else 80) else f"{host}:{port}"
@@ -53,8 +53,8 @@ def request(
         return Reply(answer.status, names, answer.read(_MOST), own)
     except (OSError, http.client.HTTPException) as error:
         refused = isinstance(error, ConnectionRefusedError)
-        words = "nobody listens there" if refused else str(error) or type(error).__name__
-        return Reply(trouble=words, unreachable=no_route(error))
+        trouble = "nobody listens there" if refused else str(error) or type(error).__name__
+        return Reply(trouble=trouble, unreachable=no_route(error))
     finally:
         connection.close()
 
@@ -64,8 +64,8 @@ def no_route(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 
 
-def _secured(plain: socket.socket, host: str) -> ssl.SSLSocket:
+def _secured(tcp_socket: socket.socket, host: str) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(plain, server_hostname=host)
+    return context.wrap_socket(tcp_socket, server_hostname=host)

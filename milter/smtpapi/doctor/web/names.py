@@ -74,7 +74,7 @@ def ask(host: str, server: Server) -> Answer:
         except dns.resolver.NXDOMAIN as error:
             return replace(answer, missing=True, aliases=_aliases_of(error, host))
         except dns.exception.DNSException as error:
-            return replace(answer, trouble=_words(error))
+            return replace(answer, trouble=_error_text(error))
         chain = found.chaining_result.cnames
         names = tuple(str(record.target).rstrip(".").lower() for each in chain for record in each)
         addresses = tuple(sorted(str(record) for record in found.rrset or ()))
@@ -95,7 +95,7 @@ def _resolver(server: Server) -> dns.resolver.Resolver:
     return found
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, dns.exception.Timeout):
         return f"no answer within {_SECONDS:.0f} s"
     if isinstance(error, dns.resolver.NoNameservers):

@@ -86,7 +86,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     many tags, or at a tag or comment that nobody asked for.
     """
     after = rb"(?=[ \t\n\f\r/>])"
-    wanted = rb"|".join(
+    requested = rb"|".join(
         rb"%s(?:%s)%s" % (_either_case(letter), rb"|".join(rests), after)
         for letter, rests in _by_letter(starts)
     )
@@ -94,7 +94,7 @@ def tokens(*starts: bytes, comments: bool = False) -> re.Pattern[bytes]:
     skipped = (
         rb"/(?:[AC-Zac-z]|[bB](?=>))[^>\"']*+>",
         *(() if any(re.match(_COMMON_TAG, start + b">") for start in starts) else (_COMMON_TAG,)),
-        rb"(?!%s)%s" % (wanted, tag),
+        rb"(?!%s)%s" % (requested, tag),
         *(() if comments else (_SIMPLE_COMMENT, _COMMON_COMMENT)),
         rb"/(?!%s%s)(?:%s|(?![A-Za-z])%s)" % (_either_case(b"body"), after, tag, _BOGUS),
         rb"(?:!(?!--)|\?)" + _BOGUS,

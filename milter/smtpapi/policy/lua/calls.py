@@ -160,7 +160,7 @@ def refused(name: str) -> str:
     return f"{name}: a milter cannot do this ({PAGE}); {cure}"
 
 
-def plain_refusals() -> tuple[str, ...]:
+def unconditional_refusals() -> tuple[str, ...]:
     """Return the calls that are refused in every form of them."""
     return tuple(name for name, runs in CALLS.items() if runs is Runs.NO and "(" not in name)
 
@@ -172,5 +172,5 @@ def never_called(name: str) -> str:
 
 def ignorable(name: str) -> tuple[str, ...]:
     """Return the names by which an operator may let a call do nothing: its own, and its families'."""
-    words = name.split(".")
-    return tuple(".".join(words[:length]) for length in range(len(words), 0, -1))
+    parts = name.split(".")
+    return tuple(".".join(parts[:length]) for length in range(len(parts), 0, -1))

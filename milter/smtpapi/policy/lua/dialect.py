@@ -53,7 +53,7 @@ def translate(source: bytes) -> tuple[bytes, Sequence[Token]]:
     """Return a policy as plain Lua 5.1 with the same lines, and its tokens. Raises `DialectError`."""
     out: list[bytes] = []
     tokens: list[Token] = []
-    for kind, text, line in _pieces(_plain(source)):
+    for kind, text, line in _pieces(_prepared(source)):
         if kind == "sign":
             out.append(_BITS.get(text) or _OTHERS.get(text) or text)
         else:
@@ -64,7 +64,7 @@ def translate(source: bytes) -> tuple[bytes, Sequence[Token]]:
     return b"".join(out), tokens
 
 
-def _plain(source: bytes) -> bytes:
+def _prepared(source: bytes) -> bytes:
     """Return the source without a byte order mark; a first line that begins with # becomes a comment."""
     source = source.removeprefix(_BOM)
     return b"--" + source if source.startswith(b"#") else source

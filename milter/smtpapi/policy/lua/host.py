@@ -19,7 +19,7 @@ _TOO_LARGE = b"the message is too large for a policy"
 _NO_MESSAGE = b"there is no message here"
 _CONNECTION = 2  # msys.core.VCTX_CONN
 _ROUTE = re.compile(r"[^A-Za-z0-9._:-]")  # in names of bindings; Postfix's tables match the rest
-_LONGEST_ROUTE = 100
+_LONGEST_ROUTE = 100  # characters of a binding or routing domain: two fit into one line of a header; a guess
 
 
 class Host(Library):
@@ -68,7 +68,7 @@ class Host(Library):
                 "expand": self._expand,
                 "cidr_query": self._cidr_query,
                 "route": self._routed,
-                "told": lambda: bool(self._shared.binding_header),
+                "reports_binding": lambda: bool(self._shared.binding_header),
                 "print": self._lines.print,
                 "warn": self._lines.warn,
             }
@@ -133,10 +133,10 @@ class Host(Library):
     def _header(self, part: int, name: bytes) -> object:
         if self._call is None:
             return ()
-        wanted = word(name)
+        field_name = word(name)
         if part:
-            return self._pieces(map(octets, self._mail_parts().header(part, wanted)))
-        values = self._call.msg.current.all(wanted.lower())
+            return self._pieces(map(octets, self._mail_parts().header(part, field_name)))
+        values = self._call.msg.current.all(field_name.lower())
         return self._pieces(octets(shown(value.decode("utf-8", "replace"))) for value in values)
 
     def _remove_header(self, name: bytes) -> object:
@@ -162,13 +162,13 @@ class Host(Library):
     def _addresses(self, part: int, name: bytes, component: bytes) -> object:
         if self._call is None:
             return ()
-        wanted = word(name)
+        field_name = word(name)
         if part:
-            values = self._mail_parts().header(part, wanted)
+            values = self._mail_parts().header(part, field_name)
         else:
             values = [
                 shown(value.decode("utf-8", "replace"))
-                for value in self._call.msg.current.all(wanted.lower())
+                for value in self._call.msg.current.all(field_name.lower())
             ]
         return self._pieces(texts.addresses(values, word(component)))
 
@@ -302,8 +302,8 @@ class Host(Library):
         return octets(found)
 
     def _cidr_query(self, name: bytes, address: bytes) -> object:
-        asked = peer_address(word(address)) or self._client()
+        queried = peer_address(word(address)) or self._client()
         try:
-            return self._shared.lists.query(word(name), asked)
+            return self._shared.lists.query(word(name), queried)
         except ListError as error:
             return None, str(error).encode()

@@ -3,8 +3,8 @@
 from smtpapi.policy.lua.library.functions import Shared
 from smtpapi.policy.views import PolicyMessage
 
-_MOST = 100  # that the policies of one message log
-_LONGEST = 1000
+_MOST = 100  # that the policies of one message log: a loop must not fill the log; a guess
+_LONGEST = 1000  # characters that are held; of a message's line `telemetry.maillog` shows 500
 _WARNING = 4  # as syslog counts levels
 
 
@@ -25,10 +25,10 @@ class Lines:
 
     def warn_once(self, text: str, source: str = "", line: int = 0) -> None:
         """Log a warning, each once for the whole policy."""
-        said = f"{source.removeprefix('@')}:{line}: {text}" if source else text
-        if said not in self._shared.warned:
-            self._shared.warned.add(said)
-            self._add(_WARNING, said)
+        warning = f"{source.removeprefix('@')}:{line}: {text}" if source else text
+        if warning not in self._shared.warned:
+            self._shared.warned.add(warning)
+            self._add(_WARNING, warning)
 
     def _add(self, level: int, text: str) -> None:
         if self.message is None:

@@ -61,11 +61,11 @@ def expand(call: HookCall | None, text: str) -> tuple[str, list[str]]:
     unknown: list[str] = []
 
     def value(found: "re.Match[str]") -> str:
-        said = _value(call, found[1]) if call is not None else None
-        if said is None:
+        expansion = _value(call, found[1]) if call is not None else None
+        if expansion is None:
             unknown.append(found[1])
             return found[0]
-        return said
+        return expansion
 
     return _MACRO.sub(value, text), unknown
 

@@ -25,7 +25,7 @@ from smtpapi.policy.lua.threads import OwnThreads
 from smtpapi.policy.traffic import TRAFFIC
 
 _MOST_WAITING = 64  # states that are kept for later; a worker seldom serves more messages at once
-_SHOWN = 300  # characters of an error
+_SHOWN = 300  # characters of an error, which leaves room for its place among the 500 of `telemetry.maillog`
 # Names in a script that may ask what clients did lately.
 _TRAFFIC = frozenset({b"audit", b"inbound_session_count", b"pbp_inbound_session_count_service"})
 
@@ -131,10 +131,10 @@ class LuaPolicy:
             state.begin()
         except LuaFault as fault:
             state.close()
-            raise PolicyError(self.said(fault, name)) from None
+            raise PolicyError(self.describe(fault, name)) from None
         return state, host
 
-    def said(self, fault: LuaFault, name: str = "") -> str:
+    def describe(self, fault: LuaFault, name: str = "") -> str:
         """Return where a fault came from and what it is, in one line."""
         text = " ".join(fault.text.split())[:_SHOWN]
         source = fault.source or name
@@ -169,13 +169,13 @@ class LuaPolicy:
             TRAFFIC.noting = True
         fatal = []
         for finding in findings(tokens, self._ignored):
-            said = f"{source.path}:{finding.line}: {finding.what}"
+            message = f"{source.path}:{finding.line}: {finding.what}"
             if finding.hook:
                 self._never_called.setdefault(finding.name, f"{source.path}:{finding.line}")
             if finding.fatal:
-                fatal.append(said)
+                fatal.append(message)
             else:
-                self._shared.notices.append(said)
+                self._shared.notices.append(message)
         if fatal:
             more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
             raise PolicyError(fatal[0] + more)
@@ -228,9 +228,9 @@ class _Servant:
         try:
             return self._state.call(hook, _LINES.get(hook, "{}").format(call.word), shape, fresh=self._fresh)
         except LuaFault as fault:
-            said = self._policy.said(fault)
+            described = self._policy.describe(fault)
             raise PolicyFailed(
-                f"{said} ({hook})" if fault.line else f"{self._policy.path}:1: {hook}: {said}"
+                f"{described} ({hook})" if fault.line else f"{self._policy.path}:1: {hook}: {described}"
             ) from None
         finally:
             self._fresh = False

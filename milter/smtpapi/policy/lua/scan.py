@@ -195,26 +195,26 @@ def _has_arguments(tokens: Sequence[Token], opening: int, long: str) -> bool:
 
 def _call(tokens: Sequence[Token], at: int, ignored: Container[str]) -> Iterator[Finding]:
     """Check a name with dots: any part of it that is refused refuses the whole."""
-    words = [tokens[at].text.decode()]
+    parts = [tokens[at].text.decode()]
     position = at + 1
     while (
         position + 1 < len(tokens)
         and tokens[position].text in (b".", b":")
         and tokens[position + 1].kind == "name"
     ):
-        words.append(tokens[position + 1].text.decode())
+        parts.append(tokens[position + 1].text.decode())
         position += 2
     follows = tokens[position].text if position < len(tokens) else b""
     called = follows == b"(" or follows[:1] in (b'"', b"'", b"{")
-    for length in range(1, len(words) + 1):
-        name = ".".join(words[:length])
+    for length in range(1, len(parts) + 1):
+        name = ".".join(parts[:length])
         if CALLS.get(name) is Runs.NO:
-            if name in _GLOBALS and length == len(words) and not called:
+            if name in _GLOBALS and length == len(parts) and not called:
                 return  # a table's field of that name, or a test whether it is there
             yield from _checked(name, tokens[at].line, ignored)
             return
-    name = ".".join(words)
-    if called and words[0] == "msys" and name not in CALLS:
+    name = ".".join(parts)
+    if called and parts[0] == "msys" and name not in CALLS:
         yield from _unknown(name, tokens[at].line)
 
 

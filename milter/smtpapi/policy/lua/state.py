@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from lupa import lua51
 
-_STEP = 1000  # instructions between two looks at the limits
-_HEADROOM = 256 * 1024 * 1024  # bytes between the limit and what the allocator refuses
+_STEP = 1000  # instructions between two looks at the limits: some 12 µs (docs/policy-lua.md)
+# Bytes between the limit and what the allocator refuses: far above the largest text of one call, 32 MiB.
+_HEADROOM = 256 * 1024 * 1024
 _PLACE = re.compile(r".*?:([0-9]+): (.*)", re.DOTALL)
 _PRELUDE = ("sandbox", "messages", "helpers", "outside")
 

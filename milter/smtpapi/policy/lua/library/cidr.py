@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-_LARGEST = 64 * 1024 * 1024  # bytes of a list
+_LARGEST = 64 * 1024 * 1024  # bytes of a list: some two million networks, held in memory; a guess
 _TYPES = ("rbldnsd", "empty")
 
 
@@ -67,17 +67,17 @@ class NetworkLists:
                 except ListError:
                     found.read_at = time.monotonic()  # what was read before stays
         try:
-            asked = ipaddress.ip_address(address)
+            queried = ipaddress.ip_address(address)
         except ValueError:
             raise ListError(f"{address!r} is no address") from None
-        mapped = getattr(asked, "ipv4_mapped", None)
-        asked = mapped or asked
-        number, bits = int(asked), asked.max_prefixlen
-        networks = found.networks.get(asked.version, {})
+        mapped = getattr(queried, "ipv4_mapped", None)
+        queried = mapped or queried
+        number, bits = int(queried), queried.max_prefixlen
+        networks = found.networks.get(queried.version, {})
         for length in sorted(networks, reverse=True):
-            said = networks[length].get(number >> (bits - length))
-            if said is not None:
-                return said
+            answer = networks[length].get(number >> (bits - length))
+            if answer is not None:
+                return answer
         return found.default
 
     def reload(self, name: str) -> None:
@@ -121,17 +121,17 @@ def _networks(text: str, value: str, name: str) -> dict[int, dict[int, dict[int,
         if not line or line[0] in "#!;":
             continue
         if line.startswith(":"):
-            default = _said(line, default)
+            default = _answer(line, default)
             continue
         if line.startswith("$"):
             continue
-        word, said = _cut(line)
+        word, rest = _cut(line)
         try:
             network = ipaddress.ip_network(word, strict=False)
         except ValueError:
             raise ListError(f"{name}:{number}: {word!r} is no network") from None
-        address, words = _said(said, default) if said else default
-        shown = (address if value == "a" else words or address).encode()
+        address, txt = _answer(rest, default) if rest else default
+        shown = (address if value == "a" else txt or address).encode()
         key = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
         found.setdefault(network.version, {}).setdefault(network.prefixlen, {})[key] = shown
     return found
@@ -146,7 +146,7 @@ def _cut(line: str) -> tuple[str, str]:
     return word, rest.strip()
 
 
-def _said(text: str, default: tuple[str, str]) -> tuple[str, str]:
+def _answer(text: str, default: tuple[str, str]) -> tuple[str, str]:
     parts = text.split(":", 2)
     if not text.startswith(":"):
         return default[0], text

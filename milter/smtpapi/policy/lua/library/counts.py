@@ -14,8 +14,8 @@ from smtpapi.policy.lua.library.texts import peer_address
 from smtpapi.policy.traffic import KINDS, TRAFFIC, Network, address_of, total_in
 from smtpapi.policy.windows import Windows
 
-_MOST = 10_000  # series, caches or counters of one policy
-_MOST_WINDOWS = 10_000  # of one series
+_MOST = 10_000  # series, caches or counters of one policy, which names them itself; a guess
+_MOST_WINDOWS = 10_000  # of one series: nearly a week of minutes; a guess
 
 
 class CountError(ValueError):

@@ -21,9 +21,12 @@ from smtpapi.policy.lua.library.patterns import PatternError
 from smtpapi.policy.lua.state import Script
 from smtpapi.policy.replies import code_in
 
-_PIECE = 200  # values that one call returns; the rest is fetched by `more`
-LARGEST = 32 * 1024 * 1024  # bytes of a body or text that a policy may have
-_SLEEP = 1.0  # seconds that one call waits at most
+# Values that one call returns; the rest is fetched by `more`. Lua's stack takes 8,000 (LUAI_MAXCSTACK).
+_PIECE = 200
+# Bytes of a body or text that a policy may have: all the memory that an interpreter has by default
+# (`policy { lua_memory }`).
+LARGEST = 32 * 1024 * 1024
+_SLEEP = 1.0  # seconds that one call waits at most; a hook has two by default (`policy { lua_time }`)
 
 
 @dataclass(slots=True)
@@ -144,9 +147,11 @@ class Library:
     def _cidr_define(
         self, name: bytes, kind: bytes, source: bytes, value: bytes, default: object, refresh: float
     ) -> bytes | None:
-        words = word(name), word(kind), word(source), word(value)
+        arguments = word(name), word(kind), word(source), word(value)
         try:
-            self._shared.lists.define(*words, default if isinstance(default, bytes) else None, float(refresh))
+            self._shared.lists.define(
+                *arguments, default if isinstance(default, bytes) else None, float(refresh)
+            )
         except ListError as error:
             return str(error).encode()
         return None
@@ -193,12 +198,14 @@ class Library:
         time.sleep(max(0.0, min(float(seconds), _SLEEP)))
 
     def _refused(self, name: bytes) -> bytes | None:
-        wanted = word(name)
-        known = calls.ignorable(wanted)
-        return None if any(each in self._shared.ignored for each in known) else calls.refused(wanted).encode()
+        call_name = word(name)
+        known = calls.ignorable(call_name)
+        return (
+            None if any(each in self._shared.ignored for each in known) else calls.refused(call_name).encode()
+        )
 
     def _refusals(self) -> bytes:
-        return " ".join(f"{name}={name}" for name in calls.plain_refusals()).encode()
+        return " ".join(f"{name}={name}" for name in calls.unconditional_refusals()).encode()
 
     def _offered(self) -> bytes:
         return " ".join(calls.OFFERED).encode()

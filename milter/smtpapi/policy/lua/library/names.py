@@ -20,11 +20,11 @@ from dns.rdtypes.txtbase import TXTBase
 from smtpapi.policy.traffic import address_of
 
 SECONDS = 1.0  # of one question: a hook has two by default (`policy { lua_time }`)
-_SILENT_SECONDS = 30.0  # after which a resolver that did not answer is asked again
+_SILENT_SECONDS = 30.0  # after which what had no answer is asked again, which costs a mail `SECONDS`; a guess
 _ANSWERS = 10_000  # that are kept, a few hundred bytes each
 TYPES = frozenset({"A", "AAAA", "TXT", "MX", "PTR", "NS"})
 
-Words = tuple[int, bytes]  # preference, 0 where the type has none, and the text
+RecordData = tuple[int, bytes]  # preference, 0 where the type has none, and the text
 
 
 class NameFault(Exception):
@@ -38,7 +38,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._silent: dict[tuple[str, str, str], float] = {}
 
-    def lookup(self, name: str, kind: str, server: str) -> list[Words]:
+    def lookup(self, name: str, kind: str, server: str) -> list[RecordData]:
         """Return the records of a name, the best preference first.
 
         server: its address, or IPv4:port, "" for the host's. Raises `NameFault`, and ValueError for a type
@@ -68,7 +68,7 @@ class Resolver:
             raise NameFault("SERVFAIL") from None
         except (dns.exception.DNSException, ValueError, OSError) as error:
             raise NameFault(str(error) or type(error).__name__) from None
-        return sorted(map(_words, found), key=lambda each: each[0])
+        return sorted(map(_data_of, found), key=lambda each: each[0])
 
     def confirmed(self, address: str) -> tuple[str, str, str]:
         """Return the client's name by its address, if that name leads back to it, and the two faults.
@@ -106,7 +106,7 @@ def resolver_of(server: str) -> dns.resolver.Resolver:
     return made
 
 
-def _words(record: dns.rdata.Rdata) -> Words:
+def _data_of(record: dns.rdata.Rdata) -> RecordData:
     if isinstance(record, MXBase):
         return record.preference, _host(record.exchange)
     if isinstance(record, TXTBase):

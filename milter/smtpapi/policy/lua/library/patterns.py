@@ -8,7 +8,7 @@ import re
 
 import regex
 
-SECONDS = 0.25  # the longest that one search may take
+SECONDS = 0.25  # the longest that one search may take: an eighth of a hook's time (`policy { lua_time }`)
 _SPECIAL = re.compile(rb"\\Q(.*?)(?:\\E|\Z)|\\x\{([0-9A-Fa-f]{1,2})\}|\\(.)", re.DOTALL)
 _REFERENCE = re.compile(rb"\$(?:\{(\w+)\}|(\d{1,2}))|\\(\d)|\$\$")
 

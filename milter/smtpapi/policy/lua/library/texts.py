@@ -7,7 +7,7 @@ import quopri
 import re
 from email.utils import getaddresses
 
-_DEEPEST = 64
+_DEEPEST = 64  # levels of JSON that are read, as in `request.strict_json`
 _IPV4_PORT = re.compile(r"([0-9.]+):[0-9]+")
 _IPV6_PORT = re.compile(r"([0-9A-Fa-f:]*:[0-9A-Fa-f:]*)\.[0-9]+")
 

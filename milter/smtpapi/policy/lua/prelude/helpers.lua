@@ -30,9 +30,9 @@ end
 
 function print(...)
   spend(CALL)
-  local words = {}
-  for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
-  H.print(6, concat(words, "\t"))
+  local parts = {}
+  for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+  H.print(6, concat(parts, "\t"))
 end
 local levels = { EMERG = 0, ALERT = 1, CRITICAL = 2, CRIT = 2, ERROR = 3, ERR = 3, WARNING = 4, NOTICE = 5, INFO = 6,
                  DEBUG = 7 }
@@ -42,9 +42,9 @@ for name, level in pairs(levels) do
   msys["LOG_" .. name] = level
   _G["LOG_" .. name] = level
 end
-function msys.log(level, words)
+function msys.log(level, message)
   spend(CALL)
-  H.print(tonumber(level) or 6, need(words, "the text", "msys.log"))
+  H.print(tonumber(level) or 6, need(message, "the text", "msys.log"))
 end
 
 local function dumped(value, seen)
@@ -72,9 +72,9 @@ msys.dumper = {}
 function msys.dumper.Dumper(value)
   return "return " .. dumped(value, {})
 end
-function msys.expandMacro(words)
+function msys.expandMacro(template)
   spend(CALL)
-  return H.expand(need(words, "the text", "msys.expandMacro"))
+  return H.expand(need(template, "the text", "msys.expandMacro"))
 end
 
 -- JSON -------------------------------------------------------------------------------------------------------
@@ -100,15 +100,15 @@ local function built(tokens, at)
   if what == "z" then return nil, at + 1 end
   return tokens[at + 1], at + 2
 end
-function json.decode(words)
+function json.decode(document)
   S.spend_time(CALL)
-  local tokens = list(H.json(need(words, "the text", "json.decode")))
+  local tokens = list(H.json(need(document, "the text", "json.decode")))
   if tokens[1] == "e" then return nil, tokens[2], tokens[3] end
   return (built(tokens, 1))
 end
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
-local function quoted(words)
-  return '"' .. words:gsub('[%z\1-\31"\\]', function(c) return escapes[c] or format("\\u%04x", c:byte()) end) .. '"'
+local function quoted(value)
+  return '"' .. value:gsub('[%z\1-\31"\\]', function(c) return escapes[c] or format("\\u%04x", c:byte()) end) .. '"'
 end
 function encoded(value, depth)
   local kind = type(value)
@@ -136,25 +136,25 @@ msys.json = json
 -- Patterns ---------------------------------------------------------------------------------------------------
 
 msys.pcre = {}
-function msys.pcre.match(words, pattern)
+function msys.pcre.match(subject, pattern)
   S.spend_time(CALL)
-  local count, problem, at = H.pcre_match(need(words, "the text", "msys.pcre.match"),
+  local count, problem, at = H.pcre_match(need(subject, "the text", "msys.pcre.match"),
                                           need(pattern, "the pattern", "msys.pcre.match"))
   if count == nil then return nil, problem, at end
   if not count then return nil end
   return S.groups(H.groups())
 end
-function msys.pcre.replace(words, pattern, with)
+function msys.pcre.replace(subject, pattern, with)
   S.spend_time(CALL)
-  local found, problem = H.pcre_replace(need(words, "the text", "msys.pcre.replace"),
+  local found, problem = H.pcre_replace(need(subject, "the text", "msys.pcre.replace"),
                                         need(pattern, "the pattern", "msys.pcre.replace"),
                                         need(with, "the replacement", "msys.pcre.replace"))
   if problem then return nil, problem end
   return found
 end
-function msys.pcre.split(words, pattern)
+function msys.pcre.split(subject, pattern)
   S.spend_time(CALL)
-  local found = list(H.pcre_split(need(words, "the text", "msys.pcre.split"),
+  local found = list(H.pcre_split(need(subject, "the text", "msys.pcre.split"),
                                   need(pattern, "the pattern", "msys.pcre.split")))
   if found[1] == false then return nil, found[2] end
   return found
@@ -241,9 +241,9 @@ end
 -- Texts ------------------------------------------------------------------------------------------------------
 
 local function coder(name)
-  return function(words, ...)
+  return function(input, ...)
     spend(CALL)
-    local found, problem = H.code_text(name, need(words, "the text", "msys." .. name), text((...)) or "")
+    local found, problem = H.code_text(name, need(input, "the text", "msys." .. name), text((...)) or "")
     if problem then error("msys." .. name .. ": " .. problem, 2) end
     return found
   end
@@ -251,9 +251,9 @@ end
 msys.base64 = { encode = coder "base64.encode", decode = coder "base64.decode" }
 msys.qp = { encode = coder "qp.encode", decode = coder "qp.decode" }
 msys.idn = { to_idn = coder "idn.to_idn", to_utf8 = coder "idn.to_utf8" }
-function msys.parseRFC2822Addresses(words, component)
+function msys.parseRFC2822Addresses(addresses, component)
   spend(CALL)
-  return list(H.parse_addresses(need(words, "the text", "msys.parseRFC2822Addresses"), text(component) or "all"))
+  return list(H.parse_addresses(need(addresses, "the text", "msys.parseRFC2822Addresses"), text(component) or "all"))
 end
 function msys.readfile(name)
   S.spend_time(CALL)

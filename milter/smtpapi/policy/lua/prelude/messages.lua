@@ -27,7 +27,7 @@ local function need(value, name, call)
 end
 S.need = need
 
-S.told = H.told()  -- whether the MTA is told of a binding
+S.reports_binding = H.reports_binding()  -- whether the MTA is told of a binding
 
 local core = {
   VALIDATE_CONT = 0, VALIDATE_DONE = 1, VALIDATE_AGAIN = 2,
@@ -71,19 +71,19 @@ end
 local V = { get = context_get, set = context_set, exists = context_exists, delete = context_delete,
             exists_and_get = context_exists_and_get }
 
-local function set_code(code, words, call)
+local function set_code(code, reply, call)
   local number = tonumber(text(code))
   if not number then error(call .. ": the code is no number", 3) end
-  local bad = H.set_code(number, need(words == nil and "" or words, "text", call))
+  local bad = H.set_code(number, need(reply == nil and "" or reply, "text", call))
   if bad then error(bad, 3) end
 end
-function V.set_code(_, code, words)
+function V.set_code(_, code, reply)
   spend(CALL)
-  set_code(code, words, "vctx:set_code")
+  set_code(code, reply, "vctx:set_code")
 end
-function V.disconnect(_, code, words)
+function V.disconnect(_, code, reply)
   spend(CALL)
-  set_code(code or 421, words, "vctx:disconnect")
+  set_code(code or 421, reply, "vctx:disconnect")
 end
 function V.tarpit()
   spend(CALL)
@@ -227,21 +227,21 @@ function M.discard(_, reason)
   spend(CALL)
   H.discard(text(reason) or "")
 end
-function M.code(_, number, words)
+function M.code(_, number, reply)
   spend(CALL)
   if number == nil then return H.code() end
   if tonumber(text(number)) == 0 then
-    local digits, rest = H.code_in(text(words) or "")
-    number, words = digits, rest
+    local digits, rest = H.code_in(text(reply) or "")
+    number, reply = digits, rest
   end
-  set_code(number, words, "msg:code")
+  set_code(number, reply, "msg:code")
 end
 
 -- Where the mail goes out is the MTA's to say; `policy { binding_header }` tells it.
 for name, domain in pairs { binding = false, binding_group = false, routing_domain = true } do
   M[name] = function(_, value)
     spend(CALL)
-    if value ~= nil and S.told then
+    if value ~= nil and S.reports_binding then
       local chosen, bad = H.route(domain, need(value, "the name", "msg:" .. name))
       if bad then H.warn("msg:" .. name .. " " .. bad .. " (docs/policy-lua.md)", S.here()) end
       return chosen
@@ -346,8 +346,8 @@ end)()
 vctx = kind("vctx", V, nil, function(_, key, value)
   if key == "disconnect" then
     if value and value ~= 0 then
-      local code, words = H.code()
-      H.set_code(code == 0 and 421 or code, code == 0 and "" or words)
+      local code, reply = H.code()
+      H.set_code(code == 0 and 421 or code, code == 0 and "" or reply)
     end
     return true
   end
@@ -372,7 +372,7 @@ local function answers(module, hook, value)
 end
 
 -- Call a hook of each module that has it. Returns whether one said that the phase is done.
-function S.run(hook, words, fresh, shape)
+function S.run(hook, argument, fresh, shape)
   for i = 1, #modules do
     local module = modules[i]
     if fresh then module.self = setmetatable({}, { __index = module.hooks }) end
@@ -381,8 +381,8 @@ function S.run(hook, words, fresh, shape)
       local self, value = module.self, nil
       if shape == "mav" then value = f(self, msg, ac, vctx)
       elseif shape == "av" then value = f(self, ac, vctx)
-      elseif shape == "sav" then value = f(self, ec_string(words), ac, vctx)
-      elseif shape == "msav" then value = f(self, msg, ec_string(words), ac, vctx)
+      elseif shape == "sav" then value = f(self, ec_string(argument), ac, vctx)
+      elseif shape == "msav" then value = f(self, msg, ec_string(argument), ac, vctx)
       elseif shape == "m" then value = f(self, msg)
       elseif shape == "lv" then value = f(self, V.recipient_list(), vctx)
       else value = f(self) end

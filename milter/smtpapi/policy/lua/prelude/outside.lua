@@ -195,9 +195,9 @@ function debug.getinfo(where)
 end
 function debug.output(...)
   spend(CALL)
-  local words = {}
-  for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
-  H.print(7, table.concat(words, "\t"))
+  local parts = {}
+  for i = 1, select("#", ...) do parts[i] = tostring((select(i, ...))) end
+  H.print(7, table.concat(parts, "\t"))
 end
 S.loaded.debug = debug
-function trim(words) return (need(words, "the text", "trim"):match("^%s*(.-)%s*$")) end
+function trim(value) return (need(value, "the text", "trim"):match("^%s*(.-)%s*$")) end

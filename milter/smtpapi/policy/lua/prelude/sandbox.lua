@@ -146,7 +146,7 @@ end
 
 -- Libraries -------------------------------------------------------------------------------------------------
 
-local function plain(v)
+local function unboxed(v)
   if type(v) == "userdata" then return tostring(v) end
   return v
 end
@@ -225,28 +225,28 @@ local function affordable(s, p)
 end
 
 function string.find(s, p, init, literal)
-  s, p = plain(s), plain(p)
+  s, p = unboxed(s), unboxed(p)
   if not literal and type(s) == "string" and type(p) == "string" then affordable(s, p) end
   return find(s, p, init, literal)
 end
 function string.match(s, p, init)
-  s, p = plain(s), plain(p)
+  s, p = unboxed(s), unboxed(p)
   if type(s) == "string" and type(p) == "string" then affordable(s, p) end
   return match(s, p, init)
 end
 function string.gmatch(s, p)
-  s, p = plain(s), plain(p)
+  s, p = unboxed(s), unboxed(p)
   if type(s) == "string" and type(p) == "string" then affordable(s, p) end
   return gmatch(s, p)
 end
 string.gfind = string.gmatch
 function string.gsub(s, p, r, n)
-  s, p = plain(s), plain(p)
+  s, p = unboxed(s), unboxed(p)
   if type(s) == "string" and type(p) == "string" then affordable(s, p) end
-  return gsub(s, p, plain(r), n)
+  return gsub(s, p, unboxed(r), n)
 end
 function string.rep(s, n)
-  s = plain(s)
+  s = unboxed(s)
   if type(s) == "string" and (tonumber(n) or 0) * #s > LONGEST then
     error("string.rep: longer than " .. LONGEST .. " bytes", 2)
   end
@@ -254,13 +254,13 @@ function string.rep(s, n)
 end
 for _, name in ipairs { "lower", "upper", "sub", "len", "byte", "reverse" } do
   local native = string[name]
-  string[name] = function(s, ...) return native(plain(s), ...) end
+  string[name] = function(s, ...) return native(unboxed(s), ...) end
 end
 local native_format = string.format
 function string.format(f, ...)
   local given = { ... }
-  for i = 1, select("#", ...) do given[i] = plain(given[i]) end
-  return native_format(plain(f), unpack(given, 1, select("#", ...)))
+  for i = 1, select("#", ...) do given[i] = unboxed(given[i]) end
+  return native_format(unboxed(f), unpack(given, 1, select("#", ...)))
 end
 string.dump = nil
 
@@ -285,7 +285,7 @@ function S.chunk(source, name)
 end
 
 function require(name)
-  name = tostring(plain(name))
+  name = tostring(unboxed(name))
   local there = loaded[name]
   if there ~= nil then return there end
   local source, chunk = H.module(name)
@@ -303,7 +303,7 @@ end
 local function operator(name, event, whole)
   local meta, pair = {}, {}
   local function apply(x, y)
-    local a, b = tonumber(plain(x)), tonumber(plain(y))
+    local a, b = tonumber(unboxed(x)), tonumber(unboxed(y))
     if not a or not b then error("attempt to perform " .. name .. " on a " .. type(a and y or x) .. " value", 3) end
     return whole(a, b)
   end
@@ -373,7 +373,7 @@ function S.text(v)
   if kind == "table" and (getmetatable(v) or {}).__tostring then return tostring(v) end
   return nil
 end
-S.plain, S.loaded, S.getmetatable, S.gmatch, S.match = plain, loaded, getmetatable, gmatch, match
+S.loaded, S.getmetatable, S.gmatch, S.match = loaded, getmetatable, gmatch, match
 S.native_pcall, S.settled, S.getinfo, S.traceback = native_pcall, settled, getinfo, traceback
 
 return S
