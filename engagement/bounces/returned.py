@@ -7,10 +7,12 @@ says is hearsay until the message it names is found. Invariant: any octets are a
 """
 
 import re
+from base64 import decodebytes
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from quopri import decodestring
 from typing import Final, NamedTuple
 
 from engagement.bounces.classes import shipped
@@ -22,6 +24,7 @@ _MOST: Final = 1000  # recipients of one report: anybody can send one, and each 
 _LONGEST: Final = 998  # characters of a Message-ID, which stands in one line (RFC 5322 2.1.1)
 _MARK: Final = re.compile(r"\s*([0-9a-f]{32}) [^\s]{1,40} [0-9a-f]{32}\s*")
 _VERP: Final = re.compile(r"[^+=\s]{1,64}[+-](?P<local>[^\s=]{1,64})=(?P<domain>[^\s=@]{1,255})@")
+_ENCODINGS: Final = {"base64": decodebytes, "quoted-printable": decodestring}
 _LONGEST_WAY_MS: Final = 7 * 86_400_000  # of a report; queues give up after five days
 
 
@@ -159,12 +162,34 @@ def _moment(mail: Message, now_ms: int) -> int:
 
 
 def _brought(part: Message) -> Message:
-    """Return the fields of the mail in a part, which the parser reads only of message/rfc822."""
+    """Return the fields of the mail in a part."""
+    inner = _inner(part)
+    if inner and not _is_encoded(part):
+        return inner[0]
+    return message_from_bytes(_octets(part), policy=policy.compat32)
+
+
+def _inner(part: Message) -> list[Message]:
+    """Return the messages that the parser has made of a part of type message/*."""
     payload = part.get_payload()
-    if isinstance(payload, list) and payload and isinstance(payload[0], Message):
-        return payload[0]
-    data = part.get_payload(decode=True)
-    return message_from_bytes(data if isinstance(data, bytes) else b"", policy=policy.compat32)
+    return [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
+
+
+def _is_encoded(part: Message) -> bool:
+    return _text(part.get("Content-Transfer-Encoding", "")).lower() in _ENCODINGS
+
+
+def _octets(part: Message) -> bytes:
+    """Return what a part holds: message/global and the like may be encoded (RFC 6533 4), unlike others.
+
+    The parser has read that as a message all the same, and decodes no part that it did so with.
+    """
+    inner = _inner(part)
+    if not inner:
+        data = part.get_payload(decode=True)
+        return data if isinstance(data, bytes) else b""
+    data = b"\n\n".join(each.as_bytes().strip(b"\r\n") for each in inner)
+    return _ENCODINGS[_text(part["Content-Transfer-Encoding"]).lower()](data) if _is_encoded(part) else data
 
 
 def _verp(mail: Message) -> str:
@@ -177,13 +202,11 @@ def _verp(mail: Message) -> str:
 
 
 def _blocks(status: Message) -> Iterator[Message]:
-    """Yield the groups of fields of a report (RFC 3464 2.1), of which the parser makes messages."""
-    payload = status.get_payload()
-    if isinstance(payload, list):
-        yield from (block for block in payload if isinstance(block, Message))
+    """Yield the groups of fields of a report (RFC 3464 2.1)."""
+    if status.get_content_type() == "message/delivery-status" and not _is_encoded(status):
+        yield from _inner(status)  # of this type alone the parser makes one of each group
         return
-    data = status.get_payload(decode=True)
-    for block in re.split(rb"\r?\n\r?\n", data if isinstance(data, bytes) else b""):
+    for block in re.split(rb"\r?\n(?:\r?\n)+", _octets(status)):
         if block.strip():
             yield message_from_bytes(block.lstrip(b"\r\n"), policy=policy.compat32)
 

@@ -70,7 +70,7 @@ def shared_identity(campaign: str, customer_id: str, issued: int, life: int) -> 
     for the last message of the day too.
     """
     day = issued // _DAY * _DAY
-    expiry = day + life + _DAY if life > 0 else day + life
+    expiry = day + life + _DAY if life > 0 else day
     return Identity(NO_MESSAGE, 0, "", day, expiry, campaign=campaign, customer_id=customer_id)
 
 

@@ -227,3 +227,17 @@ def test_rows_are_read_by_time_and_sums_by_their_key(store: SqliteStore) -> None
     assert any("event USING PRIMARY KEY (tenant=? AND at_ms>? AND at_ms<?)" in step for step in read), read
     assert any("fig USING PRIMARY KEY (tenant=? AND cube=? AND bucket=?" in step for step in read), read
     assert not any(step.startswith("SCAN") for step in read), read
+
+
+def test_many_tags_of_a_day_with_sums_and_of_one_without_keep_apart(store: SqliteStore) -> None:
+    parts = [
+        Message(n, "ida@a.example", "spring", tags=(f"t{n % 31}",)).comes_in(at(1 + n // 45 * 30, n % 45))
+        for n in range(1, 90)
+    ]
+    fill(store, parts)
+    assert any(settle(store, at(hour)) for hour in range(24, 24 * 9))
+    query = FigureQuery(at(0), at(48), by="campaign")
+    found = store.grouped("tag", query)
+    assert found is not None
+    assert sorted(found, key=repr) == sorted(expected(store, query, "tag"), key=repr)
+    assert settle(store), "only the first day had sums"

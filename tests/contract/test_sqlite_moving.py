@@ -19,7 +19,7 @@ from engagement.events.rows import EventRow, RowSource
 from engagement.links.model import Kind
 from engagement.stores.memory import MemoryStore
 from engagement.stores.port import EventStore, FigureQuery, LabelledHit, Query
-from engagement.stores.sqlite.earlier import before
+from engagement.stores.sqlite.earlier import before, before_rows
 from engagement.stores.sqlite.store import SqliteStore
 
 HOUR = 3_600_000
@@ -186,7 +186,7 @@ def test_old_events_are_swept_from_both(tmp_path: Path, sample: SampleRows) -> N
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from engagement.stores.sqlite.earlier import before
+from engagement.stores.sqlite.earlier import before, before_rows
 from engagement.stores.sqlite.store import SqliteStore
 before.PORTION = 3
 store = SqliteStore(Path(sys.argv[1]), writing=True)
@@ -232,3 +232,15 @@ def test_a_killed_mover_goes_on_where_it_was(tmp_path: Path, sample: SampleRows)
     assert figures(store) == figures(expected)
     store.close()
     expected.close()
+
+
+def test_rows_of_several_messages_are_in_the_order_of_coming(tmp_path: Path, sample: SampleRows) -> None:
+    path = tmp_path / "events.db"
+    old_file(path, samples(sample))
+    SqliteStore(path, writing=True).close()
+    connection = sqlite3.connect(path)
+    found = before_rows.rows(connection, [bytes.fromhex(f"{number:032x}") for number in (3, 2)], [])
+    connection.close()
+    places = [place for place, _, _ in found]
+    assert {row.message_id for _, row, _ in found} == {f"{2:032x}", f"{3:032x}"}
+    assert places == sorted(places)

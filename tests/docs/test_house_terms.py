@@ -81,8 +81,8 @@ GONE_NAMES = {
     "works": "succeeds, is valid",
 }
 NAMES_ARE_DONE = (
-    *("engagement/", "milter/", "tracker_web/", "private_mta/"),
-    *("demo/", "tests/", "bench/", "packaging/", "typings/"),
+    *("engagement/", "milter/", "tracker_web/", "private_mta/", "demo/"),
+    *("tests/", "bench/", "packaging/", "typings/"),
 )
 # Names that stay, each with what it belongs to: a format, an option, a library or a term of the field.
 NAMES_THAT_STAY = {

@@ -94,10 +94,10 @@ class Tree:
             tests = [test for test in tests if "::" not in test or test in self._session.tests]
             if not at_import:
                 answer = self._session.answer(mutant, tests, _limit(seconds))
-        return answer if answer != ANEW else self._outcome_anew(mutant, tests, seconds)
+        return answer if answer != ANEW else self.outcome_anew(mutant, tests, seconds)
 
-    def _outcome_anew(self, mutant: Mutant, tests: list[str], seconds: float) -> str:
-        """The same in processes of their own that import the mutant; few files first, as each costs time."""
+    def outcome_anew(self, mutant: Mutant, tests: list[str], seconds: float) -> str:
+        """Tell the same by processes that import the mutant; few files first, as each costs time."""
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         for some in filter(None, (files[:_FIRST_FILES], files[_FIRST_FILES:])):
             left = [test for test in tests if test.partition("::")[0] in some]

@@ -27,6 +27,12 @@ THROUGH_PROGRAMS = {
     "engagement/": ("tests/test_dialogs.py", "tests/web/test_tracker_live.py"),
     "tracker_web/": ("tests/web/test_tracker_live.py", "tests/web/test_last_good.py"),
 }
+# For what survives: tests that take too long for every mutant (`judge.LEFT_OUT`).
+SLOWER = {
+    "engagement/spool/": ("tests/unit/test_spool_power_cut.py", "tests/contract/test_spool_erasure.py"),
+    "milter/smtpapi/mta/": THROUGH_PROGRAMS["milter/"],
+    "milter/smtpapi/process/": THROUGH_PROGRAMS["milter/"],
+}
 SOURCES = ("engagement", "milter/smtpapi", "tracker_web")
 _ROOT = Path(__file__).parents[2]
 _REPORT = "report.xml"

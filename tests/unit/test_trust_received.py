@@ -121,6 +121,8 @@ def test_a_login_does_not_vouch_for_what_came_in_here() -> None:
     assert reason(STRANGER, client=LOGIN) == "came in from 203.0.113.9 before"
     assert reason(Field("Received", b" from \xe9 by Mail.Example.Test"), client=LOGIN)
     assert reason(received("203.0.113.9", "branch.test"), client=LOGIN) == ""
+    branch = received("10.1.2.3", "branch.test")
+    assert reason(branch, STRANGER, client=LOGIN) == "came in from 203.0.113.9 before"
     assert reason(received("203.0.113.9", how="ESMTPSA"), client=LOGIN) == ""
     assert reason(Field("Received", b" \xe9\xe9\xe9"), client=LOGIN) == ""
 
