@@ -1,5 +1,6 @@
 """Events by what they are filtered by, alone and in pairs: what every engine must find."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -173,6 +174,53 @@ def test_pages_of_a_filter_follow_each_other(
         assert store.number(Query(cursor=cursor, **query), 100) == len(every) - len(paged)
     assert paged == every
     assert every
+
+
+def test_hits_of_a_sending_domain_are_found_page_by_page_whatever_is_known_of_their_messages(
+    store: EventStore, sample: SampleRows
+) -> None:
+    """Of two in three; some messages have no injection, some were sent again by somebody else."""
+    made: list[EventRow] = []
+    senders: dict[str, str] = {}
+    for number in range(90):
+        at = (number * 37 % 90) * HOUR // 4
+        if number % 9:
+            first = injection(number + 1, at)._replace(friendly_from=f"news@shop{number % 3}.example")
+            made += rows(first)
+            senders[first.id] = f"shop{number % 3}.example"
+        sender = f"shop{number % 3}.example" if number % 9 else ""
+        if number % 10 == 5:
+            again = injection(number + 501, at + 1000)._replace(
+                message_id=(number + 1).to_bytes(16, "big"),
+                friendly_from="news@shop0.example",
+            )
+            made += rows(again)
+            senders[again.id] = sender = "shop0.example"
+        for each in range(number % 4):
+            kind = (Kind.CLICK, Kind.OPEN, Kind.INITIAL_OPEN)[each]
+            hits = sample.hit(kind, at + each * 5 * HOUR + 2000, message=number + 1, recipient="r@b.example")
+            made += [relabelled(row, PERHAPS) if each == 1 else row for row in hits]
+            senders |= {row.event_id: sender for row in hits}
+    store.add(made)
+    made.sort(key=lambda row: (row.at_ms, row.event_id), reverse=True)
+    queries: list[dict[str, Any]] = [{}, {"types": ("click", "open", "initial_open", "delay", "bounce")}]
+    queries += [{"classes": ("human",)}, {"classes": ("human", "scanner")}, {"classes": ("scanner", "proxy")}]
+    for query, names in product(queries, (("shop0.example",), ("shop1.example", "shop2.example"), ("x",))):
+        expected = [
+            row.event_id
+            for row in made
+            if senders[row.event_id] in names
+            and row.type in query.get("types", (row.type,))
+            and row.client in query.get("classes", (row.client,))
+        ]
+        for limit in (1000, 17):
+            found: list[str] = []
+            cursor = ""
+            while page := list(store.find(Query(limit=limit, cursor=cursor, sending_domains=names, **query))):
+                found += [str(event["event_id"]) for event in page]
+                cursor = f"{page[-1]['timestamp']}/{page[-1]['event_id']}"
+            assert found == expected, (query, names, limit)
+        assert store.number(Query(sending_domains=names, **query), 1000) == len(expected)
 
 
 def test_a_message_is_found_by_each_address_that_an_event_of_it_names(

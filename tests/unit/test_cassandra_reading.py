@@ -10,6 +10,8 @@ from engagement.stores.cassandra.by_time import ByTime
 from engagement.stores.cassandra.finder import Finder
 from engagement.stores.cassandra.labels import Labels
 from engagement.stores.cassandra.queries import Lifetimes
+from engagement.stores.cassandra.rows.filters import condition, selects_here
+from engagement.stores.cassandra.rows.senders import Likelihoods, Senders
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.port import Query
 
@@ -71,7 +73,7 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     node, shown = Node(), list[int]()
     finder = Finder(node, Lifetimes(), lambda: 0.0)  # type: ignore[arg-type] # a stand-in
     slims = [slim(number) for number in range(1, 1001)]
-    monkeypatch.setattr(finder.times, "newest_first", lambda *_: iter(slims))
+    monkeypatch.setattr(finder.times, "in_rounds", lambda *_: iter(slims))
 
     def show(found: list[SlimEvent], known: dict[bytes, str]) -> list[dict[str, Any]]:
         assert {slim.message for slim in found} <= known.keys(), "what is known already is not read again"
@@ -84,6 +86,82 @@ def test_hits_of_a_sending_domain_are_found_by_what_is_lent_and_shown_alone_are_
     assert shown == list(range(2, 202, 2))
     assert [name for name, _ in node.queries] == ["lent", "lent"]
     assert 200 <= sum(number for _, number in node.queries) <= 250
+
+
+def state(senders: Senders) -> tuple[bool, bool]:
+    """Whether those that wait are many, and suffice."""
+    return senders.are_many, senders.suffice
+
+
+def test_messages_of_hits_are_read_with_further_hours_until_those_that_wait_suffice() -> None:
+    """The messages of the first hour tell how many more are needed: then none are read too many."""
+    senders = Senders(("one.example",), 100)
+    for number in range(80):
+        senders.note(slim(number), repeat=False)
+    assert state(senders) == (False, False), "they are read with the next hours"
+    texts = {False: '{"sending_domain": "one.example"}', True: '{"sending_domain": "two.example"}'}
+    senders.add({name: texts[bool(name[-1] % 5)] for name in senders.unread})
+    assert [found.at_ms for found, _ in senders.passed()] == list(range(0, 80, 5))
+    assert 0.2 <= senders.likelihood < 0.21
+    for number in range(80, 80 + 400):
+        senders.note(slim(number), repeat=False)
+        assert state(senders) == (False, False), "at last 80 of 84 on average"
+    for number in range(480, 540):
+        senders.note(slim(number), repeat=False)
+    assert state(senders) == (True, True)
+
+
+def test_how_likely_a_hit_is_of_a_sending_domain_is_remembered_by_tenant() -> None:
+    likelihoods, query = Likelihoods(), Query(sending_domains=("one.example",), tenant="shop")
+    assert likelihoods.senders(Query(), 100) is None
+    looked_up = []
+    for likelihood in (1.0, 0.2, 1.0):
+        senders = likelihoods.senders(query, 100)
+        assert senders is not None
+        assert senders.learned is None
+        while not senders.are_many:
+            senders.note(slim(len(senders.unread)), repeat=False)
+        looked_up.append(len(senders.unread))
+        matching = round(likelihood * looked_up[-1])
+        names = ["one"] * matching + ["two"] * (looked_up[-1] - matching)
+        texts = [f'{{"sending_domain": "{name}.example"}}' for name in names]
+        senders.add(dict(zip(senders.unread, texts, strict=True)))
+        assert len(list(senders.passed())) == matching
+        likelihoods.learn(query, senders)
+    assert looked_up[0] == 100
+    assert 100 < looked_up[1] < 110
+    assert 350 < looked_up[2] <= 500
+    other = likelihoods.senders(Query(sending_domains=("one.example",)), 100)
+    assert other is not None
+    assert other.likelihood == 0.25
+
+
+def test_a_sending_domain_without_hits_is_never_thought_impossible() -> None:
+    likelihood = None
+    for _ in range(5):
+        senders = Senders(("one.example",), 100, likelihood)
+        while not senders.are_many:
+            senders.note(slim(len(senders.unread)), repeat=False)
+        senders.add(dict.fromkeys(senders.unread, "{}"))
+        assert not list(senders.passed())
+        likelihood = senders.learned
+    assert likelihood == 0.01
+
+
+@pytest.mark.parametrize(
+    ("classes", "ranges"),
+    [
+        (("human",), [("human", "human?")]),
+        (("proxy", "human"), [("human", "proxy?")]),
+        (("human", "unknown"), [("human", "human?"), ("unknown", "unknown?")]),
+    ],
+)
+def test_classes_that_lie_near_each_other_are_one_range(
+    classes: tuple[str, ...], ranges: list[tuple[str, str]]
+) -> None:
+    query = Query(classes=classes)
+    assert condition(query, frozenset()) == ("client", ranges)
+    assert selects_here(query, "client") == (len(classes) > 1)
 
 
 class Days(Node):
@@ -109,7 +187,7 @@ class Days(Node):
         return [[] for _ in several]
 
     def streams(
-        self, name: str, bound: list[tuple[Any, ...]], _page: int, _types: frozenset[str] = frozenset()
+        self, name: str, bound: list[tuple[Any, ...]], _page: int, *_others: object
     ) -> list[Iterator[tuple[Any, ...]]]:
         self.read_at_once.append((name, bound))
         return [iter(()) for _ in bound]

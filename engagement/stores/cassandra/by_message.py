@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
-
-import msgspec
-from msgspec import Struct
 
 from engagement.events.fields import INJECTION, Fields
 from engagement.events.model import Injection, MessageName, names_of
 from engagement.events.rows import REPEAT_MS
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.by_time import LAST_MS
-from engagement.stores.cassandra.reader import Reader
+from engagement.stores.cassandra.reader import Reader, together
+from engagement.stores.cassandra.rows.senders import latest_texts
 from engagement.stores.cassandra.rows.stored import (
     SlimEvent,
     StoredEvent,
@@ -24,14 +22,7 @@ from engagement.stores.cassandra.rows.stored import (
     stored_injection,
 )
 
-
-class _Sender(Struct):
-    sending_domain: str = ""
-
-
-_sender: Final = msgspec.json.Decoder(_Sender).decode  # it passes over the rest, of which there is much
 _Statement = tuple[str, tuple[object, ...]]
-_TOGETHER: Final = 25  # messages that one statement names; the node asked asks the others for them
 
 
 class ByMessage:
@@ -82,7 +73,7 @@ class ByMessage:
         """Return what the events of each message take from its injection, as JSON; {} where none is known."""
         keys = list(dict.fromkeys(messages))
         answers = self._reader.read_several(_of_messages("lent", keys))
-        return dict.fromkeys(keys, "{}") | _latest_texts(line for lines in answers for line in lines)
+        return latest_texts(keys, (line for lines in answers for line in lines))
 
     def page(self, slims: Sequence[SlimEvent], known: Mapping[bytes, str]) -> list[Fields]:
         """Return the events of slim rows that exist, in that order.
@@ -101,14 +92,14 @@ class ByMessage:
             *_events_at(times),
             *_of_messages("injections", list(sent)),
         ]
-        borrowing = _of_messages("lent", [key for key in keys if key not in sent and key not in known])
-        answers = self._reader.read_several(several + borrowing)
+        unknown = [key for key in keys if key not in sent and key not in known]
+        answers = self._reader.read_several([*several, *_of_messages("lent", unknown)])
         whole = self._in_order(keys, several, answers[: len(several)])
-        texts = {**known, **_latest_texts(line for lines in answers[len(several) :] for line in lines)}
-        borrowed = {
-            key: borrowed_from(whole[key]) if key in sent else json.loads(texts.get(key, "{}"))
-            for key in keys
+        texts = {
+            **known,
+            **latest_texts(unknown, (line for lines in answers[len(several) :] for line in lines)),
         }
+        borrowed = {key: borrowed_from(whole[key]) if key in sent else json.loads(texts[key]) for key in keys}
         by_id = {row.event_id: row for rows in whole.values() for row in rows}
         return shown((by_id[slim.event_id] for slim in slims if slim.event_id in by_id), whole, borrowed)
 
@@ -173,25 +164,4 @@ def _events_at(times: Mapping[bytes, Sequence[int]]) -> list[_Statement]:
 
 
 def _of_messages(name: str, keys: list[bytes]) -> list[_Statement]:
-    return [(name, (part,)) for part in together(keys)]
-
-
-def _latest_texts(lines: Iterable[tuple[Any, ...]]) -> dict[bytes, str]:
-    """Return what each message lends, as JSON: what its latest injection does. lines: of `lent`."""
-    latest: dict[bytes, tuple[int, int, str]] = {}
-    for key, at_ms, name, text in lines:
-        latest[key] = max((at_ms, name.int, text), latest.get(key, (-1, 0, "")))
-    return {key: text for key, (_, _, text) in latest.items()}
-
-
-def sender_of(borrowed: str) -> str:
-    """Return the sending domain in what a message lends, "" for none."""
-    try:
-        return _sender(borrowed).sending_domain
-    except msgspec.DecodeError:  # a text that json takes, and msgspec does not
-        return str(json.loads(borrowed).get("sending_domain", ""))
-
-
-def together(keys: list[bytes]) -> list[list[bytes]]:
-    """Return keys in parts that one statement names."""
-    return [keys[start : start + _TOGETHER] for start in range(0, len(keys), _TOGETHER)]
+    return [(name, (part,)) for part in together(keys, short=name == "lent")]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import chain, dropwhile, groupby, takewhile, tee
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from engagement.events.rows import REPEAT_MS
@@ -20,17 +20,18 @@ from engagement.stores.cassandra.rows.filters import (
     condition,
     days_of_domains,
     days_to_read,
+    is_brief,
     is_nothing,
     is_search,
     selects_here,
 )
 from engagement.stores.cassandra.rows.pace import FASTEST, SEARCHING, Pace, Together, in_turns
+from engagement.stores.cassandra.rows.senders import Senders
 from engagement.stores.cassandra.rows.stored import SlimEvent
 from engagement.stores.customer_tags import DAY_MS
 from engagement.stores.port import Query, UnsupportedQueryError
 
 LAST_MS: Final = 1 << 48  # ids hold no later time
-_LIKELY: Final = 0.25  # that a hit is of the sending domain that is looked for
 _HOURS_AT_ONCE: Final = 256
 _SETS_AT_ONCE: Final = 5000
 # A search that no index leads goes through at most so many events, or through a day of any size.
@@ -43,6 +44,19 @@ Hour = tuple[int, int]  # since 1970, and the most shards that it was spread ove
 Bounds = tuple[int, int, int]  # from when on, and the time and id before which
 
 
+class _Read(NamedTuple):
+    """How a query's partitions are read, whichever they are."""
+
+    pace: Pace
+    senders: Senders | None
+    types: frozenset[str]
+    brief: bool
+
+    def following(self, count: int) -> int:
+        """Return how many days or hours to read after the last `count`."""
+        return self.pace.next(count, self.senders.likelihood if self.senders else 1.0)
+
+
 class ByTime:
     """Reads `event_by_hour` and `event_by_day`."""
 
@@ -52,8 +66,19 @@ class ByTime:
     def newest_first(self, query: Query, position: tuple[int, int] | None, limit: int) -> Iterator[SlimEvent]:
         """Yield the events that a query asks for by anything but recipients, messages and names.
 
-        position: time and id, of an event after which it begins. Raises UnsupportedQueryError for a search
-        through too many events.
+        position: time and id, of an event after which it begins. Where a sending domain is looked for, events
+        that do not say theirs are yielded too. Raises UnsupportedQueryError for a search through too many
+        events.
+        """
+        return (slim for slim in self.in_rounds(query, position, limit, None) if slim is not None)
+
+    def in_rounds(
+        self, query: Query, position: tuple[int, int] | None, limit: int, senders: Senders | None
+    ) -> Iterator[SlimEvent | None]:
+        """Yield the same, and None each time before more is read.
+
+        senders: the messages that it has not read yet are read with what comes next. Raises
+        UnsupportedQueryError as `newest_first` does.
         """
         before = position or (LAST_MS, 0)
         if query.to_ms is not None:
@@ -66,19 +91,23 @@ class ByTime:
             return
         pace = Pace(limit, few=bool(query.sending_domains))
         wants = Filter(query, sets=sets).wants_slim
-        every: list[Iterator[SlimEvent]] = []
+        how = _Read(pace, senders, frozenset(query.types), is_brief(query))
+        every: list[Iterator[SlimEvent | None]] = []
         for values, indexed in self._leads(query):
             if (max(low, indexed), 0) < before:
                 hours, own = tee(hours)
-                every.append(self._by_day(query, values, sets, (max(low, indexed), *before), own, pace))
+                every.append(self._by_day(query, values, sets, (max(low, indexed), *before), own, how))
             before = min(before, (indexed, 0))
         if (low, 0) < before:
-            every.append(self._by_hour(query, sets, (low, *before), hours, pace))
+            every.append(self._by_hour(query, sets, (low, *before), hours, how))
         last: UUID | None = None
         for slim in chain(*every):
+            if slim is None:
+                yield None
+                continue
             if slim.event_id != last and wants(slim):  # twice where the number of shards was changed
                 # Of hits the caller finds out whose they are.
-                pace.found(_LIKELY if query.sending_domains and not slim.sending_domain else 1.0)
+                pace.found(sure=bool(not query.sending_domains or slim.sending_domain))
                 yield slim
             last = slim.event_id
 
@@ -146,13 +175,13 @@ class ByTime:
         sets: frozenset[bytes],
         bounds: Bounds,
         hours: Iterator[Hour],
-        pace: Pace,
-    ) -> Iterator[SlimEvent]:
+        how: _Read,
+    ) -> Iterator[SlimEvent | None]:
         low, at_ms, after = bounds
         days = _days(_within(hours, low, at_ms))
         led_by = values[0][0]
         column, needed = condition(query, sets, led_by)
-        pace.selective = selects_here(query, column, led_by)
+        how.pace.selective = selects_here(query, column, led_by)
         bound: Iterator[Together] = (
             (
                 day,
@@ -164,7 +193,7 @@ class ByTime:
             )
             for day, shards in days
         )
-        yield from self._in_turns("day_before", bound, (column, needed), pace, frozenset(query.types))
+        yield from self._in_turns("day_before", bound, (column, needed), how)
 
     def _by_hour(
         self,
@@ -172,40 +201,45 @@ class ByTime:
         sets: frozenset[bytes],
         bounds: Bounds,
         hours: Iterator[Hour],
-        pace: Pace,
-    ) -> Iterator[SlimEvent]:
+        how: _Read,
+    ) -> Iterator[SlimEvent | None]:
         low, at_ms, after = bounds
         hours = _within(hours, low, at_ms)
         column, needed = condition(query, sets)
-        pace.selective = selects_here(query, column)
+        how.pace.selective = selects_here(query, column)
         if not days_to_read(query) and is_search(query) and at_ms - low > _FREE_MS:
             hours = self._not_too_many(query, low, hours)
         bound: Iterator[Together] = (
             (hour, [(query.tenant, hour, shard, low, at_ms, UUID(int=after)) for shard in range(shards)])
             for hour, shards in hours
         )
-        yield from self._in_turns("hour_before", bound, (column, needed), pace, frozenset(query.types))
+        yield from self._in_turns("hour_before", bound, (column, needed), how)
 
     def _in_turns(
         self,
         name: str,
         bound: Iterable[Together],
         narrowed: tuple[str, list[tuple[object, ...]]],
-        pace: Pace,
-        types: frozenset[str],
-    ) -> Iterator[SlimEvent]:
+        how: _Read,
+    ) -> Iterator[SlimEvent | None]:
         """Yield what is in partitions, which are given newest first by the day or hour that they share."""
         column, needed = narrowed
+        searching = bool(column) and name.startswith("hour")
         if column:
             name = f"{name}_{column}"
             bound = ((when, [(*one, *value) for one in each for value in needed]) for when, each in bound)
 
         def read(places: list[tuple[object, ...]]) -> list[Iterator[SlimEvent]]:
-            return self._reader.found_streams(name, places, pace.page(len(places)), types)
+            return self._reader.found_streams(
+                name, places, how.pace.page(len(places)), how.types, how.senders
+            )
 
-        fastest = SEARCHING if column and name.startswith("hour") else FASTEST
-        for several in in_turns(bound, read, pace.next, fastest):
-            if len(several) == 1:
+        if how.brief:
+            name = f"{name}_brief"
+        for several in in_turns(bound, read, how.following, SEARCHING if searching else FASTEST):
+            if not several:
+                yield None
+            elif len(several) == 1:
                 yield from several[0]
             else:
                 yield from merge(*several, key=lambda slim: slim.order, reverse=True)

@@ -3,7 +3,7 @@
 Reads only.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -21,11 +21,12 @@ from engagement.stores.aggregate import (
     is_by_hours,
 )
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.by_message import ByMessage, sender_of
+from engagement.stores.cassandra.by_message import ByMessage
 from engagement.stores.cassandra.by_time import ByTime, from_before
 from engagement.stores.cassandra.reader import Reader
 from engagement.stores.cassandra.rows.filters import Filter, is_small
-from engagement.stores.cassandra.rows.pace import PAGE, expected
+from engagement.stores.cassandra.rows.pace import PAGE
+from engagement.stores.cassandra.rows.senders import Likelihoods, Senders
 from engagement.stores.cassandra.rows.stored import (
     SlimEvent,
     StoredEvent,
@@ -44,6 +45,7 @@ class Finder(ByMessage):
     def __init__(self, reader: Reader, life: queries.Lifetimes, now: Callable[[], float]) -> None:
         super().__init__(reader, life, now)
         self.times = ByTime(reader)
+        self._likelihoods = Likelihoods()
 
     # --- the port's queries ---
 
@@ -68,8 +70,11 @@ class Finder(ByMessage):
         if is_small(query):
             rows = self._matching(query, self.whole(self._messages(query)))
             return min(most, sum(position is None or row.order < position for row in rows))
-        slims = ((slim, False) for slim in self.times.newest_first(query, position, most))
-        return sum(1 for _ in islice(self._of_senders(query, slims, {}), most))
+        senders = self._likelihoods.senders(query, most)
+        slims = self.times.in_rounds(query, position, most, senders)
+        number = sum(1 for _ in islice(self._of_senders(map(_no_repeat, slims), senders), most))
+        self._likelihoods.learn(query, senders)
+        return number
 
     def campaigns(self, tenant: str, most: int) -> tuple[str, ...] | None:
         """Return the campaigns of a tenant, None for more than `most`."""
@@ -89,7 +94,7 @@ class Finder(ByMessage):
                     row.type, row.message, row.client, expired=row.expired, repeat=repeat, hits=row.hits
                 )
             return as_counts(aggregate.figures(), expired=query.expired)
-        for slim, repeat in self._of_senders(query, self._with_repeats(query), {}):
+        for slim, repeat in self._of_senders(self._with_repeats(query), self._likelihoods.senders(query, 1)):
             if not once.counts(slim):
                 continue
             aggregate.add(
@@ -107,28 +112,24 @@ class Finder(ByMessage):
                 yield slim, repeat
 
     def _of_senders(
-        self, query: Query, rows: Iterator[tuple[SlimEvent, bool]], borrowed: dict[bytes, str]
+        self, rows: Iterable[tuple[SlimEvent, bool] | None], senders: Senders | None
     ) -> Iterator[tuple[SlimEvent, bool]]:
-        """Yield those of a sending domain that the query names; hits have it from their injection.
+        """Yield those of a sending domain that is looked for; hits have it from their injection.
 
-        borrowed: what messages lend, as JSON; what is read is added.
+        rows: with None before more is read. senders: None if all are to be yielded. Messages that were not
+        read with the rows are read here.
         """
-        if not query.sending_domains:
-            yield from rows
+        if senders is None:
+            yield from filter(None, rows)
             return
-        limit = max(1, clamped(query))
-        size, found = min(PAGE, limit), 0
-        while part := list(islice(rows, size)):
-            borrowed |= self.borrowed(
-                slim.message for slim, _ in part if not slim.sending_domain and slim.message not in borrowed
-            )
-            before = found
-            for slim, repeat in part:
-                name = slim.sending_domain or sender_of(borrowed[slim.message])
-                if name in query.sending_domains:
-                    found += 1
-                    yield slim, repeat
-            size = min(PAGE, 8 * size, expected(limit - found, found - before, len(part)))
+        for one in rows:
+            if one:
+                senders.note(one[0], repeat=one[1])
+            if senders.are_many if one else senders.suffice:
+                senders.add(self.borrowed(senders.unread))
+            yield from senders.passed()
+        senders.add(self.borrowed(senders.unread))
+        yield from senders.passed()
 
     def totals(self, query: Query) -> Mapping[str, Count]:
         """See the port."""
@@ -241,16 +242,21 @@ class Finder(ByMessage):
 
     def _back(self, query: Query, position: tuple[int, int] | None, limit: int) -> list[Fields]:
         found: list[Fields] = []
-        borrowed: dict[bytes, str] = {}
-        unseen = ((slim, False) for slim in self.times.newest_first(query, position, limit))
-        slims = (slim for slim, _ in self._of_senders(query, unseen, borrowed))
+        senders = self._likelihoods.senders(query, limit)
+        read = self.times.in_rounds(query, position, limit, senders)
+        slims = (slim for slim, _ in self._of_senders(map(_no_repeat, read), senders))
         wants = Filter(query).wants_shown
         while len(found) < limit:
             part = list(islice(slims, limit - len(found)))
             if not part:
                 break
-            found += [fields for fields in self.page(part, borrowed) if wants(fields)]
+            found += [fields for fields in self.page(part, senders.texts if senders else {}) if wants(fields)]
+        self._likelihoods.learn(query, senders)
         return found
+
+
+def _no_repeat(slim: SlimEvent | None) -> tuple[SlimEvent, bool] | None:
+    return (slim, False) if slim else None
 
 
 def _names(fields: Fields) -> Fields:

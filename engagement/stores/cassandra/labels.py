@@ -13,11 +13,10 @@ from engagement.events.rows import RowSource
 from engagement.links.token import unpack
 from engagement.stores.aggregate import HOUR_MS
 from engagement.stores.cassandra import queries
-from engagement.stores.cassandra.by_message import together
 from engagement.stores.cassandra.figures.day_facts import label_of as fact_label
 from engagement.stores.cassandra.figures.day_facts import virtual_shard
 from engagement.stores.cassandra.finder import Finder
-from engagement.stores.cassandra.reader import Reader
+from engagement.stores.cassandra.reader import Reader, together
 from engagement.stores.cassandra.rows.pace import Together, in_turns
 from engagement.stores.cassandra.rows.stored import (
     StoredEvent,

@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from engagement.stores.cassandra import queries
 from engagement.stores.cassandra.connection import Connection, RefusedError
-from engagement.stores.cassandra.rows.stored import TYPE_IN_FOUND, SlimEvent, found_event, slim_event
+from engagement.stores.cassandra.rows.senders import Senders, latest_texts
+from engagement.stores.cassandra.rows.stored import (
+    TYPE_IN_FOUND,
+    SlimEvent,
+    brief_event,
+    found_event,
+    slim_event,
+)
 from engagement.stores.customer_tags import Customer, TagSet
 from engagement.stores.port import Query, StoreError
 
@@ -13,6 +20,10 @@ SECRET: Final = "recipients"  # noqa: S105 - a name, not the secret; in the tabl
 # There, too: the first hour, since 1970, that `event_by_day` has all events of, and by domain.
 INDEXED: Final = "indexed"
 INDEXED_DOMAINS: Final = "indexed_domains"
+# Messages that one statement names; the node asked asks the others for them.
+_TOGETHER: Final = 25
+_SHORT_TOGETHER: Final = 50  # where a row is no more than what events take from an injection
+_PAGE_OF_INJECTIONS: Final = 1000
 
 
 class Reader:
@@ -95,16 +106,31 @@ class Reader:
         return [map(slim_event, stream) for stream in self.streams(name, bound, page)]
 
     def found_streams(
-        self, name: str, bound: Sequence[tuple[object, ...]], page: int, types: Container[str] = ()
+        self,
+        name: str,
+        bound: Sequence[tuple[object, ...]],
+        page: int,
+        types: Container[str] = (),
+        senders: Senders | None = None,
     ) -> list[Iterator[SlimEvent]]:
         """Return the slim rows of several results that are read newest first, fetched by pages.
 
-        types: of events; others are left out, before rows are made of them. All if empty.
+        types: of events; others are left out, before rows are made of them. All if empty. senders: messages
+        that it has not read yet are read in the same round.
         """
-        streams = self.streams(name, bound, page)
+        messages = together(senders.unread, short=True) if senders else []
+        streams = self.stream_several(
+            [(name, values, page) for values in bound]
+            + [("lent", (part,), _PAGE_OF_INJECTIONS) for part in messages]
+        )
+        streams, injections = streams[: len(bound)], streams[len(bound) :]
+        if senders:
+            for part, lines in zip(messages, injections, strict=True):
+                senders.add(latest_texts(part, lines))
         if types:
             streams = [filter(lambda line: line[TYPE_IN_FOUND] in types, stream) for stream in streams]
-        return [map(found_event, stream) for stream in streams]
+        row = brief_event if name.endswith("_brief") else found_event
+        return [map(row, stream) for stream in streams]
 
     def tag_sets(self, customer: Customer) -> list[TagSet]:
         """Return the sets of a customer's tags that are listed."""
@@ -126,3 +152,9 @@ def sets_with(tags: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> frozense
     named = frozenset(tags)
     sets = map(queries.stored_tag_set, lines)
     return frozenset(each.set_id for each in sets if not named.isdisjoint(each.tags))
+
+
+def together(keys: list[bytes], *, short: bool = False) -> list[list[bytes]]:
+    """Return keys in parts that one statement names. short: whether their rows are."""
+    size = _SHORT_TOGETHER if short else _TOGETHER
+    return [keys[start : start + size] for start in range(0, len(keys), size)]

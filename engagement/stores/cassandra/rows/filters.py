@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engagement.events.classify import ReaderClass
 from engagement.events.fields import LINK_UNSUBSCRIBE, MESSAGE_TYPES, TYPES, Fields
 from engagement.stores.cassandra.queries import COMMON, signed
 from engagement.stores.cassandra.rows.statements import FILTERED
@@ -164,7 +165,7 @@ def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[s
         "bounce_class": [(number,) for number in dict.fromkeys(query.bounce_classes)],
         "tags": [(name,) for name in sorted(sets)] if query.tags else [],
         "type": [(name,) for name in _set(query.types)] if led_by not in ("type", "both") else [],
-        "client": [(name, name + PROBABLE) for name in _set(query.classes)],
+        "client": _classes(query.classes),
     }
     offered = [
         (len(values), column)
@@ -180,6 +181,19 @@ def condition(query: Query, sets: frozenset[bytes], led_by: str = "") -> tuple[s
     return column, choices.get(column, [])
 
 
+def _classes(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the ranges that hold some classes: a single one where it has no more others in it than those.
+
+    A node goes through all of a partition for each.
+    """
+    several = sorted(set(names))
+    if len(several) > 1 and several[0]:
+        inside = sum(several[0] <= name <= several[-1] for name in ReaderClass)
+        if inside <= 2 * len(several):
+            return [(several[0], several[-1] + PROBABLE)]
+    return [(name, name + PROBABLE) for name in _set(names)]
+
+
 def selects_here(query: Query, column: str, led_by: str = "") -> bool:
     """Tell whether rows that a node sends are left out here. column, led_by: of `condition`."""
     by_column = {
@@ -192,7 +206,19 @@ def selects_here(query: Query, column: str, led_by: str = "") -> bool:
         "tags": query.tags,
     }
     left = any(values and name not in column for name, values in by_column.items())
-    return left or bool(query.sending_domains)
+    return left or len(query.classes) > 1 or bool(query.sending_domains)
+
+
+def is_brief(query: Query) -> bool:
+    """Return whether all that rows are filtered by here is in the columns of `stored.BRIEF`."""
+    return not (
+        query.campaigns
+        or query.transmissions
+        or query.tags
+        or query.domains
+        or query.ordinals
+        or query.bounce_classes
+    )
 
 
 def is_search(query: Query) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Final
 
-from engagement.stores.cassandra.rows.stored import FOUND, SLIM
+from engagement.stores.cassandra.rows.stored import BRIEF, FOUND, SLIM
 
 MARKED_AT: Final = 1 << 61  # of marks: far ahead of any clock, as earlier versions used theirs
 
@@ -28,6 +28,7 @@ FILTERED: Final = tuple(_FILTERED)
 _SHORT: Final = {
     "$slim": ", ".join(SLIM),
     "$found": ", ".join(FOUND),
+    "$brief": ", ".join(BRIEF),
     "$marks": ", ".join("?" * len(SLIM)),
     "$before": "at_ms >= ? AND (at_ms, event_id) < (?, ?)",
 }
@@ -44,13 +45,17 @@ def _tidy(statements: Mapping[str, str]) -> dict[str, str]:
 
 
 def _by_column(name: str, text: str) -> dict[str, str]:
-    """Return a read by time, and the same for each one or two conditions that it may hand to the node."""
+    """Return a read by time, and the same for each one or two conditions that it may hand to the node.
+
+    Each is there once more, with "brief" behind its name, for the few columns of `BRIEF`.
+    """
     several = [columns for number in (1, 2) for columns in combinations(FILTERED, number)]
     filtered = {
         "_".join((name, *columns)): f"{text} {' '.join(map(_FILTERED.__getitem__, columns))} ALLOW FILTERING"
         for columns in several
     }
-    return {name: text} | filtered
+    whole = {name: text} | filtered
+    return whole | {f"{each}_brief": read.replace("$found", "$brief") for each, read in whole.items()}
 
 
 _EVENT_WRITES: Final = {
